@@ -1,0 +1,68 @@
+/**
+ * Usage days: UTC dates as `YYYY-MM-DD` text, never a `Date`, so that no local
+ * time zone can shift one. All arithmetic is on whole days since 1970-01-01.
+ */
+
+/** A UTC date, `YYYY-MM-DD`. */
+export type UsageDay = string;
+
+/** An inclusive range of usage days. */
+export interface DayRange {
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+}
+
+export const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
+
+/** The day for `text`, or null if it is not a real calendar date written `YYYY-MM-DD`. */
+export function parseDay(text: string): UsageDay | null {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
+  const ms = Date.parse(`${text}T00:00:00.000Z`);
+  return Number.isNaN(ms) || dayAt(ms) !== text ? null : text;
+}
+
+/** The UTC day that holds the instant `epochMs`. */
+export function dayAt(epochMs: number): UsageDay {
+  return new Date(epochMs).toISOString().slice(0, 10);
+}
+
+/** First millisecond of the day. */
+export function dayStartMs(day: UsageDay): number {
+  return Date.parse(`${day}T00:00:00.000Z`);
+}
+
+/** The instant the day is over: the first millisecond of the next one. */
+export function dayEndMs(day: UsageDay): number {
+  return dayStartMs(day) + DAY_MS;
+}
+
+/** The day `count` days after `day` (before it, when negative). */
+export function addDays(day: UsageDay, count: number): UsageDay {
+  return dayAt(dayStartMs(day) + count * DAY_MS);
+}
+
+/** Whole days from `from` to `to`; negative when `to` is earlier. */
+export function daysFrom(from: UsageDay, to: UsageDay): number {
+  return (dayStartMs(to) - dayStartMs(from)) / DAY_MS;
+}
+
+/** Every day of the inclusive range, oldest first; none when it is empty. */
+export function eachDay(range: DayRange): UsageDay[] {
+  const count = daysFrom(range.from, range.to) + 1;
+  return Array.from({ length: Math.max(0, count) }, (_, i) => addDays(range.from, i));
+}
+
+/** The later of the days; at least one must be given. Null and undefined are passed over. */
+export function latestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
+  return present(days).reduce((a, b) => (a > b ? a : b));
+}
+
+/** The earlier of the days; at least one must be given. Null and undefined are passed over. */
+export function earliestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
+  return present(days).reduce((a, b) => (a < b ? a : b));
+}
+
+function present(days: readonly (UsageDay | null | undefined)[]): UsageDay[] {
+  return days.filter((day) => day != null);
+}

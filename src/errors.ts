@@ -1,0 +1,112 @@
+/**
+ * The errors this program raises on purpose. Each has a `kind` to branch on, a
+ * message that names the thing and the value, and a `hint`: the operator's next
+ * step. None ever carries a secret. Anything else that is thrown is a defect.
+ */
+
+export interface ErrorDetails {
+  readonly hint: string;
+  readonly cause?: unknown;
+}
+
+export abstract class ExportError extends Error {
+  abstract readonly kind: string;
+  /** What to do next, for the operator. */
+  readonly hint: string;
+
+  constructor(message: string, { hint, cause }: ErrorDetails) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.hint = hint;
+  }
+}
+
+/** Wrong settings or a wrong command line: nothing was started. */
+export class SettingsError extends ExportError {
+  override readonly name = 'SettingsError';
+  readonly kind = 'settings';
+}
+
+export type DatabaseErrorKind =
+  /** No connection: wrong host or port, server down, connection lost for good. */
+  | 'database_unreachable'
+  /** The server said no: password, rights, unknown database. */
+  | 'database_refused'
+  /** The schema is older than the program, or missing; or the server is below Postgres 15. */
+  | 'database_too_old'
+  /** The schema is newer than the program. */
+  | 'database_too_new'
+  /** The database already belongs to something else, e.g. another API URL. */
+  | 'database_mismatch';
+
+export class DatabaseError extends ExportError {
+  override readonly name = 'DatabaseError';
+  readonly kind: DatabaseErrorKind;
+
+  constructor(kind: DatabaseErrorKind, message: string, details: ErrorDetails) {
+    super(message, details);
+    this.kind = kind;
+  }
+}
+
+/** Another process has what only one may have: the instance's lease or the embedded folder. */
+export class HeldError extends ExportError {
+  override readonly name = 'HeldError';
+  readonly kind: 'lease_held' | 'lease_lost' | 'folder_locked';
+
+  constructor(kind: HeldError['kind'], message: string, details: ErrorDetails) {
+    super(message, details);
+    this.kind = kind;
+  }
+}
+
+/** Host, database and API do not agree on the time: no day can be trusted. */
+export class ClockError extends ExportError {
+  override readonly name = 'ClockError';
+  readonly kind = 'clock_skew';
+}
+
+export type LosantErrorKind =
+  /** 401: the token is unknown, expired or revoked. */
+  | 'unauthorized'
+  /** 403: the token lacks the scope. */
+  | 'forbidden'
+  /** 404: unknown, deleted, or not visible to this token. */
+  | 'not_found'
+  /** 405: an install too old for the endpoint. */
+  | 'not_supported'
+  /** 400, 413 or another final 4xx: asking again the same way cannot help. */
+  | 'refused'
+  /** 429, or 503 with Retry-After, until the bound on waiting was reached. */
+  | 'rate_limited'
+  /** 5xx, after all attempts. */
+  | 'server_error'
+  /** No connection, a reset, or a body that ended early, after all attempts. */
+  | 'unreachable'
+  /** No complete answer within the time bound, after all attempts. */
+  | 'timeout'
+  /** A 200 whose body is not JSON, or larger than the bound, after all attempts. */
+  | 'bad_body';
+
+/** A request to Losant that did not end in a JSON body. */
+export class LosantError extends ExportError {
+  override readonly name = 'LosantError';
+  readonly kind: LosantErrorKind;
+  /** The action asked for, e.g. `instanceOrg.deviceCounts`: also the name of its scope. */
+  readonly action: string;
+  /** HTTP status of the last answer, or null if there was none. */
+  readonly status: number | null;
+  /** The last answer's body as received, capped; null if there was none. */
+  readonly body: string | null;
+
+  constructor(
+    kind: LosantErrorKind,
+    message: string,
+    details: ErrorDetails & { action: string; status: number | null; body: string | null },
+  ) {
+    super(message, details);
+    this.kind = kind;
+    this.action = details.action;
+    this.status = details.status;
+    this.body = details.body;
+  }
+}
