@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+/**
+ * Starts the program: `src/main.ts` in a checkout, `dist/main.js` where it is installed (Node does
+ * not run TypeScript below node_modules). It stays in this process, so arguments and signals reach
+ * main untouched. Everything up to the check is syntax that Node 12 parses, so that an old Node
+ * gets the sentence and not a syntax error.
+ */
+const REQUIRED_NODE_MAJOR = 24;
+/** What Node itself exits with when a top-level await never ends. */
+const EXIT_UNSETTLED_AWAIT = 13;
+
+if (Number(process.versions.node.split('.')[0]) < REQUIRED_NODE_MAJOR) {
+  process.stderr.write(
+    'losant-usage needs Node.js ' + REQUIRED_NODE_MAJOR + ' or newer; this is ' + process.version + '.\n',
+  );
+  process.exitCode = 2;
+} else {
+  start();
+}
+
+function start() {
+  let settled = false;
+  // Node reports a main that waits for something that never comes only when main is the entry
+  // file. Imported from here, it would end with exit code 0: success, with nothing done.
+  process.once('beforeExit', () => {
+    if (settled || process.exitCode) return;
+    process.stderr.write('losant-usage stopped before it was finished: this is a defect.\n');
+    process.exitCode = EXIT_UNSETTLED_AWAIT;
+  });
+  const settle = () => {
+    settled = true;
+  };
+  import('node:fs')
+    .then((fs) => {
+      const source = new URL('../src/main.ts', import.meta.url);
+      return import(fs.existsSync(source) ? source.href : new URL('../dist/main.js', import.meta.url).href);
+    })
+    .then(settle, (error) => {
+      settle();
+      throw error;
+    });
+}

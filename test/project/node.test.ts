@@ -1,0 +1,98 @@
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-launcher-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A folder shaped like the project: the launcher, and a main of the test's choosing. */
+function launcherBeside(main: { path: 'src/main.ts' | 'dist/main.js'; text: string }): string {
+  mkdirSync(join(folder, 'bin'));
+  mkdirSync(join(folder, main.path, '..'));
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+  writeFileSync(join(folder, main.path), main.text);
+  const launcher = join(folder, 'bin/losant-usage.js');
+  copyFileSync('bin/losant-usage.js', launcher);
+  return launcher;
+}
+
+function runNode(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 15_000 });
+  return { status, stdout, stderr };
+}
+
+test('the scripts of package.json run on Node 24, whatever Node the machine has', () => {
+  expect(process.version).toMatch(/^v24\./);
+});
+
+test('an older Node is refused in one line with exit code 2 before main is read', () => {
+  const launcher = launcherBeside({ path: 'src/main.ts', text: 'process.stdout.write("started");' });
+  const shim = join(folder, 'old-node.cjs');
+  writeFileSync(
+    shim,
+    `Object.defineProperty(process, 'version', { value: 'v20.20.2' });
+     Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.20.2' } });`,
+  );
+  expect(runNode('--require', shim, launcher, 'run')).toEqual({
+    status: 2,
+    stdout: '',
+    stderr: 'losant-usage needs Node.js 24 or newer; this is v20.20.2.\n',
+  });
+});
+
+test('in a checkout the launcher runs src/main.ts with the arguments untouched', () => {
+  const launcher = launcherBeside({
+    path: 'src/main.ts',
+    text: 'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));',
+  });
+  expect(runNode(launcher, 'run', '--date', '2026-11-23', '')).toEqual({
+    status: 0,
+    stdout: '["run","--date","2026-11-23",""]',
+    stderr: '',
+  });
+});
+
+test('where src is not installed the launcher runs dist/main.js', () => {
+  const launcher = launcherBeside({ path: 'dist/main.js', text: 'process.stdout.write("built");' });
+  expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
+});
+
+test('a signal reaches main, in the same process', () => {
+  const launcher = launcherBeside({
+    path: 'src/main.ts',
+    text: `process.once('SIGTERM', () => { process.exitCode = 143; clearInterval(timer); });
+           const timer = setInterval(() => {}, 1000);
+           process.kill(process.pid, 'SIGTERM');`,
+  });
+  expect(runNode(launcher).status).toBe(143);
+});
+
+test('the exit code main sets is kept', () => {
+  const launcher = launcherBeside({ path: 'src/main.ts', text: 'process.exitCode = 3;' });
+  expect(runNode(launcher).status).toBe(3);
+});
+
+test('a main that throws ends with exit code 1 and its error on stderr', () => {
+  const launcher = launcherBeside({ path: 'src/main.ts', text: 'throw new Error("no main today");' });
+  const { status, stderr } = runNode(launcher);
+  expect(status).toBe(1);
+  expect(stderr).toContain('no main today');
+});
+
+test('a main that waits for something that never comes does not end with success', () => {
+  const launcher = launcherBeside({ path: 'src/main.ts', text: 'await new Promise(() => {});' });
+  expect(runNode(launcher)).toEqual({
+    status: 13,
+    stdout: '',
+    stderr: 'losant-usage stopped before it was finished: this is a defect.\n',
+  });
+});
