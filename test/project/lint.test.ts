@@ -1,0 +1,144 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type LintVerdict, lintTree } from './lint-tree.ts';
+
+/** [what is planted, the rule that names it, the line it is named on, the text]. */
+const PLANTED: readonly (readonly [what: string, rule: string, line: number, text: string])[] = [
+  [
+    'a promise nobody waits for',
+    'no-floating-promises',
+    1,
+    `export function load(): void { Promise.resolve(1); }`,
+  ],
+  [
+    'a promise thrown away with void',
+    'no-floating-promises',
+    1,
+    `export function load(): void { void Promise.resolve(1); }`,
+  ],
+  [
+    'a promise taken for a truth',
+    'no-misused-promises',
+    2,
+    `async function due(): Promise<boolean> { return Promise.resolve(false); }
+export const text = due() ? 'due' : 'not due';`,
+  ],
+  ['an await of what is no promise', 'await-thenable', 1, `export const one = await 1;`],
+  ['any', 'no-explicit-any', 1, `export const body: any = 1;`],
+  [
+    'a member of an untyped body',
+    'no-unsafe-member-access',
+    1,
+    `export function total(text: string): unknown { return JSON.parse(text).total; }`,
+  ],
+  ['a non-null assertion', 'no-non-null-assertion', 1, `export const first = [1][0]!;`],
+  ['console', 'no-console', 1, `console.log('started');`],
+  [
+    'an empty catch',
+    'no-empty',
+    1,
+    `export function parse(text: string): void { try { BigInt(text); } catch {} }`,
+  ],
+  [
+    'an error thrown anew without its cause',
+    'preserve-caught-error',
+    2,
+    `export function parse(text: string): bigint {
+  try { return BigInt(text); } catch (error) { throw new Error(\`bad \${String(error)}\`); }
+}`,
+  ],
+  ['==', 'eqeqeq', 1, `export function same(a: string, b: string): boolean { return a == b; }`],
+  ['a default export', 'no-default-export', 1, `export default 1;`],
+  ['a barrel', 'no-barrel-file', 1, `export * from './any.ts';`],
+  [
+    'a type imported as a value',
+    'consistent-type-imports',
+    1,
+    `import { Stats } from 'node:fs'; export const stats: Stats | null = null;`,
+  ],
+  ['the environment', 'no-restricted-properties', 1, `export const zone = process.env['TZ'];`],
+  ['the command line', 'no-restricted-properties', 1, `export const args = process.argv;`],
+  ['process.exit', 'no-restricted-properties', 1, `process.exit(1);`],
+  ['process.exitCode', 'no-restricted-properties', 1, `process.exitCode = 1;`],
+  ['Date.now()', 'no-restricted-properties', 1, `export const now = Date.now();`],
+  ['new Date() of now', 'no-ambient-date', 1, `export const now = new Date();`],
+  ['Math.random()', 'no-restricted-properties', 1, `export const jitter = Math.random();`],
+  ['a file of 301 lines', 'max-lines', 301, `${'// line\n'.repeat(300)}export const one = 1;`],
+  [
+    'a function of 61 lines',
+    'max-lines-per-function',
+    1,
+    `export function sum(): number {\n  let sum = 0;\n${'  sum += 1;\n'.repeat(57)}  return sum;\n}\n`,
+  ],
+];
+
+function pathOf(index: number): string {
+  return `src/sync/planted-${index}.ts`;
+}
+
+describe('the linter names', () => {
+  let verdict: LintVerdict;
+
+  beforeAll(() => {
+    verdict = lintTree(Object.fromEntries(PLANTED.map(([, , , text], i) => [pathOf(i), text])));
+  });
+
+  test.each(PLANTED.map(([what, rule, line], index) => ({ what, rule, line, index })))(
+    '$what',
+    ({ rule, line, index }) => {
+      expect(verdict.status).toBe(1);
+      expect(verdict.problems).toContain(`${pathOf(index)}:${line} ${rule}`);
+    },
+  );
+});
+
+test('the linter names a cycle of imports', () => {
+  const { status, problems } = lintTree({
+    'src/sync/a.ts': `import { b } from './b.ts';\nexport const a = () => b;\n`,
+    'src/sync/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
+  });
+  expect(status).toBe(1);
+  expect(problems).toEqual(['src/sync/a.ts:1 no-cycle', 'src/sync/b.ts:1 no-cycle']);
+});
+
+test('the linter names a query of a transaction that nobody waits for', () => {
+  const { status, problems } = lintTree({
+    'src/store/planted.ts': `import type { Kysely } from 'kysely';
+export async function write(db: Kysely<{ runs: { run_id: string } }>): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    tx.deleteFrom('runs').execute();
+    await tx.selectFrom('runs').selectAll().execute();
+  });
+}
+`,
+  });
+  expect(status).toBe(1);
+  expect(problems).toEqual(['src/store/planted.ts:4 no-floating-promises']);
+});
+
+test('the linter names a skipped test and a test that runs alone', () => {
+  const { status, problems } = lintTree({
+    'test/planted.test.ts': `import { expect, test } from 'vitest';
+test.skip('one', () => { expect(1).toBe(1); });
+test.only('two', () => { expect(2).toBe(2); });
+`,
+  });
+  expect(status).toBe(1);
+  expect(problems).toEqual([
+    'test/planted.test.ts:2 no-disabled-tests',
+    'test/planted.test.ts:3 no-focused-tests',
+  ]);
+});
+
+test('clock, environment and exit code are free at the edges: main, commands and the simulator', () => {
+  const text = `export const started = [Date.now(), new Date().toISOString(), process.env['TZ'], process.argv];
+process.exitCode = Math.random() > 1 ? 1 : 0;
+`;
+  expect(
+    lintTree({ 'src/main.ts': text, 'src/commands/run.ts': text, 'src/simulator/serve.ts': text }),
+  ).toEqual({ status: 0, problems: [] });
+});
+
+test('a date made from a given instant passes anywhere', () => {
+  const text = `export const day = new Date(0).toISOString().slice(0, 10);\n`;
+  expect(lintTree({ 'src/sync/plan.ts': text })).toEqual({ status: 0, problems: [] });
+});
