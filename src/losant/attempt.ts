@@ -1,0 +1,167 @@
+import type { KyInstance } from 'ky';
+import { type AttemptFailure, kindOfStatus, readRetryAfter } from './retry.ts';
+
+/** Text kept of a body that could not be used, enough to see what it was. */
+const KEPT_BODY_BYTES = 64 * 1024;
+
+/** A complete JSON answer. */
+export interface Answer {
+  readonly body: unknown;
+  /** The body as received. */
+  readonly text: string;
+  /** When the attempt that succeeded was sent, by the client's clock. */
+  readonly sentAtMs: number;
+  /** The response's Date header; null if it has none. */
+  readonly dateMs: number | null;
+  readonly receivedAtMs: number;
+}
+
+export type AttemptResult =
+  | { readonly ok: true; readonly answer: Answer }
+  | { readonly ok: false; readonly failure: AttemptFailure };
+
+export interface AttemptOptions {
+  readonly http: KyInstance;
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  /** Bound on the whole attempt, the body included. */
+  readonly timeoutMs: number;
+  /** Bound on the body, counted after decompression. */
+  readonly maxBodyBytes: number;
+  readonly now: () => number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Sends one GET and reads its answer to the end. Failures are values; throws
+ * only the signal's reason once it has aborted.
+ */
+export async function sendAttempt(options: AttemptOptions): Promise<AttemptResult> {
+  const { timeoutMs, signal } = options;
+  signal.throwIfAborted();
+  const abort = new AbortController();
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    abort.abort();
+  }, timeoutMs);
+  const onAbort = () => abort.abort();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await requestAndRead(options, abort);
+  } catch (error) {
+    signal.throwIfAborted();
+    const failure: AttemptFailure = timedOut
+      ? failed('timeout', `no complete answer within ${timeoutMs} ms`)
+      : failed('unreachable', `connection failed: ${describeCause(error)}`, { cause: error });
+    return { ok: false, failure };
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function requestAndRead(options: AttemptOptions, abort: AbortController): Promise<AttemptResult> {
+  const { http, path, query, now, maxBodyBytes } = options;
+  const sentAtMs = now();
+  const response = await http.get(path, { searchParams: { ...query }, signal: abort.signal });
+  const dateMs = readDate(response.headers.get('date'));
+  if (response.status !== 200) {
+    return { ok: false, failure: await statusFailure(response, dateMs ?? now(), abort) };
+  }
+  const { bytes, isComplete } = await readBytes(response, maxBodyBytes);
+  if (!isComplete) {
+    abort.abort();
+    const detail = `the body is larger than ${maxBodyBytes} bytes`;
+    const body = keptText(bytes);
+    return { ok: false, failure: failed('bad_body', detail, { status: 200, body, isFinal: true }) };
+  }
+  const receivedAtMs = now();
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const body: unknown = JSON.parse(text);
+    return { ok: true, answer: { body, text, sentAtMs, dateMs, receivedAtMs } };
+  } catch {
+    const detail = `the body is not JSON (content type ${response.headers.get('content-type') ?? 'unknown'})`;
+    return { ok: false, failure: failed('bad_body', detail, { status: 200, body: keptText(bytes) }) };
+  }
+}
+
+/** The status alone decides: a body that is cut, slow or huge only shortens the message. */
+async function statusFailure(
+  response: Response,
+  answeredAtMs: number,
+  abort: AbortController,
+): Promise<AttemptFailure> {
+  const { status, headers } = response;
+  const retryAfterMs = readRetryAfter(headers.get('retry-after'), answeredAtMs);
+  const { bytes, isComplete } = await readBytes(response, KEPT_BODY_BYTES).catch(() => nothingRead);
+  if (!isComplete) abort.abort();
+  const body = keptText(bytes);
+  const isRedirect = status < 400;
+  const detail = isRedirect
+    ? `answered with a redirect (HTTP ${status}), which is never followed`
+    : `answered HTTP ${status}${describeApiError(body)}`;
+  return failed(kindOfStatus(status, retryAfterMs), detail, {
+    status,
+    body,
+    retryAfterMs,
+    isFinal: isRedirect,
+  });
+}
+
+const nothingRead = { bytes: Buffer.alloc(0), isComplete: false };
+
+/** Reads the body as a stream and stops as soon as it exceeds `maxBytes`. */
+async function readBytes(
+  response: Response,
+  maxBytes: number,
+): Promise<{ bytes: Buffer; isComplete: boolean }> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk);
+    size += chunk.byteLength;
+    if (size > maxBytes) return { bytes: Buffer.concat(chunks), isComplete: false };
+  }
+  return { bytes: Buffer.concat(chunks), isComplete: true };
+}
+
+function keptText(bytes: Buffer): string {
+  return new TextDecoder().decode(bytes.subarray(0, KEPT_BODY_BYTES));
+}
+
+function readDate(header: string | null): number | null {
+  const dateMs = header === null ? Number.NaN : Date.parse(header);
+  return Number.isNaN(dateMs) ? null : dateMs;
+}
+
+/** The API's own `{type, message}`, when the body has it. */
+function describeApiError(body: string): string {
+  try {
+    const parsed: unknown = JSON.parse(body);
+    if (typeof parsed !== 'object' || parsed === null) return '';
+    const { type, message } = parsed as Record<string, unknown>;
+    const parts = [type, message].filter((part) => typeof part === 'string' && part !== '');
+    return parts.length === 0 ? '' : `: ${parts.join(': ').slice(0, 500)}`;
+  } catch {
+    return '';
+  }
+}
+
+/** The innermost cause: fetch's own message is always "fetch failed". */
+function describeCause(error: unknown): string {
+  let inner = error;
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
+  if (!(inner instanceof Error)) return 'unknown error';
+  const { code } = inner as NodeJS.ErrnoException;
+  return code === undefined || inner.message.includes(code) ? inner.message : `${inner.message} (${code})`;
+}
+
+function failed(
+  kind: AttemptFailure['kind'],
+  detail: string,
+  known: Partial<AttemptFailure> = {},
+): AttemptFailure {
+  return { isFinal: false, status: null, retryAfterMs: null, body: null, ...known, kind, detail };
+}

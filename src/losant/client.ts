@@ -1,0 +1,172 @@
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import ky, { type KyInstance } from 'ky';
+import type { LosantErrorKind } from '../errors.ts';
+import { type Answer, type AttemptResult, sendAttempt } from './attempt.ts';
+import { type Asked, losantError, plainCause } from './failure.ts';
+import { type Gate, PausedTooLongError } from './gate.ts';
+import { type AttemptFailure, planRetry } from './retry.ts';
+
+export interface LosantClientOptions {
+  /** E.g. `https://api.losant.com`; may have a path. */
+  readonly apiUrl: string;
+  readonly token: string;
+  /** White-label installs: sent as the `losantdomain` header. */
+  readonly domain?: string | undefined;
+  readonly gate: Gate;
+  /** Bound on one attempt, the body included. */
+  readonly timeoutMs: number;
+  /** Attempts per request; waits that the API asked for are not counted. */
+  readonly attempts: number;
+  /** Bound on one body after decompression; a year of all counters is below 1 MiB. */
+  readonly maxBodyBytes?: number | undefined;
+  /** `losant-usage-export/VERSION`. */
+  readonly userAgent?: string | undefined;
+  readonly random: () => number;
+  readonly now: () => number;
+  /** Waits `ms`, or rejects as soon as the signal aborts. */
+  readonly sleep?: ((ms: number, signal: AbortSignal) => Promise<unknown>) | undefined;
+  /** Called once per attempt that was sent. */
+  readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
+}
+
+export interface AttemptReport {
+  readonly action: string;
+  /** HTTP status, or null if there was no answer. */
+  readonly status: number | null;
+  /** From sending to the end of the body. */
+  readonly durationMs: number;
+  /** Wait for a free slot, the rate and pauses. */
+  readonly gateWaitMs: number;
+  readonly outcome: 'ok' | 'aborted' | LosantErrorKind;
+  /** Why another attempt follows; null if none does. */
+  readonly retryReason: LosantErrorKind | null;
+}
+
+export interface GetRequest extends Asked {
+  /** Below the API URL, without a leading slash; its parts already encoded. */
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+/** Reads from one Losant API with one token. It can send nothing but GET. */
+export interface LosantClient {
+  /**
+   * The JSON answer, retried as needed. Throws a `LosantError` that never holds
+   * the token, or the signal's reason once it has aborted.
+   */
+  get(request: GetRequest): Promise<Answer>;
+}
+
+const MAX_BODY_BYTES = 32 * 1024 * 1024;
+
+/** Keeps bodies small: hypermedia that this program does not follow is left out. */
+const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
+
+export function createLosantClient(options: LosantClientOptions): LosantClient {
+  const http = createHttp(options);
+  return { get: (request) => getWithRetries(options, http, request) };
+}
+
+function createHttp({ apiUrl, token, domain, userAgent }: LosantClientOptions): KyInstance {
+  return ky.create({
+    prefix: apiUrl,
+    headers: {
+      authorization: `Bearer ${token}`,
+      accept: 'application/json',
+      // Sent by the official clients of the API version whose schemas this program follows.
+      'accept-version': '^1.30.0',
+      'user-agent': userAgent ?? 'losant-usage-export',
+      ...(domain === undefined ? {} : { losantdomain: domain }),
+    },
+    // Not 'error': that hides the status. A redirect is never followed either way.
+    redirect: 'manual',
+    retry: 0,
+    timeout: false,
+    throwHttpErrors: false,
+  });
+}
+
+async function getWithRetries(
+  options: LosantClientOptions,
+  http: KyInstance,
+  request: GetRequest,
+): Promise<Answer> {
+  const { gate, attempts, random, sleep = abortableSleep } = options;
+  let attempt = 1;
+  let sent = 0;
+  let waits = 0;
+  let waitedMs = 0;
+  for (;;) {
+    const { result, report } = await attemptThroughGate(options, http, request);
+    sent += 1;
+    if (result.ok) {
+      options.onAttempt?.({ ...report, status: 200, outcome: 'ok', retryReason: null });
+      return result.answer;
+    }
+    const { failure } = result;
+    const { kind, status } = failure;
+    const plan = planRetry({ attempt, attempts, failure, waits, waitedMs, random: random() });
+    options.onAttempt?.({ ...report, status, outcome: kind, retryReason: plan.retry ? kind : null });
+    if (plan.pauseAllMs > 0) gate.pauseFor(plan.pauseAllMs);
+    if (!plan.retry) throw givenUp(options.token, request, failure, sent);
+    if (plan.spendsAttempt) attempt += 1;
+    if (plan.pauseAllMs > 0) {
+      waits += 1;
+      waitedMs += plan.pauseAllMs;
+    }
+    if (plan.delayMs > 0) await sleep(plan.delayMs, request.signal);
+  }
+}
+
+interface SentAttempt {
+  readonly result: AttemptResult;
+  readonly report: Pick<AttemptReport, 'action' | 'durationMs' | 'gateWaitMs'>;
+}
+
+async function attemptThroughGate(
+  options: LosantClientOptions,
+  http: KyInstance,
+  request: GetRequest,
+): Promise<SentAttempt> {
+  const { gate, now, timeoutMs, maxBodyBytes = MAX_BODY_BYTES } = options;
+  const { action, path, signal } = request;
+  const query = { ...request.query, ...QUERY_FOR_ALL };
+  const attempt = async (gateWaitMs: number): Promise<SentAttempt> => {
+    const sentAtMs = now();
+    const report = () => ({ action, gateWaitMs, durationMs: now() - sentAtMs });
+    try {
+      const result = await sendAttempt({ http, path, query, timeoutMs, maxBodyBytes, now, signal });
+      return { result, report: report() };
+    } catch (error) {
+      options.onAttempt?.({ ...report(), status: null, outcome: 'aborted', retryReason: null });
+      throw error;
+    }
+  };
+  try {
+    return await gate.run(attempt, signal);
+  } catch (error) {
+    if (!(error instanceof PausedTooLongError)) throw error;
+    throw losantError(request, { kind: 'rate_limited', status: null, body: null, detail: error.message });
+  }
+}
+
+function givenUp(token: string, request: GetRequest, failure: AttemptFailure, sent: number): Error {
+  // A proxy's error page or a library's message may quote the header.
+  const scrub = (text: string) => text.replaceAll(token, '[token]');
+  return losantError(request, {
+    kind: failure.kind,
+    status: failure.status,
+    detail: scrub(failure.detail) + (sent > 1 ? ` (after ${sent} attempts)` : ''),
+    body: failure.body === null ? null : scrub(failure.body),
+    cause: plainCause(failure.cause, scrub),
+  });
+}
+
+async function abortableSleep(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleepFor(ms, undefined, { signal });
+  } catch {
+    signal.throwIfAborted();
+  }
+}

@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import type { LosantError } from '../errors.ts';
+import type { Answer } from './attempt.ts';
+import type { LosantClient } from './client.ts';
+import { type Asked, losantError } from './failure.ts';
+import { describe, type Organization, type OrganizationReading, readOrganization } from './organization.ts';
+
+export interface Instance {
+  /** Lower-case hex. */
+  readonly id: string;
+  readonly name: string | null;
+  /** The API's clock, from the response's Date header; null if it has none. */
+  readonly dateMs: number | null;
+  readonly sentAtMs: number;
+  readonly receivedAtMs: number;
+}
+
+export interface OrgPage {
+  /** From 0. */
+  readonly page: number;
+  /** Organizations of the instance, as told with this page. */
+  readonly totalCount: number;
+  readonly items: readonly Organization[];
+  /** Organizations on this page that could not be read; they exist all the same. */
+  readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
+}
+
+export interface ListOptions {
+  readonly instanceId: string;
+  readonly perPage?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+const PER_PAGE = 100;
+
+const instanceBody = z.object({
+  id: z.string().optional(),
+  instanceId: z.string().optional(),
+  name: z.string().nullish(),
+});
+
+/** Throws a `LosantError`: `not_found` if the instance is unknown to the token. */
+export async function getInstance(
+  client: LosantClient,
+  { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
+): Promise<Instance> {
+  const asked = { action: 'instance.get', ids: { instance: instanceId } };
+  const path = `instances/${encodeURIComponent(instanceId)}`;
+  const answer = await client.get({ ...asked, path, query: {}, signal });
+  const parsed = instanceBody.safeParse(answer.body);
+  if (!parsed.success) throw unusable(asked, answer, describe(parsed.error));
+  const id = (parsed.data.id ?? parsed.data.instanceId)?.toLowerCase();
+  if (id !== instanceId.toLowerCase())
+    throw unusable(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
+  const { dateMs, sentAtMs, receivedAtMs } = answer;
+  return { id, name: parsed.data.name ?? null, dateMs, sentAtMs, receivedAtMs };
+}
+
+/** Throws a `LosantError`: `not_found` if the org is unknown, `bad_body` if its attributes cannot be read. */
+export async function getOrg(
+  client: LosantClient,
+  options: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
+): Promise<Organization> {
+  const { instanceId, orgId, signal } = options;
+  const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
+  const path = `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
+  const answer = await client.get({ ...asked, path, query: {}, signal });
+  const reading = readOrganization(answer.body);
+  if (!reading.ok) throw unusable(asked, answer, reading.problem);
+  if (reading.organization.orgId !== orgId.toLowerCase()) {
+    throw unusable(asked, answer, `answered for organization ${reading.organization.orgId}`);
+  }
+  return reading.organization;
+}
+
+/**
+ * All organizations of an instance, page by page, sorted by id: a rename
+ * cannot move one to a page already read. A deletion in the meantime can move
+ * one back by one place, so a list is complete only if its orgs add up to
+ * `totalCount`. Throws a `LosantError`.
+ */
+export async function* listOrgPages(client: LosantClient, options: ListOptions): AsyncGenerator<OrgPage> {
+  const { instanceId, perPage = PER_PAGE, signal } = options;
+  let seen = 0;
+  for (let page = 0; ; page += 1) {
+    const { rows, totalCount } = await readPage(client, { instanceId, perPage, page, signal });
+    if (rows.length > 0 || page === 0) yield { page, totalCount, ...splitRows(rows) };
+    seen += rows.length;
+    // A page shorter than asked for is no end: the API may cap perPage, with or without saying so.
+    if (rows.length === 0 || seen >= totalCount) return;
+  }
+}
+
+const pageBody = z.object({
+  items: z.array(z.unknown()),
+  totalCount: z.int().nonnegative(),
+  page: z.int().nullish(),
+});
+
+interface RawPage {
+  readonly rows: readonly unknown[];
+  readonly totalCount: number;
+}
+
+async function readPage(
+  client: LosantClient,
+  options: ListOptions & { readonly perPage: number; readonly page: number },
+): Promise<RawPage> {
+  const { instanceId, perPage, page, signal } = options;
+  const asked = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) } };
+  const answer = await client.get({
+    ...asked,
+    path: `instances/${encodeURIComponent(instanceId)}/orgs`,
+    query: { page: String(page), perPage: String(perPage), sortField: 'id', sortDirection: 'asc' },
+    signal,
+  });
+  const parsed = pageBody.safeParse(answer.body);
+  if (!parsed.success) throw unusable(asked, answer, describe(parsed.error));
+  const { items, totalCount, page: echoed } = parsed.data;
+  if (echoed != null && echoed !== page) throw unusable(asked, answer, `answered with page ${echoed}`);
+  return { rows: items, totalCount };
+}
+
+function splitRows(rows: readonly unknown[]): Pick<OrgPage, 'items' | 'rejected'> {
+  const readings = rows.map(readOrganization);
+  return {
+    items: readings.filter((reading) => reading.ok).map((reading) => reading.organization),
+    rejected: readings.filter((reading) => !reading.ok),
+  };
+}
+
+function unusable(asked: Asked, answer: Answer, problem: string): LosantError {
+  return losantError(asked, {
+    kind: 'bad_body',
+    status: 200,
+    detail: `unexpected body: ${problem}`,
+    body: answer.text.slice(0, 64 * 1024),
+  });
+}

@@ -1,0 +1,37 @@
+import { type DayRange, dayEndMs, dayStartMs, parseDay } from '../day.ts';
+import type { UsageAction } from '../streams/stream.ts';
+import type { Answer } from './attempt.ts';
+import type { LosantClient } from './client.ts';
+
+export interface UsageQuestion {
+  readonly instanceId: string;
+  readonly orgId: string;
+  readonly action: UsageAction;
+  /** Query values beyond start and end, e.g. `{ asBytes: 'true' }`. */
+  readonly query: Readonly<Record<string, string>>;
+  readonly window: DayRange;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One usage counter of an organization over a window of days. The end is sent
+ * as the last millisecond of the last day: the API documents every range that
+ * way, and whether it counts the end in or out, no other day's bucket fits.
+ */
+export async function fetchUsage(client: LosantClient, question: UsageQuestion): Promise<Answer> {
+  const { instanceId, orgId, action, query, window, signal } = question;
+  assertWindow(window);
+  return client.get({
+    action: `instanceOrg.${action}`,
+    path: `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}/${action}`,
+    query: { ...query, start: String(dayStartMs(window.from)), end: String(dayEndMs(window.to) - 1) },
+    ids: { org: orgId, days: window.from === window.to ? window.from : `${window.from}..${window.to}` },
+    signal,
+  });
+}
+
+/** Elsewhere in this API a start of 0, a negative one or none means "relative to now": never send one. */
+function assertWindow({ from, to }: DayRange): void {
+  const isWindow = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
+  if (!isWindow) throw new Error(`not a window of usage days: ${from}..${to}`);
+}

@@ -1,0 +1,65 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createLosantClient, type LosantClient, type LosantClientOptions } from '../../src/losant/client.ts';
+import { Gate } from '../../src/losant/gate.ts';
+
+export interface Received {
+  readonly method: string;
+  readonly path: string;
+  readonly query: Readonly<Record<string, string>>;
+  readonly headers: IncomingMessage['headers'];
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly url: string;
+  readonly received: Received[];
+}
+
+/** Answers the request with this number, counted from 1. */
+type Handler = (request: Received, response: ServerResponse, number: number) => void;
+
+/** A real HTTP server on loopback that records what it is sent. */
+export async function startServer(handler: Handler): Promise<TestServer> {
+  const received: Received[] = [];
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const { method = '', headers } = request;
+    const entry = { method, headers, path: url.pathname, query: Object.fromEntries(url.searchParams) };
+    received.push(entry);
+    handler(entry, response, received.length);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    received,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+export function sendJson(
+  response: ServerResponse,
+  body: unknown,
+  { status = 200, headers = {} }: { status?: number; headers?: Record<string, string> } = {},
+): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(JSON.stringify(body));
+}
+
+/** A client that waits for nothing it need not wait for. */
+export function clientFor(server: TestServer, options: Partial<LosantClientOptions> = {}): LosantClient {
+  return createLosantClient({
+    apiUrl: server.url,
+    token: 'canary-token',
+    gate: new Gate({ concurrency: 4, requestsPerSecond: 1000, now: Date.now }),
+    timeoutMs: 2_000,
+    attempts: 3,
+    random: () => 0,
+    now: Date.now,
+    sleep: async () => undefined,
+    ...options,
+  });
+}
