@@ -1,0 +1,79 @@
+/**
+ * The JavaScript values that come out of the database, the same from pg and
+ * PGlite and under any local time zone: each parser reads Postgres' text form.
+ */
+import pg from 'pg';
+
+export type ValueParser = (text: string) => unknown;
+
+/** `int8`: a number that is exact, never one that was rounded. */
+function parseInt8(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value))
+    throw new RangeError(`bigint ${text} from the database is above 2^53 - 1`);
+  return value;
+}
+
+/** `date`: its text, `YYYY-MM-DD`. */
+function parseDate(text: string): string {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) throw new RangeError(`date ${text} from the database is not a day`);
+  return text;
+}
+
+const TIMESTAMPTZ =
+  /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
+
+/** `timestamptz`: `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL, where they count. */
+function parseTimestamptz(text: string): string {
+  const match = TIMESTAMPTZ.exec(text);
+  if (match === null) throw new RangeError(`timestamptz ${text} from the database is not an instant`);
+  const [, year, month, day, hour, minute, second, fraction = '', sign, ...offset] = match;
+  const local = `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.padEnd(3, '0').slice(0, 3)}Z`;
+  const [hours = 0, minutes = 0, seconds = 0] = offset.map((part) => Number(part ?? 0));
+  const offsetMs = (hours * 3600 + minutes * 60 + seconds) * 1000;
+  return new Date(Date.parse(local) - (sign === '-' ? -offsetMs : offsetMs)).toISOString();
+}
+
+function parseBytea(text: string): Buffer {
+  if (!text.startsWith('\\x')) throw new RangeError('bytea from the database is not in hex form');
+  return Buffer.from(text.slice(2), 'hex');
+}
+
+const asText: ValueParser = (text) => text;
+
+const TEXT_ARRAY_OID = 1009;
+const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
+
+/** Nested arrays keep their shape, nulls stay null. */
+function arrayOf(parse: ValueParser): ValueParser {
+  const parseElement = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(parseElement);
+    return typeof value === 'string' ? parse(value) : null;
+  };
+  return (text) => parseElement(parseTextArray(text));
+}
+
+const parseJson: ValueParser = (text) => JSON.parse(text);
+
+/** By type OID (pg_type.dat of the Postgres sources): the type, then its array. */
+const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: ValueParser])[] = [
+  [17, 1001, parseBytea],
+  [20, 1016, parseInt8],
+  [25, 1009, asText],
+  [114, 199, parseJson],
+  [1043, 1015, asText],
+  [1082, 1182, parseDate],
+  // Without a zone it is no instant: left as written rather than read as local time.
+  [1114, 1115, asText],
+  [1184, 1185, parseTimestamptz],
+  [1700, 1231, asText],
+  [2950, 2951, asText],
+  [3802, 3807, parseJson],
+];
+
+export const PARSERS: Readonly<Record<number, ValueParser>> = Object.fromEntries(
+  TYPES.flatMap(([oid, arrayOid, parse]) => [
+    [oid, parse],
+    [arrayOid, arrayOf(parse)],
+  ]),
+);

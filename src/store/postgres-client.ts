@@ -1,0 +1,39 @@
+import type { Socket } from 'node:net';
+import pg from 'pg';
+
+/** Above the server's own statement timeout, so that this one speaks only when the server can't. */
+const SILENCE_MARGIN_MS = 15_000;
+
+export interface ClientBounds {
+  readonly connectTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+}
+
+/**
+ * A pg client class whose every wait ends, even when the server or the network
+ * in between falls silent: a connection that answers too late is destroyed, and
+ * its queries fail as lost. (pg's own `query_timeout` would hand the busy
+ * connection back to the pool; the pool's `connectionTimeoutMillis` would also
+ * fail those who merely wait for a free connection.)
+ */
+export function boundedClient({ connectTimeoutMs, statementTimeoutMs }: ClientBounds): typeof pg.Client {
+  const silenceMs = statementTimeoutMs + SILENCE_MARGIN_MS;
+  return class BoundedClient extends pg.Client {
+    constructor(config: pg.ClientConfig) {
+      super({ ...config, connectionTimeoutMillis: connectTimeoutMs });
+      // An error while checked out and idle would have no listener and end the process;
+      // the query that follows reports the loss.
+      this.on('error', () => {});
+      const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
+      const bounded = (...args: readonly unknown[]): Promise<unknown> => {
+        const timer = setTimeout(() => socketOf(this).destroy(), silenceMs);
+        return query(...args).finally(() => clearTimeout(timer));
+      };
+      this.query = bounded as typeof this.query;
+    }
+  };
+}
+
+function socketOf(client: pg.Client): Socket {
+  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+}

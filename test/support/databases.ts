@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { inject } from 'vitest';
+
+export interface TestDatabase {
+  readonly url: string;
+  readonly name: string;
+  drop(): Promise<void>;
+}
+
+/** A database of its own on the test server: with the schema at head, or without any tables. */
+export async function createTestDatabase({ template = true } = {}): Promise<TestDatabase> {
+  const adminUrl = inject('postgresAdminUrl');
+  const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
+  const source = template ? inject('postgresTemplate') : 'template1';
+  await queryOnce(adminUrl, `create database ${name} template ${source}`);
+  return {
+    url: withDatabase(adminUrl, name),
+    name,
+    drop: async () => {
+      await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
+    },
+  };
+}
+
+export interface EmbeddedFolder {
+  readonly folder: string;
+  /** For DATABASE_URL. */
+  readonly url: string;
+  remove(): void;
+}
+
+/** A fresh folder for the embedded database. */
+export function createEmbeddedFolder(): EmbeddedFolder {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-embedded-'));
+  return {
+    folder,
+    url: `embedded:${folder}`,
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+/** One statement over a connection of its own, outside the code under test. */
+export async function queryOnce(url: string, statement: string): Promise<Record<string, unknown>[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query<Record<string, unknown>>(statement);
+    return rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** The same server and user, another database. */
+export function withDatabase(url: string, name: string): string {
+  const target = new URL(url);
+  target.pathname = `/${name}`;
+  return target.href;
+}

