@@ -1,0 +1,334 @@
+import type { ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { LosantError } from '../../src/errors.ts';
+import type { AttemptReport, GetRequest } from '../../src/losant/client.ts';
+import { Gate } from '../../src/losant/gate.ts';
+import { clientFor, sendJson, startServer } from './server.ts';
+
+const ask: GetRequest = {
+  action: 'instanceOrg.deviceCounts',
+  path: 'instances/abc/orgs/def/deviceCounts',
+  query: { start: '1764028800000' },
+  ids: { org: 'def', days: '2025-11-25' },
+  signal: new AbortController().signal,
+};
+
+async function errorOf(promise: Promise<unknown>): Promise<LosantError> {
+  const error = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(LosantError);
+  return error as LosantError;
+}
+
+/** Sends half of a body that was announced whole, then cuts the connection. */
+function sendHalf(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': '20' });
+  response.write('{"counts":');
+  setTimeout(() => response.destroy(), 10);
+}
+
+describe('a request', () => {
+  it('is a GET with the token, the API version and the query as text', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
+    const client = clientFor(server, { domain: 'example.test', userAgent: 'losant-usage-export/1.2.3' });
+    await client.get(ask);
+    expect(server.received).toMatchObject([
+      {
+        method: 'GET',
+        path: '/instances/abc/orgs/def/deviceCounts',
+        query: { start: '1764028800000', _actions: 'false', _links: 'false', _embedded: 'false' },
+        headers: {
+          authorization: 'Bearer canary-token',
+          accept: 'application/json',
+          'accept-version': '^1.30.0',
+          losantdomain: 'example.test',
+          'user-agent': 'losant-usage-export/1.2.3',
+        },
+      },
+    ]);
+  });
+
+  it('keeps the path of the API URL, with or without a trailing slash', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
+    await clientFor(server, { apiUrl: `${server.url}/api/v1` }).get(ask);
+    await clientFor(server, { apiUrl: `${server.url}/api/v1/` }).get(ask);
+    const path = '/api/v1/instances/abc/orgs/def/deviceCounts';
+    expect(server.received.map((request) => request.path)).toEqual([path, path]);
+  });
+
+  it('stays a GET without a body whatever is smuggled into it', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
+    const smuggled = {
+      ...ask,
+      method: 'DELETE',
+      body: 'x',
+      json: {},
+      headers: { 'x-http-method-override': 'DELETE' },
+    };
+    const client = clientFor(server);
+    await client.get(smuggled);
+    expect(Object.keys(client)).toEqual(['get']);
+    expect(server.received).toHaveLength(1);
+    expect(server.received[0]?.method).toBe('GET');
+    expect(server.received[0]?.headers).not.toHaveProperty('x-http-method-override');
+    expect(server.received[0]?.headers).not.toHaveProperty('content-length');
+  });
+
+  it('never follows a redirect', async () => {
+    await using target = await startServer((_, response) => sendJson(response, {}));
+    await using server = await startServer((_, response) => {
+      response.writeHead(302, { location: `${target.url}/login` });
+      response.end();
+    });
+    const error = await errorOf(clientFor(server).get(ask));
+    expect(error).toMatchObject({ kind: 'unreachable', status: 302 });
+    expect(error.message).toContain('redirect (HTTP 302)');
+    expect(server.received).toHaveLength(1);
+    expect(target.received).toHaveLength(0);
+  });
+});
+
+describe('an answer', () => {
+  it('holds body, text and the times of the attempt that succeeded', async () => {
+    await using server = await startServer((_, response, number) =>
+      number === 1
+        ? sendJson(response, {}, { status: 500 })
+        : sendJson(response, { counts: [] }, { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } }),
+    );
+    let clock = 1_000;
+    const answer = await clientFor(server, { now: () => (clock += 1) }).get(ask);
+    expect(answer).toMatchObject({
+      body: { counts: [] },
+      text: '{"counts":[]}',
+      dateMs: Date.UTC(2026, 10, 24, 12),
+    });
+    expect(answer.receivedAtMs).toBeGreaterThan(answer.sentAtMs);
+    expect(answer.sentAtMs).toBeGreaterThan(1_002);
+  });
+
+  it('is read through gzip', async () => {
+    await using server = await startServer((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.end(gzipSync('{"a":1}'));
+    });
+    expect((await clientFor(server).get(ask)).body).toEqual({ a: 1 });
+  });
+
+  it('without a Date header has no date', async () => {
+    await using server = await startServer((_, response) => {
+      response.sendDate = false;
+      sendJson(response, {});
+    });
+    expect((await clientFor(server).get(ask)).dateMs).toBeNull();
+  });
+});
+
+describe('is retried', () => {
+  const failures: Record<string, (response: ServerResponse) => void> = {
+    'HTTP 500': (response) => sendJson(response, {}, { status: 500 }),
+    'HTTP 502 with a page': (response) => {
+      response.writeHead(502, { 'content-type': 'text/html' });
+      response.end('<html>bad gateway</html>');
+    },
+    'HTTP 503 without Retry-After': (response) => sendJson(response, {}, { status: 503 }),
+    'HTTP 408': (response) => sendJson(response, {}, { status: 408 }),
+    'a reset': (response) => response.destroy(),
+    'a cut body': sendHalf,
+    'a cut gzip body': (response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.end(gzipSync('{"counts":[1,2,3]}').subarray(0, 22));
+    },
+    'an HTML page with 200': (response) => response.end('<html>log in</html>'),
+    'an empty body': (response) => response.end(),
+    'a body that is not UTF-8': (response) => response.end(Buffer.from([0x22, 0xff, 0x22])),
+    silence: () => undefined,
+    'a body that stalls': (response) => response.write('{"a":'),
+    'a gzip body that stalls': (response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.write(gzipSync('{"counts":[1,2,3]}').subarray(0, 22));
+    },
+  };
+
+  it.each(Object.keys(failures))('after %s', async (name) => {
+    await using server = await startServer((_, response, number) =>
+      number === 1 ? failures[name]?.(response) : sendJson(response, { fine: true }),
+    );
+    const answer = await clientFor(server, { timeoutMs: 300 }).get(ask);
+    expect(answer.body).toEqual({ fine: true });
+    expect(server.received).toHaveLength(2);
+  });
+});
+
+describe('gives up', () => {
+  it.each([
+    [400, 'refused'],
+    [401, 'unauthorized'],
+    [403, 'forbidden'],
+    [404, 'not_found'],
+    [405, 'not_supported'],
+    [413, 'refused'],
+  ])('at once on HTTP %i, with what the API says', async (status, kind) => {
+    await using server = await startServer((_, response) =>
+      sendJson(response, { type: 'SomeType', message: 'what is wrong' }, { status }),
+    );
+    const error = await errorOf(clientFor(server).get(ask));
+    expect(error).toMatchObject({ kind, status, action: 'instanceOrg.deviceCounts' });
+    expect(error.message).toBe(
+      `instanceOrg.deviceCounts (org def, days 2025-11-25): answered HTTP ${status}: SomeType: what is wrong`,
+    );
+    expect(error.body).toBe('{"type":"SomeType","message":"what is wrong"}');
+    expect(server.received).toHaveLength(1);
+  });
+
+  it.each([
+    ['server_error', 500, (response: ServerResponse) => sendJson(response, {}, { status: 500 })],
+    ['unreachable', null, (response: ServerResponse) => response.destroy()],
+    ['unreachable', null, sendHalf],
+    ['timeout', null, () => undefined],
+    ['bad_body', 200, (response: ServerResponse) => response.end('<html>')],
+  ] as const)('with %s after all attempts', async (kind, status, answer) => {
+    await using server = await startServer((_, response) => void answer(response));
+    const error = await errorOf(clientFor(server, { attempts: 2, timeoutMs: 200 }).get(ask));
+    expect(error).toMatchObject({ kind, status });
+    expect(error.message).toContain('(after 2 attempts)');
+    expect(server.received).toHaveLength(2);
+  });
+
+  it('on a body larger than the bound once decompressed, without asking again', async () => {
+    await using server = await startServer((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.end(gzipSync(JSON.stringify('x'.repeat(5_000_000))));
+    });
+    const error = await errorOf(clientFor(server, { maxBodyBytes: 1_000_000 }).get(ask));
+    expect(error).toMatchObject({ kind: 'bad_body', status: 200 });
+    expect(error.message).toContain('larger than 1000000 bytes');
+    expect(error.body).toHaveLength(65_536);
+    expect(server.received).toHaveLength(1);
+  });
+
+  it('by the status even if the error page stalls or is huge', async () => {
+    await using server = await startServer((_, response, number) => {
+      response.writeHead(403);
+      if (number === 1) response.write('no');
+      else response.end('x'.repeat(1_000_000));
+    });
+    const client = clientFor(server, { timeoutMs: 200 });
+    expect(await errorOf(client.get(ask))).toMatchObject({ kind: 'forbidden', status: 403 });
+    expect((await errorOf(client.get(ask))).body).toHaveLength(65_536);
+  });
+
+  it('naming the cause when nothing listens', async () => {
+    const server = await startServer(() => undefined);
+    await server[Symbol.asyncDispose]();
+    const error = await errorOf(clientFor(server).get(ask));
+    expect(error.kind).toBe('unreachable');
+    expect(error.message).toContain('ECONNREFUSED');
+    expect(error.hint).toContain('LOSANT_API_URL');
+  });
+});
+
+describe('rate limits', () => {
+  it('pause every request of the token for as long as asked and spend no attempt', async () => {
+    const times: number[] = [];
+    await using server = await startServer((_, response, number) => {
+      times.push(Date.now());
+      if (number > 1) return sendJson(response, {});
+      return sendJson(response, {}, { status: 429, headers: { 'retry-after': '1' } });
+    });
+    const gate = new Gate({ concurrency: 4, requestsPerSecond: 1000, now: Date.now });
+    const client = clientFor(server, { attempts: 1, gate });
+    const first = client.get(ask);
+    while (gate.pauseLeftMs === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await Promise.all([first, client.get(ask), client.get(ask)]);
+    expect(times).toHaveLength(4);
+    expect((times[1] as number) - (times[0] as number)).toBeGreaterThanOrEqual(950);
+  });
+
+  it('with a date are measured by the API clock, not by ours', async () => {
+    await using server = await startServer((_, response, number) => {
+      if (number > 1) return sendJson(response, {});
+      const headers = {
+        date: 'Tue, 24 Nov 2020 12:00:00 GMT',
+        'retry-after': 'Tue, 24 Nov 2020 12:00:01 GMT',
+      };
+      return sendJson(response, {}, { status: 503, headers });
+    });
+    const startedAt = Date.now();
+    await clientFor(server, { attempts: 1 }).get(ask);
+    expect(Date.now() - startedAt).toBeGreaterThanOrEqual(950);
+  });
+
+  it('longer than 15 minutes end all requests of the token without sending more', async () => {
+    await using server = await startServer((_, response) =>
+      sendJson(response, {}, { status: 429, headers: { 'retry-after': '3600' } }),
+    );
+    const client = clientFor(server);
+    const sent = await errorOf(client.get(ask));
+    const unsent = await errorOf(client.get(ask));
+    expect(sent).toMatchObject({ kind: 'rate_limited', status: 429 });
+    expect(unsent).toMatchObject({ kind: 'rate_limited', status: null });
+    expect(unsent.message).toContain('paused for another');
+    expect(server.received).toHaveLength(1);
+  });
+});
+
+describe('an abort', () => {
+  it('ends a request under way at once with the reason', async () => {
+    await using server = await startServer(() => undefined);
+    const stop = new AbortController();
+    const reports: AttemptReport[] = [];
+    const client = clientFor(server, { timeoutMs: 60_000, onAttempt: (report) => reports.push(report) });
+    const asked = client.get({ ...ask, signal: stop.signal });
+    while (server.received.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    stop.abort(new Error('stopped'));
+    await expect(asked).rejects.toThrow('stopped');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(reports).toMatchObject([{ outcome: 'aborted', status: null, retryReason: null }]);
+  });
+
+  it('ends the wait before a retry', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}, { status: 500 }));
+    const stop = new AbortController();
+    const asked = clientFor(server, { sleep: undefined, random: () => 0.99, attempts: 9 }).get({
+      ...ask,
+      signal: stop.signal,
+    });
+    while (server.received.length < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+    stop.abort(new Error('stopped'));
+    await expect(asked).rejects.toThrow('stopped');
+  });
+
+  it('before the request sends nothing', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
+    const signal = AbortSignal.abort(new Error('stopped'));
+    await expect(clientFor(server).get({ ...ask, signal })).rejects.toThrow('stopped');
+    expect(server.received).toHaveLength(0);
+  });
+});
+
+it('reports each attempt once', async () => {
+  await using server = await startServer((_, response, number) => {
+    if (number === 1) return sendJson(response, {}, { status: 502 });
+    if (number === 2) return void response.destroy();
+    if (number === 3) return sendJson(response, {});
+    return sendJson(response, {}, { status: 404 });
+  });
+  const reports: AttemptReport[] = [];
+  const client = clientFor(server, { onAttempt: (report) => reports.push(report) });
+  await client.get(ask);
+  await errorOf(client.get(ask));
+  expect(reports.map(({ status, outcome, retryReason }) => [status, outcome, retryReason])).toEqual([
+    [502, 'server_error', 'server_error'],
+    [null, 'unreachable', 'unreachable'],
+    [200, 'ok', null],
+    [404, 'not_found', null],
+  ]);
+  for (const { durationMs, gateWaitMs, action } of reports) {
+    expect(action).toBe('instanceOrg.deviceCounts');
+    expect(durationMs).toBeGreaterThanOrEqual(0);
+    expect(gateWaitMs).toBeGreaterThanOrEqual(0);
+  }
+});
