@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/system/**/*.test.ts'],
+    globalSetup: ['test/support/postgres-server.ts'],
+    env: { TZ: 'Pacific/Auckland' },
     fileParallelism: false,
     testTimeout: 300_000,
     hookTimeout: 300_000,
