@@ -117,9 +117,10 @@ async function readBytes(
   response: Response,
   maxBytes: number,
 ): Promise<{ bytes: Buffer; isComplete: boolean }> {
+  const body = response.body as AsyncIterable<Uint8Array> | null;
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of body ?? []) {
     chunks.push(chunk);
     size += chunk.byteLength;
     if (size > maxBytes) return { bytes: Buffer.concat(chunks), isComplete: false };

@@ -67,7 +67,7 @@ const apiOrganization = z.object({
 
 export function readOrganization(raw: unknown): OrganizationReading {
   const parsed = apiOrganization.safeParse(raw);
-  if (!parsed.success) return { ok: false, orgId: readId(raw), problem: describe(parsed.error), raw };
+  if (!parsed.success) return { ok: false, orgId: readId(raw), problem: describeProblems(parsed.error), raw };
   const { data } = parsed;
   const orgId = data.orgId ?? data.id;
   if (orgId == null) return { ok: false, orgId: null, problem: 'orgId: missing', raw };
@@ -91,9 +91,11 @@ export function readOrganization(raw: unknown): OrganizationReading {
   };
 }
 
-/** One line with the path of each problem. */
-export function describe(error: z.ZodError): string {
-  return error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ');
+/** One line with the path of each problem, the first three of them. */
+export function describeProblems(error: z.ZodError): string {
+  const problems = error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  const more = problems.length > 3 ? ` and ${problems.length - 3} more` : '';
+  return problems.slice(0, 3).join('; ') + more;
 }
 
 const anyId = z.union([

@@ -3,7 +3,12 @@ import type { LosantError } from '../errors.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { type Asked, losantError } from './failure.ts';
-import { describe, type Organization, type OrganizationReading, readOrganization } from './organization.ts';
+import {
+  describeProblems,
+  type Organization,
+  type OrganizationReading,
+  readOrganization,
+} from './organization.ts';
 
 export interface Instance {
   /** Lower-case hex. */
@@ -48,7 +53,7 @@ export async function getInstance(
   const path = `instances/${encodeURIComponent(instanceId)}`;
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const parsed = instanceBody.safeParse(answer.body);
-  if (!parsed.success) throw unusable(asked, answer, describe(parsed.error));
+  if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
   const id = (parsed.data.id ?? parsed.data.instanceId)?.toLowerCase();
   if (id !== instanceId.toLowerCase())
     throw unusable(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
@@ -115,7 +120,7 @@ async function readPage(
     signal,
   });
   const parsed = pageBody.safeParse(answer.body);
-  if (!parsed.success) throw unusable(asked, answer, describe(parsed.error));
+  if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
   const { items, totalCount, page: echoed } = parsed.data;
   if (echoed != null && echoed !== page) throw unusable(asked, answer, `answered with page ${echoed}`);
   return { rows: items, totalCount };

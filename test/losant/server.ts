@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { LosantError } from '../../src/errors.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
 
@@ -62,4 +63,14 @@ export function clientFor(server: TestServer, options: Partial<LosantClientOptio
     sleep: async () => undefined,
     ...options,
   });
+}
+
+/** What the promise rejects with, which must be a `LosantError`. */
+export async function errorOf(promise: Promise<unknown>): Promise<LosantError> {
+  const error = await promise.then(
+    () => 'no error at all',
+    (reason: unknown) => reason,
+  );
+  if (error instanceof LosantError) return error;
+  throw new Error('not a LosantError', { cause: error });
 }

@@ -1,0 +1,246 @@
+import { describe, expect, it } from 'vitest';
+import { getInstance, getOrg, listOrgPages, type OrgPage } from '../../src/losant/orgs.ts';
+import { clientFor, type Received, sendJson, startServer, type TestServer } from './server.ts';
+
+const INSTANCE = '5c0000000000000000000001';
+const signal = new AbortController().signal;
+const orgId = (number: number) => `5d00000000000000000000${String(number).padStart(2, '0')}`;
+
+async function pagesOf(server: TestServer, perPage: number): Promise<OrgPage[]> {
+  const pages: OrgPage[] = [];
+  for await (const page of listOrgPages(clientFor(server), { instanceId: INSTANCE, perPage, signal })) {
+    pages.push(page);
+  }
+  return pages;
+}
+
+/** Serves `count` organizations as Losant does; `cap` is the most it puts on a page. */
+function serveOrgs(count: number, { cap = 1000, envelope = {} }: { cap?: number; envelope?: object } = {}) {
+  const orgs = Array.from({ length: count }, (_, i) => ({ id: orgId(i), name: `Org ${i}` }));
+  return startServer((request, response) => {
+    const page = Number(request.query['page']);
+    const perPage = Math.min(cap, Number(request.query['perPage']));
+    const items = orgs.slice(page * perPage, (page + 1) * perPage);
+    sendJson(response, { items, count: items.length, totalCount: count, perPage, page, ...envelope });
+  });
+}
+
+const asked = (request: Received) => [request.path, request.query['page'], request.query['perPage']];
+
+describe('listOrgPages', () => {
+  it('reads all pages sorted by id', async () => {
+    await using server = await serveOrgs(5);
+    const pages = await pagesOf(server, 2);
+    expect(pages.map((page) => [page.page, page.totalCount, page.items.map((org) => org.name)])).toEqual([
+      [0, 5, ['Org 0', 'Org 1']],
+      [1, 5, ['Org 2', 'Org 3']],
+      [2, 5, ['Org 4']],
+    ]);
+    const path = `/instances/${INSTANCE}/orgs`;
+    expect(server.received.map(asked)).toEqual([
+      [path, '0', '2'],
+      [path, '1', '2'],
+      [path, '2', '2'],
+    ]);
+    expect(server.received[0]?.query).toMatchObject({ sortField: 'id', sortDirection: 'asc' });
+  });
+
+  it('asks for no page after the last one, even if that is full', async () => {
+    await using server = await serveOrgs(4);
+    expect(await pagesOf(server, 2)).toHaveLength(2);
+    expect(server.received).toHaveLength(2);
+  });
+
+  it('yields one empty page for an instance without organizations', async () => {
+    await using server = await serveOrgs(0);
+    expect(await pagesOf(server, 2)).toEqual([{ page: 0, totalCount: 0, items: [], rejected: [] }]);
+  });
+
+  it.each([
+    ['says so', {}],
+    ['does not say so', { perPage: undefined }],
+    ['claims what was asked for', { perPage: 100 }],
+  ])('loses nobody when the API caps perPage and %s', async (_, envelope) => {
+    await using server = await serveOrgs(7, { cap: 3, envelope });
+    const pages = await pagesOf(server, 100);
+    expect(pages.flatMap((page) => page.items.map((org) => org.name))).toEqual([
+      'Org 0',
+      'Org 1',
+      'Org 2',
+      'Org 3',
+      'Org 4',
+      'Org 5',
+      'Org 6',
+    ]);
+  });
+
+  it('ends on an empty page although totalCount promises more', async () => {
+    await using server = await serveOrgs(3, { envelope: { totalCount: 10 } });
+    const pages = await pagesOf(server, 2);
+    expect(pages.map((page) => page.items.length)).toEqual([2, 1]);
+    expect(server.received).toHaveLength(3);
+  });
+
+  it('keeps the page when one organization cannot be read', async () => {
+    const broken = { id: orgId(2).toUpperCase(), name: 'Broken', tags: 'none' };
+    await using server = await startServer((_, response) =>
+      sendJson(response, { items: [{ id: orgId(1), name: 'Fine' }, broken, 'nonsense'], totalCount: 3 }),
+    );
+    const [page] = await pagesOf(server, 100);
+    expect(page?.items.map((org) => org.name)).toEqual(['Fine']);
+    expect(page?.rejected).toMatchObject([
+      {
+        orgId: '5d0000000000000000000002',
+        problem: expect.stringMatching(/^tags: /) as unknown,
+        raw: broken,
+      },
+      { orgId: null, problem: expect.stringMatching(/^body: /) as unknown, raw: 'nonsense' },
+    ]);
+  });
+
+  it.each([
+    ['no totalCount', { items: [] }, 'totalCount'],
+    ['no items', { totalCount: 0 }, 'items'],
+    ['another page', { items: [], totalCount: 0, page: 4 }, 'page 4'],
+    ['an array', [], 'body'],
+  ])('refuses a list with %s and does not ask again', async (_, body, named) => {
+    await using server = await startServer((__, response) => sendJson(response, body));
+    await expect(pagesOf(server, 2)).rejects.toMatchObject({
+      kind: 'bad_body',
+      action: 'instanceOrgs.get',
+      message: expect.stringContaining(named) as unknown,
+      body: JSON.stringify(body),
+    });
+    expect(server.received).toHaveLength(1);
+  });
+});
+
+describe('getOrg', () => {
+  const read = (server: TestServer, id = orgId(1)) =>
+    getOrg(clientFor(server), { instanceId: INSTANCE, orgId: id, signal });
+
+  it('reads every attribute, times as UTC with milliseconds', async () => {
+    await using server = await startServer((_, response) =>
+      sendJson(response, {
+        _type: 'instanceOrg',
+        id: orgId(1).toUpperCase(),
+        orgId: orgId(1).toUpperCase(),
+        instanceId: INSTANCE.toUpperCase(),
+        name: 'Acme',
+        description: 'not kept',
+        creationDate: '2025-03-01T10:00:00+02:00',
+        tags: [
+          { key: 'tier', value: 'gold' },
+          { key: 'tier', value: 'old' },
+        ],
+        referralId: 'C-1001',
+        planId: 'plan',
+        customerId: 'cus_1',
+        limits: { payload: 1000, device: 0, someday: null },
+        isReadOnly: true,
+        disabledAt: '2026-11-01T00:00:00.000Z',
+        currentPeriodStart: '2026-11-01T00:00:00.000Z',
+        currentPeriodEnd: '2026-11-30T23:59:59.999Z',
+      }),
+    );
+    expect(await read(server)).toEqual({
+      orgId: '5d0000000000000000000001',
+      instanceId: '5c0000000000000000000001',
+      name: 'Acme',
+      tags: [
+        { key: 'tier', value: 'gold' },
+        { key: 'tier', value: 'old' },
+      ],
+      referralId: 'C-1001',
+      planId: 'plan',
+      customerId: 'cus_1',
+      limits: { payload: 1000, device: 0 },
+      isReadOnly: true,
+      disabledAt: '2026-11-01T00:00:00.000Z',
+      currentPeriodStart: '2026-11-01T00:00:00.000Z',
+      currentPeriodEnd: '2026-12-01T00:00:00.000Z',
+      createdAt: '2025-03-01T08:00:00.000Z',
+    });
+    expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}`);
+  });
+
+  it('needs no more than an id and a name', async () => {
+    await using server = await startServer((_, response) =>
+      sendJson(response, { id: orgId(1), name: 'Bare', disabledAt: false, referralId: null }),
+    );
+    expect(await read(server)).toEqual({
+      orgId: '5d0000000000000000000001',
+      instanceId: null,
+      name: 'Bare',
+      tags: [],
+      referralId: null,
+      planId: null,
+      customerId: null,
+      limits: {},
+      isReadOnly: false,
+      disabledAt: null,
+      currentPeriodStart: null,
+      currentPeriodEnd: null,
+      createdAt: null,
+    });
+  });
+
+  it('replaces what Postgres cannot store in texts', async () => {
+    await using server = await startServer((_, response) => {
+      const tags = '[{"key":"a\\u0000b","value":"\\udc00"}]';
+      response.end(
+        `{"id":"${orgId(1)}","name":"x\\ud800y","referralId":"\\u0000","tags":${tags},"limits":{"a\\u0000":1}}`,
+      );
+    });
+    expect(await read(server)).toMatchObject({
+      name: 'x\uFFFDy',
+      referralId: '\uFFFD',
+      tags: [{ key: 'a\uFFFDb', value: '\uFFFD' }],
+      limits: { 'a\uFFFD': 1 },
+    });
+  });
+
+  it.each([
+    ['of another organization', { id: orgId(2), name: 'Other' }, orgId(2)],
+    ['without an id', { name: 'Nobody' }, 'orgId: missing'],
+    ['without a name', { id: orgId(1) }, 'name: '],
+    ['with a time that is none', { id: orgId(1), name: 'x', creationDate: 'yesterday' }, 'creationDate: '],
+  ])('refuses a body %s', async (_, body, named) => {
+    await using server = await startServer((__, response) => sendJson(response, body));
+    await expect(read(server)).rejects.toMatchObject({
+      kind: 'bad_body',
+      message: expect.stringContaining(named) as unknown,
+    });
+  });
+
+  it('tells an unknown organization', async () => {
+    await using server = await startServer((_, response) =>
+      sendJson(response, { type: 'NotFound', message: 'Organization was not found' }, { status: 404 }),
+    );
+    await expect(read(server)).rejects.toMatchObject({ kind: 'not_found', status: 404 });
+  });
+});
+
+describe('getInstance', () => {
+  it('tells the id, the name and the API clock', async () => {
+    await using server = await startServer((_, response) =>
+      sendJson(
+        response,
+        { id: INSTANCE.toUpperCase(), name: 'Main' },
+        { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } },
+      ),
+    );
+    const instance = await getInstance(clientFor(server), { instanceId: INSTANCE, signal });
+    expect(instance).toMatchObject({ id: INSTANCE, name: 'Main', dateMs: Date.UTC(2026, 10, 24, 12) });
+    expect(instance.receivedAtMs).toBeGreaterThanOrEqual(instance.sentAtMs);
+    expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}`);
+  });
+
+  it('refuses the body of something else', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { status: 'ok' }));
+    await expect(getInstance(clientFor(server), { instanceId: INSTANCE, signal })).rejects.toMatchObject({
+      kind: 'bad_body',
+      action: 'instance.get',
+    });
+  });
+});

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { fetchUsage, type UsageQuestion } from '../../src/losant/usage.ts';
+import { clientFor, sendJson, startServer } from './server.ts';
+
+const question: UsageQuestion = {
+  instanceId: '5c0000000000000000000001',
+  orgId: '5d0000000000000000000001',
+  action: 'payloadCountsBreakdown',
+  query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },
+  window: { from: '2025-11-25', to: '2025-11-26' },
+  signal: new AbortController().signal,
+};
+
+describe('fetchUsage', () => {
+  it('asks for whole UTC days, from the first to the last millisecond', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
+    const answer = await fetchUsage(clientFor(server), question);
+    expect(answer.body).toEqual({ counts: [] });
+    expect(server.received[0]?.path).toBe(
+      '/instances/5c0000000000000000000001/orgs/5d0000000000000000000001/payloadCountsBreakdown',
+    );
+    expect(server.received[0]?.query).toEqual({
+      start: '1764028800000',
+      end: '1764201599999',
+      resolution: '86400000',
+      asBytes: 'true',
+      includeNonBillable: 'true',
+      _actions: 'false',
+      _links: 'false',
+      _embedded: 'false',
+    });
+  });
+
+  it('names action, organization and days when it fails, and the scope that is missing', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}, { status: 403 }));
+    await expect(fetchUsage(clientFor(server), question)).rejects.toMatchObject({
+      kind: 'forbidden',
+      action: 'instanceOrg.payloadCountsBreakdown',
+      message:
+        'instanceOrg.payloadCountsBreakdown (org 5d0000000000000000000001, days 2025-11-25..2025-11-26): answered HTTP 403',
+      hint: expect.stringContaining(
+        'add instanceOrg.payloadCountsBreakdown to it, or all.Instance.read',
+      ) as unknown,
+    });
+  });
+
+  it.each([
+    { from: '2025-11-26', to: '2025-11-25' },
+    { from: '2025-11-31', to: '2025-12-01' },
+    { from: '1970-01-01', to: '1970-01-02' },
+    { from: '', to: '' },
+  ])('sends nothing for $from..$to, which is no window', async (window) => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
+    await expect(fetchUsage(clientFor(server), { ...question, window })).rejects.toThrow('not a window');
+    expect(server.received).toHaveLength(0);
+  });
+});
