@@ -1,0 +1,148 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { type ApiAnswer, answerRequest, unmapped } from './api.ts';
+import { isoMs } from './calendar.ts';
+import { answerControl } from './control.ts';
+import { ControlError } from './control-input.ts';
+import { type DeliveryContext, deliver, deliverFault, jsonReply, later } from './deliver.ts';
+import { type ChosenFault, chooseFault, isValueKind, requestIdentity } from './faults.ts';
+import { createInstanceMeter } from './instance-meter.ts';
+import type { Meter } from './meter.ts';
+import { matchRoute, type Route } from './routes.ts';
+import { canTamper, tamper } from './tamper.ts';
+import type { World } from './world.ts';
+
+/** Largest body of a PATCH or a control request. */
+const MAX_BODY_BYTES = 2 ** 20;
+
+interface Exchange {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly method: string;
+  readonly path: string;
+  readonly queryText: string;
+  readonly query: URLSearchParams;
+}
+
+/** Answers every request of the simulator: `/control/*` at once, the API with its delay and its faults. */
+export function createHandler(world: World): RequestListener {
+  const instanceMeter = createInstanceMeter(world);
+  return (req, res) => {
+    const [path = '/', queryText = ''] = (req.url ?? '/').split('?', 2);
+    const query = new URLSearchParams(queryText);
+    const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, queryText, query };
+    res.setHeader('Date', new Date(world.clock.now()).toUTCString());
+    if (path.startsWith('/control/')) {
+      return withBody(exchange, (text) => control(world, exchange, text));
+    }
+    world.stats.begin();
+    res.once('close', () => world.stats.end());
+    withBody(exchange, (text) => {
+      if (world.config.latencyMs > 0)
+        later(res, world.config.latencyMs, () => api(world, exchange, text, instanceMeter));
+      else api(world, exchange, text, instanceMeter);
+    });
+  };
+}
+
+/** Reads the body, if the method has one, and goes on; a body beyond the bound ends the connection. */
+function withBody({ req, method }: Exchange, next: (text: string) => void): void {
+  if (method === 'GET') return next('');
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  req.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > MAX_BODY_BYTES) req.destroy();
+    else chunks.push(chunk);
+  });
+  req.on('end', () => next(Buffer.concat(chunks).toString('utf8')));
+}
+
+function control(world: World, { res, method, path, query }: Exchange, text: string): void {
+  try {
+    const body = answerControl(world, { method, path, query, text });
+    deliver(res, body === null ? jsonReply(404, { error: 'no such control path' }) : jsonReply(200, body));
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    deliver(res, jsonReply(400, { error: error.message }));
+  }
+}
+
+function api(world: World, exchange: Exchange, text: string, instanceMeter: Meter): void {
+  const { req, method, path, query } = exchange;
+  const route = matchRoute(method, path);
+  const authorization = req.headers.authorization;
+  const answer =
+    route === null
+      ? unmapped(method)
+      : answerRequest(world, route, { method, path, query, authorization, text }, instanceMeter);
+  const outcome =
+    route !== null && method === 'GET' && world.config.faults.length > 0
+      ? deliverWithFaults(world, exchange, route, answer)
+      : deliverAnswer(exchange, answer);
+  // Organizations nobody knows must not fill the statistics.
+  const org = route?.orgId ? world.population.find(route.orgId) : undefined;
+  world.stats.count(route?.action ?? 'unmapped', outcome, org?.key ?? null);
+}
+
+function deliverAnswer({ res }: Exchange, answer: ApiAnswer): string {
+  deliver(res, jsonReply(answer.status, answer.body));
+  return String(answer.status);
+}
+
+/** A request that is refused for its token is beyond faults: nothing may hide a 401 or 403. */
+function deliverWithFaults(world: World, exchange: Exchange, route: Route, answer: ApiAnswer): string {
+  if (answer.status === 401 || answer.status === 403) return deliverAnswer(exchange, answer);
+  const identity = requestIdentity(exchange.method, exchange.path, exchange.query);
+  const { nth, inRow } = world.ledger.ask(identity);
+  const fault = chooseFault(world.config.faults, {
+    seed: world.seed,
+    identity,
+    nth,
+    inRow,
+    action: route.action,
+    orgId: route.orgId,
+    possible: (kind) => !isValueKind(kind) || (answer.window !== undefined && canTamper(kind, answer.body)),
+  });
+  world.ledger.settle(identity, fault !== null);
+  return fault === null
+    ? deliverAnswer(exchange, answer)
+    : deliverFaulty(world, exchange, route, answer, { fault, nth });
+}
+
+function deliverFaulty(
+  world: World,
+  exchange: Exchange,
+  route: Route,
+  answer: ApiAnswer,
+  { fault, nth }: { fault: ChosenFault; nth: number },
+): string {
+  const { req, res, method, path, queryText } = exchange;
+  const { kind, pick } = fault;
+  const tampered =
+    isValueKind(kind) && answer.window !== undefined ? tamper(kind, answer.body, answer.window, pick) : null;
+  const nowMs = world.clock.now();
+  world.stats.countFault(kind);
+  world.ledger.record({
+    at: isoMs(nowMs),
+    kind,
+    action: route.action,
+    method,
+    path,
+    query: queryText,
+    orgId: route.orgId?.toLowerCase() ?? null,
+    nth,
+    day: tampered?.day ?? null,
+    field: tampered?.field ?? null,
+  });
+  if (tampered !== null) {
+    const header = `${kind}; day=${tampered.day}; field=${tampered.field ?? ''}`;
+    deliver(res, jsonReply(200, tampered.body, { 'x-simulated-fault': header }));
+    return '200';
+  }
+  const context: DeliveryContext = {
+    nowMs,
+    url: `http://${req.headers.host ?? '127.0.0.1'}`,
+    gzip: /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? '')),
+  };
+  return deliverFault(res, jsonReply(answer.status, answer.body), fault, context);
+}

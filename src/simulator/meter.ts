@@ -1,0 +1,63 @@
+import type { Amount } from './amount.ts';
+import { DAY_MS } from './calendar.ts';
+import type { CounterAction } from './edits.ts';
+import type { Org } from './population.ts';
+import { type DeviceDay, deviceDay, type NotebookDay, notebookDay, part, payloadDay } from './usage.ts';
+import type { World } from './world.ts';
+
+export interface SourceAmount {
+  readonly type: string;
+  readonly source: string;
+  readonly billable: boolean;
+  readonly count: Amount;
+  readonly bytes: Amount;
+}
+
+/**
+ * What was used so far, by one organization or by the instance. Past days are
+ * whole; today is there up to the clock's now; days to come are not asked for.
+ */
+export interface Meter {
+  devices(day: number): Record<keyof DeviceDay, Amount>;
+  notebooks(day: number): Record<keyof NotebookDay, Amount>;
+  /** Payloads within [fromMs, toMs) after midnight; pairs without any are not there. */
+  payloads(day: number, fromMs: number, toMs: number): readonly SourceAmount[];
+  /** The bucket is left out of the action's answers although there is usage. */
+  isOmitted(day: number, action: CounterAction): boolean;
+}
+
+export function orgMeter(world: World, org: Org): Meter {
+  const { edits, clock } = world;
+  const elapsed = (day: number) => Math.max(0, Math.min(DAY_MS, clock.now() - day * DAY_MS));
+  return {
+    devices(day) {
+      const whole = deviceDay(org.profile, day, edits.restated(org.key, day, 'devices'));
+      const ms = elapsed(day);
+      if (ms === DAY_MS) return { ...whole };
+      const created = part(whole.created, 0, ms);
+      const deleted = part(whole.deleted, 0, ms);
+      const total = whole.total - (whole.created - created) + (whole.deleted - deleted);
+      return { created, deleted, total: Math.max(0, total) };
+    },
+    notebooks(day) {
+      const whole = notebookDay(org.profile, day, edits.restated(org.key, day, 'notebooks'));
+      const ms = elapsed(day);
+      return {
+        minutes: part(whole.minutes, 0, ms),
+        completed: part(whole.completed, 0, ms),
+        canceled: part(whole.canceled, 0, ms),
+        errored: part(whole.errored, 0, ms),
+        timeout: part(whole.timeout, 0, ms),
+      };
+    },
+    payloads(day, fromMs, toMs) {
+      const rows = payloadDay(org.profile, day, edits.restated(org.key, day, 'payloads'));
+      const to = Math.min(toMs, elapsed(day));
+      if (fromMs === 0 && to === DAY_MS) return rows;
+      return rows
+        .map((row) => ({ ...row, count: part(row.count, fromMs, to), bytes: part(row.bytes, fromMs, to) }))
+        .filter((row) => row.count > 0 || row.bytes > 0);
+    },
+    isOmitted: (day, action) => edits.isOmitted(org.key, day, action),
+  };
+}

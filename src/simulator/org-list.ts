@@ -1,0 +1,70 @@
+import { type Body, orgBody } from './bodies.ts';
+import { globFilter, parseOrgFilter } from './filters.ts';
+import { isRefusal, parseChoice, parseCount, type Refusal } from './params.ts';
+import type { Org } from './population.ts';
+import type { World } from './world.ts';
+
+const SORT_FIELDS = ['name', 'id', 'creationDate', 'lastUpdated'] as const;
+
+/** A page of the organization list; `perPage` beyond the largest page is cut, and the body says so. */
+export function answerOrgList(world: World, query: URLSearchParams): Body | Refusal {
+  const page = parseCount(query, 'page', { min: 0, fallback: 0 });
+  if (isRefusal(page)) return page;
+  const perPage = parseCount(query, 'perPage', { min: 1, fallback: 100 });
+  if (isRefusal(perPage)) return perPage;
+  const sortField = parseChoice(query, 'sortField', SORT_FIELDS);
+  if (isRefusal(sortField)) return sortField;
+  const direction = parseChoice(query, 'sortDirection', ['asc', 'desc', 'ASC', 'DESC']);
+  if (isRefusal(direction)) return direction;
+  const matching = matchingOrgs(world, query);
+  if (isRefusal(matching)) return matching;
+  const sorted = sortOrgs(matching.orgs, sortField.choice, direction.choice.toLowerCase() === 'desc');
+  const size = Math.min(perPage.count, world.config.pageSizeMax);
+  const items = sorted.slice(page.count * size, (page.count + 1) * size).map((org) => orgBody(world, org));
+  return {
+    items,
+    count: items.length,
+    totalCount: sorted.length,
+    perPage: size,
+    page: page.count,
+    sortField: sortField.choice,
+    sortDirection: direction.choice,
+    instanceId: world.instanceId,
+    ...matching.echo,
+  };
+}
+
+function matchingOrgs(world: World, query: URLSearchParams): { orgs: readonly Org[]; echo: Body } | Refusal {
+  const filterField = parseChoice(query, 'filterField', ['', 'name']);
+  if (isRefusal(filterField)) return filterField;
+  const glob = query.get('filter') ?? '';
+  const text = query.get('query') ?? '';
+  let orgs = world.population.living();
+  let echo: Body = {};
+  if (filterField.choice === 'name' && glob !== '') {
+    const matches = globFilter(glob);
+    orgs = orgs.filter((org) => matches(org.attributes.name));
+    echo = { filterField: 'name', filter: glob };
+  }
+  if (text !== '') {
+    const matches = parseOrgFilter(text);
+    if (typeof matches !== 'function') return matches;
+    orgs = orgs.filter((org) => matches(org.attributes));
+  }
+  return { orgs, echo };
+}
+
+/** The population is sorted by id already: the usual request costs no sort. Equal values come by id. */
+function sortOrgs(
+  orgs: readonly Org[],
+  field: (typeof SORT_FIELDS)[number],
+  descending: boolean,
+): readonly Org[] {
+  if (field === 'id') return descending ? [...orgs].reverse() : orgs;
+  const sign = descending ? -1 : 1;
+  const value = (org: Org) => org.attributes[field] ?? '';
+  return [...orgs].sort((a, b) => {
+    if (value(a) === value(b)) return a.key < b.key ? -1 : 1;
+    return value(a) < value(b) ? -sign : sign;
+  });
+}

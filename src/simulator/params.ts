@@ -1,0 +1,91 @@
+import { DAY_MS } from './calendar.ts';
+import type { Config } from './world.ts';
+
+/** A request the API refuses with 400. */
+export interface Refusal {
+  readonly refusal: string;
+  /** The offending parameter. */
+  readonly field: string;
+}
+
+/** Both ends inclusive, in ms. */
+export interface Window {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+export function isRefusal<T extends object>(value: T | Refusal): value is Refusal {
+  return 'refusal' in value;
+}
+
+/** Below this an instant is from before 1973-03: seconds, not milliseconds. */
+const SMALLEST_MS = 1e11;
+/** The last instant a JavaScript date can hold. */
+const LARGEST_MS = 8.64e15;
+
+/**
+ * The window asked for. 0, a negative number or nothing mean "relative to now",
+ * as elsewhere in the API: a request that forgets `start` gets a window that
+ * begins and ends now.
+ */
+export function parseWindow(query: URLSearchParams, config: Config, nowMs: number): Window | Refusal {
+  const start = parseInstant(query, 'start', nowMs);
+  if (isRefusal(start)) return start;
+  const end = parseInstant(query, 'end', nowMs);
+  if (isRefusal(end)) return end;
+  if (end.ms < start.ms) return { field: 'end', refusal: 'end must not be before start' };
+  if (config.maxRangeDays !== null && end.ms - start.ms > config.maxRangeDays * DAY_MS) {
+    return { field: 'start', refusal: `the range must not be longer than ${config.maxRangeDays} days` };
+  }
+  return { startMs: start.ms, endMs: end.ms };
+}
+
+function parseInstant(query: URLSearchParams, field: string, nowMs: number): { ms: number } | Refusal {
+  const text = single(query, field) ?? '0';
+  if (!/^-?\d+$/.test(text)) return { field, refusal: `${field} must be milliseconds since epoch` };
+  const ms = Number(text);
+  if (ms <= 0) return { ms: Math.max(0, nowMs + ms) };
+  if (ms < SMALLEST_MS || ms > LARGEST_MS) {
+    return { field, refusal: `${field} must be milliseconds since epoch` };
+  }
+  return { ms };
+}
+
+/** `true` or `false`; false when not given. */
+export function parseFlag(query: URLSearchParams, field: string): { on: boolean } | Refusal {
+  const text = single(query, field) ?? 'false';
+  if (text !== 'true' && text !== 'false') return { field, refusal: `${field} must be true or false` };
+  return { on: text === 'true' };
+}
+
+/** One of the choices; the first when not given or blank. */
+export function parseChoice<C extends string>(
+  query: URLSearchParams,
+  field: string,
+  choices: readonly [C, ...C[]],
+): { choice: C } | Refusal {
+  const text = single(query, field);
+  if (text === null || text === '') return { choice: choices[0] };
+  const choice = choices.find((one) => one === text);
+  if (choice === undefined) return { field, refusal: `${field} must be one of: ${choices.join(', ')}` };
+  return { choice };
+}
+
+/** A whole number of at least `min`. */
+export function parseCount(
+  query: URLSearchParams,
+  field: string,
+  { min, fallback }: { min: number; fallback: number },
+): { count: number } | Refusal {
+  const text = single(query, field);
+  if (text === null) return { count: fallback };
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+  if (count < min) return { field, refusal: `${field} must be a whole number of at least ${min}` };
+  return { count };
+}
+
+/** The value given, null when there is none; a repeated parameter is an array to the API and thus no valid value. */
+function single(query: URLSearchParams, field: string): string | null {
+  const values = query.getAll(field);
+  return values.length > 1 ? values.join(',') : (values[0] ?? null);
+}

@@ -1,0 +1,133 @@
+import { attributesFor, type OrgAttributes, type OrgTrait, traitsAt } from './attributes.ts';
+import { DAY_MS, dayOf } from './calendar.ts';
+import { fraction, hashText, hexFor, mix } from './hash.ts';
+import { profileFor, type UsageProfile } from './profile.ts';
+
+export interface Org {
+  /** The id in lower case: the key everywhere inside. */
+  readonly key: string;
+  readonly traits: readonly OrgTrait[];
+  readonly createdMs: number;
+  /** Day of a month (1–28) on which its billing period begins. */
+  readonly billingDay: number;
+  readonly profile: UsageProfile;
+  readonly deviceCountAtCreation: number;
+  attributes: OrgAttributes;
+  deleted: boolean;
+}
+
+/** What a caller may fix about an organization it adds; the rest comes from the seed. */
+export interface NewOrg {
+  readonly id?: string | undefined;
+  readonly createdMs?: number | undefined;
+  readonly idle?: boolean | undefined;
+  /** 0 tiny … 1 largest. */
+  readonly size?: number | undefined;
+  readonly attributes?: Partial<OrgAttributes> | undefined;
+}
+
+/** The organizations of one instance, deleted ones included. */
+export interface Population {
+  /** By id in any case; deleted ones too. */
+  find(id: string): Org | undefined;
+  /** Those that are not deleted, by id. */
+  living(): readonly Org[];
+  /** All of them, by id. */
+  all(): readonly Org[];
+  /** Null when the id is taken. */
+  add(org: NewOrg, nowMs: number): Org | null;
+  remove(org: Org): void;
+  /** Rises with every organization added or removed. */
+  version(): number;
+}
+
+export function createPopulation(seed: string, count: number, nowMs: number): Population {
+  const byKey = new Map<string, Org>();
+  let version = 0;
+  let sorted: { all: Org[]; living: Org[]; version: number } | null = null;
+  const lists = () => {
+    if (sorted?.version !== version) {
+      const all = [...byKey.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+      sorted = { all, living: all.filter((org) => !org.deleted), version };
+    }
+    return sorted;
+  };
+  for (let index = 0; index < count; index++) {
+    const org = seededOrg(seed, index, nowMs);
+    byKey.set(org.key, org);
+  }
+  return {
+    find: (id) => byKey.get(id.toLowerCase()),
+    living: () => lists().living,
+    all: () => lists().all,
+    add(wanted, atMs) {
+      const org = addedOrg(seed, byKey.size, wanted, atMs);
+      if (byKey.has(org.key)) return null;
+      byKey.set(org.key, org);
+      version++;
+      return org;
+    },
+    remove(org) {
+      org.deleted = true;
+      version++;
+    },
+    version: () => version,
+  };
+}
+
+function seededOrg(seed: string, index: number, nowMs: number): Org {
+  const salt = hashText(`${seed}|org|${index}`);
+  const traits = traitsAt(seed, index);
+  const key = (0x55000000 + (salt % 0x12000000)).toString(16) + hexFor(`${seed}|org|${index}`, 16);
+  const createdMs = creationOf(salt, traits.includes('recent'), nowMs);
+  const size = traits.includes('large') || traits.includes('maximal') ? 1.05 : undefined;
+  const profile = profileFor(seed, key, {
+    createdDay: dayOf(createdMs),
+    idle: traits.includes('idle'),
+    maximal: traits.includes('maximal'),
+    size,
+  });
+  return orgOf(key, traits, createdMs, profile, attributesFor(seed, key, index, { traits, createdMs }));
+}
+
+function addedOrg(seed: string, index: number, wanted: NewOrg, nowMs: number): Org {
+  const createdMs = wanted.createdMs ?? nowMs;
+  const key = (wanted.id ?? newKey(seed, index, createdMs)).toLowerCase();
+  const profile = profileFor(seed, key, {
+    createdDay: dayOf(createdMs),
+    idle: wanted.idle,
+    size: wanted.size,
+  });
+  const made = attributesFor(seed, key, index, { traits: [], createdMs });
+  return orgOf(key, [], createdMs, profile, { ...made, ...wanted.attributes });
+}
+
+function orgOf(
+  key: string,
+  traits: readonly OrgTrait[],
+  createdMs: number,
+  profile: UsageProfile,
+  attributes: OrgAttributes,
+): Org {
+  const billingDay = 1 + (profile.salt % 28);
+  const deviceCountAtCreation = profile.idle ? 0 : profile.devices;
+  return { key, traits, createdMs, billingDay, profile, deviceCountAtCreation, attributes, deleted: false };
+}
+
+/** Ids begin with a time in seconds, like those of the platform: later organizations sort last. */
+function newKey(seed: string, index: number, createdMs: number): string {
+  const seconds = Math.floor(createdMs / 1000).toString(16);
+  return seconds.padStart(8, '0').slice(-8) + hexFor(`${seed}|added|${index}`, 16);
+}
+
+/**
+ * Long ago for most. Recent ones are 3 to 88 days old; their date is counted
+ * from a 28-day raster, not from the start, so that a simulator started again
+ * tomorrow serves the same organizations.
+ */
+function creationOf(salt: number, recent: boolean, nowMs: number): number {
+  const timeOfDay = Math.floor(fraction(salt, 1) * DAY_MS);
+  const today = dayOf(nowMs);
+  if (recent) return (Math.floor(today / 28) * 28 - 3 - (mix(salt, 2) % 58)) * DAY_MS + timeOfDay;
+  return (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + timeOfDay;
+}

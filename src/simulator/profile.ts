@@ -1,0 +1,100 @@
+import { fraction, hashText, mix } from './hash.ts';
+
+/** One (payload type, source) pair an organization sends. */
+export interface SourceProfile {
+  readonly type: string;
+  readonly source: string;
+  readonly billable: boolean;
+  /** Share of the organization's volume. */
+  readonly weight: number;
+  readonly bytesEach: number;
+  /** Seen only on some days. */
+  readonly sporadic: boolean;
+}
+
+/** What an organization's usage is computed from; never changes after its creation. */
+export interface UsageProfile {
+  readonly salt: number;
+  /** First UTC day with usage, as a day number. */
+  readonly createdDay: number;
+  /** Never used anything. */
+  readonly idle: boolean;
+  /** Has days without any payload or notebook run. */
+  readonly hasIdleDays: boolean;
+  /** Its bytes reach 2^53 − 1 on some days. */
+  readonly maximal: boolean;
+  readonly devices: number;
+  /** Change of devices and volume in a year, as a share. */
+  readonly growth: number;
+  readonly payloadsPerDay: number;
+  readonly notebookRunsPerDay: number;
+  readonly sources: readonly SourceProfile[];
+}
+
+export interface ProfileTraits {
+  readonly createdDay: number;
+  readonly idle?: boolean | undefined;
+  readonly maximal?: boolean | undefined;
+  /** 0 tiny … 1 largest; from the seed when not given. */
+  readonly size?: number | undefined;
+}
+
+/** Types and sources as live bodies have them; the last is one that no list of types knows. */
+const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
+  ['deviceConnect', 'device.mqtt', false],
+  ['deviceState', 'device.mqtt', true],
+  ['deviceDisconnect', 'device.mqtt', false],
+  ['deviceState', 'flow.flow', true],
+  ['webhook', 'public.rest', true],
+  ['timer', 'timer.flow', true],
+  ['deviceCommand', 'flow.flow', true],
+  ['endpoint', 'public.rest', true],
+  ['event', 'flow.flow', true],
+  ['mqttIn', 'device.mqtt', true],
+  ['mqttOut', 'flow.flow', true],
+  ['integration', 'integration.flow', true],
+  ['dataTable', 'flow.flow', true],
+  ['notebook', 'notebook.flow', true],
+  ['inboundEmail', 'public.email', true],
+  ['virtualButton', 'user.flow', false],
+  ['flowError', 'flow.flow', false],
+  ['deviceCreate', 'public.rest', true],
+  ['appFile', 'user.rest', true],
+  ['resourceJob', 'job.flow', true],
+  ['edgeTelemetry', 'edge.agent-2', true],
+];
+
+/** The profile of the organization `key` in the world of `seed`: pure. */
+export function profileFor(seed: string, key: string, traits: ProfileTraits): UsageProfile {
+  const salt = hashText(`${seed}|usage|${key}`);
+  const size = traits.size ?? fraction(salt, 1);
+  return {
+    salt,
+    createdDay: traits.createdDay,
+    idle: traits.idle ?? false,
+    maximal: traits.maximal ?? false,
+    hasIdleDays: !traits.maximal && mix(salt, 2) % 3 === 0,
+    devices: Math.max(1, Math.floor(10 ** (0.3 + 4 * size))),
+    growth: fraction(salt, 3) * 1.1 - 0.2,
+    payloadsPerDay: 10 ** (1 + 5.5 * size),
+    notebookRunsPerDay: mix(salt, 4) % 5 < 2 ? 0 : 1 + 60 * size * fraction(salt, 5),
+    sources: sourcesFor(salt, traits.maximal === true),
+  };
+}
+
+function sourcesFor(salt: number, maximal: boolean): SourceProfile[] {
+  const wanted = 3 + (mix(salt, 6) % 9);
+  const rest = KNOWN_SOURCES.slice(3)
+    .map((entry, i) => ({ entry, order: mix(salt, 100 + i) }))
+    .sort((a, b) => a.order - b.order)
+    .slice(0, wanted - 3)
+    .map(({ entry }) => entry);
+  return [...KNOWN_SOURCES.slice(0, 3), ...rest].map(([type, source, billable], i) => ({
+    type,
+    source,
+    billable,
+    weight: i === 1 ? 0.6 : 0.02 + 0.1 * fraction(salt, 200 + i),
+    bytesEach: maximal ? 2 ** 22 : 400 + (mix(salt, 300 + i) % 4000),
+    sporadic: i > 3 && mix(salt, 400 + i) % 3 === 0,
+  }));
+}

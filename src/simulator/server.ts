@@ -1,0 +1,103 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createClock } from './clock.ts';
+import { createEdits } from './edits.ts';
+import { createFaultLedger } from './fault-ledger.ts';
+import type { FaultPlan } from './faults.ts';
+import { createHandler } from './handler.ts';
+import { hexFor } from './hash.ts';
+import { createPopulation } from './population.ts';
+import { createStats } from './stats.ts';
+import { createTokens } from './tokens.ts';
+import type { Retention, World } from './world.ts';
+
+export interface SimulatorOptions {
+  /** 0: a free one. Always on 127.0.0.1. */
+  readonly port?: number | undefined;
+  /** Organizations; default 25. */
+  readonly orgs?: number | undefined;
+  /** Everything is computed from it; default '1'. */
+  readonly seed?: string | undefined;
+  /** Token with full access; default made from the seed. */
+  readonly token?: string | undefined;
+  /** 24 hex digits; default made from the seed. */
+  readonly instanceId?: string | undefined;
+  /** Delay of every answer of the API. */
+  readonly latencyMs?: number | undefined;
+  /** Larger pages of the organization list are cut to this; default 1000. */
+  readonly pageSizeMax?: number | undefined;
+  /** Leave buckets out whose values are all zero; default false. */
+  readonly omitZeroDays?: boolean | undefined;
+  /** Whether bodies carry start and end; default true. */
+  readonly echoWindow?: boolean | undefined;
+  /** Days of detail kept; default 93. */
+  readonly detailDays?: number | undefined;
+  /** What older days look like; default 'empty': no buckets. */
+  readonly retention?: Retention | undefined;
+  /** Longer windows are refused with 400; default: none is. */
+  readonly maxRangeDays?: number | undefined;
+  /** Its clock, in ms since epoch; default the host's. */
+  readonly now?: (() => number) | undefined;
+  readonly faults?: FaultPlan | readonly FaultPlan[] | undefined;
+}
+
+export interface Simulator {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly instanceId: string;
+  readonly token: string;
+  /** Drops what is in progress and frees the port. */
+  close(): Promise<void>;
+}
+
+/** Starts a simulated platform on loopback; rejects when the port is taken. */
+export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const seed = options.seed ?? '1';
+  const token = options.token ?? `simulated-${hexFor(`${seed}|token`, 32)}`;
+  const world = createWorld(seed, options);
+  world.tokens.put(token, { scopes: ['all.Instance'], revoked: false, expiresAtMs: null });
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, createHandler(world));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    instanceId: world.instanceId,
+    token,
+    close: () =>
+      new Promise<void>((resolve, reject) => {
+        server.close((error) => (error === undefined ? resolve() : reject(error)));
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** Longer than any client keeps a connection unused: no request meets a connection about to close. */
+const KEEP_ALIVE_MS = 120_000;
+
+function createWorld(seed: string, options: SimulatorOptions): World {
+  const clock = createClock(options.now ?? Date.now);
+  const plans = options.faults ?? [];
+  return {
+    seed,
+    instanceId: (options.instanceId ?? hexFor(`${seed}|instance`, 24)).toLowerCase(),
+    config: {
+      latencyMs: options.latencyMs ?? 0,
+      pageSizeMax: options.pageSizeMax ?? 1000,
+      omitZeroDays: options.omitZeroDays ?? false,
+      echoWindow: options.echoWindow ?? true,
+      detailDays: options.detailDays ?? 93,
+      retention: options.retention ?? 'empty',
+      maxRangeDays: options.maxRangeDays ?? null,
+      faults: 'kinds' in plans ? [plans] : plans,
+    },
+    clock,
+    population: createPopulation(seed, options.orgs ?? 25, clock.now()),
+    edits: createEdits(),
+    tokens: createTokens(),
+    stats: createStats(),
+    ledger: createFaultLedger(),
+  };
+}

@@ -1,0 +1,48 @@
+export interface TokenGrant {
+  readonly scopes: readonly string[];
+  readonly revoked: boolean;
+  /** Instant of expiry in ms; null: never. */
+  readonly expiresAtMs: number | null;
+}
+
+/** The API tokens of the instance. */
+export interface Tokens {
+  find(token: string): TokenGrant | undefined;
+  put(token: string, grant: TokenGrant): void;
+  /** False when there is no such token. */
+  revoke(token: string): boolean;
+}
+
+export function createTokens(): Tokens {
+  const grants = new Map<string, TokenGrant>();
+  return {
+    find: (token) => grants.get(token),
+    put: (token, grant) => void grants.set(token, grant),
+    revoke(token) {
+      const grant = grants.get(token);
+      if (grant !== undefined) grants.set(token, { ...grant, revoked: true });
+      return grant !== undefined;
+    },
+  };
+}
+
+export type Access = 'granted' | 'unauthorized' | 'forbidden';
+
+/** Broad scopes of the official contract; the `.read` ones open reads only. */
+const BROAD_SCOPES = ['all.Instance', 'all.Instance.bounded', 'all.User', 'all.User.bounded'];
+const BROAD_READ_SCOPES = ['all.Instance.read', 'all.User.read'];
+
+/** Whether the Authorization header opens the action, e.g. `instanceOrg.deviceCounts`. */
+export function accessFor(
+  tokens: Tokens,
+  authorization: string | undefined,
+  { scope, reads, nowMs }: { scope: string; reads: boolean; nowMs: number },
+): Access {
+  const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
+  const grant = token === undefined ? undefined : tokens.find(token);
+  if (grant === undefined || grant.revoked) return 'unauthorized';
+  if (grant.expiresAtMs !== null && grant.expiresAtMs <= nowMs) return 'unauthorized';
+  const resource = scope.slice(0, scope.indexOf('.'));
+  const opening = [scope, `${resource}.*`, ...BROAD_SCOPES, ...(reads ? BROAD_READ_SCOPES : [])];
+  return grant.scopes.some((held) => opening.includes(held)) ? 'granted' : 'forbidden';
+}

@@ -1,0 +1,72 @@
+import { type Amount, add, jsonAmount } from './amount.ts';
+import { DAY_MS, dayOf, dayText } from './calendar.ts';
+import { oldestDay } from './counters.ts';
+import { type CounterAction, groupOf } from './edits.ts';
+import { type Meter, orgMeter, type SourceAmount } from './meter.ts';
+import type { Org } from './population.ts';
+import type { World } from './world.ts';
+
+/**
+ * What an export of one organization must hold, per usage day and stream, from
+ * the same numbers the API serves but by another way: whole days, no window.
+ */
+export function truthOf(world: World, org: Org, fromDay: number, toDay: number): Record<string, unknown> {
+  const meter = orgMeter(world, org);
+  const last = Math.min(toDay, dayOf(world.clock.now()));
+  const days = [];
+  for (let day = fromDay; day <= last; day++) days.push(truthOfDay(world, org, meter, day));
+  return { orgId: org.key, deleted: org.deleted, createdDay: dayText(dayOf(org.createdMs)), days };
+}
+
+function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<string, unknown> {
+  const { clock, config } = world;
+  const devices = meter.devices(day);
+  const notebooks = meter.notebooks(day);
+  const sources = meter.payloads(day, 0, DAY_MS);
+  const totals = {
+    billable_count: sumOf(sources, (row) => (row.billable ? row.count : 0)),
+    all_count: sumOf(sources, (row) => row.count),
+    all_bytes: sumOf(sources, (row) => row.bytes),
+  };
+  const retained = day >= oldestDay(config, clock.now());
+  const omits = (action: CounterAction, values: readonly Amount[]) =>
+    meter.isOmitted(day, action) ||
+    (!retained && config.retention !== 'zeros') ||
+    (config.omitZeroDays && (!retained || values.every((value) => value === 0)));
+  const omittedTotals = Object.entries(totals).filter(([, value]) =>
+    omits('payloadCountsBreakdown', [value]),
+  );
+  return {
+    day: dayText(day),
+    complete: (day + 1) * DAY_MS <= clock.now(),
+    retained,
+    device_counts: jsonFields(devices),
+    notebook_minutes: jsonFields(notebooks),
+    payload_totals: jsonFields(totals),
+    payload_sources: sources.map((row) => ({
+      payload_type: row.type,
+      source: row.source,
+      count: jsonAmount(row.count),
+    })),
+    omitted: {
+      device_counts: omits('deviceCounts', Object.values(devices)),
+      notebook_minutes: omits('notebookMinuteCounts', Object.values(notebooks)),
+      payload_totals: omittedTotals.length === 3,
+      payload_sources: sources.length === 0 || meter.isOmitted(day, 'payloadCounts') || !retained,
+    },
+    omitted_totals: omittedTotals.map(([field]) => field),
+    restated: {
+      device_counts: world.edits.restated(org.key, day, groupOf('deviceCounts')),
+      notebook_minutes: world.edits.restated(org.key, day, groupOf('notebookMinuteCounts')),
+      payloads: world.edits.restated(org.key, day, groupOf('payloadCounts')),
+    },
+  };
+}
+
+function sumOf(rows: readonly SourceAmount[], read: (row: SourceAmount) => Amount): Amount {
+  return rows.reduce<Amount>((sum, row) => add(sum, read(row)), 0);
+}
+
+function jsonFields(values: Readonly<Record<string, Amount>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).map(([field, value]) => [field, jsonAmount(value)]));
+}
