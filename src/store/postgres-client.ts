@@ -1,12 +1,10 @@
 import type { Socket } from 'node:net';
 import pg from 'pg';
 
-/** Above the server's own statement timeout, so that this one speaks only when the server can't. */
-const SILENCE_MARGIN_MS = 15_000;
-
 export interface ClientBounds {
   readonly connectTimeoutMs: number;
-  readonly statementTimeoutMs: number;
+  /** How long a query may stay unanswered: above the server's own statement timeout. */
+  readonly silenceMs: number;
 }
 
 /**
@@ -16,8 +14,7 @@ export interface ClientBounds {
  * connection back to the pool; the pool's `connectionTimeoutMillis` would also
  * fail those who merely wait for a free connection.)
  */
-export function boundedClient({ connectTimeoutMs, statementTimeoutMs }: ClientBounds): typeof pg.Client {
-  const silenceMs = statementTimeoutMs + SILENCE_MARGIN_MS;
+export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionTimeoutMillis: connectTimeoutMs });

@@ -29,6 +29,9 @@ const IDLE_IN_TRANSACTION_MS = 60_000;
 /** Enough to rewrite or index a table of years. */
 const LONG_STATEMENT_MS = 3_600_000;
 
+/** Long enough that the client gives up on a statement only when the server can't. */
+const SILENCE_MARGIN_MS = 15_000;
+
 /** Finds a peer that vanished between two statements within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
@@ -78,6 +81,7 @@ async function connect(options: PostgresOptions, where: string): Promise<Connect
 }
 
 function createPool(options: PostgresOptions, where: string): pg.Pool {
+  const { connectTimeoutMs, statementTimeoutMs } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   // The pool waits for it, though its types promise nothing.
@@ -89,7 +93,7 @@ function createPool(options: PostgresOptions, where: string): pg.Pool {
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
-    Client: boundedClient(options),
+    Client: boundedClient({ connectTimeoutMs, silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS }),
     onConnect,
   });
   // Without a listener an idle connection that is lost would end the process. The pool replaces it.
@@ -101,15 +105,20 @@ function createPool(options: PostgresOptions, where: string): pg.Pool {
 
 /** By query and not as startup parameters, which connection poolers refuse. */
 async function prepareSession(client: pg.ClientBase, options: PostgresOptions, where: string): Promise<void> {
+  const settings = {
+    statement_timeout: `${options.statementTimeoutMs}`,
+    lock_timeout: `${LOCK_TIMEOUT_MS}`,
+    idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
+    // What the parsers of values read.
+    timezone: 'UTC',
+    datestyle: 'ISO',
+    bytea_output: 'hex',
+  };
   const { rows } = await client.query<{ version: string }>(
     `select set_config(name, value, false), current_setting('server_version_num') as version
        from unnest($1::text[], $2::text[]) as setting (name, value)`,
-    [
-      ['statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'timezone'],
-      [`${options.statementTimeoutMs}`, `${LOCK_TIMEOUT_MS}`, `${IDLE_IN_TRANSACTION_MS}`, 'UTC'],
-    ],
+    [Object.keys(settings), Object.values(settings)],
   );
-  await client.query(`set datestyle to 'ISO'; set bytea_output to 'hex'`);
   const version = Number(rows[0]?.version);
   if (version >= OLDEST_MAJOR * 10_000) return;
   const major = Math.floor(version / 10_000);
@@ -136,7 +145,7 @@ class Dialect extends PostgresDialect {
 /** `host:port/name` as pg will use it. */
 function locate(url: string): string {
   // An unencoded / ? or # in a password would end the host part there, and show the rest in messages.
-  const isPlain = /^postgres(ql)?:\/\/[^/?#]*([/?][^#@]*)?$/i.test(url);
+  const isPlain = /^postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?$/i.test(url);
   try {
     if (!isPlain) throw new Error('not a connection URL');
     const { host, port, database } = new pg.Client({ connectionString: url });
@@ -149,7 +158,7 @@ function locate(url: string): string {
         ? `DATABASE_URL names a certificate file that cannot be read: ${error.message}`
         : 'DATABASE_URL is not a valid connection URL',
       {
-        hint: 'use postgres://USER:PASSWORD@HOST:5432/NAME, percent-encoding @ : / ? # in user and password',
+        hint: 'use postgres://USER:PASSWORD@HOST:5432/NAME, percent-encoding @ : / ? # and spaces in user and password',
       },
     );
   }
