@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/system/**/*.test.ts'],
-    globalSetup: ['test/support/postgres-server.ts'],
+    globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
     env: { TZ: 'Pacific/Auckland' },
     fileParallelism: false,
     testTimeout: 300_000,
