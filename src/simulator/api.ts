@@ -66,7 +66,7 @@ function answerInstance(world: World, route: Route, request: ApiRequest, meter: 
   const list = answerOrgList(world, query);
   if (isRefusal(list)) return refused(list);
   const items = (list['items'] as Body[]).map((item) =>
-    withEnvelope(item, 'instanceOrg', `${path}/${item['id']}`, query),
+    withEnvelope(item, 'instanceOrg', `${path}/${String(item['id'])}`, query),
   );
   return ok(withEnvelope({ ...list, items }, 'instanceOrgs', path, query));
 }

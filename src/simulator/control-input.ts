@@ -1,6 +1,6 @@
 import { parseDayText } from './calendar.ts';
 import { COUNTER_ACTIONS, type CounterAction } from './edits.ts';
-import { type FaultKind, type FaultPlan, TRANSPORT_KINDS, VALUE_KINDS } from './faults.ts';
+import { type FaultPlan, isFaultKind } from './faults.ts';
 import type { Config } from './world.ts';
 
 /** A control request that makes no sense: answered 400, so that no check runs on a world it did not ask for. */
@@ -112,10 +112,10 @@ export function faultsIn(value: unknown): FaultPlan[] {
   return plans.map((plan, index) => {
     const input = inputOf(plan, PLAN_KEYS, `faults[${index}]`);
     const kinds = textsIn(input, 'kinds');
-    const unknown = kinds.find((kind) => !isFaultKind(kind));
-    if (unknown !== undefined) throw new ControlError(`faults[${index}]: ${unknown} is no kind of fault`);
+    if (!kinds.every(isFaultKind))
+      throw new ControlError(`faults[${index}]: unknown kind in ${kinds.join(', ')}`);
     return {
-      kinds: kinds as FaultKind[],
+      kinds,
       rate: optional(input, 'rate', numberIn),
       every: optional(input, 'every', numberIn),
       maxPerRequest: optional(input, 'maxPerRequest', numberIn),
@@ -128,8 +128,4 @@ export function faultsIn(value: unknown): FaultPlan[] {
       redirectTo: optional(input, 'redirectTo', textIn),
     };
   });
-}
-
-function isFaultKind(kind: string): kind is FaultKind {
-  return [...TRANSPORT_KINDS, ...VALUE_KINDS].some((known) => known === kind);
 }

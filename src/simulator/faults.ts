@@ -1,7 +1,7 @@
 import { hashText, mix } from './hash.ts';
 
-/** Faults of the connection or of the whole answer. */
-export const TRANSPORT_KINDS = [
+/** Faults that are a complete answer of their own. */
+export const REPLY_KINDS = [
   'rate_limit',
   'rate_limit_seconds',
   'rate_limit_date',
@@ -10,6 +10,11 @@ export const TRANSPORT_KINDS = [
   'server_error',
   'html_ok',
   'html_error',
+  'redirect',
+] as const;
+
+/** Faults in how a good answer is sent. */
+export const DELIVERY_KINDS = [
   'cut_body',
   'slow_body',
   'reset',
@@ -17,7 +22,6 @@ export const TRANSPORT_KINDS = [
   'not_json',
   'empty_body',
   'huge_body',
-  'redirect',
 ] as const;
 
 /** Faults of single values in an answer that is otherwise good. */
@@ -38,9 +42,10 @@ export const VALUE_KINDS = [
   'above_safe',
 ] as const;
 
-export type TransportKind = (typeof TRANSPORT_KINDS)[number];
+export type ReplyKind = (typeof REPLY_KINDS)[number];
+export type DeliveryKind = (typeof DELIVERY_KINDS)[number];
 export type ValueKind = (typeof VALUE_KINDS)[number];
-export type FaultKind = TransportKind | ValueKind;
+export type FaultKind = ReplyKind | DeliveryKind | ValueKind;
 
 /** Which requests go wrong and how. Only reads do; `/control` never. */
 export interface FaultPlan {
@@ -105,8 +110,16 @@ export function chooseFault(plans: readonly FaultPlan[], question: FaultQuestion
   return null;
 }
 
+export function isFaultKind(text: string): text is FaultKind {
+  return [...REPLY_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS].some((known) => known === text);
+}
+
 export function isValueKind(kind: FaultKind): kind is ValueKind {
-  return (VALUE_KINDS as readonly string[]).includes(kind);
+  return VALUE_KINDS.some((known) => known === kind);
+}
+
+export function isReplyKind(kind: FaultKind): kind is ReplyKind {
+  return REPLY_KINDS.some((known) => known === kind);
 }
 
 /** What of a query makes two requests the same: all but the switches for links and the like, in any order. */

@@ -3,8 +3,9 @@ import { type ApiAnswer, answerRequest, unmapped } from './api.ts';
 import { isoMs } from './calendar.ts';
 import { answerControl } from './control.ts';
 import { ControlError } from './control-input.ts';
-import { type DeliveryContext, deliver, deliverFault, jsonReply, later } from './deliver.ts';
-import { type ChosenFault, chooseFault, isValueKind, requestIdentity } from './faults.ts';
+import { deliver, deliverBadly, jsonReply, later, type Reply } from './deliver.ts';
+import { faultReply } from './fault-replies.ts';
+import { type ChosenFault, chooseFault, isReplyKind, isValueKind, requestIdentity } from './faults.ts';
 import { createInstanceMeter } from './instance-meter.ts';
 import type { Meter } from './meter.ts';
 import { matchRoute, type Route } from './routes.ts';
@@ -78,20 +79,16 @@ function api(world: World, exchange: Exchange, text: string, instanceMeter: Mete
   const outcome =
     route !== null && method === 'GET' && world.config.faults.length > 0
       ? deliverWithFaults(world, exchange, route, answer)
-      : deliverAnswer(exchange, answer);
+      : send(exchange.res, jsonReply(answer.status, answer.body));
   // Organizations nobody knows must not fill the statistics.
   const org = route?.orgId ? world.population.find(route.orgId) : undefined;
   world.stats.count(route?.action ?? 'unmapped', outcome, org?.key ?? null);
 }
 
-function deliverAnswer({ res }: Exchange, answer: ApiAnswer): string {
-  deliver(res, jsonReply(answer.status, answer.body));
-  return String(answer.status);
-}
-
 /** A request that is refused for its token is beyond faults: nothing may hide a 401 or 403. */
 function deliverWithFaults(world: World, exchange: Exchange, route: Route, answer: ApiAnswer): string {
-  if (answer.status === 401 || answer.status === 403) return deliverAnswer(exchange, answer);
+  if (answer.status === 401 || answer.status === 403)
+    return send(exchange.res, jsonReply(answer.status, answer.body));
   const identity = requestIdentity(exchange.method, exchange.path, exchange.query);
   const { nth, inRow } = world.ledger.ask(identity);
   const fault = chooseFault(world.config.faults, {
@@ -105,16 +102,14 @@ function deliverWithFaults(world: World, exchange: Exchange, route: Route, answe
   });
   world.ledger.settle(identity, fault !== null);
   return fault === null
-    ? deliverAnswer(exchange, answer)
-    : deliverFaulty(world, exchange, route, answer, { fault, nth });
+    ? send(exchange.res, jsonReply(answer.status, answer.body))
+    : deliverFaulty(world, { exchange, route, answer, nth }, fault);
 }
 
 function deliverFaulty(
   world: World,
-  exchange: Exchange,
-  route: Route,
-  answer: ApiAnswer,
-  { fault, nth }: { fault: ChosenFault; nth: number },
+  { exchange, route, answer, nth }: { exchange: Exchange; route: Route; answer: ApiAnswer; nth: number },
+  fault: ChosenFault,
 ): string {
   const { req, res, method, path, queryText } = exchange;
   const { kind, pick } = fault;
@@ -134,15 +129,19 @@ function deliverFaulty(
     day: tampered?.day ?? null,
     field: tampered?.field ?? null,
   });
-  if (tampered !== null) {
-    const header = `${kind}; day=${tampered.day}; field=${tampered.field ?? ''}`;
-    deliver(res, jsonReply(200, tampered.body, { 'x-simulated-fault': header }));
-    return '200';
+  const named = tampered === null ? kind : `${kind}; day=${tampered.day}; field=${tampered.field ?? ''}`;
+  res.setHeader('x-simulated-fault', named);
+  const reply = jsonReply(answer.status, tampered?.body ?? answer.body);
+  if (isValueKind(kind)) return send(res, reply);
+  if (isReplyKind(kind)) {
+    const url = `http://${req.headers.host ?? '127.0.0.1'}`;
+    return send(res, faultReply(kind, fault, { nowMs, url }));
   }
-  const context: DeliveryContext = {
-    nowMs,
-    url: `http://${req.headers.host ?? '127.0.0.1'}`,
-    gzip: /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? '')),
-  };
-  return deliverFault(res, jsonReply(answer.status, answer.body), fault, context);
+  const gzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
+  return deliverBadly(res, reply, { ...fault, kind }, gzip);
+}
+
+function send(res: ServerResponse, reply: Reply): string {
+  deliver(res, reply);
+  return String(reply.status);
 }

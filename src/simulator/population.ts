@@ -87,7 +87,8 @@ function seededOrg(seed: string, index: number, nowMs: number): Org {
     maximal: traits.includes('maximal'),
     size,
   });
-  return orgOf(key, traits, createdMs, profile, attributesFor(seed, key, index, { traits, createdMs }));
+  const origin = { traits, createdMs };
+  return orgOf(key, origin, profile, attributesFor(seed, key, index, origin));
 }
 
 function addedOrg(seed: string, index: number, wanted: NewOrg, nowMs: number): Org {
@@ -98,14 +99,14 @@ function addedOrg(seed: string, index: number, wanted: NewOrg, nowMs: number): O
     idle: wanted.idle,
     size: wanted.size,
   });
-  const made = attributesFor(seed, key, index, { traits: [], createdMs });
-  return orgOf(key, [], createdMs, profile, { ...made, ...wanted.attributes });
+  const origin = { traits: [], createdMs };
+  const made = attributesFor(seed, key, index, origin);
+  return orgOf(key, origin, profile, { ...made, ...wanted.attributes });
 }
 
 function orgOf(
   key: string,
-  traits: readonly OrgTrait[],
-  createdMs: number,
+  { traits, createdMs }: { traits: readonly OrgTrait[]; createdMs: number },
   profile: UsageProfile,
   attributes: OrgAttributes,
 ): Org {

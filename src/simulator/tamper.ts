@@ -22,7 +22,7 @@ export function canTamper(kind: FaultKind, body: Body): boolean {
 
 /** The body with one thing wrong; `pick` chooses the bucket and the field. The body given stays as it is. */
 export function tamper(kind: ValueKind, given: Body, window: Window, pick: number): Tampered {
-  const body = structuredCopy(given);
+  const body = copyOf(given);
   const counts = bucketsOf(body);
   const firstDay = dayText(dayOf(window.startMs));
   if (counts === null) return tamperSources(kind, body, firstDay, pick);
@@ -37,7 +37,7 @@ export function tamper(kind: ValueKind, given: Body, window: Window, pick: numbe
   }
   if (kind === 'outside_bucket') {
     const date = isoMs((dayOf(window.startMs) - 1) * DAY_MS);
-    counts.unshift({ ...(counts[0] ?? {}), date });
+    counts.unshift({ ...counts[0], date });
     return { body, day: date.slice(0, 10), field: null };
   }
   const index = pick % counts.length;
@@ -105,10 +105,11 @@ function sourcesOf(body: Body): [string, string][] {
 }
 
 /** Two levels deep are all a counter's body has; raw numbers in it cannot be cloned in general. */
-function structuredCopy(body: Body): Body {
-  const copy = Object.entries(body).map(([key, value]) => {
-    if (key === 'counts') return [key, (value as Bucket[]).map((bucket) => ({ ...bucket }))];
-    return [key, typeof value === 'object' && value !== null && !key.startsWith('_') ? { ...value } : value];
-  });
-  return Object.fromEntries(copy);
+function copyOf(body: Body): Body {
+  const copy: Body = { ...body };
+  for (const [key, value] of Object.entries(body)) {
+    if (key === 'counts') copy[key] = (value as Bucket[]).map((bucket) => ({ ...bucket }));
+    else if (typeof value === 'object' && !key.startsWith('_')) copy[key] = { ...value };
+  }
+  return copy;
 }

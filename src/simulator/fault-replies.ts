@@ -1,0 +1,41 @@
+import { errorBody } from './bodies.ts';
+import { jsonReply, type Reply } from './deliver.ts';
+import type { ChosenFault, ReplyKind } from './faults.ts';
+
+/** The answer that stands in for the good one; `url` is the simulator's own. */
+export function faultReply(
+  kind: ReplyKind,
+  { plan, pick }: ChosenFault,
+  { nowMs, url }: { nowMs: number; url: string },
+): Reply {
+  const seconds = plan.retryAfterSeconds ?? 1;
+  const retryAfter = { 'Retry-After': String(seconds) };
+  const html = { 'Content-Type': 'text/html; charset=utf-8' };
+  const limited = errorBody('RateLimit', 'Too many requests');
+  const unavailable = errorBody('ServiceUnavailable', 'Service is unavailable');
+  switch (kind) {
+    case 'rate_limit':
+      return jsonReply(429, limited);
+    case 'rate_limit_seconds':
+      return jsonReply(429, limited, retryAfter);
+    case 'rate_limit_date':
+      return jsonReply(429, limited, { 'Retry-After': httpDate(nowMs + seconds * 1000) });
+    case 'unavailable':
+      return jsonReply(503, unavailable);
+    case 'unavailable_after':
+      return jsonReply(503, unavailable, retryAfter);
+    case 'server_error':
+      return jsonReply([500, 502, 504][pick % 3] ?? 500, errorBody('InternalError', 'Something went wrong'));
+    case 'html_ok':
+      return { status: 200, text: '<!doctype html><title>Sign in</title>', headers: html };
+    case 'html_error':
+      return { status: 502, text: '<!doctype html><title>502 Bad Gateway</title>', headers: html };
+    case 'redirect':
+      return { status: 302, text: '', headers: { Location: plan.redirectTo ?? `${url}/elsewhere` } };
+  }
+}
+
+/** HTTP dates have whole seconds; rounded up, so that it is never too early. */
+function httpDate(epochMs: number): string {
+  return new Date(Math.ceil(epochMs / 1000) * 1000).toUTCString();
+}

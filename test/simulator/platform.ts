@@ -1,0 +1,112 @@
+import { type SimulatorOptions, startSimulator } from '../../src/simulator/server.ts';
+
+/** 2026-11-24 10:30 UTC, a Tuesday. */
+export const NOW = Date.UTC(2026, 10, 24, 10, 30);
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** Parsed, when it is JSON. */
+  readonly body: unknown;
+}
+
+export interface Counts {
+  readonly start: string;
+  readonly end: string;
+  readonly counts: readonly (Readonly<Record<string, number>> & { readonly date: string })[];
+}
+
+/** Payloads by type and source, without the envelope. */
+export type Sources = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
+/** A running platform with a client that holds its full token. */
+export interface Platform extends AsyncDisposable {
+  readonly url: string;
+  readonly instanceId: string;
+  readonly token: string;
+  /** GET below the instance. */
+  get(path: string, headers?: Record<string, string>): Promise<Answer>;
+  counts(path: string): Promise<Counts>;
+  sources(path: string): Promise<Sources>;
+  send(method: string, path: string, body: unknown): Promise<Answer>;
+  /** GET of a whole path with these headers only. */
+  raw(path: string, headers?: Record<string, string>): Promise<Answer>;
+  /** GET below /control, or POST when a body is given. */
+  control(path: string, body?: unknown): Promise<unknown>;
+  /** Path of an organization that wears the trait. */
+  orgWith(trait: string): Promise<string>;
+}
+
+/** 25 organizations at NOW unless the options say otherwise. */
+export async function startPlatform(options: SimulatorOptions = {}): Promise<Platform> {
+  const simulator = await startSimulator({ now: () => NOW, ...options });
+  const { url, instanceId, token } = simulator;
+  const authorization = `Bearer ${token}`;
+  const base = `${url}/instances/${instanceId}`;
+  const get = (path: string, headers = {}) =>
+    answerOf(`${base}${path}`, { headers: { authorization, ...headers } });
+  const control = async (path: string, body?: unknown) => {
+    const answer = await answerOf(
+      `${url}/control/${path}`,
+      body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) },
+    );
+    if (answer.status !== 200) throw new Error(answer.text);
+    return answer.body;
+  };
+  return {
+    url,
+    instanceId,
+    token,
+    get,
+    counts: async (path) => (await get(path)).body as Counts,
+    async sources(path) {
+      const types = Object.entries((await get(path)).body as Sources).filter(([key]) => !key.startsWith('_'));
+      return Object.fromEntries(types);
+    },
+    send: (method, path, body) =>
+      answerOf(`${base}${path}`, { method, headers: { authorization }, body: JSON.stringify(body) }),
+    raw: (path, headers = {}) => answerOf(`${url}${path}`, { headers }),
+    control,
+    async orgWith(trait) {
+      const { orgs } = (await control('orgs')) as { orgs: { orgId: string; traits: string[] }[] };
+      const org = orgs.find(({ traits }) => traits.includes(trait));
+      if (org === undefined) throw new Error(`no organization with ${trait}`);
+      return `/orgs/${org.orgId}`;
+    },
+    [Symbol.asyncDispose]: () => simulator.close(),
+  };
+}
+
+async function answerOf(url: string, init: RequestInit): Promise<Answer> {
+  const { status, headers, ...response } = await fetchText(url, init);
+  const isJson = headers.get('content-type')?.includes('json') === true;
+  return {
+    status,
+    headers,
+    text: response.text,
+    body: isJson ? (JSON.parse(response.text) as unknown) : null,
+  };
+}
+
+async function fetchText(
+  url: string,
+  init: RequestInit,
+): Promise<{ status: number; headers: Headers; text: string }> {
+  const response = await fetch(url, { redirect: 'manual', ...init });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+/** `start` and `end` of whole UTC days, both inclusive. */
+export function days(from: string, to = from): string {
+  return `start=${Date.parse(`${from}T00:00:00.000Z`)}&end=${Date.parse(`${to}T23:59:59.999Z`)}`;
+}
+
+export function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** All payloads of the map, whatever their type and source. */
+export function sumSources(sources: Sources): number {
+  return sum(Object.values(sources).flatMap((type) => Object.values(type)));
+}
