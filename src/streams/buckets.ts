@@ -82,6 +82,7 @@ function requireWindow(window: DayRange, start: number | undefined, end: number 
     );
   }
 }
+
 /** `readBodies` of a stream whose slice is a single bucketed body with one fact a day. */
 export function singleBodyReader(fields: readonly string[]): Stream['readBodies'] {
   const readBuckets = bucketReader(fields);

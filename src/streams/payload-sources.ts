@@ -30,10 +30,13 @@ export const payloadSources: Stream = {
 function readTypes(types: readonly (readonly [string, unknown])[]): DayReading {
   const facts: Fact[] = [];
   for (const [type, counts] of types) {
+    // Before any problem that quotes the type: a problem is stored as text too.
+    const typeProblem = findKeyProblem(type);
+    if (typeProblem) return { kind: 'invalid', problem: typeProblem };
     if (!isMap(counts)) return { kind: 'invalid', problem: `${type}: not a map of sources` };
     for (const [source, value] of Object.entries(counts)) {
-      const problem = findKeyProblem(type) ?? findKeyProblem(source);
-      if (problem) return { kind: 'invalid', problem };
+      const sourceProblem = findKeyProblem(source);
+      if (sourceProblem) return { kind: 'invalid', problem: sourceProblem };
       const count = billedNumber.safeParse(value);
       if (!count.success) {
         return { kind: 'invalid', problem: `${type}.${source}: ${describeIssues(count.error)}` };
