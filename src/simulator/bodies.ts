@@ -17,14 +17,10 @@ export function errorBody(type: string, message: string, problems: readonly Patc
  * unless switched off, and `_actions` when asked for, as the official clients do.
  */
 export function withEnvelope(body: Body, type: string, path: string, query: URLSearchParams): Body {
-  const links = isOff(query, '_links') ? {} : { _links: linksOf(path) };
+  const links = query.get('_links') === 'false' ? {} : { _links: linksOf(path) };
   const actions = query.get('_actions') === 'true' ? { _actions: [] } : {};
   const etag = `"${hashText(JSON.stringify(body)).toString(16)}"`;
   return { ...body, _type: type, _etag: etag, ...links, ...actions };
-}
-
-export function isOff(query: URLSearchParams, switchName: '_links' | '_actions' | '_embedded'): boolean {
-  return query.get(switchName) === 'false';
 }
 
 function linksOf(path: string): Body {

@@ -107,7 +107,7 @@ const PLAN_KEYS = [
 ];
 
 /** One plan, a list of plans, or null for none. */
-export function faultsIn(value: unknown): FaultPlan[] {
+function faultsIn(value: unknown): FaultPlan[] {
   const plans = value === null ? [] : Array.isArray(value) ? value : [value];
   return plans.map((plan, index) => {
     const input = inputOf(plan, PLAN_KEYS, `faults[${index}]`);

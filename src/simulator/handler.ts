@@ -28,7 +28,7 @@ interface Exchange {
 export function createHandler(world: World): RequestListener {
   const instanceMeter = createInstanceMeter(world);
   return (req, res) => {
-    const [path = '/', queryText = ''] = (req.url ?? '/').split('?', 2);
+    const { path, queryText } = splitUrl(req.url ?? '/');
     const query = new URLSearchParams(queryText);
     const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, queryText, query };
     res.setHeader('Date', new Date(world.clock.now()).toUTCString());
@@ -38,11 +38,18 @@ export function createHandler(world: World): RequestListener {
     world.stats.begin();
     res.once('close', () => world.stats.end());
     withBody(exchange, (text) => {
-      if (world.config.latencyMs > 0)
-        later(res, world.config.latencyMs, () => api(world, exchange, text, instanceMeter));
-      else api(world, exchange, text, instanceMeter);
+      const answer = () => api(world, exchange, text, instanceMeter);
+      if (world.config.latencyMs > 0) later(res, world.config.latencyMs, answer);
+      else answer();
     });
   };
+}
+
+function splitUrl(url: string): { path: string; queryText: string } {
+  const mark = url.indexOf('?');
+  return mark < 0
+    ? { path: url, queryText: '' }
+    : { path: url.slice(0, mark), queryText: url.slice(mark + 1) };
 }
 
 /** Reads the body, if the method has one, and goes on; a body beyond the bound ends the connection. */

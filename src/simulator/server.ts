@@ -50,11 +50,13 @@ export interface Simulator {
   close(): Promise<void>;
 }
 
-/** Starts a simulated platform on loopback; rejects when the port is taken. */
+/** Starts a simulated platform on loopback; rejects when the port is taken or the instance id is none. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const seed = options.seed ?? '1';
+  const instanceId = options.instanceId ?? hexFor(`${seed}|instance`, 24);
+  if (!/^[A-Fa-f\d]{24}$/.test(instanceId)) throw new RangeError(`${instanceId} is not 24 hex digits`);
   const token = options.token ?? `simulated-${hexFor(`${seed}|token`, 32)}`;
-  const world = createWorld(seed, options);
+  const world = createWorld(seed, instanceId.toLowerCase(), options);
   world.tokens.put(token, { scopes: ['all.Instance'], revoked: false, expiresAtMs: null });
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, createHandler(world));
   await new Promise<void>((resolve, reject) => {
@@ -77,12 +79,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 /** Longer than any client keeps a connection unused: no request meets a connection about to close. */
 const KEEP_ALIVE_MS = 120_000;
 
-function createWorld(seed: string, options: SimulatorOptions): World {
+function createWorld(seed: string, instanceId: string, options: SimulatorOptions): World {
   const clock = createClock(options.now ?? Date.now);
   const plans = options.faults ?? [];
   return {
     seed,
-    instanceId: (options.instanceId ?? hexFor(`${seed}|instance`, 24)).toLowerCase(),
+    instanceId,
     config: {
       latencyMs: options.latencyMs ?? 0,
       pageSizeMax: options.pageSizeMax ?? 1000,
