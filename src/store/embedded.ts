@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, PGliteDialect } from 'kysely';
@@ -46,6 +47,13 @@ export async function openEmbedded(folder: string): Promise<DatabaseHandle> {
 async function openPGlite(dataDir: string): Promise<PGlite> {
   // Loaded only here: it is several megabytes that a worker on Postgres never needs.
   const { PGlite } = await import('@electric-sql/pglite');
+  if (!existsSync(dataDir)) {
+    // Made beside and renamed when whole: a cluster half made by a killed process would never open.
+    const unfinished = `${dataDir}.new`;
+    await rm(unfinished, { recursive: true, force: true });
+    await (await PGlite.create({ dataDir: unfinished })).close();
+    await rename(unfinished, dataDir);
+  }
   const pglite = await PGlite.create({ dataDir, parsers: { ...PARSERS } });
   await pglite.exec(`set timezone to 'UTC'; set datestyle to 'ISO'; set bytea_output to 'hex'`);
   return pglite;
@@ -56,7 +64,7 @@ async function describeOpenError(error: unknown, folder: string, dataDir: string
   const reason = error instanceof Error ? error.message : String(error);
   const message = `The embedded database in ${folder}, written by Postgres ${version.trim()}, does not open: ${reason}`;
   return new DatabaseError('database_unreachable', message, {
-    hint: 'move the folder away to start a new one; its numbers can be loaded again',
+    hint: 'open it with the version of losant-usage that wrote it, or move it away and start a new one',
     cause: error,
   });
 }

@@ -12,7 +12,7 @@ export interface ClientBounds {
  * in between falls silent: a connection that answers too late is destroyed, and
  * its queries fail as lost. (pg's own `query_timeout` would hand the busy
  * connection back to the pool; the pool's `connectionTimeoutMillis` would also
- * fail those who merely wait for a free connection.)
+ * fail those who merely wait for a free connection.) Queries by promise only.
  */
 export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
   return class BoundedClient extends pg.Client {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { symlinkSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
@@ -243,6 +243,27 @@ describe('an embedded folder', () => {
     expect((await sql`select value from held`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
     expect(await failure(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
     await handle.close();
+    embedded.remove();
+  });
+
+  test('that was left half made is made anew', async () => {
+    const embedded = createEmbeddedFolder();
+    mkdirSync(join(embedded.folder, 'pgdata.new'));
+    writeFileSync(join(embedded.folder, 'pgdata.new', 'PG_VERSION'), '18\n');
+    const handle = await open(embedded.url);
+    expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
+    await handle.close();
+    embedded.remove();
+  });
+
+  test('written by another version of Postgres does not open, and is not kept locked', async () => {
+    const embedded = createEmbeddedFolder();
+    mkdirSync(join(embedded.folder, 'pgdata'));
+    writeFileSync(join(embedded.folder, 'pgdata', 'PG_VERSION'), '14\n');
+    const error = await failure(open(embedded.url));
+    expect(error).toMatchObject({ kind: 'database_unreachable' });
+    expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
+    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
     embedded.remove();
   });
 

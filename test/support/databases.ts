@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -35,7 +35,7 @@ export interface EmbeddedFolder {
 
 /** A fresh folder for the embedded database. */
 export function createEmbeddedFolder(): EmbeddedFolder {
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-embedded-'));
+  const folder = makeFastFolder('losant-usage-embedded-');
   return {
     folder,
     url: `embedded:${folder}`,
@@ -60,4 +60,18 @@ export function withDatabase(url: string, name: string): string {
   const target = new URL(url);
   target.pathname = `/${name}`;
   return target.href;
+}
+
+const MEMORY_DISK = '/dev/shm';
+const ROOM_BYTES = 2 ** 31;
+
+/** A new folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50 to 400. */
+export function makeFastFolder(prefix: string): string {
+  const isRoomy = existsSync(MEMORY_DISK) && room(MEMORY_DISK) > ROOM_BYTES;
+  return mkdtempSync(join(isRoomy ? MEMORY_DISK : tmpdir(), prefix));
+}
+
+function room(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }

