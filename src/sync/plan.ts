@@ -1,4 +1,4 @@
-import { addDays, type DayRange, earliestDay, eachDay, latestDay, type UsageDay } from '../day.ts';
+import { addDays, type DayRange, eachDay, earliestDay, latestDay, type UsageDay } from '../day.ts';
 import { horizonStart, isLastRead, lastCompleteDay, latestCheckpointMs, type Policy } from './policy.ts';
 
 /** Why a cell is read. */
@@ -68,7 +68,7 @@ export interface PagePlan {
   readonly slices: readonly Slice[];
   /** Promised cells that can no longer be had: to be marked unavailable, without a request. */
   readonly lost: readonly Cell[];
-  /** Promised cells that are not held, and not read now: in backoff, or absent until a later checkpoint. */
+  /** Promised cells that are not read now: in backoff after a failure (held ones too), or absent until a later checkpoint. */
   readonly waiting: readonly (Cell & { readonly state: KnownCell['state'] })[];
   /** Days of the asked range that are past the horizon and were left out. */
   readonly pastHorizon: number;
@@ -93,8 +93,9 @@ export function planPage(tracks: readonly Track[], options: PlanOptions): PagePl
   let pastHorizon = 0;
   for (const track of tracks) {
     const due: Slice['days'][number][] = [];
-    for (const { day, cell } of openDays(track, options)) {
-      const decision = decide(track, { day, cell }, options);
+    for (const open of openDays(track, options)) {
+      const decision = decide(track, open, options);
+      const { day } = open;
       const id = { orgId: track.orgId, stream: track.stream, day };
       if (decision.kind === 'read') due.push({ day, reason: decision.reason });
       if (decision.kind === 'lost') lost.push(id);
@@ -122,29 +123,32 @@ export function openRange(
   return range.from <= range.to ? range : null;
 }
 
-function* openDays(track: Track, options: PlanOptions) {
+interface OpenDay {
+  readonly day: UsageDay;
+  readonly cell: KnownCell | undefined;
+  readonly held: boolean;
+}
+
+function* openDays(track: Track, options: PlanOptions): Generator<OpenDay> {
   const range = openRange(track, options);
   if (!range) return;
   const cells = new Map(track.cells.map((cell) => [cell.day, cell]));
   const isSettled = (day: UsageDay) => track.settled.some(({ from, to }) => from <= day && day <= to);
   for (const day of eachDay(range).reverse()) {
-    if (!options.ask?.force && isSettled(day)) continue;
-    yield { day, cell: cells.get(day) };
+    const cell = cells.get(day);
+    if (!isSettled(day)) yield { day, cell, held: cell?.state === 'loaded' || cell?.state === 'final' };
+    else if (options.ask?.force) yield { day, cell, held: true };
   }
 }
 
-function decide(
-  track: Track,
-  { day, cell }: { day: UsageDay; cell: KnownCell | undefined },
-  { nowMs, policy, ask }: PlanOptions,
-): Decision {
-  const held = cell?.state === 'loaded' || cell?.state === 'final';
+function decide(track: Track, { day, cell, held }: OpenDay, { nowMs, policy, ask }: PlanOptions): Decision {
   const isPast = day < horizonStart(nowMs, policy);
   if (ask && track.removedOn === null) {
     return decideAsked({ held, isDue: isDue({ day, cell }, nowMs, policy), isPast }, ask);
   }
   if (cell?.state === 'waived' || cell?.state === 'unavailable') return { kind: 'settled' };
-  if (isPast || track.removedOn !== null) return { kind: held || !isTracked(track, day) ? 'settled' : 'lost' };
+  if (isPast || track.removedOn !== null)
+    return { kind: held || !isTracked(track, day) ? 'settled' : 'lost' };
   if (!isDue({ day, cell }, nowMs, policy)) {
     if (held || cell === undefined) return { kind: 'settled' };
     const isOver = cell.verifiedAtMs !== null && isLastRead(day, cell.verifiedAtMs, policy);
@@ -173,11 +177,7 @@ function isTracked({ trackedFrom, trackedTo, removedOn }: Track, day: UsageDay):
 }
 
 /** Due: never read, or a checkpoint has passed since the newest accepted answer was asked for. */
-function isDue(
-  { day, cell }: { day: UsageDay; cell: KnownCell | undefined },
-  nowMs: number,
-  policy: Policy,
-): boolean {
+function isDue({ day, cell }: Pick<OpenDay, 'day' | 'cell'>, nowMs: number, policy: Policy): boolean {
   const checkpointMs = latestCheckpointMs(day, nowMs, policy);
   if (checkpointMs === null) return false;
   return cell?.verifiedAtMs == null || cell.verifiedAtMs < checkpointMs;
