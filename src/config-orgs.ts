@@ -1,0 +1,80 @@
+import type { Problem, Setting } from './config-problems.ts';
+import { firstDuplicate, isId, readList } from './config-values.ts';
+
+/** `key=value`, or `key` with any value (null). */
+export interface TagRule {
+  readonly key: string;
+  readonly value: string | null;
+}
+
+/** Which organizations of an instance are exported. */
+export type OrgSelection =
+  | {
+      readonly kind: 'all';
+      /** Globs (`*`, `?`): the name must match one of them; null: any name. */
+      readonly names: readonly string[] | null;
+      /** The organization must carry every one of them; null: no tag is asked for. */
+      readonly tags: readonly TagRule[] | null;
+      /** Lower-case ids, and globs on the name: what matches one is left out. */
+      readonly exclude: readonly string[];
+    }
+  | { readonly kind: 'ids'; readonly orgIds: readonly string[] };
+
+export interface OrgRules {
+  readonly names?: readonly string[] | undefined;
+  readonly tags?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
+}
+
+const EVERY_ORG: OrgSelection = { kind: 'all', names: null, tags: null, exclude: [] };
+
+/** `all` (also when not given), or a comma list of ids. */
+export function readOrgs({ name, text }: Setting, problems: Problem[]): OrgSelection {
+  const remedy = 'use all, or list the 24 hex characters of each organization';
+  const entries = readList({ name, text }, remedy, problems);
+  if (entries === null || entries.join() === 'all') return EVERY_ORG;
+  const wrong = (value: string, problem: string, advice: string) => {
+    problems.push({ name, value, problem, remedy: advice });
+  };
+  if (entries.includes('all')) wrong(text ?? '', 'mixes all with ids', 'use either all or ids');
+  const orgIds = entries.map((entry) => entry.toLowerCase());
+  for (const entry of new Set(entries)) {
+    if (!isId(entry) && entry !== 'all') wrong(entry, 'is no organization id', remedy);
+  }
+  const twice = firstDuplicate(orgIds);
+  if (twice !== undefined) wrong(twice, 'is listed twice', 'list each organization once');
+  return { kind: 'ids', orgIds };
+}
+
+/** A selection by rules; `name` is the path of the rules in messages. */
+export function readOrgRules(name: string, rules: OrgRules, problems: Problem[]): OrgSelection {
+  const { names = null, tags = null, exclude = [] } = rules;
+  const lists = { names, tags, exclude: exclude.length === 0 ? null : exclude };
+  for (const [key, list] of Object.entries(lists)) {
+    if (list === null) continue;
+    const remedy = 'write something there, or remove it';
+    if (list.length === 0) problems.push({ name: `${name}.${key}`, problem: 'is empty', remedy });
+    for (const [i, entry] of list.entries()) {
+      if (entry.trim() === '') problems.push({ name: `${name}.${key}[${i}]`, problem: 'is empty', remedy });
+    }
+  }
+  return {
+    kind: 'all',
+    names,
+    tags: tags === null ? null : tags.map((text, i) => readTag(`${name}.tags[${i}]`, text, problems)),
+    exclude: exclude.map((entry) => (isId(entry) ? entry.toLowerCase() : entry)),
+  };
+}
+
+function readTag(name: string, text: string, problems: Problem[]): TagRule {
+  const [key = '', ...rest] = text.split('=');
+  if (key.trim() === '' && text.trim() !== '') {
+    problems.push({
+      name,
+      value: text,
+      problem: 'has no key',
+      remedy: 'write key=value, or key for any value',
+    });
+  }
+  return { key, value: rest.length === 0 ? null : rest.join('=') };
+}
