@@ -110,3 +110,14 @@ export class LosantError extends ExportError {
     this.body = details.body;
   }
 }
+
+/** The process was asked to end: nothing is wrong, the next run goes on. */
+export class InterruptedError extends ExportError {
+  override readonly name = 'InterruptedError';
+  readonly kind: 'interrupted' | 'terminated';
+
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super(`Interrupted by ${signal}`, { hint: 'what was loaded stays; the next run goes on from there' });
+    this.kind = signal === 'SIGINT' ? 'interrupted' : 'terminated';
+  }
+}

@@ -29,6 +29,8 @@ export interface AttemptOptions {
   /** Bound on the body, counted after decompression. */
   readonly maxBodyBytes: number;
   readonly now: () => number;
+  /** Told the API's clock minus this one, in ms, for every answer that has a Date header. */
+  readonly onClock?: ((aheadMs: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -66,6 +68,7 @@ async function requestAndRead(options: AttemptOptions, abort: AbortController): 
   const sentAtMs = now();
   const response = await http.get(path, { searchParams: { ...query }, signal: abort.signal });
   const dateMs = readDate(response.headers.get('date'));
+  if (dateMs !== null) options.onClock?.(dateMs - now());
   if (response.status !== 200) {
     return { ok: false, failure: await statusFailure(response, dateMs ?? now(), abort) };
   }

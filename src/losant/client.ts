@@ -25,6 +25,8 @@ export interface LosantClientOptions {
   readonly now: () => number;
   /** Waits `ms`, or rejects as soon as the signal aborts. */
   readonly sleep?: ((ms: number, signal: AbortSignal) => Promise<unknown>) | undefined;
+  /** Told the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
+  readonly onClock?: ((aheadMs: number) => void) | undefined;
   /** Called once per attempt that was sent. */
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
@@ -129,14 +131,14 @@ async function attemptThroughGate(
   http: KyInstance,
   request: GetRequest,
 ): Promise<SentAttempt> {
-  const { gate, now, timeoutMs, maxBodyBytes = MAX_BODY_BYTES } = options;
+  const { gate, now, onClock, timeoutMs, maxBodyBytes = MAX_BODY_BYTES } = options;
   const { action, path, signal } = request;
   const query = { ...request.query, ...QUERY_FOR_ALL };
   const attempt = async (gateWaitMs: number): Promise<SentAttempt> => {
     const sentAtMs = now();
     const report = () => ({ action, gateWaitMs, durationMs: now() - sentAtMs });
     try {
-      const result = await sendAttempt({ http, path, query, timeoutMs, maxBodyBytes, now, signal });
+      const result = await sendAttempt({ http, path, query, timeoutMs, maxBodyBytes, now, onClock, signal });
       return { result, report: report() };
     } catch (error) {
       options.onAttempt?.({ ...report(), status: null, outcome: 'aborted', retryReason: null });

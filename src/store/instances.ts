@@ -42,10 +42,7 @@ export async function requireApiUrl(
   );
 }
 
-/**
- * Makes the instance known and starts the streams that are new to it, both from
- * `today − 1`. Returns it as stored.
- */
+/** Makes the instance known and starts the streams that are new to it, both from `yesterday`. */
 export async function registerInstance(
   db: Kysely<Schema>,
   {
@@ -54,19 +51,13 @@ export async function registerInstance(
     streams,
     yesterday,
   }: { instanceId: string; apiUrl: string; streams: readonly string[]; yesterday: UsageDay },
-): Promise<StoredInstance> {
+): Promise<void> {
   const start = JSON.stringify(Object.fromEntries(streams.map((stream) => [stream, yesterday])));
-  const { rows } = await sql<{
-    tracked_from: UsageDay;
-    streams_from: Record<string, UsageDay>;
-    listed_at: Instant | null;
-  }>`
+  await sql`
     insert into losant_usage.instances as i (instance_id, api_url, tracked_from, streams_from)
     values (${instanceId}, ${apiUrl}, ${yesterday}, ${start}::text::jsonb)
     on conflict (instance_id) do update set streams_from = excluded.streams_from || i.streams_from
-    returning tracked_from, streams_from, listed_at`.execute(db);
-  const row = rows[0] as (typeof rows)[number];
-  return { trackedFrom: row.tracked_from, streamsFrom: row.streams_from, listedAt: row.listed_at };
+    where not i.streams_from ?& ${streams}::text[]`.execute(db);
 }
 
 /** Notes that the organizations were listed completely at `at`. */

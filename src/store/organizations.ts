@@ -17,6 +17,9 @@ export interface OrganizationRecord {
   readonly createdAt: Instant | null;
 }
 
+/** Error code of cells that were given up because their organization is gone. */
+export const ORG_REMOVED = 'org_removed';
+
 /** Columns whose change makes a new version in the history. */
 const ATTRIBUTES = [
   'instance_id',
@@ -50,6 +53,10 @@ export async function upsertOrganizations(
   if (organizations.length === 0) return;
   const rows = JSON.stringify(organizations.map((org) => toRow(org, instanceId, seenAt)));
   await db.transaction().execute(async (trx) => {
+    await reopenReturned(
+      trx,
+      organizations.map(({ orgId }) => orgId),
+    );
     await sql`
       insert into losant_usage.organizations
       select * from jsonb_populate_recordset(null::losant_usage.organizations, ${rows}::text::jsonb)
@@ -64,6 +71,15 @@ export async function upsertOrganizations(
       seenAt,
     );
   });
+}
+
+/** Cells that were given up because their organization was gone can be asked for again when it is back. */
+async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
+  await sql`
+    update losant_usage.coverage c set state = 'failed', verified_at = null
+    from losant_usage.organizations o
+    where o.org_id = any (${orgIds}::text[]) and o.removed_at is not null and c.org_id = o.org_id
+      and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}`.execute(trx);
 }
 
 /** Closes the current version of each organization that has changed, and opens its new one. */
@@ -113,6 +129,36 @@ export async function countOrganizations(db: Kysely<Schema>, instanceId: string)
     .where('removed_at', 'is', null)
     .executeTakeFirstOrThrow();
   return Number(count);
+}
+
+/** The next page of existing organizations after `afterOrgId`, in the order of their ids. */
+export async function readOrganizationPage(
+  db: Kysely<Schema>,
+  instanceId: string,
+  { afterOrgId, limit }: { afterOrgId: string; limit: number },
+): Promise<{ orgId: string; name: string; tags: readonly { key: string; value: string }[] }[]> {
+  const rows = await db
+    .selectFrom('organizations')
+    .select(['org_id', 'name', 'tags'])
+    .where('instance_id', '=', instanceId)
+    .where('removed_at', 'is', null)
+    .where('org_id', '>', afterOrgId)
+    .orderBy('org_id')
+    .limit(limit)
+    .execute();
+  return rows.map(({ org_id, name, tags }) => ({ orgId: org_id, name, tags }));
+}
+
+/** Which of the ids are stored as existing organizations of the instance. */
+export async function filterKnown(
+  db: Kysely<Schema>,
+  instanceId: string,
+  orgIds: readonly string[],
+): Promise<Set<string>> {
+  const { rows } = await sql<{ org_id: string }>`
+    select org_id from losant_usage.organizations
+    where instance_id = ${instanceId} and removed_at is null and org_id = any (${orgIds}::text[])`.execute(db);
+  return new Set(rows.map(({ org_id }) => org_id));
 }
 
 /** Marks organizations as deleted in Losant. Their history stays. */

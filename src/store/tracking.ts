@@ -59,32 +59,56 @@ export async function trackOrganizations(
   db: Kysely<Schema>,
   { orgIds, streamsFrom }: { orgIds: readonly string[]; streamsFrom: Readonly<Record<string, UsageDay>> },
 ): Promise<void> {
+  const streams = Object.keys(streamsFrom);
   await sql`
-    insert into losant_usage.tracking as t (org_id, stream, tracked_from)
-    select o.org_id, s.stream,
-      greatest(s.start, (o.created_at at time zone 'UTC')::date)
+    insert into losant_usage.tracking (org_id, stream, tracked_from)
+    select o.org_id, s.stream, greatest(s.start, (o.created_at at time zone 'UTC')::date)
     from losant_usage.organizations o
-    cross join unnest(${Object.keys(streamsFrom)}::text[], ${Object.values(streamsFrom)}::date[]) as s (stream, start)
-    where o.org_id = any (${orgIds}::text[])
+    cross join unnest(${streams}::text[], ${Object.values(streamsFrom)}::date[]) as s (stream, start)
+    where o.org_id = any (${orgIds}::text[]) and not exists (
+      select from losant_usage.tracking t where t.org_id = o.org_id and t.stream = s.stream)
     order by o.org_id, s.stream
-    on conflict (org_id, stream) do update set tracked_to = null where t.tracked_to is not null`.execute(db);
+    on conflict do nothing`.execute(db);
+  await sql`
+    update losant_usage.tracking set tracked_to = null
+    where org_id = any (${orgIds}::text[]) and stream = any (${streams}::text[])
+      and tracked_to is not null`.execute(db);
 }
 
-/**
- * Ends the promise at `lastDay` for whatever is not in the configuration:
- * streams that are not listed, and organizations that `orgIds` lacks.
- */
-export async function untrackOthers(
+/** Ends the promise for organizations that left the configuration. */
+export async function untrackOrganizations(
   db: Kysely<Schema>,
-  { instanceId, streams, orgIds }: TrackScope,
+  orgIds: readonly string[],
   lastDay: UsageDay,
 ): Promise<void> {
   await sql`
-    update losant_usage.tracking t set tracked_to = ${lastDay}
+    update losant_usage.tracking set tracked_to = greatest(tracked_from - 1, ${lastDay}::date)
+    where org_id = any (${orgIds}::text[]) and tracked_to is null`.execute(db);
+}
+
+/** Ends the promise for streams of the instance that are not collected any more. */
+export async function untrackStreams(
+  db: Kysely<Schema>,
+  { instanceId, streams }: Pick<TrackScope, 'instanceId' | 'streams'>,
+  lastDay: UsageDay,
+): Promise<void> {
+  await sql`
+    update losant_usage.tracking t set tracked_to = greatest(t.tracked_from - 1, ${lastDay}::date)
     from losant_usage.organizations o
     where o.org_id = t.org_id and o.instance_id = ${instanceId} and t.tracked_to is null
-      and (not (t.stream = any (${streams}::text[]))
-        or (${orgIds}::text[] is not null and not (t.org_id = any (${orgIds}::text[]))))`.execute(db);
+      and not (t.stream = any (${streams}::text[]))`.execute(db);
+}
+
+/** Which of the ids are organizations of the instance that are or were tracked. */
+export async function filterTracked(
+  db: Kysely<Schema>,
+  instanceId: string,
+  orgIds: readonly string[],
+): Promise<Set<string>> {
+  const { rows } = await sql<{ org_id: string }>`
+    select distinct org_id from losant_usage.tracking join losant_usage.organizations o using (org_id)
+    where o.instance_id = ${instanceId} and org_id = any (${orgIds}::text[])`.execute(db);
+  return new Set(rows.map(({ org_id }) => org_id));
 }
 
 /** Widens the promise to a range that reaches up to what is promised already. */

@@ -1,0 +1,58 @@
+import { ExportError, LosantError } from './errors.ts';
+
+/** What the process ends with; a contract with whoever starts it. */
+export const EXIT = {
+  /** Nothing due is missing. */
+  ok: 0,
+  /** Unexpected failure, or the database cannot be reached. */
+  failure: 1,
+  /** Wrong usage or settings: starting again cannot help. */
+  usage: 2,
+  /** Finished, but something due is missing. */
+  incomplete: 3,
+  /** Another process has what only one may have. */
+  held: 4,
+  /** Losant refused the token or a scope. */
+  refused: 5,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+const BY_KIND: Readonly<Record<string, number>> = {
+  settings: EXIT.usage,
+  database_refused: EXIT.usage,
+  database_too_old: EXIT.usage,
+  database_too_new: EXIT.usage,
+  database_mismatch: EXIT.usage,
+  lease_held: EXIT.held,
+  lease_lost: EXIT.held,
+  folder_locked: EXIT.held,
+  unauthorized: EXIT.refused,
+  forbidden: EXIT.refused,
+  interrupted: EXIT.interrupted,
+  terminated: EXIT.terminated,
+};
+
+/** The exit code of a command that ended with `error`. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof LosantError && error.action === 'instance.get' && error.kind === 'not_found') {
+    return EXIT.usage;
+  }
+  return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
+}
+
+/** Worst first, for a command over several instances. */
+const SEVERITY = [
+  EXIT.interrupted,
+  EXIT.terminated,
+  EXIT.failure,
+  EXIT.usage,
+  EXIT.refused,
+  EXIT.held,
+  EXIT.incomplete,
+];
+
+/** The exit code that stands for all of them. */
+export function worstExitCode(codes: readonly number[]): number {
+  return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;
+}

@@ -1,0 +1,49 @@
+import type { Kysely } from 'kysely';
+import type { Logger } from '../logger.ts';
+import type { LosantClient } from '../losant/client.ts';
+import type { RunKind, Schema } from '../store/schema.ts';
+import type { Ask } from './plan.ts';
+import type { Policy } from './policy.ts';
+import type { OrgSelection } from './selection.ts';
+
+/** An instance, and everything needed to export it. */
+export interface InstanceContext {
+  readonly db: Kysely<Schema>;
+  readonly client: LosantClient;
+  readonly logger: Logger;
+  readonly instanceId: string;
+  readonly apiUrl: string;
+  readonly selection: OrgSelection;
+  /** All streams of the configuration. */
+  readonly streams: readonly string[];
+  readonly policy: Policy;
+  readonly concurrency: number;
+  /** ms by the database's clock. */
+  readonly now: () => number;
+  /** The API's clock minus `now` in ms, as of the newest answer; null before the first. */
+  readonly apiAheadMs: () => number | null;
+  /** Requests sent so far. */
+  readonly requestCount: () => number;
+  /** Shares the token's rate among so many runs. */
+  readonly shareRate: (liveRuns: number) => void;
+  readonly host: string;
+  readonly version: string;
+}
+
+export interface Progress {
+  readonly planned: number;
+  readonly done: number;
+}
+
+export interface RunOptions {
+  readonly kind: RunKind;
+  readonly runId: string;
+  /** Undefined: everything that is due. */
+  readonly ask?: Ask | undefined;
+  /** Only these organizations; null: all that are configured. */
+  readonly orgIds: readonly string[] | null;
+  /** Only these of the configured streams. */
+  readonly streams: readonly string[];
+  readonly signal: AbortSignal;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}

@@ -1,0 +1,39 @@
+/** Which organizations of an instance are exported. */
+export type OrgSelection =
+  | {
+      readonly kind: 'all';
+      /** Globs of names (`*`, `?`), any of which selects; null: every name. */
+      readonly names: readonly string[] | null;
+      /** `key=value` or `key`, any of which selects; null: every tag. */
+      readonly tags: readonly string[] | null;
+      /** Ids or globs of names that are left out. */
+      readonly exclude: readonly string[];
+    }
+  | { readonly kind: 'ids'; readonly orgIds: readonly string[] };
+
+export interface SelectableOrg {
+  readonly orgId: string;
+  readonly name: string;
+  readonly tags: readonly { readonly key: string; readonly value: string }[];
+}
+
+/** Whether the selection includes the organization, by its attributes as last seen. */
+export function isSelected(selection: OrgSelection, org: SelectableOrg): boolean {
+  if (selection.kind === 'ids') return selection.orgIds.includes(org.orgId);
+  const { names, tags, exclude } = selection;
+  if (exclude.some((pattern) => pattern.toLowerCase() === org.orgId || matchesGlob(pattern, org.name))) {
+    return false;
+  }
+  const byName = names?.some((pattern) => matchesGlob(pattern, org.name)) ?? false;
+  const byTag = tags?.some((wanted) => org.tags.some((tag) => matchesTag(wanted, tag))) ?? false;
+  return (names === null && tags === null) || byName || byTag;
+}
+
+function matchesTag(wanted: string, { key, value }: { key: string; value: string }): boolean {
+  return wanted === key || wanted === `${key}=${value}`;
+}
+
+function matchesGlob(pattern: string, name: string): boolean {
+  const source = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 'su').test(name);
+}
