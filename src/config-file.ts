@@ -86,13 +86,19 @@ function parseSettings(path: string, yaml: string, problems: Problem[]): FileSet
     problems.push({ name: `${path}:${line}:${col}`, problem, remedy: 'correct the file there' });
   }
   if (mistakes.length > 0) return null;
-  const checked = settings.safeParse(toPlain(document));
+  const plain = toPlain(document);
+  if (plain === undefined) {
+    const remedy = 'define each anchor before its alias, or write the value out';
+    problems.push({ name: path, problem: 'has an alias (*) that cannot be followed', remedy });
+    return null;
+  }
+  const checked = settings.safeParse(plain);
   if (checked.success) return checked.data;
   problems.push(...checked.error.issues.flatMap((issue) => describeIssue(path, issue)));
   return null;
 }
 
-/** Undefined for aliases that lead nowhere or multiply beyond measure, which the shape then refuses. */
+/** Undefined when an alias leads nowhere, or aliases multiply beyond measure. */
 function toPlain(document: Document): unknown {
   try {
     return document.toJS();

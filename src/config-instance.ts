@@ -151,7 +151,7 @@ function readTokenOfFile(
   }
   const { name, text: variable } = tokenVariable;
   if (!/^[A-Z_][A-Z0-9_]*$/i.test(variable) || OTHER_SECRETS.includes(variable)) {
-    return failed(name, 'is no name of a variable for tokens', 'use e.g. LOSANT_API_TOKEN_EU');
+    return failed(name, 'is not the name of a variable for tokens', 'use e.g. LOSANT_API_TOKEN_EU');
   }
   const remedy = 'set it to the token of this instance';
   if ((env[variable] ?? '').trim() === '') return failed(name, `names ${variable}, which is not set`, remedy);
@@ -173,9 +173,9 @@ function readInstance(reading: InstanceReading): InstanceConfig | null {
   const remedy = 'use the bare name, e.g. usage.example.com';
   const domain = readHost(settings.domain, { port: true, remedy }, problems);
   const streams = readStreams(settings.streams, problems);
-  const perSecond = { min: 0.1, max: 1000, fraction: true, remedy: 'use e.g. 20 (requests per second)' };
+  const perSecond = { min: 0.1, max: 10_000, fraction: true, remedy: 'use e.g. 20 (requests per second)' };
   const requestsPerSecond = readNumber(settings.requestsPerSecond, perSecond, problems);
-  const atOnce = { min: 1, max: 256, remedy: 'use e.g. 8 (requests at once)' };
+  const atOnce = { min: 1, max: 1000, remedy: 'use e.g. 8 (requests at once)' };
   const requestConcurrency = readNumber(settings.requestConcurrency, atOnce, problems);
   if (instanceId === null) return null;
   return {

@@ -1,21 +1,15 @@
 import type { Problem, Setting } from './config-problems.ts';
 import { firstDuplicate, isId, readList } from './config-values.ts';
 
-/** `key=value`, or `key` with any value (null). */
-export interface TagRule {
-  readonly key: string;
-  readonly value: string | null;
-}
-
-/** Which organizations of an instance are exported. */
+/** Which organizations of an instance are exported: by `names` or `tags` if there are any, less `exclude`. */
 export type OrgSelection =
   | {
       readonly kind: 'all';
-      /** Globs (`*`, `?`): the name must match one of them; null: any name. */
+      /** Globs (`*`, `?`) of names, any of which selects. */
       readonly names: readonly string[] | null;
-      /** The organization must carry every one of them; null: no tag is asked for. */
-      readonly tags: readonly TagRule[] | null;
-      /** Lower-case ids, and globs on the name: what matches one is left out. */
+      /** `key=value`, or `key` with any value, any of which selects. */
+      readonly tags: readonly string[] | null;
+      /** Lower-case ids, and globs of names. */
       readonly exclude: readonly string[];
     }
   | { readonly kind: 'ids'; readonly orgIds: readonly string[] };
@@ -39,7 +33,7 @@ export function readOrgs({ name, text }: Setting, problems: Problem[]): OrgSelec
   if (entries.includes('all')) wrong(text ?? '', 'mixes all with ids', 'use either all or ids');
   const orgIds = entries.map((entry) => entry.toLowerCase());
   for (const entry of new Set(entries)) {
-    if (!isId(entry) && entry !== 'all') wrong(entry, 'is no organization id', remedy);
+    if (!isId(entry) && entry !== 'all') wrong(entry, 'is not an organization id', remedy);
   }
   const twice = firstDuplicate(orgIds);
   if (twice !== undefined) wrong(twice, 'is listed twice', 'list each organization once');
@@ -58,23 +52,15 @@ export function readOrgRules(name: string, rules: OrgRules, problems: Problem[])
       if (entry.trim() === '') problems.push({ name: `${name}.${key}[${i}]`, problem: 'is empty', remedy });
     }
   }
+  for (const [i, tag] of (tags ?? []).entries()) {
+    if (!/^\s*=/.test(tag)) continue;
+    const remedy = 'write key=value, or key for any value';
+    problems.push({ name: `${name}.tags[${i}]`, value: tag, problem: 'has no key', remedy });
+  }
   return {
     kind: 'all',
     names,
-    tags: tags === null ? null : tags.map((text, i) => readTag(`${name}.tags[${i}]`, text, problems)),
+    tags,
     exclude: exclude.map((entry) => (isId(entry) ? entry.toLowerCase() : entry)),
   };
-}
-
-function readTag(name: string, text: string, problems: Problem[]): TagRule {
-  const [key = '', ...rest] = text.split('=');
-  if (key.trim() === '' && text.trim() !== '') {
-    problems.push({
-      name,
-      value: text,
-      problem: 'has no key',
-      remedy: 'write key=value, or key for any value',
-    });
-  }
-  return { key, value: rest.length === 0 ? null : rest.join('=') };
 }

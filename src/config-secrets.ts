@@ -71,7 +71,8 @@ export function readSecret(
   }
   if (path !== undefined) return readSecretFile(`${name}_FILE`, path, { readFile });
   if (text === undefined) return { ok: true, name, text: null };
-  return nonEmpty(name, text, { name, problem: 'is empty', remedy: 'set it, or remove the variable' });
+  const remedy = `give it a value, name its file in ${name}_FILE, or remove it`;
+  return nonEmpty(name, text, { name, problem: 'is empty', remedy });
 }
 
 /** The secret in the file that the setting `name` names, without its trailing newline. */

@@ -35,7 +35,8 @@ export function readDatabaseUrl(reading: Reading, isNeeded: boolean): string | n
   }
   const url = text.trim();
   if (/^(postgres|postgresql):\/\/\S+$/i.test(url) || /^embedded:[^\r\n]+$/.test(url)) return url;
-  problems.push({ name, problem: 'is no database URL (not shown)', remedy: DATABASE_REMEDY });
+  const problem = url === 'embedded:' ? 'is embedded: without a folder' : 'is not a database URL (not shown)';
+  problems.push({ name, problem, remedy: DATABASE_REMEDY });
   return null;
 }
 
@@ -55,7 +56,7 @@ function heartbeatProblem(url: string): Pick<Problem, 'problem' | 'remedy'> | nu
   const parsed = URL.canParse(url) ? new URL(url) : null;
   if (parsed === null || (parsed.protocol !== 'https:' && parsed.protocol !== 'http:')) {
     const remedy = 'use the whole address that your monitor gives, beginning with https://';
-    return { problem: 'is no http or https URL (not shown)', remedy };
+    return { problem: 'is not an http or https URL (not shown)', remedy };
   }
   if (parsed.username === '' && parsed.password === '') return null;
   const remedy = 'use an address that needs no login';

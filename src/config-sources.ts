@@ -85,7 +85,7 @@ export function checkVariables({ env, file, problems }: Sources): void {
   for (const name of Object.keys(env).sort()) {
     if (!name.startsWith('LOSANT_') || LOSANT_VARIABLES.includes(name) || named.includes(name)) continue;
     // Its value is not shown: it may well be a token.
-    problems.push({ name, problem: 'is no setting', remedy: describeNearest(name) });
+    problems.push({ name, problem: 'is not a setting', remedy: describeNearest(name) });
   }
 }
 

@@ -41,8 +41,7 @@ export function readPolicy(sources: Sources): PolicyConfig {
   const lastHours = readAtHours.at(-1) ?? 0;
   if (finalAtHours > lastHours) {
     problems.push({
-      name: finalAt.name,
-      value: String(finalAtHours),
+      ...named(finalAt, finalAtHours),
       problem: `is later than the last checkpoint, ${lastHours} hours: no day would become final`,
       remedy: `use at most ${lastHours}, or add ${finalAtHours} to ${readAt.name}`,
     });
@@ -51,13 +50,17 @@ export function readPolicy(sources: Sources): PolicyConfig {
   const neededDays = Math.floor(lastHours / 24) + 1;
   if (horizonDays < neededDays) {
     problems.push({
-      name: horizon.name,
-      value: String(horizonDays),
+      ...named(horizon, horizonDays),
       problem: `ends before the last checkpoint, ${lastHours} hours`,
       remedy: `use at least ${neededDays}, or remove checkpoints from ${readAt.name}`,
     });
   }
   return { readAtHours, finalAtHours, horizonDays };
+}
+
+/** The name and value of a number that may be the default. */
+function named({ name, text = '' }: Setting, number: number): Pick<Problem, 'name' | 'value'> {
+  return text.trim() === '' ? { name: `${name} (not set: ${number})` } : { name, value: text };
 }
 
 function readHours(setting: Setting, problems: Problem[]): number[] | null {
@@ -96,5 +99,5 @@ function describeSchedule(text: string): Pick<Problem, 'problem' | 'remedy'> | n
   if (valid) return null;
   const fields = [...new Set(errors.map((error) => error.field))].join(', ');
   const where = text.split(' ').length === 5 && fields !== '' ? `: see ${fields}` : '';
-  return { problem: `is no cron expression of five fields${where}`, remedy: `use e.g. ${example}` };
+  return { problem: `is not a cron expression of five fields${where}`, remedy: `use e.g. ${example}` };
 }

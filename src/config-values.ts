@@ -28,7 +28,12 @@ export function readNumber(setting: Setting, rule: NumberRule, problems: Problem
   const isNumber = (fraction ? /^\d{1,9}(\.\d{1,9})?$/ : /^\d{1,9}$/).test(text);
   if (isNumber && number >= min && number <= max) return number;
   const kind = fraction ? 'number' : 'whole number';
-  problems.push({ name: setting.name, value: text, problem: `is no ${kind} from ${min} to ${max}`, remedy });
+  problems.push({
+    name: setting.name,
+    value: text,
+    problem: `is not a ${kind} from ${min} to ${max}`,
+    remedy,
+  });
   return null;
 }
 
@@ -54,7 +59,7 @@ export function readId(setting: Setting, what: string, problems: Problem[]): str
   if (value === undefined) problems.push({ name, problem: 'is not set', remedy });
   else if (value === '') problems.push({ name, problem: 'is empty', remedy });
   else if (ID.test(value.toLowerCase())) return value.toLowerCase();
-  else problems.push({ name, value, problem: `is no ${what} id`, remedy });
+  else problems.push({ name, value, problem: `is not an ${what} id`, remedy });
   return null;
 }
 
@@ -88,7 +93,7 @@ export function readStreams(setting: Setting, problems: Problem[]): string[] | n
   for (const entry of new Set(entries)) {
     if (streamNames.includes(entry)) continue;
     const near = nearestName(entry, streamNames);
-    wrong(entry, 'is no stream', near === null ? `use any of ${known}` : `did you mean ${near}?`);
+    wrong(entry, 'is not a stream', near === null ? `use any of ${known}` : `did you mean ${near}?`);
   }
   const twice = firstDuplicate(entries);
   if (twice !== undefined) wrong(twice, 'is named twice', 'name each stream once');
@@ -104,7 +109,7 @@ export function readApiUrl(setting: Setting, problems: Problem[]): string | null
     return null;
   };
   const example = 'https://api.losant.com';
-  if (!URL.canParse(text)) return wrong('is no URL', `use e.g. ${example}`);
+  if (!URL.canParse(text)) return wrong('is not a URL', `use e.g. ${example}`);
   const url = new URL(text);
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     return wrong('is neither https nor http', `use e.g. ${example}`);
@@ -138,6 +143,6 @@ export function readHost(
   const name = port ? /^[a-z\d_]([a-z\d._-]*[a-z\d])?(:\d{1,5})?$/i : /^[a-z\d_]([a-z\d._-]*[a-z\d])?$/i;
   const isAddress = /^[\da-f]*:[\da-f:.]*$/i.test(text) && !port;
   if (name.test(text) || isAddress) return text;
-  problems.push({ name: setting.name, value: withoutSecrets(text), problem: 'is no host name', remedy });
+  problems.push({ name: setting.name, value: withoutSecrets(text), problem: 'is not a host name', remedy });
   return null;
 }

@@ -91,7 +91,7 @@ function readOwnInstance(reading: Reading): InstanceConfig[] {
 }
 
 function readRequest({ env, problems }: Sources): Config['request'] {
-  const timeout = { min: 1000, max: 600_000, remedy: 'use milliseconds, e.g. 30000' };
+  const timeout = { min: 100, max: 600_000, remedy: 'use milliseconds, e.g. 30000' };
   const attempts = { min: 1, max: 20, remedy: 'use e.g. 5' };
   return {
     timeoutMs: readNumber(given(env, 'REQUEST_TIMEOUT_MS'), timeout, problems) ?? REQUEST_TIMEOUT_MS,
