@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely';
+import type { Fact, Stream } from '../streams/stream.ts';
 import { cellId, lockCells, writeCells } from './coverage.ts';
 import { type RowCounts, readFacts, replaceFacts } from './facts.ts';
 import { type LeaseHold, requireLease } from './lease.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
 import type { Schema } from './schema.ts';
 import { type CellAnswer, type CellResult, type Settlement, type StoredCell, settleCell } from './settle.ts';
-import type { Fact, Stream } from '../streams/stream.ts';
 
 export interface Batch {
   readonly answers: readonly CellAnswer[];
@@ -53,7 +53,10 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
     await writeCells(trx, settled.flatMap(toLedgerRow), options.runId);
     const rows = await replaceChangedFacts(trx, settled, options.runId);
     await recordQuarantine(trx, batch.quarantined, options.runId);
-    await resolveQuarantine(trx, settled.filter(isRecovered).map(({ answer }) => keyOfAnswer(answer)));
+    await resolveQuarantine(
+      trx,
+      settled.filter(isRecovered).map(({ answer }) => keyOfAnswer(answer)),
+    );
     return { cells: settled.map(toLoadedCell), rows };
   });
 }
@@ -129,7 +132,7 @@ function toLoadedCell({ answer, before, settlement }: SettledAnswer): LoadedCell
 }
 
 function isRecovered({ before, settlement }: SettledAnswer): boolean {
-  return before?.error != null && settlement.cell !== null && settlement.error === null;
+  return before?.error != null && settlement.cell !== null && settlement.cell.error === null;
 }
 
 function byStream<T>(items: readonly T[], streamOf: (item: T) => Stream): Map<Stream, T[]> {

@@ -64,26 +64,29 @@ export interface Settlement {
 }
 
 /**
+ * Answers may come in any order, more than once, or beside each other: a cell
+ * ends with the newest number Losant named. What Losant left out never stands
+ * against a number it named, so an older answer still counts where the newer
+ * one was silent.
+ *
  * @param stored the ledger's row, locked; null if the cell was never asked for
  * @param held the rows stored for the cell
  */
-export function settleCell(
-  stored: StoredCell | null,
-  held: readonly Fact[],
-  answer: CellAnswer,
-): Settlement {
+export function settleCell(stored: StoredCell | null, held: readonly Fact[], answer: CellAnswer): Settlement {
   const { outcome, age, sentAtMs } = answer;
   const isHeld = stored?.state === 'loaded' || stored?.state === 'final';
-  if (stored?.verifiedAtMs != null && stored.verifiedAtMs >= sentAtMs) return unchanged;
   if (age.isPastHorizon && isHeld) return unchanged;
+  if (outcome.kind === 'lost') return isHeld ? unchanged : lose(stored, outcome);
+  const verifiedAtMs = stored?.verifiedAtMs ?? null;
+  if (stored && verifiedAtMs !== null && verifiedAtMs >= sentAtMs) {
+    return fillSilence({ ...stored, verifiedAtMs }, held, { answer, isHeld });
+  }
   switch (outcome.kind) {
     case 'values':
       if (age.isPastHorizon && outcome.missingColumns.length > 0) return lose(stored, pastHorizon);
       return acceptValues(stored, held, { answer, outcome, isHeld });
     case 'missing':
       return isHeld ? keepHeld(stored, held, answer) : acceptMissing(stored, answer);
-    case 'lost':
-      return isHeld ? unchanged : lose(stored, outcome);
     case 'failed':
     case 'quarantined':
       if (age.isPastHorizon && outcome.code === 'refused') return lose(stored, outcome);
@@ -103,10 +106,9 @@ function acceptValues(
     isHeld,
   }: { answer: CellAnswer; outcome: CellOutcome & { kind: 'values' }; isHeld: boolean },
 ): Settlement {
-  const lacking = outcome.missingColumns.filter((column) => {
-    const index = answer.stream.columns.indexOf(column);
-    return held.some((fact) => fact.values[index] !== 0);
-  });
+  const lacking = outcome.missingColumns.filter((column) =>
+    hasNumber(held, answer.stream.columns.indexOf(column)),
+  );
   if (isHeld && lacking.length > 0) return recordFailure(stored, answer, bucketMissing(lacking.join(', ')));
   const isEqual = isHeld && sameFacts(held, outcome.facts);
   return {
@@ -120,9 +122,38 @@ function acceptValues(
   };
 }
 
+/**
+ * An answer older than the accepted one counts only where that one left the day
+ * out, and then as if it had come first: the silence after it is a failed read.
+ */
+function fillSilence(
+  stored: StoredCell & { readonly verifiedAtMs: number },
+  held: readonly Fact[],
+  { answer, isHeld }: { answer: CellAnswer; isHeld: boolean },
+): Settlement {
+  const { outcome } = answer;
+  if (outcome.kind !== 'values' || outcome.missingColumns.length > 0) return unchanged;
+  if (stored.reported || stored.verifiedAtMs === answer.sentAtMs) return unchanged;
+  const lacked = answer.stream.columns.filter(
+    (_, index) => !hasNumber(held, index) && hasNumber(outcome.facts, index),
+  );
+  const isSilent = !answer.stream.columns.some((_, index) => hasNumber(held, index));
+  if (lacked.length === 0 && !isSilent) return unchanged;
+  const before: StoredCell = {
+    ...stored,
+    state: lacked.length > 0 ? 'loaded' : stored.state,
+    attemptedAtMs: stored.attempts > 0 ? stored.attemptedAtMs : null,
+  };
+  const filled = acceptValues(before, held, { answer, outcome, isHeld });
+  if (lacked.length === 0) return filled;
+  const silence = { ...answer, sentAtMs: stored.verifiedAtMs };
+  const { cell } = recordFailure(filled.cell, silence, bucketMissing(lacked.join(', ')));
+  return { ...filled, cell: cell ?? filled.cell };
+}
+
 /** A day that is left out never replaces a held number other than zero. */
 function keepHeld(stored: StoredCell, held: readonly Fact[], answer: CellAnswer): Settlement {
-  if (held.some((fact) => fact.values.some((value) => value !== 0))) {
+  if (answer.stream.columns.some((_, index) => hasNumber(held, index))) {
     return recordFailure(stored, answer, bucketMissing('the day'));
   }
   return { ...unchanged, cell: accept(stored, answer, {}) };
@@ -142,16 +173,22 @@ function acceptMissing(stored: StoredCell | null, answer: CellAnswer): Settlemen
   }
   const absent = { code: 'absent', message: 'Losant has no number for this day' };
   if (stored?.state === 'waived') return { ...unchanged, result: 'absent' };
-  const isOver = age.isLastRead || stored?.state === 'unavailable';
+  const state = age.isLastRead || stored?.state === 'unavailable' ? 'unavailable' : 'absent';
+  const accepted = accept(stored, answer, { state });
+  const failedSince = accepted.error !== null && stored !== null && state === 'absent';
   return {
-    result: isOver ? 'unavailable' : 'absent',
-    cell: accept(stored, answer, { state: isOver ? 'unavailable' : 'absent', error: absent }),
+    result: state,
+    cell: {
+      ...accepted,
+      state: failedSince ? stored.state : state,
+      error: accepted.error ?? absent,
+    },
     facts: null,
     error: absent,
   };
 }
 
-/** A failed read demotes nothing that is held, waived or given up: it only shows beside it. */
+/** A failed read demotes nothing that is held, waived or given up: it only shows beside it. A waiver keeps its reason. */
 function recordFailure(
   stored: StoredCell | null,
   answer: CellAnswer,
@@ -172,7 +209,7 @@ function recordFailure(
       attemptedAtMs: answer.sentAtMs,
       attempts,
       nextAttemptAtMs: answer.sentAtMs + answer.retryDelayMs(attempts),
-      error,
+      error: stored?.state === 'waived' ? stored.error : error,
     },
     facts: null,
     error,
@@ -200,10 +237,11 @@ function lose(stored: StoredCell | null, { code, message }: CellError): Settleme
 function accept(
   stored: StoredCell | null,
   { age, sentAtMs, sha256 }: CellAnswer,
-  changes: Partial<Pick<StoredCell, 'state' | 'reported' | 'revision' | 'error'>>,
+  changes: Partial<Pick<StoredCell, 'state' | 'reported' | 'revision'>>,
 ): StoredCell {
   const before = stored ?? neverAsked;
-  const isOvertaken = before.attemptedAtMs !== null && before.attemptedAtMs > sentAtMs;
+  const isOvertaken =
+    before.state !== 'waived' && before.attemptedAtMs !== null && before.attemptedAtMs > sentAtMs;
   const trouble = isOvertaken
     ? {}
     : { attemptedAtMs: sentAtMs, attempts: 0, nextAttemptAtMs: null, error: null };
@@ -232,6 +270,11 @@ const neverAsked: StoredCell = {
 function bucketMissing(what: string) {
   const message = `Losant left out ${what}, for which a number other than zero is held`;
   return { kind: 'failed', code: 'bucket_missing', message } as const;
+}
+
+/** Whether a number other than zero is held in the column. */
+function hasNumber(facts: readonly Fact[], column: number): boolean {
+  return facts.some(({ values }) => values[column] !== 0);
 }
 
 function sameFacts(a: readonly Fact[], b: readonly Fact[]): boolean {
