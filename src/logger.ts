@@ -1,4 +1,11 @@
-import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
+import {
+  type Bindings,
+  type ChildLoggerOptions,
+  type DestinationStream,
+  type Logger,
+  pino,
+  stdTimeFunctions,
+} from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import { ExportError } from './errors.ts';
 
@@ -19,12 +26,6 @@ const CENSOR = '[redacted]';
 const SECRET_KEY =
   /(token|password|passwd|secret|authorization|cookie|apikey|databaseurl|heartbeaturl|connectionstring)$/;
 
-/** The same for fields of child loggers, which pino only censors by exact path. */
-const SECRET_PATHS = [
-  ...['authorization', 'token', 'apiToken', 'api_token', 'httpToken', 'http_token', 'password', 'secret'],
-  ...['databaseUrl', 'database_url', 'heartbeatUrl', 'heartbeat_url', 'connectionString', 'cookie'],
-].flatMap((key) => [key, `*.${key}`]);
-
 /** Deeper than what is logged on purpose, and an end to what is not. */
 const DEEPEST = 6;
 
@@ -34,21 +35,25 @@ const DEEPEST = 6;
  * in an object of a class (a request, a pool), not in a URL or a bearer header.
  */
 export function createLogger({ level, pretty, destination }: LoggerOptions): Logger {
-  return pino(
+  const logger = pino(
     {
       level,
       base: null,
       timestamp: stdTimeFunctions.isoTime,
-      formatters: {
-        level: (label) => ({ level: label }),
-        log: (fields) => showMap(fields, 0),
-      },
-      serializers: { err: (error: unknown) => show(error, 0) },
-      redact: { paths: SECRET_PATHS, censor: CENSOR },
+      formatters: { level: (label) => ({ level: label }), log: (fields) => showMap(fields, 0) },
+      // In place of pino's own, as the formatter above has seen the error already.
+      serializers: { err: (shown: unknown) => shown },
       hooks: { streamWrite: scrubLine },
     },
     pretty ? prettyDestination(destination) : destination,
   );
+  // pino formats a child's fields only where that child asks for it; children of children inherit this.
+  const createChild = Reflect.get(logger, 'child');
+  return Object.assign(logger, {
+    child(this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) {
+      return createChild.call(this, showMap(bindings, 0), options);
+    },
+  });
 }
 
 /** In the same call, not through a worker or a stream: the last lines before an exit must not get lost. */
