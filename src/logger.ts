@@ -48,13 +48,16 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
     pretty ? prettyDestination(destination) : destination,
   );
   // pino formats a child's fields only where that child asks for it; children of children inherit this.
-  const createChild = Reflect.get(logger, 'child');
+  const createChild = Reflect.get(logger, 'child') as unknown as CreateChild;
   return Object.assign(logger, {
     child(this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) {
       return createChild.call(this, showMap(bindings, 0), options);
     },
   });
 }
+
+/** Without pino's generics for levels of one's own. */
+type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) => Logger;
 
 /** In the same call, not through a worker or a stream: the last lines before an exit must not get lost. */
 function prettyDestination(destination: DestinationStream): DestinationStream {
