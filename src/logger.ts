@@ -70,7 +70,7 @@ function prettyDestination(destination: DestinationStream): DestinationStream {
  * where it happened; of all the chain of causes. Never another property: those
  * hold requests with their headers, or URLs with their passwords.
  */
-export function describeError(error: Error): Record<string, unknown> {
+function describeError(error: Error): Record<string, unknown> {
   return { ...describeCause(error, 0), ...(error instanceof ExportError ? {} : { stack: frames(error) }) };
 }
 
