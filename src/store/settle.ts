@@ -139,11 +139,7 @@ function fillSilence(
   );
   const isSilent = !answer.stream.columns.some((_, index) => hasNumber(held, index));
   if (lacked.length === 0 && !isSilent) return unchanged;
-  const before: StoredCell = {
-    ...stored,
-    state: lacked.length > 0 ? 'loaded' : stored.state,
-    attemptedAtMs: stored.attempts > 0 ? stored.attemptedAtMs : null,
-  };
+  const before: StoredCell = { ...stored, state: lacked.length > 0 ? 'loaded' : stored.state };
   const filled = acceptValues(before, held, { answer, outcome, isHeld });
   if (lacked.length === 0) return filled;
   const silence = { ...answer, sentAtMs: stored.verifiedAtMs };
@@ -240,8 +236,8 @@ function accept(
   changes: Partial<Pick<StoredCell, 'state' | 'reported' | 'revision'>>,
 ): StoredCell {
   const before = stored ?? neverAsked;
-  const isOvertaken =
-    before.state !== 'waived' && before.attemptedAtMs !== null && before.attemptedAtMs > sentAtMs;
+  const hasTrouble = before.attempts > 0 && before.state !== 'waived';
+  const isOvertaken = hasTrouble && before.attemptedAtMs !== null && before.attemptedAtMs > sentAtMs;
   const trouble = isOvertaken
     ? {}
     : { attemptedAtMs: sentAtMs, attempts: 0, nextAttemptAtMs: null, error: null };
