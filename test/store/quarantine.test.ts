@@ -7,11 +7,11 @@ import type { CellAnswer } from '../../src/store/settle.ts';
 import { answer, at, failed, quarantined, row, values } from './answers.ts';
 import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
 
-describe.each(['postgres', 'embedded'] as const)('the quarantine of the %s database', (kind) => {
+describe('quarantine', () => {
   let ledger: Ledger;
 
   beforeAll(async () => {
-    ledger = await openLedger(kind);
+    ledger = await openLedger('postgres');
   });
 
   afterAll(() => ledger.close());

@@ -17,11 +17,11 @@ import {
   sourcesOf,
 } from './ledger.ts';
 
-describe.each(['postgres', 'embedded'] as const)('a change by hand in the %s database', (kind) => {
+describe('a change by hand', () => {
   let ledger: Ledger;
 
   beforeAll(async () => {
-    ledger = await openLedger(kind);
+    ledger = await openLedger('postgres');
   });
 
   afterAll(() => ledger.close());
