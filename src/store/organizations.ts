@@ -51,7 +51,9 @@ export async function upsertOrganizations(
   }: { instanceId: string; organizations: readonly OrganizationRecord[]; seenAt: Instant },
 ): Promise<void> {
   if (organizations.length === 0) return;
-  const rows = JSON.stringify(organizations.map((org) => toRow(org, instanceId, seenAt)));
+  // One statement cannot touch a row twice: of an organization that is listed twice, the later counts.
+  const distinct = new Map(organizations.map((org) => [org.orgId, org]));
+  const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId, seenAt)));
   await db.transaction().execute(async (trx) => {
     await reopenReturned(
       trx,
@@ -157,7 +159,9 @@ export async function filterKnown(
 ): Promise<Set<string>> {
   const { rows } = await sql<{ org_id: string }>`
     select org_id from losant_usage.organizations
-    where instance_id = ${instanceId} and removed_at is null and org_id = any (${orgIds}::text[])`.execute(db);
+    where instance_id = ${instanceId} and removed_at is null and org_id = any (${orgIds}::text[])`.execute(
+    db,
+  );
   return new Set(rows.map(({ org_id }) => org_id));
 }
 

@@ -197,6 +197,12 @@ describe('an organization that is not seen any more', () => {
   });
 });
 
+test('an organization that one page lists twice is stored as listed last', async () => {
+  await see(MONDAY, acme(), acme({ name: 'Acme GmbH' }));
+  expect(await stored()).toMatchObject([{ name: 'Acme GmbH' }]);
+  expect(await history()).toHaveLength(1);
+});
+
 test('nothing seen is nothing stored', async () => {
   await see(MONDAY);
   expect(await stored()).toEqual([]);
