@@ -82,6 +82,21 @@ test('two loaders with the same cells in opposite order do not deadlock and end 
   ]);
 });
 
+test('cells are locked in the order of their keys, so two loads stopped at the same cell go on one by one', async () => {
+  const orgId = await ledger.newOrg();
+  const days = ['2026-10-01', '2026-10-02', '2026-10-03'];
+  const batch = (number: number, sentAt: string) =>
+    days.map((day) => answer(values(row(number, 0, number)), { orgId, day, sentAtMs: at(sentAt) }));
+  const release = await holdCell(orgId, '2026-10-02');
+  const older = load(batch(1, '2026-11-22T12:00:00.000Z'), RUN_1);
+  await expect.poll(countWaiting).toBe(1);
+  const newer = load(batch(2, '2026-11-22T12:00:01.000Z').reverse(), RUN_2);
+  await expect.poll(countWaiting).toBe(2);
+  await release();
+  await Promise.all([older, newer]);
+  expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 2 }, { total: 2 }, { total: 2 }]);
+});
+
 test('of two first loads of one cell at once, the newer wins and the other is in the record', async () => {
   for (let round = 0; round < 10; round += 1) {
     const orgId = await ledger.newOrg();
@@ -127,16 +142,7 @@ describe('a load under a lease', () => {
     await lapse.execute(ledger.db);
     const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await lapse.execute(ledger.db);
-    const blocker = Promise.withResolvers<undefined>();
-    const isHeld = Promise.withResolvers<undefined>();
-    // The cell's row is locked from outside, so the load stops in its middle.
-    const outside = ledger.db.transaction().execute(async (trx) => {
-      await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
-        values ('2026-11-20', 'device_counts', ${orgId}, 'failed')`.execute(trx);
-      isHeld.resolve(undefined);
-      await blocker.promise;
-    });
-    await isHeld.promise;
+    const release = await holdCell(orgId, '2026-11-20');
     const loading = loadBatch(
       ledger.db,
       { answers: [answer(values(row(1, 0, 1)), { orgId })], quarantined: [] },
@@ -145,13 +151,29 @@ describe('a load under a lease', () => {
     await expect.poll(countWaiting).toBe(1);
     const taking = takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_3, host: 'three' });
     await expect.poll(countWaiting).toBe(2);
-    blocker.resolve(undefined);
-    await outside;
+    await release();
     expect(await loading).toMatchObject({ cells: [{ result: 'loaded' }] });
     expect((await taking).epoch).toBe(lease.epoch + 1);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 1 }]);
   });
 });
+
+/** Locks a cell's row from outside, so that a load stops in its middle until it is released. */
+async function holdCell(orgId: string, day: string): Promise<() => Promise<void>> {
+  const isHeld = Promise.withResolvers<undefined>();
+  const mayEnd = Promise.withResolvers<undefined>();
+  const outside = ledger.db.transaction().execute(async (trx) => {
+    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
+      values (${day}, 'device_counts', ${orgId}, 'failed')`.execute(trx);
+    isHeld.resolve(undefined);
+    await mayEnd.promise;
+  });
+  await isHeld.promise;
+  return async () => {
+    mayEnd.resolve(undefined);
+    await outside;
+  };
+}
 
 /** Sessions that wait for a lock of another. */
 async function countWaiting(): Promise<number | undefined> {
