@@ -1,22 +1,22 @@
+import { SettingsError } from './errors.ts';
 import {
   type InstanceConfig,
   type Reading,
   readInstanceFromEnv,
   readInstancesFromFile,
-} from './config-instance.ts';
-import { type Problem, settingsError } from './config-problems.ts';
-import { type Environment, type ReadFile, readFileFromDisk } from './config-secrets.ts';
+} from './settings/instance.ts';
+import { type Problem, settingsError } from './settings/problems.ts';
+import { type Environment, type ReadFile, readFileFromDisk } from './settings/secrets.ts';
 import {
   DATABASE_REMEDY,
   type HttpConfig,
   readDatabaseUrl,
   readHeartbeatUrl,
   readHttp,
-} from './config-service.ts';
-import { checkVariables, given, openFile, type Sources } from './config-sources.ts';
-import { type PolicyConfig, readPolicy, readSchedule } from './config-timing.ts';
-import { readChoice, readNumber } from './config-values.ts';
-import { SettingsError } from './errors.ts';
+} from './settings/service.ts';
+import { checkVariables, given, openFile, type Sources } from './settings/sources.ts';
+import { type PolicyConfig, readPolicy, readSchedule } from './settings/timing.ts';
+import { readChoice, readNumber } from './settings/values.ts';
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 

@@ -62,11 +62,7 @@ export async function registerInstance(
 
 /** Notes that the organizations were listed completely at `at`. */
 export async function recordListing(db: Kysely<Schema>, instanceId: string, at: Instant): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set({ listed_at: at })
-    .where('instance_id', '=', instanceId)
-    .execute();
+  await db.updateTable('instances').set({ listed_at: at }).where('instance_id', '=', instanceId).execute();
 }
 
 /** The database's clock, ms since 1970. */

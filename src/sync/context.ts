@@ -4,6 +4,7 @@ import type { LosantClient } from '../losant/client.ts';
 import type { RunKind, Schema } from '../store/schema.ts';
 import type { Ask } from './plan.ts';
 import type { Policy } from './policy.ts';
+import type { PlanSummary } from './preview.ts';
 import type { OrgSelection } from './selection.ts';
 
 /** An instance, and everything needed to export it. */
@@ -45,5 +46,7 @@ export interface RunOptions {
   /** Only these of the configured streams. */
   readonly streams: readonly string[];
   readonly signal: AbortSignal;
+  /** Told what will be read, before anything is. */
+  readonly onPlan?: ((plan: PlanSummary) => void) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }

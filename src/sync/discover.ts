@@ -86,7 +86,11 @@ async function refreshByList(options: DiscoverOptions): Promise<Omit<Discovery, 
   const startedAt = new Date(now()).toISOString();
   const failures: DiscoveryFailure[] = [];
   for await (const { items, rejected } of listOrgPages(client, { instanceId, signal })) {
-    await upsertOrganizations(db, { instanceId, organizations: items, seenAt: new Date(now()).toISOString() });
+    await upsertOrganizations(db, {
+      instanceId,
+      organizations: items,
+      seenAt: new Date(now()).toISOString(),
+    });
     for (const { orgId, problem } of rejected) {
       failures.push({ orgId, code: 'org_unreadable', message: `attributes cannot be read: ${problem}` });
     }
@@ -176,10 +180,7 @@ export async function confirmRemovals(
 }
 
 async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
-  return Math.max(
-    REMOVALS_MAX,
-    Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX),
-  );
+  return Math.max(REMOVALS_MAX, Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX));
 }
 
 /** Which of the ids Losant lists, and whether the list can be believed to be whole. */

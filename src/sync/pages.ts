@@ -28,7 +28,8 @@ export async function* readTrackPages(
     if (!last) return;
     afterOrgId = last.orgId;
     // An organization that left the configuration is read until its promised days are done, not backfilled.
-    const meant = options.ask && scope.orgIds === null ? tracked.filter((t) => t.trackedTo === null) : tracked;
+    const meant =
+      options.ask && scope.orgIds === null ? tracked.filter((t) => t.trackedTo === null) : tracked;
     if (meant.length > 0) yield await withLedger(db, meant, { scope, options });
   }
 }

@@ -86,7 +86,10 @@ export class Tally {
   }
 
   /** Cells that were not read because Losant refused the token or a scope. */
-  addRefused({ days, ...where }: Omit<Failure, 'instanceId' | 'from' | 'to'> & { days: readonly UsageDay[] }): void {
+  addRefused({
+    days,
+    ...where
+  }: Omit<Failure, 'instanceId' | 'from' | 'to'> & { days: readonly UsageDay[] }): void {
     for (const day of days) {
       this.cells.failed += 1;
       this.#addFailure({ instanceId: this.#instanceId, ...where, from: day, to: day });
@@ -111,7 +114,9 @@ export class Tally {
       this.cells.failed -= this.#notFound.get(orgId) ?? 0;
       this.#notFound.delete(orgId);
     }
-    const kept = this.failures.filter(({ orgId, code }) => code !== NOT_FOUND || !orgIds.includes(orgId ?? ''));
+    const kept = this.failures.filter(
+      ({ orgId, code }) => code !== NOT_FOUND || !orgIds.includes(orgId ?? ''),
+    );
     this.failures.splice(0, this.failures.length, ...kept);
   }
 

@@ -7,6 +7,7 @@ import { confirmRemovals, type DiscoverOptions, discover } from './discover.ts';
 import { type Life, liveThrough } from './life.ts';
 import { exportScope } from './pipeline.ts';
 import { lastCompleteDay } from './policy.ts';
+import { previewRun } from './preview.ts';
 import { type RunReport, Tally } from './report.ts';
 
 export interface RunOutcome {
@@ -82,14 +83,17 @@ async function discoverAndExport(
   const { failures, excluded } = await discover(discoverOptions);
   tally.addDiscoveryFailures(failures);
   if (options.orgIds) await requireTracked(context, options.orgIds);
+  options.onPlan?.(await previewRun(context, options, { isKnown: true }));
   const refusal = await exportOrgs(context, options, { tally, life, orgIds: options.orgIds });
   const gone = tally.notFoundOrgs;
   if (gone.length > 0) {
     const { failures: refused, removed } = await confirmRemovals(discoverOptions, gone);
     tally.addDiscoveryFailures(refused);
     if (removed.length > 0) {
+      const { orgs } = tally;
       tally.forgetNotFound(removed);
       await exportOrgs(context, options, { tally, life, orgIds: removed });
+      tally.orgs = orgs;
     }
   }
   return { refusal, excluded };
@@ -103,20 +107,33 @@ async function exportOrgs(
   const { lease, signal, begin } = life;
   const scope = { instanceId, streams, orgIds };
   return await exportScope(
-    { db, client, scope, policy, ask, runId, lease, concurrency, now, signal, onFirstWork: begin, onProgress },
+    {
+      db,
+      client,
+      scope,
+      policy,
+      ask,
+      runId,
+      lease,
+      concurrency,
+      now,
+      signal,
+      onFirstWork: begin,
+      onProgress,
+    },
     tally,
   );
 }
 
 /** An organization named on the command line must be one that this configuration exports. */
-async function requireTracked(
-  { db, instanceId }: InstanceContext,
-  orgIds: readonly string[],
-): Promise<void> {
+async function requireTracked({ db, instanceId }: InstanceContext, orgIds: readonly string[]): Promise<void> {
   const tracked = await filterTracked(db, instanceId, orgIds);
   const unknown = orgIds.filter((orgId) => !tracked.has(orgId));
   if (unknown.length === 0) return;
-  throw new SettingsError(`--org ${unknown.join(', ')}: not an organization that is exported from instance ${instanceId}`, {
-    hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
-  });
+  throw new SettingsError(
+    `--org ${unknown.join(', ')}: not an organization that is exported from instance ${instanceId}`,
+    {
+      hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
+    },
+  );
 }

@@ -1,6 +1,6 @@
-import { type FileReading, readSettingsFile, settingName } from './config-file.ts';
-import { nearestName, type Problem, type Setting } from './config-problems.ts';
-import type { Environment, ReadFile } from './config-secrets.ts';
+import { type FileReading, readSettingsFile, settingName } from './file.ts';
+import { nearestName, type Problem, type Setting } from './problems.ts';
+import type { Environment, ReadFile } from './secrets.ts';
 
 export interface OpenFile extends FileReading {
   readonly path: string;

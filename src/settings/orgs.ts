@@ -1,5 +1,5 @@
-import type { Problem, Setting } from './config-problems.ts';
-import { firstDuplicate, isId, readList } from './config-values.ts';
+import type { Problem, Setting } from './problems.ts';
+import { firstDuplicate, isId, readList } from './values.ts';
 
 /** Which organizations of an instance are exported: by `names` or `tags` if there are any, less `exclude`. */
 export type OrgSelection =

@@ -1,7 +1,7 @@
-import type { Reading } from './config-instance.ts';
-import { type Problem, quote } from './config-problems.ts';
-import { readSecret, tokenProblem } from './config-secrets.ts';
-import { LOOPBACK, readHost, readNumber } from './config-values.ts';
+import type { Reading } from './instance.ts';
+import { type Problem, quote } from './problems.ts';
+import { readSecret, tokenProblem } from './secrets.ts';
+import { LOOPBACK, readHost, readNumber } from './values.ts';
 
 /** The server of health, metrics and pages. */
 export interface HttpConfig {

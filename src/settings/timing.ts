@@ -1,7 +1,7 @@
 import { validateDetailed } from 'node-cron';
-import type { Problem, Setting } from './config-problems.ts';
-import { pick, type Sources } from './config-sources.ts';
-import { readList, readNumber } from './config-values.ts';
+import type { Problem, Setting } from './problems.ts';
+import { pick, type Sources } from './sources.ts';
+import { readList, readNumber } from './values.ts';
 
 /** When usage days are read, and until when they can be. */
 export interface PolicyConfig {

@@ -1,8 +1,8 @@
 import { type Document, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
-import type { Problem } from './config-problems.ts';
-import { nearestName } from './config-problems.ts';
-import { describeFileError, type FileContent, type ReadFile } from './config-secrets.ts';
+import type { Problem } from './problems.ts';
+import { nearestName } from './problems.ts';
+import { describeFileError, type FileContent, type ReadFile } from './secrets.ts';
 
 const text = z.string();
 const list = z.array(text);

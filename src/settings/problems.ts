@@ -1,4 +1,4 @@
-import { SettingsError } from './errors.ts';
+import { SettingsError } from '../errors.ts';
 
 /** A setting as given: the name it goes by in messages, and its text; undefined when not given. */
 export interface Setting {

@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
-import { type FileInstance, settingName } from './config-file.ts';
-import { type OrgSelection, readOrgRules, readOrgs } from './config-orgs.ts';
-import { type Problem, type Setting, settingsError } from './config-problems.ts';
+import { streamNames } from '../streams/catalog.ts';
+import { type FileInstance, settingName } from './file.ts';
+import { type OrgSelection, readOrgRules, readOrgs } from './orgs.ts';
+import { type Problem, type Setting, settingsError } from './problems.ts';
 import {
   type Environment,
   OTHER_SECRETS,
@@ -10,10 +11,9 @@ import {
   readSecretFile,
   type SecretReading,
   tokenProblem,
-} from './config-secrets.ts';
-import type { OpenFile } from './config-sources.ts';
-import { readApiUrl, readHost, readId, readNumber, readStreams } from './config-values.ts';
-import { streamNames } from './streams/catalog.ts';
+} from './secrets.ts';
+import type { OpenFile } from './sources.ts';
+import { readApiUrl, readHost, readId, readNumber, readStreams } from './values.ts';
 
 /** One Losant instance: what is exported of it, and how fast. */
 export interface InstanceConfig {

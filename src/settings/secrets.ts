@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
-import type { Problem } from './config-problems.ts';
+import type { Problem } from './problems.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,6 +1,6 @@
-import type { Problem, Setting } from './config-problems.ts';
-import { nearestName } from './config-problems.ts';
-import { streamNames } from './streams/catalog.ts';
+import { streamNames } from '../streams/catalog.ts';
+import type { Problem, Setting } from './problems.ts';
+import { nearestName } from './problems.ts';
 
 /**
  * Readers of one setting each. They return null for a setting that is not
