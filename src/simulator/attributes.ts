@@ -38,13 +38,12 @@ export type OrgTrait =
   | 'idle'
   | 'upper_case_id'
   | 'bare'
-  | 'recent'
   | 'disabled'
   | 'repeated_tags'
   | 'long_name'
   | 'read_only';
 
-/** Traits of the organization made as number `index`; only `recent` and later ones may also come by chance. */
+/** Traits of the organization made as number `index`; those of CHANCE may also come by chance. */
 export function traitsAt(seed: string, index: number): OrgTrait[] {
   const planned = PLANNED_TRAITS[index];
   if (planned !== undefined) return [...planned];
@@ -58,17 +57,16 @@ const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
   ['idle'],
   ['upper_case_id'],
   ['bare'],
-  ['recent'],
+  ['repeated_tags', 'read_only'],
   ['disabled'],
   ['repeated_tags'],
   ['long_name', 'read_only'],
-  ['recent', 'upper_case_id'],
+  ['upper_case_id', 'disabled'],
 ];
 
 const CHANCE: readonly (readonly [OrgTrait, number])[] = [
   ['upper_case_id', 29],
   ['bare', 31],
-  ['recent', 37],
   ['disabled', 17],
   ['repeated_tags', 7],
   ['read_only', 23],

@@ -41,7 +41,7 @@ export interface Population {
   version(): number;
 }
 
-export function createPopulation(seed: string, count: number, nowMs: number): Population {
+export function createPopulation(seed: string, count: number): Population {
   const byKey = new Map<string, Org>();
   let version = 0;
   let sorted: { all: Org[]; living: Org[]; version: number } | null = null;
@@ -53,7 +53,7 @@ export function createPopulation(seed: string, count: number, nowMs: number): Po
     return sorted;
   };
   for (let index = 0; index < count; index++) {
-    const org = seededOrg(seed, index, nowMs);
+    const org = seededOrg(seed, index);
     byKey.set(org.key, org);
   }
   return {
@@ -75,11 +75,11 @@ export function createPopulation(seed: string, count: number, nowMs: number): Po
   };
 }
 
-function seededOrg(seed: string, index: number, nowMs: number): Org {
+function seededOrg(seed: string, index: number): Org {
   const salt = hashText(`${seed}|org|${index}`);
   const traits = traitsAt(seed, index);
   const key = (0x55000000 + (salt % 0x12000000)).toString(16) + hexFor(`${seed}|org|${index}`, 16);
-  const createdMs = creationOf(salt, traits.includes('recent'), nowMs);
+  const createdMs = creationOf(salt);
   const size = traits.includes('large') || traits.includes('maximal') ? 1.05 : undefined;
   const profile = profileFor(seed, key, {
     createdDay: dayOf(createdMs),
@@ -121,14 +121,7 @@ function newKey(seed: string, index: number, createdMs: number): string {
   return seconds.padStart(8, '0').slice(-8) + hexFor(`${seed}|added|${index}`, 16);
 }
 
-/**
- * Long ago for most. Recent ones are 3 to 88 days old; their date is counted
- * from a 28-day raster, not from the start, so that a simulator started again
- * tomorrow serves the same organizations.
- */
-function creationOf(salt: number, recent: boolean, nowMs: number): number {
-  const timeOfDay = Math.floor(fraction(salt, 1) * DAY_MS);
-  const today = dayOf(nowMs);
-  if (recent) return (Math.floor(today / 28) * 28 - 3 - (mix(salt, 2) % 58)) * DAY_MS + timeOfDay;
-  return (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + timeOfDay;
+/** Years ago, so that every day anyone asks for lies in its life; younger ones are added by control. */
+function creationOf(salt: number): number {
+  return (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + Math.floor(fraction(salt, 1) * DAY_MS);
 }

@@ -96,7 +96,7 @@ function createWorld(seed: string, instanceId: string, options: SimulatorOptions
       faults: 'kinds' in plans ? [plans] : plans,
     },
     clock,
-    population: createPopulation(seed, options.orgs ?? 25, clock.now()),
+    population: createPopulation(seed, options.orgs ?? 25),
     edits: createEdits(),
     tokens: createTokens(),
     stats: createStats(),

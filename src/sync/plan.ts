@@ -74,6 +74,9 @@ export interface PagePlan {
   readonly pastHorizon: number;
 }
 
+/** Wake-ups come at fixed minutes and a failure some seconds later: without it a retry would miss its wake-up. */
+const RETRY_SLACK_MS = 5 * 60_000;
+
 type Decision =
   | { readonly kind: 'read'; readonly reason: Reason }
   | { readonly kind: 'settled' | 'lost' | 'past_horizon' }
@@ -154,7 +157,7 @@ function decide(track: Track, { day, cell, held }: OpenDay, { nowMs, policy, ask
     const isOver = cell.verifiedAtMs !== null && isLastRead(day, cell.verifiedAtMs, policy);
     return isOver ? { kind: 'lost' } : { kind: 'waiting', state: cell.state };
   }
-  if (cell?.nextAttemptAtMs != null && cell.nextAttemptAtMs > nowMs) {
+  if (cell?.nextAttemptAtMs != null && cell.nextAttemptAtMs > nowMs + RETRY_SLACK_MS) {
     return { kind: 'waiting', state: cell.state };
   }
   if (held) return { kind: 'read', reason: 'checkpoint' };
@@ -168,7 +171,8 @@ function decideAsked(
   ask: Ask,
 ): Decision {
   if (isPast && !ask.pastHorizon) return { kind: held ? 'settled' : 'past_horizon' };
-  if (held && !ask.force && (isPast || !isDue)) return { kind: 'settled' };
+  // Past the horizon a held number never changes, so there is nothing to ask even when forced.
+  if (held && (isPast || (!ask.force && !isDue))) return { kind: 'settled' };
   return { kind: 'read', reason: ask.reason };
 }
 

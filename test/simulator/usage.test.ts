@@ -115,8 +115,11 @@ describe('the numbers', () => {
 
   it('are zero before an organization existed and for one that is never used', async () => {
     await using platform = await startPlatform();
+    const made = (await platform.control('orgs', { creationDate: '2026-09-10T10:00:00.000Z' })) as {
+      orgId: string;
+    };
     const recent = await platform.counts(
-      `${await platform.orgWith('recent')}/deviceCounts?${days('2026-09-01', '2026-09-02')}`,
+      `/orgs/${made.orgId}/deviceCounts?${days('2026-09-01', '2026-09-02')}`,
     );
     expect(recent.counts).toEqual([
       { date: '2026-09-01T00:00:00.000Z', created: 0, deleted: 0, total: 0 },

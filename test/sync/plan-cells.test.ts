@@ -23,17 +23,17 @@ describe('a cell of 2026-11-20', () => {
     ['never asked for, until the next day is over', null, {}, '2026-11-21T23:59:59.999Z', 'read: new'],
     ['never asked for, a day later', null, {}, '2026-11-22T00:00:00.000Z', 'read: gap'],
     [
-      'failed, one millisecond before its backoff ends',
+      'failed, more than five minutes before its backoff ends',
       'failed',
       failed('2026-11-21T02:15:00.000Z'),
-      '2026-11-21T02:14:59.999Z',
+      '2026-11-21T02:09:59.999Z',
       'waiting: failed',
     ],
     [
-      'failed, the moment its backoff ends',
+      'failed, five minutes before its backoff ends: the wake-up it waits for may be early',
       'failed',
       failed('2026-11-21T02:15:00.000Z'),
-      '2026-11-21T02:15:00.000Z',
+      '2026-11-21T02:10:00.000Z',
       'read: gap',
     ],
     [
