@@ -1,7 +1,8 @@
 import { EXIT } from '../exit.ts';
 import { readInstance } from '../store/instances.ts';
 import { readSchemaState } from '../store/migrate.ts';
-import { type PlanSummary, previewRun } from '../sync/preview.ts';
+import type { PlanSummary } from '../sync/context.ts';
+import { previewRun } from '../sync/preview.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { openDatabase, openInstance, readClock } from './open.ts';
 import { chooseStreams, type ExportRequest } from './request.ts';

@@ -105,6 +105,18 @@ async function recordVersions(
     on conflict do nothing`.execute(trx);
 }
 
+/** Notes organizations that exist but whose attributes cannot be read: they are exported all the same. */
+export async function addUnreadable(
+  db: Kysely<Schema>,
+  { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
+): Promise<void> {
+  await sql`
+    insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+    select org_id, ${instanceId}, org_id, ${seenAt}::timestamptz, ${seenAt}::timestamptz
+    from unnest(${orgIds}::text[]) as u (org_id) order by org_id
+    on conflict (org_id) do update set last_seen_at = excluded.last_seen_at`.execute(db);
+}
+
 /** Organizations that exist as far as is known but were not seen since `since`, up to `limit` of them. */
 export async function readUnseenOrganizations(
   db: Kysely<Schema>,

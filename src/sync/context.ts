@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely';
+import type { UsageDay } from '../day.ts';
 import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';
 import type { RunKind, Schema } from '../store/schema.ts';
 import type { Ask } from './plan.ts';
 import type { Policy } from './policy.ts';
-import type { PlanSummary } from './preview.ts';
 import type { OrgSelection } from './selection.ts';
 
 /** An instance, and everything needed to export it. */
@@ -34,6 +34,27 @@ export interface InstanceContext {
 export interface Progress {
   readonly planned: number;
   readonly done: number;
+}
+
+/** What a run would do, added up over all pages. */
+export interface PlanSummary {
+  readonly instanceId: string;
+  /** Oldest and newest day read; null if none is. */
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly orgs: number;
+  /** Cells to be read. */
+  readonly cells: number;
+  /** The same by why they are read. */
+  readonly reasons: Readonly<Record<string, number>>;
+  /** Requests if each is answered at once, discovery not counted. */
+  readonly requests: number;
+  /** Cells that will be marked unavailable, without a request. */
+  readonly unavailable: number;
+  /** Cells that are missing, but not due for another try. */
+  readonly waiting: number;
+  /** Cells of the range that Losant no longer keeps, left out. */
+  readonly pastHorizon: number;
 }
 
 export interface RunOptions {

@@ -7,6 +7,7 @@ import type { Organization } from '../losant/organization.ts';
 import { getInstance, getOrg, listOrgPages } from '../losant/orgs.ts';
 import { readInstance, recordListing, type StoredInstance } from '../store/instances.ts';
 import {
+  addUnreadable,
   countOrganizations,
   filterKnown,
   markRemoved,
@@ -33,7 +34,7 @@ export interface DiscoverOptions {
 /** An organization that could not be discovered. */
 export interface DiscoveryFailure {
   readonly orgId: string | null;
-  readonly code: 'org_unknown' | 'org_unreadable' | 'removals_refused';
+  readonly code: 'org_unknown' | 'org_unreadable' | 'removals_refused' | 'discovery_failed';
   readonly message: string;
 }
 
@@ -43,7 +44,11 @@ export interface Discovery {
   readonly excluded: number;
   /** Organizations found deleted. */
   readonly removed: readonly string[];
+  /** Losant's refusal of the scope to list organizations; the known ones are exported all the same. */
+  readonly refusal: LosantError | null;
 }
+
+type Refresh = Pick<Discovery, 'failures' | 'removed'>;
 
 /** More removals than this in one go are not believed: a wrong token or a broken list looks the same. */
 const REMOVALS_MAX = 5;
@@ -54,22 +59,34 @@ const ORGS_PER_PAGE = 500;
 /**
  * Brings the organizations and what is promised of them up to date. Losant is
  * asked at most once a UTC day, and for configured ids that are not known yet.
- * Throws LosantError if the list cannot be had.
+ * If it does not answer, those already known are gone on with. Throws LosantError
+ * for a refused token, and if none is known.
  */
 export async function discover(options: DiscoverOptions): Promise<Discovery> {
   const { db, instanceId, now } = options;
   const instance = await readInstance(db, instanceId);
   if (!instance) throw new Error(`instance ${instanceId} is not registered`);
   const isStale = instance.listedAt === null || dayAt(Date.parse(instance.listedAt)) < dayAt(now());
-  const seen = await refreshOrganizations(options, isStale);
+  const seen = await refreshUnlessKnown(options, isStale);
   const excluded = await applySelection(options, instance);
   return { ...seen, excluded };
 }
 
-async function refreshOrganizations(
+async function refreshUnlessKnown(
   options: DiscoverOptions,
   isStale: boolean,
-): Promise<Omit<Discovery, 'excluded'>> {
+): Promise<Refresh & Pick<Discovery, 'refusal'>> {
+  try {
+    return { ...(await refreshOrganizations(options, isStale)), refusal: null };
+  } catch (error) {
+    const mayGoOn = error instanceof LosantError && error.kind !== 'unauthorized';
+    if (!mayGoOn || (await countOrganizations(options.db, options.instanceId)) === 0) throw error;
+    const failure: DiscoveryFailure = { orgId: null, code: 'discovery_failed', message: error.message };
+    return { failures: [failure], removed: [], refusal: error.kind === 'forbidden' ? error : null };
+  }
+}
+
+async function refreshOrganizations(options: DiscoverOptions, isStale: boolean): Promise<Refresh> {
   const { db, instanceId, selection, now } = options;
   if (selection.kind === 'ids') {
     const known = await filterKnown(db, instanceId, selection.orgIds);
@@ -81,7 +98,7 @@ async function refreshOrganizations(
   return isStale ? await refreshByList(options) : { failures: [], removed: [] };
 }
 
-async function refreshByList(options: DiscoverOptions): Promise<Omit<Discovery, 'excluded'>> {
+async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
   const { db, client, instanceId, signal, now } = options;
   const startedAt = new Date(now()).toISOString();
   const failures: DiscoveryFailure[] = [];
@@ -91,6 +108,8 @@ async function refreshByList(options: DiscoverOptions): Promise<Omit<Discovery, 
       organizations: items,
       seenAt: new Date(now()).toISOString(),
     });
+    const unreadable = rejected.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]));
+    await addUnreadable(db, { instanceId, orgIds: unreadable, seenAt: new Date(now()).toISOString() });
     for (const { orgId, problem } of rejected) {
       failures.push({ orgId, code: 'org_unreadable', message: `attributes cannot be read: ${problem}` });
     }
@@ -98,11 +117,7 @@ async function refreshByList(options: DiscoverOptions): Promise<Omit<Discovery, 
   await recordListing(db, instanceId, startedAt);
   const limit = (await removalsAllowed(options)) + 1;
   const unseen = await readUnseenOrganizations(db, { instanceId, since: startedAt, limit });
-  const rejectedIds = new Set(failures.map(({ orgId }) => orgId));
-  const result = await confirmRemovals(
-    options,
-    unseen.filter((orgId) => !rejectedIds.has(orgId)),
-  );
+  const result = await confirmRemovals(options, unseen);
   return { failures: [...failures, ...result.failures], removed: result.removed };
 }
 
@@ -110,7 +125,7 @@ async function refreshByIds(
   options: DiscoverOptions,
   orgIds: readonly string[],
   known: ReadonlySet<string>,
-): Promise<Omit<Discovery, 'excluded'>> {
+): Promise<Refresh> {
   const { db, instanceId, concurrency, now } = options;
   const failures: DiscoveryFailure[] = [];
   const gone: string[] = [];
@@ -119,14 +134,14 @@ async function refreshByIds(
     if (found === 'unknown') {
       if (known.has(orgId)) gone.push(orgId);
       else failures.push(unknownOrg(orgId, instanceId));
-    } else if (typeof found === 'string') {
+      continue;
+    }
+    const seenAt = new Date(now()).toISOString();
+    if (typeof found === 'string') {
       failures.push({ orgId, code: 'org_unreadable', message: found });
+      await addUnreadable(db, { instanceId, orgIds: [orgId], seenAt });
     } else {
-      await upsertOrganizations(db, {
-        instanceId,
-        organizations: [found],
-        seenAt: new Date(now()).toISOString(),
-      });
+      await upsertOrganizations(db, { instanceId, organizations: [found], seenAt });
     }
   }
   const { failures: refused, removed } = await confirmRemovals(options, gone);
@@ -138,7 +153,7 @@ function unknownOrg(orgId: string, instanceId: string): DiscoveryFailure {
   return { orgId, code: 'org_unknown', message };
 }
 
-/** The organization, `unknown` for a 404, or why its attributes cannot be read. */
+/** The organization, `unknown` for a 404, or why its attributes cannot be read: one's trouble stops no other. */
 async function lookUpOrg(
   { client, instanceId, signal }: DiscoverOptions,
   orgId: string,
@@ -146,9 +161,8 @@ async function lookUpOrg(
   try {
     return await getOrg(client, { instanceId, orgId, signal });
   } catch (error) {
-    if (error instanceof LosantError && error.kind === 'not_found') return 'unknown';
-    if (error instanceof LosantError && error.kind === 'bad_body') return error.message;
-    throw error;
+    if (!(error instanceof LosantError) || error.kind === 'unauthorized') throw error;
+    return error.kind === 'not_found' ? 'unknown' : error.message;
   }
 }
 
@@ -160,8 +174,8 @@ async function lookUpOrg(
 export async function confirmRemovals(
   options: DiscoverOptions,
   suspects: readonly string[],
-): Promise<Omit<Discovery, 'excluded'>> {
-  const { db, client, instanceId, signal, now } = options;
+): Promise<Refresh> {
+  const { db, now } = options;
   const gone: string[] = [];
   for (const orgId of suspects) {
     if ((await lookUpOrg(options, orgId)) === 'unknown') gone.push(orgId);
@@ -172,11 +186,22 @@ export async function confirmRemovals(
     const message = `${gone.length} or more organizations seem to be deleted at once, at most ${allowed} are believed in one run`;
     return { failures: [{ orgId: null, code: 'removals_refused', message }], removed: [] };
   }
-  await getInstance(client, { instanceId, signal });
-  const listed = await listMembership(options, new Set(gone));
-  const removed = listed.isComplete ? gone.filter((orgId) => !listed.found.has(orgId)) : [];
+  const removed = await findUnlisted(options, gone);
   if (removed.length > 0) await markRemoved(db, removed, new Date(now()).toISOString());
   return { failures: [], removed };
+}
+
+/** Those of the ids that a complete list lacks; none if the instance or its list cannot be had. */
+async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[]): Promise<string[]> {
+  const { client, instanceId, signal } = options;
+  try {
+    await getInstance(client, { instanceId, signal });
+    const { found, isComplete } = await listMembership(options, new Set(orgIds));
+    return isComplete ? orgIds.filter((orgId) => !found.has(orgId)) : [];
+  } catch (error) {
+    if (error instanceof LosantError && error.kind !== 'unauthorized') return [];
+    throw error;
+  }
 }
 
 async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {

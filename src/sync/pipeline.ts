@@ -1,6 +1,5 @@
 import type { Kysely } from 'kysely';
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import { dayEndMs, HOUR_MS } from '../day.ts';
 import type { LosantError } from '../errors.ts';
 import type { LosantClient } from '../losant/client.ts';
 import type { LeaseHold } from '../store/lease.ts';
@@ -13,7 +12,7 @@ import { sameForAll } from './cells.ts';
 import { extractSlice, type SliceResult } from './extract.ts';
 import { readTrackPages } from './pages.ts';
 import { type Ask, type Cell, countCells, type PagePlan, planPage, type Slice, type Track } from './plan.ts';
-import { GAP_AFTER_HOURS, horizonStart, type Policy } from './policy.ts';
+import { horizonStart, isGapAge, type Policy } from './policy.ts';
 import type { Tally } from './report.ts';
 
 export interface ExportOptions {
@@ -128,7 +127,7 @@ async function* planPages(
 
 /** Absent is no concern as long as the day is too young to be a gap. */
 function isConcern({ state, day }: PagePlan['waiting'][number], nowMs: number): boolean {
-  return state !== 'absent' || nowMs >= dayEndMs(day) + GAP_AFTER_HOURS * HOUR_MS;
+  return state !== 'absent' || isGapAge(day, nowMs);
 }
 
 async function extendPromise(

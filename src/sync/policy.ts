@@ -11,7 +11,12 @@ export interface Policy {
 }
 
 /** A gap is a promised number that is still not held this long after its day's end. */
-export const GAP_AFTER_HOURS = 6;
+const GAP_AFTER_HOURS = 6;
+
+/** Whether a number of `day` that is not held at `atMs` is a gap. */
+export function isGapAge(day: UsageDay, atMs: number): boolean {
+  return atMs >= dayEndMs(day) + GAP_AFTER_HOURS * HOUR_MS;
+}
 
 /** The newest usage day that is over at `nowMs`. */
 export function lastCompleteDay(nowMs: number): UsageDay {

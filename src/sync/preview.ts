@@ -1,33 +1,11 @@
-import type { UsageDay } from '../day.ts';
-import { dayAt } from '../day.ts';
+import { dayAt, type UsageDay } from '../day.ts';
 import { listOrgPages } from '../losant/orgs.ts';
 import { streamNamed } from '../streams/catalog.ts';
-import type { InstanceContext, RunOptions } from './context.ts';
+import type { InstanceContext, PlanSummary, RunOptions } from './context.ts';
 import { readTrackPages } from './pages.ts';
 import { planPage, type Track } from './plan.ts';
 import { lastCompleteDay } from './policy.ts';
 import { isSelected } from './selection.ts';
-
-/** What a run would do, added up over all pages. */
-export interface PlanSummary {
-  readonly instanceId: string;
-  /** Oldest and newest day read; null if none is. */
-  readonly from: UsageDay | null;
-  readonly to: UsageDay | null;
-  readonly orgs: number;
-  /** Cells to be read. */
-  readonly cells: number;
-  /** The same by why they are read. */
-  readonly reasons: Readonly<Record<string, number>>;
-  /** Requests if each is answered at once, discovery not counted. */
-  readonly requests: number;
-  /** Cells that will be marked unavailable, without a request. */
-  readonly unavailable: number;
-  /** Cells that are missing, but not due for another try. */
-  readonly waiting: number;
-  /** Cells of the range that Losant no longer keeps, left out. */
-  readonly pastHorizon: number;
-}
 
 export type PreviewOptions = Pick<RunOptions, 'ask' | 'orgIds' | 'streams' | 'signal'>;
 

@@ -5,6 +5,7 @@ import type { RunCounts } from '../store/runs.ts';
 import type { RunKind, RunStatus } from '../store/schema.ts';
 import type { CellResult } from '../store/settle.ts';
 import type { DiscoveryFailure } from './discover.ts';
+import { isGapAge } from './policy.ts';
 
 /** Failures that are kept for the report, so that memory stays flat; the counts beside them are always whole. */
 const FAILURES_MAX = 10_000;
@@ -57,7 +58,7 @@ export class Tally {
   unknownKeys = 0;
   outsideBuckets = 0;
   range: DayRange | null = null;
-  /** Cells that are not held, or whose newest read failed, and that were not read this time. */
+  /** Gaps that this run leaves without having failed at them, and held cells whose last read failed, both to be tried later. */
   waiting = 0;
   readonly #instanceId: string;
   /** Cells that failed because their organization was not found, by organization. */
@@ -160,6 +161,7 @@ export class Tally {
     const { orgId, day } = answer;
     this.cells[result] += 1;
     this.#widenRange(day);
+    if (result === 'absent' && isGapAge(day, answer.sentAtMs)) this.waiting += 1;
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
     if (error && (result === 'failed' || result === 'quarantined')) {

@@ -33,7 +33,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const startedAtMs = now();
   const requestsBefore = context.requestCount();
   await requireApiUrl(db, { instanceId, apiUrl });
-  const refusedInstance = await requireInstance(context, options.signal);
+  await requireInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, streams, yesterday: lastCompleteDay(now()) });
   const tally = new Tally(instanceId);
   const { value, isRecorded } = await liveThrough(context, options, tally, async (life) => {
@@ -48,26 +48,26 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     status: value.status,
     durationMs: Math.round(now() - startedAtMs),
   });
-  return { report, tally, refusal: value.refusal ?? refusedInstance, excluded: value.excluded };
+  return { report, tally, refusal: value.refusal, excluded: value.excluded };
 }
 
 /**
- * Throws unless Losant knows the instance and its clock agrees. A token without
- * the scope for this question may still have those that count: its refusal is returned.
+ * Throws unless Losant knows the instance and its clock agrees. A token that may
+ * not ask this may still have the scopes that count; its answer shows the clock.
  */
 export async function requireInstance(
-  { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
+  { client, instanceId, apiAheadMs, logger }: InstanceContext,
   signal: AbortSignal,
-): Promise<LosantError | null> {
-  let refusal: LosantError | null = null;
+): Promise<void> {
   try {
     await getInstance(client, { instanceId, signal });
   } catch (error) {
-    if (!(error instanceof LosantError) || error.kind !== 'forbidden') throw error;
-    refusal = error;
+    const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
+    if (!mayGoOn) throw error;
+    logger.warn({ instance_id: instanceId, err: error }, 'instance not confirmed');
   }
   const aheadMs = apiAheadMs() ?? 0;
-  if (Math.abs(aheadMs) <= API_SKEW_MAX_MS) return refusal;
+  if (Math.abs(aheadMs) <= API_SKEW_MAX_MS) return;
   throw new ClockError(
     `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
     { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
@@ -80,7 +80,7 @@ async function discoverAndExport(
   { tally, life }: { tally: Tally; life: Life },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
   const discoverOptions: DiscoverOptions = { ...context, signal: life.signal };
-  const { failures, excluded } = await discover(discoverOptions);
+  const { failures, excluded, refusal: refusedList } = await discover(discoverOptions);
   tally.addDiscoveryFailures(failures);
   if (options.orgIds) await requireTracked(context, options.orgIds);
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
@@ -96,7 +96,7 @@ async function discoverAndExport(
       tally.orgs = orgs;
     }
   }
-  return { refusal, excluded };
+  return { refusal: refusal ?? refusedList, excluded };
 }
 
 async function exportOrgs(
