@@ -4,6 +4,7 @@ import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
 import type { Gate } from '../losant/gate.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import type { DatabaseHandle } from '../store/database.ts';
+import { describeDatabaseError } from '../store/sqlstate.ts';
 import { type RunOutcome, runInstance } from '../sync/run.ts';
 import type { CommandContext } from './command.ts';
 import { openInstance, openSchema, readClock } from './open.ts';
@@ -63,6 +64,8 @@ async function exportInstance(
         if (kind === 'backfill') context.output.remark(renderPlan(plan, rate ?? instance.requestsPerSecond));
       },
     });
+  } catch (error) {
+    throw describeDatabaseError(error, handle.describe) ?? error;
   } finally {
     progress.stop();
   }

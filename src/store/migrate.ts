@@ -163,6 +163,7 @@ async function apply(trx: Kysely<Schema>, files: readonly MigrationFile[]): Prom
       : new Error('The migrator failed without an error', { cause: error });
   }
   for (const statement of RECORD_COMMENTS) await sql.raw(statement).execute(trx);
+  await sql.raw(WRITER_LIMITS).execute(trx);
 }
 
 async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: MigrationFile): Promise<void> {
@@ -205,3 +206,21 @@ const RECORD_COMMENTS: readonly string[] = [
   `comment on column losant_usage.kysely_migration_lock.id is 'Name of the lock.'`,
   `comment on column losant_usage.kysely_migration_lock.is_locked is 'Always 0 on Postgres.'`,
 ];
+
+/**
+ * Where deploy/postgres/roles.sql gave the writer its rights on every table to
+ * come, this takes back what would let it rewrite a record: it only adds to
+ * revisions, through their triggers, and only reads which migrations ran.
+ */
+const WRITER_LIMITS = `do $$
+begin
+  if not exists (select from pg_roles where rolname = 'losant_usage_writer') then
+    return;
+  end if;
+  if to_regclass('losant_usage.revisions') is not null then
+    revoke update, delete on losant_usage.revisions from losant_usage_writer;
+  end if;
+  revoke insert, update, delete on losant_usage.migrations, losant_usage.kysely_migration,
+    losant_usage.kysely_migration_lock from losant_usage_writer;
+end
+$$`;

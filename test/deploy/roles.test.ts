@@ -1,0 +1,171 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+
+const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
+const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] as const;
+type Role = (typeof ROLES)[number];
+const PASSWORD = 'for-this-test-only';
+
+/** Owns the database and may create roles, but is no superuser, as on a managed server. */
+const ADMINISTRATOR = 'losant_usage_test_administrator';
+
+let database: TestDatabase;
+let simulator: Simulator;
+
+beforeAll(async () => {
+  simulator = await startSimulator({ orgs: 3 });
+  database = await createTestDatabase({ template: false });
+  await queryOnce(database.url, `create role ${ADMINISTRATOR} login createrole password '${PASSWORD}'`);
+  await queryOnce(database.url, `alter database ${database.name} owner to ${ADMINISTRATOR}`);
+  await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
+  for (const role of ROLES) await queryOnce(database.url, `alter role ${role} password '${PASSWORD}'`);
+});
+
+afterAll(async () => {
+  await simulator.close();
+  await database.drop();
+  await queryOnce(inject('postgresAdminUrl'), `drop role ${[...ROLES, ADMINISTRATOR].join(', ')}`);
+});
+
+function urlOf(role: Role | typeof ADMINISTRATOR): string {
+  const url = new URL(database.url);
+  url.username = role;
+  url.password = PASSWORD;
+  return url.href;
+}
+
+/** The program as a process, with the role's database URL and the simulator's settings. */
+async function program(role: Role, ...args: readonly string[]) {
+  const child = spawn(process.execPath, ['bin/losant-usage.js', ...args], {
+    env: {
+      PATH: process.env['PATH'],
+      LOSANT_API_URL: simulator.url,
+      LOSANT_INSTANCE_ID: simulator.instanceId,
+      LOSANT_API_TOKEN: simulator.token,
+      DATABASE_URL: urlOf(role),
+      REQUESTS_PER_SECOND: '2000',
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+  });
+  const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const [status, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
+  return { status, stdout, stderr };
+}
+
+/** The SQLSTATE a statement fails with, or null if it does not. */
+async function refusal(role: Role, statement: string): Promise<string | null> {
+  try {
+    await queryOnce(urlOf(role), statement);
+    return null;
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+const NO_RIGHT = '42501';
+const READ_ONLY = '25006';
+
+test('the roles, an empty schema and the documented order: the migrator migrates, the writer exports', async () => {
+  const early = await program('losant_usage_writer', 'run');
+  expect(early.status).toBe(2);
+  expect(early.stderr).toContain('permission denied for schema losant_usage');
+
+  expect(await program('losant_usage_migrator', 'migrate')).toMatchObject({ status: 0 });
+  const run = await program('losant_usage_writer', 'run', '--json');
+  expect({ status: run.status, stderr: run.status === 0 ? '' : run.stderr }).toEqual({
+    status: 0,
+    stderr: '',
+  });
+  const days = ['--from', '2026-11-01', '--to', '2026-11-05'];
+  expect(await program('losant_usage_writer', 'backfill', ...days)).toMatchObject({ status: 0 });
+  const [held] = await queryOnce(
+    urlOf('losant_usage_reader'),
+    `select count(*)::int as rows from losant_usage.device_counts where usage_date between '2026-11-01' and '2026-11-05'`,
+  );
+  expect(held).toEqual({ rows: 15 });
+});
+
+test('what the writer changes is on record with its name, though it may not write that record itself', async () => {
+  await queryOnce(urlOf('losant_usage_writer'), `update losant_usage.device_counts set total = total + 1`);
+  const rows = await queryOnce(
+    urlOf('losant_usage_reader'),
+    `select distinct changed_by, run_id from losant_usage.revisions`,
+  );
+  expect(rows).toEqual([{ changed_by: 'losant_usage_writer', run_id: null }]);
+});
+
+describe('the writer', () => {
+  test.each([
+    ['create a table', 'create table losant_usage.mine (id int)'],
+    ['create a table in public', 'create table public.mine (id int)'],
+    ['drop a table', 'drop table losant_usage.coverage'],
+    ['alter a table', 'alter table losant_usage.coverage add column mine int'],
+    ['switch a trigger off', 'alter table losant_usage.revisions disable trigger append_only'],
+    ['switch all triggers off', `set session_replication_role = replica`],
+    ['replace a function', 'alter function losant_usage.refuse_change() rename to allow_change'],
+    ['truncate a table', 'truncate losant_usage.device_counts'],
+    ['update a revision', 'update losant_usage.revisions set old = null'],
+    ['delete a revision', 'delete from losant_usage.revisions'],
+    ['truncate the revisions', 'truncate losant_usage.revisions'],
+    ['forge a migration', `insert into losant_usage.migrations (name, sha256) values ('9999', '')`],
+    ['forget a migration', 'delete from losant_usage.migrations'],
+    ['take the migrator on', 'set role losant_usage_migrator'],
+  ])('cannot %s', async (_, statement) => {
+    expect(await refusal('losant_usage_writer', statement)).toBe(NO_RIGHT);
+  });
+});
+
+describe('the reader', () => {
+  test('reads every table and view there is, and those of a later version', async () => {
+    const later = `create view losant_usage.of_a_later_version as select count(*) as cells from losant_usage.coverage`;
+    await queryOnce(urlOf('losant_usage_migrator'), later);
+    const relations = await queryOnce(
+      database.url,
+      `select relname, has_table_privilege('losant_usage_reader', oid, 'select') as may from pg_class
+       where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v', 'm') order by relname`,
+    );
+    expect(relations.filter(({ may }) => may !== true)).toEqual([]);
+    expect(relations.length).toBeGreaterThan(12);
+    for (const { relname } of relations) {
+      const read = `select * from losant_usage.${String(relname)} limit 1`;
+      expect([relname, await refusal('losant_usage_reader', read)]).toEqual([relname, null]);
+    }
+    await queryOnce(urlOf('losant_usage_migrator'), 'drop view losant_usage.of_a_later_version');
+  });
+
+  test.each([
+    ['a fact', 'update losant_usage.device_counts set total = 0'],
+    ['the ledger', 'delete from losant_usage.coverage'],
+    ['a revision', 'delete from losant_usage.revisions'],
+    ['the tracking', `insert into losant_usage.tracking values ('a', 'b', now())`],
+    ['a table', 'create table losant_usage.mine (id int)'],
+  ])('cannot write %s, not even in a session it made writable', async (_, statement) => {
+    expect(await refusal('losant_usage_reader', statement)).toBe(READ_ONLY);
+    const writable = `begin read write; ${statement}`;
+    expect(await refusal('losant_usage_reader', writable)).toBe(NO_RIGHT);
+  });
+
+  test('runs the commands that only read, and is refused by those that write', async () => {
+    expect(await program('losant_usage_reader', 'migrate', '--dry-run')).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('is up to date') as string,
+    });
+    expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ status: 0 });
+    const run = await program('losant_usage_reader', 'run');
+    expect(run).toMatchObject({ status: 2, stdout: '' });
+    expect(run.stderr).toContain('refused: cannot execute INSERT in a read-only transaction');
+  });
+});
+
+test('running the file again changes no right', async () => {
+  const rights = `select relname, relacl::text from pg_class where relnamespace = 'losant_usage'::regnamespace
+    union all select 'schema', nspacl::text from pg_namespace where nspname = 'losant_usage' order by 1`;
+  const before = await queryOnce(database.url, rights);
+  await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
+  expect(await queryOnce(database.url, rights)).toEqual(before);
+});
