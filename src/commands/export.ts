@@ -7,7 +7,7 @@ import type { DatabaseHandle } from '../store/database.ts';
 import { describeDatabaseError } from '../store/sqlstate.ts';
 import { type RunOutcome, runInstance } from '../sync/run.ts';
 import type { CommandContext } from './command.ts';
-import { openInstance, openSchema, readClock } from './open.ts';
+import { openInstance, openSchema, readClock, useDatabase } from './open.ts';
 import { printPlan, renderPlan } from './plan.ts';
 import { createProgress } from './progress.ts';
 import { chooseStreams, type ExportRequest } from './request.ts';
@@ -24,7 +24,7 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   if (request.dryRun) return await printPlan(context, request);
   const giveUpAtMs = context.hostNow() + request.waitSeconds * 1_000;
   const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
-  try {
+  return await useDatabase(handle, async () => {
     const now = await readClock(context, handle);
     const gates = new Map<string, Gate>();
     const ends: InstanceEnd[] = [];
@@ -34,9 +34,7 @@ export async function exportInstances(context: CommandContext, request: ExportRe
     }
     printEnds(context, ends);
     return worstExitCode(ends.map(exitCodeOfEnd));
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 async function exportInstance(

@@ -1,7 +1,7 @@
 import { EXIT } from '../exit.ts';
 import { migrateToHead, readSchemaState } from '../store/migrate.ts';
 import { type CommandContext, printJson } from './command.ts';
-import { openDatabase } from './open.ts';
+import { openDatabase, useDatabase } from './open.ts';
 
 /** `migrate`: brings the database to this version, or tells what that would do. */
 export async function migrateCommand(
@@ -9,15 +9,12 @@ export async function migrateCommand(
   { dryRun }: { dryRun: boolean },
 ): Promise<number> {
   const { output } = context;
-  const handle = await openDatabase(context);
-  try {
+  return await useDatabase(await openDatabase(context), async (handle) => {
     const names = dryRun ? (await readSchemaState(handle)).pending : await migrateToHead(handle);
     if (output.json) printJson(output, dryRun ? { pending: names } : { applied: names });
     else output.write(render(handle.describe, names, dryRun));
     return EXIT.ok;
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 function render(database: string, names: readonly string[], dryRun: boolean): string {

@@ -6,6 +6,7 @@ import type { InstanceConfig } from '../settings/instance.ts';
 import { createDatabase, type DatabaseHandle } from '../store/database.ts';
 import { readDatabaseClock } from '../store/instances.ts';
 import { requireSchema } from '../store/migrate.ts';
+import { describeDatabaseError } from '../store/sqlstate.ts';
 import type { InstanceContext } from '../sync/context.ts';
 import type { CommandContext } from './command.ts';
 
@@ -23,6 +24,23 @@ export async function openDatabase({ config, logger }: CommandContext): Promise<
     poolSize: POOL_SIZE,
     logger,
   });
+}
+
+/**
+ * Does `work` with an open database and closes it. A connection or right that is
+ * lost meanwhile becomes a DatabaseError that names the database.
+ */
+export async function useDatabase<T>(
+  handle: DatabaseHandle,
+  work: (handle: DatabaseHandle) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(handle);
+  } catch (error) {
+    throw describeDatabaseError(error, handle.describe) ?? error;
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Opens the database with this program's schema; a writing command creates it in an empty one. */

@@ -4,14 +4,13 @@ import { readSchemaState } from '../store/migrate.ts';
 import type { PlanSummary } from '../sync/context.ts';
 import { previewRun } from '../sync/preview.ts';
 import { type CommandContext, printJson } from './command.ts';
-import { openDatabase, openInstance, readClock } from './open.ts';
+import { openDatabase, openInstance, readClock, useDatabase } from './open.ts';
 import { chooseStreams, type ExportRequest } from './request.ts';
 
 /** `--dry-run`: prints what would be read. Writes nothing; asks Losant only for organizations it does not know yet. */
 export async function printPlan(context: CommandContext, request: ExportRequest): Promise<number> {
   const { config, output, signal } = context;
-  const handle = await openDatabase(context);
-  try {
+  return await useDatabase(await openDatabase(context), async (handle) => {
     const isEmpty = (await readSchemaState(handle)).state === 'empty';
     const now = await readClock(context, handle);
     const plans: PlanSummary[] = [];
@@ -26,9 +25,7 @@ export async function printPlan(context: CommandContext, request: ExportRequest)
     }
     if (output.json) printJson(output, plans.length === 1 ? plans[0] : plans);
     return EXIT.ok;
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** A plan for people, with the time it takes at `rate` requests per second. */

@@ -86,7 +86,7 @@ async function discoverAndExport(
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
   const refusal = await exportOrgs(context, options, { tally, life, orgIds: options.orgIds });
   const gone = tally.notFoundOrgs;
-  if (gone.length > 0) {
+  if (gone.length > 0 && refusal?.kind !== 'unauthorized') {
     const { failures: refused, removed } = await confirmRemovals(discoverOptions, gone);
     tally.addDiscoveryFailures(refused);
     if (removed.length > 0) {
