@@ -54,9 +54,9 @@ export async function getInstance(
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const parsed = instanceBody.safeParse(answer.body);
   if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
-  const id = (parsed.data.id ?? parsed.data.instanceId)?.toLowerCase();
-  if (id !== instanceId.toLowerCase())
-    throw unusable(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
+  // The body of this question is not documented field by field: an id is not insisted on, another one refused.
+  const id = (parsed.data.id ?? parsed.data.instanceId ?? instanceId).toLowerCase();
+  if (id !== instanceId.toLowerCase()) throw unusable(asked, answer, `answered for instance ${id}`);
   const { dateMs, sentAtMs, receivedAtMs } = answer;
   return { id, name: parsed.data.name ?? null, dateMs, sentAtMs, receivedAtMs };
 }
