@@ -1,0 +1,48 @@
+/** Numbers from a seed: the same seed, the same numbers. */
+export interface Dice {
+  /** From 0 up to 1. */
+  next(): number;
+  /** From 0 up to and not including `below`. */
+  below(below: number): number;
+  pick<T>(from: readonly T[]): T;
+  chance(share: number): boolean;
+}
+
+/** Mulberry32. */
+export function rollFrom(seed: number): Dice {
+  let state = (seed * 2_654_435_761) >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  const below = (bound: number) => Math.floor(next() * bound);
+  return {
+    next,
+    below,
+    pick: (from) => from[below(from.length)] as (typeof from)[number],
+    chance: (share) => next() < share,
+  };
+}
+
+/** Works on several items at once; the first failure is thrown when all have ended. */
+export async function inLanes<T>(
+  lanes: number,
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const lane = async () => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
+  const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+/** A count that the full campaigns set in the environment; the quick share of it otherwise. */
+export function countFrom(variable: string, usual: number): number {
+  const count = Number(process.env[variable] ?? usual);
+  if (!Number.isInteger(count) || count < 1) throw new Error(`${variable} is not a count`);
+  return count;
+}

@@ -1,0 +1,46 @@
+import { queryOnce } from '../support/databases.ts';
+
+/** Rows as JSON text, by table. */
+export type Snapshot = Readonly<Record<string, readonly string[]>>;
+
+/** What depends on when and by which run a row was written, not on what is true. */
+const NOT_COMPARED = [
+  ...['run_id', 'loaded_at', 'verified_at', 'attempted_at', 'next_attempt_at', 'first_loaded_at'],
+  ...['finalized_at', 'id', 'changed_at', 'first_seen_at', 'last_seen_at', 'valid_from', 'listed_at'],
+  ...['lease_epoch', 'api_url'],
+];
+
+const TABLES = [
+  ...['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources', 'coverage', 'revisions'],
+  ...['tracking', 'organizations', 'organization_history', 'instances'],
+];
+
+/** Everything an export leaves behind, but for times and the ids of runs. */
+export async function takeSnapshot(databaseUrl: string): Promise<Snapshot> {
+  const parts = TABLES.map(
+    (table) => `select '${table}' as name, (to_jsonb(t) - '{${NOT_COMPARED.join(',')}}'::text[])::text as line
+      from losant_usage.${table} t`,
+  );
+  const moments = `select 'moments' as name, concat_ws(' ', usage_date, stream, org_id, verified_at is null,
+    attempted_at is null, next_attempt_at is null, first_loaded_at is null, finalized_at is null)
+    from losant_usage.coverage`;
+  const rows = await queryOnce(databaseUrl, `${[...parts, moments].join(' union all ')} order by 1, 2`);
+  const snapshot: Record<string, string[]> = {};
+  for (const { name, line } of rows) (snapshot[String(name)] ??= []).push(String(line));
+  return snapshot;
+}
+
+/** How two snapshots differ, a line each: nothing if they are equal. */
+export function differences(expected: Snapshot, actual: Snapshot): string[] {
+  const names = [...new Set([...Object.keys(expected), ...Object.keys(actual)])];
+  return names.flatMap((name) => {
+    const lacking = (expected[name] ?? []).filter((line) => !actual[name]?.includes(line));
+    const extra = (actual[name] ?? []).filter((line) => !expected[name]?.includes(line));
+    const isDoubled = (expected[name]?.length ?? 0) !== (actual[name]?.length ?? 0);
+    return [
+      ...lacking.map((line) => `${name} lacks ${line}`),
+      ...extra.map((line) => `${name} has ${line}`),
+      ...(isDoubled && lacking.length + extra.length === 0 ? [`${name} has rows twice`] : []),
+    ];
+  });
+}
