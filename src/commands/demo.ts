@@ -1,4 +1,152 @@
-import type { CommandContext } from './command.ts';
-export async function demoCommand(_base: Omit<CommandContext, 'config' | 'logger'>): Promise<number> {
-  return await Promise.resolve(0);
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Config } from '../config.ts';
+import { addDays, type DayRange, dayAt } from '../day.ts';
+import { EXIT } from '../exit.ts';
+import { createLogger } from '../logger.ts';
+import { readSample } from '../queries/sample.ts';
+import { type Simulator, startSimulator } from '../simulator/server.ts';
+import { streamNames } from '../streams/catalog.ts';
+import { backfillCommand } from './backfill.ts';
+import { type CommandContext, type Output, printJson } from './command.ts';
+import { type DemoResult, type NextStep, renderDemo } from './demo-result.ts';
+import { openDatabase } from './open.ts';
+import { runCommand } from './run.ts';
+
+const ORGS = 25;
+/** Days before yesterday. */
+const BACKFILL_DAYS = 14;
+/** Slow enough to be seen, fast enough that nobody waits. */
+const REQUESTS_PER_SECOND = 250;
+const REQUEST_CONCURRENCY = 16;
+
+const EXPORT = { orgIds: null, streams: null, dryRun: false, waitSeconds: 0 };
+
+/**
+ * `demo`: the whole product on the simulator, in a fresh folder that stays. Reads
+ * no setting, so that nothing of the user's is touched. Rejects with the signal's
+ * reason when interrupted.
+ */
+export async function demoCommand(base: Omit<CommandContext, 'config' | 'logger'>): Promise<number> {
+  const { output, signal, hostNow } = base;
+  const say = (text: string) => {
+    if (!output.json) output.remark(`${text}\n`);
+  };
+  const startedAtMs = hostNow();
+  const simulator = await startSimulator({ orgs: ORGS });
+  try {
+    say(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
+    const folder = await mkdtemp(join(tmpdir(), 'losant-usage-demo-'));
+    const databaseUrl = `embedded:${folder}`;
+    signal.throwIfAborted();
+    say(`2/4  An embedded Postgres is created in ${folder}.`);
+    const context = demoContext(base, configOf(simulator, databaseUrl));
+    const to = addDays(dayAt(hostNow()), -1);
+    const before = { from: addDays(to, -BACKFILL_DAYS), to: addDays(to, -1) };
+    say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
+    await mustEndWell('run', context, (quiet) => runCommand(quiet, { ...EXPORT, date: undefined }));
+    signal.throwIfAborted();
+    say(`4/4  A backfill loads the ${BACKFILL_DAYS} days before.`);
+    await mustEndWell('backfill', context, (quiet) => backfillDays(quiet, before));
+    const result = await readResult(context, {
+      ...{ folder, databaseUrl, from: before.from, to },
+      instanceId: simulator.instanceId,
+      next: nextSteps(simulator, databaseUrl, to),
+    });
+    const finished: DemoResult = { ...result, durationMs: Math.round(hostNow() - startedAtMs) };
+    if (output.json) printJson(output, finished);
+    else output.write(`\n${renderDemo(finished)}`);
+    return EXIT.ok;
+  } finally {
+    await simulator.close();
+  }
+}
+
+function configOf({ url, instanceId, token }: Simulator, databaseUrl: string): Config {
+  return {
+    instances: [
+      {
+        instanceId,
+        apiUrl: url,
+        domain: null,
+        readToken: () => token,
+        orgs: { kind: 'all', names: null, tags: null, exclude: [] },
+        streams: streamNames,
+        requestsPerSecond: REQUESTS_PER_SECOND,
+        requestConcurrency: REQUEST_CONCURRENCY,
+      },
+    ],
+    databaseUrl,
+    policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
+    schedule: '15 * * * *',
+    request: { timeoutMs: 30_000, attempts: 5 },
+    http: { host: '127.0.0.1', port: 0, token: null },
+    heartbeatUrl: null,
+    autoMigrate: false,
+    logLevel: 'warn',
+    warnings: [],
+  };
+}
+
+function demoContext(base: Omit<CommandContext, 'config' | 'logger'>, config: Config): CommandContext {
+  const destination = { write: base.output.remark };
+  return { ...base, config, logger: createLogger({ level: config.logLevel, pretty: false, destination }) };
+}
+
+/** Runs a command without its own result on stdout. What the demo loads is never incomplete: anything else is a defect. */
+async function mustEndWell(
+  name: string,
+  context: CommandContext,
+  command: (context: CommandContext) => Promise<number>,
+): Promise<void> {
+  const texts: string[] = [];
+  const remark = (text: string) => {
+    if (!context.output.json) context.output.remark(indent(text));
+  };
+  const output: Output = { ...context.output, remark, write: (text) => void texts.push(text) };
+  const exitCode = await command({ ...context, output });
+  if (exitCode !== EXIT.ok) throw new Error(`${name} ended with ${exitCode}: ${texts.join('')}`);
+  for (const text of texts) remark(text);
+}
+
+function indent(text: string): string {
+  return text.replaceAll(/^(?=.)/gm, '     ');
+}
+
+async function backfillDays(context: CommandContext, range: DayRange): Promise<number> {
+  const options = { ...EXPORT, range, force: false, pastHorizon: false, rate: undefined };
+  return await backfillCommand(context, options);
+}
+
+async function readResult<T>(context: CommandContext, facts: T) {
+  const handle = await openDatabase(context);
+  try {
+    return { ...facts, ...(await readSample(handle.db)) };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** On the same port, as a database stays with the API it was filled from. */
+function nextSteps({ url, instanceId, token }: Simulator, databaseUrl: string, day: string): NextStep[] {
+  const { port } = new URL(url);
+  return [
+    {
+      why: 'the simulated Losant again, in another terminal; Ctrl-C stops it',
+      commands: [`npx losant-usage simulator --port ${port} --orgs ${ORGS}`],
+    },
+    {
+      why: 'what you set for your own Losant and Postgres; the check tells whether all of it works',
+      commands: [
+        `export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
+        `export DATABASE_URL=${databaseUrl}`,
+        'npx losant-usage check',
+      ],
+    },
+    {
+      why: 'yesterday again: nothing changes, as every number is the same',
+      commands: [`npx losant-usage run --date ${day}`],
+    },
+  ];
 }
