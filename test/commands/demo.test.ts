@@ -124,8 +124,8 @@ describe('demo --json', () => {
       await expect.poll(() => canReach(rest), { timeout: 15_000 }).toBe(true);
       const settings = { ...exportsOf(rest), REQUESTS_PER_SECOND: '500' };
       for (const line of rest.filter((each) => each.startsWith('npx losant-usage '))) {
-        const result = await runProgram(line.replace('npx losant-usage ', '').split(' '), settings);
-        expect(result, line).toMatchObject({ code: 0 });
+        const { code, stderr } = await runProgram(line.replace('npx losant-usage ', '').split(' '), settings);
+        expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: expect.any(String) as string });
       }
     } finally {
       simulator.process.kill('SIGINT');
@@ -146,8 +146,8 @@ it('ends at once with exit code 130 on Ctrl-C', async () => {
 });
 
 async function startSimulatorAgain() {
-  const { url, close } = await startSimulator({ orgs: 25 });
-  return { url, [Symbol.asyncDispose]: close };
+  const simulator = await startSimulator({ orgs: 25 });
+  return { url: simulator.url, [Symbol.asyncDispose]: () => simulator.close() };
 }
 
 /** Variables that the lines export. */
