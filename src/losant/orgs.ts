@@ -54,9 +54,11 @@ export async function getInstance(
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const parsed = instanceBody.safeParse(answer.body);
   if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
-  // The body of this question is not documented field by field: an id is not insisted on, another one refused.
-  const id = (parsed.data.id ?? parsed.data.instanceId ?? instanceId).toLowerCase();
-  if (id !== instanceId.toLowerCase()) throw unusable(asked, answer, `answered for instance ${id}`);
+  // The fields of this body are not documented: one that only names the instance will do.
+  const named = parsed.data.name == null ? undefined : instanceId;
+  const id = (parsed.data.id ?? parsed.data.instanceId ?? named)?.toLowerCase();
+  if (id !== instanceId.toLowerCase())
+    throw unusable(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
   const { dateMs, sentAtMs, receivedAtMs } = answer;
   return { id, name: parsed.data.name ?? null, dateMs, sentAtMs, receivedAtMs };
 }
