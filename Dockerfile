@@ -1,0 +1,51 @@
+# The worker as an image: compiled, production dependencies only, no npm, no root, no writable file needed.
+#
+#   docker build -t losant-usage --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) .
+#
+# The base is pinned by tag. Pin it by digest as well where your registry is not your own:
+#   --build-arg NODE_IMAGE=node:24.21.0-trixie-slim@sha256:…
+ARG NODE_IMAGE=node:24.21.0-trixie-slim
+
+FROM ${NODE_IMAGE} AS build
+WORKDIR /app
+COPY package.json package-lock.json ./
+# No dependency's install script runs: the compiler comes ready, and Node with the image.
+RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY src ./src
+RUN node_modules/.bin/tsc -p tsconfig.build.json
+
+FROM ${NODE_IMAGE} AS dependencies
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+
+FROM ${NODE_IMAGE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="losant-usage" \
+      org.opencontainers.image.description="Copies Losant usage counters into Postgres, per organization and UTC day" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# Nothing is installed at run time, and npm would swallow the signals that end the worker.
+RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack \
+           /opt/yarn-* /usr/local/bin/yarn /usr/local/bin/yarnpkg
+WORKDIR /app
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY --from=build /app/dist ./dist
+COPY bin ./bin
+COPY migrations ./migrations
+COPY package.json LICENSE ./
+ENV NODE_ENV=production \
+    HTTP_HOST=0.0.0.0
+# By number, so that Kubernetes can tell that it is not root.
+USER 1000:1000
+EXPOSE 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.HTTP_PORT || 9464) + '/healthz', { signal: AbortSignal.timeout(3000) }).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# Node itself is the first process, so signals reach the program. A small young generation that is not
+# too small: a heap bound alone makes the garbage collector several times slower.
+ENTRYPOINT ["node", "--max-old-space-size=256", "--max-semi-space-size=16", "bin/losant-usage.js"]
+CMD ["worker"]

@@ -1,0 +1,15 @@
+-- Gives the roles of roles.sql their passwords, each read by psql from a file on the machine psql runs on,
+-- so that none stands in an argument, a variable or this file. Used by deploy/compose.yaml; elsewhere set
+-- SECRETS to the folder of the files, or use psql's \password.
+\getenv secrets SECRETS
+\if :{?secrets}
+\else
+  \set secrets /run/secrets
+\endif
+\setenv SECRETS :secrets
+\set migrator `cat "$SECRETS/migrator-password"`
+\set writer `cat "$SECRETS/writer-password"`
+\set reader `cat "$SECRETS/reader-password"`
+alter role losant_usage_migrator password :'migrator';
+alter role losant_usage_writer password :'writer';
+alter role losant_usage_reader password :'reader';
