@@ -1,0 +1,47 @@
+/** What a database looks like after months, and how fast it grows. */
+import { query } from './servers.ts';
+
+/**
+ * Gives every organization that was exported once a history of `days` days:
+ * promised, held, final and read since the last checkpoint. Only the ledger,
+ * which is all that a plan reads.
+ */
+export async function fillLedger(databaseUrl: string, days: number): Promise<void> {
+  await query(
+    databaseUrl,
+    `insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at,
+       attempted_at, response_sha256, run_id, first_loaded_at, finalized_at)
+     select c.usage_date - back, c.stream, c.org_id, 'final', true, 1, now(), now(), c.response_sha256, c.run_id,
+       now(), now()
+     from generate_series(1, $1::integer - 1) as back cross join losant_usage.coverage c
+     order by 1, 2, 3`,
+    [days],
+  );
+  await query(
+    databaseUrl,
+    `update losant_usage.tracking set tracked_from = tracked_from - ($1::integer - 1)`,
+    [days],
+  );
+  await query(databaseUrl, 'vacuum analyze');
+}
+
+export interface TableSize {
+  readonly name: string;
+  readonly rows: number;
+  /** With indexes. */
+  readonly bytes: number;
+}
+
+/** The tables that grow with every organization and day, the ledger last. */
+export async function readSizes(databaseUrl: string): Promise<TableSize[]> {
+  const names = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources', 'coverage'];
+  return await Promise.all(
+    names.map(async (name) => {
+      const [row] = await query<{ rows: string; bytes: string }>(
+        databaseUrl,
+        `select count(*) as rows, pg_total_relation_size('losant_usage.${name}') as bytes from losant_usage.${name}`,
+      );
+      return { name, rows: Number(row?.rows), bytes: Number(row?.bytes) };
+    }),
+  );
+}

