@@ -1,0 +1,27 @@
+import { spawnSync } from 'node:child_process';
+import { expect, test } from 'vitest';
+
+/** promtool's verdict on files of deploy/prometheus. */
+function promtool(...args: readonly string[]) {
+  const options = { cwd: 'deploy/prometheus', encoding: 'utf8', timeout: 60_000 } as const;
+  const { status, stdout, stderr, error } = spawnSync('promtool', args, options);
+  if (error) throw error;
+  return { status, output: stdout + stderr };
+}
+
+test('the alerts are valid rules', () => {
+  const { status, output } = promtool('check', 'rules', 'alerts.yml');
+  expect(output).toContain('SUCCESS: 8 rules found');
+  expect(status).toBe(0);
+});
+
+test('the alerts fire in the situations they are for, and in no other', () => {
+  const { status, output } = promtool('test', 'rules', 'alerts.test.yml');
+  expect(output).not.toContain('FAILED');
+  expect(output).toContain('SUCCESS');
+  expect(status).toBe(0);
+});
+
+test('the scrape configuration to copy is valid', () => {
+  expect(promtool('check', 'config', '--syntax-only', 'prometheus.yml').status).toBe(0);
+});

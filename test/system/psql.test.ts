@@ -1,0 +1,47 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+
+let database: TestDatabase;
+let secrets: string;
+
+beforeAll(async () => {
+  database = await createTestDatabase({ template: false });
+  secrets = mkdtempSync(join(tmpdir(), 'losant-usage-psql-'));
+  for (const name of ['migrator', 'writer', 'reader']) {
+    writeFileSync(join(secrets, `${name}-password`), `the ${name}'s "own" $HOME \\ password\n`);
+  }
+});
+
+afterAll(async () => {
+  rmSync(secrets, { recursive: true, force: true });
+  await database.drop();
+  const roles = 'losant_usage_migrator, losant_usage_writer, losant_usage_reader';
+  await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${roles}`);
+});
+
+/** psql as the documentation calls it, for the database in place of `-d billing`. */
+function psql(file: string) {
+  const args = ['-X', '-v', 'ON_ERROR_STOP=1', '--single-transaction', '-d', database.url, '-f', file];
+  const env = { PATH: process.env['PATH'], SECRETS: secrets };
+  const { status, stderr, error } = spawnSync('psql', args, { env, encoding: 'utf8', timeout: 60_000 });
+  if (error) throw error;
+  return { status, stderr };
+}
+
+test('one psql command creates the roles, and again changes nothing', () => {
+  expect(psql('deploy/postgres/roles.sql')).toEqual({ status: 0, stderr: '' });
+  expect(psql('deploy/postgres/roles.sql')).toMatchObject({ status: 0 });
+});
+
+test('passwords come from files, whatever is in them', async () => {
+  expect(psql('deploy/postgres/passwords.sql')).toEqual({ status: 0, stderr: '' });
+  const url = new URL(database.url);
+  url.username = 'losant_usage_reader';
+  url.password = encodeURIComponent(`the reader's "own" $HOME \\ password`);
+  const rows = await queryOnce(url.href, 'select current_user::text as name');
+  expect(rows).toEqual([{ name: 'losant_usage_reader' }]);
+});

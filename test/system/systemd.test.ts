@@ -1,0 +1,59 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+const UNIT = 'deploy/systemd/losant-usage.service';
+
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-systemd-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function analyze(...args: readonly string[]) {
+  const options = { encoding: 'utf8', timeout: 60_000 } as const;
+  const { status, stdout, stderr, error } = spawnSync('systemd-analyze', args, options);
+  if (error) throw error;
+  return { status, output: stdout + stderr };
+}
+
+/** The unit with Node and program where this machine has them: systemd looks for what it would start. */
+function unitOfThisMachine(): string {
+  const text = readFileSync(UNIT, 'utf8')
+    .replace('/usr/bin/node', process.execPath)
+    .replace(
+      '/opt/losant-usage/lib/node_modules/losant-usage-export/bin/losant-usage.js',
+      resolve('bin/losant-usage.js'),
+    );
+  const path = join(folder, 'losant-usage.service');
+  writeFileSync(path, text);
+  return path;
+}
+
+test('systemd finds nothing wrong with the unit', () => {
+  expect(analyze('verify', unitOfThisMachine())).toEqual({ status: 0, output: '' });
+});
+
+test('systemd rates the unit as exposing little: at most 2.0 of 10', () => {
+  const { status, output } = analyze('security', '--offline=true', '--threshold=20', unitOfThisMachine());
+  expect(output).toMatch(/Overall exposure level for losant-usage\.service: [01]\.\d OK/);
+  expect(status).toBe(0);
+});
+
+test('the unit ends with the worker and does not start again what cannot work', () => {
+  const lines = readFileSync(UNIT, 'utf8').split('\n');
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'Restart=on-failure',
+      'RestartPreventExitStatus=2',
+      'TimeoutStopSec=30',
+      'KillMode=mixed',
+    ]),
+  );
+});
