@@ -85,3 +85,17 @@ export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string):
       and heartbeat_at <= clock_timestamp() - ${LEASE_MS} * interval '1 ms'`.execute(db);
   return Number(numAffectedRows ?? 0);
 }
+
+/**
+ * Puts a run on record that failed before it could begin. Does nothing if it is
+ * on record already, or if the instance was never exported.
+ */
+export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
+  await sql`
+    insert into losant_usage.runs
+      (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at, host, version, error)
+    select ${run.runId}::uuid, instance_id, ${run.kind}, 'failed', ${run.streams}::text[],
+      clock_timestamp(), clock_timestamp(), clock_timestamp(), ${run.host}, ${run.version}, ${error}
+    from losant_usage.instances where instance_id = ${run.instanceId}
+    on conflict (run_id) do nothing`.execute(db);
+}

@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../logger.ts';
+
+/** Tells a dead man's switch how one pass goes. Nothing it does or fails to do changes the pass. */
+export interface PassPulse {
+  /** The pass has begun; later calls do nothing. */
+  start(): void;
+  /** The pass has ended. */
+  end(isGood: boolean): Promise<void>;
+}
+
+export interface Heartbeat {
+  readonly beginPass: () => PassPulse;
+}
+
+export interface HeartbeatOptions {
+  /** Null: nobody is told. Secret: whoever knows it can say that all is well. */
+  readonly url: string | null;
+  readonly logger: Logger;
+}
+
+const TIMEOUT_MS = 10_000;
+const ATTEMPTS = 3;
+const RETRY_AFTER_MS = 2_000;
+
+/**
+ * Pings by the Healthchecks convention: GET `URL/start`, then `URL` for a pass
+ * that left nothing due, or `URL/fail`. A ping that fails is logged without its
+ * address.
+ */
+export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
+  if (url === null) return { beginPass: () => ({ start: () => {}, end: () => Promise.resolve() }) };
+  return {
+    beginPass() {
+      let started: Promise<void> | null = null;
+      return {
+        start() {
+          started ??= ping(url, '/start', logger);
+        },
+        async end(isGood) {
+          // In this order, or the monitor would take the pass for one that never ends.
+          await started;
+          await ping(url, isGood ? '' : '/fail', logger);
+        },
+      };
+    },
+  };
+}
+
+async function ping(url: string, suffix: string, logger: Logger): Promise<void> {
+  let reason = '';
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    if (attempt > 1) await sleep(RETRY_AFTER_MS);
+    const failure = await send(address(url, suffix));
+    if (failure === null) return;
+    reason = failure;
+  }
+  logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
+}
+
+/** Why it failed, in words that cannot hold the address; null: it did not. */
+async function send(target: string): Promise<string | null> {
+  try {
+    const response = await fetch(target, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
+    await response.body?.cancel();
+    return response.ok ? null : `HTTP ${response.status}`;
+  } catch (error) {
+    return error instanceof Error && error.name === 'TimeoutError' ? 'timeout' : 'no connection';
+  }
+}
+
+function address(url: string, suffix: string): string {
+  if (suffix === '') return url;
+  const target = new URL(url);
+  target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
+  return target.href;
+}

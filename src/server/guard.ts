@@ -1,0 +1,107 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+
+/** Where the server listens and what it asks of readers. */
+export interface Door {
+  /** HTTP_HOST as it was set. */
+  readonly host: string;
+  /** Name of this machine, by which it may be called beyond loopback. */
+  readonly hostname: string;
+  /** SHA-256 of HTTP_TOKEN; null: none is set. */
+  readonly tokenHash: Buffer | null;
+}
+
+/** An answer without a page. */
+export interface Refusal {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** For orchestrators: they tell nothing but up or down. */
+const PROBES: readonly string[] = ['/healthz', '/readyz'];
+
+const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
+
+/** The fields of a request that decide whether it is answered. */
+export type Knock = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
+
+/** Why a request is not answered; null: it is. Reads the head alone, before anything is done for it. */
+export function refuse(door: Door, knock: Knock): Refusal | null {
+  const { url = '', method = '', headers } = knock;
+  if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
+  const isKnown = isAuthorized(door, headers.authorization);
+  if (countHosts(knock) !== 1) return refusal(400, 'The request needs one Host header');
+  if (!isAllowedHost(door, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
+  if (method !== 'GET' && method !== 'HEAD') {
+    return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
+  }
+  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+  if (hasBody) return refusal(413, 'A request here has no body');
+  return isKnown || isProbe(url) ? null : refuseStranger(door);
+}
+
+export function hashToken(token: string): Buffer {
+  return createHash('sha256').update(token).digest();
+}
+
+function isProbe(url: string): boolean {
+  return PROBES.includes(url.split('?', 1)[0] ?? '');
+}
+
+/**
+ * Guards against pages of other sites that let their own name point here. On
+ * loopback only its names are served; elsewhere also addresses, names without a
+ * dot, and this machine's own. Who has the token may use any name.
+ */
+function isAllowedHost({ host, hostname }: Door, given: string, isKnown: boolean): boolean {
+  const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
+  const name = parsed?.groups?.['name']?.toLowerCase();
+  if (name === undefined) return false;
+  if (LOOPBACK_HOST.test(name)) return true;
+  if (isLoopback(host)) return false;
+  const isAddress = isIP(name.replace(/^\[|\]$/g, '')) !== 0;
+  const isOwn = name === hostname.toLowerCase() || name === host.toLowerCase();
+  return isAddress || isOwn || !name.includes('.') || isKnown;
+}
+
+export function isLoopback(host: string): boolean {
+  return LOOPBACK_HOST.test(host) || host === '::1';
+}
+
+/** With a token only who sends it; without one, whoever is on this machine. */
+function isAuthorized({ host, tokenHash }: Door, authorization: string | undefined): boolean {
+  if (tokenHash === null) return isLoopback(host);
+  const presented = readCredentials(authorization ?? '');
+  // Hashes have one length and are compared in constant time, so that nothing is learnt from how long it takes.
+  return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
+}
+
+/** The token of `Bearer`, or the password of `Basic` with any user name: browsers ask for that. */
+function readCredentials(authorization: string): string | null {
+  const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
+  if (bearer !== undefined) return bearer;
+  const basic = /^Basic +([\w+/=-]+) *$/i.exec(authorization)?.[1];
+  if (basic === undefined) return null;
+  const pair = Buffer.from(basic, 'base64').toString('utf8');
+  const colon = pair.indexOf(':');
+  return colon === -1 ? null : pair.slice(colon + 1);
+}
+
+function refuseStranger({ tokenHash }: Door): Refusal {
+  if (tokenHash === null) {
+    return refusal(403, 'Beyond this machine only the probes are answered until HTTP_TOKEN is set');
+  }
+  return refusal(401, 'The token is missing or wrong', {
+    'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',
+  });
+}
+
+function countHosts({ rawHeaders }: Knock): number {
+  return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length;
+}
+
+function refusal(status: number, text: string, headers: Record<string, string> = {}): Refusal {
+  return { status, text: `${text}\n`, headers };
+}

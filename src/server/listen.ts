@@ -1,0 +1,122 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import type { Hono } from 'hono';
+import { SettingsError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import { type Door, refuse } from './guard.ts';
+import { STYLE_SOURCE } from './overview.ts';
+
+export interface ListenOptions {
+  readonly door: Door;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly logger: Logger;
+}
+
+export interface Listening {
+  readonly port: number;
+  /** Takes no more connections and drops those there are. */
+  close(): Promise<void>;
+}
+
+/** A head comes in one packet or two; whoever takes longer only holds a connection. */
+const HEADERS_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** A connection on which nothing moves, in either direction. */
+const SILENCE_MS = 15_000;
+const KEEP_ALIVE_MS = 5_000;
+const HEAD_BYTES_MAX = 8 * 1024;
+/** A monitor and some readers need few; the rest is shed before it costs memory. */
+const CONNECTIONS_MAX = 64;
+
+const HEADERS: Readonly<Record<string, string>> = {
+  'cache-control': 'no-store',
+  'content-security-policy': `default-src 'none'; style-src ${STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+};
+
+/**
+ * Serves the app behind the guard. Throws SettingsError if the address cannot be
+ * had. Slow, oversized and malformed requests end in an error answer or a closed
+ * connection, whatever the app does.
+ */
+export async function listen(app: Hono, { door, port, logger }: ListenOptions): Promise<Listening> {
+  const answer = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    errorHandler: () => failed(),
+  });
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: HEAD_BYTES_MAX,
+    },
+    (request, response) => handle(request, response, { door, answer, logger }),
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  server.timeout = SILENCE_MS;
+  await begin(server, door.host, port);
+  server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
+      server.closeAllConnections();
+      return promise;
+    },
+  };
+}
+
+type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { door, answer, logger }: { door: Door; answer: Answer; logger: Logger },
+): void {
+  for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+  const refusal = refuse(door, request);
+  if (refusal) {
+    // Closing also spares reading whatever body follows.
+    response.writeHead(refusal.status, {
+      ...refusal.headers,
+      'content-type': 'text/plain; charset=utf-8',
+      connection: 'close',
+    });
+    response.end(request.method === 'HEAD' ? undefined : refusal.text);
+    return;
+  }
+  answer(request, response).catch((error: unknown) => {
+    logger.error({ err: error }, 'answer failed');
+    response.destroy();
+  });
+}
+
+function failed(): Response {
+  return new Response('This request failed\n', { status: 500 });
+}
+
+async function begin(server: Server, host: string, port: number): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(port, host.replace(/^\[|\]$/g, ''), resolve);
+  try {
+    await promise;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    throw new SettingsError(`Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`, {
+      hint: 'choose another HTTP_PORT (0 turns the server off), or stop the process that has it',
+      cause: error,
+    });
+  } finally {
+    server.removeListener('error', reject);
+  }
+}

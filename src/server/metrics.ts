@@ -1,0 +1,154 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Health } from '../queries/health.ts';
+import { createHealthGauges } from './health-gauges.ts';
+import { PASS_RESULTS, type PassResult } from './status.ts';
+
+/** How a wake-up of the schedule went. `skipped`: a pass was under way, another follows it. */
+export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
+const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped', 'failed'] as const;
+
+/** One request as it was sent. */
+export interface RequestFacts {
+  /** The action asked for: a handful of names, never an id. */
+  readonly action: string;
+  readonly status: number | null;
+  readonly durationMs: number;
+  readonly gateWaitMs: number;
+  readonly retryReason: string | null;
+}
+
+type RowOperation = 'inserted' | 'updated' | 'deleted' | 'unchanged';
+
+/** What a pass did to the database and met in the answers. */
+export interface PassFacts {
+  readonly rows: Readonly<Record<string, Readonly<Record<RowOperation, number>>>>;
+  readonly restated: number;
+  readonly restatedFinal: number;
+  readonly unknownKeys: number;
+  readonly outsideBuckets: number;
+}
+
+export interface Metrics {
+  countWake(outcome: WakeOutcome): void;
+  countRequest(facts: RequestFacts): void;
+  countPass(instanceId: string, pass: { result: PassResult; durationMs: number; endedAtMs: number }): void;
+  countWork(facts: PassFacts): void;
+  showTokenRefused(instanceId: string, isRefused: boolean): void;
+  /** The text of a scrape. `health` null: the database did not answer, its gauges are left out. */
+  render(health: Health | null): Promise<string>;
+  readonly contentType: string;
+}
+
+const SECONDS = 1_000;
+const PREFIX = 'losant_usage_';
+
+/** The worker's metrics, in a registry of their own. Names and labels are a stable contract. */
+export function createMetrics({
+  version,
+  instanceIds,
+}: {
+  version: string;
+  instanceIds: readonly string[];
+}): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  const work = createWorkMetrics(registry);
+  const health = createHealthGauges(registry);
+  gauge(registry, 'build_info', 'Always 1, with the version.', ['version']).set({ version }, 1);
+  for (const outcome of WAKE_OUTCOMES) work.wakes.inc({ outcome }, 0);
+  for (const instance_id of instanceIds) {
+    work.tokenRefused.set({ instance_id }, 0);
+    for (const result of PASS_RESULTS) work.passes.inc({ instance_id, result }, 0);
+  }
+  return {
+    contentType: registry.contentType,
+    countWake: (outcome) => work.wakes.inc({ outcome }),
+    countRequest: (facts) => countRequest(work, facts),
+    countPass(instance_id, { result, durationMs, endedAtMs }) {
+      work.passes.inc({ instance_id, result });
+      if (result !== 'standby') work.passSeconds.observe(durationMs / SECONDS);
+      if (result === 'complete') health.showLastComplete(instance_id, endedAtMs);
+    },
+    countWork: (facts) => countWork(work, facts),
+    showTokenRefused: (instance_id, isRefused) => work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
+    render: async (known) => {
+      health.show(known);
+      return await registry.metrics();
+    },
+  };
+}
+
+type WorkMetrics = ReturnType<typeof createWorkMetrics>;
+
+function createWorkMetrics(registry: Registry) {
+  const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
+    new Counter({ name: PREFIX + name, help, labelNames, registers: [registry] });
+  return {
+    wakes: counter(
+      'wakeups_total',
+      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a pass was under way), failed.',
+      ['outcome'],
+    ),
+    passes: counter('passes_total', 'Passes over an instance, by how they ended.', ['instance_id', 'result']),
+    passSeconds: new Histogram({
+      name: `${PREFIX}pass_duration_seconds`,
+      help: 'Duration of passes over an instance.',
+      buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400],
+      registers: [registry],
+    }),
+    requests: counter('requests_total', 'Requests sent to Losant, by endpoint and class of the answer.', [
+      'endpoint',
+      'status',
+    ]),
+    requestSeconds: new Histogram({
+      name: `${PREFIX}request_duration_seconds`,
+      help: 'Time from sending a request to the end of its answer.',
+      labelNames: ['endpoint'],
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+      registers: [registry],
+    }),
+    retries: counter('request_retries_total', 'Requests that were sent again, by what was wrong.', [
+      'reason',
+    ]),
+    waitSeconds: counter(
+      'rate_limit_wait_seconds_total',
+      'Time requests waited for a free slot, the rate, and pauses that Losant asked for.',
+    ),
+    rows: counter('rows_total', 'Rows of usage, by table and what was done with them.', [
+      'table',
+      'operation',
+    ]),
+    restatements: counter('restatements_total', 'Cells whose stored numbers changed in Losant.'),
+    finalRestatements: counter(
+      'final_restatements_total',
+      'Cells whose numbers changed though they were final.',
+    ),
+    unknownKeys: counter('unknown_keys_total', 'Keys in answers that this version does not know.'),
+    outsideBuckets: counter('outside_buckets_total', 'Buckets of days that were not asked for, dropped.'),
+    tokenRefused: gauge(registry, 'token_refused', 'Whether Losant refuses the token of the instance.', [
+      'instance_id',
+    ]),
+  };
+}
+
+function countRequest(work: WorkMetrics, facts: RequestFacts): void {
+  const { action: endpoint, status, durationMs, gateWaitMs, retryReason } = facts;
+  work.requests.inc({ endpoint, status: status === null ? 'none' : `${Math.floor(status / 100)}xx` });
+  work.requestSeconds.observe({ endpoint }, Math.max(0, durationMs) / SECONDS);
+  work.waitSeconds.inc(Math.max(0, gateWaitMs) / SECONDS);
+  if (retryReason !== null) work.retries.inc({ reason: retryReason });
+}
+
+function countWork(work: WorkMetrics, facts: PassFacts): void {
+  for (const [table, counts] of Object.entries(facts.rows)) {
+    for (const [operation, count] of Object.entries(counts)) work.rows.inc({ table, operation }, count);
+  }
+  work.restatements.inc(facts.restated);
+  work.finalRestatements.inc(facts.restatedFinal);
+  work.unknownKeys.inc(facts.unknownKeys);
+  work.outsideBuckets.inc(facts.outsideBuckets);
+}
+
+function gauge<Label extends string>(registry: Registry, name: string, help: string, labelNames: Label[]) {
+  return new Gauge({ name: PREFIX + name, help, labelNames, registers: [registry] });
+}
