@@ -58,7 +58,8 @@ async function fill(): Promise<void> {
         from losant_usage.tracking order by stream, org_id`);
     if (ago % 50 === 0) console.log(`${ago} days to go`);
   }
-  await client.query(`set session_replication_role = origin; vacuum analyze`);
+  await client.query('set session_replication_role = origin');
+  await client.query('vacuum analyze');
 }
 
 function queries(): Record<string, string> {
