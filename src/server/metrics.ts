@@ -42,6 +42,9 @@ export interface Metrics {
 const SECONDS = 1_000;
 const PREFIX = 'losant_usage_';
 
+/** Gauges that the library names like counters; each is also there split by kind, under a good name. */
+const MISNAMED = ['active_handles', 'active_requests', 'active_resources'];
+
 /** The worker's metrics, in a registry of their own. Names and labels are a stable contract. */
 export function createMetrics({
   version,
@@ -52,6 +55,7 @@ export function createMetrics({
 }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  for (const name of MISNAMED) registry.removeSingleMetric(`${PREFIX}nodejs_${name}_total`);
   const work = createWorkMetrics(registry);
   const health = createHealthGauges(registry);
   gauge(registry, 'build_info', 'Always 1, with the version.', ['version']).set({ version }, 1);
