@@ -1,0 +1,68 @@
+/** What goes wrong in a world, drawn from its seed. Speaks to the platform over HTTP only. */
+import { DELIVERY_KINDS, type FaultPlan, REPLY_KINDS, VALUE_KINDS } from '../../src/simulator/faults.ts';
+import type { Platform } from '../simulator/platform.ts';
+import type { Dice } from './seeds.ts';
+import { STREAMS, type TruthBook } from './truth.ts';
+
+/** Kinds that pause all requests for a second at least: rare, as a run would be mostly pauses. */
+const PAUSES = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'] as const;
+const USUAL = [...REPLY_KINDS, ...DELIVERY_KINDS].filter(
+  (kind) => kind !== 'huge_body' && !PAUSES.some((pause) => pause === kind),
+);
+/** Beyond what the program takes; a shorter one would be a valid answer. */
+const HUGE_BYTES = 34 * 2 ** 20;
+
+/** Some plans for the next run: of connections, of values, of pauses, now and then of endless trouble for one organization. */
+export function drawFaults(dice: Dice, orgIds: readonly string[]): FaultPlan[] {
+  const some = <T>(from: readonly T[], most: number): T[] =>
+    Array.from({ length: 1 + dice.below(most) }, () => dice.pick(from));
+  const slowMs = 50 + dice.below(600);
+  const plans: FaultPlan[] = [
+    { kinds: some(PAUSES, 2), rate: 0.004 + dice.next() * 0.02, retryAfterSeconds: dice.below(2) },
+    { kinds: ['huge_body'], rate: 0.002, hugeBytes: HUGE_BYTES, maxPerRequest: 1 },
+  ];
+  if (dice.chance(0.85)) {
+    const maxPerRequest = 1 + dice.below(4);
+    plans.push({ kinds: some(USUAL, 6), rate: dice.next() * 0.3, maxPerRequest, slowMs });
+  }
+  if (dice.chance(0.85)) plans.push({ kinds: some(VALUE_KINDS, 8), rate: dice.next() * 0.35 });
+  if (dice.chance(0.2)) {
+    const kinds = some([...VALUE_KINDS, ...USUAL], 3);
+    plans.push({ kinds, rate: 0.7, forever: true, orgIds: [dice.pick(orgIds)], slowMs });
+  }
+  return plans;
+}
+
+export interface Past {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Restates some days and leaves some out, and writes down each version there was. */
+export async function rewritePast(
+  dice: Dice,
+  platform: Platform,
+  { book, days, orgIds }: { book: TruthBook; days: readonly string[]; orgIds: readonly string[] },
+): Promise<void> {
+  for (let count = dice.below(6); count > 0; count -= 1) {
+    const where = { orgId: dice.pick(orgIds), day: dice.pick(days) };
+    const counter = dice.chance(0.3) ? {} : { counter: dice.pick(STREAMS) };
+    await platform.control('restate', { ...where, ...counter, times: 1 + dice.below(2) });
+    await book.note(where.day, where.day, where.orgId);
+  }
+  for (let count = dice.below(4); count > 0; count -= 1) {
+    const where = { orgId: dice.pick(orgIds), day: dice.pick(days), omit: dice.chance(0.7) };
+    await platform.control('omit', dice.chance(0.3) ? where : { ...where, action: dice.pick(STREAMS) });
+  }
+}
+
+/** Nothing is left out any more but zeros. */
+export async function stopOmitting(
+  platform: Platform,
+  orgIds: readonly string[],
+  days: readonly string[],
+): Promise<void> {
+  for (const orgId of orgIds) {
+    for (const day of days) await platform.control('omit', { orgId, day, omit: false });
+  }
+}
