@@ -1,5 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { parseDay, type UsageDay } from './day.ts';
+import { type DayRange, parseDay, type UsageDay } from './day.ts';
 import { SettingsError } from './errors.ts';
 import { streamNames } from './streams/catalog.ts';
 
@@ -12,7 +12,18 @@ export interface Invocation {
   readonly configFile: string | null;
 }
 
-export type Verb = 'run' | 'backfill' | 'check' | 'migrate' | 'simulator' | 'demo';
+export type Verb =
+  | 'run'
+  | 'worker'
+  | 'backfill'
+  | 'check'
+  | 'migrate'
+  | 'simulator'
+  | 'demo'
+  | 'status'
+  | 'gaps'
+  | 'explain'
+  | 'waive';
 
 export interface CliOptions {
   readonly json?: boolean;
@@ -28,6 +39,10 @@ export interface CliOptions {
   readonly dryRun?: boolean;
   readonly wait?: number;
   readonly allOrgs?: boolean;
+  readonly all?: boolean;
+  readonly day?: DayRange;
+  readonly reason?: string;
+  readonly probe?: boolean;
   readonly port?: number;
   readonly orgs?: number;
   readonly seed?: string;
@@ -98,20 +113,21 @@ function declare(
     'this day, due or not',
     readDay,
   );
+  withConfig(command('worker', 'the unattended service: exports by schedule, serves health and metrics'));
   exporting('backfill', 'read a range of days; skips what is held unless it is due')
     .requiredOption('--from <day>', 'first day', readDay)
     .requiredOption('--to <day>', 'last day', readDay)
     .option('--force', 'read held days again')
     .option('--past-horizon', 'ask for days that Losant should no longer keep')
     .option('--rate <n>', 'requests per second', parseRate);
-  withConfig(command('check', 'check settings, database, clock, token and scopes; changes nothing')).option(
-    '--all-orgs',
-    'ask for every organization, not only the first',
-  );
+  withConfig(command('check', 'check settings, database, clock, token and scopes; changes nothing'))
+    .option('--all-orgs', 'ask for every organization, not only the first')
+    .option('--probe', 'also find out what the documentation of the API leaves open');
   withConfig(command('migrate', 'bring the database to this version')).option(
     '--dry-run',
     'only tell what would be done',
   );
+  declareReading(command);
   command('simulator', 'a Losant API on loopback, for trying out')
     .option('--port <port>', 'port; 0 takes a free one', parseCount)
     .option('--orgs <n>', 'organizations', parseCount)
@@ -119,6 +135,25 @@ function declare(
     .option('--token <token>', 'the token that has access');
   command('demo', 'the whole product on the simulator, in a fresh folder');
   return program;
+}
+
+/** Commands that only look at the database, and `waive`, which marks in it. */
+function declareReading(command: (verb: Verb, description: string) => Command): void {
+  const streamOption = () => new Option('--stream <name...>', 'only these streams').choices(streamNames);
+  withConfig(command('status', 'how far the numbers reach, the last runs; exits 3 if something is missing'));
+  withConfig(command('gaps', 'every number that is missing; exits 3 if there is one')).option(
+    '--all',
+    'also what is unavailable or waived',
+  );
+  withConfig(command('explain', 'where a number comes from, and what became of it'))
+    .requiredOption('--org <id>', 'the organization', readId)
+    .requiredOption('--day <day>', 'the day', readOneDay)
+    .addOption(streamOption());
+  withConfig(command('waive', 'accept a missing number as known missing; a good read lifts it'))
+    .requiredOption('--org <id>', 'the organization', readId)
+    .requiredOption('--day <day>', 'the day, or FIRST..LAST', readDays)
+    .addOption(new Option('--stream <name>', 'the stream').argParser(readStream).makeOptionMandatory())
+    .requiredOption('--reason <text>', 'why, for whoever bills');
 }
 
 function withConfig(command: Command): Command {
@@ -129,6 +164,33 @@ function readDay(text: string): UsageDay {
   const day = parseDay(text);
   if (day === null) throw new InvalidArgumentError('A day is written YYYY-MM-DD.');
   return day;
+}
+
+function readDays(text: string): DayRange {
+  const [from = '', to = from, ...rest] = text.split('..').map((part) => parseDay(part));
+  if (!from || !to || rest.length > 0 || from > to) {
+    throw new InvalidArgumentError(
+      'Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.',
+    );
+  }
+  return { from, to };
+}
+
+function readOneDay(text: string): DayRange {
+  const day = readDay(text);
+  return { from: day, to: day };
+}
+
+function readId(text: string): string[] {
+  const ids = collectIds(text, undefined);
+  if (ids.length !== 1) throw new InvalidArgumentError('One organization at a time.');
+  return ids;
+}
+
+function readStream(text: string): string[] {
+  if (!streamNames.includes(text))
+    throw new InvalidArgumentError(`The streams are ${streamNames.join(', ')}.`);
+  return [text];
 }
 
 function collectIds(text: string, previous: string[] | undefined): string[] {

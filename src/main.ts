@@ -10,12 +10,17 @@ import { backfillCommand } from './commands/backfill.ts';
 import { checkCommand } from './commands/check.ts';
 import type { CommandContext, Output } from './commands/command.ts';
 import { demoCommand } from './commands/demo.ts';
+import { explainCommand } from './commands/explain.ts';
+import { gapsCommand } from './commands/gaps.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { describeError } from './commands/result.ts';
 import { runCommand } from './commands/run.ts';
 import { simulatorCommand } from './commands/simulator.ts';
+import { statusCommand } from './commands/status.ts';
+import { waiveCommand } from './commands/waive.ts';
+import { workerCommand } from './commands/worker.ts';
 import { readConfig } from './config.ts';
-import type { UsageDay } from './day.ts';
+import type { DayRange, UsageDay } from './day.ts';
 import { ExportError, InterruptedError } from './errors.ts';
 import { exitCodeOf } from './exit.ts';
 import { createLogger } from './logger.ts';
@@ -33,7 +38,11 @@ async function main(argv: readonly string[]): Promise<number> {
     const invocation = parseCommandLine(argv, { version, write });
     if (!invocation) return 0;
     handleSignals();
-    return await execute(invocation);
+    endOnDefect();
+    const exitCode = await execute(invocation);
+    // It may have given up on a pass whose connections would keep the process from ending.
+    if (invocation.verb === 'worker') process.exit(exitCode);
+    return exitCode;
   } catch (error) {
     const described = describeError(error);
     if (isJson) write(`${JSON.stringify({ error: described })}\n`);
@@ -65,7 +74,7 @@ async function execute({ verb, options, json, configFile }: Invocation): Promise
   };
   if (verb === 'demo') return await demoCommand(base);
 
-  const needs = verb === 'migrate' ? (['database'] as const) : (['losant', 'database'] as const);
+  const needs = needsLosant(verb) ? (['losant', 'database'] as const) : (['database'] as const);
   const config = readConfig({ env: process.env, configFile, needs });
   const logger = createLogger({
     level: config.logLevel,
@@ -85,11 +94,42 @@ async function execute({ verb, options, json, configFile }: Invocation): Promise
         pastHorizon: options.pastHorizon ?? false,
         rate: options.rate,
       });
+    case 'worker':
+      return await workerCommand(context);
     case 'check':
-      return await checkCommand(context, { allOrgs: options.allOrgs ?? false });
+      return await checkCommand(context, {
+        allOrgs: options.allOrgs ?? false,
+        probe: options.probe ?? false,
+      });
+    case 'status':
+    case 'gaps':
+    case 'explain':
+    case 'waive':
+      return await lookAtDatabase(context, verb, options);
     case 'migrate':
       return await migrateCommand(context, { dryRun: options.dryRun ?? false });
   }
+}
+
+/** The others work on the database alone. */
+function needsLosant(verb: Invocation['verb']): boolean {
+  return !['migrate', 'status', 'gaps', 'explain', 'waive'].includes(verb);
+}
+
+async function lookAtDatabase(
+  context: CommandContext,
+  verb: 'status' | 'gaps' | 'explain' | 'waive',
+  options: CliOptions,
+): Promise<number> {
+  if (verb === 'status') return await statusCommand(context);
+  if (verb === 'gaps') return await gapsCommand(context, { all: options.all ?? false });
+  const [orgId = ''] = options.org ?? [];
+  const range = options.day as DayRange;
+  if (verb === 'explain') {
+    return await explainCommand(context, { orgId, day: range.from, streams: options.stream ?? null });
+  }
+  const [stream = ''] = options.stream ?? [];
+  return await waiveCommand(context, { orgId, stream, range, reason: options.reason ?? '' });
 }
 
 function exportOptions({ org, stream, dryRun, wait }: CliOptions) {
@@ -104,6 +144,19 @@ function handleSignals(): void {
       interruption.abort(new InterruptedError(name));
     });
   }
+}
+
+/** A promise or a listener that nobody watches: one last line that says where, and nothing of what it held. */
+function endOnDefect(): void {
+  const pretty = process.stderr.isTTY === true;
+  const logger = createLogger({ level: 'fatal', pretty, destination: process.stderr });
+  const end = (error: unknown) => {
+    const shown = error instanceof Error ? error : { name: `no error, but ${typeof error}` };
+    logger.fatal({ err: shown }, 'ended by a defect: please report this line');
+    process.exit(1);
+  };
+  process.on('uncaughtException', end);
+  process.on('unhandledRejection', end);
 }
 
 /** `losant-usage … | head` is no failure. */
