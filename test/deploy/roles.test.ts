@@ -135,6 +135,8 @@ describe('the reader', () => {
       const read = `select * from losant_usage.${String(relname)} limit 1`;
       expect([relname, await refusal('losant_usage_reader', read)]).toEqual([relname, null]);
     }
+    const asOf = 'select * from losant_usage.usage_as_of(now()) limit 1';
+    expect(await refusal('losant_usage_reader', asOf)).toBe(null);
     await queryOnce(urlOf('losant_usage_migrator'), 'drop view losant_usage.of_a_later_version');
   });
 
@@ -156,6 +158,11 @@ describe('the reader', () => {
       stdout: expect.stringContaining('is up to date') as string,
     });
     expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ status: 0 });
+    expect(await program('losant_usage_reader', 'status')).toMatchObject({ status: 0, stderr: '' });
+    expect(await program('losant_usage_reader', 'gaps')).toMatchObject({ status: 0, stderr: '' });
+    const [org] = await queryOnce(database.url, 'select org_id from losant_usage.organizations limit 1');
+    const explained = ['explain', '--org', String(org?.['org_id']), '--day', '2026-11-03'];
+    expect(await program('losant_usage_reader', ...explained)).toMatchObject({ status: 0, stderr: '' });
     const run = await program('losant_usage_reader', 'run');
     expect(run).toMatchObject({ status: 2, stdout: '' });
     expect(run.stderr).toContain('refused: cannot execute INSERT in a read-only transaction');
