@@ -72,7 +72,7 @@ async function requestAndRead(options: AttemptOptions, abort: AbortController): 
   if (response.status !== 200) {
     return { ok: false, failure: await statusFailure(response, dateMs ?? now(), abort) };
   }
-  const { bytes, isComplete } = await readBytes(response, maxBodyBytes);
+  const { bytes, isComplete } = await readBytes(response, maxBodyBytes, abort.signal);
   if (!isComplete) {
     abort.abort();
     const detail = `the body is larger than ${maxBodyBytes} bytes`;
@@ -98,7 +98,9 @@ async function statusFailure(
 ): Promise<AttemptFailure> {
   const { status, headers } = response;
   const retryAfterMs = readRetryAfter(headers.get('retry-after'), answeredAtMs);
-  const { bytes, isComplete } = await readBytes(response, KEPT_BODY_BYTES).catch(() => nothingRead);
+  const { bytes, isComplete } = await readBytes(response, KEPT_BODY_BYTES, abort.signal).catch(
+    () => nothingRead,
+  );
   if (!isComplete) abort.abort();
   const body = keptText(bytes);
   const isRedirect = status < 400;
@@ -115,20 +117,38 @@ async function statusFailure(
 
 const nothingRead = { bytes: Buffer.alloc(0), isComplete: false };
 
-/** Reads the body as a stream and stops as soon as it exceeds `maxBytes`. */
+/**
+ * Reads the body as a stream and stops as soon as it exceeds `maxBytes`. Watches the signal itself: fetch
+ * no longer does once its request object is garbage collected, which may be long before the body ends.
+ */
 async function readBytes(
   response: Response,
   maxBytes: number,
+  signal: AbortSignal,
 ): Promise<{ bytes: Buffer; isComplete: boolean }> {
-  const body = response.body as AsyncIterable<Uint8Array> | null;
+  signal.throwIfAborted();
+  const reader = (response.body as ReadableStream<Uint8Array> | null)?.getReader();
+  if (!reader) return { bytes: Buffer.alloc(0), isComplete: true };
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason as Error);
+  signal.addEventListener('abort', onAbort, { once: true });
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of body ?? []) {
-    chunks.push(chunk);
-    size += chunk.byteLength;
-    if (size > maxBytes) return { bytes: Buffer.concat(chunks), isComplete: false };
+  let isEnded = false;
+  try {
+    while (size <= maxBytes) {
+      const { done, value } = await Promise.race([reader.read(), aborted.promise]);
+      isEnded = done;
+      if (done) break;
+      chunks.push(value);
+      size += value.byteLength;
+    }
+    return { bytes: Buffer.concat(chunks), isComplete: isEnded };
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // Drops the connection of a body that goes on; there is nobody left to tell of a failure.
+    if (!isEnded) await reader.cancel().catch(() => undefined);
   }
-  return { bytes: Buffer.concat(chunks), isComplete: true };
 }
 
 function keptText(bytes: Buffer): string {

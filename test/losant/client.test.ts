@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { AttemptReport, GetRequest } from '../../src/losant/client.ts';
@@ -184,6 +186,22 @@ describe('gives up', () => {
     expect(error).toMatchObject({ kind, status });
     expect(error.message).toContain('(after 2 attempts)');
     expect(server.received).toHaveLength(2);
+  });
+
+  it('in time on a body that stalls, though fetch forgets its signal with the garbage', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    await using server = await startServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.write('{"counts":');
+    });
+    const collecting = setInterval(collectGarbage, 20);
+    try {
+      const error = await errorOf(clientFor(server, { attempts: 1, timeoutMs: 500 }).get(ask));
+      expect(error.kind).toBe('timeout');
+    } finally {
+      clearInterval(collecting);
+    }
   });
 
   it('on a body larger than the bound once decompressed, without asking again', async () => {
