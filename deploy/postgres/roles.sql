@@ -48,12 +48,12 @@ alter default privileges for role losant_usage_migrator in schema losant_usage
 grant select, insert, update, delete on all tables in schema losant_usage to losant_usage_writer;
 grant select on all tables in schema losant_usage to losant_usage_reader;
 
--- The record of changed numbers is only added to, and the record of migrations is the migrator's.
--- `migrate` does the same where it creates these tables.
+-- The record of changed numbers is only added to, by triggers that act in the migrator's name, and the record
+-- of migrations is the migrator's own. `migrate` does the same where it creates these tables.
 do $$
 begin
   if to_regclass('losant_usage.revisions') is not null then
-    revoke update, delete on losant_usage.revisions from losant_usage_writer;
+    revoke insert, update, delete on losant_usage.revisions from losant_usage_writer;
   end if;
   if to_regclass('losant_usage.migrations') is not null then
     revoke insert, update, delete on losant_usage.migrations, losant_usage.kysely_migration,

@@ -209,8 +209,8 @@ const RECORD_COMMENTS: readonly string[] = [
 
 /**
  * Where deploy/postgres/roles.sql gave the writer its rights on every table to
- * come, this takes back what would let it rewrite a record: it only adds to
- * revisions, through their triggers, and only reads which migrations ran.
+ * come, this takes back what would let it forge a record: it adds to revisions
+ * through their triggers alone, and only reads which migrations ran.
  */
 const WRITER_LIMITS = `do $$
 begin
@@ -218,7 +218,7 @@ begin
     return;
   end if;
   if to_regclass('losant_usage.revisions') is not null then
-    revoke update, delete on losant_usage.revisions from losant_usage_writer;
+    revoke insert, update, delete on losant_usage.revisions from losant_usage_writer;
   end if;
   revoke insert, update, delete on losant_usage.migrations, losant_usage.kysely_migration,
     losant_usage.kysely_migration_lock from losant_usage_writer;

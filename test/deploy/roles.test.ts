@@ -109,6 +109,11 @@ describe('the writer', () => {
     ['switch all triggers off', `set session_replication_role = replica`],
     ['replace a function', 'alter function losant_usage.refuse_change() rename to allow_change'],
     ['truncate a table', 'truncate losant_usage.device_counts'],
+    [
+      'forge a revision',
+      `insert into losant_usage.revisions (stream, org_id, usage_date, revision, key, changed_by, changed_at)
+       values ('device_counts', '5d0000000000000000000001', '2026-11-23', 2, '{}', 'somebody', now())`,
+    ],
     ['update a revision', 'update losant_usage.revisions set old = null'],
     ['delete a revision', 'delete from losant_usage.revisions'],
     ['truncate the revisions', 'truncate losant_usage.revisions'],
