@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { addDays, type DayRange, dayAt } from '../day.ts';
 import { EXIT } from '../exit.ts';
 import { createLogger } from '../logger.ts';
-import { readSample } from '../queries/sample.ts';
+import { readSample, type Sample } from '../queries/sample.ts';
 import { type Simulator, startSimulator } from '../simulator/server.ts';
 import { streamNames } from '../streams/catalog.ts';
 import { backfillCommand } from './backfill.ts';
@@ -49,12 +49,14 @@ export async function demoCommand(base: Omit<CommandContext, 'config' | 'logger'
     signal.throwIfAborted();
     say(`4/4  A backfill loads the ${BACKFILL_DAYS} days before.`);
     await mustEndWell('backfill', context, (quiet) => backfillDays(quiet, before));
-    const result = await readResult(context, {
-      ...{ folder, databaseUrl, from: before.from, to },
-      instanceId: simulator.instanceId,
-      next: nextSteps(simulator, databaseUrl, to),
-    });
-    const finished: DemoResult = { ...result, durationMs: Math.round(hostNow() - startedAtMs) };
+    const sample = await readStored(context);
+    const orgId = sample.orgDay?.orgId ?? '';
+    const finished: DemoResult = {
+      ...{ folder, databaseUrl, instanceId: simulator.instanceId, from: before.from, to },
+      durationMs: Math.round(hostNow() - startedAtMs),
+      ...sample,
+      next: nextSteps(simulator, { databaseUrl, day: to, orgId }),
+    };
     if (output.json) printJson(output, finished);
     else output.write(`\n${renderDemo(finished)}`);
     return EXIT.ok;
@@ -119,34 +121,45 @@ async function backfillDays(context: CommandContext, range: DayRange): Promise<n
   return await backfillCommand(context, options);
 }
 
-async function readResult<T>(context: CommandContext, facts: T) {
+async function readStored(context: CommandContext): Promise<Sample> {
   const handle = await openDatabase(context);
   try {
-    return { ...facts, ...(await readSample(handle.db)) };
+    return await readSample(handle.db);
   } finally {
     await handle.close();
   }
 }
 
 /** On the same port, as a database stays with the API it was filled from. */
-function nextSteps({ url, instanceId, token }: Simulator, databaseUrl: string, day: string): NextStep[] {
+function nextSteps(
+  { url, instanceId, token }: Simulator,
+  { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },
+): NextStep[] {
   const { port } = new URL(url);
   return [
+    {
+      why: 'how far the numbers reach, and where one of them comes from',
+      commands: [
+        `export DATABASE_URL=${quoteForShell(databaseUrl)}`,
+        'npx losant-usage status',
+        `npx losant-usage explain --org ${orgId} --day ${day}`,
+      ],
+    },
     {
       why: 'the simulated Losant again, in another terminal; Ctrl-C stops it',
       commands: [`npx losant-usage simulator --port ${port} --orgs ${ORGS}`],
     },
     {
-      why: 'what you set for your own Losant and Postgres; the check tells whether all of it works',
+      why: 'what you set for your own Losant; then a check of all of it, and yesterday once more: nothing changes',
       commands: [
         `export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
-        `export DATABASE_URL=${databaseUrl}`,
         'npx losant-usage check',
+        `npx losant-usage run --date ${day}`,
       ],
     },
-    {
-      why: 'yesterday again: nothing changes, as every number is the same',
-      commands: [`npx losant-usage run --date ${day}`],
-    },
   ];
+}
+
+function quoteForShell(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -117,15 +117,18 @@ describe('demo --json', () => {
   });
 
   it('names next steps that work as they are', async () => {
-    const [simulate = '', ...rest] = document.next.flatMap(({ commands }) => commands);
-    const options = simulate.replace('npx losant-usage ', '').split(' ');
-    const simulator = startProgram(options, {});
+    const lines = document.next.flatMap(({ commands }) => commands);
+    const commands = lines
+      .filter((line) => line.startsWith('npx losant-usage '))
+      .map((line) => line.split(' ').slice(2));
+    expect(commands.map(([verb]) => verb)).toEqual(['status', 'explain', 'simulator', 'check', 'run']);
+    const settings = { ...exportsOf(lines), REQUESTS_PER_SECOND: '500' };
+    const simulator = startProgram(commands[2] ?? [], {});
     try {
-      await expect.poll(() => canReach(rest), { timeout: 15_000 }).toBe(true);
-      const settings = { ...exportsOf(rest), REQUESTS_PER_SECOND: '500' };
-      for (const line of rest.filter((each) => each.startsWith('npx losant-usage '))) {
-        const { code, stderr } = await runProgram(line.replace('npx losant-usage ', '').split(' '), settings);
-        expect({ line, code, stderr }).toEqual({ line, code: 0, stderr: expect.any(String) as string });
+      await expect.poll(() => canReach(settings), { timeout: 15_000 }).toBe(true);
+      for (const command of commands.filter(([verb]) => verb !== 'simulator')) {
+        const { code, stderr } = await runProgram(command, settings);
+        expect({ command, code, stderr }).toEqual({ command, code: 0, stderr: expect.any(String) as string });
       }
     } finally {
       simulator.process.kill('SIGINT');
@@ -157,8 +160,7 @@ function exportsOf(lines: readonly string[]): Env {
   return Object.fromEntries(pairs.map((pair) => [pair.split('=')[0], pair.slice(pair.indexOf('=') + 1)]));
 }
 
-async function canReach(lines: readonly string[]): Promise<boolean> {
-  const url = exportsOf(lines)['LOSANT_API_URL'] ?? '';
+async function canReach({ LOSANT_API_URL: url = '' }: Env): Promise<boolean> {
   return await fetch(`${url}/control/config`).then(
     (response) => response.ok,
     () => false,
