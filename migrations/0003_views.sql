@@ -30,6 +30,11 @@ comment on column losant_usage.metrics.unit is 'Unit: devices, minutes, executio
 comment on column losant_usage.metrics.kind is 'flow: what happened that day, may be summed over days. level: what there is at the end of the day, never sum it.'
 -- ;;
 
+-- By date alone: the primary key has three columns, for which the planner assumes rows scattered over the
+-- table, and reads all of it where a month is wanted. Rows of a day lie together, and this index says so.
+create index coverage_usage_date on losant_usage.coverage (usage_date)
+-- ;;
+
 -- The building block of the daily and monthly views. Streams are bits: device_counts 1,
 -- notebook_minutes 2, payload_totals 4, payload_sources 8. A union that is grouped, and no join: so a
 -- condition on date or organization reaches each table's index.
@@ -285,11 +290,7 @@ select o.instance_id, u.org_id, o.name as org_name, o.referral_id, o.tags, m.mon
   u.devices_total_on, u.devices_total_max,
   u.notebook_minutes, u.notebook_completed, u.notebook_canceled, u.notebook_errored, u.notebook_timeout,
   u.payload_billable_count, u.payload_all_count, u.payload_all_bytes,
-  case when u.payload_sources_days > 0 then (
-    select coalesce(sum(s.count), 0)::bigint
-    from generate_series(0, m.next_month - m.month - 1) as offset_days
-    join losant_usage.payload_sources s on s.usage_date = m.month + offset_days and s.org_id = u.org_id
-  ) end as payload_source_count,
+  case when u.payload_sources_days > 0 then coalesce(s.payload_source_count, 0) end as payload_source_count,
   u.device_counts_days, u.notebook_minutes_days, u.payload_totals_days, u.payload_sources_days,
   m.next_month - m.month as days_in_month,
   u.days_expected, u.days_covered, u.days_final,
@@ -330,6 +331,12 @@ cross join lateral (
   group by d.org_id
 ) as u
 join losant_usage.organizations o on o.org_id = u.org_id
+left join lateral (
+  select p.org_id, sum(p.count)::bigint as payload_source_count
+  from losant_usage.payload_sources p
+  where p.usage_date >= m.month and p.usage_date < m.next_month
+  group by p.org_id
+) as s on s.org_id = u.org_id
 -- ;;
 comment on view losant_usage.monthly_usage is 'Usage per organization and calendar month (UTC), one row each. Flows are summed over the days that are held: compare days_covered with days_expected before you bill. Levels are never summed. Always restrict month. Source: the fact tables, coverage, tracking.'
 -- ;;

@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { jsonOf, runProgram } from '../e2e/program.ts';
+import { daysAgo } from '../e2e/usage.ts';
+
+const day = daysAgo(1);
+let exported: Export;
+let orgId: string;
+let instanceId: string;
+
+beforeAll(async () => {
+  exported = await openExport({ orgs: 2 });
+  const ids = await orgIdsOf(exported.platform);
+  orgId = ids[0] ?? '';
+  instanceId = exported.platform.instanceId.toLowerCase();
+  expect(await exported.run(['run'])).toMatchObject({ code: 0 });
+});
+afterAll(() => exported.close());
+
+/** Without any setting but the database's. */
+const gaps = (...args: string[]) => runProgram(['gaps', ...args], { DATABASE_URL: exported.place.url });
+
+describe('gaps', () => {
+  it('is an empty list and exit code 0 when nothing is missing', async () => {
+    expect(await gaps('--json')).toMatchObject({ code: 0, stdout: '[]\n' });
+    expect(await gaps()).toMatchObject({ code: 0, stdout: 'No gaps.\n' });
+    expect(await gaps('--all')).toMatchObject({
+      code: 0,
+      stdout: 'No gaps.\nNothing is waived or unavailable.\n',
+    });
+  });
+
+  it('names every missing number with its reason, and exits 3', async () => {
+    await exported.place.query(`delete from losant_usage.payload_totals where org_id = '${orgId}'`);
+    const ended = await gaps('--json');
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended)).toEqual([
+      {
+        instanceId,
+        orgId,
+        stream: 'payload_totals',
+        day,
+        state: 'failed',
+        reason: 'its rows were deleted by hand',
+      },
+    ]);
+    const shown = await gaps();
+    expect(shown.code).toBe(3);
+    expect(shown.stdout).toContain('1 missing:');
+    expect(shown.stdout).toContain(
+      `  ${day}  ${orgId}  payload_totals  failed: its rows were deleted by hand (`,
+    );
+    expect(shown.stdout).toContain('losant-usage backfill');
+  });
+
+  it('lists what is known to be missing only with --all, and it is no reason for exit code 3', async () => {
+    await exported.place.query(
+      `update losant_usage.coverage set state = 'unavailable', error_code = 'past_horizon', error_message = 'too old'
+       where org_id = '${orgId}' and stream = 'payload_totals'`,
+    );
+    expect(await gaps('--json')).toMatchObject({ code: 0, stdout: '[]\n' });
+    const all = await gaps('--all', '--json');
+    expect(all.code).toBe(0);
+    expect(jsonOf(all)).toEqual([
+      { instanceId, orgId, stream: 'payload_totals', day, state: 'unavailable', reason: 'too old' },
+    ]);
+  });
+});

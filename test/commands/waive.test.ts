@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { jsonOf, type Refusal, runProgram } from '../e2e/program.ts';
+import { daysAgo } from '../e2e/usage.ts';
+
+const day = daysAgo(1);
+let exported: Export;
+let orgId: string;
+
+beforeAll(async () => {
+  exported = await openExport({ orgs: 1 });
+  const ids = await orgIdsOf(exported.platform);
+  orgId = ids[0] ?? '';
+  expect(await exported.run(['run'])).toMatchObject({ code: 0 });
+});
+afterAll(() => exported.close());
+
+/** Without any setting but the database's. */
+const look = (...args: string[]) => runProgram(args, { DATABASE_URL: exported.place.url });
+
+const waive = (days: string, reason = 'Acme agreed') =>
+  look('waive', '--org', orgId, '--day', days, '--stream', 'device_counts', '--reason', reason, '--json');
+
+const state = async () =>
+  await exported.place.query(
+    `select usage_date::text as day, state, error_code, error_message from losant_usage.coverage
+     where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
+  );
+
+describe('waive', () => {
+  it('refuses a number that is held, and leaves it', async () => {
+    const ended = await waive(day);
+    expect(ended.code).toBe(2);
+    expect(jsonOf<Refusal>(ended).error).toEqual({
+      code: 'settings',
+      message: `Nothing was waived: a number is held for ${day}`,
+      hint: 'only a missing number can be waived: losant-usage gaps lists them',
+    });
+    expect(await state()).toEqual([{ day, state: 'loaded', error_code: null, error_message: null }]);
+  });
+
+  it('refuses days that were never promised, and a day that is not over', async () => {
+    const early = await waive(`${daysAgo(3)}..${daysAgo(2)}`);
+    expect(early.code).toBe(2);
+    expect(jsonOf<Refusal>(early).error.message).toBe(
+      `Nothing was waived: device_counts of organization ${orgId} is promised from ${day} on`,
+    );
+    const today = await waive(daysAgo(0));
+    expect(today.code).toBe(2);
+    expect(jsonOf<Refusal>(today).error.message).toBe(`--day ${daysAgo(0)}: that day is not over in UTC`);
+    expect(await state()).toHaveLength(1);
+  });
+
+  it('refuses to be told no reason', async () => {
+    const ended = await waive(day, ' ');
+    expect(ended.code).toBe(2);
+    expect(jsonOf<Refusal>(ended).error.message).toBe('--reason is empty');
+  });
+
+  it('accepts missing numbers, asked for or not, and the next good read lifts it', async () => {
+    const from = daysAgo(2);
+    await exported.place.query(
+      `update losant_usage.tracking set tracked_from = '${from}' where stream = 'device_counts'`,
+    );
+    await exported.place.query(`delete from losant_usage.device_counts where org_id = '${orgId}'`);
+    expect((await look('gaps')).code).toBe(3);
+
+    const ended = await waive(`${from}..${day}`);
+    expect(ended.code).toBe(0);
+    expect(jsonOf(ended)).toEqual({
+      orgId,
+      stream: 'device_counts',
+      days: [from, day],
+      reason: 'Acme agreed',
+    });
+    expect(await state()).toEqual([
+      { day: from, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
+      { day, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
+    ]);
+    expect((await look('gaps')).code).toBe(0);
+
+    expect(await exported.run(['run', '--date', day])).toMatchObject({ code: 0 });
+    expect(await state()).toEqual([
+      { day: from, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
+      { day, state: 'loaded', error_code: null, error_message: null },
+    ]);
+  });
+});
