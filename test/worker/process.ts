@@ -1,0 +1,67 @@
+import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Ended, type Env, type Running, startProgram } from '../e2e/program.ts';
+
+/** `losant-usage worker` as a process, with its HTTP server. */
+export interface WorkerProcess {
+  readonly url: string;
+  readonly running: Running;
+  /** A page's answer; status 0 while nobody answers. */
+  get(path: string, headers?: Record<string, string>): Promise<{ status: number; text: string }>;
+  /** The value of a metric, by its name with labels as Prometheus writes them; null: it is not there. */
+  metric(series: string): Promise<number | null>;
+  /** Ends it as an orchestrator does. */
+  stop(signal?: NodeJS.Signals): Promise<Ended>;
+}
+
+export async function startWorker(env: Env): Promise<WorkerProcess> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const running = startProgram(['worker'], { HTTP_PORT: `${port}`, SCHEDULE: '0 0 1 1 *', ...env });
+  const token = env['HTTP_TOKEN'];
+  const own: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const get = async (path: string, headers = own) => {
+    try {
+      const response = await fetch(url + path, { headers, signal: AbortSignal.timeout(5_000) });
+      return { status: response.status, text: await response.text() };
+    } catch {
+      return { status: 0, text: '' };
+    }
+  };
+  return {
+    url,
+    running,
+    get,
+    metric: async (series) => readMetric((await get('/metrics')).text, series),
+    stop: async (signal = 'SIGTERM') => {
+      running.process.kill(signal);
+      return await running.ended;
+    },
+  };
+}
+
+/** The value of one series in a scrape. */
+export function readMetric(text: string, series: string): number | null {
+  const line = text.split('\n').find((each) => each.startsWith(`${series} `));
+  return line === undefined ? null : Number(line.slice(series.length + 1));
+}
+
+/** Waits until `probe` is true; fails with what it is waiting for. */
+export async function until(what: string, probe: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!(await probe())) {
+    if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await sleep(50);
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const probe = createServer();
+  probe.once('error', reject);
+  probe.listen(0, '127.0.0.1', () => {
+    const address = probe.address();
+    probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+  });
+  return await promise;
+}

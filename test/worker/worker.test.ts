@@ -1,0 +1,150 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { runProgram } from '../e2e/program.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { startWorker, until, type WorkerProcess } from './process.ts';
+
+let platform: Platform;
+let database: TestDatabase;
+
+beforeAll(async () => {
+  platform = await startPlatform({ orgs: 3, now: Date.now });
+});
+afterAll(async () => {
+  await platform[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+});
+
+function settings(): Record<string, string> {
+  return {
+    LOSANT_API_URL: platform.url,
+    LOSANT_INSTANCE_ID: platform.instanceId,
+    LOSANT_API_TOKEN: platform.token,
+    DATABASE_URL: database.url,
+    REQUESTS_PER_SECOND: '500',
+  };
+}
+
+async function start(env: Record<string, string> = {}): Promise<WorkerProcess> {
+  const worker = await startWorker({ ...settings(), ...env });
+  onTestFinished(async () => {
+    worker.running.process.kill('SIGKILL');
+    await worker.running.ended;
+  });
+  return worker;
+}
+
+const passes = (result: string) =>
+  `losant_usage_passes_total{instance_id="${platform.instanceId}",result="${result}"}`;
+
+const count = async (sql: string) => (await queryOnce(database.url, sql))[0]?.['count'];
+
+test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM without a lease', async () => {
+  const worker = await start();
+  await until('one complete pass', async () => (await worker.metric(passes('complete'))) === 1);
+  expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
+  expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
+  expect(await worker.metric('losant_usage_database_up')).toBe(1);
+  expect(await worker.metric('losant_usage_wakeups_total{outcome="on_time"}')).toBe(0);
+  const cells = "select count(*)::integer from losant_usage.coverage where state = 'loaded'";
+  expect(await count(cells)).toBe(12);
+  await until('the gauges show it', async () => {
+    const labels = `instance_id="${platform.instanceId}",stream="device_counts",state="loaded"`;
+    return (await worker.metric(`losant_usage_cells{${labels}}`)) === 3;
+  });
+  const page = await worker.get('/');
+  expect(page.status).toBe(200);
+  expect(page.text).toContain('No gap: every number that is due is held.');
+  const status = JSON.parse((await worker.get('/status.json')).text);
+  expect(status).toMatchObject({
+    worker: { isArmed: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
+    databaseUp: true,
+    ledger: { runs: [{ status: 'complete', kind: 'scheduled', cells: 12 }] },
+  });
+  const { code, stderr, stdout } = await worker.stop();
+  expect([code, stdout]).toEqual([0, '']);
+  expect(stderr).toContain('"msg":"worker ended"');
+  expect(await count('select count(lease_run_id)::integer from losant_usage.instances')).toBe(0);
+});
+
+test('is asked to end in the middle of a pass: no answer is waited for, the lease is given up, exit 0', async () => {
+  const slow = await startPlatform({ orgs: 3, now: Date.now });
+  onTestFinished(() => slow[Symbol.asyncDispose]());
+  await slow.control('config', {
+    faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
+  });
+  const env = { LOSANT_API_URL: slow.url, LOSANT_INSTANCE_ID: slow.instanceId, LOSANT_API_TOKEN: slow.token };
+  const worker = await start(env);
+  const leases = 'select count(lease_run_id)::integer from losant_usage.instances';
+  await until('the pass is under way', async () => (await count(leases)) === 1);
+  await until(
+    'a run is on record',
+    async () => (await count('select count(*)::integer from losant_usage.runs')) === 1,
+  );
+  expect((await worker.stop()).code).toBe(0);
+  expect(await count(leases)).toBe(0);
+  expect(await queryOnce(database.url, 'select status from losant_usage.runs')).toEqual([
+    { status: 'interrupted' },
+  ]);
+});
+
+test('refuses the embedded database with exit 2', async () => {
+  const { code, stderr } = await runProgram(['worker'], { ...settings(), DATABASE_URL: 'embedded:nowhere' });
+  expect(code).toBe(2);
+  expect(stderr).toContain('The worker does not run on an embedded database');
+});
+
+test('a port that is taken ends the start with exit 2 and the way out', async () => {
+  const worker = await start({ SCHEDULE: '0 0 1 1 *' });
+  await until('the first one serves', async () => (await worker.get('/healthz')).status === 200);
+  const { port } = new URL(worker.url);
+  const { code, stderr } = await runProgram(['worker'], { ...settings(), HTTP_PORT: port });
+  expect(code).toBe(2);
+  expect(stderr).toContain(`Cannot listen on HTTP_HOST 127.0.0.1, HTTP_PORT ${port}: EADDRINUSE`);
+});
+
+test('a second replica stands by, ready, and takes over when the lease of a dead one lapses', async () => {
+  await queryOnce(
+    database.url,
+    `insert into losant_usage.instances (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
+     values ('${platform.instanceId}', '${platform.url}', current_date - 1, gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`,
+  );
+  const worker = await start();
+  await until('it stands by', async () => (await worker.metric(passes('standby'))) === 1);
+  expect((await worker.get('/readyz')).status).toBe(200);
+  expect((await worker.get('/status.json')).text).toContain('"state":"standby"');
+  expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(0);
+  // As if its minute had passed.
+  await queryOnce(database.url, `update losant_usage.instances set lease_until = now()`);
+  await until('it took over', async () => (await worker.metric(passes('complete'))) === 1, 40_000);
+  expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(12);
+  expect((await worker.stop()).code).toBe(0);
+}, 60_000);
+
+describe('a token that Losant refuses', () => {
+  test('keeps the worker up, is told everywhere, and one in its place is used at the next wake-up', async () => {
+    const folder = makeFastFolder('losant-usage-token-');
+    const file = join(folder, 'token');
+    writeFileSync(file, 'not-the-token-of-anything\n');
+    const { LOSANT_API_TOKEN: _none, ...rest } = settings();
+    const worker = await startWorker({ ...rest, LOSANT_API_TOKEN_FILE: file, SCHEDULE: '* * * * *' });
+    onTestFinished(async () => {
+      await worker.stop('SIGKILL');
+    });
+    const refused = `losant_usage_token_refused{instance_id="${platform.instanceId}"}`;
+    await until('the refusal is counted', async () => (await worker.metric(refused)) === 1);
+    expect((await worker.get('/readyz')).status).toBe(200);
+    expect((await worker.get('/status.json')).text).toContain('"code":"unauthorized"');
+    expect((await worker.get('/')).text).toContain(`Instance ${platform.instanceId}:`);
+    expect(worker.running.stderr()).toContain('"msg":"instance not exported"');
+    writeFileSync(file, `${platform.token}\n`);
+    await until('the new token is used', async () => (await worker.metric(refused)) === 0, 75_000);
+    expect(await worker.metric(passes('complete'))).toBe(1);
+    expect((await worker.get('/status.json')).text).not.toContain('unauthorized');
+  }, 90_000);
+});
