@@ -1,7 +1,13 @@
 import { dayEndMs, type UsageDay } from '../day.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { type CellStory, type OrgName, readCellStory, readOrgName } from '../queries/explain.ts';
+import {
+  type CellStory,
+  type OrgName,
+  type Revision,
+  readCellStory,
+  readOrgName,
+} from '../queries/explain.ts';
 import { streams } from '../streams/catalog.ts';
 import { adviseCell } from './advice.ts';
 import { type CommandContext, printJson } from './command.ts';
@@ -77,10 +83,7 @@ function renderDetails({ ledger, values, revisions, quarantine, nextStep }: Expl
   if (ledger) lines.push(...renderLedger(ledger));
   for (const change of revisions) {
     const who = change.runId === null ? `by hand, ${change.changedBy}` : `run ${change.runId}`;
-    const key = Object.values(change.key).map((part) => `${part} `);
-    lines.push(
-      `  revision ${change.revision}, ${change.changedAt}, ${who}: ${key.join('')}${showNumbers(change.old)} -> ${showNumbers(change.new)}`,
-    );
+    lines.push(`  revision ${change.revision}, ${change.changedAt}, ${who}: ${showChange(change)}`);
   }
   for (const { from, to, code, problem, times, lastSeenAt, resolvedAt } of quarantine) {
     const end = resolvedAt === null ? 'stands' : `resolved ${resolvedAt}`;
@@ -108,8 +111,16 @@ function renderLedger(ledger: NonNullable<CellStory['ledger']>): string[] {
   return facts.filter(([, value]) => value !== null).map(([name, value]) => `  ${name}: ${value}`);
 }
 
-function showNumbers(numbers: Readonly<Record<string, number>> | null): string {
-  if (numbers === null) return 'nothing';
+/** Only what differs: `minutes 5 -> 6`. */
+function showChange({ key, old, new: now }: Revision): string {
+  const columns = Object.keys(now ?? old ?? {}).filter((column) => old?.[column] !== now?.[column]);
+  const changes = columns.map(
+    (column) => `${column} ${old?.[column] ?? 'nothing'} -> ${now?.[column] ?? 'nothing'}`,
+  );
+  return [...Object.values(key), changes.join(', ')].join('  ');
+}
+
+function showNumbers(numbers: Readonly<Record<string, number>>): string {
   return Object.entries(numbers)
     .map(([column, value]) => `${column} ${value}`)
     .join(', ');

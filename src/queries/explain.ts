@@ -152,7 +152,7 @@ async function readValues(
   { orgId, day }: CellId,
 ): Promise<StoredValue[]> {
   const pick = (columns: readonly string[]) =>
-    sql`jsonb_build_object(${sql.join(columns.flatMap((column) => [sql.lit(column), sql.ref(column)]))})`;
+    sql`json_build_object(${sql.join(columns.flatMap((column) => [sql.lit(column), sql.ref(column)]))})`;
   const order = sql.join([...stream.keyColumns, 'usage_date'].map((column) => sql.ref(column)));
   const { rows } = await sql<StoredValue>`
     select ${pick(stream.keyColumns)} as key, ${pick(stream.columns)} as values, revision,

@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { jsonOf, type Refusal, runProgram } from '../e2e/program.ts';
+import { daysAgo } from '../e2e/usage.ts';
+
+const day = daysAgo(1);
+let exported: Export;
+let orgId: string;
+let runId: string;
+
+beforeAll(async () => {
+  exported = await openExport({ orgs: 1 });
+  const ids = await orgIdsOf(exported.platform);
+  orgId = ids[0] ?? '';
+  const ended = await exported.run(['run', '--json']);
+  expect(ended.code).toBe(0);
+  runId = jsonOf(ended).runId ?? '';
+});
+afterAll(() => exported.close());
+
+/** Without any setting but the database's. */
+const explain = (...args: string[]) =>
+  runProgram(['explain', '--org', orgId, '--day', day, ...args], { DATABASE_URL: exported.place.url });
+
+interface Story {
+  readonly cells: readonly Record<string, unknown>[];
+}
+
+describe('explain', () => {
+  it('tells which answer and run a number comes from', async () => {
+    const [stored] = await exported.place.query(
+      `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
+    );
+    const ended = await explain('--stream', 'device_counts', '--json');
+    expect(ended.code).toBe(0);
+    const numbers = Object.fromEntries(
+      Object.entries(stored ?? {}).map(([name, value]) => [name, Number(value)]),
+    );
+    expect(jsonOf(ended)).toMatchObject({
+      orgId,
+      day,
+      removedAt: null,
+      cells: [
+        {
+          stream: 'device_counts',
+          isTracked: true,
+          isGap: false,
+          ledger: {
+            state: 'loaded',
+            reported: true,
+            revision: 1,
+            attempts: 0,
+            errorCode: null,
+            runId,
+            runKind: 'manual',
+            responseSha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+          },
+          values: [{ key: {}, values: numbers, revision: 1, runId }],
+          revisions: [],
+          quarantine: [],
+          nextStep: 'nothing to do',
+        },
+      ],
+    });
+  });
+
+  it('tells of every stream unless one is named, and reads well', async () => {
+    const { cells } = jsonOf<Story>(await explain('--json'));
+    expect(cells.map(({ stream }) => stream)).toEqual([
+      'device_counts',
+      'notebook_minutes',
+      'payload_totals',
+      'payload_sources',
+    ]);
+    const shown = await explain('--stream', 'notebook_minutes');
+    expect(shown.code).toBe(0);
+    expect(shown.stdout).toContain('notebook_minutes: loaded, revision 1\n');
+    expect(shown.stdout).toContain(`  run: ${runId} (manual, `);
+    expect(shown.stdout).toContain('  next: nothing to do\n');
+  });
+
+  it('tells every change, old and new, and who made it', async () => {
+    await exported.place.query(
+      `update losant_usage.notebook_minutes set minutes = 5 where org_id = '${orgId}' and minutes <> 5`,
+    );
+    await exported.place.query(
+      `update losant_usage.notebook_minutes set minutes = 6 where org_id = '${orgId}'`,
+    );
+    const { cells } = jsonOf<Story>(await explain('--stream', 'notebook_minutes', '--json'));
+    const revisions = cells[0]?.['revisions'] as Record<string, unknown>[];
+    expect(revisions.at(-1)).toMatchObject({
+      old: { minutes: 5 },
+      new: { minutes: 6 },
+      runId: null,
+      changedBy: 'postgres',
+    });
+    expect((await explain('--stream', 'notebook_minutes')).stdout).toMatch(
+      /revision \d, \S+Z, by hand, postgres: minutes 5 -> 6\n/,
+    );
+  });
+
+  it('names the error and the next step where a number is missing', async () => {
+    await exported.place.query(`delete from losant_usage.device_counts where org_id = '${orgId}'`);
+    const ended = await explain('--stream', 'device_counts');
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).toContain('device_counts: failed, a gap\n');
+    expect(ended.stdout).toContain('  reason: deleted_by_hand: its rows were deleted by hand\n');
+    expect(ended.stdout).toContain(
+      `  next: read by the next run; at once: losant-usage backfill --from ${day} --to ${day} --org ${orgId} --stream device_counts; if it will not come: losant-usage waive `,
+    );
+  });
+
+  it('refuses an organization that this database has never seen', async () => {
+    const ended = await runProgram(['explain', '--org', '0'.repeat(24), '--day', day, '--json'], {
+      DATABASE_URL: exported.place.url,
+    });
+    expect(ended.code).toBe(2);
+    expect(jsonOf<Refusal>(ended).error.message).toBe(
+      '--org 000000000000000000000000: this database has never seen that organization',
+    );
+  });
+});

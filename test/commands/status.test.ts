@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Export, openExport } from '../e2e/export.ts';
+import { jsonOf, type Refusal, runProgram } from '../e2e/program.ts';
+import { daysAgo } from '../e2e/usage.ts';
+
+const day = daysAgo(1);
+let exported: Export;
+let instanceId: string;
+
+beforeAll(async () => {
+  exported = await openExport({ orgs: 3 });
+  instanceId = exported.platform.instanceId.toLowerCase();
+});
+afterAll(() => exported.close());
+
+/** Without any setting but the database's. */
+const status = (url: string, ...args: string[]) => runProgram(['status', ...args], { DATABASE_URL: url });
+
+/** The program's URL for a role that may look at everything and change nothing. */
+async function readerUrl(): Promise<string> {
+  const url = new URL(exported.place.url);
+  const role = `reader_${url.pathname.slice(1)}`;
+  await exported.place.query(`create role ${role} login password 'reader'`);
+  await exported.place.query(`grant usage on schema losant_usage to ${role}`);
+  await exported.place.query(`grant select on all tables in schema losant_usage to ${role}`);
+  return Object.assign(url, { username: role, password: 'reader' }).href;
+}
+
+describe('status', () => {
+  it('tells a database without tables what to do', async () => {
+    const ended = await status(exported.place.url, '--json');
+    expect(ended.code).toBe(2);
+    expect(jsonOf<Refusal>(ended).error).toMatchObject({
+      code: 'database_too_old',
+      hint: 'run `losant-usage migrate`',
+    });
+  });
+
+  it('tells how far each stream reaches, who exports and the last runs', async () => {
+    expect(await exported.run(['run'])).toMatchObject({ code: 0 });
+    const ended = await status(exported.place.url, '--json');
+    expect(ended.code).toBe(0);
+    const stream = {
+      instanceId,
+      trackedFrom: day,
+      orgs: 3,
+      newestDay: day,
+      completeTo: day,
+      gaps: 0,
+      orgsWithGaps: 0,
+      oldestGap: null,
+    };
+    expect(jsonOf(ended)).toMatchObject({
+      gaps: 0,
+      instances: [
+        {
+          instanceId,
+          lease: null,
+          quarantined: 0,
+          streams: [
+            { ...stream, stream: 'device_counts' },
+            { ...stream, stream: 'notebook_minutes' },
+            { ...stream, stream: 'payload_sources' },
+            { ...stream, stream: 'payload_totals' },
+          ],
+          runs: [
+            { kind: 'manual', status: 'complete', from: day, to: day, cells: { planned: 12, failed: 0 } },
+          ],
+        },
+      ],
+    });
+    const shown = await status(exported.place.url);
+    expect(shown.stdout).toContain(`  device_counts     newest ${day}, complete to ${day}, no gaps\n`);
+    expect(shown.stdout).toContain('  no process exports it now\n');
+  });
+
+  it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {
+    const url = await readerUrl();
+    const [{ org_id: orgId } = {}] = await exported.place.query(
+      `delete from losant_usage.device_counts
+       where org_id = (select min(org_id) from losant_usage.device_counts) returning org_id`,
+    );
+    const ended = await status(url);
+    expect(ended.code).toBe(3);
+    expect(ended.stdout).toContain(`1 missing in 1 of 3 organizations, the oldest of ${day}`);
+    expect(ended.stdout).toContain('  Next: losant-usage gaps lists what is missing, and why\n');
+    const env = { DATABASE_URL: url };
+    expect((await runProgram(['gaps', '--all', '--json'], env)).code).toBe(3);
+    expect((await runProgram(['explain', '--org', String(orgId), '--day', day], env)).code).toBe(0);
+  });
+});
