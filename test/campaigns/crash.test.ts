@@ -1,6 +1,6 @@
 /**
- * kill -9 at every kind of moment, each followed by a second run: what is stored
- * then equals what a run leaves that nobody disturbed.
+ * kill -9, or the connection to the database cut, at every kind of moment, each followed
+ * by a second run: what is stored then equals what a run leaves that nobody disturbed.
  * CRASH_POINTS sets how many moments; a failure names its point, which CRASH_ONLY repeats.
  */
 import { afterAll, expect, test } from 'vitest';
@@ -59,7 +59,17 @@ interface Point {
 }
 
 const open: AsyncDisposable[] = [];
-const tally = { killed: 0, ended: 0, api: 0, database: 0, dropped: 0, interrupted: 0, waits: 0 };
+const tally = {
+  killed: 0,
+  cut: 0,
+  finished: 0,
+  api: 0,
+  database: 0,
+  dropped: 0,
+  interrupted: 0,
+  givenUp: 0,
+  waits: 0,
+};
 
 afterAll(async () => {
   for (const each of open.reverse()) await each[Symbol.asyncDispose]();
@@ -80,7 +90,7 @@ test(
     });
     process.stdout.write(`crash campaign: ${JSON.stringify({ points: points.length, ...tally })}\n`);
     expect(wrong).toEqual([]);
-    expect(tally.killed).toBeGreaterThan(points.length * 0.8);
+    expect(tally.killed + tally.cut).toBeGreaterThan(points.length * 0.8);
   },
   60_000 + POINTS * 5_000,
 );
@@ -158,22 +168,29 @@ async function killAndRunAgain({ id, stage, waits }: Point): Promise<string[]> {
   const side = dice.chance(0.65) ? 'database' : 'api';
   const nth = 1 + dice.below(sent[side]);
   const isDropped = dice.chance(0.5);
+  const isCut = side === 'database' && !waits && dice.chance(0.25);
   const { token, instanceId } = platform;
   const program = startProgram([...scenario.args, '--json'], {
     ...{ apiUrl: api.url, token, instanceId, databaseUrl: through(databaseWire, database.url) },
   });
   const wire = side === 'api' ? api.wire : databaseWire;
   wire.onSent = (count) => {
+    if (isCut) return count === nth ? 'cut' : 'pass';
     if (count === nth) program.kill('SIGKILL');
     return count >= nth && isDropped ? 'drop' : 'pass';
   };
   const first = await program.ended;
   wire.onSent = () => 'pass';
-  const where = `${scenario.name}, ${side} piece ${nth} of ${sent[side]}${isDropped ? ', not passed on' : ''}`;
-  tally[first.signal === 'SIGKILL' ? 'killed' : 'ended'] += 1;
+  const how = isCut ? ', cut' : isDropped ? ', not passed on' : '';
+  const where = `${scenario.name}, ${side} piece ${nth} of ${sent[side]}${how}`;
+  const isKilled = first.signal === 'SIGKILL';
+  tally[isKilled ? 'killed' : isCut ? 'cut' : 'finished'] += 1;
   tally[side] += 1;
-  if (isDropped) tally.dropped += 1;
-  if (first.signal !== 'SIGKILL' && first.code !== 0) return [`${where}: ${JSON.stringify(first)}`];
+  if (isDropped && isKilled) tally.dropped += 1;
+  // A run that loses its connection goes on with another, or says that it could not.
+  const isFair = isKilled || first.code === 0 || (isCut && first.code === 1);
+  if (!isFair) return [`${where}: ${JSON.stringify(first)}`];
+  if (isCut && first.code === 1) tally.givenUp += 1;
 
   const dead = await countRuns(database.url, 'running');
   if (waits) tally.waits += 1;
