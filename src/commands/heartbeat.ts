@@ -19,9 +19,10 @@ export interface HeartbeatOptions {
   readonly logger: Logger;
 }
 
-const TIMEOUT_MS = 10_000;
-const ATTEMPTS = 3;
-const RETRY_AFTER_MS = 2_000;
+/** A monitor that hangs delays a pass by no more than two of these and the wait between. */
+const TIMEOUT_MS = 5_000;
+const ATTEMPTS = 2;
+const RETRY_AFTER_MS = 1_000;
 
 /**
  * Pings by the Healthchecks convention: GET `URL/start`, then `URL` for a pass

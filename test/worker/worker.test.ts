@@ -1,9 +1,7 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { runProgram } from '../e2e/program.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { startWorker, until, type WorkerProcess } from './process.ts';
 
 let platform: Platform;
@@ -106,45 +104,4 @@ test('a port that is taken ends the start with exit 2 and the way out', async ()
   const { code, stderr } = await runProgram(['worker'], { ...settings(), HTTP_PORT: port });
   expect(code).toBe(2);
   expect(stderr).toContain(`Cannot listen on HTTP_HOST 127.0.0.1, HTTP_PORT ${port}: EADDRINUSE`);
-});
-
-test('a second replica stands by, ready, and takes over when the lease of a dead one lapses', async () => {
-  await queryOnce(
-    database.url,
-    `insert into losant_usage.instances (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
-     values ('${platform.instanceId}', '${platform.url}', current_date - 1, gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`,
-  );
-  const worker = await start();
-  await until('it stands by', async () => (await worker.metric(passes('standby'))) === 1);
-  expect((await worker.get('/readyz')).status).toBe(200);
-  expect((await worker.get('/status.json')).text).toContain('"state":"standby"');
-  expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(0);
-  // As if its minute had passed.
-  await queryOnce(database.url, `update losant_usage.instances set lease_until = now()`);
-  await until('it took over', async () => (await worker.metric(passes('complete'))) === 1, 40_000);
-  expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(12);
-  expect((await worker.stop()).code).toBe(0);
-}, 60_000);
-
-describe('a token that Losant refuses', () => {
-  test('keeps the worker up, is told everywhere, and one in its place is used at the next wake-up', async () => {
-    const folder = makeFastFolder('losant-usage-token-');
-    const file = join(folder, 'token');
-    writeFileSync(file, 'not-the-token-of-anything\n');
-    const { LOSANT_API_TOKEN: _none, ...rest } = settings();
-    const worker = await startWorker({ ...rest, LOSANT_API_TOKEN_FILE: file, SCHEDULE: '* * * * *' });
-    onTestFinished(async () => {
-      await worker.stop('SIGKILL');
-    });
-    const refused = `losant_usage_token_refused{instance_id="${platform.instanceId}"}`;
-    await until('the refusal is counted', async () => (await worker.metric(refused)) === 1);
-    expect((await worker.get('/readyz')).status).toBe(200);
-    expect((await worker.get('/status.json')).text).toContain('"code":"unauthorized"');
-    expect((await worker.get('/')).text).toContain(`Instance ${platform.instanceId}:`);
-    expect(worker.running.stderr()).toContain('"msg":"instance not exported"');
-    writeFileSync(file, `${platform.token}\n`);
-    await until('the new token is used', async () => (await worker.metric(refused)) === 0, 75_000);
-    expect(await worker.metric(passes('complete'))).toBe(1);
-    expect((await worker.get('/status.json')).text).not.toContain('unauthorized');
-  }, 90_000);
 });

@@ -1,0 +1,228 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { judgePass } from '../../src/commands/worker-loop.ts';
+import { judgeFailure } from '../../src/commands/worker-pass.ts';
+import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
+import { startServer } from '../losant/server.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
+import { until } from './process.ts';
+
+let platform: Platform;
+let other: Platform;
+let database: TestDatabase;
+
+beforeAll(async () => {
+  platform = await startPlatform({ orgs: 2, now: Date.now });
+  other = await startPlatform({ orgs: 2, now: Date.now, seed: 'other' });
+});
+afterAll(async () => {
+  await platform[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+  return async () => {
+    await platform.control('config', { faults: null });
+    await other.control('config', { faults: null });
+  };
+});
+
+async function open(options: Partial<ReplicaOptions> = {}): Promise<Replica> {
+  const instances = [instanceOf(platform)];
+  const replica = await openReplica({ databaseUrl: database.url, instances, now: Date.now, ...options });
+  onTestFinished(() => replica.close());
+  return replica;
+}
+
+const passes = ({ instanceId }: Platform, result: string) =>
+  `losant_usage_passes_total{instance_id="${instanceId}",result="${result}"}`;
+const refused = ({ instanceId }: Platform) => `losant_usage_token_refused{instance_id="${instanceId}"}`;
+
+async function holdLease(until: string): Promise<void> {
+  await queryOnce(
+    database.url,
+    `update losant_usage.instances set lease_run_id = gen_random_uuid(), lease_host = 'elsewhere',
+       lease_since = now(), lease_until = ${until}, lease_epoch = lease_epoch + 1`,
+  );
+}
+
+describe('a pass', () => {
+  test('over several instances exports each, whatever befalls another', async () => {
+    const broken = {
+      ...instanceOf(platform),
+      instanceId: '5c0000000000000000000009',
+      apiUrl: 'http://127.0.0.1:1',
+    };
+    const noToken = instanceOf(platform, () => {
+      throw new Error('token file gone');
+    });
+    const instances = [noToken, { ...broken }, instanceOf(other)];
+    const replica = await open({ instances, attempts: 1 });
+    await replica.pass();
+    expect(await replica.metric(passes(other, 'complete'))).toBe(1);
+    expect(await replica.metric(passes(platform, 'failed'))).toBe(1);
+    expect(replica.loop.statuses.map(({ trouble }) => trouble?.code ?? null)).toEqual([
+      'unexpected',
+      'unreachable',
+      null,
+    ]);
+  });
+
+  test('reads the token anew, so that one in place of a refused one is used by the next', async () => {
+    let token = 'revoked';
+    const replica = await open({ instances: [instanceOf(platform, () => token)] });
+    await replica.pass();
+    expect(await replica.metric(refused(platform))).toBe(1);
+    expect(replica.loop.statuses[0]?.trouble?.code).toBe('unauthorized');
+    token = platform.token;
+    await replica.pass();
+    expect(await replica.metric(refused(platform))).toBe(0);
+    expect(await replica.metric(passes(platform, 'complete'))).toBe(1);
+    expect(replica.loop.statuses[0]?.trouble).toBeNull();
+    token = 'revoked again';
+    await replica.pass();
+    const runs = await queryOnce(
+      database.url,
+      'select status, error from losant_usage.runs order by started_at',
+    );
+    expect(runs.map(({ status }) => status)).toEqual(['complete', 'failed']);
+    expect(runs[1]?.['error']).toContain('HTTP 401');
+  });
+
+  test('with nothing due is complete too, and asks for no usage', async () => {
+    const replica = await open();
+    await replica.pass();
+    await platform.control('stats/reset', {});
+    await replica.pass();
+    expect(await replica.metric(passes(platform, 'complete'))).toBe(2);
+    expect(await queryOnce(database.url, 'select count(*)::integer from losant_usage.runs')).toEqual([
+      { count: 1 },
+    ]);
+  });
+
+  test('counts requests, retries and rows', async () => {
+    const replica = await open();
+    await platform.control('config', {
+      faults: [{ kinds: ['server_error'], every: 1, maxPerRequest: 1, actions: ['deviceCounts'] }],
+    });
+    await replica.pass();
+    const endpoint = 'instanceOrg.deviceCounts';
+    expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="5xx"}`)).toBe(2);
+    expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="2xx"}`)).toBe(2);
+    expect(await replica.metric('losant_usage_request_retries_total{reason="server_error"}')).toBe(2);
+    expect(await replica.metric('losant_usage_rows_total{table="device_counts",operation="inserted"}')).toBe(
+      2,
+    );
+  });
+});
+
+describe('the loop', () => {
+  test('stands by while another process exports, and takes over soon after its lease lapses', async () => {
+    const replica = await open({ lookAgainMs: 50 });
+    await replica.pass();
+    await holdLease(`now() + interval '1 minute'`);
+    const running = replica.loop.run();
+    await until('it stands by', async () => (await replica.metric(passes(platform, 'standby'))) !== 0);
+    expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
+    await holdLease('now()');
+    await until('it works', async () => (await replica.metric(passes(platform, 'complete'))) === 2);
+    expect(replica.loop.statuses[0]?.state).toBe('idle');
+    replica.stop.abort(new Error('enough'));
+    await running;
+    const said = replica.logged.filter((line) => line.includes('standing by'));
+    expect(said).toHaveLength(2);
+  });
+
+  test('a wake-up in the middle of a pass is counted, and another pass follows', async () => {
+    const replica = await open();
+    await platform.control('config', { latencyMs: 50 });
+    const running = replica.loop.run();
+    replica.loop.wake('on_time');
+    await platform.control('config', { latencyMs: 0 });
+    await until('both passes', async () => (await replica.metric(passes(platform, 'complete'))) === 2);
+    expect(await replica.metric('losant_usage_wakeups_total{outcome="skipped"}')).toBe(1);
+    replica.loop.wake('missed');
+    await until('the third', async () => (await replica.metric(passes(platform, 'complete'))) === 3);
+    expect(await replica.metric('losant_usage_wakeups_total{outcome="missed"}')).toBe(1);
+    replica.stop.abort(new Error('enough'));
+    await running;
+  });
+});
+
+test('a failed beginning is judged by what is to be done about it', () => {
+  const details = { hint: '' };
+  const answer = { ...details, action: 'instance.get', body: null };
+  const results = [
+    judgeFailure(new HeldError('lease_held', '', details), false),
+    judgeFailure(new HeldError('lease_lost', '', details), false),
+    judgeFailure(new LosantError('unauthorized', '', { ...answer, status: 401 }), false),
+    judgeFailure(new LosantError('unreachable', '', { ...answer, status: null }), false),
+    judgeFailure(new DatabaseError('database_unreachable', '', details), false),
+    judgeFailure(new Error('defect'), false),
+    judgeFailure(new Error('anything'), true),
+  ].map(({ result, lookAgain }) => `${result}${lookAgain ? ', looks again' : ''}`);
+  expect(results).toEqual([
+    'standby, looks again',
+    'standby, looks again',
+    'refused',
+    'failed',
+    'failed, looks again',
+    'failed',
+    'interrupted',
+  ]);
+});
+
+test('a pass is good if nothing of what was this process’s is missing', () => {
+  expect(judgePass(['complete', 'complete'])).toBe(true);
+  expect(judgePass(['complete', 'standby'])).toBe(true);
+  expect(judgePass(['complete', 'partial'])).toBe(false);
+  expect(judgePass(['refused', 'complete'])).toBe(false);
+  expect(judgePass(['standby', 'failed'])).toBe(false);
+  expect(judgePass(['standby'])).toBeNull();
+  expect(judgePass(['interrupted'])).toBeNull();
+});
+
+describe('the heartbeat', () => {
+  async function beats(prepare: () => Promise<unknown>, token?: string): Promise<string[]> {
+    await using monitor = await startServer((_request, response) => void response.end());
+    const heartbeatUrl = `${monitor.url}/ping/key`;
+    const instances = [instanceOf(platform, () => token ?? platform.token)];
+    const replica = await open({ heartbeatUrl, instances, attempts: 1 });
+    await prepare();
+    await replica.pass();
+    return monitor.received.map(({ method, path }) => `${method} ${path}`);
+  }
+
+  test('tells of the start and the success of a pass', async () => {
+    expect(await beats(() => Promise.resolve())).toEqual(['GET /ping/key/start', 'GET /ping/key']);
+  });
+
+  test('tells of a pass that leaves something missing', async () => {
+    const broken = { kinds: ['server_error'], rate: 1, forever: true, actions: ['deviceCounts'] };
+    expect(await beats(() => platform.control('config', { faults: [broken] }))).toEqual([
+      'GET /ping/key/start',
+      'GET /ping/key/fail',
+    ]);
+  });
+
+  test('tells of a pass that could not begin', async () => {
+    expect(await beats(() => Promise.resolve(), 'revoked')).toEqual(['GET /ping/key/fail']);
+  });
+
+  test('is silent on standby', async () => {
+    const first = await open();
+    await first.pass();
+    expect(await beats(() => holdLease(`now() + interval '1 minute'`))).toEqual([]);
+  });
+
+  test('that cannot be delivered changes nothing, and its address is not logged', async () => {
+    const replica = await open({ heartbeatUrl: 'http://127.0.0.1:1/ping/very-secret' });
+    await replica.pass();
+    expect(await replica.metric(passes(platform, 'complete'))).toBe(1);
+    const said = replica.logged.filter((line) => line.includes('heartbeat not delivered'));
+    expect(said).toHaveLength(2);
+    expect(replica.logged.join('')).not.toContain('very-secret');
+  });
+});

@@ -1,0 +1,96 @@
+import { randomUUID } from 'node:crypto';
+import type { CommandContext } from '../../src/commands/command.ts';
+import { createHeartbeat } from '../../src/commands/heartbeat.ts';
+import { WorkerLoop } from '../../src/commands/worker-loop.ts';
+import type { Config } from '../../src/config.ts';
+import { createLogger } from '../../src/logger.ts';
+import { readHealth } from '../../src/queries/health.ts';
+import { createMetrics } from '../../src/server/metrics.ts';
+import type { InstanceConfig } from '../../src/settings/instance.ts';
+import { createDatabase } from '../../src/store/database.ts';
+import { streamNames } from '../../src/streams/catalog.ts';
+import { isGapAge } from '../../src/sync/policy.ts';
+import { policy } from '../sync/tracks.ts';
+import { readMetric } from './process.ts';
+
+/** One replica of the worker inside this process, with a clock of the caller's. */
+export interface Replica {
+  readonly loop: WorkerLoop;
+  readonly instances: readonly InstanceConfig[];
+  readonly logged: string[];
+  /** One pass over everything, as at a wake-up. */
+  pass(): Promise<void>;
+  /** The whole text of a scrape; without the ledger's gauges if the database is away. */
+  scrape(): Promise<string>;
+  metric(series: string): Promise<number | null>;
+  /** Asks it to end. */
+  readonly stop: AbortController;
+  close(): Promise<void>;
+}
+
+export interface ReplicaOptions {
+  readonly databaseUrl: string;
+  readonly instances: readonly InstanceConfig[];
+  readonly now: () => number;
+  readonly host?: string;
+  readonly heartbeatUrl?: string | null;
+  readonly lookAgainMs?: number;
+  readonly attempts?: number;
+}
+
+export async function openReplica(options: ReplicaOptions): Promise<Replica> {
+  const { databaseUrl: url, instances, now, host = 'replica-1', heartbeatUrl = null, attempts = 2 } = options;
+  const logged: string[] = [];
+  const destination = { write: (line: string) => void logged.push(line) };
+  const logger = createLogger({ level: 'info', pretty: false, destination });
+  const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
+  const stop = new AbortController();
+  const config: Config = {
+    instances,
+    databaseUrl: url,
+    policy,
+    schedule: '15 * * * *',
+    request: { timeoutMs: 2_000, attempts },
+    http: { host: '127.0.0.1', port: 0, token: null },
+    heartbeatUrl,
+    autoMigrate: false,
+    logLevel: 'info',
+    warnings: [],
+  };
+  const output = { write: () => {}, remark: () => {}, isTerminal: false, json: false };
+  const context: CommandContext = {
+    ...{ config, logger, output, signal: stop.signal, hostNow: now, random: () => 0.5 },
+    ...{ newId: randomUUID, host, version: '0.1.0' },
+  };
+  const metrics = createMetrics({ version: '0.1.0', instanceIds: instances.map((one) => one.instanceId) });
+  const loop = new WorkerLoop({
+    ...{ context, handle, metrics, gates: new Map() },
+    heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),
+    readNow: () => Promise.resolve(now),
+    ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
+  });
+  const healthOptions = () => ({ nowMs: now(), horizonDays: policy.horizonDays, isOverdue: isGapAge });
+  const scrape = async () =>
+    await metrics.render(await readHealth(handle.db, healthOptions()).catch(() => null));
+  return {
+    ...{ loop, instances, logged, scrape, stop },
+    pass: async () => {
+      await loop.pass(instances);
+    },
+    metric: async (series) => readMetric(await scrape(), series),
+    close: () => handle.close(),
+  };
+}
+
+/** An instance of a simulated platform, read as fast as it answers. */
+export function instanceOf(
+  { url, instanceId, token }: { url: string; instanceId: string; token: string },
+  readToken: () => string = () => token,
+): InstanceConfig {
+  return {
+    ...{ instanceId, apiUrl: url, domain: null, readToken, streams: streamNames },
+    orgs: { kind: 'all', names: null, tags: null, exclude: [] },
+    requestsPerSecond: 5_000,
+    requestConcurrency: 8,
+  };
+}
