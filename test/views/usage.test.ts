@@ -1,12 +1,10 @@
-/** What the views say of numbers that are held, not held, zero, changed. */
+/** What the views say of numbers that are held, not held, or zero. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/store/load.ts';
-import type { CellAnswer } from '../../src/store/settle.ts';
-import { deviceCounts } from '../../src/streams/device-counts.ts';
 import { payloadSources } from '../../src/streams/payload-sources.ts';
-import { answer, FINAL, failed, missing, row, values } from '../store/answers.ts';
-import { type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from '../store/ledger.ts';
+import { answer, failed, missing } from '../store/answers.ts';
+import { type Ledger, openLedger, rowsOf } from '../store/ledger.ts';
+import { devices, load, promisedOrg, sources } from './loads.ts';
 
 let ledger: Ledger;
 
@@ -16,33 +14,15 @@ beforeAll(async () => {
 
 afterAll(() => ledger.close());
 
-const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
-  loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
-
 const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
-
-/** An organization of which some streams are promised for a range of days. */
-async function newOrg(streams: readonly string[], from: string, to: string): Promise<string> {
-  const orgId = await ledger.newOrg();
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to)
-    select ${orgId}, stream, ${from}, ${to} from unnest(${streams}::text[]) as stream`.execute(ledger.db);
-  return orgId;
-}
-
-const devices = (orgId: string, day: string, ...numbers: number[]) =>
-  answer(values(row(...numbers)), { orgId, day, age: FINAL });
-
-const sources = (orgId: string, day: string, ...counts: number[]) =>
-  answer(values(...counts.map((count, index) => ({ key: ['timer', `source.${index}`], values: [count] }))), {
-    orgId,
-    day,
-    stream: payloadSources,
-  });
 
 describe('daily_usage', () => {
   test('has a row for every promised day, with null where a number is not held', async () => {
-    const orgId = await newOrg(['device_counts', 'payload_sources'], '2026-10-01', '2026-10-03');
-    await load([
+    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+      from: '2026-10-01',
+      to: '2026-10-03',
+    });
+    await load(ledger, [
       devices(orgId, '2026-10-01', 4, 1, 17),
       sources(orgId, '2026-10-01', 5, 6),
       answer(failed, { orgId, day: '2026-10-02' }),
@@ -80,8 +60,8 @@ describe('daily_usage', () => {
   });
 
   test('counts a day without any source as 0 once it is held, and tells zeros nobody reported', async () => {
-    const orgId = await newOrg(['payload_sources'], '2026-10-01', '2026-10-02');
-    await load([
+    const orgId = await promisedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
+    await load(ledger, [
       sources(orgId, '2026-10-01'),
       answer(missing, { orgId, day: '2026-10-02', stream: payloadSources }),
     ]);
@@ -95,8 +75,8 @@ describe('daily_usage', () => {
   });
 
   test('shows a backfilled day that is not promised, and is final where all of the day is', async () => {
-    const orgId = await newOrg(['device_counts'], '2026-10-02', '2026-10-02');
-    await load([devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
+    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-02', to: '2026-10-02' });
+    await load(ledger, [devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
     expect(
       await ask(sql`select usage_date, devices_total, streams_expected, is_final from losant_usage.daily_usage
         where org_id = ${orgId} order by usage_date`),
@@ -107,10 +87,10 @@ describe('daily_usage', () => {
   });
 
   test('ends with the day an organization was found deleted, and never shows today', async () => {
-    const gone = await newOrg(['device_counts'], '2026-10-01', '2026-10-31');
+    const gone = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-31' });
     await sql`update losant_usage.organizations set removed_at = '2026-10-03T15:00:00Z'
       where org_id = ${gone}`.execute(ledger.db);
-    const going = await newOrg(['device_counts'], '2026-11-01', '2099-12-31');
+    const going = await promisedOrg(ledger, ['device_counts'], { from: '2026-11-01', to: '2099-12-31' });
     expect(
       await ask(sql`select max(usage_date) as last from losant_usage.daily_usage where org_id = ${gone}`),
     ).toEqual([{ last: '2026-10-03' }]);
@@ -123,8 +103,11 @@ describe('daily_usage', () => {
 
 describe('daily_usage_long', () => {
   test('has a row per promised metric, with unit and kind, and null where it is not held', async () => {
-    const orgId = await newOrg(['device_counts', 'payload_sources'], '2026-10-01', '2026-10-01');
-    await load([devices(orgId, '2026-10-01', 4, 1, 17)]);
+    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+      from: '2026-10-01',
+      to: '2026-10-01',
+    });
+    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
     expect(
       await ask(sql`select metric, unit, kind, quantity, reported, is_final from losant_usage.daily_usage_long
         where org_id = ${orgId} order by metric`),
@@ -178,8 +161,11 @@ describe('daily_usage_long', () => {
 
 describe('monthly_usage', () => {
   test('sums flows over the days held, never levels, and says how many days those are', async () => {
-    const orgId = await newOrg(['device_counts', 'payload_sources'], '2026-10-29', '2026-11-02');
-    await load([
+    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+      from: '2026-10-29',
+      to: '2026-11-02',
+    });
+    await load(ledger, [
       devices(orgId, '2026-10-29', 4, 1, 17),
       devices(orgId, '2026-10-30', 2, 0, 25),
       devices(orgId, '2026-11-01', 1, 0, 20),
@@ -226,13 +212,13 @@ describe('monthly_usage', () => {
   });
 
   test('is final only when every promised number of every promised day is', async () => {
-    const orgId = await newOrg(['device_counts'], '2026-10-30', '2026-10-31');
+    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-30', to: '2026-10-31' });
     const isFinal = () =>
       ask(sql`select days_expected, days_final, is_over, is_final from losant_usage.monthly_usage
         where org_id = ${orgId}`);
-    await load([devices(orgId, '2026-10-30', 4, 1, 17)]);
+    await load(ledger, [devices(orgId, '2026-10-30', 4, 1, 17)]);
     expect(await isFinal()).toEqual([{ days_expected: 2, days_final: 1, is_over: true, is_final: false }]);
-    await load([devices(orgId, '2026-10-31', 4, 1, 17)]);
+    await load(ledger, [devices(orgId, '2026-10-31', 4, 1, 17)]);
     expect(await isFinal()).toEqual([{ days_expected: 2, days_final: 2, is_over: true, is_final: true }]);
   });
 
@@ -247,154 +233,4 @@ describe('monthly_usage', () => {
         where org_id = ${orgId}`),
     ).toEqual([{ days_final: 1, isFinalOnceOver: true }]);
   });
-});
-
-describe('restatements', () => {
-  test('names every change by metric, with old, new and whether it was final', async () => {
-    const orgId = await newOrg(['device_counts'], '2026-10-01', '2026-10-01');
-    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load([devices(orgId, '2026-10-01', 4, 1, 17)]);
-    await load([{ ...devices(orgId, '2026-10-01', 5, 1, 18), ...later }], RUN_2);
-    expect(
-      await ask(sql`select metric, old_quantity, new_quantity, difference, revision, was_final, by_hand, run_id
-        from losant_usage.restatements where org_id = ${orgId} order by metric`),
-    ).toEqual([
-      {
-        metric: 'devices_created',
-        old_quantity: 4,
-        new_quantity: 5,
-        difference: 1,
-        revision: 2,
-        was_final: true,
-        by_hand: false,
-        run_id: RUN_2,
-      },
-      {
-        metric: 'devices_total',
-        old_quantity: 17,
-        new_quantity: 18,
-        difference: 1,
-        revision: 2,
-        was_final: true,
-        by_hand: false,
-        run_id: RUN_2,
-      },
-    ]);
-  });
-
-  test('tell sources that came and went from one that changed', async () => {
-    const orgId = await newOrg(['payload_sources'], '2026-10-01', '2026-10-01');
-    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load([sources(orgId, '2026-10-01', 5)]);
-    await load([{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
-    expect(
-      await ask(sql`select payload_type, source, old_quantity, new_quantity, difference
-        from losant_usage.restatements where org_id = ${orgId}`),
-    ).toEqual([
-      { payload_type: 'timer', source: 'source.1', old_quantity: null, new_quantity: 6, difference: 6 },
-    ]);
-  });
-});
-
-describe('device_continuity', () => {
-  test('compares each total with the one of the day before', async () => {
-    const orgId = await newOrg(['device_counts'], '2026-10-01', '2026-10-04');
-    await load([
-      devices(orgId, '2026-10-01', 0, 0, 10),
-      devices(orgId, '2026-10-02', 3, 1, 12),
-      devices(orgId, '2026-10-03', 1, 0, 20),
-    ]);
-    expect(
-      await ask(sql`select usage_date, expected_total, devices_total, difference
-        from losant_usage.device_continuity where org_id = ${orgId} order by usage_date`),
-    ).toEqual([
-      { usage_date: '2026-10-02', expected_total: 12, devices_total: 12, difference: 0 },
-      { usage_date: '2026-10-03', expected_total: 13, devices_total: 20, difference: 7 },
-    ]);
-  });
-});
-
-describe('usage_as_of', () => {
-  const now = async () => {
-    const [clock] = await ask(sql`select to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.USOF') as now`);
-    return (clock as { now: string }).now;
-  };
-  const asOf = (moment: string, orgId: string) =>
-    ask(sql`select metric, quantity, is_final from losant_usage.usage_as_of(${moment}::timestamptz)
-      where org_id = ${orgId} order by metric`);
-
-  test('gives the numbers as they were known then, through every change', async () => {
-    const orgId = await newOrg(['device_counts', 'payload_sources'], '2026-10-01', '2026-10-01');
-    const before = await now();
-    await load([devices(orgId, '2026-10-01', 4, 1, 17), sources(orgId, '2026-10-01', 5, 6)]);
-    const first = await now();
-    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load([
-      { ...devices(orgId, '2026-10-01', 5, 1, 18), ...later },
-      { ...sources(orgId, '2026-10-01', 7), ...later },
-    ]);
-    const second = await now();
-    await sql`update losant_usage.device_counts set total = 99 where org_id = ${orgId}`.execute(ledger.db);
-    await sql`delete from losant_usage.payload_sources where org_id = ${orgId}`.execute(ledger.db);
-    const third = await now();
-    expect(await asOf(before, orgId)).toEqual([]);
-    expect(await asOf(first, orgId)).toEqual([
-      { metric: 'devices_created', quantity: 4, is_final: true },
-      { metric: 'devices_deleted', quantity: 1, is_final: true },
-      { metric: 'devices_total', quantity: 17, is_final: true },
-      { metric: 'payload_source_count', quantity: 11, is_final: false },
-    ]);
-    expect(await asOf(second, orgId)).toEqual([
-      { metric: 'devices_created', quantity: 5, is_final: true },
-      { metric: 'devices_deleted', quantity: 1, is_final: true },
-      { metric: 'devices_total', quantity: 18, is_final: true },
-      { metric: 'payload_source_count', quantity: 7, is_final: false },
-    ]);
-    expect(await asOf(third, orgId)).toEqual([
-      { metric: 'devices_created', quantity: 5, is_final: true },
-      { metric: 'devices_deleted', quantity: 1, is_final: true },
-      { metric: 'devices_total', quantity: 99, is_final: true },
-    ]);
-  });
-
-  test('of now says what the daily view says, and 0 for a held day without sources', async () => {
-    const orgId = await newOrg(['payload_sources'], '2026-10-01', '2026-10-01');
-    await load([sources(orgId, '2026-10-01')]);
-    const differing = await ask(sql`
-      select * from losant_usage.usage_as_of(clock_timestamp()) a
-      full join (select * from losant_usage.daily_usage_long where quantity is not null) l
-        using (org_id, usage_date, metric)
-      where a.quantity is distinct from l.quantity`);
-    expect(differing).toEqual([]);
-    expect(await asOf(await now(), orgId)).toEqual([
-      { metric: 'payload_source_count', quantity: 0, is_final: false },
-    ]);
-  });
-});
-
-test('freshness tells the newest day held, and up to where nothing is missing', async () => {
-  const own = await openLedger('postgres');
-  try {
-    const orgId = await own.newOrg();
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to)
-      values (${orgId}, 'device_counts', '2026-10-01', '2026-10-03')`.execute(own.db);
-    const answers = ['2026-10-01', '2026-10-03'].map((day) => devices(orgId, day, 4, 1, 17));
-    await loadBatch(own.db, { answers, quarantined: [] }, { runId: RUN_1, lease: null });
-    expect(
-      await rowsOf(
-        own.db,
-        sql`select stream, newest_day, complete_to, gaps, oldest_gap from losant_usage.freshness`,
-      ),
-    ).toEqual([
-      {
-        stream: deviceCounts.name,
-        newest_day: '2026-10-03',
-        complete_to: '2026-10-01',
-        gaps: 1,
-        oldest_gap: '2026-10-02',
-      },
-    ]);
-  } finally {
-    await own.close();
-  }
 });

@@ -1,0 +1,171 @@
+/** What the views say of numbers that changed, and of how far they reach. */
+import { type RawBuilder, sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Ledger, openLedger, RUN_2, rowsOf } from '../store/ledger.ts';
+import { devices, load, promisedOrg, sources } from './loads.ts';
+
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+afterAll(() => ledger.close());
+
+const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+
+describe('restatements', () => {
+  test('names every change by metric, with old, new and whether it was final', async () => {
+    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-01' });
+    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
+    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
+    await load(ledger, [{ ...devices(orgId, '2026-10-01', 5, 1, 18), ...later }], RUN_2);
+    expect(
+      await ask(sql`select metric, old_quantity, new_quantity, difference, revision, was_final, by_hand, run_id
+        from losant_usage.restatements where org_id = ${orgId} order by metric`),
+    ).toEqual([
+      {
+        metric: 'devices_created',
+        old_quantity: 4,
+        new_quantity: 5,
+        difference: 1,
+        revision: 2,
+        was_final: true,
+        by_hand: false,
+        run_id: RUN_2,
+      },
+      {
+        metric: 'devices_total',
+        old_quantity: 17,
+        new_quantity: 18,
+        difference: 1,
+        revision: 2,
+        was_final: true,
+        by_hand: false,
+        run_id: RUN_2,
+      },
+    ]);
+  });
+
+  test('tell sources that came and went from one that changed', async () => {
+    const orgId = await promisedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
+    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
+    await load(ledger, [sources(orgId, '2026-10-01', 5)]);
+    await load(ledger, [{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
+    expect(
+      await ask(sql`select payload_type, source, old_quantity, new_quantity, difference
+        from losant_usage.restatements where org_id = ${orgId}`),
+    ).toEqual([
+      { payload_type: 'timer', source: 'source.1', old_quantity: null, new_quantity: 6, difference: 6 },
+    ]);
+  });
+});
+
+describe('device_continuity', () => {
+  test('compares each total with the one of the day before', async () => {
+    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-04' });
+    await load(ledger, [
+      devices(orgId, '2026-10-01', 0, 0, 10),
+      devices(orgId, '2026-10-02', 3, 1, 12),
+      devices(orgId, '2026-10-03', 1, 0, 20),
+    ]);
+    expect(
+      await ask(sql`select usage_date, expected_total, devices_total, difference
+        from losant_usage.device_continuity where org_id = ${orgId} order by usage_date`),
+    ).toEqual([
+      { usage_date: '2026-10-02', expected_total: 12, devices_total: 12, difference: 0 },
+      { usage_date: '2026-10-03', expected_total: 13, devices_total: 20, difference: 7 },
+    ]);
+  });
+});
+
+describe('usage_as_of', () => {
+  const now = async () => {
+    const [clock] = await ask(sql`select to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.USOF') as now`);
+    return (clock as { now: string }).now;
+  };
+  const asOf = (moment: string, orgId: string) =>
+    ask(sql`select metric, quantity, is_final from losant_usage.usage_as_of(${moment}::timestamptz)
+      where org_id = ${orgId} order by metric`);
+
+  test('gives the numbers as they were known then, through every change', async () => {
+    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+      from: '2026-10-01',
+      to: '2026-10-01',
+    });
+    const before = await now();
+    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17), sources(orgId, '2026-10-01', 5, 6)]);
+    const first = await now();
+    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
+    await load(ledger, [
+      { ...devices(orgId, '2026-10-01', 5, 1, 18), ...later },
+      { ...sources(orgId, '2026-10-01', 7), ...later },
+    ]);
+    const second = await now();
+    await sql`update losant_usage.device_counts set total = 99 where org_id = ${orgId}`.execute(ledger.db);
+    await sql`delete from losant_usage.payload_sources where org_id = ${orgId}`.execute(ledger.db);
+    const third = await now();
+    expect(await asOf(before, orgId)).toEqual([]);
+    expect(await asOf(first, orgId)).toEqual([
+      { metric: 'devices_created', quantity: 4, is_final: true },
+      { metric: 'devices_deleted', quantity: 1, is_final: true },
+      { metric: 'devices_total', quantity: 17, is_final: true },
+      { metric: 'payload_source_count', quantity: 11, is_final: false },
+    ]);
+    expect(await asOf(second, orgId)).toEqual([
+      { metric: 'devices_created', quantity: 5, is_final: true },
+      { metric: 'devices_deleted', quantity: 1, is_final: true },
+      { metric: 'devices_total', quantity: 18, is_final: true },
+      { metric: 'payload_source_count', quantity: 7, is_final: false },
+    ]);
+    expect(await asOf(third, orgId)).toEqual([
+      { metric: 'devices_created', quantity: 5, is_final: true },
+      { metric: 'devices_deleted', quantity: 1, is_final: true },
+      { metric: 'devices_total', quantity: 99, is_final: true },
+    ]);
+  });
+
+  test('of now says what the daily view says, and 0 for a held day without sources', async () => {
+    const orgId = await promisedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
+    await load(ledger, [sources(orgId, '2026-10-01')]);
+    const differing = await ask(sql`
+      select * from losant_usage.usage_as_of(clock_timestamp()) a
+      full join (select * from losant_usage.daily_usage_long where quantity is not null) l
+        using (org_id, usage_date, metric)
+      where a.quantity is distinct from l.quantity`);
+    expect(differing).toEqual([]);
+    expect(await asOf(await now(), orgId)).toEqual([
+      { metric: 'payload_source_count', quantity: 0, is_final: false },
+    ]);
+  });
+});
+
+test('freshness tells the newest day held, and up to where nothing is missing', async () => {
+  const own = await openLedger('postgres');
+  try {
+    const orgId = await own.newOrg();
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to)
+      values (${orgId}, 'device_counts', '2026-10-01', '2026-10-03')`.execute(own.db);
+    const days = ['2026-10-01', '2026-10-03'];
+    await load(
+      own,
+      days.map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    expect(
+      await rowsOf(
+        own.db,
+        sql`select stream, newest_day, complete_to, gaps, oldest_gap from losant_usage.freshness`,
+      ),
+    ).toEqual([
+      {
+        stream: 'device_counts',
+        newest_day: '2026-10-03',
+        complete_to: '2026-10-01',
+        gaps: 1,
+        oldest_gap: '2026-10-02',
+      },
+    ]);
+  } finally {
+    await own.close();
+  }
+});

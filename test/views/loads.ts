@@ -1,0 +1,33 @@
+import { sql } from 'kysely';
+import { loadBatch } from '../../src/store/load.ts';
+import type { CellAnswer } from '../../src/store/settle.ts';
+import { payloadSources } from '../../src/streams/payload-sources.ts';
+import { answer, FINAL, row, values } from '../store/answers.ts';
+import { type Ledger, RUN_1 } from '../store/ledger.ts';
+
+export async function load(ledger: Ledger, answers: readonly CellAnswer[], runId = RUN_1): Promise<void> {
+  await loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+}
+
+/** An organization of which some streams are promised for a range of days. */
+export async function promisedOrg(
+  ledger: Ledger,
+  streams: readonly string[],
+  { from, to }: { from: string; to: string },
+): Promise<string> {
+  const orgId = await ledger.newOrg();
+  await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to)
+    select ${orgId}, stream, ${from}, ${to} from unnest(${streams}::text[]) as stream`.execute(ledger.db);
+  return orgId;
+}
+
+/** Device counts of a day, read late enough to be final: created, deleted, total. */
+export function devices(orgId: string, day: string, ...numbers: readonly number[]): CellAnswer {
+  return answer(values(row(...numbers)), { orgId, day, age: FINAL });
+}
+
+/** Payloads of a day by source, not final. */
+export function sources(orgId: string, day: string, ...counts: readonly number[]): CellAnswer {
+  const facts = counts.map((count, index) => ({ key: ['timer', `source.${index}`], values: [count] }));
+  return answer(values(...facts), { orgId, day, stream: payloadSources });
+}
