@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Export, openExport, orgIdsOf } from './export.ts';
+import { jsonOf, until } from './program.ts';
+import { daysAgo, type Row, readStored, readTruth, TABLES } from './usage.ts';
+
+let exported: Export;
+beforeAll(async () => {
+  exported = await openExport({ orgs: 20 });
+});
+afterAll(() => exported.close());
+
+/** Each row with where it lies and which transactions made, changed or locked it. */
+async function physicalRows(): Promise<Row[]> {
+  const parts = TABLES.map(
+    (table) => `select '${table}' as table, ctid::text, xmin::text, xmax::text, loaded_at::text, revision,
+      org_id from losant_usage.${table}`,
+  );
+  return await exported.place.query(`${parts.join(' union all ')} order by 1, 2`);
+}
+
+/** Row changes of the four tables that Postgres has counted. */
+async function changesCounted(): Promise<Row> {
+  const [row = {}] = await exported.place.query(`
+    select sum(n_tup_ins)::int as inserted, sum(n_tup_upd)::int as updated, sum(n_tup_del)::int as deleted
+    from pg_stat_all_tables where schemaname = 'losant_usage' and relname in ('${TABLES.join("','")}')`);
+  return row;
+}
+
+it('a day read again writes no row and no revision, not even a lock', async () => {
+  const { platform, place, run } = exported;
+  const day = daysAgo(1);
+  expect((await run(['run'])).code).toBe(0);
+  const before = await physicalRows();
+  await until(async () => (await changesCounted())['inserted'] === before.length);
+
+  const again = await run(['run', '--json', '--date', day]);
+  expect(again.code).toBe(0);
+  const { cells, rows, requests } = jsonOf(again);
+  expect(cells).toMatchObject({ planned: 80, loaded: 0, unchanged: 80 });
+  expect(rows).toEqual({ inserted: 0, updated: 0, deleted: 0, unchanged: before.length });
+  expect(requests).toBe(121);
+  expect(await physicalRows()).toEqual(before);
+  expect(await place.query('select * from losant_usage.revisions')).toEqual([]);
+
+  // The change of one organization is all that is written, and proves that the counters have come in.
+  const [orgId = ''] = await orgIdsOf(platform);
+  await platform.control('restate', { orgId, day, counter: 'device_counts' });
+  const restated = await run(['run', '--json', '--date', day]);
+  expect(restated.code).toBe(0);
+  expect(jsonOf(restated)).toMatchObject({
+    cells: { loaded: 1, unchanged: 79 },
+    rows: { inserted: 0, updated: 1, deleted: 0, unchanged: before.length - 1 },
+  });
+  await until(async () => (await changesCounted())['updated'] === 1);
+  expect(await changesCounted()).toEqual({ inserted: before.length, updated: 1, deleted: 0 });
+  expect(
+    await place.query('select stream, org_id, usage_date::text, revision from losant_usage.revisions'),
+  ).toEqual([{ stream: 'device_counts', org_id: orgId, usage_date: day, revision: 2 }]);
+  expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
+});
+
+it('a run with nothing due reads nothing and leaves no trace', async () => {
+  const { place, run } = exported;
+  const runs = await place.query('select run_id from losant_usage.runs order by 1');
+  const before = await physicalRows();
+  const ended = await run(['run', '--json']);
+  expect(ended.code).toBe(0);
+  expect(jsonOf(ended)).toMatchObject({ runId: null, status: 'complete', from: null, requests: 1 });
+  expect(await place.query('select run_id from losant_usage.runs order by 1')).toEqual(runs);
+  expect(await physicalRows()).toEqual(before);
+});

@@ -1,0 +1,57 @@
+import type { SimulatorOptions } from '../../src/simulator/server.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { type Ended, type Env, type Running, runProgram, startProgram } from './program.ts';
+import { createPlace, type Place } from './usage.ts';
+
+/** As fast as the machine is. */
+const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
+
+/** A platform at today's date, and a database to export it to. */
+export interface Export {
+  readonly platform: Platform;
+  readonly place: Place;
+  /** What the program is told, unless a test tells it something else. */
+  readonly env: Env;
+  readonly run: (args: readonly string[], env?: Env) => Promise<Ended>;
+  readonly start: (args: readonly string[], env?: Env) => Running;
+  /** Frees the platform's port before the end. */
+  readonly stopPlatform: () => Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function openExport(
+  options: SimulatorOptions = {},
+  kind: Place['kind'] = 'postgres',
+): Promise<Export> {
+  const platform = await startPlatform({ now: Date.now, ...options });
+  const place = await createPlace(kind);
+  let isUp = true;
+  const stopPlatform = async () => {
+    if (isUp) await platform[Symbol.asyncDispose]();
+    isUp = false;
+  };
+  const env = { ...FAST, ...accessTo(platform), DATABASE_URL: place.url };
+  return {
+    platform,
+    place,
+    env,
+    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }),
+    start: (args, changes = {}) => startProgram(args, { ...env, ...changes }),
+    stopPlatform,
+    close: async () => {
+      await stopPlatform();
+      await place.remove();
+    },
+  };
+}
+
+/** The settings that name a platform. */
+export function accessTo({ url, instanceId, token }: Platform): Env {
+  return { LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token };
+}
+
+/** The ids of all organizations, in order, in lower case: those of deleted ones too. */
+export async function orgIdsOf({ control }: Pick<Platform, 'control'>): Promise<string[]> {
+  const { orgs } = (await control('orgs')) as { orgs: { orgId: string }[] };
+  return orgs.map(({ orgId }) => orgId);
+}

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Export, openExport } from './export.ts';
+import { jsonOf, until } from './program.ts';
+import { daysAgo, readStored, readTruth } from './usage.ts';
+
+const SLOW = { REQUEST_CONCURRENCY: '4' };
+
+let exported: Export;
+beforeAll(async () => {
+  exported = await openExport({ orgs: 60, latencyMs: 60 });
+  await exported.run(['migrate']);
+});
+afterAll(() => exported.close());
+
+/** Starts reading the day, and sends the signal once some of it is stored. */
+async function interrupt(day: string, signal: NodeJS.Signals) {
+  const { place, start } = exported;
+  const running = start(['run', '--json', '--date', day], SLOW);
+  const isUnderWay = async () => {
+    const rows = await place.query(`select from losant_usage.coverage where usage_date = '${day}' limit 1`);
+    return rows.length > 0;
+  };
+  await until(isUnderWay);
+  running.process.kill(signal);
+  return await running.ended;
+}
+
+async function completes(day: string): Promise<void> {
+  const { platform, place, run } = exported;
+  await platform.control('config', { latencyMs: 0 });
+  // The killed process's lease lapses within a minute by itself; nobody has to wait for it here.
+  await place.query('update losant_usage.instances set lease_until = now()');
+  const ended = await run(['run', '--json', '--date', day]);
+  expect(ended.code).toBe(0);
+  expect(jsonOf(ended).cells['unchanged']).toBeGreaterThan(0);
+  await platform.control('config', { latencyMs: 60 });
+  const truth = await readTruth(platform, day, day);
+  expect((await readStored(place)).filter((line) => line.includes(` ${day} `))).toEqual(truth);
+}
+
+it.each([
+  ['SIGTERM', 143, 'terminated', 2],
+  ['SIGINT', 130, 'interrupted', 3],
+] as const)(
+  'ends on %s with exit code %i, and the next run completes what it began',
+  async (signal, code, kind, back) => {
+    const day = daysAgo(back);
+    const ended = await interrupt(day, signal);
+    expect(ended.code).toBe(code);
+    expect(jsonOf<object>(ended)).toMatchObject({
+      error: { code: kind, message: `Interrupted by ${signal}` },
+    });
+    const [run] = await exported.place.query(
+      'select status, finished_at is not null as is_finished from losant_usage.runs order by started_at desc limit 1',
+    );
+    expect(run).toEqual({ status: 'interrupted', is_finished: true });
+    const [lease] = await exported.place.query('select lease_run_id from losant_usage.instances');
+    expect(lease).toEqual({ lease_run_id: null });
+    await completes(day);
+  },
+);
+
+it('is killed without a word, and the next run notes it and completes what it began', async () => {
+  const day = daysAgo(4);
+  const ended = await interrupt(day, 'SIGKILL');
+  expect(ended).toMatchObject({ code: null, stdout: '' });
+  const halves = await exported.place.query(`
+    select c.org_id from losant_usage.coverage c left join losant_usage.device_counts f using (usage_date, org_id)
+    where c.stream = 'device_counts' and (c.state in ('loaded', 'final')) <> (f.org_id is not null)`);
+  expect(halves).toEqual([]);
+  await completes(day);
+  const [run] = await exported.place.query(
+    'select status from losant_usage.runs order by started_at desc offset 1 limit 1',
+  );
+  expect(['running', 'interrupted']).toContain(run?.['status']);
+});

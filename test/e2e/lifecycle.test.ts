@@ -1,0 +1,174 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { startPlatform } from '../simulator/platform.ts';
+import { type Export, openExport, orgIdsOf } from './export.ts';
+import { type Ended, type Env, jsonOf } from './program.ts';
+import { daysAgo, readStored, readTruth } from './usage.ts';
+
+const ORGS = 12;
+const day = daysAgo(1);
+
+let exported: Export;
+beforeEach(async () => {
+  exported = await openExport({ orgs: ORGS });
+});
+afterEach(() => exported.close());
+
+/** Organizations are listed once a UTC day: the next run is one of the next day. */
+async function runOnTheNextDay(args: readonly string[] = [], env: Env = {}): Promise<Ended> {
+  await exported.place.query(`update losant_usage.instances set listed_at = listed_at - interval '1 day'`);
+  return await exported.run(['run', '--json', ...args], env);
+}
+
+const query = (statement: string) => exported.place.query(statement);
+
+it('an organization that is deleted keeps its rows, and its missing days are known to be lost', async () => {
+  const { platform, place, run } = exported;
+  const [deleted = '', ...others] = await orgIdsOf(platform);
+  await platform.control('config', {
+    faults: { kinds: ['server_error'], orgIds: [deleted], actions: ['notebookMinuteCounts'], forever: true },
+  });
+  expect((await run(['run'], { REQUEST_ATTEMPTS: '1' })).code).toBe(3);
+  const before = await readStored(place);
+  await platform.control('config', { faults: null });
+  expect((await platform.send('DELETE', `/orgs/${deleted}`, {})).status).toBe(200);
+
+  // Found while its usage is asked for: the list is not read again on that day.
+  const ended = await run(['run', '--json', '--date', day]);
+  expect(ended.code).toBe(0);
+  const { cells, failures } = jsonOf(ended);
+  expect(failures).toEqual([]);
+  expect(cells).toMatchObject({
+    planned: 4 * others.length + 1,
+    unchanged: 4 * others.length,
+    unavailable: 1,
+  });
+  expect(await readStored(place)).toEqual(before);
+  expect(await query('select org_id from losant_usage.organizations where removed_at is not null')).toEqual([
+    { org_id: deleted },
+  ]);
+  const coverage = `select stream, state from losant_usage.coverage where org_id = '${deleted}' order by 1`;
+  expect(await query(coverage)).toEqual([
+    { stream: 'device_counts', state: 'loaded' },
+    { stream: 'notebook_minutes', state: 'unavailable' },
+    { stream: 'payload_sources', state: 'loaded' },
+    { stream: 'payload_totals', state: 'loaded' },
+  ]);
+});
+
+it('an organization that is back is exported again, with what was given up', async () => {
+  const { platform, place, run } = exported;
+  const [deleted = ''] = await orgIdsOf(platform);
+  await platform.control('config', {
+    faults: { kinds: ['server_error'], orgIds: [deleted], actions: ['notebookMinuteCounts'], forever: true },
+  });
+  expect((await run(['run'], { REQUEST_ATTEMPTS: '1' })).code).toBe(3);
+  await platform.control('config', { faults: null });
+  await platform.send('DELETE', `/orgs/${deleted}`, {});
+  expect((await runOnTheNextDay()).code).toBe(0);
+  expect(
+    await query('select org_id from losant_usage.organizations where removed_at is not null'),
+  ).toHaveLength(1);
+
+  await exported.stopPlatform();
+  const port = Number(new URL(platform.url).port);
+  await using restored = await startPlatform({ now: Date.now, orgs: ORGS, port });
+  const back = await runOnTheNextDay();
+  expect(back.code).toBe(0);
+  expect(jsonOf(back).cells).toMatchObject({ planned: 1, loaded: 1 });
+  expect(await query('select org_id from losant_usage.organizations where removed_at is not null')).toEqual(
+    [],
+  );
+  expect(await readStored(place)).toEqual(await readTruth(restored, day, day));
+});
+
+it('more deletions at once than can be believed are refused and reported', async () => {
+  const { platform, run } = exported;
+  expect((await run(['run'])).code).toBe(0);
+  for (const orgId of (await orgIdsOf(platform)).slice(0, 6))
+    await platform.send('DELETE', `/orgs/${orgId}`, {});
+  const ended = await runOnTheNextDay();
+  expect(ended.code).toBe(3);
+  expect(jsonOf(ended)).toMatchObject({
+    status: 'partial',
+    failures: [{ orgId: null, stream: null, code: 'removals_refused' }],
+  });
+  expect(await query('select org_id from losant_usage.organizations where removed_at is not null')).toEqual(
+    [],
+  );
+});
+
+it('a new name makes a new version in the history', async () => {
+  const { platform, run } = exported;
+  expect((await run(['run'])).code).toBe(0);
+  const path = await platform.orgWith('large');
+  const orgId = path.slice('/orgs/'.length);
+  const history = `select name, valid_to is null as is_current from losant_usage.organization_history
+    where org_id = '${orgId}' order by valid_from`;
+  const [{ name } = {}] = await query(history);
+  expect((await platform.send('PATCH', path, { name: 'Renamed "Ltd" 🌊' })).status).toBe(200);
+  expect((await runOnTheNextDay()).code).toBe(0);
+  expect(await query(history)).toEqual([
+    { name, is_current: false },
+    { name: 'Renamed "Ltd" 🌊', is_current: true },
+  ]);
+  expect(
+    await query('select org_id from losant_usage.organization_history where valid_to is not null'),
+  ).toEqual([{ org_id: orgId }]);
+});
+
+it('an organization that leaves the configuration and returns is promised again', async () => {
+  const { platform, run } = exported;
+  const [stays = '', leaves = ''] = await orgIdsOf(platform);
+  const tracked = `select org_id, tracked_to::text from losant_usage.tracking where stream = 'device_counts' order by 1`;
+  const both = { LOSANT_ORG_IDS: `${stays},${leaves}` };
+  expect((await run(['run'], both)).code).toBe(0);
+  expect(await query(tracked)).toEqual([
+    { org_id: stays, tracked_to: null },
+    { org_id: leaves, tracked_to: null },
+  ]);
+  expect((await run(['run'], { LOSANT_ORG_IDS: stays })).code).toBe(0);
+  expect(await query(tracked)).toEqual([
+    { org_id: stays, tracked_to: null },
+    { org_id: leaves, tracked_to: day },
+  ]);
+  expect((await run(['run'], both)).code).toBe(0);
+  expect(await query(tracked)).toEqual([
+    { org_id: stays, tracked_to: null },
+    { org_id: leaves, tracked_to: null },
+  ]);
+});
+
+it('a configured organization that the instance does not know fails the run, every time', async () => {
+  const { platform, run } = exported;
+  const [known = ''] = await orgIdsOf(platform);
+  const unknown = 'ffffffffffffffffffffffff';
+  const env = { LOSANT_ORG_IDS: `${known},${unknown.toUpperCase()}` };
+  for (const loaded of [4, 0]) {
+    const ended = await run(['run', '--json'], env);
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended)).toMatchObject({
+      status: 'partial',
+      cells: { loaded, failed: 0 },
+      failures: [{ orgId: unknown, stream: null, code: 'org_unknown' }],
+    });
+  }
+});
+
+it('a stream that is enabled later is promised from yesterday on', async () => {
+  const { platform, place, run } = exported;
+  const from = daysAgo(5);
+  const args = ['backfill', '--from', from, '--to', day];
+  expect((await run(args, { STREAMS: 'device_counts' })).code).toBe(0);
+  expect(jsonOf(await run(['run', '--json'])).cells).toMatchObject({ planned: 3 * ORGS, loaded: 3 * ORGS });
+  expect(
+    await query('select distinct stream, tracked_from::text from losant_usage.tracking order by 1'),
+  ).toEqual([
+    { stream: 'device_counts', tracked_from: from },
+    { stream: 'notebook_minutes', tracked_from: day },
+    { stream: 'payload_sources', tracked_from: day },
+    { stream: 'payload_totals', tracked_from: day },
+  ]);
+  const devices = (await readTruth(platform, from, day)).filter((line) => line.startsWith('device_counts'));
+  const rest = (await readTruth(platform, day, day)).filter((line) => !line.startsWith('device_counts'));
+  expect(await readStored(place)).toEqual([...devices, ...rest].sort());
+});

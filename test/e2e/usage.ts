@@ -1,0 +1,115 @@
+/**
+ * The numbers of an export in two ways that share no code with the program: what
+ * the platform says is true, and what the database holds. Both as sorted lines of
+ * text, `TABLE ORG DAY VALUES…`, so that every digit counts.
+ */
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PGlite } from '@electric-sql/pglite';
+import type { Platform } from '../simulator/platform.ts';
+import { createEmbeddedFolder, createTestDatabase, queryOnce } from '../support/databases.ts';
+
+export type Row = Record<string, unknown>;
+
+/** A database for one export. */
+export interface Place {
+  readonly kind: 'postgres' | 'embedded';
+  /** For DATABASE_URL. */
+  readonly url: string;
+  /** Rows of a query; of the embedded database only while no process has it. */
+  readonly query: (statement: string) => Promise<Row[]>;
+  remove(): Promise<void>;
+}
+
+/** A fresh place without any tables; the program makes them itself. An embedded one may start as a copy of another. */
+export async function createPlace(kind: Place['kind'] = 'postgres', copyOf?: Place): Promise<Place> {
+  if (kind === 'embedded') {
+    const embedded = createEmbeddedFolder();
+    const { folder, url } = embedded;
+    if (copyOf) await cp(folderOf(copyOf), folder, { recursive: true });
+    const query = (statement: string) => queryEmbedded(join(folder, 'pgdata'), statement);
+    return { kind, url, query, remove: () => Promise.resolve(embedded.remove()) };
+  }
+  const database = await createTestDatabase({ template: false });
+  const { url } = database;
+  return { kind, url, query: (statement) => queryOnce(url, statement), remove: () => database.drop() };
+}
+
+async function queryEmbedded(dataDir: string, statement: string): Promise<Row[]> {
+  const pglite = await PGlite.create({ dataDir });
+  try {
+    return (await pglite.query<Row>(statement)).rows;
+  } finally {
+    await pglite.close();
+  }
+}
+
+function folderOf({ url }: Place): string {
+  return url.slice('embedded:'.length);
+}
+
+const COLUMNS = {
+  device_counts: ['created', 'deleted', 'total'],
+  notebook_minutes: ['minutes', 'completed', 'canceled', 'errored', 'timeout'],
+  payload_totals: ['billable_count', 'all_count', 'all_bytes'],
+  payload_sources: ['payload_type', 'source', 'count'],
+} as const;
+
+export type Table = keyof typeof COLUMNS;
+export const TABLES = Object.keys(COLUMNS) as Table[];
+
+/** Every row of the four tables. */
+export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {
+  const parts = TABLES.map((table) => {
+    const columns = COLUMNS[table].map((column) => `${column}::text`);
+    return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line
+      from losant_usage.${table}`;
+  });
+  const rows = await query(parts.join(' union all '));
+  return rows.map(({ line }) => String(line)).sort();
+}
+
+interface TruthDay extends Record<Exclude<Table, 'payload_sources'>, Record<string, number>> {
+  readonly day: string;
+  readonly payload_sources: readonly Record<string, string | number>[];
+}
+
+interface TruthPage {
+  readonly totalCount: number;
+  readonly orgs: readonly {
+    readonly orgId: string;
+    readonly createdDay: string;
+    readonly days: readonly TruthDay[];
+  }[];
+}
+
+/** Every row that an export of these days must hold, of all organizations that are not deleted. */
+export async function readTruth(platform: Platform, from: string, to: string): Promise<string[]> {
+  const lines: string[] = [];
+  for (let page = 0, seen = 0, total = 1; seen < total; page += 1) {
+    const path = `truth?from=${from}&to=${to}&page=${page}&perPage=50`;
+    const { orgs, totalCount } = (await platform.control(path)) as TruthPage;
+    for (const { orgId, createdDay, days } of orgs) {
+      for (const day of days) if (day.day >= createdDay) lines.push(...linesOf(orgId, day));
+    }
+    seen += orgs.length;
+    total = totalCount;
+  }
+  return lines.sort();
+}
+
+function linesOf(orgId: string, day: TruthDay): string[] {
+  return TABLES.flatMap((table) => {
+    const rows = table === 'payload_sources' ? day[table] : [day[table]];
+    return rows.map((row) =>
+      [table, orgId, day.day, ...COLUMNS[table].map((column) => row[column])].join(' '),
+    );
+  });
+}
+
+const DAY_MS = 86_400_000;
+
+/** The UTC day that ended `back` midnights ago: 1 is yesterday, the newest that can be read. */
+export function daysAgo(back: number): string {
+  return new Date(Date.now() - back * DAY_MS).toISOString().slice(0, 10);
+}
