@@ -55,7 +55,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
  * Throws unless Losant knows the instance and its clock agrees. A token that may
  * not ask this may still have the scopes that count; its answer shows the clock.
  */
-export async function requireInstance(
+async function requireInstance(
   { client, instanceId, apiAheadMs, logger }: InstanceContext,
   signal: AbortSignal,
 ): Promise<void> {
