@@ -100,7 +100,8 @@ async function getWithRetries(
   let waits = 0;
   let waitedMs = 0;
   for (;;) {
-    const { result, report } = await attemptThroughGate(options, http, request);
+    const { result: received, report } = await attemptThroughGate(options, http, request);
+    const result = refuseEcho(options.token, received);
     sent += 1;
     if (result.ok) {
       options.onAttempt?.({ ...report, status: 200, outcome: 'ok', retryReason: null });
@@ -151,6 +152,14 @@ async function attemptThroughGate(
     if (!(error instanceof PausedTooLongError)) throw error;
     throw losantError(request, { kind: 'rate_limited', status: null, body: null, detail: error.message });
   }
+}
+
+/** Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API. */
+function refuseEcho(token: string, result: AttemptResult): AttemptResult {
+  if (!result.ok || !result.answer.text.includes(token)) return result;
+  const detail = 'the body repeats the token, as a proxy that shows requests would';
+  const failure = { kind: 'bad_body', detail, status: 200, body: result.answer.text } as const;
+  return { ok: false, failure: { ...failure, isFinal: true, retryAfterMs: null } };
 }
 
 function givenUp(token: string, request: GetRequest, failure: AttemptFailure, sent: number): Error {

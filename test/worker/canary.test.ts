@@ -1,0 +1,213 @@
+import { randomBytes } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
+import { runProgram } from '../e2e/program.ts';
+import { startServer } from '../losant/server.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { startWorker, until, type WorkerProcess } from './process.ts';
+
+/** One for each secret, so that whatever shows up tells which one leaked. */
+const CANARY = {
+  token: 'canary-losant-token-5eb1f0',
+  password: 'canary-database-password-77a2',
+  httpToken: 'canary-http-token-90cc41',
+  heartbeat: 'canary-heartbeat-3d0b8e',
+};
+const ROLE = `losant_usage_canary_${randomBytes(4).toString('hex')}`;
+
+let platform: Platform;
+
+beforeAll(async () => {
+  platform = await startPlatform({ orgs: 2, now: Date.now, token: CANARY.token });
+  await queryOnce(inject('postgresAdminUrl'), `create role ${ROLE} login password '${CANARY.password}'`);
+});
+afterAll(async () => {
+  await platform[Symbol.asyncDispose]();
+  await queryOnce(inject('postgresAdminUrl'), `drop role ${ROLE}`);
+});
+
+/** A database that the role with the canary for a password owns. */
+async function createOwnDatabase(): Promise<TestDatabase & { readonly ownUrl: string }> {
+  const database = await createTestDatabase({ template: false });
+  onTestFinished(() => database.drop());
+  await queryOnce(inject('postgresAdminUrl'), `alter database ${database.name} owner to ${ROLE}`);
+  const own = new URL(database.url);
+  own.username = ROLE;
+  own.password = CANARY.password;
+  return { ...database, ownUrl: own.href };
+}
+
+async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: Record<string, string> }> {
+  const database = await createOwnDatabase();
+  const env = {
+    LOSANT_API_URL: apiUrl,
+    LOSANT_INSTANCE_ID: platform.instanceId,
+    LOSANT_API_TOKEN: CANARY.token,
+    DATABASE_URL: database.ownUrl,
+    HTTP_TOKEN: CANARY.httpToken,
+    // Nobody listens there, so that the failure is told.
+    HEARTBEAT_URL: `http://127.0.0.1:1/ping/${CANARY.heartbeat}`,
+    LOG_LEVEL: 'trace',
+    REQUEST_ATTEMPTS: '1',
+    REQUESTS_PER_SECOND: '500',
+  };
+  return { database, env };
+}
+
+async function start(env: Record<string, string>): Promise<WorkerProcess> {
+  const worker = await startWorker(env);
+  onTestFinished(async () => {
+    await worker.stop('SIGKILL');
+  });
+  return worker;
+}
+
+/** All that is served, with the token and without. */
+async function pagesOf(worker: WorkerProcess): Promise<string> {
+  const texts: string[] = [];
+  for (const path of ['/', '/metrics', '/status.json', '/healthz', '/readyz', '/nowhere']) {
+    texts.push((await worker.get(path)).text, (await worker.get(path, {})).text);
+  }
+  expect(texts[0]).toContain('Losant usage export');
+  return texts.join('\n');
+}
+
+/** Every row of every table as text, compressed bodies unpacked. */
+async function dump({ url }: TestDatabase): Promise<string> {
+  const tables = await queryOnce(
+    url,
+    `select table_name as name from information_schema.tables where table_schema = 'losant_usage'`,
+  );
+  expect(tables.length).toBeGreaterThan(10);
+  const texts: string[] = [];
+  for (const { name } of tables) {
+    texts.push(JSON.stringify(await queryOnce(url, `select * from losant_usage.${String(name)}`)));
+  }
+  for (const { body_gzip } of await queryOnce(url, 'select body_gzip from losant_usage.quarantine')) {
+    texts.push(gunzipSync(body_gzip as Buffer).toString('utf8'));
+  }
+  return texts.join('\n');
+}
+
+function expectNoCanary(text: string): void {
+  const leaks = Object.values(CANARY).flatMap((secret) => {
+    const forms = [secret, Buffer.from(secret).toString('base64').slice(0, -4)];
+    return forms
+      .filter((form) => text.includes(form))
+      .map((form) => {
+        const at = text.indexOf(form);
+        return text.slice(Math.max(0, at - 200), at + 40);
+      });
+  });
+  expect(leaks).toEqual([]);
+}
+
+const passed = (result: string) =>
+  `losant_usage_passes_total{instance_id="${platform.instanceId}",result="${result}"}`;
+
+test('no secret shows when all goes well', async () => {
+  const { env, database } = await settings(platform.url);
+  const worker = await start(env);
+  await until('a complete pass', async () => (await worker.metric(passed('complete'))) === 1);
+  const pages = await pagesOf(worker);
+  const { stdout, stderr, code } = await worker.stop();
+  expect(code).toBe(0);
+  expect(stderr).toContain('heartbeat not delivered');
+  expectNoCanary([pages, stdout, stderr, await dump(database)].join('\n'));
+});
+
+test('no secret shows when the token is refused', async () => {
+  const { env, database } = await settings(platform.url);
+  const first = await start(env);
+  await until('a complete pass', async () => (await first.metric(passed('complete'))) === 1);
+  await first.stop();
+  await platform.control('tokens/revoke', { token: CANARY.token });
+  const worker = await start(env);
+  await until('the refusal', async () => (await worker.metric(passed('refused'))) === 1);
+  const pages = await pagesOf(worker);
+  const { stdout, stderr } = await worker.stop();
+  await platform.control('tokens', { token: CANARY.token, scopes: ['all.Instance'] });
+  const [status, gaps] = [await runProgram(['status'], env), await runProgram(['gaps', '--json'], env)];
+  const commands = [status, gaps].flatMap((ended) => [ended.stdout, ended.stderr]);
+  expectNoCanary([pages, stdout, stderr, ...commands, await dump(database)].join('\n'));
+});
+
+/** Answers of a proxy that shows the request's own headers, by what was asked. */
+const ECHOES: Readonly<Record<string, readonly [number, string]>> = {
+  deviceCounts: [200, 'application/json'],
+  notebookMinuteCounts: [500, 'text/html'],
+  payloadCountsBreakdown: [400, 'application/json'],
+  payloadCounts: [200, 'text/html'],
+};
+
+test.for([
+  ['a proxy echoes the request in answers of every kind', ECHOES],
+  [
+    'a proxy that refuses echoes the request',
+    { deviceCounts: [403, 'text/html'], payloadCounts: [401, 'application/json'] },
+  ],
+] as const)('no secret shows when %s', async ([, echoes]) => {
+  await using proxy = await startServer(async ({ path, query, headers }, response) => {
+    const [status, type] = (echoes as typeof ECHOES)[path.split('/').at(-1) ?? ''] ?? [200, null];
+    if (type === null) {
+      const { authorization = '' } = headers;
+      const answer = await fetch(`${platform.url}${path}?${new URLSearchParams(query)}`, {
+        headers: { authorization },
+      });
+      response.writeHead(answer.status, { 'content-type': 'application/json' });
+      response.end(await answer.text());
+      return;
+    }
+    const echo = JSON.stringify({
+      type: 'Echo',
+      message: JSON.stringify(headers),
+      counts: [{ echo: headers }],
+    });
+    response.writeHead(status, { 'content-type': type });
+    response.end(type === 'text/html' ? `<pre>${JSON.stringify(headers)}</pre>` : echo);
+  });
+  const { env, database } = await settings(proxy.url);
+  const worker = await start(env);
+  await until('the pass', async () => {
+    const { text } = await worker.get('/status.json');
+    return text.includes('"result":"partial"') || text.includes('"result":"refused"');
+  });
+  const pages = await pagesOf(worker);
+  const { stdout, stderr } = await worker.stop();
+  expectNoCanary([pages, stdout, stderr, await dump(database)].join('\n'));
+});
+
+test('no secret shows when the database does not take the password', async () => {
+  const { env } = await settings(platform.url);
+  const url = new URL(env['DATABASE_URL'] ?? '');
+  url.username = 'nobody_of_that_name';
+  const { code, stdout, stderr } = await runProgram(['worker'], { ...env, DATABASE_URL: url.href });
+  expect(code).toBe(2);
+  expectNoCanary(stdout + stderr);
+});
+
+test.for([
+  ['rejected promise', 'Promise.reject(defect)'],
+  ['thrown error', 'process.nextTick(() => { throw defect; })'],
+  ['thrown object', 'process.nextTick(() => { throw { ...defect }; })'],
+  ['rejected text', 'Promise.reject(JSON.stringify({ ...defect }))'],
+] as const)('a %s ends the worker with 1, one line and no secret', async ([, crash]) => {
+  const { env } = await settings(platform.url);
+  const code = `setTimeout(() => {
+    const { LOSANT_API_TOKEN, DATABASE_URL, HTTP_TOKEN, HEARTBEAT_URL } = process.env;
+    const defect = Object.assign(new Error('planted'), { request: { headers: { authorization: LOSANT_API_TOKEN } }, HTTP_TOKEN });
+    defect.cause = Object.assign(new TypeError('Invalid URL'), { input: DATABASE_URL, HEARTBEAT_URL });
+    ${crash};
+  }, 500)`;
+  const preload = `data:text/javascript,${encodeURIComponent(code)}`;
+  const worker = await start({ ...env, NODE_OPTIONS: `--import=${preload}` });
+  const ended = await worker.running.ended;
+  expect(ended.code).toBe(1);
+  const last = ended.stderr.trimEnd().split('\n').at(-1) ?? '';
+  expect(JSON.parse(last)).toMatchObject({
+    level: 'fatal',
+    msg: 'ended by a defect: please report this line',
+  });
+  expectNoCanary(ended.stdout + ended.stderr);
+});
