@@ -1,0 +1,77 @@
+import { expect } from 'vitest';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { type Ended, type Program, startProgram } from './program.ts';
+import { type Snapshot, takeSnapshot } from './snapshot.ts';
+
+const DAY_MS = 86_400_000;
+
+export function daysAgo(days: number): string {
+  return new Date(Date.now() - days * DAY_MS).toISOString().slice(0, 10);
+}
+
+/** A platform, a database, and the program between them. */
+export interface Stage extends AsyncDisposable {
+  readonly platform: Platform;
+  readonly database: TestDatabase;
+  readonly start: (
+    args: readonly string[],
+    options?: { more?: Record<string, string>; url?: string },
+  ) => Program;
+  readonly run: (args: readonly string[]) => Promise<Ended>;
+  readonly sql: (statement: string) => Promise<Record<string, unknown>[]>;
+  /** Status of each run, in the order of their starts. */
+  statuses(): Promise<unknown[]>;
+  /** What the commands leave in a database of their own, one by one and undisturbed. */
+  alone(...commands: readonly (readonly string[])[]): Promise<Snapshot>;
+  snapshot(): Promise<Snapshot>;
+  /** Until the platform has been asked so often since the last `alone`. */
+  readonly hasAsked: (times: number) => Promise<void>;
+}
+
+export const SOON = { timeout: 15_000 };
+
+export async function openStage({ orgs, seed }: { orgs: number; seed: string }): Promise<Stage> {
+  const platform = await startPlatform({ now: Date.now, orgs, seed });
+  const database = await createTestDatabase();
+  const { url: apiUrl, token, instanceId } = platform;
+  const start: Stage['start'] = (args, { more = {}, url = database.url } = {}) =>
+    startProgram([...args, '--json'], { apiUrl, token, instanceId, databaseUrl: url, more });
+  const sql = (statement: string) => queryOnce(database.url, statement);
+  const asked = async () => ((await platform.control('stats')) as { requests: number }).requests;
+  return {
+    platform,
+    database,
+    start,
+    sql,
+    run: (args) => start(args).ended,
+    statuses: async () =>
+      (await sql('select status from losant_usage.runs order by started_at')).map(({ status }) => status),
+    alone: async (...commands) => {
+      const key = JSON.stringify([orgs, seed, commands]);
+      const known = ALONE.get(key) ?? (await runAlone(start, commands));
+      ALONE.set(key, known);
+      await platform.control('stats/reset', {});
+      return known;
+    },
+    snapshot: () => takeSnapshot(database.url, { hashes: false }),
+    hasAsked: (times) => expect.poll(asked, SOON).toBeGreaterThanOrEqual(times),
+    [Symbol.asyncDispose]: async () => {
+      await platform[Symbol.asyncDispose]();
+      await database.drop();
+    },
+  };
+}
+
+/** The same world gives the same numbers: it need not be exported alone twice in a file. */
+const ALONE = new Map<string, Snapshot>();
+
+async function runAlone(start: Stage['start'], commands: readonly (readonly string[])[]): Promise<Snapshot> {
+  const own = await createTestDatabase();
+  for (const args of commands) {
+    expect(await start(args, { url: own.url }).ended).toMatchObject({ code: 0 });
+  }
+  const snapshot = await takeSnapshot(own.url, { hashes: false });
+  await own.drop();
+  return snapshot;
+}
