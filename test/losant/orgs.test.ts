@@ -51,6 +51,20 @@ describe('listOrgPages', () => {
     expect(server.received).toHaveLength(2);
   });
 
+  it('asks for the next four pages at once, and yields them in order whichever comes first', async () => {
+    const waiting: (() => void)[] = [];
+    await using server = await startServer(({ query }, response) => {
+      const page = Number(query['page']);
+      const items = [{ id: orgId(page), name: `Org ${page}` }];
+      const answer = () => sendJson(response, { items, totalCount: 5, page });
+      if (page === 0) return answer();
+      waiting.unshift(answer);
+      if (waiting.length === 4) for (const late of waiting) late();
+    });
+    const pages = await pagesOf(server, 1);
+    expect(pages.map(({ items }) => items[0]?.name)).toEqual(['Org 0', 'Org 1', 'Org 2', 'Org 3', 'Org 4']);
+  });
+
   it('yields one empty page for an instance without organizations', async () => {
     await using server = await serveOrgs(0);
     expect(await pagesOf(server, 2)).toEqual([{ page: 0, totalCount: 0, items: [], rejected: [] }]);
@@ -78,7 +92,7 @@ describe('listOrgPages', () => {
     await using server = await serveOrgs(3, { envelope: { totalCount: 10 } });
     const pages = await pagesOf(server, 2);
     expect(pages.map((page) => page.items.length)).toEqual([2, 1]);
-    expect(server.received).toHaveLength(3);
+    expect(server.received.length).toBeLessThanOrEqual(5);
   });
 
   it('keeps the page when one organization cannot be read', async () => {
