@@ -1,0 +1,53 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Export, openExport } from './export.ts';
+import { jsonOf, type Refusal, until } from './program.ts';
+import { createPlace, daysAgo, readStored, readTruth } from './usage.ts';
+
+let exported: Export;
+beforeAll(async () => {
+  exported = await openExport({ orgs: 3 });
+});
+afterAll(() => exported.close());
+
+it.each([
+  ['embedded', 'folder_locked', 'Another process is using the embedded database in '],
+  ['postgres', 'lease_held', 'is being exported'],
+] as const)(
+  'a second run on the same %s database ends with exit code 4, or waits',
+  { timeout: 60_000 },
+  async (kind, code, message) => {
+    const { platform, start, run } = exported;
+    const place = await createPlace(kind);
+    const env = { DATABASE_URL: place.url };
+    try {
+      // Every request for usage is kept waiting: the run is in the middle until it is told to end.
+      const kinds = ['hang'];
+      const actions = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
+      await platform.control('config', { faults: { kinds, actions, forever: true, slowMs: 600_000 } });
+      await platform.control('stats/reset', {});
+      const first = start(['run', '--json'], { ...env, REQUEST_TIMEOUT_MS: '600000' });
+      await until(async () => {
+        const { faults } = (await platform.control('stats')) as { faults: Record<string, number> };
+        return (faults['hang'] ?? 0) > 0;
+      });
+
+      const second = await run(['run', '--json'], env);
+      expect(second.code).toBe(4);
+      const { error } = jsonOf<Refusal>(second);
+      expect(error.code).toBe(code);
+      expect(error.message).toContain(message);
+
+      const third = start(['run', '--json', '--wait', '60'], env);
+      await until(() => third.stderr().includes('waiting'));
+      await platform.control('config', { faults: null });
+      first.process.kill('SIGTERM');
+      expect((await first.ended).code).toBe(143);
+      const waited = await third.ended;
+      expect(waited.code).toBe(0);
+      expect(jsonOf(waited).cells).toMatchObject({ planned: 12, loaded: 12 });
+      expect(await readStored(place)).toEqual(await readTruth(platform, daysAgo(1), daysAgo(1)));
+    } finally {
+      await place.remove();
+    }
+  },
+);

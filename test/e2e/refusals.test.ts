@@ -1,0 +1,262 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startPlatform } from '../simulator/platform.ts';
+import { queryOnce, withDatabase } from '../support/databases.ts';
+import { type Export, openExport } from './export.ts';
+import { type Ended, type Env, jsonOf, type Refusal } from './program.ts';
+import { createPlace, daysAgo, type Place } from './usage.ts';
+
+const PASSWORD = 'canary-password';
+
+let exported: Export;
+/** A database that another program's tables could be in: none of ours may come to be. */
+let untouched: Place;
+beforeAll(async () => {
+  exported = await openExport({ orgs: 3 });
+  untouched = await createPlace();
+});
+afterAll(async () => {
+  await untouched.remove();
+  await exported.close();
+});
+
+/** What `--json` says of the refusal, after checking what holds for every one. */
+async function refusalOf(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {
+  const ended = await exported.run([...args, '--json'], env);
+  expect(ended).toMatchObject({ code });
+  const { error } = jsonOf<Refusal>(ended);
+  expect(Object.keys(error)).toEqual(['code', 'message', 'hint']);
+  expect(ended.stderr).toContain(error.message);
+  expectNoSecret(ended);
+  return error;
+}
+
+function expectNoSecret({ stdout, stderr }: Ended): void {
+  for (const secret of [PASSWORD, exported.platform.token]) expect(stdout + stderr).not.toContain(secret);
+}
+
+async function tablesIn({ query }: Place): Promise<number> {
+  return (await query(`select from pg_class where relnamespace::regnamespace::text = 'losant_usage'`)).length;
+}
+
+function withLogin(url: string, user: string, password: string): string {
+  const target = new URL(url);
+  target.username = user;
+  target.password = password;
+  return target.href;
+}
+
+describe('settings', () => {
+  it('are refused with every problem in one message, and nothing is begun', async () => {
+    const wrong = {
+      LOSANT_INSTANCE_ID: 'short',
+      LOSANT_API_URL: 'http://api.example.com',
+      LOSANT_ORG_IDS: 'abc',
+      LOSANT_TOKEN: exported.platform.token,
+      STREAMS: 'device_counts,water',
+      REQUESTS_PER_SECOND: '0',
+      REQUEST_TIMEOUT_MS: 'soon',
+      READ_AT_HOURS: 'early',
+      FINAL_AT_HOURS: '-1',
+      DATABASE_URL: `mysql://usage:${PASSWORD}@127.0.0.1/usage`,
+      LOG_LEVEL: 'loud',
+    };
+    const { code, message } = await refusalOf(['run'], wrong, 2);
+    expect(code).toBe('settings');
+    const lines = message.split('\n');
+    const isNamed = (name: string) =>
+      lines.some((line) => line.startsWith(name) || line.includes(` ${name} `));
+    expect(Object.keys(wrong).filter((name) => !isNamed(name))).toEqual([]);
+  });
+
+  it('must name a database', async () => {
+    const { message, hint } = await refusalOf(['run'], { DATABASE_URL: '' }, 2);
+    expect(`${message} ${hint}`).toMatch(/DATABASE_URL.*embedded:/s);
+  });
+});
+
+describe('the command line', () => {
+  const today = daysAgo(0);
+  it.each([
+    [['run', '--date', today], `--date ${today}: that day is not over in UTC`],
+    [['run', '--date', '9999-12-31'], '--date 9999-12-31: that day is not over in UTC'],
+    [['run', '--date', '2026-02-30'], '2026-02-30'],
+    [['run', '--org', 'ffffffffffffffffffffffff'], 'ffffffffffffffffffffffff: not an organization'],
+    [['run', '--stream', 'water'], 'water'],
+    [['run', '--colour', 'red'], '--colour'],
+    [['backfill', '--from', daysAgo(2), '--to', daysAgo(3)], `--from ${daysAgo(2)} is later than --to`],
+    [['backfill', '--from', daysAgo(2), '--to', today], `--to ${today}: that day is not over`],
+    [['launch'], 'launch'],
+  ])('%j is refused, naming what is wrong', async (args, named) => {
+    const { code, message } = await refusalOf(args, {}, 2);
+    expect(code).toBe('settings');
+    expect(message).toContain(named);
+  });
+
+  it('a stream that is not configured is refused, and as little as with all of these is loaded', async () => {
+    const env = { STREAMS: 'device_counts' };
+    const { message } = await refusalOf(['run', '--stream', 'payload_sources'], env, 2);
+    expect(message).toContain('--stream payload_sources: not exported');
+    const { query } = exported.place;
+    expect(await query('select run_id from losant_usage.runs')).toEqual([]);
+    expect(await query('select state from losant_usage.coverage')).toEqual([]);
+  });
+});
+
+describe('the database', () => {
+  it('out of reach: named with the reason, exit code 1', async () => {
+    const DATABASE_URL = `postgres://usage:${PASSWORD}@127.0.0.1:1/billing`;
+    const { code, message } = await refusalOf(['run'], { DATABASE_URL }, 1);
+    expect(code).toBe('database_unreachable');
+    expect(message).toBe(
+      'Cannot reach the database at 127.0.0.1:1/billing: connection refused (ECONNREFUSED)',
+    );
+  });
+
+  it('refuses the password', async () => {
+    const DATABASE_URL = withLogin(untouched.url, 'postgres', PASSWORD);
+    const { code, message, hint } = await refusalOf(['run'], { DATABASE_URL }, 2);
+    expect(code).toBe('database_refused');
+    expect(message).toContain(`${new URL(untouched.url).host}/`);
+    expect(message).toContain('password authentication failed');
+    expect(hint).toContain('password');
+  });
+
+  it('is not there', async () => {
+    const DATABASE_URL = withDatabase(untouched.url, 'no_such_database');
+    const { code, message } = await refusalOf(['run'], { DATABASE_URL }, 2);
+    expect(code).toBe('database_refused');
+    expect(message).toContain('database "no_such_database" does not exist');
+  });
+
+  describe('grants nothing', () => {
+    const role = `usage_reader_${process.pid}`;
+    beforeAll(() => queryOnce(untouched.url, `create role ${role} login password '${PASSWORD}'`));
+    afterAll(() => queryOnce(untouched.url, `drop role ${role}`));
+
+    it('on an empty database: nothing is made', async () => {
+      const DATABASE_URL = withLogin(untouched.url, role, PASSWORD);
+      const { code, message, hint } = await refusalOf(['run'], { DATABASE_URL }, 2);
+      expect(code).toBe('database_refused');
+      expect(message).toContain('permission denied for database');
+      expect(hint).toContain('grant');
+      expect(await tablesIn(untouched)).toBe(0);
+    });
+
+    it('on the schema that is there', async () => {
+      const place = await createPlace();
+      try {
+        expect((await exported.run(['migrate'], { DATABASE_URL: place.url })).code).toBe(0);
+        const DATABASE_URL = withLogin(place.url, role, PASSWORD);
+        const { code, message } = await refusalOf(['run'], { DATABASE_URL }, 2);
+        expect(code).toBe('database_refused');
+        expect(message).toContain('permission denied for schema losant_usage');
+        expect(await place.query('select * from losant_usage.instances')).toEqual([]);
+      } finally {
+        await place.remove();
+      }
+    });
+  });
+
+  it.each([
+    [
+      'older',
+      `delete from losant_usage.migrations where name > '0001_tables'`,
+      'database_too_old',
+      '0002_facts',
+    ],
+    [
+      'newer',
+      `insert into losant_usage.migrations select (jsonb_populate_record(m, '{"name": "9999_future"}')).*
+         from losant_usage.migrations m limit 1`,
+      'database_too_new',
+      '9999_future',
+    ],
+  ])('is %s than the program: nothing is written', async (_age, change, kind, migration) => {
+    const place = await createPlace();
+    try {
+      expect((await exported.run(['migrate'], { DATABASE_URL: place.url })).code).toBe(0);
+      await place.query(change);
+      const before = await place.query('select * from losant_usage.migrations order by name');
+      const { code, message } = await refusalOf(['run'], { DATABASE_URL: place.url }, 2);
+      expect(code).toBe(kind);
+      expect(message).toContain(migration);
+      expect(message).toContain(new URL(place.url).host);
+      expect(await place.query('select * from losant_usage.migrations order by name')).toEqual(before);
+      expect(await place.query('select * from losant_usage.instances')).toEqual([]);
+    } finally {
+      await place.remove();
+    }
+  });
+});
+
+describe('Losant', () => {
+  const DATABASE = () => ({ DATABASE_URL: untouched.url });
+
+  it('refuses the token: exit code 5, naming the setting, and no cell is touched', async () => {
+    const { code, message, hint } = await refusalOf(
+      ['run'],
+      { ...DATABASE(), LOSANT_API_TOKEN: PASSWORD },
+      5,
+    );
+    expect(code).toBe('unauthorized');
+    expect(message).toContain('instance.get');
+    expect(hint).toContain('LOSANT_API_TOKEN');
+    expect(await untouched.query('select * from losant_usage.coverage')).toEqual([]);
+  });
+
+  it('does not know the instance: exit code 2', async () => {
+    const env = { ...DATABASE(), LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
+    const { message, hint } = await refusalOf(['run'], env, 2);
+    expect(message).toContain('0123456789abcdef01234567');
+    expect(hint).toContain('LOSANT_INSTANCE_ID');
+    expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
+  });
+
+  it('is out of reach: exit code 1', async () => {
+    const gone = await startPlatform();
+    await gone[Symbol.asyncDispose]();
+    const env = { ...DATABASE(), LOSANT_API_URL: gone.url, REQUEST_ATTEMPTS: '1' };
+    const { code, message, hint } = await refusalOf(['run'], env, 1);
+    expect(code).toBe('unreachable');
+    expect(message).toContain('ECONNREFUSED');
+    expect(hint).toContain('LOSANT_API_URL');
+  });
+
+  it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
+    const { platform } = exported;
+    await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
+    try {
+      const { code, message } = await refusalOf(['run'], DATABASE(), 1);
+      expect(code).toBe('clock_skew');
+      expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
+      expect(await untouched.query('select * from losant_usage.coverage')).toEqual([]);
+    } finally {
+      await platform.control('config', { clock: { offsetMs: 0 } });
+    }
+  });
+
+  it('refuses one scope: the other streams load, and endpoint and scope are named', async () => {
+    const { platform } = exported;
+    const token = 'token-without-notebooks';
+    const scopes = ['instance.get', 'instanceOrgs.get', 'instanceOrg.get', 'instanceOrg.deviceCounts'].concat(
+      ['instanceOrg.payloadCounts', 'instanceOrg.payloadCountsBreakdown'],
+    );
+    await platform.control('tokens', { token, scopes });
+    const ended = await exported.run(['run', '--json'], { ...DATABASE(), LOSANT_API_TOKEN: token });
+    expect(ended.code).toBe(5);
+    const report = jsonOf(ended);
+    expect(report).toMatchObject({ status: 'partial', cells: { planned: 12, loaded: 9, failed: 3 } });
+    expect(report.failures).toHaveLength(3);
+    for (const { stream, code, message } of report.failures) {
+      expect([stream, code]).toEqual(['notebook_minutes', 'forbidden']);
+      expect(message).toContain('instanceOrg.notebookMinuteCounts');
+    }
+    const text = await exported.run(['run'], { ...DATABASE(), LOSANT_API_TOKEN: token });
+    expect(text.code).toBe(5);
+    expect(text.stdout).toContain('The token lacks a scope: add instanceOrg.notebookMinuteCounts to it');
+
+    const healed = await exported.run(['run', '--json'], DATABASE());
+    expect(healed.code).toBe(0);
+    expect(jsonOf(healed).cells).toMatchObject({ planned: 3, loaded: 3 });
+  });
+});
