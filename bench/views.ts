@@ -87,6 +87,8 @@ function queries(): Record<string, string> {
     'a year of one organization, monthly_usage': `
       select * from losant_usage.monthly_usage where ${org} and month >= current_date - 365`,
     coverage_gaps: `select * from losant_usage.coverage_gaps`,
+    'coverage_gaps after a day without any read': `
+      select * from losant_usage.coverage_gaps_at(now() + interval '1 day')`,
     'coverage_gaps of one organization': `select * from losant_usage.coverage_gaps where ${org}`,
     freshness: `select * from losant_usage.freshness`,
     'a month of all organizations, usage_as_of': `

@@ -401,16 +401,26 @@ comment on column losant_usage.monthly_usage.is_over is 'Whether the month is ov
 comment on column losant_usage.monthly_usage.is_final is 'Whether the month is over and every promised number of every expected day is final.'
 -- ;;
 
--- By a time, so that what was missing at any moment can be asked, and tested.
+-- By a time, so that what was missing at any moment can be asked, and tested. What was never
+-- read is the promised range without the days the ledger has: one pass over the ledger, many gaps or none.
 create function losant_usage.coverage_gaps_at(moment timestamptz) returns table (
   instance_id text, org_id text, org_name text, stream text, usage_date date, state text, reason text,
   attempts integer, next_attempt_at timestamptz, attempted_at timestamptz, error_code text, error_message text
 ) language sql stable parallel safe as $$
   with promise as not materialized (
     select o.instance_id, t.org_id, o.name as org_name, t.stream, t.tracked_from,
+      least(t.tracked_to, (o.removed_at at time zone 'UTC')::date, (moment at time zone 'UTC')::date - 1) as last_day,
       greatest(t.tracked_from, t.expired_to) as open_from,
-      least(t.tracked_to, (o.removed_at at time zone 'UTC')::date, (moment at time zone 'UTC')::date - 1) as last_day
+      least(t.tracked_to, (o.removed_at at time zone 'UTC')::date,
+        (moment at time zone 'UTC' - interval '6 hours')::date - 1) as open_to
     from losant_usage.tracking t join losant_usage.organizations o on o.org_id = t.org_id
+  ), known as (
+    select c.org_id, c.stream, range_agg(daterange(c.usage_date, c.usage_date + 1)) as days
+    from promise p
+    join losant_usage.coverage c on c.org_id = p.org_id and c.stream = p.stream
+      and c.usage_date between p.open_from and p.open_to
+    where c.usage_date >= (select min(open_from) from promise)
+    group by c.org_id, c.stream
   )
   select p.instance_id, p.org_id, p.org_name, p.stream, c.usage_date, c.state,
     coalesce(c.error_message, c.error_code, c.state),
@@ -425,14 +435,14 @@ create function losant_usage.coverage_gaps_at(moment timestamptz) returns table 
   select p.instance_id, p.org_id, p.org_name, p.stream, day.usage_date, 'never_read',
     'it was never asked for', 0, null, null, null, null
   from promise p
+  left join known k on k.org_id = p.org_id and k.stream = p.stream
+  cross join lateral unnest(
+    datemultirange(daterange(p.open_from, greatest(p.open_from, p.open_to + 1)))
+      - coalesce(k.days, datemultirange())) as hole
   cross join lateral (
-    select p.open_from + offset_days as usage_date from generate_series(0, p.last_day - p.open_from) as offset_days
+    select lower(hole) + offset_days as usage_date
+    from generate_series(0, upper(hole) - lower(hole) - 1) as offset_days
   ) as day
-  where (day.usage_date + 1)::timestamp at time zone 'UTC' + interval '6 hours' <= moment
-    and not exists (
-      select from losant_usage.coverage c
-      where c.usage_date >= (select min(open_from) from promise)
-        and c.usage_date = day.usage_date and c.stream = p.stream and c.org_id = p.org_id)
 $$
 -- ;;
 comment on function losant_usage.coverage_gaps_at is 'The gaps there were at a moment, by the promises and the ledger of today: see coverage_gaps.'
