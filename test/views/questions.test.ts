@@ -40,8 +40,8 @@ test('the question for gaps finds the day that is missing', async () => {
 test('the question for the invoice finds what was not known when it was written', async () => {
   const query = questions.find(({ question }) => question.startsWith('What did we know'))?.query ?? '';
   expect(await rowsOf(ledger.db, sql.raw(query))).toMatchObject([
-    { metric: 'devices_created', then: null, now: '4' },
-    { metric: 'devices_deleted', then: null, now: '1' },
+    { metric: 'devices_created', quantity_then: null, quantity_now: '4' },
+    { metric: 'devices_deleted', quantity_then: null, quantity_now: '1' },
   ]);
 });
 
