@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Export, openExport } from './export.ts';
+import { jsonOf } from './program.ts';
+import { daysAgo, readStored, readTruth } from './usage.ts';
+
+interface Given {
+  readonly id: string;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
+const id = (number: number) => number.toString(16).padStart(24, 'a');
+
+/** Organizations as the platform tells them, and what is stored of each. */
+const ORGANIZATIONS: readonly (readonly [Given, Readonly<Record<string, unknown>>])[] = [
+  [
+    { id: id(1), attributes: { name: `Quote " ' and \\ ; drop table organizations; --` } },
+    {
+      name: `Quote " ' and \\ ; drop table organizations; --`,
+    },
+  ],
+  [{ id: id(2), attributes: { name: 'Rockets 🚀🛰️ and 👨‍👩‍👧‍👦' } }, { name: 'Rockets 🚀🛰️ and 👨‍👩‍👧‍👦' }],
+  [{ id: id(3), attributes: { name: '\tTab\tand\nnew line\r\n' } }, { name: '\tTab\tand\nnew line\r\n' }],
+  [{ id: id(4), attributes: { name: 'ü'.repeat(255) } }, { name: 'ü'.repeat(255) }],
+  [
+    { id: id(5), attributes: { name: 'NUL \0 and half a pair \ud83d!' } },
+    { name: 'NUL � and half a pair �!' },
+  ],
+  [
+    {
+      id: id(6).toUpperCase(),
+      attributes: { name: 'Upper', id: id(6).toUpperCase(), orgId: id(6).toUpperCase() },
+    },
+    { name: 'Upper', org_id: id(6) },
+  ],
+  [
+    {
+      id: id(7),
+      attributes: {
+        name: 'Tags',
+        tags: [
+          { key: 'region', value: 'eu' },
+          { key: 'region', value: 'us "2" \0' },
+          { key: 'region', value: 'eu' },
+        ],
+      },
+    },
+    {
+      tags: [
+        { key: 'region', value: 'eu' },
+        { key: 'region', value: 'us "2" �' },
+        { key: 'region', value: 'eu' },
+      ],
+    },
+  ],
+  [{ id: id(8), attributes: { name: 'Enabled', disabledAt: false } }, { disabled_at: null }],
+  [
+    { id: id(9), attributes: { name: 'Disabled', disabledAt: '2026-01-02T03:04:05.678Z' } },
+    { disabled_at: '2026-01-02T03:04:05.678Z' },
+  ],
+  [{ id: id(10), attributes: { name: 'Referred', referralId: '00123,"4"' } }, { referral_id: '00123,"4"' }],
+];
+
+const day = daysAgo(1);
+
+let exported: Export;
+beforeAll(async () => {
+  exported = await openExport({ orgs: 10 });
+  for (const [{ id, attributes }] of ORGANIZATIONS) {
+    await exported.platform.control('orgs', { id, creationDate: '2020-01-01T00:00:00.000Z', attributes });
+  }
+});
+afterAll(() => exported.close());
+
+it('keeps names, tags and dates as they are, except for what no database can hold', async () => {
+  const { platform, place, run } = exported;
+  const ended = await run(['run', '--json']);
+  expect(ended.code).toBe(0);
+  expect(jsonOf(ended)).toMatchObject({ orgs: 20, failures: [] });
+  expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
+  const stored = await place.query(`
+    select org_id, name, tags, referral_id,
+      to_char(disabled_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as disabled_at
+    from losant_usage.organizations where org_id like 'aaaa%' order by org_id`);
+  expect(stored).toMatchObject(ORGANIZATIONS.map(([, expected]) => expected));
+  const history = 'select count(*)::int from losant_usage.organization_history';
+  expect(await place.query(history)).toEqual([{ count: 20 }]);
+});
+
+it('takes an id in capitals, configured or on the command line', async () => {
+  const capitals = id(6).toUpperCase();
+  const again = await exported.run(['run', '--json', '--date', day, '--org', capitals]);
+  expect(again.code).toBe(0);
+  expect(jsonOf(again)).toMatchObject({ orgs: 1, cells: { planned: 4, unchanged: 4 } });
+  const configured = await exported.run(['run', '--json', '--date', day], { LOSANT_ORG_IDS: capitals });
+  expect(configured.code).toBe(0);
+  expect(jsonOf(configured)).toMatchObject({ orgs: 1, cells: { planned: 4, unchanged: 4 } });
+});
+
+it('stores byte counts up to the largest exact number, digit for digit', async () => {
+  const { platform, place, run } = exported;
+  const orgId = (await platform.orgWith('maximal')).slice('/orgs/'.length).toLowerCase();
+  const [from, to] = [daysAgo(60), daysAgo(2)];
+  const ended = await run(['backfill', '--json', '--from', from, '--to', to, '--org', orgId]);
+  expect(ended.code).toBe(0);
+  const ofOrg = (line: string) => line.split(' ')[1] === orgId;
+  expect((await readStored(place)).filter(ofOrg)).toEqual(
+    (await readTruth(platform, from, day)).filter(ofOrg),
+  );
+  const [bytes] = await place.query(`
+    select max(all_bytes)::text as most, bool_and(all_bytes > 2147483648) as are_large
+    from losant_usage.payload_totals where org_id = '${orgId}'`);
+  expect(bytes).toEqual({ most: '9007199254740991', are_large: true });
+});
