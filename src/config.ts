@@ -15,7 +15,7 @@ import {
   readHttp,
 } from './settings/service.ts';
 import { checkVariables, given, openFile, type Sources } from './settings/sources.ts';
-import { type PolicyConfig, readPolicy, readSchedule } from './settings/timing.ts';
+import { type PolicyConfig, readPolicy, readSchedule, warnOfLateReads } from './settings/timing.ts';
 import { readChoice, readNumber } from './settings/values.ts';
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -73,7 +73,9 @@ export function readConfig(options: ConfigOptions): Config {
   const autoMigrate = readChoice(given(env, 'AUTO_MIGRATE'), ['true', 'false'], problems) === 'true';
   const logLevel = readChoice(given(env, 'LOG_LEVEL'), LOG_LEVELS, problems) ?? 'info';
   if (problems.length > 0) throw settingsError(problems);
-  const warnings = [file?.warning, warning, httpWarning].filter((each) => each != null);
+  const warnings = [file?.warning, warning, warnOfLateReads(policy), httpWarning].filter(
+    (each) => each != null,
+  );
   const service = { request, http, heartbeatUrl, autoMigrate, logLevel };
   return { instances, databaseUrl, policy, schedule, ...service, warnings };
 }

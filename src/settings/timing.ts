@@ -58,6 +58,15 @@ export function readPolicy(sources: Sources): PolicyConfig {
   return { readAtHours, finalAtHours, horizonDays };
 }
 
+/** A day that is not held this long after its end is a gap. */
+const GAP_AFTER_HOURS = 6;
+
+/** What to tell of checkpoints that begin so late that each day is a gap at first; null otherwise. */
+export function warnOfLateReads({ readAtHours: [first = 0] }: PolicyConfig): string | null {
+  if (first <= GAP_AFTER_HOURS) return null;
+  return `READ_AT_HOURS begins at ${first}: each day shows as a gap from ${GAP_AFTER_HOURS} hours after its end until it is read`;
+}
+
 /** The name and value of a number that may be the default. */
 function named({ name, text = '' }: Setting, number: number): Pick<Problem, 'name' | 'value'> {
   return text.trim() === '' ? { name: `${name} (not set: ${number})` } : { name, value: text };

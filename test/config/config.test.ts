@@ -249,6 +249,13 @@ describe('a settings file', () => {
   });
 });
 
+test('checkpoints that begin after a missing day has become a gap are a warning', () => {
+  expect(settings.read({ ...ENOUGH, READ_AT_HOURS: '7,72,168' }).warnings).toEqual([
+    'READ_AT_HOURS begins at 7: each day shows as a gap from 6 hours after its end until it is read',
+  ]);
+  expect(settings.read({ ...ENOUGH, READ_AT_HOURS: '6,72,168' }).warnings).toEqual([]);
+});
+
 test('a server open to the network without a token, and a schedule with months off, are warnings', () => {
   expect(settings.read({ ...ENOUGH, HTTP_HOST: '0.0.0.0', SCHEDULE: '0 3 1 */6 *' }).warnings).toEqual([
     'SCHEDULE="0 3 1 */6 *" leaves out whole months: a day is lost if none wakes within the horizon',
