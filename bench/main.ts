@@ -24,7 +24,7 @@ const HELP = `npm run bench -- [options]       ('' leaves a part out)
   --days 90               days of history it looks through
   --growth 500            organizations of the 31 days whose size is measured
   --concurrency 32        requests under way at once
-  --node-flags ''         for the measured program, e.g. '--max-semi-space-size=16'
+  --node-flags=''         for the measured program, e.g. '--node-flags=--max-semi-space-size=16'
   --quick                 1000 organizations at 0 and 20 ms, and small other parts: under a minute
 `;
 
