@@ -92,7 +92,8 @@ test(
     expect(wrong).toEqual([]);
     expect(tally.killed + tally.cut).toBeGreaterThan(points.length * 0.8);
   },
-  60_000 + POINTS * 5_000,
+  // Generous: on a busy machine all of it takes several times as long.
+  120_000 + POINTS * 8_000,
 );
 
 async function setStage(scenario: Scenario): Promise<Stage> {

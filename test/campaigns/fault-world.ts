@@ -15,6 +15,7 @@ import { checkRemovals, checkReport, countFacts, readFirstDay, readListedAt } fr
 import { compareGaps } from './gaps-view.ts';
 import { type LedgerRows, readLedgerRows } from './ledger-rows.ts';
 import { drawFaults, rewritePast, stopOmitting } from './mischief.ts';
+import { playProgram } from './program-round.ts';
 import { type Dice, rollFrom } from './seeds.ts';
 import { openTruthBook, type TruthBook } from './truth.ts';
 
@@ -22,6 +23,8 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** Before that, a platform whose clock is behind would still count yesterday. */
 const EARLY_MS = 10 * 60_000;
+/** In so many worlds one also runs the program itself: a process costs ten times as much. */
+const PROGRAM_EVERY = 5;
 const { dayAt } = check;
 
 /** What a campaign adds up over its worlds. */
@@ -91,6 +94,11 @@ export async function playWorld(seed: number, campaign: Campaign): Promise<void>
       left -= step;
     }
     behind.ms = world.behindMs = awayFromMidnight(0);
+    if (seed % PROGRAM_EVERY === 0) {
+      const wrong = await playProgram(world);
+      campaign.wrong.push(...wrong.slice(0, 5).map((line) => `seed ${seed}, the program: ${line}`));
+      await countFaults(world);
+    }
     await endClean(world, calm);
   } finally {
     await handle.close();
