@@ -28,6 +28,8 @@ export interface Replica {
   close(): Promise<void>;
 }
 
+const LOG_LINES = 500;
+
 export interface ReplicaOptions {
   readonly databaseUrl: string;
   readonly instances: readonly InstanceConfig[];
@@ -41,8 +43,12 @@ export interface ReplicaOptions {
 export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const { databaseUrl: url, instances, now, host = 'replica-1', heartbeatUrl = null, attempts = 2 } = options;
   const logged: string[] = [];
-  const destination = { write: (line: string) => void logged.push(line) };
-  const logger = createLogger({ level: 'info', pretty: false, destination });
+  const write = (line: string) => {
+    logged.push(line);
+    // A long soak must show the memory of the worker, not of its log.
+    if (logged.length > LOG_LINES) logged.shift();
+  };
+  const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
   const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   const stop = new AbortController();
   const config: Config = {

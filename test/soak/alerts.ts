@@ -1,0 +1,44 @@
+import { HOUR_MS } from '../../src/day.ts';
+import { readMetric } from '../worker/process.ts';
+
+/** From the first to the last hour at whose end the alert fired, both inclusive. */
+export type Firing = readonly [alert: string, from: number, to: number];
+
+/** The rules of deploy/prometheus/alerts.yml without their waiting times, over scrapes an hour apart. */
+export class AlertLog {
+  readonly #instanceId: string;
+  readonly #firings: [string, number, number][] = [];
+  readonly #finalRestatements: number[] = [];
+
+  constructor(instanceId: string) {
+    this.#instanceId = instanceId;
+  }
+
+  get firings(): readonly Firing[] {
+    return this.#firings;
+  }
+
+  /** Judges the scrapes of all replicas at the end of an hour. */
+  judge(hour: number, nowMs: number, scrapes: readonly string[]): void {
+    const label = `{instance_id="${this.#instanceId}"}`;
+    const largest = (series: string) =>
+      Math.max(...scrapes.map((text) => readMetric(text, `losant_usage_${series}`) ?? 0));
+    const lastCompleteMs = largest(`last_complete_pass_timestamp_seconds${label}`) * 1_000;
+    this.#note('NoCompletePass', hour, nowMs - lastCompleteMs > 26 * HOUR_MS);
+    this.#note('Gap', hour, largest(`oldest_gap_age_seconds${label}`) > 48 * 3_600);
+    this.#note('AboutToBeLost', hour, largest(`gaps_expiring${label}`) > 0);
+    this.#note('TokenRefused', hour, largest(`token_refused${label}`) > 0);
+    this.#note('DatabaseUnreachable', hour, largest('database_up') === 0);
+    const restated = largest('final_restatements_total');
+    const dayBefore = this.#finalRestatements.at(-24) ?? 0;
+    this.#finalRestatements.push(restated);
+    this.#note('FinalDayRestated', hour, restated > dayBefore);
+  }
+
+  #note(alert: string, hour: number, fires: boolean): void {
+    if (!fires) return;
+    const last = this.#firings.findLast(([name]) => name === alert);
+    if (last?.[2] === hour - 1) last[2] = hour;
+    else this.#firings.push([alert, hour, hour]);
+  }
+}

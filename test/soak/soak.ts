@@ -1,0 +1,212 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { HOUR_MS } from '../../src/day.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase, queryOnce } from '../support/databases.ts';
+import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
+import { until } from '../worker/process.ts';
+import { AlertLog, type Firing } from './alerts.ts';
+import { openWire, type Wire } from './wire.ts';
+
+export interface SoakResult {
+  readonly firings: readonly Firing[];
+  readonly scrape: string;
+  readonly passes: number;
+  /** Heap in use after a collection, in MB, at a third of the time and at the end. */
+  readonly heapMb: readonly [number, number];
+  readonly orgs: number;
+  readonly instanceId: string;
+  readonly tables: Readonly<Record<string, unknown>>;
+}
+
+/** What is going on during some hours, both inclusive, beside the wake-ups. */
+export interface Trouble {
+  readonly from: number;
+  readonly to: number;
+  readonly kind:
+    | 'api_down'
+    | 'token_revoked'
+    | 'answers_wrong'
+    | 'database_down'
+    | 'replica_killed'
+    | 'replica_paused'
+    | 'final_restated';
+}
+
+const ORGS = 4;
+/** A quarter past midnight, as the default schedule wakes. */
+export const STARTED_AT = Date.UTC(2026, 5, 1, 0, 15);
+
+/**
+ * Two replicas wake up every hour of the simulated time, one after the other;
+ * then both are scraped. Only the lease lives in real time, so it is made to
+ * lapse by hand where a holder is dead or paused.
+ */
+export async function soak(days: number, troubles: readonly Trouble[]): Promise<SoakResult> {
+  let nowMs = STARTED_AT;
+  const now = () => nowMs;
+  await using platform = await startPlatform({ orgs: ORGS, now });
+  const database = await createTestDatabase();
+  const world: World = { platform, databaseUrl: database.url, now, pair: [] };
+  try {
+    world.pair.push(await openMember(world, 'replica-a'), await openMember(world, 'replica-b'));
+    const alerts = new AlertLog(platform.instanceId);
+    const hours = days * 24;
+    let early = 0;
+    for (let hour = 0; hour < hours; hour += 1) {
+      nowMs = STARTED_AT + hour * HOUR_MS;
+      await liveHour(world, hour, troubles);
+      const scrapes = await Promise.all(world.pair.map(({ replica }) => replica.scrape()));
+      alerts.judge(hour, nowMs, scrapes);
+      if (hour === Math.floor(hours / 3)) early = heapMb();
+    }
+    const [first] = world.pair as [Member];
+    return {
+      firings: alerts.firings,
+      scrape: await first.replica.scrape(),
+      passes: hours * 2,
+      heapMb: [early, heapMb()],
+      orgs: ORGS,
+      instanceId: platform.instanceId,
+      tables: (await queryOnce(database.url, TABLES))[0] ?? {},
+    };
+  } finally {
+    for (const { replica, wire } of world.pair) {
+      await replica.close();
+      await wire[Symbol.asyncDispose]();
+    }
+    await database.drop();
+  }
+}
+
+interface Member {
+  readonly replica: Replica;
+  readonly wire: Wire;
+}
+
+interface World {
+  readonly platform: Platform;
+  readonly databaseUrl: string;
+  readonly now: () => number;
+  readonly pair: Member[];
+}
+
+async function openMember({ platform, databaseUrl, now }: World, host: string): Promise<Member> {
+  const wire = await openWire(databaseUrl);
+  const instances = [instanceOf(platform)];
+  return { wire, replica: await openReplica({ databaseUrl: wire.url, instances, now, host, attempts: 1 }) };
+}
+
+async function liveHour(world: World, hour: number, troubles: readonly Trouble[]): Promise<void> {
+  for (const trouble of troubles) {
+    if (trouble.from === hour) await begin(world, trouble);
+    if (trouble.to + 1 === hour) await end(world, trouble);
+  }
+  const is = (kind: Trouble['kind']) =>
+    troubles.some((trouble) => trouble.kind === kind && trouble.from <= hour && hour <= trouble.to);
+  if (is('replica_killed')) await killOne(world);
+  else if (is('replica_paused')) await pauseOne(world);
+  else for (const { replica } of world.pair) await replica.pass();
+}
+
+async function begin({ platform, pair }: World, { kind }: Trouble): Promise<void> {
+  const { token } = platform;
+  if (kind === 'api_down') await faults(platform, [{ kinds: ['reset'], rate: 1, forever: true }]);
+  if (kind === 'token_revoked') await platform.control('tokens/revoke', { token });
+  if (kind === 'database_down') for (const { wire } of pair) wire.cut();
+  if (kind === 'answers_wrong') {
+    const [orgId = ''] = await orgIds(platform);
+    const wrong = {
+      kinds: ['no_counts'],
+      rate: 1,
+      forever: true,
+      orgIds: [orgId],
+      actions: ['deviceCounts'],
+    };
+    await faults(platform, [wrong]);
+  }
+  if (kind === 'final_restated') {
+    const [orgId = ''] = await orgIds(platform);
+    await platform.control('restate', { orgId, day: '2026-06-15', counter: 'payload_totals' });
+  }
+}
+
+async function end({ platform, pair }: World, { kind }: Trouble): Promise<void> {
+  const { token } = platform;
+  if (kind === 'api_down' || kind === 'answers_wrong') await faults(platform, null);
+  if (kind === 'token_revoked') await platform.control('tokens', { token, scopes: ['all.Instance'] });
+  if (kind === 'database_down') for (const { wire } of pair) wire.mend();
+}
+
+async function faults(platform: Platform, plans: object[] | null): Promise<void> {
+  await platform.control('config', { faults: plans });
+}
+
+async function orgIds(platform: Platform): Promise<string[]> {
+  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
+  return orgs.map(({ orgId }) => orgId);
+}
+
+/** The first replica dies in the middle of its pass; the second takes over; a new one comes in its place. */
+async function killOne(world: World): Promise<void> {
+  const [dying, other] = world.pair as [Member, Member];
+  const broken = await startSlowPass(world, dying);
+  dying.wire.cut();
+  // It can give nothing back: the database is out of its reach before it hears of its end.
+  dying.replica.stop.abort(new Error('killed'));
+  await lapse(world);
+  await other.replica.pass();
+  await broken.ended;
+  await dying.replica.close();
+  await dying.wire[Symbol.asyncDispose]();
+  world.pair.splice(0, 2, other, await openMember(world, 'replica-c'));
+}
+
+/** The first replica is paused in the middle of its pass, for longer than its lease, and then goes on. */
+async function pauseOne(world: World): Promise<void> {
+  const [paused, other] = world.pair as [Member, Member];
+  const stalled = await startSlowPass(world, paused);
+  paused.wire.freeze();
+  await lapse(world);
+  await other.replica.pass();
+  paused.wire.thaw();
+  await stalled.ended;
+}
+
+/** Begins a pass that takes a while, and returns once it asks for usage. */
+async function startSlowPass(
+  { platform, databaseUrl }: World,
+  { replica }: Member,
+): Promise<{ ended: Promise<void> }> {
+  await platform.control('config', { latencyMs: 100 });
+  const ended = replica.pass();
+  const running = `select count(*)::integer from losant_usage.runs where status = 'running'`;
+  await until('a pass is under way', async () => (await queryOnce(databaseUrl, running))[0]?.['count'] === 1);
+  await platform.control('config', { latencyMs: 0 });
+  return { ended };
+}
+
+/** As if a minute had passed for the lease and for the run's sign of life. */
+async function lapse({ databaseUrl }: World): Promise<void> {
+  await queryOnce(databaseUrl, `update losant_usage.instances set lease_until = now()`);
+  await queryOnce(
+    databaseUrl,
+    `update losant_usage.runs set heartbeat_at = now() - interval '2 minutes' where status = 'running'`,
+  );
+}
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+function heapMb(): number {
+  collect();
+  return process.memoryUsage().heapUsed / 1_048_576;
+}
+
+const TABLES = `select
+  (select count(*)::integer from losant_usage.coverage) as cells,
+  (select count(*)::integer from losant_usage.coverage where state in ('loaded', 'final')) as held,
+  (select count(*)::integer from losant_usage.device_counts) as device_counts,
+  (select count(*)::integer from losant_usage.payload_totals) as payload_totals,
+  (select count(*)::integer from losant_usage.runs where status = 'running') as running,
+  (select count(*)::integer from losant_usage.instances where lease_run_id is not null) as leases`;
