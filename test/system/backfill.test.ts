@@ -1,0 +1,57 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Env, jsonOf, type Running, runProgram, startProgram, until } from '../e2e/program.ts';
+import { createPlace, daysAgo, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+
+/** A platform in a process of its own, as `losant-usage simulator` starts it. */
+interface Simulated {
+  readonly running: Running;
+  readonly access: Env;
+  readonly control: (path: string) => Promise<unknown>;
+}
+
+async function startSimulated(orgs: number): Promise<Simulated> {
+  const running = startProgram(['simulator', '--json', '--orgs', String(orgs)], {});
+  await until(() => running.stdout().includes('\n'));
+  const { url, instanceId, token } = JSON.parse(running.stdout()) as Record<
+    'url' | 'instanceId' | 'token',
+    string
+  >;
+  return {
+    running,
+    access: { LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token },
+    control: async (path) => (await fetch(`${url}/control/${path}`)).json(),
+  };
+}
+
+let place: Place;
+let simulated: Simulated;
+beforeAll(async () => {
+  place = await createPlace();
+  simulated = await startSimulated(500);
+});
+afterAll(async () => {
+  simulated.running.process.kill('SIGTERM');
+  await simulated.running.ended;
+  await place.remove();
+});
+
+it('reads ninety days of five hundred organizations with no request more than they need', async () => {
+  const { access, control } = simulated;
+  const to = daysAgo(1);
+  const from = daysAgo(90);
+  const env = { ...access, DATABASE_URL: place.url, REQUESTS_PER_SECOND: '10000', REQUEST_CONCURRENCY: '32' };
+  const ended = await runProgram(['backfill', '--json', '--from', from, '--to', to], env);
+  const report = jsonOf(ended);
+  expect(report.failures).toEqual([]);
+  expect(ended.code).toBe(0);
+  // Three windows of at most 31 days, five requests each, and a request a day for the sources;
+  // five pages of the list and Get instance.
+  expect(report.requests).toBe(500 * (5 * 3 + 90) + 5 + 1);
+  const { requests } = (await control('stats')) as { requests: number };
+  expect(requests).toBe(report.requests);
+  expect(report).toMatchObject({ kind: 'backfill', status: 'complete', from, to, orgs: 500 });
+  expect(report.cells).toMatchObject({ planned: 180_000, loaded: 180_000 });
+  const stored = await readStored(place);
+  expect(stored).toHaveLength(report.rows['inserted'] ?? 0);
+  expect(firstDifference(stored, await readTruth({ control }, from, to))).toBeNull();
+});
