@@ -1,7 +1,11 @@
+import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../src/simulator/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { type Ended, type Env, type Running, runProgram, startProgram } from './program.ts';
 import { createPlace, type Place } from './usage.ts';
+
+/** Each test starts the program several times: on a machine that is busy otherwise, that takes its time. */
+vi.setConfig({ testTimeout: 90_000 });
 
 /** As fast as the machine is. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };

@@ -15,9 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => exported.close());
 
-it('holds exactly what is true although every tenth request goes wrong, in any way that passes', {
-  timeout: 60_000,
-}, async () => {
+it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
   const { platform, place } = exported;
   const [stubborn = '', ...others] = await orgIdsOf(platform);
   await platform.control('config', {

@@ -14,7 +14,6 @@ it.each([
   ['postgres', 'lease_held', 'is being exported'],
 ] as const)(
   'a second run on the same %s database ends with exit code 4, or waits',
-  { timeout: 60_000 },
   async (kind, code, message) => {
     const { platform, start, run } = exported;
     const place = await createPlace(kind);

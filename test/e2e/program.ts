@@ -17,14 +17,15 @@ export interface Ended {
 export interface Running {
   readonly process: ChildProcess;
   readonly ended: Promise<Ended>;
-  /** What it has said so far on stderr. */
-  stderr(): string;
+  /** What it has said so far. */
+  readonly stdout: () => string;
+  readonly stderr: () => string;
 }
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/losant-usage.js', import.meta.url));
 
 /** A program that has not ended by then never will: it is killed, and the test fails by its exit code. */
-const LONGEST_RUN_MS = 90_000;
+const LONGEST_RUN_MS = 170_000;
 
 /** Starts the program as a user does, with these variables and no others of the test's. */
 export function startProgram(args: readonly string[], env: Env): Running {
@@ -39,7 +40,7 @@ export function startProgram(args: readonly string[], env: Env): Running {
   child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text));
   const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, ...said }));
-  return { process: child, ended, stderr: () => said.stderr };
+  return { process: child, ended, stdout: () => said.stdout, stderr: () => said.stderr };
 }
 
 export async function runProgram(args: readonly string[], env: Env): Promise<Ended> {

@@ -84,7 +84,11 @@ interface TruthPage {
 }
 
 /** Every row that an export of these days must hold, of all organizations that are not deleted. */
-export async function readTruth(platform: Platform, from: string, to: string): Promise<string[]> {
+export async function readTruth(
+  platform: Pick<Platform, 'control'>,
+  from: string,
+  to: string,
+): Promise<string[]> {
   const lines: string[] = [];
   for (let page = 0, seen = 0, total = 1; seen < total; page += 1) {
     const path = `truth?from=${from}&to=${to}&page=${page}&perPage=50`;
@@ -105,6 +109,15 @@ function linesOf(orgId: string, day: TruthDay): string[] {
       [table, orgId, day.day, ...COLUMNS[table].map((column) => row[column])].join(' '),
     );
   });
+}
+
+/** The first line in which the two differ; null if there is none. For more lines than a failed test could show. */
+export function firstDifference(stored: readonly string[], truth: readonly string[]) {
+  const length = Math.max(stored.length, truth.length);
+  for (let index = 0; index < length; index += 1) {
+    if (stored[index] !== truth[index]) return { index, stored: stored[index], truth: truth[index] };
+  }
+  return null;
 }
 
 const DAY_MS = 86_400_000;

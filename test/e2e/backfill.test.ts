@@ -1,0 +1,60 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { type Export, openExport } from './export.ts';
+import { jsonOf, until } from './program.ts';
+import { daysAgo, firstDifference, readStored, readTruth } from './usage.ts';
+
+const to = daysAgo(1);
+
+let exported: Export;
+beforeEach(async () => {
+  exported = await openExport({ orgs: 20 });
+});
+afterEach(() => exported.close());
+
+it('reads ninety days with no request more than they need', async () => {
+  const { platform, place, run } = exported;
+  const from = daysAgo(90);
+  const ended = await run(['backfill', '--json', '--from', from, '--to', to]);
+  expect(ended.code).toBe(0);
+  const report = jsonOf(ended);
+  // Three windows of at most 31 days, five requests each, and a request a day for the sources;
+  // the list and Get instance.
+  expect(report.requests).toBe(20 * (5 * 3 + 90) + 2);
+  expect(report).toMatchObject({ kind: 'backfill', status: 'complete', from, to, orgs: 20, failures: [] });
+  expect(report.cells).toMatchObject({ planned: 20 * 4 * 90, loaded: 20 * 4 * 90 });
+  expect(firstDifference(await readStored(place), await readTruth(platform, from, to))).toBeNull();
+});
+
+it('goes on where it was killed, and ends with every row', async () => {
+  const { platform, start, run } = exported;
+  const from = daysAgo(31);
+  const args = ['backfill', '--json', '--from', from, '--to', to];
+  await run(['migrate']);
+  await platform.control('config', { latencyMs: 20 });
+  const killed = start(args);
+  await until(async () => {
+    const [row] = await exported.place.query('select count(*)::int as cells from losant_usage.coverage');
+    return (row?.['cells'] as number) > 200;
+  });
+  killed.process.kill('SIGKILL');
+  expect((await killed.ended).code).toBeNull();
+
+  const [before] = await exported.place.query(
+    `select count(*)::int as cells from losant_usage.coverage where state in ('loaded', 'final')`,
+  );
+  const held = before?.['cells'] as number;
+  const planned = 20 * 4 * 31;
+  expect(held).toBeLessThan(planned);
+  await platform.control('config', { latencyMs: 0 });
+  const ended = await run(args);
+  expect(ended.code).toBe(0);
+  expect(jsonOf(ended)).toMatchObject({
+    status: 'complete',
+    cells: { planned: planned - held, loaded: planned - held, unchanged: 0 },
+  });
+  expect(firstDifference(await readStored(exported.place), await readTruth(platform, from, to))).toBeNull();
+
+  const nothing = await run(args);
+  expect(nothing.code).toBe(0);
+  expect(jsonOf(nothing)).toMatchObject({ runId: null, status: 'complete', requests: 1 });
+});
