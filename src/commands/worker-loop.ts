@@ -19,7 +19,7 @@ export interface WorkerLoopOptions extends PassTools {
 const LOOK_AGAIN_MS = 20_000;
 
 /** Instances exported at once: one that is slow does not hold up the others. */
-export const INSTANCES_AT_ONCE = 4;
+const INSTANCES_AT_ONCE = 4;
 
 /**
  * Makes a pass at the start and at each wake-up, one at a time, until the signal

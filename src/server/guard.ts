@@ -66,7 +66,7 @@ function isAllowedHost({ host, hostname }: Door, given: string, isKnown: boolean
   return isAddress || isOwn || !name.includes('.') || isKnown;
 }
 
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return LOOPBACK_HOST.test(host) || host === '::1';
 }
 

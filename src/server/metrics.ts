@@ -5,7 +5,7 @@ import { PASS_RESULTS, type PassResult } from './status.ts';
 
 /** How a wake-up of the schedule went. `skipped`: a pass was under way, another follows it. */
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
-const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped', 'failed'] as const;
+const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
 /** One request as it was sent. */
 export interface RequestFacts {
@@ -90,7 +90,7 @@ function createWorkMetrics(registry: Registry) {
   return {
     wakes: counter(
       'wakeups_total',
-      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a pass was under way), failed.',
+      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a pass was under way, another follows). How the passes ended is in passes_total.',
       ['outcome'],
     ),
     passes: counter('passes_total', 'Passes over an instance, by how they ended.', ['instance_id', 'result']),

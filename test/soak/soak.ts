@@ -35,7 +35,7 @@ export interface Trouble {
 
 const ORGS = 4;
 /** A quarter past midnight, as the default schedule wakes. */
-export const STARTED_AT = Date.UTC(2026, 5, 1, 0, 15);
+const STARTED_AT = Date.UTC(2026, 5, 1, 0, 15);
 
 /**
  * Two replicas wake up every hour of the simulated time, one after the other;

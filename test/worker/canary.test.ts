@@ -152,7 +152,7 @@ test.for([
     const [status, type] = (echoes as typeof ECHOES)[path.split('/').at(-1) ?? ''] ?? [200, null];
     if (type === null) {
       const { authorization = '' } = headers;
-      const answer = await fetch(`${platform.url}${path}?${new URLSearchParams(query)}`, {
+      const answer = await fetch(`${platform.url}${path}?${new URLSearchParams(query).toString()}`, {
         headers: { authorization },
       });
       response.writeHead(answer.status, { 'content-type': 'application/json' });

@@ -55,7 +55,7 @@ export async function until(what: string, probe: () => Promise<boolean>, timeout
   }
 }
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const probe = createServer();
   probe.once('error', reject);
