@@ -31,6 +31,8 @@ export type DatabaseErrorKind =
   | 'database_unreachable'
   /** The server said no: password, rights, unknown database. */
   | 'database_refused'
+  /** The server could not do it now: disk full, a statement that took too long, a lock that was not to be had. */
+  | 'database_failed'
   /** The schema is older than the program, or missing; or the server is below Postgres 15. */
   | 'database_too_old'
   /** The schema is newer than the program. */

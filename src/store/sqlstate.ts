@@ -34,6 +34,16 @@ const CONNECTION_MESSAGES: readonly string[] = [
 const SESSION_ENDED: readonly string[] = ['57P01', '57P02', '57P03', '57P05', '25P03'];
 const TOO_MANY_CONNECTIONS = '53300';
 
+/** What a server in trouble says, and the operator's next step. Nothing of the transaction was kept. */
+const TROUBLES: Readonly<Record<string, string>> = {
+  '53100': 'free disk space on the database server; the next run does the rest',
+  '53200': 'give the database server more memory; the next run does the rest',
+  '55P03':
+    'another session holds a lock for long: see pg_locks and pg_stat_activity; the next run does the rest',
+  '57014':
+    'the statement took too long or was cancelled: see what else the server does; the next run does the rest',
+};
+
 /** The database refuses the values themselves: sending the same batch again cannot help. */
 export function isRefusedForData(error: unknown): boolean {
   return ['22', '23', '54'].includes(sqlstate(error)?.slice(0, 2) ?? '');
@@ -53,7 +63,7 @@ export function isConnectionLost(error: unknown): boolean {
 
 /**
  * The error as one the operator can act on, or null if it is no matter of
- * connection or rights. `where` names the database without its password. The
+ * connection, rights or a server in trouble. `where` names the database without its password. The
  * original is not kept: drivers attach the client, and with it the password.
  */
 export function describeDatabaseError(error: unknown, where: string): DatabaseError | null {
@@ -65,6 +75,11 @@ export function describeDatabaseError(error: unknown, where: string): DatabaseEr
       hint: 'check that the server runs and that host and port in DATABASE_URL are right',
       cause: bare(error),
     });
+  }
+  const trouble = state === null ? undefined : TROUBLES[state];
+  if (trouble !== undefined) {
+    const message = `The database at ${where} failed: ${messageOf(error)}`;
+    return new DatabaseError('database_failed', message, { hint: trouble, cause: bare(error) });
   }
   const hint = refusalHint(error, state);
   if (hint === null) return null;

@@ -71,7 +71,9 @@ describe('a loss', { timeout: 60_000 }, () => {
     await waitsForLock(stage);
     await stage.sql(`select pg_cancel_backend(pid) ${IN_TRANSACTION}`);
     await release();
-    expect(await program.ended).toMatchObject({ code: 1 });
+    const ended = await program.ended;
+    expect(ended).toMatchObject({ code: 1 });
+    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { code: 'database_failed' } });
     expect(await stage.statuses()).toEqual(['failed']);
     await finishes(stage);
     expect(differences(expected, await stage.snapshot())).toEqual([]);
@@ -86,7 +88,14 @@ describe('a loss', { timeout: 60_000 }, () => {
       end if; return new; end $$`);
     await stage.sql(`create trigger full_disk after insert on losant_usage.payload_sources
       for each row execute function public.full_disk()`);
-    expect(await stage.run(BACKFILL)).toMatchObject({ code: 1 });
+    const ended = await stage.run(BACKFILL);
+    expect(ended).toMatchObject({ code: 1 });
+    const { error } = JSON.parse(ended.stdout) as { error: object };
+    expect(error).toMatchObject({
+      code: 'database_failed',
+      message: expect.stringContaining('No space left on device') as string,
+      hint: 'free disk space on the database server; the next run does the rest',
+    });
     const left = `select (select count(*)::integer from losant_usage.device_counts) as facts,
       (select count(*)::integer from losant_usage.coverage) as cells`;
     expect(await stage.sql(left)).toEqual([{ facts: 0, cells: 0 }]);

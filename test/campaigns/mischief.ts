@@ -33,11 +33,6 @@ export function drawFaults(dice: Dice, orgIds: readonly string[]): FaultPlan[] {
   return plans;
 }
 
-export interface Past {
-  readonly from: string;
-  readonly to: string;
-}
-
 /** Restates some days and leaves some out, and writes down each version there was. */
 export async function rewritePast(
   dice: Dice,
