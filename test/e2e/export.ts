@@ -50,7 +50,7 @@ export async function openExport(
 }
 
 /** The settings that name a platform. */
-export function accessTo({ url, instanceId, token }: Platform): Env {
+function accessTo({ url, instanceId, token }: Platform): Env {
   return { LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token };
 }
 
