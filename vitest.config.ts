@@ -7,7 +7,9 @@ export default defineConfig({
     globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.
     env: { TZ: 'Pacific/Auckland' },
-    testTimeout: 20_000,
+    // Most tests wait for programs they start: more of them at once keep two cores busy.
+    maxWorkers: 3,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
   },
 });

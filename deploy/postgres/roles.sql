@@ -34,6 +34,8 @@ comment on role losant_usage_reader is 'Reads schema losant_usage: BI tools, los
 
 -- A slip in a dashboard's SQL ends here already; the missing rights would stop it too.
 alter role losant_usage_reader set default_transaction_read_only = on;
+-- A month of many organizations is sorted and grouped in memory: about a quarter less work.
+alter role losant_usage_reader set work_mem = '64MB';
 
 create schema if not exists losant_usage authorization losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_reader;
