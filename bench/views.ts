@@ -8,8 +8,8 @@
  * database to measure only.
  */
 import pg from 'pg';
-import { createDatabase } from '../src/store/database.ts';
-import { migrateToHead } from '../src/store/migrate.ts';
+import { createDatabase } from '../src/database/connect/open.ts';
+import { migrateToHead } from '../src/database/migrate/migrate.ts';
 
 const [url = '', orgsText = '10000', daysText = '400'] = process.argv.slice(2);
 const orgs = Number(orgsText);

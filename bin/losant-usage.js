@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * Starts the program: `src/main.ts` in a checkout, `dist/main.js` where it is installed (Node does
+ * Starts the program: `src/main.ts` in a checkout, `dist/src/main.js` where it is installed (Node does
  * not run TypeScript below node_modules). It stays in this process, so arguments and signals reach
  * main untouched. Everything up to the check is syntax that Node 12 parses, so that an old Node
  * gets the sentence and not a syntax error.
@@ -33,7 +33,7 @@ function start() {
   import('node:fs')
     .then((fs) => {
       const source = new URL('../src/main.ts', import.meta.url);
-      return import(fs.existsSync(source) ? source.href : new URL('../dist/main.js', import.meta.url).href);
+      return import(fs.existsSync(source) ? source.href : new URL('../dist/src/main.js', import.meta.url).href);
     })
     .then(settle, (error) => {
       settle();

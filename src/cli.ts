@@ -1,7 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { type DayRange, parseDay, type UsageDay } from './day.ts';
+import { type DayRange, parseDay, type UsageDay } from './usage/day.ts';
 import { SettingsError } from './errors.ts';
-import { streamNames } from './streams/catalog.ts';
+import { streamNames } from './usage/streams/catalog.ts';
 
 /** What the command line asks for. */
 export interface Invocation {

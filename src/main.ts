@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { findPackageJSON } from 'node:module';
 import { hostname } from 'node:os';
 import { type CliOptions, type Invocation, parseCommandLine } from './cli.ts';
 import { backfillCommand } from './commands/backfill.ts';
@@ -19,8 +20,8 @@ import { simulatorCommand } from './commands/simulator.ts';
 import { statusCommand } from './commands/status.ts';
 import { waiveCommand } from './commands/waive.ts';
 import { workerCommand } from './commands/worker.ts';
-import { readConfig } from './config.ts';
-import type { DayRange, UsageDay } from './day.ts';
+import { readConfig } from './settings/config.ts';
+import type { DayRange, UsageDay } from './usage/day.ts';
 import { ExportError, InterruptedError } from './errors.ts';
 import { exitCodeOf } from './exit.ts';
 import { createLogger } from './logger.ts';
@@ -173,6 +174,6 @@ function renderError(error: unknown, { message, hint }: { message: string; hint:
 }
 
 function readVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(findPackageJSON(import.meta.url) as string, 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

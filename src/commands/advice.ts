@@ -1,4 +1,4 @@
-import type { CellStory } from '../queries/explain.ts';
+import type { CellStory } from '../database/read/explain.ts';
 
 /** What the operator can do about a cell, in one sentence. */
 export function adviseCell(

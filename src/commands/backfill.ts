@@ -1,4 +1,4 @@
-import type { DayRange } from '../day.ts';
+import type { DayRange } from '../usage/day.ts';
 import { SettingsError } from '../errors.ts';
 import type { CommandContext } from './command.ts';
 import { exportInstances } from './export.ts';

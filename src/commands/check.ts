@@ -1,8 +1,8 @@
 import type { InstanceConfig } from '../settings/instance.ts';
-import { checkDatabase } from './check-database.ts';
-import { CheckList, renderCheck } from './check-list.ts';
-import { checkInstance } from './check-losant.ts';
-import { type ProbeAnswer, probeInstance, renderProbe } from './check-probe.ts';
+import { checkDatabase } from '../check/database.ts';
+import { CheckList, renderCheck } from '../check/checklist.ts';
+import { checkInstance } from '../check/losant.ts';
+import { type ProbeAnswer, probeInstance, renderProbe } from '../check/probe.ts';
 import { type CommandContext, printJson } from './command.ts';
 
 export interface CheckCommandOptions {

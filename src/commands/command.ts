@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../settings/config.ts';
 import type { Logger } from '../logger.ts';
 
 /** Where a command's result goes. Logs go to stderr, by the logger. */

@@ -1,13 +1,13 @@
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Config } from '../config.ts';
-import { addDays, type DayRange, dayAt } from '../day.ts';
+import type { Config } from '../settings/config.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { EXIT } from '../exit.ts';
 import { createLogger } from '../logger.ts';
-import { readSample, type Sample } from '../queries/sample.ts';
-import { type Simulator, startSimulator } from '../simulator/server.ts';
-import { streamNames } from '../streams/catalog.ts';
+import { readSample, type Sample } from '../database/read/sample.ts';
+import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 import { backfillCommand } from './backfill.ts';
 import { type CommandContext, type Output, printJson } from './command.ts';
 import { type DemoResult, type NextStep, renderDemo } from './demo-result.ts';

@@ -1,4 +1,4 @@
-import { dayEndMs, type UsageDay } from '../day.ts';
+import { dayEndMs, type UsageDay } from '../usage/day.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import {
@@ -7,8 +7,8 @@ import {
   type Revision,
   readCellStory,
   readOrgName,
-} from '../queries/explain.ts';
-import { streams } from '../streams/catalog.ts';
+} from '../database/read/explain.ts';
+import { streams } from '../usage/streams/catalog.ts';
 import { adviseCell } from './advice.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { withDatabase } from './read.ts';

@@ -1,6 +1,6 @@
-import { addDays } from '../day.ts';
+import { addDays } from '../usage/day.ts';
 import { EXIT } from '../exit.ts';
-import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
+import { type Gap, readGaps, readKnownMissing } from '../database/read/gaps.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { withDatabase } from './read.ts';
 

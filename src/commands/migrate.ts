@@ -1,5 +1,5 @@
 import { EXIT } from '../exit.ts';
-import { migrateToHead, readSchemaState } from '../store/migrate.ts';
+import { migrateToHead, readSchemaState } from '../database/migrate/migrate.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { openDatabase, useDatabase } from './open.ts';
 

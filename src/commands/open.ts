@@ -1,13 +1,13 @@
-import { type Config, requireDatabaseUrl } from '../config.ts';
+import { type Config, requireDatabaseUrl } from '../settings/config.ts';
 import { ClockError } from '../errors.ts';
 import { type AttemptReport, createLosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
-import { createDatabase, type DatabaseHandle } from '../store/database.ts';
-import { readDatabaseClock } from '../store/instances.ts';
-import { requireSchema } from '../store/migrate.ts';
-import { describeDatabaseError } from '../store/sqlstate.ts';
-import type { InstanceContext } from '../sync/context.ts';
+import { createDatabase, type DatabaseHandle } from '../database/connect/open.ts';
+import { readDatabaseClock } from '../database/write/instances.ts';
+import { requireSchema } from '../database/migrate/migrate.ts';
+import { describeDatabaseError } from '../database/connect/sqlstate.ts';
+import type { InstanceContext } from '../export/context.ts';
 import type { CommandContext } from './command.ts';
 
 /** The database's clock may differ from the host's by this much. */

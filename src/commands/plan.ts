@@ -1,8 +1,8 @@
 import { EXIT } from '../exit.ts';
-import { readInstance } from '../store/instances.ts';
-import { readSchemaState } from '../store/migrate.ts';
-import type { PlanSummary } from '../sync/context.ts';
-import { previewRun } from '../sync/preview.ts';
+import { readInstance } from '../database/write/instances.ts';
+import { readSchemaState } from '../database/migrate/migrate.ts';
+import type { PlanSummary } from '../export/context.ts';
+import { previewRun } from '../export/preview.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { openDatabase, openInstance, readClock, useDatabase } from './open.ts';
 import { chooseStreams, type ExportRequest } from './request.ts';

@@ -1,5 +1,5 @@
 import { Presets, SingleBar } from 'cli-progress';
-import type { Progress } from '../sync/context.ts';
+import type { Progress } from '../export/context.ts';
 import type { CommandContext } from './command.ts';
 
 /** How often a line is written where no terminal shows a bar. */

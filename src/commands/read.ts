@@ -1,5 +1,5 @@
-import type { DatabaseHandle } from '../store/database.ts';
-import { describeDatabaseError } from '../store/sqlstate.ts';
+import type { DatabaseHandle } from '../database/connect/open.ts';
+import { describeDatabaseError } from '../database/connect/sqlstate.ts';
 import type { CommandContext } from './command.ts';
 import { openSchema } from './open.ts';
 

@@ -1,9 +1,9 @@
-import { addDays, dayAt, type UsageDay } from '../day.ts';
+import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { SettingsError } from '../errors.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
-import type { RunKind } from '../store/schema.ts';
-import { streamNames } from '../streams/catalog.ts';
-import type { Ask } from '../sync/plan.ts';
+import type { RunKind } from '../database/schema.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
+import type { Ask } from '../usage/plan.ts';
 
 /** What `run` and `backfill` ask for. */
 export interface ExportRequest {

@@ -1,7 +1,7 @@
 import { ExportError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import type { RunReport } from '../sync/report.ts';
-import type { RunOutcome } from '../sync/run.ts';
+import type { RunReport } from '../export/report.ts';
+import type { RunOutcome } from '../export/run.ts';
 import { type CommandContext, printJson } from './command.ts';
 
 /** How the export of one instance ended. */

@@ -1,10 +1,10 @@
-import type { UsageDay } from '../day.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { HeldError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import type { Ask } from '../sync/plan.ts';
+import type { Ask } from '../usage/plan.ts';
 import type { CommandContext } from './command.ts';
 import { exportInstances } from './export.ts';
-import { createHeartbeat } from './heartbeat.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type ExportRequest, requirePastDay } from './request.ts';
 
 export interface RunCommandOptions

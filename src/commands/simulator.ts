@@ -1,5 +1,5 @@
 import { EXIT } from '../exit.ts';
-import { startSimulator } from '../simulator/server.ts';
+import { startSimulator } from '../../simulator/server.ts';
 import { type Output, printJson } from './command.ts';
 
 export interface SimulatorCommandOptions {

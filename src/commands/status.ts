@@ -1,7 +1,7 @@
 import { EXIT } from '../exit.ts';
-import { type Freshness, readFreshness } from '../queries/freshness.ts';
-import { type InstanceStatus, readInstances } from '../queries/instances.ts';
-import { type RunSummary, readLastRuns } from '../queries/runs.ts';
+import { type Freshness, readFreshness } from '../database/read/freshness.ts';
+import { type InstanceStatus, readInstances } from '../database/read/instances.ts';
+import { type RunSummary, readLastRuns } from '../database/read/runs.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { withDatabase } from './read.ts';
 

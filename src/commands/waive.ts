@@ -1,7 +1,7 @@
-import type { DayRange } from '../day.ts';
+import type { DayRange } from '../usage/day.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { waiveCells } from '../store/waive.ts';
+import { waiveCells } from '../database/write/waive.ts';
 import { type CommandContext, printJson } from './command.ts';
 import { withDatabase } from './read.ts';
 import { requirePastDay } from './request.ts';

@@ -1,21 +1,21 @@
-import { requireDatabaseUrl } from '../config.ts';
+import { requireDatabaseUrl } from '../settings/config.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { readHealth } from '../queries/health.ts';
-import { armSchedule, type Schedule } from '../schedule.ts';
+import { readHealth } from '../database/read/health.ts';
+import { armSchedule, type Schedule } from '../worker/schedule.ts';
 import { createApp, type PageSources } from '../server/app.ts';
 import { hashToken } from '../server/guard.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { shareReading } from '../server/readings.ts';
 import type { WorkerStatus } from '../server/status.ts';
-import { createDatabase, type DatabaseHandle } from '../store/database.ts';
-import { readSchemaState } from '../store/migrate.ts';
-import { isGapAge } from '../sync/policy.ts';
+import { createDatabase, type DatabaseHandle } from '../database/connect/open.ts';
+import { readSchemaState } from '../database/migrate/migrate.ts';
+import { isGapAge } from '../usage/policy.ts';
 import type { CommandContext } from './command.ts';
-import { createHeartbeat } from './heartbeat.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
 import { openSchema, readClock } from './open.ts';
-import { WorkerLoop } from './worker-loop.ts';
+import { WorkerLoop } from '../worker/loop.ts';
 
 /** How long a pass may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;

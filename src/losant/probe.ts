@@ -2,7 +2,7 @@
  * Questions that no export asks: they find out how an API behaves where its
  * documentation is silent. Reads only, like everything here.
  */
-import type { UsageAction } from '../streams/stream.ts';
+import type { UsageAction } from '../usage/streams/stream.ts';
 import type { LosantClient } from './client.ts';
 
 export interface ProbeQuestion {

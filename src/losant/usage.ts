@@ -1,5 +1,5 @@
-import { type DayRange, dayEndMs, dayStartMs, parseDay } from '../day.ts';
-import type { UsageAction } from '../streams/stream.ts';
+import { type DayRange, dayEndMs, dayStartMs, parseDay } from '../usage/day.ts';
+import type { UsageAction } from '../usage/streams/stream.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 

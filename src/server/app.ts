@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import type { Logger } from '../logger.ts';
-import type { Health } from '../queries/health.ts';
+import type { Health } from '../database/read/health.ts';
 import type { Metrics } from './metrics.ts';
 import { renderOverview } from './overview.ts';
 import type { WorkerStatus } from './status.ts';

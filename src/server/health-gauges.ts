@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
-import { dayEndMs } from '../day.ts';
-import type { Health, InstanceHealth } from '../queries/health.ts';
+import { dayEndMs } from '../usage/day.ts';
+import type { Health, InstanceHealth } from '../database/read/health.ts';
 
 export interface HealthGauges {
   /** Null: the database did not answer. Then nothing old is shown. */

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Health } from '../queries/health.ts';
+import type { Health } from '../database/read/health.ts';
 import { createHealthGauges } from './health-gauges.ts';
 import { PASS_RESULTS, type PassResult } from './status.ts';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import type { Health, InstanceHealth, RunLine } from '../queries/health.ts';
+import type { Health, InstanceHealth, RunLine } from '../database/read/health.ts';
 import type { InstanceStatus, WorkerStatus } from './status.ts';
 
 const STYLE = `

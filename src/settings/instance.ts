@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { streamNames } from '../streams/catalog.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 import { type FileInstance, settingName } from './file.ts';
 import { type OrgSelection, readOrgRules, readOrgs } from './orgs.ts';
 import { type Problem, type Setting, settingsError } from './problems.ts';

@@ -1,4 +1,4 @@
-import { streamNames } from '../streams/catalog.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 import type { Problem, Setting } from './problems.ts';
 import { nearestName } from './problems.ts';
 

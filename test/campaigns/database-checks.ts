@@ -1,5 +1,5 @@
 /** Small questions to a database, by SQL of their own. */
-import type { RunReport } from '../../src/sync/report.ts';
+import type { RunReport } from '../../src/export/report.ts';
 import { queryOnce } from '../support/databases.ts';
 import type { TruthBook } from './truth.ts';
 

@@ -2,12 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
 import { openInstance, openSchema } from '../../src/commands/open.ts';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/settings/config.ts';
 import { createLogger } from '../../src/logger.ts';
-import type { DatabaseHandle } from '../../src/store/database.ts';
-import type { Ask } from '../../src/sync/plan.ts';
-import type { RunReport } from '../../src/sync/report.ts';
-import { runInstance } from '../../src/sync/run.ts';
+import type { DatabaseHandle } from '../../src/database/connect/open.ts';
+import type { Ask } from '../../src/usage/plan.ts';
+import type { RunReport } from '../../src/export/report.ts';
+import { runInstance } from '../../src/export/run.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 import * as check from './checker.ts';

@@ -1,5 +1,5 @@
 /** What goes wrong in a world, drawn from its seed. Speaks to the platform over HTTP only. */
-import { DELIVERY_KINDS, type FaultPlan, REPLY_KINDS, VALUE_KINDS } from '../../src/simulator/faults.ts';
+import { DELIVERY_KINDS, type FaultPlan, REPLY_KINDS, VALUE_KINDS } from '../../simulator/faults.ts';
 import type { Platform } from '../simulator/platform.ts';
 import type { Dice } from './seeds.ts';
 import { STREAMS, type TruthBook } from './truth.ts';

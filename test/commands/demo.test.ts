@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startSimulator } from '../../src/simulator/server.ts';
+import { startSimulator } from '../../simulator/server.ts';
 import { type Ended, type Env, jsonOf, runProgram, startProgram } from '../e2e/program.ts';
 import { daysAgo } from '../e2e/usage.ts';
 import { makeFastFolder } from '../support/databases.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { streams } from '../../src/streams/catalog.ts';
-import { planPage } from '../../src/sync/plan.ts';
-import { at, held, policy, track } from '../sync/tracks.ts';
+import { streams } from '../../src/usage/streams/catalog.ts';
+import { planPage } from '../../src/usage/plan.ts';
+import { at, held, policy, track } from '../usage/tracks.ts';
 
 const HOUR_MS = 3_600_000;
 

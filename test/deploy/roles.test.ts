@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
+import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');

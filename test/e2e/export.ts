@@ -1,5 +1,5 @@
 import { vi } from 'vitest';
-import type { SimulatorOptions } from '../../src/simulator/server.ts';
+import type { SimulatorOptions } from '../../simulator/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { type Ended, type Env, type Running, runProgram, startProgram } from './program.ts';
 import { createPlace, type Place } from './usage.ts';

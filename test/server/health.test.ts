@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { foldStreams, readHealth } from '../../src/queries/health.ts';
-import { isGapAge } from '../../src/sync/policy.ts';
-import { INSTANCE, type Ledger, openLedger } from '../store/ledger.ts';
+import { foldStreams, readHealth } from '../../src/database/read/health.ts';
+import { isGapAge } from '../../src/usage/policy.ts';
+import { INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
 
 const at = (instant: string) => ({ nowMs: Date.parse(instant), horizonDays: 90, isOverdue: isGapAge });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Health, StreamHealth } from '../../src/queries/health.ts';
+import type { Health, StreamHealth } from '../../src/database/read/health.ts';
 import { SlowReadingError, shareReading } from '../../src/server/readings.ts';
 import { HEALTH, INSTANCE, STATUS, startPages, TOKEN } from './pages.ts';
 

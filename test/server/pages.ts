@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { createLogger } from '../../src/logger.ts';
-import type { Health } from '../../src/queries/health.ts';
+import type { Health } from '../../src/database/read/health.ts';
 import { createApp, type PageSources } from '../../src/server/app.ts';
 import { hashToken } from '../../src/server/guard.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';

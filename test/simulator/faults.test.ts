@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { FaultKind, FaultPlan } from '../../src/simulator/faults.ts';
+import type { FaultKind, FaultPlan } from '../../simulator/faults.ts';
 import { type Counts, days, NOW, type Platform, startPlatform } from './platform.ts';
 
 const TWO_DAYS = days('2026-11-10', '2026-11-11');

@@ -1,4 +1,4 @@
-import { type SimulatorOptions, startSimulator } from '../../src/simulator/server.ts';
+import { type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
 
 /** 2026-11-24 10:30 UTC, a Tuesday. */
 export const NOW = Date.UTC(2026, 10, 24, 10, 30);

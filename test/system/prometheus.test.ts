@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { type Simulator, startSimulator } from '../../src/simulator/server.ts';
+import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 const DEADLINE_MS = 60_000;

@@ -1,7 +1,7 @@
 /** What the views say of numbers that changed, and of how far they reach. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ledger, openLedger, RUN_2, rowsOf } from '../store/ledger.ts';
+import { type Ledger, openLedger, RUN_2, rowsOf } from '../database/ledger.ts';
 import { devices, load, promisedOrg, sources } from './loads.ts';
 
 let ledger: Ledger;

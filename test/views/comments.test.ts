@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Ledger, openLedger, rowsOf } from '../store/ledger.ts';
+import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 
 let ledger: Ledger;
 

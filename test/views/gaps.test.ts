@@ -2,11 +2,11 @@
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from '../../src/day.ts';
-import { readTrackPages } from '../../src/sync/pages.ts';
-import { planPage } from '../../src/sync/plan.ts';
-import { INSTANCE, type Ledger, openLedger, rowsOf } from '../store/ledger.ts';
-import { at, policy } from '../sync/tracks.ts';
+import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from '../../src/usage/day.ts';
+import { readTrackPages } from '../../src/export/due.ts';
+import { planPage } from '../../src/usage/plan.ts';
+import { INSTANCE, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { at, policy } from '../usage/tracks.ts';
 
 const STREAMS = ['device_counts', 'payload_sources'];
 

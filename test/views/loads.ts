@@ -1,9 +1,9 @@
 import { sql } from 'kysely';
-import { loadBatch } from '../../src/store/load.ts';
-import type { CellAnswer } from '../../src/store/settle.ts';
-import { payloadSources } from '../../src/streams/payload-sources.ts';
-import { answer, FINAL, row, values } from '../store/answers.ts';
-import { type Ledger, RUN_1 } from '../store/ledger.ts';
+import { loadBatch } from '../../src/database/write/load.ts';
+import type { CellAnswer } from '../../src/usage/settle.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { answer, FINAL, row, values } from '../database/answers.ts';
+import { type Ledger, RUN_1 } from '../database/ledger.ts';
 
 export async function load(ledger: Ledger, answers: readonly CellAnswer[], runId = RUN_1): Promise<void> {
   await loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });

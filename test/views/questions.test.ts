@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Ledger, openLedger, rowsOf } from '../store/ledger.ts';
+import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, promisedOrg } from './loads.ts';
 
 const text = readFileSync('docs/tables.md', 'utf8');

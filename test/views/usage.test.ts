@@ -1,9 +1,9 @@
 /** What the views say of numbers that are held, not held, or zero. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { payloadSources } from '../../src/streams/payload-sources.ts';
-import { answer, failed, missing } from '../store/answers.ts';
-import { type Ledger, openLedger, rowsOf } from '../store/ledger.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { answer, failed, missing } from '../database/answers.ts';
+import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, promisedOrg, sources } from './loads.ts';
 
 let ledger: Ledger;

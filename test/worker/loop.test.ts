@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { judgePass } from '../../src/commands/worker-loop.ts';
-import { judgeFailure } from '../../src/commands/worker-pass.ts';
+import { judgePass } from '../../src/worker/loop.ts';
+import { judgeFailure } from '../../src/worker/worker-run.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';

@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
-import { createHeartbeat } from '../../src/commands/heartbeat.ts';
-import { WorkerLoop } from '../../src/commands/worker-loop.ts';
-import type { Config } from '../../src/config.ts';
+import { createHeartbeat } from '../../src/worker/heartbeat.ts';
+import { WorkerLoop } from '../../src/worker/loop.ts';
+import type { Config } from '../../src/settings/config.ts';
 import { createLogger } from '../../src/logger.ts';
-import { readHealth } from '../../src/queries/health.ts';
+import { readHealth } from '../../src/database/read/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { InstanceConfig } from '../../src/settings/instance.ts';
-import { createDatabase } from '../../src/store/database.ts';
-import { streamNames } from '../../src/streams/catalog.ts';
-import { isGapAge } from '../../src/sync/policy.ts';
-import { policy } from '../sync/tracks.ts';
+import { createDatabase } from '../../src/database/connect/open.ts';
+import { streamNames } from '../../src/usage/streams/catalog.ts';
+import { isGapAge } from '../../src/usage/policy.ts';
+import { policy } from '../usage/tracks.ts';
 import { readMetric } from './process.ts';
 
 /** One replica of the worker inside this process, with a clock of the caller's. */

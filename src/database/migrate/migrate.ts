@@ -1,0 +1,226 @@
+/**
+ * Brings a database to this program's schema. What was applied is on record in
+ * `losant_usage.migrations` with the checksum of each file; only that table is
+ * read to tell a database's state, so a reader may do it.
+ */
+import { type Kysely, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+import { DatabaseError } from '../../errors.ts';
+import { type DatabaseHandle, SCHEMA_NAME } from '../connect/handle.ts';
+import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './files.ts';
+import type { Schema } from '../schema.ts';
+import { describeDatabaseError } from '../connect/sqlstate.ts';
+
+export interface SchemaState {
+  /**
+   * `ahead`: it has migrations this program does not know. `edited`: a file was
+   * changed after it was applied, so what the database holds is not what it says.
+   */
+  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited';
+  readonly applied: readonly string[];
+  readonly pending: readonly string[];
+  readonly unknown: readonly string[];
+  readonly edited: readonly string[];
+}
+
+export interface MigrateOptions {
+  /** Where the `.sql` files are; the program's own unless told. */
+  readonly folder?: string | undefined;
+}
+
+export interface RequireOptions extends MigrateOptions {
+  readonly createIfEmpty: boolean;
+  readonly autoMigrate: boolean;
+}
+
+/** Any fixed number: it only has to differ from other programs' locks in the same database. */
+const LOCK_KEY = 7_038_201_126;
+const LOCK_WAIT_MS = 600_000;
+
+/**
+ * Applies all pending migrations, in one transaction, and returns their names. Of
+ * two processes doing this at once, one applies and the other waits and returns
+ * none. Throws DatabaseError if the database is ahead or edited, or refuses.
+ */
+export async function migrateToHead(handle: DatabaseHandle, options: MigrateOptions = {}): Promise<string[]> {
+  const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
+  try {
+    return await handle.runLong((db) =>
+      db.transaction().execute(async (trx) => {
+        await lock(trx);
+        const found = compare(files, await readApplied(trx));
+        if (found.state === 'ahead' || found.state === 'edited') throw refusal(handle, found);
+        if (found.pending.length > 0) await apply(trx, files);
+        return [...found.pending];
+      }),
+    );
+  } catch (error) {
+    throw describeDatabaseError(error, handle.describe) ?? error;
+  }
+}
+
+/** Compares the database with the program's files. Reads only. */
+export async function readSchemaState(
+  handle: DatabaseHandle,
+  options: MigrateOptions = {},
+): Promise<SchemaState> {
+  const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
+  try {
+    return compare(files, await readApplied(handle.db));
+  } catch (error) {
+    throw describeDatabaseError(error, handle.describe) ?? error;
+  }
+}
+
+/**
+ * Returns once the schema is this program's, migrating where the options allow,
+ * with the names it applied. Throws DatabaseError `database_too_old`,
+ * `database_too_new` or, for an edited migration, `database_mismatch`.
+ */
+export async function requireSchema(handle: DatabaseHandle, options: RequireOptions): Promise<string[]> {
+  const found = await readSchemaState(handle, options);
+  if (found.state === 'at_head') return [];
+  const mayMigrate =
+    (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
+  if (mayMigrate) return await migrateToHead(handle, options);
+  throw refusal(handle, found);
+}
+
+function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {
+  if (found.state === 'edited') {
+    const message = `Migration ${found.edited.join(', ')} is not what was applied to the database at ${describe}`;
+    return new DatabaseError('database_mismatch', message, {
+      hint: 'install the released files again: an applied migration is never changed',
+    });
+  }
+  if (found.state === 'ahead') {
+    const message = `The database at ${describe} is newer than this program: it has ${found.unknown.join(', ')}`;
+    return new DatabaseError('database_too_new', message, {
+      hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
+    });
+  }
+  const message =
+    found.state === 'empty'
+      ? `The database at ${describe} has no tables of losant-usage yet`
+      : `The database at ${describe} is older than this program: it lacks ${found.pending.join(', ')}`;
+  return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
+}
+
+function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, string>): SchemaState {
+  const known = new Map(files.map((file) => [file.name, file.sha256]));
+  const names = [...applied.keys()];
+  const pending = [...known.keys()].filter((name) => !applied.has(name));
+  const unknown = names.filter((name) => !known.has(name));
+  const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
+  return { state: stateOf({ names, pending, unknown, edited }), applied: names, pending, unknown, edited };
+}
+
+function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', string[]>): SchemaState['state'] {
+  if (lists.edited.length > 0) return 'edited';
+  if (lists.unknown.length > 0) return 'ahead';
+  if (lists.names.length === 0) return 'empty';
+  return lists.pending.length > 0 ? 'behind' : 'at_head';
+}
+
+/** Name to checksum, in order; empty when the table is not there. */
+async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
+  // By the catalog: `to_regclass` fails without rights on the schema, as it does when there is none.
+  const table = await sql`
+    select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = ${SCHEMA_NAME} and relname = 'migrations'`.execute(db);
+  if (table.rows.length === 0) return new Map();
+  const { rows } = await sql<{ name: string; sha256: string }>`
+    select name, sha256 from losant_usage.migrations order by name`.execute(db);
+  return new Map(rows.map((row) => [row.name, row.sha256]));
+}
+
+/** A lock of the transaction: unlike a session's it works through any pooler, and can't be left behind. */
+async function lock(trx: Kysely<Schema>): Promise<void> {
+  const { rows } = await sql<{ usual: string }>`select current_setting('lock_timeout') as usual`.execute(trx);
+  await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, true)`.execute(trx);
+  await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(trx);
+  // Altering a table in use queues up its writers behind it: not for as long as that.
+  await sql`select set_config('lock_timeout', ${rows[0]?.usual}::text, true)`.execute(trx);
+}
+
+async function apply(trx: Kysely<Schema>, files: readonly MigrationFile[]): Promise<void> {
+  await createRecord(trx);
+  const migrations = Object.fromEntries(
+    files.map((file): [string, Migration] => [
+      file.name,
+      { up: (db: Kysely<Schema>) => applyFile(db, file) },
+    ]),
+  );
+  const migrator = new Migrator({
+    db: trx,
+    provider: { getMigrations: () => Promise.resolve(migrations) },
+    migrationTableSchema: SCHEMA_NAME,
+  });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) {
+    throw error instanceof Error
+      ? error
+      : new Error('The migrator failed without an error', { cause: error });
+  }
+  for (const statement of RECORD_COMMENTS) await sql.raw(statement).execute(trx);
+  await sql.raw(WRITER_LIMITS).execute(trx);
+}
+
+async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: MigrationFile): Promise<void> {
+  for (const [index, statement] of statements.entries()) {
+    try {
+      await sql.raw(statement).execute(db);
+    } catch (error) {
+      // Rights and connection are the operator's matter and told as such; anything else is this file's.
+      if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+      throw new Error(`Migration ${name}, statement ${index + 1}: ${error.message}`, { cause: error });
+    }
+  }
+  await sql`insert into losant_usage.migrations (name, sha256) values (${name}, ${sha256})`.execute(db);
+}
+
+/** The schema and the record of migrations, where they are missing. */
+async function createRecord(trx: Kysely<Schema>): Promise<void> {
+  // `create schema if not exists` needs the right to create schemas even when it exists.
+  const schema = await sql`select from pg_namespace where nspname = ${SCHEMA_NAME}`.execute(trx);
+  if (schema.rows.length === 0) await sql`create schema losant_usage`.execute(trx);
+  await sql`
+    create table if not exists losant_usage.migrations (
+      name text primary key,
+      sha256 text not null,
+      applied_at timestamptz not null default clock_timestamp()
+    )`.execute(trx);
+  // Every reader of the schema may see its version; the right to the schema itself is the gate.
+  await sql`grant select on losant_usage.migrations to public`.execute(trx);
+}
+
+const RECORD_COMMENTS: readonly string[] = [
+  `comment on table losant_usage.migrations is 'Migrations applied to this schema, one row each. Written by losant-usage migrate.'`,
+  `comment on column losant_usage.migrations.name is 'Name of the migration file, without .sql.'`,
+  `comment on column losant_usage.migrations.sha256 is 'SHA-256 of the file as applied (hex); the file must never change afterwards.'`,
+  `comment on column losant_usage.migrations.applied_at is 'When it was applied (UTC, database clock).'`,
+  `comment on table losant_usage.kysely_migration is 'Bookkeeping of the migration library: the order migrations ran in.'`,
+  `comment on column losant_usage.kysely_migration.name is 'Name of the migration.'`,
+  `comment on column losant_usage.kysely_migration.timestamp is 'When it ran, ISO 8601 (UTC, host clock).'`,
+  `comment on table losant_usage.kysely_migration_lock is 'Bookkeeping of the migration library; unused on Postgres.'`,
+  `comment on column losant_usage.kysely_migration_lock.id is 'Name of the lock.'`,
+  `comment on column losant_usage.kysely_migration_lock.is_locked is 'Always 0 on Postgres.'`,
+];
+
+/**
+ * Where deploy/postgres/roles.sql gave the writer its rights on every table to
+ * come, this takes back what would let it forge a record: it adds to revisions
+ * through their triggers alone, and only reads which migrations ran.
+ */
+const WRITER_LIMITS = `do $$
+begin
+  if not exists (select from pg_roles where rolname = 'losant_usage_writer') then
+    return;
+  end if;
+  if to_regclass('losant_usage.revisions') is not null then
+    revoke insert, update, delete on losant_usage.revisions from losant_usage_writer;
+  end if;
+  revoke insert, update, delete on losant_usage.migrations, losant_usage.kysely_migration,
+    losant_usage.kysely_migration_lock from losant_usage_writer;
+end
+$$`;

@@ -1,0 +1,184 @@
+/** The whole story of the numbers of one organization and day. */
+import { type Kysely, sql } from 'kysely';
+import type { UsageDay } from '../../usage/day.ts';
+import type { CellState, Instant, Schema } from '../schema.ts';
+import type { Stream } from '../../usage/streams/stream.ts';
+
+export interface OrgName {
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly instanceId: string;
+  readonly removedAt: Instant | null;
+}
+
+export interface CellStory {
+  readonly stream: string;
+  /** Whether the number is promised. */
+  readonly isTracked: boolean;
+  readonly isGap: boolean;
+  /** What is held; null if the cell was never asked for. */
+  readonly ledger: LedgerRow | null;
+  /** The rows that are held. */
+  readonly values: readonly StoredValue[];
+  /** Every change after the first load, oldest first. */
+  readonly revisions: readonly Revision[];
+  /** Answers that were not believed, newest first. */
+  readonly quarantine: readonly QuarantinedAnswer[];
+}
+
+export interface LedgerRow {
+  readonly state: CellState;
+  readonly reported: boolean;
+  readonly revision: number;
+  readonly verifiedAt: Instant | null;
+  readonly attemptedAt: Instant | null;
+  readonly attempts: number;
+  readonly nextAttemptAt: Instant | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly responseSha256: string | null;
+  readonly firstLoadedAt: Instant | null;
+  readonly finalizedAt: Instant | null;
+  /** The run that last wrote the ledger's row; its kind is null if it is not on record. */
+  readonly runId: string | null;
+  readonly runKind: string | null;
+  readonly runHost: string | null;
+  readonly runVersion: string | null;
+}
+
+export interface StoredValue {
+  readonly key: Readonly<Record<string, string>>;
+  readonly values: Readonly<Record<string, number>>;
+  readonly revision: number;
+  readonly runId: string | null;
+  readonly loadedAt: Instant;
+}
+
+export interface Revision {
+  readonly revision: number;
+  readonly key: Readonly<Record<string, string>>;
+  readonly old: Readonly<Record<string, number>> | null;
+  readonly new: Readonly<Record<string, number>> | null;
+  /** Null if the change was made by hand. */
+  readonly runId: string | null;
+  readonly changedBy: string;
+  readonly changedAt: Instant;
+}
+
+export interface QuarantinedAnswer {
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  readonly code: string;
+  readonly problem: string;
+  readonly times: number;
+  readonly firstSeenAt: Instant;
+  readonly lastSeenAt: Instant;
+  readonly resolvedAt: Instant | null;
+}
+
+/** The organization, or null if this database has never seen it. */
+export async function readOrgName(db: Kysely<Schema>, orgId: string): Promise<OrgName | null> {
+  const row = await db
+    .selectFrom('organizations')
+    .select(['org_id', 'name', 'instance_id', 'removed_at'])
+    .where('org_id', '=', orgId)
+    .executeTakeFirst();
+  if (!row) return null;
+  return { orgId: row.org_id, orgName: row.name, instanceId: row.instance_id, removedAt: row.removed_at };
+}
+
+/** Reads what the database knows of one cell, as of one moment. */
+export async function readCellStory(
+  db: Kysely<Schema>,
+  stream: Stream,
+  { orgId, day }: { orgId: string; day: UsageDay },
+): Promise<CellStory> {
+  return await db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async (trx) => {
+      const cell = { stream: stream.name, orgId, day };
+      return {
+        stream: stream.name,
+        ...(await readPromise(trx, cell)),
+        ledger: await readLedgerRow(trx, cell),
+        values: await readValues(trx, stream, cell),
+        revisions: await readRevisions(trx, cell),
+        quarantine: await readQuarantine(trx, cell),
+      };
+    });
+}
+
+interface CellId {
+  readonly stream: string;
+  readonly orgId: string;
+  readonly day: UsageDay;
+}
+
+async function readPromise(
+  db: Kysely<Schema>,
+  { stream, orgId, day }: CellId,
+): Promise<{ isTracked: boolean; isGap: boolean }> {
+  const { rows } = await sql<{ isTracked: boolean; isGap: boolean }>`
+    select exists (
+        select from losant_usage.tracking t join losant_usage.organizations o using (org_id)
+        where t.org_id = ${orgId} and t.stream = ${stream}
+          and ${day}::date between t.tracked_from
+            and coalesce(least(t.tracked_to, (o.removed_at at time zone 'UTC')::date), 'infinity')
+      ) as "isTracked",
+      exists (
+        select from losant_usage.coverage_gaps g
+        where g.org_id = ${orgId} and g.stream = ${stream} and g.usage_date = ${day}
+      ) as "isGap"`.execute(db);
+  return rows[0] as { isTracked: boolean; isGap: boolean };
+}
+
+async function readLedgerRow(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<LedgerRow | null> {
+  const { rows } = await sql<LedgerRow>`
+    select c.state, c.reported, c.revision, c.verified_at as "verifiedAt", c.attempted_at as "attemptedAt",
+      c.attempts, c.next_attempt_at as "nextAttemptAt", c.error_code as "errorCode",
+      c.error_message as "errorMessage", c.response_sha256 as "responseSha256",
+      c.first_loaded_at as "firstLoadedAt", c.finalized_at as "finalizedAt", c.run_id as "runId",
+      r.kind as "runKind", r.host as "runHost", r.version as "runVersion"
+    from losant_usage.coverage c left join losant_usage.runs r on r.run_id = c.run_id
+    where c.usage_date = ${day} and c.stream = ${stream} and c.org_id = ${orgId}`.execute(db);
+  return rows[0] ?? null;
+}
+
+async function readValues(
+  db: Kysely<Schema>,
+  stream: Stream,
+  { orgId, day }: CellId,
+): Promise<StoredValue[]> {
+  const pick = (columns: readonly string[]) =>
+    sql`json_build_object(${sql.join(columns.flatMap((column) => [sql.lit(column), sql.ref(column)]))})`;
+  const order = sql.join([...stream.keyColumns, 'usage_date'].map((column) => sql.ref(column)));
+  const { rows } = await sql<StoredValue>`
+    select ${pick(stream.keyColumns)} as key, ${pick(stream.columns)} as values, revision,
+      run_id as "runId", loaded_at as "loadedAt"
+    from ${sql.table(`losant_usage.${stream.name}`)}
+    where usage_date = ${day} and org_id = ${orgId} order by ${order}`.execute(db);
+  return rows;
+}
+
+async function readRevisions(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<Revision[]> {
+  const { rows } = await sql<Revision>`
+    select revision, key, old, new, run_id as "runId", changed_by as "changedBy", changed_at as "changedAt"
+    from losant_usage.revisions
+    where org_id = ${orgId} and usage_date = ${day} and stream = ${stream} order by id`.execute(db);
+  return rows;
+}
+
+async function readQuarantine(
+  db: Kysely<Schema>,
+  { stream, orgId, day }: CellId,
+): Promise<QuarantinedAnswer[]> {
+  const { rows } = await sql<QuarantinedAnswer>`
+    select from_date as "from", to_date as "to", code, problem, times, first_seen_at as "firstSeenAt",
+      last_seen_at as "lastSeenAt", resolved_at as "resolvedAt"
+    from losant_usage.quarantine
+    where org_id = ${orgId} and stream = ${stream} and ${day}::date between from_date and to_date
+    order by last_seen_at desc, from_date`.execute(db);
+  return rows;
+}

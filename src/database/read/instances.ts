@@ -1,0 +1,28 @@
+import { type Kysely, sql } from 'kysely';
+import type { Instant, Schema } from '../schema.ts';
+
+/** An instance that is collected, and what stands beside its numbers. */
+export interface InstanceStatus {
+  readonly instanceId: string;
+  readonly apiUrl: string;
+  /** When its organizations were last listed completely. */
+  readonly listedAt: Instant | null;
+  /** The process that exports it now; null if none does. */
+  readonly lease: { readonly runId: string; readonly host: string; readonly since: Instant } | null;
+  /** Answers in quarantine that no good answer has replaced. */
+  readonly quarantined: number;
+}
+
+/** Every instance, by id. Whether a lease holds is judged by the database's clock. */
+export async function readInstances(db: Kysely<Schema>): Promise<InstanceStatus[]> {
+  const { rows } = await sql<InstanceStatus>`
+    select i.instance_id as "instanceId", i.api_url as "apiUrl", i.listed_at as "listedAt",
+      case when i.lease_until > clock_timestamp() then json_build_object(
+        'runId', i.lease_run_id, 'host', i.lease_host,
+        'since', to_char(i.lease_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) end as lease,
+      (select count(*)::integer from losant_usage.quarantine q
+       join losant_usage.organizations o on o.org_id = q.org_id
+       where o.instance_id = i.instance_id and q.resolved_at is null) as quarantined
+    from losant_usage.instances i order by i.instance_id`.execute(db);
+  return rows;
+}

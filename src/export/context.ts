@@ -1,0 +1,73 @@
+import type { Kysely } from 'kysely';
+import type { UsageDay } from '../usage/day.ts';
+import type { Logger } from '../logger.ts';
+import type { LosantClient } from '../losant/client.ts';
+import type { RunKind, Schema } from '../database/schema.ts';
+import type { Ask } from '../usage/plan.ts';
+import type { Policy } from '../usage/policy.ts';
+import type { OrgSelection } from '../usage/selection.ts';
+
+/** An instance, and everything needed to export it. */
+export interface InstanceContext {
+  readonly db: Kysely<Schema>;
+  readonly client: LosantClient;
+  readonly logger: Logger;
+  readonly instanceId: string;
+  readonly apiUrl: string;
+  readonly selection: OrgSelection;
+  /** All streams of the configuration. */
+  readonly streams: readonly string[];
+  readonly policy: Policy;
+  readonly concurrency: number;
+  /** ms by the database's clock. */
+  readonly now: () => number;
+  /** The API's clock minus `now` in ms, as of the newest answer; null before the first. */
+  readonly apiAheadMs: () => number | null;
+  /** Requests sent so far. */
+  readonly requestCount: () => number;
+  /** Shares the token's rate among so many runs. */
+  readonly shareRate: (liveRuns: number) => void;
+  readonly host: string;
+  readonly version: string;
+}
+
+export interface Progress {
+  readonly planned: number;
+  readonly done: number;
+}
+
+/** What a run would do, added up over all pages. */
+export interface PlanSummary {
+  readonly instanceId: string;
+  /** Oldest and newest day read; null if none is. */
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly orgs: number;
+  /** Cells to be read. */
+  readonly cells: number;
+  /** The same by why they are read. */
+  readonly reasons: Readonly<Record<string, number>>;
+  /** Requests if each is answered at once, discovery not counted. */
+  readonly requests: number;
+  /** Cells that will be marked unavailable, without a request. */
+  readonly unavailable: number;
+  /** Cells that are missing, but not due for another try. */
+  readonly waiting: number;
+  /** Cells of the range that Losant no longer keeps, left out. */
+  readonly pastHorizon: number;
+}
+
+export interface RunOptions {
+  readonly kind: RunKind;
+  readonly runId: string;
+  /** Undefined: everything that is due. */
+  readonly ask?: Ask | undefined;
+  /** Only these organizations; null: all that are configured. */
+  readonly orgIds: readonly string[] | null;
+  /** Only these of the configured streams. */
+  readonly streams: readonly string[];
+  readonly signal: AbortSignal;
+  /** Told what will be read, before anything is. */
+  readonly onPlan?: ((plan: PlanSummary) => void) | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}

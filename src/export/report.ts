@@ -1,0 +1,210 @@
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import type { RowCounts } from '../database/write/numbers.ts';
+import type { LoadedCell, LoadResult } from '../database/write/load.ts';
+import type { RunCounts } from '../database/write/runs.ts';
+import type { RunKind, RunStatus } from '../database/schema.ts';
+import type { CellResult } from '../usage/settle.ts';
+import type { DiscoveryFailure } from './discover.ts';
+import { isGapAge } from '../usage/policy.ts';
+
+/** Failures that are kept for the report, so that memory stays flat; the counts beside them are always whole. */
+const FAILURES_MAX = 10_000;
+
+/** A part of the export that did not succeed. Days are null where the organization itself is meant. */
+export interface Failure {
+  readonly instanceId: string;
+  readonly orgId: string | null;
+  readonly stream: string | null;
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** What a run came to: the document that `--json` prints. */
+export interface RunReport {
+  /** Null if nothing was due, so that no run was put on record. */
+  readonly runId: string | null;
+  readonly kind: RunKind;
+  readonly status: Exclude<RunStatus, 'running'>;
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly orgs: number;
+  /** `planned` is the sum of the others. */
+  readonly cells: Readonly<Record<'planned' | CellResult, number>>;
+  readonly rows: Readonly<RowCounts>;
+  readonly requests: number;
+  readonly durationMs: number;
+  readonly failures: readonly Failure[];
+}
+
+/** Adds up what becomes of the cells of a run. */
+export class Tally {
+  readonly cells: Record<CellResult, number> = {
+    loaded: 0,
+    unchanged: 0,
+    absent: 0,
+    failed: 0,
+    quarantined: 0,
+    unavailable: 0,
+  };
+  readonly rows: Record<string, RowCounts> = {};
+  /** The first failures, one for each cell. */
+  readonly failures: Failure[] = [];
+  orgs = 0;
+  requests = 0;
+  restated = 0;
+  restatedFinal = 0;
+  unknownKeys = 0;
+  outsideBuckets = 0;
+  range: DayRange | null = null;
+  /** Gaps that this run leaves without having failed at them, and held cells whose last read failed, both to be tried later. */
+  waiting = 0;
+  readonly #instanceId: string;
+  /** Cells that failed because their organization was not found, by organization. */
+  readonly #notFound = new Map<string, number>();
+
+  constructor(instanceId: string) {
+    this.#instanceId = instanceId;
+  }
+
+  /** Everything that may not be lost from sight is held and was read when it was due. */
+  get isClean(): boolean {
+    return this.failures.length === 0 && this.waiting === 0;
+  }
+
+  get planned(): number {
+    return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
+  }
+
+  addLoad({ cells, rows }: LoadResult): void {
+    for (const cell of cells) this.#addCell(cell);
+    for (const [table, counts] of Object.entries(rows)) {
+      const sum = this.rows[table] ?? { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
+      for (const key of ROW_KEYS) sum[key] += counts[key];
+      this.rows[table] = sum;
+    }
+  }
+
+  /** Cells that were not read because Losant refused the token or a scope. */
+  addRefused({
+    days,
+    ...where
+  }: Omit<Failure, 'instanceId' | 'from' | 'to'> & { days: readonly UsageDay[] }): void {
+    for (const day of days) {
+      this.cells.failed += 1;
+      this.#addFailure({ instanceId: this.#instanceId, ...where, from: day, to: day });
+      this.#widenRange(day);
+    }
+  }
+
+  addDiscoveryFailures(failures: readonly DiscoveryFailure[]): void {
+    for (const failure of failures) {
+      this.#addFailure({ instanceId: this.#instanceId, stream: null, from: null, to: null, ...failure });
+    }
+  }
+
+  /** Organizations Losant did not know when their usage was asked for. */
+  get notFoundOrgs(): string[] {
+    return [...this.#notFound.keys()];
+  }
+
+  /** Takes back the failures of organizations that turned out to be removed: their cells are counted anew. */
+  forgetNotFound(orgIds: readonly string[]): void {
+    for (const orgId of orgIds) {
+      this.cells.failed -= this.#notFound.get(orgId) ?? 0;
+      this.#notFound.delete(orgId);
+    }
+    const kept = this.failures.filter(
+      ({ orgId, code }) => code !== NOT_FOUND || !orgIds.includes(orgId ?? ''),
+    );
+    this.failures.splice(0, this.failures.length, ...kept);
+  }
+
+  toCounts(): RunCounts {
+    const { cells } = this;
+    const rows = sumRows(this.rows);
+    return {
+      orgs: this.orgs,
+      cells_planned: this.planned,
+      cells_loaded: cells.loaded,
+      cells_unchanged: cells.unchanged,
+      cells_absent: cells.absent,
+      cells_failed: cells.failed,
+      cells_quarantined: cells.quarantined,
+      cells_unavailable: cells.unavailable,
+      rows_inserted: rows.inserted,
+      rows_updated: rows.updated,
+      rows_deleted: rows.deleted,
+      rows_unchanged: rows.unchanged,
+      requests: this.requests,
+    };
+  }
+
+  toReport(facts: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+    return {
+      runId: facts.runId,
+      kind: facts.kind,
+      status: facts.status,
+      from: this.range?.from ?? null,
+      to: this.range?.to ?? null,
+      orgs: this.orgs,
+      cells: { planned: this.planned, ...this.cells },
+      rows: sumRows(this.rows),
+      requests: this.requests,
+      durationMs: facts.durationMs,
+      failures: mergeDays(this.failures),
+    };
+  }
+
+  #addCell({ answer, result, error, isRestated, wasFinal }: LoadedCell): void {
+    const { orgId, day } = answer;
+    this.cells[result] += 1;
+    this.#widenRange(day);
+    if (result === 'absent' && isGapAge(day, answer.sentAtMs)) this.waiting += 1;
+    if (isRestated) this.restated += 1;
+    if (isRestated && wasFinal) this.restatedFinal += 1;
+    if (error && (result === 'failed' || result === 'quarantined')) {
+      const where = { instanceId: this.#instanceId, orgId, stream: answer.stream.name, from: day, to: day };
+      this.#addFailure({ ...where, ...error });
+    }
+  }
+
+  #addFailure(failure: Failure): void {
+    if (this.failures.length < FAILURES_MAX) this.failures.push(failure);
+    if (failure.code === NOT_FOUND && failure.orgId !== null) {
+      this.#notFound.set(failure.orgId, (this.#notFound.get(failure.orgId) ?? 0) + 1);
+    }
+  }
+
+  #widenRange(day: UsageDay): void {
+    const { from, to } = this.range ?? { from: day, to: day };
+    this.range = { from: day < from ? day : from, to: day > to ? day : to };
+  }
+}
+
+const NOT_FOUND = 'not_found';
+const ROW_KEYS = ['inserted', 'updated', 'deleted', 'unchanged'] as const;
+
+function sumRows(rows: Readonly<Record<string, RowCounts>>): RowCounts {
+  const sum = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
+  for (const counts of Object.values(rows)) for (const key of ROW_KEYS) sum[key] += counts[key];
+  return sum;
+}
+
+/** Failures of neighbouring days that are alike, as one with a range; newest first. */
+function mergeDays(failures: readonly Failure[]): Failure[] {
+  const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
+    JSON.stringify([orgId, stream, code, message]),
+  );
+  return [...groups.values()].flatMap((group) => {
+    const merged: Failure[] = [];
+    for (const failure of group.toSorted((a, b) => ((a.from ?? '') < (b.from ?? '') ? 1 : -1))) {
+      const last = merged.at(-1);
+      const isNext = last?.from != null && failure.to !== null && addDays(failure.to, 1) >= last.from;
+      if (last && isNext) merged[merged.length - 1] = { ...last, from: failure.from };
+      else merged.push(failure);
+    }
+    return merged;
+  });
+}

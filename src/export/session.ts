@@ -1,0 +1,146 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HeldError } from '../errors.ts';
+import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease, takeLease } from '../database/write/lease.ts';
+import { beatRun, finishRun, interruptDeadRuns, startRun } from '../database/write/runs.ts';
+import type { RunStatus } from '../database/schema.ts';
+import type { InstanceContext, RunOptions } from './context.ts';
+import type { Tally } from './report.ts';
+
+/** What a run holds while it lives. */
+export interface Life {
+  /** Null for a backfill, which runs beside others. */
+  readonly lease: LeaseHold | null;
+  /** Aborts when the run must end: asked to, lease lost, or database gone for as long as a lease lasts. */
+  readonly signal: AbortSignal;
+  /** Puts the run on record, once; a run that has nothing to do leaves no trace. */
+  readonly begin: () => Promise<void>;
+}
+
+export interface LifeResult<T> {
+  readonly value: T;
+  readonly isRecorded: boolean;
+}
+
+/**
+ * Does `work` under the instance's lease and with the run on record, both kept
+ * fresh by the database's clock, and ends both however the work ends.
+ * Throws HeldError if another process holds the lease, or took it over.
+ */
+export async function liveThrough<T extends { readonly status: 'complete' | 'partial' }>(
+  context: InstanceContext,
+  options: RunOptions,
+  tally: Tally,
+  work: (life: Life) => Promise<T>,
+): Promise<LifeResult<T>> {
+  const { db, instanceId, host } = context;
+  const { runId, kind } = options;
+  const lease = kind === 'backfill' ? null : await takeLease(db, { instanceId, runId, host });
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const record = new RunRecord(context, options, tally);
+  const heart = beat({ context, lease, record, stop });
+  try {
+    await interruptDeadRuns(db, instanceId);
+    const value = await work({ lease, signal, begin: () => record.begin() });
+    await record.end(value.status, null);
+    return { value, isRecorded: record.isBegun };
+  } catch (error) {
+    const reason: unknown = signal.aborted ? signal.reason : error;
+    const isInterrupted = options.signal.aborted || reason instanceof HeldError;
+    await record.endIfPossible(isInterrupted ? 'interrupted' : 'failed', reason);
+    throw reason;
+  } finally {
+    stop.abort();
+    await heart;
+    if (lease) await releaseIfPossible(context, lease);
+  }
+}
+
+/** Renews the lease and the run's heartbeat until stopped; stops the run when it may not go on. */
+async function beat({
+  context,
+  lease,
+  record,
+  stop,
+}: {
+  context: InstanceContext;
+  lease: LeaseHold | null;
+  record: RunRecord;
+  stop: AbortController;
+}): Promise<void> {
+  let renewedAtMs = context.now();
+  while (await pause(RENEW_MS, stop.signal)) {
+    try {
+      if (lease) await renewLease(context.db, lease);
+      await record.beat();
+      renewedAtMs = context.now();
+    } catch (error) {
+      const isOver = error instanceof HeldError || context.now() - renewedAtMs >= LEASE_MS;
+      if (isOver) stop.abort(error);
+    }
+  }
+}
+
+/** Waits; false if it was stopped before. */
+async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(ms, undefined, { signal });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A lease that cannot be given up lapses by itself within a minute. */
+async function releaseIfPossible({ db, logger }: InstanceContext, lease: LeaseHold): Promise<void> {
+  try {
+    await releaseLease(db, lease);
+  } catch (error) {
+    logger.warn({ err: error, instance_id: lease.instanceId }, 'lease not released, it lapses by itself');
+  }
+}
+
+class RunRecord {
+  isBegun = false;
+  readonly #context: InstanceContext;
+  readonly #options: RunOptions;
+  readonly #tally: Tally;
+
+  constructor(context: InstanceContext, options: RunOptions, tally: Tally) {
+    this.#context = context;
+    this.#options = options;
+    this.#tally = tally;
+  }
+
+  async begin(): Promise<void> {
+    if (this.isBegun) return;
+    const { db, instanceId, host, version } = this.#context;
+    const { runId, kind, streams } = this.#options;
+    await startRun(db, { runId, instanceId, kind, streams, host, version });
+    this.isBegun = true;
+    await this.beat();
+  }
+
+  /** Says that the run is alive, and takes its share of the token's rate. */
+  async beat(): Promise<void> {
+    if (!this.isBegun) return;
+    const { db, instanceId, shareRate } = this.#context;
+    shareRate(await beatRun(db, { runId: this.#options.runId, instanceId }));
+  }
+
+  async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {
+    if (!this.isBegun) return;
+    const { range } = this.#tally;
+    const counts = this.#tally.toCounts();
+    await finishRun(this.#context.db, { runId: this.#options.runId, status, range, counts, error });
+  }
+
+  /** The reason the run broke off matters more than that it could not be noted: the next run notes it. */
+  async endIfPossible(status: 'interrupted' | 'failed', reason: unknown): Promise<void> {
+    try {
+      await this.end(status, reason instanceof Error ? reason.message : String(reason));
+    } catch (error) {
+      this.#context.logger.warn({ err: error, run_id: this.#options.runId }, 'end of run not recorded');
+    }
+  }
+}

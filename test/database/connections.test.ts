@@ -1,0 +1,273 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { boundedClient } from '../../src/database/connect/postgres-client.ts';
+import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/connect/sqlstate.ts';
+import {
+  createEmbeddedFolder,
+  createTestDatabase,
+  queryOnce,
+  type TestDatabase,
+} from '../support/databases.ts';
+import { startFakePostgres } from './fake-postgres.ts';
+
+const CANARY = 'canary-9f2c';
+
+let database: TestDatabase;
+let role: string;
+
+beforeAll(async () => {
+  database = await createTestDatabase({ template: false });
+  role = `reader_${database.name}`;
+  await queryOnce(database.url, `create role ${role} login password '${CANARY}'`);
+});
+
+afterAll(async () => {
+  await database.drop();
+  await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);
+});
+
+function open(url: string, options = {}): Promise<DatabaseHandle> {
+  return createDatabase({ url, applicationName: 'connection test', poolSize: 2, ...options });
+}
+
+/** The database as another user would reach it. */
+function urlFor(changes: Partial<Record<'username' | 'password' | 'host' | 'pathname', string>>): string {
+  const url = Object.assign(new URL(database.url), { username: role, password: CANARY, ...changes });
+  return url.href;
+}
+
+async function failure(promise: Promise<unknown>): Promise<unknown> {
+  const error = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(Error);
+  const everything = inspect(error, { showHidden: true, depth: Infinity });
+  expect(everything).not.toContain(CANARY);
+  expect(error instanceof Error && error.stack).not.toContain(CANARY);
+  return error;
+}
+
+describe('a database that cannot be opened', () => {
+  test('is unreachable when nothing listens there', async () => {
+    const error = await failure(open(urlFor({ host: '127.0.0.1:1' })));
+    expect(error).toMatchObject({
+      kind: 'database_unreachable',
+      message: `Cannot reach the database at 127.0.0.1:1/${database.name}: connection refused (ECONNREFUSED)`,
+    });
+  });
+
+  test('is unreachable when its host has no address', async () => {
+    const error = await failure(open(urlFor({ host: 'database.invalid:5432' })));
+    expect(error).toMatchObject({ kind: 'database_unreachable' });
+    expect(String(error)).toMatch(/database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/);
+  });
+
+  test('is unreachable when it never answers', async () => {
+    const fake = await startFakePostgres(null);
+    const error = await failure(open(fake.url, { connectTimeoutMs: 100 }));
+    fake.close();
+    expect(error).toMatchObject({ kind: 'database_unreachable' });
+  });
+
+  test('is refused for a wrong password', async () => {
+    const error = await failure(open(urlFor({ password: `${CANARY}-wrong` })));
+    expect(error).toMatchObject({
+      kind: 'database_refused',
+      message: `The database at ${new URL(database.url).host}/${database.name} refused: password authentication failed for user "${role}"`,
+    });
+  });
+
+  test('is refused for a missing password', async () => {
+    expect(await failure(open(urlFor({ password: '' })))).toMatchObject({ kind: 'database_refused' });
+  });
+
+  test('is refused for an unknown name', async () => {
+    const error = await failure(open(urlFor({ pathname: '/nowhere' })));
+    expect(error).toMatchObject({ kind: 'database_refused' });
+    expect(String(error)).toContain('database "nowhere" does not exist');
+  });
+
+  test('is too old below Postgres 15', async () => {
+    const fake = await startFakePostgres('140013');
+    const error = await failure(open(fake.url));
+    fake.close();
+    expect(error).toMatchObject({ kind: 'database_too_old', hint: 'use a server of Postgres 15 or newer' });
+    expect(String(error)).toContain('runs Postgres 14');
+  });
+
+  test.each([
+    ['mysql://user:canary-9f2c@host/name'],
+    ['canary-9f2c'],
+    [''],
+    ['postgres://user:canary-9f2c@host:99999/name'],
+    ['postgres://user:1#canary-9f2c@host/name'],
+    ['postgres://user:1/canary-9f2c@host/name'],
+    ['postgres://user:1?canary-9f2c@host/name'],
+    ['postgres://user:%zzcanary-9f2c@ho st/name'],
+    ['embedded:'],
+  ])('is a wrong setting as %j', async (url) => {
+    const error = await failure(open(url));
+    expect(error).toMatchObject({ name: 'SettingsError' });
+    expect(String(error)).toContain('DATABASE_URL');
+  });
+
+  test('is a wrong setting when its certificate is missing', async () => {
+    const error = await failure(open(`${urlFor({})}?sslmode=verify-full&sslrootcert=/nowhere/ca.pem`));
+    expect(error).toMatchObject({ name: 'SettingsError' });
+    expect(String(error)).toContain('/nowhere/ca.pem');
+  });
+});
+
+describe('an open database', () => {
+  test('keeps its password to itself', async () => {
+    const handle = await open(urlFor({}));
+    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
+    await handle.close();
+  });
+
+  test('names a missing right as a refusal', async () => {
+    const handle = await open(urlFor({}));
+    const error = await sql`create schema elsewhere`.execute(handle.db).catch((reason: unknown) => reason);
+    await handle.close();
+    const described = describeDatabaseError(error, handle.describe);
+    expect(described).toMatchObject({ kind: 'database_refused' });
+    expect(String(described)).toContain('permission denied');
+  });
+
+  test('survives the loss of a connection in the middle of a transaction', async () => {
+    const handle = await open(database.url);
+    const lost = handle.db.transaction().execute(async (trx) => {
+      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx);
+      await queryOnce(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sql`select 1`.execute(trx);
+    });
+    const error = await failure(lost);
+    expect(isConnectionLost(error)).toBe(true);
+    expect(describeDatabaseError(error, 'there')).toMatchObject({ kind: 'database_unreachable' });
+    expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
+    await handle.close();
+  });
+
+  test('survives the loss of a connection in the middle of a query', async () => {
+    const handle = await open(database.url);
+    const lost = sql`select pg_sleep(10)`.execute(handle.db);
+    const [error] = await Promise.all([failure(lost), terminate('connection test', 'active')]);
+    expect(isConnectionLost(error)).toBe(true);
+    await handle.close();
+  });
+
+  test('survives the loss of an idle connection and says so', async () => {
+    const lines: string[] = [];
+    const handle = await open(database.url, {
+      logger: { info: (fields: object, text: string) => lines.push(`${text} ${JSON.stringify(fields)}`) },
+    });
+    await terminate('connection test', 'idle');
+    await expect.poll(() => lines.length).toBe(1);
+    expect(lines[0]).toContain('idle database connection lost');
+    expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
+    await handle.close();
+  });
+
+  test('gives up on a server that falls silent', async () => {
+    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100 });
+    const client = new Client({ connectionString: database.url });
+    await client.connect();
+    const error = await failure(client.query('select pg_sleep(10)'));
+    expect(isConnectionLost(error)).toBe(true);
+    await client.end();
+  });
+
+  test('lets many wait for few connections for longer than connecting may take', async () => {
+    const handle = await open(database.url, { poolSize: 1, connectTimeoutMs: 500 });
+    const waits = Array.from({ length: 3 }, () => sql`select pg_sleep(0.3)`.execute(handle.db));
+    expect(await Promise.all(waits)).toHaveLength(3);
+    await handle.close();
+  });
+
+  test('tells a deadlock as one that may be run again', async () => {
+    const handle = await open(database.url);
+    const error = await sql`do $$ begin raise deadlock_detected; end $$`
+      .execute(handle.db)
+      .catch((reason: unknown) => reason);
+    expect(isRetryable(error)).toBe(true);
+    expect(describeDatabaseError(error, 'there')).toBe(null);
+    await handle.close();
+  });
+});
+
+async function terminate(application: string, state: string): Promise<void> {
+  const rows = await queryOnce(
+    database.url,
+    `select pid from pg_stat_activity where application_name = '${application}' and state = '${state}'
+       and datname = current_database()`,
+  );
+  expect(rows.length).toBeGreaterThan(0);
+  for (const { pid } of rows)
+    await queryOnce(database.url, `select pg_terminate_backend(${Number(pid)}, 5000)`);
+}
+
+describe('an embedded folder', () => {
+  test('belongs to one process, until that dies in whatever way, and keeps what was committed', async () => {
+    const embedded = createEmbeddedFolder();
+    const alias = join(embedded.folder, 'alias');
+    symlinkSync(embedded.folder, alias);
+    const holder = spawn(
+      process.execPath,
+      [fileURLToPath(new URL('./hold-folder.ts', import.meta.url)), embedded.url],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    await once(holder.stdout, 'data');
+    for (const folder of [embedded.folder, alias]) {
+      const error = await failure(open(`embedded:${folder}`));
+      expect(error).toMatchObject({
+        name: 'HeldError',
+        kind: 'folder_locked',
+        message: `Another process is using the embedded database in ${folder}`,
+      });
+    }
+
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+    const handle = await open(embedded.url);
+    expect((await sql`select value from held`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
+    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
+    await handle.close();
+    embedded.remove();
+  });
+
+  test('that was left half made is made anew', async () => {
+    const embedded = createEmbeddedFolder();
+    mkdirSync(join(embedded.folder, 'pgdata.new'));
+    writeFileSync(join(embedded.folder, 'pgdata.new', 'PG_VERSION'), '18\n');
+    const handle = await open(embedded.url);
+    expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
+    await handle.close();
+    embedded.remove();
+  });
+
+  test('written by another version of Postgres does not open, and is not kept locked', async () => {
+    const embedded = createEmbeddedFolder();
+    mkdirSync(join(embedded.folder, 'pgdata'));
+    writeFileSync(join(embedded.folder, 'pgdata', 'PG_VERSION'), '14\n');
+    const error = await failure(open(embedded.url));
+    expect(error).toMatchObject({ kind: 'database_unreachable' });
+    expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
+    expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
+    embedded.remove();
+  });
+
+  test('that cannot be made is refused', async () => {
+    expect(await failure(open('embedded:/dev/null/usage'))).toMatchObject({ kind: 'database_refused' });
+  });
+});

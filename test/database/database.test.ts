@@ -1,0 +1,161 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { isRefusedForData } from '../../src/database/connect/sqlstate.ts';
+import {
+  createEmbeddedFolder,
+  createTestDatabase,
+  type EmbeddedFolder,
+  type TestDatabase,
+} from '../support/databases.ts';
+import { VALUES } from './values.ts';
+
+let server: TestDatabase;
+let embedded: EmbeddedFolder;
+/** For other processes: the first one is held by this. */
+let elsewhere: EmbeddedFolder;
+const handles = new Map<string, DatabaseHandle>();
+
+beforeAll(async () => {
+  server = await createTestDatabase({ template: false });
+  embedded = createEmbeddedFolder();
+  elsewhere = createEmbeddedFolder();
+  for (const url of [server.url, embedded.url]) {
+    const handle = await createDatabase({ url, applicationName: 'database test', poolSize: 4 });
+    handles.set(handle.kind, handle);
+  }
+});
+
+afterAll(async () => {
+  for (const handle of handles.values()) await handle.close();
+  await server.drop();
+  embedded.remove();
+  elsewhere.remove();
+});
+
+function open(kind: string): DatabaseHandle {
+  const handle = handles.get(kind);
+  if (handle === undefined) throw new Error(`${kind} is not open`);
+  return handle;
+}
+
+async function valueOf(kind: string, expression: string): Promise<unknown> {
+  const select = `select ${expression.replace(/ from |$/, ' as value$&')}`;
+  const { rows } = await sql.raw<{ value: unknown }>(select).execute(open(kind).db);
+  return rows[0]?.value;
+}
+
+describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
+  test.each(VALUES)('gives %s as %j', async (expression, value) => {
+    expect(await valueOf(kind, expression)).toEqual(value);
+  });
+
+  test.each([
+    ['9007199254740992::bigint', /9007199254740992/],
+    ['array[9007199254740993]::bigint[]', /9007199254740993/],
+    ["'infinity'::date", /infinity/],
+    ["'infinity'::timestamptz", /infinity/],
+    ["timestamptz '10000-01-01 00:00:00+00'", /10000-01-01/],
+  ])('refuses to give %s and goes on working', async (expression, message) => {
+    await expect(valueOf(kind, expression)).rejects.toThrow(message);
+    expect(await valueOf(kind, '1::bigint')).toBe(1);
+  });
+
+  test('takes columns as arrays, nulls among them', async () => {
+    const days = ['2026-11-23', '2026-11-24', null];
+    const names = ['a,"b"', null, 'ü {}\\'];
+    const counts = [Number.MAX_SAFE_INTEGER, 0, null];
+    const tags = ['{"a":"{,}"}', null, '[]'];
+    const { rows } = await sql`
+      select * from unnest(${days}::date[], ${names}::text[], ${counts}::bigint[], ${tags}::text[]::jsonb[])
+        as t (day, name, count, tags)`.execute(open(kind).db);
+    expect(rows).toEqual([
+      { day: '2026-11-23', name: 'a,"b"', count: 9007199254740991, tags: { a: '{,}' } },
+      { day: '2026-11-24', name: null, count: 0, tags: null },
+      { day: null, name: 'ü {}\\', count: null, tags: [] },
+    ]);
+  });
+
+  test('takes instants, uuids, booleans and empty arrays as columns', async () => {
+    const { rows } = await sql`
+      select at, id, flag, cardinality(${[]}::bigint[])::bigint as none
+        from unnest(${['2026-11-24T00:00:00.123Z']}::timestamptz[],
+          ${['7a1c5b52-0f4e-4d5c-9d11-2f0f4a0c8e11']}::uuid[], ${[true]}::boolean[]) as t (at, id, flag)`.execute(
+      open(kind).db,
+    );
+    expect(rows).toEqual([
+      { at: '2026-11-24T00:00:00.123Z', id: '7a1c5b52-0f4e-4d5c-9d11-2f0f4a0c8e11', flag: true, none: 0 },
+    ]);
+  });
+
+  test('keeps bytes as they are', async () => {
+    const bytes = Buffer.from([0, 1, 254, 255, 39, 92]);
+    const { rows } = await sql<{ bytes: Buffer }>`select ${bytes}::bytea as bytes`.execute(open(kind).db);
+    expect(rows[0]?.bytes).toEqual(bytes);
+  });
+
+  test.each([
+    ['a number out of range', sql`select (${'9223372036854775808'}::text)::bigint`],
+    ['a NUL in a text', sql`select ${'a\u0000b'}::text`],
+    ['a text that is no date', sql`select (${'2026-02-30'}::text)::date`],
+    ['a broken check', sql`do $$ begin raise check_violation; end $$`],
+  ])('refuses %s as a matter of data', async (_, query) => {
+    const error: unknown = await query.execute(open(kind).db).catch((reason: unknown) => reason);
+    expect(isRefusedForData(error)).toBe(true);
+  });
+
+  test('qualifies built queries with the schema', () => {
+    const query = open(kind).db.selectFrom('coverage').select('state').compile();
+    expect(query.sql).toBe('select "state" from "losant_usage"."coverage"');
+  });
+
+  test('keeps a transaction apart from the queries beside it', async () => {
+    const { db } = open(kind);
+    await sql`create table beside (value bigint)`.execute(db);
+    const failed = db.transaction().execute(async (trx) => {
+      await sql`insert into beside values (1)`.execute(trx);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      throw new Error('roll back');
+    });
+    const beside = sql`insert into beside values (2)`.execute(db);
+    await expect(failed).rejects.toThrow('roll back');
+    await beside;
+    const { rows } = await sql`select value from beside`.execute(db);
+    expect(rows).toEqual([{ value: 2 }]);
+  });
+});
+
+test('names the database by host, port and name, or by its folder', () => {
+  expect(open('postgres').describe).toBe(`${new URL(server.url).host}/${server.name}`);
+  expect(open('embedded').describe).toBe(embedded.folder);
+});
+
+test('sets the bounds of every Postgres session', async () => {
+  const { rows } = await sql`
+    select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock,
+      current_setting('idle_in_transaction_session_timeout') as idle, current_setting('timezone') as zone,
+      current_setting('application_name') as application`.execute(open('postgres').db);
+  expect(rows).toEqual([
+    { statement: '1min', lock: '30s', idle: '1min', zone: 'UTC', application: 'database test' },
+  ]);
+});
+
+test.each([
+  ['America/New_York', 300],
+  ['Pacific/Auckland', -780],
+])('gives the same values in %s', async (zone, offset) => {
+  const script = fileURLToPath(new URL('./print-values.ts', import.meta.url));
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    [script, server.url, elsewhere.url],
+    {
+      env: { ...process.env, TZ: zone },
+    },
+  );
+  const expected = VALUES.map(([, value]) => value);
+  expect(stderr).toBe('');
+  expect(JSON.parse(stdout)).toEqual({ offset, results: [expected, expected] });
+});

@@ -1,0 +1,89 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { migrateToHead } from '../../src/database/migrate/migrate.ts';
+import type { Schema } from '../../src/database/schema.ts';
+import { createEmbeddedFolder, createTestDatabase } from '../support/databases.ts';
+
+export const INSTANCE = '5c0000000000000000000001';
+export const RUN_1 = '00000000-0000-4000-8000-000000000001';
+export const RUN_2 = '00000000-0000-4000-8000-000000000002';
+export const RUN_3 = '00000000-0000-4000-8000-000000000003';
+
+export interface Ledger {
+  readonly db: Kysely<Schema>;
+  /** For connections of one's own; of the embedded database there are none. */
+  readonly url: string;
+  /** An organization nobody else uses. */
+  newOrg(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** A database with the schema at head and one instance. */
+export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger> {
+  const { url, remove } = await createPlace(kind);
+  const handle: DatabaseHandle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
+  if (kind === 'embedded') await migrateToHead(handle);
+  const { db } = handle;
+  await sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
+    values (${INSTANCE}, 'https://api.example.com', '2026-11-01')`.execute(db);
+  let orgs = 0;
+  return {
+    db,
+    url,
+    newOrg: async () => {
+      orgs += 1;
+      const orgId = `5d${String(orgs).padStart(22, '0')}`;
+      await sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`.execute(db);
+      return orgId;
+    },
+    close: async () => {
+      await handle.close();
+      await remove();
+    },
+  };
+}
+
+async function createPlace(kind: 'postgres' | 'embedded') {
+  if (kind === 'embedded') {
+    const folder = createEmbeddedFolder();
+    return { url: folder.url, remove: () => Promise.resolve(folder.remove()) };
+  }
+  const database = await createTestDatabase();
+  return { url: database.url, remove: () => database.drop() };
+}
+
+/** The rows of a query as plain objects. */
+export async function rowsOf(db: Kysely<Schema>, query: RawBuilder<unknown>): Promise<object[]> {
+  const { rows } = await query.execute(db);
+  return rows.map((row) => ({ ...(row as object) }));
+}
+
+export const devicesOf = (db: Kysely<Schema>, orgId: string) =>
+  rowsOf(
+    db,
+    sql`select usage_date, created, deleted, total, revision, run_id
+      from losant_usage.device_counts where org_id = ${orgId} order by usage_date`,
+  );
+
+export const sourcesOf = (db: Kysely<Schema>, orgId: string) =>
+  rowsOf(
+    db,
+    sql`select payload_type, source, count, revision, run_id
+      from losant_usage.payload_sources where org_id = ${orgId} order by payload_type, source`,
+  );
+
+export const coverageOf = (db: Kysely<Schema>, orgId: string) =>
+  rowsOf(
+    db,
+    sql`select usage_date, stream, state, reported, revision, verified_at, attempted_at, attempts,
+        next_attempt_at, error_code, response_sha256, run_id
+      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
+  );
+
+export const revisionsOf = (db: Kysely<Schema>, orgId: string) =>
+  rowsOf(
+    db,
+    sql`select stream, usage_date, revision, key, old, new, run_id
+      from losant_usage.revisions where org_id = ${orgId} order by id`,
+  );

@@ -1,0 +1,183 @@
+/** Loads that meet: two workers, a worker and a backfill, a worker and its successor. */
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addDays } from '../../src/usage/day.ts';
+import { takeLease } from '../../src/database/write/lease.ts';
+import { type Batch, loadBatch } from '../../src/database/write/load.ts';
+import type { CellAnswer } from '../../src/usage/settle.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { answer, at, row, values } from './answers.ts';
+import {
+  coverageOf,
+  devicesOf,
+  INSTANCE,
+  type Ledger,
+  openLedger,
+  RUN_1,
+  RUN_2,
+  RUN_3,
+  rowsOf,
+} from './ledger.ts';
+
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+afterAll(() => ledger.close());
+
+const load = (answers: Batch['answers'], runId: string) =>
+  loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+
+/** Answers for 30 days of some organizations and two streams. */
+function month(orgIds: readonly string[], number: number, sentAt: string): CellAnswer[] {
+  const sentAtMs = at(sentAt);
+  return orgIds.flatMap((orgId) =>
+    Array.from({ length: 30 }, (_, index) => addDays('2026-10-01', index)).flatMap((day) => [
+      answer(values(row(number, 0, number)), { orgId, day, sentAtMs }),
+      answer(
+        values({ key: ['timer', `v${number}`], values: [number] }, { key: ['timer', 'same'], values: [1] }),
+        {
+          orgId,
+          day,
+          sentAtMs,
+          stream: payloadSources,
+        },
+      ),
+    ]),
+  );
+}
+
+test('two loaders with the same cells in opposite order do not deadlock and end with the newer numbers', async () => {
+  const orgIds = [await ledger.newOrg(), await ledger.newOrg(), await ledger.newOrg()];
+  const older = month(orgIds, 1, '2026-11-22T12:00:00.000Z');
+  const newer = month(orgIds, 2, '2026-11-22T12:00:01.000Z').reverse();
+  const batches = Array.from({ length: 6 }, (_, part) => [
+    load(
+      older.filter((_answer, index) => index % 6 >= part),
+      RUN_1,
+    ),
+    load(
+      newer.filter((_answer, index) => index % 6 <= part),
+      RUN_2,
+    ),
+  ]).flat();
+  await Promise.all(batches);
+
+  const totals = sql`select total, count(*)::integer as days from losant_usage.device_counts
+    where org_id = any (${orgIds}::text[]) group by total`;
+  expect(await rowsOf(ledger.db, totals)).toEqual([{ total: 2, days: 90 }]);
+  const sources = sql`select source, count, count(*)::integer as days from losant_usage.payload_sources
+    where org_id = any (${orgIds}::text[]) group by source, count order by source`;
+  expect(await rowsOf(ledger.db, sources)).toEqual([
+    { source: 'same', count: 1, days: 90 },
+    { source: 'v2', count: 2, days: 90 },
+  ]);
+  const ledgerRows = sql`select state, verified_at, count(*)::integer as cells,
+      bool_and(revision in (1, 2)) as plausible
+    from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by state, verified_at`;
+  expect(await rowsOf(ledger.db, ledgerRows)).toEqual([
+    { state: 'loaded', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
+  ]);
+});
+
+test('cells are locked in the order of their keys, so two loads stopped at the same cell go on one by one', async () => {
+  const orgId = await ledger.newOrg();
+  const days = ['2026-10-01', '2026-10-02', '2026-10-03'];
+  const batch = (number: number, sentAt: string) =>
+    days.map((day) => answer(values(row(number, 0, number)), { orgId, day, sentAtMs: at(sentAt) }));
+  const release = await holdCell(orgId, '2026-10-02');
+  const older = load(batch(1, '2026-11-22T12:00:00.000Z'), RUN_1);
+  await expect.poll(countWaiting).toBe(1);
+  const newer = load(batch(2, '2026-11-22T12:00:01.000Z').reverse(), RUN_2);
+  await expect.poll(countWaiting).toBe(2);
+  await release();
+  await Promise.all([older, newer]);
+  expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 2 }, { total: 2 }, { total: 2 }]);
+});
+
+test('of two first loads of one cell at once, the newer wins and the other is in the record', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const orgId = await ledger.newOrg();
+    await Promise.all([
+      load([answer(values(row(1, 0, 1)), { orgId })], RUN_1),
+      load([answer(values(row(2, 0, 2)), { orgId, sentAtMs: at('2026-11-22T12:00:01.000Z') })], RUN_2),
+    ]);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 2, run_id: RUN_2 }]);
+    const complete = sql`select c.revision = 1 + (select count(*) from losant_usage.revisions r
+        where r.org_id = c.org_id) as complete
+      from losant_usage.coverage c where c.org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, complete)).toEqual([{ complete: true }]);
+  }
+});
+
+describe('a load under a lease', () => {
+  const lapse = sql`update losant_usage.instances set lease_until = clock_timestamp() where instance_id = ${INSTANCE}`;
+
+  test('is refused, as a whole, once another process has taken over', async () => {
+    const orgId = await ledger.newOrg();
+    const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    await loadBatch(
+      ledger.db,
+      { answers: [answer(values(row(1, 0, 1)), { orgId })], quarantined: [] },
+      { runId: RUN_1, lease },
+    );
+    await lapse.execute(ledger.db);
+    const successor = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
+
+    const late = answer(values(row(9, 0, 9)), { orgId, sentAtMs: at('2026-11-23T12:00:00.000Z') });
+    await expect(
+      loadBatch(ledger.db, { answers: [late], quarantined: [] }, { runId: RUN_1, lease }),
+    ).rejects.toMatchObject({ name: 'HeldError', kind: 'lease_lost' });
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 1, run_id: RUN_1 }]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ verified_at: '2026-11-22T12:00:00.000Z' }]);
+
+    await loadBatch(ledger.db, { answers: [late], quarantined: [] }, { runId: RUN_2, lease: successor });
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 9, run_id: RUN_2 }]);
+  });
+
+  test('keeps a successor waiting until it has ended', async () => {
+    const orgId = await ledger.newOrg();
+    await lapse.execute(ledger.db);
+    const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    await lapse.execute(ledger.db);
+    const release = await holdCell(orgId, '2026-11-20');
+    const loading = loadBatch(
+      ledger.db,
+      { answers: [answer(values(row(1, 0, 1)), { orgId })], quarantined: [] },
+      { runId: RUN_1, lease },
+    );
+    await expect.poll(countWaiting).toBe(1);
+    const taking = takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_3, host: 'three' });
+    await expect.poll(countWaiting).toBe(2);
+    await release();
+    expect(await loading).toMatchObject({ cells: [{ result: 'loaded' }] });
+    expect((await taking).epoch).toBe(lease.epoch + 1);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 1 }]);
+  });
+});
+
+/** Locks a cell's row from outside, so that a load stops in its middle until it is released. */
+async function holdCell(orgId: string, day: string): Promise<() => Promise<void>> {
+  const isHeld = Promise.withResolvers<undefined>();
+  const mayEnd = Promise.withResolvers<undefined>();
+  const outside = ledger.db.transaction().execute(async (trx) => {
+    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
+      values (${day}, 'device_counts', ${orgId}, 'failed')`.execute(trx);
+    isHeld.resolve(undefined);
+    await mayEnd.promise;
+  });
+  await isHeld.promise;
+  return async () => {
+    mayEnd.resolve(undefined);
+    await outside;
+  };
+}
+
+/** Sessions that wait for a lock of another. */
+async function countWaiting(): Promise<number | undefined> {
+  const { rows } = await sql<{ waiting: number }>`select count(*)::integer as waiting from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`.execute(ledger.db);
+  return rows[0]?.waiting;
+}

@@ -1,0 +1,295 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Batch, type LoadOptions, loadBatch } from '../../src/database/write/load.ts';
+import { isRefusedForData } from '../../src/database/connect/sqlstate.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
+import {
+  coverageOf,
+  devicesOf,
+  type Ledger,
+  openLedger,
+  RUN_1,
+  RUN_2,
+  RUN_3,
+  revisionsOf,
+  rowsOf,
+  sourcesOf,
+} from './ledger.ts';
+
+describe.each(['postgres', 'embedded'] as const)('loading into the %s database', (kind) => {
+  let ledger: Ledger;
+
+  beforeAll(async () => {
+    ledger = await openLedger(kind);
+  });
+
+  afterAll(() => ledger.close());
+
+  const load = (answers: Batch['answers'], runId = RUN_1, lease: LoadOptions['lease'] = null) =>
+    loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease });
+
+  const devices = (orgId: string) => devicesOf(ledger.db, orgId);
+  const sources = (orgId: string) => sourcesOf(ledger.db, orgId);
+  const coverage = (orgId: string) => coverageOf(ledger.db, orgId);
+  const revisions = (orgId: string) => revisionsOf(ledger.db, orgId);
+  const untouched = (orgId: string, table: string) =>
+    rowsOf(
+      ledger.db,
+      sql`select xmin::text as xmin, loaded_at from ${sql.table(`losant_usage.${table}`)} where org_id = ${orgId}`,
+    );
+
+  test('a first load writes row and ledger, and logs no revision', async () => {
+    const orgId = await ledger.newOrg();
+    const result = await load([answer(values(row(4, 1, 17)), { orgId, age: FINAL })]);
+    expect(await devices(orgId)).toEqual([
+      { usage_date: '2026-11-20', created: 4, deleted: 1, total: 17, revision: 1, run_id: RUN_1 },
+    ]);
+    expect(await coverage(orgId)).toEqual([
+      {
+        usage_date: '2026-11-20',
+        stream: 'device_counts',
+        state: 'final',
+        reported: true,
+        revision: 1,
+        verified_at: '2026-11-22T12:00:00.000Z',
+        attempted_at: '2026-11-22T12:00:00.000Z',
+        attempts: 0,
+        next_attempt_at: null,
+        error_code: null,
+        response_sha256: 'a'.repeat(64),
+        run_id: RUN_1,
+      },
+    ]);
+    expect(await revisions(orgId)).toEqual([]);
+    expect(result.rows).toEqual({ device_counts: { inserted: 1, updated: 0, deleted: 0, unchanged: 0 } });
+    expect(result.cells).toMatchObject([
+      { result: 'loaded', error: null, isRestated: false, wasFinal: false },
+    ]);
+  });
+
+  test('an equal load writes no row: not even its transaction number changes', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(4, 1, 17)), { orgId })]);
+    const before = await untouched(orgId, 'device_counts');
+    const later = { orgId, sentAtMs: at('2026-11-23T12:00:00.000Z') };
+    const result = await load([answer(values(row(4, 1, 17)), later)], RUN_2);
+    expect(await untouched(orgId, 'device_counts')).toEqual(before);
+    expect(result.rows).toEqual({ device_counts: { inserted: 0, updated: 0, deleted: 0, unchanged: 1 } });
+    expect(result.cells).toMatchObject([{ result: 'unchanged', isRestated: false }]);
+    expect(await coverage(orgId)).toMatchObject([
+      { revision: 1, verified_at: '2026-11-23T12:00:00.000Z', run_id: RUN_2 },
+    ]);
+    expect(await revisions(orgId)).toEqual([]);
+  });
+
+  test('a restatement raises the revision and keeps the old numbers on record', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(4, 1, 17)), { orgId, age: FINAL })]);
+    const later = { orgId, sentAtMs: at('2026-11-28T12:00:00.000Z'), age: FINAL };
+    const result = await load([answer(values(row(5, 1, 18)), later)], RUN_2);
+    expect(await devices(orgId)).toEqual([
+      { usage_date: '2026-11-20', created: 5, deleted: 1, total: 18, revision: 2, run_id: RUN_2 },
+    ]);
+    expect(await revisions(orgId)).toEqual([
+      {
+        stream: 'device_counts',
+        usage_date: '2026-11-20',
+        revision: 2,
+        key: {},
+        old: { created: 4, deleted: 1, total: 17 },
+        new: { created: 5, deleted: 1, total: 18 },
+        run_id: RUN_2,
+      },
+    ]);
+    expect(result.cells).toMatchObject([{ result: 'loaded', isRestated: true, wasFinal: true }]);
+    expect(result.rows).toEqual({ device_counts: { inserted: 0, updated: 1, deleted: 0, unchanged: 0 } });
+  });
+
+  test('a set of rows is replaced as a whole, and equal rows keep their revision', async () => {
+    const orgId = await ledger.newOrg();
+    const fact = (type: string, source: string, count: number) => ({ key: [type, source], values: [count] });
+    const first = [
+      fact('timer', 'timer.flow', 1),
+      fact('webhook', 'public.rest', 2),
+      fact('mqttIn', 'gone', 3),
+    ];
+    await load([answer(values(...first), { orgId, stream: payloadSources })]);
+    const equalRow = sql`select xmin::text as xmin from losant_usage.payload_sources
+      where org_id = ${orgId} and payload_type = 'timer'`;
+    const before = await rowsOf(ledger.db, equalRow);
+    const second = [fact('webhook', 'public.rest', 5), fact('timer', 'timer.flow', 1), fact('new', 'a.b', 7)];
+    const later = { orgId, stream: payloadSources, sentAtMs: at('2026-11-23T12:00:00.000Z') };
+    const result = await load([answer(values(...second), later)], RUN_2);
+    expect(await sources(orgId)).toEqual([
+      { payload_type: 'new', source: 'a.b', count: 7, revision: 2, run_id: RUN_2 },
+      { payload_type: 'timer', source: 'timer.flow', count: 1, revision: 1, run_id: RUN_1 },
+      { payload_type: 'webhook', source: 'public.rest', count: 5, revision: 2, run_id: RUN_2 },
+    ]);
+    expect(await rowsOf(ledger.db, equalRow)).toEqual(before);
+    expect(await coverage(orgId)).toMatchObject([{ stream: 'payload_sources', revision: 2 }]);
+    const changes = await revisions(orgId);
+    expect(changes).toHaveLength(3);
+    expect(changes).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          revision: 2,
+          key: { payload_type: 'mqttIn', source: 'gone' },
+          old: { count: 3 },
+          new: null,
+        }),
+        expect.objectContaining({
+          revision: 2,
+          key: { payload_type: 'webhook', source: 'public.rest' },
+          old: { count: 2 },
+          new: { count: 5 },
+        }),
+        expect.objectContaining({
+          revision: 2,
+          key: { payload_type: 'new', source: 'a.b' },
+          old: null,
+          new: { count: 7 },
+        }),
+      ]),
+    );
+    expect(result.rows).toEqual({ payload_sources: { inserted: 1, updated: 1, deleted: 1, unchanged: 1 } });
+  });
+
+  test('a set without rows is held as well', async () => {
+    const orgId = await ledger.newOrg();
+    const result = await load([answer(missing, { orgId, stream: payloadSources })]);
+    expect(await sources(orgId)).toEqual([]);
+    expect(await coverage(orgId)).toMatchObject([{ state: 'loaded', reported: false, revision: 1 }]);
+    expect(result.cells).toMatchObject([{ result: 'loaded' }]);
+  });
+
+  test('the largest number is stored as it is', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(9_007_199_254_740_991, 0, 1)), { orgId })]);
+    expect(
+      await rowsOf(
+        ledger.db,
+        sql`select created::text from losant_usage.device_counts where org_id = ${orgId}`,
+      ),
+    ).toEqual([{ created: '9007199254740991' }]);
+    expect(await devices(orgId)).toMatchObject([{ created: 9_007_199_254_740_991 }]);
+  });
+
+  test('a batch with one row the database refuses leaves nothing of any of its slices', async () => {
+    const orgId = await ledger.newOrg();
+    const error: unknown = await load([
+      answer(values(row(4, 1, 17)), { orgId }),
+      answer(values(row(1, 2, 3, 4, 5)), { orgId, stream: notebookMinutes }),
+      answer(values(row(-1, 0, 0)), { orgId, day: '2026-11-19' }),
+    ]).catch((reason: unknown) => reason);
+    expect(isRefusedForData(error)).toBe(true);
+    expect(await coverage(orgId)).toEqual([]);
+    expect(await devices(orgId)).toEqual([]);
+    const minutes = sql`select 1 from losant_usage.notebook_minutes where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, minutes)).toEqual([]);
+  });
+
+  test('an answer for an organization nobody knows is refused as a matter of data', async () => {
+    const error: unknown = await load([answer(values(row(4, 1, 17)), { orgId: 'f'.repeat(24) })]).catch(
+      (reason: unknown) => reason,
+    );
+    expect(isRefusedForData(error)).toBe(true);
+  });
+
+  test('the same batch twice is the same as once', async () => {
+    const orgId = await ledger.newOrg();
+    const batch = [
+      answer(values(row(4, 1, 17)), { orgId }),
+      answer(missing, { orgId, stream: notebookMinutes }),
+      answer(failed, { orgId, stream: payloadSources }),
+    ];
+    await load(batch);
+    const before = [await devices(orgId), await coverage(orgId)];
+    await load(batch, RUN_2);
+    expect([await devices(orgId), await coverage(orgId)]).toEqual(before);
+    expect(await revisions(orgId)).toEqual([]);
+  });
+
+  test('an older answer after a newer one changes nothing', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(5, 1, 18)), { orgId, sentAtMs: at('2026-11-22T12:00:00.001Z') })]);
+    const before = [await untouched(orgId, 'device_counts'), await coverage(orgId)];
+    const result = await load([answer(values(row(4, 1, 17)), { orgId })], RUN_2);
+    expect([await untouched(orgId, 'device_counts'), await coverage(orgId)]).toEqual(before);
+    expect(result.cells).toMatchObject([{ result: 'unchanged' }]);
+  });
+
+  test('an older number fills the zeros of a newer answer without the day, on record', async () => {
+    const orgId = await ledger.newOrg();
+    const stream = notebookMinutes;
+    await load([answer(missing, { orgId, stream, sentAtMs: at('2026-11-22T13:00:00.000Z') })]);
+    await load([answer(values(row(17, 4, 0, 1, 0)), { orgId, stream })], RUN_2);
+    const minutes = sql`select minutes, completed, revision from losant_usage.notebook_minutes where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, minutes)).toEqual([{ minutes: 17, completed: 4, revision: 2 }]);
+    expect(await coverage(orgId)).toMatchObject([
+      { state: 'loaded', reported: true, revision: 2, attempts: 1, error_code: 'bucket_missing' },
+    ]);
+    expect(await revisions(orgId)).toMatchObject([
+      { revision: 2, old: { minutes: 0, completed: 0 }, new: { minutes: 17, completed: 4 } },
+    ]);
+  });
+
+  test('a failed re-read shows beside the number and takes nothing away', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(4, 1, 17)), { orgId, age: FINAL })]);
+    const result = await load([answer(failed, { orgId, sentAtMs: at('2026-11-23T12:00:00.000Z') })], RUN_2);
+    expect(result.cells).toMatchObject([{ result: 'failed', error: { code: 'server_error' } }]);
+    expect(await devices(orgId)).toMatchObject([{ created: 4, revision: 1 }]);
+    expect(await coverage(orgId)).toMatchObject([
+      {
+        state: 'final',
+        verified_at: '2026-11-22T12:00:00.000Z',
+        attempted_at: '2026-11-23T12:00:00.000Z',
+        attempts: 1,
+        next_attempt_at: '2026-11-23T13:00:00.000Z',
+        error_code: 'server_error',
+      },
+    ]);
+  });
+
+  test('what was held first and when it became final is kept', async () => {
+    const orgId = await ledger.newOrg();
+    const times = () =>
+      rowsOf(
+        ledger.db,
+        sql`select first_loaded_at is not null as first, finalized_at is not null as final,
+          first_loaded_at = finalized_at as together from losant_usage.coverage where org_id = ${orgId}`,
+      );
+    await load([answer(failed, { orgId })]);
+    expect(await times()).toEqual([{ first: false, final: false, together: null }]);
+    await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: at('2026-11-22T14:00:00.000Z') })]);
+    expect(await times()).toEqual([{ first: true, final: false, together: null }]);
+    const final = { orgId, sentAtMs: at('2026-11-24T14:00:00.000Z'), age: FINAL };
+    await load([answer(values(row(4, 1, 17)), final)], RUN_3);
+    expect(await times()).toEqual([{ first: true, final: true, together: false }]);
+  });
+
+  test('cells of all streams go into one batch, each counted for its table', async () => {
+    const orgId = await ledger.newOrg();
+    const result = await load([
+      answer(values(row(4, 1, 17)), { orgId }),
+      answer(values(row(5, 1, 21)), { orgId, day: '2026-11-21' }),
+      answer(values(row(17, 4, 0, 1, 0)), { orgId, stream: notebookMinutes }),
+      answer(values({ key: ['a', 'b'], values: [1] }, { key: ['a', 'c'], values: [2] }), {
+        orgId,
+        stream: payloadSources,
+      }),
+    ]);
+    expect(result.rows).toEqual({
+      device_counts: { inserted: 2, updated: 0, deleted: 0, unchanged: 0 },
+      notebook_minutes: { inserted: 1, updated: 0, deleted: 0, unchanged: 0 },
+      payload_sources: { inserted: 2, updated: 0, deleted: 0, unchanged: 0 },
+    });
+    expect(await devices(orgId)).toMatchObject([{ total: 17 }, { total: 21 }]);
+  });
+
+  test('nothing to load is nothing done', async () => {
+    expect(await load([])).toEqual({ cells: [], rows: {} });
+  });
+});

@@ -1,0 +1,262 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate/migrate.ts';
+import {
+  createEmbeddedFolder,
+  createTestDatabase,
+  queryOnce,
+  type TestDatabase,
+} from '../support/databases.ts';
+
+const FIRST = `-- A comment; with a semicolon.
+create table losant_usage.first (value bigint not null)
+-- ;;
+create function losant_usage.twice(value bigint) returns bigint language plpgsql as $$
+begin
+  return value * 2;
+end $$;
+-- ;;
+-- The last part holds only a comment.
+`;
+const SECOND = `alter table losant_usage.first add column note text
+-- ;;
+insert into losant_usage.first (value, note) values (losant_usage.twice(21), 'second');
+`;
+
+let folder: string;
+let database: TestDatabase;
+let handle: DatabaseHandle;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-migrations-'));
+  write('0001_first', FIRST);
+  database = await createTestDatabase({ template: false });
+  handle = await open(database.url);
+});
+
+afterEach(async () => {
+  await handle.close();
+  await database.drop();
+  rmSync(folder, { recursive: true });
+});
+
+function write(name: string, text: string): void {
+  writeFileSync(join(folder, `${name}.sql`), text);
+}
+
+function open(url: string): Promise<DatabaseHandle> {
+  return createDatabase({ url, applicationName: 'migrate test', poolSize: 2 });
+}
+
+function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+}
+
+/** Whatever the schema holds, and the schema itself. */
+async function leftovers(): Promise<number> {
+  const rows = await queryOnce(
+    database.url,
+    `select (select count(*) from pg_namespace where nspname = 'losant_usage')
+       + (select count(*) from pg_class where relnamespace = to_regnamespace('losant_usage')) as count`,
+  );
+  return Number(rows[0]?.['count']);
+}
+
+describe('migrating', () => {
+  test('brings an empty database to head, and does nothing the second time', async () => {
+    write('0002_second', SECOND);
+    expect(await readSchemaState(handle, { folder })).toMatchObject({
+      state: 'empty',
+      applied: [],
+      pending: ['0001_first', '0002_second'],
+    });
+    expect(await migrateToHead(handle, { folder })).toEqual(['0001_first', '0002_second']);
+    expect(await migrateToHead(handle, { folder })).toEqual([]);
+    expect(await readSchemaState(handle, { folder })).toMatchObject({
+      state: 'at_head',
+      applied: ['0001_first', '0002_second'],
+      pending: [],
+    });
+    expect((await sql`select * from losant_usage.first`.execute(handle.db)).rows).toEqual([
+      { value: 42, note: 'second' },
+    ]);
+  });
+
+  test('applies only what is missing, and keeps the data', async () => {
+    await migrateToHead(handle, { folder });
+    await sql`insert into losant_usage.first values (1)`.execute(handle.db);
+    write('0002_second', SECOND);
+    expect(await readSchemaState(handle, { folder })).toMatchObject({
+      state: 'behind',
+      applied: ['0001_first'],
+      pending: ['0002_second'],
+    });
+    expect(await migrateToHead(handle, { folder })).toEqual(['0002_second']);
+    expect((await sql`select value from losant_usage.first order by value`.execute(handle.db)).rows).toEqual([
+      { value: 1 },
+      { value: 42 },
+    ]);
+  });
+
+  test('leaves nothing behind when a migration fails, and names the statement', async () => {
+    write('0002_wrong', 'create table losant_usage.second ()\n-- ;;\nselect * from losant_usage.nowhere\n');
+    await expect(migrateToHead(handle, { folder })).rejects.toThrow(
+      'Migration 0002_wrong, statement 2: relation "losant_usage.nowhere" does not exist',
+    );
+    expect(await leftovers()).toBe(0);
+    expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'empty' });
+  });
+
+  test('done by two processes at once succeeds in both, once', async () => {
+    write('0002_slow', 'select pg_sleep(0.3)\n');
+    const other = await open(database.url);
+    const applied = await Promise.all([migrateToHead(handle, { folder }), migrateToHead(other, { folder })]);
+    await other.close();
+    expect(applied).toHaveLength(2);
+    expect(applied).toContainEqual(['0001_first', '0002_slow']);
+    expect(applied).toContainEqual([]);
+  });
+
+  test('may take longer than other statements may', async () => {
+    write('0002_slow', 'select pg_sleep(0.3)\n');
+    const hasty = await createDatabase({
+      url: database.url,
+      applicationName: 'migrate test',
+      poolSize: 1,
+      statementTimeoutMs: 200,
+    });
+    expect(await migrateToHead(hasty, { folder })).toEqual(['0001_first', '0002_slow']);
+    await hasty.close();
+  });
+
+  test('does not mind a file whose line ends were converted', async () => {
+    await migrateToHead(handle, { folder });
+    write('0001_first', FIRST.replaceAll('\n', '\r\n'));
+    expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
+  });
+
+  test('works the same in the embedded database, with the migrations of this program', async () => {
+    const embedded = createEmbeddedFolder();
+    const small = await open(embedded.url);
+    expect(await readSchemaState(small)).toMatchObject({ state: 'empty', applied: [] });
+    const applied = await requireSchema(small, { createIfEmpty: true, autoMigrate: false });
+    expect(applied[0]).toBe('0001_tables');
+    const { rows } = await sql`select name from losant_usage.migrations order by name`.execute(small.db);
+    expect(rows.map((row) => (row as { name: string }).name)).toEqual(applied);
+    await small.close();
+    const again = await open(embedded.url);
+    expect(await readSchemaState(again)).toMatchObject({ state: 'at_head', applied });
+    await again.close();
+    embedded.remove();
+  });
+});
+
+describe('a database that is not at head', () => {
+  test('is created when it is empty, if that is allowed', async () => {
+    const error = await failure(requireSchema(handle, { folder, createIfEmpty: false, autoMigrate: true }));
+    expect(error).toMatchObject({ kind: 'database_too_old', hint: 'run `losant-usage migrate`' });
+    expect(await leftovers()).toBe(0);
+    expect(await requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: false })).toEqual([
+      '0001_first',
+    ]);
+    expect(await requireSchema(handle, { folder, createIfEmpty: false, autoMigrate: false })).toEqual([]);
+  });
+
+  test('is migrated when it is behind, if that is allowed', async () => {
+    await migrateToHead(handle, { folder });
+    write('0002_second', SECOND);
+    const error = await failure(requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: false }));
+    expect(error).toMatchObject({ kind: 'database_too_old', hint: 'run `losant-usage migrate`' });
+    expect(String(error)).toContain('it lacks 0002_second');
+    expect(await requireSchema(handle, { folder, createIfEmpty: false, autoMigrate: true })).toEqual([
+      '0002_second',
+    ]);
+  });
+
+  test('is left alone when it is newer than the program', async () => {
+    write('0002_second', SECOND);
+    await migrateToHead(handle, { folder });
+    rmSync(join(folder, '0002_second.sql'));
+    write('0002_other', 'create table losant_usage.other ()');
+    expect(await readSchemaState(handle, { folder })).toMatchObject({
+      state: 'ahead',
+      unknown: ['0002_second'],
+      pending: ['0002_other'],
+    });
+    for (const refused of [
+      () => migrateToHead(handle, { folder }),
+      () => requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: true }),
+    ]) {
+      const error = await failure(refused());
+      expect(error).toMatchObject({ kind: 'database_too_new' });
+      expect(String(error)).toContain('it has 0002_second');
+    }
+  });
+
+  test('is left alone when an applied file was changed', async () => {
+    await migrateToHead(handle, { folder });
+    write('0001_first', `${FIRST}-- ;;\ncreate table losant_usage.later ()\n`);
+    expect(await readSchemaState(handle, { folder })).toMatchObject({
+      state: 'edited',
+      edited: ['0001_first'],
+    });
+    for (const refused of [
+      () => migrateToHead(handle, { folder }),
+      () => requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: true }),
+    ]) {
+      const error = await failure(refused());
+      expect(error).toMatchObject({ kind: 'database_mismatch' });
+      expect(String(error)).toContain('Migration 0001_first is not what was applied');
+    }
+  });
+});
+
+describe('a user with few rights', () => {
+  let role: string;
+  let limited: DatabaseHandle;
+
+  beforeEach(async () => {
+    role = `limited_${database.name}`;
+    await queryOnce(database.url, `create role ${role} login password 'limited'`);
+    const url = Object.assign(new URL(database.url), { username: role, password: 'limited' });
+    limited = await open(url.href);
+  });
+
+  afterEach(async () => {
+    await limited.close();
+    await queryOnce(database.url, `drop owned by ${role}`);
+    await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);
+  });
+
+  test('sees the state with the right to use the schema alone', async () => {
+    await migrateToHead(handle, { folder });
+    await queryOnce(database.url, `grant usage on schema losant_usage to ${role}`);
+    expect(await readSchemaState(limited, { folder })).toMatchObject({ state: 'at_head' });
+    expect(await requireSchema(limited, { folder, createIfEmpty: true, autoMigrate: true })).toEqual([]);
+  });
+
+  test('is refused without it', async () => {
+    await migrateToHead(handle, { folder });
+    const error = await failure(readSchemaState(limited, { folder }));
+    expect(error).toMatchObject({ kind: 'database_refused' });
+    expect(String(error)).toContain('permission denied for schema losant_usage');
+  });
+
+  test('is refused the creation of the schema', async () => {
+    const error = await failure(requireSchema(limited, { folder, createIfEmpty: true, autoMigrate: true }));
+    expect(error).toMatchObject({ kind: 'database_refused' });
+    expect(String(error)).toContain('permission denied for database');
+  });
+
+  test('migrates inside a schema that was made for it', async () => {
+    await queryOnce(database.url, `create schema losant_usage authorization ${role}`);
+    expect(await migrateToHead(limited, { folder })).toEqual(['0001_first']);
+  });
+});

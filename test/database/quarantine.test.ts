@@ -1,0 +1,119 @@
+import { gunzipSync } from 'node:zlib';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadBatch } from '../../src/database/write/load.ts';
+import type { QuarantinedBody } from '../../src/database/write/quarantine.ts';
+import type { CellAnswer } from '../../src/usage/settle.ts';
+import { answer, at, failed, quarantined, row, values } from './answers.ts';
+import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
+
+describe('quarantine', () => {
+  let ledger: Ledger;
+
+  beforeAll(async () => {
+    ledger = await openLedger('postgres');
+  });
+
+  afterAll(() => ledger.close());
+
+  const load = (answers: readonly CellAnswer[], bodies: readonly QuarantinedBody[] = [], runId = RUN_1) =>
+    loadBatch(ledger.db, { answers, quarantined: bodies }, { runId, lease: null });
+  const kept = (orgId: string) =>
+    rowsOf(
+      ledger.db,
+      sql`select from_date, to_date, code, problem, body_truncated, times, run_id, resolved_at is not null as resolved
+        from losant_usage.quarantine where org_id = ${orgId} order by from_date`,
+    );
+  const bodyOf = async (orgId: string) => {
+    const { rows } = await sql<{ body_gzip: Buffer }>`select body_gzip from losant_usage.quarantine
+      where org_id = ${orgId}`.execute(ledger.db);
+    return gunzipSync(rows[0]?.body_gzip ?? Buffer.alloc(0)).toString('utf8');
+  };
+  const body = (orgId: string, changes: Partial<QuarantinedBody> = {}): QuarantinedBody => ({
+    orgId,
+    stream: 'device_counts',
+    from: '2026-11-20',
+    to: '2026-11-20',
+    code: 'invalid_value',
+    problem: 'created: not an integer',
+    bodies: ['{"counts":[]}'],
+    ...changes,
+  });
+  const hour = (count: number) => at('2026-11-22T12:00:00.000Z') + count * 3_600_000;
+
+  test('keeps the bodies as they came, one after the other, compressed', async () => {
+    const orgId = await ledger.newOrg();
+    const bodies = ['{"counts":[{"ü\\u0000":1}]}', '<html>\r\n</html>', 'null'];
+    await load([answer(quarantined, { orgId })], [body(orgId, { bodies })]);
+    expect(await bodyOf(orgId)).toBe('{"counts":[{"ü\\u0000":1}]}\n<html>\r\n</html>\nnull');
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'quarantined', attempts: 1, verified_at: null, error_code: 'invalid_value' },
+    ]);
+    expect(await kept(orgId)).toEqual([
+      {
+        from_date: '2026-11-20',
+        to_date: '2026-11-20',
+        code: 'invalid_value',
+        problem: 'created: not an integer',
+        body_truncated: false,
+        times: 1,
+        run_id: RUN_1,
+        resolved: false,
+      },
+    ]);
+  });
+
+  test('cuts a long body at 256 KiB and says so', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(quarantined, { orgId })], [body(orgId, { bodies: ['x'.repeat(300_000)] })]);
+    expect(await bodyOf(orgId)).toBe('x'.repeat(262_144));
+    expect(await kept(orgId)).toMatchObject([{ body_truncated: true }]);
+  });
+
+  test('counts how often a window was bad, and shows the latest', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(quarantined, { orgId })], [body(orgId)]);
+    const again = body(orgId, { problem: 'deleted: not an integer', bodies: ['{"counts":[1]}'] });
+    await load([answer(quarantined, { orgId, sentAtMs: hour(1) })], [again], RUN_2);
+    expect(await kept(orgId)).toMatchObject([
+      { times: 2, problem: 'deleted: not an integer', run_id: RUN_2 },
+    ]);
+    expect(await bodyOf(orgId)).toBe('{"counts":[1]}');
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ attempts: 2 }]);
+  });
+
+  test('is resolved by a good answer, also after a failure in between, and opened again by the next bad one', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(quarantined, { orgId })], [body(orgId)]);
+    await load([answer(failed, { orgId, sentAtMs: hour(1) })]);
+    expect(await kept(orgId)).toMatchObject([{ resolved: false }]);
+    await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: hour(2) })]);
+    expect(await kept(orgId)).toMatchObject([{ times: 1, resolved: true }]);
+    await load([answer(quarantined, { orgId, sentAtMs: hour(3) })], [body(orgId)]);
+    expect(await kept(orgId)).toMatchObject([{ times: 2, resolved: false }]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state: 'loaded', revision: 1, attempts: 1 }]);
+  });
+
+  test('stands when an older good answer arrives after the bad one', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(quarantined, { orgId, sentAtMs: hour(1) })], [body(orgId)]);
+    await load([answer(values(row(4, 1, 17)), { orgId })]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'loaded', error_code: 'invalid_value' },
+    ]);
+    expect(await kept(orgId)).toMatchObject([{ resolved: false }]);
+  });
+
+  test('leaves the other days of a window to load', async () => {
+    const orgId = await ledger.newOrg();
+    await load(
+      [
+        answer(quarantined, { orgId, day: '2026-11-19' }),
+        answer(values(row(4, 1, 17)), { orgId, day: '2026-11-20' }),
+      ],
+      [body(orgId, { from: '2026-11-19', to: '2026-11-19' })],
+    );
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state: 'quarantined' }, { state: 'loaded' }]);
+    expect(await kept(orgId)).toMatchObject([{ from_date: '2026-11-19', resolved: false }]);
+  });
+});

@@ -1,0 +1,179 @@
+/** Numbers changed by hand, in SQL: on record like any other change, and known to the ledger. */
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { loadBatch } from '../../src/database/write/load.ts';
+import type { CellAnswer } from '../../src/usage/settle.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { answer, at, FINAL, row, values } from './answers.ts';
+import {
+  coverageOf,
+  devicesOf,
+  type Ledger,
+  openLedger,
+  RUN_1,
+  RUN_2,
+  revisionsOf,
+  rowsOf,
+  sourcesOf,
+} from './ledger.ts';
+
+describe('a change by hand', () => {
+  let ledger: Ledger;
+
+  beforeAll(async () => {
+    ledger = await openLedger('postgres');
+  });
+
+  afterAll(() => ledger.close());
+
+  const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
+    loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+  const loadedOrg = async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(4, 1, 17)), { orgId, age: FINAL })]);
+    return orgId;
+  };
+  const update = (orgId: string, total: number) =>
+    sql`update losant_usage.device_counts set total = ${total}::bigint where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+
+  test('of a number is the next revision, with nobody’s run and somebody’s name', async () => {
+    const orgId = await loadedOrg();
+    await update(orgId, 18);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 18, revision: 2, run_id: null }]);
+    expect(await revisionsOf(ledger.db, orgId)).toEqual([
+      {
+        stream: 'device_counts',
+        usage_date: '2026-11-20',
+        revision: 2,
+        key: {},
+        old: { created: 4, deleted: 1, total: 17 },
+        new: { created: 4, deleted: 1, total: 18 },
+        run_id: null,
+      },
+    ]);
+    const names = sql`select changed_by = session_user as by_me, changed_at > now() - interval '1 minute' as now
+      from losant_usage.revisions where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, names)).toEqual([{ by_me: true, now: true }]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'final', revision: 2, verified_at: '2026-11-22T12:00:00.000Z' },
+    ]);
+  });
+
+  test('is itself restated by the next answer, in the same chain', async () => {
+    const orgId = await loadedOrg();
+    await update(orgId, 18);
+    await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: at('2026-11-28T12:00:00.000Z') })], RUN_2);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 3, run_id: RUN_2 }]);
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      { revision: 2, old: { total: 17 }, new: { total: 18 }, run_id: null },
+      { revision: 3, old: { total: 18 }, new: { total: 17 }, run_id: RUN_2 },
+    ]);
+  });
+
+  test('in a session that has loaded before is still one by hand', async () => {
+    const orgId = await loadedOrg();
+    await ledger.db.connection().execute(async (connection) => {
+      await loadBatch(
+        connection,
+        {
+          answers: [answer(values(row(5, 1, 18)), { orgId, sentAtMs: at('2026-11-23T12:00:00.000Z') })],
+          quarantined: [],
+        },
+        { runId: RUN_1, lease: null },
+      );
+      await sql`update losant_usage.device_counts set total = 99 where org_id = ${orgId}`.execute(connection);
+    });
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      { revision: 2, run_id: RUN_1 },
+      { revision: 3, new: { total: 99 }, run_id: null },
+    ]);
+  });
+
+  test('that adds a number nobody asked for is on record, held, and due to be read', async () => {
+    const orgId = await ledger.newOrg();
+    await sql`insert into losant_usage.device_counts (usage_date, org_id, created, deleted, total)
+      values ('2026-11-20', ${orgId}, 1, 0, 5)`.execute(ledger.db);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 5, revision: 1, run_id: null }]);
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      { revision: 1, old: null, new: { created: 1, deleted: 0, total: 5 }, run_id: null },
+    ]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'loaded', revision: 1, verified_at: null },
+    ]);
+    await load([answer(values(row(1, 0, 6)), { orgId })], RUN_2);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 6, revision: 2, run_id: RUN_2 }]);
+  });
+
+  test('that removes a cell’s last row opens the cell again, and the next answer fills it', async () => {
+    const orgId = await loadedOrg();
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, expired_to)
+      values (${orgId}, 'device_counts', '2026-01-01', '2026-11-22')`.execute(ledger.db);
+    await sql`delete from losant_usage.device_counts where org_id = ${orgId}`.execute(ledger.db);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'failed', revision: 2, verified_at: null, error_code: 'deleted_by_hand' },
+    ]);
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      { revision: 2, old: { created: 4, deleted: 1, total: 17 }, new: null, run_id: null },
+    ]);
+    const expiry = sql`select expired_to from losant_usage.tracking where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, expiry)).toEqual([{ expired_to: '2026-11-20' }]);
+
+    await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: at('2026-11-22T11:00:00.000Z') })], RUN_2);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 3 }]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'loaded', revision: 3, error_code: null },
+    ]);
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      { revision: 2 },
+      { revision: 3, old: null, new: { created: 4, deleted: 1, total: 17 }, run_id: RUN_2 },
+    ]);
+  });
+
+  test('that removes one of several rows leaves the cell held, and due to be read', async () => {
+    const orgId = await ledger.newOrg();
+    const both = [
+      { key: ['timer', 'timer.flow'], values: [1] },
+      { key: ['webhook', 'public.rest'], values: [2] },
+    ];
+    await load([answer(values(...both), { orgId, stream: payloadSources })]);
+    await sql`delete from losant_usage.payload_sources
+      where org_id = ${orgId} and payload_type = 'timer'`.execute(ledger.db);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'loaded', revision: 2, verified_at: null },
+    ]);
+    await load([answer(values(...both), { orgId, stream: payloadSources })], RUN_2);
+    expect(await sourcesOf(ledger.db, orgId)).toMatchObject([
+      { payload_type: 'timer', count: 1, revision: 3, run_id: RUN_2 },
+      { payload_type: 'webhook', count: 2, revision: 1, run_id: RUN_1 },
+    ]);
+  });
+
+  test('that writes the same number again is no revision in the record', async () => {
+    const orgId = await loadedOrg();
+    await update(orgId, 17);
+    expect(await revisionsOf(ledger.db, orgId)).toEqual([]);
+  });
+
+  test('of a row’s day or organization is refused', async () => {
+    const orgId = await loadedOrg();
+    await expect(
+      sql`update losant_usage.device_counts set usage_date = '2026-11-19' where org_id = ${orgId}`.execute(
+        ledger.db,
+      ),
+    ).rejects.toThrow('the key of a row in losant_usage.device_counts cannot change');
+  });
+
+  test('of the record itself is refused', async () => {
+    const orgId = await loadedOrg();
+    await update(orgId, 18);
+    for (const change of [
+      sql`update losant_usage.revisions set old = null where org_id = ${orgId}`,
+      sql`delete from losant_usage.revisions where org_id = ${orgId}`,
+      sql`truncate losant_usage.revisions`,
+    ]) {
+      await expect(change.execute(ledger.db)).rejects.toThrow('losant_usage.revisions is append-only');
+    }
+  });
+});

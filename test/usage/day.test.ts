@@ -1,0 +1,95 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  addDays,
+  dayAt,
+  dayEndMs,
+  dayStartMs,
+  daysFrom,
+  eachDay,
+  earliestDay,
+  latestDay,
+  parseDay,
+} from '../../src/usage/day.ts';
+
+test.each([
+  ['2026-11-24', '2026-11-24'],
+  ['2024-02-29', '2024-02-29'],
+  ['2000-02-29', '2000-02-29'],
+  ['2026-02-29', null],
+  ['1900-02-29', null],
+  ['2026-13-01', null],
+  ['2026-00-10', null],
+  ['2026-11-31', null],
+  ['2026-11-00', null],
+  ['2026-1-2', null],
+  ['2026-11-24T00:00:00Z', null],
+  [' 2026-11-24', null],
+  ['2026-11-24\n', null],
+  ['yesterday', null],
+  ['', null],
+])('reads %j as %j', (text, day) => {
+  expect(parseDay(text)).toBe(day);
+});
+
+test.each([
+  [1_764_028_800_000, '2025-11-25'],
+  [1_764_115_199_999, '2025-11-25'],
+  [1_764_115_200_000, '2025-11-26'],
+  [0, '1970-01-01'],
+])('puts the instant %d into the UTC day %s', (epochMs, day) => {
+  expect(dayAt(epochMs)).toBe(day);
+});
+
+test('lets a day begin at UTC midnight and end where the next one begins', () => {
+  expect(dayStartMs('2025-11-25')).toBe(1_764_028_800_000);
+  expect(dayEndMs('2025-11-25')).toBe(1_764_115_200_000);
+});
+
+test.each([
+  ['2026-11-30', 1, '2026-12-01'],
+  ['2026-12-31', 1, '2027-01-01'],
+  ['2027-01-01', -1, '2026-12-31'],
+  ['2024-02-28', 1, '2024-02-29'],
+  ['2024-03-01', -1, '2024-02-29'],
+  ['2026-02-28', 1, '2026-03-01'],
+  // Clocks change on these days in New York and in Auckland.
+  ['2026-03-08', 1, '2026-03-09'],
+  ['2026-09-27', 1, '2026-09-28'],
+  ['2026-11-24', 0, '2026-11-24'],
+  ['2026-11-24', -90, '2026-08-26'],
+])('%s moved by %d days is %s', (day, count, moved) => {
+  expect(addDays(day, count)).toBe(moved);
+  expect(daysFrom(day, moved)).toBe(count);
+});
+
+test.each([
+  ['2026-11-29', '2026-12-02', ['2026-11-29', '2026-11-30', '2026-12-01', '2026-12-02']],
+  ['2024-02-28', '2024-03-01', ['2024-02-28', '2024-02-29', '2024-03-01']],
+  ['2026-11-24', '2026-11-24', ['2026-11-24']],
+  ['2026-11-25', '2026-11-24', []],
+])('the days of %s to %s are %j', (from, to, days) => {
+  expect(eachDay({ from, to })).toEqual(days);
+});
+
+describe('the later and the earlier of some days', () => {
+  test.each([
+    [['2026-11-24', '2026-11-23'], '2026-11-24', '2026-11-23'],
+    [['2026-09-30', '2026-10-01', '2025-12-31'], '2026-10-01', '2025-12-31'],
+    [[null, '2026-11-24', undefined], '2026-11-24', '2026-11-24'],
+  ])('of %j are %s and %s', (days, latest, earliest) => {
+    expect(latestDay(...days)).toBe(latest);
+    expect(earliestDay(...days)).toBe(earliest);
+  });
+});
+
+test('a moved day moved back is the same day, and text order is the order in time', () => {
+  const anyDay = fc.integer({ min: 0, max: 40_000 }).map((days) => addDays('1970-01-01', days));
+  fc.assert(
+    fc.property(anyDay, fc.integer({ min: -20_000, max: 20_000 }), (day, count) => {
+      const moved = addDays(day, count);
+      expect(addDays(moved, -count)).toBe(day);
+      expect(Math.sign(count)).toBe(moved === day ? 0 : moved > day ? 1 : -1);
+    }),
+  );
+});

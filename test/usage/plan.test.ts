@@ -1,0 +1,187 @@
+import { describe, expect, test } from 'vitest';
+import { eachDay } from '../../src/usage/day.ts';
+import { planPage, type Track } from '../../src/usage/plan.ts';
+import { at, held, policy, readDays, showSlices, track } from './tracks.ts';
+
+function planAt(now: string, ...tracks: readonly Track[]) {
+  return planPage(tracks, { nowMs: at(now), policy });
+}
+
+describe('the first days', () => {
+  test('a first start reads one day', () => {
+    const plan = planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-23' }));
+    expect(showSlices(plan)).toEqual(['2026-11-23..2026-11-23: 11-23 new']);
+  });
+
+  test('an organization created today has nothing to read yet', () => {
+    const plan = planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-24' }));
+    expect(plan).toEqual({ slices: [], lost: [], waiting: [], pastHorizon: 0 });
+  });
+
+  test('an organization found late is read from its creation day', () => {
+    const plan = planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-20' }));
+    expect(showSlices(plan)).toEqual(['2026-11-20..2026-11-23: 11-23 new, 11-22 gap, 11-21 gap, 11-20 gap']);
+  });
+
+  test('a stream enabled later starts yesterday while the others go on', () => {
+    const plan = planAt(
+      '2026-11-24T09:30:00.000Z',
+      track({ settled: [{ from: '2026-01-01', to: '2026-11-23' }] }),
+      track({ stream: 'payload_sources', windowDays: 1, trackedFrom: '2026-11-23' }),
+    );
+    expect(plan.slices).toEqual([
+      {
+        orgId: '5d0000000000000000000001',
+        stream: 'payload_sources',
+        window: { from: '2026-11-23', to: '2026-11-23' },
+        days: [{ day: '2026-11-23', reason: 'new' }],
+      },
+    ]);
+  });
+
+  test('a wake-up with nothing due plans nothing', () => {
+    const settled = [{ from: '2026-01-01', to: '2026-11-23' }];
+    expect(planAt('2026-11-24T09:30:00.000Z', track({ settled }))).toEqual({
+      slices: [],
+      lost: [],
+      waiting: [],
+      pastHorizon: 0,
+    });
+  });
+});
+
+describe('a night with daily wake-ups at 00:15', () => {
+  const cells = [
+    held('2026-11-22', 'loaded', '2026-11-23T00:15:04.000Z'),
+    held('2026-11-21', 'loaded', '2026-11-23T00:15:04.000Z'),
+    held('2026-11-20', 'loaded', '2026-11-23T00:15:04.000Z'),
+    held('2026-11-19', 'final', '2026-11-23T00:15:04.000Z'),
+    held('2026-11-16', 'final', '2026-11-20T00:15:04.000Z'),
+    held('2026-10-24', 'final', '2026-11-01T00:15:04.000Z'),
+  ];
+  const settled = [
+    { from: '2026-01-01', to: '2026-10-23' },
+    { from: '2026-10-25', to: '2026-11-15' },
+    { from: '2026-11-17', to: '2026-11-18' },
+  ];
+
+  test('re-reads the days whose checkpoint has passed in one window, and loads only those', () => {
+    expect(showSlices(planAt('2026-11-24T00:15:00.000Z', track({ cells, settled })))).toEqual([
+      '2026-10-24..2026-11-23: 11-23 new, 11-22 checkpoint, 11-21 checkpoint, 11-20 checkpoint, 11-16 checkpoint, 10-24 checkpoint',
+    ]);
+  });
+
+  test('asks day by day for the stream whose bodies have no dates', () => {
+    const plan = planAt(
+      '2026-11-24T00:15:00.000Z',
+      track({ stream: 'payload_sources', windowDays: 1, cells, settled }),
+    );
+    expect(showSlices(plan)).toEqual([
+      '2026-11-23..2026-11-23: 11-23 new',
+      '2026-11-22..2026-11-22: 11-22 checkpoint',
+      '2026-11-21..2026-11-21: 11-21 checkpoint',
+      '2026-11-20..2026-11-20: 11-20 checkpoint',
+      '2026-11-16..2026-11-16: 11-16 checkpoint',
+      '2026-10-24..2026-10-24: 10-24 checkpoint',
+    ]);
+  });
+});
+
+/** Plans at each of the wake-ups and marks what it reads as read 4 s later; the ages in hours of the reads of `day`. */
+function agesOfReads(day: string, wakeUps: readonly number[]): number[] {
+  const verified = new Map<string, number>();
+  const ages: number[] = [];
+  for (const nowMs of wakeUps) {
+    const cells = [...verified].map(([known, ms]) => held(known, 'loaded', new Date(ms).toISOString()));
+    const plan = planPage([track({ trackedFrom: '2026-03-01', cells })], { nowMs, policy });
+    for (const read of Object.keys(readDays(plan))) {
+      verified.set(read, nowMs + 4000);
+      if (read === day) ages.push((nowMs - at(`${day}T24:00:00.000Z`)) / 3_600_000);
+    }
+  }
+  return ages;
+}
+
+describe('over 40 days every day is read', () => {
+  const days = eachDay({ from: '2026-03-02', to: '2026-04-10' });
+
+  test('seven times with hourly wake-ups', () => {
+    const hourly = days.flatMap((day) =>
+      Array.from({ length: 24 }, (_, hour) => at(`${day}T00:15:00.000Z`) + hour * 3_600_000),
+    );
+    expect(agesOfReads('2026-03-05', hourly)).toEqual([0.25, 6.25, 24.25, 48.25, 72.25, 168.25, 720.25]);
+  });
+
+  test('six times with one wake-up a day', () => {
+    const daily = days.map((day) => at(`${day}T00:15:00.000Z`));
+    expect(agesOfReads('2026-03-05', daily)).toEqual([0.25, 24.25, 48.25, 72.25, 168.25, 720.25]);
+  });
+
+  test('at whatever checkpoint is the newest with a wake-up in the evening', () => {
+    const evening = days.map((day) => at(`${day}T21:00:00.000Z`));
+    expect(agesOfReads('2026-03-05', evening)).toEqual([21, 45, 69, 93, 189, 741]);
+  });
+
+  test('once when the worker was down until all its checkpoints had passed', () => {
+    expect(
+      agesOfReads('2026-03-05', [at('2026-04-10T00:15:00.000Z'), at('2026-04-10T12:15:00.000Z')]),
+    ).toEqual([840.25]);
+  });
+});
+
+describe('after the worker was down', () => {
+  test('for 4 days, one window has the missed days and the re-reads that fell due', () => {
+    const plan = planAt(
+      '2026-11-24T08:15:00.000Z',
+      track({
+        settled: [{ from: '2026-01-01', to: '2026-11-14' }],
+        cells: [
+          held('2026-11-19', 'loaded', '2026-11-20T06:15:00.000Z'),
+          held('2026-11-18', 'loaded', '2026-11-20T00:15:00.000Z'),
+          held('2026-11-17', 'loaded', '2026-11-20T00:15:00.000Z'),
+          held('2026-11-16', 'final', '2026-11-20T00:15:00.000Z'),
+          held('2026-11-15', 'final', '2026-11-19T00:15:00.000Z'),
+        ],
+      }),
+    );
+    expect(showSlices(plan)).toEqual([
+      '2026-11-15..2026-11-23: 11-23 new, 11-22 gap, 11-21 gap, 11-20 gap, 11-19 checkpoint, 11-18 checkpoint, 11-17 checkpoint, 11-16 checkpoint, 11-15 checkpoint',
+    ]);
+  });
+
+  test('for 60 days, two windows have all of them, the newest first', () => {
+    const plan = planAt(
+      '2026-11-24T08:15:00.000Z',
+      track({ settled: [{ from: '2026-01-01', to: '2026-09-24' }] }),
+    );
+    expect(plan.slices.map(({ window, days }) => [window.from, window.to, days.length])).toEqual([
+      ['2026-10-24', '2026-11-23', 31],
+      ['2026-09-25', '2026-10-23', 29],
+    ]);
+    expect(plan.lost).toEqual([]);
+  });
+
+  test('for 100 days, the days past the horizon are lost without a request', () => {
+    const plan = planAt(
+      '2026-11-24T08:15:00.000Z',
+      track({ settled: [{ from: '2026-01-01', to: '2026-08-15' }] }),
+    );
+    expect(plan.slices.map(({ window, days }) => [window.from, window.to, days.length])).toEqual([
+      ['2026-10-24', '2026-11-23', 31],
+      ['2026-09-23', '2026-10-23', 31],
+      ['2026-08-26', '2026-09-22', 28],
+    ]);
+    expect(plan.lost.map(({ day }) => day)).toEqual([
+      '2026-08-25',
+      '2026-08-24',
+      '2026-08-23',
+      '2026-08-22',
+      '2026-08-21',
+      '2026-08-20',
+      '2026-08-19',
+      '2026-08-18',
+      '2026-08-17',
+      '2026-08-16',
+    ]);
+  });
+});

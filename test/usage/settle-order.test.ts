@@ -1,0 +1,218 @@
+/** Answers of one cell in any order: slices overtake each other, and a backfill runs beside the worker. */
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type CellAnswer, type CellOutcome, type StoredCell, settleCell } from '../../src/usage/settle.ts';
+import { streamNamed } from '../../src/usage/streams/catalog.ts';
+import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import type { Fact, Stream } from '../../src/usage/streams/stream.ts';
+import { answer, at, FINAL, failed, lost, missing, quarantined, row, values } from '../database/answers.ts';
+
+interface Held {
+  readonly cell: StoredCell | null;
+  readonly facts: readonly Fact[];
+  /** Every version the cell had, as the record of revisions keeps them. */
+  readonly versions: readonly { readonly revision: number; readonly facts: readonly Fact[] }[];
+}
+
+const nothing: Held = { cell: null, facts: [], versions: [] };
+
+function apply(answers: readonly CellAnswer[], before = nothing): Held {
+  return answers.reduce<Held>((held, next) => {
+    const { cell, facts } = settleCell(held.cell, held.facts, next);
+    const versions = facts && cell ? [...held.versions, { revision: cell.revision, facts }] : held.versions;
+    return { cell: cell ?? held.cell, facts: facts ?? held.facts, versions };
+  }, before);
+}
+
+const sent = (hour: number, outcome: CellOutcome, changes: Partial<CellAnswer> = {}) =>
+  answer(outcome, { sentAtMs: at('2026-11-22T00:00:00.000Z') + hour * 3_600_000, ...changes });
+
+const five = values(row(5, 0, 5));
+const six = values(row(6, 0, 6));
+const zeros = values(row(0, 0, 0));
+
+describe('two answers end in the same state and numbers whichever is loaded first', () => {
+  const pairs: [string, CellAnswer, CellAnswer, StoredCell['state'], Fact[]][] = [
+    ['a number, then another', sent(1, five), sent(2, six), 'loaded', [row(6, 0, 6)]],
+    ['a number, then zero', sent(1, five), sent(2, zeros), 'loaded', [row(0, 0, 0)]],
+    ['a number, then a final one', sent(1, five), sent(2, six, { age: FINAL }), 'final', [row(6, 0, 6)]],
+    ['a number, then a failure', sent(1, five), sent(2, failed), 'loaded', [row(5, 0, 5)]],
+    ['a failure, then a number', sent(1, failed), sent(2, five), 'loaded', [row(5, 0, 5)]],
+    ['a number, then a quarantined body', sent(1, five), sent(2, quarantined), 'loaded', [row(5, 0, 5)]],
+    ['a failure, then a quarantined body', sent(1, failed), sent(2, quarantined), 'quarantined', []],
+    ['a number, then nothing for the day', sent(1, five), sent(2, missing), 'loaded', [row(5, 0, 5)]],
+    ['nothing for the day, then a number', sent(1, missing), sent(2, five), 'loaded', [row(5, 0, 5)]],
+    ['nothing for the day, then a failure', sent(1, missing), sent(2, failed), 'failed', []],
+    ['a failure, then nothing for the day', sent(1, failed), sent(2, missing), 'absent', []],
+    ['nothing for the day, then given up', sent(1, missing), sent(2, lost), 'unavailable', []],
+    ['given up, then nothing for the day', sent(1, lost), sent(2, missing), 'unavailable', []],
+    ['given up, then a number', sent(1, lost), sent(2, five), 'loaded', [row(5, 0, 5)]],
+    ['a number, then given up', sent(1, five), sent(2, lost), 'loaded', [row(5, 0, 5)]],
+  ];
+
+  test.each(pairs)('%s', (_, first, second, ...[state, facts]) => {
+    for (const held of [apply([first, second]), apply([second, first])]) {
+      expect(held.cell?.state).toBe(state);
+      expect(held.facts).toEqual(facts);
+    }
+  });
+
+  const silent: [string, Stream, CellOutcome, Fact[]][] = [
+    ['a level', deviceCounts, five, [row(5, 0, 5)]],
+    ['events', notebookMinutes, values(row(0, 3, 0, 0, 0)), [row(0, 3, 0, 0, 0)]],
+    [
+      'a set of rows',
+      payloadSources,
+      values({ key: ['timer', 'timer.flow'], values: [3] }),
+      [{ key: ['timer', 'timer.flow'], values: [3] }],
+    ],
+  ];
+
+  test.each(silent)(
+    'a number of %s outlives a newer silence, which shows as a failed read',
+    (_, stream, named, facts) => {
+      const first = sent(1, named, { stream });
+      const second = sent(2, missing, { stream, age: FINAL });
+      for (const held of [apply([first, second]), apply([second, first])]) {
+        expect(held.facts).toEqual(facts);
+        expect(held.cell).toMatchObject({
+          state: 'loaded',
+          reported: true,
+          verifiedAtMs: at('2026-11-22T01:00:00.000Z'),
+          attemptedAtMs: at('2026-11-22T02:00:00.000Z'),
+          attempts: 1,
+          nextAttemptAtMs: at('2026-11-22T03:00:00.000Z'),
+          error: { code: 'bucket_missing' },
+        });
+      }
+    },
+  );
+
+  test('all three totals outlive a newer answer that lacks one of them', () => {
+    const first = sent(1, values(row(17, 21, 900)), { stream: payloadTotals });
+    const lacking = { kind: 'values', facts: [row(0, 22, 950)], missingColumns: ['billable_count'] } as const;
+    const second = sent(2, lacking, { stream: payloadTotals });
+    for (const held of [apply([first, second]), apply([second, first])]) {
+      expect(held.facts).toEqual([row(17, 21, 900)]);
+      expect(held.cell).toMatchObject({ state: 'loaded', error: { code: 'bucket_missing' } });
+    }
+  });
+
+  test('a newer answer that lacks a total stands when that total was zero', () => {
+    const first = sent(1, values(row(0, 21, 900)), { stream: payloadTotals });
+    const lacking = { kind: 'values', facts: [row(0, 22, 950)], missingColumns: ['billable_count'] } as const;
+    const second = sent(2, lacking, { stream: payloadTotals });
+    for (const held of [apply([first, second]), apply([second, first])]) {
+      expect(held.facts).toEqual([row(0, 22, 950)]);
+      expect(held.cell).toMatchObject({ state: 'loaded', error: null });
+    }
+  });
+
+  test('a quarantined body still stands when an older good answer comes late', () => {
+    const held = apply([sent(2, quarantined), sent(1, five)]);
+    expect(held.cell).toMatchObject({ state: 'loaded', attempts: 1, error: { code: 'invalid_value' } });
+  });
+});
+
+/** What a read of a day may come to. */
+const SAYS: Record<string, (stream: Stream) => CellOutcome> = {
+  zeros: (stream) => values(...rowsOf(stream, [0])),
+  one: (stream) => values(...rowsOf(stream, [1])),
+  two: (stream) => values(...rowsOf(stream, [2, 1])),
+  silence: () => missing,
+  failure: () => failed,
+  nonsense: () => quarantined,
+};
+
+function rowsOf(stream: Stream, numbers: readonly number[]): Fact[] {
+  if (stream !== payloadSources) return [row(...stream.columns.map(() => numbers[0] as number))];
+  return numbers.map((number, index) => ({ key: ['timer', `source.${index}`], values: [number] }));
+}
+
+describe('answers from a mixed-up history of one cell', () => {
+  // Silence and named zeros do not mix: when silence has confirmed a zero, the ledger
+  // no longer knows since when it was named, and a number sent in between comes too late.
+  const says = fc.constantFrom('zeros', 'silence').chain((nothing) => {
+    const something = fc.constantFrom(nothing, 'one', 'two', 'failure', 'nonsense');
+    return fc.array(something, { minLength: 1, maxLength: 6 });
+  });
+  const history = fc.record({
+    stream: fc.constantFrom('device_counts', 'notebook_minutes', 'payload_sources'),
+    says,
+  });
+  /** Hours in the order of loading; each answer is loaded twice. */
+  const shuffled = history.chain(({ stream, says: told }) => {
+    const hours = [...told.keys(), ...told.keys()];
+    const order = fc.shuffledSubarray(hours, { minLength: hours.length });
+    return fc.record({ stream: fc.constant(stream), says: fc.constant(told), order });
+  });
+
+  function answersOf({ stream: name, says, order }: { stream: string; says: string[]; order: number[] }) {
+    const stream = streamNamed(name);
+    const answers = says.map((what, hour) => sent(hour, SAYS[what]?.(stream) ?? missing, { stream }));
+    return { answers, loaded: order.map((hour) => answers[hour] as CellAnswer) };
+  }
+
+  /** What was named last, or zeros for silence about events, or nothing. */
+  function expected(answers: readonly CellAnswer[]): readonly Fact[] {
+    const named = answers.map(({ outcome }) => outcome).findLast((outcome) => outcome.kind === 'values');
+    if (named) return named.facts;
+    const isSilent = answers.some(({ outcome }) => outcome.kind === 'missing');
+    return isSilent && answers[0]?.stream === notebookMinutes ? [row(0, 0, 0, 0, 0)] : [];
+  }
+
+  test('end in the newest number Losant named, in whatever order and however often they are loaded', () => {
+    fc.assert(
+      fc.property(shuffled, (mixed) => {
+        const { answers, loaded } = answersOf(mixed);
+        expect(apply(answers).facts).toEqual(expected(answers));
+        expect(apply(loaded).facts).toEqual(expected(answers));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('leave a chain of revisions without a gap, each different from the one before', () => {
+    fc.assert(
+      fc.property(shuffled, (mixed) => {
+        const { loaded } = answersOf(mixed);
+        const { versions, cell, facts } = apply(loaded);
+        expect(versions.map(({ revision }) => revision)).toEqual(versions.map((_, index) => index + 1));
+        for (const [index, version] of versions.entries()) {
+          if (index > 0) expect(version.facts).not.toEqual(versions[index - 1]?.facts);
+        }
+        expect(versions.at(-1)?.facts ?? []).toEqual(facts);
+        expect(cell?.revision).toBe(versions.length);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test('never lose a held state to a read that failed or was silent', () => {
+    fc.assert(
+      fc.property(shuffled, (mixed) => {
+        const { answers, loaded } = answersOf(mixed);
+        const isNamed = answers.some(({ outcome }) => outcome.kind === 'values');
+        const { cell } = apply(loaded);
+        if (isNamed) expect(['loaded', 'final']).toContain(cell?.state);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test('change nothing when they are all loaded again', () => {
+    fc.assert(
+      fc.property(shuffled, (mixed) => {
+        const { loaded } = answersOf(mixed);
+        const once = apply(loaded);
+        const twice = apply(loaded, once);
+        expect(twice.facts).toEqual(once.facts);
+        expect(twice.cell?.revision).toBe(once.cell?.revision);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { streamNamed, streams } from '../../../src/usage/streams/catalog.ts';
+
+test('lists the four streams, with what their tables hold and what a left-out day means', () => {
+  expect(
+    streams.map(({ name, columns, keyColumns, windowDays, missingMeans, requests }) => ({
+      name,
+      columns,
+      keyColumns,
+      windowDays,
+      missingMeans,
+      actions: requests.map(({ action }) => action),
+    })),
+  ).toEqual([
+    {
+      name: 'device_counts',
+      columns: ['created', 'deleted', 'total'],
+      keyColumns: [],
+      windowDays: 31,
+      missingMeans: 'absent',
+      actions: ['deviceCounts'],
+    },
+    {
+      name: 'notebook_minutes',
+      columns: ['minutes', 'completed', 'canceled', 'errored', 'timeout'],
+      keyColumns: [],
+      windowDays: 31,
+      missingMeans: 'zero',
+      actions: ['notebookMinuteCounts'],
+    },
+    {
+      name: 'payload_totals',
+      columns: ['billable_count', 'all_count', 'all_bytes'],
+      keyColumns: [],
+      windowDays: 31,
+      missingMeans: 'zero',
+      actions: ['payloadCountsBreakdown', 'payloadCountsBreakdown', 'payloadCountsBreakdown'],
+    },
+    {
+      name: 'payload_sources',
+      columns: ['count'],
+      keyColumns: ['payload_type', 'source'],
+      windowDays: 1,
+      missingMeans: 'zero',
+      actions: ['payloadCounts'],
+    },
+  ]);
+});
+
+test('a name that is no stream is a defect, not a settings error', () => {
+  expect(() => streamNamed('payloads')).toThrow('no stream is called payloads');
+});

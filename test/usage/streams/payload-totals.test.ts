@@ -1,0 +1,75 @@
+import { describe, expect, test } from 'vitest';
+import { payloadTotals } from '../../../src/usage/streams/payload-totals.ts';
+import { daysOf, readFixture, unplaceable } from './bodies.ts';
+
+const twoDays = { from: '2025-11-25', to: '2025-11-26' };
+const oneDay = { from: '2025-11-25', to: '2025-11-25' };
+
+const recorded = ['billable-count', 'all-count', 'all-bytes'].map((name) =>
+  readFixture(`payload-totals-${name}`),
+);
+
+/** The three bodies of one day; undefined leaves the bucket out. */
+function bodiesOf(...values: readonly unknown[]): unknown[] {
+  return values.map((value) => ({
+    counts: value === undefined ? [] : [{ date: '2025-11-25T00:00:00.000Z', value }],
+  }));
+}
+
+test('asks for billable payloads, for all of them, and for their bytes', () => {
+  expect(payloadTotals.requests).toEqual([
+    { action: 'payloadCountsBreakdown', query: { resolution: '86400000' } },
+    { action: 'payloadCountsBreakdown', query: { resolution: '86400000', includeNonBillable: 'true' } },
+    {
+      action: 'payloadCountsBreakdown',
+      query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },
+    },
+  ]);
+});
+
+test('the recorded bodies give one row of three numbers, bytes beyond 2^32 included', () => {
+  const reading = payloadTotals.readBodies(recorded, twoDays);
+  expect(daysOf(reading)).toEqual({
+    '2025-11-25': {
+      kind: 'values',
+      facts: [{ key: [], values: [17, 21, 4_294_967_297] }],
+      missingColumns: [],
+    },
+  });
+  expect(reading.unknownKeys).toBe(3);
+});
+
+describe('a day that some of the three bodies leave out', () => {
+  test.each([
+    ['billable', [undefined, 21, 900], [0, 21, 900], ['billable_count']],
+    ['all but bytes', [undefined, undefined, 900], [0, 0, 900], ['billable_count', 'all_count']],
+    ['bytes', [17, 21, undefined], [17, 21, 0], ['all_bytes']],
+    ['none', [17, 21, 900], [17, 21, 900], []],
+  ])('%s: reads 0 there and says so', (_, given, values, missingColumns) => {
+    expect(daysOf(payloadTotals.readBodies(bodiesOf(...given), oneDay))).toEqual({
+      '2025-11-25': { kind: 'values', facts: [{ key: [], values }], missingColumns },
+    });
+  });
+
+  test('all of them: is no reading at all', () => {
+    expect(daysOf(payloadTotals.readBodies(bodiesOf(undefined, undefined, undefined), oneDay))).toEqual({});
+  });
+
+  test('is in doubt when a part that is there cannot be billed', () => {
+    expect(daysOf(payloadTotals.readBodies(bodiesOf(undefined, 21, -900), oneDay))).toEqual({
+      '2025-11-25': { kind: 'invalid', problem: expect.stringMatching(/^all_bytes: value: /) as unknown },
+    });
+  });
+});
+
+test('one body that cannot be placed makes the window unplaceable', () => {
+  const [billable, all] = recorded;
+  expect(unplaceable(payloadTotals, [billable, all, { type: 'NotFound' }], twoDays)).toMatch(/^counts: /);
+});
+
+test('buckets outside the window are counted over all three bodies', () => {
+  const bodies = [17, 21, 900].map((value) => ({ counts: [{ date: '2025-11-27T00:00:00.000Z', value }] }));
+  const reading = payloadTotals.readBodies(bodies, twoDays);
+  expect(daysOf(reading)).toEqual({});
+  expect(reading.outsideBuckets).toBe(3);
+});
