@@ -1,122 +1,171 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type LintVerdict, lintTree } from './lint-tree.ts';
 
-/** [a folder or file of src, what it imports there]: planted as a file each, with one import. */
+/** [a folder or file of the project, what it imports there]: planted as a file each, with one import. */
 type Import = readonly [importer: string, imported: string];
 
 const REFUSED: readonly Import[] = [
-  ['day.ts', './errors.ts'],
-  ['errors.ts', './day.ts'],
-  ['errors.ts', './store/x.ts'],
-  ['logger.ts', './streams/x.ts'],
-  ['logger.ts', './config.ts'],
-  ['streams', '../losant/x.ts'],
-  ['streams', '../store/x.ts'],
-  ['streams', '../sync/x.ts'],
-  ['streams', '../config.ts'],
-  ['losant', '../store/x.ts'],
-  ['losant', '../sync/x.ts'],
-  ['losant', '../queries/x.ts'],
-  ['losant', '../config.ts'],
-  ['losant', 'kysely'],
-  ['store', '../losant/x.ts'],
-  ['store', '../sync/x.ts'],
-  ['store', '../queries/x.ts'],
-  ['store', '../config.ts'],
-  ['store', 'ky'],
-  ['queries', '../store/load.ts'],
-  ['queries', '../losant/x.ts'],
-  ['queries', '../sync/x.ts'],
-  ['queries', '../server/x.ts'],
-  ['sync', '../queries/x.ts'],
-  ['sync', '../server/x.ts'],
-  ['sync', '../commands/x.ts'],
-  ['sync', '../schedule.ts'],
-  ['sync', '../config.ts'],
-  ['sync', 'kysely'],
-  ['sync', 'ky'],
-  ['schedule.ts', './queries/x.ts'],
-  ['schedule.ts', './server/x.ts'],
-  ['schedule.ts', './commands/x.ts'],
-  ['schedule.ts', './config.ts'],
-  ['server', '../store/database.ts'],
-  ['server', '../streams/x.ts'],
-  ['server', '../sync/x.ts'],
-  ['server', '../losant/x.ts'],
-  ['server', '../config.ts'],
-  ['simulator', '../day.ts'],
-  ['simulator', '../streams/x.ts'],
-  ['simulator', '../losant/x.ts'],
-  ['main.ts', './simulator/x.ts'],
-  ['cli.ts', './simulator/x.ts'],
-  ['config.ts', './simulator/x.ts'],
-  ['settings', '../simulator/x.ts'],
-  ['settings', '../store/x.ts'],
-  ['settings', '../config.ts'],
-  ['exit.ts', './config.ts'],
-  ['schedule.ts', './simulator/x.ts'],
-  ['streams', '../simulator/x.ts'],
-  ['losant', '../simulator/x.ts'],
-  ['store', '../simulator/x.ts'],
-  ['queries', '../simulator/x.ts'],
-  ['sync', '../simulator/x.ts'],
-  ['server', '../simulator/x.ts'],
-  ['config.ts', './cli.ts'],
-  ['config.ts', './store/x.ts'],
-  ['cli.ts', './store/x.ts'],
-  ['cli.ts', './main.ts'],
-  ['config.ts', './main.ts'],
-  ['schedule.ts', './main.ts'],
-  ['logger.ts', './main.ts'],
-  ['commands', '../main.ts'],
-  ['server', '../main.ts'],
-  ['sync', '../main.ts'],
-  ['queries', '../main.ts'],
-  ['store', '../main.ts'],
-  ['losant', '../main.ts'],
-  ['streams', '../main.ts'],
-  ['simulator', '../main.ts'],
+  ['src/errors.ts', './exit.ts'],
+  ['src/errors.ts', './usage/x.ts'],
+  ['src/exit.ts', './usage/x.ts'],
+  ['src/exit.ts', './settings/x.ts'],
+  ['src/logger.ts', './usage/x.ts'],
+  ['src/logger.ts', './settings/x.ts'],
+  ['src/logger.ts', './main.ts'],
+  ['src/usage', '../logger.ts'],
+  ['src/usage', '../losant/x.ts'],
+  ['src/usage', '../database/schema.ts'],
+  ['src/usage', '../settings/x.ts'],
+  ['src/usage', '../export/x.ts'],
+  ['src/usage', '../main.ts'],
+  ['src/usage/streams', '../../losant/x.ts'],
+  ['src/usage/streams', '../../database/write/x.ts'],
+  ['src/settings', '../logger.ts'],
+  ['src/settings', '../database/connect/x.ts'],
+  ['src/settings', '../losant/x.ts'],
+  ['src/settings', '../commands/x.ts'],
+  ['src/settings', '../main.ts'],
+  ['src/losant', '../database/write/x.ts'],
+  ['src/losant', '../database/schema.ts'],
+  ['src/losant', '../export/x.ts'],
+  ['src/losant', '../settings/x.ts'],
+  ['src/losant', '../main.ts'],
+  ['src/losant', 'kysely'],
+  ['src/losant', 'pg'],
+  ['src/database/schema.ts', '../losant/x.ts'],
+  ['src/database/schema.ts', './connect/x.ts'],
+  ['src/database/connect', '../read/x.ts'],
+  ['src/database/connect', '../write/x.ts'],
+  ['src/database/connect', '../migrate/x.ts'],
+  ['src/database/connect', '../../losant/x.ts'],
+  ['src/database/connect', '../../settings/x.ts'],
+  ['src/database/connect', 'ky'],
+  ['src/database/migrate', '../write/x.ts'],
+  ['src/database/migrate', '../read/x.ts'],
+  ['src/database/migrate', '../../losant/x.ts'],
+  ['src/database/read', '../write/x.ts'],
+  ['src/database/read', '../migrate/x.ts'],
+  ['src/database/read', '../../losant/x.ts'],
+  ['src/database/read', '../../server/x.ts'],
+  ['src/database/read', 'undici'],
+  ['src/database/write', '../read/x.ts'],
+  ['src/database/write', '../migrate/x.ts'],
+  ['src/database/write', '../../losant/x.ts'],
+  ['src/database/write', '../../export/x.ts'],
+  ['src/database/write', '../../settings/x.ts'],
+  ['src/database/write', '../../main.ts'],
+  ['src/export', '../settings/x.ts'],
+  ['src/export', '../server/x.ts'],
+  ['src/export', '../worker/x.ts'],
+  ['src/export', '../check/x.ts'],
+  ['src/export', '../commands/x.ts'],
+  ['src/export', '../main.ts'],
+  ['src/export', 'kysely'],
+  ['src/export', 'kysely/migration'],
+  ['src/export', 'ky'],
+  ['src/check', '../database/write/x.ts'],
+  ['src/check', '../export/x.ts'],
+  ['src/check', '../server/x.ts'],
+  ['src/check', '../commands/x.ts'],
+  ['src/check', '../main.ts'],
+  ['src/server', '../database/write/x.ts'],
+  ['src/server', '../database/connect/x.ts'],
+  ['src/server', '../losant/x.ts'],
+  ['src/server', '../export/x.ts'],
+  ['src/server', '../settings/x.ts'],
+  ['src/server', '../worker/x.ts'],
+  ['src/server', '../main.ts'],
+  ['src/server/console', '../../losant/x.ts'],
+  ['src/server/console', '../../database/write/x.ts'],
+  ['src/server', 'pg'],
+  ['src/worker', '../losant/x.ts'],
+  ['src/worker', '../check/x.ts'],
+  ['src/worker', '../commands/x.ts'],
+  ['src/worker', '../server/x.ts'],
+  ['src/worker', '../settings/x.ts'],
+  ['src/worker', '../main.ts'],
+  ['src/worker', 'undici/lib/dispatcher/pool.js'],
+  ['src/commands', '../main.ts'],
+  ['src/commands', '../cli.ts'],
+  ['src/commands', '../../simulator/x.ts'],
+  ['src/commands/demo.ts', '../main.ts'],
+  ['src/commands', '@electric-sql/pglite'],
+  ['src/cli.ts', './database/read/x.ts'],
+  ['src/cli.ts', './export/x.ts'],
+  ['src/cli.ts', '../simulator/x.ts'],
+  ['src/cli.ts', './main.ts'],
+  ['src/main.ts', '../simulator/x.ts'],
+  ['src/main.ts', '../test/x.ts'],
+  ['src/losant', '../../simulator/x.ts'],
+  ['src/export', '../../simulator/x.ts'],
+  ['simulator', '../src/usage/day.ts'],
+  ['simulator', '../src/errors.ts'],
+  ['simulator', '../src/main.ts'],
+  ['simulator', '../test/x.ts'],
+  ['src/elsewhere', '../errors.ts'],
+  ['src/elsewhere.ts', './errors.ts'],
 ];
 
 const ALLOWED: readonly Import[] = [
-  ['logger.ts', './errors.ts'],
-  ['streams', '../day.ts'],
-  ['streams', './x.ts'],
-  ['losant', '../streams/x.ts'],
-  ['losant', '../errors.ts'],
-  ['losant', 'ky'],
-  ['store', '../streams/x.ts'],
-  ['store', '../logger.ts'],
-  ['store', 'kysely'],
-  ['queries', '../streams/x.ts'],
-  ['queries', '../day.ts'],
-  ['sync', '../losant/x.ts'],
-  ['sync', '../store/x.ts'],
-  ['sync', '../streams/x.ts'],
-  ['schedule.ts', './sync/x.ts'],
-  ['server', '../queries/x.ts'],
-  ['server', '../errors.ts'],
+  ['src/exit.ts', './errors.ts'],
+  ['src/logger.ts', './errors.ts'],
+  ['src/usage', './streams/x.ts'],
+  ['src/usage', '../errors.ts'],
+  ['src/usage/streams', '../day.ts'],
+  ['src/settings', '../usage/streams/x.ts'],
+  ['src/settings', '../errors.ts'],
+  ['src/losant', '../usage/day.ts'],
+  ['src/losant', '../logger.ts'],
+  ['src/losant', 'ky'],
+  ['src/losant', 'undici/lib/dispatcher/pool.js'],
+  ['src/database/schema.ts', '../usage/day.ts'],
+  ['src/database/connect', '../schema.ts'],
+  ['src/database/connect', '@electric-sql/pglite'],
+  ['src/database/migrate', '../connect/x.ts'],
+  ['src/database/read', '../../usage/day.ts'],
+  ['src/database/read', '../connect/x.ts'],
+  ['src/database/write', '../../usage/settle.ts'],
+  ['src/database/write', '../schema.ts'],
+  ['src/database/write', 'kysely'],
+  ['src/export', '../losant/x.ts'],
+  ['src/export', '../database/write/x.ts'],
+  ['src/export', '../usage/streams/x.ts'],
+  ['src/check', '../losant/x.ts'],
+  ['src/check', '../database/read/x.ts'],
+  ['src/check', '../settings/x.ts'],
+  ['src/server', '../database/read/x.ts'],
+  ['src/server', '../usage/day.ts'],
+  ['src/server/console', '../guard.ts'],
+  ['src/worker', '../export/x.ts'],
+  ['src/worker', '../database/connect/x.ts'],
+  ['src/worker', '../usage/day.ts'],
+  ['src/commands', '../worker/x.ts'],
+  ['src/commands', '../check/x.ts'],
+  ['src/commands', '../database/read/x.ts'],
+  ['src/commands', '../settings/x.ts'],
+  ['src/commands/demo.ts', '../../simulator/x.ts'],
+  ['src/commands/demo.ts', './run.ts'],
+  ['src/commands/simulator.ts', '../../simulator/x.ts'],
+  ['src/cli.ts', './commands/x.ts'],
+  ['src/cli.ts', './settings/x.ts'],
+  ['src/main.ts', './cli.ts'],
+  ['src/main.ts', './commands/x.ts'],
+  ['src/main.ts', './database/connect/x.ts'],
   ['simulator', './x.ts'],
-  ['cli.ts', './commands/x.ts'],
-  ['cli.ts', './config.ts'],
-  ['config.ts', './streams/x.ts'],
-  ['config.ts', './settings/x.ts'],
-  ['settings', '../streams/x.ts'],
-  ['exit.ts', './errors.ts'],
-  ['main.ts', './commands/x.ts'],
-  ['main.ts', './config.ts'],
-  ['main.ts', './schedule.ts'],
-  ['main.ts', './server/x.ts'],
-  ['main.ts', './store/x.ts'],
-  ['commands', '../simulator/x.ts'],
-  ['commands', '../config.ts'],
-  ['commands', '../queries/x.ts'],
+  ['test', '../simulator/x.ts'],
+  ['test', '../src/usage/day.ts'],
+  ['test', 'pg'],
+  ['bench', '../src/export/x.ts'],
+  ['bench', '../simulator/x.ts'],
 ];
 
-/** Where an import is planted: a root file of src under its name, a folder as a file in it. */
+const RULE = 'imports-point-down';
+
+/** Where an import is planted: a file under its name, a folder as a file in it. */
 function pathOf(importer: string): string {
-  return importer.endsWith('.ts') ? `src/${importer}` : `src/${importer}/planted.ts`;
+  return importer.endsWith('.ts') ? importer : `${importer}/planted.ts`;
 }
 
 /** One file for each importer with one import a line; and the `file:line` of each import. */
@@ -141,23 +190,26 @@ describe('an import against the direction is refused', () => {
 
   test.each(places)('$importer importing $imported', ({ place }) => {
     expect(verdict.status).toBe(1);
-    expect(verdict.problems).toContain(`${place} no-restricted-imports`);
+    expect(verdict.problems).toContain(`${place} ${RULE}`);
   });
 });
 
 describe('an import is refused in whatever form it is written', () => {
   test.each([
-    ['a named import', `import { load } from '../store/load.ts'; load();`],
+    ['a named import', `import { load } from '../database/write/load.ts'; load();`],
     [
       'a type import',
-      `import type { Batch } from '../store/load.ts'; export const batch: Batch | null = null;`,
+      `import type { Batch } from '../database/write/load.ts'; export const batch: Batch | null = null;`,
     ],
-    ['a re-export', `export { load } from '../store/load.ts';`],
-    ['a dynamic import', `export const load = await import('../store/load.ts');`],
+    ['an inline type import', `export const batch: import('../database/write/load.ts').Batch | null = null;`],
+    ['a re-export', `export { load } from '../database/write/load.ts';`],
+    ['a re-export of everything', `export * from '../database/write/load.ts';`],
+    ['a dynamic import', `export const load = await import('../database/write/load.ts');`],
+    ['a dynamic import with a template', 'export const load = await import(`../database/write/load.ts`);'],
   ])('%s', (_form, text) => {
     const { status, problems } = lintTree({ 'src/losant/planted.ts': text });
     expect(status).toBe(1);
-    expect(problems).toContain('src/losant/planted.ts:1 no-restricted-imports');
+    expect(problems).toContain(`src/losant/planted.ts:1 ${RULE}`);
   });
 });
 
@@ -165,43 +217,40 @@ test('imports in the direction of the design pass', () => {
   expect(lintTree(plant(ALLOWED).files)).toEqual({ status: 0, problems: [] });
 });
 
-test('queries take types from the store, and nothing that runs', () => {
-  const files = {
-    'src/store/database.ts': 'export type Database = string;\nexport const open = 1;\n',
-    'src/queries/types.ts': `import type { Database } from '../store/database.ts';\nexport const db: Database = '';\n`,
-    'src/queries/values.ts': `import { open } from '../store/database.ts';\nexport const opened = open;\n`,
-  };
-  expect(lintTree(files)).toEqual({ status: 1, problems: ['src/queries/values.ts:1 no-restricted-imports'] });
+describe('types may be named where values may not be imported', () => {
+  test.each([
+    ['worker', 'server/status.ts'],
+    ['worker', 'settings/config.ts'],
+    ['server', 'database/connect/handle.ts'],
+  ])('%s takes types of %s, and nothing that runs', (importer, imported) => {
+    const files = {
+      [`src/${imported}`]: 'export type Named = string;\nexport const called = 1;\n',
+      [`src/${importer}/types.ts`]: `import type { Named } from '../${imported}';\nexport const name: Named = '';\n`,
+      [`src/${importer}/values.ts`]: `import { called } from '../${imported}';\nexport const again = called;\n`,
+    };
+    expect(lintTree(files)).toEqual({ status: 1, problems: [`src/${importer}/values.ts:1 ${RULE}`] });
+  });
 });
 
-test('sync may name the types of the database library it never calls', () => {
+test('export may name the types of the database library it never calls', () => {
   const text = `import type { Kysely } from 'kysely';\nexport const db: Kysely<object> | null = null;\n`;
-  expect(lintTree({ 'src/sync/planted.ts': text })).toEqual({ status: 0, problems: [] });
+  expect(lintTree({ 'src/export/planted.ts': text })).toEqual({ status: 0, problems: [] });
 });
 
 test('tests and benches start the program as a process instead of importing main', () => {
   const text = `import '../src/main.ts';\n`;
   expect(lintTree({ 'test/planted.ts': text, 'bench/planted.ts': text })).toEqual({
     status: 1,
-    problems: ['bench/planted.ts:1 no-restricted-imports', 'test/planted.ts:1 no-restricted-imports'],
+    problems: [`bench/planted.ts:1 ${RULE}`, `test/planted.ts:1 ${RULE}`],
   });
 });
 
-describe('every folder and root file of src has exactly one list of imports', () => {
-  const settings = JSON.parse(readFileSync('.oxlintrc.json', 'utf8')) as {
-    readonly overrides: readonly {
-      readonly files: readonly string[];
-      readonly rules: Readonly<Record<string, unknown>>;
-    }[];
+test('every folder and root file of the program has an entry, and every entry exists', async () => {
+  const { MAY_IMPORT } = (await import(resolve('lint/imports-point-down.js'))) as {
+    readonly MAY_IMPORT: Readonly<Record<string, unknown>>;
   };
-  // A second list for the same file would silently replace the first.
-  const listed = settings.overrides
-    .filter((override) => 'no-restricted-imports' in override.rules)
-    .flatMap((override) => override.files);
-
-  test.each(
-    readdirSync('src', { withFileTypes: true }).map((entry) => [entry.name, entry.isDirectory()] as const),
-  )('src/%s', (name, isFolder) => {
-    expect(listed.filter((files) => files === (isFolder ? `src/${name}/**` : `src/${name}`))).toHaveLength(1);
-  });
+  const children = (folder: string) => readdirSync(folder).map((name) => join(folder, name));
+  const folders = [...children('src').filter((path) => path !== 'src/database'), ...children('src/database')];
+  expect(Object.keys(MAY_IMPORT)).toEqual(expect.arrayContaining([...folders, 'simulator', 'test', 'bench']));
+  expect(Object.keys(MAY_IMPORT).filter((path) => !existsSync(path))).toEqual([]);
 });

@@ -72,7 +72,7 @@ export const text = due() ? 'due' : 'not due';`,
 ];
 
 function pathOf(index: number): string {
-  return `src/sync/planted-${index}.ts`;
+  return `src/export/planted-${index}.ts`;
 }
 
 describe('the linter names', () => {
@@ -93,16 +93,16 @@ describe('the linter names', () => {
 
 test('the linter names a cycle of imports', () => {
   const { status, problems } = lintTree({
-    'src/sync/a.ts': `import { b } from './b.ts';\nexport const a = () => b;\n`,
-    'src/sync/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
+    'src/export/a.ts': `import { b } from './b.ts';\nexport const a = () => b;\n`,
+    'src/export/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
   });
   expect(status).toBe(1);
-  expect(problems).toEqual(['src/sync/a.ts:1 no-cycle', 'src/sync/b.ts:1 no-cycle']);
+  expect(problems).toEqual(['src/export/a.ts:1 no-cycle', 'src/export/b.ts:1 no-cycle']);
 });
 
 test('the linter names a query of a transaction that nobody waits for', () => {
   const { status, problems } = lintTree({
-    'src/store/planted.ts': `import type { Kysely } from 'kysely';
+    'src/database/write/planted.ts': `import type { Kysely } from 'kysely';
 export async function write(db: Kysely<{ runs: { run_id: string } }>): Promise<void> {
   await db.transaction().execute(async (tx) => {
     tx.deleteFrom('runs').execute();
@@ -112,7 +112,7 @@ export async function write(db: Kysely<{ runs: { run_id: string } }>): Promise<v
 `,
   });
   expect(status).toBe(1);
-  expect(problems).toEqual(['src/store/planted.ts:4 no-floating-promises']);
+  expect(problems).toEqual(['src/database/write/planted.ts:4 no-floating-promises']);
 });
 
 test('the linter names a skipped test and a test that runs alone', () => {
@@ -133,12 +133,13 @@ test('clock, environment and exit code are free at the edges: main, commands and
   const text = `export const started = [Date.now(), new Date().toISOString(), process.env['TZ'], process.argv];
 process.exitCode = Math.random() > 1 ? 1 : 0;
 `;
-  expect(
-    lintTree({ 'src/main.ts': text, 'src/commands/run.ts': text, 'src/simulator/serve.ts': text }),
-  ).toEqual({ status: 0, problems: [] });
+  expect(lintTree({ 'src/main.ts': text, 'src/commands/run.ts': text, 'simulator/serve.ts': text })).toEqual({
+    status: 0,
+    problems: [],
+  });
 });
 
 test('a date made from a given instant passes anywhere', () => {
   const text = `export const day = new Date(0).toISOString().slice(0, 10);\n`;
-  expect(lintTree({ 'src/sync/plan.ts': text })).toEqual({ status: 0, problems: [] });
+  expect(lintTree({ 'src/export/plan.ts': text })).toEqual({ status: 0, problems: [] });
 });

@@ -1,0 +1,111 @@
+import { dirname, join, relative, resolve, sep } from 'node:path';
+
+const LEAVES = ['src/errors.ts', 'src/exit.ts', 'src/logger.ts'];
+const FLOOR = ['src/usage', ...LEAVES];
+const CONNECTION = ['src/database/connect', 'src/database/schema.ts'];
+const BELOW_COMMANDS = [
+  ...['src/worker', 'src/server', 'src/export', 'src/check', 'src/losant', 'src/database', 'src/settings'],
+  ...FLOOR,
+];
+const TESTED = ['simulator', 'lint', 'src/cli.ts', 'src/commands', ...BELOW_COMMANDS];
+
+/**
+ * What each part of the project may import of it, beside its own folder: imports point down, from main
+ * to the leaves. The most precise entry holds for a file; a file without one may import nothing of the
+ * project. `types` may be imported as types only.
+ */
+export const MAY_IMPORT = {
+  'src/main.ts': { values: ['src'] },
+  'src/cli.ts': { values: ['src/commands', 'src/settings', ...FLOOR] },
+  'src/commands': { values: BELOW_COMMANDS },
+  'src/commands/demo.ts': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
+  'src/commands/simulator.ts': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
+  'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
+  'src/server': { values: ['src/database/read', ...FLOOR], types: CONNECTION },
+  'src/export': { values: ['src/losant', 'src/database', ...FLOOR] },
+  'src/check': {
+    values: [
+      'src/losant',
+      'src/database/read',
+      'src/database/migrate',
+      ...CONNECTION,
+      'src/settings',
+      ...FLOOR,
+    ],
+  },
+  'src/losant': { values: FLOOR },
+  'src/database/read': { values: [...CONNECTION, ...FLOOR] },
+  'src/database/write': { values: [...CONNECTION, ...FLOOR] },
+  'src/database/migrate': { values: [...CONNECTION, ...FLOOR] },
+  'src/database/connect': { values: ['src/database/schema.ts', ...FLOOR] },
+  'src/database/schema.ts': { values: ['src/usage'] },
+  'src/settings': { values: ['src/usage', 'src/errors.ts'] },
+  'src/usage': { values: ['src/errors.ts'] },
+  'src/exit.ts': { values: ['src/errors.ts'] },
+  'src/logger.ts': { values: ['src/errors.ts'] },
+  'src/errors.ts': { values: [] },
+  simulator: { values: [] },
+  test: { values: ['bench', ...TESTED] },
+  bench: { values: ['test', ...TESTED] },
+};
+
+/** Packages that one part of src alone may call; everyone may name their types. */
+export const ONLY_IN = {
+  ky: 'src/losant',
+  undici: 'src/losant',
+  pg: 'src/database',
+  'pg-copy-streams': 'src/database',
+  kysely: 'src/database',
+  '@electric-sql/pglite': 'src/database',
+};
+
+const ROOT = resolve(import.meta.dirname, '..');
+
+function isUnder(path, folder) {
+  return path === folder || path.startsWith(`${folder}/`);
+}
+
+/** The part of the project that a file belongs to; undefined if it has no entry. */
+function partOf(path) {
+  const parts = Object.keys(MAY_IMPORT).filter((part) => isUnder(path, part));
+  return parts.toSorted((a, b) => b.length - a.length)[0];
+}
+
+/** Why `path` may not import `specifier`; null if it may. */
+function describeBreach(path, specifier, isType) {
+  if (!specifier.startsWith('.')) return describePackageBreach(path, specifier, isType);
+  const imported = join(dirname(path), specifier);
+  const part = partOf(path);
+  if (part === undefined) return `${path} has no entry in lint/imports-point-down.js.`;
+  const { values, types = [] } = MAY_IMPORT[part];
+  const allowed = isType ? [part, ...values, ...types] : [part, ...values];
+  if (allowed.some((each) => isUnder(imported, each))) return null;
+  return `${part} may not import ${imported}: imports point down, see lint/imports-point-down.js.`;
+}
+
+function describePackageBreach(path, specifier, isType) {
+  const name = Object.keys(ONLY_IN).find((each) => isUnder(specifier, each));
+  if (name === undefined || isType || !isUnder(path, 'src') || isUnder(path, ONLY_IN[name])) return null;
+  return `Only ${ONLY_IN[name]} calls ${name}.`;
+}
+
+const importsPointDown = {
+  create(context) {
+    const path = relative(ROOT, context.filename).replaceAll(sep, '/');
+    function check(node, source, kind) {
+      const specifier = source?.type === 'TemplateLiteral' ? source.quasis[0].value.cooked : source?.value;
+      if (typeof specifier !== 'string') return;
+      const message = describeBreach(path, specifier, kind === 'type');
+      if (message !== null) context.report({ node: source, message });
+    }
+    return {
+      ImportDeclaration: (node) => check(node, node.source, node.importKind),
+      ExportNamedDeclaration: (node) => check(node, node.source, node.exportKind),
+      ExportAllDeclaration: (node) => check(node, node.source, node.exportKind),
+      ImportExpression: (node) => check(node, node.source, 'value'),
+      TSImportType: (node) => check(node, node.source, 'type'),
+    };
+  },
+};
+
+export default { meta: { name: 'layout' }, rules: { 'imports-point-down': importsPointDown } };
