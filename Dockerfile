@@ -13,6 +13,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src ./src
+COPY simulator ./simulator
 RUN node_modules/.bin/tsc -p tsconfig.build.json
 
 FROM ${NODE_IMAGE} AS dependencies

@@ -1,27 +1,25 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { linkedFiles } from './links.ts';
 
 const scripts = Object.keys(
   (JSON.parse(readFileSync('package.json', 'utf8')) as { readonly scripts: Record<string, string> }).scripts,
 );
 
 const documents = [
-  ...['README.md', 'CONTRIBUTING.md'].filter((path) => existsSync(path)),
+  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'simulator/README.md'].filter((path) =>
+    existsSync(path),
+  ),
   ...(existsSync('docs') ? readdirSync('docs', { recursive: true, encoding: 'utf8' }) : [])
     .filter((path) => path.endsWith('.md'))
     .map((path) => join('docs', path)),
 ];
 
-/** Links to files, without the ones to other sites and to headings of the same page. */
-function linkedFiles(text: string): string[] {
-  const targets = [...text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g)].map((match) => match[1] ?? '');
-  return targets.filter((target) => !/^[a-z]+:/.test(target));
-}
-
 /** Paths of the checkout written as code or listed at the start of a line. Placeholders are none. */
 function namedPaths(text: string): string[] {
-  const path = /(?:`|^)((?:src|test|bench|bin|docs|deploy|lint|migrations|\.ci)\/[\w./-]*)(?=`| |$)/gm;
+  const path =
+    /(?:`|^)((?:src|simulator|test|bench|bin|docs|deploy|lint|migrations|\.ci)\/[\w./-]*)(?=`| |$)/gm;
   const paths = [...text.matchAll(path)].map((match) => match[1] ?? '');
   return paths.filter((each) => !each.includes('NNNN'));
 }

@@ -15,9 +15,9 @@ afterEach(() => {
 });
 
 /** A folder shaped like the project: the launcher, and a main of the test's choosing. */
-function launcherBeside(main: { path: 'src/main.ts' | 'dist/main.js'; text: string }): string {
+function launcherBeside(main: { path: 'src/main.ts' | 'dist/src/main.js'; text: string }): string {
   mkdirSync(join(folder, 'bin'));
-  mkdirSync(join(folder, main.path, '..'));
+  mkdirSync(join(folder, main.path, '..'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   writeFileSync(join(folder, main.path), main.text);
   const launcher = join(folder, 'bin/losant-usage.js');
@@ -61,8 +61,8 @@ test('in a checkout the launcher runs src/main.ts with the arguments untouched',
   });
 });
 
-test('where src is not installed the launcher runs dist/main.js', () => {
-  const launcher = launcherBeside({ path: 'dist/main.js', text: 'process.stdout.write("built");' });
+test('where src is not installed the launcher runs dist/src/main.js', () => {
+  const launcher = launcherBeside({ path: 'dist/src/main.js', text: 'process.stdout.write("built");' });
   expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
 });
 

@@ -61,16 +61,19 @@ test('the package holds what is needed to run and to read, and no source or test
   const roots = [...new Set(packed.map((path) => path.split('/')[0] ?? ''))].toSorted();
   expect(roots).toEqual([
     'CHANGELOG.md',
+    'CONTRIBUTING.md',
     'LICENSE',
     'README.md',
+    'SECURITY.md',
     'bin',
+    'deploy',
     'dist',
     'docs',
     'migrations',
     'package.json',
   ]);
   expect(packed).toContain('bin/losant-usage.js');
-  expect(packed).toContain('dist/main.js');
+  expect(packed).toContain('dist/src/main.js');
   expect(packed.filter((path) => path.endsWith('.ts'))).toEqual([]);
 });
 
