@@ -4,7 +4,16 @@ const LEAVES = ['src/errors.ts', 'src/exit.ts', 'src/logger.ts'];
 const FLOOR = ['src/usage', ...LEAVES];
 const CONNECTION = ['src/database/connect', 'src/database/schema.ts'];
 const BELOW_COMMANDS = [
-  ...['src/worker', 'src/server', 'src/export', 'src/check', 'src/losant', 'src/database', 'src/settings'],
+  ...[
+    'src/worker',
+    'src/server',
+    'src/export',
+    'src/check',
+    'src/losant',
+    'src/database',
+    'src/settings',
+    'src/terminal',
+  ],
   ...FLOOR,
 ];
 const TESTED = ['simulator', 'lint', 'src/cli.ts', 'src/commands', ...BELOW_COMMANDS];
@@ -16,10 +25,10 @@ const TESTED = ['simulator', 'lint', 'src/cli.ts', 'src/commands', ...BELOW_COMM
  */
 export const MAY_IMPORT = {
   'src/main.ts': { values: ['src'] },
-  'src/cli.ts': { values: ['src/commands', 'src/settings', ...FLOOR] },
+  'src/cli.ts': { values: ['src/commands', 'src/settings', 'src/terminal', ...FLOOR] },
   'src/commands': { values: BELOW_COMMANDS },
-  'src/commands/demo.ts': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
-  'src/commands/simulator.ts': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
+  'src/commands/demo': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
+  'src/commands/simulator': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
   'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
   'src/server': { values: ['src/database/read', ...FLOOR], types: CONNECTION },
   'src/export': { values: ['src/losant', 'src/database', ...FLOOR] },
@@ -30,6 +39,7 @@ export const MAY_IMPORT = {
       'src/database/migrate',
       ...CONNECTION,
       'src/settings',
+      'src/terminal',
       ...FLOOR,
     ],
   },
@@ -39,6 +49,7 @@ export const MAY_IMPORT = {
   'src/database/migrate': { values: [...CONNECTION, ...FLOOR] },
   'src/database/connect': { values: ['src/database/schema.ts', ...FLOOR] },
   'src/database/schema.ts': { values: ['src/usage'] },
+  'src/terminal': { values: FLOOR },
   'src/settings': { values: ['src/usage', 'src/errors.ts'] },
   'src/usage': { values: ['src/errors.ts'] },
   'src/exit.ts': { values: ['src/errors.ts'] },
@@ -61,8 +72,9 @@ export const ONLY_IN = {
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-function isUnder(path, folder) {
-  return path === folder || path.startsWith(`${folder}/`);
+/** Whether `path` is `part`, lies in the folder `part`, or is the file `part.ts` beside it. */
+function isUnder(path, part) {
+  return path === part || path === `${part}.ts` || path.startsWith(`${part}/`);
 }
 
 /** The part of the project that a file belongs to; undefined if it has no entry. */
