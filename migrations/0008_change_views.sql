@@ -1,0 +1,161 @@
+-- What changed, and what was known at a moment.
+
+create view losant_usage.restatements as
+select o.instance_id, r.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, r.stream, r.usage_date,
+  m.metric, r.key ->> 'payload_type' as payload_type, r.key ->> 'source' as source,
+  (r.old ->> m.source_column)::bigint as old_quantity,
+  (r.new ->> m.source_column)::bigint as new_quantity,
+  coalesce((r.new ->> m.source_column)::bigint, 0) - coalesce((r.old ->> m.source_column)::bigint, 0) as difference,
+  m.unit, r.revision, r.was_final,
+  r.run_id is null as by_hand, r.run_id, r.changed_by, r.changed_at, r.id as revision_id
+from losant_usage.revisions r
+join losant_usage.metrics m on m.stream = r.stream
+  and r.old ->> m.source_column is distinct from r.new ->> m.source_column
+join losant_usage.organizations o on o.org_id = r.org_id;
+comment on view losant_usage.restatements is 'Every change of a number after its first load, one row per change and metric, old and new. Source: revisions, which is append-only.';
+comment on column losant_usage.restatements.instance_id is 'Losant instance id.';
+comment on column losant_usage.restatements.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.restatements.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.restatements.referral_id is 'Referral id of the organization as last seen.';
+comment on column losant_usage.restatements.plan_id is 'Billing plan id of the organization as last seen.';
+comment on column losant_usage.restatements.customer_id is 'Customer id of the organization as last seen.';
+comment on column losant_usage.restatements.stream is 'Stream.';
+comment on column losant_usage.restatements.usage_date is 'Usage date whose number changed (UTC).';
+comment on column losant_usage.restatements.metric is 'Metric, see metrics.';
+comment on column losant_usage.restatements.payload_type is 'Payload type, for payloads by source; null otherwise.';
+comment on column losant_usage.restatements.source is 'Payload source, for payloads by source; null otherwise.';
+comment on column losant_usage.restatements.old_quantity is 'The number before, in the unit beside it; null if none was held.';
+comment on column losant_usage.restatements.new_quantity is 'The number after, in the unit beside it; null if none is held.';
+comment on column losant_usage.restatements.difference is 'New minus old, in the unit beside it, where not held counts as 0.';
+comment on column losant_usage.restatements.unit is 'Unit of the quantities.';
+comment on column losant_usage.restatements.revision is 'Version of the cell that the change made.';
+comment on column losant_usage.restatements.was_final is 'Whether the number was final before the change.';
+comment on column losant_usage.restatements.by_hand is 'Whether the change was made by hand, in SQL; otherwise Losant gave another number.';
+comment on column losant_usage.restatements.run_id is 'Run that made the change; null if it was made by hand.';
+comment on column losant_usage.restatements.changed_by is 'Database user that made the change.';
+comment on column losant_usage.restatements.changed_at is 'When the change was made (UTC).';
+comment on column losant_usage.restatements.revision_id is 'Order of the changes: revisions.id.';
+
+create view losant_usage.device_continuity as
+select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
+  before.devices_total as previous_total, d.devices_created, d.devices_deleted,
+  before.devices_total + d.devices_created - d.devices_deleted as expected_total, d.devices_total,
+  d.devices_total - (before.devices_total + d.devices_created - d.devices_deleted) as difference
+from losant_usage.usage_days d
+join losant_usage.usage_days before on before.usage_date = d.usage_date - 1 and before.org_id = d.org_id
+join losant_usage.organizations o on o.org_id = d.org_id
+where d.devices_total is not null and before.devices_total is not null;
+comment on view losant_usage.device_continuity is 'Whether device totals follow from the day before, one row per organization and usage date whose day before is held too. A difference is a question, not a fault: devices restored or moved with their application change the total without being created. Source: usage_days.';
+comment on column losant_usage.device_continuity.instance_id is 'Losant instance id.';
+comment on column losant_usage.device_continuity.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.device_continuity.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.device_continuity.referral_id is 'Referral id of the organization as last seen.';
+comment on column losant_usage.device_continuity.plan_id is 'Billing plan id of the organization as last seen.';
+comment on column losant_usage.device_continuity.customer_id is 'Customer id of the organization as last seen.';
+comment on column losant_usage.device_continuity.usage_date is 'Usage date (UTC).';
+comment on column losant_usage.device_continuity.previous_total is 'Devices at about the end of the day before (count).';
+comment on column losant_usage.device_continuity.devices_created is 'Devices created that day (count).';
+comment on column losant_usage.device_continuity.devices_deleted is 'Devices deleted that day (count).';
+comment on column losant_usage.device_continuity.expected_total is 'previous_total + devices_created - devices_deleted (count).';
+comment on column losant_usage.device_continuity.devices_total is 'Devices at about the end of the day (count).';
+comment on column losant_usage.device_continuity.difference is 'devices_total - expected_total (count); 0 where the days agree.';
+
+create function losant_usage.build_change_views() returns void language plpgsql as $build$
+begin
+  -- A number at a moment is the number of now, unless a later revision has its old value, or it was first
+  -- loaded later. Sums over a stream's own table go back by the differences of the later revisions.
+  -- Dropped and made anew: a new metric is a new column of its result.
+  if to_regprocedure('losant_usage.usage_as_of(timestamptz)') is not null then
+    drop function losant_usage.usage_as_of(timestamptz);
+  end if;
+  execute format($function$
+    create function losant_usage.usage_as_of(moment timestamptz) returns table (
+      instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
+      usage_date date, is_final boolean, %1$s
+    ) language sql stable parallel safe as $fn$
+      select o.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, u.usage_date,
+        not exists (
+          select from losant_usage.coverage c
+          where c.usage_date = u.usage_date and c.org_id = u.org_id
+            and c.stream = any (array(select stream from losant_usage.streams))
+            and (c.finalized_at is null or c.finalized_at > moment) and exists (
+              select from losant_usage.tracking k
+              where k.org_id = c.org_id and k.stream = c.stream and c.usage_date <@ k.tracked_days)),
+        %2$s
+      from losant_usage.usage_days u
+      join losant_usage.organizations o on o.org_id = u.org_id
+      left join (
+        select c.usage_date, c.org_id, array_agg(c.stream) as streams
+        from losant_usage.coverage c where c.first_loaded_at > moment group by c.usage_date, c.org_id
+      ) as unknown on unknown.usage_date = u.usage_date and unknown.org_id = u.org_id
+      left join (
+        select r.usage_date, r.org_id,
+          jsonb_object_agg(r.stream, coalesce(r.old, 'null')) filter (where r.key = '{}') as old,
+          jsonb_object_agg(r.stream, r.difference) filter (where r.key <> '{}') as difference,
+          jsonb_object_agg(r.stream, r.is_held) filter (where r.key <> '{}') as is_held
+        from (
+          select distinct on (l.usage_date, l.org_id, l.stream) l.usage_date, l.org_id, l.stream,
+            case when l.key = '{}' then l.key else '{"detail": true}' end as key, l.old,
+            sum(coalesce((l.new ->> 'count')::numeric, 0) - coalesce((l.old ->> 'count')::numeric, 0))
+              over (partition by l.usage_date, l.org_id, l.stream) as difference,
+            -- Held before the first later change, unless the last change before it took every row away.
+            coalesce((
+              select not (p.new is null and p.run_id is null) from losant_usage.revisions p
+              where p.org_id = l.org_id and p.usage_date = l.usage_date and p.stream = l.stream and p.changed_at <= moment
+              order by p.id desc limit 1), true) as is_held
+          from losant_usage.revisions l where l.changed_at > moment
+          order by l.usage_date, l.org_id, l.stream, l.id
+        ) as r group by r.usage_date, r.org_id
+      ) as later on later.usage_date = u.usage_date and later.org_id = u.org_id
+      where (%3$s)
+    $fn$
+    $function$,
+    losant_usage.per_metric('%1$I bigint', ', '),
+    (select string_agg(format(case when s.detail_table is null then
+        'case when %1$L = any (unknown.streams) then null when later.old ? %1$L then (later.old -> %1$L ->> %2$L)::bigint else u.%3$I end'
+      else
+        'case when %1$L = any (unknown.streams) then null when later.difference ? %1$L then
+           case when (later.is_held ->> %1$L)::boolean then (coalesce(u.%3$I, 0) - (later.difference ->> %1$L)::numeric)::bigint end
+         else u.%3$I end'
+      end, m.stream, m.source_column, m.metric), ', ' order by m.position)
+     from losant_usage.metrics m join losant_usage.streams s using (stream)),
+    (select string_agg(format(
+        '(not coalesce(%1$L = any (unknown.streams), false) and (u.%2$I is not null or later.old ? %1$L or later.difference ? %1$L))',
+        s.stream, (select m.metric from losant_usage.metrics m where m.stream = s.stream order by position limit 1)), ' or ')
+     from losant_usage.streams s));
+  execute $c$ comment on function losant_usage.usage_as_of is 'The numbers as they were known at a moment (UTC), e.g. when an invoice was written: one row per organization and usage date of which any was held then, wide as daily_usage, tracked or not; names of organizations are of today. is_final: whether every tracked number of the day was final then. Always restrict usage_date. Source: usage_days, coverage, revisions.' $c$;
+end
+$build$;
+comment on function losant_usage.build_change_views is 'Builds usage_as_of from streams and metrics.';
+
+create function losant_usage.changes_since(moment timestamptz) returns table (
+  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
+  usage_date date, stream text, metric text, unit text, payload_type text, source text,
+  change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean,
+  by_hand boolean, changed_at timestamptz
+) language sql stable parallel safe as $$
+  select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
+    r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
+    'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
+  from losant_usage.restatements r where r.changed_at > moment
+  union all
+  select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+    c.usage_date, c.stream, m.metric, m.unit, null, null,
+    'first_loaded', null, (to_jsonb(u) ->> m.metric)::bigint, (to_jsonb(u) ->> m.metric)::bigint, false, false, c.first_loaded_at
+  from losant_usage.coverage c
+  join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
+  join losant_usage.metrics m on m.stream = c.stream
+  join losant_usage.organizations o on o.org_id = c.org_id
+  where c.first_loaded_at > moment
+$$;
+comment on function losant_usage.changes_since is 'Every number that changed or was first loaded after a moment (UTC), one row per change and metric. change: restated or first_loaded; a first load shows the number of now. Source: restatements, coverage, usage_days.';
+
+create or replace function losant_usage.build() returns void language plpgsql as $$
+begin
+  perform losant_usage.build_streams();
+  perform losant_usage.build_record();
+  perform losant_usage.build_usage_views();
+  perform losant_usage.build_change_views();
+end
+$$;
+do $$ begin perform losant_usage.build(); end $$;
