@@ -1,214 +1,218 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { type DayRange, parseDay, type UsageDay } from './usage/day.ts';
+import { Argument, CommanderError, Option, Command as Program } from 'commander';
+import type { Command } from './commands/command.ts';
+import { commands } from './commands/list.ts';
+import {
+  flagName,
+  type OptionSpec,
+  type OptionSpecs,
+  type OptionValues,
+  pathOption,
+  switchOption,
+} from './commands/options.ts';
 import { SettingsError } from './errors.ts';
-import { streamNames } from './usage/streams/catalog.ts';
 
 /** What the command line asks for. */
 export interface Invocation {
-  readonly verb: Verb;
-  /** The verb's own options, as commander names them, checked. */
-  readonly options: CliOptions;
+  readonly command: Command;
+  /** The command's own options, checked. */
+  readonly options: OptionValues<OptionSpecs>;
   readonly json: boolean;
   readonly configFile: string | null;
+  /** False where colours are not wanted. */
+  readonly mayColor: boolean;
 }
 
-export type Verb =
-  | 'run'
-  | 'worker'
-  | 'backfill'
-  | 'check'
-  | 'migrate'
-  | 'simulator'
-  | 'demo'
-  | 'status'
-  | 'gaps'
-  | 'explain'
-  | 'waive';
-
-export interface CliOptions {
-  readonly json?: boolean;
-  readonly config?: string;
-  readonly date?: UsageDay;
-  readonly from?: UsageDay;
-  readonly to?: UsageDay;
-  readonly org?: string[];
-  readonly stream?: string[];
-  readonly force?: boolean;
-  readonly pastHorizon?: boolean;
-  readonly rate?: number;
-  readonly dryRun?: boolean;
-  readonly wait?: number;
-  readonly allOrgs?: boolean;
-  readonly all?: boolean;
-  readonly day?: DayRange;
-  readonly reason?: string;
-  readonly probe?: boolean;
-  readonly port?: number;
-  readonly orgs?: number;
-  readonly seed?: string;
-  readonly token?: string;
-}
-
-export interface CliOptionsForParse {
+export interface CliTerminal {
   readonly version: string;
   /** Writes help and version texts. */
   readonly write: (text: string) => void;
+  readonly hasColors: boolean;
 }
+
+/** As given: the texts of each option by its name, `true` for a switch. */
+type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
+
+interface Parsed {
+  readonly command: Command;
+  readonly given: Given;
+}
+
+const COMMON = {
+  json: switchOption('print one JSON document instead of text'),
+  config: pathOption('settings file for several instances', 'LOSANT_USAGE_CONFIG'),
+} as const;
+
+const EXIT_CODES = `
+Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing ·
+            4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted`;
 
 /**
  * Reads the command line. Returns null where help or the version was asked for
  * and has been written. Throws SettingsError for anything it does not understand.
  */
-export function parseCommandLine(argv: readonly string[], options: CliOptionsForParse): Invocation | null {
-  let invocation: Invocation | null = null;
-  const program = declare(options, (verb, given) => {
-    invocation = { verb, options: given, json: given.json ?? false, configFile: given.config ?? null };
-  });
+export async function parseCommandLine(
+  argv: readonly string[],
+  terminal: CliTerminal,
+): Promise<Invocation | null> {
+  const parsed = await parse(argv, terminal);
+  if (parsed === null) return null;
+  const { command, given } = parsed;
+  const config = await readOption('config', COMMON.config, given['config']);
+  const options: Record<string, unknown> = {};
+  for (const [name, spec] of Object.entries(command.options)) {
+    options[name] = await readOption(name, spec, given[name]);
+  }
+  return {
+    command,
+    options,
+    json: given['json'] === true,
+    configFile: config,
+    mayColor: given['color'] !== false,
+  };
+}
+
+async function parse(argv: readonly string[], terminal: CliTerminal): Promise<Parsed | null> {
+  const parsed: Parsed[] = [];
+  const program = declareProgram(terminal);
+  for (const command of commands) {
+    const { described, names } = await describeOptions(command, argv);
+    declareCommand(program, command, { terminal, described }).action((...args: unknown[]) => {
+      const byPlace = names.map((name, index): [string, string[]] => [name, [String(args[index])]]);
+      const given: Given = Object.fromEntries(byPlace);
+      parsed.push({ command, given: { ...(args[names.length] as Given), ...given } });
+    });
+  }
   try {
     program.parse(argv, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return null;
-    if (error.code === 'commander.help') {
-      throw new SettingsError('No command was given', { hint: 'losant-usage --help lists the commands' });
-    }
-    const message = error.message.replace(/^error: /, '');
-    throw new SettingsError(message, {
-      hint: 'losant-usage --help, or losant-usage COMMAND --help, tells what there is',
-    });
+    throw describeMistake(error, argv);
   }
-  return invocation;
+  return parsed[0] ?? null;
 }
 
-function declare(
-  { version, write }: CliOptionsForParse,
-  onVerb: (verb: Verb, options: CliOptions) => void,
-): Command {
-  const program = new Command('losant-usage')
+function describeMistake({ code, message }: CommanderError, argv: readonly string[]): SettingsError {
+  if (code === 'commander.help') {
+    return new SettingsError('No command was given', { hint: 'losant-usage --help lists the commands' });
+  }
+  const command = commands.find(({ name }) => argv.includes(name));
+  return new SettingsError(message.replace(/^error: /, ''), {
+    hint: command
+      ? `losant-usage ${command.name} --help lists its options`
+      : 'losant-usage --help lists the commands',
+  });
+}
+
+function declareProgram(terminal: CliTerminal): Program {
+  return configure(new Program('losant-usage'), terminal)
     .description('Copies Losant usage counters into Postgres, per organization and UTC day.')
-    .version(version, '-V, --version', 'print the version')
+    .version(terminal.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help; after a command, its options')
+    .addHelpCommand(new Program('help').argument('[command]').description('show help').helpGroup('Set up:'))
+    .addHelpText('after', EXIT_CODES);
+}
+
+/** The same for the program and each command: errors are thrown, help is written to `terminal`. */
+function configure(program: Program, { write, hasColors }: CliTerminal): Program {
+  return program
     .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: () => {} })
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 nothing due is missing, 1 failure, 2 wrong usage or settings, 3 something due is missing,\n4 another process is at work, 5 Losant refused the token or a scope, 130/143 interrupted.',
-    );
-  const command = (verb: Verb, description: string): Command =>
-    program
-      .command(verb)
-      .description(description)
-      .exitOverride()
-      .configureOutput({ writeOut: write, writeErr: () => {} })
-      .option('--json', 'print one JSON document on stdout')
-      .action((given: CliOptions) => onVerb(verb, given));
-  const exporting = (verb: Verb, description: string): Command =>
-    withConfig(command(verb, description))
-      .option('--org <id...>', 'only these organizations', collectIds)
-      .addOption(new Option('--stream <name...>', 'only these streams').choices(streamNames))
-      .option('--dry-run', 'print the plan and touch nothing')
-      .option('--wait <seconds>', 'wait so long for another process to finish', parseCount);
-
-  exporting('run', 'export now all that is due, or one day again').option(
-    '--date <day>',
-    'this day, due or not',
-    readDay,
-  );
-  withConfig(command('worker', 'the unattended service: exports by schedule, serves health and metrics'));
-  exporting('backfill', 'read a range of days; skips what is held unless it is due')
-    .requiredOption('--from <day>', 'first day', readDay)
-    .requiredOption('--to <day>', 'last day', readDay)
-    .option('--force', 'read held days again')
-    .option('--past-horizon', 'ask for days that Losant should no longer keep')
-    .option('--rate <n>', 'requests per second', parseRate);
-  withConfig(command('check', 'check settings, database, clock, token and scopes; changes nothing'))
-    .option('--all-orgs', 'ask for every organization, not only the first')
-    .option('--probe', 'also find out what the documentation of the API leaves open');
-  withConfig(command('migrate', 'bring the database to this version')).option(
-    '--dry-run',
-    'only tell what would be done',
-  );
-  declareReading(command);
-  command('simulator', 'a Losant API on loopback, for trying out')
-    .option('--port <port>', 'port; 0 takes a free one', parseCount)
-    .option('--orgs <n>', 'organizations', parseCount)
-    .option('--seed <text>', 'everything is computed from it')
-    .option('--token <token>', 'the token that has access');
-  command('demo', 'the whole product on the simulator, in a fresh folder');
-  return program;
+    .configureOutput({ writeOut: write, writeErr: () => {}, getOutHasColors: () => hasColors })
+    .configureHelp({
+      styleTitle: bold,
+      helpWidth: 110,
+      subcommandTerm: (each) => [each.name(), ...each.registeredArguments.map((arg) => arg.name())].join(' '),
+    });
 }
 
-/** Commands that only look at the database, and `waive`, which marks in it. */
-function declareReading(command: (verb: Verb, description: string) => Command): void {
-  const streamOption = () => new Option('--stream <name...>', 'only these streams').choices(streamNames);
-  withConfig(command('status', 'how far the numbers reach, the last runs; exits 3 if something is missing'));
-  withConfig(command('gaps', 'every number that is missing; exits 3 if there is one')).option(
-    '--all',
-    'also what is unavailable or waived',
-  );
-  withConfig(command('explain', 'where a number comes from, and what became of it'))
-    .requiredOption('--org <id>', 'the organization', readId)
-    .requiredOption('--day <day>', 'the day', readOneDay)
-    .addOption(streamOption());
-  withConfig(command('waive', 'accept a missing number as known missing; a good read lifts it'))
-    .requiredOption('--org <id>', 'the organization', readId)
-    .requiredOption('--day <day>', 'the day, or FIRST..LAST', readDays)
-    .addOption(new Option('--stream <name>', 'the stream').argParser(readStream).makeOptionMandatory())
-    .requiredOption('--reason <text>', 'why, for whoever bills');
-}
-
-function withConfig(command: Command): Command {
-  return command.option('--config <file>', 'settings file for several instances');
-}
-
-function readDay(text: string): UsageDay {
-  const day = parseDay(text);
-  if (day === null) throw new InvalidArgumentError('A day is written YYYY-MM-DD.');
-  return day;
-}
-
-function readDays(text: string): DayRange {
-  const [from = '', to = from, ...rest] = text.split('..').map((part) => parseDay(part));
-  if (!from || !to || rest.length > 0 || from > to) {
-    throw new InvalidArgumentError(
-      'Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.',
-    );
+function declareCommand(
+  program: Program,
+  command: Command,
+  { terminal, described }: { terminal: CliTerminal; described: (Option | Argument)[] },
+): Program {
+  const declared = configure(program.command(command.name), terminal)
+    .summary(command.summary)
+    .description(`${command.summary.slice(0, 1).toUpperCase()}${command.summary.slice(1)}.`)
+    .helpOption('-h, --help', 'show this help')
+    .helpGroup(`${command.group}:`);
+  for (const each of described) {
+    if (each instanceof Option) declared.addOption(each);
+    else declared.addArgument(each);
   }
-  return { from, to };
+  if (command.json !== false) declared.option('--json', COMMON.json.summary);
+  if (command.needs !== 'none') declared.addOption(toOption('config', COMMON.config, []));
+  declared.option('--no-color', 'print without colours, as with NO_COLOR');
+  return declared.addHelpText('after', renderExamples(command));
 }
 
-function readOneDay(text: string): DayRange {
-  const day = readDay(text);
-  return { from: day, to: day };
-}
-
-function readId(text: string): string[] {
-  const ids = collectIds(text, undefined);
-  if (ids.length !== 1) throw new InvalidArgumentError('One organization at a time.');
-  return ids;
-}
-
-function readStream(text: string): string[] {
-  if (!streamNames.includes(text))
-    throw new InvalidArgumentError(`The streams are ${streamNames.join(', ')}.`);
-  return [text];
-}
-
-function collectIds(text: string, previous: string[] | undefined): string[] {
-  const ids = text.split(',').map((id) => id.trim().toLowerCase());
-  if (ids.some((id) => !/^[0-9a-f]{24}$/.test(id))) {
-    throw new InvalidArgumentError('An organization id has 24 hex characters.');
+/** The options and arguments of a command; their choices are only looked up for the command that is meant. */
+async function describeOptions(command: Command, argv: readonly string[]) {
+  const described: (Option | Argument)[] = [];
+  const names: string[] = [];
+  const needsChoices = argv.includes(command.name) && argv.some((each) => /^(-h|--help|help)$/.test(each));
+  for (const [name, spec] of Object.entries(command.options)) {
+    const choices = needsChoices ? ((await spec.choices?.()) ?? []) : [];
+    if (spec.isArgument) {
+      described.push(new Argument(`<${name}>`, describe(spec, choices)));
+      names.push(name);
+    } else described.push(toOption(name, spec, choices));
   }
-  return [...new Set([...(previous ?? []), ...ids])];
+  return { described, names };
 }
 
-function parseCount(text: string): number {
-  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('Not a whole number.');
-  return Number(text);
+function toOption(name: string, spec: OptionSpec<unknown>, choices: readonly string[]): Option {
+  const value = spec.value === null ? '' : ` <${spec.value}${spec.isList ? '...' : ''}>`;
+  const option = new Option(`${flagName(name)}${value}`, describe(spec, choices));
+  if (spec.value === null) return option;
+  option.makeOptionMandatory(spec.isRequired ?? false);
+  // The texts as they come: what they mean is read once the command is known.
+  return option.argParser((text: string, previous: string[] | undefined) => [...(previous ?? []), text]);
 }
 
-function parseRate(text: string): number {
-  const rate = Number(text);
-  if (!(rate > 0 && rate <= 10_000))
-    throw new InvalidArgumentError('A rate is a number above 0, at most 10000.');
-  return rate;
+function describe(
+  { summary, isRequired, isArgument, isList, shownDefault }: OptionSpec<unknown>,
+  choices: readonly string[],
+): string {
+  const facts = [
+    isRequired && !isArgument ? 'required' : null,
+    isList ? 'several: repeat it, or separate by commas' : null,
+    choices.length > 0 ? `one of: ${choices.join(', ')}` : null,
+    shownDefault === undefined ? null : `default: ${shownDefault}`,
+  ].filter((fact) => fact !== null);
+  return facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`;
+}
+
+async function readOption<T>(
+  name: string,
+  spec: OptionSpec<T>,
+  given: readonly string[] | boolean | undefined,
+): Promise<T> {
+  if (given === undefined || typeof given === 'boolean') {
+    return given === true ? await spec.read('', spec.absent) : spec.absent;
+  }
+  const shown = spec.isArgument ? name : flagName(name);
+  if (given.length > 1 && !spec.isList) {
+    throw new SettingsError(`${shown} was given ${given.length} times`, { hint: 'give it once' });
+  }
+  let value = spec.absent;
+  for (const text of given) {
+    try {
+      value = await spec.read(text, value);
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      throw new SettingsError(`${shown} ${text}: ${error.message}`, { hint: error.hint, cause: error });
+    }
+  }
+  return value;
+}
+
+function renderExamples({ examples }: Command): string {
+  if (examples.length === 0) return '';
+  const lines = examples.map(({ args, does }) => `  # ${does}\n  losant-usage ${args}`);
+  return `\n${bold('Examples:')}\n${lines.join('\n')}`;
+}
+
+/** Taken out again by the library where colours are not shown. */
+function bold(text: string): string {
+  return `\x1b[1m${text}\x1b[22m`;
 }

@@ -31,7 +31,7 @@ export type DatabaseErrorKind =
   | 'database_unreachable'
   /** The server said no: password, rights, unknown database. */
   | 'database_refused'
-  /** The server could not do it now: disk full, a statement that took too long, a lock that was not to be had. */
+  /** The server could not do it now: disk full, a statement that took too long, a lock that could not be acquired. */
   | 'database_failed'
   /** The schema is older than the program, or missing; or the server is below Postgres 15. */
   | 'database_too_old'
@@ -118,8 +118,23 @@ export class InterruptedError extends ExportError {
   override readonly name = 'InterruptedError';
   readonly kind: 'interrupted' | 'terminated';
 
-  constructor(signal: 'SIGINT' | 'SIGTERM') {
+  constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
     super(`Interrupted by ${signal}`, { hint: 'what was loaded stays; the next run goes on from there' });
     this.kind = signal === 'SIGINT' ? 'interrupted' : 'terminated';
   }
+}
+
+/** An error as people and `--json` are told it. */
+export interface DescribedError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export function describeError(error: unknown): DescribedError {
+  if (error instanceof ExportError) {
+    return { code: error.kind, message: error.message, hint: error.hint };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
 }

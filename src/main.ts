@@ -6,140 +6,111 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { hostname } from 'node:os';
-import { type CliOptions, type Invocation, parseCommandLine } from './cli.ts';
-import { backfillCommand } from './commands/backfill.ts';
-import { checkCommand } from './commands/check.ts';
-import type { CommandContext, Output } from './commands/command.ts';
-import { demoCommand } from './commands/demo.ts';
-import { explainCommand } from './commands/explain.ts';
-import { gapsCommand } from './commands/gaps.ts';
-import { migrateCommand } from './commands/migrate.ts';
-import { describeError } from './commands/result.ts';
-import { runCommand } from './commands/run.ts';
-import { simulatorCommand } from './commands/simulator.ts';
-import { statusCommand } from './commands/status.ts';
-import { waiveCommand } from './commands/waive.ts';
-import { workerCommand } from './commands/worker.ts';
-import { readConfig } from './settings/config.ts';
-import type { DayRange, UsageDay } from './usage/day.ts';
-import { ExportError, InterruptedError } from './errors.ts';
-import { exitCodeOf } from './exit.ts';
-import { createLogger } from './logger.ts';
+import { type Invocation, parseCommandLine } from './cli.ts';
+import type { BaseContext } from './commands/command.ts';
+import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
+import { EXIT, exitCodeOf } from './exit.ts';
+import { createOutput, type Output } from './terminal/output.ts';
+import { Sink } from './terminal/sink.ts';
+import { type Line, styled } from './terminal/text.ts';
 
 const version = readVersion();
 const interruption = new AbortController();
+// From the start: whoever reads them may be gone before the first line.
+const out = new Sink(process.stdout);
+const err = new Sink(process.stderr);
 
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<number> {
-  endQuietlyOnClosedPipe();
-  const write = (text: string) => void process.stdout.write(text);
-  const isJson = argv.includes('--json');
+  let output = openOutput({ json: argv.includes('--json'), mayColor: !argv.includes('--no-color') });
+  let exitCode: number;
+  let endsProcess = false;
   try {
-    const invocation = parseCommandLine(argv, { version, write });
-    if (!invocation) return 0;
+    const invocation = await parseCommandLine(argv, {
+      version,
+      write: (text) => out.write(text),
+      hasColors: hasColors(process.stdout) && !argv.includes('--no-color'),
+    });
+    if (invocation === null) return await finish(EXIT.ok);
+    output = openOutput(invocation);
+    endsProcess = invocation.command.endsProcess ?? false;
     handleSignals();
-    endOnDefect();
-    const exitCode = await execute(invocation);
-    // It may have given up on a pass whose connections would keep the process from ending.
-    if (invocation.verb === 'worker') process.exit(exitCode);
-    return exitCode;
+    exitCode = await execute(invocation, output);
   } catch (error) {
     const described = describeError(error);
-    if (isJson) write(`${JSON.stringify({ error: described })}\n`);
-    process.stderr.write(renderError(error, described));
-    return exitCodeOf(error);
+    if (output.json) output.printJson({ error: described });
+    output.remark(...renderError(error));
+    exitCode = exitCodeOf(error);
   }
+  const ended = await finish(exitCode);
+  if (endsProcess) process.exit(ended);
+  return ended;
 }
 
-async function execute({ verb, options, json, configFile }: Invocation): Promise<number> {
-  const output: Output = {
-    write: (text) => void process.stdout.write(text),
-    remark: (text) => void process.stderr.write(text),
-    isTerminal: process.stdout.isTTY === true && process.stderr.isTTY === true,
-    json,
-  };
-  const { signal } = interruption;
-  if (verb === 'simulator') {
-    const { port = 0, orgs = 25, seed = '1', token } = options;
-    return await simulatorCommand({ output, signal }, { port, orgs, seed, token });
-  }
-  const base = {
+async function execute(invocation: Invocation, output: Output): Promise<number> {
+  const { command, options, configFile } = invocation;
+  const { createLogger } = await import('./logger.ts');
+  const pretty = process.stderr.isTTY === true;
+  const destination = { write: (text: string) => err.write(text) };
+  endOnDefect(createLogger({ level: 'fatal', pretty, destination }));
+  const base: BaseContext = {
     output,
-    signal,
+    signal: interruption.signal,
+    env: process.env,
     hostNow: Date.now,
     random: Math.random,
     newId: randomUUID,
     host: hostname(),
     version,
   };
-  if (verb === 'demo') return await demoCommand(base);
-
-  const needs = needsLosant(verb) ? (['losant', 'database'] as const) : (['database'] as const);
+  // A command without settings takes no more than the base.
+  if (command.needs === 'none') return await command.run(base, options);
+  const { readConfig } = await import('./settings/config.ts');
+  const needs = command.needs === 'losant' ? (['losant', 'database'] as const) : (['database'] as const);
   const config = readConfig({ env: process.env, configFile, needs });
-  const logger = createLogger({
-    level: config.logLevel,
-    pretty: process.stderr.isTTY === true,
-    destination: process.stderr,
-  });
+  const isSummaryEnough = isQuiet(invocation, output);
+  const level = isSummaryEnough ? 'warn' : config.logLevel;
+  const logger = createLogger({ level, pretty, destination });
   for (const warning of config.warnings) logger.warn(warning);
-  const context: CommandContext = { ...base, config, logger };
-  switch (verb) {
-    case 'run':
-      return await runCommand(context, { ...exportOptions(options), date: options.date });
-    case 'backfill':
-      return await backfillCommand(context, {
-        ...exportOptions(options),
-        range: { from: options.from as UsageDay, to: options.to as UsageDay },
-        force: options.force ?? false,
-        pastHorizon: options.pastHorizon ?? false,
-        rate: options.rate,
-      });
-    case 'worker':
-      return await workerCommand(context);
-    case 'check':
-      return await checkCommand(context, {
-        allOrgs: options.allOrgs ?? false,
-        probe: options.probe ?? false,
-      });
-    case 'status':
-    case 'gaps':
-    case 'explain':
-    case 'waive':
-      return await lookAtDatabase(context, verb, options);
-    case 'migrate':
-      return await migrateCommand(context, { dryRun: options.dryRun ?? false });
-  }
+  return await command.run({ ...base, config, logger, isSummaryEnough }, options);
 }
 
-/** The others work on the database alone. */
-function needsLosant(verb: Invocation['verb']): boolean {
-  return !['migrate', 'status', 'gaps', 'explain', 'waive'].includes(verb);
+/** On a terminal the printed result is enough, unless the log is asked for. */
+function isQuiet({ command, options }: Invocation, { isTerminal }: Output): boolean {
+  const isAsked = options['verbose'] === true || (process.env['LOG_LEVEL'] ?? '').trim() !== '';
+  return (command.isQuiet ?? false) && isTerminal && !isAsked;
 }
 
-async function lookAtDatabase(
-  context: CommandContext,
-  verb: 'status' | 'gaps' | 'explain' | 'waive',
-  options: CliOptions,
-): Promise<number> {
-  if (verb === 'status') return await statusCommand(context);
-  if (verb === 'gaps') return await gapsCommand(context, { all: options.all ?? false });
-  const [orgId = ''] = options.org ?? [];
-  const range = options.day as DayRange;
-  if (verb === 'explain') {
-    return await explainCommand(context, { orgId, day: range.from, streams: options.stream ?? null });
-  }
-  const [stream = ''] = options.stream ?? [];
-  return await waiveCommand(context, { orgId, stream, range, reason: options.reason ?? '' });
+/** Waits until everything is written. A result that could not be is a failure, unless its reader went away. */
+async function finish(exitCode: number): Promise<number> {
+  await out.drain();
+  const { failure } = out;
+  if (failure !== null) err.write(`losant-usage: the result cannot be written: ${failure.message}\n`);
+  await err.drain();
+  return failure === null ? exitCode : EXIT.failure;
 }
 
-function exportOptions({ org, stream, dryRun, wait }: CliOptions) {
-  return { orgIds: org ?? null, streams: stream ?? null, dryRun: dryRun ?? false, waitSeconds: wait ?? 0 };
+function openOutput({ json, mayColor }: { json: boolean; mayColor: boolean }): Output {
+  const { stdout, stderr } = process;
+  return createOutput(
+    { out, err },
+    {
+      json,
+      isTerminal: stdout.isTTY === true && stderr.isTTY === true,
+      color: { out: mayColor && hasColors(stdout), err: mayColor && hasColors(stderr) },
+    },
+  );
+}
+
+/** Node's own judgement, which heeds NO_COLOR and TERM. */
+function hasColors(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && stream.hasColors();
 }
 
 /** The first signal asks the command to end; the second ends the process at once. */
 function handleSignals(): void {
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
       if (interruption.signal.aborted) process.exit(exitCodeOf(interruption.signal.reason));
       interruption.abort(new InterruptedError(name));
@@ -148,29 +119,31 @@ function handleSignals(): void {
 }
 
 /** A promise or a listener that nobody watches: one last line that says where, and nothing of what it held. */
-function endOnDefect(): void {
-  const pretty = process.stderr.isTTY === true;
-  const logger = createLogger({ level: 'fatal', pretty, destination: process.stderr });
+function endOnDefect(logger: { fatal: (fields: object, message: string) => void }): void {
   const end = (error: unknown) => {
     const shown = error instanceof Error ? error : { name: `no error, but ${typeof error}` };
     logger.fatal({ err: shown }, 'ended by a defect: please report this line');
-    process.exit(1);
+    process.exit(EXIT.failure);
   };
   process.on('uncaughtException', end);
   process.on('unhandledRejection', end);
 }
 
-/** `losant-usage … | head` is no failure. */
-function endQuietlyOnClosedPipe(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(0);
-  });
+function renderError(error: unknown): Line[] {
+  const { message, hint } = describeError(error);
+  // Only settings are told in several lines, all of them this program's own.
+  const [first = '', ...more] = error instanceof SettingsError ? message.split('\n') : [message];
+  const stack = error instanceof ExportError || !(error instanceof Error) ? [] : framesOf(error);
+  return [
+    [styled('red', 'losant-usage: '), first],
+    ...more.map((each) => `  ${each}`),
+    `  ${hint}`,
+    ...stack,
+  ];
 }
 
-function renderError(error: unknown, { message, hint }: { message: string; hint: string }): string {
-  const stack = error instanceof ExportError || !(error instanceof Error) ? '' : `${error.stack ?? ''}\n`;
-  return `losant-usage: ${message}\n  ${hint}\n${stack}`;
+function framesOf({ stack = '' }: Error): string[] {
+  return stack.split('\n').filter((line) => /^ {4}at /.test(line));
 }
 
 function readVersion(): string {

@@ -1,6 +1,5 @@
-import { ExportError } from '../errors.ts';
+import { describeError, ExportError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
-import { describeError } from '../commands/result.ts';
 
 /** One line of `check`. */
 export interface Check {

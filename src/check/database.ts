@@ -7,7 +7,7 @@ import { readSchemaState, requireSchema, type SchemaState } from '../database/mi
 import { describeDatabaseError } from '../database/connect/sqlstate.ts';
 import { CheckError, type CheckList, type Finding } from './checklist.ts';
 import type { CommandContext } from '../commands/command.ts';
-import { openDatabase, readClock } from '../commands/open.ts';
+import { openDatabase, readClock } from '../commands/open/database.ts';
 
 /** What the database leaves to the checks after it. */
 export interface CheckedDatabase {

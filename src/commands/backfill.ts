@@ -1,30 +1,46 @@
-import type { DayRange } from '../usage/day.ts';
 import { SettingsError } from '../errors.ts';
-import type { CommandContext } from './command.ts';
-import { exportInstances } from './export.ts';
-import { type ExportRequest, requirePastDay } from './request.ts';
+import type { Ask } from '../usage/plan.ts';
+import { defineCommand } from './command.ts';
+import { requirePastDay } from './days.ts';
+import { exportOptions } from './export/options.ts';
+import { dayOption, rateOption, required, switchOption } from './options.ts';
 
-export interface BackfillCommandOptions
-  extends Pick<ExportRequest, 'orgIds' | 'streams' | 'dryRun' | 'waitSeconds' | 'rate'> {
-  readonly range: DayRange;
-  readonly force: boolean;
-  readonly pastHorizon: boolean;
-}
-
-/** `backfill`: reads a range of days, skipping what is held unless it is due or forced. */
-export async function backfillCommand(
-  context: CommandContext,
-  { range, force, pastHorizon, ...request }: BackfillCommandOptions,
-): Promise<number> {
-  if (range.from > range.to) {
-    throw new SettingsError(`--from ${range.from} is later than --to ${range.to}`, {
-      hint: 'give the earlier day first; both are included',
-    });
-  }
-  requirePastDay('--to', range.to, context.hostNow());
-  return await exportInstances(context, {
-    ...request,
-    kind: 'backfill',
-    ask: { range, reason: 'backfill', force, pastHorizon },
-  });
-}
+export const backfill = defineCommand({
+  name: 'backfill',
+  summary: 'read a range of days; skips what is held unless it is due',
+  group: 'Export',
+  needs: 'losant',
+  isQuiet: true,
+  options: {
+    from: required(dayOption('first day')),
+    to: required(dayOption('last day, included')),
+    ...exportOptions,
+    force: switchOption('read the days that are held again'),
+    pastHorizon: switchOption('ask also for days that Losant should no longer keep'),
+    rate: rateOption('requests per second, instead of REQUESTS_PER_SECOND'),
+  },
+  examples: [
+    { args: 'backfill --from 2026-09-01 --to 2026-11-23', does: 'all of autumn; the same command goes on' },
+    {
+      args: 'backfill --from 2026-09-01 --to 2026-11-23 --dry-run',
+      does: 'how many requests that takes, and how long',
+    },
+    {
+      args: 'backfill --from 2026-11-20 --to 2026-11-20 --org 575ec8687ae143cd83dc4a97 --force',
+      does: 'one day of one organization again',
+    },
+  ],
+  /** Reads a range of days, skipping what is held unless it is due or forced. */
+  async run(context, { from, to, force, pastHorizon, rate, ...request }) {
+    requirePastDay('--from', from, context.hostNow());
+    requirePastDay('--to', to, context.hostNow());
+    if (from > to) {
+      throw new SettingsError(`--from ${from} is later than --to ${to}`, {
+        hint: 'give the earlier day first; both are included',
+      });
+    }
+    const { exportInstances } = await import('./export/instances.ts');
+    const ask: Ask = { range: { from, to }, reason: 'backfill', force, pastHorizon };
+    return await exportInstances(context, { ...request, rate, kind: 'backfill', ask });
+  },
+});

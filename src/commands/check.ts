@@ -1,69 +1,21 @@
-import type { InstanceConfig } from '../settings/instance.ts';
-import { checkDatabase } from '../check/database.ts';
-import { CheckList, renderCheck } from '../check/checklist.ts';
-import { checkInstance } from '../check/losant.ts';
-import { type ProbeAnswer, probeInstance, renderProbe } from '../check/probe.ts';
-import { type CommandContext, printJson } from './command.ts';
+import { defineCommand } from './command.ts';
+import { switchOption } from './options.ts';
 
-export interface CheckCommandOptions {
-  /** Every organization instead of the first. */
-  readonly allOrgs: boolean;
-  /** Find out what the documentation of the API leaves open. */
-  readonly probe: boolean;
-}
-
-/**
- * `check`: settings, database, clock, token and scopes, one line each. Changes
- * nothing. Goes on after a failure where that can tell more; returns the exit
- * code of the worst.
- */
-export async function checkCommand(context: CommandContext, options: CheckCommandOptions): Promise<number> {
-  const { config, output, signal } = context;
-  const list = new CheckList({
-    signal,
-    onCheck: (check) => {
-      if (!output.json) output.write(renderCheck(check));
-    },
-  });
-  const message = config.instances.map(describeInstance).join('; ');
-  list.note('settings', { message });
-  const database = await checkDatabase(context, list);
-  const probes: ProbeAnswer[] = [];
-  try {
-    for (const instance of config.instances) {
-      const checked = await checkInstance(context, { instance, database, list, ...options });
-      if (!options.probe || !checked) continue;
-      const answers = await probeInstance(checked, instance);
-      probes.push(...answers);
-      if (!output.json) output.write(renderProbe(instance.instanceId, answers));
-    }
-  } finally {
-    await database.handle?.close();
-  }
-  const { exitCode, checks } = list;
-  if (output.json) {
-    const probe = options.probe ? { probe: probes } : {};
-    printJson(output, { ok: exitCode === 0, checks, ...probe });
-  } else output.write(renderEnd(checks.filter(({ ok }) => !ok).length));
-  return exitCode;
-}
-
-function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const which = orgs.kind === 'ids' ? `${orgs.orgIds.length} organizations` : describeRules(orgs);
-  return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
-}
-
-function describeRules({
-  names,
-  tags,
-  exclude,
-}: Extract<InstanceConfig['orgs'], { readonly kind: 'all' }>): string {
-  return names === null && tags === null && exclude.length === 0
-    ? 'all organizations'
-    : 'organizations by rules';
-}
-
-function renderEnd(failed: number): string {
-  if (failed === 0) return 'Everything works.\n';
-  return failed === 1 ? 'One check failed.\n' : `${failed} checks failed.\n`;
-}
+export const check = defineCommand({
+  name: 'check',
+  summary: 'check settings, database, clock, token and scopes; changes nothing',
+  group: 'Set up',
+  needs: 'losant',
+  options: {
+    allOrgs: switchOption('ask for every organization, not only the first'),
+    probe: switchOption('also find out what the documentation of the API leaves open'),
+  },
+  examples: [
+    { args: 'check', does: 'is everything ready for the first run?' },
+    { args: 'check --all-orgs', does: 'may the token read every organization?' },
+  ],
+  async run(context, options) {
+    const { checkEverything } = await import('./check/everything.ts');
+    return await checkEverything(context, options);
+  },
+});

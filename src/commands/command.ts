@@ -1,25 +1,14 @@
-import type { Config } from '../settings/config.ts';
 import type { Logger } from '../logger.ts';
-
-/** Where a command's result goes. Logs go to stderr, by the logger. */
-export interface Output {
-  /** Writes to stdout. */
-  readonly write: (text: string) => void;
-  /** Writes passing remarks to stderr: progress, hints. */
-  readonly remark: (text: string) => void;
-  /** Whether a person watches stdout. */
-  readonly isTerminal: boolean;
-  /** Whether one JSON document is wanted instead of text. */
-  readonly json: boolean;
-}
+import type { Config } from '../settings/config.ts';
+import type { Output } from '../terminal/output.ts';
+import type { OptionSpecs, OptionValues } from './options.ts';
 
 /** What every command is given; built in main. */
-export interface CommandContext {
-  readonly config: Config;
-  readonly logger: Logger;
+export interface BaseContext {
   readonly output: Output;
-  /** Aborts with an InterruptedError on the first SIGINT or SIGTERM. */
+  /** Aborts with an InterruptedError on the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** This host's clock, ms. */
   readonly hostNow: () => number;
   readonly random: () => number;
@@ -28,7 +17,52 @@ export interface CommandContext {
   readonly version: string;
 }
 
-/** Prints the one document of `--json`. */
-export function printJson(output: Output, document: unknown): void {
-  output.write(`${JSON.stringify(document)}\n`);
+/** What a command is given that reads the settings. */
+export interface CommandContext extends BaseContext {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** Whether the result, printed to the same terminal, stands for what would be logged of it. */
+  readonly isSummaryEnough: boolean;
+}
+
+/**
+ * `losant`: reads all settings. `database`: those of the database; Losant's may be
+ * missing. `none`: reads no setting, so that none can be wrong.
+ */
+export type Needs = 'losant' | 'database' | 'none';
+
+export interface Example {
+  /** What follows `losant-usage`. */
+  readonly args: string;
+  readonly does: string;
+}
+
+/**
+ * A verb of the command line. Its file declares it and is loaded at every start,
+ * for help and completion: what it works with is imported when it runs.
+ */
+export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
+  readonly name: string;
+  /** One sentence, in lower case and without a full stop. */
+  readonly summary: string;
+  /** The heading it stands under in the list of commands. */
+  readonly group: 'Export' | 'Look' | 'Decide' | 'Set up' | 'Try out';
+  readonly needs: N;
+  readonly options: O;
+  readonly examples: readonly Example[];
+  /** `false`: it has no result that a document could hold, so it takes no `--json`. */
+  readonly json?: boolean;
+  /** Ends the process when it returns, whatever is still open. */
+  readonly endsProcess?: boolean;
+  /** Keeps what is below `warn` from a terminal unless asked, as its result tells the same. */
+  readonly isQuiet?: boolean;
+  /** Does the work and returns the exit code. */
+  run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
+}
+
+export type ContextOf<N extends Needs> = N extends 'none' ? BaseContext : CommandContext;
+
+/** A command whose options are checked against what its `run` takes. */
+export function defineCommand<N extends Needs, O extends OptionSpecs>(command: Command<N, O>): Command<N, O> {
+  return command;
 }

@@ -1,46 +1,20 @@
-import { EXIT } from '../exit.ts';
-import { startSimulator } from '../../simulator/server.ts';
-import { type Output, printJson } from './command.ts';
+import { defineCommand } from './command.ts';
+import { numberOption, textOption } from './options.ts';
 
-export interface SimulatorCommandOptions {
-  readonly port: number;
-  readonly orgs: number;
-  readonly seed: string;
-  readonly token: string | undefined;
-}
-
-/** `simulator`: a Losant API on loopback, until it is interrupted. */
-export async function simulatorCommand(
-  { output, signal }: { output: Output; signal: AbortSignal },
-  options: SimulatorCommandOptions,
-): Promise<number> {
-  const simulator = await startSimulator(options);
-  const { url, instanceId, token } = simulator;
-  if (output.json) printJson(output, { url, instanceId, token });
-  else output.write(render({ url, instanceId, token, orgs: options.orgs }));
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  await simulator.close();
-  return EXIT.ok;
-}
-
-function render({
-  url,
-  instanceId,
-  token,
-  orgs,
-}: {
-  url: string;
-  instanceId: string;
-  token: string;
-  orgs: number;
-}): string {
-  return `A simulated Losant with ${orgs} organizations listens on ${url}. Stop it with Ctrl-C. In another terminal:
-
-  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}
-  export DATABASE_URL=embedded:./usage-data
-  npx losant-usage run
-`;
-}
+export const simulator = defineCommand({
+  name: 'simulator',
+  summary: 'a Losant API on loopback, for trying out',
+  group: 'Try out',
+  needs: 'none',
+  options: {
+    port: numberOption('PORT', 'port; 0 takes a free one', { min: 0, max: 65_535, initial: 0 }),
+    orgs: numberOption('N', 'organizations', { min: 0, max: 1_000_000, initial: 25 }),
+    seed: { ...textOption('TEXT', 'everything is computed from it'), shownDefault: '1' },
+    token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
+  },
+  examples: [{ args: 'simulator --port 8080 --orgs 200', does: 'the same 200 organizations each time' }],
+  async run(context, { port, orgs, seed, token }) {
+    const { serveSimulator } = await import('./simulator/serve.ts');
+    return await serveSimulator(context, { port, orgs, seed: seed ?? '1', token: token ?? undefined });
+  },
+});

@@ -1,34 +1,48 @@
-import type { DayRange } from '../usage/day.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { waiveCells } from '../database/write/waive.ts';
-import { type CommandContext, printJson } from './command.ts';
-import { withDatabase } from './read.ts';
-import { requirePastDay } from './request.ts';
+import { count } from '../terminal/words.ts';
+import { defineCommand } from './command.ts';
+import { requirePastDay } from './days.ts';
+import { daysOption, idOption, required, streamOption, textOption } from './options.ts';
 
-export interface WaiveOptions {
-  readonly orgId: string;
-  readonly stream: string;
-  readonly range: DayRange;
-  readonly reason: string;
-}
-
-/** `waive`: accepts numbers as known missing, so that they are no gaps; the next good read lifts it. */
-export async function waiveCommand(
-  context: CommandContext,
-  { orgId, stream, range, reason }: WaiveOptions,
-): Promise<number> {
-  const { output, hostNow } = context;
-  requirePastDay('--day', range.to, hostNow());
-  if (reason.trim() === '') {
-    throw new SettingsError('--reason is empty', {
-      hint: 'say why the number will not come, for whoever bills',
-    });
-  }
-  const days = await withDatabase(context, ({ db }) =>
-    waiveCells(db, { orgId, stream, range, reason: reason.trim() }),
-  );
-  if (output.json) printJson(output, { orgId, stream, days, reason: reason.trim() });
-  else output.write(`Waived ${stream} of ${orgId} for ${days.join(', ')}. A good read lifts it.\n`);
-  return EXIT.ok;
-}
+export const waive = defineCommand({
+  name: 'waive',
+  summary: 'accept a missing number as known missing; the next good read lifts it',
+  group: 'Decide',
+  needs: 'database',
+  options: {
+    org: required(idOption('organization', 'the organization')),
+    day: required(daysOption('the day, or the first and the last')),
+    stream: required(streamOption('the stream')),
+    reason: required(textOption('TEXT', 'why the number will not come, for whoever bills')),
+  },
+  examples: [
+    {
+      args: 'waive --org 575ec8687ae143cd83dc4a97 --day 2026-11-20 --stream payload_totals --reason "agreed with Acme"',
+      does: 'one number',
+    },
+  ],
+  async run(context, { org, day, stream, reason }) {
+    const { output, hostNow } = context;
+    requirePastDay('--day', day.from, hostNow());
+    requirePastDay('--day', day.to, hostNow());
+    const why = reason.trim();
+    if (why === '') {
+      throw new SettingsError('--reason is empty', {
+        hint: 'say why the number will not come, for whoever bills',
+      });
+    }
+    const { openSchema, useDatabase } = await import('./open/database.ts');
+    const { waiveCells } = await import('../database/write/waive.ts');
+    const handle = await openSchema(context, { createIfEmpty: false });
+    const days = await useDatabase(handle, ({ db }) =>
+      waiveCells(db, { orgId: org, stream, range: day, reason: why }),
+    );
+    if (output.json) output.printJson({ orgId: org, stream, days, reason: why });
+    else {
+      output.print(`Waived ${count(days.length, 'number')}: ${stream} of ${org} for ${days.join(', ')}.`);
+      output.print('The next good read lifts it.');
+    }
+    return EXIT.ok;
+  },
+});

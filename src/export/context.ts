@@ -64,6 +64,8 @@ export interface RunOptions {
   readonly ask?: Ask | undefined;
   /** Only these organizations; null: all that are configured. */
   readonly orgIds: readonly string[] | null;
+  /** Only part `index`, from 0, of `count` parts of them. */
+  readonly shard?: { readonly index: number; readonly count: number } | null | undefined;
   /** Only these of the configured streams. */
   readonly streams: readonly string[];
   readonly signal: AbortSignal;

@@ -7,7 +7,7 @@ import { planPage, type Track } from '../usage/plan.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { isSelected } from '../usage/selection.ts';
 
-export type PreviewOptions = Pick<RunOptions, 'ask' | 'orgIds' | 'streams' | 'signal'>;
+export type PreviewOptions = Pick<RunOptions, 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
 /**
  * Adds up the plan of a run. Reads only; an instance this database has never

@@ -1,4 +1,4 @@
-import { DatabaseError, ExportError, HeldError, LosantError } from '../errors.ts';
+import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';
 import type { Gate } from '../losant/gate.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { PassResult, Trouble } from '../server/status.ts';
@@ -8,8 +8,8 @@ import { recordFailedRun } from '../database/write/runs.ts';
 import { describeDatabaseError } from '../database/connect/sqlstate.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
 import type { CommandContext } from '../commands/command.ts';
-import { openInstance } from '../commands/open.ts';
-import { describeError, logEnd } from '../commands/result.ts';
+import { openInstance } from '../commands/open/instance.ts';
+import { logRun } from '../export/log-run.ts';
 
 /** What a pass works with. */
 export interface PassTools {
@@ -62,7 +62,7 @@ export async function passInstance(
       signal: context.signal,
       onProgress: onStart,
     });
-    logEnd(context.logger, instanceId, outcome);
+    logRun(context.logger, instanceId, outcome);
     metrics.countWork(outcome.tally);
     metrics.showTokenRefused(instanceId, outcome.refusal !== null);
     return finish(endOf(outcome));

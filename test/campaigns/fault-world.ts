@@ -1,7 +1,8 @@
 /** One seeded world: runs at several times while things go wrong, each checked, then a clean end. */
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
-import { openInstance, openSchema } from '../../src/commands/open.ts';
+import { openSchema } from '../../src/commands/open/database.ts';
+import { openInstance } from '../../src/commands/open/instance.ts';
 import { readConfig } from '../../src/settings/config.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { DatabaseHandle } from '../../src/database/connect/open.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { adviseCell } from '../../src/commands/advice.ts';
+import { adviseCell } from '../../src/commands/explain/advice.ts';
 import type { CellStory, LedgerRow } from '../../src/database/read/explain.ts';
 
 const orgId = '5d0000000000000000000001';

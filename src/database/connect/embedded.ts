@@ -4,33 +4,44 @@ import { join } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, PGliteDialect } from 'kysely';
 import { DatabaseError } from '../../errors.ts';
-
-import { lockFolder } from './folder-lock.ts';
+import type { Schema } from '../schema.ts';
+import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
-import type { Schema } from '../schema.ts';
 
 /**
  * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and
  * two processes on one folder lose committed rows. It has one connection: a query
  * on `db` inside a transaction of `db` would wait for itself.
  */
-export async function openEmbedded(folder: string): Promise<DatabaseHandle> {
-  const lock = lockFolder(folder);
+export async function openEmbedded(
+  folder: string,
+  { ifMissing }: { ifMissing: 'create' | 'refuse' | 'stand_in' },
+): Promise<DatabaseHandle> {
   // PGlite makes its cluster only in an empty folder, so the lock file can't lie in it.
   const dataDir = join(folder, 'pgdata');
-  let pglite: PGlite;
+  if (ifMissing !== 'create' && !existsSync(dataDir)) {
+    if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
+    throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
+      hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
+    });
+  }
+  const lock = lockFolder(folder);
   try {
-    pglite = await openPGlite(dataDir);
+    return toHandle(folder, await openFolder(dataDir), lock);
   } catch (error) {
     lock.release();
     throw await describeOpenError(error, folder, dataDir);
   }
+}
+
+function toHandle(folder: string, pglite: PGlite, lock: FolderLock | null): DatabaseHandle {
   const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }) });
   return {
     db: root.withSchema(SCHEMA_NAME),
     kind: 'embedded',
     describe: folder,
+    readOnly: null,
     runLong: (work) => work(root),
     close: async () => {
       try {
@@ -38,23 +49,31 @@ export async function openEmbedded(folder: string): Promise<DatabaseHandle> {
         // kysely closes it only if it ran a query.
         if (!pglite.closed) await pglite.close();
       } finally {
-        lock.release();
+        lock?.release();
       }
     },
   };
 }
 
-async function openPGlite(dataDir: string): Promise<PGlite> {
-  // Loaded only here: it is several megabytes that a worker on Postgres never needs.
-  const { PGlite } = await import('@electric-sql/pglite');
+async function openFolder(dataDir: string): Promise<PGlite> {
   if (!existsSync(dataDir)) {
     // Made beside and renamed when whole: a cluster half made by a killed process would never open.
     const unfinished = `${dataDir}.new`;
     await rm(unfinished, { recursive: true, force: true });
-    await (await PGlite.create({ dataDir: unfinished })).close();
+    await (await startPGlite(unfinished)).close();
     await rename(unfinished, dataDir);
   }
-  const pglite = await PGlite.create({ dataDir, parsers: { ...PARSERS } });
+  return await startPGlite(dataDir);
+}
+
+/** In memory where no folder is given. */
+async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
+  // Loaded only here: it is several megabytes that a worker on Postgres never needs.
+  const { PGlite } = await import('@electric-sql/pglite');
+  const pglite = await PGlite.create({
+    ...(dataDir === undefined ? {} : { dataDir }),
+    parsers: { ...PARSERS },
+  });
   await pglite.exec(`set timezone to 'UTC'; set datestyle to 'ISO'; set bytea_output to 'hex'`);
   return pglite;
 }

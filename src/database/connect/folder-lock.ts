@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { DatabaseError, HeldError } from '../../errors.ts';
 
@@ -30,7 +30,7 @@ export function lockFolder(folder: string): FolderLock {
 
 function openLockFile(folder: string): DatabaseSync {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     return new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -39,4 +39,11 @@ function openLockFile(folder: string): DatabaseSync {
       cause: error,
     });
   }
+}
+
+/** One level after the other: making them all at once never ends where a file system makes no folders, e.g. /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
 }

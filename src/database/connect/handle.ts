@@ -11,12 +11,20 @@ export interface DatabaseHandle {
   readonly kind: 'postgres' | 'embedded';
   /** `host:port/name` or the folder: for messages, never a password. */
   readonly describe: string;
+  /** Why its transactions cannot write; null if they can, as far as the session tells. */
+  readonly readOnly: ReadOnly | null;
   /**
    * Runs `work` with a connection of its own whose statements may take an hour:
    * for migrations. Its `db` adds no schema name. Not inside a transaction of `db`.
    */
   runLong<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   close(): Promise<void>;
+}
+
+/** A standby server, or a user whose transactions only read. */
+export interface ReadOnly {
+  readonly reason: 'standby' | 'user';
+  readonly user: string;
 }
 
 /** The part of the program's logger that is used here. */

@@ -6,6 +6,12 @@ import { openPostgres } from './postgres.ts';
 
 export type { DatabaseHandle } from './handle.ts';
 
+/**
+ * What becomes of an embedded database that is not there: it is made; it is
+ * refused; or an empty one in memory takes its place, so that nothing is made.
+ */
+export type IfMissing = 'create' | 'refuse' | 'stand_in';
+
 export interface DatabaseOptions {
   /** `postgres://…`, `postgresql://…`, or `embedded:DIR`. */
   readonly url: string;
@@ -15,6 +21,8 @@ export interface DatabaseOptions {
   /** How long the server lets one statement run. */
   readonly statementTimeoutMs?: number | undefined;
   readonly connectTimeoutMs?: number | undefined;
+  /** Without it, `create`. Of a server nothing is ever made here. */
+  readonly ifMissing?: IfMissing | undefined;
   readonly logger?: DatabaseLogger | undefined;
 }
 
@@ -32,6 +40,6 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
   if (!url.startsWith(EMBEDDED))
     return await openPostgres({ ...options, statementTimeoutMs, connectTimeoutMs });
   const folder = url.slice(EMBEDDED.length);
-  if (folder !== '') return await openEmbedded(resolve(folder));
+  if (folder !== '') return await openEmbedded(resolve(folder), { ifMissing: options.ifMissing ?? 'create' });
   throw new SettingsError('DATABASE_URL is embedded: without a folder', { hint: 'use embedded:DIR' });
 }

@@ -1,11 +1,13 @@
 import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { DatabaseError, SettingsError } from '../../errors.ts';
-import { type DatabaseHandle, type DatabaseLogger, SCHEMA_NAME } from './handle.ts';
+import { SettingsError } from '../../errors.ts';
+import type { Schema } from '../schema.ts';
+import { type DatabaseHandle, type DatabaseLogger, type ReadOnly, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import { boundedClient } from './postgres-client.ts';
-import type { Schema } from '../schema.ts';
+import { prepareSession } from './session.ts';
 import { describeDatabaseError } from './sqlstate.ts';
+import { spellSslMode } from './tls.ts';
 
 export interface PostgresOptions {
   readonly url: string;
@@ -17,15 +19,6 @@ export interface PostgresOptions {
   readonly logger?: DatabaseLogger | undefined;
 }
 
-/** The oldest whose features the migrations use. */
-const OLDEST_MAJOR = 15;
-
-/** A lock not had by then is a stuck session elsewhere, not contention. */
-const LOCK_TIMEOUT_MS = 30_000;
-
-/** No transaction here waits for anything but the database: an idle one belongs to a paused process. */
-const IDLE_IN_TRANSACTION_MS = 60_000;
-
 /** Enough to rewrite or index a table of years. */
 const LONG_STATEMENT_MS = 3_600_000;
 
@@ -36,13 +29,15 @@ const SILENCE_MARGIN_MS = 15_000;
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** Connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without the password. */
-export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
+export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
+  const options = { ...given, url: spellSslMode(given.url) };
   const where = locate(options.url);
   const usual = await connect(options, where);
   return {
     db: usual.root.withSchema(SCHEMA_NAME),
     kind: 'postgres',
     describe: where,
+    readOnly: usual.readOnly,
     runLong: async (work) => {
       const long = await connect({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS }, where);
       try {
@@ -57,11 +52,15 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
 
 interface Connected {
   readonly root: Kysely<Schema>;
+  readonly readOnly: ReadOnly | null;
   close(): Promise<void>;
 }
 
 async function connect(options: PostgresOptions, where: string): Promise<Connected> {
-  const pool = createPool(options, where);
+  let readOnly: ReadOnly | null = null;
+  const pool = createPool(options, where, async (client) => {
+    ({ readOnly } = await prepareSession(client, { ...options, where }));
+  });
   try {
     const client = await pool.connect();
     client.release();
@@ -72,6 +71,7 @@ async function connect(options: PostgresOptions, where: string): Promise<Connect
   const root = new Kysely<Schema>({ dialect: new Dialect({ pool }) });
   return {
     root,
+    readOnly,
     close: async () => {
       await root.destroy();
       // kysely ends the pool only if it ran a query.
@@ -80,12 +80,15 @@ async function connect(options: PostgresOptions, where: string): Promise<Connect
   };
 }
 
-function createPool(options: PostgresOptions, where: string): pg.Pool {
+function createPool(
+  options: PostgresOptions,
+  where: string,
+  // The pool waits for it, though its types promise nothing.
+  onConnect: (client: pg.ClientBase) => unknown,
+): pg.Pool {
   const { connectTimeoutMs, statementTimeoutMs } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
-  // The pool waits for it, though its types promise nothing.
-  const onConnect = (client: pg.ClientBase): unknown => prepareSession(client, options, where);
   const pool = new pg.Pool({
     connectionString: options.url,
     application_name: options.applicationName,
@@ -101,30 +104,6 @@ function createPool(options: PostgresOptions, where: string): pg.Pool {
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
   return pool;
-}
-
-/** By query and not as startup parameters, which connection poolers refuse. */
-async function prepareSession(client: pg.ClientBase, options: PostgresOptions, where: string): Promise<void> {
-  const settings = {
-    statement_timeout: `${options.statementTimeoutMs}`,
-    lock_timeout: `${LOCK_TIMEOUT_MS}`,
-    idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
-    // What the parsers of values read.
-    timezone: 'UTC',
-    datestyle: 'ISO',
-    bytea_output: 'hex',
-  };
-  const { rows } = await client.query<{ version: string }>(
-    `select set_config(name, value, false), current_setting('server_version_num') as version
-       from unnest($1::text[], $2::text[]) as setting (name, value)`,
-    [Object.keys(settings), Object.values(settings)],
-  );
-  const version = Number(rows[0]?.version);
-  if (version >= OLDEST_MAJOR * 10_000) return;
-  const major = Math.floor(version / 10_000);
-  throw new DatabaseError('database_too_old', `The database at ${where} runs Postgres ${major}`, {
-    hint: `use a server of Postgres ${OLDEST_MAJOR} or newer`,
-  });
 }
 
 /**

@@ -3,6 +3,7 @@
  * or, for a connection that never came or was lost, by the system's error code.
  */
 import { DatabaseError } from '../../errors.ts';
+import { describeTlsTrouble } from './tls.ts';
 
 /** Codes of sockets and name lookups that mean: no connection to the server. */
 const NETWORK_REASONS: Readonly<Record<string, string>> = {
@@ -54,7 +55,7 @@ export function isRetryable(error: unknown): boolean {
   return ['40001', '40P01'].includes(sqlstate(error) ?? '');
 }
 
-/** The connection is gone, or could not be had: whether the last statement took effect is unknown. */
+/** The connection is gone, or could not be made: whether the last statement took effect is unknown. */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlstate(error);
   if (state !== null) return state.startsWith('08') || SESSION_ENDED.includes(state);
@@ -76,6 +77,12 @@ export function describeDatabaseError(error: unknown, where: string): DatabaseEr
       cause: bare(error),
     });
   }
+  const tls = state === null ? describeTlsTrouble(error) : null;
+  if (tls !== null) {
+    const message = `No encrypted connection to the database at ${where}: ${tls.problem}`;
+    const kind = tls.isSettings ? 'database_refused' : 'database_unreachable';
+    return new DatabaseError(kind, message, { hint: tls.hint, cause: bare(error) });
+  }
   const trouble = state === null ? undefined : TROUBLES[state];
   if (trouble !== undefined) {
     const message = `The database at ${where} failed: ${messageOf(error)}`;
@@ -88,12 +95,18 @@ export function describeDatabaseError(error: unknown, where: string): DatabaseEr
 }
 
 function refusalHint(error: unknown, state: string | null): string | null {
+  // Also said by a server that takes no unencrypted connections.
+  if (state === '28000') {
+    return 'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full';
+  }
   // pg raises a missing or malformed password in the SCRAM exchange without a code.
   const isLogin = state?.startsWith('28') || (state === null && messageOf(error).startsWith('SASL'));
   if (isLogin) return 'check user and password in DATABASE_URL';
   if (state === '3D000') return 'create the database, or correct its name in DATABASE_URL';
   if (state === '42501') return 'grant the missing right to the user in DATABASE_URL';
-  if (state === '25006') return 'point DATABASE_URL at the primary: this server is read-only';
+  if (state === '25006') {
+    return 'transactions only read here: the server is a standby, or the user may only read; point DATABASE_URL at the primary, with the user that writes';
+  }
   return null;
 }
 

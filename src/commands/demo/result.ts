@@ -1,5 +1,5 @@
-import { type DayRange, dayStartMs } from '../usage/day.ts';
-import type { OrgDay, Sample } from '../database/read/sample.ts';
+import type { OrgDay, Sample } from '../../database/read/sample.ts';
+import { type DayRange, dayStartMs } from '../../usage/day.ts';
 
 /** What the demo did, for people and for `--json`. */
 export interface DemoResult extends Sample, DayRange {

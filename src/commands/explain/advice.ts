@@ -1,0 +1,59 @@
+import type { CellStory } from '../../database/read/explain.ts';
+import { showWhen } from '../../terminal/time.ts';
+
+/** What an advice depends on beside the cell itself. */
+export interface CellPlace {
+  readonly orgId: string;
+  readonly day: string;
+  /** Whether the day has ended in UTC. */
+  readonly isOver: boolean;
+  /** Whether Losant no longer has the organization. */
+  readonly isRemoved: boolean;
+  /** Whether Losant should no longer keep the day. */
+  readonly isPastHorizon: boolean;
+  readonly nowMs: number;
+}
+
+/** What the operator can do about a cell, in one sentence: only what can work. */
+export function adviseCell(cell: CellStory, place: CellPlace): string {
+  const { isTracked, isGap, ledger } = cell;
+  if (!place.isOver) return 'the day is not over in UTC: it is read afterwards';
+  if (ledger?.state === 'loaded' || ledger?.state === 'final') return adviseHeld(cell, ledger, place);
+  if (ledger?.state === 'waived') return 'nothing to do; a good read lifts the waiver';
+  if (ledger?.state === 'unavailable') {
+    const waive = isTracked ? `; to accept it: ${waiveCommand(cell, place)}` : '';
+    return `nothing can be read any more${waive}`;
+  }
+  if (place.isRemoved) {
+    return 'the organization was deleted in Losant: the next run marks what is missing unavailable';
+  }
+  if (!isTracked) return `the number is not tracked; to read it: ${backfillCommand(cell, place)}`;
+  const next =
+    ledger?.nextAttemptAt == null
+      ? 'read by the next run'
+      : `tried again ${showWhen(ledger.nextAttemptAt, place.nowMs)}`;
+  if (!isGap) return next;
+  return `${next}; at once: ${backfillCommand(cell, place)}; if it will not come: ${waiveCommand(cell, place)}`;
+}
+
+function adviseHeld(
+  cell: CellStory,
+  { attempts, errorCode, nextAttemptAt }: NonNullable<CellStory['ledger']>,
+  place: CellPlace,
+): string {
+  const again = nextAttemptAt === null ? null : showWhen(nextAttemptAt, place.nowMs);
+  if (attempts === 0 && errorCode === null) {
+    return again === null ? 'nothing to do' : `nothing to do; it is read again ${again}`;
+  }
+  const next = again === null ? 'the next run tries again' : `tried again ${again}`;
+  return `the number is held, but its newest read failed: ${next}; at once: ${backfillCommand(cell, place)}`;
+}
+
+function backfillCommand({ stream }: CellStory, { orgId, day, isPastHorizon }: CellPlace): string {
+  const range = `--from ${day} --to ${day} --org ${orgId} --stream ${stream}`;
+  return `losant-usage backfill ${range}${isPastHorizon ? ' --past-horizon' : ''}`;
+}
+
+function waiveCommand({ stream }: CellStory, { orgId, day }: CellPlace): string {
+  return `losant-usage waive --org ${orgId} --day ${day} --stream ${stream} --reason TEXT`;
+}

@@ -1,0 +1,101 @@
+import type { CellStory, OrgName, Revision, StoredValue } from '../../database/read/explain.ts';
+import { renderTable } from '../../terminal/table.ts';
+import { type Line, line, styled } from '../../terminal/text.ts';
+import { showInstant, showWhen } from '../../terminal/time.ts';
+import { count, showDays, showNumber } from '../../terminal/words.ts';
+import type { UsageDay } from '../../usage/day.ts';
+
+export interface Explained extends CellStory {
+  readonly nextStep: string;
+}
+
+/** The story of a day's cells, for people. */
+export function renderStory(
+  org: OrgName,
+  day: UsageDay,
+  { cells, nowMs }: { cells: readonly Explained[]; nowMs: number },
+): Line[] {
+  const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
+  return [
+    line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
+    ...cells.flatMap((cell) => [
+      '',
+      line`${styled('bold', cell.stream)}: ${renderState(cell)}`,
+      ...renderDetails(cell, nowMs),
+    ]),
+  ];
+}
+
+function renderState({ ledger, isTracked, isGap }: Explained): Line {
+  const parts: string[] = [ledger?.state ?? 'never read'];
+  if (ledger && (ledger.state === 'loaded' || ledger.state === 'final')) {
+    parts.push(`revision ${ledger.revision}`);
+    if (!ledger.reported) parts.push('zeros for a day Losant left out');
+  }
+  if (!isTracked) parts.push('not tracked');
+  return isGap ? line`${parts.join(', ')}, ${styled('red', 'a gap')}` : parts.join(', ');
+}
+
+function renderDetails(cell: Explained, nowMs: number): Line[] {
+  const { ledger, values, revisions, quarantine, nextStep } = cell;
+  const lines = renderValues(values);
+  if (ledger) lines.push(...renderLedger(ledger, nowMs));
+  for (const change of revisions) lines.push(renderRevision(change));
+  for (const { code, problem, times, lastSeenAt, resolvedAt, ...range } of quarantine) {
+    const end = resolvedAt === null ? 'not resolved' : `resolved ${showInstant(resolvedAt)}`;
+    const seen = `${count(times, 'time')}, last ${showInstant(lastSeenAt)}, ${end}`;
+    lines.push(`  quarantine ${showDays(range)}: ${code}: ${problem} (${seen})`);
+  }
+  return [...lines, line`  next: ${nextStep}`];
+}
+
+/** A row each, its numbers named in the first. */
+function renderValues(values: readonly StoredValue[]): Line[] {
+  const [first] = values;
+  if (!first) return [];
+  const keys = Object.keys(first.key);
+  const head = [...keys, ...Object.keys(first.values), 'revision'];
+  const rows = values.map((row) => [
+    ...Object.values(row.key),
+    ...Object.values(row.values).map(showNumber),
+    `${row.revision}`,
+  ]);
+  const right = head.map((_, column) => column).slice(keys.length);
+  return renderTable({ head, rows, right });
+}
+
+function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): Line[] {
+  const { runId, runKind, runHost, runVersion, attempts } = ledger;
+  const instant = (text: string | null) => (text === null ? null : showInstant(text));
+  const facts: readonly (readonly [string, string | null])[] = [
+    ['first loaded', instant(ledger.firstLoadedAt)],
+    ['read', instant(ledger.verifiedAt)],
+    ['final since', instant(ledger.finalizedAt)],
+    ['response sha256', ledger.responseSha256],
+    ['run', runKind === null ? runId : `${runId} (${runKind}, ${runHost}, version ${runVersion})`],
+    ['last attempt', attempts > 0 ? instant(ledger.attemptedAt) : null],
+    ['failed attempts', attempts > 0 ? `${attempts}` : null],
+    ['next try', ledger.nextAttemptAt === null ? null : showWhen(ledger.nextAttemptAt, nowMs)],
+    ['reason', ledger.errorCode === null ? null : `${ledger.errorCode}: ${ledger.errorMessage ?? ''}`],
+  ];
+  return facts.flatMap(([name, value]) => (value === null ? [] : [`  ${name}: ${value}`]));
+}
+
+function renderRevision(change: Revision): Line {
+  const { revision, changedAt, changedBy, runId } = change;
+  const who = runId === null ? `by hand, ${changedBy}` : `run ${runId}`;
+  return `  revision ${revision}, ${showInstant(changedAt)}, ${who}: ${showChange(change)}`;
+}
+
+/** Only what differs: `minutes 5 -> 6`. */
+function showChange({ key, old, new: now }: Revision): string {
+  const columns = Object.keys(now ?? old ?? {}).filter((column) => old?.[column] !== now?.[column]);
+  const changes = columns.map(
+    (column) => `${column} ${showHeld(old?.[column])} -> ${showHeld(now?.[column])}`,
+  );
+  return [...Object.values(key), changes.join(', ')].join('  ');
+}
+
+function showHeld(value: number | undefined): string {
+  return value === undefined ? 'nothing' : showNumber(value);
+}

@@ -1,0 +1,25 @@
+import { HeldError } from '../../errors.ts';
+import { EXIT } from '../../exit.ts';
+import { createHeartbeat } from '../../worker/heartbeat.ts';
+import type { CommandContext } from '../command.ts';
+import type { ExportRequest } from './request.ts';
+
+/** Tells the monitor how a run goes. Only one over everything can say that nothing is missing: of a part it hears nothing. */
+export async function withHeartbeat(
+  context: CommandContext,
+  { instance, org, stream, shard, dryRun }: Omit<ExportRequest, 'kind' | 'ask'>,
+  run: () => Promise<number>,
+): Promise<number> {
+  if (dryRun || [instance, org, stream, shard].some((part) => part !== null)) return await run();
+  const { config, logger } = context;
+  const pulse = createHeartbeat({ url: config.heartbeatUrl, logger }).beginPass();
+  try {
+    const exitCode = await run();
+    await pulse.end(exitCode === EXIT.ok);
+    return exitCode;
+  } catch (error) {
+    // Another process at work says itself how it ends, and a signal is no failure.
+    if (!(error instanceof HeldError) && !context.signal.aborted) await pulse.end(false);
+    throw error;
+  }
+}

@@ -1,0 +1,154 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DatabaseHandle } from '../../database/connect/open.ts';
+import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
+import { HeldError } from '../../errors.ts';
+import { EXIT, exitCodeOf, worstExitCode } from '../../exit.ts';
+import { logRun } from '../../export/log-run.ts';
+import { runInstance } from '../../export/run.ts';
+import type { Gate } from '../../losant/gate.ts';
+import type { CommandContext } from '../command.ts';
+import { openSchema, readClock, useDatabase } from '../open/database.ts';
+import { openInstance } from '../open/instance.ts';
+import { createPlanView } from './plan-view.ts';
+import { printPlans } from './preview.ts';
+import type { ExportRequest } from './request.ts';
+import { type InstanceEnd, printEnds } from './result.ts';
+import { chooseScopes, findOrgs, type Scope } from './scope.ts';
+
+/** How often a held lease or folder is tried again while waiting. */
+const WAIT_STEP_MS = 1_000;
+
+/** What an export works with, over all instances. */
+interface Tools {
+  readonly handle: DatabaseHandle;
+  readonly now: () => number;
+  /** One for each token. */
+  readonly gates: Map<string, Gate>;
+}
+
+/**
+ * Exports one instance after the other; one's trouble never stops another.
+ * Returns the exit code; throws only if nothing could begin, or on a signal.
+ */
+export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
+  const chosen = chooseScopes(context.config.instances, request);
+  if (request.dryRun) return await printPlans(context, request, chosen);
+  const giveUpAtMs = context.hostNow() + request.wait * 1_000;
+  const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
+  return await useDatabase(handle, async () => {
+    const tools = { handle, now: await readClock(context, handle), gates: new Map<string, Gate>() };
+    const { scopes, ends } = await narrowToOrgs(context, request, { tools, chosen });
+    for (const scope of scopes) {
+      const work = () => exportInstance(context, request, { tools, scope });
+      const isOnly = scopes.length + ends.length === 1;
+      ends.push(
+        await endOf(context, scope, { isOnly, work: () => waitWhileHeld(context, giveUpAtMs, work) }),
+      );
+    }
+    printEnds(context, ends, request.verbose);
+    return worstExitCode(ends.map(exitCodeOfEnd));
+  });
+}
+
+/** Leaves of the instances those that have the organizations asked for, and the ends of those that do not say. */
+async function narrowToOrgs(
+  context: CommandContext,
+  request: ExportRequest,
+  { tools, chosen }: { tools: Tools; chosen: readonly Scope[] },
+): Promise<{ scopes: readonly Scope[]; ends: InstanceEnd[] }> {
+  if (request.org === null) return { scopes: chosen, ends: [] };
+  const ends: InstanceEnd[] = [];
+  const sources = [];
+  for (const scope of chosen) {
+    try {
+      sources.push({ scope, context: openInstance(context, scope.instance, tools), hasTables: true });
+    } catch (error) {
+      if (chosen.length === 1) throw error;
+      ends.push({ instanceId: scope.instance.instanceId, error });
+    }
+  }
+  const { scopes, failures } = await findOrgs(sources, request.org, context.signal);
+  for (const [instanceId, error] of failures) {
+    if (chosen.length === 1) throw error;
+    ends.push({ instanceId, error });
+  }
+  return { scopes: scopes.filter(({ instance }) => !failures.has(instance.instanceId)), ends };
+}
+
+async function exportInstance(
+  context: CommandContext,
+  request: ExportRequest,
+  { tools, scope }: { tools: Tools; scope: Scope },
+): Promise<InstanceEnd> {
+  const { instance, streams, orgIds } = scope;
+  const { kind, ask, shard } = request;
+  const rate = request.rate ?? instance.requestsPerSecond;
+  const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
+  const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
+  try {
+    const outcome = await runInstance(opened, {
+      kind,
+      ask,
+      orgIds,
+      shard,
+      streams,
+      runId: context.newId(),
+      signal: context.signal,
+      onProgress: view.onProgress,
+      // The plan of a run over everything is only worth its queries where someone watches.
+      ...(ask !== undefined || view.wantsPlan ? { onPlan: view.onPlan } : {}),
+    });
+    return { instanceId: instance.instanceId, outcome, pastHorizon: view.plan?.pastHorizon ?? 0 };
+  } catch (error) {
+    throw describeDatabaseError(error, tools.handle.describe) ?? error;
+  } finally {
+    view.stop();
+  }
+}
+
+async function endOf(
+  context: CommandContext,
+  { instance: { instanceId } }: Scope,
+  { isOnly, work }: { isOnly: boolean; work: () => Promise<InstanceEnd> },
+): Promise<InstanceEnd> {
+  const { logger } = context;
+  try {
+    const end = await work();
+    if ('outcome' in end && !context.isSummaryEnough) logRun(logger, instanceId, end.outcome);
+    return end;
+  } catch (error) {
+    // With a single instance its error is the command's; so is a signal.
+    if (context.signal.aborted || isOnly) throw error;
+    if (!context.isSummaryEnough)
+      logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+    return { instanceId, error };
+  }
+}
+
+function exitCodeOfEnd(end: InstanceEnd): number {
+  if ('error' in end) return exitCodeOf(end.error);
+  const { report, refusal } = end.outcome;
+  if (refusal) return EXIT.refused;
+  // What was asked for and cannot be read is missing, though the run itself has nothing left to do.
+  return report.status === 'complete' && end.pastHorizon === 0 ? EXIT.ok : EXIT.incomplete;
+}
+
+/** Tries again while another process holds what `open` needs, until `giveUpAtMs`. */
+async function waitWhileHeld<T>(
+  { hostNow, signal, output }: CommandContext,
+  giveUpAtMs: number,
+  open: () => Promise<T>,
+): Promise<T> {
+  let hasSaid = false;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      const mayWait = error instanceof HeldError && error.kind !== 'lease_lost' && hostNow() < giveUpAtMs;
+      if (!mayWait) throw error;
+      if (!hasSaid) output.remark(`${error.message}; waiting`);
+      hasSaid = true;
+      await sleep(Math.min(WAIT_STEP_MS, giveUpAtMs - hostNow()), undefined, { signal });
+    }
+  }
+}

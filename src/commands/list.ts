@@ -1,0 +1,31 @@
+import { backfill } from './backfill.ts';
+import { check } from './check.ts';
+import type { Command } from './command.ts';
+import { completionOf } from './completion.ts';
+import { demo } from './demo.ts';
+import { explain } from './explain.ts';
+import { gaps } from './gaps.ts';
+import { init } from './init.ts';
+import { migrate } from './migrate.ts';
+import { run } from './run.ts';
+import { simulator } from './simulator.ts';
+import { status } from './status.ts';
+import { waive } from './waive.ts';
+import { worker } from './worker.ts';
+
+/** Every verb, in the order of help. To add one: its file, and a line here. */
+export const commands: readonly Command[] = [
+  run,
+  worker,
+  backfill,
+  status,
+  gaps,
+  explain,
+  waive,
+  init,
+  check,
+  migrate,
+  completionOf(() => commands),
+  simulator,
+  demo,
+];

@@ -1,0 +1,110 @@
+import { createDatabase, type DatabaseHandle, type IfMissing } from '../../database/connect/open.ts';
+import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
+import { requireSchema } from '../../database/migrate/migrate.ts';
+import { readDatabaseClock } from '../../database/write/instances.ts';
+import { ClockError, DatabaseError } from '../../errors.ts';
+import { requireDatabaseUrl } from '../../settings/config.ts';
+import type { CommandContext } from '../command.ts';
+
+/** The database's clock may differ from the host's by this much. */
+const DATABASE_SKEW_MAX_MS = 30_000;
+
+/** Loading, planning, the lease and the heartbeat each take a connection at times. */
+const POOL_SIZE = 4;
+
+/** Opens the database as it is, whatever its schema. */
+export async function openDatabase(
+  { config, logger }: CommandContext,
+  { ifMissing }: { ifMissing: IfMissing } = { ifMissing: 'create' },
+): Promise<DatabaseHandle> {
+  return await createDatabase({
+    url: requireDatabaseUrl(config),
+    applicationName: 'losant-usage',
+    poolSize: POOL_SIZE,
+    ifMissing,
+    logger,
+  });
+}
+
+/**
+ * Does `work` with an open database and closes it. A connection or right that is
+ * lost meanwhile becomes a DatabaseError that names the database.
+ */
+export async function useDatabase<T>(
+  handle: DatabaseHandle,
+  work: (handle: DatabaseHandle) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(handle);
+  } catch (error) {
+    throw describeDatabaseError(error, handle.describe) ?? error;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Opens the database for a command that creates nothing in it, and closes it whatever happens. */
+export async function withDatabase<T>(
+  context: CommandContext,
+  work: (handle: DatabaseHandle) => Promise<T>,
+): Promise<T> {
+  return await useDatabase(await openSchema(context, { createIfEmpty: false }), work);
+}
+
+/**
+ * Opens the database with this program's schema. A command that writes creates it
+ * in an empty one; for one that only reads, a missing database is refused.
+ */
+export async function openSchema(
+  context: CommandContext,
+  { createIfEmpty }: { createIfEmpty: boolean },
+): Promise<DatabaseHandle> {
+  const handle = await openDatabase(context, { ifMissing: createIfEmpty ? 'create' : 'refuse' });
+  try {
+    if (createIfEmpty) requireWritable(handle);
+    const applied = await requireSchema(handle, {
+      createIfEmpty,
+      autoMigrate: createIfEmpty && context.config.autoMigrate,
+    });
+    for (const migration of applied) context.logger.info({ migration }, 'migration applied');
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** Said before anything is tried: a refused statement could not tell a reader's role from a standby. */
+export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
+  if (readOnly === null) return;
+  if (readOnly.reason === 'standby') {
+    throw new DatabaseError('database_refused', `The server of ${describe} is a standby, which only reads`, {
+      hint: 'point DATABASE_URL at the primary',
+    });
+  }
+  throw new DatabaseError(
+    'database_refused',
+    `Transactions of the user ${readOnly.user} on ${describe} only read`,
+    {
+      hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
+    },
+  );
+}
+
+/**
+ * A clock that runs with the host's and shows the database's time.
+ * Throws ClockError if the two are more than 30 s apart.
+ */
+export async function readClock(
+  { hostNow }: Pick<CommandContext, 'hostNow'>,
+  { db, describe }: DatabaseHandle,
+): Promise<() => number> {
+  const before = hostNow();
+  const databaseMs = await readDatabaseClock(db);
+  const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
+  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
+  throw new ClockError(
+    `This host's clock is ${Math.round(Math.abs(offsetMs) / 1_000)} s ${offsetMs > 0 ? 'behind' : 'ahead of'} that of the database at ${describe}`,
+    { hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over' },
+  );
+}

@@ -1,0 +1,86 @@
+/**
+ * Lines for people. What a line is made of may come from anywhere (names, tags,
+ * messages of a server), so no text in it is ever trusted: colours are styles
+ * beside the text, and every control character in the text itself is escaped.
+ */
+import { styleText } from 'node:util';
+
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+/** A piece of a line with a style, which counts only where colours are shown. */
+export interface Span {
+  readonly text: string;
+  readonly style: Style;
+}
+
+export type Piece = string | Span;
+
+/** One line: its pieces one after the other. */
+export type Line = Piece | readonly Piece[];
+
+/**
+ * What may not reach a terminal: C0, DEL and C1 controls, the separators that
+ * break lines, and the marks that change the direction of text or hide in it.
+ */
+const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
+
+const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** The text on one line, with every unsafe character shown as its escape, e.g. `\x1b`. */
+export function escapeControls(text: string): string {
+  return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
+}
+
+/** JSON with the same characters escaped: the same document, safe to show. */
+export function toSafeJson(document: unknown): string {
+  return JSON.stringify(document).replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
+}
+
+function escapeCode(code: number): string {
+  return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : unicodeEscape(code);
+}
+
+function unicodeEscape(code: number): string {
+  return `\\u${code.toString(16).padStart(4, '0')}`;
+}
+
+export function styled(style: Style, text: string): Span {
+  return { style, text };
+}
+
+/** Builds a line from a template: `` line`Instance ${styled('bold', id)}` ``. */
+export function line(texts: TemplateStringsArray, ...values: readonly (Line | number)[]): readonly Piece[] {
+  return texts.flatMap((text, index) => {
+    const value = values[index];
+    return value === undefined ? [text] : [text, ...piecesOf(typeof value === 'number' ? `${value}` : value)];
+  });
+}
+
+/** The line as it is written, without its line break. */
+export function renderLine(content: Line, { color }: { color: boolean }): string {
+  return piecesOf(content)
+    .map((piece) => {
+      if (typeof piece === 'string') return escapeControls(piece);
+      const text = escapeControls(piece.text);
+      return color && text !== '' ? styleText(piece.style, text, { validateStream: false }) : text;
+    })
+    .join('');
+}
+
+export function piecesOf(content: Line): readonly Piece[] {
+  return typeof content === 'string' || 'text' in content ? [content] : content;
+}
+
+/** Characters that take two columns: East Asian wide forms and pictographs. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+
+/** How many columns of a terminal the piece takes. */
+export function widthOf(piece: Piece): number {
+  let width = 0;
+  for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {
+    if (/[\p{Mark}\u200d]/u.test(character)) continue;
+    width += WIDE.test(character) ? 2 : 1;
+  }
+  return width;
+}
