@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { daysAgo } from '../test/support/days.ts';
 import {
   type BenchSettings,
   createDatabase,
@@ -145,10 +146,6 @@ async function idle(postgres: PostgresServer, orgs: number): Promise<void> {
   } finally {
     await simulator.stop();
   }
-}
-
-function daysAgo(days: number): string {
-  return new Date(Date.now() - days * 86_400_000).toISOString().slice(0, 10);
 }
 
 function numbers(list: string): number[] {

@@ -1,10 +1,11 @@
 /** The checker itself: it is silent about good tables, and sees each thing that is spoiled in them. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { queryOnce, type TestDatabase } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
 import { checkAlways, checkComplete, checkPresent, checkPromises } from './checker.ts';
 import { cloneDatabase } from './clone.ts';
 import { readLedgerRows } from './ledger-rows.ts';
-import { daysAgo, openStage, type Stage } from './stage.ts';
+import { openStage, type Stage } from './stage.ts';
 import { openTruthBook, type TruthBook } from './truth.ts';
 
 const FROM = daysAgo(4);

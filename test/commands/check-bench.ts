@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { type Ended, type Env, jsonOf, runProgram } from '../e2e/program.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
+import { type Ended, type Env, jsonOf, runProgram } from '../support/program.ts';
 
 export interface Check {
   readonly name: string;

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, it } from 'vitest';
-import { daysAgo } from '../e2e/usage.ts';
+import { daysAgo } from '../support/days.ts';
 import { useCheckBench } from './check-bench.ts';
 
 const bench = useCheckBench();

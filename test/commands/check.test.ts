@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { type Env, runProgram } from '../e2e/program.ts';
-import { daysAgo } from '../e2e/usage.ts';
 import { createEmbeddedFolder, createTestDatabase, queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Env, runProgram } from '../support/program.ts';
 import { failedOf, namesOf, useCheckBench } from './check-bench.ts';
 
 const bench = useCheckBench();

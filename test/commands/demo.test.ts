@@ -2,9 +2,9 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSimulator } from '../../simulator/server.ts';
-import { type Ended, type Env, jsonOf, runProgram, startProgram } from '../e2e/program.ts';
-import { daysAgo } from '../e2e/usage.ts';
 import { makeFastFolder } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Ended, type Env, jsonOf, runProgram, startProgram } from '../support/program.ts';
 
 /** What the user has set already, all of it wrong or out of reach. */
 const SETTINGS: Env = {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
-import { jsonOf, type Refusal, runProgram } from '../e2e/program.ts';
-import { daysAgo } from '../e2e/usage.ts';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 let exported: Export;

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
-import { jsonOf, until } from './program.ts';
-import { daysAgo, type Row, readStored, readTruth, TABLES } from './usage.ts';
+import { type Row, readStored, readTruth, TABLES } from './usage.ts';
 
 let exported: Export;
 beforeAll(async () => {
@@ -31,7 +33,10 @@ it('a day read again writes no row and no revision, not even a lock', async () =
   const day = daysAgo(1);
   expect((await run(['run'])).code).toBe(0);
   const before = await physicalRows();
-  await until(async () => (await changesCounted())['inserted'] === before.length);
+  await until(
+    'the counters have come in',
+    async () => (await changesCounted())['inserted'] === before.length,
+  );
 
   const again = await run(['run', '--json', '--date', day]);
   expect(again.code).toBe(0);
@@ -51,7 +56,7 @@ it('a day read again writes no row and no revision, not even a lock', async () =
     cells: { loaded: 1, unchanged: 79 },
     rows: { inserted: 0, updated: 1, deleted: 0, unchanged: before.length - 1 },
   });
-  await until(async () => (await changesCounted())['updated'] === 1);
+  await until('the change is counted', async () => (await changesCounted())['updated'] === 1);
   expect(await changesCounted()).toEqual({ inserted: before.length, updated: 1, deleted: 0 });
   expect(
     await place.query('select stream, org_id, usage_date::text, revision from losant_usage.revisions'),

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 import { type Export, openExport } from './export.ts';
-import { jsonOf, until } from './program.ts';
-import { daysAgo, firstDifference, readStored, readTruth } from './usage.ts';
+import { firstDifference, readStored, readTruth } from './usage.ts';
 
 const to = daysAgo(1);
 
@@ -32,7 +34,7 @@ it('goes on where it was killed, and ends with every row', async () => {
   await run(['migrate']);
   await platform.control('config', { latencyMs: 20 });
   const killed = start(args);
-  await until(async () => {
+  await until('a good part is stored', async () => {
     const [row] = await exported.place.query('select count(*)::int as cells from losant_usage.coverage');
     return (row?.['cells'] as number) > 200;
   });

@@ -1,8 +1,9 @@
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { type Ended, jsonOf } from '../support/program.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
-import { type Ended, jsonOf } from './program.ts';
-import { daysAgo, readStored, readTruth } from './usage.ts';
+import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(2);
 

@@ -1,7 +1,7 @@
 import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { type Ended, type Env, type Running, runProgram, startProgram } from './program.ts';
+import { type Ended, type Env, type Running, runProgram, startProgram } from '../support/program.ts';
 import { createPlace, type Place } from './usage.ts';
 
 /** Each test starts the program several times: on a machine that is busy otherwise, that takes its time. */

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
-import { jsonOf } from './program.ts';
-import { daysAgo, readStored, readTruth } from './usage.ts';
+import { readStored, readTruth } from './usage.ts';
 
 const ANSWERS = ['unavailable', 'server_error', 'html_ok', 'html_error'];
 const DELIVERIES = ['cut_body', 'slow_body', 'reset', 'hang', 'not_json', 'empty_body'];

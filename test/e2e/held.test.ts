@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf, type Refusal } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 import { type Export, openExport } from './export.ts';
-import { jsonOf, type Refusal, until } from './program.ts';
-import { createPlace, daysAgo, readStored, readTruth } from './usage.ts';
+import { createPlace, readStored, readTruth } from './usage.ts';
 
 let exported: Export;
 beforeAll(async () => {
@@ -25,7 +27,7 @@ it.each([
       await platform.control('config', { faults: { kinds, actions, forever: true, slowMs: 600_000 } });
       await platform.control('stats/reset', {});
       const first = start(['run', '--json'], { ...env, REQUEST_TIMEOUT_MS: '600000' });
-      await until(async () => {
+      await until('the run is in the middle', async () => {
         const { faults } = (await platform.control('stats')) as { faults: Record<string, number> };
         return (faults['hang'] ?? 0) > 0;
       });
@@ -37,7 +39,7 @@ it.each([
       expect(error.message).toContain(message);
 
       const third = start(['run', '--json', '--wait', '60'], env);
-      await until(() => third.stderr().includes('waiting'));
+      await until('it waits', () => third.stderr().includes('waiting'));
       await platform.control('config', { faults: null });
       first.process.kill('SIGTERM');
       expect((await first.ended).code).toBe(143);

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 import { type Export, openExport } from './export.ts';
-import { jsonOf, until } from './program.ts';
-import { daysAgo, readStored, readTruth } from './usage.ts';
+import { readStored, readTruth } from './usage.ts';
 
 const SLOW = { REQUEST_CONCURRENCY: '4' };
 
@@ -20,7 +22,7 @@ async function interrupt(day: string, signal: NodeJS.Signals) {
     const rows = await place.query(`select from losant_usage.coverage where usage_date = '${day}' limit 1`);
     return rows.length > 0;
   };
-  await until(isUnderWay);
+  await until('some of it is stored', isUnderWay);
   running.process.kill(signal);
   return await running.ended;
 }

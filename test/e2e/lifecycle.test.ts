@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startPlatform } from '../simulator/platform.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Ended, type Env, jsonOf } from '../support/program.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
-import { type Ended, type Env, jsonOf } from './program.ts';
-import { daysAgo, readStored, readTruth } from './usage.ts';
+import { readStored, readTruth } from './usage.ts';
 
 const ORGS = 12;
 const day = daysAgo(1);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
 import { type Export, openExport } from './export.ts';
-import { jsonOf } from './program.ts';
-import { daysAgo, readStored, readTruth } from './usage.ts';
+import { readStored, readTruth } from './usage.ts';
 
 interface Given {
   readonly id: string;

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPlatform } from '../simulator/platform.ts';
 import { queryOnce, withDatabase } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { type Export, openExport } from './export.ts';
-import { type Ended, type Env, jsonOf, type Refusal } from './program.ts';
-import { createPlace, daysAgo, type Place } from './usage.ts';
+import { createPlace, type Place } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 

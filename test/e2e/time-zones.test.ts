@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
 import { type Export, openExport } from './export.ts';
-import { jsonOf } from './program.ts';
-import { createPlace, daysAgo, type Place, readStored, readTruth } from './usage.ts';
+import { createPlace, type Place, readStored, readTruth } from './usage.ts';
 
 const ZONES = ['UTC', 'America/New_York', 'Pacific/Auckland', 'Asia/Kathmandu', 'America/St_Johns'];
 

@@ -3,8 +3,8 @@ import { runInNewContext } from 'node:vm';
 import { HOUR_MS } from '../../src/usage/day.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
-import { until } from '../worker/process.ts';
 import { AlertLog, type Firing } from './alerts.ts';
 import { openWire, type Wire } from './wire.ts';
 

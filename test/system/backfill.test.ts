@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Env, jsonOf, type Running, runProgram, startProgram, until } from '../e2e/program.ts';
-import { createPlace, daysAgo, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Env, jsonOf, type Running, runProgram, startProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 
 /** A platform in a process of its own, as `losant-usage simulator` starts it. */
 interface Simulated {
@@ -11,7 +13,7 @@ interface Simulated {
 
 async function startSimulated(orgs: number): Promise<Simulated> {
   const running = startProgram(['simulator', '--json', '--orgs', String(orgs)], {});
-  await until(() => running.stdout().includes('\n'));
+  await until('it listens', () => running.stdout().includes('\n'));
   const { url, instanceId, token } = JSON.parse(running.stdout()) as Record<
     'url' | 'instanceId' | 'token',
     string

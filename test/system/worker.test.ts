@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { startWorker, until, type WorkerProcess } from '../worker/process.ts';
+import { until } from '../support/wait.ts';
+import { startWorker, type WorkerProcess } from '../worker/process.ts';
 
 let platform: Platform;
 let database: TestDatabase;

@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
-import { runProgram } from '../e2e/program.ts';
 import { type Received, startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { startWorker, until, type WorkerProcess } from './process.ts';
+import { runProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { startWorker, type WorkerProcess } from './process.ts';
 
 /** One for each secret, so that whatever shows up tells which one leaked. */
 const CANARY = {

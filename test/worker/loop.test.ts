@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { judgePass } from '../../src/worker/loop.ts';
 import { judgeFailure } from '../../src/worker/worker-run.ts';
-import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
-import { until } from './process.ts';
 
 let platform: Platform;
 let other: Platform;

@@ -1,6 +1,5 @@
-import { createServer } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Ended, type Env, type Running, startProgram } from '../e2e/program.ts';
+import { freePort } from '../support/ports.ts';
+import { type Ended, type Env, type Running, startProgram } from '../support/program.ts';
 
 /** `losant-usage worker` as a process, with its HTTP server. */
 export interface WorkerProcess {
@@ -44,24 +43,4 @@ export async function startWorker(env: Env): Promise<WorkerProcess> {
 export function readMetric(text: string, series: string): number | null {
   const line = text.split('\n').find((each) => each.startsWith(`${series} `));
   return line === undefined ? null : Number(line.slice(series.length + 1));
-}
-
-/** Waits until `probe` is true; fails with what it is waiting for. */
-export async function until(what: string, probe: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
-  const endMs = performance.now() + timeoutMs;
-  while (!(await probe())) {
-    if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await sleep(50);
-  }
-}
-
-async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const probe = createServer();
-  probe.once('error', reject);
-  probe.listen(0, '127.0.0.1', () => {
-    const address = probe.address();
-    probe.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  return await promise;
 }

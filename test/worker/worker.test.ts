@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { runProgram } from '../e2e/program.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { startWorker, until, type WorkerProcess } from './process.ts';
+import { runProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { startWorker, type WorkerProcess } from './process.ts';
 
 let platform: Platform;
 let database: TestDatabase;

@@ -1,0 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Below the time limit of a test, so that this says first what was waited for. */
+const TIMEOUT_MS = 50_000;
+const STEP_MS = 20;
+
+/** Waits until `probe` is true; fails with what it is waiting for. */
+export async function until(
+  what: string,
+  probe: () => Promise<boolean> | boolean,
+  timeoutMs = TIMEOUT_MS,
+): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
+  while (!(await probe())) {
+    if (performance.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await sleep(STEP_MS);
+  }
+}
