@@ -8,6 +8,7 @@ import {
 } from 'pino';
 import { prettyFactory } from 'pino-pretty';
 import { ExportError } from './errors.ts';
+import { escapeControls, escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 
@@ -62,7 +63,10 @@ type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptio
 /** In the same call, not through a worker or a stream: the last lines before an exit must not get lost. */
 function prettyDestination(destination: DestinationStream): DestinationStream {
   const format = prettyFactory({ colorize: true, translateTime: "UTC:HH:MM:ss'Z'" });
-  return { write: (line) => destination.write(format(line)) };
+  // What is logged may hold anything, and is shown as it is: only the colours may be control characters.
+  const escape = (_key: string, value: unknown) =>
+    typeof value === 'string' ? escapeControls(value) : value;
+  return { write: (line) => destination.write(format(JSON.stringify(JSON.parse(line, escape)))) };
 }
 
 /**
@@ -114,9 +118,12 @@ function showMap(map: object, depth: number): Record<string, unknown> {
   return Object.fromEntries(fields);
 }
 
-/** The last net, for what a message quotes: a bearer token, or what precedes the host of a URL. */
+/**
+ * The last net, for what a message quotes: a bearer token, or what precedes the
+ * host of a URL. Characters that could steer a terminal are escaped.
+ */
 function scrubLine(line: string): string {
-  return line
+  return `${escapeJson(line.trimEnd())}\n`
     .replaceAll(/\bBearer\s+[\w.~+/=-]{8,}/gi, `Bearer ${CENSOR}`)
     .replaceAll(/:\/\/(?:[^\s"\\/]|\\["\\])*@/g, `://${CENSOR}@`);
 }

@@ -1,5 +1,5 @@
 import type { Sink } from './sink.ts';
-import { type Line, renderLine, toSafeJson } from './text.ts';
+import { escapeJson, type Line, renderLine } from './text.ts';
 
 /** Where a command's result goes. Logs go to stderr, by the logger. */
 export interface Output {
@@ -31,7 +31,7 @@ export function createOutput(
     json,
     isTerminal,
     print: (...lines) => writeLines(out, lines, color.out),
-    printJson: (document) => out.write(`${toSafeJson(document)}\n`),
+    printJson: (document) => out.write(`${escapeJson(JSON.stringify(document))}\n`),
     remark: (...lines) => writeLines(err, lines, color.err),
   };
 }

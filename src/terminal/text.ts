@@ -31,9 +31,9 @@ export function escapeControls(text: string): string {
   return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
 }
 
-/** JSON with the same characters escaped: the same document, safe to show. */
-export function toSafeJson(document: unknown): string {
-  return JSON.stringify(document).replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
+/** JSON text on one line with the same characters escaped: it means the same, and is safe to show. */
+export function escapeJson(json: string): string {
+  return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
 }
 
 function escapeCode(code: number): string {

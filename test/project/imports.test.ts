@@ -93,6 +93,7 @@ const REFUSED: readonly Import[] = [
   ['src/commands/demo.ts', '../main.ts'],
   ['src/commands/demo', '../../main.ts'],
   ['src/commands/gaps', '../../../simulator/x.ts'],
+  ['src/terminal', '../logger.ts'],
   ['src/terminal', '../commands/x.ts'],
   ['src/terminal', '../database/read/x.ts'],
   ['src/export', '../terminal/x.ts'],
@@ -116,6 +117,7 @@ const REFUSED: readonly Import[] = [
 const ALLOWED: readonly Import[] = [
   ['src/exit.ts', './errors.ts'],
   ['src/logger.ts', './errors.ts'],
+  ['src/logger.ts', './terminal/x.ts'],
   ['src/usage', './streams/x.ts'],
   ['src/usage', '../errors.ts'],
   ['src/usage/streams', '../day.ts'],
