@@ -21,7 +21,7 @@ export interface Finding<T> {
 /** Something that is wrong though no call failed. */
 export class CheckError extends ExportError {
   override readonly name = 'CheckError';
-  readonly kind: 'settings' | 'database_refused' | 'unbelievable';
+  readonly kind: 'settings' | 'database_refused' | 'invalid';
 
   constructor(kind: CheckError['kind'], message: string, hint: string) {
     super(message, { hint });
@@ -78,11 +78,3 @@ export class CheckList {
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: unknown };
-
-/** A check as a line for people, with its hint below. */
-export function renderCheck({ name, ok, message, hint }: Check): string {
-  const verdict = ok ? (hint === null ? 'ok' : 'look') : 'FAILED';
-  // Errors of Losant's begin with the action, which is the name.
-  const line = `${verdict.padEnd(6)}  ${message.startsWith(name) ? message : `${name}: ${message}`}\n`;
-  return hint === null ? line : `${line}          ${hint.replaceAll('\n', '\n          ')}\n`;
-}

@@ -1,13 +1,12 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { requireDatabaseUrl } from '../settings/config.ts';
-import { type Access, readAccess } from '../database/read/access.ts';
 import type { DatabaseHandle } from '../database/connect/open.ts';
-import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate/migrate.ts';
 import { describeDatabaseError } from '../database/connect/sqlstate.ts';
+import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate/migrate.ts';
+import { type Access, readAccess } from '../database/read/access.ts';
+import { requireDatabaseUrl } from '../settings/config.ts';
 import { CheckError, type CheckList, type Finding } from './checklist.ts';
-import type { CommandContext } from '../commands/command.ts';
-import { openDatabase, readClock } from '../commands/open/database.ts';
+import type { CheckContext } from './context.ts';
 
 /** What the database leaves to the checks after it. */
 export interface CheckedDatabase {
@@ -15,12 +14,12 @@ export interface CheckedDatabase {
   readonly handle: DatabaseHandle | null;
   /** Whether this program's tables are there. */
   readonly isAtHead: boolean;
-  /** The database's clock, or this host's where that cannot be had. */
+  /** The database's clock, or this host's where that cannot be read. */
   readonly now: () => number;
 }
 
 /** Checks connection, version, schema, rights and clock. Reads only. */
-export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
+export async function checkDatabase(context: CheckContext, list: CheckList): Promise<CheckedDatabase> {
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
   const missingFolder = findMissingFolder(requireDatabaseUrl(context.config));
   if (missingFolder !== null) {
@@ -29,7 +28,7 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
     return nothing;
   }
   const opened = await list.run('database', async () => {
-    const handle = await openDatabase(context);
+    const handle = await context.openDatabase();
     try {
       const access = await readAccess(handle.db);
       const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
@@ -45,7 +44,7 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
   const isEmpty = schema.ok && schema.value === 'empty';
   await list.run('rights', () => Promise.resolve(checkRights(handle, access, { isEmpty })));
   const clock = await list.run('clock.database', async () => {
-    const value = await readClock(context, handle);
+    const value = await context.readClock(handle);
     const aheadMs = value() - context.hostNow();
     return { message: `${showSkew(aheadMs)} this host's`, value };
   });
@@ -72,7 +71,7 @@ function findMissingFolder(databaseUrl: string): string | null {
 }
 
 async function checkSchema(
-  { config }: CommandContext,
+  { config }: CheckContext,
   handle: DatabaseHandle,
 ): Promise<Finding<SchemaState['state']>> {
   const { state, applied, pending } = await readSchemaState(handle);
@@ -100,8 +99,8 @@ function checkRights(
   }
   if (isEmpty && !mayCreate) {
     throw refuse(
-      'it may not create the tables',
-      'run `losant-usage migrate` once with a user who may, or grant create on the database',
+      'the tables do not exist yet, and this user may not create them',
+      'run `losant-usage migrate` as the migrator, or grant create on the database',
     );
   }
   if (missing.length > 0) {

@@ -5,14 +5,12 @@ import { createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
-import { requireApiUrl } from '../database/write/instances.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
-import { requireApiClock } from '../export/run.ts';
 import { isSelected } from '../usage/selection.ts';
-import { type CheckedDatabase, showSkew } from './database.ts';
 import { CheckError, type CheckList, type Outcome } from './checklist.ts';
+import type { CheckContext } from './context.ts';
+import { type CheckedDatabase, showSkew } from './database.ts';
 import { addReport, checkOrg, type OrgReport, type OrgTarget, RECONCILE } from './org.ts';
-import type { CommandContext } from '../commands/command.ts';
 
 export interface InstanceCheck {
   readonly instance: InstanceConfig;
@@ -35,7 +33,7 @@ const FAILURES_SHOWN = 10;
  * questions, or null if there is none to ask for.
  */
 export async function checkInstance(
-  context: CommandContext,
+  context: CheckContext,
   { instance, database, list, allOrgs }: InstanceCheck,
 ): Promise<OrgTarget | null> {
   const { instanceId, apiUrl, streams } = instance;
@@ -46,27 +44,27 @@ export async function checkInstance(
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
   });
-  await checkClock(list, opened.aheadMs());
-  await checkApiUrl(list, database, { instanceId, apiUrl });
+  await checkClock(context, list, opened.aheadMs());
+  await checkApiUrl(context, list, { database, instance: { instanceId, apiUrl } });
   if (isHopeless(found)) return null;
   const first = await checkList(list, { client, instance, signal });
   const day = lastCompleteDay(database.now());
   const target = (orgId: string): OrgTarget => ({ client, instanceId, orgId, streams, day, signal });
   if (instance.orgs.kind === 'all' && !first.ok) {
-    const hint = 'name organizations in LOSANT_ORG_IDS, or see to the list first';
-    const notAsked = new CheckError('unbelievable', 'not asked: no organization is known', hint);
+    const hint = 'name organizations in LOSANT_ORG_IDS, or fix the list error first';
+    const notAsked = new CheckError('invalid', 'not asked: no organization is known', hint);
     list.fail('instanceOrg', notAsked, exitCodeOf(first.error));
     return null;
   }
   const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.ok && first.value;
   if (!orgId) return null;
-  if (allOrgs) await checkEveryOrg(list, { client, instance, signal, target });
+  if (allOrgs) await checkEveryOrg(context, list, { client, instance, signal, target });
   else for (const report of await checkOrg(target(orgId))) addReport(list, report);
   return target(orgId);
 }
 
 function openClient(
-  { config, version, random, hostNow }: CommandContext,
+  { config, version, random, hostNow }: CheckContext,
   instance: InstanceConfig,
   now: () => number,
 ) {
@@ -102,17 +100,17 @@ function boundQuestions(client: LosantClient): LosantClient {
       } catch (error) {
         if (!limit.aborted || request.signal.aborted) throw error;
         const hint = 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND';
-        throw new CheckError(
-          'unbelievable',
-          `${request.action}: no answer within ${QUESTION_MS / 1_000} s`,
-          hint,
-        );
+        throw new CheckError('invalid', `${request.action}: no answer within ${QUESTION_MS / 1_000} s`, hint);
       }
     },
   };
 }
 
-async function checkClock(list: CheckList, aheadMs: number | null): Promise<void> {
+async function checkClock(
+  { requireApiClock }: CheckContext,
+  list: CheckList,
+  aheadMs: number | null,
+): Promise<void> {
   if (aheadMs === null) return;
   await list.run('clock.losant', () => {
     requireApiClock(aheadMs);
@@ -121,9 +119,12 @@ async function checkClock(list: CheckList, aheadMs: number | null): Promise<void
 }
 
 async function checkApiUrl(
+  { requireApiUrl }: CheckContext,
   list: CheckList,
-  { handle, isAtHead }: CheckedDatabase,
-  instance: { readonly instanceId: string; readonly apiUrl: string },
+  {
+    database: { handle, isAtHead },
+    instance,
+  }: { database: CheckedDatabase; instance: { readonly instanceId: string; readonly apiUrl: string } },
 ): Promise<void> {
   if (!handle || !isAtHead) return;
   await list.run('api_url', async () => {
@@ -164,14 +165,23 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
 
 /** One line for each endpoint, and one for each of the first organizations that fail. */
 async function checkEveryOrg(
+  { onOrg }: CheckContext,
   list: CheckList,
   { target, ...question }: ListQuestion & { target: (orgId: string) => OrgTarget },
 ): Promise<void> {
   const sums = new Map<string, EndpointSum>();
   const { requestConcurrency } = question.instance;
-  const reports = transform(requestConcurrency, (orgId) => checkOrg(target(orgId)), eachOrg(question));
+  const ids = eachOrg(question);
+  const reports = transform(
+    requestConcurrency,
+    async ({ orgId, total }) => ({ total, reports: await checkOrg(target(orgId)) }),
+    ids,
+  );
+  let done = 0;
   for await (const each of reports) {
-    for (const report of each) addToSum(sums, report, list);
+    for (const report of each.reports) addToSum(sums, report, list);
+    done += 1;
+    onOrg(done, each.total);
   }
   for (const [name, { good, bad, odd, exitCodes }] of sums) {
     const what = name === RECONCILE ? 'have payloads by source that add up' : 'answered';
@@ -179,7 +189,7 @@ async function checkEveryOrg(
     if (bad === 0) list.note(name, { message });
     else {
       const hint = 'the lines above tell what failed';
-      list.fail(name, new CheckError('unbelievable', message, hint), worstExitCode([...exitCodes]));
+      list.fail(name, new CheckError('invalid', message, hint), worstExitCode([...exitCodes]));
     }
   }
 }
@@ -209,10 +219,17 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   if (sum.odd + sum.bad <= FAILURES_SHOWN) addReport(list, report);
 }
 
-async function* eachOrg({ client, instance, signal }: ListQuestion): AsyncGenerator<string> {
+/** Each organization that is exported, and how many there are at most. */
+async function* eachOrg({
+  client,
+  instance,
+  signal,
+}: ListQuestion): AsyncGenerator<{ orgId: string; total: number }> {
   const { instanceId, orgs } = instance;
-  if (orgs.kind === 'ids') return yield* orgs.orgIds;
-  for await (const { items } of listOrgPages(client, { instanceId, signal })) {
-    yield* items.filter((org) => isSelected(orgs, org)).map(({ orgId }) => orgId);
+  if (orgs.kind === 'ids') {
+    return yield* orgs.orgIds.map((orgId) => ({ orgId, total: orgs.orgIds.length }));
+  }
+  for await (const { items, totalCount: total } of listOrgPages(client, { instanceId, signal })) {
+    yield* items.filter((org) => isSelected(orgs, org)).map(({ orgId }) => ({ orgId, total }));
   }
 }

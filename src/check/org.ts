@@ -1,7 +1,7 @@
-import type { UsageDay } from '../usage/day.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { getOrg } from '../losant/orgs.ts';
 import { fetchUsage } from '../losant/usage.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { DayReading, Fact, Stream } from '../usage/streams/stream.ts';
 import { CheckError, type CheckList, type Finding, type Outcome } from './checklist.ts';
@@ -74,7 +74,7 @@ async function readDay(stream: Stream, target: OrgTarget): Promise<Finding<DayRe
   }
   const reading = readBodies(stream, bodies, target);
   if (reading === undefined) return { message: `${day}: no numbers for the day`, value: null };
-  if (reading.kind === 'invalid') throw notBelieved(`${day}: ${reading.problem}`);
+  if (reading.kind === 'invalid') throw notAccepted(`${day}: ${reading.problem}`);
   return { message: `${day}: ${describe(stream, reading)}`, value: reading };
 }
 
@@ -82,14 +82,14 @@ function readBodies(stream: Stream, bodies: readonly unknown[], { day }: OrgTarg
   try {
     return stream.readBodies(bodies, { from: day, to: day }).days.get(day);
   } catch (error) {
-    throw notBelieved(error instanceof Error ? error.message : String(error));
+    throw notAccepted(error instanceof Error ? error.message : String(error));
   }
 }
 
-function notBelieved(problem: string): CheckError {
+function notAccepted(problem: string): CheckError {
   const hint =
     'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
-  return new CheckError('unbelievable', problem, hint);
+  return new CheckError('invalid', problem, hint);
 }
 
 function describe({ columns, keyColumns }: Stream, { facts }: DayReading & { kind: 'values' }): string {

@@ -1,8 +1,8 @@
-import { addDays, DAY_MS, dayStartMs } from '../usage/day.ts';
 import { LosantError } from '../errors.ts';
 import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
 import { askHeaders, askUsage } from '../losant/probe.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
+import { addDays, DAY_MS, dayStartMs } from '../usage/day.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
 import type { OrgTarget } from './org.ts';
 
@@ -34,12 +34,6 @@ export async function probeInstance(target: OrgTarget, instance: InstanceConfig)
     answers.push({ question, answer: await answerOf(target, () => probe(target, instance)) });
   }
   return answers;
-}
-
-export function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): string {
-  const width = Math.max(...answers.map(({ question }) => question.length));
-  const lines = answers.map(({ question, answer }) => `  ${question.padEnd(width)}  ${answer}`);
-  return `\nHow the API of instance ${instanceId} behaves:\n${lines.join('\n')}\n\n`;
 }
 
 async function answerOf({ signal }: OrgTarget, probe: () => Promise<string>): Promise<string> {

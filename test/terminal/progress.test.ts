@@ -19,7 +19,7 @@ function lines() {
   const none = () => {};
   const remark: Output['remark'] = (...more) => void said.push(...more);
   const output: Output = { json: false, isTerminal: false, print: none, printJson: none, remark };
-  return { said, clock, view: createProgress({ output, now: () => clock.ms, rate: 20 }) };
+  return { said, clock, view: createProgress({ output, now: () => clock.ms, rate: 20, noun: 'request' }) };
 }
 
 test('without a terminal it is a line every ten seconds, in requests', () => {
@@ -27,17 +27,10 @@ test('without a terminal it is a line every ten seconds, in requests', () => {
   view.start(12_000);
   for (let done = 0; done <= 500; done += 1) {
     clock.ms = done * 50;
-    view.showRequests(done);
+    view.show(done);
   }
   expect(said).toEqual([
     '200 of 12,000 requests done, about 9 min 50 s left',
     '400 of 12,000 requests done, about 9 min 40 s left',
   ]);
-});
-
-test('where the requests are not known it counts numbers', () => {
-  const { said, clock, view } = lines();
-  clock.ms = 10_000;
-  view.showNumbers(1_200, 4_000);
-  expect(said).toEqual(['1,200 of 4,000 numbers done so far']);
 });

@@ -1,11 +1,16 @@
-import { CheckList, renderCheck } from '../../check/checklist.ts';
+import { CheckList } from '../../check/checklist.ts';
+import type { CheckContext } from '../../check/context.ts';
 import { checkDatabase } from '../../check/database.ts';
 import { checkInstance } from '../../check/losant.ts';
-import { type ProbeAnswer, probeInstance, renderProbe } from '../../check/probe.ts';
+import { type ProbeAnswer, probeInstance } from '../../check/probe.ts';
+import { requireApiUrl } from '../../database/write/instances.ts';
+import { requireApiClock } from '../../export/run.ts';
 import type { InstanceConfig } from '../../settings/instance.ts';
-import { type Line, styled } from '../../terminal/text.ts';
+import { createProgress } from '../../terminal/progress.ts';
 import { count } from '../../terminal/words.ts';
 import type { CommandContext } from '../command.ts';
+import { openDatabase, readClock } from '../open/database.ts';
+import { renderCheck, renderEnd, renderProbe } from './render.ts';
 
 export interface CheckOptions {
   /** Every organization instead of the first. */
@@ -14,30 +19,33 @@ export interface CheckOptions {
   readonly probe: boolean;
 }
 
+/** Organizations a second, as far as can be known: each is asked several questions. */
+const ORGS_PER_SECOND = 3;
+
 /**
- * `check`: settings, database, clock, token and scopes, one line each. Changes
- * nothing. Goes on after a failure where that can tell more; returns the exit
- * code of the worst.
+ * Settings, database, clock, token and scopes, one line each. Changes nothing.
+ * Goes on after a failure where that can tell more; returns the exit code of the
+ * worst.
  */
 export async function checkEverything(context: CommandContext, options: CheckOptions): Promise<number> {
   const { config, output, signal } = context;
   const list = new CheckList({
     signal,
     onCheck: (check) => {
-      if (!output.json) output.print(...toLines(renderCheck(check)));
+      if (!output.json) output.print(...renderCheck(check));
     },
   });
-  const message = config.instances.map(describeInstance).join('; ');
-  list.note('settings', { message });
-  const database = await checkDatabase(context, list);
+  list.note('settings', { message: config.instances.map(describeInstance).join('; ') });
+  const checkContext = toCheckContext(context);
+  const database = await checkDatabase(checkContext, list);
   const probes: ProbeAnswer[] = [];
   try {
     for (const instance of config.instances) {
-      const checked = await checkInstance(context, { instance, database, list, ...options });
+      const checked = await checkInstance(checkContext, { instance, database, list, ...options });
       if (!options.probe || !checked) continue;
       const answers = await probeInstance(checked, instance);
       probes.push(...answers);
-      if (!output.json) output.print(...toLines(renderProbe(instance.instanceId, answers)));
+      if (!output.json) output.print(...renderProbe(instance.instanceId, answers));
     }
   } finally {
     await database.handle?.close();
@@ -48,6 +56,28 @@ export async function checkEverything(context: CommandContext, options: CheckOpt
     output.printJson({ ok: exitCode === 0, checks, ...probe });
   } else output.print(renderEnd(checks.filter(({ ok }) => !ok).length));
   return exitCode;
+}
+
+function toCheckContext(context: CommandContext): CheckContext {
+  const { output, hostNow } = context;
+  // As lines, on a terminal too: failures are printed in between.
+  const progress = createProgress({
+    output: { ...output, isTerminal: false },
+    now: hostNow,
+    rate: ORGS_PER_SECOND,
+    noun: 'organization',
+  });
+  return {
+    ...context,
+    openDatabase: () => openDatabase(context),
+    readClock: (handle) => readClock(context, handle),
+    requireApiClock,
+    requireApiUrl,
+    onOrg: (done, total) => {
+      if (done === 1) progress.start(total);
+      progress.show(done);
+    },
+  };
 }
 
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
@@ -63,14 +93,4 @@ function describeRules({
   return names === null && tags === null && exclude.length === 0
     ? 'all organizations'
     : 'organizations by rules';
-}
-
-function renderEnd(failed: number): Line {
-  if (failed === 0) return styled('green', 'Everything works.');
-  return styled('red', failed === 1 ? 'One check failed.' : `${failed} checks failed.`);
-}
-
-/** The text of a check, whose line breaks are its own. */
-function toLines(text: string): string[] {
-  return text.replace(/\n$/, '').split('\n');
 }

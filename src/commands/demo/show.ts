@@ -92,6 +92,8 @@ function configOf({ url, instanceId, token }: Simulator, databaseUrl: string): C
     http: { host: '127.0.0.1', port: 0, token: null },
     heartbeatUrl: null,
     autoMigrate: false,
+    billingPeriods: 'calendar',
+    adminToken: null,
     logLevel: 'warn',
     warnings: [],
   };

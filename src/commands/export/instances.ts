@@ -85,6 +85,8 @@ async function exportInstance(
   const rate = request.rate ?? instance.requestsPerSecond;
   const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
   const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
+  // The plan of a run over everything is only worth its queries where someone watches.
+  const wantsPlan = ask !== undefined || (context.output.isTerminal && !context.output.json);
   try {
     const outcome = await runInstance(opened, {
       kind,
@@ -95,8 +97,7 @@ async function exportInstance(
       runId: context.newId(),
       signal: context.signal,
       onProgress: view.onProgress,
-      // The plan of a run over everything is only worth its queries where someone watches.
-      ...(ask !== undefined || view.wantsPlan ? { onPlan: view.onPlan } : {}),
+      onPlan: wantsPlan ? view.onPlan : undefined,
     });
     return { instanceId: instance.instanceId, outcome, pastHorizon: view.plan?.pastHorizon ?? 0 };
   } catch (error) {

@@ -1,13 +1,12 @@
 import type { PlanSummary, Progress } from '../../export/context.ts';
 import type { AttemptReport } from '../../losant/client.ts';
-import { createProgress } from '../../terminal/progress.ts';
+import { createProgress, LINE_EVERY_MS } from '../../terminal/progress.ts';
+import { count, showNumber } from '../../terminal/words.ts';
 import type { CommandContext } from '../command.ts';
 import { renderPlan } from './preview.ts';
 
 /** Shows a run while it works: its plan, and how many of the plan's requests are done. */
 export interface PlanView {
-  /** Whether a bar is shown, which needs the plan. */
-  readonly wantsPlan: boolean;
   /** The plan, once it is known. */
   readonly plan: PlanSummary | null;
   readonly onPlan: (plan: PlanSummary) => void;
@@ -20,11 +19,11 @@ export function createPlanView(
   { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },
 ): PlanView {
-  const progress = createProgress({ output, now: hostNow, rate });
+  const requests = createProgress({ output, now: hostNow, rate, noun: 'request' });
   let plan: PlanSummary | null = null;
   let answered = 0;
+  let lastLineMs = hostNow();
   return {
-    wantsPlan: output.isTerminal && !output.json,
     get plan() {
       return plan;
     },
@@ -32,17 +31,19 @@ export function createPlanView(
       plan = summary;
       answered = 0;
       if (showsPlan) output.remark(...renderPlan(summary, rate));
-      progress.start(summary.requests);
+      requests.start(summary.requests);
     },
-    // Without a plan, numbers are all that is known.
+    // Where no plan was made, the numbers planned so far are all that is known: no time left can be told.
     onProgress: ({ planned, done }) => {
-      if (plan === null) progress.showNumbers(done, planned);
+      if (plan !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
+      lastLineMs = hostNow();
+      output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
     },
     onAttempt: ({ retryReason, outcome }) => {
       if (plan === null || retryReason !== null || outcome === 'aborted') return;
       answered += 1;
-      progress.showRequests(answered);
+      requests.show(answered);
     },
-    stop: () => progress.stop(),
+    stop: () => requests.stop(),
   };
 }
