@@ -1,8 +1,9 @@
 /** Several processes at once on one database: any mix ends in the same numbers. */
 import { describe, expect, test } from 'vitest';
 import { differences } from '../campaigns/snapshot.ts';
-import { daysAgo, openStage, SOON } from '../campaigns/stage.ts';
+import { openStage, SOON } from '../campaigns/stage.ts';
 import { portOf, startWire, through } from '../campaigns/wire.ts';
+import { daysAgo } from '../support/days.ts';
 
 const [FROM, MIDDLE, TO] = [daysAgo(10), daysAgo(5), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--from', from, '--to', to, '--force'];
