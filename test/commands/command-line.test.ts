@@ -1,0 +1,153 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LAUNCHER, runProgram, startProcess } from '../support/program.ts';
+
+const VERBS = [
+  'run',
+  'worker',
+  'backfill',
+  'status',
+  'gaps',
+  'explain',
+  'waive',
+  'init',
+  'check',
+  'migrate',
+].concat(['completion', 'simulator', 'demo']);
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-command-line-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The packages that Node loads for these arguments. */
+async function packagesLoaded(args: readonly string[]): Promise<string[]> {
+  const spy = join(folder, 'spy.mjs');
+  writeFileSync(
+    spy,
+    `import { registerHooks } from 'node:module';
+     registerHooks({ load(url, context, next) { process.stderr.write('loaded ' + url + '\\n'); return next(url, context); } });`,
+  );
+  const { stderr } = await startProcess(process.execPath, ['--import', spy, LAUNCHER, ...args], {}).ended;
+  const names = stderr.matchAll(/^loaded .*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//gm);
+  return [...new Set([...names].map(([, name]) => name ?? ''))];
+}
+
+describe('the program', () => {
+  it.each([['--help'], ['--version'], ['help']])(
+    '%s loads nothing but the parser of the command line',
+    async (arg) => {
+      expect(await packagesLoaded([arg])).toEqual(['commander']);
+    },
+  );
+
+  it('prints its version, and help that lists every command', async () => {
+    expect(await runProgram(['--version'], {})).toMatchObject({ code: 0, stdout: '0.1.0\n', stderr: '' });
+    const help = await runProgram(['--help'], {});
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    const listed = [...help.stdout.matchAll(/^ {2}([a-z]+)(?: \w+)? {2,}\S/gm)].map(([, name]) => name ?? '');
+    expect(listed.toSorted()).toEqual([...VERBS, 'help'].toSorted());
+    expect(help.stdout).toContain('Exit codes: 0 nothing due is missing');
+  });
+
+  it('without a command says how to see them', async () => {
+    expect(await runProgram([], {})).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: 'losant-usage: No command was given\n  losant-usage --help lists the commands\n',
+    });
+  });
+});
+
+describe('the help of a command', () => {
+  it.each(VERBS)('%s has an example and needs no setting', async (verb) => {
+    const { code, stdout, stderr } = await runProgram([verb, '--help'], { LOSANT_TYPO: 'x' });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(new RegExp(`^Usage: losant-usage ${verb} `));
+    expect(stdout).toMatch(new RegExp(`\\nExamples:\\n {2}# .+\\n {2}losant-usage ${verb}`));
+  });
+
+  it('marks what is required, and shows formats, defaults and choices', async () => {
+    const { stdout } = await runProgram(['backfill', '--help'], {});
+    const text = stdout.replaceAll(/\s+/g, ' ');
+    expect(text).toContain('--from <YYYY-MM-DD> first day (required)');
+    expect(text).toContain(
+      '--org <ID...> only these organizations (several: repeat it, or separate by commas)',
+    );
+    expect(text).toContain('one of: device_counts, notebook_minutes, payload_totals, payload_sources)');
+    expect(text).toContain('--shard <I/N> only part I, from 0, of N parts of all organizations');
+    expect(text).toContain(
+      '--wait <SECONDS> wait up to this long for another process to finish (default: 0)',
+    );
+  });
+});
+
+/** Enough for any command; nothing of it is reached. */
+const SETTINGS = {
+  LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97',
+  LOSANT_API_TOKEN: 'token',
+  DATABASE_URL: 'embedded:/nowhere',
+};
+
+describe('a mistake is named with the next step, and nothing is begun', () => {
+  it.each([
+    [['gaps', '--al'], "unknown option '--al'\n  (Did you mean --all?)\n  losant-usage gaps --help"],
+    [['gapss'], "unknown command 'gapss'\n  (Did you mean gaps?)\n  losant-usage --help lists"],
+    [['backfill', '--from', '2026-11-01'], "required option '--to <YYYY-MM-DD>' not specified"],
+    [['run', '--date', '2026-02-30'], '--date 2026-02-30: A day is written YYYY-MM-DD.'],
+    [['run', '--date', '2026-11-01', '--date', '2026-11-02'], '--date was given 2 times'],
+    [['run', '--org', 'abc'], '--org abc: An organization id has 24 hex characters.'],
+    [['run', '--instance', 'x'], '--instance x: An instance id has 24 hex characters.'],
+    [['run', '--stream', 'water'], '--stream water: The streams are device_counts, '],
+    [['run', '--shard', '4/4'], '--shard 4/4: Shards are counted from 0: of four, 0/4, 1/4, 2/4 and 3/4.'],
+    [['run', '--shard', '1'], '--shard 1: Shards are counted from 0'],
+    [['run', '--wait', '1.5'], '--wait 1.5: Use a whole number from 0 to 86400.'],
+    [['run', 'everything'], "too many arguments for 'run'"],
+    [
+      ['backfill', '--from', '2026-11-01', '--to', '2026-11-02', '--rate', '1e-300'],
+      '--rate 1e-300: Use a number from 0.1 to 10000.',
+    ],
+    [
+      ['backfill', '--from', '0000-01-01', '--to', '2026-11-02'],
+      '--from 0000-01-01: Losant has no usage of days before 2010-01-01\n  correct the year',
+    ],
+    [
+      ['backfill', '--from', '1970-01-01', '--to', '2026-11-02'],
+      '--from 1970-01-01: Losant has no usage of days before 2010-01-01',
+    ],
+    [['run', '--date', '1970-01-01'], '--date 1970-01-01: Losant has no usage of days before 2010-01-01'],
+    [
+      ['run', '--instance', '0123456789abcdef01234567'],
+      '--instance 0123456789abcdef01234567: not an instance of the settings\n  configured are 575ec8687ae143cd83dc4a97',
+    ],
+    [
+      ['explain', '--org', `${'0'.repeat(24)},${'1'.repeat(24)}`, '--day', '2026-11-01'],
+      'One organization at a time.',
+    ],
+    [
+      [
+        'waive',
+        '--org',
+        '0'.repeat(24),
+        '--day',
+        '2026-11-02..2026-11-01',
+        '--stream',
+        'device_counts',
+        '--reason',
+        'x',
+      ],
+      '--day 2026-11-02..2026-11-01: Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.',
+    ],
+    [['simulator', '--port', '65536'], '--port 65536: Use a whole number from 0 to 65535.'],
+    [['completion', 'tcsh'], 'shell tcsh: Use bash, zsh or fish.'],
+    [['completion'], "missing required argument 'shell'"],
+  ])('%j', async (args, message) => {
+    const { code, stdout, stderr } = await runProgram(args, SETTINGS);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('defect');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  });
+});

@@ -1,0 +1,144 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf } from '../e2e/export.ts';
+import { createPlace, type Place } from '../e2e/usage.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf, type Refusal, type Report, runProgram } from '../support/program.ts';
+
+const day = daysAgo(1);
+const UNKNOWN = 'ffffffffffffffffffffffff';
+
+let folder: string;
+let place: Place;
+let east: Platform;
+let west: Platform;
+let eastOrg: string;
+let westOrg: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-several-'));
+  place = await createPlace();
+  east = await startPlatform({ now: Date.now, orgs: 3, seed: 'east' });
+  west = await startPlatform({ now: Date.now, orgs: 2, seed: 'west' });
+  [eastOrg = ''] = await orgIdsOf(east);
+  [westOrg = ''] = await orgIdsOf(west);
+});
+afterAll(async () => {
+  await east[Symbol.asyncDispose]();
+  await west[Symbol.asyncDispose]();
+  await place.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const idOf = ({ instanceId }: Platform) => instanceId.toLowerCase();
+
+/** A settings file for both; `changes` by their name. */
+function settings(changes: { readonly west?: string } = {}): string {
+  const instance = ({ instanceId, url, token }: Platform, name: string, more = '') => {
+    writeFileSync(join(folder, name), token);
+    return `  - id: ${instanceId}\n    apiUrl: ${url}\n    tokenFile: ${name}\n    requestsPerSecond: 2000\n${more}`;
+  };
+  const path = join(folder, 'usage.yaml');
+  writeFileSync(path, `instances:\n${instance(east, 'east')}${instance(west, 'west', changes.west)}`);
+  return path;
+}
+
+const usage = (args: readonly string[], changes = {}, url = place.url) =>
+  runProgram([...args, '--config', settings(changes), '--json'], { DATABASE_URL: url });
+
+describe('before anything is known of the organizations', () => {
+  it('a dry run finds the instance that has the organization, and plans it alone', async () => {
+    const ended = await usage(['run', '--org', westOrg, '--dry-run']);
+    expect(ended.code).toBe(0);
+    expect(jsonOf(ended)).toMatchObject({ instanceId: idOf(west), orgs: 1, cells: 4 });
+  });
+
+  it.each([
+    [['run', '--dry-run']],
+    [['backfill', '--from', daysAgo(3), '--to', day, '--dry-run']],
+    [['run']],
+    [['backfill', '--from', daysAgo(3), '--to', day]],
+  ])('%j with an organization that none has is refused with exit code 2', async (args) => {
+    const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
+    expect(ended.code).toBe(2);
+    expect(jsonOf<Refusal>(ended).error).toEqual({
+      code: 'settings',
+      message: `--org ${UNKNOWN}: not an organization that is exported from any of 2 instances`,
+      hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
+    });
+  });
+});
+
+describe('--org', () => {
+  it('takes the instances that have the organizations, and leaves the others alone', async () => {
+    const ended = await usage(['run', '--org', westOrg]);
+    expect(ended.code).toBe(0);
+    expect(jsonOf<Report>(ended)).toMatchObject({
+      status: 'complete',
+      orgs: 1,
+      cells: { planned: 4, loaded: 4 },
+    });
+    const instances = await place.query('select instance_id from losant_usage.instances');
+    expect(instances).toEqual([{ instance_id: idOf(west) }]);
+  });
+
+  it('of both instances reads each where it is', async () => {
+    const ended = await usage(['run', '--org', eastOrg, westOrg]);
+    expect(ended.code).toBe(0);
+    expect(jsonOf<Report[]>(ended).map(({ orgs, cells }) => [orgs, cells['planned']])).toEqual([
+      [1, 4],
+      [1, 0],
+    ]);
+  });
+
+  it('of an instance that cannot be asked is that instance’s trouble, and stops no other', async () => {
+    await west.control('tokens/revoke', { token: west.token });
+    try {
+      const refused = await usage(['run', '--date', day, '--org', eastOrg, UNKNOWN]);
+      expect(refused.code).toBe(5);
+      const [failure, report] = jsonOf<[Refusal, Report]>(refused);
+      expect(failure.error.code).toBe('unauthorized');
+      expect(report).toMatchObject({ status: 'complete', orgs: 1 });
+    } finally {
+      await west.control('tokens', { token: west.token, scopes: ['all.Instance'] });
+    }
+  });
+});
+
+describe('--instance', () => {
+  it('reads only those, several if they are named', async () => {
+    const one = await usage(['run', '--date', day, '--instance', idOf(east).toUpperCase()]);
+    expect(one.code).toBe(0);
+    expect(jsonOf<Report>(one)).toMatchObject({ orgs: 3 });
+    const both = await usage(['run', '--date', day, '--instance', `${idOf(east)},${idOf(west)}`]);
+    expect(both.code).toBe(0);
+    expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([3, 2]);
+  });
+
+  it('that is not configured is refused with exit code 2', async () => {
+    const ended = await usage(['run', '--instance', UNKNOWN]);
+    expect(ended.code).toBe(2);
+    expect(jsonOf<Refusal>(ended).error).toEqual({
+      code: 'settings',
+      message: `--instance ${UNKNOWN}: not an instance of the settings`,
+      hint: `configured are ${idOf(east)}, ${idOf(west)}`,
+    });
+  });
+});
+
+describe('--stream', () => {
+  it('takes the instances that export the stream, and is refused if none does', async () => {
+    const changes = { west: '    streams: [device_counts]\n' };
+    const ended = await usage(['run', '--date', day, '--stream', 'payload_totals'], changes);
+    expect(ended.code).toBe(0);
+    expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });
+    const refused = await usage(['run', '--stream', 'payload_totals', '--instance', idOf(west)], changes);
+    expect(refused.code).toBe(2);
+    expect(jsonOf<Refusal>(refused).error.message).toBe(
+      `--stream payload_totals: not exported from instance ${idOf(west)}`,
+    );
+  });
+});
