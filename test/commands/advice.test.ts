@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { adviseCell } from '../../src/commands/explain/advice.ts';
+import { adviseCell, type CellPlace } from '../../src/commands/explain/advice.ts';
 import type { CellStory, LedgerRow } from '../../src/database/read/explain.ts';
 
 const orgId = '5d0000000000000000000001';
@@ -24,18 +24,24 @@ const row: LedgerRow = {
   runHost: null,
   runVersion: null,
 };
+const NOW = Date.UTC(2026, 10, 24, 0, 15);
 const inBackoff = { attempts: 1, nextAttemptAt: '2026-11-24T02:15:00.000Z', errorCode: 'server_error' };
 
-test.each<
-  [string, Partial<LedgerRow> | null, Partial<CellStory>, { isOver?: boolean; isRemoved?: boolean }, string]
->([
+test.each<[string, Partial<LedgerRow> | null, Partial<CellStory>, Partial<CellPlace>, string]>([
   ['is held', {}, {}, {}, 'nothing to do'],
+  [
+    'is held and has checkpoints to come',
+    { nextAttemptAt: '2026-11-25T00:00:00.000Z' },
+    {},
+    {},
+    'nothing to do; it is read again 2026-11-25 00:00 UTC (in 23 h 45 min)',
+  ],
   [
     'is held, and whose newest read failed',
     inBackoff,
     {},
     {},
-    `the number is held, but its newest read failed: the next run tries again; at once: ${backfill}`,
+    `the number is held, but its newest read failed: tried again 02:15 UTC (in 2 h); at once: ${backfill}`,
   ],
   [
     'is waived',
@@ -45,28 +51,49 @@ test.each<
     'nothing to do; a good read lifts the waiver',
   ],
   [
-    'can no longer be had',
+    'is no longer available',
     { state: 'unavailable', errorCode: 'past_horizon' },
     {},
     {},
     `nothing can be read any more; to accept it: ${waive}`,
   ],
   [
+    'is unavailable and not tracked',
+    { state: 'unavailable', errorCode: 'past_horizon' },
+    { isTracked: false },
+    {},
+    'nothing can be read any more',
+  ],
+  [
     'failed',
     { ...inBackoff, state: 'failed' },
     { isGap: true },
     {},
-    `tried again after 2026-11-24T02:15:00.000Z; at once: ${backfill}; if it will not come: ${waive}`,
+    `tried again 02:15 UTC (in 2 h); at once: ${backfill}; if it will not come: ${waive}`,
   ],
   [
-    'was never asked for',
+    'was never read',
     null,
     { isGap: true },
     {},
     `read by the next run; at once: ${backfill}; if it will not come: ${waive}`,
   ],
-  ['was never asked for and is young', null, {}, {}, 'read by the next run'],
-  ['is not promised', null, { isTracked: false }, {}, `the number is not promised; to read it: ${backfill}`],
+  ['was never read and is young', null, {}, {}, 'read by the next run'],
+  ['is not tracked', null, { isTracked: false }, {}, `the number is not tracked; to read it: ${backfill}`],
+  [
+    'is not tracked and older than Losant keeps the detail',
+    null,
+    { isTracked: false },
+    { isPastHorizon: true },
+    `the number is not tracked; to read it: ${backfill} --past-horizon`,
+  ],
+  [
+    'is missing and older than Losant keeps the detail',
+    { state: 'failed', attempts: 1 },
+    { isGap: true },
+    { isPastHorizon: true },
+    `read by the next run; at once: ${backfill} --past-horizon; if it will not come: ${waive}`,
+  ],
   [
     'is of a day that is not over',
     null,
@@ -92,6 +119,14 @@ test.each<
     quarantine: [],
     ...story,
   };
-  const advice = adviseCell(cell, { orgId, day: '2026-11-20', isOver: true, isRemoved: false, ...about });
+  const place = {
+    orgId,
+    day: '2026-11-20',
+    isOver: true,
+    isRemoved: false,
+    isPastHorizon: false,
+    nowMs: NOW,
+  };
+  const advice = adviseCell(cell, { ...place, ...about });
   expect(advice).toBe(expected);
 });

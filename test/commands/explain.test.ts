@@ -93,7 +93,7 @@ describe('explain', () => {
       changedBy: 'postgres',
     });
     expect((await explain('--stream', 'notebook_minutes')).stdout).toMatch(
-      /revision \d, \S+Z, by hand, postgres: minutes 5 -> 6\n/,
+      /revision \d, \d{4}-\d\d-\d\d \d\d:\d\d UTC, by hand, postgres: minutes 5 -> 6\n/,
     );
   });
 

@@ -7,6 +7,7 @@ const day = daysAgo(1);
 let exported: Export;
 let orgId: string;
 let instanceId: string;
+let name: string;
 
 beforeAll(async () => {
   exported = await openExport({ orgs: 2 });
@@ -14,6 +15,10 @@ beforeAll(async () => {
   orgId = ids[0] ?? '';
   instanceId = exported.platform.instanceId.toLowerCase();
   await exported.run(['run']);
+  const [row] = await exported.place.query(
+    `select name from losant_usage.organizations where org_id = '${orgId}'`,
+  );
+  name = String(row?.['name']);
 });
 afterAll(() => exported.close());
 
@@ -42,15 +47,20 @@ describe('gaps', () => {
         day,
         state: 'failed',
         reason: 'its rows were deleted by hand',
+        orgName: name,
+        nextAttemptAt: null,
       },
     ]);
     const shown = await gaps();
     expect(shown.code).toBe(3);
-    expect(shown.stdout).toContain('1 missing:');
-    expect(shown.stdout).toContain(
-      `  ${day}  ${orgId}  payload_totals  failed: its rows were deleted by hand (`,
-    );
-    expect(shown.stdout).toContain('losant-usage backfill');
+    expect(shown.stdout.split('\n').slice(0, 6)).toEqual([
+      '1 number of 1 organization is missing.',
+      '',
+      'failed: its rows were deleted by hand (1 number)',
+      `  ${day}  payload_totals  next run  ${orgId}  ${name}`,
+      '',
+      expect.stringContaining('losant-usage backfill'),
+    ]);
   });
 
   it('lists what is known to be missing only with --all, and it is no reason for exit code 3', async () => {
@@ -62,7 +72,10 @@ describe('gaps', () => {
     const all = await gaps('--all', '--json');
     expect(all.code).toBe(0);
     expect(jsonOf(all)).toEqual([
-      { instanceId, orgId, stream: 'payload_totals', day, state: 'unavailable', reason: 'too old' },
+      {
+        ...{ instanceId, orgId, stream: 'payload_totals', day, state: 'unavailable', reason: 'too old' },
+        ...{ orgName: name, nextAttemptAt: null },
+      },
     ]);
   });
 });

@@ -70,8 +70,21 @@ describe('status', () => {
       ],
     });
     const shown = await status(exported.place.url);
-    expect(shown.stdout).toContain(`  device_counts     newest ${day}, complete to ${day}, no gaps\n`);
-    expect(shown.stdout).toContain('  no process exports it now\n');
+    expect(shown.stdout.split('\n').slice(0, 8)).toEqual([
+      `Instance ${instanceId}`,
+      '  stream            organizations  newest      complete to  missing',
+      `  device_counts                 3  ${day}  ${day}   nothing`,
+      `  notebook_minutes              3  ${day}  ${day}   nothing`,
+      `  payload_sources               3  ${day}  ${day}   nothing`,
+      `  payload_totals                3  ${day}  ${day}   nothing`,
+      '  idle',
+      '  last runs:',
+    ]);
+    expect(shown.stdout).toMatch(
+      new RegExp(
+        `\\n {4}\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC {2}${day} {2}\\S+ s {2,}manual: complete, 12 numbers\\n$`,
+      ),
+    );
   });
 
   it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {
@@ -82,7 +95,7 @@ describe('status', () => {
     );
     const ended = await status(url);
     expect(ended.code).toBe(3);
-    expect(ended.stdout).toContain(`1 missing in 1 of 3 organizations, the oldest of ${day}`);
+    expect(ended.stdout).toContain(`1 number of 1 organization, the oldest of ${day}`);
     expect(ended.stdout).toContain('  Next: losant-usage gaps lists what is missing, and why\n');
     const env = { DATABASE_URL: url };
     expect((await runProgram(['gaps', '--all', '--json'], env)).code).toBe(3);
