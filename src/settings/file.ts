@@ -1,150 +1,140 @@
-import { type Document, LineCounter, parseDocument } from 'yaml';
-import { z } from 'zod';
-import type { Problem } from './problems.ts';
-import { nearestName } from './problems.ts';
-import { describeFileError, type FileContent, type ReadFile } from './secrets.ts';
+import { dirname } from 'node:path';
+import { type ReadFile, readNamedFile } from './disk.ts';
+import { nearestName, type Problem } from './problems.ts';
+import type { Source } from './reader.ts';
+import { INSTANCE_SETTINGS, SETTINGS, variablesOf } from './table.ts';
+import { parseYaml } from './yaml.ts';
 
-const text = z.string();
-const list = z.array(text);
-const orgRules = z.strictObject({ names: list.optional(), tags: list.optional(), exclude: list.optional() });
+type Entries = Readonly<Record<string, unknown>>;
 
-const instance = z.strictObject({
-  id: text.optional(),
-  apiUrl: text.optional(),
-  tokenFile: text.optional(),
-  tokenVariable: text.optional(),
-  domain: text.optional(),
-  orgs: z.union([text, list, orgRules]).optional(),
-  streams: list.optional(),
-  requestsPerSecond: text.optional(),
-  requestConcurrency: text.optional(),
-});
-
-const settings = z.strictObject({
-  instances: z.array(instance).min(1),
-  schedule: text.optional(),
-  readAtHours: list.optional(),
-  finalAtHours: text.optional(),
-  horizonDays: text.optional(),
-});
-
-/** The settings file as written: its shape is right, its values are still text. */
-export type FileSettings = z.output<typeof settings>;
-export type FileInstance = FileSettings['instances'][number];
-
-export interface FileReading {
-  /** Null for a wrong file, whose problems were reported. */
-  readonly settings: FileSettings | null;
-  /** What the operator should know, though the settings can be used. */
-  readonly warning: string | null;
+/** The settings file. Its keys are right, its values are as they were written. */
+export interface SettingsFile {
+  readonly path: string;
+  /** False for a wrong file, which is as good as empty once its problems are reported. */
+  readonly isRight: boolean;
+  readonly top: Entries;
+  readonly instances: readonly Entries[];
+  /** Whether group or others may write it. */
+  readonly isOpen: boolean;
 }
 
-const KEYS = [...Object.keys(settings.shape), ...Object.keys(instance.shape), ...Object.keys(orgRules.shape)];
+/** The keys of the settings file by the variables that they stand for. */
+export const FILE_KEYS = keysOf(SETTINGS);
+const INSTANCE_KEYS = [...keysOf(INSTANCE_SETTINGS).values()];
+const TOP_KEYS = ['instances', ...FILE_KEYS.values()].filter((key) => !INSTANCE_KEYS.includes(key));
+
+/** The secrets that no instance's token may be read from: Losant would be told them. */
+const OTHER_SECRETS = SETTINGS.filter((each) => each.isSecret && !INSTANCE_SETTINGS.includes(each)).map(
+  ({ env }) => env,
+);
+
+function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
+  const keys = new Map<string, string>();
+  for (const setting of settings.filter(({ file }) => file !== undefined)) {
+    const endings = setting.isSecret ? ['Variable', 'File'] : [''];
+    for (const [i, variable] of variablesOf(setting).entries())
+      keys.set(variable, `${setting.file}${endings[i]}`);
+  }
+  return keys;
+}
 
 /** Reads the file that the setting `name` names. */
 export function readSettingsFile(
-  name: string,
-  options: { readonly path: string; readonly readFile: ReadFile },
+  { name, path }: { readonly name: string; readonly path: string },
+  readFile: ReadFile,
   problems: Problem[],
-): FileReading {
-  const { path } = options;
-  const nothing = { settings: null, warning: null };
-  if (path.trim() === '') {
-    problems.push({ name, problem: 'is empty', remedy: 'give the path of a settings file' });
-    return nothing;
+): SettingsFile {
+  const before = problems.length;
+  const wrongFile = { path, isRight: false, top: {}, instances: [], isOpen: false };
+  const read = readNamedFile(path, readFile);
+  if ('problem' in read) {
+    problems.push({ name, value: path, ...read });
+    return wrongFile;
   }
-  const content = readContent(name, options, problems);
-  if (content === null) return nothing;
-  const writable = content.mode !== null && (content.mode & 0o022) !== 0;
-  const warning = `${path} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${path}`;
-  return { settings: parseSettings(path, content.text, problems), warning: writable ? warning : null };
+  const document = parseYaml(path, read.text, problems);
+  if (problems.length > before) return wrongFile;
+  const entries = checkDocument(document, (steps, problem, remedy = COMPARE) => {
+    problems.push({ name: settingName(path, ...steps), problem, remedy });
+  });
+  if (problems.length > before) return wrongFile;
+  return { path, isRight: true, ...entries, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
 }
 
-function readContent(
-  name: string,
-  { path, readFile }: { readonly path: string; readonly readFile: ReadFile },
-  problems: Problem[],
-): FileContent | null {
-  try {
-    return readFile(path);
-  } catch (error) {
-    const remedy = 'correct the path, or let this user read the file';
-    problems.push({ name, value: path, problem: describeFileError(error), remedy });
-    return null;
-  }
+/** Reports what is wrong at the end of some steps into the file. */
+type Wrong = (steps: readonly (string | number)[], problem: string, remedy?: string) => void;
+
+const COMPARE = 'compare with deploy/losant-usage.example.yaml';
+
+function checkDocument(document: unknown, wrong: Wrong): Pick<SettingsFile, 'top' | 'instances'> {
+  const { instances = null, ...top } = checkMap(document, { keys: TOP_KEYS, steps: [] }, wrong);
+  const list: readonly unknown[] = Array.isArray(instances) ? instances : [];
+  if (isMap(document) && list !== instances) wrong(['instances'], 'is not a list');
+  else if (isMap(document) && list.length === 0) wrong(['instances'], 'is empty', 'list at least one');
+  const checked = list.map((instance, i) => {
+    const steps = ['instances', i];
+    const entries = checkMap(instance, { keys: INSTANCE_KEYS, steps }, wrong);
+    checkToken(entries, steps, wrong);
+    return entries;
+  });
+  return { top, instances: checked };
 }
 
-/** Only texts, lists and maps are made of the YAML: nothing turns an id into a number. */
-function parseSettings(path: string, yaml: string, problems: Problem[]): FileSettings | null {
-  const lineCounter = new LineCounter();
-  // Its own messages quote the file, which may hold a secret by mistake: only codes and places are shown.
-  const document = parseDocument(yaml, { schema: 'failsafe', prettyErrors: false, lineCounter });
-  const mistakes = [...document.errors, ...document.warnings];
-  for (const { code, pos } of mistakes) {
-    const { line, col } = lineCounter.linePos(pos[0]);
-    const problem = `is not plain YAML (${code.toLowerCase().replaceAll('_', ' ')})`;
-    problems.push({ name: `${path}:${line}:${col}`, problem, remedy: 'correct the file there' });
-  }
-  if (mistakes.length > 0) return null;
-  const plain = toPlain(document);
-  if (plain === undefined) {
-    const remedy = 'define each anchor before its alias, or write the value out';
-    problems.push({ name: path, problem: 'has an alias (*) that cannot be followed', remedy });
-    return null;
-  }
-  const checked = settings.safeParse(plain);
-  if (checked.success) return checked.data;
-  problems.push(...checked.error.issues.flatMap((issue) => describeIssue(path, issue)));
-  return null;
+function isMap(value: unknown): value is Entries {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Undefined when an alias leads nowhere, or aliases multiply beyond measure. */
-function toPlain(document: Document): unknown {
-  try {
-    return document.toJS();
-  } catch (error) {
-    if (error instanceof ReferenceError) return undefined;
-    throw error;
+function checkMap(
+  map: unknown,
+  { keys, steps }: { readonly keys: readonly string[]; readonly steps: readonly (string | number)[] },
+  wrong: Wrong,
+): Entries {
+  if (!isMap(map)) {
+    wrong(steps, 'is not a map');
+    return {};
   }
+  for (const key of Object.keys(map).filter((each) => !keys.includes(each))) {
+    const near = nearestName(key, keys);
+    const remedy = near === null ? 'remove it' : `did you mean ${near}?`;
+    if (key !== 'token') wrong([...steps, key], 'is not known', remedy);
+  }
+  return map;
 }
 
-type Issue = z.core.$ZodIssue;
-
-const EXPECTED: Readonly<Record<string, string>> = { string: 'a text', array: 'a list', object: 'a map' };
-
-function describeIssue(path: string, issue: Issue): Problem[] {
-  const name = settingName(path, issue.path);
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => describeUnknownKey(settingName(path, [...issue.path, key]), key));
-  }
-  if (issue.code === 'invalid_union') {
-    // The branch that the value took is the one whose problem lies inside it.
-    const branch = issue.errors.find((issues) => issues.every((inner) => inner.path.length > 0));
-    const inner = branch?.map((each) => ({ ...each, path: [...issue.path, ...each.path] })) ?? [];
-    if (inner.length > 0) return inner.flatMap((each) => describeIssue(path, each));
-    return [{ name, problem: 'has the wrong shape', remedy: 'use a text, a list of texts or a map' }];
-  }
-  if (issue.code === 'too_small') return [{ name, problem: 'is empty', remedy: 'list at least one' }];
-  const expected =
-    issue.code === 'invalid_type' ? (EXPECTED[issue.expected] ?? issue.expected) : 'another value';
-  return [{ name, problem: `is not ${expected}`, remedy: 'compare with deploy/losant-usage.example.yaml' }];
-}
-
-function describeUnknownKey(name: string, key: string): Problem {
-  if (key === 'token') {
+/** A token is in the file or in the variable that is named there. */
+function checkToken(instance: Entries, steps: readonly (string | number)[], wrong: Wrong): void {
+  const { token, tokenFile, tokenVariable } = instance;
+  if (token !== undefined) {
     const remedy = 'write it to a file and name that in tokenFile, or name a variable in tokenVariable';
-    return { name, problem: 'is a secret and may not be in this file', remedy };
+    wrong([...steps, 'token'], 'is a secret and may not be in this file', remedy);
   }
-  const near = nearestName(key, KEYS);
-  const remedy = near === null ? 'remove it' : `did you mean ${near}?`;
-  return { name, problem: 'is not known', remedy };
+  if (tokenFile !== undefined && tokenVariable !== undefined) {
+    wrong(steps, 'has both tokenFile and tokenVariable', 'keep one of them');
+  }
+  const isName = typeof tokenVariable === 'string' && /^[A-Z_]\w*$/i.test(tokenVariable);
+  if (tokenVariable === undefined || (isName && !OTHER_SECRETS.includes(tokenVariable))) return;
+  const problem = 'is not the name of a variable for tokens';
+  wrong([...steps, 'tokenVariable'], problem, 'use e.g. LOSANT_API_TOKEN_EU');
+}
+
+/** Where the settings of an instance are. */
+export function instanceSource(
+  { path, instances }: SettingsFile,
+  index: number,
+  environment: Source,
+): Source {
+  return (variable) => {
+    const key = FILE_KEYS.get(variable) ?? '';
+    const raw = instances[index]?.[key];
+    const given = { name: settingName(path, 'instances', index, key), raw, folder: dirname(path) };
+    if (!key.endsWith('Variable') || typeof raw !== 'string') return given;
+    const named = environment(raw);
+    return named.raw === undefined ? { name: `${given.name} (${raw})`, raw: undefined } : named;
+  };
 }
 
 /** E.g. `/etc/usage.yaml: instances[0].orgs.tags`. */
-export function settingName(file: string, path: readonly PropertyKey[]): string {
-  const steps = path.map((step) =>
-    typeof step === 'number' ? `[${step}]` : `.${String(step).slice(0, 60)}`,
-  );
+export function settingName(file: string, ...path: readonly (string | number)[]): string {
+  const steps = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step.slice(0, 60)}`));
   const inner = steps.join('').replace(/^\./, '');
   return inner === '' ? `${file} as a whole` : `${file}: ${inner}`;
 }

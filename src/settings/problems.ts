@@ -1,16 +1,11 @@
 import { SettingsError } from '../errors.ts';
 
-/** A setting as given: the name it goes by in messages, and its text; undefined when not given. */
-export interface Setting {
-  readonly name: string;
-  readonly text: string | undefined;
-}
-
 /** One thing that is wrong with the settings. */
 export interface Problem {
+  /** Where it is: a variable, or a place in the settings file. */
   readonly name: string;
   /** The value, if it is no secret and helps. */
-  readonly value?: string | undefined;
+  readonly value?: string | null;
   /** Completes the sentence that the name begins. */
   readonly problem: string;
   /** What to do about it. */
@@ -22,13 +17,16 @@ const SHOWN_CHARACTERS = 40;
 
 /** All problems in one error, one per line. */
 export function settingsError(problems: readonly Problem[]): SettingsError {
-  const lines = problems.map(({ name, value, problem, remedy }) => {
-    const shown = value === undefined ? '' : `=${quote(value)}`;
-    return `${name}${shown} ${problem}; ${remedy}`;
+  const title = problems.length === 1 ? '1 setting is wrong:' : `${problems.length} settings are wrong:`;
+  const lines = problems.map((each) => `- ${describeProblem(each)}; ${each.remedy}`);
+  return new SettingsError([title, ...lines].join('\n'), {
+    hint: 'Nothing was started. See docs/settings.md.',
   });
-  return new SettingsError(lines.join('\n'), {
-    hint: 'correct the settings, which docs/settings.md describes, and start again: nothing was started',
-  });
+}
+
+/** E.g. `LOG_LEVEL="loud" is not known`. */
+export function describeProblem({ name, value, problem }: Problem): string {
+  return `${name}${value == null ? '' : `=${quote(value)}`} ${problem}`;
 }
 
 /** `text` on one line in double quotes, cut when long. */
@@ -37,17 +35,21 @@ export function quote(text: string): string {
   return `${JSON.stringify(`${text.slice(0, SHOWN_CHARACTERS)}…`)} (${text.length} characters)`;
 }
 
+/** E.g. `a, b or c`. */
+export function oneOf(choices: readonly string[]): string {
+  return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
+}
+
 /** The candidate that `name` is most likely a misspelling of; null if none is near. */
-export function nearestName(name: string, candidates: readonly string[]): string | null {
-  const ranked = candidates
-    .map((candidate) => ({ candidate, edits: editDistance(name, candidate) }))
+export function nearestName<T extends string>(name: string, candidates: readonly T[]): T | null {
+  const [best] = candidates
+    .map((candidate) => ({ candidate, edits: countEdits(name, candidate) }))
     .sort((a, b) => a.edits - b.edits);
-  const best = ranked[0];
   return best !== undefined && best.edits <= name.length / 3 ? best.candidate : null;
 }
 
 /** How many characters must be added, dropped or changed to turn `a` into `b` (Levenshtein). */
-function editDistance(a: string, b: string): number {
+function countEdits(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (const [i, char] of Array.from(a).entries()) {
     const next = [i + 1];

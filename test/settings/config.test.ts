@@ -2,21 +2,10 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { readConfig, requireDatabaseUrl } from '../../src/settings/config.ts';
-import { SettingsError } from '../../src/errors.ts';
-import { ENOUGH, ONE, secretsFolder } from './settings.ts';
+import { readConfig } from '../../src/settings/config.ts';
+import { DATABASE_REMEDY, ENOUGH, ONE, problemsIn, secretsFolder, thrownBy } from './settings.ts';
 
 const settings = secretsFolder();
-
-/** What `run` throws; fails if it does not. */
-function thrownBy(run: () => unknown): unknown {
-  try {
-    run();
-  } catch (error) {
-    return error;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describe('an instance by environment', () => {
   test('needs its id and token; everything else has a default', () => {
@@ -27,6 +16,7 @@ describe('an instance by environment', () => {
         apiUrl: 'https://api.losant.com',
         domain: null,
         readToken: expect.any(Function) as unknown,
+        tokenSource: 'LOSANT_API_TOKEN',
         orgs: { kind: 'all', names: null, tags: null, exclude: [] },
         streams: ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'],
         requestsPerSecond: 20,
@@ -37,11 +27,13 @@ describe('an instance by environment', () => {
       databaseUrl: null,
       policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
       schedule: '15 * * * *',
+      billingPeriods: 'calendar',
       request: { timeoutMs: 30_000, attempts: 5 },
       http: { host: '127.0.0.1', port: 9464, token: null },
       heartbeatUrl: null,
       autoMigrate: false,
       logLevel: 'info',
+      adminToken: null,
       warnings: [],
     });
   });
@@ -56,6 +48,7 @@ describe('an instance by environment', () => {
       DATABASE_URL: 'postgres://usage:secret@db:5432/billing',
       STREAMS: 'payload_totals, device_counts',
       SCHEDULE: '  0  3 * * * ',
+      BILLING_PERIODS: 'losant',
       READ_AT_HOURS: '48,0,24,0',
       FINAL_AT_HOURS: '48',
       HORIZON_DAYS: '3',
@@ -76,6 +69,7 @@ describe('an instance by environment', () => {
         apiUrl: 'https://losant.example.com:8443/api',
         domain: 'usage.example.com',
         readToken: expect.any(Function) as unknown,
+        tokenSource: 'LOSANT_API_TOKEN',
         orgs: { kind: 'ids', orgIds: ['575ed18f7ae143cd83dc4aa6', '675ed18f7ae143cd83dc4aa6'] },
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 0.5,
@@ -86,11 +80,13 @@ describe('an instance by environment', () => {
       databaseUrl: 'postgres://usage:secret@db:5432/billing',
       policy: { readAtHours: [0, 24, 48], finalAtHours: 48, horizonDays: 3 },
       schedule: '0 3 * * *',
+      billingPeriods: 'losant',
       request: { timeoutMs: 5000, attempts: 3 },
       http: { host: '::', port: 0, token: '0123456789abcdef' },
       heartbeatUrl: 'https://hc.example.com/ping/1',
       autoMigrate: true,
       logLevel: 'debug',
+      adminToken: null,
       warnings: [],
     });
   });
@@ -98,11 +94,14 @@ describe('an instance by environment', () => {
   test('takes an empty optional setting as not given', () => {
     const config = settings.read({
       ...ENOUGH,
-      ...{ LOSANT_API_URL: '', LOSANT_DOMAIN: '', LOSANT_USAGE_CONFIG: '', DATABASE_URL: '' },
-      ...{ DATABASE_URL_FILE: '', SCHEDULE: '', FINAL_AT_HOURS: '', HORIZON_DAYS: '', HTTP_HOST: '' },
-      ...{ HTTP_PORT: '', HEARTBEAT_URL: '', AUTO_MIGRATE: '', LOG_LEVEL: '', REQUEST_ATTEMPTS: '' },
+      ...{ LOSANT_API_URL: '', LOSANT_DOMAIN: '', LOSANT_USAGE_CONFIG: '', SCHEDULE: '', HTTP_HOST: '' },
+      ...{ FINAL_AT_HOURS: '', HORIZON_DAYS: '', HTTP_PORT: '', HEARTBEAT_URL: '', AUTO_MIGRATE: '' },
+      ...{ LOG_LEVEL: '', REQUEST_ATTEMPTS: '', BILLING_PERIODS: '' },
     });
-    expect(config).toMatchObject({ databaseUrl: null, heartbeatUrl: null, logLevel: 'info' });
+    expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', billingPeriods: 'calendar' });
+    expect(settings.refusal({ ...ENOUGH, DATABASE_URL: '', DATABASE_URL_FILE: '' })).toEqual([
+      `DATABASE_URL is not set; ${DATABASE_REMEDY}; or name its file in DATABASE_URL_FILE`,
+    ]);
   });
 
   test.each(['http://127.0.0.1:8080', 'http://127.8.9.10', 'http://[::1]:8080', 'http://localhost:8080'])(
@@ -141,42 +140,25 @@ describe('an instance by environment', () => {
     writeFileSync(path, 'second\n');
     expect(instance?.readToken()).toBe('second');
     writeFileSync(path, '');
-    expect(() => instance?.readToken()).toThrow(SettingsError);
+    expect(thrownBy(() => instance?.readToken())).toMatchObject({
+      name: 'SettingsError',
+      message: `LOSANT_API_TOKEN_FILE="${path}" names an empty file`,
+      hint: 'write the secret into it',
+    });
+  });
+
+  test('says in which variable its token is', () => {
+    expect(settings.read(ENOUGH).instances[0]?.tokenSource).toBe('LOSANT_API_TOKEN');
+    const inFile = { ...ENOUGH, LOSANT_API_TOKEN: undefined, LOSANT_API_TOKEN_FILE: 'DIR/token' };
+    expect(settings.read(inFile).instances[0]?.tokenSource).toBe('LOSANT_API_TOKEN_FILE');
   });
 });
 
-describe('what a command needs', () => {
-  test('is missing in the same message as everything that is wrong', () => {
-    const error = thrownBy(() =>
-      readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),
-    );
-    expect((error as SettingsError).message.split('\n')).toEqual([
-      'LOSANT_INSTANCE_ID is not set; copy the 24 hex characters of the instance from its address in Losant',
-      'LOSANT_API_TOKEN is not set; create an instance API token in Losant and give it here, or its file in LOSANT_API_TOKEN_FILE',
-      'DATABASE_URL is not set; set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server',
-      'LOG_LEVEL="loud" is not known; use fatal, error, warn, info, debug, trace or silent',
-    ]);
-  });
-
-  test('may leave out Losant', () => {
-    const env = { DATABASE_URL: 'embedded:data' };
-    expect(readConfig({ env, configFile: null, needs: ['database'] }).instances).toEqual([]);
-  });
-
-  test('may leave out the token', () => {
-    const env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', DATABASE_URL: 'embedded:data' };
-    const [instance] = readConfig({ env, configFile: null, needs: ['database'] }).instances;
-    expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
-    expect(() => instance?.readToken()).toThrow('LOSANT_API_TOKEN is not set');
-  });
-
-  test('is a database URL, with a hint how to give one', () => {
-    expect(requireDatabaseUrl({ databaseUrl: 'embedded:data' })).toBe('embedded:data');
-    expect(thrownBy(() => requireDatabaseUrl({ databaseUrl: null }))).toMatchObject({
-      name: 'SettingsError',
-      message: 'DATABASE_URL is not set',
-      hint: 'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server',
-    });
+describe('billing periods', () => {
+  test('are calendar months unless they are to be those of Losant', () => {
+    expect(settings.read(ENOUGH).billingPeriods).toBe('calendar');
+    expect(settings.read({ ...ENOUGH, BILLING_PERIODS: 'losant' }).billingPeriods).toBe('losant');
+    expect(settings.read({}, `${ONE}billingPeriods: losant`).billingPeriods).toBe('losant');
   });
 });
 
@@ -193,6 +175,7 @@ describe('a settings file', () => {
         apiUrl: 'https://api.losant.com',
         domain: null,
         readToken: 'file-token',
+        tokenSource: `${join(settings.folder, 'usage.yaml')}: instances[0].tokenFile`,
         orgs: { kind: 'all', names: null, tags: null, exclude: [] },
         streams: ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'],
         requestsPerSecond: 20,
@@ -203,6 +186,7 @@ describe('a settings file', () => {
         apiUrl: 'https://api.losant.example.com',
         domain: 'usage.example.com',
         readToken: 'us-token',
+        tokenSource: 'LOSANT_API_TOKEN_US',
         orgs: {
           kind: 'all',
           names: ['Acme *', 'Globex'],
@@ -227,9 +211,12 @@ describe('a settings file', () => {
 
   test('may be named by a variable, and the command line wins', () => {
     const named = settings.write(ONE);
-    expect(readConfig({ env: { LOSANT_USAGE_CONFIG: named }, configFile: null }).instances).toHaveLength(1);
     expect(
-      readConfig({ env: { LOSANT_USAGE_CONFIG: '/missing' }, configFile: named }).instances,
+      readConfig({ env: { LOSANT_USAGE_CONFIG: named }, configFile: null, needs: ['losant'] }).instances,
+    ).toHaveLength(1);
+    expect(
+      readConfig({ env: { LOSANT_USAGE_CONFIG: '/missing' }, configFile: named, needs: ['losant'] })
+        .instances,
     ).toHaveLength(1);
   });
 
@@ -241,11 +228,11 @@ describe('a settings file', () => {
   test('that others may write is a warning', () => {
     const path = settings.write(ONE);
     chmodSync(path, 0o664);
-    expect(readConfig({ env: {}, configFile: path }).warnings).toEqual([
+    expect(readConfig({ env: {}, configFile: path, needs: ['losant'] }).warnings).toEqual([
       `${path} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${path}`,
     ]);
     chmodSync(path, 0o640);
-    expect(readConfig({ env: {}, configFile: path }).warnings).toEqual([]);
+    expect(readConfig({ env: {}, configFile: path, needs: ['losant'] }).warnings).toEqual([]);
   });
 });
 
@@ -259,7 +246,7 @@ test('checkpoints that begin after a missing day has become a gap are a warning'
 test('a server open to the network without a token, and a schedule with months off, are warnings', () => {
   expect(settings.read({ ...ENOUGH, HTTP_HOST: '0.0.0.0', SCHEDULE: '0 3 1 */6 *' }).warnings).toEqual([
     'SCHEDULE="0 3 1 */6 *" leaves out whole months: a day is lost if none wakes within the horizon',
-    'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: whoever reaches port 9464 can read usage; set HTTP_TOKEN',
+    'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: readers get nothing but the probes /healthz and /readyz; set HTTP_TOKEN',
   ]);
 });
 
@@ -277,6 +264,6 @@ test('no error shows a secret in any of its properties, however wrong it is', ()
       HEARTBEAT_URL: 'CANARY',
     }),
   );
-  expect((error as SettingsError).message.split('\n')).toHaveLength(9);
+  expect(problemsIn(error)).toHaveLength(9);
   expect(inspect(error, { depth: null, showHidden: true })).not.toContain('CANARY');
 });

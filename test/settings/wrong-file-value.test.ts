@@ -31,13 +31,15 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'organizations by an unknown rule',
     `${ONE}    orgs: { name: [acme] }`,
     {},
-    ['DIR/usage.yaml: instances[0].orgs.name is not known; did you mean names?'],
+    ['DIR/usage.yaml: instances[0].orgs has an unknown rule; use names, tags and exclude'],
   ],
   [
     'a rule that is a text',
     `${ONE}    orgs: { names: acme }`,
     {},
-    ['DIR/usage.yaml: instances[0].orgs.names is not a list; compare with deploy/losant-usage.example.yaml'],
+    [
+      'DIR/usage.yaml: instances[0].orgs.names="acme" is not a list; compare with deploy/losant-usage.example.yaml',
+    ],
   ],
   [
     'lists in a list of organizations',
@@ -70,20 +72,22 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'an unknown stream',
     `${ONE}    streams: [device_count]`,
     {},
-    ['DIR/usage.yaml: instances[0].streams="device_count" is not a stream; did you mean device_counts?'],
+    ['DIR/usage.yaml: instances[0].streams="device_count" is not known; did you mean device_counts?'],
   ],
   [
     'streams as a text',
     `${ONE}    streams: device_counts`,
     {},
-    ['DIR/usage.yaml: instances[0].streams is not a list; compare with deploy/losant-usage.example.yaml'],
+    [
+      'DIR/usage.yaml: instances[0].streams="device_counts" is not a list; compare with deploy/losant-usage.example.yaml',
+    ],
   ],
   [
     'a rate of words',
     `${ONE}    requestsPerSecond: fast`,
     {},
     [
-      'DIR/usage.yaml: instances[0].requestsPerSecond="fast" is not a number from 0.1 to 10000; use e.g. 20 (requests per second)',
+      'DIR/usage.yaml: instances[0].requestsPerSecond="fast" is not a number from 0.1 to 10000 (requests per second); use e.g. 20',
     ],
   ],
   [
@@ -91,7 +95,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${ONE}    requestConcurrency: 0`,
     {},
     [
-      'DIR/usage.yaml: instances[0].requestConcurrency="0" is not a whole number from 1 to 1000; use e.g. 8 (requests at once)',
+      'DIR/usage.yaml: instances[0].requestConcurrency="0" is not a whole number from 1 to 1000 (requests at once); use e.g. 8',
     ],
   ],
   [
@@ -121,14 +125,14 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${ONE}readAtHours: [0, soon]`,
     {},
     [
-      'DIR/usage.yaml: readAtHours="soon" is not a whole number from 0 to 87600; list hours after the end of a day, e.g. 0,6,24,48,72,168,720',
+      'DIR/usage.yaml: readAtHours="soon" is not a whole number from 0 to 87600 (hours after the end of a day); use e.g. 0,6,24,48,72,168,720',
     ],
   ],
   [
     'no checkpoints',
     `${ONE}readAtHours: []`,
     {},
-    ['DIR/usage.yaml: readAtHours is empty; list hours after the end of a day, e.g. 0,6,24,48,72,168,720'],
+    ['DIR/usage.yaml: readAtHours is empty; use e.g. 0,6,24,48,72,168,720'],
   ],
   [
     'a final age after the last checkpoint',
@@ -143,8 +147,30 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${ONE}horizonDays: 7`,
     {},
     [
-      'DIR/usage.yaml: horizonDays="7" ends before the last checkpoint, 720 hours; use at least 31, or remove checkpoints from READ_AT_HOURS',
+      'DIR/usage.yaml: horizonDays="7" ends before the last checkpoint, 720 hours; use at least 31, or remove checkpoints from DIR/usage.yaml: readAtHours',
     ],
+  ],
+  [
+    'checkpoints that end before the usual final age',
+    `${ONE}readAtHours: [0, 24]`,
+    {},
+    [
+      'DIR/usage.yaml: finalAtHours (not set: 72) is later than the last checkpoint, 24 hours: no day would become final; use at most 24, or add 72 to DIR/usage.yaml: readAtHours',
+    ],
+  ],
+  [
+    'a final age in the environment that does not fit the checkpoints of the file',
+    `${ONE}readAtHours: [0, 24]`,
+    { FINAL_AT_HOURS: '48' },
+    [
+      'FINAL_AT_HOURS="48" is later than the last checkpoint, 24 hours: no day would become final; use at most 24, or add 48 to DIR/usage.yaml: readAtHours',
+    ],
+  ],
+  [
+    'billing periods in both places',
+    `${ONE}billingPeriods: losant`,
+    { BILLING_PERIODS: 'calendar' },
+    ['BILLING_PERIODS is set, but so is DIR/usage.yaml: billingPeriods; keep one of them'],
   ],
   [
     'an instance by environment too',

@@ -52,7 +52,9 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'no token',
     'instances:\n  - id: 575ec8687ae143cd83dc4a97',
     {},
-    ['DIR/usage.yaml: instances[0] has no token; name a file in tokenFile, or a variable in tokenVariable'],
+    [
+      'DIR/usage.yaml: instances[0].tokenVariable is not set; create an instance API token in Losant; or name its file in DIR/usage.yaml: instances[0].tokenFile',
+    ],
   ],
   [
     'two sources of a token',
@@ -65,7 +67,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${UNNAMED}    tokenFile: ./missing`,
     {},
     [
-      'DIR/usage.yaml: instances[0].tokenFile="./missing" names a file that does not exist; correct the path, or let this user read a file there',
+      'DIR/usage.yaml: instances[0].tokenFile="./missing" names a file that cannot be read: it does not exist; correct the path, or let this user read a file there',
     ],
   ],
   [
@@ -73,7 +75,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${UNNAMED}    tokenFile: eyJ.CANARY`,
     {},
     [
-      'DIR/usage.yaml: instances[0].tokenFile names a file that does not exist; correct the path, or let this user read a file there',
+      'DIR/usage.yaml: instances[0].tokenFile names a file that cannot be read: it does not exist; correct the path, or let this user read a file there',
     ],
   ],
   [
@@ -87,7 +89,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${UNNAMED}    tokenVariable: EU_TOKEN`,
     {},
     [
-      'DIR/usage.yaml: instances[0].tokenVariable names EU_TOKEN, which is not set; set it to the token of this instance',
+      'DIR/usage.yaml: instances[0].tokenVariable (EU_TOKEN) is not set; create an instance API token in Losant; or name its file in DIR/usage.yaml: instances[0].tokenFile',
     ],
   ],
   [
@@ -142,31 +144,45 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'a key twice',
     `${ONE}    tokenFile: token`,
     {},
-    ['DIR/usage.yaml:4:5 is not plain YAML (duplicate key); correct the file there'],
+    ['DIR/usage.yaml, line 4: a key that is there already; keep one of them'],
+  ],
+  [
+    'a key that stands one column too far left',
+    `${UNNAMED}   tokenFile: token`,
+    {},
+    [
+      'DIR/usage.yaml, line 3: wrong indentation; align it with its neighbours, or close a quote or bracket before it',
+    ],
+  ],
+  [
+    'a name that begins with a star',
+    `${ONE}    orgs: { names: [* Corp] }`,
+    {},
+    ['DIR/usage.yaml, line 4: a text that begins with *; put it in quotes'],
   ],
   [
     'a tab as indentation',
     'instances:\n\t- id: 575ec8687ae143cd83dc4a97',
     {},
-    ['DIR/usage.yaml:2:1 is not plain YAML (tab as indent); correct the file there'],
+    ['DIR/usage.yaml, line 2: a tab as indentation; use spaces'],
   ],
   [
     'an open bracket',
     `${ONE}    orgs: [575ed18f7ae143cd83dc4aa6`,
     {},
-    ['DIR/usage.yaml:4:36 is not plain YAML (bad indent); correct the file there'],
+    ['DIR/usage.yaml, line 4: wrong indentation; align it with its neighbours, or close a bracket before it'],
   ],
   [
     'a second document',
     `${ONE}---\n${ONE}`,
     {},
-    ['DIR/usage.yaml:4:1 is not plain YAML (multiple docs); correct the file there'],
+    ['DIR/usage.yaml, line 4: a second document; remove the ---'],
   ],
   [
     'a tag of YAML',
     `${ONE}    requestsPerSecond: !!int 5`,
     {},
-    ['DIR/usage.yaml:4:24 is not plain YAML (tag resolve failed); correct the file there'],
+    ['DIR/usage.yaml, line 4: a text that begins with !; put it in quotes'],
   ],
   [
     'an alias to nothing',

@@ -31,13 +31,15 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'no token',
     { LOSANT_API_TOKEN: undefined },
     [
-      'LOSANT_API_TOKEN is not set; create an instance API token in Losant and give it here, or its file in LOSANT_API_TOKEN_FILE',
+      'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or name its file in LOSANT_API_TOKEN_FILE',
     ],
   ],
   [
     'an empty token',
     { LOSANT_API_TOKEN: '' },
-    ['LOSANT_API_TOKEN is empty; give it a value, name its file in LOSANT_API_TOKEN_FILE, or remove it'],
+    [
+      'LOSANT_API_TOKEN is empty; create an instance API token in Losant; or name its file in LOSANT_API_TOKEN_FILE',
+    ],
   ],
   [
     'a token with a space',
@@ -69,7 +71,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a token file that does not exist',
     { LOSANT_API_TOKEN: undefined, LOSANT_API_TOKEN_FILE: 'DIR/missing' },
     [
-      'LOSANT_API_TOKEN_FILE="DIR/missing" names a file that does not exist; correct the path, or let this user read a file there',
+      'LOSANT_API_TOKEN_FILE="DIR/missing" names a file that cannot be read: it does not exist; correct the path, or let this user read a file there',
     ],
   ],
   [
@@ -81,7 +83,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a token file that is a folder',
     { LOSANT_API_TOKEN: undefined, LOSANT_API_TOKEN_FILE: 'DIR/folder' },
     [
-      'LOSANT_API_TOKEN_FILE="DIR/folder" names something that is not a regular file; correct the path, or let this user read a file there',
+      'LOSANT_API_TOKEN_FILE="DIR/folder" names a file that cannot be read: not a regular file; correct the path, or let this user read a file there',
     ],
   ],
   [
@@ -95,7 +97,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a token where its file is asked for',
     { LOSANT_API_TOKEN: undefined, LOSANT_API_TOKEN_FILE: 'eyJ.CANARY' },
     [
-      'LOSANT_API_TOKEN_FILE names a file that does not exist; correct the path, or let this user read a file there',
+      'LOSANT_API_TOKEN_FILE names a file that cannot be read: it does not exist; correct the path, or let this user read a file there',
     ],
   ],
   [
@@ -159,7 +161,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'all organizations and one more',
     { LOSANT_ORG_IDS: 'all,575ed18f7ae143cd83dc4aa6' },
-    ['LOSANT_ORG_IDS="all,575ed18f7ae143cd83dc4aa6" mixes all with ids; use either all or ids'],
+    ['LOSANT_ORG_IDS mixes all with ids; use either all or ids'],
   ],
   [
     'an organization by name',
@@ -171,27 +173,28 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'an organization twice',
     { LOSANT_ORG_IDS: '575ed18f7ae143cd83dc4aa6,575ED18F7AE143CD83DC4AA6' },
-    ['LOSANT_ORG_IDS="575ed18f7ae143cd83dc4aa6" is listed twice; list each organization once'],
+    ['LOSANT_ORG_IDS="575ed18f7ae143cd83dc4aa6" is listed twice; list each once'],
   ],
   [
     'an empty entry between organizations',
     { LOSANT_ORG_IDS: '575ed18f7ae143cd83dc4aa6,,575ed18f7ae143cd83dc4aa6' },
     [
-      'LOSANT_ORG_IDS="575ed18f7ae143cd83dc4aa6,,575ed18f7ae143…" (50 characters) has an empty entry; use all, or list the 24 hex characters of each organization',
+      'LOSANT_ORG_IDS[1] is empty; use all, or list the 24 hex characters of each organization',
+      'LOSANT_ORG_IDS="575ed18f7ae143cd83dc4aa6" is listed twice; list each once',
     ],
   ],
   [
     'a database URL of another kind',
     { DATABASE_URL: 'mysql://root:CANARY@db/usage' },
     [
-      'DATABASE_URL is not a database URL (not shown); set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server',
+      'DATABASE_URL is not a database URL (not shown); set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; in user and password, percent-encode @ : / ? # and spaces',
     ],
   ],
   [
     'an embedded database without a folder',
     { DATABASE_URL: 'embedded:' },
     [
-      'DATABASE_URL is embedded: without a folder; set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server',
+      'DATABASE_URL is not a database URL (not shown); set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; in user and password, percent-encode @ : / ? # and spaces',
     ],
   ],
   [
@@ -203,14 +206,14 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a database URL file with something else in it',
     { DATABASE_URL_FILE: 'DIR/token' },
     [
-      'DATABASE_URL_FILE is not a database URL (not shown); set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server',
+      'DATABASE_URL_FILE is not a database URL (not shown); set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; in user and password, percent-encode @ : / ? # and spaces',
     ],
   ],
   [
     'a database URL where its file is asked for',
     { DATABASE_URL_FILE: 'postgres://u:CANARY@db/usage' },
     [
-      'DATABASE_URL_FILE names a file that does not exist; correct the path, or let this user read a file there',
+      'DATABASE_URL_FILE names a file that cannot be read: it does not exist; correct the path, or let this user read a file there',
     ],
   ],
 ];

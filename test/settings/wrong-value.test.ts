@@ -6,26 +6,24 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'no streams',
     { STREAMS: '' },
-    [
-      'STREAMS is empty; name at least one of device_counts, notebook_minutes, payload_totals, payload_sources',
-    ],
+    ['STREAMS is empty; use e.g. device_counts,notebook_minutes,payload_totals,payload_sources'],
   ],
   [
     'an unknown stream',
     { STREAMS: 'device_counts,messages' },
     [
-      'STREAMS="messages" is not a stream; use any of device_counts, notebook_minutes, payload_totals, payload_sources',
+      'STREAMS="messages" is not known; use device_counts, notebook_minutes, payload_totals or payload_sources',
     ],
   ],
   [
     'a misspelled stream',
     { STREAMS: 'devicecounts' },
-    ['STREAMS="devicecounts" is not a stream; did you mean device_counts?'],
+    ['STREAMS="devicecounts" is not known; did you mean device_counts?'],
   ],
   [
     'a stream twice',
     { STREAMS: 'device_counts,device_counts' },
-    ['STREAMS="device_counts" is named twice; name each stream once'],
+    ['STREAMS="device_counts" is listed twice; list each once'],
   ],
   [
     'a schedule of words',
@@ -38,7 +36,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a schedule with seconds',
     { SCHEDULE: '0 15 * * * *' },
     [
-      'SCHEDULE="0 15 * * * *" has six fields, but there are no seconds; use five, e.g. "15 * * * *": a quarter past every hour, UTC',
+      'SCHEDULE="0 15 * * * *" is not a cron expression of five fields; use e.g. "15 * * * *": a quarter past every hour, UTC',
     ],
   ],
   [
@@ -76,31 +74,27 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
       'SCHEDULE="CRON_TZ=America/New_York 15 3 * * *" has a time zone, but wake-ups are in UTC: a local zone skips or repeats an hour each year; remove it and write the hours in UTC',
     ],
   ],
-  [
-    'no checkpoints',
-    { READ_AT_HOURS: '' },
-    ['READ_AT_HOURS is empty; list hours after the end of a day, e.g. 0,6,24,48,72,168,720'],
-  ],
+  ['no checkpoints', { READ_AT_HOURS: '' }, ['READ_AT_HOURS is empty; use e.g. 0,6,24,48,72,168,720']],
   [
     'a negative checkpoint',
     { READ_AT_HOURS: '-6,72' },
     [
-      'READ_AT_HOURS="-6" is not a whole number from 0 to 87600; list hours after the end of a day, e.g. 0,6,24,48,72,168,720',
+      'READ_AT_HOURS="-6" is not a whole number from 0 to 87600 (hours after the end of a day); use e.g. 0,6,24,48,72,168,720',
     ],
   ],
   [
     'checkpoints with a fraction and a word',
     { READ_AT_HOURS: '0,1.5,soon,72' },
     [
-      'READ_AT_HOURS="1.5" is not a whole number from 0 to 87600; list hours after the end of a day, e.g. 0,6,24,48,72,168,720',
-      'READ_AT_HOURS="soon" is not a whole number from 0 to 87600; list hours after the end of a day, e.g. 0,6,24,48,72,168,720',
+      'READ_AT_HOURS="1.5" is not a whole number from 0 to 87600 (hours after the end of a day); use e.g. 0,6,24,48,72,168,720',
+      'READ_AT_HOURS="soon" is not a whole number from 0 to 87600 (hours after the end of a day); use e.g. 0,6,24,48,72,168,720',
     ],
   ],
   [
     'a final age of words',
     { FINAL_AT_HOURS: '3 days' },
     [
-      'FINAL_AT_HOURS="3 days" is not a whole number from 0 to 87600; use hours after the end of a day, e.g. 72',
+      'FINAL_AT_HOURS="3 days" is not a whole number from 0 to 87600 (hours after the end of a day); use e.g. 72',
     ],
   ],
   [
@@ -120,12 +114,12 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'a horizon of no days',
     { HORIZON_DAYS: '0' },
-    ['HORIZON_DAYS="0" is not a whole number from 1 to 3650; use days, e.g. 90'],
+    ['HORIZON_DAYS="0" is not a whole number from 1 to 3650 (days); use e.g. 90'],
   ],
   [
     'a horizon of eleven years',
     { HORIZON_DAYS: '4015' },
-    ['HORIZON_DAYS="4015" is not a whole number from 1 to 3650; use days, e.g. 90'],
+    ['HORIZON_DAYS="4015" is not a whole number from 1 to 3650 (days); use e.g. 90'],
   ],
   [
     'a horizon that ends when the last checkpoint comes',
@@ -137,42 +131,42 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'no requests at once',
     { REQUEST_CONCURRENCY: '0' },
-    ['REQUEST_CONCURRENCY="0" is not a whole number from 1 to 1000; use e.g. 8 (requests at once)'],
+    ['REQUEST_CONCURRENCY="0" is not a whole number from 1 to 1000 (requests at once); use e.g. 8'],
   ],
   [
     'too many requests at once',
     { REQUEST_CONCURRENCY: '1001' },
-    ['REQUEST_CONCURRENCY="1001" is not a whole number from 1 to 1000; use e.g. 8 (requests at once)'],
+    ['REQUEST_CONCURRENCY="1001" is not a whole number from 1 to 1000 (requests at once); use e.g. 8'],
   ],
   [
     'no requests per second',
     { REQUESTS_PER_SECOND: '0' },
-    ['REQUESTS_PER_SECOND="0" is not a number from 0.1 to 10000; use e.g. 20 (requests per second)'],
+    ['REQUESTS_PER_SECOND="0" is not a number from 0.1 to 10000 (requests per second); use e.g. 20'],
   ],
   [
     'a negative rate',
     { REQUESTS_PER_SECOND: '-1' },
-    ['REQUESTS_PER_SECOND="-1" is not a number from 0.1 to 10000; use e.g. 20 (requests per second)'],
+    ['REQUESTS_PER_SECOND="-1" is not a number from 0.1 to 10000 (requests per second); use e.g. 20'],
   ],
   [
     'a timeout in seconds',
     { REQUEST_TIMEOUT_MS: '30' },
-    ['REQUEST_TIMEOUT_MS="30" is not a whole number from 100 to 600000; use milliseconds, e.g. 30000'],
+    ['REQUEST_TIMEOUT_MS="30" is not a whole number from 100 to 600000 (milliseconds); use e.g. 30000'],
   ],
   [
     'a timeout with a unit',
     { REQUEST_TIMEOUT_MS: '30s' },
-    ['REQUEST_TIMEOUT_MS="30s" is not a whole number from 100 to 600000; use milliseconds, e.g. 30000'],
+    ['REQUEST_TIMEOUT_MS="30s" is not a whole number from 100 to 600000 (milliseconds); use e.g. 30000'],
   ],
   [
     'no attempts',
     { REQUEST_ATTEMPTS: '0' },
-    ['REQUEST_ATTEMPTS="0" is not a whole number from 1 to 20; use e.g. 5'],
+    ['REQUEST_ATTEMPTS="0" is not a whole number from 1 to 20 (attempts); use e.g. 5'],
   ],
   [
     'a number in hex',
     { REQUEST_ATTEMPTS: '0x5' },
-    ['REQUEST_ATTEMPTS="0x5" is not a whole number from 1 to 20; use e.g. 5'],
+    ['REQUEST_ATTEMPTS="0x5" is not a whole number from 1 to 20 (attempts); use e.g. 5'],
   ],
   [
     'a host with a port',
@@ -182,12 +176,14 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'a port beyond the last',
     { HTTP_PORT: '65536' },
-    ['HTTP_PORT="65536" is not a whole number from 0 to 65535; use e.g. 9464, or 0 for no server'],
+    ['HTTP_PORT="65536" is not a whole number from 0 to 65535 (0: no server); use e.g. 9464'],
   ],
   [
     'an empty HTTP token',
     { HTTP_TOKEN: '' },
-    ['HTTP_TOKEN is empty; give it a value, name its file in HTTP_TOKEN_FILE, or remove it'],
+    [
+      'HTTP_TOKEN is empty; use a longer random one, e.g. from: openssl rand -hex 32; or name its file in HTTP_TOKEN_FILE',
+    ],
   ],
   [
     'a short HTTP token',
@@ -218,11 +214,14 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
   [
     'a heartbeat with a login',
     { HEARTBEAT_URL: 'https://user:CANARY@hc.example.com' },
-    [
-      'HEARTBEAT_URL has a user name or password in it, which cannot be sent; use an address that needs no login',
-    ],
+    ['HEARTBEAT_URL has a login in it, which cannot be sent; use an address that needs no login'],
   ],
   ['a switch that says yes', { AUTO_MIGRATE: 'yes' }, ['AUTO_MIGRATE="yes" is not known; use true or false']],
+  [
+    'billing periods of another kind',
+    { BILLING_PERIODS: 'monthly' },
+    ['BILLING_PERIODS="monthly" is not known; use calendar or losant'],
+  ],
   [
     'a log level in capitals',
     { LOG_LEVEL: 'INFO' },
@@ -247,13 +246,13 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a setting like no other',
     { LOSANT_COLOUR_OF_THE_CONSOLE: 'blue' },
     [
-      'LOSANT_COLOUR_OF_THE_CONSOLE is not a setting; remove it; known are LOSANT_USAGE_CONFIG, LOSANT_INSTANCE_ID, LOSANT_API_TOKEN, LOSANT_API_TOKEN_FILE, LOSANT_API_URL, LOSANT_ORG_IDS, LOSANT_DOMAIN',
+      'LOSANT_COLOUR_OF_THE_CONSOLE is not a setting; remove it; known are LOSANT_USAGE_CONFIG, LOSANT_INSTANCE_ID, LOSANT_API_TOKEN, LOSANT_API_TOKEN_FILE, LOSANT_API_URL, LOSANT_ORG_IDS, LOSANT_DOMAIN, LOSANT_ADMIN_TOKEN, LOSANT_ADMIN_TOKEN_FILE',
     ],
   ],
   [
     'a value of several lines',
     { LOG_LEVEL: 'in\nfo' },
-    ['LOG_LEVEL="in\\nfo" is not known; use fatal, error, warn, info, debug, trace or silent'],
+    ['LOG_LEVEL="in\\nfo" is not known; did you mean info?'],
   ],
   [
     'a very long value',
@@ -269,7 +268,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a settings file that does not exist',
     { LOSANT_INSTANCE_ID: undefined, LOSANT_API_TOKEN: undefined, LOSANT_USAGE_CONFIG: 'DIR/missing.yaml' },
     [
-      'LOSANT_USAGE_CONFIG="DIR/missing.yaml" names a file that does not exist; correct the path, or let this user read the file',
+      'LOSANT_USAGE_CONFIG="DIR/missing.yaml" names a file that cannot be read: it does not exist; correct the path, or let this user read a file there',
     ],
   ],
 ];

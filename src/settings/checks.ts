@@ -1,0 +1,72 @@
+import { validateDetailed } from 'node-cron';
+import type { Policy } from '../usage/policy.ts';
+import type { SettingsFile } from './file.ts';
+import { isLoopback } from './kinds.ts';
+import { type Problem, quote } from './problems.ts';
+import type { Source } from './reader.ts';
+import { type HTTP, POLICY, SERVICE, type Values } from './table.ts';
+
+/** What is wrong with settings that are right each by itself. */
+export function checkPolicy({ readAtHours, finalAtHours, horizonDays }: Policy, source: Source): Problem[] {
+  const problems: Problem[] = [];
+  const lastHours = readAtHours.at(-1) ?? 0;
+  const checkpoints = source(POLICY.readAtHours.env).name;
+  if (finalAtHours > lastHours) {
+    problems.push({
+      ...shown(POLICY.finalAtHours.env, finalAtHours, source),
+      problem: `is later than the last checkpoint, ${lastHours} hours: no day would become final`,
+      remedy: `use at most ${lastHours}, or add ${finalAtHours} to ${checkpoints}`,
+    });
+  }
+  // The day must still be inside the horizon on the date on which the checkpoint comes.
+  const neededDays = Math.floor(lastHours / 24) + 1;
+  if (horizonDays < neededDays) {
+    problems.push({
+      ...shown(POLICY.horizonDays.env, horizonDays, source),
+      problem: `ends before the last checkpoint, ${lastHours} hours`,
+      remedy: `use at least ${neededDays}, or remove checkpoints from ${checkpoints}`,
+    });
+  }
+  return problems;
+}
+
+/** The place and value of a number that may be the default. */
+function shown(variable: string, value: number, source: Source): Pick<Problem, 'name' | 'value'> {
+  const { name, raw } = source(variable);
+  return raw === undefined || raw === ''
+    ? { name: `${name} (not set: ${value})` }
+    : { name, value: `${value}` };
+}
+
+/** A day that is not held this long after its end is a gap. */
+const GAP_AFTER_HOURS = 6;
+
+interface Checked {
+  readonly policy: Policy;
+  readonly schedule: string;
+  readonly http: Values<typeof HTTP>;
+}
+
+/** What the operator should know though nothing is wrong. */
+export function warningsOf(config: Checked, file: SettingsFile | null, source: Source): string[] {
+  const { schedule, http } = config;
+  const [firstHours = 0] = config.policy.readAtHours;
+  const warnings: string[] = [];
+  if (file?.isOpen) {
+    const what = 'can be written by other users, who could send tokens elsewhere';
+    warnings.push(`${file.path} ${what}; run: chmod go-w ${file.path}`);
+  }
+  if ((validateDetailed(schedule).fields?.month.length ?? 12) < 12) {
+    const place = `${source(SERVICE.schedule.env).name}=${quote(schedule)}`;
+    warnings.push(`${place} leaves out whole months: a day is lost if none wakes within the horizon`);
+  }
+  if (firstHours > GAP_AFTER_HOURS) {
+    const what = `each day shows as a gap from ${GAP_AFTER_HOURS} hours after its end until it is read`;
+    warnings.push(`${source(POLICY.readAtHours.env).name} begins at ${firstHours}: ${what}`);
+  }
+  if (http.port !== 0 && http.token === null && !isLoopback(http.host)) {
+    const what = 'readers get nothing but the probes /healthz and /readyz';
+    warnings.push(`HTTP_HOST=${quote(http.host)} without HTTP_TOKEN: ${what}; set HTTP_TOKEN`);
+  }
+  return warnings;
+}

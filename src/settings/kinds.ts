@@ -1,0 +1,146 @@
+/**
+ * How values are written. A message completes the sentence that a setting's name
+ * begins; what follows a `;` is what to do, in place of the setting's own remedy.
+ */
+import { validateDetailed } from 'node-cron';
+import { z } from 'zod';
+import type { OrgSelection } from '../usage/selection.ts';
+import { nearestName, oneOf } from './problems.ts';
+
+const line = z.string('is not a text; compare with deploy/losant-usage.example.yaml').trim();
+
+/** Where the rules after it would make no sense of a text that is wrong. */
+function last(error: string) {
+  return { error, abort: true };
+}
+
+export function list<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
+  return z.array(entry, 'is not a list; compare with deploy/losant-usage.example.yaml');
+}
+
+/** A list in which nothing may be twice. */
+export function set<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
+  return list(entry).check(({ value, issues }) => {
+    const input = value.find((each, i) => value.indexOf(each) !== i);
+    const message = 'is listed twice; list each once';
+    if (input !== undefined) issues.push({ code: 'custom', input, message });
+  });
+}
+
+export function choice<T extends string>(choices: readonly T[]): z.ZodType<T> {
+  const error = ({ input }: { input?: unknown }) => {
+    const near = nearestName(String(input), choices);
+    return `is not known; ${near === null ? `use ${oneOf(choices)}` : `did you mean ${near}?`}`;
+  };
+  return line.pipe(z.enum(choices, { error }));
+}
+
+/** A number from a whole `min` is whole. */
+export function number(min: number, max: number, unit: string): z.ZodType<number> {
+  const isWhole = Number.isInteger(min);
+  const error = `is not a ${isWhole ? 'whole ' : ''}number from ${min} to ${max} (${unit})`;
+  return line
+    .regex(isWhole ? /^\d{1,9}$/ : /^\d{1,9}(\.\d{1,9})?$/, error)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, error);
+}
+
+/** What an id looks like: https://docs.losant.com/rest-api/instance-org */
+const ID = /^[0-9a-f]{24}$/i;
+
+/** In lower case. */
+export const instanceId = line.regex(ID, 'is not an instance id').toLowerCase();
+
+export const EVERY_ORG: OrgSelection = { kind: 'all', names: null, tags: null, exclude: [] };
+
+const orgIds = set(line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization id').toLowerCase())
+  .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with ids; use either all or ids')
+  .transform((ids): OrgSelection => (ids.includes('all') ? EVERY_ORG : { kind: 'ids', orgIds: ids }));
+
+const EMPTY = 'is empty; write something there, or remove it';
+const some = z.string('is not a text').regex(/\S/, EMPTY);
+const tag = some.regex(/^\s*[^\s=]/, 'has no key; write key=value, or key for any value');
+const oneOrMore = (entry: z.ZodType<string>) => list(entry).refine(({ length }) => length > 0, EMPTY);
+const orgRules = z
+  .strictObject(
+    { names: oneOrMore(some).optional(), tags: oneOrMore(tag).optional(), exclude: list(some).optional() },
+    'has an unknown rule; use names, tags and exclude',
+  )
+  .transform(({ names = null, tags = null, exclude = [] }): OrgSelection => {
+    const excluded = exclude.map((entry) => (ID.test(entry) ? entry.toLowerCase() : entry));
+    return { kind: 'all', names, tags, exclude: excluded };
+  });
+
+/** `all`, ids, or in the settings file rules. */
+export const orgSelection = z.unknown().transform((raw, { issues }): OrgSelection => {
+  const isRules = typeof raw === 'object' && !Array.isArray(raw);
+  const kind: z.ZodType<OrgSelection> = isRules ? orgRules : orgIds;
+  const { success, data, error } = kind.safeParse(typeof raw === 'string' ? [raw] : raw, {
+    reportInput: true,
+  });
+  if (success) return data;
+  for (const { path, message, input } of error.issues) issues.push({ code: 'custom', path, message, input });
+  return z.NEVER;
+});
+
+/** A secret that travels in an HTTP header as it is: spaces around it are wrong. */
+export function token(minLength: number): z.ZodType<string> {
+  const alone = 'give the token alone, without quotes, spaces or line breaks';
+  return z
+    .string('is not a text')
+    .regex(/^[\x21-\x7e]+$/, last(`holds whitespace, control or non-ASCII characters; ${alone}`))
+    .min(minLength, `is shorter than ${minLength} characters`);
+}
+
+/** Whether `host`, as HTTP_HOST or a URL has it, is a name or address of this machine alone. */
+export function isLoopback(host: string): boolean {
+  return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/.test(host);
+}
+
+const isHttp = (text: string) => /^https?:$/.test(URL.parse(text)?.protocol ?? '');
+const hasNoLogin = (text: string) => URL.parse(text)?.username === '' && URL.parse(text)?.password === '';
+const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.parse(text)?.hostname ?? '');
+
+/** The base URL of an API, without a trailing slash. */
+export const apiUrl = line
+  .refine((text) => URL.canParse(text), last('is not a URL'))
+  .refine(isHttp, last('is neither https nor http'))
+  .refine(hasNoLogin, last('has a user name or password in it; remove them: the token is enough'))
+  .refine((text) => !/[?#]/.test(text), last('has a query or fragment; end the URL before the ? or #'))
+  .refine(isEncrypted, 'would send the token unencrypted; use https; plain http is only for this machine')
+  .transform((text) => new URL(text).href.replace(/\/+$/, ''));
+
+export const heartbeatUrl = line
+  .refine(isHttp, last('is not an http or https URL (not shown)'))
+  .refine(hasNoLogin, 'has a login in it, which cannot be sent; use an address that needs no login');
+
+/** The form alone is checked, so that whoever connects can say more. */
+export const databaseUrl = line.regex(
+  /^(postgres(ql)?:\/\/\S+|embedded:[^\r\n]+)$/,
+  'is not a database URL (not shown)',
+);
+
+const NAME = '[a-z\\d_]([a-z\\d._-]*[a-z\\d])?';
+
+/** A name or an address to listen on. */
+export const host = line.regex(new RegExp(`^(${NAME}|[\\da-f]*:[\\da-f:.]*)$`, 'i'), 'is not a host name');
+
+/** A host name that may have a port. */
+export const domain = line.regex(new RegExp(`^${NAME}(:\\d{1,5})?$`, 'i'), 'is not a host name');
+
+const LOCAL =
+  'has a time zone, but wake-ups are in UTC: a local zone skips or repeats an hour each year; ' +
+  'remove it and write the hours in UTC';
+
+/** A cron expression of five fields, in UTC. */
+export const schedule = line
+  .transform((text) => text.replace(/\s+/g, ' '))
+  .refine((text) => !/(^| )(CRON_)?TZ=/i.test(text), last(LOCAL))
+  .refine((text) => validateDetailed(text).valid && (text.startsWith('@') || text.split(' ').length === 5), {
+    error: ({ input }) => describeCron(String(input)),
+  });
+
+function describeCron(text: string): string {
+  const [error] = text.split(' ').length === 5 ? validateDetailed(text).errors : [];
+  return `is not a cron expression of five fields${error ? `: see ${error.field}` : ''}`;
+}

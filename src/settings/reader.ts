@@ -1,0 +1,113 @@
+import { isAbsolute, resolve } from 'node:path';
+import type { z } from 'zod';
+import { type ReadFile, readNamedFile } from './disk.ts';
+import type { Problem } from './problems.ts';
+import type { Group, Need, Setting, Values } from './table.ts';
+
+/** What is given in the place of a variable. */
+export interface Given {
+  /** The place, for messages. */
+  readonly name: string;
+  /** Undefined: nothing. */
+  readonly raw: unknown;
+  readonly isVariable?: true;
+  /** Where a relative path starts; left out: in the current folder. */
+  readonly folder?: string;
+}
+
+/** Finds what is given for a variable: in the environment, or in its place in the settings file. */
+export type Source = (variable: string) => Given;
+
+/** What settings are read for, how files are read, and where problems go. */
+export interface Reading {
+  readonly needs: readonly Need[];
+  readonly readFile: ReadFile;
+  readonly problems: Problem[];
+}
+
+/** Reads settings that belong together; null if any of them is wrong. */
+export function readGroup<G extends Group>(group: G, source: Source, reading: Reading): Values<G> | null {
+  const before = reading.problems.length;
+  const values = Object.entries(group).map(([name, each]) => [name, readSetting(each, source, reading)]);
+  return reading.problems.length > before ? null : (Object.fromEntries(values) as Values<G>);
+}
+
+/** Null for a wrong setting, and for one that is not needed. */
+export function readSetting<T>(setting: Setting<T>, source: Source, reading: Reading): T | null {
+  const { env, kind, fallback, isSecret, neededBy } = setting;
+  if (neededBy !== undefined && !reading.needs.includes(neededBy)) return null;
+  const given = isSecret ? findSecret(setting, source, reading) : source(env);
+  if (given === null) return null;
+  const { name, raw, isVariable } = given;
+  const isUnset = raw === undefined || (isEmpty(raw) && !setting.refusesEmpty);
+  if (isUnset && fallback !== undefined) return fallback;
+  if (isUnset || isEmpty(raw)) {
+    const inFile = isSecret ? `; or name its file in ${source(`${env}_FILE`).name}` : '';
+    const problem = isUnset ? 'is not set' : 'is empty';
+    reading.problems.push({ name, problem, remedy: setting.remedy + inFile });
+    return null;
+  }
+  const value = setting.isList && isVariable && typeof raw === 'string' ? raw.split(',') : raw;
+  const { success, data, error } = kind.safeParse(value, { reportInput: true });
+  if (success) return data;
+  reading.problems.push(...error.issues.map((issue) => describeIssue(issue, setting, name)));
+  return null;
+}
+
+function isEmpty(raw: unknown): boolean {
+  return (typeof raw === 'string' && raw.trim() === '') || (Array.isArray(raw) && raw.length === 0);
+}
+
+function describeIssue(
+  { path, input, message }: z.core.$ZodIssue,
+  setting: Setting<unknown>,
+  name: string,
+): Problem {
+  const [problem = '', ...remedy] = message.split('; ');
+  const isShown =
+    !setting.isSecret && input !== '' && (typeof input === 'string' || typeof input === 'number');
+  // An entry of a plain list shows by its value.
+  const steps = isShown ? path.filter((step, i) => i > 0 || typeof step === 'string') : path;
+  return {
+    name: name + steps.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join(''),
+    value: isShown ? withoutSecrets(String(input)) : null,
+    problem: input === '' ? 'is empty' : problem,
+    remedy: remedy.length > 0 ? remedy.join('; ') : setting.remedy,
+  };
+}
+
+/** Without what may be the password or token of a URL. */
+function withoutSecrets(text: string): string {
+  return text.replace(/[?#].*$/s, '?…').replace(/^([^/]*\/\/)?.+@/s, '$1…@');
+}
+
+/** A secret stands in the place of its variable, or in the file that is named in the place of `<variable>_FILE`. */
+function findSecret({ env, refusesEmpty }: Setting<unknown>, source: Source, reading: Reading): Given | null {
+  const [direct, named] = [source(env), source(`${env}_FILE`)];
+  const isGiven = ({ raw }: Given) => raw !== undefined && (refusesEmpty || !isEmpty(raw));
+  if (!isGiven(named)) return { ...direct, raw: withoutNewline(direct.raw) };
+  if (!isGiven(direct)) return readSecretFile(named, reading);
+  const problem = `and ${named.name} are both set`;
+  reading.problems.push({ name: direct.name, problem, remedy: 'keep one of them' });
+  return null;
+}
+
+function readSecretFile({ name, raw, folder = '' }: Given, { readFile, problems }: Reading): Given | null {
+  const path = typeof raw === 'string' ? raw : '';
+  if (path.trim() === '') {
+    problems.push({ name, problem: 'is empty', remedy: 'give the path of a file, or remove the setting' });
+    return null;
+  }
+  const read = readNamedFile(resolve(folder, path), readFile);
+  const text = 'text' in read ? withoutNewline(read.text) : '';
+  if (!isEmpty(text)) return { name, raw: text };
+  // It might be the secret itself, given in place of its file.
+  const value = !path.includes('://') && (isAbsolute(path) || /^\.\.?[/\\]/.test(path)) ? path : null;
+  const fault = { problem: 'names an empty file', remedy: 'write the secret into it' };
+  problems.push({ name, value, ...('problem' in read ? read : fault) });
+  return null;
+}
+
+function withoutNewline(raw: unknown): unknown {
+  return typeof raw === 'string' ? raw.replace(/[\r\n]+$/, '') : raw;
+}

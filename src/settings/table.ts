@@ -1,0 +1,198 @@
+/**
+ * Every setting. A new one is a row here and a line in docs/settings.md; the
+ * name of its row is the name of its value in the configuration.
+ */
+import type { z } from 'zod';
+import { streamNames } from '../usage/streams/catalog.ts';
+import {
+  apiUrl,
+  choice,
+  databaseUrl,
+  domain,
+  EVERY_ORG,
+  heartbeatUrl,
+  host,
+  instanceId,
+  list,
+  number,
+  orgSelection,
+  schedule,
+  set,
+  token,
+} from './kinds.ts';
+
+/** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
+export type Need = 'losant' | 'database' | 'admin';
+
+export interface Setting<T> {
+  /** The environment variable. A secret may also be in the file that `<env>_FILE` names. */
+  readonly env: string;
+  readonly kind: z.ZodType<T>;
+  /** What holds where it is not given; undefined: it must be given. */
+  readonly fallback: T | undefined;
+  /** What to do about a missing or wrong value. */
+  readonly remedy: string;
+  /**
+   * Its key in the settings file; left out: it is only in the environment. A secret `x` is never
+   * in that file: `xFile` names the file it is in, `xVariable` the variable.
+   */
+  readonly file?: string;
+  readonly isSecret?: true;
+  /** A variable's text has commas between the entries. */
+  readonly isList?: true;
+  /** A value without any text is wrong; otherwise it counts as not given. */
+  readonly refusesEmpty?: true;
+  /** Only commands that need this look at it, and must have it. */
+  readonly neededBy?: Need;
+}
+
+/** Settings that belong together, by the names of their values. */
+export type Group = Readonly<Record<string, Setting<unknown>>>;
+
+export type Values<G extends Group> = {
+  readonly [K in keyof G]: G[K] extends Setting<infer T> ? T : never;
+};
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const BILLING_PERIODS = ['calendar', 'losant'] as const;
+
+/** Against misprints. Losant keeps the detail for about 90 days: https://docs.losant.com/references/data-retention */
+const LONGEST_HORIZON_DAYS = 3650;
+
+/** Beyond guessing over the network. */
+const SHORTEST_HTTP_TOKEN = 16;
+
+const LIST = { isList: true, refusesEmpty: true } as const;
+const SECRET = { isSecret: true } as const;
+const TOKEN = { isSecret: true, refusesEmpty: true } as const;
+
+const hours = number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
+const readAtHours = list(hours).transform((all) => [...new Set(all)].sort((a, b) => a - b));
+const streams = set(choice(streamNames)).transform((all) => streamNames.filter((each) => all.includes(each)));
+
+/** One Losant instance: by environment, or each of those in the settings file. */
+export const INSTANCE = inFile({
+  /** Lower-case hex. */
+  instanceId: row('LOSANT_INSTANCE_ID', instanceId, undefined, {
+    file: 'id',
+    refusesEmpty: true,
+    remedy: 'copy the 24 hex characters of the instance from its address in Losant',
+  }),
+  token: row('LOSANT_API_TOKEN', token(1), undefined, {
+    ...TOKEN,
+    neededBy: 'losant',
+    remedy: 'create an instance API token in Losant',
+  }),
+  /** Without a trailing slash; may have a path. */
+  apiUrl: row('LOSANT_API_URL', apiUrl, 'https://api.losant.com'),
+  orgs: row('LOSANT_ORG_IDS', orgSelection, EVERY_ORG, {
+    ...LIST,
+    remedy: 'use all, or list the 24 hex characters of each organization',
+  }),
+  /** White-label installs: the domain that Losant is told. */
+  domain: row<string | null>('LOSANT_DOMAIN', domain, null, {
+    remedy: 'use the bare name, e.g. usage.example.com',
+  }),
+  /** In the order of the catalog. */
+  streams: row<readonly string[]>('STREAMS', streams, streamNames, LIST),
+  /** May be a fraction. */
+  requestsPerSecond: row('REQUESTS_PER_SECOND', number(0.1, 10_000, 'requests per second'), 20),
+  /** Most requests under way at once. */
+  requestConcurrency: row('REQUEST_CONCURRENCY', number(1, 1000, 'requests at once'), 8),
+});
+
+/** When usage days are read, and until when they can be. */
+export const POLICY = inFile({
+  readAtHours: row<readonly number[]>('READ_AT_HOURS', readAtHours, [0, 6, 24, 48, 72, 168, 720], LIST),
+  finalAtHours: row('FINAL_AT_HOURS', hours, 72),
+  horizonDays: row('HORIZON_DAYS', number(1, LONGEST_HORIZON_DAYS, 'days'), 90),
+});
+
+/** Bounds on one request to Losant. */
+export const REQUEST = {
+  timeoutMs: row('REQUEST_TIMEOUT_MS', number(100, 600_000, 'milliseconds'), 30_000),
+  attempts: row('REQUEST_ATTEMPTS', number(1, 20, 'attempts'), 5),
+};
+
+/** The server of health, metrics and pages. */
+export const HTTP = {
+  host: row('HTTP_HOST', host, '127.0.0.1', {
+    remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
+  }),
+  port: row('HTTP_PORT', number(0, 65_535, '0: no server'), 9464),
+  token: row<string | null>('HTTP_TOKEN', token(SHORTEST_HTTP_TOKEN), null, {
+    ...TOKEN,
+    remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
+  }),
+};
+
+/** When and how the program works. */
+export const SERVICE = {
+  ...inFile({
+    /** Cron expression of five fields, UTC. */
+    schedule: row('SCHEDULE', schedule, '15 * * * *', {
+      remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
+    }),
+    /** Calendar months in UTC, or the periods that Losant has for each organization. */
+    billingPeriods: row<Choice<typeof BILLING_PERIODS>>(
+      'BILLING_PERIODS',
+      choice(BILLING_PERIODS),
+      'calendar',
+    ),
+  }),
+  /** `postgres://…` or `embedded:DIR`; null for commands that do not need it. */
+  databaseUrl: row<string | null>('DATABASE_URL', databaseUrl, undefined, {
+    ...SECRET,
+    neededBy: 'database',
+    remedy:
+      'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +
+      'in user and password, percent-encode @ : / ? # and spaces',
+  }),
+  heartbeatUrl: row<string | null>('HEARTBEAT_URL', heartbeatUrl, null, {
+    ...SECRET,
+    remedy: 'use the whole address that your monitor gives, beginning with https://',
+  }),
+  autoMigrate: row(
+    'AUTO_MIGRATE',
+    choice(['true', 'false']).transform((given) => given === 'true'),
+    false,
+  ),
+  logLevel: row<Choice<typeof LOG_LEVELS>>('LOG_LEVEL', choice(LOG_LEVELS), 'info'),
+  /** Can change organizations in Losant; null for commands that do not. */
+  adminToken: row<string | null>('LOSANT_ADMIN_TOKEN', token(1), undefined, {
+    ...TOKEN,
+    neededBy: 'admin',
+    remedy: 'create a token in Losant that may change organizations, and give it to this command only',
+  }),
+};
+
+type Choice<T extends readonly string[]> = T[number];
+
+export const INSTANCE_SETTINGS: readonly Setting<unknown>[] = Object.values(INSTANCE);
+const OTHER_GROUPS: readonly Group[] = [POLICY, REQUEST, HTTP, SERVICE];
+
+/** All of them. */
+export const SETTINGS: readonly Setting<unknown>[] = [
+  ...INSTANCE_SETTINGS,
+  ...OTHER_GROUPS.flatMap((group) => Object.values(group)),
+];
+
+/** The variables in which a setting can be. */
+export function variablesOf({ env, isSecret }: Setting<unknown>): string[] {
+  return isSecret ? [env, `${env}_FILE`] : [env];
+}
+
+function row<T>(
+  env: string,
+  kind: z.ZodType<T>,
+  fallback: T | undefined,
+  rest: Partial<Setting<T>> = {},
+): Setting<T> {
+  return { env, kind, fallback, remedy: `use e.g. ${String(fallback)}`, ...rest };
+}
+
+/** Settings that may be in the settings file too: by the names of their values, unless they have another. */
+function inFile<G extends Group>(group: G): G {
+  const entries = Object.entries(group).map(([name, setting]) => [name, { file: name, ...setting }]);
+  return Object.fromEntries(entries) as G;
+}
