@@ -34,17 +34,22 @@ export function startProgram(args: readonly string[], env: Env): Running {
 }
 
 /** Any program with these variables, and PATH and HOME. */
-export function startProcess(file: string, args: readonly string[], env: Env): Running {
+export function startProcess(
+  file: string,
+  args: readonly string[],
+  env: Env,
+  { stdin = 'ignore' }: { stdin?: 'ignore' | 'pipe' } = {},
+): Running {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(file, args, {
     env: { PATH, HOME, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe'],
     timeout: LONGEST_RUN_MS,
     killSignal: 'SIGKILL',
   });
   const said = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (said.stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (said.stderr += text));
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => (said.stdout += text));
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said.stderr += text));
   const ended = once(child, 'close').then(([code, signal]) => ({
     code: code as number | null,
     signal: signal as NodeJS.Signals | null,

@@ -1,0 +1,116 @@
+import { stripVTControlCharacters } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { daysAgo } from '../support/days.ts';
+import { runInTerminal } from '../support/terminal.ts';
+
+const day = daysAgo(1);
+const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
+const ESC = '\x1b';
+/** A colour or a style. */
+const COLOR = new RegExp(`${ESC}\\[\\d+m`, 'g');
+
+let exported: Export;
+let orgId: string;
+
+beforeAll(async () => {
+  exported = await openExport({ orgs: 3 });
+  [orgId = ''] = await orgIdsOf(exported.platform);
+  await exported.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
+  // Its devices are missing until the faults end.
+  const faults = { kinds: ['server_error'], orgIds: [orgId], actions: ['deviceCounts'], forever: true };
+  await exported.platform.control('config', { faults });
+  await exported.run(['run'], { REQUEST_ATTEMPTS: '1' });
+});
+afterAll(() => exported.close());
+
+/** Without a LOG_LEVEL, which asks for the log. */
+function env(changes: Record<string, string> = {}) {
+  const { LOG_LEVEL: _, ...settings } = exported.env;
+  return { ...settings, ...changes };
+}
+
+const onTerminal = (args: readonly string[], changes?: Record<string, string>) =>
+  runInTerminal(args, env(changes));
+
+describe('a hostile name', () => {
+  const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
+
+  it.each([[['gaps']], [['explain', '--org', '$ORG', '--day', day]], [['check', '--all-orgs']], [['check']]])(
+    'reaches no terminal and breaks no line in %j',
+    async (args) => {
+      const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
+      const withoutColors = stdout.replaceAll(COLOR, '');
+      expect(withoutColors.replaceAll('\r\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
+      if (args[0] !== 'check') expect(withoutColors).toContain(SHOWN);
+    },
+  );
+
+  it('is the same name in JSON, with the controls escaped', async () => {
+    const { stdout } = await exported.run(['gaps', '--json']);
+    expect(stdout.trimEnd()).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(JSON.parse(stdout)).toMatchObject([{ orgName: EVIL }]);
+  });
+});
+
+describe('a run on a terminal', () => {
+  beforeAll(async () => {
+    await exported.platform.control('config', { faults: null });
+    await exported.run(['run', '--date', day]);
+  });
+
+  it('shows a bar in requests and a short coloured summary, and no log', async () => {
+    const { code, stdout } = await onTerminal(['run', '--date', day], { REQUESTS_PER_SECOND: '30' });
+    expect(code).toBe(0);
+    expect(stdout).toContain(' of 18 requests | ');
+    expect(stdout).toMatch(COLOR);
+    expect(stdout).not.toMatch(/run finished|INFO|"level"/);
+    const shown = stripVTControlCharacters(stdout).split('\r\n').slice(-3);
+    expect(shown[0]).toMatch(/Instance [0-9a-f]{24}: complete, \S+, 3 organizations, 19 requests, [\d.]+ s$/);
+    expect(shown.slice(1)).toEqual(['  12 numbers read: 12 unchanged', '']);
+  });
+
+  it.each([
+    ['--verbose', ['--verbose'], {}],
+    ['LOG_LEVEL', [], { LOG_LEVEL: 'info' }],
+  ])('shows the log with %s', async (_how, options, changes) => {
+    const { stdout } = await onTerminal(['run', '--date', day, ...options], changes);
+    expect(stdout).toContain('run finished');
+  });
+
+  it('prints every count with --verbose, also those that are zero', async () => {
+    const { stdout } = await exported.run(['run', '--date', day, '--verbose']);
+    expect(stdout).toContain(
+      '  12 numbers read: 0 new, 0 changed, 12 unchanged, 0 absent, 0 failed, 0 in quarantine, 0 unavailable\n',
+    );
+    expect(stdout).toMatch(/\n {2}rows: 0 inserted, 0 updated, 0 deleted, \d+ unchanged\n/);
+  });
+
+  it.each([
+    ['NO_COLOR', [], { NO_COLOR: '1' }],
+    ['--no-color', ['--no-color'], {}],
+    ['a terminal that has none', [], { TERM: 'dumb' }],
+  ])('has no colours with %s', async (_how, options, changes) => {
+    for (const args of [['status'], ['--help'], ['run', '--colour']]) {
+      const { stdout } = await onTerminal([...args, ...options], changes);
+      expect(stdout).not.toMatch(COLOR);
+    }
+  });
+
+  it('has colours in status, help and errors otherwise', async () => {
+    for (const args of [['status'], ['--help'], ['run', '--colour']]) {
+      expect((await onTerminal(args)).stdout).toMatch(COLOR);
+    }
+  });
+});
+
+it('without a terminal there is no colour and no bar, and the log is JSON on stderr', async () => {
+  const { stdout, stderr } = await exported.run(['run', '--date', day]);
+  expect(stdout).not.toContain(ESC);
+  expect(
+    stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { msg: string }).msg),
+  ).toEqual(['run finished']);
+});

@@ -1,0 +1,37 @@
+import { type Ended, type Env, LAUNCHER, startProcess } from './program.ts';
+
+/**
+ * Runs the program with a terminal of its own, by `script` of util-linux. What it
+ * writes to stdout and stderr comes together, as a person sees it.
+ */
+export async function runInTerminal(args: readonly string[], env: Env): Promise<Ended> {
+  const command = [process.execPath, LAUNCHER, ...args].map(quote).join(' ');
+  const settings = { TERM: 'xterm-256color', ...env };
+  return await startProcess('script', ['-qefc', command, '/dev/null'], settings).ended;
+}
+
+/** The same with lines typed, each as soon as the program has written what is waited for. */
+export async function typeIntoTerminal(
+  args: readonly string[],
+  env: Env,
+  typed: readonly (readonly [waitFor: string, line: string])[],
+): Promise<Ended> {
+  const command = [process.execPath, LAUNCHER, ...args].map(quote).join(' ');
+  const settings = { TERM: 'xterm-256color', ...env };
+  const running = startProcess('script', ['-qefc', command, '/dev/null'], settings, { stdin: 'pipe' });
+  let seen = 0;
+  const left = [...typed];
+  running.process.stdout?.on('data', () => {
+    const [next] = left;
+    const at = next === undefined ? -1 : running.stdout().indexOf(next[0], seen);
+    if (next === undefined || at === -1) return;
+    seen = at + next[0].length;
+    left.shift();
+    running.process.stdin?.write(`${next[1]}\n`);
+  });
+  return await running.ended;
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
