@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import {
   type Bindings,
   type ChildLoggerOptions,
@@ -6,7 +7,7 @@ import {
   pino,
   stdTimeFunctions,
 } from 'pino';
-import { prettyFactory } from 'pino-pretty';
+import type * as PinoPretty from 'pino-pretty';
 import { ExportError } from './errors.ts';
 import { escapeControls, escapeJson } from './terminal/text.ts';
 
@@ -20,6 +21,8 @@ export interface LoggerOptions {
   /** Where lines go: stderr, as stdout carries results. */
   readonly destination: DestinationStream;
 }
+
+const load = createRequire(import.meta.url);
 
 const CENSOR = '[redacted]';
 
@@ -62,6 +65,8 @@ type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptio
 
 /** In the same call, not through a worker or a stream: the last lines before an exit must not get lost. */
 function prettyDestination(destination: DestinationStream): DestinationStream {
+  // Loaded here: most processes have no terminal.
+  const { prettyFactory } = load('pino-pretty') as typeof PinoPretty;
   const format = prettyFactory({ colorize: true, translateTime: "UTC:HH:MM:ss'Z'" });
   // What is logged may hold anything, and is shown as it is: only the colours may be control characters.
   const escape = (_key: string, value: unknown) =>

@@ -1,6 +1,8 @@
 import { dirname } from 'node:path';
+import { z } from 'zod';
 import { type ReadFile, readNamedFile } from './disk.ts';
-import { nearestName, type Problem } from './problems.ts';
+import { line, list, map } from './kinds.ts';
+import { type Problem, showSteps, splitMessage } from './problems.ts';
 import type { Source } from './reader.ts';
 import { INSTANCE_SETTINGS, SETTINGS, variablesOf } from './table.ts';
 import { parseYaml } from './yaml.ts';
@@ -20,23 +22,52 @@ export interface SettingsFile {
 
 /** The keys of the settings file by the variables that they stand for. */
 export const FILE_KEYS = keysOf(SETTINGS);
-const INSTANCE_KEYS = [...keysOf(INSTANCE_SETTINGS).values()];
-const TOP_KEYS = ['instances', ...FILE_KEYS.values()].filter((key) => !INSTANCE_KEYS.includes(key));
-
-/** The secrets that no instance's token may be read from: Losant would be told them. */
-const OTHER_SECRETS = SETTINGS.filter((each) => each.isSecret && !INSTANCE_SETTINGS.includes(each)).map(
-  ({ env }) => env,
-);
 
 function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
   const keys = new Map<string, string>();
   for (const setting of settings.filter(({ file }) => file !== undefined)) {
     const endings = setting.isSecret ? ['Variable', 'File'] : [''];
-    for (const [i, variable] of variablesOf(setting).entries())
-      keys.set(variable, `${setting.file}${endings[i]}`);
+    for (const [i, name] of variablesOf(setting).entries()) keys.set(name, `${setting.file}${endings[i]}`);
   }
   return keys;
 }
+
+const OTHERS = SETTINGS.filter((each) => !INSTANCE_SETTINGS.includes(each));
+
+/** Losant would be told what is in these. */
+const OTHER_SECRETS = OTHERS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
+
+const anyValues = (settings: typeof SETTINGS) =>
+  Object.fromEntries([...keysOf(settings).values()].map((key) => [key, z.unknown()]));
+
+const variable = line.refine(
+  (name) => /^[A-Z_]\w*$/i.test(name) && !OTHER_SECRETS.includes(name),
+  'is not the name of a variable for tokens; use e.g. LOSANT_API_TOKEN_EU',
+);
+const instance = map({
+  ...anyValues(INSTANCE_SETTINGS),
+  tokenVariable: variable,
+  token: z.undefined(
+    'is a secret and may not be in this file; name its file in tokenFile, or a variable in tokenVariable',
+  ),
+}).refine(
+  (each) => !('tokenFile' in each && 'tokenVariable' in each),
+  'has both tokenFile and tokenVariable; keep one of them',
+);
+const document = map({
+  ...anyValues(OTHERS),
+  instances: list(instance)
+    .refine(({ length }) => length > 0, 'is empty; list at least one')
+    .check(({ value, issues }) => {
+      // All data is kept by the instance's id.
+      const ids = value.map(({ id }: Entries) => (typeof id === 'string' ? id.trim().toLowerCase() : null));
+      for (const [i, input] of ids.entries()) {
+        const first = ids.indexOf(input);
+        const message = `is also the id of instances[${first}]; describe each instance once`;
+        if (input !== null && first < i) issues.push({ code: 'custom', path: [i, 'id'], input, message });
+      }
+    }),
+}).required({ instances: true });
 
 /** Reads the file that the setting `name` names. */
 export function readSettingsFile(
@@ -44,76 +75,24 @@ export function readSettingsFile(
   readFile: ReadFile,
   problems: Problem[],
 ): SettingsFile {
-  const before = problems.length;
   const wrongFile = { path, isRight: false, top: {}, instances: [], isOpen: false };
   const read = readNamedFile(path, readFile);
   if ('problem' in read) {
     problems.push({ name, value: path, ...read });
     return wrongFile;
   }
-  const document = parseYaml(path, read.text, problems);
-  if (problems.length > before) return wrongFile;
-  const entries = checkDocument(document, (steps, problem, remedy = COMPARE) => {
-    problems.push({ name: settingName(path, ...steps), problem, remedy });
-  });
-  if (problems.length > before) return wrongFile;
-  return { path, isRight: true, ...entries, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
-}
-
-/** Reports what is wrong at the end of some steps into the file. */
-type Wrong = (steps: readonly (string | number)[], problem: string, remedy?: string) => void;
-
-const COMPARE = 'compare with deploy/losant-usage.example.yaml';
-
-function checkDocument(document: unknown, wrong: Wrong): Pick<SettingsFile, 'top' | 'instances'> {
-  const { instances = null, ...top } = checkMap(document, { keys: TOP_KEYS, steps: [] }, wrong);
-  const list: readonly unknown[] = Array.isArray(instances) ? instances : [];
-  if (isMap(document) && list !== instances) wrong(['instances'], 'is not a list');
-  else if (isMap(document) && list.length === 0) wrong(['instances'], 'is empty', 'list at least one');
-  const checked = list.map((instance, i) => {
-    const steps = ['instances', i];
-    const entries = checkMap(instance, { keys: INSTANCE_KEYS, steps }, wrong);
-    checkToken(entries, steps, wrong);
-    return entries;
-  });
-  return { top, instances: checked };
-}
-
-function isMap(value: unknown): value is Entries {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function checkMap(
-  map: unknown,
-  { keys, steps }: { readonly keys: readonly string[]; readonly steps: readonly (string | number)[] },
-  wrong: Wrong,
-): Entries {
-  if (!isMap(map)) {
-    wrong(steps, 'is not a map');
-    return {};
-  }
-  for (const key of Object.keys(map).filter((each) => !keys.includes(each))) {
-    const near = nearestName(key, keys);
-    const remedy = near === null ? 'remove it' : `did you mean ${near}?`;
-    if (key !== 'token') wrong([...steps, key], 'is not known', remedy);
-  }
-  return map;
-}
-
-/** A token is in the file or in the variable that is named there. */
-function checkToken(instance: Entries, steps: readonly (string | number)[], wrong: Wrong): void {
-  const { token, tokenFile, tokenVariable } = instance;
-  if (token !== undefined) {
-    const remedy = 'write it to a file and name that in tokenFile, or name a variable in tokenVariable';
-    wrong([...steps, 'token'], 'is a secret and may not be in this file', remedy);
-  }
-  if (tokenFile !== undefined && tokenVariable !== undefined) {
-    wrong(steps, 'has both tokenFile and tokenVariable', 'keep one of them');
-  }
-  const isName = typeof tokenVariable === 'string' && /^[A-Z_]\w*$/i.test(tokenVariable);
-  if (tokenVariable === undefined || (isName && !OTHER_SECRETS.includes(tokenVariable))) return;
-  const problem = 'is not the name of a variable for tokens';
-  wrong([...steps, 'tokenVariable'], problem, 'use e.g. LOSANT_API_TOKEN_EU');
+  const parsed = parseYaml(path, read.text, problems);
+  if (parsed === null) return wrongFile;
+  const { data, error } = document.safeParse(parsed.value);
+  const issues = error?.issues ?? [];
+  problems.push(
+    ...issues.map(({ path: steps, message }) => {
+      return { remedy: 'remove it', ...splitMessage(message), name: placeIn(path, ...steps) };
+    }),
+  );
+  if (data === undefined) return wrongFile;
+  const { instances, ...top } = data;
+  return { path, isRight: true, top, instances, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
 }
 
 /** Where the settings of an instance are. */
@@ -122,19 +101,18 @@ export function instanceSource(
   index: number,
   environment: Source,
 ): Source {
-  return (variable) => {
-    const key = FILE_KEYS.get(variable) ?? '';
+  return (name) => {
+    const key = FILE_KEYS.get(name) ?? '';
     const raw = instances[index]?.[key];
-    const given = { name: settingName(path, 'instances', index, key), raw, folder: dirname(path) };
+    const given = { name: placeIn(path, 'instances', index, key), raw, folder: dirname(path) };
     if (!key.endsWith('Variable') || typeof raw !== 'string') return given;
     const named = environment(raw);
     return named.raw === undefined ? { name: `${given.name} (${raw})`, raw: undefined } : named;
   };
 }
 
-/** E.g. `/etc/usage.yaml: instances[0].orgs.tags`. */
-export function settingName(file: string, ...path: readonly (string | number)[]): string {
-  const steps = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step.slice(0, 60)}`));
-  const inner = steps.join('').replace(/^\./, '');
-  return inner === '' ? `${file} as a whole` : `${file}: ${inner}`;
+/** E.g. `/etc/usage.yaml: instances[0].orgs`. */
+export function placeIn(file: string, ...path: readonly PropertyKey[]): string {
+  const steps = showSteps(path).replace(/^\./, '');
+  return steps === '' ? file : `${file}: ${steps}`;
 }

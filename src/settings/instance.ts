@@ -1,5 +1,5 @@
 import { SettingsError } from '../errors.ts';
-import { instanceSource, type SettingsFile, settingName } from './file.ts';
+import { instanceSource, type SettingsFile } from './file.ts';
 import { describeProblem, type Problem } from './problems.ts';
 import { type Reading, readGroup, readSetting, type Source } from './reader.ts';
 import { INSTANCE, type Values } from './table.ts';
@@ -19,7 +19,6 @@ export function readInstances(
   reading: Reading,
 ): (InstanceConfig | null)[] {
   if (file !== null) {
-    checkDuplicates(file, reading.problems);
     return file.instances.map((_, i) => readInstance(instanceSource(file, i, environment), reading));
   }
   const isGiven = environment(INSTANCE.instanceId.env).raw !== undefined;
@@ -40,16 +39,4 @@ function readInstance(source: Source, reading: Reading): InstanceConfig | null {
     throw new SettingsError(describeProblem(problem), { hint: problem.remedy });
   };
   return { ...rest, readToken, tokenSource: (named.raw === undefined ? direct : named).name };
-}
-
-/** All data is kept by the instance's id. */
-function checkDuplicates({ path, instances }: SettingsFile, problems: Problem[]): void {
-  const ids = instances.map(({ id }) => (typeof id === 'string' ? id.trim().toLowerCase() : ''));
-  for (const [index, value] of ids.entries()) {
-    const first = ids.indexOf(value);
-    if (value === '' || first === index) continue;
-    const name = settingName(path, 'instances', index, 'id');
-    const problem = `is also the id of instances[${first}]`;
-    problems.push({ name, value, problem, remedy: 'describe each instance once' });
-  }
 }

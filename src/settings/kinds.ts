@@ -7,7 +7,12 @@ import { z } from 'zod';
 import type { OrgSelection } from '../usage/selection.ts';
 import { nearestName, oneOf } from './problems.ts';
 
-const line = z.string('is not a text; compare with deploy/losant-usage.example.yaml').trim();
+const COMPARE = 'compare with deploy/losant-usage.example.yaml';
+
+/** No key of the settings file is as long. */
+const LONGEST_KEY = 40;
+
+export const line = z.string(`is not a text; ${COMPARE}`).trim();
 
 /** Where the rules after it would make no sense of a text that is wrong. */
 function last(error: string) {
@@ -15,7 +20,20 @@ function last(error: string) {
 }
 
 export function list<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
-  return z.array(entry, 'is not a list; compare with deploy/losant-usage.example.yaml');
+  return z.array(entry, `is not a list; ${COMPARE}`);
+}
+
+/** A map with these keys alone, each of which may be left out. */
+export function map<S extends z.ZodRawShape>(shape: S) {
+  const error = (issue: { readonly code?: string; readonly keys?: readonly string[] }) => {
+    if (issue.code !== 'unrecognized_keys') return `is not a map; ${COMPARE}`;
+    // Cut, as a key may be a secret by mistake.
+    const keys = (issue.keys ?? []).map((key) => key.slice(0, LONGEST_KEY));
+    const near = keys.flatMap((key) => nearestName(key, Object.keys(shape)) ?? []).join(', ');
+    const problem = `has ${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${keys.join(', ')}`;
+    return `${problem}; ${near === '' ? 'remove it' : `did you mean ${near}?`}`;
+  };
+  return z.strictObject(shape, { error }).partial();
 }
 
 /** A list in which nothing may be twice. */
@@ -61,15 +79,12 @@ const EMPTY = 'is empty; write something there, or remove it';
 const some = z.string('is not a text').regex(/\S/, EMPTY);
 const tag = some.regex(/^\s*[^\s=]/, 'has no key; write key=value, or key for any value');
 const oneOrMore = (entry: z.ZodType<string>) => list(entry).refine(({ length }) => length > 0, EMPTY);
-const orgRules = z
-  .strictObject(
-    { names: oneOrMore(some).optional(), tags: oneOrMore(tag).optional(), exclude: list(some).optional() },
-    'has an unknown rule; use names, tags and exclude',
-  )
-  .transform(({ names = null, tags = null, exclude = [] }): OrgSelection => {
+const orgRules = map({ names: oneOrMore(some), tags: oneOrMore(tag), exclude: list(some) }).transform(
+  ({ names = null, tags = null, exclude = [] }): OrgSelection => {
     const excluded = exclude.map((entry) => (ID.test(entry) ? entry.toLowerCase() : entry));
     return { kind: 'all', names, tags, exclude: excluded };
-  });
+  },
+);
 
 /** `all`, ids, or in the settings file rules. */
 export const orgSelection = z.unknown().transform((raw, { issues }): OrgSelection => {

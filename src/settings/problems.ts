@@ -29,6 +29,21 @@ export function describeProblem({ name, value, problem }: Problem): string {
   return `${name}${value == null ? '' : `=${quote(value)}`} ${problem}`;
 }
 
+/** What a message of kinds.ts says: what is wrong and, after a `;`, what to do. */
+export function splitMessage(message: string): { problem: string; remedy?: string } {
+  const end = message.indexOf('; ');
+  return end === -1
+    ? { problem: message }
+    : { problem: message.slice(0, end), remedy: message.slice(end + 2) };
+}
+
+/** E.g. `.orgs.tags[0]`. */
+export function showSteps(path: readonly PropertyKey[]): string {
+  return path
+    .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step).slice(0, 60)}`))
+    .join('');
+}
+
 /** `text` on one line in double quotes, cut when long. */
 export function quote(text: string): string {
   if (text.length <= SHOWN_CHARACTERS) return JSON.stringify(text);

@@ -1,7 +1,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import type { z } from 'zod';
 import { type ReadFile, readNamedFile } from './disk.ts';
-import type { Problem } from './problems.ts';
+import { type Problem, showSteps, splitMessage } from './problems.ts';
 import type { Group, Need, Setting, Values } from './table.ts';
 
 /** What is given in the place of a variable. */
@@ -63,16 +63,16 @@ function describeIssue(
   setting: Setting<unknown>,
   name: string,
 ): Problem {
-  const [problem = '', ...remedy] = message.split('; ');
   const isShown =
     !setting.isSecret && input !== '' && (typeof input === 'string' || typeof input === 'number');
   // An entry of a plain list shows by its value.
   const steps = isShown ? path.filter((step, i) => i > 0 || typeof step === 'string') : path;
   return {
-    name: name + steps.map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`)).join(''),
+    remedy: setting.remedy,
+    ...splitMessage(message),
+    ...(input === '' && { problem: 'is empty' }),
+    name: name + showSteps(steps),
     value: isShown ? withoutSecrets(String(input)) : null,
-    problem: input === '' ? 'is empty' : problem,
-    remedy: remedy.length > 0 ? remedy.join('; ') : setting.remedy,
   };
 }
 

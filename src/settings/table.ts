@@ -4,22 +4,7 @@
  */
 import type { z } from 'zod';
 import { streamNames } from '../usage/streams/catalog.ts';
-import {
-  apiUrl,
-  choice,
-  databaseUrl,
-  domain,
-  EVERY_ORG,
-  heartbeatUrl,
-  host,
-  instanceId,
-  list,
-  number,
-  orgSelection,
-  schedule,
-  set,
-  token,
-} from './kinds.ts';
+import * as kinds from './kinds.ts';
 
 /** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
 export type Need = 'losant' | 'database' | 'admin';
@@ -66,61 +51,63 @@ const LIST = { isList: true, refusesEmpty: true } as const;
 const SECRET = { isSecret: true } as const;
 const TOKEN = { isSecret: true, refusesEmpty: true } as const;
 
-const hours = number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
-const readAtHours = list(hours).transform((all) => [...new Set(all)].sort((a, b) => a - b));
-const streams = set(choice(streamNames)).transform((all) => streamNames.filter((each) => all.includes(each)));
+const hours = kinds.number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
+const readAtHours = kinds.list(hours).transform((all) => [...new Set(all)].sort((a, b) => a - b));
+const streams = kinds
+  .set(kinds.choice(streamNames))
+  .transform((all) => streamNames.filter((each) => all.includes(each)));
 
 /** One Losant instance: by environment, or each of those in the settings file. */
 export const INSTANCE = inFile({
   /** Lower-case hex. */
-  instanceId: row('LOSANT_INSTANCE_ID', instanceId, undefined, {
+  instanceId: row('LOSANT_INSTANCE_ID', kinds.instanceId, undefined, {
     file: 'id',
     refusesEmpty: true,
     remedy: 'copy the 24 hex characters of the instance from its address in Losant',
   }),
-  token: row('LOSANT_API_TOKEN', token(1), undefined, {
+  token: row('LOSANT_API_TOKEN', kinds.token(1), undefined, {
     ...TOKEN,
     neededBy: 'losant',
     remedy: 'create an instance API token in Losant',
   }),
   /** Without a trailing slash; may have a path. */
-  apiUrl: row('LOSANT_API_URL', apiUrl, 'https://api.losant.com'),
-  orgs: row('LOSANT_ORG_IDS', orgSelection, EVERY_ORG, {
+  apiUrl: row('LOSANT_API_URL', kinds.apiUrl, 'https://api.losant.com'),
+  orgs: row('LOSANT_ORG_IDS', kinds.orgSelection, kinds.EVERY_ORG, {
     ...LIST,
     remedy: 'use all, or list the 24 hex characters of each organization',
   }),
   /** White-label installs: the domain that Losant is told. */
-  domain: row<string | null>('LOSANT_DOMAIN', domain, null, {
+  domain: row<string | null>('LOSANT_DOMAIN', kinds.domain, null, {
     remedy: 'use the bare name, e.g. usage.example.com',
   }),
   /** In the order of the catalog. */
   streams: row<readonly string[]>('STREAMS', streams, streamNames, LIST),
   /** May be a fraction. */
-  requestsPerSecond: row('REQUESTS_PER_SECOND', number(0.1, 10_000, 'requests per second'), 20),
+  requestsPerSecond: row('REQUESTS_PER_SECOND', kinds.number(0.1, 10_000, 'requests per second'), 20),
   /** Most requests under way at once. */
-  requestConcurrency: row('REQUEST_CONCURRENCY', number(1, 1000, 'requests at once'), 8),
+  requestConcurrency: row('REQUEST_CONCURRENCY', kinds.number(1, 1000, 'requests at once'), 8),
 });
 
 /** When usage days are read, and until when they can be. */
 export const POLICY = inFile({
   readAtHours: row<readonly number[]>('READ_AT_HOURS', readAtHours, [0, 6, 24, 48, 72, 168, 720], LIST),
   finalAtHours: row('FINAL_AT_HOURS', hours, 72),
-  horizonDays: row('HORIZON_DAYS', number(1, LONGEST_HORIZON_DAYS, 'days'), 90),
+  horizonDays: row('HORIZON_DAYS', kinds.number(1, LONGEST_HORIZON_DAYS, 'days'), 90),
 });
 
 /** Bounds on one request to Losant. */
 export const REQUEST = {
-  timeoutMs: row('REQUEST_TIMEOUT_MS', number(100, 600_000, 'milliseconds'), 30_000),
-  attempts: row('REQUEST_ATTEMPTS', number(1, 20, 'attempts'), 5),
+  timeoutMs: row('REQUEST_TIMEOUT_MS', kinds.number(100, 600_000, 'milliseconds'), 30_000),
+  attempts: row('REQUEST_ATTEMPTS', kinds.number(1, 20, 'attempts'), 5),
 };
 
 /** The server of health, metrics and pages. */
 export const HTTP = {
-  host: row('HTTP_HOST', host, '127.0.0.1', {
+  host: row('HTTP_HOST', kinds.host, '127.0.0.1', {
     remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
   }),
-  port: row('HTTP_PORT', number(0, 65_535, '0: no server'), 9464),
-  token: row<string | null>('HTTP_TOKEN', token(SHORTEST_HTTP_TOKEN), null, {
+  port: row('HTTP_PORT', kinds.number(0, 65_535, '0: no server'), 9464),
+  token: row<string | null>('HTTP_TOKEN', kinds.token(SHORTEST_HTTP_TOKEN), null, {
     ...TOKEN,
     remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
   }),
@@ -130,36 +117,36 @@ export const HTTP = {
 export const SERVICE = {
   ...inFile({
     /** Cron expression of five fields, UTC. */
-    schedule: row('SCHEDULE', schedule, '15 * * * *', {
+    schedule: row('SCHEDULE', kinds.schedule, '15 * * * *', {
       remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
     }),
     /** Calendar months in UTC, or the periods that Losant has for each organization. */
     billingPeriods: row<Choice<typeof BILLING_PERIODS>>(
       'BILLING_PERIODS',
-      choice(BILLING_PERIODS),
+      kinds.choice(BILLING_PERIODS),
       'calendar',
     ),
   }),
   /** `postgres://…` or `embedded:DIR`; null for commands that do not need it. */
-  databaseUrl: row<string | null>('DATABASE_URL', databaseUrl, undefined, {
+  databaseUrl: row<string | null>('DATABASE_URL', kinds.databaseUrl, undefined, {
     ...SECRET,
     neededBy: 'database',
     remedy:
       'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +
       'in user and password, percent-encode @ : / ? # and spaces',
   }),
-  heartbeatUrl: row<string | null>('HEARTBEAT_URL', heartbeatUrl, null, {
+  heartbeatUrl: row<string | null>('HEARTBEAT_URL', kinds.heartbeatUrl, null, {
     ...SECRET,
     remedy: 'use the whole address that your monitor gives, beginning with https://',
   }),
   autoMigrate: row(
     'AUTO_MIGRATE',
-    choice(['true', 'false']).transform((given) => given === 'true'),
+    kinds.choice(['true', 'false']).transform((given) => given === 'true'),
     false,
   ),
-  logLevel: row<Choice<typeof LOG_LEVELS>>('LOG_LEVEL', choice(LOG_LEVELS), 'info'),
+  logLevel: row<Choice<typeof LOG_LEVELS>>('LOG_LEVEL', kinds.choice(LOG_LEVELS), 'info'),
   /** Can change organizations in Losant; null for commands that do not. */
-  adminToken: row<string | null>('LOSANT_ADMIN_TOKEN', token(1), undefined, {
+  adminToken: row<string | null>('LOSANT_ADMIN_TOKEN', kinds.token(1), undefined, {
     ...TOKEN,
     neededBy: 'admin',
     remedy: 'create a token in Losant that may change organizations, and give it to this command only',

@@ -1,4 +1,4 @@
-import { FILE_KEYS, type SettingsFile, settingName } from './file.ts';
+import { FILE_KEYS, placeIn, type SettingsFile } from './file.ts';
 import { nearestName, type Problem } from './problems.ts';
 import type { Source } from './reader.ts';
 import { INSTANCE_SETTINGS, SETTINGS, variablesOf } from './table.ts';
@@ -19,7 +19,7 @@ export function topSource(env: Environment, file: SettingsFile | null): Source {
   return (variable) => {
     const key = FILE_KEYS.get(variable);
     if (file === null || key === undefined) return environment(variable);
-    const name = settingName(file.path, key);
+    const name = placeIn(file.path, key);
     const raw = file.top[key];
     return raw === undefined && env[variable] !== undefined ? environment(variable) : { name, raw };
   };
@@ -40,7 +40,7 @@ export function checkVariables(env: Environment, file: SettingsFile | null, prob
   for (const name of VARIABLES.filter((each) => isSet(env[each]))) {
     const key = FILE_KEYS.get(name) ?? '';
     if (file?.top[key] === undefined) continue;
-    const problem = `is set, but so is ${settingName(file.path, key)}`;
+    const problem = `is set, but so is ${placeIn(file.path, key)}`;
     problems.push({ name, problem, remedy: 'keep one of them' });
   }
   // With a wrong file it is unknown which variables it names.

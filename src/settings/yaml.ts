@@ -23,9 +23,10 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
 
 /**
  * Texts, and lists and maps of them, whatever a text looks like: nothing turns an
- * id into a number. Of a wrong text the first mistake of each line is reported.
+ * id into a number. Null for a wrong text, once the first mistake
+ * of each line is reported.
  */
-export function parseYaml(path: string, text: string, problems: Problem[]): unknown {
+export function parseYaml(path: string, text: string, problems: Problem[]): { value: unknown } | null {
   // Loaded here, as few have a settings file.
   const { LineCounter, parseDocument } = load('yaml') as typeof Yaml;
   const lineCounter = new LineCounter();
@@ -39,7 +40,7 @@ export function parseYaml(path: string, text: string, problems: Problem[]): unkn
     problems.push({ name: `${path}, line ${lines[i]}:`, problem, remedy });
   }
   try {
-    return mistakes.length > 0 ? null : document.toJS();
+    return mistakes.length > 0 ? null : { value: document.toJS() };
   } catch (error) {
     if (!(error instanceof ReferenceError)) throw error;
     const remedy = 'define each anchor before its alias, or write the value out';

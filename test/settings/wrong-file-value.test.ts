@@ -31,7 +31,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'organizations by an unknown rule',
     `${ONE}    orgs: { name: [acme] }`,
     {},
-    ['DIR/usage.yaml: instances[0].orgs has an unknown rule; use names, tags and exclude'],
+    ['DIR/usage.yaml: instances[0].orgs has an unknown key: name; did you mean names?'],
   ],
   [
     'a rule that is a text',

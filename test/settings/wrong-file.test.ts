@@ -3,17 +3,12 @@ import { type Env, ONE, secretsFolder, UNNAMED } from './settings.ts';
 
 /** [what is wrong, the settings file, the variables beside it, the lines of the message] */
 const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
-  [
-    'an empty file',
-    '',
-    {},
-    ['DIR/usage.yaml as a whole is not a map; compare with deploy/losant-usage.example.yaml'],
-  ],
+  ['an empty file', '', {}, ['DIR/usage.yaml is not a map; compare with deploy/losant-usage.example.yaml']],
   [
     'a list',
     '- id: 575ec8687ae143cd83dc4a97',
     {},
-    ['DIR/usage.yaml as a whole is not a map; compare with deploy/losant-usage.example.yaml'],
+    ['DIR/usage.yaml is not a map; compare with deploy/losant-usage.example.yaml'],
   ],
   ['no instances', 'instances: []', {}, ['DIR/usage.yaml: instances is empty; list at least one']],
   [
@@ -26,26 +21,26 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'an unknown key at the top',
     `${ONE}scedule: 15 * * * *`,
     {},
-    ['DIR/usage.yaml: scedule is not known; did you mean schedule?'],
+    ['DIR/usage.yaml has an unknown key: scedule; did you mean schedule?'],
   ],
   [
     'an unknown key of an instance',
     `${ONE}    tokenfile: token`,
     {},
-    ['DIR/usage.yaml: instances[0].tokenfile is not known; did you mean tokenFile?'],
+    ['DIR/usage.yaml: instances[0] has an unknown key: tokenfile; did you mean tokenFile?'],
   ],
   [
     'a setting that stays in the environment',
     `${ONE}databaseUrl: postgres://u:CANARY@db/usage`,
     {},
-    ['DIR/usage.yaml: databaseUrl is not known; remove it'],
+    ['DIR/usage.yaml has an unknown key: databaseUrl; remove it'],
   ],
   [
     'a token in the file',
     `${UNNAMED}    token: CANARY`,
     {},
     [
-      'DIR/usage.yaml: instances[0].token is a secret and may not be in this file; write it to a file and name that in tokenFile, or name a variable in tokenVariable',
+      'DIR/usage.yaml: instances[0].token is a secret and may not be in this file; name its file in tokenFile, or a variable in tokenVariable',
     ],
   ],
   [
@@ -136,9 +131,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'an id twice',
     `${ONE}  - id: 575EC8687AE143CD83DC4A97\n    tokenFile: token`,
     {},
-    [
-      'DIR/usage.yaml: instances[1].id="575ec8687ae143cd83dc4a97" is also the id of instances[0]; describe each instance once',
-    ],
+    ['DIR/usage.yaml: instances[1].id is also the id of instances[0]; describe each instance once'],
   ],
   [
     'a key twice',
