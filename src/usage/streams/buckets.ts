@@ -1,9 +1,8 @@
 import * as z from 'zod';
 import { DAY_MS, type DayRange, dayAt, dayEndMs, dayStartMs, type UsageDay } from '../day.ts';
+import { RepeatedKey } from '../exact-json.ts';
+import { findNumberProblem } from './billed-number.ts';
 import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
-
-/** A billed number: an integer in the body, not negative, at most 2^53 − 1. */
-export const billedNumber = z.int().nonnegative();
 
 /** The billed numbers of one day, or why they cannot be believed. */
 export type Bucket =
@@ -16,11 +15,13 @@ export interface BucketReading {
   readonly unknownKeys: number;
 }
 
-const timestamp = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+const error = ({ input }: { readonly input?: unknown }) =>
+  input instanceof RepeatedKey ? 'is there twice' : undefined;
+const timestamp = z.iso.datetime({ offset: true, error }).transform((text) => Date.parse(text));
 const envelope = z.looseObject({
   start: timestamp.optional(),
   end: timestamp.optional(),
-  counts: z.array(z.looseObject({ date: timestamp })),
+  counts: z.array(z.looseObject({ date: timestamp }), { error }),
 });
 
 /**
@@ -28,12 +29,12 @@ const envelope = z.looseObject({
  * buckets. `date` is the UTC midnight that starts the bucket; `start` and `end`,
  * when present, must cover the window (Losant's `end` is inclusive, in ms).
  * The reader throws UnplaceableBodyError for a body without `counts`, a wrong
- * window, a bucket off UTC midnight, or a day that is there twice.
+ * window, a bucket off UTC midnight, a day that is there twice, or a body that
+ * has buckets of other days only and does not state that it covers the window.
  *
  * @param fields the bucket's billed keys, in the order of the returned values
  */
 export function bucketReader(fields: readonly string[]): (body: unknown, window: DayRange) => BucketReading {
-  const schema = z.looseObject(Object.fromEntries(fields.map((field) => [field, billedNumber])));
   const known = new Set(['date', ...fields]);
 
   return (body, window) => {
@@ -55,12 +56,12 @@ export function bucketReader(fields: readonly string[]): (body: unknown, window:
       const day = dayAt(date);
       if (buckets.has(day)) throw new UnplaceableBodyError(`day ${day} is in the body twice`);
       unknownKeys += countUnknown(numbers, known);
-      const values = schema.safeParse(numbers);
-      buckets.set(
-        day,
-        values.success
-          ? { kind: 'values', values: fields.map((field) => values.data[field] as number) }
-          : { kind: 'invalid', problem: describeIssues(values.error) },
+      buckets.set(day, readNumbers(numbers, fields));
+    }
+    const statesWindow = start !== undefined && end !== undefined;
+    if (buckets.size === 0 && outsideBuckets > 0 && !statesWindow) {
+      throw new UnplaceableBodyError(
+        `none of its ${outsideBuckets} buckets is of the days asked for, ${window.from} to ${window.to}`,
       );
     }
     return { buckets, outsideBuckets, unknownKeys };
@@ -71,6 +72,15 @@ function parseEnvelope(body: unknown) {
   const parsed = envelope.safeParse(body);
   if (!parsed.success) throw new UnplaceableBodyError(describeIssues(parsed.error));
   return parsed.data;
+}
+
+function readNumbers(numbers: Readonly<Record<string, unknown>>, fields: readonly string[]): Bucket {
+  const problems = fields.flatMap((field) => {
+    const problem = findNumberProblem(numbers[field]);
+    return problem === null ? [] : [`${field}: ${problem}`];
+  });
+  if (problems.length > 0) return { kind: 'invalid', problem: problems.join('; ') };
+  return { kind: 'values', values: fields.map((field) => numbers[field] as number) };
 }
 
 function requireWindow(window: DayRange, start: number | undefined, end: number | undefined): void {
@@ -102,8 +112,8 @@ export function singleBodyReader(fields: readonly string[]): Stream['readBodies'
 }
 
 /** Zod's issues as one line, each with its path in the body. */
-export function describeIssues(error: z.ZodError): string {
-  return error.issues
+function describeIssues({ issues }: z.ZodError): string {
+  return issues
     .slice(0, 5)
     .map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`)
     .join('; ');

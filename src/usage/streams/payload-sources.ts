@@ -1,5 +1,6 @@
 import type { UsageDay } from '../day.ts';
-import { billedNumber, describeIssues } from './buckets.ts';
+import { RepeatedKey } from '../exact-json.ts';
+import { findNumberProblem } from './billed-number.ts';
 import { type DayReading, type Fact, type Stream, UnplaceableBodyError } from './stream.ts';
 
 /** Longest payload type or source that is stored, in UTF-16 code units. */
@@ -33,15 +34,14 @@ function readTypes(types: readonly (readonly [string, unknown])[]): DayReading {
     // Before any problem that quotes the type: a problem is stored as text too.
     const typeProblem = findKeyProblem(type);
     if (typeProblem) return { kind: 'invalid', problem: typeProblem };
+    if (counts instanceof RepeatedKey) return { kind: 'invalid', problem: `${type}: is there twice` };
     if (!isMap(counts)) return { kind: 'invalid', problem: `${type}: not a map of sources` };
     for (const [source, value] of Object.entries(counts)) {
       const sourceProblem = findKeyProblem(source);
       if (sourceProblem) return { kind: 'invalid', problem: sourceProblem };
-      const count = billedNumber.safeParse(value);
-      if (!count.success) {
-        return { kind: 'invalid', problem: `${type}.${source}: ${describeIssues(count.error)}` };
-      }
-      facts.push({ key: [type, source], values: [count.data] });
+      const numberProblem = findNumberProblem(value);
+      if (numberProblem) return { kind: 'invalid', problem: `${type}.${source}: ${numberProblem}` };
+      facts.push({ key: [type, source], values: [value as number] });
     }
   }
   return { kind: 'values', facts, missingColumns: [] };

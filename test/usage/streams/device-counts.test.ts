@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { parseJson } from '../../../src/usage/exact-json.ts';
 import { deviceCounts } from '../../../src/usage/streams/device-counts.ts';
 import { daysOf, readFixture, unplaceable } from './bodies.ts';
 
@@ -35,8 +36,12 @@ describe('a number that cannot be billed puts only its day in doubt', () => {
     ['one above 2^53 − 1', '9007199254740992'],
     ['far above 2^53', '9007199254740993'],
     ['an infinity', '1e999'],
+    ['a fraction that a double drops', '9007199254740991.4'],
+    ['a small fraction that a double drops', '5.00000000000000000001'],
+    ['a fraction that a double takes for zero', '1e-400'],
+    ['one that is there twice', '4,"created":4'],
   ])('%s', (_, json) => {
-    const body: unknown = JSON.parse(
+    const body: unknown = parseJson(
       `{"counts":[
         {"date":"2025-11-25T00:00:00.000Z","created":${json},"deleted":1,"total":17},
         {"date":"2025-11-26T00:00:00.000Z","created":4,"deleted":1,"total":17}]}`,
@@ -60,8 +65,10 @@ test.each([
   ['9007199254740991', 9_007_199_254_740_991],
   ['1e3', 1000],
   ['7.0', 7],
+  ['9007199254740991.0', 9_007_199_254_740_991],
+  ['90071992547409910e-1', 9_007_199_254_740_991],
 ])('reads %s exactly', (json, value) => {
-  const body: unknown = JSON.parse(
+  const body: unknown = parseJson(
     `{"counts":[{"date":"2025-11-25T00:00:00.000Z","created":${json},"deleted":1,"total":17}]}`,
   );
   expect(daysOf(deviceCounts.readBodies([body], oneDay))).toEqual({
@@ -121,9 +128,61 @@ describe('a body that cannot be placed is refused as a whole', () => {
       /asked for were/,
     ],
     ['a window that is no time', { start: 'yesterday', counts: [] }, /^start: /],
+    [
+      'another day only, and no window',
+      { counts: [{ ...goodBucket, date: '2025-11-24T00:00:00.000Z' }] },
+      /none of its 1 buckets is of the days asked for, 2025-11-25 to 2025-11-25/,
+    ],
+    [
+      'another day only, and half a window',
+      {
+        start: '2025-11-24T00:00:00.000Z',
+        counts: [{ ...goodBucket, date: '2025-11-24T00:00:00.000Z' }],
+      },
+      /none of its 1 buckets/,
+    ],
   ])('%s', (_, body, problem) => {
     expect(unplaceable(deviceCounts, [body], oneDay)).toMatch(problem);
   });
+});
+
+test.each([
+  ['counts', '{"counts":[],"counts":[]}', 'counts: is there twice'],
+  [
+    'the date of a bucket',
+    '{"counts":[{"date":"2025-11-25T00:00:00.000Z","date":"2025-11-25T00:00:00.000Z","total":1}]}',
+    'counts.0.date: is there twice',
+  ],
+  ['its start', '{"start":"2025-11-25T00:00:00.000Z","start":1,"counts":[]}', 'start: is there twice'],
+])('a body that repeats %s cannot be placed', (_, json, problem) => {
+  expect(unplaceable(deviceCounts, [parseJson(json)], oneDay)).toBe(problem);
+});
+
+test.each([
+  ['-132', 'total: is negative (-132)'],
+  ['1.5', 'total: is no whole number (1.5)'],
+  ['9007199254740992', 'total: is above 2^53 − 1 (9007199254740992)'],
+  ['9007199254740993', 'total: is 9007199254740993, which cannot be stored without rounding'],
+  ['"17"', 'total: is no number but text'],
+  ['null', 'total: is no number but null'],
+  ['[]', 'total: is no number but a list'],
+  ['{}', 'total: is no number but a map'],
+  ['true', 'total: is no number but a boolean'],
+  ['17,"total":17', 'total: is there twice'],
+])('says what is wrong with %s', (json, problem) => {
+  const body = parseJson(
+    `{"counts":[{"date":"2025-11-25T00:00:00.000Z","created":4,"deleted":1,"total":${json}}]}`,
+  );
+  expect(daysOf(deviceCounts.readBodies([body], oneDay))).toEqual({
+    '2025-11-25': { kind: 'invalid', problem },
+  });
+});
+
+test('a repeated or inexact value that is not billed puts nothing in doubt', () => {
+  const body = parseJson(
+    `{"_x":1,"_x":2,"counts":[{"date":"2025-11-25T00:00:00.000Z","created":4,"deleted":1,"total":17,"mean":0.1e-400}]}`,
+  );
+  expect(daysOf(deviceCounts.readBodies([body], oneDay))).toEqual({ '2025-11-25': goodValues });
 });
 
 describe('a body that can be placed', () => {
@@ -146,6 +205,17 @@ describe('a body that can be placed', () => {
     const reading = deviceCounts.readBodies([body], oneDay);
     expect(daysOf(reading)).toEqual({ '2025-11-25': goodValues });
     expect(reading.outsideBuckets).toBe(2);
+  });
+
+  test('may have buckets of other days only, if it states that it covers the window', () => {
+    const body = {
+      start: '2025-11-24T00:00:00.000Z',
+      end: '2025-11-25T23:59:59.999Z',
+      counts: [{ ...goodBucket, date: '2025-11-24T00:00:00.000Z' }],
+    };
+    const reading = deviceCounts.readBodies([body], oneDay);
+    expect(daysOf(reading)).toEqual({});
+    expect(reading.outsideBuckets).toBe(1);
   });
 
   test('may write UTC midnight in another zone', () => {

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { parseJson } from '../../../src/usage/exact-json.ts';
 import { payloadSources } from '../../../src/usage/streams/payload-sources.ts';
 import { daysOf, readFixture, unplaceable } from './bodies.ts';
 
 const day = { from: '2025-11-25', to: '2025-11-25' };
 
 function readOne(json: string) {
-  return daysOf(payloadSources.readBodies([JSON.parse(json)], day))['2025-11-25'];
+  return daysOf(payloadSources.readBodies([parseJson(json)], day))['2025-11-25'];
 }
 
 function rows(...facts: readonly (readonly [type: string, source: string, count: number])[]) {
@@ -72,6 +73,14 @@ describe('the day is in doubt, for all its rows, when', () => {
     ['a count is null', '{"a":{"b":null}}', /^a\.b: /],
     ['a count is a boolean', '{"a":{"b":true}}', /^a\.b: /],
     ['a count is above 2^53 − 1', '{"a":{"b":9007199254740992}}', /^a\.b: /],
+    [
+      'a count is not what a double makes of it',
+      '{"a":{"b":9007199254740991.4}}',
+      /^a\.b: is 9007199254740991\.4/,
+    ],
+    ['a count is not zero, though a double is', '{"a":{"b":1e-400}}', /^a\.b: is 1e-400/],
+    ['a source is there twice', '{"a":{"b":1,"b":1}}', /^a\.b: is there twice/],
+    ['a type is there twice', '{"a":{"b":1},"a":{"c":1}}', /^a: is there twice/],
     ['one of many counts is bad', '{"timer":{"timer.flow":1},"a":{"b":1,"c":-1}}', /^a\.c: /],
     ['a count stands where sources belong', '{"a":17}', /^a: not a map of sources/],
     ['a type is a list', '{"a":[1]}', /^a: not a map of sources/],

@@ -68,7 +68,11 @@ test('one body that cannot be placed makes the window unplaceable', () => {
 });
 
 test('buckets outside the window are counted over all three bodies', () => {
-  const bodies = [17, 21, 900].map((value) => ({ counts: [{ date: '2025-11-27T00:00:00.000Z', value }] }));
+  const window = { start: '2025-11-25T00:00:00.000Z', end: '2025-11-27T23:59:59.999Z' };
+  const bodies = [17, 21, 900].map((value) => ({
+    ...window,
+    counts: [{ date: '2025-11-27T00:00:00.000Z', value }],
+  }));
   const reading = payloadTotals.readBodies(bodies, twoDays);
   expect(daysOf(reading)).toEqual({});
   expect(reading.outsideBuckets).toBe(3);

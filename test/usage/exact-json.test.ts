@@ -1,0 +1,111 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { InexactNumber, parseJson, RepeatedKey } from '../../src/usage/exact-json.ts';
+
+describe('a number that a double would turn into another integer', () => {
+  test.each([
+    '9007199254740991.4',
+    '9007199254740993',
+    '-9007199254740993',
+    '5.00000000000000000001',
+    '1e-400',
+    '-1e-400',
+    '0.0000000000000000000000000000001e-400',
+    '4.9999999999999999999',
+    '1e400',
+    '-1e400',
+    '123456789012345678901234567890',
+    '9007199254740992.5',
+  ])('%s is marked with its text', (number) => {
+    expect(parseJson(`{"a":[${number}],"b":1}`)).toEqual({ a: [new InexactNumber(number)], b: 1 });
+    expect(parseJson(number)).toEqual(new InexactNumber(number));
+  });
+
+  test('is marked with the beginning of a very long text, in no time', () => {
+    const number = `1.${'0'.repeat(1_000_000)}1`;
+    expect(parseJson(number)).toEqual(new InexactNumber(number));
+    expect((parseJson(number) as InexactNumber).text).toHaveLength(61);
+  });
+});
+
+describe('a number that is exact, or a fraction in any case', () => {
+  test.each<[string, number]>([
+    ['5.0', 5],
+    ['1e2', 100],
+    ['1E+2', 100],
+    ['1.50e1', 15],
+    ['500e-2', 5],
+    ['-0', -0],
+    ['0.0', 0],
+    ['0e999999999999', 0],
+    ['0e-999999999999', 0],
+    ['9007199254740991', 9_007_199_254_740_991],
+    ['9007199254740992', 9_007_199_254_740_992],
+    ['9007199254740991.000', 9_007_199_254_740_991],
+    ['1e22', 1e22],
+    ['0.1', 0.1],
+    ['1.5', 1.5],
+    ['123.4567890123456791', 123.456_789_012_345_68],
+  ])('%s is kept', (text, value) => {
+    expect(parseJson(`[${text}]`)).toEqual([value]);
+  });
+});
+
+describe('a key that is repeated', () => {
+  test.each<[string, unknown]>([
+    ['{"a":1,"a":1}', { a: new RepeatedKey('a') }],
+    ['{"a":1,"b":2,"a":3,"a":4}', { a: new RepeatedKey('a'), b: 2 }],
+    ['{"a":1,"\\u0061":2}', { a: new RepeatedKey('a') }],
+    ['{ "x" : [ { "a" : {} , "a" : [] } ] }', { x: [{ a: new RepeatedKey('a') }] }],
+    ['{"a":{"b":1},"a":{"c":1}}', { a: new RepeatedKey('a') }],
+    ['{"__proto__":1,"__proto__":2}', { ['__proto__']: new RepeatedKey('__proto__') }],
+    ['{"1":1,"1":2}', { 1: new RepeatedKey('1') }],
+  ])('is marked: %s', (text, value) => {
+    expect(parseJson(text)).toEqual(value);
+  });
+
+  test('is not seen where a string only looks like one', () => {
+    const value = { a: '"a":1,"a":2', b: 'x\\', c: ':', '"': 1, '\\"': 2, '': { '': 3 } };
+    expect(parseJson(JSON.stringify(value))).toEqual(value);
+  });
+});
+
+test.each(['', '{', '{"a":}', '[1,]', '01', '.5', '1.', 'NaN', '"\u0001"', '{"a":1}x'])(
+  'what is not JSON is refused: %j',
+  (text) => {
+    expect(() => parseJson(text)).toThrow(SyntaxError);
+  },
+);
+
+test('what is nested without end is refused and does not exhaust the stack', () => {
+  expect(() => parseJson(`${'['.repeat(500_000)}1.0${']'.repeat(500_000)}`)).toThrow(
+    'nested more than 200 deep',
+  );
+});
+
+/** Of those, JSON.stringify writes the shortest digits that give the double, which need not be its value. */
+function zeroForUnsafe(_key: string, value: unknown): unknown {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? 0 : value;
+}
+
+test('any other JSON reads as JSON.parse reads it, by either way', () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), fc.constantFrom(0, 2, '\t'), (value, space) => {
+      const text = JSON.stringify(value, zeroForUnsafe, space);
+      expect(parseJson(text)).toEqual(JSON.parse(text));
+      // A number with a fraction sends the whole text the slow way.
+      const slow = `{"slow":1.0,"value":${text}}`;
+      expect(parseJson(slow)).toEqual(JSON.parse(slow));
+    }),
+  );
+});
+
+test('any integer of many digits is either exact or marked', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: -(10n ** 25n), max: 10n ** 25n }), (integer) => {
+      const text = String(integer);
+      const read = parseJson(text);
+      expect(read).toEqual(BigInt(Number(text)) === integer ? Number(text) : new InexactNumber(text));
+    }),
+  );
+});
