@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { InexactNumber } from '../usage/exact-json.ts';
 
 /** An organization as the API tells it, in this program's terms. Times are UTC, ISO text with milliseconds. */
 export interface Organization {
@@ -7,7 +8,7 @@ export interface Organization {
   readonly instanceId: string | null;
   readonly name: string;
   /** Keys may repeat. */
-  readonly tags: readonly { readonly key: string; readonly value: string }[];
+  readonly tags: readonly Tag[];
   readonly referralId: string | null;
   readonly planId: string | null;
   readonly customerId: string | null;
@@ -18,12 +19,23 @@ export interface Organization {
   readonly currentPeriodStart: string | null;
   /** Half-open: the first instant after the billing period. */
   readonly currentPeriodEnd: string | null;
+  /** Null also for a creation that is yet to come. */
   readonly createdAt: string | null;
+}
+
+export interface Tag {
+  readonly key: string;
+  readonly value: string;
 }
 
 /** The reading of one org: never throws, because one unreadable org must not hide the others of its page. */
 export type OrganizationReading =
-  | { readonly ok: true; readonly organization: Organization }
+  | {
+      readonly ok: true;
+      readonly organization: Organization;
+      /** Attributes that were turned into text or left out, each with its path. */
+      readonly oddities: readonly string[];
+    }
   | {
       readonly ok: false;
       /** The id, if at least that could be read: the org exists and must not be taken for a deleted one. */
@@ -32,20 +44,18 @@ export type OrganizationReading =
       readonly raw: unknown;
     };
 
+/** A creation this long after the answer was sent is none: clocks may differ by less. */
+const FUTURE_MS = 5 * 60_000;
+
 const id = z
   .string()
   .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
   .transform((text) => text.toLowerCase());
 
-/** NUL and lone surrogates cannot be stored as text in Postgres, nor as JSON. */
-const text = z.string().transform(storableText);
+/** Numbers and booleans are taken as their text: an odd type must not cost the organization. */
+const text = z.preprocess((value) => textOf(value) ?? value, z.string());
 
-const time = z.iso.datetime({ offset: true }).transform((iso) => new Date(iso).toISOString());
-
-/** The API sends the period's last millisecond, `…59.999Z`; an end on a whole second is already half-open. */
-const periodEnd = time.transform((iso) =>
-  iso.endsWith('.999Z') ? new Date(Date.parse(iso) + 1).toISOString() : iso,
-);
+const time = z.iso.datetime({ offset: true }).transform((iso) => Date.parse(iso));
 
 /** Only the name is required by the API's published schema; unknown keys are tolerated. */
 const apiOrganization = z.object({
@@ -53,7 +63,7 @@ const apiOrganization = z.object({
   id: id.nullish(),
   instanceId: id.nullish(),
   name: text,
-  tags: z.array(z.object({ key: text, value: text })).nullish(),
+  tags: z.array(z.unknown()).nullish(),
   referralId: text.nullish(),
   planId: text.nullish(),
   customerId: text.nullish(),
@@ -61,34 +71,42 @@ const apiOrganization = z.object({
   isReadOnly: z.boolean().nullish(),
   disabledAt: z.union([z.literal(false), time]).nullish(),
   currentPeriodStart: time.nullish(),
-  currentPeriodEnd: periodEnd.nullish(),
+  currentPeriodEnd: time.nullish(),
   creationDate: time.nullish(),
 });
 
-export function readOrganization(raw: unknown): OrganizationReading {
+const TEXTS = ['name', 'referralId', 'planId', 'customerId'];
+
+/** Reads one organization; `answeredAtMs` is when the API sent it, by its own clock. */
+export function readOrganization(raw: unknown, answeredAtMs: number): OrganizationReading {
   const parsed = apiOrganization.safeParse(raw);
   if (!parsed.success) return { ok: false, orgId: readId(raw), problem: describeProblems(parsed.error), raw };
   const { data } = parsed;
   const orgId = data.orgId ?? data.id;
   if (orgId == null) return { ok: false, orgId: null, problem: 'orgId: missing', raw };
-  return {
-    ok: true,
-    organization: {
-      orgId,
-      instanceId: data.instanceId ?? null,
-      name: data.name,
-      tags: data.tags ?? [],
-      referralId: data.referralId ?? null,
-      planId: data.planId ?? null,
-      customerId: data.customerId ?? null,
-      limits: numbersOf(data.limits ?? {}),
-      isReadOnly: data.isReadOnly ?? false,
-      disabledAt: data.disabledAt || null,
-      currentPeriodStart: data.currentPeriodStart ?? null,
-      currentPeriodEnd: data.currentPeriodEnd ?? null,
-      createdAt: data.creationDate ?? null,
-    },
+  const oddities: string[] = [];
+  const note = (oddity: string) => void oddities.push(oddity);
+  const timeOf = (name: string, ms: number | null | undefined) => readTime(ms ?? null, () => note(name));
+  for (const name of TEXTS) if (!isAbsentOrText(raw, name)) note(name);
+  const createdMs = data.creationDate ?? null;
+  const isToCome = createdMs !== null && createdMs > answeredAtMs + FUTURE_MS;
+  if (isToCome) note('creationDate');
+  const organization: Organization = {
+    orgId,
+    instanceId: data.instanceId ?? null,
+    name: data.name,
+    tags: readTags(data.tags ?? [], note),
+    referralId: data.referralId ?? null,
+    planId: data.planId ?? null,
+    customerId: data.customerId ?? null,
+    limits: numbersOf(data.limits ?? {}),
+    isReadOnly: data.isReadOnly ?? false,
+    disabledAt: timeOf('disabledAt', data.disabledAt === false ? null : data.disabledAt),
+    currentPeriodStart: timeOf('currentPeriodStart', data.currentPeriodStart),
+    currentPeriodEnd: timeOf('currentPeriodEnd', halfOpen(data.currentPeriodEnd ?? null)),
+    createdAt: isToCome ? null : timeOf('creationDate', createdMs),
   };
+  return { ok: true, organization, oddities };
 }
 
 /** One line with the path of each problem, the first three of them. */
@@ -105,6 +123,53 @@ const anyId = z.union([
 
 function readId(raw: unknown): string | null {
   return anyId.safeParse(raw).data ?? null;
+}
+
+/** The API sends the period's last millisecond, `…59.999Z`; an end on a whole second is already half-open. */
+function halfOpen(endMs: number | null): number | null {
+  return endMs !== null && (endMs + 1) % 1000 === 0 ? endMs + 1 : endMs;
+}
+
+const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
+const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
+
+/** Null for what no four-digit year after 0 can hold: Postgres takes no such text. */
+function readTime(ms: number | null, onUnreadable: () => void): string | null {
+  if (ms === null) return null;
+  if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
+  onUnreadable();
+  return null;
+}
+
+/** A key or value that is no text is made text; a tag without either is left out. */
+function readTags(tags: readonly unknown[], note: (oddity: string) => void): Tag[] {
+  return tags.flatMap((tag, index) => {
+    const [key, value] = [readText(tag, 'key'), readText(tag, 'value')];
+    if (!isAbsentOrText(tag, 'key') || !isAbsentOrText(tag, 'value') || key === null || value === null) {
+      note(`tags.${index}`);
+    }
+    return key === null || value === null ? [] : [{ key, value }];
+  });
+}
+
+function readText(of: unknown, name: string): string | null {
+  return textOf(fieldOf(of, name));
+}
+
+function isAbsentOrText(of: unknown, name: string): boolean {
+  const value = fieldOf(of, name);
+  return value == null || typeof value === 'string';
+}
+
+function fieldOf(of: unknown, name: string): unknown {
+  return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
+}
+
+/** Null for what is no scalar. NUL and lone surrogates can be stored neither as text in Postgres nor as JSON. */
+function textOf(value: unknown): string | null {
+  if (typeof value === 'string') return storableText(value);
+  if (value instanceof InexactNumber) return value.text;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
 }
 
 function storableText(value: string): string {

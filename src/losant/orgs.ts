@@ -3,6 +3,7 @@ import type { LosantError } from '../errors.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { type Asked, losantError } from './failure.ts';
+import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
 import {
   describeProblems,
   type Organization,
@@ -25,9 +26,16 @@ export interface OrgPage {
   readonly page: number;
   /** Organizations of the instance, as told with this page. */
   readonly totalCount: number;
+  /** Those that no page before had. */
   readonly items: readonly Organization[];
   /** Organizations on this page that could not be read; they exist all the same. */
   readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
+}
+
+/** What the list came to; the generator returns it after its last page. */
+export interface OrgListing extends OrgListVerdict {
+  /** Attributes of listed organizations that were turned into text or left out. */
+  readonly oddities: number;
 }
 
 export interface ListOptions {
@@ -75,7 +83,7 @@ export async function getOrg(
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
   const path = `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
   const answer = await client.get({ ...asked, path, query: {}, signal });
-  const reading = readOrganization(answer.body);
+  const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusable(asked, answer, reading.problem);
   if (reading.organization.orgId !== orgId.toLowerCase()) {
     throw unusable(asked, answer, `answered for organization ${reading.organization.orgId}`);
@@ -84,28 +92,40 @@ export async function getOrg(
 }
 
 /**
- * All organizations of an instance, page by page, sorted by id: a rename
- * cannot move one to a page already read. A deletion in the meantime can move
- * one back by one place, so a list is complete only if its orgs add up to
- * `totalCount`. Throws a `LosantError`.
+ * All organizations of an instance, page by page, sorted by id: a rename cannot
+ * move one to a page already read. Where the list shifts, earlier pages are read
+ * again, and in rare cases the whole list, whose organizations then come twice.
+ * Returns whether the list is whole. Throws a `LosantError`.
  */
-export async function* listOrgPages(client: LosantClient, options: ListOptions): AsyncGenerator<OrgPage> {
+export async function* listOrgPages(
+  client: LosantClient,
+  options: ListOptions,
+): AsyncGenerator<OrgPage, OrgListing, undefined> {
   const { instanceId, perPage = PER_PAGE } = options;
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const read = (page: number) => readPage(client, { instanceId, perPage, page, signal });
-  const ahead: Promise<RawPage>[] = [];
-  let seen = 0;
+  const judge = new OrgListJudge({ pagesAhead: PAGES_AHEAD });
+  let ahead: Promise<RawPage>[] = [];
+  let page = 0;
+  let oddities = 0;
   try {
-    for (let page = 0; ; page += 1) {
-      const { rows, totalCount } = await (ahead.shift() ?? read(page));
-      seen += rows.length;
-      // A page shorter than asked for is no end: the API may cap perPage, with or without saying so.
-      const pagesLeft = rows.length === 0 ? 0 : Math.ceil((totalCount - seen) / rows.length);
+    for (;;) {
+      const { readings, totalCount } = await (ahead.shift() ?? read(page));
+      const step = judge.take({ page, totalCount, ids: readings.map(idOf) });
+      if (step.kind === 'read_again') {
+        ahead = [];
+        page = step.page;
+        continue;
+      }
+      const fresh = readings.filter((_, index) => step.fresh[index]);
+      const { pagesLeft, next } = step;
       while (ahead.length < Math.min(PAGES_AHEAD, pagesLeft))
         ahead.push(inBackground(read(page + 1 + ahead.length)));
-      if (rows.length > 0 || page === 0) yield { page, totalCount, ...splitRows(rows) };
-      if (pagesLeft <= 0) return;
+      if (fresh.length > 0 || page === 0) yield { page, totalCount, ...splitReadings(fresh) };
+      oddities += countOddities(fresh);
+      if (next === 'end' || (next === 'asked' && ahead.length === 0)) return { ...judge.verdict(), oddities };
+      page += 1;
     }
   } finally {
     stop.abort();
@@ -125,7 +145,7 @@ const pageBody = z.object({
 });
 
 interface RawPage {
-  readonly rows: readonly unknown[];
+  readonly readings: readonly OrganizationReading[];
   readonly totalCount: number;
 }
 
@@ -145,11 +165,23 @@ async function readPage(
   if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
   const { items, totalCount, page: echoed } = parsed.data;
   if (echoed != null && echoed !== page) throw unusable(asked, answer, `answered with page ${echoed}`);
-  return { rows: items, totalCount };
+  return { readings: items.map((item) => readOrganization(item, clockOf(answer))), totalCount };
 }
 
-function splitRows(rows: readonly unknown[]): Pick<OrgPage, 'items' | 'rejected'> {
-  const readings = rows.map(readOrganization);
+/** The API's own time of an answer. */
+function clockOf({ dateMs, receivedAtMs }: Answer): number {
+  return dateMs ?? receivedAtMs;
+}
+
+function idOf(reading: OrganizationReading): string | null {
+  return reading.ok ? reading.organization.orgId : reading.orgId;
+}
+
+function countOddities(readings: readonly OrganizationReading[]): number {
+  return readings.reduce((count, reading) => count + (reading.ok ? reading.oddities.length : 0), 0);
+}
+
+function splitReadings(readings: readonly OrganizationReading[]): Pick<OrgPage, 'items' | 'rejected'> {
   return {
     items: readings.filter((reading) => reading.ok).map((reading) => reading.organization),
     rejected: readings.filter((reading) => !reading.ok),

@@ -1,0 +1,286 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { listOrgPages, type OrgListing, type OrgPage } from '../../src/losant/orgs.ts';
+import { clientFor, sendJson, startServer } from './server.ts';
+
+const INSTANCE = '5c0000000000000000000001';
+const orgId = (number: number) => `5d${number.toString(16).padStart(22, '0')}`;
+const orgsOf = (count: number): Item[] => Array.from({ length: count }, (_, i) => orgOf(i));
+const orgOf = (number: number): Item => ({ id: orgId(number), name: `Org ${number}` });
+
+type Item = { id: string; name: string; [key: string]: unknown };
+
+interface World {
+  /** Sorted by id, as the API does; changed by the tests while it is read. */
+  items: unknown[];
+}
+
+interface Serving {
+  /** Changes the world before it answers the request of this number, from 1. */
+  readonly before?: (world: World, number: number) => void;
+  /** Changes an answer. */
+  readonly answer?: (body: Body, page: number) => object;
+}
+
+interface Body {
+  readonly items: readonly unknown[];
+  readonly totalCount: number;
+}
+
+interface Read extends OrgListing {
+  readonly ids: readonly string[];
+  readonly rejected: readonly (string | null)[];
+  readonly requests: number;
+}
+
+/** Reads the list of a server to its end. */
+async function readList(items: unknown[], perPage: number, serving: Serving = {}): Promise<Read> {
+  const world = { items };
+  await using server = await startServer(({ query }, response, number) => {
+    serving.before?.(world, number);
+    const page = Number(query['page']);
+    const size = Number(query['perPage']);
+    const body = {
+      items: world.items.slice(page * size, (page + 1) * size),
+      totalCount: world.items.length,
+    };
+    sendJson(response, serving.answer?.(body, page) ?? body);
+  });
+  const seen: OrgPage[] = [];
+  const signal = new AbortController().signal;
+  const pages = listOrgPages(clientFor(server), { instanceId: INSTANCE, perPage, signal });
+  for (;;) {
+    const { done, value } = await pages.next();
+    if (done) {
+      const ids = seen.flatMap((page) => page.items.map((org) => org.orgId));
+      const rejected = seen.flatMap((page) => page.rejected.map((reading) => reading.orgId));
+      return { ...value, ids, rejected, requests: server.received.length };
+    }
+    seen.push(value);
+  }
+}
+
+const upTo = (count: number) => Array.from({ length: count }, (_, i) => orgId(i));
+
+describe('a list that does not change is complete', () => {
+  it.each([
+    [0, 10],
+    [1, 10],
+    [10, 10],
+    [30, 10],
+    [31, 10],
+    [7, 1],
+  ])('with %i organizations in pages of %i', async (count, perPage) => {
+    const read = await readList(orgsOf(count), perPage);
+    expect(read).toMatchObject({
+      ...{ isComplete: true, reason: null, totalCount: count, listed: count, unidentified: 0, oddities: 0 },
+      ids: upTo(count),
+      requests: Math.max(1, Math.ceil(count / perPage)),
+    });
+  });
+});
+
+describe('a list that is short is not complete', () => {
+  it('with an empty page in its middle, after which the next ones are still read', async () => {
+    const answer = (body: Body, page: number) => (page === 1 ? { ...body, items: [] } : body);
+    const read = await readList(orgsOf(30), 10, { answer });
+    expect(read).toMatchObject({
+      isComplete: false,
+      reason: 'page 1 is empty; it lists 20 organizations and has 30 by its own account',
+      listed: 20,
+    });
+    expect(read.ids).toEqual([...upTo(10), ...upTo(30).slice(20)]);
+  });
+
+  it('with an empty second page and no third', async () => {
+    const answer = (body: Body, page: number) => ({ ...body, items: page === 0 ? body.items : [] });
+    const read = await readList(orgsOf(30), 10, { answer });
+    expect(read).toMatchObject({ isComplete: false, totalCount: 30, listed: 10 });
+    expect(read.requests).toBeLessThanOrEqual(5);
+  });
+
+  it('with an empty first page', async () => {
+    const read = await readList(orgsOf(30), 10, { answer: (body) => ({ ...body, items: [] }) });
+    expect(read).toMatchObject({
+      isComplete: false,
+      reason: 'page 0 is empty; it lists 0 organizations and has 30 by its own account',
+    });
+  });
+
+  it('when the page that is asked for is ignored', async () => {
+    const first = orgsOf(10);
+    const read = await readList(orgsOf(30), 10, { answer: (body) => ({ ...body, items: first }) });
+    expect(read).toMatchObject({
+      isComplete: false,
+      reason: 'page 1 repeats earlier ones; it lists 10 organizations and has 30 by its own account',
+      ids: upTo(10),
+    });
+    expect(read.requests).toBeLessThanOrEqual(5);
+  });
+
+  it('when it says that it has none and lists full pages, all of which are read', async () => {
+    const read = await readList(orgsOf(30), 10, { answer: (body) => ({ ...body, totalCount: 0 }) });
+    expect(read).toMatchObject({
+      isComplete: false,
+      reason: expect.stringContaining('it lists 30 organizations and has 0 by its own account') as unknown,
+      ids: upTo(30),
+    });
+  });
+
+  it('when it says that it has fewer than it lists', async () => {
+    const read = await readList(orgsOf(30), 10, { answer: (body) => ({ ...body, totalCount: 15 }) });
+    expect(read).toMatchObject({ isComplete: false, listed: 30, ids: upTo(30) });
+  });
+
+  it('when it has the same organization twice', async () => {
+    const twice = [orgOf(0), orgOf(1), orgOf(1), orgOf(2)];
+    const read = await readList(twice, 10);
+    expect(read).toMatchObject({ isComplete: false, totalCount: 4, listed: 3 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(3)));
+  });
+});
+
+describe('a list that shifts while it is read', () => {
+  const deletes = (at: number, ...numbers: number[]) => ({
+    before: (world: World, number: number) => {
+      const gone = numbers.map(orgId);
+      if (number === at) {
+        world.items = world.items.filter((item) => !gone.includes((item as Item).id));
+      }
+    },
+  });
+
+  it.each([2, 3])('loses nobody by a deletion before request %i, and is complete', async (at) => {
+    const read = await readList(orgsOf(30), 10, deletes(at, 3));
+    expect(read).toMatchObject({ isComplete: true, totalCount: 29 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(30)));
+  });
+
+  it('loses nobody when the last page vanishes', async () => {
+    const read = await readList(orgsOf(21), 10, deletes(3, 3));
+    expect(read).toMatchObject({ isComplete: true, totalCount: 20 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(21)));
+  });
+
+  it('finds the organization that was created at its end', async () => {
+    const before = (world: World, number: number) => {
+      if (number === 2) world.items = orgsOf(31);
+    };
+    const read = await readList(orgsOf(30), 10, { before });
+    expect(read).toMatchObject({ isComplete: true, totalCount: 31 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(31)));
+  });
+
+  it('finds the organization that was inserted where it was read already', async () => {
+    const before = (world: World, number: number) => {
+      if (number === 2) world.items = orgsOf(30);
+    };
+    const read = await readList(orgsOf(30).slice(1), 10, { before });
+    expect(read).toMatchObject({ isComplete: true, totalCount: 30 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(30)));
+  });
+
+  it('reads a few pages again and not all of a long list', async () => {
+    const read = await readList(orgsOf(200), 2, deletes(60, 3));
+    expect(read).toMatchObject({ isComplete: true, totalCount: 199 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(200)));
+    expect(read.requests).toBeLessThan(115);
+  });
+
+  it('is not complete if it shifts without end, and comes to an end', async () => {
+    const before = (world: World) => {
+      world.items = world.items.slice(1);
+    };
+    const read = await readList(orgsOf(200), 2, { before });
+    expect(read).toMatchObject({
+      isComplete: false,
+      reason: expect.stringContaining('it kept changing while it was read') as unknown,
+    });
+  });
+
+  it('loses nobody that was there all the time, whenever it calls itself complete', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: 24 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 20 }), fc.integer({ min: -1, max: 24 })), {
+          maxLength: 3,
+        }),
+        async (count, perPage, events) => {
+          const stayed = new Set(upTo(count));
+          let next = count;
+          const before = (world: World, number: number) => {
+            // One change at a time: two that cancel each other out leave no trace in a count.
+            const event = events.find(([at]) => at === number);
+            if (event === undefined) return;
+            if (event[1] === -1) {
+              world.items = [...world.items, orgOf(next)];
+              next += 1;
+            } else {
+              world.items = world.items.filter((item) => (item as Item).id !== orgId(event[1]));
+              stayed.delete(orgId(event[1]));
+            }
+          };
+          const read = await readList(orgsOf(count), perPage, { before });
+          const missed = [...stayed].filter((id) => !read.ids.includes(id));
+          if (read.isComplete) expect(missed).toEqual([]);
+          // A single change is no reason to give up.
+          if (events.length <= 1) expect(read.reason).toBeNull();
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe('a list that is not sorted', () => {
+  it('is complete if it has as many different organizations as it says', async () => {
+    const read = await readList(orgsOf(30).reverse(), 7);
+    expect(read).toMatchObject({ isComplete: true, totalCount: 30, listed: 30 });
+    expect(new Set(read.ids)).toEqual(new Set(upTo(30)));
+  });
+
+  it('is complete though each page is sorted', async () => {
+    const read = await readList([orgOf(5), orgOf(6), orgOf(1), orgOf(2), orgOf(9), orgOf(10)], 2);
+    expect(read).toMatchObject({ isComplete: true, listed: 6 });
+  });
+
+  it('is not complete if it repeats some and thereby leaves others out', async () => {
+    const items = [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)];
+    const read = await readList(items, 2);
+    expect(read).toMatchObject({
+      isComplete: false,
+      reason: expect.stringContaining('it lists 4 organizations and has 6 by its own account') as unknown,
+    });
+  });
+});
+
+describe('items that cannot be read', () => {
+  it('are told by id, or counted where they have none: then the list is not complete', async () => {
+    const items = [
+      orgOf(0),
+      null,
+      { name: 'without an id' },
+      { id: 17, name: 'with a number for an id' },
+      { id: orgId(1), name: null },
+      orgOf(2),
+    ];
+    const read = await readList(items, 10);
+    expect(read).toMatchObject({
+      ...{ isComplete: false, reason: '3 of its items have no readable id' },
+      ...{ totalCount: 6, listed: 3, unidentified: 3 },
+      ids: [orgId(0), orgId(2)],
+      rejected: [null, null, null, orgId(1)],
+    });
+  });
+
+  it('do not make a list incomplete as long as they have an id', async () => {
+    const read = await readList([orgOf(0), { id: orgId(1), name: {} }], 10);
+    expect(read).toMatchObject({ isComplete: true, listed: 2, rejected: [orgId(1)] });
+  });
+});
+
+it('counts the attributes that had to be turned into text or left out', async () => {
+  const items = [{ ...orgOf(0), tags: [{ key: 'n', value: 5 }], referralId: 7 }, orgOf(1)];
+  expect(await readList(items, 10)).toMatchObject({ isComplete: true, oddities: 2, ids: upTo(2) });
+});

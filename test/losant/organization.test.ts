@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { readOrganization } from '../../src/losant/organization.ts';
+import { parseJson } from '../../src/usage/exact-json.ts';
+
+const ID = '5d0000000000000000000001';
+const NOW = Date.parse('2026-11-24T12:00:00.000Z');
+
+const read = (attributes: object) => readOrganization({ id: ID, name: 'Acme', ...attributes }, NOW);
+
+/** The organization and what was odd about it; it must be readable. */
+function readable(attributes: object) {
+  const reading = read(attributes);
+  if (!reading.ok) throw new Error(reading.problem);
+  return reading;
+}
+
+describe('a date that is odd but valid never costs the organization', () => {
+  it.each([
+    ['9999-12-31T23:59:59.999Z', null],
+    ['9999-12-31T23:59:59.000Z', '9999-12-31T23:59:59.000Z'],
+    ['9999-12-31T23:59:59.999-01:00', null],
+    ['0000-01-01T00:00:00.000Z', null],
+    ['0000-01-01T00:00:00.000+05:00', null],
+    ['0001-01-01T00:00:00.000Z', '0001-01-01T00:00:00.000Z'],
+    ['1969-12-31T23:59:59.999Z', '1970-01-01T00:00:00.000Z'],
+    ['2026-11-30T23:59:59.999Z', '2026-12-01T00:00:00.000Z'],
+    ['2026-12-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
+  ])('a period that ends %s ends before %s', (currentPeriodEnd, end) => {
+    const { organization, oddities } = readable({ currentPeriodEnd });
+    expect(organization.currentPeriodEnd).toBe(end);
+    expect(oddities).toEqual(end === null ? ['currentPeriodEnd'] : []);
+  });
+
+  it.each(['creationDate', 'disabledAt', 'currentPeriodStart', 'currentPeriodEnd'])(
+    'nor does the year 0 in %s',
+    (name) => {
+      const { organization, oddities } = readable({ [name]: '0000-06-01T00:00:00.000Z' });
+      expect(organization).toMatchObject({
+        ...{ createdAt: null, disabledAt: null, currentPeriodStart: null, currentPeriodEnd: null },
+      });
+      expect(oddities).toEqual([name]);
+    },
+  );
+});
+
+describe('a creation that is yet to come is none', () => {
+  it.each([
+    ['2026-11-24T12:05:00.000Z', '2026-11-24T12:05:00.000Z'],
+    ['2026-11-24T12:05:00.001Z', null],
+    ['2031-01-01T00:00:00.000Z', null],
+    ['9999-12-31T23:59:59.999Z', null],
+  ])('%s', (creationDate, createdAt) => {
+    const { organization, oddities } = readable({ creationDate });
+    expect(organization.createdAt).toBe(createdAt);
+    expect(oddities).toEqual(createdAt === null ? ['creationDate'] : []);
+  });
+});
+
+describe('a tag that is no pair of texts', () => {
+  it.each<[string, { key: string; value: string }[]]>([
+    ['{"key":"n","value":5}', [{ key: 'n', value: '5' }]],
+    ['{"key":"n","value":1.50}', [{ key: 'n', value: '1.5' }]],
+    ['{"key":"n","value":9007199254740993}', [{ key: 'n', value: '9007199254740993' }]],
+    ['{"key":"n","value":true}', [{ key: 'n', value: 'true' }]],
+    ['{"key":7,"value":"v"}', [{ key: '7', value: 'v' }]],
+    ['{"key":"n","value":null}', []],
+    ['{"key":"n"}', []],
+    ['{"value":"v"}', []],
+    ['{"key":"n","value":["v"]}', []],
+    ['{"key":"n","value":{}}', []],
+    ['{"key":"n","value":"a","value":"b"}', []],
+    ['null', []],
+    ['"n=v"', []],
+    ['5', []],
+  ])('%s is made text or left out, and the others stay', (tag, read) => {
+    const tags = parseJson(`[{"key":"a","value":"1"},${tag},{"key":"b","value":"2"}]`);
+    const { organization, oddities } = readable({ tags });
+    expect(organization.tags).toEqual([{ key: 'a', value: '1' }, ...read, { key: 'b', value: '2' }]);
+    expect(oddities).toEqual(['tags.1']);
+  });
+});
+
+it('takes a number for a name, and counts it', () => {
+  const { organization, oddities } = readable({ name: 17, referralId: 5, planId: true, customerId: null });
+  expect(organization).toMatchObject({ name: '17', referralId: '5', planId: 'true', customerId: null });
+  expect(oddities).toEqual(['name', 'referralId', 'planId']);
+});
+
+describe('what cannot be read', () => {
+  it.each([
+    ['no name', { name: null }],
+    ['a name that is a map', { name: {} }],
+    ['tags that are no list', { tags: 'none' }],
+    ['a creation that is no date', { creationDate: 'yesterday' }],
+    ['a customer that is a list', { customerId: [] }],
+  ])('is told by its id: %s', (_, attributes) => {
+    expect(read(attributes)).toMatchObject({ ok: false, orgId: ID });
+  });
+
+  it.each([null, undefined, 'text', 5, [], {}, { id: 'short', name: 'x' }, { id: 17, name: 'x' }])(
+    'has no id: %j',
+    (raw) => {
+      expect(readOrganization(raw, NOW)).toMatchObject({ ok: false, orgId: null });
+    },
+  );
+});
