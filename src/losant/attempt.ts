@@ -1,5 +1,7 @@
 import type { KyInstance } from 'ky';
-import { type AttemptFailure, kindOfStatus, readRetryAfter } from './retry.ts';
+import { parseJson } from '../usage/exact-json.ts';
+import { type AttemptFailure, readRetryAfter } from './retry.ts';
+import { describeStatus, isRedirect, kindOfStatus } from './status.ts';
 
 /** Text kept of a body that could not be used, enough to see what it was. */
 const KEPT_BODY_BYTES = 64 * 1024;
@@ -84,7 +86,7 @@ async function requestAndRead(options: AttemptOptions, abort: AbortController): 
   const receivedAtMs = now();
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    const body: unknown = JSON.parse(text);
+    const body = parseJson(text);
     return { ok: true, answer: { body, text, sentAtMs, dateMs, receivedAtMs } };
   } catch {
     const detail = `the body is not JSON (content type ${response.headers.get('content-type') ?? 'unknown'})`;
@@ -105,16 +107,9 @@ async function statusFailure(
   );
   if (!isComplete) abort.abort();
   const body = keptText(bytes);
-  const isRedirect = status < 400;
-  const detail = isRedirect
-    ? `answered with a redirect (HTTP ${status}), which is never followed`
-    : `answered HTTP ${status}${describeApiError(body)}`;
-  return failed(kindOfStatus(status, retryAfterMs), detail, {
-    status,
-    body,
-    retryAfterMs,
-    isFinal: isRedirect,
-  });
+  const detail = `${describeStatus(status)}${describeApiError(body)}`;
+  const isFinal = isRedirect(status);
+  return failed(kindOfStatus(status, retryAfterMs), detail, { status, body, retryAfterMs, isFinal });
 }
 
 const nothingRead = { bytes: Buffer.alloc(0), isComplete: false };

@@ -11,7 +11,8 @@ export interface Asked {
 
 /**
  * The error a request ends with. Built from plain texts only: HTTP libraries'
- * own errors hold the request and with it the token.
+ * own errors hold the request and with it the token. Its message has no control
+ * character, whatever was answered; its body is kept as received.
  */
 export function losantError(
   asked: Asked,
@@ -20,7 +21,7 @@ export function losantError(
   const { kind, status, detail, body, cause } = failure;
   const ids = Object.entries(asked.ids ?? {}).map(([name, value]) => `${name} ${value}`);
   const about = ids.length === 0 ? '' : ` (${ids.join(', ')})`;
-  return new LosantError(kind, `${asked.action}${about}: ${detail}`, {
+  return new LosantError(kind, `${asked.action}${about}: ${harmless(detail)}`, {
     action: asked.action,
     status,
     body,
@@ -29,14 +30,19 @@ export function losantError(
   });
 }
 
+/** Neither a database nor a terminal takes what an answer may hold: U+FFFD for control characters and lone surrogates. */
+function harmless(text: string): string {
+  return text.toWellFormed().replaceAll(/\p{Cc}/gu, '\uFFFD');
+}
+
 /** A copy of an error that holds its name, message and code and nothing else. */
 export function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = plainCause(error.cause, scrub);
-  const copy = new Error(scrub(error.message), inner && { cause: inner });
+  const copy = new Error(harmless(scrub(error.message)), inner && { cause: inner });
   const { code } = error as NodeJS.ErrnoException;
   // The copy's stack would name this line; the original's may name files of libraries, never a secret.
-  copy.stack = scrub(`${error.name}: ${error.message}`);
+  copy.stack = `${error.name}: ${copy.message}`;
   return Object.assign(copy, { name: error.name }, typeof code === 'string' && { code });
 }
 

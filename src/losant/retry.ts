@@ -67,20 +67,6 @@ function pauseMs(retryAfterMs: number | null, waits: number): number {
   return Math.min(PAUSE_CAP_MS, PAUSE_BASE_MS * 2 ** waits);
 }
 
-/** What an HTTP status other than 200 means. */
-export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
-  if (status === 401) return 'unauthorized';
-  if (status === 403) return 'forbidden';
-  if (status === 404) return 'not_found';
-  if (status === 405) return 'not_supported';
-  if (status === 408) return 'timeout';
-  if (status === 429 || (status === 503 && retryAfterMs !== null)) return 'rate_limited';
-  if (status >= 500) return 'server_error';
-  if (status >= 400) return 'refused';
-  // A redirect: whatever answers there, it is not the API.
-  return 'unreachable';
-}
-
 /**
  * Milliseconds that a Retry-After header asks to wait: seconds, or an HTTP date
  * measured against the answer's own Date so that our clock does not matter.

@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { AttemptReport, GetRequest } from '../../src/losant/client.ts';
+import { InexactNumber, RepeatedKey } from '../../src/usage/exact-json.ts';
 import { clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const ask: GetRequest = {
@@ -100,6 +101,17 @@ describe('an answer', () => {
     expect(answer.sentAtMs).toBeGreaterThan(1_002);
   });
 
+  it('has a marker where its text has a number that would be rounded, or a key twice', async () => {
+    await using server = await startServer((_, response) =>
+      response.end('{"a":9007199254740991.4,"b":5.0,"c":1,"c":2}'),
+    );
+    expect((await clientFor(server).get(ask)).body).toEqual({
+      a: new InexactNumber('9007199254740991.4'),
+      b: 5,
+      c: new RepeatedKey('c'),
+    });
+  });
+
   it('is read through gzip', async () => {
     await using server = await startServer((_, response) => {
       response.writeHead(200, { 'content-encoding': 'gzip' });
@@ -180,6 +192,9 @@ describe('gives up', () => {
     ['unreachable', null, sendHalf],
     ['timeout', null, () => undefined],
     ['bad_body', 200, (response: ServerResponse) => response.end('<html>')],
+    ['bad_body', 204, (response: ServerResponse) => response.writeHead(204).end()],
+    ['bad_body', 206, (response: ServerResponse) => response.writeHead(206).end('{"counts":')],
+    ['bad_body', 304, (response: ServerResponse) => response.writeHead(304).end()],
   ] as const)('with %s after all attempts', async (kind, status, answer) => {
     await using server = await startServer((_, response) => void answer(response));
     const error = await errorOf(clientFor(server, { attempts: 2, timeoutMs: 200 }).get(ask));
@@ -225,6 +240,26 @@ describe('gives up', () => {
     const client = clientFor(server, { timeoutMs: 200 });
     expect(await errorOf(client.get(ask))).toMatchObject({ kind: 'forbidden', status: 403 });
     expect((await errorOf(client.get(ask))).body).toHaveLength(65_536);
+  });
+
+  it.each([
+    [204, 'No Content'],
+    [206, 'Partial Content'],
+    [304, 'Not Modified'],
+  ])('on HTTP %i as what it is, which is no redirect', async (status, name) => {
+    await using server = await startServer((_, response) => response.writeHead(status).end());
+    const error = await errorOf(clientFor(server, { attempts: 1 }).get(ask));
+    expect(error.message).toContain(`answered HTTP ${status} (${name}) instead of 200`);
+  });
+
+  it('with a message that no control character of the answer gets into', async () => {
+    await using server = await startServer((_, response) =>
+      sendJson(response, { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' }, { status: 400 }),
+    );
+    const error = await errorOf(clientFor(server).get(ask));
+    expect(error.message).toBe(
+      'instanceOrg.deviceCounts (org def, days 2025-11-25): answered HTTP 400: Bad\ufffd: x\ufffd[2J\ufffdy\ufffdz \ufffd',
+    );
   });
 
   it('naming the cause when nothing listens', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { kindOfStatus, planRetry, type RetryState, readRetryAfter } from '../../src/losant/retry.ts';
+import { planRetry, type RetryState, readRetryAfter } from '../../src/losant/retry.ts';
 
 const state = {
   attempt: 1,
@@ -78,29 +78,6 @@ describe('pauses the API asks for', () => {
     expect(limited(60_000, { waitedMs: 840_000 })).toEqual(pauseAll(60_000));
     expect(limited(60_000, { waitedMs: 840_001 })).toMatchObject({ retry: false, pauseAllMs: 60_000 });
     expect(limited(3_600_000)).toMatchObject({ retry: false, pauseAllMs: 3_600_000 });
-  });
-});
-
-describe('kindOfStatus', () => {
-  it.each([
-    [302, null, 'unreachable'],
-    [400, null, 'refused'],
-    [401, null, 'unauthorized'],
-    [403, null, 'forbidden'],
-    [404, null, 'not_found'],
-    [405, null, 'not_supported'],
-    [408, null, 'timeout'],
-    [409, null, 'refused'],
-    [413, null, 'refused'],
-    [429, null, 'rate_limited'],
-    [429, 1_000, 'rate_limited'],
-    [500, 1_000, 'server_error'],
-    [502, null, 'server_error'],
-    [503, null, 'server_error'],
-    [503, 1_000, 'rate_limited'],
-    [504, null, 'server_error'],
-  ] as const)('%i with Retry-After %s is %s', (status, retryAfterMs, kind) => {
-    expect(kindOfStatus(status, retryAfterMs)).toBe(kind);
   });
 });
 
