@@ -1,5 +1,5 @@
 import { validateDetailed } from 'node-cron';
-import type { Policy } from '../usage/policy.ts';
+import { GAP_AFTER_HOURS, type Policy } from '../usage/policy.ts';
 import type { SettingsFile } from './file.ts';
 import { isLoopback } from './kinds.ts';
 import { type Problem, quote } from './problems.ts';
@@ -37,9 +37,6 @@ function shown(variable: string, value: number, source: Source): Pick<Problem, '
     ? { name: `${name} (not set: ${value})` }
     : { name, value: `${value}` };
 }
-
-/** A day that is not held this long after its end is a gap. */
-const GAP_AFTER_HOURS = 6;
 
 interface Checked {
   readonly policy: Policy;

@@ -11,7 +11,7 @@ export interface Policy {
 }
 
 /** A gap is a promised number that is still not held this long after its day's end. */
-const GAP_AFTER_HOURS = 6;
+export const GAP_AFTER_HOURS = 6;
 
 /** Whether a number of `day` that is not held at `atMs` is a gap. */
 export function isGapAge(day: UsageDay, atMs: number): boolean {
