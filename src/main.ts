@@ -136,7 +136,7 @@ function renderError(error: unknown): Line[] {
   const stack = error instanceof ExportError || !(error instanceof Error) ? [] : framesOf(error);
   return [
     [styled('red', 'losant-usage: '), first],
-    ...more.map((each) => `  ${each}`),
+    ...more,
     `  ${hint}`,
     ...stack,
   ];

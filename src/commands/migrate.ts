@@ -15,10 +15,11 @@ export const migrate = defineCommand({
   ],
   async run(context, { dryRun }) {
     const { output } = context;
-    const { openDatabase, useDatabase } = await import('./open/database.ts');
+    const { openDatabase, requireWritable, useDatabase } = await import('./open/database.ts');
     const { migrateToHead, readSchemaState } = await import('../database/migrate/migrate.ts');
     const handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
     return await useDatabase(handle, async () => {
+      if (!dryRun) requireWritable(handle);
       const names = dryRun ? (await readSchemaState(handle)).pending : await migrateToHead(handle);
       if (output.json) output.printJson(dryRun ? { pending: names } : { applied: names });
       else output.print(...render(handle.describe, names, dryRun));

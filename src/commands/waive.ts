@@ -32,12 +32,12 @@ export const waive = defineCommand({
         hint: 'say why the number will not come, for whoever bills',
       });
     }
-    const { openSchema, useDatabase } = await import('./open/database.ts');
+    const { requireWritable, withDatabase } = await import('./open/database.ts');
     const { waiveCells } = await import('../database/write/waive.ts');
-    const handle = await openSchema(context, { createIfEmpty: false });
-    const days = await useDatabase(handle, ({ db }) =>
-      waiveCells(db, { orgId: org, stream, range: day, reason: why }),
-    );
+    const days = await withDatabase(context, async (handle) => {
+      requireWritable(handle);
+      return await waiveCells(handle.db, { orgId: org, stream, range: day, reason: why });
+    });
     if (output.json) output.printJson({ orgId: org, stream, days, reason: why });
     else {
       output.print(`Waived ${count(days.length, 'number')}: ${stream} of ${org} for ${days.join(', ')}.`);

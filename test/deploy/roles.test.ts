@@ -170,7 +170,7 @@ describe('the reader', () => {
     expect(await program('losant_usage_reader', ...explained)).toMatchObject({ status: 0, stderr: '' });
     const run = await program('losant_usage_reader', 'run');
     expect(run).toMatchObject({ status: 2, stdout: '' });
-    expect(run.stderr).toContain('refused: cannot execute INSERT in a read-only transaction');
+    expect(run.stderr).toContain('Transactions of the user losant_usage_reader on ');
   });
 });
 

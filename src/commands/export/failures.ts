@@ -41,7 +41,7 @@ function renderCause(failures: readonly Failure[]): Line[] {
     .map(({ orgId, stream, from, to }): Line[] => [
       orgId ?? '',
       stream ?? 'all streams',
-      from === null || to === null ? '' : showDays({ from, to }),
+      ...(from === null || to === null ? [] : [showDays({ from, to })]),
     ]);
   const hidden = failures.length - EXAMPLES_SHOWN;
   const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;

@@ -7,11 +7,16 @@ import { count, showDays, showNumber } from '../../terminal/words.ts';
 import type { CommandContext } from '../command.ts';
 import { renderFailures } from './failures.ts';
 
+/** What is shown of how a run ended. */
+export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
+  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting'>;
+}
+
 /** How the export of one instance ended. */
-export type InstanceEnd =
+export type InstanceEnd<Outcome = RunOutcome> =
   | {
       readonly instanceId: string;
-      readonly outcome: RunOutcome;
+      readonly outcome: Outcome;
       /** Numbers that were asked for and left out, as Losant no longer keeps them. */
       readonly pastHorizon: number;
     }
@@ -33,7 +38,7 @@ export function printEnds(
   output.printJson(documents.length === 1 ? documents[0] : documents);
 }
 
-export function renderEnd(end: InstanceEnd, verbose: boolean): Line[] {
+export function renderEnd(end: InstanceEnd<ShownOutcome>, verbose: boolean): Line[] {
   if ('error' in end) {
     const { message, hint } = describeError(end.error);
     return [

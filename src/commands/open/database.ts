@@ -1,6 +1,6 @@
 import { createDatabase, type DatabaseHandle, type IfMissing } from '../../database/connect/open.ts';
 import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
-import { requireSchema } from '../../database/migrate/migrate.ts';
+import { readSchemaState, requireSchema } from '../../database/migrate/migrate.ts';
 import { readDatabaseClock } from '../../database/write/instances.ts';
 import { ClockError, DatabaseError } from '../../errors.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
@@ -62,7 +62,7 @@ export async function openSchema(
   const handle = await openDatabase(context, { ifMissing: createIfEmpty ? 'create' : 'refuse' });
   try {
     if (createIfEmpty) requireWritable(handle);
-    const applied = await requireSchema(handle, {
+    const applied = await prepareSchema(handle, {
       createIfEmpty,
       autoMigrate: createIfEmpty && context.config.autoMigrate,
     });
@@ -72,6 +72,28 @@ export async function openSchema(
     await handle.close();
     throw error;
   }
+}
+
+/** The schema at head, and what was applied for it. */
+async function prepareSchema(
+  handle: DatabaseHandle,
+  options: { createIfEmpty: boolean; autoMigrate: boolean },
+): Promise<string[]> {
+  // Read on its own: the same refusal means something else where there are tables.
+  const { state } = await readSchemaState(handle);
+  try {
+    return await requireSchema(handle, options);
+  } catch (error) {
+    if (state !== 'empty' || !isDenied(error)) throw error;
+    const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
+    const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+    throw new DatabaseError('database_refused', message, { hint, cause: error });
+  }
+}
+
+function isDenied(error: unknown): error is DatabaseError {
+  const isRefused = error instanceof DatabaseError && error.kind === 'database_refused';
+  return isRefused && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '42501';
 }
 
 /** Said before anything is tried: a refused statement could not tell a reader's role from a standby. */
