@@ -3,14 +3,15 @@ import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
 import { openSchema } from '../../src/commands/open/database.ts';
 import { openInstance } from '../../src/commands/open/instance.ts';
-import { readConfig } from '../../src/settings/config.ts';
-import { createLogger } from '../../src/logger.ts';
 import type { DatabaseHandle } from '../../src/database/connect/open.ts';
-import type { Ask } from '../../src/usage/plan.ts';
 import type { RunReport } from '../../src/export/report.ts';
 import { runInstance } from '../../src/export/run.ts';
+import { createLogger } from '../../src/logger.ts';
+import { readConfig } from '../../src/settings/config.ts';
+import type { Ask } from '../../src/usage/plan.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
+import { SILENT } from '../support/output.ts';
 import * as check from './checker.ts';
 import { checkRemovals, checkReport, countFacts, readFirstDay, readListedAt } from './database-checks.ts';
 import { compareGaps } from './gaps-view.ts';
@@ -123,7 +124,9 @@ function contextOf(env: Record<string, string>, dice: Dice): CommandContext {
   return {
     config: readConfig({ env, configFile: null, needs: ['losant', 'database'] }),
     logger: createLogger({ level: 'silent', pretty: false, destination: { write: () => undefined } }),
-    output: { write: () => undefined, remark: () => undefined, isTerminal: false, json: true },
+    output: SILENT,
+    isSummaryEnough: true,
+    env,
     signal: new AbortController().signal,
     hostNow: Date.now,
     random: () => dice.next() / 2,

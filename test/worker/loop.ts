@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
+import { createDatabase } from '../../src/database/connect/open.ts';
+import { readHealth } from '../../src/database/read/health.ts';
+import { createLogger } from '../../src/logger.ts';
+import { createMetrics } from '../../src/server/metrics.ts';
+import type { Config } from '../../src/settings/config.ts';
+import type { InstanceConfig } from '../../src/settings/instance.ts';
+import { isGapAge } from '../../src/usage/policy.ts';
+import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { createHeartbeat } from '../../src/worker/heartbeat.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
-import type { Config } from '../../src/settings/config.ts';
-import { createLogger } from '../../src/logger.ts';
-import { readHealth } from '../../src/database/read/health.ts';
-import { createMetrics } from '../../src/server/metrics.ts';
-import type { InstanceConfig } from '../../src/settings/instance.ts';
-import { createDatabase } from '../../src/database/connect/open.ts';
-import { streamNames } from '../../src/usage/streams/catalog.ts';
-import { isGapAge } from '../../src/usage/policy.ts';
+import { SILENT } from '../support/output.ts';
 import { policy } from '../usage/tracks.ts';
 import { readMetric } from './process.ts';
 
@@ -60,12 +61,14 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     http: { host: '127.0.0.1', port: 0, token: null },
     heartbeatUrl,
     autoMigrate: false,
+    billingPeriods: 'calendar',
+    adminToken: null,
     logLevel: 'info',
     warnings: [],
   };
-  const output = { write: () => {}, remark: () => {}, isTerminal: false, json: false };
   const context: CommandContext = {
-    ...{ config, logger, output, signal: stop.signal, hostNow: now, random: () => 0.5 },
+    ...{ config, logger, output: SILENT, isSummaryEnough: false, env: {}, signal: stop.signal },
+    ...{ hostNow: now, random: () => 0.5 },
     ...{ newId: randomUUID, host, version: '0.1.0' },
   };
   const metrics = createMetrics({ version: '0.1.0', instanceIds: instances.map((one) => one.instanceId) });
@@ -95,6 +98,7 @@ export function instanceOf(
 ): InstanceConfig {
   return {
     ...{ instanceId, apiUrl: url, domain: null, readToken, streams: streamNames },
+    tokenSource: 'LOSANT_API_TOKEN',
     orgs: { kind: 'all', names: null, tags: null, exclude: [] },
     requestsPerSecond: 5_000,
     requestConcurrency: 8,
