@@ -6,7 +6,9 @@ import { isRefusal, type Refusal, type Window } from './params.ts';
 import { applyPatch } from './patch.ts';
 import type { Org } from './population.ts';
 import type { Route } from './routes.ts';
+import { answerSummaries } from './summaries.ts';
 import { accessFor } from './tokens.ts';
+import { biasCounter } from './witness.ts';
 import type { World } from './world.ts';
 
 export interface ApiRequest {
@@ -61,12 +63,17 @@ export function unmapped(method: string): ApiAnswer {
 
 function answerInstance(world: World, route: Route, request: ApiRequest, meter: Meter): ApiAnswer {
   const { path, query } = request;
-  if (route.counter !== null) return counter(world, meter, route, request);
+  if (route.counter !== null) return biasCounter(world, route.counter, counter(world, meter, route, request));
+  if (route.action === 'instance.historicalSummaries') {
+    const summaries = answerSummaries(world, query);
+    if (isRefusal(summaries)) return refused(summaries);
+    return ok(withEnvelope(summaries, 'historicalSummaries', path, query));
+  }
   if (route.action === 'instance.get') return ok(withEnvelope(instanceBody(world), 'instance', path, query));
   const list = answerOrgList(world, query);
   if (isRefusal(list)) return refused(list);
-  const items = (list['items'] as Body[]).map((item) =>
-    withEnvelope(item, 'instanceOrg', `${path}/${String(item['id'])}`, query),
+  const items = (list['items'] as (Body | null)[]).map((item) =>
+    item === null ? null : withEnvelope(item, 'instanceOrg', `${path}/${String(item['id'])}`, query),
   );
   return ok(withEnvelope({ ...list, items }, 'instanceOrgs', path, query));
 }

@@ -1,5 +1,6 @@
 import { isoMs } from './calendar.ts';
 import { fraction, hashText, hexFor, mix } from './hash.ts';
+import { hostileName, plainName } from './names.ts';
 
 export interface Tag {
   readonly key: string;
@@ -28,6 +29,9 @@ export interface OrgAttributes {
   readonly auditLogEnabled?: boolean;
   readonly mfaMode?: string;
   readonly whitelistedEmailDomains?: readonly string[];
+  /** Only where it was set: else the month that holds the present. */
+  readonly currentPeriodStart?: string;
+  readonly currentPeriodEnd?: string;
   readonly banner?: { readonly message?: string; readonly level?: string };
 }
 
@@ -44,12 +48,16 @@ export type OrgTrait =
   | 'read_only';
 
 /** Traits of the organization made as number `index`; those of CHANCE may also come by chance. */
-export function traitsAt(seed: string, index: number): OrgTrait[] {
-  const planned = PLANNED_TRAITS[index];
-  if (planned !== undefined) return [...planned];
+export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
   const salt = hashText(`${seed}|traits|${index}`);
-  return CHANCE.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
+  const traits =
+    PLANNED_TRAITS[index] ??
+    CHANCE.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
+  return traits.filter((trait) => hostile || ORDINARY.has(trait));
 }
+
+/** Traits that organizations really have; the others are valid by the schemas, and nothing more. */
+const ORDINARY: ReadonlySet<OrgTrait> = new Set(['large', 'idle', 'disabled', 'read_only']);
 
 const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
   ['large'],
@@ -72,36 +80,16 @@ const CHANCE: readonly (readonly [OrgTrait, number])[] = [
   ['read_only', 23],
 ];
 
-const FIRST = [
-  'Northwind',
-  'Acme',
-  'Blue Harbor',
-  'Kestrel',
-  'Ümlaut & Söhne',
-  'Пример',
-  '東京センサー',
-  'O’Neill',
-];
-const SECOND = ['Water', 'Energy', 'Cold Chain', 'Fleet', 'Buildings', 'Agriculture', 'Mining', 'Metering'];
-const ODD_NAMES: readonly string[] = [
-  "Quote \" and \\ backslash, 'single'; DROP TABLE orgs; --",
-  'Rockets 🚀🛰️ and families 👨‍👩‍👧‍👦',
-  'Tab\there, comma, semicolon; and\nnew line',
-  '<script>alert("x")</script> & Co.',
-  '=SUM(A1:A9)',
-  '  spaces around  ',
-];
-
 /** The attributes the organization `key` has when nobody changed them: pure. */
 export function attributesFor(
   seed: string,
   key: string,
   index: number,
-  { traits, createdMs }: { traits: readonly OrgTrait[]; createdMs: number },
+  { traits, createdMs, hostile }: { traits: readonly OrgTrait[]; createdMs: number; hostile: boolean },
 ): OrgAttributes {
   const id = traits.includes('upper_case_id') ? key.toUpperCase() : key;
   const salt = hashText(`${seed}|attributes|${key}`);
-  const name = nameFor(salt, index, traits);
+  const name = hostile ? hostileName(salt, index, traits.includes('long_name')) : plainName(index);
   if (traits.includes('bare')) return { id, name };
   return {
     id,
@@ -128,13 +116,6 @@ export function attributesFor(
     auditLogEnabled: salt % 2 === 0,
     mfaMode: 'notRequired',
   };
-}
-
-function nameFor(salt: number, index: number, traits: readonly OrgTrait[]): string {
-  if (traits.includes('long_name')) return `Long name ${'x'.repeat(244)}é`;
-  const odd = index >= 3 && index % 2 === 1 ? ODD_NAMES[((index - 3) / 2) % 13] : undefined;
-  if (odd !== undefined) return odd;
-  return `${FIRST[salt % FIRST.length]} ${SECOND[mix(salt, 3) % SECOND.length]} ${index}`;
 }
 
 function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[] {

@@ -41,8 +41,8 @@ export function orgBody(world: World, org: Org): Body {
     id,
     orgId,
     instanceId: world.instanceId,
-    currentPeriodStart: isoMs(period.startMs),
-    currentPeriodEnd: isoMs(period.endMs - 1),
+    currentPeriodStart: org.attributes.currentPeriodStart ?? isoMs(period.startMs),
+    currentPeriodEnd: org.attributes.currentPeriodEnd ?? isoMs(period.endMs - 1),
     summary: { appCount: 1 + (org.profile.salt % 4), deviceCount: org.deviceCountAtCreation, memberCount: 3 },
   };
 }

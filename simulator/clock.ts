@@ -5,6 +5,8 @@ export interface Clock {
   setTo(atMs: number, frozen: boolean): void;
   /** `offsetMs` from the host's time. */
   setOffset(offsetMs: number): void;
+  /** Forward by `byMs`, or back. */
+  jump(byMs: number): void;
 }
 
 export function createClock(base: () => number): Clock {
@@ -19,6 +21,10 @@ export function createClock(base: () => number): Clock {
     setOffset(wanted) {
       frozenAtMs = null;
       offsetMs = wanted;
+    },
+    jump(byMs) {
+      offsetMs += byMs;
+      if (frozenAtMs !== null) frozenAtMs += byMs;
     },
   };
 }

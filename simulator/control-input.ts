@@ -1,7 +1,5 @@
 import { parseDayText } from './calendar.ts';
 import { COUNTER_ACTIONS, type CounterAction } from './edits.ts';
-import { type FaultPlan, isFaultKind } from './faults.ts';
-import type { Config } from './world.ts';
 
 /** A control request that makes no sense: answered 400, so that no check runs on a world it did not ask for. */
 export class ControlError extends Error {
@@ -80,52 +78,10 @@ export function countersIn(input: Input, key: string): readonly CounterAction[] 
   return [action];
 }
 
-/** Changes the settings named in the input; `clock` is the caller's. */
-export function applyConfig(config: Config, input: Input): void {
-  const next: Config = { ...config };
-  next.latencyMs = optional(input, 'latencyMs', numberIn) ?? config.latencyMs;
-  next.pageSizeMax = optional(input, 'pageSizeMax', numberIn) ?? config.pageSizeMax;
-  next.omitZeroDays = optional(input, 'omitZeroDays', booleanIn) ?? config.omitZeroDays;
-  next.echoWindow = optional(input, 'echoWindow', booleanIn) ?? config.echoWindow;
-  next.detailDays = optional(input, 'detailDays', numberIn) ?? config.detailDays;
-  const retention = optional(input, 'retention', textIn);
-  if (retention !== undefined) {
-    if (retention !== 'zeros' && retention !== 'empty' && retention !== 'refuse') {
-      throw new ControlError('retention must be zeros, empty or refuse');
-    }
-    next.retention = retention;
-  }
-  if (input['maxRangeDays'] === null) next.maxRangeDays = null;
-  else next.maxRangeDays = optional(input, 'maxRangeDays', numberIn) ?? config.maxRangeDays;
-  if (input['faults'] !== undefined) next.faults = faultsIn(input['faults']);
-  Object.assign(config, next);
-}
-
-const PLAN_KEYS = [
-  ...['kinds', 'rate', 'every', 'maxPerRequest', 'forever', 'orgIds', 'actions'],
-  ...['retryAfterSeconds', 'slowMs', 'hugeBytes', 'redirectTo'],
-];
-
-/** One plan, a list of plans, or null for none. */
-function faultsIn(value: unknown): FaultPlan[] {
-  const plans = value === null ? [] : Array.isArray(value) ? value : [value];
-  return plans.map((plan, index) => {
-    const input = inputOf(plan, PLAN_KEYS, `faults[${index}]`);
-    const kinds = textsIn(input, 'kinds');
-    if (!kinds.every(isFaultKind))
-      throw new ControlError(`faults[${index}]: unknown kind in ${kinds.join(', ')}`);
-    return {
-      kinds,
-      rate: optional(input, 'rate', numberIn),
-      every: optional(input, 'every', numberIn),
-      maxPerRequest: optional(input, 'maxPerRequest', numberIn),
-      forever: optional(input, 'forever', booleanIn),
-      orgIds: optional(input, 'orgIds', textsIn),
-      actions: optional(input, 'actions', textsIn),
-      retryAfterSeconds: optional(input, 'retryAfterSeconds', numberIn),
-      slowMs: optional(input, 'slowMs', numberIn),
-      hugeBytes: optional(input, 'hugeBytes', numberIn),
-      redirectTo: optional(input, 'redirectTo', textIn),
-    };
-  });
+/** One of the texts. */
+export function choiceIn<C extends string>(input: Input, key: string, choices: readonly C[]): C {
+  const value = textIn(input, key);
+  const choice = choices.find((one) => one === value);
+  if (choice === undefined) throw new ControlError(`${key} must be one of: ${choices.join(', ')}`);
+  return choice;
 }

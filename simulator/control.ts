@@ -1,9 +1,10 @@
 import type { OrgAttributes } from './attributes.ts';
 import { orgBody } from './bodies.ts';
 import { dayOf, dayText, isoMs, parseDayText } from './calendar.ts';
+import { applyConfig, CONFIG_KEYS } from './config-input.ts';
 import * as read from './control-input.ts';
 import { ControlError } from './control-input.ts';
-import { groupOf } from './edits.ts';
+import { BREAKDOWN_VARIANTS, groupOf } from './edits.ts';
 import type { Org } from './population.ts';
 import { truthOf } from './truth.ts';
 import type { World } from './world.ts';
@@ -39,6 +40,7 @@ const CONTROL_WRITES: Readonly<Record<string, (world: World, body: unknown) => u
   restate,
   omit,
   orgs: addOrg,
+  attributes: setAttributes,
   tokens: putToken,
   'stats/reset'(world) {
     world.stats.reset();
@@ -105,15 +107,10 @@ function describeConfig(world: World): unknown {
   return { ...world.config, now: isoMs(world.clock.now()) };
 }
 
-const CONFIG_KEYS = [
-  ...['latencyMs', 'pageSizeMax', 'omitZeroDays', 'echoWindow', 'detailDays'],
-  ...['retention', 'maxRangeDays', 'faults', 'clock'],
-];
-
 /** `clock` is `{at, frozen?}` in ms since epoch, or `{offsetMs}` from the host's time. */
 function changeConfig(world: World, body: unknown): unknown {
   const input = read.inputOf(body, CONFIG_KEYS);
-  read.applyConfig(world.config, input);
+  applyConfig(world.config, input);
   if (input['clock'] !== undefined) {
     const clock = read.inputOf(input['clock'], ['at', 'frozen', 'offsetMs'], 'clock');
     if (clock['at'] === undefined) world.clock.setOffset(read.numberIn(clock, 'offsetMs'));
@@ -137,15 +134,32 @@ function restate(world: World, body: unknown): unknown {
   );
 }
 
-/** From now on the day's bucket is left out of the action's answers, or no longer with `omit: false`. */
+/**
+ * From now on the day's bucket is left out of the action's answers, or no longer
+ * with `omit: false`; of `payloadCountsBreakdown` also of one variant alone.
+ */
 function omit(world: World, body: unknown): unknown {
-  const input = read.inputOf(body, ['orgId', 'day', 'action', 'omit']);
+  const input = read.inputOf(body, ['orgId', 'day', 'action', 'variant', 'omit']);
   const org = knownOrg(world, read.textIn(input, 'orgId'));
   const day = read.dayIn(input, 'day');
   const omitted = read.optional(input, 'omit', read.booleanIn) ?? true;
-  for (const action of read.countersIn(input, 'action'))
-    world.edits.setOmitted(org.key, day, action, omitted);
+  const variant =
+    read.optional(input, 'variant', (from, key) => read.choiceIn(from, key, BREAKDOWN_VARIANTS)) ?? null;
+  const actions = variant === null ? read.countersIn(input, 'action') : VARIED;
+  for (const action of actions) world.edits.setOmitted(org.key, day, { action, variant }, omitted);
   return { success: true };
+}
+
+/** Only this counter can be asked for in several variants. */
+const VARIED = ['payloadCountsBreakdown'] as const;
+
+/** Overrides attributes of an organization with any JSON, valid by the API's schema or not. */
+function setAttributes(world: World, body: unknown): unknown {
+  const input = read.inputOf(body, ['orgId', 'attributes']);
+  const org = knownOrg(world, read.textIn(input, 'orgId'));
+  const attributes = read.inputOf(input['attributes'], Object.keys(input['attributes'] ?? {}), 'attributes');
+  org.attributes = { ...org.attributes, ...attributes };
+  return describeOrg(world, org);
 }
 
 /** `attributes` override those from the seed; `creationDate` is ISO text, now when not given. */

@@ -1,6 +1,6 @@
 import { type Amount, add, jsonAmount } from './amount.ts';
 import { DAY_MS, dayOf, HOUR_MS, isoMs } from './calendar.ts';
-import type { CounterAction } from './edits.ts';
+import type { Answered, BreakdownVariant, CounterAction } from './edits.ts';
 import type { Meter } from './meter.ts';
 import { isRefusal, parseChoice, parseFlag, parseWindow, type Refusal, type Window } from './params.ts';
 import { createSourceSum } from './source-sum.ts';
@@ -33,7 +33,8 @@ export function answerCounter(
   if (config.retention === 'refuse' && dayOf(window.startMs) < oldestDay(config, nowMs)) {
     return { field: 'start', refusal: `start must not be more than ${config.detailDays} days ago` };
   }
-  const asked: Asked = { config, meter, action, window, nowMs };
+  const variant = variantOf(action, asBytes.on, includeNonBillable.on);
+  const asked: Asked = { config, meter, answer: { action, variant }, window, nowMs };
   if (action === 'payloadCounts') return { window, body: sourceMap(asked, asBytes.on) };
   const envelope = config.echoWindow ? { start: isoMs(window.startMs), end: isoMs(window.endMs) } : {};
   const counts =
@@ -51,30 +52,35 @@ export function oldestDay(config: Config, nowMs: number): number {
   return dayOf(nowMs) - config.detailDays;
 }
 
+function variantOf(action: CounterAction, asBytes: boolean, all: boolean): BreakdownVariant | null {
+  if (action !== 'payloadCountsBreakdown') return null;
+  return `${all ? 'all' : 'billable'}_${asBytes ? 'bytes' : 'count'}`;
+}
+
 interface Asked {
   readonly config: Config;
   readonly meter: Meter;
-  readonly action: CounterAction;
+  readonly answer: Answered;
   readonly window: Window;
   readonly nowMs: number;
 }
 
 /** The days a window touches that have begun and are not left out, with whether their detail is gone. */
-function* daysOf({ config, meter, action, window, nowMs }: Asked): Generator<{ day: number; gone: boolean }> {
+function* daysOf({ config, meter, answer, window, nowMs }: Asked): Generator<{ day: number; gone: boolean }> {
   const oldest = oldestDay(config, nowMs);
   const first = dayOf(window.startMs);
   const last = Math.min(dayOf(window.endMs), dayOf(nowMs));
   for (let day = config.retention === 'zeros' ? first : Math.max(first, oldest); day <= last; day++) {
-    if (!meter.isOmitted(day, action)) yield { day, gone: day < oldest };
+    if (!meter.isOmitted(day, answer)) yield { day, gone: day < oldest };
   }
 }
 
 /** Devices and notebooks are counted by whole days, however much of the day the window covers. */
 function dayBuckets(asked: Asked): Bucket[] {
-  const { meter, config, action } = asked;
+  const { meter, config, answer } = asked;
   const buckets: Bucket[] = [];
   for (const { day, gone } of daysOf(asked)) {
-    const values = action === 'deviceCounts' ? meter.devices(day) : meter.notebooks(day);
+    const values = answer.action === 'deviceCounts' ? meter.devices(day) : meter.notebooks(day);
     const bucket: Bucket = { date: isoMs(day * DAY_MS) };
     let isZero = true;
     for (const [field, value] of Object.entries(values)) {

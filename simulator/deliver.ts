@@ -21,7 +21,9 @@ export function jsonReply(status: number, body: unknown, headers: Record<string,
 
 /** Sends the reply whole. */
 export function deliver(res: ServerResponse, reply: Reply): void {
-  res.writeHead(reply.status, { ...reply.headers, 'Content-Length': Buffer.byteLength(reply.text) });
+  const isBodyless = reply.status === 204 || reply.status === 304;
+  const length = isBodyless ? {} : { 'Content-Length': Buffer.byteLength(reply.text) };
+  res.writeHead(reply.status, { ...reply.headers, ...length });
   res.end(reply.text);
 }
 

@@ -9,6 +9,10 @@ export type CounterAction =
 /** Counters that share their numbers: both payload actions count the same payloads. */
 export type CounterGroup = 'devices' | 'notebooks' | 'payloads';
 
+/** What `payloadCountsBreakdown` can be asked for; the other counters have no such choice. */
+export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
+export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
+
 export const COUNTER_ACTIONS: readonly CounterAction[] = [
   'deviceCounts',
   'notebookMinuteCounts',
@@ -20,10 +24,16 @@ export interface Edits {
   /** How often the numbers of this organization, day and group were restated. */
   restated(orgKey: string, day: number, group: CounterGroup): number;
   restate(orgKey: string, day: number, group: CounterGroup, times: number): number;
-  isOmitted(orgKey: string, day: number, action: CounterAction): boolean;
-  setOmitted(orgKey: string, day: number, action: CounterAction, omitted: boolean): void;
+  isOmitted(orgKey: string, day: number, answer: Answered): boolean;
+  setOmitted(orgKey: string, day: number, answer: Answered, omitted: boolean): void;
   /** Rises with every change. */
   version(): number;
+}
+
+/** An answer of a counter; a variant of null stands for all of them. */
+export interface Answered {
+  readonly action: CounterAction;
+  readonly variant: BreakdownVariant | null;
 }
 
 export function groupOf(action: CounterAction): CounterGroup {
@@ -45,10 +55,14 @@ export function createEdits(): Edits {
       version++;
       return number;
     },
-    isOmitted: (orgKey, day, action) => omissions.size > 0 && omissions.has(`${orgKey} ${day} ${action}`),
-    setOmitted(orgKey, day, action, omitted) {
-      if (omitted) omissions.add(`${orgKey} ${day} ${action}`);
-      else omissions.delete(`${orgKey} ${day} ${action}`);
+    isOmitted: (orgKey, day, { action, variant }) =>
+      omissions.size > 0 && [null, variant].some((one) => omissions.has(`${orgKey} ${day} ${action} ${one}`)),
+    setOmitted(orgKey, day, { action, variant }, omitted) {
+      const variants = variant === null && !omitted ? [null, ...BREAKDOWN_VARIANTS] : [variant];
+      for (const one of variants) {
+        if (omitted) omissions.add(`${orgKey} ${day} ${action} ${one}`);
+        else omissions.delete(`${orgKey} ${day} ${action} ${one}`);
+      }
       version++;
     },
     version: () => version,

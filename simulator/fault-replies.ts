@@ -6,7 +6,7 @@ import type { ChosenFault, ReplyKind } from './faults.ts';
 export function faultReply(
   kind: ReplyKind,
   { plan, pick }: ChosenFault,
-  { nowMs, url }: { nowMs: number; url: string },
+  { nowMs, url, good }: { nowMs: number; url: string; good: Reply },
 ): Reply {
   const seconds = plan.retryAfterSeconds ?? 1;
   const retryAfter = { 'Retry-After': String(seconds) };
@@ -26,12 +26,34 @@ export function faultReply(
       return jsonReply(503, unavailable, retryAfter);
     case 'server_error':
       return jsonReply([500, 502, 504][pick % 3] ?? 500, errorBody('InternalError', 'Something went wrong'));
+    case 'server_error_after':
+      return jsonReply(500, errorBody('InternalError', 'Something went wrong'), retryAfter);
     case 'html_ok':
       return { status: 200, text: '<!doctype html><title>Sign in</title>', headers: html };
     case 'html_error':
       return { status: 502, text: '<!doctype html><title>502 Bad Gateway</title>', headers: html };
     case 'redirect':
       return { status: 302, text: '', headers: { Location: plan.redirectTo ?? `${url}/elsewhere` } };
+    case 'no_content':
+      return { status: 204, text: '', headers: {} };
+    case 'partial_content':
+      // A whole body: nothing but the status shows that it may be a part.
+      return { ...good, status: 206 };
+    case 'not_modified':
+      return { status: 304, text: '', headers: {} };
+    case 'unauthorized':
+      return jsonReply(401, errorBody('Unauthorized', 'Invalid or missing access token'));
+    case 'forbidden':
+      return jsonReply(403, errorBody('Forbidden', 'The access token lacks the scope'));
+    case 'not_found':
+      return jsonReply(404, errorBody('NotFound', 'Organization was not found'));
+    case 'too_large':
+      return jsonReply(413, errorBody('PayloadTooLarge', 'The result is too large'));
+    case 'odd_message':
+      return jsonReply(
+        400,
+        errorBody('Validation', 'a NUL \0, an escape \u001b[2J\u001b[31m and half a pair \ud83d'),
+      );
   }
 }
 

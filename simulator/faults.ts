@@ -8,10 +8,17 @@ export const REPLY_KINDS = [
   'unavailable',
   'unavailable_after',
   'server_error',
+  'server_error_after',
   'html_ok',
   'html_error',
   'redirect',
+  'no_content',
+  'partial_content',
+  'not_modified',
 ] as const;
+
+/** The same, but final: asking again changes nothing, so nothing comes of them by chance. */
+export const REFUSAL_KINDS = ['unauthorized', 'forbidden', 'not_found', 'too_large', 'odd_message'] as const;
 
 /** Faults in how a good answer is sent. */
 export const DELIVERY_KINDS = [
@@ -40,9 +47,12 @@ export const VALUE_KINDS = [
   'no_counts',
   'unknown_keys',
   'above_safe',
+  'rounded',
+  'near_zero',
+  'repeated_key',
 ] as const;
 
-export type ReplyKind = (typeof REPLY_KINDS)[number];
+export type ReplyKind = (typeof REPLY_KINDS)[number] | (typeof REFUSAL_KINDS)[number];
 export type DeliveryKind = (typeof DELIVERY_KINDS)[number];
 export type ValueKind = (typeof VALUE_KINDS)[number];
 export type FaultKind = ReplyKind | DeliveryKind | ValueKind;
@@ -111,7 +121,8 @@ export function chooseFault(plans: readonly FaultPlan[], question: FaultQuestion
 }
 
 export function isFaultKind(text: string): text is FaultKind {
-  return [...REPLY_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS].some((known) => known === text);
+  const kinds = [...REPLY_KINDS, ...REFUSAL_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS];
+  return kinds.some((known) => known === text);
 }
 
 export function isValueKind(kind: FaultKind): kind is ValueKind {
@@ -119,7 +130,7 @@ export function isValueKind(kind: FaultKind): kind is ValueKind {
 }
 
 export function isReplyKind(kind: FaultKind): kind is ReplyKind {
-  return REPLY_KINDS.some((known) => known === kind);
+  return [...REPLY_KINDS, ...REFUSAL_KINDS].some((known) => known === kind);
 }
 
 /** What of a query makes two requests the same: all but the switches for links and the like, in any order. */

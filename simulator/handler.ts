@@ -9,7 +9,7 @@ import { type ChosenFault, chooseFault, isReplyKind, isValueKind, requestIdentit
 import { createInstanceMeter } from './instance-meter.ts';
 import type { Meter } from './meter.ts';
 import { matchRoute, type Route } from './routes.ts';
-import { canTamper, tamper } from './tamper.ts';
+import { canTamper, repeatKeys, tamper } from './tamper.ts';
 import type { World } from './world.ts';
 
 /** Largest body of a PATCH or a control request. */
@@ -31,18 +31,39 @@ export function createHandler(world: World): RequestListener {
     const { path, queryText } = splitUrl(req.url ?? '/');
     const query = new URLSearchParams(queryText);
     const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, queryText, query };
-    res.setHeader('Date', new Date(world.clock.now()).toUTCString());
     if (path.startsWith('/control/')) {
+      setDate(world, res);
       return withBody(exchange, (text) => control(world, exchange, text));
     }
     world.stats.begin();
     res.once('close', () => world.stats.end());
     withBody(exchange, (text) => {
-      const answer = () => api(world, exchange, text, instanceMeter);
+      const answer = () => {
+        countDownToJump(world);
+        setDate(world, res);
+        api(world, exchange, text, instanceMeter);
+      };
       if (world.config.latencyMs > 0) later(res, world.config.latencyMs, answer);
       else answer();
     });
   };
+}
+
+function setDate({ clock, config }: World, res: ServerResponse): void {
+  res.sendDate = config.sendsDate;
+  if (config.sendsDate) res.setHeader('Date', new Date(clock.now() + config.dateOffsetMs).toUTCString());
+}
+
+/** The clock jumps between two answers. */
+function countDownToJump(world: World): void {
+  const { clockJump } = world.config;
+  if (clockJump === null) return;
+  if (clockJump.afterRequests > 0) {
+    world.config.clockJump = { ...clockJump, afterRequests: clockJump.afterRequests - 1 };
+    return;
+  }
+  world.config.clockJump = null;
+  world.clock.jump(clockJump.byMs);
 }
 
 function splitUrl(url: string): { path: string; queryText: string } {
@@ -139,10 +160,10 @@ function deliverFaulty(
   const named = tampered === null ? kind : `${kind}; day=${tampered.day}; field=${tampered.field ?? ''}`;
   res.setHeader('x-simulated-fault', named);
   const reply = jsonReply(answer.status, tampered?.body ?? answer.body);
-  if (isValueKind(kind)) return send(res, reply);
+  if (isValueKind(kind)) return send(res, { ...reply, text: repeatKeys(reply.text) });
   if (isReplyKind(kind)) {
     const url = `http://${req.headers.host ?? '127.0.0.1'}`;
-    return send(res, faultReply(kind, fault, { nowMs, url }));
+    return send(res, faultReply(kind, fault, { nowMs, url, good: reply }));
   }
   const gzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
   return deliverBadly(res, reply, { ...fault, kind }, gzip);

@@ -1,6 +1,6 @@
 import type { Amount } from './amount.ts';
 import { DAY_MS } from './calendar.ts';
-import type { CounterAction } from './edits.ts';
+import type { Answered } from './edits.ts';
 import type { Org } from './population.ts';
 import { type DeviceDay, deviceDay, type NotebookDay, notebookDay, part, payloadDay } from './usage.ts';
 import type { World } from './world.ts';
@@ -22,8 +22,8 @@ export interface Meter {
   notebooks(day: number): Record<keyof NotebookDay, Amount>;
   /** Payloads within [fromMs, toMs) after midnight; pairs without any are not there. */
   payloads(day: number, fromMs: number, toMs: number): readonly SourceAmount[];
-  /** The bucket is left out of the action's answers although there is usage. */
-  isOmitted(day: number, action: CounterAction): boolean;
+  /** The bucket is left out of the answer although there is usage. */
+  isOmitted(day: number, answer: Answered): boolean;
 }
 
 export function orgMeter(world: World, org: Org): Meter {
@@ -58,6 +58,6 @@ export function orgMeter(world: World, org: Org): Meter {
         .map((row) => ({ ...row, count: part(row.count, fromMs, to), bytes: part(row.bytes, fromMs, to) }))
         .filter((row) => row.count > 0 || row.bytes > 0);
     },
-    isOmitted: (day, action) => edits.isOmitted(org.key, day, action),
+    isOmitted: (day, answer) => edits.isOmitted(org.key, day, answer),
   };
 }

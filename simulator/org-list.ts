@@ -1,12 +1,16 @@
 import { type Body, orgBody } from './bodies.ts';
 import { globFilter, parseOrgFilter } from './filters.ts';
+import { followPage, orderList, spoilItem } from './list-faults.ts';
 import { isRefusal, parseChoice, parseCount, type Refusal } from './params.ts';
 import type { Org } from './population.ts';
 import type { World } from './world.ts';
 
 const SORT_FIELDS = ['name', 'id', 'creationDate', 'lastUpdated'] as const;
 
-/** A page of the organization list; `perPage` beyond the largest page is cut, and the body says so. */
+/**
+ * A page of the organization list; `perPage` beyond the largest page is cut, and
+ * the body says so. With the faults of the configuration.
+ */
 export function answerOrgList(world: World, query: URLSearchParams): Body | Refusal {
   const page = parseCount(query, 'page', { min: 0, fallback: 0 });
   if (isRefusal(page)) return page;
@@ -18,13 +22,19 @@ export function answerOrgList(world: World, query: URLSearchParams): Body | Refu
   if (isRefusal(direction)) return direction;
   const matching = matchingOrgs(world, query);
   if (isRefusal(matching)) return matching;
+  const { list, pageSizeMax } = world.config;
   const sorted = sortOrgs(matching.orgs, sortField.choice, direction.choice.toLowerCase() === 'desc');
-  const size = Math.min(perPage.count, world.config.pageSizeMax);
-  const items = sorted.slice(page.count * size, (page.count + 1) * size).map((org) => orgBody(world, org));
+  const size = Math.min(perPage.count, pageSizeMax);
+  const first = list.ignorePage ? 0 : page.count * size;
+  const listed = list.emptyPages?.includes(page.count)
+    ? []
+    : orderList(sorted, list).slice(first, first + size);
+  const items = listed.map((org) => spoilItem(orgBody(world, org), org, list));
+  followPage(world, page.count);
   return {
     items,
     count: items.length,
-    totalCount: sorted.length,
+    totalCount: list.totalCount ?? sorted.length,
     perPage: size,
     page: page.count,
     sortField: sortField.choice,

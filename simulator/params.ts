@@ -40,7 +40,8 @@ export function parseWindow(query: URLSearchParams, config: Config, nowMs: numbe
   return { startMs: start.ms, endMs: end.ms };
 }
 
-function parseInstant(query: URLSearchParams, field: string, nowMs: number): { ms: number } | Refusal {
+/** Milliseconds since epoch; 0, a negative number or nothing are relative to now. */
+export function parseInstant(query: URLSearchParams, field: string, nowMs: number): { ms: number } | Refusal {
   const text = single(query, field) ?? '0';
   if (!/^-?\d+$/.test(text)) return { field, refusal: `${field} must be milliseconds since epoch` };
   const ms = Number(text);

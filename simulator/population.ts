@@ -41,7 +41,8 @@ export interface Population {
   version(): number;
 }
 
-export function createPopulation(seed: string, count: number): Population {
+/** `hostile`: with names, ids and sizes that are valid and that nobody expects. */
+export function createPopulation(seed: string, count: number, hostile: boolean): Population {
   const byKey = new Map<string, Org>();
   let version = 0;
   let sorted: { all: Org[]; living: Org[]; version: number } | null = null;
@@ -53,7 +54,7 @@ export function createPopulation(seed: string, count: number): Population {
     return sorted;
   };
   for (let index = 0; index < count; index++) {
-    const org = seededOrg(seed, index);
+    const org = seededOrg(seed, index, hostile);
     byKey.set(org.key, org);
   }
   return {
@@ -61,7 +62,7 @@ export function createPopulation(seed: string, count: number): Population {
     living: () => lists().living,
     all: () => lists().all,
     add(wanted, atMs) {
-      const org = addedOrg(seed, byKey.size, wanted, atMs);
+      const org = addedOrg({ seed, hostile, index: byKey.size }, wanted, atMs);
       if (byKey.has(org.key)) return null;
       byKey.set(org.key, org);
       version++;
@@ -75,9 +76,9 @@ export function createPopulation(seed: string, count: number): Population {
   };
 }
 
-function seededOrg(seed: string, index: number): Org {
+function seededOrg(seed: string, index: number, hostile: boolean): Org {
   const salt = hashText(`${seed}|org|${index}`);
-  const traits = traitsAt(seed, index);
+  const traits = traitsAt(seed, index, hostile);
   const key = (0x55000000 + (salt % 0x12000000)).toString(16) + hexFor(`${seed}|org|${index}`, 16);
   const createdMs = creationOf(salt);
   const size = traits.includes('large') || traits.includes('maximal') ? 1.05 : undefined;
@@ -87,11 +88,15 @@ function seededOrg(seed: string, index: number): Org {
     maximal: traits.includes('maximal'),
     size,
   });
-  const origin = { traits, createdMs };
+  const origin = { traits, createdMs, hostile };
   return orgOf(key, origin, profile, attributesFor(seed, key, index, origin));
 }
 
-function addedOrg(seed: string, index: number, wanted: NewOrg, nowMs: number): Org {
+function addedOrg(
+  { seed, hostile, index }: { seed: string; hostile: boolean; index: number },
+  wanted: NewOrg,
+  nowMs: number,
+): Org {
   const createdMs = wanted.createdMs ?? nowMs;
   const key = (wanted.id ?? newKey(seed, index, createdMs)).toLowerCase();
   const profile = profileFor(seed, key, {
@@ -99,7 +104,7 @@ function addedOrg(seed: string, index: number, wanted: NewOrg, nowMs: number): O
     idle: wanted.idle,
     size: wanted.size,
   });
-  const origin = { traits: [], createdMs };
+  const origin = { traits: [], createdMs, hostile };
   const made = attributesFor(seed, key, index, origin);
   return orgOf(key, origin, profile, { ...made, ...wanted.attributes });
 }

@@ -24,6 +24,9 @@ export function matchRoute(method: string, path: string): Route | null {
 function instanceRoute(method: string, instanceId: string, last: string | undefined): Route | null {
   if (method !== 'GET') return null;
   if (last === undefined) return { action: 'instance.get', counter: null, instanceId, orgId: null };
+  if (last === 'historicalSummaries') {
+    return { action: 'instance.historicalSummaries', counter: null, instanceId, orgId: null };
+  }
   const counter = COUNTER_ACTIONS.find((known) => known === last);
   return counter === undefined ? null : { action: `instance.${counter}`, counter, instanceId, orgId: null };
 }

@@ -39,6 +39,8 @@ export interface SimulatorOptions {
   /** Its clock, in ms since epoch; default the host's. */
   readonly now?: (() => number) | undefined;
   readonly faults?: FaultPlan | readonly FaultPlan[] | undefined;
+  /** Organizations with names, ids and byte counts that are valid and that nobody expects; default false. */
+  readonly hostile?: boolean | undefined;
 }
 
 export interface Simulator {
@@ -94,9 +96,14 @@ function createWorld(seed: string, instanceId: string, options: SimulatorOptions
       retention: options.retention ?? 'empty',
       maxRangeDays: options.maxRangeDays ?? null,
       faults: 'kinds' in plans ? [plans] : plans,
+      list: {},
+      dateOffsetMs: 0,
+      sendsDate: true,
+      clockJump: null,
+      witness: [],
     },
     clock,
-    population: createPopulation(seed, options.orgs ?? 25),
+    population: createPopulation(seed, options.orgs ?? 25, options.hostile ?? false),
     edits: createEdits(),
     tokens: createTokens(),
     stats: createStats(),

@@ -47,6 +47,7 @@ export function tamper(kind: ValueKind, given: Body, window: Window, pick: numbe
     const fields = Object.keys(bucket).filter((key) => key !== 'date');
     const field = fields[(pick >>> 8) % fields.length] ?? 'value';
     if (kind === 'missing_value') delete bucket[field];
+    else if (kind === 'repeated_key') bucket[`${AGAIN}${field}`] = bucket[field];
     else bucket[field] = wrongValue(kind, bucket[field]);
     return { body, day, field };
   }
@@ -67,7 +68,18 @@ const SINGLE_VALUE_KINDS = [
   'null_value',
   'boolean_value',
   'above_safe',
+  'rounded',
+  'near_zero',
+  'repeated_key',
 ];
+
+/** Begins a key that stands for the same key once more, which no object can hold. */
+const AGAIN = '@again ';
+
+/** The text of a tampered body, in which a repeated key is there twice. */
+export function repeatKeys(text: string): string {
+  return text.replaceAll(`"${AGAIN}`, '"');
+}
 
 function isSingleValue(kind: FaultKind): boolean {
   return SINGLE_VALUE_KINDS.includes(kind);
@@ -78,7 +90,8 @@ function tamperSources(kind: ValueKind, body: Body, day: string, pick: number): 
   const sources = sourcesOf(body);
   const [type, source] = sources[pick % sources.length] ?? ['', ''];
   const values = body[type] as Body;
-  values[source] = wrongValue(kind, values[source]);
+  if (kind === 'repeated_key') values[`${AGAIN}${source}`] = values[source];
+  else values[source] = wrongValue(kind, values[source]);
   return { body, day, field: `${type}/${source}` };
 }
 
@@ -89,7 +102,10 @@ function wrongValue(kind: FaultKind, value: unknown): unknown {
   if (kind === 'fractional') return number > 2 ** 50 ? 0.5 : number + 0.5;
   if (kind === 'text_number') return String(number);
   if (kind === 'boolean_value') return true;
-  return kind === 'above_safe' ? rawNumber('9007199254740993') : null;
+  if (kind === 'above_safe') return rawNumber('9007199254740993');
+  // Both read as integers by JSON.parse.
+  if (kind === 'rounded') return rawNumber(`${number}.00000000000000000001`);
+  return kind === 'near_zero' ? rawNumber('1e-400') : null;
 }
 
 function bucketsOf(body: Body): Bucket[] | null {

@@ -1,7 +1,7 @@
 import { type Amount, add, jsonAmount } from './amount.ts';
 import { DAY_MS, dayOf, dayText } from './calendar.ts';
 import { oldestDay } from './counters.ts';
-import { type CounterAction, groupOf } from './edits.ts';
+import { type Answered, groupOf } from './edits.ts';
 import { type Meter, orgMeter, type SourceAmount } from './meter.ts';
 import type { Org } from './population.ts';
 import type { World } from './world.ts';
@@ -18,6 +18,8 @@ export function truthOf(world: World, org: Org, fromDay: number, toDay: number):
   return { orgId: org.key, deleted: org.deleted, createdDay: dayText(dayOf(org.createdMs)), days };
 }
 
+const TOTALS = ['billable_count', 'all_count', 'all_bytes'] as const;
+
 function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<string, unknown> {
   const { clock, config } = world;
   const devices = meter.devices(day);
@@ -29,12 +31,12 @@ function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<s
     all_bytes: sumOf(sources, (row) => row.bytes),
   };
   const retained = day >= oldestDay(config, clock.now());
-  const omits = (action: CounterAction, values: readonly Amount[]) =>
-    meter.isOmitted(day, action) ||
+  const omits = (answer: Answered, values: readonly Amount[]) =>
+    meter.isOmitted(day, answer) ||
     (!retained && config.retention !== 'zeros') ||
     (config.omitZeroDays && (!retained || values.every((value) => value === 0)));
-  const omittedTotals = Object.entries(totals).filter(([, value]) =>
-    omits('payloadCountsBreakdown', [value]),
+  const omittedTotals = TOTALS.filter((variant) =>
+    omits({ action: 'payloadCountsBreakdown', variant }, [totals[variant]]),
   );
   return {
     day: dayText(day),
@@ -49,12 +51,13 @@ function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<s
       count: jsonAmount(row.count),
     })),
     omitted: {
-      device_counts: omits('deviceCounts', Object.values(devices)),
-      notebook_minutes: omits('notebookMinuteCounts', Object.values(notebooks)),
+      device_counts: omits({ action: 'deviceCounts', variant: null }, Object.values(devices)),
+      notebook_minutes: omits({ action: 'notebookMinuteCounts', variant: null }, Object.values(notebooks)),
       payload_totals: omittedTotals.length === 3,
-      payload_sources: sources.length === 0 || meter.isOmitted(day, 'payloadCounts') || !retained,
+      payload_sources:
+        sources.length === 0 || meter.isOmitted(day, { action: 'payloadCounts', variant: null }) || !retained,
     },
-    omitted_totals: omittedTotals.map(([field]) => field),
+    omitted_totals: omittedTotals,
     restated: {
       device_counts: world.edits.restated(org.key, day, groupOf('deviceCounts')),
       notebook_minutes: world.edits.restated(org.key, day, groupOf('notebookMinuteCounts')),

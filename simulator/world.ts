@@ -2,9 +2,11 @@ import type { Clock } from './clock.ts';
 import type { Edits } from './edits.ts';
 import type { FaultLedger } from './fault-ledger.ts';
 import type { FaultPlan } from './faults.ts';
+import type { ListFaults } from './list-faults.ts';
 import type { Population } from './population.ts';
 import type { Stats } from './stats.ts';
 import type { Tokens } from './tokens.ts';
+import type { WitnessBias } from './witness.ts';
 
 /** What the platform is not documented to do one way or the other, plus delays and faults: changeable at run time. */
 export interface Config {
@@ -22,6 +24,21 @@ export interface Config {
   /** A longer window is refused with 400; null: none is. */
   maxRangeDays: number | null;
   faults: readonly FaultPlan[];
+  /** How the organization list goes wrong. */
+  list: ListFaults;
+  /** Added to the time of the Date header alone. */
+  dateOffsetMs: number;
+  /** Whether answers have a Date header. */
+  sendsDate: boolean;
+  /** The clock jumps once, when so many more requests of the API were answered; null: it does not. */
+  clockJump: ClockJump | null;
+  /** Where the instance's own numbers differ from the sum of its organizations. */
+  witness: readonly WitnessBias[];
+}
+
+export interface ClockJump {
+  readonly afterRequests: number;
+  readonly byMs: number;
 }
 
 export type Retention = 'zeros' | 'empty' | 'refuse';

@@ -38,9 +38,9 @@ export interface Platform extends AsyncDisposable {
   orgWith(trait: string): Promise<string>;
 }
 
-/** 25 organizations at NOW unless the options say otherwise. */
+/** 25 organizations at NOW, with everything that is odd about some, unless the options say otherwise. */
 export async function startPlatform(options: SimulatorOptions = {}): Promise<Platform> {
-  const simulator = await startSimulator({ now: () => NOW, ...options });
+  const simulator = await startSimulator({ now: () => NOW, hostile: true, ...options });
   const { url, instanceId, token } = simulator;
   const authorization = `Bearer ${token}`;
   const base = `${url}/instances/${instanceId}`;
