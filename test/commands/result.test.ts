@@ -21,11 +21,7 @@ const REPORT: RunReport = {
   failures: [],
 };
 
-function shown(
-  report: Partial<RunReport>,
-  more: Partial<ShownOutcome> = {},
-  { verbose = false, pastHorizon = 0 } = {},
-) {
+function shown(report: Partial<RunReport>, more: Partial<ShownOutcome> = {}, { verbose = false } = {}) {
   const tally = { restated: 0, restatedFinal: 0, waiting: 0 };
   const outcome: ShownOutcome = {
     report: { ...REPORT, ...report },
@@ -34,7 +30,7 @@ function shown(
     excluded: 0,
     ...more,
   };
-  return lines({ instanceId, outcome, pastHorizon }, verbose);
+  return lines({ instanceId, outcome }, verbose);
 }
 
 function lines(end: InstanceEnd<ShownOutcome>, verbose = false) {
@@ -85,9 +81,8 @@ describe('the summary of a run', () => {
 
   test('names what is missing though the run did not fail at it', () => {
     const tally = { restated: 0, restatedFinal: 0, waiting: 2 };
-    expect(shown({ status: 'partial' }, { tally, excluded: 3 }, { pastHorizon: 40 }).slice(2)).toEqual([
+    expect(shown({ status: 'partial' }, { tally, excluded: 3 }).slice(2)).toEqual([
       '  3 organizations not in the configuration',
-      '  40 numbers not asked for: past the horizon; backfill --past-horizon asks anyway',
       '  2 numbers are missing and not due for another try: losant-usage gaps',
     ]);
   });

@@ -34,15 +34,15 @@ function withoutPlaces(message: string): string {
 function renderCause(failures: readonly Failure[]): Line[] {
   const [first] = failures;
   if (!first) return [];
+  const days = ({ from, to }: Failure) => (from === null || to === null ? [] : [showDays({ from, to })]);
+  if (first.orgId === null) {
+    return [line`  ${styled('red', first.code)}: ${[first.message, ...days(first)].join(', ')}`];
+  }
   const orgs = new Set(failures.map(({ orgId }) => orgId)).size;
   const text = failures.length === 1 ? first.message : withoutPlaces(first.message);
   const rows = failures
     .slice(0, EXAMPLES_SHOWN)
-    .map(({ orgId, stream, from, to }): Line[] => [
-      orgId ?? '',
-      stream ?? 'all streams',
-      ...(from === null || to === null ? [] : [showDays({ from, to })]),
-    ]);
+    .map((each): Line[] => [each.orgId ?? '', each.stream ?? 'all streams', ...days(each)]);
   const hidden = failures.length - EXAMPLES_SHOWN;
   const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;
   return [

@@ -12,7 +12,7 @@ import { openInstance } from '../open/instance.ts';
 import { createPlanView } from './plan-view.ts';
 import { printPlans } from './preview.ts';
 import type { ExportRequest } from './request.ts';
-import { type InstanceEnd, printEnds } from './result.ts';
+import { addPastHorizon, type InstanceEnd, printEnds } from './result.ts';
 import { chooseScopes, findOrgs, type Scope } from './scope.ts';
 
 /** How often a held lease or folder is tried again while waiting. */
@@ -99,7 +99,11 @@ async function exportInstance(
       onProgress: view.onProgress,
       onPlan: wantsPlan ? view.onPlan : undefined,
     });
-    return { instanceId: instance.instanceId, outcome, pastHorizon: view.plan?.pastHorizon ?? 0 };
+    const { instanceId } = instance;
+    if (view.plan === null || ask?.range === undefined) return { instanceId, outcome };
+    const { horizonDays } = context.config.policy;
+    const { plan } = view;
+    return { instanceId, outcome: addPastHorizon(outcome, { plan, range: ask.range, horizonDays }) };
   } catch (error) {
     throw describeDatabaseError(error, tools.handle.describe) ?? error;
   } finally {
@@ -130,8 +134,7 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   if ('error' in end) return exitCodeOf(end.error);
   const { report, refusal } = end.outcome;
   if (refusal) return EXIT.refused;
-  // What was asked for and cannot be read is missing, though the run itself has nothing left to do.
-  return report.status === 'complete' && end.pastHorizon === 0 ? EXIT.ok : EXIT.incomplete;
+  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
 /** Tries again while another process holds what `open` needs, until `giveUpAtMs`. */

@@ -1,9 +1,11 @@
 import { describeError } from '../../errors.ts';
-import type { RunReport } from '../../export/report.ts';
+import type { PlanSummary } from '../../export/context.ts';
+import type { Failure, RunReport } from '../../export/report.ts';
 import type { RunOutcome } from '../../export/run.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showDuration } from '../../terminal/time.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';
+import type { DayRange } from '../../usage/day.ts';
 import type { CommandContext } from '../command.ts';
 import { renderFailures } from './failures.ts';
 
@@ -17,10 +19,26 @@ export type InstanceEnd<Outcome = RunOutcome> =
   | {
       readonly instanceId: string;
       readonly outcome: Outcome;
-      /** Numbers that were asked for and left out, as Losant no longer keeps them. */
-      readonly pastHorizon: number;
     }
   | { readonly instanceId: string; readonly error: unknown };
+
+/** Counts numbers that were asked for and are too old to be read as missing, though the run has nothing left to do. */
+export function addPastHorizon<Outcome extends ShownOutcome>(
+  outcome: Outcome,
+  {
+    plan,
+    range: { from, to },
+    horizonDays,
+  }: { plan: Pick<PlanSummary, 'instanceId' | 'pastHorizon'>; range: DayRange; horizonDays: number },
+): Outcome {
+  const { instanceId, pastHorizon } = plan;
+  if (pastHorizon === 0) return outcome;
+  const are = `${count(pastHorizon, 'number')} of that time ${pastHorizon === 1 ? 'is' : 'are'}`;
+  const message = `${are} older than the ${horizonDays} days for which Losant keeps the detail: backfill --past-horizon asks anyway`;
+  const failure: Failure = { instanceId, orgId: null, stream: null, from, to, code: 'past_horizon', message };
+  const { report } = outcome;
+  return { ...outcome, report: { ...report, status: 'partial', failures: [...report.failures, failure] } };
+}
 
 /** Prints how the instances ended: one document, or text for people. */
 export function printEnds(
@@ -46,7 +64,7 @@ export function renderEnd(end: InstanceEnd<ShownOutcome>, verbose: boolean): Lin
       `  ${hint}`,
     ];
   }
-  const { instanceId, outcome, pastHorizon } = end;
+  const { instanceId, outcome } = end;
   const { report, refusal, tally, excluded } = outcome;
   const lines = [renderHead(instanceId, report), ...renderCounts(report, tally.restated, verbose)];
   if (tally.restatedFinal > 0) {
@@ -54,10 +72,6 @@ export function renderEnd(end: InstanceEnd<ShownOutcome>, verbose: boolean): Lin
     lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
   }
   if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
-  if (pastHorizon > 0) {
-    const what = `${count(pastHorizon, 'number')} not asked for`;
-    lines.push(line`  ${styled('yellow', what)}: past the horizon; backfill --past-horizon asks anyway`);
-  }
   if (tally.waiting > 0) {
     const what = `${count(tally.waiting, 'number')} ${tally.waiting === 1 ? 'is' : 'are'} missing`;
     lines.push(line`  ${styled('yellow', what)} and not due for another try: losant-usage gaps`);

@@ -90,8 +90,12 @@ function renderRunEnd({ kind, status, cells, error }: RunSummary): Line {
       ].filter((part) => part !== null);
       return line`${kind}: ${styled('yellow', 'incomplete')}, ${[numbers, ...trouble].join(', ')}`;
     }
-    case 'interrupted':
-      return `${kind}: stopped before it was done, ${numbers} so far; the same command goes on`;
+    case 'interrupted': {
+      const by =
+        error === 'Interrupted by SIGINT' ? 'stopped by you' : `stopped (${error ?? 'no reason on record'})`;
+      const next = kind === 'backfill' ? 'the same command goes on' : 'the next run goes on';
+      return `${kind} ${by}: ${numbers} so far; ${next}`;
+    }
     case 'failed':
       return line`${kind}: ${styled('red', 'failed')}: ${error ?? 'no reason on record'}`;
   }

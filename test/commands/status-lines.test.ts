@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { type InstanceReport, renderStatus } from '../../src/commands/status/render.ts';
+import { renderLine } from '../../src/terminal/text.ts';
+
+const NOW = Date.UTC(2026, 10, 24, 22, 57);
+const RUN = {
+  runId: '00000000-0000-4000-8000-000000000001',
+  instanceId: '575ec8687ae143cd83dc4a97',
+  kind: 'manual',
+  status: 'complete',
+  from: '2026-11-23',
+  to: '2026-11-23',
+  startedAt: '2026-11-24T00:15:00.000Z',
+  finishedAt: '2026-11-24T00:21:12.000Z',
+  host: 'host',
+  version: '0.1.0',
+  cells: { planned: 4_936, failed: 0, quarantined: 0 },
+  error: null,
+} as const;
+const QUIET: InstanceReport = {
+  instanceId: '575ec8687ae143cd83dc4a97',
+  apiUrl: 'https://api.losant.com',
+  listedAt: null,
+  lease: null,
+  quarantined: 0,
+  streams: [],
+  runs: [],
+};
+
+const shown = (instances: readonly InstanceReport[]) =>
+  renderStatus(instances, NOW).map((line) => renderLine(line, { color: false }));
+
+test('a database that nothing was exported to names the first command', () => {
+  expect(shown([])).toEqual(['Nothing has been exported yet. Start with: losant-usage run']);
+});
+
+test('an instance that is exported right now says by whom and since when', () => {
+  const lease = { runId: RUN.runId, host: 'worker-1', since: '2026-11-24T22:45:00.000Z' };
+  expect(shown([{ ...QUIET, lease, quarantined: 1_234 }]).slice(2)).toEqual([
+    '  exported now by worker-1, since 2026-11-24 22:45 UTC (12 min ago)',
+    '  1,234 answers in quarantine',
+    '  no runs on record',
+  ]);
+});
+
+test('each run says how it ended, in words', () => {
+  const backfill = { ...RUN, kind: 'backfill', from: '2026-09-01', to: '2026-11-20' } as const;
+  const cells = { planned: 1_115, failed: 0, quarantined: 0 };
+  const runs = [
+    RUN,
+    { ...RUN, status: 'partial', cells: { planned: 10, failed: 1, quarantined: 2 } },
+    { ...backfill, status: 'interrupted', cells, error: 'Interrupted by SIGINT' },
+    { ...RUN, status: 'interrupted', cells, error: 'the process died without reporting' },
+    { ...RUN, status: 'failed', from: null, to: null, error: 'Losant is away' },
+    { ...RUN, status: 'running', finishedAt: null, cells: { planned: 1, failed: 0, quarantined: 0 } },
+  ] as const;
+  const took = '2026-11-24 00:15 UTC';
+  expect(shown([{ ...QUIET, runs }]).slice(4)).toEqual([
+    `    ${took}  2026-11-23              6 min 12 s     manual: complete, 4,936 numbers`,
+    `    ${took}  2026-11-23              6 min 12 s     manual: incomplete, 10 numbers, 1 number failed, 2 in quarantine`,
+    `    ${took}  2026-09-01..2026-11-20  6 min 12 s     backfill stopped by you: 1,115 numbers so far; the same command goes on`,
+    `    ${took}  2026-11-23              6 min 12 s     manual stopped (the process died without reporting): 1,115 numbers so far; the next run goes on`,
+    `    ${took}                          6 min 12 s     manual: failed: Losant is away`,
+    `    ${took}  2026-11-23              still running  manual: 1 number so far`,
+  ]);
+});
