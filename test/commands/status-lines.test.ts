@@ -56,11 +56,11 @@ test('each run says how it ended, in words', () => {
   ] as const;
   const took = '2026-11-24 00:15 UTC';
   expect(shown([{ ...QUIET, runs }]).slice(4)).toEqual([
-    `    ${took}  2026-11-23              6 min 12 s     manual: complete, 4,936 numbers`,
-    `    ${took}  2026-11-23              6 min 12 s     manual: incomplete, 10 numbers, 1 number failed, 2 in quarantine`,
+    `    ${took}  2026-11-23              6 min 12 s     run: complete, 4,936 numbers`,
+    `    ${took}  2026-11-23              6 min 12 s     run: incomplete, 10 numbers, 1 number failed, 2 in quarantine`,
     `    ${took}  2026-09-01..2026-11-20  6 min 12 s     backfill stopped by you: 1,115 numbers so far; the same command goes on`,
-    `    ${took}  2026-11-23              6 min 12 s     manual stopped (the process died without reporting): 1,115 numbers so far; the next run goes on`,
-    `    ${took}                          6 min 12 s     manual: failed: Losant is away`,
-    `    ${took}  2026-11-23              still running  manual: 1 number so far`,
+    `    ${took}  2026-11-23              6 min 12 s     run stopped (the process died without reporting): 1,115 numbers so far; the next run goes on`,
+    `    ${took}                          6 min 12 s     run: failed: Losant is away`,
+    `    ${took}  2026-11-23              still running  run: 1 number so far`,
   ]);
 });

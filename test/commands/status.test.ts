@@ -82,7 +82,7 @@ describe('status', () => {
     ]);
     expect(shown.stdout).toMatch(
       new RegExp(
-        `\\n {4}\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC {2}${day} {2}\\S+ s {2,}manual: complete, 12 numbers\\n$`,
+        `\\n {4}\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d UTC {2}${day} {2}\\S+ s {2,}run: complete, 12 numbers\\n$`,
       ),
     );
   });

@@ -75,28 +75,35 @@ function renderRun(run: RunSummary): Line[] {
   return [showInstant(startedAt), days, took, renderRunEnd(run)];
 }
 
+const KINDS: Readonly<Record<RunSummary['kind'], string>> = {
+  scheduled: 'scheduled run',
+  manual: 'run',
+  backfill: 'backfill',
+};
+
 /** How a run ended, in a sentence. */
 function renderRunEnd({ kind, status, cells, error }: RunSummary): Line {
+  const what = KINDS[kind];
   const numbers = count(cells.planned, 'number');
   switch (status) {
     case 'running':
-      return `${kind}: ${numbers} so far`;
+      return `${what}: ${numbers} so far`;
     case 'complete':
-      return line`${kind}: ${styled('green', 'complete')}, ${numbers}`;
+      return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
     case 'partial': {
       const trouble = [
         cells.failed > 0 ? `${count(cells.failed, 'number')} failed` : null,
         cells.quarantined > 0 ? `${cells.quarantined} in quarantine` : null,
       ].filter((part) => part !== null);
-      return line`${kind}: ${styled('yellow', 'incomplete')}, ${[numbers, ...trouble].join(', ')}`;
+      return line`${what}: ${styled('yellow', 'incomplete')}, ${[numbers, ...trouble].join(', ')}`;
     }
     case 'interrupted': {
       const by =
         error === 'Interrupted by SIGINT' ? 'stopped by you' : `stopped (${error ?? 'no reason on record'})`;
       const next = kind === 'backfill' ? 'the same command goes on' : 'the next run goes on';
-      return `${kind} ${by}: ${numbers} so far; ${next}`;
+      return `${what} ${by}: ${numbers} so far; ${next}`;
     }
     case 'failed':
-      return line`${kind}: ${styled('red', 'failed')}: ${error ?? 'no reason on record'}`;
+      return line`${what}: ${styled('red', 'failed')}: ${error ?? 'no reason on record'}`;
   }
 }
