@@ -82,6 +82,23 @@ describe('the command line', () => {
     [['run', '--date', '9999-12-31'], '--date 9999-12-31: that day is not over in UTC'],
     [['run', '--date', '2026-02-30'], '2026-02-30'],
     [['run', '--org', 'ffffffffffffffffffffffff'], 'ffffffffffffffffffffffff: not an organization'],
+    [
+      ['run', '--org', 'ffffffffffffffffffffffff', '--dry-run'],
+      'ffffffffffffffffffffffff: not an organization',
+    ],
+    [
+      [
+        'backfill',
+        '--from',
+        daysAgo(3),
+        '--to',
+        daysAgo(2),
+        '--org',
+        'ffffffffffffffffffffffff',
+        '--dry-run',
+      ],
+      'ffffffffffffffffffffffff: not an organization',
+    ],
     [['run', '--stream', 'water'], 'water'],
     [['run', '--colour', 'red'], '--colour'],
     [['backfill', '--from', daysAgo(2), '--to', daysAgo(3)], `--from ${daysAgo(2)} is later than --to`],
