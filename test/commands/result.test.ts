@@ -21,7 +21,11 @@ const REPORT: RunReport = {
   failures: [],
 };
 
-function shown(report: Partial<RunReport>, more: Partial<ShownOutcome> = {}, { verbose = false } = {}) {
+function shown(
+  report: Partial<RunReport>,
+  more: Partial<ShownOutcome> = {},
+  { verbose = false, nextTryAt = null as string | null } = {},
+) {
   const tally = { restated: 0, restatedFinal: 0, waiting: 0 };
   const outcome: ShownOutcome = {
     report: { ...REPORT, ...report },
@@ -30,11 +34,13 @@ function shown(report: Partial<RunReport>, more: Partial<ShownOutcome> = {}, { v
     excluded: 0,
     ...more,
   };
-  return lines({ instanceId, outcome }, verbose);
+  return lines({ instanceId, outcome, nextTryAt }, verbose);
 }
 
 function lines(end: InstanceEnd<ShownOutcome>, verbose = false) {
-  return renderEnd(end, verbose).map((line) => renderLine(line, { color: false }));
+  return renderEnd(end, { verbose, nowMs: Date.UTC(2026, 10, 24, 22, 57) }).map((line) =>
+    renderLine(line, { color: false }),
+  );
 }
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
@@ -83,7 +89,15 @@ describe('the summary of a run', () => {
     const tally = { restated: 0, restatedFinal: 0, waiting: 2 };
     expect(shown({ status: 'partial' }, { tally, excluded: 3 }).slice(2)).toEqual([
       '  3 organizations not in the configuration',
-      '  2 numbers are missing and not due for another try: losant-usage gaps',
+      '  2 numbers are missing; not due for another try: see losant-usage gaps',
+    ]);
+  });
+
+  test('says when what is missing is tried again', () => {
+    const tally = { restated: 0, restatedFinal: 0, waiting: 1 };
+    const nextTryAt = '2026-11-25T00:51:00.000Z';
+    expect(shown({ status: 'partial' }, { tally }, { nextTryAt }).slice(2)).toEqual([
+      '  1 number is missing; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',
     ]);
   });
 

@@ -3,6 +3,7 @@ import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { count, showDays } from '../../terminal/words.ts';
 import { daysFrom } from '../../usage/day.ts';
+import { withoutPlaces } from '../causes.ts';
 
 /** Causes and examples of each that are shown to people; the document of `--json` has all. */
 const CAUSES_SHOWN = 10;
@@ -21,14 +22,6 @@ export function renderFailures(failures: readonly Failure[]): Line[] {
 /** Failures with the same text but for ids and days. */
 function causeOf({ code, message }: Failure): string {
   return `${code}: ${withoutPlaces(message)}`;
-}
-
-/** Losant's errors name in parentheses what was asked for. */
-function withoutPlaces(message: string): string {
-  return message
-    .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
-    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
-    .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
 }
 
 function renderCause(failures: readonly Failure[]): Line[] {

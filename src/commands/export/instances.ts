@@ -9,6 +9,7 @@ import type { Gate } from '../../losant/gate.ts';
 import type { CommandContext } from '../command.ts';
 import { openSchema, readClock, useDatabase } from '../open/database.ts';
 import { openInstance } from '../open/instance.ts';
+import { readNextTry } from './next-try.ts';
 import { createPlanView } from './plan-view.ts';
 import { printPlans } from './preview.ts';
 import type { ExportRequest } from './request.ts';
@@ -100,10 +101,12 @@ async function exportInstance(
       onPlan: wantsPlan ? view.onPlan : undefined,
     });
     const { instanceId } = instance;
-    if (view.plan === null || ask?.range === undefined) return { instanceId, outcome };
+    const isShown = outcome.tally.waiting > 0 && !context.output.json;
+    const nextTryAt = isShown ? await readNextTry(tools.handle.db, instanceId) : null;
+    if (view.plan === null || ask === undefined) return { instanceId, outcome, nextTryAt };
     const { horizonDays } = context.config.policy;
-    const { plan } = view;
-    return { instanceId, outcome: addPastHorizon(outcome, { plan, range: ask.range, horizonDays }) };
+    const past = { plan: view.plan, range: ask.range, horizonDays };
+    return { instanceId, outcome: addPastHorizon(outcome, past), nextTryAt };
   } catch (error) {
     throw describeDatabaseError(error, tools.handle.describe) ?? error;
   } finally {

@@ -3,7 +3,7 @@ import type { PlanSummary } from '../../export/context.ts';
 import type { Failure, RunReport } from '../../export/report.ts';
 import type { RunOutcome } from '../../export/run.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
-import { showDuration } from '../../terminal/time.ts';
+import { showDuration, showWhen } from '../../terminal/time.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';
 import type { DayRange } from '../../usage/day.ts';
 import type { CommandContext } from '../command.ts';
@@ -19,6 +19,8 @@ export type InstanceEnd<Outcome = RunOutcome> =
   | {
       readonly instanceId: string;
       readonly outcome: Outcome;
+      /** When a number that is missing is tried again at the earliest; null if that is not known. */
+      readonly nextTryAt: string | null;
     }
   | { readonly instanceId: string; readonly error: unknown };
 
@@ -42,12 +44,12 @@ export function addPastHorizon<Outcome extends ShownOutcome>(
 
 /** Prints how the instances ended: one document, or text for people. */
 export function printEnds(
-  { output }: Pick<CommandContext, 'output'>,
+  { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
   ends: readonly InstanceEnd[],
   verbose: boolean,
 ): void {
   if (!output.json) {
-    output.print(...ends.flatMap((end) => renderEnd(end, verbose)));
+    output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
     return;
   }
   const documents = ends.map((end) =>
@@ -56,7 +58,10 @@ export function printEnds(
   output.printJson(documents.length === 1 ? documents[0] : documents);
 }
 
-export function renderEnd(end: InstanceEnd<ShownOutcome>, verbose: boolean): Line[] {
+export function renderEnd(
+  end: InstanceEnd<ShownOutcome>,
+  { verbose, nowMs }: { verbose: boolean; nowMs: number },
+): Line[] {
   if ('error' in end) {
     const { message, hint } = describeError(end.error);
     return [
@@ -64,7 +69,7 @@ export function renderEnd(end: InstanceEnd<ShownOutcome>, verbose: boolean): Lin
       `  ${hint}`,
     ];
   }
-  const { instanceId, outcome } = end;
+  const { instanceId, outcome, nextTryAt } = end;
   const { report, refusal, tally, excluded } = outcome;
   const lines = [renderHead(instanceId, report), ...renderCounts(report, tally.restated, verbose)];
   if (tally.restatedFinal > 0) {
@@ -74,7 +79,8 @@ export function renderEnd(end: InstanceEnd<ShownOutcome>, verbose: boolean): Lin
   if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
   if (tally.waiting > 0) {
     const what = `${count(tally.waiting, 'number')} ${tally.waiting === 1 ? 'is' : 'are'} missing`;
-    lines.push(line`  ${styled('yellow', what)} and not due for another try: losant-usage gaps`);
+    const next = nextTryAt === null ? 'not due for another try' : `next try ${showWhen(nextTryAt, nowMs)}`;
+    lines.push(line`  ${styled('yellow', what)}; ${next}: see losant-usage gaps`);
   }
   lines.push(...renderFailures(report.failures));
   if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);

@@ -4,6 +4,7 @@ import { type Line, line, styled } from '../../terminal/text.ts';
 import { showWhen } from '../../terminal/time.ts';
 import { count, showDays } from '../../terminal/words.ts';
 import { addDays, type DayRange } from '../../usage/day.ts';
+import { withoutPlaces } from '../causes.ts';
 
 /** Lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
@@ -25,7 +26,10 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
   const lines: Line[] = [];
   if (missing.length === 0) lines.push(styled('green', 'No gaps.'));
   else {
-    lines.push(line`${styled('red', `${numbersOf(missing)} missing`)}.`, ...renderCauses(missing, nowMs));
+    lines.push(
+      line`${styled('red', `${numbersOf(missing)} missing`)}.`,
+      ...renderCauses(missing, (gap) => [showNextTry(gap, nowMs)]),
+    );
     lines.push(
       '',
       'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
@@ -34,7 +38,7 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
   }
   if (known === null) return lines;
   if (known.length === 0) return [...lines, 'Nothing is waived or unavailable.'];
-  return [...lines, '', `${numbersOf(known)} known to be missing.`, ...renderCauses(known, nowMs)];
+  return [...lines, '', `${numbersOf(known)} known to be missing.`, ...renderCauses(known, () => [])];
 }
 
 function numbersOf(gaps: readonly Gap[]): string {
@@ -42,15 +46,15 @@ function numbersOf(gaps: readonly Gap[]): string {
   return `${count(gaps.length, 'number')} of ${count(orgs, 'organization')} ${gaps.length === 1 ? 'is' : 'are'}`;
 }
 
-/** By cause, the most frequent first: a heading, and below it a line for each run of days. */
-function renderCauses(gaps: readonly Gap[], nowMs: number): Line[] {
-  const byCause = Map.groupBy(gaps, ({ state, reason }) => JSON.stringify([state, reason]));
+/** By cause, the most frequent first: a heading, and below it a line for each run of days, with what `more` tells of it. */
+function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
+  const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.state, causeOf(gap)]));
   const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
   const lines: Line[] = [];
   let left = LINES_MAX;
   let hidden = 0;
   for (const cause of causes) {
-    const rows = renderRows(cause, nowMs);
+    const rows = renderRows(cause, more);
     const shown = rows.slice(0, Math.max(0, left));
     left -= shown.length;
     hidden += rows.length - shown.length;
@@ -62,22 +66,27 @@ function renderCauses(gaps: readonly Gap[], nowMs: number): Line[] {
 }
 
 function renderCause(cause: readonly Gap[]): Line {
-  const { state = '', reason = '' } = cause[0] ?? {};
-  return line`${styled('bold', state.replaceAll('_', ' '))}: ${reason} (${count(cause.length, 'number')})`;
+  const [first] = cause;
+  if (!first) return '';
+  const state = styled('bold', first.state.replaceAll('_', ' '));
+  return line`${state}: ${causeOf(first)} (${count(cause.length, 'number')})`;
 }
 
-function renderRows(gaps: readonly Gap[], nowMs: number): Line[][] {
-  const tracks = Map.groupBy(gaps, ({ orgId, stream, nextAttemptAt }) =>
-    JSON.stringify([orgId, stream, nextAttemptAt]),
-  );
+/** The reason of a waiver was written by a person, and stays as it is. */
+function causeOf({ state, reason }: Gap): string {
+  return state === 'waived' ? reason : withoutPlaces(reason);
+}
+
+function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[][] {
+  const tracks = Map.groupBy(gaps, (gap) => JSON.stringify([gap.orgId, gap.stream, ...more(gap)]));
   return [...tracks.values()].flatMap((track) => {
     const [first] = track;
     if (!first) return [];
-    const { stream, orgId, orgName, nextAttemptAt } = first;
+    const { stream, orgId, orgName } = first;
     return mergeDays(track).map((range) => [
       showDays(range),
       stream,
-      showNextTry(nextAttemptAt, nowMs),
+      ...more(first),
       orgId,
       styled('cyan', orgName),
     ]);
@@ -95,7 +104,7 @@ function mergeDays(gaps: readonly Gap[]): DayRange[] {
   return ranges;
 }
 
-function showNextTry(nextAttemptAt: string | null, nowMs: number): string {
+function showNextTry({ nextAttemptAt }: Gap, nowMs: number): string {
   if (nextAttemptAt === null || Date.parse(nextAttemptAt) <= nowMs) return 'next run';
   return `next try ${showWhen(nextAttemptAt, nowMs)}`;
 }

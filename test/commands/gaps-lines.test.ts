@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import { type GapsView, renderGaps } from '../../src/commands/gaps/render.ts';
+import type { Gap } from '../../src/database/read/gaps.ts';
+import { renderLine } from '../../src/terminal/text.ts';
+
+const orgOf = (number: number) => number.toString(16).padStart(24, '0');
+
+function gap(org: number, day: string, more: Partial<Gap> = {}): Gap {
+  const reason = `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): answered HTTP 502`;
+  return {
+    ...{ instanceId: '575ec8687ae143cd83dc4a97', orgId: orgOf(org), orgName: `Org ${org}`, day, reason },
+    ...{ stream: 'device_counts', state: 'failed', nextAttemptAt: '2026-11-24T23:57:00.000Z' },
+    ...more,
+  };
+}
+
+const shown = (view: Omit<GapsView, 'nowMs'>) =>
+  renderGaps({ ...view, nowMs: Date.UTC(2026, 10, 24, 21, 57) }).map((line) =>
+    renderLine(line, { color: false }),
+  );
+
+test('gaps of one cause are together, neighbouring days in one line, with the next try', () => {
+  const missing = [
+    gap(1, '2026-11-23'),
+    gap(1, '2026-11-22', { nextAttemptAt: '2026-11-24T23:57:02.123Z' }),
+    gap(1, '2026-11-20'),
+    gap(2, '2026-11-23'),
+    gap(3, '2026-11-23', {
+      state: 'never_read',
+      reason: 'not read yet',
+      nextAttemptAt: null,
+      stream: 'payload_totals',
+    }),
+  ];
+  expect(shown({ missing, known: null }).slice(0, -3)).toEqual([
+    '5 numbers of 3 organizations are missing.',
+    '',
+    'failed: instanceOrg.deviceCounts: answered HTTP 502 (4 numbers)',
+    `  2026-11-22..2026-11-23  device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+    `  2026-11-20              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+    `  2026-11-23              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
+    '',
+    'never read: not read yet (1 number)',
+    `  2026-11-23  payload_totals  next run  ${orgOf(3)}  Org 3`,
+  ]);
+});
+
+test('two hundred lines are enough for people, and no cause is cut off without a count', () => {
+  const missing = Array.from({ length: 1_300 }, (_, org) => gap(org, '2026-11-23'));
+  const lines = shown({ missing, known: null });
+  expect(lines).toHaveLength(208);
+  expect(lines.slice(-5, -3)).toEqual(['', 'and 1,100 lines more (--json has all)']);
+});
+
+test('what is known to be missing is told apart, and is no gap', () => {
+  const known = [
+    gap(1, '2026-11-01', { state: 'waived', reason: 'agreed on 2026-11-20', nextAttemptAt: null }),
+  ];
+  expect(shown({ missing: [], known })).toEqual([
+    'No gaps.',
+    '',
+    '1 number of 1 organization is known to be missing.',
+    '',
+    'waived: agreed on 2026-11-20 (1 number)',
+    `  2026-11-01  device_counts  ${orgOf(1)}  Org 1`,
+  ]);
+});
