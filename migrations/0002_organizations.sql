@@ -47,11 +47,13 @@ create table losant_usage.organizations (
   first_seen_at timestamptz not null,
   last_seen_at timestamptz not null,
   removed_at timestamptz,
+  problem text,
   created_on date generated always as (
     case when created_at <= first_seen_at then (created_at at time zone 'UTC')::date end) stored,
   removed_on date generated always as ((removed_at at time zone 'UTC')::date) stored
 );
 create index organizations_instance on losant_usage.organizations (instance_id, org_id);
+create index organizations_problem on losant_usage.organizations (instance_id) where problem is not null;
 comment on table losant_usage.organizations is 'Organizations of the instances as last seen in Losant, one row each. Source: the organization list. Deleted organizations stay, with removed_at.';
 comment on column losant_usage.organizations.org_id is 'Losant organization id, 24 lower-case hex characters.';
 comment on column losant_usage.organizations.instance_id is 'Instance the organization belongs to.';
@@ -69,6 +71,7 @@ comment on column losant_usage.organizations.created_at is 'When it was created 
 comment on column losant_usage.organizations.first_seen_at is 'When this program first saw it (UTC).';
 comment on column losant_usage.organizations.last_seen_at is 'When this program last saw it (UTC).';
 comment on column losant_usage.organizations.removed_at is 'When it was found to be deleted in Losant (UTC); null while it exists.';
+comment on column losant_usage.organizations.problem is 'Why its attributes could not be read when it was last listed; null if they could. Its usage is collected all the same.';
 comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it existed; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
 comment on column losant_usage.organizations.removed_on is 'Last usage date (UTC) on which it existed; null while it exists.';
 

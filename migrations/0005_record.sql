@@ -97,8 +97,8 @@ declare
     begin
       with pairs as materialized (%2$s),
       cells as (%3$s)
-      select array_agg(row(usage_date, org_id, stream, '{}'::jsonb, old, new, new is not null)::losant_usage.cell_change)
-      into changes from cells;
+      select array_agg(row(c.usage_date, c.org_id, c.stream, '{}'::jsonb, c.old, c.new, c.new is not null)::losant_usage.cell_change)
+      into changes from cells c;
       if changes is not null then perform losant_usage.record_changes(changes); end if;
       %4$s
       return null;

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
-import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../database/write/load.ts';
-import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/connect/sqlstate.ts';
-import type { SliceVerdict } from './validate.ts';
+import type { Schema } from '../database/schema.ts';
+import { CellRaceError } from '../database/write/coverage.ts';
+import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../database/write/load.ts';
 import type { Slice } from '../usage/plan.ts';
+import type { SliceVerdict } from './validate.ts';
 
 /** A settled slice, ready to be loaded. */
 export interface LoadableSlice extends SliceVerdict {
@@ -47,6 +48,7 @@ async function loadWithRetries(
     try {
       return await loadBatch(db, batch, options);
     } catch (error) {
+      if (error instanceof CellRaceError) continue;
       if (!isRetryable(error) && !isConnectionLost(error)) throw error;
       await sleep(waitMs, undefined, { signal });
     }

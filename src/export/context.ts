@@ -1,11 +1,12 @@
 import type { Kysely } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
+import type { ExportScope } from '../database/read/due.ts';
+import type { RunKind, Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';
-import type { RunKind, Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
+import type { OrgSelection } from '../usage/organization.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
-import type { OrgSelection } from '../usage/selection.ts';
 
 /** An instance, and everything needed to export it. */
 export interface InstanceContext {
@@ -72,4 +73,22 @@ export interface RunOptions {
   /** Told what will be read, before anything is. */
   readonly onPlan?: ((plan: PlanSummary) => void) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** The part of the instance that a run is about. Without a choice of streams, all that are tracked: also what was configured before. */
+export function scopeOf(
+  { instanceId, streams }: InstanceContext,
+  { orgIds, shard, streams: wanted }: Pick<RunOptions, 'orgIds' | 'shard' | 'streams'>,
+): ExportScope {
+  const isAll = streams.every((stream) => wanted.includes(stream));
+  return { instanceId, orgIds, shard: shard ?? null, streams: isAll ? null : wanted };
+}
+
+/** Whether a run reads all that is due of its instance, so that its success says that nothing is missing. */
+export function isFullRun(
+  { streams }: InstanceContext,
+  { kind, ask, orgIds, shard, streams: wanted }: RunOptions,
+): boolean {
+  const isAll = streams.every((stream) => wanted.includes(stream));
+  return kind !== 'backfill' && ask === undefined && orgIds === null && shard == null && isAll;
 }

@@ -1,24 +1,29 @@
 import type { Kysely } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { dayAt } from '../usage/day.ts';
-import { LosantError } from '../errors.ts';
-import type { LosantClient } from '../losant/client.ts';
-import type { Organization } from '../losant/organization.ts';
-import { getInstance, getOrg, listOrgPages } from '../losant/orgs.ts';
-import { readInstance, recordListing, type StoredInstance } from '../database/write/instances.ts';
+import type { Schema } from '../database/schema.ts';
+import {
+  readInstance,
+  recordListing,
+  recordListProblem,
+  type StoredInstance,
+} from '../database/write/instances.ts';
 import {
   addUnreadable,
   countOrganizations,
   filterKnown,
-  markRemoved,
   readOrganizationPage,
+  readUnreadable,
   readUnseenOrganizations,
   upsertOrganizations,
 } from '../database/write/organizations.ts';
-import type { Schema } from '../database/schema.ts';
 import { trackOrganizations, untrackOrganizations, untrackStreams } from '../database/write/tracking.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
-import { isSelected, type OrgSelection } from '../usage/selection.ts';
+import { LosantError } from '../errors.ts';
+import type { LosantClient } from '../losant/client.ts';
+import { listOrgPages, type OrgListing } from '../losant/orgs.ts';
+import { dayAt } from '../usage/day.ts';
+import { isSelected, type OrgSelection } from '../usage/organization.ts';
+import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { confirmRemovals, lookUpOrg, removalsAllowed } from './removals.ts';
 
 export interface DiscoverOptions {
   readonly db: Kysely<Schema>;
@@ -26,6 +31,7 @@ export interface DiscoverOptions {
   readonly instanceId: string;
   readonly streams: readonly string[];
   readonly selection: OrgSelection;
+  readonly policy: Policy;
   readonly concurrency: number;
   readonly now: () => number;
   readonly signal: AbortSignal;
@@ -34,7 +40,12 @@ export interface DiscoverOptions {
 /** An organization that could not be discovered. */
 export interface DiscoveryFailure {
   readonly orgId: string | null;
-  readonly code: 'org_unknown' | 'org_unreadable' | 'removals_refused' | 'discovery_failed';
+  readonly code:
+    | 'org_unknown'
+    | 'org_unreadable'
+    | 'removals_refused'
+    | 'discovery_failed'
+    | 'list_incomplete';
   readonly message: string;
 }
 
@@ -48,28 +59,38 @@ export interface Discovery {
   readonly refusal: LosantError | null;
 }
 
-type Refresh = Pick<Discovery, 'failures' | 'removed'>;
-
-/** More removals than this in one go are not believed: a wrong token or a broken list looks the same. */
-const REMOVALS_MAX = 5;
-const REMOVALS_SHARE_MAX = 0.05;
+export type Refresh = Pick<Discovery, 'failures' | 'removed'>;
 
 const ORGS_PER_PAGE = 500;
 
 /**
- * Brings the organizations and what is promised of them up to date. Losant is
+ * Brings the organizations and what is tracked of them up to date. Losant is
  * asked at most once a UTC day, and for configured ids that are not known yet.
- * If it does not answer, those already known are gone on with. Throws LosantError
+ * If it does not answer, the export continues with the known ones. Throws LosantError
  * for a refused token, and if none is known.
  */
 export async function discover(options: DiscoverOptions): Promise<Discovery> {
   const { db, instanceId, now } = options;
   const instance = await readInstance(db, instanceId);
   if (!instance) throw new Error(`instance ${instanceId} is not registered`);
-  const isStale = instance.listedAt === null || dayAt(Date.parse(instance.listedAt)) < dayAt(now());
+  const { listedAt, listProblem } = instance;
+  const isStale = listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(now());
   const seen = await refreshUnlessKnown(options, isStale);
   const excluded = await applySelection(options, instance);
-  return { ...seen, excluded };
+  return { ...seen, failures: [...seen.failures, ...(await readStanding(options))], excluded };
+}
+
+/** What every run says until it is better: organizations may be missing, or cannot be read. */
+async function readStanding({ db, instanceId }: DiscoverOptions): Promise<DiscoveryFailure[]> {
+  const problem = (await readInstance(db, instanceId))?.listProblem ?? null;
+  const unreadable = await readUnreadable(db, instanceId);
+  const message = `organizations may be missing: the list was not complete, ${problem}`;
+  return [
+    ...(problem === null ? [] : [{ orgId: null, code: 'list_incomplete', message } as const]),
+    ...unreadable.map(({ orgId, problem: why }) => {
+      return { orgId, code: 'org_unreadable', message: `attributes cannot be read: ${why}` } as const;
+    }),
+  ];
 }
 
 async function refreshUnlessKnown(
@@ -98,27 +119,37 @@ async function refreshOrganizations(options: DiscoverOptions, isStale: boolean):
   return isStale ? await refreshByList(options) : { failures: [], removed: [] };
 }
 
+/** A list counts only if it is complete by its own account; otherwise it is asked for again with the next run. */
 async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
   const { db, client, instanceId, signal, now } = options;
   const startedAt = new Date(now()).toISOString();
-  const failures: DiscoveryFailure[] = [];
-  for await (const { items, rejected } of listOrgPages(client, { instanceId, signal })) {
-    await upsertOrganizations(db, {
-      instanceId,
-      organizations: items,
-      seenAt: new Date(now()).toISOString(),
-    });
-    const unreadable = rejected.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]));
-    await addUnreadable(db, { instanceId, orgIds: unreadable, seenAt: new Date(now()).toISOString() });
-    for (const { orgId, problem } of rejected) {
-      failures.push({ orgId, code: 'org_unreadable', message: `attributes cannot be read: ${problem}` });
-    }
+  const pages = listOrgPages(client, { instanceId, signal });
+  for (;;) {
+    const step = await pages.next();
+    if (step.done) return await judgeListing(options, step.value, startedAt);
+    const seenAt = new Date(now()).toISOString();
+    await upsertOrganizations(db, { instanceId, organizations: step.value.items, seenAt });
+    const unreadable = step.value.rejected.flatMap(({ orgId, problem }) =>
+      orgId === null ? [] : [{ orgId, problem }],
+    );
+    await addUnreadable(db, { instanceId, unreadable, seenAt });
+  }
+}
+
+async function judgeListing(
+  options: DiscoverOptions,
+  listing: OrgListing,
+  startedAt: string,
+): Promise<Refresh> {
+  const { db, instanceId } = options;
+  if (!listing.isComplete) {
+    await recordListProblem(db, instanceId, listing.reason ?? 'it is not complete');
+    return { failures: [], removed: [] };
   }
   await recordListing(db, instanceId, startedAt);
   const limit = (await removalsAllowed(options)) + 1;
   const unseen = await readUnseenOrganizations(db, { instanceId, since: startedAt, limit });
-  const result = await confirmRemovals(options, unseen);
-  return { failures: [...failures, ...result.failures], removed: result.removed };
+  return await confirmRemovals(options, unseen);
 }
 
 async function refreshByIds(
@@ -138,8 +169,7 @@ async function refreshByIds(
     }
     const seenAt = new Date(now()).toISOString();
     if (typeof found === 'string') {
-      failures.push({ orgId, code: 'org_unreadable', message: found });
-      await addUnreadable(db, { instanceId, orgIds: [orgId], seenAt });
+      await addUnreadable(db, { instanceId, unreadable: [{ orgId, problem: found }], seenAt });
     } else {
       await upsertOrganizations(db, { instanceId, organizations: [found], seenAt });
     }
@@ -153,79 +183,9 @@ function unknownOrg(orgId: string, instanceId: string): DiscoveryFailure {
   return { orgId, code: 'org_unknown', message };
 }
 
-/** The organization, `unknown` for a 404, or why its attributes cannot be read: one's trouble stops no other. */
-async function lookUpOrg(
-  { client, instanceId, signal }: DiscoverOptions,
-  orgId: string,
-): Promise<Organization | string> {
-  try {
-    return await getOrg(client, { instanceId, orgId, signal });
-  } catch (error) {
-    if (!(error instanceof LosantError) || error.kind === 'unauthorized') throw error;
-    return error.kind === 'not_found' ? 'unknown' : error.message;
-  }
-}
-
-/**
- * Marks those of the organizations as removed that really are: Get organization
- * says 404, Get instance does not, and a complete list that is not empty lacks
- * them. Too many at once are refused.
- */
-export async function confirmRemovals(
-  options: DiscoverOptions,
-  suspects: readonly string[],
-): Promise<Refresh> {
-  const { db, now } = options;
-  const gone: string[] = [];
-  for (const orgId of suspects) {
-    if ((await lookUpOrg(options, orgId)) === 'unknown') gone.push(orgId);
-  }
-  if (gone.length === 0) return { failures: [], removed: [] };
-  const allowed = await removalsAllowed(options);
-  if (gone.length > allowed) {
-    const message = `${gone.length} or more organizations seem to be deleted at once, at most ${allowed} are believed in one run`;
-    return { failures: [{ orgId: null, code: 'removals_refused', message }], removed: [] };
-  }
-  const removed = await findUnlisted(options, gone);
-  if (removed.length > 0) await markRemoved(db, removed, new Date(now()).toISOString());
-  return { failures: [], removed };
-}
-
-/** Those of the ids that a complete list lacks; none if the instance or its list cannot be had. */
-async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[]): Promise<string[]> {
-  const { client, instanceId, signal } = options;
-  try {
-    await getInstance(client, { instanceId, signal });
-    const { found, isComplete } = await listMembership(options, new Set(orgIds));
-    return isComplete ? orgIds.filter((orgId) => !found.has(orgId)) : [];
-  } catch (error) {
-    if (error instanceof LosantError && error.kind !== 'unauthorized') return [];
-    throw error;
-  }
-}
-
-async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
-  return Math.max(REMOVALS_MAX, Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX));
-}
-
-/** Which of the ids Losant lists, and whether the list can be believed to be whole. */
-async function listMembership({ client, instanceId, signal }: DiscoverOptions, ids: ReadonlySet<string>) {
-  const found = new Set<string>();
-  let seen = 0;
-  let total = 0;
-  for await (const page of listOrgPages(client, { instanceId, signal })) {
-    seen += page.items.length + page.rejected.length;
-    total = page.totalCount;
-    for (const { orgId } of [...page.items, ...page.rejected]) {
-      if (orgId !== null && ids.has(orgId)) found.add(orgId);
-    }
-  }
-  return { found, isComplete: total > 0 && seen === total };
-}
-
-/** Starts and ends promises so that they are those of the configuration. Returns how many organizations it leaves out. */
+/** Begins and ends tracking so that it is that of the configuration. Returns how many organizations it leaves out. */
 async function applySelection(options: DiscoverOptions, instance: StoredInstance): Promise<number> {
-  const { db, instanceId, streams, selection, now } = options;
+  const { db, instanceId, streams, selection, policy, now } = options;
   const lastDay = lastCompleteDay(now());
   const streamsFrom = Object.fromEntries(
     streams.map((stream) => [stream, instance.streamsFrom[stream] ?? lastDay]),
@@ -241,7 +201,11 @@ async function applySelection(options: DiscoverOptions, instance: StoredInstance
     const selected = new Set(page.filter((org) => isSelected(selection, org)).map(({ orgId }) => orgId));
     const others = page.filter(({ orgId }) => !selected.has(orgId)).map(({ orgId }) => orgId);
     excluded += others.length;
-    await trackOrganizations(db, { orgIds: [...selected], streamsFrom });
+    await trackOrganizations(db, {
+      orgIds: [...selected],
+      streamsFrom,
+      horizon: horizonStart(now(), policy),
+    });
     await untrackOrganizations(db, others, lastDay);
   }
 }

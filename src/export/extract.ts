@@ -1,22 +1,12 @@
-import { addDays, daysFrom } from '../usage/day.ts';
 import { LosantError } from '../errors.ts';
 import type { Answer } from '../losant/attempt.ts';
-import type { LosantClient } from '../losant/client.ts';
 import { fetchUsage } from '../losant/usage.ts';
-import type { Stream } from '../usage/streams/stream.ts';
-import { judgeBodies, quarantineSlice, type SliceVerdict, sameForAll } from './validate.ts';
+import { addDays, daysFrom } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
-
-export interface ExtractOptions {
-  readonly client: LosantClient;
-  readonly instanceId: string;
-  readonly stream: Stream;
-  readonly policy: Policy;
-  /** ms by the database's clock. */
-  readonly now: () => number;
-  readonly signal: AbortSignal;
-}
+import { streamNamed } from '../usage/streams/catalog.ts';
+import type { InstanceContext } from './context.ts';
+import { judgeBodies, quarantineSlice, type SliceVerdict, sameForAll } from './validate.ts';
 
 export interface SliceResult extends SliceVerdict {
   readonly slice: Slice;
@@ -29,32 +19,32 @@ export interface SliceResult extends SliceVerdict {
  * halved, down to a single day: one result for each window that was settled.
  * A refusal to answer becomes a verdict; throws only when `signal` aborts.
  */
-export async function extractSlice(slice: Slice, options: ExtractOptions): Promise<SliceResult[]> {
-  const startedAtMs = options.now();
+export async function extractSlice(
+  slice: Slice,
+  context: InstanceContext,
+  signal: AbortSignal,
+): Promise<SliceResult[]> {
+  const { client, instanceId, policy, now } = context;
+  const { orgId, window } = slice;
+  const stream = streamNamed(slice.stream);
+  const startedAtMs = now();
   const answers: Answer[] = [];
   try {
-    for (const request of options.stream.requests) {
-      const { client, instanceId, signal } = options;
-      const { orgId, window } = slice;
+    for (const request of stream.requests) {
       answers.push(await fetchUsage(client, { instanceId, orgId, window, signal, ...request }));
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
     const halves = isTooMuch(error) ? halve(slice) : null;
-    if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, options)))).flat();
-    return [{ slice, error, ...judgeError(slice, error, startedAtMs, options) }];
+    if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
+    return [{ slice, error, ...judgeError(slice, error, startedAtMs, policy) }];
   }
-  const verdict = judgeBodies(
-    slice,
-    options.stream,
-    {
-      parsed: answers.map(({ body }) => body),
-      texts: answers.map(({ text }) => text),
-      sentAtMs: (answers[0] as Answer).sentAtMs,
-    },
-    options.policy,
-  );
-  return [{ slice, error: null, ...verdict }];
+  const bodies = {
+    parsed: answers.map(({ body }) => body),
+    texts: answers.map(({ text }) => text),
+    sentAtMs: (answers[0] as Answer).sentAtMs,
+  };
+  return [{ slice, error: null, ...judgeBodies(slice, stream, bodies, policy) }];
 }
 
 /** Whether a shorter window might be answered. */
@@ -79,12 +69,8 @@ function halve(slice: Slice): Slice[] | null {
   });
 }
 
-function judgeError(
-  slice: Slice,
-  error: LosantError,
-  sentAtMs: number,
-  { stream, policy }: ExtractOptions,
-): SliceVerdict {
+function judgeError(slice: Slice, error: LosantError, sentAtMs: number, policy: Policy): SliceVerdict {
+  const stream = streamNamed(slice.stream);
   if (error.kind === 'bad_body') {
     const texts = error.body === null ? [] : [error.body];
     return quarantineSlice(slice, stream, { problem: error.message, texts, sentAtMs }, policy);

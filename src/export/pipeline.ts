@@ -1,68 +1,63 @@
-import type { Kysely } from 'kysely';
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import type { LosantError } from '../errors.ts';
-import type { LosantClient } from '../losant/client.ts';
-import type { LeaseHold } from '../database/write/lease.ts';
+import { type ExportScope, readDuePages } from '../database/read/due.ts';
 import { ORG_REMOVED } from '../database/write/organizations.ts';
-import type { Schema } from '../database/schema.ts';
-import { extendTracking, recordExpiry, type TrackScope } from '../database/write/tracking.ts';
+import { trackDays } from '../database/write/tracking.ts';
+import type { LosantError } from '../errors.ts';
+import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
+import { horizonStart } from '../usage/policy.ts';
+import type { CellOutcome } from '../usage/settlement.ts';
+import { NOT_TRACKED } from '../usage/settlement.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { loadSlices } from './batch.ts';
-import { sameForAll } from './validate.ts';
+import { requireApiClock } from './clock.ts';
+import type { InstanceContext, Progress } from './context.ts';
 import { extractSlice, type SliceResult } from './extract.ts';
-import { readTrackPages } from './due.ts';
-import { type Ask, type Cell, countCells, type PagePlan, planPage, type Slice, type Track } from '../usage/plan.ts';
-import { horizonStart, isGapAge, type Policy } from '../usage/policy.ts';
 import { readAhead } from './read-ahead.ts';
+import { isRefusal, Refusals } from './refusals.ts';
 import type { Tally } from './report.ts';
+import type { Session } from './session.ts';
+import { sameForAll } from './validate.ts';
 
-export interface ExportOptions {
-  readonly db: Kysely<Schema>;
-  readonly client: LosantClient;
-  readonly scope: TrackScope;
-  readonly policy: Policy;
-  readonly ask?: Ask | undefined;
-  readonly runId: string;
-  readonly lease: LeaseHold | null;
-  readonly concurrency: number;
-  /** ms by the database's clock. */
-  readonly now: () => number;
-  readonly signal: AbortSignal;
-  /** Called once, before the first thing is written or asked. */
-  readonly onFirstWork: () => Promise<void>;
-  readonly onProgress?: ((progress: { readonly planned: number; readonly done: number }) => void) | undefined;
+/** What is exported, by which session, and who is told. */
+export interface ExportWork {
+  readonly context: InstanceContext;
+  readonly session: Session;
+  readonly scope: ExportScope;
+  readonly ask: Ask | undefined;
+  readonly tally: Tally;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
 }
 
-/** Cells a transaction holds at most, and how long it waits to be full. */
-const BATCH_SLICES = 200;
+/** Slices a transaction holds at most, and how long it waits to be full. */
+const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
 /**
  * Plans, extracts and loads everything that is due in the scope (or asked for),
- * a page of organizations at a time, and adds it up in `tally`. Slices are loaded
- * as they come; while one batch is loaded the next is fetched. Returns Losant's
- * refusal of the token or of scopes, if there was one. Throws when `signal`
- * aborts, and when the database stays away.
+ * a page of organizations at a time, and adds it up in the tally. Slices are
+ * loaded as they come; while one batch is loaded the next is fetched. Returns
+ * Losant's refusal of the token or of scopes, if there was one. Throws when the
+ * session's signal aborts, when clocks move apart, and when the database stays away.
  */
-export async function exportScope(outer: ExportOptions, tally: Tally): Promise<LosantError | null> {
+export async function exportScope(work: ExportWork): Promise<LosantError | null> {
   const stop = new AbortController();
-  const options = { ...outer, signal: AbortSignal.any([outer.signal, stop.signal]) };
+  const signal = AbortSignal.any([work.session.signal, stop.signal]);
   const refusals = new Refusals();
   const progress = { planned: 0, done: 0 };
-  const onProgress = () => options.onProgress?.({ ...progress });
+  const onProgress = () => work.onProgress?.({ ...progress });
   const plans = readAhead(
-    planPages(options, tally, (plan) => {
+    planPages(work, signal, (plan) => {
       progress.planned += countCells(plan);
       onProgress();
     }),
   );
-  const extract = (slice: Slice) => extractUnlessRefused(slice, options, refusals);
-  const results = flatTransform(options.concurrency, extract, slicesOf(plans, refusals));
+  const extract = (slice: Slice) => extractUnlessRefused(slice, work, { refusals, signal });
+  const results = flatTransform(work.context.concurrency, extract, slicesOf(plans, refusals));
   let loading: Promise<{ error: unknown } | null> = Promise.resolve(null);
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       throwFailure(await loading);
-      loading = loadResults(batch, options, tally).then(
+      loading = loadResults(batch, work, signal).then(
         () => {
           progress.done += batch.reduce((count, { answers }) => count + answers.length, 0);
           onProgress();
@@ -85,96 +80,73 @@ function throwFailure(outcome: { error: unknown } | null): void {
   if (outcome) throw outcome.error;
 }
 
-/** What Losant refuses for the rest of the run: everything, or single streams. */
-class Refusals {
-  worst: LosantError | null = null;
-  readonly #streams = new Map<string, LosantError>();
-
-  add(stream: string, error: LosantError): void {
-    if (error.kind === 'unauthorized') this.worst = error;
-    this.worst ??= error;
-    this.#streams.set(stream, error);
-  }
-
-  of(stream: string): LosantError | undefined {
-    return this.isTotal ? (this.worst ?? undefined) : this.#streams.get(stream);
-  }
-
-  get isTotal(): boolean {
-    return this.worst?.kind === 'unauthorized';
-  }
-}
-
 async function* planPages(
-  options: ExportOptions,
-  tally: Tally,
+  work: ExportWork,
+  signal: AbortSignal,
   onPlan: (plan: PagePlan) => void,
 ): AsyncGenerator<PagePlan> {
-  const { db, scope, policy, ask, now, signal, onFirstWork } = options;
-  const nowMs = now();
-  const planOptions = { nowMs, policy, ask };
+  const { context, session, scope, ask, tally } = work;
+  const options = { nowMs: context.now(), policy: context.policy, ask };
   let isFirst = true;
-  for await (const tracks of readTrackPages(db, scope, planOptions)) {
+  for await (const tracks of readDuePages(context.db, scope, options)) {
     signal.throwIfAborted();
-    const plan = planPage(tracks, planOptions);
-    tally.orgs += new Set(tracks.map(({ orgId }) => orgId)).size;
-    tally.waiting += plan.waiting.filter((cell) => isConcern(cell, nowMs)).length;
+    const plan = planPage(tracks, options);
+    tally.unreadable += plan.unreadable;
     onPlan(plan);
-    if (isFirst && countCells(plan) > 0) {
+    if (countCells(plan) > 0) {
+      tally.orgs += new Set([...plan.slices, ...plan.closed].map(({ orgId }) => orgId)).size;
+      if (isFirst) await session.begin();
       isFirst = false;
-      await onFirstWork();
     }
-    if (ask?.reason === 'backfill') await extendPromise(tracks, ask, options);
-    await loadLost(plan.lost, tracks, options, tally);
+    await closeCells(plan.closed, work, signal);
     yield plan;
   }
 }
 
-/** Absent is no concern as long as the day is too young to be a gap. */
-function isConcern({ state, day }: PagePlan['waiting'][number], nowMs: number): boolean {
-  return state !== 'absent' || isGapAge(day, nowMs);
-}
-
-async function extendPromise(
-  tracks: readonly Track[],
+/** Makes the days that a backfill asks for tracked, so that what it does not get is not forgotten. */
+export async function trackAsked(
+  { db, instanceId, policy, now }: InstanceContext,
+  { orgIds, streams }: Pick<ExportScope, 'orgIds' | 'streams'>,
   { range, pastHorizon }: Ask,
-  { db, policy, now, scope }: ExportOptions,
 ): Promise<void> {
   const horizon = horizonStart(now(), policy);
   const from = pastHorizon || range.from > horizon ? range.from : horizon;
-  const orgIds = [...new Set(tracks.map(({ orgId }) => orgId))];
-  if (from <= range.to) await extendTracking(db, { orgIds, streams: scope.streams }, { from, to: range.to });
+  if (from <= range.to) await trackDays(db, { instanceId, orgIds, streams }, { from, to: range.to });
 }
 
-/** Cells that can no longer be had are marked so, and the days before the horizon need no second look. */
-async function loadLost(
-  lost: readonly Cell[],
-  tracks: readonly Track[],
-  options: ExportOptions,
-  tally: Tally,
+const OUTCOMES: Readonly<Record<ClosedCell['reason'], CellOutcome>> = {
+  org_removed: { kind: 'closed', code: ORG_REMOVED, message: 'the organization was deleted' },
+  past_horizon: {
+    kind: 'closed',
+    code: 'past_horizon',
+    message: 'it was not read while Losant kept the detail of the day',
+  },
+  not_tracked: { kind: 'closed', code: NOT_TRACKED, message: 'nobody tracks the day' },
+};
+
+/** Cells that are not read any more are settled without a request. */
+async function closeCells(
+  cells: readonly ClosedCell[],
+  work: ExportWork,
+  signal: AbortSignal,
 ): Promise<void> {
-  const { db, policy, now, scope, ask } = options;
-  const removed = new Set(tracks.filter(({ removedOn }) => removedOn !== null).map(({ orgId }) => orgId));
-  const slices = lost.map(({ orgId, stream, day }) => {
+  const { db, now, policy } = work.context;
+  const slices = cells.map(({ orgId, stream, day, reason }) => {
     const slice: Slice = { orgId, stream, window: { from: day, to: day }, days: [{ day, reason: 'gap' }] };
-    const outcome = removed.has(orgId) ? orgRemoved : pastHorizon;
-    return { slice, ...sameForAll(slice, streamNamed(stream), { sentAtMs: now(), outcome }, policy) };
+    return {
+      slice,
+      ...sameForAll(slice, streamNamed(stream), { sentAtMs: now(), outcome: OUTCOMES[reason] }, policy),
+    };
   });
   for (let start = 0; start < slices.length; start += BATCH_SLICES) {
     const batch = slices.slice(start, start + BATCH_SLICES);
-    for (const result of await loadSlices(db, batch, options)) tally.addLoad(result);
+    for (const result of await loadSlices(db, batch, loadOptions(work, signal))) work.tally.addLoad(result);
   }
-  if (ask) return;
-  const orgIds = [...new Set(tracks.map(({ orgId }) => orgId))];
-  await recordExpiry(db, { orgIds, streams: scope.streams }, horizonStart(now(), policy));
 }
 
-const orgRemoved = { kind: 'lost', code: ORG_REMOVED, message: 'the organization was deleted' } as const;
-const pastHorizon = {
-  kind: 'lost',
-  code: 'past_horizon',
-  message: 'it was not read while Losant kept the detail of the day',
-} as const;
+function loadOptions({ context, session }: ExportWork, signal: AbortSignal) {
+  return { runId: session.runId, lease: session.lease, now: context.now, signal };
+}
 
 async function* slicesOf(plans: AsyncIterable<PagePlan>, refusals: Refusals): AsyncGenerator<Slice> {
   for await (const { slices } of plans) {
@@ -186,36 +158,21 @@ async function* slicesOf(plans: AsyncIterable<PagePlan>, refusals: Refusals): As
 /** A stream whose scope was refused is not asked for again in this run. */
 async function extractUnlessRefused(
   slice: Slice,
-  { client, scope, policy, now, signal }: ExportOptions,
-  refusals: Refusals,
+  { context }: ExportWork,
+  { refusals, signal }: { refusals: Refusals; signal: AbortSignal },
 ): Promise<SliceResult[]> {
   signal.throwIfAborted();
-  const stream = streamNamed(slice.stream);
   const known = refusals.of(slice.stream);
-  if (known) return [refusedSlice(slice, known, { policy, now })];
-  const results = await extractSlice(slice, {
-    client,
-    instanceId: scope.instanceId,
-    stream,
-    policy,
-    now,
-    signal,
-  });
+  if (known) return [refusedSlice(slice, known, context)];
+  const results = await extractSlice(slice, context, signal);
   for (const { error } of results) {
-    if (error && isRefusal(error)) refusals.add(slice.stream, error);
+    if (error === null) refusals.addAnswer(slice.stream);
+    else if (isRefusal(error)) refusals.add(slice, error);
   }
   return results;
 }
 
-function isRefusal({ kind }: LosantError): boolean {
-  return kind === 'unauthorized' || kind === 'forbidden';
-}
-
-function refusedSlice(
-  slice: Slice,
-  error: LosantError,
-  { policy, now }: Pick<ExportOptions, 'policy' | 'now'>,
-): SliceResult {
+function refusedSlice(slice: Slice, error: LosantError, { policy, now }: InstanceContext): SliceResult {
   const outcome = { kind: 'failed', code: error.kind, message: error.message } as const;
   const verdict = sameForAll(slice, streamNamed(slice.stream), { sentAtMs: now(), outcome }, policy);
   return { slice, error, ...verdict };
@@ -224,9 +181,11 @@ function refusedSlice(
 /** A refusal says nothing of a cell: it is counted, but leaves no mark that would delay the next try. */
 async function loadResults(
   results: readonly SliceResult[],
-  options: ExportOptions,
-  tally: Tally,
+  work: ExportWork,
+  signal: AbortSignal,
 ): Promise<void> {
+  const { context, tally } = work;
+  requireApiClock(context.apiAheadMs());
   const loadable: SliceResult[] = [];
   for (const result of results) {
     tally.unknownKeys += result.unknownKeys;
@@ -240,5 +199,6 @@ async function loadResults(
     tally.addRefused({ orgId, stream, code, message, days: days.map(({ day }) => day) });
   }
   if (loadable.length === 0) return;
-  for (const loaded of await loadSlices(options.db, loadable, options)) tally.addLoad(loaded);
+  for (const loaded of await loadSlices(context.db, loadable, loadOptions(work, signal)))
+    tally.addLoad(loaded);
 }

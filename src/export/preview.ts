@@ -1,11 +1,12 @@
-import { dayAt, type UsageDay } from '../usage/day.ts';
+import { readDuePages } from '../database/read/due.ts';
+import { countGapsLeft } from '../database/read/gaps.ts';
 import { listOrgPages } from '../losant/orgs.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
-import type { InstanceContext, PlanSummary, RunOptions } from './context.ts';
-import { readTrackPages } from './due.ts';
-import { planPage, type Track } from '../usage/plan.ts';
+import { type DayRange, dayAt, latestDay, type UsageDay } from '../usage/day.ts';
+import { isSelected } from '../usage/organization.ts';
+import { type DueTrack, planPage } from '../usage/plan.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
-import { isSelected } from '../usage/selection.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import { type InstanceContext, type PlanSummary, type RunOptions, scopeOf } from './context.ts';
 
 export type PreviewOptions = Pick<RunOptions, 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
@@ -19,20 +20,18 @@ export async function previewRun(
   { isKnown }: { isKnown: boolean },
 ): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
-  const { ask, orgIds, streams } = options;
+  const { ask } = options;
   const planOptions = { nowMs: now(), policy, ask };
-  const pages = isKnown
-    ? readTrackPages(db, { instanceId, streams, orgIds }, planOptions)
-    : listTrackPages(context, options);
-  const sum = { orgs: 0, cells: 0, requests: 0, unavailable: 0, waiting: 0, pastHorizon: 0 };
+  const scope = scopeOf(context, options);
+  const pages = isKnown ? readDuePages(db, scope, planOptions) : listTrackPages(context, options);
+  const sum = { orgs: 0, cells: 0, requests: 0, unavailable: 0, pastHorizon: 0 };
   const reasons: Record<string, number> = {};
   const days: UsageDay[] = [];
   for await (const tracks of pages) {
     const plan = planPage(tracks, planOptions);
     sum.orgs += new Set(tracks.map(({ orgId }) => orgId)).size;
-    sum.unavailable += plan.lost.length;
-    sum.waiting += plan.waiting.length;
-    sum.pastHorizon += plan.pastHorizon;
+    sum.unavailable += plan.closed.filter(({ reason }) => reason !== 'not_tracked').length;
+    sum.pastHorizon += plan.unreadable;
     for (const slice of plan.slices) {
       sum.cells += slice.days.length;
       sum.requests += streamNamed(slice.stream).requests.length;
@@ -42,32 +41,34 @@ export async function previewRun(
     days.sort();
     days.splice(1, Math.max(0, days.length - 2));
   }
-  return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, reasons };
+  const gaps = { nowMs: planOptions.nowMs, startedAtMs: planOptions.nowMs, range: ask?.range ?? null };
+  const waiting =
+    isKnown && !ask ? Math.max(0, (await countGapsLeft(db, scope, gaps)) - (reasons['gap'] ?? 0)) : 0;
+  return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, waiting, reasons };
 }
 
 /** The tracks that a first run would begin with. */
 async function* listTrackPages(
   { client, instanceId, selection, now }: InstanceContext,
-  { orgIds, streams, signal }: PreviewOptions,
-): AsyncGenerator<Track[]> {
-  const trackedFrom = lastCompleteDay(now());
+  { ask, orgIds, streams, signal }: PreviewOptions,
+): AsyncGenerator<DueTrack[]> {
+  const yesterday = lastCompleteDay(now());
+  const range: DayRange = ask?.range ?? { from: yesterday, to: yesterday };
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
     const meant = items.filter(
       (org) => isSelected(selection, org) && (orgIds === null || orgIds.includes(org.orgId)),
     );
-    yield meant.flatMap(({ orgId, createdAt }) =>
-      streams.map((stream) => ({
+    yield meant.flatMap(({ orgId, createdAt }) => {
+      const from = latestDay(range.from, createdAt === null ? null : dayAt(Date.parse(createdAt)));
+      const days = from <= range.to ? [{ from, to: range.to }] : [];
+      const none = { removedOn: null, held: [], uncovered: [], untracked: [] };
+      return streams.map((stream) => ({
         orgId,
         stream,
-        windowDays: streamNamed(stream).windowDays,
-        trackedFrom,
-        trackedTo: null,
-        createdOn: createdAt === null ? null : dayAt(Date.parse(createdAt)),
-        expiredTo: null,
-        removedOn: null,
-        settled: [],
-        cells: [],
-      })),
-    );
+        ...none,
+        unread: ask ? [] : days,
+        asked: ask ? days : [],
+      }));
+    });
   }
 }

@@ -1,11 +1,10 @@
-import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
-import type { RowCounts } from '../database/write/numbers.ts';
-import type { LoadedCell, LoadResult } from '../database/write/load.ts';
-import type { RunCounts } from '../database/write/runs.ts';
 import type { RunKind, RunStatus } from '../database/schema.ts';
-import type { CellResult } from '../usage/settle.ts';
+import type { LoadedCell, LoadResult } from '../database/write/load.ts';
+import type { RowCounts } from '../database/write/numbers.ts';
+import type { RunCounts } from '../database/write/runs.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import type { CellResult } from '../usage/settlement.ts';
 import type { DiscoveryFailure } from './discover.ts';
-import { isGapAge } from '../usage/policy.ts';
 
 /** Failures that are kept for the report, so that memory stays flat; the counts beside them are always whole. */
 const FAILURES_MAX = 10_000;
@@ -19,6 +18,18 @@ export interface Failure {
   readonly to: UsageDay | null;
   readonly code: string;
   readonly message: string;
+}
+
+/** Failures that are alike, as they are kept with the run. */
+export interface FailureGroup {
+  readonly code: string;
+  /** The first of them. */
+  readonly message: string;
+  readonly stream: string | null;
+  readonly cells: number;
+  readonly orgs: number;
+  /** An organization it happened to. */
+  readonly example: string | null;
 }
 
 /** What a run came to: the document that `--json` prints. */
@@ -57,8 +68,10 @@ export class Tally {
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
+  /** Cells that were asked for and cannot be read. */
+  unreadable = 0;
   range: DayRange | null = null;
-  /** Gaps that this run leaves without having failed at them, and held cells whose last read failed, both to be tried later. */
+  /** Gaps in the scope that this run leaves without having failed at them. */
   waiting = 0;
   readonly #instanceId: string;
   /** Cells that failed because their organization was not found, by organization. */
@@ -70,7 +83,7 @@ export class Tally {
 
   /** Everything that may not be lost from sight is held and was read when it was due. */
   get isClean(): boolean {
-    return this.failures.length === 0 && this.waiting === 0;
+    return this.failures.length === 0 && this.waiting === 0 && this.unreadable === 0;
   }
 
   get planned(): number {
@@ -121,6 +134,28 @@ export class Tally {
     this.failures.splice(0, this.failures.length, ...kept);
   }
 
+  /** The failures by cause, the most frequent first. */
+  groupFailures(): FailureGroup[] {
+    const groups = Map.groupBy(
+      this.failures,
+      ({ code, stream, message }) => `${code} ${stream} ${shapeOf(message)}`,
+    );
+    return [...groups.values()]
+      .map((group) => {
+        const { code, message, stream, orgId: example } = group[0] as Failure;
+        return {
+          code,
+          message,
+          stream,
+          cells: group.length,
+          orgs: new Set(group.map(({ orgId }) => orgId)).size,
+          example,
+        };
+      })
+      .sort((a, b) => b.cells - a.cells)
+      .slice(0, GROUPS_MAX);
+  }
+
   toCounts(): RunCounts {
     const { cells } = this;
     const rows = sumRows(this.rows);
@@ -133,6 +168,8 @@ export class Tally {
       cells_failed: cells.failed,
       cells_quarantined: cells.quarantined,
       cells_unavailable: cells.unavailable,
+      cells_restated: this.restated,
+      cells_restated_final: this.restatedFinal,
       rows_inserted: rows.inserted,
       rows_updated: rows.updated,
       rows_deleted: rows.deleted,
@@ -161,7 +198,6 @@ export class Tally {
     const { orgId, day } = answer;
     this.cells[result] += 1;
     this.#widenRange(day);
-    if (result === 'absent' && isGapAge(day, answer.sentAtMs)) this.waiting += 1;
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
     if (error && (result === 'failed' || result === 'quarantined')) {
@@ -181,6 +217,13 @@ export class Tally {
     const { from, to } = this.range ?? { from: day, to: day };
     this.range = { from: day < from ? day : from, to: day > to ? day : to };
   }
+}
+
+const GROUPS_MAX = 20;
+
+/** A message without what differs between organizations and days. */
+function shapeOf(message: string): string {
+  return message.replaceAll(/[0-9a-f]{24}|\d+/g, '#');
 }
 
 const NOT_FOUND = 'not_found';

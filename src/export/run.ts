@@ -1,14 +1,22 @@
-import { ClockError, LosantError, SettingsError } from '../errors.ts';
-import { getInstance } from '../losant/orgs.ts';
-import { registerInstance, requireApiUrl } from '../database/write/instances.ts';
+import { countGapsLeft } from '../database/read/gaps.ts';
+import {
+  applyPolicy,
+  recordInstanceName,
+  registerInstance,
+  requireApiUrl,
+} from '../database/write/instances.ts';
 import { filterTracked } from '../database/write/tracking.ts';
-import type { InstanceContext, RunOptions } from './context.ts';
-import { confirmRemovals, type DiscoverOptions, discover } from './discover.ts';
-import { type Life, liveThrough } from './session.ts';
-import { exportScope } from './pipeline.ts';
+import { LosantError, SettingsError } from '../errors.ts';
+import { getInstance } from '../losant/orgs.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
+import { requireApiClock } from './clock.ts';
+import { type InstanceContext, type RunOptions, scopeOf } from './context.ts';
+import { discover } from './discover.ts';
+import { exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
+import { confirmRemovals } from './removals.ts';
 import { type RunReport, Tally } from './report.ts';
+import { holdSession, type Session } from './session.ts';
 
 export interface RunOutcome {
   readonly report: RunReport;
@@ -18,9 +26,6 @@ export interface RunOutcome {
   /** Organizations Losant has that the configuration leaves out. */
   readonly excluded: number;
 }
-
-/** The API's clock may differ by this much; beyond it, it is unclear which day is over. */
-const API_SKEW_MAX_MS = 5 * 60_000;
 
 /**
  * One run over one instance: clocks, lease, discovery, export, record. What it
@@ -33,11 +38,15 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const startedAtMs = now();
   const requestsBefore = context.requestCount();
   await requireApiUrl(db, { instanceId, apiUrl });
-  await requireInstance(context, options.signal);
+  const name = await requireInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, streams, yesterday: lastCompleteDay(now()) });
+  if (name !== null) await recordInstanceName(db, instanceId, name);
   const tally = new Tally(instanceId);
-  const { value, isRecorded } = await liveThrough(context, options, tally, async (life) => {
-    const { refusal, excluded } = await discoverAndExport(context, options, { tally, life });
+  const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
+    await applyPolicy(db, instanceId, { policy: context.policy, nowMs: now() });
+    const { refusal, excluded } = await discoverAndExport(context, options, { tally, session });
+    const range = options.ask?.range ?? null;
+    tally.waiting = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
     tally.requests = context.requestCount() - requestsBefore;
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
     return { status, refusal, excluded };
@@ -58,37 +67,35 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
 async function requireInstance(
   { client, instanceId, apiAheadMs, logger }: InstanceContext,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | null> {
   try {
-    await getInstance(client, { instanceId, signal });
+    const { name } = await getInstance(client, { instanceId, signal });
+    return name;
   } catch (error) {
     const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
     if (!mayGoOn) throw error;
     logger.warn({ instance_id: instanceId, err: error }, 'instance not confirmed');
+    return null;
+  } finally {
+    requireApiClock(apiAheadMs());
   }
-  requireApiClock(apiAheadMs());
-}
-
-/** Throws ClockError if the API's clock, `aheadMs` before this one, is too far off; null is not known. */
-export function requireApiClock(aheadMs: number | null): void {
-  if (aheadMs === null || Math.abs(aheadMs) <= API_SKEW_MAX_MS) return;
-  throw new ClockError(
-    `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
-    { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
-  );
 }
 
 async function discoverAndExport(
   context: InstanceContext,
   options: RunOptions,
-  { tally, life }: { tally: Tally; life: Life },
+  { tally, session }: { tally: Tally; session: Session },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
-  const discoverOptions: DiscoverOptions = { ...context, signal: life.signal };
+  const { ask, orgIds, onProgress } = options;
+  const discoverOptions = { ...context, signal: session.signal };
   const { failures, excluded, refusal: refusedList } = await discover(discoverOptions);
   tally.addDiscoveryFailures(failures);
-  if (options.orgIds) await requireTracked(context, options.orgIds);
+  if (orgIds) await requireTracked(context, orgIds);
+  const scope = scopeOf(context, options);
+  if (ask?.reason === 'backfill') await trackAsked(context, scope, ask);
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
-  const refusal = await exportOrgs(context, options, { tally, life, orgIds: options.orgIds });
+  const work = { context, session, scope, ask, tally, onProgress };
+  const refusal = await exportScope(work);
   const gone = tally.notFoundOrgs;
   if (gone.length > 0 && refusal?.kind !== 'unauthorized') {
     const { failures: refused, removed } = await confirmRemovals(discoverOptions, gone);
@@ -96,37 +103,11 @@ async function discoverAndExport(
     if (removed.length > 0) {
       const { orgs } = tally;
       tally.forgetNotFound(removed);
-      await exportOrgs(context, options, { tally, life, orgIds: removed });
+      await exportScope({ ...work, scope: { ...scope, orgIds: removed }, ask: undefined });
       tally.orgs = orgs;
     }
   }
   return { refusal: refusal ?? refusedList, excluded };
-}
-
-async function exportOrgs(
-  { db, client, instanceId, policy, concurrency, now }: InstanceContext,
-  { runId, ask, streams, onProgress }: RunOptions,
-  { tally, life, orgIds }: { tally: Tally; life: Life; orgIds: readonly string[] | null },
-): Promise<LosantError | null> {
-  const { lease, signal, begin } = life;
-  const scope = { instanceId, streams, orgIds };
-  return await exportScope(
-    {
-      db,
-      client,
-      scope,
-      policy,
-      ask,
-      runId,
-      lease,
-      concurrency,
-      now,
-      signal,
-      onFirstWork: begin,
-      onProgress,
-    },
-    tally,
-  );
 }
 
 /** An organization named on the command line must be one that this configuration exports. */

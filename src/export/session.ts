@@ -1,13 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HeldError } from '../errors.ts';
-import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease, takeLease } from '../database/write/lease.ts';
-import { beatRun, finishRun, interruptDeadRuns, startRun } from '../database/write/runs.ts';
 import type { RunStatus } from '../database/schema.ts';
-import type { InstanceContext, RunOptions } from './context.ts';
+import {
+  LEASE_MS,
+  type LeaseHold,
+  RENEW_MS,
+  releaseLease,
+  renewLease,
+  takeLease,
+} from '../database/write/lease.ts';
+import { beatRun, finishRun, interruptDeadRuns, startRun } from '../database/write/runs.ts';
+import { HeldError } from '../errors.ts';
+import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';
 
 /** What a run holds while it lives. */
-export interface Life {
+export interface Session {
+  readonly runId: string;
   /** Null for a backfill, which runs beside others. */
   readonly lease: LeaseHold | null;
   /** Aborts when the run must end: asked to, lease lost, or database gone for as long as a lease lasts. */
@@ -16,7 +24,7 @@ export interface Life {
   readonly begin: () => Promise<void>;
 }
 
-export interface LifeResult<T> {
+export interface SessionResult<T> {
   readonly value: T;
   readonly isRecorded: boolean;
 }
@@ -26,22 +34,24 @@ export interface LifeResult<T> {
  * fresh by the database's clock, and ends both however the work ends.
  * Throws HeldError if another process holds the lease, or took it over.
  */
-export async function liveThrough<T extends { readonly status: 'complete' | 'partial' }>(
+export async function holdSession<T extends { readonly status: 'complete' | 'partial' }>(
   context: InstanceContext,
   options: RunOptions,
   tally: Tally,
-  work: (life: Life) => Promise<T>,
-): Promise<LifeResult<T>> {
+  work: (session: Session) => Promise<T>,
+): Promise<SessionResult<T>> {
   const { db, instanceId, host } = context;
   const { runId, kind } = options;
-  const lease = kind === 'backfill' ? null : await takeLease(db, { instanceId, runId, host });
+  // Shards of a run share the instance, as backfills do: cells are locked one by one.
+  const isAlone = kind !== 'backfill' && options.shard == null;
+  const lease = !isAlone ? null : await takeLease(db, { instanceId, runId, host });
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const record = new RunRecord(context, options, tally);
-  const heart = beat({ context, lease, record, stop });
+  const heartbeat = keepAlive({ context, lease, record, stop });
   try {
     await interruptDeadRuns(db, instanceId);
-    const value = await work({ lease, signal, begin: () => record.begin() });
+    const value = await work({ runId, lease, signal, begin: () => record.begin() });
     await record.end(value.status, null);
     return { value, isRecorded: record.isBegun };
   } catch (error) {
@@ -51,13 +61,13 @@ export async function liveThrough<T extends { readonly status: 'complete' | 'par
     throw reason;
   } finally {
     stop.abort();
-    await heart;
+    await heartbeat;
     if (lease) await releaseIfPossible(context, lease);
   }
 }
 
 /** Renews the lease and the run's heartbeat until stopped; stops the run when it may not go on. */
-async function beat({
+async function keepAlive({
   context,
   lease,
   record,
@@ -105,18 +115,29 @@ class RunRecord {
   readonly #context: InstanceContext;
   readonly #options: RunOptions;
   readonly #tally: Tally;
+  readonly #requestsBefore: number;
 
   constructor(context: InstanceContext, options: RunOptions, tally: Tally) {
     this.#context = context;
     this.#options = options;
     this.#tally = tally;
+    this.#requestsBefore = context.requestCount();
   }
 
   async begin(): Promise<void> {
     if (this.isBegun) return;
     const { db, instanceId, host, version } = this.#context;
-    const { runId, kind, streams } = this.#options;
-    await startRun(db, { runId, instanceId, kind, streams, host, version });
+    const { runId, kind } = this.#options;
+    const streams = this.#options.streams;
+    await startRun(db, {
+      runId,
+      instanceId,
+      kind,
+      isFull: isFullRun(this.#context, this.#options),
+      streams,
+      host,
+      version,
+    });
     this.isBegun = true;
     await this.beat();
   }
@@ -124,15 +145,23 @@ class RunRecord {
   /** Says that the run is alive, and takes its share of the token's rate. */
   async beat(): Promise<void> {
     if (!this.isBegun) return;
-    const { db, instanceId, shareRate } = this.#context;
-    shareRate(await beatRun(db, { runId: this.#options.runId, instanceId }));
+    const { db, instanceId, shareRate, requestCount } = this.#context;
+    const requests = requestCount() - this.#requestsBefore;
+    shareRate(await beatRun(db, { runId: this.#options.runId, instanceId, requests }));
   }
 
   async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {
     if (!this.isBegun) return;
     const { range } = this.#tally;
     const counts = this.#tally.toCounts();
-    await finishRun(this.#context.db, { runId: this.#options.runId, status, range, counts, error });
+    await finishRun(this.#context.db, {
+      runId: this.#options.runId,
+      status,
+      range,
+      counts,
+      failures: this.#tally.groupFailures(),
+      error,
+    });
   }
 
   /** The reason the run broke off matters more than that it could not be noted: the next run notes it. */

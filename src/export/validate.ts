@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { UsageDay } from '../usage/day.ts';
 import type { QuarantinedBody } from '../database/write/quarantine.ts';
-import type { CellAnswer, CellOutcome } from '../usage/settle.ts';
-import { type Stream, UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
+import type { UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
-import { horizonStart, isFinalRead, isLastRead, type Policy, retryDelayMs } from '../usage/policy.ts';
+import { ageOfRead, type Policy } from '../usage/policy.ts';
+import type { CellAnswer, CellOutcome } from '../usage/settlement.ts';
+import { type Stream, UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 
 /** What a slice came to: one answer per cell, and the bodies worth keeping. */
 export interface SliceVerdict {
@@ -95,13 +95,7 @@ function answerOf(
   answer: Pick<CellAnswer, 'day' | 'sentAtMs' | 'sha256' | 'outcome'>,
   policy: Policy,
 ): CellAnswer {
-  const { day, sentAtMs } = answer;
-  const age = {
-    isFinalRead: isFinalRead(day, sentAtMs, policy),
-    isLastRead: isLastRead(day, sentAtMs, policy),
-    isPastHorizon: day < horizonStart(sentAtMs, policy),
-  };
-  return { orgId, stream, ...answer, age, retryDelayMs };
+  return { orgId, stream, ...answer, age: ageOfRead(answer.day, answer.sentAtMs, policy) };
 }
 
 function cellOf({ orgId, stream }: Slice) {

@@ -10,7 +10,7 @@ export interface Policy {
   readonly horizonDays: number;
 }
 
-/** A gap is a promised number that is still not held this long after its day's end. */
+/** A gap is a tracked number that is still not held this long after its day's end. */
 export const GAP_AFTER_HOURS = 6;
 
 /** Whether a number of `day` that is not held at `atMs` is a gap. */
@@ -28,10 +28,25 @@ export function horizonStart(nowMs: number, { horizonDays }: Policy): UsageDay {
   return addDays(dayAt(nowMs), -horizonDays);
 }
 
-/** When the newest checkpoint of `day` passed; null while none has. */
-export function latestCheckpointMs(day: UsageDay, nowMs: number, { readAtHours }: Policy): number | null {
-  const passed = readAtHours.filter((hours) => dayEndMs(day) + hours * HOUR_MS <= nowMs).at(-1);
-  return passed === undefined ? null : dayEndMs(day) + passed * HOUR_MS;
+/**
+ * When a day is read next: the first checkpoint after its accepted read (null: it has none).
+ * Null after the last checkpoint. The function `next_checkpoint` of the database is the same rule.
+ */
+export function nextCheckpointMs(
+  day: UsageDay,
+  verifiedAtMs: number | null,
+  { readAtHours }: Policy,
+): number | null {
+  const endMs = dayEndMs(day);
+  const later = readAtHours.filter(
+    (hours) => verifiedAtMs === null || endMs + hours * HOUR_MS > verifiedAtMs,
+  );
+  return later.length === 0 ? null : endMs + Math.min(...later) * HOUR_MS;
+}
+
+/** The newest day whose first checkpoint has passed: a tracked day up to it that was never read is due. */
+export function lastDueDay(nowMs: number, { readAtHours }: Policy): UsageDay {
+  return lastCompleteDay(nowMs - Math.min(...readAtHours) * HOUR_MS);
 }
 
 /** Whether a read sent at `atMs` came after the day's last checkpoint: nothing more is expected of it. */
@@ -44,7 +59,29 @@ export function isFinalRead(day: UsageDay, atMs: number, { finalAtHours }: Polic
   return atMs >= dayEndMs(day) + finalAtHours * HOUR_MS;
 }
 
-/** How long to wait after the `attempts`-th failure in a row: 2, 4, 8, 16, then 24 hours. */
-export function retryDelayMs(attempts: number): number {
-  return Math.min(2 ** attempts, 24) * HOUR_MS;
+/** What the age of a read means for its day. */
+export interface ReadAge {
+  readonly isFinalRead: boolean;
+  readonly isLastRead: boolean;
+  readonly isPastHorizon: boolean;
+  /** The checkpoint after this read; null after the last one. */
+  readonly nextCheckpointMs: number | null;
+}
+
+export function ageOfRead(day: UsageDay, sentAtMs: number, policy: Policy): ReadAge {
+  return {
+    isFinalRead: isFinalRead(day, sentAtMs, policy),
+    isLastRead: isLastRead(day, sentAtMs, policy),
+    isPastHorizon: day < horizonStart(sentAtMs, policy),
+    nextCheckpointMs: nextCheckpointMs(day, sentAtMs, policy),
+  };
+}
+
+/** Wake-ups come at fixed minutes and a failure some seconds later: rounded down, a retry does not miss its wake-up. */
+const RETRY_STEP_MS = 5 * 60_000;
+
+/** When a cell is read again after the `attempts`-th failure in a row: 2, 4, 8, 16, then 24 hours later. */
+export function retryAtMs(failedAtMs: number, attempts: number): number {
+  const atMs = failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS;
+  return atMs - (atMs % RETRY_STEP_MS);
 }

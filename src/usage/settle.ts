@@ -2,66 +2,26 @@
  * The one place that decides what an answer does to a cell: which state it
  * ends in, which rows change, and whether a number is restated. Pure.
  */
-import type { UsageDay } from './day.ts';
-import type { Fact, Stream } from './streams/stream.ts';
-import type { CellState } from '../database/schema.ts';
-
-/** What a read of one cell came to. */
-export type CellOutcome =
-  | { readonly kind: 'values'; readonly facts: readonly Fact[]; readonly missingColumns: readonly string[] }
-  /** Losant answered, and left this day out. */
-  | { readonly kind: 'missing' }
-  | { readonly kind: 'failed' | 'quarantined'; readonly code: string; readonly message: string }
-  /** It can no longer be asked for. */
-  | { readonly kind: 'lost'; readonly code: string; readonly message: string };
-
-export interface CellAnswer {
-  readonly orgId: string;
-  readonly stream: Stream;
-  readonly day: UsageDay;
-  /** When the first request of the answer was sent, ms by the database's clock. */
-  readonly sentAtMs: number;
-  /** SHA-256 (hex) over the bodies, in request order; null if there is no whole answer. */
-  readonly sha256: string | null;
-  readonly outcome: CellOutcome;
-  /** What the answer's age means for the day. */
-  readonly age: {
-    readonly isFinalRead: boolean;
-    readonly isLastRead: boolean;
-    readonly isPastHorizon: boolean;
-  };
-  /** How long to wait before the next try, by the number of failures in a row. */
-  readonly retryDelayMs: (attempts: number) => number;
-}
-
-export interface StoredCell {
-  readonly state: CellState;
-  readonly reported: boolean;
-  readonly revision: number;
-  readonly verifiedAtMs: number | null;
-  readonly attemptedAtMs: number | null;
-  readonly attempts: number;
-  readonly nextAttemptAtMs: number | null;
-  readonly error: CellError | null;
-  readonly sha256: string | null;
-}
-
-export interface CellError {
-  readonly code: string;
-  readonly message: string;
-}
-
-/** How a cell counts in the result of a run. */
-export type CellResult = 'loaded' | 'unchanged' | 'absent' | 'failed' | 'quarantined' | 'unavailable';
-
-export interface Settlement {
-  readonly result: CellResult;
-  /** What the ledger says from now on; null when the answer changes nothing (an older one, or a day past the horizon). */
-  readonly cell: StoredCell | null;
-  /** The rows the cell has from now on; null when they stay. */
-  readonly facts: readonly Fact[] | null;
-  readonly error: CellError | null;
-}
+import { isHeldState } from './cell.ts';
+import {
+  accept,
+  bucketMissing,
+  type CellAnswer,
+  type CellOutcome,
+  close,
+  closeHeld,
+  hasNumber,
+  pastHorizon,
+  recordFailure,
+  type Settlement,
+  type StoredCell,
+  sameFacts,
+  unchanged,
+  WAIVED,
+  type Witness,
+} from './settlement.ts';
+import type { Fact } from './streams/stream.ts';
+import { contradicts, reasonAgainstZero, zerosOf } from './witness.ts';
 
 /**
  * Answers may come in any order, more than once, or beside each other: a cell
@@ -69,33 +29,40 @@ export interface Settlement {
  * against a number it named, so an older answer still counts where the newer
  * one was silent.
  *
- * @param stored the ledger's row, locked; null if the cell was never asked for
- * @param held the rows stored for the cell
+ * @param stored the cell's row in coverage, locked; null if the cell was never settled
+ * @param held the numbers stored for the cell
+ * @param witness what may stand against a zero, for a stream that has one
  */
-export function settleCell(stored: StoredCell | null, held: readonly Fact[], answer: CellAnswer): Settlement {
+export function settleCell(
+  stored: StoredCell | null,
+  held: readonly Fact[],
+  answer: CellAnswer,
+  witness: Witness = { kind: 'none' },
+): Settlement {
   const { outcome, age, sentAtMs } = answer;
-  const isHeld = stored?.state === 'loaded' || stored?.state === 'final';
-  if (age.isPastHorizon && isHeld) return unchanged;
-  if (outcome.kind === 'lost') return isHeld ? unchanged : lose(stored, outcome);
+  const isHeld = stored !== null && isHeldState(stored.state);
+  if (stored && isHeld && (age.isPastHorizon || outcome.kind === 'closed')) return closeHeld(stored);
+  if (outcome.kind === 'closed') return close(stored, outcome);
   const verifiedAtMs = stored?.verifiedAtMs ?? null;
   if (stored && verifiedAtMs !== null && verifiedAtMs >= sentAtMs) {
     return fillSilence({ ...stored, verifiedAtMs }, held, { answer, isHeld });
   }
   switch (outcome.kind) {
     case 'values':
-      if (age.isPastHorizon && outcome.missingColumns.length > 0) return lose(stored, pastHorizon);
+      if (age.isPastHorizon && outcome.missingColumns.length > 0) return close(stored, pastHorizon);
+      if (contradicts(outcome, answer.stream, witness)) {
+        if (!stored || !isHeld) return acceptMissing(stored, answer, witness);
+        return recordSilence(stored, answer, outcome.missingColumns.join(', '));
+      }
       return acceptValues(stored, held, { answer, outcome, isHeld });
     case 'missing':
-      return isHeld ? keepHeld(stored, held, answer) : acceptMissing(stored, answer);
+      return stored && isHeld ? keepHeld(stored, held, answer) : acceptMissing(stored, answer, witness);
     case 'failed':
     case 'quarantined':
-      if (age.isPastHorizon && outcome.code === 'refused') return lose(stored, outcome);
+      if (age.isPastHorizon && outcome.code === 'refused') return close(stored, outcome);
       return recordFailure(stored, answer, outcome);
   }
 }
-
-const unchanged: Settlement = { result: 'unchanged', cell: null, facts: null, error: null };
-const pastHorizon = { code: 'past_horizon', message: 'Losant no longer keeps the detail of this day' };
 
 function acceptValues(
   stored: StoredCell | null,
@@ -109,7 +76,7 @@ function acceptValues(
   const lacking = outcome.missingColumns.filter((column) =>
     hasNumber(held, answer.stream.columns.indexOf(column)),
   );
-  if (isHeld && lacking.length > 0) return recordFailure(stored, answer, bucketMissing(lacking.join(', ')));
+  if (stored && isHeld && lacking.length > 0) return recordSilence(stored, answer, lacking.join(', '));
   const isEqual = isHeld && sameFacts(held, outcome.facts);
   return {
     result: isEqual ? 'unchanged' : 'loaded',
@@ -150,24 +117,16 @@ function fillSilence(
 /** A day that is left out never replaces a held number other than zero. */
 function keepHeld(stored: StoredCell, held: readonly Fact[], answer: CellAnswer): Settlement {
   if (answer.stream.columns.some((_, index) => hasNumber(held, index))) {
-    return recordFailure(stored, answer, bucketMissing('the day'));
+    return recordSilence(stored, answer, 'the day');
   }
   return { ...unchanged, cell: accept(stored, answer, {}) };
 }
 
-function acceptMissing(stored: StoredCell | null, answer: CellAnswer): Settlement {
-  const { stream, age } = answer;
-  if (age.isPastHorizon) return lose(stored, pastHorizon);
-  if (stream.missingMeans === 'zero') {
-    const zeros = stream.columns.map(() => 0);
-    return {
-      result: 'loaded',
-      cell: accept(stored, answer, { revision: (stored?.revision ?? 0) + 1 }),
-      facts: stream.keyColumns.length === 0 ? [{ key: [], values: zeros }] : [],
-      error: null,
-    };
-  }
-  const absent = { code: 'absent', message: 'Losant has no number for this day' };
+function acceptMissing(stored: StoredCell | null, answer: CellAnswer, witness: Witness): Settlement {
+  const { age } = answer;
+  if (age.isPastHorizon) return close(stored, pastHorizon);
+  const reason = reasonAgainstZero(answer, witness);
+  if (reason === null) return acceptZeros(stored, answer);
   if (stored?.state === 'waived') return { ...unchanged, result: 'absent' };
   const state = age.isLastRead || stored?.state === 'unavailable' ? 'unavailable' : 'absent';
   const accepted = accept(stored, answer, { state });
@@ -177,116 +136,28 @@ function acceptMissing(stored: StoredCell | null, answer: CellAnswer): Settlemen
     cell: {
       ...accepted,
       state: failedSince ? stored.state : state,
-      error: accepted.error ?? absent,
+      error: accepted.error ?? reason,
+      nextReadAtMs: state === 'unavailable' ? null : accepted.nextReadAtMs,
     },
     facts: null,
-    error: absent,
+    error: reason,
   };
 }
 
-/** A failed read demotes nothing that is held, waived or given up: it only shows beside it. A waiver keeps its reason. */
-function recordFailure(
-  stored: StoredCell | null,
-  answer: CellAnswer,
-  { kind, code, message }: { kind: 'failed' | 'quarantined'; code: string; message: string },
-): Settlement {
-  const error = { code, message };
-  if (stored?.attemptedAtMs != null && stored.attemptedAtMs >= answer.sentAtMs) {
-    return { result: kind, cell: null, facts: null, error };
+/** The cell's first numbers: zeros that nobody reported. */
+function acceptZeros(stored: StoredCell | null, answer: CellAnswer): Settlement {
+  return {
+    result: 'loaded',
+    cell: accept(stored, answer, { revision: (stored?.revision ?? 0) + 1 }),
+    facts: zerosOf(answer.stream),
+    error: null,
+  };
+}
+
+/** A number that is held was left out: a gap, unless that was waived. */
+function recordSilence(stored: StoredCell, answer: CellAnswer, what: string): Settlement {
+  if (stored.error?.code === WAIVED) {
+    return { ...unchanged, cell: { ...stored, nextReadAtMs: answer.age.nextCheckpointMs } };
   }
-  const before = stored ?? neverAsked;
-  const attempts = before.attempts + 1;
-  const stays = stored && ['loaded', 'final', 'waived', 'unavailable'].includes(stored.state);
-  return {
-    result: kind,
-    cell: {
-      ...before,
-      state: stays ? stored.state : answer.age.isPastHorizon ? 'unavailable' : kind,
-      attemptedAtMs: answer.sentAtMs,
-      attempts,
-      nextAttemptAtMs: answer.sentAtMs + answer.retryDelayMs(attempts),
-      error: stored?.state === 'waived' ? stored.error : error,
-    },
-    facts: null,
-    error,
-  };
-}
-
-function lose(stored: StoredCell | null, { code, message }: CellError): Settlement {
-  const before = stored ?? neverAsked;
-  const error = { code, message };
-  return {
-    result: 'unavailable',
-    cell: {
-      ...before,
-      state: before.state === 'waived' ? 'waived' : 'unavailable',
-      attempts: 0,
-      nextAttemptAtMs: null,
-      error: before.state === 'waived' ? before.error : error,
-    },
-    facts: null,
-    error,
-  };
-}
-
-/** The row after an accepted answer. A failure of a later read, seen first, stays on it. */
-function accept(
-  stored: StoredCell | null,
-  { age, sentAtMs, sha256 }: CellAnswer,
-  changes: Partial<Pick<StoredCell, 'state' | 'reported' | 'revision'>>,
-): StoredCell {
-  const before = stored ?? neverAsked;
-  const hasTrouble = before.attempts > 0 && before.state !== 'waived';
-  const isOvertaken = hasTrouble && before.attemptedAtMs !== null && before.attemptedAtMs > sentAtMs;
-  const trouble = isOvertaken
-    ? {}
-    : { attemptedAtMs: sentAtMs, attempts: 0, nextAttemptAtMs: null, error: null };
-  return {
-    ...before,
-    ...trouble,
-    state: age.isFinalRead || before.state === 'final' ? 'final' : 'loaded',
-    verifiedAtMs: sentAtMs,
-    sha256,
-    ...changes,
-  };
-}
-
-const neverAsked: StoredCell = {
-  state: 'failed',
-  reported: false,
-  revision: 0,
-  verifiedAtMs: null,
-  attemptedAtMs: null,
-  attempts: 0,
-  nextAttemptAtMs: null,
-  error: null,
-  sha256: null,
-};
-
-function bucketMissing(what: string) {
-  const message = `Losant left out ${what}, for which a number other than zero is held`;
-  return { kind: 'failed', code: 'bucket_missing', message } as const;
-}
-
-/** Whether a number other than zero is held in the column. */
-function hasNumber(facts: readonly Fact[], column: number): boolean {
-  return facts.some(({ values }) => values[column] !== 0);
-}
-
-function sameFacts(a: readonly Fact[], b: readonly Fact[]): boolean {
-  if (a.length !== b.length) return false;
-  const byKey = new Map(a.map((fact) => [factKey(fact), fact]));
-  return b.every((fact) => {
-    const other = byKey.get(factKey(fact));
-    return other !== undefined && sameValues(other, fact);
-  });
-}
-
-export function sameValues(a: Fact, b: Fact): boolean {
-  return a.values.every((value, index) => value === b.values[index]);
-}
-
-/** One text per key: NUL cannot be part of a stored key. */
-export function factKey({ key }: Fact): string {
-  return key.join('\0');
+  return recordFailure(stored, answer, bucketMissing(what));
 }

@@ -1,15 +1,15 @@
+import type { CommandContext } from '../commands/command.ts';
+import { openInstance } from '../commands/open/instance.ts';
+import type { DatabaseHandle } from '../database/connect/open.ts';
+import { describeDatabaseError } from '../database/connect/sqlstate.ts';
+import { recordFailedRun } from '../database/write/runs.ts';
 import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';
+import { logRun } from '../export/log-run.ts';
+import { type RunOutcome, runInstance } from '../export/run.ts';
 import type { Gate } from '../losant/gate.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { PassResult, Trouble } from '../server/status.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { recordFailedRun } from '../database/write/runs.ts';
-import { describeDatabaseError } from '../database/connect/sqlstate.ts';
-import { type RunOutcome, runInstance } from '../export/run.ts';
-import type { CommandContext } from '../commands/command.ts';
-import { openInstance } from '../commands/open/instance.ts';
-import { logRun } from '../export/log-run.ts';
 
 /** What a pass works with. */
 export interface PassTools {
@@ -122,7 +122,7 @@ async function recordFailure(
 ): Promise<void> {
   if (end.trouble === null || end.lookAgain) return;
   const { host, version } = context;
-  const run = { runId, instanceId, kind: 'scheduled', streams, host, version } as const;
+  const run = { runId, instanceId, kind: 'scheduled', isFull: true, streams, host, version } as const;
   try {
     await recordFailedRun(handle.db, run, end.trouble.message);
   } catch (error) {

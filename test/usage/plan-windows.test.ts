@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addDays, daysFrom, eachDay } from '../../src/usage/day.ts';
-import { streams } from '../../src/usage/streams/catalog.ts';
 import { countCells, type PagePlan, planPage, type Track } from '../../src/usage/plan.ts';
+import { streams } from '../../src/usage/streams/catalog.ts';
 import { at, policy, readDays, showSlices, track } from './tracks.ts';
 
 const nowMs = at('2026-11-24T00:15:00.000Z');

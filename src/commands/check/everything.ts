@@ -4,7 +4,7 @@ import { checkDatabase } from '../../check/database.ts';
 import { checkInstance } from '../../check/losant.ts';
 import { type ProbeAnswer, probeInstance } from '../../check/probe.ts';
 import { requireApiUrl } from '../../database/write/instances.ts';
-import { requireApiClock } from '../../export/run.ts';
+import { requireApiClock } from '../../export/clock.ts';
 import type { InstanceConfig } from '../../settings/instance.ts';
 import { createProgress } from '../../terminal/progress.ts';
 import { count } from '../../terminal/words.ts';

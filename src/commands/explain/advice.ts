@@ -29,19 +29,19 @@ export function adviseCell(cell: CellStory, place: CellPlace): string {
   }
   if (!isTracked) return `the number is not tracked; to read it: ${backfillCommand(cell, place)}`;
   const next =
-    ledger?.nextAttemptAt == null
+    ledger?.nextReadAt == null
       ? 'read by the next run'
-      : `tried again ${showWhen(ledger.nextAttemptAt, place.nowMs)}`;
+      : `tried again ${showWhen(ledger.nextReadAt, place.nowMs)}`;
   if (!isGap) return next;
   return `${next}; at once: ${backfillCommand(cell, place)}; if it will not come: ${waiveCommand(cell, place)}`;
 }
 
 function adviseHeld(
   cell: CellStory,
-  { attempts, errorCode, nextAttemptAt }: NonNullable<CellStory['ledger']>,
+  { attempts, errorCode, nextReadAt }: NonNullable<CellStory['ledger']>,
   place: CellPlace,
 ): string {
-  const again = nextAttemptAt === null ? null : showWhen(nextAttemptAt, place.nowMs);
+  const again = nextReadAt === null ? null : showWhen(nextReadAt, place.nowMs);
   if (attempts === 0 && errorCode === null) {
     return again === null ? 'nothing to do' : `nothing to do; it is read again ${again}`;
   }

@@ -75,7 +75,7 @@ function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): 
     ['run', runKind === null ? runId : `${runId} (${runKind}, ${runHost}, version ${runVersion})`],
     ['last attempt', attempts > 0 ? instant(ledger.attemptedAt) : null],
     ['failed attempts', attempts > 0 ? `${attempts}` : null],
-    ['next try', ledger.nextAttemptAt === null ? null : showWhen(ledger.nextAttemptAt, nowMs)],
+    ['next try', ledger.nextReadAt === null ? null : showWhen(ledger.nextReadAt, nowMs)],
     ['reason', ledger.errorCode === null ? null : `${ledger.errorCode}: ${ledger.errorMessage ?? ''}`],
   ];
   return facts.flatMap(([name, value]) => (value === null ? [] : [`  ${name}: ${value}`]));

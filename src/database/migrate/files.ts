@@ -28,11 +28,14 @@ export async function readMigrationFiles(folder: string): Promise<MigrationFile[
   );
 }
 
-/** Parted by lines that hold only `-- ;;`: PGlite takes one statement each, and bodies of functions hold `;`. */
+/** A comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
+const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
+
+/** PGlite takes one statement at a time in a transaction. */
 function splitStatements(text: string): string[] {
-  return text
-    .split(/^-- ;;[ \t]*$/m)
-    .filter((part) =>
-      part.split('\n').some((line) => line.trim() !== '' && !line.trimStart().startsWith('--')),
-    );
+  const ends = [...text.matchAll(TOKEN)].flatMap(({ 0: token, index }) => (token === ';' ? [index] : []));
+  const starts = [0, ...ends.map((end) => end + 1)];
+  return starts
+    .map((start, index) => text.slice(start, ends[index] ?? text.length))
+    .filter((part) => part.replaceAll(/--[^\n]*/g, '').trim() !== '');
 }

@@ -4,12 +4,11 @@
  * read to tell a database's state, so a reader may do it.
  */
 import { type Kysely, sql } from 'kysely';
-import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../connect/handle.ts';
-import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './files.ts';
-import type { Schema } from '../schema.ts';
 import { describeDatabaseError } from '../connect/sqlstate.ts';
+import type { Schema } from '../schema.ts';
+import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './files.ts';
 
 export interface SchemaState {
   /**
@@ -50,7 +49,7 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
         await lock(trx);
         const found = compare(files, await readApplied(trx));
         if (found.state === 'ahead' || found.state === 'edited') throw refusal(handle, found);
-        if (found.pending.length > 0) await apply(trx, files);
+        for (const file of files) if (found.pending.includes(file.name)) await applyFile(trx, file);
         return [...found.pending];
       }),
     );
@@ -143,29 +142,6 @@ async function lock(trx: Kysely<Schema>): Promise<void> {
   await sql`select set_config('lock_timeout', ${rows[0]?.usual}::text, true)`.execute(trx);
 }
 
-async function apply(trx: Kysely<Schema>, files: readonly MigrationFile[]): Promise<void> {
-  await createRecord(trx);
-  const migrations = Object.fromEntries(
-    files.map((file): [string, Migration] => [
-      file.name,
-      { up: (db: Kysely<Schema>) => applyFile(db, file) },
-    ]),
-  );
-  const migrator = new Migrator({
-    db: trx,
-    provider: { getMigrations: () => Promise.resolve(migrations) },
-    migrationTableSchema: SCHEMA_NAME,
-  });
-  const { error } = await migrator.migrateToLatest();
-  if (error !== undefined) {
-    throw error instanceof Error
-      ? error
-      : new Error('The migrator failed without an error', { cause: error });
-  }
-  for (const statement of RECORD_COMMENTS) await sql.raw(statement).execute(trx);
-  await sql.raw(WRITER_LIMITS).execute(trx);
-}
-
 async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: MigrationFile): Promise<void> {
   for (const [index, statement] of statements.entries()) {
     try {
@@ -178,49 +154,3 @@ async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: Migra
   }
   await sql`insert into losant_usage.migrations (name, sha256) values (${name}, ${sha256})`.execute(db);
 }
-
-/** The schema and the record of migrations, where they are missing. */
-async function createRecord(trx: Kysely<Schema>): Promise<void> {
-  // `create schema if not exists` needs the right to create schemas even when it exists.
-  const schema = await sql`select from pg_namespace where nspname = ${SCHEMA_NAME}`.execute(trx);
-  if (schema.rows.length === 0) await sql`create schema losant_usage`.execute(trx);
-  await sql`
-    create table if not exists losant_usage.migrations (
-      name text primary key,
-      sha256 text not null,
-      applied_at timestamptz not null default clock_timestamp()
-    )`.execute(trx);
-  // Every reader of the schema may see its version; the right to the schema itself is the gate.
-  await sql`grant select on losant_usage.migrations to public`.execute(trx);
-}
-
-const RECORD_COMMENTS: readonly string[] = [
-  `comment on table losant_usage.migrations is 'Migrations applied to this schema, one row each. Written by losant-usage migrate.'`,
-  `comment on column losant_usage.migrations.name is 'Name of the migration file, without .sql.'`,
-  `comment on column losant_usage.migrations.sha256 is 'SHA-256 of the file as applied (hex); the file must never change afterwards.'`,
-  `comment on column losant_usage.migrations.applied_at is 'When it was applied (UTC, database clock).'`,
-  `comment on table losant_usage.kysely_migration is 'Bookkeeping of the migration library: the order migrations ran in.'`,
-  `comment on column losant_usage.kysely_migration.name is 'Name of the migration.'`,
-  `comment on column losant_usage.kysely_migration.timestamp is 'When it ran, ISO 8601 (UTC, host clock).'`,
-  `comment on table losant_usage.kysely_migration_lock is 'Bookkeeping of the migration library; unused on Postgres.'`,
-  `comment on column losant_usage.kysely_migration_lock.id is 'Name of the lock.'`,
-  `comment on column losant_usage.kysely_migration_lock.is_locked is 'Always 0 on Postgres.'`,
-];
-
-/**
- * Where deploy/postgres/roles.sql gave the writer its rights on every table to
- * come, this takes back what would let it forge a record: it adds to revisions
- * through their triggers alone, and only reads which migrations ran.
- */
-const WRITER_LIMITS = `do $$
-begin
-  if not exists (select from pg_roles where rolname = 'losant_usage_writer') then
-    return;
-  end if;
-  if to_regclass('losant_usage.revisions') is not null then
-    revoke insert, update, delete on losant_usage.revisions from losant_usage_writer;
-  end if;
-  revoke insert, update, delete on losant_usage.migrations, losant_usage.kysely_migration,
-    losant_usage.kysely_migration_lock from losant_usage_writer;
-end
-$$`;

@@ -1,8 +1,9 @@
 /** The whole story of the numbers of one organization and day. */
 import { type Kysely, sql } from 'kysely';
+import type { CellState } from '../../usage/cell.ts';
 import type { UsageDay } from '../../usage/day.ts';
-import type { CellState, Instant, Schema } from '../schema.ts';
 import type { Stream } from '../../usage/streams/stream.ts';
+import type { Instant, Schema } from '../schema.ts';
 
 export interface OrgName {
   readonly orgId: string;
@@ -33,7 +34,8 @@ export interface LedgerRow {
   readonly verifiedAt: Instant | null;
   readonly attemptedAt: Instant | null;
   readonly attempts: number;
-  readonly nextAttemptAt: Instant | null;
+  /** When it is read next; null: it is not. */
+  readonly nextReadAt: Instant | null;
   readonly errorCode: string | null;
   readonly errorMessage: string | null;
   readonly responseSha256: string | null;
@@ -122,10 +124,8 @@ async function readPromise(
 ): Promise<{ isTracked: boolean; isGap: boolean }> {
   const { rows } = await sql<{ isTracked: boolean; isGap: boolean }>`
     select exists (
-        select from losant_usage.tracking t join losant_usage.organizations o using (org_id)
-        where t.org_id = ${orgId} and t.stream = ${stream}
-          and ${day}::date between t.tracked_from
-            and coalesce(least(t.tracked_to, (o.removed_at at time zone 'UTC')::date), 'infinity')
+        select from losant_usage.tracked t
+        where t.org_id = ${orgId} and t.stream = ${stream} and ${day}::date <@ t.days
       ) as "isTracked",
       exists (
         select from losant_usage.coverage_gaps g
@@ -137,8 +137,8 @@ async function readPromise(
 async function readLedgerRow(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<LedgerRow | null> {
   const { rows } = await sql<LedgerRow>`
     select c.state, c.reported, c.revision, c.verified_at as "verifiedAt", c.attempted_at as "attemptedAt",
-      c.attempts, c.next_attempt_at as "nextAttemptAt", c.error_code as "errorCode",
-      c.error_message as "errorMessage", c.response_sha256 as "responseSha256",
+      c.attempts, c.next_read_at as "nextReadAt", c.error_code as "errorCode",
+      c.error_message as "errorMessage", encode(c.response_sha256, 'hex') as "responseSha256",
       c.first_loaded_at as "firstLoadedAt", c.finalized_at as "finalizedAt", c.run_id as "runId",
       r.kind as "runKind", r.host as "runHost", r.version as "runVersion"
     from losant_usage.coverage c left join losant_usage.runs r on r.run_id = c.run_id
@@ -151,15 +151,33 @@ async function readValues(
   stream: Stream,
   { orgId, day }: CellId,
 ): Promise<StoredValue[]> {
-  const pick = (columns: readonly string[]) =>
-    sql`json_build_object(${sql.join(columns.flatMap((column) => [sql.lit(column), sql.ref(column)]))})`;
-  const order = sql.join([...stream.keyColumns, 'usage_date'].map((column) => sql.ref(column)));
   const { rows } = await sql<StoredValue>`
-    select ${pick(stream.keyColumns)} as key, ${pick(stream.columns)} as values, revision,
-      run_id as "runId", loaded_at as "loadedAt"
-    from ${sql.table(`losant_usage.${stream.name}`)}
-    where usage_date = ${day} and org_id = ${orgId} order by ${order}`.execute(db);
+    select coalesce(d.key, '{}') as key, coalesce(d.values, ${pick(stream, 'u')}) as values,
+      coalesce(d.revision, c.revision) as revision, c.run_id as "runId",
+      coalesce((select max(r.changed_at) from losant_usage.revisions r
+        where r.org_id = ${orgId} and r.usage_date = ${day} and r.stream = ${stream.name}), c.first_loaded_at) as "loadedAt"
+    from losant_usage.usage_days u
+    join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = ${stream.name}
+    left join ${detailsOf(stream)} d on d.usage_date = u.usage_date and d.org_id = u.org_id
+    where u.usage_date = ${day} and u.org_id = ${orgId} and u.${sql.ref(stream.metrics[0] as string)} is not null
+      and (d.key is not null or ${stream.keyColumns.length === 0})
+    order by d.key::text collate "C"`.execute(db);
   return rows;
+}
+
+const pick = ({ metrics, columns }: Stream, alias: string) =>
+  sql`jsonb_build_object(${sql.join(columns.flatMap((column, index) => [sql.lit(column), sql.ref(`${alias}.${metrics[index]}`)]))})`;
+
+/** The rows of a stream with further keys as `key`, `values` and `revision`; none for another. */
+function detailsOf({ name, keyColumns, columns }: Stream) {
+  if (keyColumns.length === 0) {
+    return sql`(select null::date as usage_date, null::text as org_id, null::jsonb as key, null::jsonb as values,
+      null::integer as revision where false)`;
+  }
+  const build = (names: readonly string[]) =>
+    sql`jsonb_build_object(${sql.join(names.flatMap((each) => [sql.lit(each), sql.ref(each)]))})`;
+  return sql`(select usage_date, org_id, ${build(keyColumns)} as key, ${build(columns)} as values, revision
+    from ${sql.table(`losant_usage.${name}`)})`;
 }
 
 async function readRevisions(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<Revision[]> {

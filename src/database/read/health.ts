@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
+import type { CellState } from '../../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
-import type { CellState, Instant, RunKind, RunStatus, Schema } from '../schema.ts';
+import type { Instant, RunKind, RunStatus, Schema } from '../schema.ts';
 
 /** What the ledger says of everything that is promised, as any replica can tell it. */
 export interface Health {
@@ -14,8 +15,13 @@ export interface Health {
 export interface InstanceHealth {
   readonly instanceId: string;
   readonly organizations: number;
-  /** The end of the newest scheduled run that left nothing due. */
+  /** The end of the newest run over everything that left nothing due. */
   readonly lastCompleteRunAt: Instant | null;
+  /** As last seen in Losant. */
+  readonly name: string | null;
+  /** Numbers that were final and changed in the last 30 days, and since ever. */
+  readonly restatedFinal30Days: number;
+  readonly restatedFinal: number;
   /** Who exports it right now. */
   readonly leaseHost: string | null;
   /** Answers that could not be believed and were not followed by a good one. */
@@ -25,14 +31,17 @@ export interface InstanceHealth {
 
 export interface StreamHealth {
   readonly stream: string;
-  /** Promised cells inside the horizon by state; `missing` have no row. */
+  /** Tracked cells inside the horizon by state; `missing` have no row. */
   readonly cells: Readonly<Record<CellState | 'missing', number>>;
   readonly gaps: number;
   readonly oldestGap: UsageDay | null;
   /** Gaps whose day passes the horizon within the next 7 days. */
   readonly expiring: number;
-  /** The newest day of which every promised cell is held, waived or known to be lost. */
+  /** The view freshness: the last day up to which nothing is missing. */
   readonly completeTo: UsageDay | null;
+  /** Organizations tracked up to yesterday, and those of them of which nothing is missing. */
+  readonly orgsTracked: number;
+  readonly orgsComplete: number;
 }
 
 export interface RunLine {
@@ -52,67 +61,70 @@ export interface RunLine {
 export interface HealthOptions {
   readonly nowMs: number;
   readonly horizonDays: number;
-  /** Whether a promised cell of the day that has no row, or is absent, counts as a gap by now. */
-  readonly isOverdue: (day: UsageDay, nowMs: number) => boolean;
 }
 
 /** Warns of a loss a week before it happens. */
 const EXPIRING_DAYS = 7;
 const RUNS_SHOWN = 10;
 
-/** Reads what is held of what is promised, with three statements that write nothing. */
+/** Reads what is held of what is tracked. Writes nothing. */
 export async function readHealth(db: Kysely<Schema>, options: HealthOptions): Promise<Health> {
   const at = new Date(options.nowMs).toISOString();
   const instances = await readInstances(db, at);
-  const counts = await readDayCounts(db, addDays(dayAt(options.nowMs), -1));
+  const streams = await readStreams(db, options);
   const runs = await readRuns(db);
-  const byInstance = Map.groupBy(counts, ({ instanceId }) => instanceId);
+  const byInstance = Map.groupBy(streams, ({ instanceId }) => instanceId);
   return {
     at,
     runs,
     instances: instances.map((instance) => ({
       ...instance,
-      streams: foldStreams(byInstance.get(instance.instanceId) ?? [], options),
+      streams: (byInstance.get(instance.instanceId) ?? []).map(({ instanceId: _, ...stream }) => stream),
     })),
   };
 }
 
-/** How many cells of a stream's day are promised, or are in a state. */
-export interface DayCount {
-  readonly instanceId: string;
-  readonly stream: string;
-  readonly day: UsageDay;
-  readonly state: CellState | 'promised';
-  readonly count: number;
-}
-
-/** Adds days up to streams, in the order of their names. Pure. */
-export function foldStreams(counts: readonly DayCount[], options: HealthOptions): StreamHealth[] {
-  const byStream = Map.groupBy(counts, ({ stream }) => stream);
-  return [...byStream.keys()].sort().map((stream) => foldDays(stream, byStream.get(stream) ?? [], options));
-}
-
-function foldDays(stream: string, counts: readonly DayCount[], options: HealthOptions): StreamHealth {
-  const { nowMs, horizonDays, isOverdue } = options;
-  const expiringBefore = addDays(dayAt(nowMs), EXPIRING_DAYS - horizonDays);
-  const cells = { ...NONE };
-  let gaps = 0;
-  let expiring = 0;
-  let oldestGap: UsageDay | null = null;
-  let completeTo: UsageDay | null = null;
-  const byDay = Map.groupBy(counts, ({ day }) => day);
-  for (const day of [...byDay.keys()].sort()) {
-    const states = statesOf(byDay.get(day) ?? []);
-    for (const [state, count] of Object.entries(states)) cells[state as keyof typeof NONE] += count;
-    const isLate = isOverdue(day, nowMs);
-    const dayGaps = states.failed + states.quarantined + (isLate ? states.missing + states.absent : 0);
-    if (states.failed + states.quarantined + states.missing + states.absent === 0) completeTo = day;
-    if (dayGaps === 0) continue;
-    gaps += dayGaps;
-    oldestGap ??= day;
-    if (day < expiringBefore) expiring += dayGaps;
-  }
-  return { stream, cells, gaps, oldestGap, expiring, completeTo };
+/** One row per instance and stream, in the order of their names. */
+async function readStreams(
+  db: Kysely<Schema>,
+  { nowMs, horizonDays }: HealthOptions,
+): Promise<(StreamHealth & { instanceId: string })[]> {
+  const today = dayAt(nowMs);
+  const horizon = addDays(today, -horizonDays);
+  const { rows } = await sql<StreamHealth & { instanceId: string }>`
+    with inside as (
+      select instance_id, org_id, stream, days * datemultirange(daterange(${horizon}::date, null)) as days,
+        unread_days * datemultirange(daterange(${horizon}::date, null)) as unread_days
+      from losant_usage.tracked
+    ), tracks as (
+      select instance_id, stream, sum(losant_usage.count_days(days))::bigint as tracked,
+        sum(losant_usage.count_days(unread_days))::bigint as missing
+      from inside group by instance_id, stream
+    ), cells as (
+      select i.instance_id, c.stream, c.state, count(*) as cells
+      from losant_usage.coverage c
+      join inside i on i.org_id = c.org_id and i.stream = c.stream and c.usage_date <@ i.days
+      where (c.state <> 'final' or not c.reported) and c.state <> 'final' and c.usage_date >= ${horizon}::date
+      group by i.instance_id, c.stream, c.state
+    ), states as (
+      select t.instance_id, t.stream, t.tracked - t.missing - coalesce(sum(c.cells), 0) as final, t.missing,
+        coalesce(jsonb_object_agg(c.state, c.cells) filter (where c.state is not null), '{}') as cells
+      from tracks t left join cells c using (instance_id, stream)
+      group by t.instance_id, t.stream, t.tracked, t.missing
+    ), expiring as (
+      select instance_id, stream, count(*)::integer as gaps from losant_usage.coverage_gaps
+      where usage_date < ${addDays(horizon, EXPIRING_DAYS)}::date group by instance_id, stream
+    )
+    select s.instance_id as "instanceId", s.stream,
+      ${JSON.stringify(NONE)}::text::jsonb || s.cells || jsonb_build_object('final', s.final, 'missing', s.missing) as cells,
+      coalesce(f.gaps, 0) as gaps, f.oldest_gap as "oldestGap", coalesce(e.gaps, 0) as expiring,
+      f.complete_to as "completeTo", coalesce(f.orgs_tracked, 0) as "orgsTracked",
+      coalesce(f.orgs_complete, 0) as "orgsComplete"
+    from states s
+    left join losant_usage.freshness f on f.instance_id = s.instance_id and f.stream = s.stream
+    left join expiring e on e.instance_id = s.instance_id and e.stream = s.stream
+    order by s.instance_id, s.stream`.execute(db);
+  return rows;
 }
 
 const NONE: Record<CellState | 'missing', number> = {
@@ -126,52 +138,18 @@ const NONE: Record<CellState | 'missing', number> = {
   missing: 0,
 };
 
-function statesOf(counts: readonly DayCount[]): Record<CellState | 'missing', number> {
-  const states = { ...NONE };
-  let promised = 0;
-  let known = 0;
-  for (const { state, count } of counts) {
-    if (state === 'promised') promised += count;
-    else {
-      states[state] += count;
-      known += count;
-    }
-  }
-  return { ...states, missing: promised - known };
-}
-
-/** By day, so that a table of millions of cells comes as some hundred rows. */
-async function readDayCounts(db: Kysely<Schema>, lastDay: UsageDay): Promise<DayCount[]> {
-  const { rows } = await sql<DayCount>`
-    with promise as (
-      select o.instance_id, t.stream, t.org_id,
-        greatest(t.tracked_from, t.expired_to) as from_day,
-        least(${lastDay}::date, t.tracked_to, (o.removed_at at time zone 'UTC')::date) as to_day
-      from losant_usage.tracking t join losant_usage.organizations o using (org_id)
-    ), alike as (
-      select instance_id, stream, from_day, to_day, count(*) as tracks
-      from promise where from_day <= to_day group by instance_id, stream, from_day, to_day
-    )
-    select instance_id as "instanceId", stream, day::date::text as day, 'promised' as state,
-      sum(tracks)::bigint as count
-    from alike, generate_series(from_day::timestamp, to_day::timestamp, interval '1 day') as day
-    group by instance_id, stream, day
-    union all
-    select p.instance_id, c.stream, c.usage_date::text, c.state, count(*)
-    from losant_usage.coverage c join promise p on p.org_id = c.org_id and p.stream = c.stream
-      and c.usage_date between p.from_day and p.to_day
-    where c.usage_date between (select min(from_day) from promise) and ${lastDay}::date
-    group by p.instance_id, c.stream, c.usage_date, c.state`.execute(db);
-  return rows;
-}
-
 async function readInstances(db: Kysely<Schema>, at: Instant): Promise<Omit<InstanceHealth, 'streams'>[]> {
   const { rows } = await sql<Omit<InstanceHealth, 'streams'>>`
-    select i.instance_id as "instanceId",
+    select i.instance_id as "instanceId", i.name,
+      (select count(*) from losant_usage.revisions r join losant_usage.organizations o using (org_id)
+       where o.instance_id = i.instance_id and r.was_final
+         and r.changed_at > ${at}::timestamptz - interval '30 days') as "restatedFinal30Days",
+      (select count(*) from losant_usage.revisions r join losant_usage.organizations o using (org_id)
+       where o.instance_id = i.instance_id and r.was_final) as "restatedFinal",
       (select count(*) from losant_usage.organizations o
        where o.instance_id = i.instance_id and o.removed_at is null) as organizations,
       (select max(finished_at) from losant_usage.runs r where r.instance_id = i.instance_id
-         and r.kind = 'scheduled' and r.status = 'complete' and r.finished_at <= ${at}) as "lastCompleteRunAt",
+         and r.is_full and r.status = 'complete' and r.finished_at <= ${at}) as "lastCompleteRunAt",
       case when i.lease_until > clock_timestamp() then i.lease_host end as "leaseHost",
       (select count(*) from losant_usage.quarantine q join losant_usage.organizations o using (org_id)
        where o.instance_id = i.instance_id and q.resolved_at is null) as quarantined

@@ -1,7 +1,9 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../../usage/day.ts';
 import { DatabaseError } from '../../errors.ts';
+import type { UsageDay } from '../../usage/day.ts';
+import { horizonStart, type Policy } from '../../usage/policy.ts';
 import type { Instant, Schema } from '../schema.ts';
+import { beginWriting } from './transaction.ts';
 
 export interface StoredInstance {
   readonly trackedFrom: UsageDay;
@@ -9,17 +11,24 @@ export interface StoredInstance {
   readonly streamsFrom: Readonly<Record<string, UsageDay>>;
   /** When its organizations were last listed completely. */
   readonly listedAt: Instant | null;
+  /** Why the newest list was not complete; null if it was. */
+  readonly listProblem: string | null;
 }
 
 /** The instance, or null if this database has never collected for it. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
   const row = await db
     .selectFrom('instances')
-    .select(['tracked_from', 'streams_from', 'listed_at'])
+    .select(['tracked_from', 'streams_from', 'listed_at', 'list_problem'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   if (!row) return null;
-  return { trackedFrom: row.tracked_from, streamsFrom: row.streams_from, listedAt: row.listed_at };
+  return {
+    trackedFrom: row.tracked_from,
+    streamsFrom: row.streams_from,
+    listedAt: row.listed_at,
+    listProblem: row.list_problem,
+  };
 }
 
 /** Throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
@@ -62,7 +71,72 @@ export async function registerInstance(
 
 /** Notes that the organizations were listed completely at `at`. */
 export async function recordListing(db: Kysely<Schema>, instanceId: string, at: Instant): Promise<void> {
-  await db.updateTable('instances').set({ listed_at: at }).where('instance_id', '=', instanceId).execute();
+  await db
+    .updateTable('instances')
+    .set({ listed_at: at, list_problem: null })
+    .where('instance_id', '=', instanceId)
+    .execute();
+}
+
+/** Notes that the list was not complete: it is asked for again with the next run. */
+export async function recordListProblem(
+  db: Kysely<Schema>,
+  instanceId: string,
+  problem: string,
+): Promise<void> {
+  await db
+    .updateTable('instances')
+    .set({ list_problem: problem })
+    .where('instance_id', '=', instanceId)
+    .execute();
+}
+
+export async function recordInstanceName(
+  db: Kysely<Schema>,
+  instanceId: string,
+  name: string,
+): Promise<void> {
+  await sql`update losant_usage.instances set name = ${name}
+    where instance_id = ${instanceId} and name is distinct from ${name}`.execute(db);
+}
+
+/**
+ * Sets the time of the next read anew for the cells inside the horizon if the
+ * policy is another than the one by which it was computed, by the same rule: the
+ * first checkpoint after the accepted read. A cell read late enough becomes final.
+ */
+export async function applyPolicy(
+  db: Kysely<Schema>,
+  instanceId: string,
+  { policy, nowMs }: { policy: Policy; nowMs: number },
+): Promise<void> {
+  const text = JSON.stringify(policy);
+  await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ isFirst: boolean }>`
+      update losant_usage.instances i set policy = ${text}::text::jsonb
+      from (select instance_id, policy from losant_usage.instances where instance_id = ${instanceId} for update) as old
+      where i.instance_id = old.instance_id and old.policy is distinct from ${text}::text::jsonb
+      returning old.policy is null as "isFirst"`.execute(trx);
+    if (rows[0] === undefined || rows[0].isFirst) return;
+    await beginWriting(trx, { runId: null, lease: null });
+    await sql`
+      update losant_usage.coverage c set
+        next_read_at = case when c.attempts > 0 then c.next_read_at else n.next_read_at end,
+        state = case when n.is_final then 'final' else c.state end,
+        finalized_at = case when n.is_final then coalesce(c.finalized_at, now()) else c.finalized_at end
+      from losant_usage.organizations o,
+      lateral (
+        select losant_usage.next_checkpoint(c.usage_date, c.verified_at, ${policy.readAtHours}::integer[]) as next_read_at,
+          c.state = 'final' or (c.state = 'loaded' and c.verified_at >= ((c.usage_date + 1)::timestamp
+            + ${policy.finalAtHours}::integer * interval '1 hour') at time zone 'UTC') as is_final
+      ) as n
+      where o.org_id = c.org_id and o.instance_id = ${instanceId} and o.removed_at is null
+        and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+        and c.state in ('loaded', 'final', 'absent')
+        and (c.next_read_at is distinct from n.next_read_at or (n.is_final and c.state <> 'final'))`.execute(
+      trx,
+    );
+  });
 }
 
 /** The database's clock, ms since 1970. */

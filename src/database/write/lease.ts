@@ -48,7 +48,7 @@ export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Leas
   const { numAffectedRows } = await sql`
     update losant_usage.instances set lease_until = clock_timestamp() + ${LEASE_MS} * interval '1 ms'
     where instance_id = ${instanceId} and lease_epoch = ${epoch} and lease_run_id is not null`.execute(db);
-  if (numAffectedRows !== 1n) throw lost(instanceId);
+  if (numAffectedRows !== 1n) throw leaseLost(instanceId);
 }
 
 /** Gives the lease up, if it is still this one. */
@@ -56,17 +56,6 @@ export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: Le
   await sql`
     update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null, lease_until = null
     where instance_id = ${instanceId} and lease_epoch = ${epoch}`.execute(db);
-}
-
-/**
- * Holds the lease's row until the transaction ends, so that nobody takes over in
- * the middle of a load. Throws HeldError `lease_lost` if somebody has.
- */
-export async function requireLease(trx: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
-  const { rows } = await sql`
-    select from losant_usage.instances where instance_id = ${instanceId} and lease_epoch = ${epoch}
-    for share`.execute(trx);
-  if (rows.length === 0) throw lost(instanceId);
 }
 
 function held(
@@ -82,7 +71,7 @@ function held(
   );
 }
 
-function lost(instanceId: string): HeldError {
+export function leaseLost(instanceId: string): HeldError {
   return new HeldError('lease_lost', `Another process has taken over the export of instance ${instanceId}`, {
     hint: 'this process was paused or cut off for longer than its lease; the other one goes on, nothing is lost',
   });

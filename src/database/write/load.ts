@@ -1,21 +1,37 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
+import { type CellKey, cellId, isHeldState } from '../../usage/cell.ts';
+import { settleCell } from '../../usage/settle.ts';
+import {
+  type CellAnswer,
+  type CellResult,
+  type Settlement,
+  type StoredCell,
+  WAIVED,
+} from '../../usage/settlement.ts';
 import type { Fact, Stream } from '../../usage/streams/stream.ts';
-import { cellId, lockCells, writeCells } from './coverage.ts';
-import { type RowCounts, readFacts, replaceFacts } from './numbers.ts';
-import { type LeaseHold, requireLease } from './lease.ts';
-import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
 import type { Schema } from '../schema.ts';
-import { type CellAnswer, type CellResult, type Settlement, type StoredCell, settleCell } from '../../usage/settle.ts';
+import { insertCells, lockCells, updateCells, type WrittenCell } from './coverage.ts';
+import {
+  type CellChange,
+  dayKey,
+  factsIn,
+  type RowCounts,
+  readDetails,
+  readWideRows,
+  writeNumbers,
+} from './numbers.ts';
+import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
+import { type BeginOptions, beginWriting } from './transaction.ts';
+import { liftWaivers } from './waive.ts';
+import { dependentKeys, settleDependents, Witnesses, witnessKeys } from './witnesses.ts';
 
 export interface Batch {
   readonly answers: readonly CellAnswer[];
   readonly quarantined: readonly QuarantinedBody[];
 }
 
-export interface LoadOptions {
+export interface LoadOptions extends BeginOptions {
   readonly runId: string;
-  /** The lease the load depends on; null for a backfill, which runs beside others. */
-  readonly lease: LeaseHold | null;
 }
 
 /** What became of one cell of a batch. */
@@ -31,121 +47,151 @@ export interface LoadedCell {
 
 export interface LoadResult {
   readonly cells: readonly LoadedCell[];
-  /** Changes by table name. */
+  /** Changes of rows of numbers by stream. */
   readonly rows: Readonly<Record<string, RowCounts>>;
 }
 
-/**
- * Loads a batch in one transaction: ledger, rows and revisions together or not
- * at all. The ledger's rows come first, in key order, and are the cells' locks;
- * an answer older than what a cell holds changes nothing. So a batch may be
- * loaded twice, in any order, and beside others.
- * Throws HeldError `lease_lost` if another process has taken over.
- */
-export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
-  return await db.transaction().execute(async (trx) => {
-    await sql`select set_config('losant_usage.run_id', ${options.runId}, true)`.execute(trx);
-    if (options.lease) await requireLease(trx, options.lease);
-    const answers = [...batch.answers].sort(byKey);
-    const stored = await lockCells(trx, answers.map(keyOfAnswer));
-    const held = await readHeldFacts(trx, answers, stored);
-    const settled = answers.map((answer) => settle(answer, stored, held));
-    await writeCells(trx, settled.flatMap(toLedgerRow), options.runId);
-    const rows = await replaceChangedFacts(trx, settled, options.runId);
-    await recordQuarantine(trx, batch.quarantined, options.runId);
-    await resolveQuarantine(
-      trx,
-      settled.filter(isRecovered).map(({ answer }) => keyOfAnswer(answer)),
-    );
-    return { cells: settled.map(toLoadedCell), rows };
-  });
-}
-
-interface SettledAnswer {
-  readonly answer: CellAnswer;
+/** A cell that was settled, by an answer or by a witness. */
+export interface SettledCell extends CellKey {
+  readonly of: Stream;
   readonly before: StoredCell | null;
   readonly held: readonly Fact[];
   readonly settlement: Settlement;
 }
 
-function settle(
-  answer: CellAnswer,
-  stored: ReadonlyMap<string, StoredCell | null>,
-  heldFacts: ReadonlyMap<string, readonly Fact[]>,
-): SettledAnswer {
-  const id = cellId(keyOfAnswer(answer));
-  const before = stored.get(id) ?? null;
-  const held = heldFacts.get(id) ?? [];
-  return { answer, before, held, settlement: settleCell(before, held, answer) };
+/**
+ * Loads a batch in one transaction: coverage, numbers and revisions together or
+ * not at all. The rows of coverage come first, in key order, and are the cells'
+ * locks; an answer older than what a cell holds changes nothing. So a batch may
+ * be loaded twice, in any order, and beside others. Throws HeldError
+ * `lease_lost` if another process has taken over, ClockError if the clocks have
+ * moved apart, CellRaceError if another process was first: load it again then.
+ */
+export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
+  return await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, options);
+    const answers = [...batch.answers].sort(byKey);
+    const keys = [...answers.map(keyOf), ...dependentKeys(answers), ...witnessKeys(answers)];
+    const stored = await lockCells(trx, sortKeys(keys));
+    const held = await readHeld(trx, answers, stored);
+    const witnesses = new Witnesses(stored, held, await Witnesses.readUntracked(trx, answers, stored));
+    const settled = answers.map((answer) => settle(answer, stored, { held, witnesses }));
+    const effects = settleDependents(settled, stored, held);
+    const rows = await writeSettled(trx, [...settled, ...effects], options.runId);
+    await recordQuarantine(trx, batch.quarantined, options.runId);
+    await resolveQuarantine(trx, settled.filter(isRecovered));
+    await liftWaivers(trx, settled.filter(isLifted), options.runId);
+    return { cells: settled.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell)), rows };
+  });
 }
 
-/** Only a cell that ever held numbers can have rows. */
-async function readHeldFacts(
+/** The numbers that are held of cells of a batch. */
+export type HeldFacts = (key: CellKey, stream: Stream) => readonly Fact[];
+
+/** Only a cell that ever held numbers can have any. */
+async function readHeld(
   trx: Kysely<Schema>,
   answers: readonly CellAnswer[],
-  stored: ReadonlyMap<string, StoredCell | null>,
-): Promise<Map<string, Fact[]>> {
-  const facts = new Map<string, Fact[]>();
-  for (const [stream, group] of byStream(answers, (answer) => answer.stream)) {
-    const cells = group.filter((answer) => (stored.get(cellId(keyOfAnswer(answer)))?.revision ?? 0) > 0);
-    for (const [id, rows] of await readFacts(trx, stream, cells)) {
-      const [day = '', orgId = ''] = id.split(' ');
-      facts.set(cellId({ day, orgId, stream: stream.name }), rows);
-    }
+  stored: ReadonlyMap<string, StoredCell>,
+): Promise<HeldFacts & { sum: (key: CellKey, metric: string) => number | null }> {
+  const days = new Map<string, { day: string; orgId: string }>();
+  for (const [id, { revision }] of stored) {
+    const [day = '', , orgId = ''] = id.split(' ');
+    if (revision > 0) days.set(dayKey({ day, orgId }), { day, orgId });
   }
-  return facts;
+  const wide = await readWideRows(trx, [...days.values()]);
+  const details = new Map<string, Map<string, Fact[]>>();
+  const detailed = answers.filter(
+    (answer) => answer.stream.keyColumns.length > 0 && (stored.get(cellId(keyOf(answer)))?.revision ?? 0) > 0,
+  );
+  for (const [stream, group] of Map.groupBy(detailed, ({ stream }) => stream)) {
+    details.set(stream.name, await readDetails(trx, stream, group));
+  }
+  const heldFacts: HeldFacts = (key, stream) =>
+    stream.keyColumns.length > 0
+      ? (details.get(stream.name)?.get(dayKey(key)) ?? [])
+      : factsIn(stream, wide.get(dayKey(key)));
+  return Object.assign(heldFacts, {
+    sum: (key: CellKey, metric: string) => wide.get(dayKey(key))?.[metric] ?? null,
+  });
 }
 
-async function replaceChangedFacts(
+function settle(
+  answer: CellAnswer,
+  stored: ReadonlyMap<string, StoredCell>,
+  { held, witnesses }: { held: HeldFacts; witnesses: Witnesses },
+): SettledCell {
+  const key = keyOf(answer);
+  const before = stored.get(cellId(key)) ?? null;
+  const facts = held(key, answer.stream);
+  const settlement = settleCell(before, facts, answer, witnesses.of(answer));
+  witnesses.add(key, { before, held: facts, settlement });
+  return { ...key, of: answer.stream, before, held: facts, settlement };
+}
+
+async function writeSettled(
   trx: Kysely<Schema>,
-  settled: readonly SettledAnswer[],
+  settled: readonly SettledCell[],
   runId: string,
 ): Promise<Record<string, RowCounts>> {
-  const rows: Record<string, RowCounts> = {};
-  for (const [stream, group] of byStream(settled, ({ answer }) => answer.stream)) {
-    const changes = group.flatMap(({ answer, held, settlement: { facts, cell } }) =>
-      facts && cell ? [{ day: answer.day, orgId: answer.orgId, revision: cell.revision, held, facts }] : [],
-    );
-    const counts = await replaceFacts(trx, { stream, changes, runId });
-    const equal = group.filter(({ settlement }) => settlement.result === 'unchanged');
-    rows[stream.name] = {
-      ...counts,
-      unchanged: counts.unchanged + equal.reduce((count, { held }) => count + held.length, 0),
-    };
+  const written = settled.flatMap(toWrittenCell);
+  const inserted = written.filter(({ isNew }) => isNew);
+  await insertCells(trx, inserted, runId);
+  await updateCells(
+    trx,
+    written.filter(({ isNew }) => !isNew),
+    runId,
+  );
+  const changes = settled.flatMap(toChange);
+  const rows = await writeNumbers(trx, changes, inserted);
+  for (const { of, held, settlement } of settled) {
+    if (settlement.result !== 'unchanged') continue;
+    const counts = (rows[of.name] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });
+    counts.unchanged += held.length;
   }
   return rows;
 }
 
-function toLedgerRow({ answer, settlement }: SettledAnswer) {
-  return settlement.cell ? [{ ...keyOfAnswer(answer), cell: settlement.cell }] : [];
+function toWrittenCell({ settlement, before, ...key }: SettledCell): (WrittenCell & { isNew: boolean })[] {
+  const { orgId, stream, day } = key;
+  return settlement.cell ? [{ orgId, stream, day, cell: settlement.cell, isNew: before === null }] : [];
 }
 
-function toLoadedCell({ answer, before, settlement }: SettledAnswer): LoadedCell {
-  const isHeld = before?.state === 'loaded' || before?.state === 'final';
+function toChange({ orgId, day, of, held, settlement: { facts, cell } }: SettledCell): CellChange[] {
+  if (!facts || !cell) return [];
+  return [{ day, orgId, stream: of, revision: cell.revision, isHeld: isHeldState(cell.state), held, facts }];
+}
+
+function toLoadedCell(answer: CellAnswer, { before, settlement }: SettledCell): LoadedCell {
   return {
     answer,
     result: settlement.result,
     error: settlement.error,
-    isRestated: isHeld && settlement.facts !== null,
+    isRestated: before !== null && isHeldState(before.state) && settlement.facts !== null,
     wasFinal: before?.state === 'final',
   };
 }
 
-function isRecovered({ before, settlement }: SettledAnswer): boolean {
+function isRecovered({ before, settlement }: SettledCell): boolean {
   return before?.error != null && settlement.cell !== null && settlement.cell.error === null;
 }
 
-function byStream<T>(items: readonly T[], streamOf: (item: T) => Stream): Map<Stream, T[]> {
-  return Map.groupBy(items, streamOf);
+function isLifted({ before, settlement }: SettledCell): boolean {
+  return before?.error?.code === WAIVED && settlement.cell !== null && settlement.cell.error?.code !== WAIVED;
 }
 
-function keyOfAnswer({ orgId, stream, day }: CellAnswer) {
+function keyOf({ orgId, stream, day }: CellAnswer): CellKey {
   return { orgId, stream: stream.name, day };
 }
 
-/** Table by table in key order. */
+function sortKeys(keys: readonly CellKey[]): CellKey[] {
+  const byId = new Map(keys.map((key) => [cellId(key), key]));
+  return [...byId.keys()].sort().map((id) => byId.get(id) as CellKey);
+}
+
+/** In key order: of one organization's day a witness comes before the stream it speaks of. */
 function byKey(a: CellAnswer, b: CellAnswer): number {
-  const [x, y] = [cellId(keyOfAnswer(a)), cellId(keyOfAnswer(b))];
+  const [x, y] = [cellId(keyOf(a)), cellId(keyOf(b))];
   if (x === y) return 0;
   return x < y ? -1 : 1;
 }

@@ -1,23 +1,9 @@
 import { type Kysely, sql } from 'kysely';
+import type { Organization } from '../../usage/organization.ts';
 import type { Instant, Schema } from '../schema.ts';
+import { beginWriting } from './transaction.ts';
 
-/** An organization's attributes as last seen. */
-export interface OrganizationRecord {
-  readonly orgId: string;
-  readonly name: string;
-  readonly tags: readonly { readonly key: string; readonly value: string }[];
-  readonly referralId: string | null;
-  readonly planId: string | null;
-  readonly customerId: string | null;
-  readonly limits: Readonly<Record<string, number>>;
-  readonly isReadOnly: boolean;
-  readonly disabledAt: Instant | null;
-  readonly currentPeriodStart: Instant | null;
-  readonly currentPeriodEnd: Instant | null;
-  readonly createdAt: Instant | null;
-}
-
-/** Error code of cells that were given up because their organization is gone. */
+/** Error code of cells that are not read any more because their organization is gone. */
 export const ORG_REMOVED = 'org_removed';
 
 /** Columns whose change makes a new version in the history. */
@@ -48,25 +34,27 @@ export async function upsertOrganizations(
     instanceId,
     organizations,
     seenAt,
-  }: { instanceId: string; organizations: readonly OrganizationRecord[]; seenAt: Instant },
+  }: { instanceId: string; organizations: readonly Organization[]; seenAt: Instant },
 ): Promise<void> {
   if (organizations.length === 0) return;
   // One statement cannot touch a row twice: of an organization that is listed twice, the later counts.
   const distinct = new Map(organizations.map((org) => [org.orgId, org]));
-  const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId, seenAt)));
+  const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
   await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
     await reopenReturned(
       trx,
       organizations.map(({ orgId }) => orgId),
     );
     await sql`
-      insert into losant_usage.organizations
-      select * from jsonb_populate_recordset(null::losant_usage.organizations, ${rows}::text::jsonb)
-      order by org_id
+      insert into losant_usage.organizations (org_id, ${attributes}, created_at, first_seen_at, last_seen_at)
+      select n.org_id, ${attributesOf('n')}, n.created_at, ${seenAt}::timestamptz, ${seenAt}::timestamptz
+      from jsonb_populate_recordset(null::losant_usage.organizations, ${rows}::text::jsonb) as n
+      order by n.org_id
       on conflict (org_id) do update set
         (${attributes}) = row (${attributesOf('excluded')}),
         created_at = coalesce(excluded.created_at, organizations.created_at),
-        last_seen_at = excluded.last_seen_at, removed_at = null`.execute(trx);
+        last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
     await recordVersions(
       trx,
       organizations.map(({ orgId }) => orgId),
@@ -75,13 +63,15 @@ export async function upsertOrganizations(
   });
 }
 
-/** Cells that were given up because their organization was gone can be asked for again when it is back. */
+/** Cells that were closed because their organization was gone are read again when it is back. */
 async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
   await sql`
-    update losant_usage.coverage c set state = 'failed', verified_at = null
+    update losant_usage.coverage c set state = 'failed', verified_at = null, next_read_at = now()
     from losant_usage.organizations o
     where o.org_id = any (${orgIds}::text[]) and o.removed_at is not null and c.org_id = o.org_id
-      and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}`.execute(trx);
+      and c.error_code is not null and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}`.execute(
+    trx,
+  );
 }
 
 /** Closes the current version of each organization that has changed, and opens its new one. */
@@ -108,13 +98,37 @@ async function recordVersions(
 /** Notes organizations that exist but whose attributes cannot be read: they are exported all the same. */
 export async function addUnreadable(
   db: Kysely<Schema>,
-  { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
+  {
+    instanceId,
+    unreadable,
+    seenAt,
+  }: {
+    instanceId: string;
+    unreadable: readonly { readonly orgId: string; readonly problem: string }[];
+    seenAt: Instant;
+  },
 ): Promise<void> {
+  if (unreadable.length === 0) return;
   await sql`
-    insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-    select org_id, ${instanceId}, org_id, ${seenAt}::timestamptz, ${seenAt}::timestamptz
-    from unnest(${orgIds}::text[]) as u (org_id) order by org_id
-    on conflict (org_id) do update set last_seen_at = excluded.last_seen_at`.execute(db);
+    insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at, problem)
+    select org_id, ${instanceId}, org_id, ${seenAt}::timestamptz, ${seenAt}::timestamptz, problem
+    from unnest(${unreadable.map(({ orgId }) => orgId)}::text[], ${unreadable.map(({ problem }) => problem)}::text[])
+      as u (org_id, problem) order by org_id
+    on conflict (org_id) do update set last_seen_at = excluded.last_seen_at, problem = excluded.problem`.execute(
+    db,
+  );
+}
+
+/** Organizations whose attributes could not be read when they were last listed. */
+export async function readUnreadable(
+  db: Kysely<Schema>,
+  instanceId: string,
+): Promise<{ orgId: string; problem: string }[]> {
+  const { rows } = await sql<{ orgId: string; problem: string }>`
+    select org_id as "orgId", problem from losant_usage.organizations
+    where instance_id = ${instanceId} and problem is not null and removed_at is null
+    order by org_id limit 100`.execute(db);
+  return rows;
 }
 
 /** Organizations that exist as far as is known but were not seen since `since`, up to `limit` of them. */
@@ -177,21 +191,28 @@ export async function filterKnown(
   return new Set(rows.map(({ org_id }) => org_id));
 }
 
-/** Marks organizations as deleted in Losant. Their history stays. */
+/** Marks organizations as deleted in Losant: nothing is tracked beyond that day, and what is open is closed by the next run. */
 export async function markRemoved(
   db: Kysely<Schema>,
   orgIds: readonly string[],
   removedAt: Instant,
 ): Promise<void> {
-  await db
-    .updateTable('organizations')
-    .set({ removed_at: removedAt })
-    .where('org_id', 'in', orgIds)
-    .where('removed_at', 'is', null)
-    .execute();
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    await sql`
+      update losant_usage.organizations set removed_at = ${removedAt}
+      where org_id = any (${orgIds}::text[]) and removed_at is null`.execute(trx);
+    await sql`
+      update losant_usage.coverage set next_read_at = now()
+      where org_id = any (${orgIds}::text[]) and next_read_at is not null`.execute(trx);
+    await sql`
+      update losant_usage.tracking t set tracked_days = t.tracked_days * datemultirange(daterange(null, o.removed_on + 1))
+      from losant_usage.organizations o
+      where o.org_id = t.org_id and t.org_id = any (${orgIds}::text[])`.execute(trx);
+  });
 }
 
-function toRow(org: OrganizationRecord, instanceId: string, seenAt: Instant) {
+function toRow(org: Organization, instanceId: string) {
   return {
     org_id: org.orgId,
     instance_id: instanceId,
@@ -206,7 +227,5 @@ function toRow(org: OrganizationRecord, instanceId: string, seenAt: Instant) {
     current_period_start: org.currentPeriodStart,
     current_period_end: org.currentPeriodEnd,
     created_at: org.createdAt,
-    first_seen_at: seenAt,
-    last_seen_at: seenAt,
   };
 }

@@ -1,8 +1,8 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
+import type { CellKey } from '../../usage/cell.ts';
 import type { UsageDay } from '../../usage/day.ts';
-import type { CellKey } from './coverage.ts';
 import type { Schema } from '../schema.ts';
 
 /** How much of the bodies is kept, in UTF-16 code units before compression. */
@@ -39,17 +39,24 @@ export async function recordQuarantine(
       on conflict (org_id, stream, from_date, to_date) do update set
         code = excluded.code, problem = excluded.problem, body_gzip = excluded.body_gzip,
         body_truncated = excluded.body_truncated, times = q.times + 1, last_seen_at = excluded.last_seen_at,
-        resolved_at = null, run_id = excluded.run_id`.execute(trx);
+        resolved_days = '{}', resolved_at = null, run_id = excluded.run_id`.execute(trx);
   }
 }
 
-/** Closes what was kept for cells that have since had a good answer. */
+/** Closes what was kept for cells that have since had a good answer; a window when all its days had one. */
 export async function resolveQuarantine(trx: Kysely<Schema>, cells: readonly CellKey[]): Promise<void> {
   if (cells.length === 0) return;
   await sql`
-    update losant_usage.quarantine q set resolved_at = now()
-    from unnest(${cells.map(({ orgId }) => orgId)}::text[], ${cells.map(({ stream }) => stream)}::text[],
-                ${cells.map(({ day }) => day)}::date[]) as k (org_id, stream, day)
-    where q.org_id = k.org_id and q.stream = k.stream and k.day between q.from_date and q.to_date
-      and q.resolved_at is null`.execute(trx);
+    update losant_usage.quarantine q set
+      resolved_days = q.resolved_days + k.days * datemultirange(daterange(q.from_date, q.to_date + 1)),
+      resolved_at = case when datemultirange(daterange(q.from_date, q.to_date + 1)) <@ (q.resolved_days + k.days)
+        then now() end
+    from (
+      select org_id, stream, range_agg(daterange(day, day + 1)) as days
+      from unnest(${cells.map(({ orgId }) => orgId)}::text[], ${cells.map(({ stream }) => stream)}::text[],
+                  ${cells.map(({ day }) => day)}::date[]) as k (org_id, stream, day)
+      group by org_id, stream
+    ) as k
+    where q.org_id = k.org_id and q.stream = k.stream and q.resolved_at is null
+      and daterange(q.from_date, q.to_date + 1) && k.days`.execute(trx);
 }

@@ -14,6 +14,7 @@ export const deviceCounts: Stream = {
   windowDays: 31,
   keyColumns: [],
   columns,
+  metrics: ['devices_created', 'devices_deleted', 'devices_total'],
   missingMeans: 'absent',
   readBodies: singleBodyReader(columns),
 };

@@ -10,6 +10,13 @@ export const notebookMinutes: Stream = {
   windowDays: 31,
   keyColumns: [],
   columns,
+  metrics: [
+    'notebook_minutes',
+    'notebook_completed',
+    'notebook_canceled',
+    'notebook_errored',
+    'notebook_timeout',
+  ],
   missingMeans: 'zero',
   readBodies: singleBodyReader(columns),
 };

@@ -17,6 +17,7 @@ export const payloadSources: Stream = {
   windowDays: 1,
   keyColumns: ['payload_type', 'source'],
   columns: ['count'],
+  metrics: ['payload_source_count'],
   missingMeans: 'zero',
   readBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
@@ -44,6 +45,9 @@ function readTypes(types: readonly (readonly [string, unknown])[]): DayReading {
       facts.push({ key: [type, source], values: [value as number] });
     }
   }
+  const sum = facts.reduce((total, { values: [count = 0] }) => total + count, 0);
+  if (!Number.isSafeInteger(sum))
+    return { kind: 'invalid', problem: 'the counts add up to more than 2^53 - 1' };
   return { kind: 'values', facts, missingColumns: [] };
 }
 

@@ -21,7 +21,9 @@ export const payloadTotals: Stream = {
   windowDays: 31,
   keyColumns: [],
   columns,
+  metrics: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
   missingMeans: 'zero',
+  zeroWitness: { stream: 'payload_sources', columns: ['all_count', 'all_bytes'] },
   readBodies(bodies, window) {
     const readings = bodies.map((body) => readBuckets(body, window));
     const days = new Map<UsageDay, DayReading>();

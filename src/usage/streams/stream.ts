@@ -14,14 +14,22 @@ export interface Stream {
   readonly windowDays: number;
   /** Columns of the primary key beyond `usage_date` and `org_id`. */
   readonly keyColumns: readonly string[];
-  /** Billed columns, each `bigint not null`. */
+  /** Billed columns, in the source's words. */
   readonly columns: readonly string[];
+  /** The columns of `usage_days` that hold them, in the same order; their sums where there are key columns. */
+  readonly metrics: readonly string[];
   /**
    * What a day means that Losant leaves out while nothing is stored: `zero` for
    * counts of things that happened (a row of zeros, or no row where the key has
    * more columns), `absent` for a level, which is not zero because nobody said so.
    */
   readonly missingMeans: 'zero' | 'absent';
+  /**
+   * Another stream that counts the same things: zeros for days or columns that
+   * Losant left out are stored only where its count is 0, or where it is not
+   * collected. `columns` are those it speaks of.
+   */
+  readonly zeroWitness?: { readonly stream: string; readonly columns: readonly string[] };
   /** Reads the bodies of one window. Throws {@link UnplaceableBodyError} if a body cannot be assigned to days. */
   readBodies(bodies: readonly unknown[], window: DayRange): WindowReading;
 }

@@ -1,3 +1,32 @@
+/** An organization of an instance, its attributes as last seen in Losant, and which of them are exported. */
+
+/** Times are UTC, ISO text with milliseconds. */
+export interface Organization {
+  /** Lower-case hex. */
+  readonly orgId: string;
+  readonly instanceId: string | null;
+  readonly name: string;
+  /** Keys may repeat. */
+  readonly tags: readonly Tag[];
+  readonly referralId: string | null;
+  readonly planId: string | null;
+  readonly customerId: string | null;
+  /** The numeric limits; the API's map is open. */
+  readonly limits: Readonly<Record<string, number>>;
+  readonly isReadOnly: boolean;
+  readonly disabledAt: string | null;
+  readonly currentPeriodStart: string | null;
+  /** Half-open: the first instant after the billing period. */
+  readonly currentPeriodEnd: string | null;
+  /** Null also for a creation that is yet to come. */
+  readonly createdAt: string | null;
+}
+
+export interface Tag {
+  readonly key: string;
+  readonly value: string;
+}
+
 /** Which organizations of an instance are exported. */
 export type OrgSelection =
   | {
