@@ -97,7 +97,9 @@ function describeMistake({ code, message }: CommanderError, argv: readonly strin
     return new SettingsError('No command was given', { hint: 'losant-usage --help lists the commands' });
   }
   const command = commands.find(({ name }) => argv.includes(name));
-  return new SettingsError(message.replace(/^error: /, ''), {
+  // A guess stands on a second line, in parentheses.
+  const text = message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1');
+  return new SettingsError(text, {
     hint: command
       ? `losant-usage ${command.name} --help lists its options`
       : 'losant-usage --help lists the commands',

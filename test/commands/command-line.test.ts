@@ -94,8 +94,8 @@ const SETTINGS = {
 
 describe('a mistake is named with the next step, and nothing is begun', () => {
   it.each([
-    [['gaps', '--al'], "unknown option '--al'\n  (Did you mean --all?)\n  losant-usage gaps --help"],
-    [['gapss'], "unknown command 'gapss'\n  (Did you mean gaps?)\n  losant-usage --help lists"],
+    [['gaps', '--al'], "unknown option '--al'. Did you mean --all?\n  losant-usage gaps --help"],
+    [['gapss'], "unknown command 'gapss'. Did you mean gaps?\n  losant-usage --help lists"],
     [['backfill', '--from', '2026-11-01'], "required option '--to <YYYY-MM-DD>' not specified"],
     [['run', '--date', '2026-02-30'], '--date 2026-02-30: A day is written YYYY-MM-DD.'],
     [['run', '--date', '2026-11-01', '--date', '2026-11-02'], '--date was given 2 times'],
