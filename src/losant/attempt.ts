@@ -1,16 +1,21 @@
-import type { KyInstance } from 'ky';
 import { parseJson } from '../usage/exact-json.ts';
+import { decodeBody } from './decode.ts';
+import type { Reply } from './exchange.ts';
+import type { Http } from './http.ts';
 import { type AttemptFailure, readRetryAfter } from './retry.ts';
 import { describeStatus, isRedirect, kindOfStatus } from './status.ts';
 
 /** Text kept of a body that could not be used, enough to see what it was. */
-const KEPT_BODY_BYTES = 64 * 1024;
+export const KEPT_BODY_BYTES = 64 * 1024;
 
 /** A complete JSON answer. */
 export interface Answer {
+  /** With markers where the text has a number that a double would round, or a key twice. */
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
+  /** The same as bytes, without compression. */
+  readonly bytes: Buffer;
   /** When the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
   /** The response's Date header; null if it has none. */
@@ -23,14 +28,16 @@ export type AttemptResult =
   | { readonly ok: false; readonly failure: AttemptFailure };
 
 export interface AttemptOptions {
-  readonly http: KyInstance;
+  readonly http: Http;
+  /** With its query. */
   readonly path: string;
-  readonly query: Readonly<Record<string, string>>;
-  /** Bound on the whole attempt, the body included. */
+  /** Bound on the whole attempt, the body included; `http` keeps it. */
   readonly timeoutMs: number;
   /** Bound on the body, counted after decompression. */
   readonly maxBodyBytes: number;
   readonly now: () => number;
+  /** ms of a Date header, null if it is none. */
+  readonly readDate: (header: string) => number | null;
   /** Told the API's clock minus this one, in ms, for every answer that has a Date header. */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
   readonly signal: AbortSignal;
@@ -41,120 +48,109 @@ export interface AttemptOptions {
  * only the signal's reason once it has aborted.
  */
 export async function sendAttempt(options: AttemptOptions): Promise<AttemptResult> {
-  const { timeoutMs, signal } = options;
+  const { http, path, now, signal } = options;
   signal.throwIfAborted();
-  const abort = new AbortController();
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    abort.abort();
-  }, timeoutMs);
-  const onAbort = () => abort.abort();
-  signal.addEventListener('abort', onAbort, { once: true });
+  const sentAtMs = now();
+  let reply: Reply;
   try {
-    return await requestAndRead(options, abort);
+    reply = await http.get(path, signal);
   } catch (error) {
     signal.throwIfAborted();
-    const failure: AttemptFailure = timedOut
-      ? failed('timeout', `no complete answer within ${timeoutMs} ms`)
-      : failed('unreachable', `connection failed: ${describeCause(error)}`, { cause: error });
-    return { ok: false, failure };
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
-  }
-}
-
-async function requestAndRead(options: AttemptOptions, abort: AbortController): Promise<AttemptResult> {
-  const { http, path, query, now, maxBodyBytes } = options;
-  const sentAtMs = now();
-  // Not as ky's `searchParams`: with them each request is put together twice, a tenth of its CPU time.
-  const url = `${path}?${new URLSearchParams(query).toString()}`;
-  const response = await http.get(url, { signal: abort.signal });
-  const dateMs = readDate(response.headers.get('date'));
-  if (dateMs !== null) options.onClock?.(dateMs - now());
-  if (response.status !== 200) {
-    return { ok: false, failure: await statusFailure(response, dateMs ?? now(), abort) };
-  }
-  const { bytes, isComplete } = await readBytes(response, maxBodyBytes, abort.signal);
-  if (!isComplete) {
-    abort.abort();
-    const detail = `the body is larger than ${maxBodyBytes} bytes`;
-    const body = keptText(bytes);
-    return { ok: false, failure: failed('bad_body', detail, { status: 200, body, isFinal: true }) };
+    return { ok: false, failure: unreachable(error) };
   }
   const receivedAtMs = now();
+  const dateHeader = headerOf(reply, 'date');
+  const dateMs = dateHeader === null ? null : options.readDate(dateHeader);
+  if (dateMs !== null) options.onClock?.(dateMs - receivedAtMs);
+  if (reply.status === 200) return await readAnswer(reply, options, { sentAtMs, dateMs, receivedAtMs });
+  const failure =
+    reply.status === null
+      ? unanswered(reply, options)
+      : await statusFailure(reply, reply.status, dateMs ?? receivedAtMs);
+  return { ok: false, failure };
+}
+
+async function readAnswer(
+  reply: Reply,
+  options: AttemptOptions,
+  times: Pick<Answer, 'sentAtMs' | 'dateMs' | 'receivedAtMs'>,
+): Promise<AttemptResult> {
+  const { maxBodyBytes } = options;
+  if (reply.end === 'timeout' || reply.end === 'broken') return failed(unanswered(reply, options));
+  if (reply.end === 'too_large') return failed(tooLarge(reply.body, maxBodyBytes));
+  let bytes = reply.body;
+  const encoding = headerOf(reply, 'content-encoding');
+  if (encoding !== null) {
+    try {
+      const decoded = await decodeBody(bytes, encoding, maxBodyBytes);
+      if (!decoded.isWhole) return failed(tooLarge(decoded.bytes, maxBodyBytes));
+      bytes = decoded.bytes;
+    } catch (error) {
+      return failed(badBody(`the body cannot be decompressed: ${describeCause(error)}`, bytes));
+    }
+  }
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    const body = parseJson(text);
-    return { ok: true, answer: { body, text, sentAtMs, dateMs, receivedAtMs } };
+    const text = strictUtf8.decode(bytes);
+    return { ok: true, answer: { body: parseJson(text), text, bytes, ...times } };
   } catch {
-    const detail = `the body is not JSON (content type ${response.headers.get('content-type') ?? 'unknown'})`;
-    return { ok: false, failure: failed('bad_body', detail, { status: 200, body: keptText(bytes) }) };
+    const type = headerOf(reply, 'content-type') ?? 'unknown';
+    return failed(badBody(`the body is not JSON (content type ${type})`, bytes));
   }
 }
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** The status alone decides: a body that is cut, slow or huge only shortens the message. */
-async function statusFailure(
-  response: Response,
-  answeredAtMs: number,
-  abort: AbortController,
-): Promise<AttemptFailure> {
-  const { status, headers } = response;
-  const retryAfterMs = readRetryAfter(headers.get('retry-after'), answeredAtMs);
-  const { bytes, isComplete } = await readBytes(response, KEPT_BODY_BYTES, abort.signal).catch(
-    () => nothingRead,
-  );
-  if (!isComplete) abort.abort();
-  const body = keptText(bytes);
+async function statusFailure(reply: Reply, status: number, answeredAtMs: number): Promise<AttemptFailure> {
+  const retryAfterMs = readRetryAfter(headerOf(reply, 'retry-after'), answeredAtMs);
+  const body = keptText(await decodeLeniently(reply));
   const detail = `${describeStatus(status)}${describeApiError(body)}`;
-  const isFinal = isRedirect(status);
-  return failed(kindOfStatus(status, retryAfterMs), detail, { status, body, retryAfterMs, isFinal });
+  const kind = kindOfStatus(status, retryAfterMs);
+  return { kind, detail, status, body, retryAfterMs, isFinal: isRedirect(status) };
 }
 
-const nothingRead = { bytes: Buffer.alloc(0), isComplete: false };
-
-/**
- * Reads the body as a stream and stops as soon as it exceeds `maxBytes`. Watches the signal itself: fetch
- * no longer does once its request object is garbage collected, which may be long before the body ends.
- */
-async function readBytes(
-  response: Response,
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<{ bytes: Buffer; isComplete: boolean }> {
-  signal.throwIfAborted();
-  const reader = (response.body as ReadableStream<Uint8Array> | null)?.getReader();
-  if (!reader) return { bytes: Buffer.alloc(0), isComplete: true };
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason as Error);
-  signal.addEventListener('abort', onAbort, { once: true });
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  let isEnded = false;
+async function decodeLeniently(reply: Reply): Promise<Buffer> {
+  const encoding = headerOf(reply, 'content-encoding');
+  if (encoding === null) return reply.body;
   try {
-    while (size <= maxBytes) {
-      const { done, value } = await Promise.race([reader.read(), aborted.promise]);
-      isEnded = done;
-      if (done) break;
-      chunks.push(value);
-      size += value.byteLength;
-    }
-    return { bytes: Buffer.concat(chunks), isComplete: isEnded };
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    // Drops the connection of a body that goes on; there is nobody left to tell of a failure.
-    if (!isEnded) await reader.cancel().catch(() => undefined);
+    return (await decodeBody(reply.body, encoding, KEPT_BODY_BYTES)).bytes;
+  } catch {
+    return Buffer.alloc(0);
   }
+}
+
+/** Neither status nor body can be used: it took too long, or the connection broke. */
+function unanswered({ end, cause }: Reply, { timeoutMs }: AttemptOptions): AttemptFailure {
+  if (end !== 'timeout') return unreachable(cause);
+  return { ...NOTHING, kind: 'timeout', detail: `no complete answer within ${timeoutMs} ms` };
+}
+
+function unreachable(cause: unknown): AttemptFailure {
+  return { ...NOTHING, kind: 'unreachable', detail: `connection failed: ${describeCause(cause)}`, cause };
+}
+
+const NOTHING = { isFinal: false, status: null, retryAfterMs: null, body: null } as const;
+
+function tooLarge(bytes: Buffer, maxBodyBytes: number): AttemptFailure {
+  return { ...badBody(`the body is larger than ${maxBodyBytes} bytes`, bytes), isFinal: true };
+}
+
+function badBody(detail: string, bytes: Buffer): AttemptFailure {
+  return { ...NOTHING, kind: 'bad_body', detail, status: 200, body: keptText(bytes) };
+}
+
+function failed(failure: AttemptFailure): AttemptResult {
+  return { ok: false, failure };
 }
 
 function keptText(bytes: Buffer): string {
   return new TextDecoder().decode(bytes.subarray(0, KEPT_BODY_BYTES));
 }
 
-function readDate(header: string | null): number | null {
-  const dateMs = header === null ? Number.NaN : Date.parse(header);
-  return Number.isNaN(dateMs) ? null : dateMs;
+/** The first one, should there be several. */
+function headerOf({ headers }: Reply, name: string): string | null {
+  const value = headers[name];
+  return (Array.isArray(value) ? value[0] : value) ?? null;
 }
 
 /** The API's own `{type, message}`, when the body has it. */
@@ -170,19 +166,11 @@ function describeApiError(body: string): string {
   }
 }
 
-/** The innermost cause: fetch's own message is always "fetch failed". */
+/** The innermost cause: what a library says of its own is mostly that it failed. */
 function describeCause(error: unknown): string {
   let inner = error;
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
   if (!(inner instanceof Error)) return 'unknown error';
   const { code } = inner as NodeJS.ErrnoException;
   return code === undefined || inner.message.includes(code) ? inner.message : `${inner.message} (${code})`;
-}
-
-function failed(
-  kind: AttemptFailure['kind'],
-  detail: string,
-  known: Partial<AttemptFailure> = {},
-): AttemptFailure {
-  return { isFinal: false, status: null, retryAfterMs: null, body: null, ...known, kind, detail };
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
-import ky, { type KyInstance } from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
-import { type Answer, type AttemptResult, sendAttempt } from './attempt.ts';
+import { type Answer, type AttemptResult, KEPT_BODY_BYTES, sendAttempt } from './attempt.ts';
 import { type Asked, losantError, plainCause } from './failure.ts';
 import { type Gate, PausedTooLongError } from './gate.ts';
+import { createHttp, type Http } from './http.ts';
 import { type AttemptFailure, planRetry } from './retry.ts';
 
 export interface LosantClientOptions {
@@ -63,44 +63,44 @@ export interface LosantClient {
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
 /** Keeps bodies small: hypermedia that this program does not follow is left out. */
-const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
+const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
+
+/** What the requests of one client share. */
+interface Shared {
+  readonly options: LosantClientOptions;
+  readonly http: Http;
+  readonly readDate: (header: string) => number | null;
+}
 
 export function createLosantClient(options: LosantClientOptions): LosantClient {
-  const http = createHttp(options);
-  return { get: (request) => getWithRetries(options, http, request) };
+  const { maxBodyBytes = MAX_BODY_BYTES, gate } = options;
+  const bounds = { ofAnswer: maxBodyBytes, ofError: KEPT_BODY_BYTES };
+  const http = createHttp({ ...options, bounds, connections: gate.concurrency });
+  const shared = { options, http, readDate: createDateReader() };
+  return { get: (request) => getWithRetries(shared, request) };
 }
 
-function createHttp({ apiUrl, token, domain, userAgent }: LosantClientOptions): KyInstance {
-  return ky.create({
-    prefix: apiUrl,
-    headers: {
-      authorization: `Bearer ${token}`,
-      accept: 'application/json',
-      // Sent by the official clients of the API version whose schemas this program follows.
-      'accept-version': '^1.30.0',
-      'user-agent': userAgent ?? 'losant-usage-export',
-      ...(domain === undefined ? {} : { losantdomain: domain }),
-    },
-    // Not 'error': that hides the status. A redirect is never followed either way.
-    redirect: 'manual',
-    retry: 0,
-    timeout: false,
-    throwHttpErrors: false,
-  });
+/** Reads Date headers, which change once a second and come with every answer. */
+function createDateReader(): (header: string) => number | null {
+  let newest = { header: '', dateMs: null as number | null };
+  return (header) => {
+    if (header !== newest.header) {
+      const dateMs = Date.parse(header);
+      newest = { header, dateMs: Number.isNaN(dateMs) ? null : dateMs };
+    }
+    return newest.dateMs;
+  };
 }
 
-async function getWithRetries(
-  options: LosantClientOptions,
-  http: KyInstance,
-  request: GetRequest,
-): Promise<Answer> {
+async function getWithRetries(shared: Shared, request: GetRequest): Promise<Answer> {
+  const { options } = shared;
   const { gate, attempts, random, sleep = abortableSleep } = options;
   let attempt = 1;
   let sent = 0;
   let waits = 0;
   let waitedMs = 0;
   for (;;) {
-    const { result: received, report } = await attemptThroughGate(options, http, request);
+    const { result: received, report } = await attemptThroughGate(shared, request);
     const result = refuseEcho(options.token, received);
     sent += 1;
     if (result.ok) {
@@ -127,19 +127,17 @@ interface SentAttempt {
   readonly report: Pick<AttemptReport, 'action' | 'durationMs' | 'gateWaitMs'>;
 }
 
-async function attemptThroughGate(
-  options: LosantClientOptions,
-  http: KyInstance,
-  request: GetRequest,
-): Promise<SentAttempt> {
+async function attemptThroughGate(shared: Shared, request: GetRequest): Promise<SentAttempt> {
+  const { options, http, readDate } = shared;
   const { gate, now, onClock, timeoutMs, maxBodyBytes = MAX_BODY_BYTES } = options;
-  const { action, path, signal } = request;
-  const query = { ...request.query, ...QUERY_FOR_ALL };
+  const bounds = { now, onClock, timeoutMs, maxBodyBytes };
+  const { action, signal } = request;
+  const path = pathWithQuery(request);
   const attempt = async (gateWaitMs: number): Promise<SentAttempt> => {
     const sentAtMs = now();
     const report = () => ({ action, gateWaitMs, durationMs: now() - sentAtMs });
     try {
-      const result = await sendAttempt({ http, path, query, timeoutMs, maxBodyBytes, now, onClock, signal });
+      const result = await sendAttempt({ ...bounds, http, path, readDate, signal });
       return { result, report: report() };
     } catch (error) {
       options.onAttempt?.({ ...report(), status: null, outcome: 'aborted', retryReason: null });
@@ -152,6 +150,13 @@ async function attemptThroughGate(
     if (!(error instanceof PausedTooLongError)) throw error;
     throw losantError(request, { kind: 'rate_limited', status: null, body: null, detail: error.message });
   }
+}
+
+/** Put together as text: through URLSearchParams it is a tenth of the CPU time of a request. */
+function pathWithQuery({ path, query }: GetRequest): string {
+  let text = `${path}?`;
+  for (const name in query) text += `${name}=${encodeURIComponent(query[name] ?? '')}&`;
+  return text + QUERY_FOR_ALL;
 }
 
 /** Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API. */

@@ -1,4 +1,4 @@
-import PQueue from 'p-queue';
+import { type Abortable, AbortWatch } from './abort-watch.ts';
 
 /**
  * The longest pause a request waits for. A longer one refuses the waiting
@@ -9,6 +9,12 @@ export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** The longest pause that is believed, so that one absurd Retry-After cannot silence a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
+
+/** Starts that are due within this time go at once: a rate above 50 per second would need finer timers than there are. */
+const TICK_MS = 20;
+
+/** How far the starts may fall behind and still catch up: without it, each late timer would lower the rate. */
+const CATCH_UP_MS = 100;
 
 export interface GateOptions {
   /** Most requests under way at once. */
@@ -29,30 +35,40 @@ export class PausedTooLongError extends Error {
   }
 }
 
+/** A request that waits for its turn. */
+interface Waiter extends Abortable {
+  start(): void;
+}
+
 /**
  * The one way out for all requests of a token: bounds how many are under way,
  * spaces their starts evenly, and stops them all when the API asks for it.
  */
 export class Gate {
-  readonly #slots: PQueue;
+  /** Most requests under way at once. */
+  readonly concurrency: number;
   readonly #now: () => number;
-  /** Hands out one ticket per request at the rate; replaced when the rate changes. */
-  #tickets: PQueue;
-  #requestsPerSecond: number;
+  readonly #aborts = new AbortWatch();
+  /** In the order in which they came. */
+  readonly #waiters = new Set<Waiter>();
+  #underWay = 0;
+  /** Between two starts. */
+  #spacingMs: number;
+  /** By the steady clock, like the start timer. */
+  #nextStartMs = 0;
+  #startTimer: NodeJS.Timeout | undefined;
   #pausedUntilMs = 0;
   #resumeTimer: NodeJS.Timeout | undefined;
-  #waiting = 0;
 
   constructor({ concurrency, requestsPerSecond, now }: GateOptions) {
-    this.#slots = new PQueue({ concurrency });
+    this.concurrency = concurrency;
+    this.#spacingMs = 1000 / requestsPerSecond;
     this.#now = now;
-    this.#requestsPerSecond = requestsPerSecond;
-    this.#tickets = ticketQueue(requestsPerSecond);
   }
 
   /** Requests that have not started yet. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#waiters.size;
   }
 
   /** Milliseconds until the pause ends; 0 when there is none. */
@@ -61,36 +77,27 @@ export class Gate {
   }
 
   /**
-   * Runs `task` when its turn comes, and tells it how long it waited. Rejects
-   * with the signal's reason as soon as the signal aborts, waiting or not, and
-   * with {@link PausedTooLongError} without running the task.
+   * Runs `task` when its turn comes, and tells it how long it waited. As long as
+   * it waits, rejects with the signal's reason as soon as the signal aborts, and
+   * with {@link PausedTooLongError}; afterwards the task itself has to watch the signal.
    */
   async run<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     if (this.pauseLeftMs > LONGEST_WAIT_MS) throw new PausedTooLongError(this.pauseLeftMs);
-    const since = this.#now();
-    let waiting = true;
-    const endWait = () => {
-      if (waiting) this.#countWaiting(-1);
-      waiting = false;
-    };
-    this.#countWaiting(1);
+    let waitedMs = 0;
+    if (this.#waiters.size === 0 && this.#startsIn() <= 0) {
+      // Nothing was waiting: what the schedule is behind was not asked for, and is not made up for.
+      this.#takeTurn(performance.now());
+    } else {
+      const since = this.#now();
+      await this.#waitForTurn(signal);
+      waitedMs = this.#now() - since;
+    }
     try {
-      return await this.#slots.add(
-        async () => {
-          await this.#takeTicket(signal);
-          endWait();
-          return await task(this.#now() - since);
-        },
-        { signal },
-      );
-    } catch (error) {
-      if (waiting && !signal.aborted && this.pauseLeftMs > LONGEST_WAIT_MS) {
-        throw new PausedTooLongError(this.pauseLeftMs);
-      }
-      throw error;
+      return await task(waitedMs);
     } finally {
-      endWait();
+      this.#underWay -= 1;
+      this.#startWaiters();
     }
   }
 
@@ -99,55 +106,91 @@ export class Gate {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
     clearTimeout(this.#resumeTimer);
-    this.#tickets.pause();
     this.#pausedUntilMs = this.#now() + pauseMs;
     this.#resumeTimer = setTimeout(() => {
       this.#resumeTimer = undefined;
-      this.#tickets.start();
+      this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
+      this.#startWaiters();
     }, pauseMs);
-    this.#countWaiting(0);
-    if (pauseMs > LONGEST_WAIT_MS) {
-      this.#slots.clear();
-      this.#tickets.clear();
-    }
+    this.#holdProcess();
+    if (pauseMs <= LONGEST_WAIT_MS) return;
+    for (const waiter of this.#waiters) waiter.abort(new PausedTooLongError(pauseMs));
   }
 
   /** Changes the rate, also for the requests that wait already: processes share a token's rate. */
   setRate(requestsPerSecond: number): void {
-    if (requestsPerSecond === this.#requestsPerSecond) return;
-    const replaced = this.#tickets;
-    this.#requestsPerSecond = requestsPerSecond;
-    this.#tickets = ticketQueue(requestsPerSecond);
-    if (this.#resumeTimer !== undefined) this.#tickets.pause();
-    replaced.clear();
+    const spacingMs = 1000 / requestsPerSecond;
+    if (spacingMs === this.#spacingMs) return;
+    this.#spacingMs = spacingMs;
+    this.#nextStartMs = Math.min(this.#nextStartMs, performance.now() + spacingMs);
+    clearTimeout(this.#startTimer);
+    this.#startTimer = undefined;
+    this.#startWaiters();
   }
 
-  async #takeTicket(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const tickets = this.#tickets;
-      try {
-        await tickets.add(() => undefined, { signal });
-        return;
-      } catch (error) {
-        const wasReplaced = tickets !== this.#tickets && !signal.aborted;
-        if (!wasReplaced) throw error;
-      }
+  #waitForTurn(signal: AbortSignal): Promise<void> {
+    const turn = Promise.withResolvers<void>();
+    const leave = () => {
+      this.#waiters.delete(waiter);
+      this.#aborts.delete(signal, waiter);
+      this.#holdProcess();
+    };
+    const waiter: Waiter = {
+      start: () => {
+        leave();
+        turn.resolve();
+      },
+      abort: (reason) => {
+        leave();
+        turn.reject(reason);
+      },
+    };
+    this.#waiters.add(waiter);
+    this.#aborts.add(signal, waiter);
+    this.#holdProcess();
+    this.#startWaiters();
+    return turn.promise;
+  }
+
+  /** Starts all whose turn has come; for the next one a timer is set. */
+  #startWaiters(): void {
+    const now = performance.now();
+    for (const waiter of this.#waiters) {
+      if (this.#startsIn() > 0) break;
+      this.#takeTurn(now - CATCH_UP_MS);
+      waiter.start();
+    }
+    const isRateBound = this.#waiters.size > 0 && this.#startsIn() > 0 && this.#startsIn() < Infinity;
+    if (!isRateBound || this.#startTimer !== undefined) return;
+    this.#startTimer = setTimeout(
+      () => {
+        this.#startTimer = undefined;
+        this.#startWaiters();
+      },
+      Math.ceil(this.#nextStartMs - now),
+    );
+  }
+
+  /** Milliseconds until the rate allows a start; Infinity while something else has to end first. */
+  #startsIn(): number {
+    if (this.#underWay >= this.concurrency || this.#resumeTimer !== undefined) return Infinity;
+    const early = Math.max(0, TICK_MS - this.#spacingMs);
+    return this.#nextStartMs - early - performance.now();
+  }
+
+  /** A schedule that lies before `earliestMs` goes on from there. */
+  #takeTurn(earliestMs: number): void {
+    this.#underWay += 1;
+    this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;
+  }
+
+  /** Only a waiting request keeps the process alive, not a pause or the time of the next start. */
+  #holdProcess(): void {
+    if (this.#waiters.size > 0) this.#resumeTimer?.ref();
+    else {
+      this.#resumeTimer?.unref();
+      clearTimeout(this.#startTimer);
+      this.#startTimer = undefined;
     }
   }
-
-  /** Only a waiting request keeps the process alive through a pause, not the pause itself. */
-  #countWaiting(change: number): void {
-    this.#waiting += change;
-    if (this.#waiting > 0) this.#resumeTimer?.ref();
-    else this.#resumeTimer?.unref();
-  }
-}
-
-/**
- * A queue that starts one task per ticket. Windows are as short as timers allow
- * (20 ms): a queue that allows 50 starts per 1,000 ms sends 63 in some seconds.
- */
-function ticketQueue(requestsPerSecond: number): PQueue {
-  const intervalCap = Math.max(1, Math.ceil(requestsPerSecond / 50));
-  return new PQueue({ intervalCap, interval: Math.ceil((intervalCap * 1000) / requestsPerSecond) });
 }

@@ -1,32 +1,6 @@
 import { z } from 'zod';
 import { InexactNumber } from '../usage/exact-json.ts';
-
-/** An organization as the API tells it, in this program's terms. Times are UTC, ISO text with milliseconds. */
-export interface Organization {
-  /** Lower-case hex. */
-  readonly orgId: string;
-  readonly instanceId: string | null;
-  readonly name: string;
-  /** Keys may repeat. */
-  readonly tags: readonly Tag[];
-  readonly referralId: string | null;
-  readonly planId: string | null;
-  readonly customerId: string | null;
-  /** The numeric limits; the API's map is open. */
-  readonly limits: Readonly<Record<string, number>>;
-  readonly isReadOnly: boolean;
-  readonly disabledAt: string | null;
-  readonly currentPeriodStart: string | null;
-  /** Half-open: the first instant after the billing period. */
-  readonly currentPeriodEnd: string | null;
-  /** Null also for a creation that is yet to come. */
-  readonly createdAt: string | null;
-}
-
-export interface Tag {
-  readonly key: string;
-  readonly value: string;
-}
+import type { Organization, Tag } from '../usage/organization.ts';
 
 /** The reading of one org: never throws, because one unreadable org must not hide the others of its page. */
 export type OrganizationReading =

@@ -1,15 +1,11 @@
 import { z } from 'zod';
 import type { LosantError } from '../errors.ts';
+import type { Organization } from '../usage/organization.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { type Asked, losantError } from './failure.ts';
 import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
-import {
-  describeProblems,
-  type Organization,
-  type OrganizationReading,
-  readOrganization,
-} from './organization.ts';
+import { describeProblems, type OrganizationReading, readOrganization } from './organization.ts';
 
 export interface Instance {
   /** Lower-case hex. */

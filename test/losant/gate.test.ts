@@ -45,6 +45,48 @@ describe('Gate', () => {
     },
   );
 
+  it('starts no more than the rate in any stretch of time, but for what is due within 20 ms', async () => {
+    const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 400 }), 300);
+    await Promise.all(done);
+    const most = Math.max(
+      ...starts.map((from) => starts.filter((at) => at >= from && at < from + 200).length),
+    );
+    // 80 in 200 ms, 8 of the next 20 ms, and what a late timer of up to 100 ms catches up with.
+    expect(most).toBeLessThanOrEqual(80 + 8 + 40 + 1);
+  });
+
+  it('keeps the rate up though timers are late', async () => {
+    const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 500 }), 301);
+    const busy = setInterval(() => {
+      const until = performance.now() + 30;
+      while (performance.now() < until);
+    }, 60);
+    await Promise.all(done);
+    clearInterval(busy);
+    const tookMs = (starts.at(-1) as number) - (starts[0] as number);
+    expect(tookMs).toBeGreaterThanOrEqual(575);
+    expect(tookMs).toBeLessThan(800);
+  });
+
+  it('makes up for no time in which nothing was asked for', async () => {
+    const gate = gateOf({ requestsPerSecond: 20 });
+    await gate.run(async () => undefined, never);
+    await sleep(300);
+    const { starts, done } = startMany(gate, 3);
+    await Promise.all(done);
+    expect((starts[2] as number) - (starts[0] as number)).toBeGreaterThanOrEqual(90);
+  });
+
+  it('lets a task that waits for nothing start before anything else happens', () => {
+    const gate = gateOf();
+    let hasStarted = false;
+    const done = gate.run(async () => {
+      hasStarted = true;
+    }, never);
+    expect(hasStarted).toBe(true);
+    return done;
+  });
+
   it('frees waiting tasks as soon as the signal aborts, and runs none of them', async () => {
     const gate = gateOf({ concurrency: 2, requestsPerSecond: 0.01 });
     const stop = new AbortController();

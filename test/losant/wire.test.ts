@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { Gate } from '../../src/losant/gate.ts';
+import { clientFor, errorOf, sendJson, startServer } from './server.ts';
+
+const ask = {
+  action: 'instanceOrg.deviceCounts',
+  path: 'instances/abc/orgs/def/deviceCounts',
+  query: {},
+  signal: new AbortController().signal,
+};
+
+const BODY = '{"name":"Müller","counts":[1,2,3]}';
+
+function sendEncoded(response: ServerResponse, encoding: string, body: Uint8Array): void {
+  response.writeHead(200, { 'content-encoding': encoding });
+  response.end(body);
+}
+
+describe('an answer that comes compressed', () => {
+  it('is asked for as Node itself asks for it without TLS', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
+    await clientFor(server).get(ask);
+    expect(server.received[0]?.headers['accept-encoding']).toBe('gzip, deflate');
+  });
+
+  it.each<[string, Uint8Array]>([
+    ['gzip', gzipSync(BODY)],
+    ['x-gzip', gzipSync(BODY)],
+    ['GZip', gzipSync(BODY)],
+    ['deflate', deflateSync(BODY)],
+    ['deflate', deflateRawSync(BODY)],
+    ['br', brotliCompressSync(BODY)],
+    ['deflate, gzip', gzipSync(deflateSync(BODY))],
+    ['identity', Buffer.from(BODY)],
+    ['zstd-of-tomorrow', Buffer.from(BODY)],
+  ])('with %s is read, and its bytes are those of the body', async (encoding, body) => {
+    await using server = await startServer((_, response) => sendEncoded(response, encoding, body));
+    const answer = await clientFor(server).get(ask);
+    expect(answer).toMatchObject({ text: BODY, body: JSON.parse(BODY) });
+    const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).digest('hex');
+    expect(sha256(answer.bytes)).toBe(sha256(BODY));
+  });
+
+  it('is read whatever its size', async () => {
+    const body = JSON.stringify(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 1_000_003));
+    await using server = await startServer((_, response) => sendEncoded(response, 'gzip', gzipSync(body)));
+    expect((await clientFor(server).get(ask)).text).toBe(body);
+  });
+
+  it('says so when it is damaged', async () => {
+    await using server = await startServer((_, response) =>
+      sendEncoded(response, 'gzip', Buffer.from('no gzip at all')),
+    );
+    const error = await errorOf(clientFor(server).get(ask));
+    expect(error).toMatchObject({ kind: 'bad_body', status: 200 });
+    expect(error.message).toContain('cannot be decompressed: incorrect header check');
+  });
+
+  it('and refuses shows what the API says', async () => {
+    await using server = await startServer((_, response) => {
+      response.writeHead(403, { 'content-encoding': 'gzip' });
+      response.end(gzipSync('{"type":"Forbidden","message":"no scope"}'));
+    });
+    expect((await errorOf(clientFor(server).get(ask))).message).toContain('Forbidden: no scope');
+  });
+});
+
+describe('connections', () => {
+  it('are kept, and no more of them than requests under way', async () => {
+    const sockets = new Set<unknown>();
+    await using server = await startServer((_, response) => {
+      sockets.add(response.socket);
+      setTimeout(() => sendJson(response, {}), 5);
+    });
+    const gate = new Gate({ concurrency: 3, requestsPerSecond: 10_000, now: Date.now });
+    const client = clientFor(server, { gate });
+    await Promise.all(Array.from({ length: 30 }, () => client.get(ask)));
+    for (let count = 0; count < 10; count += 1) await client.get(ask);
+    expect(sockets.size).toBe(3);
+  });
+
+  it('that the server closes after an answer cost no request', async () => {
+    await using server = await startServer((_, response) => {
+      const { socket } = response;
+      sendJson(response, {});
+      response.once('finish', () => socket?.destroy());
+    });
+    const client = clientFor(server);
+    for (let count = 0; count < 10; count += 1) await client.get(ask);
+    expect(server.received.length).toBeGreaterThanOrEqual(10);
+  });
+});
+
+it('an interim answer is passed over', async () => {
+  await using server = await startServer((_, response) => {
+    response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+    sendJson(response, { fine: true });
+  });
+  expect((await clientFor(server).get(ask)).body).toEqual({ fine: true });
+});
+
+it('many answers that never come end together, each in its time', async () => {
+  await using server = await startServer(() => undefined);
+  const gate = new Gate({ concurrency: 50, requestsPerSecond: 10_000, now: Date.now });
+  const client = clientFor(server, { gate, attempts: 1, timeoutMs: 300 });
+  const ends: number[] = [];
+  const begunAt = performance.now();
+  const asked = Array.from({ length: 40 }, async (_, index) => {
+    await sleep(index < 20 ? 0 : 150);
+    expect(await errorOf(client.get(ask))).toMatchObject({ kind: 'timeout' });
+    ends.push(performance.now() - begunAt);
+  });
+  await Promise.all(asked);
+  expect(Math.min(...ends.slice(0, 20))).toBeGreaterThanOrEqual(295);
+  expect(Math.max(...ends.slice(0, 20))).toBeLessThan(440);
+  expect(Math.min(...ends.slice(20))).toBeGreaterThanOrEqual(445);
+});
+
+it('an abort ends every request under way, and leaves nothing behind', async () => {
+  await using server = await startServer(() => undefined);
+  const stop = new AbortController();
+  const client = clientFor(server, { timeoutMs: 60_000 });
+  const asked = Array.from({ length: 10 }, () => client.get({ ...ask, signal: stop.signal }));
+  const settled = Promise.allSettled(asked);
+  while (server.received.length < 4) await sleep(5);
+  stop.abort(new Error('stopped'));
+  for (const result of await settled) {
+    expect(result).toMatchObject({ status: 'rejected', reason: { message: 'stopped' } });
+  }
+});
