@@ -86,7 +86,7 @@ export type LosantErrorKind =
   | 'unreachable'
   /** No complete answer within the time bound, after all attempts. */
   | 'timeout'
-  /** A 200 whose body is not JSON, or larger than the bound, after all attempts. */
+  /** A 200 whose body is not JSON or larger than the bound, or 204, 206 or 304 in its place, after all attempts. */
   | 'bad_body';
 
 /** A request to Losant that did not end in a JSON body. */
