@@ -13,7 +13,7 @@ const row: LedgerRow = {
   verifiedAt: '2026-11-21T00:15:00.000Z',
   attemptedAt: '2026-11-21T00:15:00.000Z',
   attempts: 0,
-  nextAttemptAt: null,
+  nextReadAt: null,
   errorCode: null,
   errorMessage: null,
   responseSha256: null,
@@ -25,13 +25,13 @@ const row: LedgerRow = {
   runVersion: null,
 };
 const NOW = Date.UTC(2026, 10, 24, 0, 15);
-const inBackoff = { attempts: 1, nextAttemptAt: '2026-11-24T02:15:00.000Z', errorCode: 'server_error' };
+const inBackoff = { attempts: 1, nextReadAt: '2026-11-24T02:15:00.000Z', errorCode: 'server_error' };
 
 test.each<[string, Partial<LedgerRow> | null, Partial<CellStory>, Partial<CellPlace>, string]>([
   ['is held', {}, {}, {}, 'nothing to do'],
   [
     'is held and has checkpoints to come',
-    { nextAttemptAt: '2026-11-25T00:00:00.000Z' },
+    { nextReadAt: '2026-11-25T00:00:00.000Z' },
     {},
     {},
     'nothing to do; it is read again 2026-11-25 00:00 UTC (in 23 h 45 min)',

@@ -26,7 +26,7 @@ function shown(
   more: Partial<ShownOutcome> = {},
   { verbose = false, nextTryAt = null as string | null } = {},
 ) {
-  const tally = { restated: 0, restatedFinal: 0, waiting: 0 };
+  const tally = { restated: 0, restatedFinal: 0, waiting: 0, unreadable: 0 };
   const outcome: ShownOutcome = {
     report: { ...REPORT, ...report },
     tally,
@@ -63,7 +63,7 @@ describe('the summary of a run', () => {
 
   test('names what changed apart from what is new', () => {
     const cells = { ...NONE, planned: 10, loaded: 4, unchanged: 6 };
-    const tally = { restated: 3, restatedFinal: 1, waiting: 0 };
+    const tally = { restated: 3, restatedFinal: 1, waiting: 0, unreadable: 0 };
     expect(shown({ cells }, { tally }).slice(1)).toEqual([
       '  10 numbers read: 1 new, 3 changed, 6 unchanged',
       '  1 final number restated by Losant: see the view losant_usage.restatements',
@@ -80,13 +80,14 @@ describe('the summary of a run', () => {
   test('says that nothing is due, or that nothing was read', () => {
     const nothing = { from: null, to: null, cells: NONE };
     expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due (1,234 organizations)`]);
+    expect(shown({ ...nothing, orgs: 0 })).toEqual([`Instance ${instanceId}: nothing is due`]);
     expect(shown({ ...nothing, status: 'partial' })).toEqual([
       `Instance ${instanceId}: nothing was read (1,234 organizations)`,
     ]);
   });
 
   test('names what is missing though the run did not fail at it', () => {
-    const tally = { restated: 0, restatedFinal: 0, waiting: 2 };
+    const tally = { restated: 0, restatedFinal: 0, waiting: 2, unreadable: 0 };
     expect(shown({ status: 'partial' }, { tally, excluded: 3 }).slice(2)).toEqual([
       '  3 organizations not in the configuration',
       '  2 numbers are missing; not due for another try: see losant-usage gaps',
@@ -94,7 +95,7 @@ describe('the summary of a run', () => {
   });
 
   test('says when what is missing is tried again', () => {
-    const tally = { restated: 0, restatedFinal: 0, waiting: 1 };
+    const tally = { restated: 0, restatedFinal: 0, waiting: 1, unreadable: 0 };
     const nextTryAt = '2026-11-25T00:51:00.000Z';
     expect(shown({ status: 'partial' }, { tally }, { nextTryAt }).slice(2)).toEqual([
       '  1 number is missing; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport } from '../e2e/export.ts';
+import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -89,16 +90,14 @@ describe('status', () => {
 
   it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {
     const url = await readerUrl();
-    const [{ org_id: orgId } = {}] = await exported.place.query(
-      `delete from losant_usage.device_counts
-       where org_id = (select min(org_id) from losant_usage.device_counts) returning org_id`,
-    );
+    const [orgId = ''] = await orgIdsOf(exported.platform);
+    await exported.place.query(deleteNumbers('device_counts', orgId));
     const ended = await status(url);
     expect(ended.code).toBe(3);
     expect(ended.stdout).toContain(`1 number of 1 organization, the oldest of ${day}`);
     expect(ended.stdout).toContain('  Next: losant-usage gaps lists what is missing, and why\n');
     const env = { DATABASE_URL: url };
     expect((await runProgram(['gaps', '--all', '--json'], env)).code).toBe(3);
-    expect((await runProgram(['explain', '--org', String(orgId), '--day', day], env)).code).toBe(0);
+    expect((await runProgram(['explain', '--org', orgId, '--day', day], env)).code).toBe(0);
   });
 });

@@ -26,10 +26,6 @@ async function settingOf(name: string, usual: string): Promise<string | undefine
 
 describe('a session relies on no default of the server', () => {
   test.each([
-    // A commit that is only told as done once it is on disk: otherwise a crash takes back what a run has reported.
-    ['synchronous_commit', 'off', 'on'],
-    ['synchronous_commit', 'local', 'local'],
-    ['synchronous_commit', 'remote_apply', 'remote_apply'],
     ['array_nulls', 'off', 'on'],
     ['timezone', 'Pacific/Auckland', 'UTC'],
     ['statement_timeout', '5', '1min'],

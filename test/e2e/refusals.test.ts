@@ -180,9 +180,9 @@ describe('the database', () => {
   it.each([
     [
       'older',
-      `delete from losant_usage.migrations where name > '0001_tables'`,
+      `delete from losant_usage.migrations where name > '0001_reference'`,
       'database_too_old',
-      '0002_facts',
+      '0002_organizations',
     ],
     [
       'newer',
@@ -278,38 +278,5 @@ describe('Losant', () => {
     const healed = await exported.run(['run', '--json'], DATABASE());
     expect(healed.code).toBe(0);
     expect(jsonOf(healed).cells).toMatchObject({ planned: 3, loaded: 3 });
-  });
-});
-
-describe('days that Losant no longer keeps', () => {
-  const [from, to] = [daysAgo(121), daysAgo(120)];
-
-  it.each([
-    [['run', '--date', to], 12, { from: to, to }],
-    [['backfill', '--from', from, '--to', to], 24, { from, to }],
-  ])('%j is told which are missing, with exit code 3', async (args, numbers, range) => {
-    await exported.run(['run']);
-    const message = `${numbers} numbers of that time are older than the 90 days for which Losant keeps the detail: backfill --past-horizon asks anyway`;
-    const ended = await exported.run([...args, '--json']);
-    expect(ended.code).toBe(3);
-    expect(jsonOf(ended)).toMatchObject({
-      status: 'partial',
-      cells: { planned: 0 },
-      failures: [
-        {
-          instanceId: exported.platform.instanceId,
-          orgId: null,
-          stream: null,
-          ...range,
-          code: 'past_horizon',
-          message,
-        },
-      ],
-    });
-    const shown = await exported.run(args);
-    expect(shown.code).toBe(3);
-    expect(shown.stdout).toContain(
-      `  past_horizon: ${message}, ${from === range.from ? `${from}..${to}` : to}\n`,
-    );
   });
 });

@@ -1,4 +1,4 @@
-import type { CellStory } from '../../database/read/explain.ts';
+import type { CellStory, LedgerRow } from '../../database/read/explain.ts';
 import { showWhen } from '../../terminal/time.ts';
 
 /** What an advice depends on beside the cell itself. */
@@ -28,25 +28,24 @@ export function adviseCell(cell: CellStory, place: CellPlace): string {
     return 'the organization was deleted in Losant: the next run marks what is missing unavailable';
   }
   if (!isTracked) return `the number is not tracked; to read it: ${backfillCommand(cell, place)}`;
-  const next =
-    ledger?.nextReadAt == null
-      ? 'read by the next run'
-      : `tried again ${showWhen(ledger.nextReadAt, place.nowMs)}`;
+  const at = ledger === null ? null : readAgainAt(ledger, place);
+  const next = at === null ? 'read by the next run' : `tried again ${at}`;
   if (!isGap) return next;
   return `${next}; at once: ${backfillCommand(cell, place)}; if it will not come: ${waiveCommand(cell, place)}`;
 }
 
-function adviseHeld(
-  cell: CellStory,
-  { attempts, errorCode, nextReadAt }: NonNullable<CellStory['ledger']>,
-  place: CellPlace,
-): string {
-  const again = nextReadAt === null ? null : showWhen(nextReadAt, place.nowMs);
-  if (attempts === 0 && errorCode === null) {
+function adviseHeld(cell: CellStory, ledger: LedgerRow, place: CellPlace): string {
+  const again = readAgainAt(ledger, place);
+  if (ledger.attempts === 0 && ledger.errorCode === null) {
     return again === null ? 'nothing to do' : `nothing to do; it is read again ${again}`;
   }
   const next = again === null ? 'the next run tries again' : `tried again ${again}`;
   return `the number is held, but its newest read failed: ${next}; at once: ${backfillCommand(cell, place)}`;
+}
+
+/** The next read, where it is not due already. */
+function readAgainAt({ nextReadAt }: LedgerRow, { nowMs }: CellPlace): string | null {
+  return nextReadAt !== null && Date.parse(nextReadAt) > nowMs ? showWhen(nextReadAt, nowMs) : null;
 }
 
 function backfillCommand({ stream }: CellStory, { orgId, day, isPastHorizon }: CellPlace): string {

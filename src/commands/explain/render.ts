@@ -1,9 +1,11 @@
-import type { CellStory, OrgName, Revision, StoredValue } from '../../database/read/explain.ts';
+import type { CellStory, LedgerRow, OrgName, Revision, StoredValue } from '../../database/read/explain.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showInstant, showWhen } from '../../terminal/time.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';
 import type { UsageDay } from '../../usage/day.ts';
+import { streamNamed } from '../../usage/streams/catalog.ts';
+import type { Stream } from '../../usage/streams/stream.ts';
 
 export interface Explained extends CellStory {
   readonly nextStep: string;
@@ -38,7 +40,7 @@ function renderState({ ledger, isTracked, isGap }: Explained): Line {
 
 function renderDetails(cell: Explained, nowMs: number): Line[] {
   const { ledger, values, revisions, quarantine, nextStep } = cell;
-  const lines = renderValues(values);
+  const lines = renderValues(values, streamNamed(cell.stream));
   if (ledger) lines.push(...renderLedger(ledger, nowMs));
   for (const change of revisions) lines.push(renderRevision(change));
   for (const { code, problem, times, lastSeenAt, resolvedAt, ...range } of quarantine) {
@@ -49,22 +51,20 @@ function renderDetails(cell: Explained, nowMs: number): Line[] {
   return [...lines, line`  next: ${nextStep}`];
 }
 
-/** A row each, its numbers named in the first. */
-function renderValues(values: readonly StoredValue[]): Line[] {
-  const [first] = values;
-  if (!first) return [];
-  const keys = Object.keys(first.key);
-  const head = [...keys, ...Object.keys(first.values), 'revision'];
+/** A row each, with the stream's columns in their own order. */
+function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
+  if (values.length === 0) return [];
+  const head = [...keyColumns, ...columns, 'revision'];
   const rows = values.map((row) => [
-    ...Object.values(row.key),
-    ...Object.values(row.values).map(showNumber),
+    ...keyColumns.map((column) => row.key[column] ?? ''),
+    ...columns.map((column) => showHeld(row.values[column])),
     `${row.revision}`,
   ]);
-  const right = head.map((_, column) => column).slice(keys.length);
+  const right = head.map((_, column) => column).slice(keyColumns.length);
   return renderTable({ head, rows, right });
 }
 
-function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): Line[] {
+function renderLedger(ledger: LedgerRow, nowMs: number): Line[] {
   const { runId, runKind, runHost, runVersion, attempts } = ledger;
   const instant = (text: string | null) => (text === null ? null : showInstant(text));
   const facts: readonly (readonly [string, string | null])[] = [
@@ -75,10 +75,15 @@ function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): 
     ['run', runKind === null ? runId : `${runId} (${runKind}, ${runHost}, version ${runVersion})`],
     ['last attempt', attempts > 0 ? instant(ledger.attemptedAt) : null],
     ['failed attempts', attempts > 0 ? `${attempts}` : null],
-    ['next try', ledger.nextReadAt === null ? null : showWhen(ledger.nextReadAt, nowMs)],
+    [attempts > 0 ? 'next try' : 'next read', showNextRead(ledger, nowMs)],
     ['reason', ledger.errorCode === null ? null : `${ledger.errorCode}: ${ledger.errorMessage ?? ''}`],
   ];
   return facts.flatMap(([name, value]) => (value === null ? [] : [`  ${name}: ${value}`]));
+}
+
+function showNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
+  if (nextReadAt === null) return null;
+  return Date.parse(nextReadAt) > nowMs ? showWhen(nextReadAt, nowMs) : 'with the next run';
 }
 
 function renderRevision(change: Revision): Line {

@@ -13,7 +13,7 @@ import { readNextTry } from './next-try.ts';
 import { createPlanView } from './plan-view.ts';
 import { printPlans } from './preview.ts';
 import type { ExportRequest } from './request.ts';
-import { addPastHorizon, type InstanceEnd, printEnds } from './result.ts';
+import { addUnreadable, type InstanceEnd, printEnds } from './result.ts';
 import { chooseScopes, findOrgs, type Scope } from './scope.ts';
 
 /** How often a held lease or folder is tried again while waiting. */
@@ -86,8 +86,8 @@ async function exportInstance(
   const rate = request.rate ?? instance.requestsPerSecond;
   const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
   const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
-  // The plan of a run over everything is only worth its queries where someone watches.
-  const wantsPlan = ask !== undefined || (context.output.isTerminal && !context.output.json);
+  // The plan is only worth its queries where someone reads it.
+  const wantsPlan = !context.output.json && (kind === 'backfill' || context.output.isTerminal);
   try {
     const outcome = await runInstance(opened, {
       kind,
@@ -102,11 +102,11 @@ async function exportInstance(
     });
     const { instanceId } = instance;
     const isShown = outcome.tally.waiting > 0 && !context.output.json;
-    const nextTryAt = isShown ? await readNextTry(tools.handle.db, instanceId) : null;
-    if (view.plan === null || ask === undefined) return { instanceId, outcome, nextTryAt };
+    const nextTryAt = isShown ? await readNextTry(tools.handle.db, instanceId, tools.now()) : null;
+    if (ask === undefined) return { instanceId, outcome, nextTryAt };
     const { horizonDays } = context.config.policy;
-    const past = { plan: view.plan, range: ask.range, horizonDays };
-    return { instanceId, outcome: addPastHorizon(outcome, past), nextTryAt };
+    const asked = { instanceId, range: ask.range, horizonDays };
+    return { instanceId, outcome: addUnreadable(outcome, asked), nextTryAt };
   } catch (error) {
     throw describeDatabaseError(error, tools.handle.describe) ?? error;
   } finally {

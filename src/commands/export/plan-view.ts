@@ -7,8 +7,6 @@ import { renderPlan } from './preview.ts';
 
 /** Shows a run while it works: its plan, and how many of the plan's requests are done. */
 export interface PlanView {
-  /** The plan, once it is known. */
-  readonly plan: PlanSummary | null;
   readonly onPlan: (plan: PlanSummary) => void;
   readonly onProgress: (progress: Progress) => void;
   readonly onAttempt: (report: AttemptReport) => void;
@@ -20,27 +18,24 @@ export function createPlanView(
   { rate, showsPlan }: { rate: number; showsPlan: boolean },
 ): PlanView {
   const requests = createProgress({ output, now: hostNow, rate, noun: 'request' });
-  let plan: PlanSummary | null = null;
+  let isPlanned = false;
   let answered = 0;
   let lastLineMs = hostNow();
   return {
-    get plan() {
-      return plan;
-    },
     onPlan: (summary) => {
-      plan = summary;
+      isPlanned = true;
       answered = 0;
       if (showsPlan) output.remark(...renderPlan(summary, rate));
       requests.start(summary.requests);
     },
     // Where no plan was made, the numbers planned so far are all that is known: no time left can be told.
     onProgress: ({ planned, done }) => {
-      if (plan !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
+      if (isPlanned || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
       lastLineMs = hostNow();
       output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
     },
     onAttempt: ({ retryReason, outcome }) => {
-      if (plan === null || retryReason !== null || outcome === 'aborted') return;
+      if (!isPlanned || retryReason !== null || outcome === 'aborted') return;
       answered += 1;
       requests.show(answered);
     },

@@ -1,5 +1,4 @@
 import { describeError } from '../../errors.ts';
-import type { PlanSummary } from '../../export/context.ts';
 import type { Failure, RunReport } from '../../export/report.ts';
 import type { RunOutcome } from '../../export/run.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
@@ -11,7 +10,7 @@ import { renderFailures } from './failures.ts';
 
 /** What is shown of how a run ended. */
 export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
-  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting'>;
+  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting' | 'unreadable'>;
 }
 
 /** How the export of one instance ended. */
@@ -24,22 +23,20 @@ export type InstanceEnd<Outcome = RunOutcome> =
     }
   | { readonly instanceId: string; readonly error: unknown };
 
-/** Counts numbers that were asked for and are too old to be read as missing, though the run has nothing left to do. */
-export function addPastHorizon<Outcome extends ShownOutcome>(
+/** Names among the failures the numbers that were asked for and cannot be read, which nothing else in the document does. */
+export function addUnreadable<Outcome extends ShownOutcome>(
   outcome: Outcome,
   {
-    plan,
+    instanceId,
     range: { from, to },
     horizonDays,
-  }: { plan: Pick<PlanSummary, 'instanceId' | 'pastHorizon'>; range: DayRange; horizonDays: number },
+  }: { instanceId: string; range: DayRange; horizonDays: number },
 ): Outcome {
-  const { instanceId, pastHorizon } = plan;
-  if (pastHorizon === 0) return outcome;
-  const are = `${count(pastHorizon, 'number')} of that time ${pastHorizon === 1 ? 'is' : 'are'}`;
-  const message = `${are} older than the ${horizonDays} days for which Losant keeps the detail: backfill --past-horizon asks anyway`;
-  const failure: Failure = { instanceId, orgId: null, stream: null, from, to, code: 'past_horizon', message };
-  const { report } = outcome;
-  return { ...outcome, report: { ...report, status: 'partial', failures: [...report.failures, failure] } };
+  const { report, tally } = outcome;
+  if (tally.unreadable === 0) return outcome;
+  const message = `${count(tally.unreadable, 'number')} cannot be read: older than the ${horizonDays} days for which Losant keeps the detail (backfill --past-horizon asks anyway), or of a deleted organization`;
+  const failure: Failure = { instanceId, orgId: null, stream: null, from, to, code: 'unreadable', message };
+  return { ...outcome, report: { ...report, failures: [...report.failures, failure] } };
 }
 
 /** Prints how the instances ended: one document, or text for people. */
@@ -93,7 +90,7 @@ function renderHead(instanceId: string, report: RunReport): Line {
   if (from === null || to === null) {
     const state =
       status === 'complete' ? styled('green', 'nothing is due') : styled('red', 'nothing was read');
-    return [...head, state, ` (${count(orgs, 'organization')})`];
+    return orgs === 0 ? [...head, state] : [...head, state, ` (${count(orgs, 'organization')})`];
   }
   const state = status === 'complete' ? styled('green', 'complete') : styled('yellow', 'incomplete');
   const facts = [

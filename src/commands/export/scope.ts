@@ -3,7 +3,7 @@ import { LosantError, SettingsError } from '../../errors.ts';
 import type { InstanceContext } from '../../export/context.ts';
 import { getOrg } from '../../losant/orgs.ts';
 import type { InstanceConfig } from '../../settings/instance.ts';
-import { isSelected } from '../../usage/selection.ts';
+import { isSelected } from '../../usage/organization.ts';
 import { streamNames } from '../../usage/streams/catalog.ts';
 import type { ExportRequest } from './request.ts';
 

@@ -2,12 +2,10 @@ import { createDatabase, type DatabaseHandle, type IfMissing } from '../../datab
 import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
 import { readSchemaState, requireSchema } from '../../database/migrate/migrate.ts';
 import { readDatabaseClock } from '../../database/write/instances.ts';
+import { DATABASE_SKEW_MAX_MS } from '../../database/write/transaction.ts';
 import { ClockError, DatabaseError } from '../../errors.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
 import type { CommandContext } from '../command.ts';
-
-/** The database's clock may differ from the host's by this much. */
-const DATABASE_SKEW_MAX_MS = 30_000;
 
 /** Loading, planning, the lease and the heartbeat each take a connection at times. */
 const POOL_SIZE = 4;

@@ -48,11 +48,8 @@ export async function prepareSession(
     // Lists are sent as arrays, some with nulls in them.
     array_nulls: 'on',
   };
-  // A commit is only told as done once it is on disk, also where the server's default would not wait.
   const { rows } = await client.query<Facts>(
     `select set_config(name, value, false),
-            case when current_setting('synchronous_commit') = 'off'
-              then set_config('synchronous_commit', 'on', false) end,
             current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
             current_user::text as user, pg_is_in_recovery() as "isStandby",
             current_setting('transaction_read_only') = 'on' as "onlyReads"
