@@ -10,7 +10,7 @@ import { truthOf } from './truth.ts';
 import type { World } from './world.ts';
 
 /**
- * The door for checks, beside the API: tells what is true, what was asked and
+ * Control for checks, beside the API: tells what is true, what was asked and
  * what was done wrong on purpose, and changes the world. No token; loopback only.
  * Throws ControlError for an input that makes no sense; null: no such path.
  */

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
 /** Where the server listens and what it asks of readers. */
-export interface Door {
+export interface Access {
   /** HTTP_HOST as it was set. */
   readonly host: string;
   /** Name of this machine, by which it may be called beyond loopback. */
@@ -25,21 +25,21 @@ const PROBES: readonly string[] = ['/healthz', '/readyz'];
 const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
 
 /** The fields of a request that decide whether it is answered. */
-export type Knock = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
+export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
 /** Why a request is not answered; null: it is. Reads the head alone, before anything is done for it. */
-export function refuse(door: Door, knock: Knock): Refusal | null {
-  const { url = '', method = '', headers } = knock;
+export function refuse(access: Access, head: RequestHead): Refusal | null {
+  const { url = '', method = '', headers } = head;
   if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
-  const isKnown = isAuthorized(door, headers.authorization);
-  if (countHosts(knock) !== 1) return refusal(400, 'The request needs one Host header');
-  if (!isAllowedHost(door, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
+  const isKnown = isAuthorized(access, headers.authorization);
+  if (countHosts(head) !== 1) return refusal(400, 'The request needs one Host header');
+  if (!isAllowedHost(access, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
   }
   const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
   if (hasBody) return refusal(413, 'A request here has no body');
-  return isKnown || isProbe(url) ? null : refuseStranger(door);
+  return isKnown || isProbe(url) ? null : requireToken(access);
 }
 
 export function hashToken(token: string): Buffer {
@@ -55,7 +55,7 @@ function isProbe(url: string): boolean {
  * loopback only its names are served; elsewhere also addresses, names without a
  * dot, and this machine's own. Who has the token may use any name.
  */
-function isAllowedHost({ host, hostname }: Door, given: string, isKnown: boolean): boolean {
+function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
   const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
   const name = parsed?.groups?.['name']?.toLowerCase();
   if (name === undefined) return false;
@@ -71,7 +71,7 @@ function isLoopback(host: string): boolean {
 }
 
 /** With a token only who sends it; without one, whoever is on this machine. */
-function isAuthorized({ host, tokenHash }: Door, authorization: string | undefined): boolean {
+function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
   // Hashes have one length and are compared in constant time, so that nothing is learnt from how long it takes.
@@ -89,7 +89,7 @@ function readCredentials(authorization: string): string | null {
   return colon === -1 ? null : pair.slice(colon + 1);
 }
 
-function refuseStranger({ tokenHash }: Door): Refusal {
+function requireToken({ tokenHash }: Access): Refusal {
   if (tokenHash === null) {
     return refusal(403, 'Beyond this machine only the probes are answered until HTTP_TOKEN is set');
   }
@@ -98,7 +98,7 @@ function refuseStranger({ tokenHash }: Door): Refusal {
   });
 }
 
-function countHosts({ rawHeaders }: Knock): number {
+function countHosts({ rawHeaders }: RequestHead): number {
   return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length;
 }
 

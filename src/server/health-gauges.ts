@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
-import { dayEndMs } from '../usage/day.ts';
 import type { Health, InstanceHealth } from '../database/read/health.ts';
+import { dayEndMs } from '../usage/day.ts';
 
 export interface HealthGauges {
   /** Null: the database did not answer. Then nothing old is shown. */
@@ -59,7 +59,7 @@ function createGauges(registry: Registry) {
     ),
     expiring: gauge(
       'gaps_expiring',
-      'Gaps that pass the horizon within 7 days and can then no longer be had.',
+      'Gaps that pass the horizon within 7 days and are then no longer available.',
       ['instance_id'],
     ),
     quarantined: gauge('quarantined', 'Answers in quarantine that no good answer has followed.', [

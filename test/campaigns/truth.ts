@@ -1,5 +1,5 @@
 /**
- * What the platform says of itself, by its control door and over HTTP. Shares no
+ * What the platform says of itself, by its control routes and over HTTP. Shares no
  * code with the program: it is what the program's tables are held against.
  */
 export const STREAMS = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;

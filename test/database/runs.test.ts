@@ -1,6 +1,12 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { beatRun, finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/database/write/runs.ts';
+import {
+  beatRun,
+  finishRun,
+  interruptDeadRuns,
+  type RunCounts,
+  startRun,
+} from '../../src/database/write/runs.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, RUN_3, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;
@@ -112,7 +118,7 @@ test('a run whose process is gone is marked, one that lives or has ended is not'
   expect(await interruptDeadRuns(ledger.db, INSTANCE)).toBe(1);
   expect(await interruptDeadRuns(ledger.db, INSTANCE)).toBe(0);
   expect(await runs()).toEqual([
-    { run_id: RUN_1, status: 'interrupted', error: 'the process ended without a word', finished: true },
+    { run_id: RUN_1, status: 'interrupted', error: 'the process died without reporting', finished: true },
     { run_id: RUN_2, status: 'running', error: null, finished: false },
     { run_id: RUN_3, status: 'failed', error: 'no space left', finished: true },
   ]);

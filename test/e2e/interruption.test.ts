@@ -62,7 +62,7 @@ it.each([
   },
 );
 
-it('is killed without a word, and the next run notes it and completes what it began', async () => {
+it('is killed without reporting, and the next run notes it and completes what it began', async () => {
   const day = daysAgo(4);
   const ended = await interrupt(day, 'SIGKILL');
   expect(ended).toMatchObject({ code: null, stdout: '' });

@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest';
-import { type Door, hashToken, refuse } from '../../src/server/guard.ts';
+import { type Access, hashToken, refuse } from '../../src/server/guard.ts';
 import { TOKEN } from './pages.ts';
 
-const open: Door = { host: '127.0.0.1', hostname: 'pod-7', tokenHash: null };
-const locked: Door = { ...open, tokenHash: hashToken(TOKEN) };
-const wide: Door = { ...open, host: '0.0.0.0' };
-const wideLocked: Door = { ...locked, host: '0.0.0.0' };
+const open: Access = { host: '127.0.0.1', hostname: 'pod-7', tokenHash: null };
+const locked: Access = { ...open, tokenHash: hashToken(TOKEN) };
+const wide: Access = { ...open, host: '0.0.0.0' };
+const wideLocked: Access = { ...locked, host: '0.0.0.0' };
 
 /** The status of a GET; 200 if it is let in. */
-function statusOf(door: Door, path: string, headers: Record<string, string> = {}): number {
+function statusOf(access: Access, path: string, headers: Record<string, string> = {}): number {
   const all = { host: '127.0.0.1:9464', ...headers };
   const rawHeaders = Object.entries(all).flat();
-  return refuse(door, { method: 'GET', url: path, headers: all, rawHeaders })?.status ?? 200;
+  return refuse(access, { method: 'GET', url: path, headers: all, rawHeaders })?.status ?? 200;
 }
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
@@ -38,8 +38,8 @@ test.for([
   ['beyond this machine without a token, nothing else', wide, '/metrics', {}, 403],
   ['and no token opens it', wide, '/metrics', bearer(TOKEN), 403],
   ['beyond this machine with a token, everything', wideLocked, '/metrics', bearer(TOKEN), 200],
-] as const)('serves %s', ([, door, path, headers, status]) => {
-  expect(statusOf(door, path, headers)).toBe(status);
+] as const)('serves %s', ([, access, path, headers, status]) => {
+  expect(statusOf(access, path, headers)).toBe(status);
 });
 
 describe('the name it is called by', () => {

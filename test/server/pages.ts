@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import { createLogger } from '../../src/logger.ts';
 import type { Health } from '../../src/database/read/health.ts';
+import { createLogger } from '../../src/logger.ts';
 import { createApp, type PageSources } from '../../src/server/app.ts';
 import { hashToken } from '../../src/server/guard.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';
@@ -58,8 +58,8 @@ export async function startPages({
     ...sources,
   });
   const tokenHash = token === null ? null : hashToken(token);
-  const door = { host, hostname: 'test-host', tokenHash };
-  const listening: Listening = await listen(app, { door, port: 0, logger });
+  const access = { host, hostname: 'test-host', tokenHash };
+  const listening: Listening = await listen(app, { access, port: 0, logger });
   const { port } = listening;
   const open = async () => {
     const socket = connect(port, '127.0.0.1');

@@ -144,7 +144,7 @@ describe('the truth', () => {
   });
 });
 
-describe('the control door', () => {
+describe('the control routes', () => {
   it('counts requests by action and outcome, in total and by organization, until reset', async () => {
     await using platform = await startPlatform({ orgs: 3 });
     const org = await platform.orgWith('large');

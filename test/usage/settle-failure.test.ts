@@ -71,7 +71,7 @@ describe('a read that failed', () => {
   });
 });
 
-describe('a cell that can no longer be had', () => {
+describe('a cell that is no longer available', () => {
   test.each<[StoredCell['state'] | null, StoredCell['state']]>([
     [null, 'unavailable'],
     ['failed', 'unavailable'],

@@ -28,7 +28,7 @@ export async function serveSimulator(
   return EXIT.ok;
 }
 
-/** A port that cannot be had is the caller's to change. */
+/** A port that is taken or refused is for the caller to change. */
 async function start(options: SimulatorCommandOptions): Promise<Simulator> {
   try {
     return await startSimulator(options);

@@ -124,8 +124,8 @@ async function serve(
 ): Promise<Listening | null> {
   const { host: address, port, token } = config.http;
   if (port === 0) return null;
-  const door = { host: address, hostname: host, tokenHash: token === null ? null : hashToken(token) };
-  return await listen(createApp(sources), { door, port, logger });
+  const access = { host: address, hostname: host, tokenHash: token === null ? null : hashToken(token) };
+  return await listen(createApp(sources), { access, port, logger });
 }
 
 /** Waits for the work, once the signal has aborted no longer than 25 s. Throws what the work throws. */
