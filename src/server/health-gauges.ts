@@ -48,10 +48,10 @@ function createGauges(registry: Registry) {
     ]),
     cells: gauge(
       'cells',
-      'Promised cells (organization, stream and usage day) inside the horizon, by what is held of them.',
+      'Tracked cells (organization, stream and usage day) inside the horizon, by what is held of them.',
       ['instance_id', 'stream', 'state'],
     ),
-    gaps: gauge('gaps', 'Promised cells that are late or whose read failed.', ['instance_id', 'stream']),
+    gaps: gauge('gaps', 'Tracked cells that are late or whose read failed.', ['instance_id', 'stream']),
     gapAge: gauge(
       'oldest_gap_age_seconds',
       'Time since the end of the oldest usage day with a gap; 0 without a gap.',

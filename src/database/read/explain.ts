@@ -14,7 +14,7 @@ export interface OrgName {
 
 export interface CellStory {
   readonly stream: string;
-  /** Whether the number is promised. */
+  /** Whether the number is tracked. */
   readonly isTracked: boolean;
   readonly isGap: boolean;
   /** What is held; null if the cell was never asked for. */
@@ -23,7 +23,7 @@ export interface CellStory {
   readonly values: readonly StoredValue[];
   /** Every change after the first load, oldest first. */
   readonly revisions: readonly Revision[];
-  /** Answers that were not believed, newest first. */
+  /** Answers that were invalid, newest first. */
   readonly quarantine: readonly QuarantinedAnswer[];
 }
 

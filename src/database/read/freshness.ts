@@ -6,7 +6,7 @@ import type { Schema } from '../schema.ts';
 export interface Freshness {
   readonly instanceId: string;
   readonly stream: string;
-  /** First day promised for any organization. */
+  /** First tracked day of any organization. */
   readonly trackedFrom: UsageDay;
   /** Organizations that exist and are collected. */
   readonly orgs: number;

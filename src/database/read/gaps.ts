@@ -4,7 +4,7 @@ import type { DayRange, UsageDay } from '../../usage/day.ts';
 import type { Instant, Schema } from '../schema.ts';
 import type { ExportScope } from './due.ts';
 
-/** A promised number that is missing. */
+/** A tracked number that is missing. */
 export interface Gap {
   readonly instanceId: string;
   readonly orgId: string;

@@ -3,7 +3,7 @@ import type { CellState } from '../../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
 import type { Instant, RunKind, RunStatus, Schema } from '../schema.ts';
 
-/** What the ledger says of everything that is promised, as any replica can tell it. */
+/** What the ledger says of everything that is tracked, as any replica can tell it. */
 export interface Health {
   /** The instant it was judged at. */
   readonly at: Instant;
@@ -24,7 +24,7 @@ export interface InstanceHealth {
   readonly restatedFinal: number;
   /** Who exports it right now. */
   readonly leaseHost: string | null;
-  /** Answers that could not be believed and were not followed by a good one. */
+  /** Invalid answers that no good one has followed. */
   readonly quarantined: number;
   readonly streams: readonly StreamHealth[];
 }

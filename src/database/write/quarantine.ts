@@ -10,7 +10,7 @@ const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/** An answer that could not be believed, for a day or a window of days. */
+/** An answer that was invalid, for a day or a window of days. */
 export interface QuarantinedBody {
   readonly orgId: string;
   readonly stream: string;
