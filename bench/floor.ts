@@ -31,60 +31,47 @@ interface Table {
   readonly columns: readonly string[];
   readonly types: readonly string[];
   readonly keys: readonly string[];
-  /** Query strings beyond start and end, below an action. */
-  readonly paths: readonly string[];
-  readonly read: (bodies: readonly unknown[]) => Row[];
 }
-
-type Counts = { readonly counts: readonly Record<string, number>[] };
 
 const DAY_MS = 86_400_000;
 const hidden = '_actions=false&_links=false&_embedded=false';
-
-function bucketTable(name: string, action: string, columns: readonly string[]): Table {
-  return {
-    name,
-    columns,
-    types: columns.map(() => 'bigint'),
-    keys: [],
-    paths: [`${action}?`],
-    read: ([body]) => {
-      const [bucket] = (body as Counts).counts;
-      return bucket ? [columns.map((column) => bucket[column] as number)] : [];
-    },
-  };
-}
-
 const breakdown = 'payloadCountsBreakdown?resolution=86400000&';
-const TABLES: readonly Table[] = [
-  bucketTable('device_counts', 'deviceCounts', ['created', 'deleted', 'total']),
-  bucketTable('notebook_minutes', 'notebookMinuteCounts', [
-    ...['minutes', 'completed', 'canceled', 'errored', 'timeout'],
-  ]),
-  {
-    name: 'payload_totals',
-    columns: ['billable_count', 'all_count', 'all_bytes'],
-    types: ['bigint', 'bigint', 'bigint'],
-    keys: [],
-    paths: [
-      breakdown,
-      `${breakdown}includeNonBillable=true&`,
-      `${breakdown}asBytes=true&includeNonBillable=true&`,
-    ],
-    read: (bodies) => [bodies.map((body) => (body as Counts).counts[0]?.['value'] ?? 0)],
-  },
-  {
-    name: 'payload_sources',
-    columns: ['payload_type', 'source', 'count'],
-    types: ['text', 'text', 'bigint'],
-    keys: ['payload_type', 'source'],
-    paths: ['payloadCounts?'],
-    read: ([body]) =>
-      Object.entries(body as Record<string, Record<string, number>>).flatMap(([type, sources]) =>
-        type.startsWith('_') ? [] : Object.entries(sources).map(([source, count]) => [type, source, count]),
-      ),
-  },
+
+/** The requests of an organization's day, in the order of the columns they fill. */
+const PATHS = [
+  'deviceCounts?',
+  'notebookMinuteCounts?',
+  breakdown,
+  `${breakdown}includeNonBillable=true&`,
+  `${breakdown}asBytes=true&includeNonBillable=true&`,
+  'payloadCounts?',
 ];
+const FIELDS = [
+  ['created', 'deleted', 'total'],
+  ['minutes', 'completed', 'canceled', 'errored', 'timeout'],
+  ['value'],
+  ['value'],
+  ['value'],
+];
+const NUMBERS = [
+  ...['devices_created', 'devices_deleted', 'devices_total', 'notebook_minutes', 'notebook_completed'],
+  ...['notebook_canceled', 'notebook_errored', 'notebook_timeout', 'payload_billable_count'],
+  ...['payload_all_count', 'payload_all_bytes', 'payload_source_count'],
+];
+const USAGE_DAYS: Table = {
+  name: 'usage_days',
+  columns: NUMBERS,
+  types: NUMBERS.map(() => 'bigint'),
+  keys: [],
+};
+const PAYLOAD_SOURCES: Table = {
+  name: 'payload_sources',
+  columns: ['payload_type', 'source', 'count'],
+  types: ['text', 'text', 'bigint'],
+  keys: ['payload_type', 'source'],
+};
+
+type Counts = { readonly counts: readonly Record<string, number>[] };
 
 const task = JSON.parse(process.argv[2] ?? '') as FloorTask;
 process.stdout.write(JSON.stringify(await run(task)));
@@ -93,18 +80,24 @@ async function run(options: FloorTask): Promise<FloorResult> {
   const orgIds = await readOrgIds(options);
   const startedAt = performance.now();
   const http = new Pool(options.url, { connections: options.concurrency, pipelining: 1 });
-  const rows = new Map<Table, Row[]>(TABLES.map((table) => [table, []]));
-  const work = jobs(orgIds);
+  const rows = new Map<Table, Row[]>([USAGE_DAYS, PAYLOAD_SOURCES].map((table) => [table, []]));
+  const work = orgIds.values();
   let requests = 0;
   const worker = async (): Promise<void> => {
-    for (const { orgId, table } of work) {
-      // The bodies of one organization and table one after the other, as the program asks for them.
+    for (const orgId of work) {
       const bodies: unknown[] = [];
-      for (const path of table.paths) {
+      for (const path of PATHS) {
         requests += 1;
         bodies.push(JSON.parse(await get(http, options, `${orgId}/${path}`)));
       }
-      for (const values of table.read(bodies)) rows.get(table)?.push([options.day, orgId, ...values]);
+      const key = [options.day, orgId] as const;
+      const sources = sourcesOf(bodies.pop());
+      const numbers = FIELDS.flatMap((fields, index) =>
+        fields.map((field) => (bodies[index] as Counts).counts[0]?.[field] ?? 0),
+      );
+      const total = sources.reduce((sum, [, , count]) => sum + count, 0);
+      rows.get(USAGE_DAYS)?.push([...key, ...numbers, total]);
+      for (const source of sources) rows.get(PAYLOAD_SOURCES)?.push([...key, ...source]);
     }
   };
   await Promise.all(Array.from({ length: options.concurrency }, worker));
@@ -122,9 +115,12 @@ async function readOrgIds({ databaseUrl }: FloorTask): Promise<string[]> {
   return rows.map(({ org_id }) => org_id);
 }
 
-/** Shared by the workers: each takes the next job. */
-function* jobs(orgIds: readonly string[]): Generator<{ orgId: string; table: Table }> {
-  for (const orgId of orgIds) for (const table of TABLES) yield { orgId, table };
+function sourcesOf(body: unknown): [string, string, number][] {
+  return Object.entries(body as Record<string, Record<string, number>>).flatMap(([type, sources]) =>
+    type.startsWith('_')
+      ? []
+      : Object.entries(sources).map(([source, count]): [string, string, number] => [type, source, count]),
+  );
 }
 
 function get(http: Pool, { instanceId, token, day }: FloorTask, path: string): Promise<string> {

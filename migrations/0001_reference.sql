@@ -89,3 +89,15 @@ analyze losant_usage.calendar;
 comment on table losant_usage.calendar is 'Every usage date that can be stored, with its month. Joined by the views, so that days can be found by key. Reference data.';
 comment on column losant_usage.calendar.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.calendar.month is 'First day of its month.';
+
+create table losant_usage.months (
+  month date primary key,
+  next_month date not null
+);
+insert into losant_usage.months
+select month::date, (month + interval '1 month')::date
+from generate_series(timestamp '2015-01-01', timestamp '2049-12-01', interval '1 month') as month;
+analyze losant_usage.months;
+comment on table losant_usage.months is 'Every month of usage that can be stored. A table, so that a query for one month works on that month only. Reference data.';
+comment on column losant_usage.months.month is 'First day of the month.';
+comment on column losant_usage.months.next_month is 'First day of the month after it.';

@@ -6,7 +6,14 @@ create table losant_usage.tracking (
   stream text collate "C" not null references losant_usage.streams (stream),
   tracked_days datemultirange not null default '{}',
   read_days datemultirange not null default '{}',
+  tracked_from date generated always as (lower(tracked_days)) stored,
+  tracked_to date generated always as (upper(tracked_days) - 1) stored,
+  has_holes boolean generated always as (
+    isempty(tracked_days) or tracked_days <> datemultirange(range_merge(tracked_days))) stored,
+  read_from date generated always as (lower(read_days)) stored,
+  read_to date generated always as (upper(read_days) - 1) stored,
   unread_from date generated always as (lower(tracked_days - read_days)) stored,
+  has_untracked boolean generated always as (not read_days <@ tracked_days) stored,
   primary key (org_id, stream)
 ) with (fillfactor = 80);
 create index tracking_unread on losant_usage.tracking (unread_from);
@@ -15,6 +22,12 @@ comment on column losant_usage.tracking.org_id is 'Losant organization id.';
 comment on column losant_usage.tracking.stream is 'Stream.';
 comment on column losant_usage.tracking.tracked_days is 'Usage dates that are tracked (UTC); without an upper bound while the organization is exported.';
 comment on column losant_usage.tracking.read_days is 'Usage dates that have a row in coverage. Kept by triggers on coverage.';
+comment on column losant_usage.tracking.tracked_from is 'First day of tracked_days; null if there is none.';
+comment on column losant_usage.tracking.tracked_to is 'Last day of tracked_days; null if there is none, and while it goes on.';
+comment on column losant_usage.tracking.has_holes is 'Whether tracked_days is not one range of days.';
+comment on column losant_usage.tracking.read_from is 'First day of read_days; null if there is none.';
+comment on column losant_usage.tracking.read_to is 'Last day of read_days; null if there is none.';
+comment on column losant_usage.tracking.has_untracked is 'Whether a usage date was read that is not tracked.';
 comment on column losant_usage.tracking.unread_from is 'First tracked usage date without a row in coverage; null if there is none.';
 
 create table losant_usage.coverage (
@@ -146,6 +159,14 @@ comment on function losant_usage.next_checkpoint is 'When a day is read next (UT
 create function losant_usage.keep_read_days() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  -- Numbers added by hand may be of a stream that was never tracked.
+  if tg_op = 'INSERT' then
+    insert into losant_usage.tracking (org_id, stream)
+    select distinct c.org_id, c.stream from changed c
+    where not exists (select from losant_usage.tracking t where t.org_id = c.org_id and t.stream = c.stream)
+      and exists (select from losant_usage.organizations o where o.org_id = c.org_id)
+    order by c.org_id, c.stream on conflict do nothing;
+  end if;
   -- Locked in key order, after the rows of coverage: the order of every writer.
   perform from losant_usage.tracking t
   where (t.org_id, t.stream) in (select c.org_id, c.stream from changed c)

@@ -17,6 +17,9 @@ create table losant_usage.usage_days (
   payload_source_count bigint check (payload_source_count >= 0),
   primary key (usage_date, org_id)
 ) with (fillfactor = 90);
+-- Days lie together on disk. The planner knows it of an index on the date alone, not of the primary key, and would
+-- read the whole table for a month without it; it takes 7 bytes a row.
+create index usage_days_date on losant_usage.usage_days (usage_date);
 comment on table losant_usage.usage_days is 'The numbers, one row per organization and usage date that was ever asked for. NULL: not held. Which of these days count is in tracked; the views take care of it.';
 comment on column losant_usage.usage_days.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.usage_days.org_id is 'Losant organization id, 24 lower-case hex characters.';

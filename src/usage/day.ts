@@ -24,12 +24,24 @@ export function parseDay(text: string): UsageDay | null {
 
 /** The UTC day that holds the instant `epochMs`. */
 export function dayAt(epochMs: number): UsageDay {
-  return new Date(epochMs).toISOString().slice(0, 10);
+  const place = Math.floor(epochMs / DAY_MS);
+  return days.get(place) ?? remember(days, place, new Date(epochMs).toISOString().slice(0, 10));
 }
 
 /** First millisecond of the day. */
 export function dayStartMs(day: UsageDay): number {
-  return Date.parse(`${day}T00:00:00.000Z`);
+  return starts.get(day) ?? remember(starts, day, Date.parse(`${day}T00:00:00.000Z`));
+}
+
+/** An export converts the same few hundred days hundreds of thousands of times. */
+const days = new Map<number, UsageDay>();
+const starts = new Map<UsageDay, number>();
+const REMEMBERED_MAX = 2_000;
+
+function remember<K, V>(known: Map<K, V>, key: K, value: V): V {
+  if (known.size >= REMEMBERED_MAX) known.clear();
+  known.set(key, value);
+  return value;
 }
 
 /** The instant the day is over: the first millisecond of the next one. */

@@ -14,12 +14,15 @@ export interface SchemaState {
   /**
    * `ahead`: it has migrations this program does not know. `edited`: a file was
    * changed after it was applied, so what the database holds is not what it says.
+   * `damaged`: at head, but something was dropped or disabled since.
    */
-  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited';
+  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'damaged';
   readonly applied: readonly string[];
   readonly pending: readonly string[];
   readonly unknown: readonly string[];
   readonly edited: readonly string[];
+  /** What the schema consisted of when it was migrated and has no more, in words. */
+  readonly missing: readonly string[];
 }
 
 export interface MigrateOptions {
@@ -48,7 +51,8 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
       db.transaction().execute(async (trx) => {
         await lock(trx);
         const found = compare(files, await readApplied(trx));
-        if (found.state === 'ahead' || found.state === 'edited') throw refusal(handle, found);
+        const state = await withObjects(trx, found);
+        if (['ahead', 'edited', 'damaged'].includes(state.state)) throw refusal(handle, state);
         for (const file of files) if (found.pending.includes(file.name)) await applyFile(trx, file);
         return [...found.pending];
       }),
@@ -65,7 +69,7 @@ export async function readSchemaState(
 ): Promise<SchemaState> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
   try {
-    return compare(files, await readApplied(handle.db));
+    return await withObjects(handle.db, compare(files, await readApplied(handle.db)));
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;
   }
@@ -98,6 +102,13 @@ function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseErro
       hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
     });
   }
+  if (found.state === 'damaged') {
+    const shown = found.missing.slice(0, 5).join(', ');
+    const more = found.missing.length > 5 ? ` and ${found.missing.length - 5} more` : '';
+    return new DatabaseError('database_mismatch', `The database at ${describe} lacks ${shown}${more}`, {
+      hint: 'somebody dropped or disabled it: restore it from a backup, or by the files in migrations/',
+    });
+  }
   const message =
     found.state === 'empty'
       ? `The database at ${describe} has no tables of losant-usage yet`
@@ -111,7 +122,22 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   const pending = [...known.keys()].filter((name) => !applied.has(name));
   const unknown = names.filter((name) => !known.has(name));
   const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
-  return { state: stateOf({ names, pending, unknown, edited }), applied: names, pending, unknown, edited };
+  const state = stateOf({ names, pending, unknown, edited });
+  return { state, applied: names, pending, unknown, edited, missing: [] };
+}
+
+/** A schema at head, looked at for what was dropped since. */
+async function withObjects(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
+  if (found.state !== 'at_head') return found;
+  const table = await sql`
+    select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where nspname = ${SCHEMA_NAME} and relname = 'objects'`.execute(db);
+  if (table.rows.length === 0) return found;
+  const { rows } = await sql<{ object: string }>`
+    select object from losant_usage.objects except select * from losant_usage.list_objects()
+    order by object`.execute(db);
+  const missing = rows.map(({ object }) => object);
+  return missing.length === 0 ? found : { ...found, state: 'damaged', missing };
 }
 
 function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', string[]>): SchemaState['state'] {

@@ -9,18 +9,24 @@ export class CellRaceError extends Error {
   override readonly name = 'CellRaceError';
 }
 
+/** A row of coverage as it was before the transaction. */
+export interface LockedCell extends StoredCell {
+  /** The run that wrote it last. */
+  readonly runId: string | null;
+}
+
 /** The rows that exist of these cells, locked in the order of `keys`: sorted by {@link cellId}, as every writer does. */
 export async function lockCells(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],
-): Promise<Map<string, StoredCell>> {
+): Promise<Map<string, LockedCell>> {
   const [days, streams, orgIds] = columnsOf(keys);
   // Row by row through the index: a join would be planned by statistics, which a table just filled does not have.
   const { rows } = await sql<LockedRow>`
     select c.* from unnest(${days}::date[], ${streams}::text[], ${orgIds}::text[]) as k (usage_date, stream, org_id)
     cross join lateral (
       select c.usage_date, c.stream, c.org_id, c.state, c.reported, c.revision, c.verified_at, c.attempted_at,
-        c.attempts, c.next_read_at, c.error_code, c.error_message, encode(c.response_sha256, 'hex') as sha256
+        c.attempts, c.next_read_at, c.error_code, c.error_message, encode(c.response_sha256, 'hex') as sha256, c.run_id
       from losant_usage.coverage c
       where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id
       for update of c
@@ -28,7 +34,7 @@ export async function lockCells(
   return new Map(
     rows.map((row) => [
       cellId({ orgId: row.org_id, stream: row.stream, day: row.usage_date }),
-      toStoredCell(row),
+      toLockedCell(row),
     ]),
   );
 }
@@ -104,9 +110,10 @@ interface LockedRow {
   error_code: string | null;
   error_message: string | null;
   sha256: string | null;
+  run_id: string | null;
 }
 
-function toStoredCell(row: LockedRow): StoredCell {
+function toLockedCell(row: LockedRow): LockedCell {
   return {
     state: row.state,
     reported: row.reported,
@@ -117,6 +124,7 @@ function toStoredCell(row: LockedRow): StoredCell {
     nextReadAtMs: epochMs(row.next_read_at),
     error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
     sha256: row.sha256,
+    runId: row.run_id,
   };
 }
 

@@ -1,16 +1,10 @@
 import type { Kysely } from 'kysely';
 import { type CellKey, cellId, isHeldState } from '../../usage/cell.ts';
 import { settleCell } from '../../usage/settle.ts';
-import {
-  type CellAnswer,
-  type CellResult,
-  type Settlement,
-  type StoredCell,
-  WAIVED,
-} from '../../usage/settlement.ts';
+import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../../usage/settlement.ts';
 import type { Fact, Stream } from '../../usage/streams/stream.ts';
 import type { Schema } from '../schema.ts';
-import { insertCells, lockCells, updateCells, type WrittenCell } from './coverage.ts';
+import { insertCells, type LockedCell, lockCells, updateCells, type WrittenCell } from './coverage.ts';
 import {
   type CellChange,
   dayKey,
@@ -54,7 +48,7 @@ export interface LoadResult {
 /** A cell that was settled, by an answer or by a witness. */
 export interface SettledCell extends CellKey {
   readonly of: Stream;
-  readonly before: StoredCell | null;
+  readonly before: LockedCell | null;
   readonly held: readonly Fact[];
   readonly settlement: Settlement;
 }
@@ -81,7 +75,10 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
     await recordQuarantine(trx, batch.quarantined, options.runId);
     await resolveQuarantine(trx, settled.filter(isRecovered));
     await liftWaivers(trx, settled.filter(isLifted), options.runId);
-    return { cells: settled.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell)), rows };
+    return {
+      cells: settled.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell, options.runId)),
+      rows,
+    };
   });
 }
 
@@ -92,7 +89,7 @@ export type HeldFacts = (key: CellKey, stream: Stream) => readonly Fact[];
 async function readHeld(
   trx: Kysely<Schema>,
   answers: readonly CellAnswer[],
-  stored: ReadonlyMap<string, StoredCell>,
+  stored: ReadonlyMap<string, LockedCell>,
 ): Promise<HeldFacts & { sum: (key: CellKey, metric: string) => number | null }> {
   const days = new Map<string, { day: string; orgId: string }>();
   for (const [id, { revision }] of stored) {
@@ -118,7 +115,7 @@ async function readHeld(
 
 function settle(
   answer: CellAnswer,
-  stored: ReadonlyMap<string, StoredCell>,
+  stored: ReadonlyMap<string, LockedCell>,
   { held, witnesses }: { held: HeldFacts; witnesses: Witnesses },
 ): SettledCell {
   const key = keyOf(answer);
@@ -162,10 +159,12 @@ function toChange({ orgId, day, of, held, settlement: { facts, cell } }: Settled
   return [{ day, orgId, stream: of, revision: cell.revision, isHeld: isHeldState(cell.state), held, facts }];
 }
 
-function toLoadedCell(answer: CellAnswer, { before, settlement }: SettledCell): LoadedCell {
+function toLoadedCell(answer: CellAnswer, { before, settlement }: SettledCell, runId: string): LoadedCell {
+  // A first load whose commit was not acknowledged, loaded again by the same run.
+  const isOwn = before?.runId === runId && before.verifiedAtMs === answer.sentAtMs && before.revision === 1;
   return {
     answer,
-    result: settlement.result,
+    result: isOwn && settlement.result === 'unchanged' ? 'loaded' : settlement.result,
     error: settlement.error,
     isRestated: before !== null && isHeldState(before.state) && settlement.facts !== null,
     wasFinal: before?.state === 'final',

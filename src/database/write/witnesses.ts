@@ -6,7 +6,7 @@ import { streamNamed, streams } from '../../usage/streams/catalog.ts';
 import type { Fact } from '../../usage/streams/stream.ts';
 import { settleByWitness } from '../../usage/witness.ts';
 import type { Schema } from '../schema.ts';
-import { columnsOf } from './coverage.ts';
+import { columnsOf, type LockedCell } from './coverage.ts';
 import type { HeldFacts, SettledCell } from './load.ts';
 
 interface WitnessCell {
@@ -87,7 +87,7 @@ export class Witnesses {
 /** What the settled witnesses do to cells that are stored and not in the batch themselves. */
 export function settleDependents(
   settled: readonly SettledCell[],
-  stored: ReadonlyMap<string, StoredCell>,
+  stored: ReadonlyMap<string, LockedCell>,
   held: HeldFacts,
 ): SettledCell[] {
   const ids = new Set(settled.map(cellId));
