@@ -4,7 +4,7 @@
 create table losant_usage.tracking (
   org_id text collate "C" not null references losant_usage.organizations (org_id),
   stream text collate "C" not null references losant_usage.streams (stream),
-  tracked_days datemultirange not null default '{}',
+  tracked_days datemultirange not null default '{}' check (not lower_inf(tracked_days)),
   read_days datemultirange not null default '{}',
   tracked_from date generated always as (lower(tracked_days)) stored,
   tracked_to date generated always as (upper(tracked_days) - 1) stored,
@@ -157,20 +157,15 @@ $$;
 comment on function losant_usage.next_checkpoint is 'When a day is read next (UTC): the first checkpoint after the accepted read; null after the last one.';
 
 create function losant_usage.keep_read_days() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 begin
-  -- Numbers added by hand may be of a stream that was never tracked.
-  if tg_op = 'INSERT' then
-    insert into losant_usage.tracking (org_id, stream)
-    select distinct c.org_id, c.stream from changed c
-    where not exists (select from losant_usage.tracking t where t.org_id = c.org_id and t.stream = c.stream)
-      and exists (select from losant_usage.organizations o where o.org_id = c.org_id)
-    order by c.org_id, c.stream on conflict do nothing;
-  end if;
-  -- Locked in key order, after the rows of coverage: the order of every writer.
-  perform from losant_usage.tracking t
-  where (t.org_id, t.stream) in (select c.org_id, c.stream from changed c)
-  order by t.org_id, t.stream for update;
+  -- Locked in key order, after the rows of coverage: the order of every writer. By key, whatever the
+  -- statistics of a table that was just filled make the planner think.
+  perform from (select distinct c.org_id, c.stream from changed c order by c.org_id, c.stream) as c
+  cross join lateral (
+    select from losant_usage.tracking t where t.org_id = c.org_id and t.stream = c.stream for update
+  ) as t;
   update losant_usage.tracking t
   set read_days = case tg_op when 'INSERT' then t.read_days + c.days else t.read_days - c.days end
   from (

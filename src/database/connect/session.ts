@@ -41,6 +41,8 @@ export async function prepareSession(
     statement_timeout: `${statementTimeoutMs}`,
     lock_timeout: `${LOCK_TIMEOUT_MS}`,
     idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
+    // Its statements are short: compiling one takes longer than running it.
+    jit: 'off',
     // What the parsers of values read.
     timezone: 'UTC',
     datestyle: 'ISO',
