@@ -6,7 +6,7 @@ import { Gate } from '../losant/gate.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
-import { isSelected } from '../usage/selection.ts';
+import { isSelected } from '../usage/organization.ts';
 import { CheckError, type CheckList, type Outcome } from './checklist.ts';
 import type { CheckContext } from './context.ts';
 import { type CheckedDatabase, showSkew } from './database.ts';

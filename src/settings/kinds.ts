@@ -4,7 +4,7 @@
  */
 import { validateDetailed } from 'node-cron';
 import { z } from 'zod';
-import type { OrgSelection } from '../usage/selection.ts';
+import type { OrgSelection } from '../usage/organization.ts';
 import { nearestName, oneOf } from './problems.ts';
 
 const COMPARE = 'compare with deploy/losant-usage.example.yaml';
