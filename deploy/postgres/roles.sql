@@ -9,7 +9,7 @@
 --
 --   losant_usage_migrator   owns the schema: for `losant-usage migrate`, and nothing else
 --   losant_usage_writer     for run, worker, backfill and waive: reads and writes rows, changes no table
---   losant_usage_reader     for BI tools, status, gaps and explain: reads everything, writes nothing
+--   losant_usage_reader     for BI tools, status, gaps and explain: reads numbers and views, writes nothing
 
 do $$
 declare
@@ -50,16 +50,13 @@ alter default privileges for role losant_usage_migrator in schema losant_usage
 grant select, insert, update, delete on all tables in schema losant_usage to losant_usage_writer;
 grant select on all tables in schema losant_usage to losant_usage_reader;
 
--- The record of changed numbers is only added to, by triggers that act in the migrator's name, and the record
--- of migrations is the migrator's own. `migrate` does the same where it creates these tables.
+-- What that gives too much: the writer must not write the record of changed numbers, which is only added to, by
+-- triggers that act in the migrator's name; the reader sees neither the bodies of invalid answers nor hosts.
+-- `migrate` does the same where it creates the tables.
 do $$
 begin
-  if to_regclass('losant_usage.revisions') is not null then
-    revoke insert, update, delete on losant_usage.revisions from losant_usage_writer;
-  end if;
-  if to_regclass('losant_usage.migrations') is not null then
-    revoke insert, update, delete on losant_usage.migrations, losant_usage.kysely_migration,
-      losant_usage.kysely_migration_lock from losant_usage_writer;
+  if to_regprocedure('losant_usage.limit_rights()') is not null then
+    perform losant_usage.limit_rights();
   end if;
 end
 $$;
