@@ -1,14 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { linkedFiles } from './links.ts';
+import { commands } from '../../src/commands/list.ts';
+import { EXIT } from '../../src/exit.ts';
+import { anchorsIn, linkedAnchors, linkedFiles } from './links.ts';
 
 const scripts = Object.keys(
   (JSON.parse(readFileSync('package.json', 'utf8')) as { readonly scripts: Record<string, string> }).scripts,
 );
 
 const documents = [
-  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'simulator/README.md'].filter((path) =>
+  ...['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', 'simulator/README.md'].filter((path) =>
     existsSync(path),
   ),
   ...(existsSync('docs') ? readdirSync('docs', { recursive: true, encoding: 'utf8' }) : [])
@@ -21,7 +23,7 @@ function namedPaths(text: string): string[] {
   const path =
     /(?:`|^)((?:src|simulator|test|bench|bin|docs|deploy|lint|migrations|\.ci)\/[\w./-]*)(?=`| |$)/gm;
   const paths = [...text.matchAll(path)].map((match) => match[1] ?? '');
-  return paths.filter((each) => !each.includes('NNNN'));
+  return paths.filter((each) => !/NNNN|NAME/.test(each));
 }
 
 function namedScripts(text: string): string[] {
@@ -35,6 +37,14 @@ describe.each(documents)('%s', (document) => {
     expect(linkedFiles(text).filter((target) => !existsSync(join(dirname(document), target)))).toEqual([]);
   });
 
+  test('links only to headings that exist', () => {
+    const missing = linkedAnchors(text).filter(({ file, anchor }) => {
+      const target = file === '' ? text : readFileSync(join(dirname(document), file), 'utf8');
+      return !anchorsIn(target).includes(anchor);
+    });
+    expect(missing).toEqual([]);
+  });
+
   test('names only files and folders that exist', () => {
     expect(namedPaths(text).filter((path) => !existsSync(path))).toEqual([]);
   });
@@ -42,4 +52,49 @@ describe.each(documents)('%s', (document) => {
   test('names only scripts of package.json', () => {
     expect(namedScripts(text).filter((script) => !scripts.includes(script))).toEqual([]);
   });
+});
+
+/** The first cells of the rows of all tables below a heading of the second level. */
+function firstCells(text: string, heading: string): string[] {
+  const [, after = ''] = text.split(`\n## ${heading}\n`);
+  const [section = ''] = after.split('\n## ');
+  const rows = section.split('\n').filter((line) => /^\| *[`\d]/.test(line));
+  return rows.map((line) => line.split('|')[1] ?? '');
+}
+
+test('README.md describes every command and no other', () => {
+  const cells = firstCells(readFileSync('README.md', 'utf8'), 'Commands').join(' ');
+  const described = [...cells.matchAll(/`([\w-]+)`/g)].map((match) => match[1] ?? '');
+  expect(described.toSorted()).toEqual(commands.map(({ name }) => name).toSorted());
+});
+
+test('docs/operations.md describes every exit code and no other', () => {
+  const cells = firstCells(readFileSync('docs/operations.md', 'utf8'), 'Exit codes').join(' ');
+  const described = [...cells.matchAll(/\d+/g)].map(([code]) => Number(code));
+  expect(described).toEqual(Object.values(EXIT));
+});
+
+test('docs/operations.md says for each alert what to do', () => {
+  const headings = readFileSync('docs/operations.md', 'utf8').matchAll(/^### (LosantUsage.*)$/gm);
+  const described = [...headings].flatMap(([, names = '']) => names.split(', '));
+  const alerts = readFileSync('deploy/prometheus/alerts.yml', 'utf8').matchAll(/- alert: (\w+)/g);
+  expect(described).toEqual([...alerts].map(([, name]) => name));
+});
+
+test('docs/architecture.md has a line for each folder of src and no other', () => {
+  const shown = readFileSync('docs/architecture.md', 'utf8').matchAll(/^(src\/[\w/]+)\/ /gm);
+  const folders = readdirSync('src', { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ parentPath, name }) => join(parentPath, name));
+  const isShownAlone = (folder: string) => !/^src\/(commands|server)\//.test(folder);
+  const grouped = folders.filter((folder) => isShownAlone(folder) && folder !== 'src/database');
+  expect([...shown].map(([, folder = '']) => folder).toSorted()).toEqual(grouped.toSorted());
+});
+
+test('docs/guarantees.md names for each promise a test that exists', () => {
+  const [promised = ''] = readFileSync('docs/guarantees.md', 'utf8').split('## Not promised');
+  const rows = promised.split('\n').filter((line) => line.startsWith('| ') && !/^\| (promise|-)/.test(line));
+  expect(rows.length).toBeGreaterThan(30);
+  const untested = rows.filter((row) => !/`test\/[\w/-]+\.test\.ts`/.test(row.split(' | ')[1] ?? ''));
+  expect(untested).toEqual([]);
 });
