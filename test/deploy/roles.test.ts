@@ -73,7 +73,8 @@ const READ_ONLY = '25006';
 test('the roles, an empty schema and the documented order: the migrator migrates, the writer exports', async () => {
   const early = await program('losant_usage_writer', 'run');
   expect(early.status).toBe(2);
-  expect(early.stderr).toContain('permission denied for schema losant_usage');
+  expect(early.stderr).toContain('The tables do not exist yet, and this user may not create them');
+  expect(early.stderr).toContain('run `losant-usage migrate` as the migrator');
 
   expect(await program('losant_usage_migrator', 'migrate')).toMatchObject({ status: 0 });
   const run = await program('losant_usage_writer', 'run', '--json');
@@ -91,7 +92,10 @@ test('the roles, an empty schema and the documented order: the migrator migrates
 });
 
 test('what the writer changes is on record with its name, though it may not write that record itself', async () => {
-  await queryOnce(urlOf('losant_usage_writer'), `update losant_usage.device_counts set total = total + 1`);
+  await queryOnce(
+    urlOf('losant_usage_writer'),
+    `update losant_usage.usage_days set devices_total = devices_total + 1`,
+  );
   const rows = await queryOnce(
     urlOf('losant_usage_reader'),
     `select distinct changed_by, run_id from losant_usage.revisions`,
@@ -108,7 +112,7 @@ describe('the writer', () => {
     ['switch a trigger off', 'alter table losant_usage.revisions disable trigger append_only'],
     ['switch all triggers off', `set session_replication_role = replica`],
     ['replace a function', 'alter function losant_usage.refuse_change() rename to allow_change'],
-    ['truncate a table', 'truncate losant_usage.device_counts'],
+    ['truncate a table', 'truncate losant_usage.usage_days'],
     [
       'forge a revision',
       `insert into losant_usage.revisions (stream, org_id, usage_date, revision, key, changed_by, changed_at)
@@ -119,6 +123,9 @@ describe('the writer', () => {
     ['truncate the revisions', 'truncate losant_usage.revisions'],
     ['forge a migration', `insert into losant_usage.migrations (name, sha256) values ('9999', '')`],
     ['forget a migration', 'delete from losant_usage.migrations'],
+    ['invent a metric', `update losant_usage.metrics set unit = 'pieces'`],
+    ['rewrite a waiver', `update losant_usage.waivers set reason = 'another'`],
+    ['delete a waiver', 'delete from losant_usage.waivers'],
     ['take the migrator on', 'set role losant_usage_migrator'],
   ])('cannot %s', async (_, statement) => {
     expect(await refusal('losant_usage_writer', statement)).toBe(NO_RIGHT);
@@ -126,7 +133,7 @@ describe('the writer', () => {
 });
 
 describe('the reader', () => {
-  test('reads every table and view there is, and those of a later version', async () => {
+  test('reads every table and view there is, three of them in part, and those of a later version', async () => {
     const later = `create view losant_usage.of_a_later_version as select count(*) as cells from losant_usage.coverage`;
     await queryOnce(urlOf('losant_usage_migrator'), later);
     const relations = await queryOnce(
@@ -134,9 +141,10 @@ describe('the reader', () => {
       `select relname, has_table_privilege('losant_usage_reader', oid, 'select') as may from pg_class
        where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v', 'm') order by relname`,
     );
-    expect(relations.filter(({ may }) => may !== true)).toEqual([]);
+    const inPart = ['instances', 'quarantine', 'runs'];
+    expect(relations.filter(({ may }) => may !== true).map(({ relname }) => relname)).toEqual(inPart);
     expect(relations.length).toBeGreaterThan(12);
-    for (const { relname } of relations) {
+    for (const { relname } of relations.filter(({ may }) => may === true)) {
       const read = `select * from losant_usage.${String(relname)} limit 1`;
       expect([relname, await refusal('losant_usage_reader', read)]).toEqual([relname, null]);
     }
@@ -146,10 +154,26 @@ describe('the reader', () => {
   });
 
   test.each([
-    ['a fact', 'update losant_usage.device_counts set total = 0'],
+    ['the bodies of invalid answers', 'select body_gzip from losant_usage.quarantine'],
+    ['the host that exports', 'select lease_host from losant_usage.instances'],
+    ['the host of a run', 'select host from losant_usage.runs'],
+  ])('does not see %s', async (_, statement) => {
+    expect(await refusal('losant_usage_reader', statement)).toBe(NO_RIGHT);
+  });
+
+  test.each([
+    'select org_id, stream, from_date, to_date, code, problem, resolved_at from losant_usage.quarantine',
+    'select instance_id, name, listed_at, list_problem from losant_usage.instances',
+    'select run_id, kind, status, started_at, failures, error from losant_usage.runs',
+  ])('sees what stands beside it: %s', async (statement) => {
+    expect(await refusal('losant_usage_reader', statement)).toBe(null);
+  });
+
+  test.each([
+    ['a number', 'update losant_usage.usage_days set devices_total = 0'],
     ['the ledger', 'delete from losant_usage.coverage'],
     ['a revision', 'delete from losant_usage.revisions'],
-    ['the tracking', `insert into losant_usage.tracking values ('a', 'b', now())`],
+    ['the tracking', `insert into losant_usage.tracking (org_id, stream) values ('a', 'b')`],
     ['a table', 'create table losant_usage.mine (id int)'],
   ])('cannot write %s, not even in a session it made writable', async (_, statement) => {
     expect(await refusal('losant_usage_reader', statement)).toBe(READ_ONLY);

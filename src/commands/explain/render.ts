@@ -72,7 +72,12 @@ function renderLedger(ledger: LedgerRow, nowMs: number): Line[] {
     ['read', instant(ledger.verifiedAt)],
     ['final since', instant(ledger.finalizedAt)],
     ['response sha256', ledger.responseSha256],
-    ['run', runKind === null ? runId : `${runId} (${runKind}, ${runHost}, version ${runVersion})`],
+    [
+      'run',
+      runKind === null
+        ? runId
+        : `${runId} (${[runKind, runHost, `version ${runVersion}`].filter((part) => part !== null).join(', ')})`,
+    ],
     ['last attempt', attempts > 0 ? instant(ledger.attemptedAt) : null],
     ['failed attempts', attempts > 0 ? `${attempts}` : null],
     [attempts > 0 ? 'next try' : 'next read', showNextRead(ledger, nowMs)],

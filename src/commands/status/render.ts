@@ -46,7 +46,7 @@ function renderInstance(instance: InstanceReport, nowMs: number): Line[] {
       right: [1],
     }),
     lease
-      ? `  exported now by ${lease.host}, since ${showInstant(lease.since)} (${showDistance(Date.parse(lease.since) - nowMs)})`
+      ? `  exported now${lease.host === null ? '' : ` by ${lease.host}`}, since ${showInstant(lease.since)} (${showDistance(Date.parse(lease.since) - nowMs)})`
       : '  idle',
   );
   if (quarantined > 0) lines.push(`  ${count(quarantined, 'answer')} in quarantine`);

@@ -4,6 +4,7 @@ import type { CellState } from '../../usage/cell.ts';
 import type { UsageDay } from '../../usage/day.ts';
 import type { Stream } from '../../usage/streams/stream.ts';
 import type { Instant, Schema } from '../schema.ts';
+import { readHostColumns } from './hosts.ts';
 
 export interface OrgName {
   readonly orgId: string;
@@ -135,12 +136,13 @@ async function readPromise(
 }
 
 async function readLedgerRow(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<LedgerRow | null> {
+  const hosts = await readHostColumns(db);
   const { rows } = await sql<LedgerRow>`
     select c.state, c.reported, c.revision, c.verified_at as "verifiedAt", c.attempted_at as "attemptedAt",
       c.attempts, c.next_read_at as "nextReadAt", c.error_code as "errorCode",
       c.error_message as "errorMessage", encode(c.response_sha256, 'hex') as "responseSha256",
       c.first_loaded_at as "firstLoadedAt", c.finalized_at as "finalizedAt", c.run_id as "runId",
-      r.kind as "runKind", r.host as "runHost", r.version as "runVersion"
+      r.kind as "runKind", ${hosts.run} as "runHost", r.version as "runVersion"
     from losant_usage.coverage c left join losant_usage.runs r on r.run_id = c.run_id
     where c.usage_date = ${day} and c.stream = ${stream} and c.org_id = ${orgId}`.execute(db);
   return rows[0] ?? null;

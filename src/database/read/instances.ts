@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../schema.ts';
+import { readHostColumns } from './hosts.ts';
 
 /** An instance that is collected, and what stands beside its numbers. */
 export interface InstanceStatus {
@@ -7,18 +8,19 @@ export interface InstanceStatus {
   readonly apiUrl: string;
   /** When its organizations were last listed completely. */
   readonly listedAt: Instant | null;
-  /** The process that exports it now; null if none does. */
-  readonly lease: { readonly runId: string; readonly host: string; readonly since: Instant } | null;
+  /** The process that exports it now; null if none does. Its host is null for who may not see it. */
+  readonly lease: { readonly runId: string; readonly host: string | null; readonly since: Instant } | null;
   /** Answers in quarantine that no good answer has replaced. */
   readonly quarantined: number;
 }
 
 /** Every instance, by id. Whether a lease holds is judged by the database's clock. */
 export async function readInstances(db: Kysely<Schema>): Promise<InstanceStatus[]> {
+  const hosts = await readHostColumns(db);
   const { rows } = await sql<InstanceStatus>`
     select i.instance_id as "instanceId", i.api_url as "apiUrl", i.listed_at as "listedAt",
       case when i.lease_until > clock_timestamp() then json_build_object(
-        'runId', i.lease_run_id, 'host', i.lease_host,
+        'runId', i.lease_run_id, 'host', ${hosts.lease},
         'since', to_char(i.lease_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) end as lease,
       (select count(*)::integer from losant_usage.quarantine q
        join losant_usage.organizations o on o.org_id = q.org_id

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { UsageDay } from '../../usage/day.ts';
 import type { Instant, RunKind, RunStatus, Schema } from '../schema.ts';
+import { readHostColumns } from './hosts.ts';
 
 /** A run on record. */
 export interface RunSummary {
@@ -12,7 +13,8 @@ export interface RunSummary {
   readonly to: UsageDay | null;
   readonly startedAt: Instant;
   readonly finishedAt: Instant | null;
-  readonly host: string;
+  /** Null for who may not see it. */
+  readonly host: string | null;
   readonly version: string;
   readonly cells: { readonly planned: number; readonly failed: number; readonly quarantined: number };
   readonly error: string | null;
@@ -20,6 +22,7 @@ export interface RunSummary {
 
 /** The newest runs of each instance, newest first. */
 export async function readLastRuns(db: Kysely<Schema>, perInstance: number): Promise<RunSummary[]> {
+  const hosts = await readHostColumns(db);
   const { rows } = await sql<RunSummary>`
     select r.run_id as "runId", r.instance_id as "instanceId", r.kind, r.status, r.from_date as "from", r.to_date as "to",
       r.started_at as "startedAt", r.finished_at as "finishedAt", r.host, r.version,
@@ -27,8 +30,10 @@ export async function readLastRuns(db: Kysely<Schema>, perInstance: number): Pro
       r.error
     from losant_usage.instances i
     cross join lateral (
-      select * from losant_usage.runs where runs.instance_id = i.instance_id
-      order by started_at desc limit ${perInstance}
+      select r.run_id, r.instance_id, r.kind, r.status, r.from_date, r.to_date, r.started_at, r.finished_at,
+        ${hosts.run} as host, r.version, r.cells_planned, r.cells_failed, r.cells_quarantined, r.error
+      from losant_usage.runs r where r.instance_id = i.instance_id
+      order by r.started_at desc limit ${perInstance}
     ) as r
     order by r.instance_id, r.started_at desc`.execute(db);
   return rows;
