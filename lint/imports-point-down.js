@@ -30,8 +30,11 @@ export const MAY_IMPORT = {
   'src/commands/demo': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
   'src/commands/simulator': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
   'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
-  'src/server': { values: ['src/database/read', ...FLOOR], types: CONNECTION },
-  'src/export': { values: ['src/losant', 'src/database', ...FLOOR] },
+  'src/server': {
+    values: ['src/database/read', 'src/terminal/words.ts', 'src/terminal/time.ts', ...FLOOR],
+    types: CONNECTION,
+  },
+  'src/export': { values: ['src/losant', 'src/database', ...FLOOR], types: ['src/settings'] },
   'src/check': {
     values: [
       'src/losant',

@@ -1,3 +1,6 @@
+import type { DatabaseHandle } from '../database/connect/open.ts';
+import { readDatabaseClock } from '../database/write/instances.ts';
+import { DATABASE_SKEW_MAX_MS } from '../database/write/transaction.ts';
 import { ClockError } from '../errors.ts';
 
 /** The API's clock may differ by this much; beyond it, it is unclear which day is over. */
@@ -9,5 +12,23 @@ export function requireApiClock(aheadMs: number | null): void {
   throw new ClockError(
     `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
     { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
+  );
+}
+
+/**
+ * A clock that runs with the host's and shows the database's time.
+ * Throws ClockError if the two are more than 30 s apart.
+ */
+export async function readClock(
+  { hostNow }: { readonly hostNow: () => number },
+  { db, describe }: DatabaseHandle,
+): Promise<() => number> {
+  const before = hostNow();
+  const databaseMs = await readDatabaseClock(db);
+  const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
+  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
+  throw new ClockError(
+    `This host's clock is ${Math.round(Math.abs(offsetMs) / 1_000)} s ${offsetMs > 0 ? 'behind' : 'ahead of'} that of the database at ${describe}`,
+    { hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over' },
   );
 }

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
+import type { DatabaseHandle } from '../database/connect/open.ts';
 import type { ExportScope } from '../database/read/due.ts';
-import type { RunKind, Schema } from '../database/schema.ts';
+import type { Instant, RunKind, Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';
 import type { UsageDay } from '../usage/day.ts';
@@ -10,6 +11,8 @@ import type { Policy } from '../usage/policy.ts';
 
 /** An instance, and everything needed to export it. */
 export interface InstanceContext {
+  readonly handle: DatabaseHandle;
+  /** The handle's. */
   readonly db: Kysely<Schema>;
   readonly client: LosantClient;
   readonly logger: Logger;
@@ -58,6 +61,14 @@ export interface PlanSummary {
   readonly pastHorizon: number;
 }
 
+/** What a complete run over everything found of the organizations. */
+export interface Settled {
+  /** The listing that it stands on. */
+  readonly listedAt: Instant;
+  /** Organizations Losant has that the configuration leaves out. */
+  readonly excluded: number;
+}
+
 export interface RunOptions {
   readonly kind: RunKind;
   readonly runId: string;
@@ -70,6 +81,8 @@ export interface RunOptions {
   /** Only these of the configured streams. */
   readonly streams: readonly string[];
   readonly signal: AbortSignal;
+  /** What the run before it, of the same process and configuration, left in order. */
+  readonly settled?: Settled | undefined;
   /** Told what will be read, before anything is. */
   readonly onPlan?: ((plan: PlanSummary) => void) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;

@@ -1,3 +1,4 @@
+import { requireSchema } from '../database/migrate/migrate.ts';
 import { countGapsLeft } from '../database/read/gaps.ts';
 import {
   applyPolicy,
@@ -10,8 +11,9 @@ import { LosantError, SettingsError } from '../errors.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { requireApiClock } from './clock.ts';
-import { type InstanceContext, type RunOptions, scopeOf } from './context.ts';
+import { type InstanceContext, isFullRun, type RunOptions, type Settled, scopeOf } from './context.ts';
 import { discover } from './discover.ts';
+import { isIdle, readSettled } from './idle.ts';
 import { exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
 import { confirmRemovals } from './removals.ts';
@@ -25,10 +27,12 @@ export interface RunOutcome {
   readonly refusal: LosantError | null;
   /** Organizations Losant has that the configuration leaves out. */
   readonly excluded: number;
+  /** For the next run of the same process, if this one read everything and is complete. */
+  readonly settled: Settled | null;
 }
 
 /**
- * One run over one instance: clocks, lease, discovery, export, record. What it
+ * One run over one instance: schema, clocks, lease, discovery, export, record. What it
  * has loaded stays loaded, however it ends. A refused scope ends its stream
  * only. Throws HeldError if another process exports the instance, ClockError,
  * DatabaseError, LosantError if it cannot begin, or the signal's reason.
@@ -37,19 +41,20 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const { db, instanceId, apiUrl, streams, now } = context;
   const startedAtMs = now();
   const requestsBefore = context.requestCount();
+  await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
   await requireApiUrl(db, { instanceId, apiUrl });
   const name = await requireInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, streams, yesterday: lastCompleteDay(now()) });
   if (name !== null) await recordInstanceName(db, instanceId, name);
   const tally = new Tally(instanceId);
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
-    await applyPolicy(db, instanceId, { policy: context.policy, nowMs: now() });
-    const { refusal, excluded } = await discoverAndExport(context, options, { tally, session });
+    const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session });
     const range = options.ask?.range ?? null;
     tally.waiting = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
     tally.requests = context.requestCount() - requestsBefore;
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
-    return { status, refusal, excluded };
+    const isSettled = status === 'complete' && isFullRun(context, options);
+    return { status, refusal, excluded, settled: isSettled ? await readSettled(context, excluded) : null };
   });
   const report = tally.toReport({
     runId: isRecorded ? options.runId : null,
@@ -57,7 +62,20 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     status: value.status,
     durationMs: Math.round(now() - startedAtMs),
   });
-  return { report, tally, refusal: value.refusal, excluded: value.excluded };
+  const { refusal, excluded, settled } = value;
+  return { report, tally, refusal, excluded, settled };
+}
+
+async function exportUnlessIdle(
+  context: InstanceContext,
+  options: RunOptions,
+  work: { tally: Tally; session: Session },
+): Promise<{ refusal: LosantError | null; excluded: number }> {
+  const { db, instanceId, policy, now } = context;
+  const { settled } = options;
+  if (settled && (await isIdle(context, settled))) return { refusal: null, excluded: settled.excluded };
+  await applyPolicy(db, instanceId, { policy, nowMs: now() });
+  return await discoverAndExport(context, options, work);
 }
 
 /**

@@ -1,24 +1,29 @@
 import { type Context, Hono } from 'hono';
 import type { Logger } from '../logger.ts';
-import type { Health } from '../database/read/health.ts';
+import { renderHome } from './console/home.ts';
+import { ICON } from './console/page.ts';
+import { type DatabaseView, shownHealth } from './database-view.ts';
 import type { Metrics } from './metrics.ts';
-import { renderOverview } from './overview.ts';
 import type { WorkerStatus } from './status.ts';
 
 /** Where the pages get what they show. */
 export interface PageSources {
   readonly status: () => WorkerStatus;
-  /** Rejects if the database does not answer in time. */
-  readonly health: () => Promise<Health>;
+  readonly database: () => Promise<DatabaseView>;
   /** What keeps this process from being ready, for people; empty: nothing. */
   readonly readiness: () => Promise<readonly string[]>;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** ms since 1970. */
+  readonly now: () => number;
 }
+
+/** How often a browser loads the home page anew. */
+const REFRESH_S = 60;
 
 /** The routes. Who may see them is decided before, in the guard. */
 export function createApp(sources: PageSources): Hono {
-  const { status, readiness, metrics, logger } = sources;
+  const { status, database, readiness, metrics, logger, now } = sources;
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n'));
   app.get('/readyz', async (c) => {
@@ -26,28 +31,25 @@ export function createApp(sources: PageSources): Hono {
     return problems.length === 0 ? c.text('ready\n') : c.text(`not ready: ${problems.join('; ')}\n`, 503);
   });
   app.get('/metrics', async (c) => {
-    const text = await metrics.render(await healthOrNull(sources));
+    const text = await metrics.render(await database(), now());
     return c.body(text, 200, { 'content-type': metrics.contentType });
   });
   app.get('/status.json', async (c) => {
-    const health = await healthOrNull(sources);
-    return c.json({ worker: status(), databaseUp: health !== null, ledger: health });
+    const view = await database();
+    const health = shownHealth(view);
+    const ageMs = view.reading === null ? null : now() - view.reading.atMs;
+    return c.json({ worker: status(), databaseUp: view.isUp, ageMs, ledger: health });
   });
-  app.get('/', async (c) => c.html(renderOverview(status(), await healthOrNull(sources))));
+  app.get('/', async (c) => {
+    const view = await database();
+    c.header('refresh', String(REFRESH_S));
+    return c.html(renderHome({ status: status(), view, nowMs: now() }));
+  });
+  app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
   app.notFound((c) => c.text('There is no such page\n', 404));
   app.onError((error, c: Context) => {
     logger.error({ err: error, path: c.req.path }, 'page failed');
     return c.text('This page failed; the log says why\n', 500);
   });
   return app;
-}
-
-/** Pages are shown all the same while the database is away, and say so. */
-async function healthOrNull({ health, logger }: PageSources): Promise<Health | null> {
-  try {
-    return await health();
-  } catch (error) {
-    logger.debug({ err: error }, 'ledger not read for a page');
-    return null;
-  }
 }

@@ -58,7 +58,8 @@ function isProbe(url: string): boolean {
 function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
   const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
   const name = parsed?.groups?.['name']?.toLowerCase();
-  if (name === undefined) return false;
+  // What no URL could hold, such as a port of 99999, would fail as one in the app.
+  if (name === undefined || !URL.canParse(`http://${given}`)) return false;
   if (LOOPBACK_HOST.test(name)) return true;
   if (isLoopback(host)) return false;
   const isAddress = isIP(name.replace(/^\[|\]$/g, '')) !== 0;
@@ -91,7 +92,10 @@ function readCredentials(authorization: string): string | null {
 
 function requireToken({ tokenHash }: Access): Refusal {
   if (tokenHash === null) {
-    return refusal(403, 'Beyond this machine only the probes are answered until HTTP_TOKEN is set');
+    return refusal(
+      403,
+      'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered',
+    );
   }
   return refusal(401, 'The token is missing or wrong', {
     'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',

@@ -1,31 +1,43 @@
-import { Gauge, type Registry } from 'prom-client';
-import type { Health, InstanceHealth } from '../database/read/health.ts';
-import { dayEndMs } from '../usage/day.ts';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { InstanceHealth, StreamHealth } from '../database/read/health.ts';
+import { dayEndMs, dayStartMs } from '../usage/day.ts';
+import { ageOf, type DatabaseView, shownHealth } from './database-view.ts';
 
 export interface HealthGauges {
-  /** Null: the database did not answer. Then nothing old is shown. */
-  show(health: Health | null): void;
+  show(view: DatabaseView, nowMs: number): void;
   showLastComplete(instanceId: string, atMs: number): void;
 }
 
-/** Gauges read from the ledger at each scrape: every replica tells the same. */
-export function createHealthGauges(registry: Registry): HealthGauges {
+/**
+ * Gauges read from the database at each scrape: every replica tells the same.
+ * While the database is away nothing old is shown but what cannot become less.
+ */
+export function createHealthGauges(registry: Registry, startedAtMs: number): HealthGauges {
   const gauges = createGauges(registry);
-  const lastCompleteMs = new Map<string, number>();
+  const restated = new Counter({
+    name: 'losant_usage_final_restatements_total',
+    help: 'Final numbers that changed, by whatever process, as the database has them on record.',
+    labelNames: ['instance_id'],
+    registers: [registry],
+  });
+  const most = { lastCompleteMs: new Map<string, number>(), restated: new Map<string, number>() };
   // What this process saw itself is not forgotten while the database is away.
-  const showLastComplete = (instance_id: string, atMs: number) => {
-    const newestMs = Math.max(atMs, lastCompleteMs.get(instance_id) ?? 0);
-    lastCompleteMs.set(instance_id, newestMs);
-    gauges.lastComplete.set({ instance_id }, newestMs / 1_000);
+  const showLastComplete = (instance_id: string, atMs: number) =>
+    gauges.lastComplete.set({ instance_id }, keepMost(most.lastCompleteMs, instance_id, atMs) / 1_000);
+  const showRestated = (instance_id: string, count: number) => {
+    restated.remove({ instance_id });
+    restated.inc({ instance_id }, keepMost(most.restated, instance_id, count));
   };
   return {
     showLastComplete,
-    show(health) {
-      const fromLedger = [gauges.cells, gauges.gaps, gauges.gapAge, gauges.expiring, gauges.quarantined];
-      for (const gauge of [...fromLedger, gauges.organizations]) gauge.reset();
-      gauges.databaseUp.set(health === null ? 0 : 1);
-      for (const instance of health?.instances ?? []) {
-        showInstance(gauges, instance, Date.parse(health?.at ?? ''));
+    show(view, nowMs) {
+      for (const gauge of gauges.ofTheDatabase) gauge.reset();
+      gauges.databaseUp.set(view.isUp ? 1 : 0);
+      gauges.age.set(ageOf(view, { nowMs, sinceMs: startedAtMs }) / 1_000);
+      if (view.reading) gauges.readSeconds.set(view.reading.tookMs / 1_000);
+      for (const instance of shownHealth(view)?.instances ?? []) {
+        showInstance(gauges, instance, nowMs);
+        showRestated(instance.instanceId, instance.restatedFinal);
         const { instanceId, lastCompleteRunAt } = instance;
         if (lastCompleteRunAt !== null) showLastComplete(instanceId, Date.parse(lastCompleteRunAt));
       }
@@ -33,57 +45,85 @@ export function createHealthGauges(registry: Registry): HealthGauges {
   };
 }
 
+function keepMost(known: Map<string, number>, key: string, value: number): number {
+  const most = Math.max(value, known.get(key) ?? 0);
+  known.set(key, most);
+  return most;
+}
+
+type Gauges = ReturnType<typeof createGauges>;
+
 function createGauges(registry: Registry) {
-  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[]) =>
+  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
     new Gauge({ name: `losant_usage_${name}`, help, labelNames, registers: [registry] });
-  return {
-    databaseUp: gauge('database_up', 'Whether the database answered this scrape in time.', []),
-    lastComplete: gauge(
-      'last_complete_pass_timestamp_seconds',
-      'When a scheduled pass last ended with nothing due missing.',
-      ['instance_id'],
+  const perStream = (name: string, help: string) => gauge(name, help, ['instance_id', 'stream']);
+  const perInstance = (name: string, help: string) => gauge(name, help, ['instance_id']);
+  const byState = gauge(
+    'cells',
+    'Tracked cells (organization, stream and usage day) inside the horizon, by what is held of them.',
+    ['instance_id', 'stream', 'state'],
+  );
+  const shown = {
+    organizations: perInstance('organizations', 'Organizations of the instance that exist in Losant.'),
+    tracked: perStream('organizations_tracked', 'Organizations that are tracked up to yesterday.'),
+    complete: perStream(
+      'organizations_complete',
+      'Organizations tracked up to yesterday of which nothing is missing.',
     ),
-    organizations: gauge('organizations', 'Organizations of the instance that exist in Losant.', [
-      'instance_id',
-    ]),
-    cells: gauge(
-      'cells',
-      'Tracked cells (organization, stream and usage day) inside the horizon, by what is held of them.',
-      ['instance_id', 'stream', 'state'],
+    completeTo: perStream(
+      'complete_to_timestamp_seconds',
+      'Start of the last usage day up to which nothing is missing; no sample if even the first tracked day is.',
     ),
-    gaps: gauge('gaps', 'Tracked cells that are late or whose read failed.', ['instance_id', 'stream']),
-    gapAge: gauge(
+    cells: byState,
+    gaps: perStream('gaps', 'Tracked cells that are late or whose read failed.'),
+    gapAge: perInstance(
       'oldest_gap_age_seconds',
       'Time since the end of the oldest usage day with a gap; 0 without a gap.',
-      ['instance_id'],
     ),
-    expiring: gauge(
+    expiring: perInstance(
       'gaps_expiring',
       'Gaps that pass the horizon within 7 days and are then no longer available.',
-      ['instance_id'],
     ),
-    quarantined: gauge('quarantined', 'Answers in quarantine that no good answer has followed.', [
-      'instance_id',
-    ]),
+    quarantined: perInstance('quarantined', 'Answers in quarantine that no good answer has followed.'),
+  };
+  return {
+    ...shown,
+    ofTheDatabase: Object.values(shown),
+    databaseUp: gauge('database_up', 'Whether the database answered a trivial query in time.'),
+    age: gauge(
+      'database_reading_age_seconds',
+      'Age of the reading that the gauges of organizations, cells and gaps show; since the start before the first.',
+    ),
+    readSeconds: gauge('database_reading_seconds', 'How long that reading took.'),
+    lastComplete: perInstance(
+      'last_complete_run_timestamp_seconds',
+      'When a run of everything last ended with nothing due missing, by whatever process.',
+    ),
   };
 }
 
-function showInstance(
-  gauges: ReturnType<typeof createGauges>,
-  { instanceId: instance_id, organizations, quarantined, streams }: InstanceHealth,
-  atMs: number,
-): void {
+function showInstance(gauges: Gauges, instance: InstanceHealth, nowMs: number): void {
+  const { instanceId: instance_id, organizations, quarantined, streams } = instance;
   gauges.organizations.set({ instance_id }, organizations);
   gauges.quarantined.set({ instance_id }, quarantined);
-  for (const { stream, cells, gaps } of streams) {
-    gauges.gaps.set({ instance_id, stream }, gaps);
-    for (const [state, count] of Object.entries(cells))
-      gauges.cells.set({ instance_id, stream, state }, count);
-  }
+  for (const stream of streams) showStream(gauges, instance_id, stream);
   const oldest = streams.flatMap(({ oldestGap }) => oldestGap ?? []).sort()[0];
-  gauges.gapAge.set({ instance_id }, oldest === undefined ? 0 : (atMs - dayEndMs(oldest)) / 1_000);
+  gauges.gapAge.set({ instance_id }, oldest === undefined ? 0 : (nowMs - dayEndMs(oldest)) / 1_000);
   gauges.expiring.set(
     { instance_id },
     streams.reduce((sum, { expiring }) => sum + expiring, 0),
   );
+}
+
+function showStream(gauges: Gauges, instance_id: string, health: StreamHealth): void {
+  const { stream, cells, gaps, completeTo, orgsTracked, orgsComplete } = health;
+  gauges.gaps.set({ instance_id, stream }, gaps);
+  gauges.tracked.set({ instance_id, stream }, orgsTracked);
+  gauges.complete.set({ instance_id, stream }, orgsComplete);
+  if (completeTo !== null) {
+    gauges.completeTo.set({ instance_id, stream }, dayStartMs(completeTo) / 1_000);
+  }
+  for (const [state, count] of Object.entries(cells)) {
+    gauges.cells.set({ instance_id, stream, state }, count);
+  }
 }

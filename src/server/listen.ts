@@ -4,8 +4,9 @@ import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { limitConnections } from './connections.ts';
+import { STYLE_SOURCE } from './console/style.ts';
 import { type Access, refuse } from './guard.ts';
-import { STYLE_SOURCE } from './overview.ts';
 
 export interface ListenOptions {
   readonly access: Access;
@@ -27,12 +28,12 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const SILENCE_MS = 15_000;
 const KEEP_ALIVE_MS = 5_000;
 const HEAD_BYTES_MAX = 8 * 1024;
-/** A monitor and some readers need few; the rest is shed before it costs memory. */
+/** A monitor and some readers need few; more would only cost memory. */
 const CONNECTIONS_MAX = 64;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
-  'content-security-policy': `default-src 'none'; style-src ${STYLE_SOURCE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  'content-security-policy': `default-src 'none'; style-src ${STYLE_SOURCE}; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
@@ -60,7 +61,7 @@ export async function listen(app: Hono, { access, port, logger }: ListenOptions)
     },
     (request, response) => handle(request, response, { access, answer, logger }),
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  limitConnections(server, CONNECTIONS_MAX);
   server.timeout = SILENCE_MS;
   await begin(server, access.host, port);
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));

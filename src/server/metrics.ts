@@ -1,9 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Health } from '../database/read/health.ts';
+import type { DatabaseView } from './database-view.ts';
 import { createHealthGauges } from './health-gauges.ts';
-import { PASS_RESULTS, type PassResult } from './status.ts';
+import { RUN_RESULTS, type RunResult } from './status.ts';
 
-/** How a wake-up of the schedule went. `skipped`: a pass was under way, another follows it. */
+/** How a wake-up of the schedule went. `skipped`: a run was under way, another follows it. */
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
@@ -19,11 +19,10 @@ export interface RequestFacts {
 
 type RowOperation = 'inserted' | 'updated' | 'deleted' | 'unchanged';
 
-/** What a pass did to the database and met in the answers. */
-export interface PassFacts {
+/** What a run did to the database and met in the answers. */
+export interface RunFacts {
   readonly rows: Readonly<Record<string, Readonly<Record<RowOperation, number>>>>;
   readonly restated: number;
-  readonly restatedFinal: number;
   readonly unknownKeys: number;
   readonly outsideBuckets: number;
 }
@@ -31,11 +30,11 @@ export interface PassFacts {
 export interface Metrics {
   countWake(outcome: WakeOutcome): void;
   countRequest(facts: RequestFacts): void;
-  countPass(instanceId: string, pass: { result: PassResult; durationMs: number; endedAtMs: number }): void;
-  countWork(facts: PassFacts): void;
+  countRun(instanceId: string, run: { result: RunResult; durationMs: number; endedAtMs: number }): void;
+  countWork(facts: RunFacts): void;
   showTokenRefused(instanceId: string, isRefused: boolean): void;
-  /** The text of a scrape. `health` null: the database did not answer, its gauges are left out. */
-  render(health: Health | null): Promise<string>;
+  /** The text of a scrape. While the database does not answer, its gauges are left out. */
+  render(view: DatabaseView, nowMs: number): Promise<string>;
   readonly contentType: string;
 }
 
@@ -49,34 +48,36 @@ const MISNAMED = ['active_handles', 'active_requests', 'active_resources'];
 export function createMetrics({
   version,
   instanceIds,
+  startedAtMs,
 }: {
   version: string;
   instanceIds: readonly string[];
+  startedAtMs: number;
 }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, prefix: PREFIX });
   for (const name of MISNAMED) registry.removeSingleMetric(`${PREFIX}nodejs_${name}_total`);
   const work = createWorkMetrics(registry);
-  const health = createHealthGauges(registry);
+  const health = createHealthGauges(registry, startedAtMs);
   gauge(registry, 'build_info', 'Always 1, with the version.', ['version']).set({ version }, 1);
   for (const outcome of WAKE_OUTCOMES) work.wakes.inc({ outcome }, 0);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
-    for (const result of PASS_RESULTS) work.passes.inc({ instance_id, result }, 0);
+    for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
     contentType: registry.contentType,
     countWake: (outcome) => work.wakes.inc({ outcome }),
     countRequest: (facts) => countRequest(work, facts),
-    countPass(instance_id, { result, durationMs, endedAtMs }) {
-      work.passes.inc({ instance_id, result });
-      if (result !== 'standby') work.passSeconds.observe(durationMs / SECONDS);
+    countRun(instance_id, { result, durationMs, endedAtMs }) {
+      work.runs.inc({ instance_id, result });
+      if (result !== 'standby') work.runSeconds.observe(durationMs / SECONDS);
       if (result === 'complete') health.showLastComplete(instance_id, endedAtMs);
     },
     countWork: (facts) => countWork(work, facts),
     showTokenRefused: (instance_id, isRefused) => work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
-    render: async (known) => {
-      health.show(known);
+    render: async (view, nowMs) => {
+      health.show(view, nowMs);
       return await registry.metrics();
     },
   };
@@ -90,13 +91,16 @@ function createWorkMetrics(registry: Registry) {
   return {
     wakes: counter(
       'wakeups_total',
-      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a pass was under way, another follows). How the passes ended is in passes_total.',
+      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a run was under way, another follows). How the runs ended is in runs_total.',
       ['outcome'],
     ),
-    passes: counter('passes_total', 'Passes over an instance, by how they ended.', ['instance_id', 'result']),
-    passSeconds: new Histogram({
-      name: `${PREFIX}pass_duration_seconds`,
-      help: 'Duration of passes over an instance.',
+    runs: counter('runs_total', 'Runs of an instance by this process, by how they ended.', [
+      'instance_id',
+      'result',
+    ]),
+    runSeconds: new Histogram({
+      name: `${PREFIX}run_duration_seconds`,
+      help: 'Duration of runs of an instance.',
       buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400],
       registers: [registry],
     }),
@@ -122,10 +126,9 @@ function createWorkMetrics(registry: Registry) {
       'table',
       'operation',
     ]),
-    restatements: counter('restatements_total', 'Cells whose stored numbers changed in Losant.'),
-    finalRestatements: counter(
-      'final_restatements_total',
-      'Cells whose numbers changed though they were final.',
+    restatements: counter(
+      'restatements_total',
+      'Cells whose stored numbers changed in Losant, as this process found.',
     ),
     unknownKeys: counter('unknown_keys_total', 'Keys in answers that this version does not know.'),
     outsideBuckets: counter('outside_buckets_total', 'Buckets of days that were not asked for, dropped.'),
@@ -143,12 +146,11 @@ function countRequest(work: WorkMetrics, facts: RequestFacts): void {
   if (retryReason !== null) work.retries.inc({ reason: retryReason });
 }
 
-function countWork(work: WorkMetrics, facts: PassFacts): void {
+function countWork(work: WorkMetrics, facts: RunFacts): void {
   for (const [table, counts] of Object.entries(facts.rows)) {
     for (const [operation, count] of Object.entries(counts)) work.rows.inc({ table, operation }, count);
   }
   work.restatements.inc(facts.restated);
-  work.finalRestatements.inc(facts.restatedFinal);
   work.unknownKeys.inc(facts.unknownKeys);
   work.outsideBuckets.inc(facts.outsideBuckets);
 }

@@ -11,12 +11,20 @@ export class SlowReadingError extends Error {
   override readonly name = 'SlowReadingError';
 }
 
+/** An answer, and when it came. */
+export interface Reading<T> {
+  readonly value: T;
+  readonly atMs: number;
+  readonly tookMs: number;
+}
+
 const REST_FACTOR = 10;
 
 /**
  * Shares an expensive read among all who ask: at most one is under way, and its
  * answer is kept for a while, so that no number of readers can load the database.
- * The returned function rejects with the read's error or a SlowReadingError.
+ * The returned function rejects with the read's error or a SlowReadingError. A
+ * read that fails rests for as long as it took.
  */
 export function shareReading<T>(
   read: () => Promise<T>,
@@ -31,7 +39,7 @@ export function shareReading<T>(
       goodUntilMs = now() + Math.max(keepMs, (now() - since) * REST_FACTOR);
       return answer;
     } catch (error) {
-      goodUntilMs = now();
+      goodUntilMs = now() + (now() - since);
       throw error;
     }
   };
@@ -41,6 +49,38 @@ export function shareReading<T>(
       current = begin();
     }
     return await within(timeoutMs, current);
+  };
+}
+
+/**
+ * The same, but the last good answer is kept for those who would get none: a read
+ * that is slow or fails leaves an old answer, with its age. The returned function
+ * returns null before the first. `onFailure` is told of a read that failed after
+ * one that did not.
+ */
+export function keepReading<T>(
+  read: () => Promise<T>,
+  { onFailure, ...options }: ReadingOptions & { readonly onFailure: (error: unknown) => void },
+): () => Promise<Reading<T> | null> {
+  const { now } = options;
+  let last: Reading<T> | null = null;
+  let isFailing = false;
+  const shared = shareReading(async () => {
+    const since = now();
+    try {
+      const value = await read();
+      last = { value, atMs: now(), tookMs: now() - since };
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) onFailure(error);
+      isFailing = true;
+      throw error;
+    }
+  }, options);
+  return async () => {
+    // What is to be said of a failure was said; a slow read goes on for the next who asks.
+    await shared().catch(() => undefined);
+    return last;
   };
 }
 

@@ -1,4 +1,4 @@
-/** What one worker process knows of itself; the ledger is told by `src/queries/health.ts`. */
+/** What one worker process knows of itself; what the database tells is in `src/database/read/health.ts`. */
 export interface WorkerStatus {
   readonly version: string;
   readonly host: string;
@@ -14,24 +14,36 @@ export interface InstanceStatus {
   readonly instanceId: string;
   /** `standby`: another process exports it. */
   readonly state: 'starting' | 'working' | 'idle' | 'standby';
-  readonly lastPass: { readonly finishedAt: string; readonly result: PassResult } | null;
-  readonly lastCompletePassAt: string | null;
-  /** What keeps the newest pass from being complete; null: nothing. */
+  /** Of the run under way; null: none is. */
+  readonly progress: RunProgress | null;
+  readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
+  readonly lastCompleteRunAt: string | null;
+  /** What keeps the newest run from being complete; null: nothing. */
   readonly trouble: Trouble | null;
+}
+
+export interface RunProgress {
+  readonly startedAt: string;
+  /** Cells found due so far: more are found while the first are read. */
+  readonly planned: number;
+  readonly done: number;
+  readonly requests: number;
 }
 
 export interface Trouble {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
+  /** It only says that gaps from before are left, which the database tells better and newer. */
+  readonly onlyGaps: boolean;
 }
 
-/** How a pass over one instance ended. */
-export type PassResult = (typeof PASS_RESULTS)[number];
+/** How a run of one instance ended. */
+export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**
  * `complete`: nothing due is missing. `partial`: something is. `refused`: Losant
  * refuses the token or a scope. `failed`: it broke off. `standby`: another process
  * has the instance. `interrupted`: the process was asked to end.
  */
-export const PASS_RESULTS = ['complete', 'partial', 'refused', 'failed', 'standby', 'interrupted'] as const;
+export const RUN_RESULTS = ['complete', 'partial', 'refused', 'failed', 'standby', 'interrupted'] as const;

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 
-/** Tells a dead man's switch how one pass goes. Nothing it does or fails to do changes the pass. */
-export interface PassPulse {
-  /** The pass has begun; later calls do nothing. */
+/** Tells a dead man's switch how the runs of one wake-up go. Nothing it does or fails to do changes them. */
+export interface WakeUpHeartbeat {
+  /** A run has begun; later calls do nothing. */
   start(): void;
-  /** The pass has ended. */
+  /** All runs have ended. */
   end(isGood: boolean): Promise<void>;
 }
 
 export interface Heartbeat {
-  readonly beginPass: () => PassPulse;
+  readonly begin: () => WakeUpHeartbeat;
 }
 
 export interface HeartbeatOptions {
@@ -19,27 +19,27 @@ export interface HeartbeatOptions {
   readonly logger: Logger;
 }
 
-/** A monitor that hangs delays a pass by no more than two of these and the wait between. */
+/** A monitor that hangs delays a wake-up by no more than two of these and the wait between. */
 const TIMEOUT_MS = 5_000;
 const ATTEMPTS = 2;
 const RETRY_AFTER_MS = 1_000;
 
 /**
- * Pings by the Healthchecks convention: GET `URL/start`, then `URL` for a pass
+ * Pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs
  * that left nothing due, or `URL/fail`. A ping that fails is logged without its
  * address.
  */
 export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
-  if (url === null) return { beginPass: () => ({ start: () => {}, end: () => Promise.resolve() }) };
+  if (url === null) return { begin: () => ({ start: () => {}, end: () => Promise.resolve() }) };
   return {
-    beginPass() {
+    begin() {
       let started: Promise<void> | null = null;
       return {
         start() {
           started ??= ping(url, '/start', logger);
         },
         async end(isGood) {
-          // In this order, or the monitor would take the pass for one that never ends.
+          // In this order, or the monitor would take the run for one that never ends.
           await started;
           await ping(url, isGood ? '' : '/fail', logger);
         },

@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transform } from 'streaming-iterables';
-import type { Wake } from './schedule.ts';
-import type { InstanceStatus, PassResult } from '../server/status.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
 import { describeDatabaseError } from '../database/connect/sqlstate.ts';
-import type { Heartbeat, PassPulse } from './heartbeat.ts';
-import { judgeFailure, type PassEnd, type PassTools, passInstance } from './worker-run.ts';
+import type { InstanceStatus, RunProgress, RunResult } from '../server/status.ts';
+import type { InstanceConfig } from '../settings/instance.ts';
+import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
+import { exportInstance, judgeFailure, type RunEnd, type RunTools } from './instance-run.ts';
+import type { Wake } from './schedule.ts';
 
-export interface WorkerLoopOptions extends PassTools {
+export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
-  /** The clock of a pass, by the database's; rejects if the database is away or too far off. */
+  /** The clock of a run, by the database's; rejects if the database is away or too far off. */
   readonly readNow: () => Promise<() => number>;
+  /** For the log. */
+  readonly nextWakeAt: () => Date | null;
   /** How soon a standby, or a worker whose database was away, looks again. */
   readonly lookAgainMs?: number;
 }
@@ -21,9 +23,12 @@ const LOOK_AGAIN_MS = 20_000;
 /** Instances exported at once: one that is slow does not hold up the others. */
 const INSTANCES_AT_ONCE = 4;
 
+/** The longest that a timer takes; the loop then simply waits anew. */
+const FOREVER_MS = 2 ** 31 - 1;
+
 /**
- * Makes a pass at the start and at each wake-up, one at a time, until the signal
- * aborts. What is exported by another process, it stands by for.
+ * Runs every instance at the start and at each wake-up, until the signal aborts.
+ * For what another process exports, it stands by.
  */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions;
@@ -35,8 +40,8 @@ export class WorkerLoop {
   constructor(options: WorkerLoopOptions) {
     this.#options = options;
     for (const { instanceId } of options.context.config.instances) {
-      const status = { instanceId, state: 'starting', lastPass: null, trouble: null } as const;
-      this.#statuses.set(instanceId, { ...status, lastCompletePassAt: null });
+      const none = { progress: null, lastRun: null, lastCompleteRunAt: null, trouble: null };
+      this.#statuses.set(instanceId, { instanceId, state: 'starting', ...none });
     }
   }
 
@@ -44,53 +49,58 @@ export class WorkerLoop {
     return [...this.#statuses.values()];
   }
 
-  /** A wake-up. One that comes during a pass is not lost: another pass follows. */
+  /** A wake-up. One that comes while runs are under way is not lost: others follow. */
   wake(kind: Wake): void {
     const { metrics, context } = this.#options;
     const outcome = this.#isWorking ? 'skipped' : kind;
     metrics.countWake(outcome);
-    if (kind === 'missed') context.logger.warn('wake-up missed, made up for now');
+    if (kind === 'missed') context.logger.warn('missed wake-up, running now');
     else if (outcome === 'skipped')
-      context.logger.info('wake-up came during a pass, another follows when it ends');
+      context.logger.info('wake-up came during a run, another run follows when it ends');
     this.#isWoken = true;
     this.#wakeUp.abort();
   }
 
-  /** Returns when the signal has aborted and the pass under way has ended. */
+  /** Returns when the signal has aborted and the runs under way have ended. */
   async run(): Promise<void> {
-    const { context } = this.#options;
+    const { context, nextWakeAt } = this.#options;
     let due: readonly InstanceConfig[] = context.config.instances;
+    let isWakeUp = true;
     while (!context.signal.aborted) {
-      const again = await this.pass(due);
-      due = await this.#waitForWork(again);
+      const again = await this.runAll(due);
+      if (isWakeUp && !context.signal.aborted) {
+        context.logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
+      }
+      isWakeUp = await this.#waitForWork(again.length > 0);
+      due = isWakeUp ? context.config.instances : again;
     }
   }
 
-  /** One pass over these instances. Returns those to look at again before the next wake-up. */
-  async pass(instances: readonly InstanceConfig[]): Promise<InstanceConfig[]> {
+  /** A run of each of these instances. Returns those to look at again before the next wake-up. */
+  async runAll(instances: readonly InstanceConfig[]): Promise<InstanceConfig[]> {
     this.#isWorking = true;
-    const pulse = this.#options.heartbeat.beginPass();
-    const ends: { readonly instance: InstanceConfig; readonly end: PassEnd }[] = [];
+    const heartbeat = this.#options.heartbeat.begin();
+    const ends: { readonly instance: InstanceConfig; readonly end: RunEnd }[] = [];
     try {
-      const passOne = async (instance: InstanceConfig) => ({
+      const runOne = async (instance: InstanceConfig) => ({
         instance,
-        end: await this.#passInstance(instance, pulse),
+        end: await this.#runOne(instance, heartbeat),
       });
-      for await (const ended of transform(INSTANCES_AT_ONCE, passOne, instances)) ends.push(ended);
+      for await (const ended of transform(INSTANCES_AT_ONCE, runOne, instances)) ends.push(ended);
     } finally {
       this.#isWorking = false;
     }
-    const isGood = judgePass(ends.map(({ end }) => end.result));
-    if (isGood !== null) await pulse.end(isGood);
+    const isGood = judgeRuns(ends.map(({ end }) => end.result));
+    if (isGood !== null) await heartbeat.end(isGood);
     return ends.filter(({ end }) => end.lookAgain).map(({ instance }) => instance);
   }
 
-  async #passInstance(instance: InstanceConfig, pulse: PassPulse): Promise<PassEnd> {
+  async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
-    const end = await this.#passWithClock(instance, () => {
-      pulse.start();
-      this.#statuses.set(instanceId, { ...before, state: 'working' });
+    const end = await this.#runWithClock(instance, (progress) => {
+      heartbeat.start();
+      this.#statuses.set(instanceId, { ...before, state: 'working', progress });
     });
     const { context } = this.#options;
     const { result, trouble } = end;
@@ -102,14 +112,18 @@ export class WorkerLoop {
     this.#statuses.set(instanceId, {
       instanceId,
       state: isStandby ? 'standby' : 'idle',
-      lastPass: { finishedAt, result },
-      lastCompletePassAt: result === 'complete' ? finishedAt : before.lastCompletePassAt,
+      progress: null,
+      lastRun: { finishedAt, result },
+      lastCompleteRunAt: result === 'complete' ? finishedAt : before.lastCompleteRunAt,
       trouble,
     });
     return end;
   }
 
-  async #passWithClock(instance: InstanceConfig, onStart: () => void): Promise<PassEnd> {
+  async #runWithClock(
+    instance: InstanceConfig,
+    onProgress: (progress: RunProgress) => void,
+  ): Promise<RunEnd> {
     const { context, handle, metrics, readNow } = this.#options;
     const { instanceId } = instance;
     let now: () => number;
@@ -119,33 +133,30 @@ export class WorkerLoop {
       const known = describeDatabaseError(error, handle.describe) ?? error;
       context.logger.error({ err: known, instance_id: instanceId }, 'instance not exported');
       const end = judgeFailure(known, context.signal.aborted);
-      metrics.countPass(instanceId, { result: end.result, durationMs: 0, endedAtMs: context.hostNow() });
+      metrics.countRun(instanceId, { result: end.result, durationMs: 0, endedAtMs: context.hostNow() });
       return end;
     }
-    return await passInstance(this.#options, instance, { now, onStart });
+    return await exportInstance(this.#options, instance, { now, onProgress });
   }
 
-  /** The instances of the next pass: all at a wake-up, else those to look at again. */
-  async #waitForWork(again: readonly InstanceConfig[]): Promise<readonly InstanceConfig[]> {
+  /** Whether it was a wake-up that ended the wait, or else that it is time to look again. */
+  async #waitForWork(looksAgain: boolean): Promise<boolean> {
     const { context, lookAgainMs = LOOK_AGAIN_MS } = this.#options;
-    const waitMs = again.length > 0 ? lookAgainMs : FOREVER_MS;
+    const waitMs = looksAgain ? lookAgainMs : FOREVER_MS;
     if (!this.#isWoken) {
       this.#wakeUp = new AbortController();
       const signal = AbortSignal.any([context.signal, this.#wakeUp.signal]);
       // Being woken is no failure.
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
-    const due = this.#isWoken ? context.config.instances : again;
+    const isWoken = this.#isWoken;
     this.#isWoken = false;
-    return due;
+    return isWoken;
   }
 }
 
-/** The longest that a timer takes; the loop then simply waits anew. */
-const FOREVER_MS = 2 ** 31 - 1;
-
-/** Whether a pass over several instances left nothing due; null: none of them was this process's. Pure. */
-export function judgePass(results: readonly PassResult[]): boolean | null {
+/** Whether the runs of several instances left nothing due; null: none of them was this process's. Pure. */
+export function judgeRuns(results: readonly RunResult[]): boolean | null {
   const own = results.filter((result) => result !== 'standby' && result !== 'interrupted');
   return own.length === 0 ? null : own.every((result) => result === 'complete');
 }

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
 import { openSchema } from '../../src/commands/open/database.ts';
-import { openInstance } from '../../src/commands/open/instance.ts';
 import type { DatabaseHandle } from '../../src/database/connect/open.ts';
+import { openInstance } from '../../src/export/open.ts';
 import type { RunReport } from '../../src/export/report.ts';
 import { runInstance } from '../../src/export/run.ts';
 import { createLogger } from '../../src/logger.ts';

@@ -4,12 +4,12 @@ import { checkDatabase } from '../../check/database.ts';
 import { checkInstance } from '../../check/losant.ts';
 import { type ProbeAnswer, probeInstance } from '../../check/probe.ts';
 import { requireApiUrl } from '../../database/write/instances.ts';
-import { requireApiClock } from '../../export/clock.ts';
+import { readClock, requireApiClock } from '../../export/clock.ts';
 import type { InstanceConfig } from '../../settings/instance.ts';
 import { createProgress } from '../../terminal/progress.ts';
 import { count } from '../../terminal/words.ts';
 import type { CommandContext } from '../command.ts';
-import { openDatabase, readClock } from '../open/database.ts';
+import { openDatabase } from '../open/database.ts';
 import { renderCheck, renderEnd, renderProbe } from './render.ts';
 
 export interface CheckOptions {

@@ -12,14 +12,14 @@ export async function withHeartbeat(
 ): Promise<number> {
   if (dryRun || [instance, org, stream, shard].some((part) => part !== null)) return await run();
   const { config, logger } = context;
-  const pulse = createHeartbeat({ url: config.heartbeatUrl, logger }).beginPass();
+  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
   try {
     const exitCode = await run();
-    await pulse.end(exitCode === EXIT.ok);
+    await heartbeat.end(exitCode === EXIT.ok);
     return exitCode;
   } catch (error) {
     // Another process at work says itself how it ends, and a signal is no failure.
-    if (!(error instanceof HeldError) && !context.signal.aborted) await pulse.end(false);
+    if (!(error instanceof HeldError) && !context.signal.aborted) await heartbeat.end(false);
     throw error;
   }
 }

@@ -3,12 +3,12 @@ import type { DatabaseHandle } from '../../database/connect/open.ts';
 import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
 import { HeldError } from '../../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../../exit.ts';
+import { readClock } from '../../export/clock.ts';
 import { logRun } from '../../export/log-run.ts';
+import { type Gates, openInstance } from '../../export/open.ts';
 import { runInstance } from '../../export/run.ts';
-import type { Gate } from '../../losant/gate.ts';
 import type { CommandContext } from '../command.ts';
-import { openSchema, readClock, useDatabase } from '../open/database.ts';
-import { openInstance } from '../open/instance.ts';
+import { openSchema, useDatabase } from '../open/database.ts';
 import { readNextTry } from './next-try.ts';
 import { createPlanView } from './plan-view.ts';
 import { printPlans } from './preview.ts';
@@ -23,8 +23,7 @@ const WAIT_STEP_MS = 1_000;
 interface Tools {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
-  /** One for each token. */
-  readonly gates: Map<string, Gate>;
+  readonly gates: Gates;
 }
 
 /**
@@ -37,7 +36,7 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   const giveUpAtMs = context.hostNow() + request.wait * 1_000;
   const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
   return await useDatabase(handle, async () => {
-    const tools = { handle, now: await readClock(context, handle), gates: new Map<string, Gate>() };
+    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
     const { scopes, ends } = await narrowToOrgs(context, request, { tools, chosen });
     for (const scope of scopes) {
       const work = () => exportInstance(context, request, { tools, scope });

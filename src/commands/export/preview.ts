@@ -1,15 +1,15 @@
 import { readSchemaState } from '../../database/migrate/migrate.ts';
 import { readInstance } from '../../database/write/instances.ts';
 import { EXIT } from '../../exit.ts';
+import { readClock } from '../../export/clock.ts';
 import type { InstanceContext, PlanSummary } from '../../export/context.ts';
+import { openInstance } from '../../export/open.ts';
 import { previewRun } from '../../export/preview.ts';
-import type { Gate } from '../../losant/gate.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showDuration } from '../../terminal/time.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';
 import type { CommandContext } from '../command.ts';
-import { openDatabase, readClock, useDatabase } from '../open/database.ts';
-import { openInstance } from '../open/instance.ts';
+import { openDatabase, useDatabase } from '../open/database.ts';
 import type { ExportRequest } from './request.ts';
 import { findOrgs, type Scope } from './scope.ts';
 
@@ -22,7 +22,7 @@ export async function printPlans(
   const { output, signal } = context;
   return await useDatabase(await openDatabase(context, { ifMissing: 'stand_in' }), async (handle) => {
     const hasTables = (await readSchemaState(handle)).state !== 'empty';
-    const tools = { handle, now: await readClock(context, handle), gates: new Map<string, Gate>() };
+    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
     const open = (scope: Scope) => openInstance(context, scope.instance, tools);
     const scopes = await narrowToOrgs(request, { chosen, open, hasTables, signal });
     const plans: PlanSummary[] = [];

@@ -1,9 +1,7 @@
 import { createDatabase, type DatabaseHandle, type IfMissing } from '../../database/connect/open.ts';
 import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
 import { readSchemaState, requireSchema } from '../../database/migrate/migrate.ts';
-import { readDatabaseClock } from '../../database/write/instances.ts';
-import { DATABASE_SKEW_MAX_MS } from '../../database/write/transaction.ts';
-import { ClockError, DatabaseError } from '../../errors.ts';
+import { DatabaseError } from '../../errors.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
 import type { CommandContext } from '../command.ts';
 
@@ -108,23 +106,5 @@ export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'de
     {
       hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
     },
-  );
-}
-
-/**
- * A clock that runs with the host's and shows the database's time.
- * Throws ClockError if the two are more than 30 s apart.
- */
-export async function readClock(
-  { hostNow }: Pick<CommandContext, 'hostNow'>,
-  { db, describe }: DatabaseHandle,
-): Promise<() => number> {
-  const before = hostNow();
-  const databaseMs = await readDatabaseClock(db);
-  const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
-  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
-  throw new ClockError(
-    `This host's clock is ${Math.round(Math.abs(offsetMs) / 1_000)} s ${offsetMs > 0 ? 'behind' : 'ahead of'} that of the database at ${describe}`,
-    { hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over' },
   );
 }

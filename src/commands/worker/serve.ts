@@ -1,29 +1,20 @@
-import { createDatabase, type DatabaseHandle } from '../../database/connect/open.ts';
-import { readSchemaState } from '../../database/migrate/migrate.ts';
-import { readHealth } from '../../database/read/health.ts';
 import { SettingsError } from '../../errors.ts';
 import { EXIT } from '../../exit.ts';
+import { readClock } from '../../export/clock.ts';
 import { createApp, type PageSources } from '../../server/app.ts';
 import { hashToken } from '../../server/guard.ts';
 import { type Listening, listen } from '../../server/listen.ts';
 import { createMetrics } from '../../server/metrics.ts';
-import { shareReading } from '../../server/readings.ts';
-import type { WorkerStatus } from '../../server/status.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
-import { isGapAge } from '../../usage/policy.ts';
 import { createHeartbeat } from '../../worker/heartbeat.ts';
 import { WorkerLoop } from '../../worker/loop.ts';
 import { armSchedule, type Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
-import { openSchema, readClock } from '../open/database.ts';
+import { openSchema } from '../open/database.ts';
+import { createSources, openReader } from './sources.ts';
 
-/** How long a pass may take to end when the process is asked to; orchestrators kill after 30 s. */
+/** How long a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
-
-/** Readers never take the exporter's connections, nor keep the database busy for long. */
-const READER = { poolSize: 2, statementTimeoutMs: 5_000, connectTimeoutMs: 3_000 };
-const HEALTH = { keepMs: 3_000, timeoutMs: 4_000 };
-const READINESS = { keepMs: 1_000, timeoutMs: 3_000 };
 
 /**
  * `worker`: exports at the start and at each wake-up until it is asked to end,
@@ -33,30 +24,34 @@ const READINESS = { keepMs: 1_000, timeoutMs: 3_000 };
 export async function workerCommand(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
   requireServer(requireDatabaseUrl(config));
+  signal.addEventListener('abort', () => logger.info({ reason: reasonOf(signal) }, 'asked to end'), {
+    once: true,
+  });
+  const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { createIfEmpty: true });
   const reader = await openReader(context);
-  const metrics = createMetrics({
-    version: context.version,
-    instanceIds: config.instances.map(({ instanceId }) => instanceId),
-  });
-  const loop = new WorkerLoop({
+  const instanceIds = config.instances.map(({ instanceId }) => instanceId);
+  const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
+  const loop: WorkerLoop = new WorkerLoop({
     context,
     handle,
     metrics,
     gates: new Map(),
+    settled: new Map(),
     heartbeat: createHeartbeat({ url: config.heartbeatUrl, logger }),
     readNow: () => readClock(context, handle),
+    nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule = await armSchedule(config.schedule, { onWake: (kind) => loop.wake(kind) });
+  const schedule: Schedule = await armSchedule(config.schedule, { onWake: (kind) => loop.wake(kind) });
   let listening: Listening | null = null;
   try {
-    listening = await serve(context, { ...pageSources(context, { reader, loop, schedule }), metrics });
-    logger.info(
-      { version: context.version, schedule: config.schedule, port: listening?.port },
-      'worker started',
-    );
+    listening = await serve(context, {
+      ...createSources(context, { reader, loop, schedule, startedAtMs }),
+      metrics,
+    });
+    logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
     if (!(await endsInTime(loop.run(), signal))) {
-      logger.warn('the pass did not end in time, its lease lapses by itself');
+      logger.warn('the run did not end in time, its lease lapses by itself');
     }
     logger.info('worker ended');
     return EXIT.ok;
@@ -67,6 +62,10 @@ export async function workerCommand(context: CommandContext): Promise<number> {
   }
 }
 
+function reasonOf({ reason }: AbortSignal): string {
+  return reason instanceof Error ? reason.message : String(reason);
+}
+
 function requireServer(url: string): void {
   if (!url.startsWith('embedded:')) return;
   throw new SettingsError('The worker does not run on an embedded database', {
@@ -74,50 +73,7 @@ function requireServer(url: string): void {
   });
 }
 
-async function openReader({ config, logger }: CommandContext): Promise<DatabaseHandle> {
-  const url = requireDatabaseUrl(config);
-  return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
-}
-
-/** What the pages show, each read shared among all who ask. */
-function pageSources(
-  context: CommandContext,
-  { reader, loop, schedule }: { reader: DatabaseHandle; loop: WorkerLoop; schedule: Schedule },
-): Omit<PageSources, 'metrics'> {
-  const { config, logger, hostNow: now, signal } = context;
-  const { horizonDays } = config.policy;
-  const healthOptions = () => ({ nowMs: now(), horizonDays, isOverdue: isGapAge });
-  const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
-  const startedAt = new Date(now()).toISOString();
-  return {
-    logger,
-    health: shareReading(() => readHealth(reader.db, healthOptions()), { ...HEALTH, now }),
-    status: (): WorkerStatus => ({
-      version: context.version,
-      host: context.host,
-      startedAt,
-      schedule: config.schedule,
-      isArmed: schedule.isArmed(),
-      nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
-      isStopping: signal.aborted,
-      instances: loop.statuses,
-    }),
-    readiness: async () => {
-      const problems = [];
-      if (signal.aborted) problems.push('the worker is ending');
-      else if (!schedule.isArmed()) problems.push('the schedule is not armed');
-      // For probes that anybody may ask, only the fact.
-      const state = await schema().then(
-        ({ state }) => state,
-        () => 'unreachable',
-      );
-      if (state === 'unreachable') problems.push('the database does not answer');
-      else if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
-      return problems;
-    },
-  };
-}
-
+/** Serves the pages, unless they are turned off, and says in the log where and how they open. */
 async function serve(
   { config, logger, host }: CommandContext,
   sources: PageSources,
@@ -125,7 +81,11 @@ async function serve(
   const { host: address, port, token } = config.http;
   if (port === 0) return null;
   const access = { host: address, hostname: host, tokenHash: token === null ? null : hashToken(token) };
-  return await listen(createApp(sources), { access, port, logger });
+  const listening = await listen(createApp(sources), { access, port, logger });
+  const login = token === null ? undefined : 'any user name, HTTP_TOKEN as the password';
+  const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
+  logger.info({ url: `http://${name}:${listening.port}/`, login }, 'pages served');
+  return listening;
 }
 
 /** Waits for the work, once the signal has aborted no longer than 25 s. Throws what the work throws. */

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import type { CellState } from '../../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
 import type { Instant, RunKind, RunStatus, Schema } from '../schema.ts';
+import { countRestatedFinal } from './restated.ts';
 
 /** What the ledger says of everything that is tracked, as any replica can tell it. */
 export interface Health {
@@ -19,6 +20,10 @@ export interface InstanceHealth {
   readonly lastCompleteRunAt: Instant | null;
   /** As last seen in Losant. */
   readonly name: string | null;
+  /** Why the newest list of organizations was not complete, so that some may be missing; null if it was. */
+  readonly listProblem: string | null;
+  /** Whether a run of it has ended yet, however. */
+  readonly hasRun: boolean;
   /** Numbers that were final and changed in the last 30 days, and since ever. */
   readonly restatedFinal30Days: number;
   readonly restatedFinal: number;
@@ -37,6 +42,8 @@ export interface StreamHealth {
   readonly oldestGap: UsageDay | null;
   /** Gaps whose day passes the horizon within the next 7 days. */
   readonly expiring: number;
+  /** Numbers that are no longer available or were waived, of whatever age: the view known_missing. */
+  readonly knownMissing: number;
   /** The view freshness: the last day up to which nothing is missing. */
   readonly completeTo: UsageDay | null;
   /** Organizations tracked up to yesterday, and those of them of which nothing is missing. */
@@ -114,14 +121,17 @@ async function readStreams(
     ), expiring as (
       select instance_id, stream, count(*)::integer as gaps from losant_usage.coverage_gaps
       where usage_date < ${addDays(horizon, EXPIRING_DAYS)}::date group by instance_id, stream
+    ), known as (
+      select instance_id, stream, count(*) as missing from losant_usage.known_missing group by instance_id, stream
     )
-    select s.instance_id as "instanceId", s.stream,
+    select s.instance_id as "instanceId", s.stream, coalesce(k.missing, 0) as "knownMissing",
       ${JSON.stringify(NONE)}::text::jsonb || s.cells || jsonb_build_object('final', s.final, 'missing', s.missing) as cells,
       coalesce(f.gaps, 0) as gaps, f.oldest_gap as "oldestGap", coalesce(e.gaps, 0) as expiring,
       f.complete_to as "completeTo", coalesce(f.orgs_tracked, 0) as "orgsTracked",
       coalesce(f.orgs_complete, 0) as "orgsComplete"
     from states s
     left join losant_usage.freshness f on f.instance_id = s.instance_id and f.stream = s.stream
+    left join known k on k.instance_id = s.instance_id and k.stream = s.stream
     left join expiring e on e.instance_id = s.instance_id and e.stream = s.stream
     order by s.instance_id, s.stream`.execute(db);
   return rows;
@@ -139,13 +149,13 @@ const NONE: Record<CellState | 'missing', number> = {
 };
 
 async function readInstances(db: Kysely<Schema>, at: Instant): Promise<Omit<InstanceHealth, 'streams'>[]> {
+  const [instance, moment] = [sql`i.instance_id`, sql`${at}::timestamptz`];
   const { rows } = await sql<Omit<InstanceHealth, 'streams'>>`
-    select i.instance_id as "instanceId", i.name,
-      (select count(*) from losant_usage.revisions r join losant_usage.organizations o using (org_id)
-       where o.instance_id = i.instance_id and r.was_final
-         and r.changed_at > ${at}::timestamptz - interval '30 days') as "restatedFinal30Days",
-      (select count(*) from losant_usage.revisions r join losant_usage.organizations o using (org_id)
-       where o.instance_id = i.instance_id and r.was_final) as "restatedFinal",
+    select i.instance_id as "instanceId", i.name, i.list_problem as "listProblem",
+      exists (select from losant_usage.runs r
+        where r.instance_id = i.instance_id and r.finished_at is not null) as "hasRun",
+      ${countRestatedFinal(instance, { at: moment, days: 30 })} as "restatedFinal30Days",
+      ${countRestatedFinal(instance, { at: moment, days: null })} as "restatedFinal",
       (select count(*) from losant_usage.organizations o
        where o.instance_id = i.instance_id and o.removed_at is null) as organizations,
       (select max(finished_at) from losant_usage.runs r where r.instance_id = i.instance_id

@@ -1,0 +1,92 @@
+import { createDatabase, type DatabaseHandle } from '../../database/connect/open.ts';
+import { readSchemaState } from '../../database/migrate/migrate.ts';
+import { readHealth } from '../../database/read/health.ts';
+import { pingDatabase } from '../../database/read/ping.ts';
+import type { PageSources } from '../../server/app.ts';
+import { keepReading, shareReading } from '../../server/readings.ts';
+import type { WorkerStatus } from '../../server/status.ts';
+import { requireDatabaseUrl } from '../../settings/config.ts';
+import type { WorkerLoop } from '../../worker/loop.ts';
+import type { Schedule } from '../../worker/schedule.ts';
+import type { CommandContext } from '../command.ts';
+
+/** Readers never take the exporter's connections. One for each kind of read, and one more for pages. */
+const READER = { poolSize: 4, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+/** A caller waits for a new reading for that long, and is then given the last good one with its age. */
+const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
+const PING = { keepMs: 1_000, timeoutMs: 3_000 };
+const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
+
+/** The connections of the pages. */
+export async function openReader({ config, logger }: CommandContext): Promise<DatabaseHandle> {
+  const url = requireDatabaseUrl(config);
+  return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
+}
+
+export interface SourceOptions {
+  readonly reader: DatabaseHandle;
+  readonly loop: WorkerLoop;
+  readonly schedule: Schedule;
+  readonly startedAtMs: number;
+}
+
+/** What the pages show, each read shared among all who ask. */
+export function createSources(context: CommandContext, options: SourceOptions): Omit<PageSources, 'metrics'> {
+  const { config, logger, hostNow: now } = context;
+  const { db } = options.reader;
+  const ping = shareReading(() => pingDatabase(db), { ...PING, now });
+  const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays: config.policy.horizonDays }), {
+    ...HEALTH,
+    now,
+    onFailure: (error) =>
+      logger.warn({ err: error }, 'database not read for the pages, the last reading stays'),
+  });
+  return {
+    logger,
+    now,
+    database: async () => {
+      const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health()]);
+      return { isUp, reading };
+    },
+    status: () => statusOf(context, options),
+    readiness: createReadiness(context, options),
+  };
+}
+
+const YES_OR_NO = [() => true, () => false] as const;
+
+function statusOf(
+  { config, version, host, signal }: CommandContext,
+  { loop, schedule, startedAtMs }: SourceOptions,
+): WorkerStatus {
+  return {
+    version,
+    host,
+    startedAt: new Date(startedAtMs).toISOString(),
+    schedule: config.schedule,
+    isArmed: schedule.isArmed(),
+    nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
+    isStopping: signal.aborted,
+    instances: loop.statuses,
+  };
+}
+
+/** For probes that anybody may ask: only the fact, and no word of why the database does not answer. */
+function createReadiness(
+  { hostNow: now, signal }: CommandContext,
+  { reader, schedule }: SourceOptions,
+): () => Promise<readonly string[]> {
+  const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
+  return async () => {
+    const problems = [];
+    if (signal.aborted) problems.push('the worker is ending');
+    else if (!schedule.isArmed()) problems.push('the schedule is not armed');
+    const state = await schema().then(
+      (found) => found.state,
+      () => 'unreachable',
+    );
+    if (state === 'unreachable') problems.push('the database does not answer');
+    else if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
+    return problems;
+  };
+}

@@ -1,0 +1,70 @@
+import { html, raw } from 'hono/html';
+import { STYLE } from './style.ts';
+
+export type Html = ReturnType<typeof html>;
+
+export interface Page {
+  readonly title: string;
+  /** The path of the page in the navigation. */
+  readonly path: string;
+  readonly body: Html;
+}
+
+const PAGES = [
+  ['/', 'Home'],
+  ['/organizations', 'Organizations'],
+] as const;
+
+/** A bar chart in a square, as the icon of the browser's tab. */
+export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
+
+export function renderPage({ title, path, body }: Page): Html {
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title} · Losant usage</title>
+<link rel="icon" href="/icon.svg" type="image/svg+xml">
+<style>${raw(STYLE)}</style>
+</head>
+<body>
+<header><strong>Losant usage export</strong>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink({ href, name, path }))}</nav></header>
+<main>
+${body}
+</main>
+</body>
+</html>`;
+}
+
+function renderLink({ href, name, path }: { href: string; name: string; path: string }): Html {
+  return href === path
+    ? html`<a href="${href}" aria-current="page">${name}</a> `
+    : html`<a href="${href}">${name}</a> `;
+}
+
+export interface Column {
+  readonly name: string;
+  readonly isNumber?: boolean;
+}
+
+/** A table with a heading for each column, which also stands beside each value where the screen is narrow. */
+export function renderTable({
+  columns,
+  rows,
+  caption,
+}: {
+  columns: readonly Column[];
+  rows: readonly (readonly (Html | string)[])[];
+  caption?: string;
+}): Html {
+  const head = columns.map(
+    ({ name, isNumber }) => html`<th scope="col" class="${isNumber ? 'n' : ''}">${name}</th>`,
+  );
+  const renderCell = (cell: Html | string, index: number) =>
+    html`<td data-label="${columns[index]?.name}" class="${columns[index]?.isNumber ? 'n' : ''}"><span>${cell}</span></td>`;
+  return html`<table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
+<thead><tr>${head}</tr></thead>
+<tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table>`;
+}

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+
+/** Colours by what they are for; text on `ground` and `panel` has a contrast of 4.5 and more. */
+export const COLORS = {
+  light: {
+    ground: '#ffffff',
+    panel: '#f5f7fa',
+    text: '#1c2430',
+    quiet: '#55606f',
+    good: '#146c2e',
+    bad: '#a40e26',
+    link: '#0a58b0',
+    line: '#d8dee8',
+    mark: '#3d6fb4',
+  },
+  dark: {
+    ground: '#14181f',
+    panel: '#1c222c',
+    text: '#dde3ec',
+    quiet: '#9fadbf',
+    good: '#7ed894',
+    bad: '#ff8f9b',
+    link: '#8fbcff',
+    line: '#333c49',
+    mark: '#7aa7e8',
+  },
+} as const;
+
+const variables = (colors: Readonly<Record<string, string>>) =>
+  Object.entries(colors)
+    .map(([name, value]) => `--${name}: ${value};`)
+    .join(' ');
+
+/** Wide tables become cards on narrow screens: each cell then says its column's name. */
+export const STYLE = `
+:root { color-scheme: light dark; ${variables(COLORS.light)} }
+@media (prefers-color-scheme: dark) { :root { ${variables(COLORS.dark)} } }
+* { box-sizing: border-box }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; padding: 0 1rem 2rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
+a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
+header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; padding: .75rem 0; border-bottom: 1px solid var(--line) }
+header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: 1rem }
+nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
+h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
+p { margin: .35rem 0 } .quiet { color: var(--quiet) } .good { color: var(--good) } .bad { color: var(--bad); font-weight: 600 }
+time, .whole { white-space: nowrap; overflow-wrap: normal }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin: 1rem 0 }
+.card { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .75rem 1rem }
+.card h2 { margin: 0 0 .35rem } dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: .5rem 0 0 }
+dt { color: var(--quiet) } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
+table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .25rem 0 }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
+th { color: var(--quiet); font-weight: 600 } .n { text-align: right; font-variant-numeric: tabular-nums }
+form { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0 }
+input, button { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem }
+input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stroke: var(--mark); fill: none; stroke-width: 1.5 }
+.spark-gap { fill: var(--line) } .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+@media (max-width: 52rem) {
+  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+  table, tbody, tr, td { display: block } tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
+  td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right }
+  td::before { content: attr(data-label); color: var(--quiet); text-align: left; flex: none }
+}
+`;
+
+/** For the Content-Security-Policy: the one style that may apply. */
+export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;

@@ -1,0 +1,179 @@
+import type { DatabaseHandle } from '../database/connect/open.ts';
+import { describeDatabaseError } from '../database/connect/sqlstate.ts';
+import { recordFailedRun } from '../database/write/runs.ts';
+import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';
+import type { Progress, Settled } from '../export/context.ts';
+import { logRun } from '../export/log-run.ts';
+import { type ExportEnvironment, type Gates, openInstance } from '../export/open.ts';
+import { type RunOutcome, runInstance } from '../export/run.ts';
+import type { Metrics } from '../server/metrics.ts';
+import type { RunProgress, RunResult, Trouble } from '../server/status.ts';
+import type { Config } from '../settings/config.ts';
+import type { InstanceConfig } from '../settings/instance.ts';
+import { logProgress } from './progress.ts';
+
+export interface WorkerContext extends ExportEnvironment {
+  readonly config: Config;
+  /** Aborts when the process is asked to end. */
+  readonly signal: AbortSignal;
+  readonly newId: () => string;
+}
+
+/** What the worker's runs work with. */
+export interface RunTools {
+  readonly context: WorkerContext;
+  readonly handle: DatabaseHandle;
+  readonly gates: Gates;
+  readonly metrics: Metrics;
+  /** By instance id, kept from run to run: spares the next run what the one before has found in order. */
+  readonly settled: Map<string, Settled>;
+}
+
+/** How a run of one instance ended. */
+export interface RunEnd {
+  readonly result: RunResult;
+  readonly trouble: Trouble | null;
+  /** Whether it is worth looking again before the next wake-up. */
+  readonly lookAgain: boolean;
+}
+
+export interface RunWatch {
+  /** ms by the database's clock. */
+  readonly now: () => number;
+  /** Called once the instance is this process's and something is due, and as the work goes on. */
+  readonly onProgress: (progress: RunProgress) => void;
+}
+
+/** One run of one instance. Never throws: whatever happens is this instance's trouble alone. */
+export async function exportInstance(
+  tools: RunTools,
+  instance: InstanceConfig,
+  watch: RunWatch,
+): Promise<RunEnd> {
+  const { context, handle, metrics } = tools;
+  const { instanceId } = instance;
+  const runId = context.newId();
+  const startedAtMs = watch.now();
+  const finish = (end: RunEnd): RunEnd => {
+    const endedAtMs = watch.now();
+    metrics.countRun(instanceId, { result: end.result, durationMs: endedAtMs - startedAtMs, endedAtMs });
+    return end;
+  };
+  try {
+    const outcome = await startRun(tools, instance, { ...watch, runId, startedAtMs });
+    logRun(context.logger, instanceId, outcome);
+    metrics.countWork(outcome.tally);
+    metrics.showTokenRefused(instanceId, outcome.refusal !== null);
+    keepSettled(tools, instanceId, outcome);
+    return finish(endOf(outcome));
+  } catch (error) {
+    const known = describeDatabaseError(error, handle.describe) ?? error;
+    const end = judgeFailure(known, context.signal.aborted);
+    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    logFailure(context, instanceId, { end, error: known });
+    await recordFailure(tools, instance, { runId, end });
+    return finish(end);
+  }
+}
+
+async function startRun(
+  { context, handle, gates, metrics, settled }: RunTools,
+  instance: InstanceConfig,
+  { now, onProgress, runId, startedAtMs }: RunWatch & { runId: string; startedAtMs: number },
+): Promise<RunOutcome> {
+  const { instanceId, streams } = instance;
+  const startedAt = new Date(startedAtMs).toISOString();
+  let requests = 0;
+  // The token is read here, so that one that was replaced is used without a restart.
+  const opened = openInstance(context, instance, {
+    handle,
+    now,
+    gates,
+    onAttempt: (request) => {
+      requests += 1;
+      metrics.countRequest(request);
+    },
+  });
+  const log = logProgress(context, { instanceId, runId });
+  return await runInstance(opened, {
+    kind: 'scheduled',
+    runId,
+    orgIds: null,
+    streams,
+    signal: context.signal,
+    settled: settled.get(instanceId),
+    onProgress: ({ planned, done }: Progress) => {
+      const progress = { startedAt, planned, done, requests };
+      log(progress);
+      onProgress(progress);
+    },
+  });
+}
+
+function keepSettled({ settled }: RunTools, instanceId: string, outcome: RunOutcome): void {
+  if (outcome.settled) settled.set(instanceId, outcome.settled);
+  else settled.delete(instanceId);
+}
+
+function endOf({ report, tally, refusal }: RunOutcome): RunEnd {
+  if (refusal) return { result: 'refused', trouble: describe(refusal), lookAgain: false };
+  if (report.status === 'complete') return { result: 'complete', trouble: null, lookAgain: false };
+  const failure = report.failures[0] ?? { code: 'gaps_left', message: describeWaiting(tally.waiting) };
+  const { code, message } = failure;
+  const hint = 'losant-usage gaps lists what is missing; the worker goes on trying';
+  const onlyGaps = report.failures.length === 0;
+  return { result: 'partial', trouble: { code, message, hint, onlyGaps }, lookAgain: false };
+}
+
+function describeWaiting(count: number): string {
+  const numbers = count === 1 ? 'number is' : 'numbers are';
+  return `${count.toLocaleString('en-US')} missing ${numbers} not due for another try yet`;
+}
+
+/** What a run that broke off means for its instance. Pure. */
+export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
+  if (isAskedToEnd) return { result: 'interrupted', trouble: null, lookAgain: false };
+  if (error instanceof HeldError) return { result: 'standby', trouble: null, lookAgain: true };
+  const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
+  const isAway = error instanceof DatabaseError && error.kind === 'database_unreachable';
+  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), lookAgain: isAway };
+}
+
+function describe(error: unknown): Trouble {
+  // What is not one of this program's errors may say anything: the log has the place.
+  const described =
+    error instanceof ExportError
+      ? describeError(error)
+      : { code: 'unexpected', message: 'an unexpected failure', hint: 'the log says where it happened' };
+  return { ...described, onlyGaps: false };
+}
+
+function logFailure(
+  { logger }: WorkerContext,
+  instanceId: string,
+  { end, error }: { end: RunEnd; error: unknown },
+): void {
+  const fields = { instance_id: instanceId, err: error };
+  if (end.result === 'standby') logger.debug(fields, 'another process exports the instance');
+  else if (end.result === 'interrupted') logger.info({ instance_id: instanceId }, 'run interrupted');
+  else logger.error(fields, 'instance not exported');
+}
+
+/** In a database whose schema is not this program's, nothing is written at all. */
+const NOT_RECORDED: readonly string[] = ['database_too_old', 'database_too_new', 'database_mismatch'];
+
+/** A run that could not even begin is put on record, for those who only see the database. */
+async function recordFailure(
+  { context, handle }: RunTools,
+  { instanceId, streams }: InstanceConfig,
+  { runId, end }: { runId: string; end: RunEnd },
+): Promise<void> {
+  if (end.trouble === null || end.lookAgain || NOT_RECORDED.includes(end.trouble.code)) return;
+  const { host, version } = context;
+  const run = { runId, instanceId, kind: 'scheduled', isFull: true, streams, host, version } as const;
+  try {
+    await recordFailedRun(handle.db, run, end.trouble.message);
+  } catch (error) {
+    context.logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
+  }
+}
