@@ -1,14 +1,19 @@
-import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settle.ts';
+import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settlement.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 
 export const at = (instant: string): number => Date.parse(instant);
 
 /** A read inside the horizon, before the final age. */
-export const YOUNG = { isFinalRead: false, isLastRead: false, isPastHorizon: false };
-export const FINAL = { isFinalRead: true, isLastRead: false, isPastHorizon: false };
-export const LAST = { isFinalRead: true, isLastRead: true, isPastHorizon: false };
-export const PAST = { isFinalRead: true, isLastRead: true, isPastHorizon: true };
+export const YOUNG = {
+  isFinalRead: false,
+  isLastRead: false,
+  isPastHorizon: false,
+  nextCheckpointMs: at('2026-11-23T00:00:00.000Z'),
+};
+export const FINAL = { ...YOUNG, isFinalRead: true, nextCheckpointMs: at('2026-11-28T00:00:00.000Z') };
+export const LAST = { ...FINAL, isLastRead: true, nextCheckpointMs: null };
+export const PAST = { ...LAST, isPastHorizon: true };
 
 /** An answer for a cell of 2026-11-20, asked for on 2026-11-22 at noon unless told. */
 export function answer(outcome: CellOutcome, changes: Partial<CellAnswer> = {}): CellAnswer {
@@ -19,7 +24,6 @@ export function answer(outcome: CellOutcome, changes: Partial<CellAnswer> = {}):
     sentAtMs: at('2026-11-22T12:00:00.000Z'),
     sha256: 'a'.repeat(64),
     age: YOUNG,
-    retryDelayMs: (attempts) => attempts * 3_600_000,
     ...changes,
     outcome,
   };
@@ -42,7 +46,7 @@ export const quarantined: CellOutcome = {
   code: 'invalid_value',
   message: 'created: not an integer',
 };
-export const lost: CellOutcome = { kind: 'lost', code: 'org_removed', message: 'deleted in Losant' };
+export const closed: CellOutcome = { kind: 'closed', code: 'org_removed', message: 'deleted in Losant' };
 
 /** A ledger row as an accepted answer of 2026-11-21 at noon left it. */
 export function stored(state: StoredCell['state'], changes: Partial<StoredCell> = {}): StoredCell {
@@ -53,7 +57,7 @@ export function stored(state: StoredCell['state'], changes: Partial<StoredCell> 
     verifiedAtMs: at('2026-11-21T12:00:00.000Z'),
     attemptedAtMs: at('2026-11-21T12:00:00.000Z'),
     attempts: 0,
-    nextAttemptAtMs: null,
+    nextReadAtMs: null,
     error: null,
     sha256: 'b'.repeat(64),
     ...changes,

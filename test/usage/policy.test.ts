@@ -4,8 +4,9 @@ import {
   isFinalRead,
   isLastRead,
   lastCompleteDay,
-  latestCheckpointMs,
-  retryDelayMs,
+  lastDueDay,
+  nextCheckpointMs,
+  retryAtMs,
 } from '../../src/usage/policy.ts';
 import { at, policy } from './tracks.ts';
 
@@ -29,18 +30,28 @@ test.each([
 });
 
 test.each([
-  ['2026-11-23T23:59:59.999Z', null],
-  ['2026-11-24T00:00:00.000Z', '2026-11-24T00:00:00.000Z'],
-  ['2026-11-24T05:59:59.999Z', '2026-11-24T00:00:00.000Z'],
-  ['2026-11-24T06:00:00.000Z', '2026-11-24T06:00:00.000Z'],
-  ['2026-11-25T00:15:00.000Z', '2026-11-25T00:00:00.000Z'],
-  ['2026-11-26T00:15:00.000Z', '2026-11-26T00:00:00.000Z'],
-  ['2026-11-30T23:00:00.000Z', '2026-11-27T00:00:00.000Z'],
-  ['2026-12-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
-  ['2026-12-24T00:00:00.000Z', '2026-12-24T00:00:00.000Z'],
-  ['2027-06-01T00:00:00.000Z', '2026-12-24T00:00:00.000Z'],
-])('at %s the newest checkpoint of 2026-11-23 is %s', (now, checkpoint) => {
-  expect(latestCheckpointMs('2026-11-23', at(now), policy)).toBe(checkpoint === null ? null : at(checkpoint));
+  [null, '2026-11-24T00:00:00.000Z'],
+  ['2026-11-23T23:59:59.999Z', '2026-11-24T00:00:00.000Z'],
+  ['2026-11-24T00:00:00.000Z', '2026-11-24T06:00:00.000Z'],
+  ['2026-11-24T05:59:59.999Z', '2026-11-24T06:00:00.000Z'],
+  ['2026-11-24T06:00:00.000Z', '2026-11-25T00:00:00.000Z'],
+  ['2026-11-25T00:15:00.000Z', '2026-11-26T00:00:00.000Z'],
+  ['2026-11-26T00:15:00.000Z', '2026-11-27T00:00:00.000Z'],
+  ['2026-11-30T23:00:00.000Z', '2026-12-01T00:00:00.000Z'],
+  ['2026-12-01T00:00:00.000Z', '2026-12-24T00:00:00.000Z'],
+  ['2026-12-24T00:00:00.000Z', null],
+  ['2027-06-01T00:00:00.000Z', null],
+])('2026-11-23, accepted as of %s, is read next at %s', (verifiedAt, next) => {
+  const verifiedAtMs = verifiedAt === null ? null : at(verifiedAt);
+  expect(nextCheckpointMs('2026-11-23', verifiedAtMs, policy)).toBe(next === null ? null : at(next));
+});
+
+test.each([
+  ['2026-11-24T05:59:59.999Z', [0, 6], '2026-11-23'],
+  ['2026-11-24T05:59:59.999Z', [6, 24], '2026-11-22'],
+  ['2026-11-24T06:00:00.000Z', [6, 24], '2026-11-23'],
+])('at %s with checkpoints %j the newest day to be read is %s', (now, readAtHours, day) => {
+  expect(lastDueDay(at(now), { ...policy, readAtHours })).toBe(day);
 });
 
 test.each([
@@ -61,6 +72,12 @@ test.each([
   [5, 24],
   [6, 24],
   [1000, 24],
-])('after %d failures in a row the next try waits %d hours', (attempts, hours) => {
-  expect(retryDelayMs(attempts)).toBe(hours * 3_600_000);
+])('after %d failures in a row the next try is %d hours later', (attempts, hours) => {
+  const failedAtMs = at('2026-11-24T00:15:00.000Z');
+  expect(retryAtMs(failedAtMs, attempts)).toBe(failedAtMs + hours * 3_600_000);
+});
+
+test('a retry is rounded down to five minutes, so that it does not miss the wake-up some seconds before it', () => {
+  expect(retryAtMs(at('2026-11-24T00:15:04.250Z'), 1)).toBe(at('2026-11-24T02:15:00.000Z'));
+  expect(retryAtMs(at('2026-11-24T00:19:59.999Z'), 1)).toBe(at('2026-11-24T02:15:00.000Z'));
 });

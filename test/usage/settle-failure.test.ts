@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { type StoredCell, settleCell } from '../../src/usage/settle.ts';
-import { answer, at, failed, lost, PAST, quarantined, refused, row, stored } from '../database/answers.ts';
+import { settleCell } from '../../src/usage/settle.ts';
+import type { StoredCell } from '../../src/usage/settlement.ts';
+import { answer, at, closed, failed, PAST, quarantined, refused, row, stored } from '../database/answers.ts';
 
 const NOON_21 = at('2026-11-21T12:00:00.000Z');
 const NOON_22 = at('2026-11-22T12:00:00.000Z');
-const UNTOUCHED = { result: 'unchanged', cell: null, facts: null, error: null };
+/** A held cell keeps its numbers, and is not read again. */
+const KEPT = { result: 'unchanged', facts: null, error: null };
 
 describe('a read that failed', () => {
   test.each([
@@ -21,7 +23,7 @@ describe('a read that failed', () => {
         verifiedAtMs: null,
         attemptedAtMs: NOON_22,
         attempts: 1,
-        nextAttemptAtMs: at('2026-11-22T13:00:00.000Z'),
+        nextReadAtMs: at('2026-11-22T14:00:00.000Z'),
         sha256: null,
       },
     });
@@ -49,7 +51,7 @@ describe('a read that failed', () => {
 
   test('counts on, and waits as long as the count says', () => {
     const { cell } = settleCell(stored('failed', { attempts: 4 }), [], answer(failed));
-    expect(cell).toMatchObject({ attempts: 5, nextAttemptAtMs: at('2026-11-22T17:00:00.000Z') });
+    expect(cell).toMatchObject({ attempts: 5, nextReadAtMs: at('2026-11-23T12:00:00.000Z') });
   });
 
   test('leaves the reason of a waiver in place', () => {
@@ -60,14 +62,17 @@ describe('a read that failed', () => {
   });
 
   test.each([
-    ['a window refused', refused, { state: 'unavailable', attempts: 0, nextAttemptAtMs: null }],
+    ['a window refused', refused, { state: 'unavailable', attempts: 0, nextReadAtMs: null }],
     ['a server error', failed, { state: 'unavailable', attempts: 1 }],
   ])('past the horizon, %s, leaves an empty cell unavailable', (_, outcome, cell) => {
     expect(settleCell(null, [], answer(outcome, { age: PAST })).cell).toMatchObject(cell);
   });
 
   test('past the horizon leaves a held cell untouched', () => {
-    expect(settleCell(stored('loaded'), [row(4, 1, 17)], answer(failed, { age: PAST }))).toEqual(UNTOUCHED);
+    expect(settleCell(stored('loaded'), [row(4, 1, 17)], answer(failed, { age: PAST }))).toEqual({
+      ...KEPT,
+      cell: stored('loaded'),
+    });
   });
 });
 
@@ -79,16 +84,16 @@ describe('a cell that is no longer available', () => {
     ['absent', 'unavailable'],
     ['waived', 'waived'],
   ])('from %s becomes %s, with no further try', (state, after) => {
-    const before =
-      state === null ? null : stored(state, { revision: 0, attempts: 2, nextAttemptAtMs: NOON_22 });
-    expect(settleCell(before, [], answer(lost))).toMatchObject({
+    const before = state === null ? null : stored(state, { revision: 0, attempts: 2, nextReadAtMs: NOON_22 });
+    expect(settleCell(before, [], answer(closed))).toMatchObject({
       result: 'unavailable',
       facts: null,
-      cell: { state: after, attempts: 0, nextAttemptAtMs: null },
+      cell: { state: after, attempts: 0, nextReadAtMs: null },
     });
   });
 
   test.each(['loaded', 'final'] as const)('stays as it is when it is %s', (state) => {
-    expect(settleCell(stored(state), [row(4, 1, 17)], answer(lost))).toEqual(UNTOUCHED);
+    const before = stored(state, { nextReadAtMs: NOON_22 });
+    expect(settleCell(before, [row(4, 1, 17)], answer(closed))).toEqual({ ...KEPT, cell: stored(state) });
   });
 });

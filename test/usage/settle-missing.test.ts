@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type CellAnswer, type CellOutcome, type StoredCell, settleCell } from '../../src/usage/settle.ts';
+import { settleCell } from '../../src/usage/settle.ts';
+import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settlement.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
@@ -8,15 +9,13 @@ import { answer, at, FINAL, LAST, missing, PAST, row, stored, YOUNG } from '../d
 
 const NOON_21 = at('2026-11-21T12:00:00.000Z');
 const NOON_22 = at('2026-11-22T12:00:00.000Z');
-const UNTOUCHED = { result: 'unchanged', cell: null, facts: null, error: null };
-
 const fresh = {
   reported: true,
   revision: 1,
   verifiedAtMs: NOON_22,
   attemptedAtMs: NOON_22,
   attempts: 0,
-  nextAttemptAtMs: null,
+  nextReadAtMs: at('2026-11-23T00:00:00.000Z'),
   error: null,
   sha256: 'a'.repeat(64),
 };
@@ -40,7 +39,7 @@ describe('a day that is left out', () => {
   test('with nothing held means no row where rows have further keys', () => {
     expect(settleMissing(null, [], { stream: payloadSources, age: FINAL })).toEqual({
       result: 'loaded',
-      cell: { ...fresh, state: 'final', reported: false },
+      cell: { ...fresh, state: 'final', reported: false, nextReadAtMs: at('2026-11-28T00:00:00.000Z') },
       facts: [],
       error: null,
     });
@@ -96,7 +95,7 @@ describe('a day that is left out', () => {
           verifiedAtMs: NOON_21,
           attemptedAtMs: NOON_22,
           attempts: 1,
-          nextAttemptAtMs: at('2026-11-22T13:00:00.000Z'),
+          nextReadAtMs: at('2026-11-22T14:00:00.000Z'),
           error: { code: 'bucket_missing' },
         });
       }
@@ -106,7 +105,7 @@ describe('a day that is left out', () => {
   test.each(heldCases)('agrees with zeros of %s', (_, stream, __, zeros) => {
     expect(settleMissing(stored('loaded'), zeros, { stream, age: FINAL })).toEqual({
       result: 'unchanged',
-      cell: { ...fresh, state: 'final' },
+      cell: { ...fresh, state: 'final', nextReadAtMs: at('2026-11-28T00:00:00.000Z') },
       facts: null,
       error: null,
     });
@@ -120,7 +119,12 @@ describe('a day that is left out', () => {
   test.each([[[row(4, 1, 17)]], [[row(0, 0, 0)]]])(
     'past the horizon changes nothing that is held: %j',
     (held) => {
-      expect(settleMissing(stored('loaded'), held, { age: PAST })).toEqual(UNTOUCHED);
+      expect(settleMissing(stored('loaded'), held, { age: PAST })).toEqual({
+        result: 'unchanged',
+        cell: stored('loaded'),
+        facts: null,
+        error: null,
+      });
     },
   );
 

@@ -1,14 +1,15 @@
 /** Answers of one cell in any order: slices overtake each other, and a backfill runs beside the worker. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type CellAnswer, type CellOutcome, type StoredCell, settleCell } from '../../src/usage/settle.ts';
+import { settleCell } from '../../src/usage/settle.ts';
+import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settlement.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import type { Fact, Stream } from '../../src/usage/streams/stream.ts';
-import { answer, at, FINAL, failed, lost, missing, quarantined, row, values } from '../database/answers.ts';
+import { answer, at, closed, FINAL, failed, missing, quarantined, row, values } from '../database/answers.ts';
 
 interface Held {
   readonly cell: StoredCell | null;
@@ -47,10 +48,10 @@ describe('two answers end in the same state and numbers whichever is loaded firs
     ['nothing for the day, then a number', sent(1, missing), sent(2, five), 'loaded', [row(5, 0, 5)]],
     ['nothing for the day, then a failure', sent(1, missing), sent(2, failed), 'failed', []],
     ['a failure, then nothing for the day', sent(1, failed), sent(2, missing), 'absent', []],
-    ['nothing for the day, then given up', sent(1, missing), sent(2, lost), 'unavailable', []],
-    ['given up, then nothing for the day', sent(1, lost), sent(2, missing), 'unavailable', []],
-    ['given up, then a number', sent(1, lost), sent(2, five), 'loaded', [row(5, 0, 5)]],
-    ['a number, then given up', sent(1, five), sent(2, lost), 'loaded', [row(5, 0, 5)]],
+    ['nothing for the day, then given up', sent(1, missing), sent(2, closed), 'unavailable', []],
+    ['given up, then nothing for the day', sent(1, closed), sent(2, missing), 'unavailable', []],
+    ['given up, then a number', sent(1, closed), sent(2, five), 'loaded', [row(5, 0, 5)]],
+    ['a number, then given up', sent(1, five), sent(2, closed), 'loaded', [row(5, 0, 5)]],
   ];
 
   test.each(pairs)('%s', (_, first, second, ...[state, facts]) => {
@@ -84,7 +85,7 @@ describe('two answers end in the same state and numbers whichever is loaded firs
           verifiedAtMs: at('2026-11-22T01:00:00.000Z'),
           attemptedAtMs: at('2026-11-22T02:00:00.000Z'),
           attempts: 1,
-          nextAttemptAtMs: at('2026-11-22T03:00:00.000Z'),
+          nextReadAtMs: at('2026-11-22T04:00:00.000Z'),
           error: { code: 'bucket_missing' },
         });
       }

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { type StoredCell, settleCell } from '../../src/usage/settle.ts';
+import { settleCell } from '../../src/usage/settle.ts';
+import type { StoredCell } from '../../src/usage/settlement.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 import { answer, at, FINAL, LAST, PAST, row, stored, values, YOUNG } from '../database/answers.ts';
 
 const NOON_22 = at('2026-11-22T12:00:00.000Z');
-const UNTOUCHED = { result: 'unchanged', cell: null, facts: null, error: null };
 
 const fresh = {
   reported: true,
@@ -14,21 +14,21 @@ const fresh = {
   verifiedAtMs: NOON_22,
   attemptedAtMs: NOON_22,
   attempts: 0,
-  nextAttemptAtMs: null,
+  nextReadAtMs: at('2026-11-23T00:00:00.000Z'),
   error: null,
   sha256: 'a'.repeat(64),
 };
 
 describe('a good answer', () => {
   test.each([
-    ['young', YOUNG, 'loaded'],
-    ['at the final age', FINAL, 'final'],
-    ['at the last checkpoint', LAST, 'final'],
-    ['past the horizon', PAST, 'final'],
-  ])('fills an empty cell (%s)', (_, age, state) => {
+    ['young', YOUNG, 'loaded', '2026-11-23T00:00:00.000Z'],
+    ['at the final age', FINAL, 'final', '2026-11-28T00:00:00.000Z'],
+    ['at the last checkpoint', LAST, 'final', null],
+    ['past the horizon', PAST, 'final', null],
+  ])('fills an empty cell (%s) and says when it is read next', (_, age, state, nextReadAt) => {
     expect(settleCell(null, [], answer(values(row(4, 1, 17)), { age }))).toEqual({
       result: 'loaded',
-      cell: { ...fresh, state },
+      cell: { ...fresh, state, nextReadAtMs: nextReadAt === null ? null : at(nextReadAt) },
       facts: [row(4, 1, 17)],
       error: null,
     });
@@ -40,7 +40,7 @@ describe('a good answer', () => {
       const before = stored(state, {
         revision: 0,
         attempts: 3,
-        nextAttemptAtMs: at('2026-11-23T00:00:00.000Z'),
+        nextReadAtMs: at('2026-11-23T00:00:00.000Z'),
         error: { code: state, message: 'as it was' },
       });
       const settlement = settleCell(before, [], answer(values(row(4, 1, 17))));
@@ -128,10 +128,15 @@ describe('a set of rows is compared by key, whatever its order', () => {
 describe('past the horizon', () => {
   test('a held cell takes no other number', () => {
     const other = answer(values(row(0, 0, 0)), { age: PAST });
-    expect(settleCell(stored('loaded'), [row(4, 1, 17)], other)).toEqual(UNTOUCHED);
+    expect(settleCell(stored('loaded'), [row(4, 1, 17)], other)).toEqual({
+      result: 'unchanged',
+      cell: stored('loaded'),
+      facts: null,
+      error: null,
+    });
   });
 
-  test('what was given up is filled by a number that is named', () => {
+  test('what is unavailable is filled by a number that is named', () => {
     const before = stored('unavailable', { revision: 0, reported: false, verifiedAtMs: null });
     const settlement = settleCell(before, [], answer(values(row(4, 1, 17)), { age: PAST }));
     expect(settlement).toMatchObject({

@@ -1,5 +1,7 @@
-import type { KnownCell, PagePlan, Track } from '../../src/usage/plan.ts';
-import type { Policy } from '../../src/usage/policy.ts';
+import type { CellState } from '../../src/usage/cell.ts';
+import type { DayRange } from '../../src/usage/day.ts';
+import type { DueTrack, PagePlan } from '../../src/usage/plan.ts';
+import { nextCheckpointMs, type Policy } from '../../src/usage/policy.ts';
 
 /** The checkpoints, final age and horizon of the default settings. */
 export const policy: Policy = {
@@ -10,16 +12,34 @@ export const policy: Policy = {
 
 export const at = (instant: string): number => Date.parse(instant);
 
+/** One organization's stream as it stands in the database. */
+export interface Track {
+  readonly orgId: string;
+  readonly stream: string;
+  readonly trackedFrom: string;
+  readonly trackedTo: string | null;
+  readonly createdOn: string | null;
+  readonly removedOn: string | null;
+  /** Days that are held and not read any more. */
+  readonly settled: readonly DayRange[];
+  readonly cells: readonly KnownCell[];
+}
+
+/** A row of coverage. */
+export interface KnownCell {
+  readonly day: string;
+  readonly state: CellState;
+  readonly nextReadAtMs: number | null;
+}
+
 /** A ranged stream, tracked long enough, of which nothing is stored. */
 export function track(changes: Partial<Track> = {}): Track {
   return {
     orgId: '5d0000000000000000000001',
     stream: 'device_counts',
-    windowDays: 31,
     trackedFrom: '2026-01-01',
     trackedTo: null,
     createdOn: null,
-    expiredTo: null,
     removedOn: null,
     settled: [],
     cells: [],
@@ -27,14 +47,29 @@ export function track(changes: Partial<Track> = {}): Track {
   };
 }
 
-/** A cell of the ledger, never read and in no backoff unless told. */
-export function cell(day: string, state: KnownCell['state'], changes: Partial<KnownCell> = {}): KnownCell {
-  return { day, state, verifiedAtMs: null, nextAttemptAtMs: null, ...changes };
+/** A ranged stream as the database found it, with nothing due unless told. */
+export function dueTrack(changes: Partial<DueTrack> = {}): DueTrack {
+  return {
+    orgId: '5d0000000000000000000001',
+    stream: 'device_counts',
+    removedOn: null,
+    unread: [],
+    held: [],
+    uncovered: [],
+    untracked: [],
+    asked: [],
+    ...changes,
+  };
 }
 
-/** A held cell and when its newest accepted answer was asked for. */
-export function held(day: string, state: 'loaded' | 'final', verifiedAt: string): KnownCell {
-  return cell(day, state, { verifiedAtMs: at(verifiedAt) });
+/** A row of coverage that is not read any more, unless told when. */
+export function cell(day: string, state: CellState, nextReadAt: string | null = null): KnownCell {
+  return { day, state, nextReadAtMs: nextReadAt === null ? null : at(nextReadAt) };
+}
+
+/** A cell as its accepted read of that time leaves it: read again at the next checkpoint. */
+export function verified(day: string, state: CellState, verifiedAt: string): KnownCell {
+  return { day, state, nextReadAtMs: nextCheckpointMs(day, at(verifiedAt), policy) };
 }
 
 /** Each slice as a line: its window, then its days from the newest on. */
@@ -54,10 +89,9 @@ export function readDays({ slices }: PagePlan): Record<string, string> {
 export function fateOf(plan: PagePlan): string {
   const fates = [
     ...plan.slices.flatMap(({ days }) => days.map(({ reason }) => `read: ${reason}`)),
-    ...plan.lost.map(() => 'lost'),
-    ...plan.waiting.map(({ state }) => `waiting: ${state}`),
-    ...Array.from({ length: plan.pastHorizon }, () => 'past the horizon'),
+    ...plan.closed.map(({ reason }) => `closed: ${reason}`),
+    ...Array.from({ length: plan.unreadable }, () => 'unreadable'),
   ];
   if (fates.length > 1) throw new Error(`one cell was expected: ${fates.join('; ')}`);
-  return fates[0] ?? 'settled';
+  return fates[0] ?? 'nothing';
 }

@@ -1,33 +1,45 @@
-import { describe, expect, test } from 'vitest';
+/** Whole tracks: what is due over days and weeks, and in which windows it is read. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eachDay } from '../../src/usage/day.ts';
-import { planPage, type Track } from '../../src/usage/plan.ts';
-import { at, held, policy, readDays, showSlices, track } from './tracks.ts';
+import { type PagePlan, planPage } from '../../src/usage/plan.ts';
+import { nextCheckpointMs } from '../../src/usage/policy.ts';
+import { at, dueTrack, policy, readDays, showSlices, type Track, track, verified } from '../usage/tracks.ts';
+import { type Ledger, openLedger } from './ledger.ts';
+import { planTracks } from './plans.ts';
 
-function planAt(now: string, ...tracks: readonly Track[]) {
-  return planPage(tracks, { nowMs: at(now), policy });
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+afterAll(() => ledger.close());
+
+function planAt(now: string, ...tracks: readonly Track[]): Promise<PagePlan> {
+  return planTracks(ledger, tracks, { now });
 }
 
 describe('the first days', () => {
-  test('a first start reads one day', () => {
-    const plan = planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-23' }));
+  test('a first start reads one day', async () => {
+    const plan = await planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-23' }));
     expect(showSlices(plan)).toEqual(['2026-11-23..2026-11-23: 11-23 new']);
   });
 
-  test('an organization created today has nothing to read yet', () => {
-    const plan = planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-24' }));
-    expect(plan).toEqual({ slices: [], lost: [], waiting: [], pastHorizon: 0 });
+  test('an organization created today has nothing to read yet', async () => {
+    const plan = await planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-24' }));
+    expect(plan).toEqual({ slices: [], closed: [], unreadable: 0 });
   });
 
-  test('an organization found late is read from its creation day', () => {
-    const plan = planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-20' }));
+  test('an organization found late is read from its creation day', async () => {
+    const plan = await planAt('2026-11-24T09:30:00.000Z', track({ trackedFrom: '2026-11-20' }));
     expect(showSlices(plan)).toEqual(['2026-11-20..2026-11-23: 11-23 new, 11-22 gap, 11-21 gap, 11-20 gap']);
   });
 
-  test('a stream enabled later starts yesterday while the others go on', () => {
-    const plan = planAt(
+  test('a stream enabled later starts yesterday while the others go on', async () => {
+    const plan = await planAt(
       '2026-11-24T09:30:00.000Z',
       track({ settled: [{ from: '2026-01-01', to: '2026-11-23' }] }),
-      track({ stream: 'payload_sources', windowDays: 1, trackedFrom: '2026-11-23' }),
+      track({ stream: 'payload_sources', trackedFrom: '2026-11-23' }),
     );
     expect(plan.slices).toEqual([
       {
@@ -39,25 +51,24 @@ describe('the first days', () => {
     ]);
   });
 
-  test('a wake-up with nothing due plans nothing', () => {
+  test('a wake-up with nothing due plans nothing', async () => {
     const settled = [{ from: '2026-01-01', to: '2026-11-23' }];
-    expect(planAt('2026-11-24T09:30:00.000Z', track({ settled }))).toEqual({
+    expect(await planAt('2026-11-24T09:30:00.000Z', track({ settled }))).toEqual({
       slices: [],
-      lost: [],
-      waiting: [],
-      pastHorizon: 0,
+      closed: [],
+      unreadable: 0,
     });
   });
 });
 
 describe('a night with daily wake-ups at 00:15', () => {
   const cells = [
-    held('2026-11-22', 'loaded', '2026-11-23T00:15:04.000Z'),
-    held('2026-11-21', 'loaded', '2026-11-23T00:15:04.000Z'),
-    held('2026-11-20', 'loaded', '2026-11-23T00:15:04.000Z'),
-    held('2026-11-19', 'final', '2026-11-23T00:15:04.000Z'),
-    held('2026-11-16', 'final', '2026-11-20T00:15:04.000Z'),
-    held('2026-10-24', 'final', '2026-11-01T00:15:04.000Z'),
+    verified('2026-11-22', 'loaded', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-21', 'loaded', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-20', 'loaded', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-19', 'final', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-16', 'final', '2026-11-20T00:15:04.000Z'),
+    verified('2026-10-24', 'final', '2026-11-01T00:15:04.000Z'),
   ];
   const settled = [
     { from: '2026-01-01', to: '2026-10-23' },
@@ -65,16 +76,16 @@ describe('a night with daily wake-ups at 00:15', () => {
     { from: '2026-11-17', to: '2026-11-18' },
   ];
 
-  test('re-reads the days whose checkpoint has passed in one window, and loads only those', () => {
-    expect(showSlices(planAt('2026-11-24T00:15:00.000Z', track({ cells, settled })))).toEqual([
+  test('re-reads the days whose checkpoint has passed in one window, and loads only those', async () => {
+    expect(showSlices(await planAt('2026-11-24T00:15:00.000Z', track({ cells, settled })))).toEqual([
       '2026-10-24..2026-11-23: 11-23 new, 11-22 checkpoint, 11-21 checkpoint, 11-20 checkpoint, 11-16 checkpoint, 10-24 checkpoint',
     ]);
   });
 
-  test('asks day by day for the stream whose bodies have no dates', () => {
-    const plan = planAt(
+  test('asks day by day for the stream whose bodies have no dates', async () => {
+    const plan = await planAt(
       '2026-11-24T00:15:00.000Z',
-      track({ stream: 'payload_sources', windowDays: 1, cells, settled }),
+      track({ stream: 'payload_sources', cells, settled }),
     );
     expect(showSlices(plan)).toEqual([
       '2026-11-23..2026-11-23: 11-23 new',
@@ -89,13 +100,15 @@ describe('a night with daily wake-ups at 00:15', () => {
 
 /** Plans at each of the wake-ups and marks what it reads as read 4 s later; the ages in hours of the reads of `day`. */
 function agesOfReads(day: string, wakeUps: readonly number[]): number[] {
-  const verified = new Map<string, number>();
+  const nextReads = new Map<string, number | null>();
   const ages: number[] = [];
   for (const nowMs of wakeUps) {
-    const cells = [...verified].map(([known, ms]) => held(known, 'loaded', new Date(ms).toISOString()));
-    const plan = planPage([track({ trackedFrom: '2026-03-01', cells })], { nowMs, policy });
-    for (const read of Object.keys(readDays(plan))) {
-      verified.set(read, nowMs + 4000);
+    const over = eachDay({ from: '2026-03-01', to: new Date(nowMs - 86_400_000).toISOString().slice(0, 10) });
+    const unread = over.filter((each) => !nextReads.has(each)).map((each) => ({ from: each, to: each }));
+    const held = [...nextReads].filter(([, nextMs]) => nextMs !== null && nextMs <= nowMs);
+    const due = dueTrack({ unread, held: held.map(([each]) => ({ from: each, to: each })) });
+    for (const read of Object.keys(readDays(planPage([due], { nowMs, policy })))) {
+      nextReads.set(read, nextCheckpointMs(read, nowMs + 4000, policy));
       if (read === day) ages.push((nowMs - at(`${day}T24:00:00.000Z`)) / 3_600_000);
     }
   }
@@ -130,17 +143,17 @@ describe('over 40 days every day is read', () => {
 });
 
 describe('after the worker was down', () => {
-  test('for 4 days, one window has the missed days and the re-reads that fell due', () => {
-    const plan = planAt(
+  test('for 4 days, one window has the missed days and the re-reads that fell due', async () => {
+    const plan = await planAt(
       '2026-11-24T08:15:00.000Z',
       track({
         settled: [{ from: '2026-01-01', to: '2026-11-14' }],
         cells: [
-          held('2026-11-19', 'loaded', '2026-11-20T06:15:00.000Z'),
-          held('2026-11-18', 'loaded', '2026-11-20T00:15:00.000Z'),
-          held('2026-11-17', 'loaded', '2026-11-20T00:15:00.000Z'),
-          held('2026-11-16', 'final', '2026-11-20T00:15:00.000Z'),
-          held('2026-11-15', 'final', '2026-11-19T00:15:00.000Z'),
+          verified('2026-11-19', 'loaded', '2026-11-20T06:15:00.000Z'),
+          verified('2026-11-18', 'loaded', '2026-11-20T00:15:00.000Z'),
+          verified('2026-11-17', 'loaded', '2026-11-20T00:15:00.000Z'),
+          verified('2026-11-16', 'final', '2026-11-20T00:15:00.000Z'),
+          verified('2026-11-15', 'final', '2026-11-19T00:15:00.000Z'),
         ],
       }),
     );
@@ -149,8 +162,8 @@ describe('after the worker was down', () => {
     ]);
   });
 
-  test('for 60 days, two windows have all of them, the newest first', () => {
-    const plan = planAt(
+  test('for 60 days, two windows have all of them, the newest first', async () => {
+    const plan = await planAt(
       '2026-11-24T08:15:00.000Z',
       track({ settled: [{ from: '2026-01-01', to: '2026-09-24' }] }),
     );
@@ -158,11 +171,11 @@ describe('after the worker was down', () => {
       ['2026-10-24', '2026-11-23', 31],
       ['2026-09-25', '2026-10-23', 29],
     ]);
-    expect(plan.lost).toEqual([]);
+    expect(plan.closed).toEqual([]);
   });
 
-  test('for 100 days, the days past the horizon are lost without a request', () => {
-    const plan = planAt(
+  test('for 100 days, the days past the horizon are closed without a request', async () => {
+    const plan = await planAt(
       '2026-11-24T08:15:00.000Z',
       track({ settled: [{ from: '2026-01-01', to: '2026-08-15' }] }),
     );
@@ -171,17 +184,17 @@ describe('after the worker was down', () => {
       ['2026-09-23', '2026-10-23', 31],
       ['2026-08-26', '2026-09-22', 28],
     ]);
-    expect(plan.lost.map(({ day }) => day)).toEqual([
-      '2026-08-25',
-      '2026-08-24',
-      '2026-08-23',
-      '2026-08-22',
-      '2026-08-21',
-      '2026-08-20',
-      '2026-08-19',
-      '2026-08-18',
-      '2026-08-17',
+    expect(plan.closed.map(({ day }) => day)).toEqual([
       '2026-08-16',
+      '2026-08-17',
+      '2026-08-18',
+      '2026-08-19',
+      '2026-08-20',
+      '2026-08-21',
+      '2026-08-22',
+      '2026-08-23',
+      '2026-08-24',
+      '2026-08-25',
     ]);
   });
 });

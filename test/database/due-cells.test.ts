@@ -1,0 +1,269 @@
+/** What the database finds to be due of a cell, and what the plan makes of it. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { retryAtMs } from '../../src/usage/policy.ts';
+import {
+  at,
+  cell,
+  fateOf,
+  type KnownCell,
+  policy,
+  readDays,
+  type Track,
+  track,
+  verified,
+} from '../usage/tracks.ts';
+import { type Ledger, openLedger } from './ledger.ts';
+import { planTracks } from './plans.ts';
+
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+afterAll(() => ledger.close());
+
+/** What becomes of one day, tracked alone. */
+async function fate(
+  now: string,
+  day: string,
+  known: KnownCell | null,
+  changes: Partial<Track> = {},
+): Promise<string> {
+  const only = track({ trackedFrom: day, trackedTo: day, ...changes, cells: known === null ? [] : [known] });
+  return fateOf(await planTracks(ledger, [only], { now }));
+}
+
+const DAY = '2026-11-20';
+
+/** A cell whose first read failed then. */
+const failedAt = (state: KnownCell['state'], failedAt: string): KnownCell => ({
+  day: DAY,
+  state,
+  nextReadAtMs: retryAtMs(at(failedAt), 1),
+});
+
+describe('a cell of 2026-11-20', () => {
+  test.each<[string, KnownCell | null, string, string]>([
+    ['never read, on the day itself', null, '2026-11-20T23:59:59.999Z', 'nothing'],
+    ['never read, the moment the day is over', null, '2026-11-21T00:00:00.000Z', 'read: new'],
+    ['never read, until the next day is over', null, '2026-11-21T23:59:59.999Z', 'read: new'],
+    ['never read, a day later', null, '2026-11-22T00:00:00.000Z', 'read: gap'],
+    [
+      'failed, before its retry',
+      failedAt('failed', '2026-11-21T00:15:04.000Z'),
+      '2026-11-21T02:14:59.999Z',
+      'nothing',
+    ],
+    [
+      'failed some seconds after a wake-up, at the wake-up two hours later',
+      failedAt('failed', '2026-11-21T00:15:04.000Z'),
+      '2026-11-21T02:15:00.000Z',
+      'read: gap',
+    ],
+    [
+      'failed, long after its retry',
+      failedAt('failed', '2026-11-21T00:15:00.000Z'),
+      '2026-11-28T00:15:00.000Z',
+      'read: gap',
+    ],
+    [
+      'emptied by hand',
+      cell(DAY, 'failed', '2026-11-23T10:00:00.000Z'),
+      '2026-11-24T00:15:00.000Z',
+      'read: gap',
+    ],
+    [
+      'quarantined, before its retry',
+      cell(DAY, 'quarantined', '2026-11-24T08:15:00.000Z'),
+      '2026-11-24T00:15:00.000Z',
+      'nothing',
+    ],
+    [
+      'quarantined, at its retry',
+      cell(DAY, 'quarantined', '2026-11-24T00:15:00.000Z'),
+      '2026-11-24T00:15:00.000Z',
+      'read: gap',
+    ],
+    [
+      'loaded and read since its newest checkpoint',
+      verified(DAY, 'loaded', '2026-11-21T06:00:00.000Z'),
+      '2026-11-21T23:59:00.000Z',
+      'nothing',
+    ],
+    [
+      'loaded, and a checkpoint has passed since',
+      verified(DAY, 'loaded', '2026-11-21T05:59:59.999Z'),
+      '2026-11-21T06:00:00.000Z',
+      'read: checkpoint',
+    ],
+    [
+      'loaded, and several checkpoints have passed since',
+      verified(DAY, 'loaded', '2026-11-21T00:15:00.000Z'),
+      '2026-11-24T00:15:00.000Z',
+      'read: checkpoint',
+    ],
+    [
+      'loaded, and its due re-read failed a while ago',
+      cell(DAY, 'loaded', '2026-11-21T08:15:00.000Z'),
+      '2026-11-21T07:15:00.000Z',
+      'nothing',
+    ],
+    [
+      'loaded, at the retry of its re-read',
+      cell(DAY, 'loaded', '2026-11-21T08:15:00.000Z'),
+      '2026-11-21T08:15:00.000Z',
+      'read: checkpoint',
+    ],
+    [
+      'final, before its next checkpoint',
+      verified(DAY, 'final', '2026-11-24T00:15:00.000Z'),
+      '2026-11-27T23:59:59.999Z',
+      'nothing',
+    ],
+    [
+      'final, at its next checkpoint',
+      verified(DAY, 'final', '2026-11-24T00:15:00.000Z'),
+      '2026-11-28T00:00:00.000Z',
+      'read: checkpoint',
+    ],
+    [
+      'final and read at its last checkpoint',
+      verified(DAY, 'final', '2026-12-21T00:00:00.000Z'),
+      '2027-01-31T00:00:00.000Z',
+      'nothing',
+    ],
+    [
+      'absent, before its next checkpoint',
+      verified(DAY, 'absent', '2026-11-21T00:15:00.000Z'),
+      '2026-11-21T05:59:59.999Z',
+      'nothing',
+    ],
+    [
+      'absent, at its next checkpoint',
+      verified(DAY, 'absent', '2026-11-21T00:15:00.000Z'),
+      '2026-11-21T06:00:00.000Z',
+      'read: gap',
+    ],
+    ['unavailable', cell(DAY, 'unavailable'), '2026-11-24T00:15:00.000Z', 'nothing'],
+    ['waived', cell(DAY, 'waived'), '2026-11-24T00:15:00.000Z', 'nothing'],
+  ])('%s', async (_, known, ...[now, expected]) => {
+    expect(await fate(now, DAY, known)).toBe(expected);
+  });
+
+  test('that nobody tracks is closed if it is not held, and re-read if it is', async () => {
+    const elsewhere = { trackedFrom: '2026-11-22', trackedTo: '2026-11-22' };
+    const now = '2026-11-22T12:00:00.000Z';
+    expect(await fate(now, DAY, cell(DAY, 'failed', '2026-11-22T00:00:00.000Z'), elsewhere)).toBe(
+      'closed: not_tracked',
+    );
+    expect(await fate(now, DAY, cell(DAY, 'loaded', '2026-11-22T00:00:00.000Z'), elsewhere)).toBe(
+      'read: checkpoint',
+    );
+  });
+});
+
+describe('a day on the edge of the horizon of 90 days, on 2026-11-24', () => {
+  const due = '2026-11-01T00:00:00.000Z';
+  test.each<[string, string, KnownCell['state'] | null, string]>([
+    ['the oldest day inside, not held', '2026-08-26', null, 'read: gap'],
+    ['the first day past it, not held', '2026-08-25', null, 'closed: past_horizon'],
+    ['the first day past it, failed', '2026-08-25', 'failed', 'closed: past_horizon'],
+    ['the first day past it, quarantined', '2026-08-25', 'quarantined', 'closed: past_horizon'],
+    ['the first day past it, absent', '2026-08-25', 'absent', 'closed: past_horizon'],
+    ['the first day past it, held with a checkpoint to come', '2026-08-25', 'loaded', 'closed: past_horizon'],
+  ])('%s: %s', async (_, day, state, expected) => {
+    expect(await fate('2026-11-24T00:15:00.000Z', day, state === null ? null : cell(day, state, due))).toBe(
+      expected,
+    );
+  });
+
+  test.each<KnownCell['state']>(['loaded', 'final', 'waived', 'unavailable'])(
+    'past it nothing is decided again of a cell that is %s and closed',
+    async (state) => {
+      expect(await fate('2026-11-24T00:15:00.000Z', '2026-08-25', cell('2026-08-25', state))).toBe('nothing');
+    },
+  );
+});
+
+describe('an organization found deleted on 2026-11-22', () => {
+  const removed = { trackedFrom: '2026-11-18', trackedTo: null, removedOn: '2026-11-22' };
+
+  test('is not asked about: what is not held up to that day is closed, what is held stays', async () => {
+    const plan = await planTracks(
+      ledger,
+      [
+        track({
+          ...removed,
+          settled: [{ from: '2026-11-18', to: '2026-11-19' }],
+          cells: [cell('2026-11-20', 'failed', '2026-11-30T00:00:00.000Z'), cell('2026-11-21', 'waived')],
+        }),
+      ],
+      { now: '2026-11-24T00:15:00.000Z' },
+    );
+    expect(plan.slices).toEqual([]);
+    expect(plan.closed.map(({ day, reason }) => [day, reason])).toEqual([
+      ['2026-11-22', 'org_removed'],
+      ['2026-11-20', 'org_removed'],
+    ]);
+  });
+
+  test('is not asked about by a backfill either, and days that cannot be read are counted', async () => {
+    const plan = await planTracks(
+      ledger,
+      [track({ ...removed, settled: [{ from: '2026-11-18', to: '2026-11-22' }] })],
+      {
+        now: '2026-11-24T00:15:00.000Z',
+        ask: {
+          range: { from: '2026-11-10', to: '2026-11-23' },
+          reason: 'backfill',
+          force: true,
+          pastHorizon: false,
+        },
+      },
+    );
+    expect(plan).toEqual({ slices: [], closed: [], unreadable: 14 });
+  });
+
+  test('is read again from the first day that is not known when it is back', async () => {
+    const plan = await planTracks(
+      ledger,
+      [
+        track({
+          ...removed,
+          removedOn: null,
+          settled: [{ from: '2026-11-18', to: '2026-11-20' }],
+          cells: [cell('2026-11-21', 'unavailable'), cell('2026-11-22', 'unavailable')],
+        }),
+      ],
+      { now: '2026-11-26T00:15:00.000Z' },
+    );
+    expect(readDays(plan)).toEqual({ '2026-11-25': 'new', '2026-11-24': 'gap', '2026-11-23': 'gap' });
+  });
+});
+
+describe('an organization that left the configuration on 2026-11-22', () => {
+  test('is read up to its last tracked day, and re-read at its checkpoints', async () => {
+    const plan = await planTracks(
+      ledger,
+      [
+        track({
+          trackedFrom: '2026-11-20',
+          trackedTo: '2026-11-22',
+          cells: [verified('2026-11-21', 'loaded', '2026-11-22T06:15:00.000Z')],
+          settled: [{ from: '2026-11-20', to: '2026-11-20' }],
+        }),
+      ],
+      { now: '2026-11-24T00:15:00.000Z' },
+    );
+    expect(readDays(plan)).toEqual({ '2026-11-22': 'gap', '2026-11-21': 'checkpoint' });
+  });
+});
+
+test('checkpoints may begin later than the end of the day', async () => {
+  const late = { ...policy, readAtHours: [6, 24], finalAtHours: 24 };
+  const planAt = async (now: string) =>
+    fateOf(await planTracks(ledger, [track({ trackedFrom: '2026-11-23' })], { now, policy: late }));
+  expect(await planAt('2026-11-24T05:59:59.999Z')).toBe('nothing');
+  expect(await planAt('2026-11-24T06:00:00.000Z')).toBe('read: new');
+});

@@ -1,0 +1,124 @@
+/** A payload total that was left out, and what the payloads by source say about it. */
+import { describe, expect, test } from 'vitest';
+import { settleCell } from '../../src/usage/settle.ts';
+import type { CellOutcome, Witness } from '../../src/usage/settlement.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { settleByWitness } from '../../src/usage/witness.ts';
+import { answer, at, missing, row, stored, values } from '../database/answers.ts';
+
+const settle = (outcome: CellOutcome, witness: Witness, before: Parameters<typeof settleCell>[0] = null) =>
+  settleCell(before, [], answer(outcome, { stream: payloadTotals }), witness);
+const counted = (count: number): Witness => ({ kind: 'counted', count });
+const lacking = (facts: ReturnType<typeof row>, ...missingColumns: string[]): CellOutcome => ({
+  kind: 'values',
+  facts: [facts],
+  missingColumns,
+});
+
+describe('a day that Losant left out, of which nothing is held', () => {
+  test.each<[string, Witness]>([
+    ['the sources of the day are held and empty', counted(0)],
+    ['the sources are not collected', { kind: 'none' }],
+  ])('is zero where %s', (_, witness) => {
+    expect(settle(missing, witness)).toMatchObject({
+      result: 'loaded',
+      cell: { state: 'loaded', reported: false, revision: 1 },
+      facts: [row(0, 0, 0)],
+    });
+  });
+
+  test('is absent beside a source count above 0, and says so', () => {
+    expect(settle(missing, counted(8_259_025))).toMatchObject({
+      result: 'absent',
+      cell: { state: 'absent', revision: 0, nextReadAtMs: at('2026-11-23T00:00:00.000Z') },
+      facts: null,
+      error: {
+        code: 'contradicted',
+        message: 'Losant left out the day, but its payload_sources add up to 8259025',
+      },
+    });
+  });
+
+  test('is absent until its sources are held', () => {
+    expect(settle(missing, { kind: 'unknown' })).toMatchObject({
+      result: 'absent',
+      cell: { state: 'absent' },
+      facts: null,
+      error: { code: 'unwitnessed' },
+    });
+  });
+});
+
+describe('a day of which some totals were left out', () => {
+  test('has no billable payloads where only that one is lacking, whatever the sources count', () => {
+    expect(settle(lacking(row(0, 21, 900), 'billable_count'), counted(21))).toMatchObject({
+      result: 'loaded',
+      facts: [row(0, 21, 900)],
+    });
+  });
+
+  test.each([
+    [lacking(row(5, 0, 900), 'all_count')],
+    [lacking(row(5, 21, 0), 'all_bytes')],
+    [lacking(row(5, 0, 0), 'all_count', 'all_bytes')],
+  ])('is absent where another number of the day contradicts the zero', (outcome) => {
+    expect(settle(outcome, counted(0))).toMatchObject({
+      result: 'absent',
+      error: { code: 'contradicted' },
+      facts: null,
+    });
+  });
+
+  test('keeps what is held: a gap, not a zero', () => {
+    const { result, cell } = settleCell(
+      stored('loaded'),
+      [row(0, 0, 0)],
+      answer(lacking(row(5, 0, 900), 'all_count'), { stream: payloadTotals }),
+      counted(5),
+    );
+    expect(result).toBe('failed');
+    expect(cell).toMatchObject({ state: 'loaded', error: { code: 'bucket_missing' } });
+  });
+});
+
+describe('a witness that comes later', () => {
+  const zeros = [row(0, 0, 0)];
+  const by = (count: number) => ({ stream: payloadTotals, count, atMs: at('2026-11-22T12:00:00.000Z') });
+
+  test('above 0 takes zeros back that nobody reported', () => {
+    const before = stored('final', { reported: false, revision: 1 });
+    expect(settleByWitness(before, zeros, by(3))).toMatchObject({
+      cell: { state: 'absent', revision: 2, error: { code: 'contradicted' } },
+      facts: [],
+    });
+  });
+
+  test('leaves zeros alone that Losant named, and numbers', () => {
+    expect(settleByWitness(stored('loaded', { reported: true }), zeros, by(3))).toBeNull();
+    expect(settleByWitness(stored('loaded', { reported: false }), [row(0, 3, 90)], by(3))).toBeNull();
+  });
+
+  test('of 0 makes zeros of a day that waited for it', () => {
+    const before = stored('absent', {
+      reported: false,
+      revision: 0,
+      error: { code: 'unwitnessed', message: 'x' },
+    });
+    expect(settleByWitness(before, [], by(0))).toMatchObject({
+      cell: { state: 'loaded', reported: false, revision: 1, error: null },
+      facts: zeros,
+    });
+  });
+
+  test('of 0 says nothing of a day that is absent for another reason', () => {
+    const before = stored('absent', { revision: 0, error: { code: 'contradicted', message: 'x' } });
+    expect(settleByWitness(before, [], by(0))).toBeNull();
+  });
+});
+
+test('an answer with numbers needs no witness', () => {
+  expect(settle(values(row(4, 5, 600)), { kind: 'unknown' })).toMatchObject({
+    result: 'loaded',
+    facts: [row(4, 5, 600)],
+  });
+});
