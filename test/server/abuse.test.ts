@@ -30,6 +30,7 @@ test.for([
   ['a foreign Host on a probe', 'GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
   ['a Host that only begins like this one', 'GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n', 421],
   ['a Host with a user in it', 'GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n', 421],
+  ['a Host with a port that is none', 'GET / HTTP/1.1\r\nHost: localhost:99999\r\n\r\n', 421],
   ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
   ['two Hosts', `GET / HTTP/1.1\r\n${host}Host: evil.example\r\n\r\n`, 400],
   ['an empty Host', 'GET / HTTP/1.1\r\nHost: \r\n\r\n', 421],
@@ -146,6 +147,18 @@ describe('clients that take their time', () => {
     expect(firstLine(slow.text())).toBe('HTTP/1.1 408 Request Timeout');
     await silent.closed;
     await expectAlive();
+  });
+
+  test('a hundred that hold their connections keep a probe waiting for less than a second', async () => {
+    const sockets: Socket[] = [];
+    for (let number = 0; number < 100; number += 1) {
+      const { socket } = await pages.open();
+      socket.write('GET / HT');
+      sockets.push(socket);
+    }
+    const response = await pages.get('/healthz', { signal: AbortSignal.timeout(1_000) });
+    expect(response.status).toBe(200);
+    for (const socket of sockets) socket.destroy();
   });
 
   test('more connections than are served at once are dropped, and the next one is served again', async () => {

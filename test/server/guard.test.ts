@@ -42,6 +42,20 @@ test.for([
   expect(statusOf(access, path, headers)).toBe(status);
 });
 
+test('a reader on this machine and one elsewhere are told the same, which is true for both', () => {
+  const head = {
+    method: 'GET',
+    url: '/metrics',
+    headers: { host: '127.0.0.1' },
+    rawHeaders: ['host', '127.0.0.1'],
+  };
+  expect(refuse(wide, head)).toEqual({
+    status: 403,
+    text: 'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered\n',
+    headers: {},
+  });
+});
+
 describe('the name it is called by', () => {
   test.for([
     ['localhost', 200, 200],
@@ -56,6 +70,8 @@ describe('the name it is called by', () => {
     ['127.0.0.1.evil.example', 421, 421],
     ['localhost.', 421, 421],
     ['localhost:99999999', 421, 421],
+    ['x:99999', 421, 421],
+    ['[:::::]', 421, 421],
     ['[::1', 421, 421],
     ['10.1.2.3@evil.example', 421, 421],
   ] as const)('%s: on loopback %i, beyond it %i', ([name, onLoopback, beyond]) => {
@@ -67,5 +83,6 @@ describe('the name it is called by', () => {
     expect(statusOf(wideLocked, '/', { host: 'usage.corp.example', ...bearer(TOKEN) })).toBe(200);
     expect(statusOf(wideLocked, '/', { host: 'usage.corp.example', ...bearer('wrong') })).toBe(421);
     expect(statusOf(locked, '/', { host: 'usage.corp.example', ...bearer(TOKEN) })).toBe(421);
+    expect(statusOf(wideLocked, '/', { host: '999.999.999.999', ...bearer(TOKEN) })).toBe(421);
   });
 });

@@ -1,87 +1,162 @@
-import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { foldStreams, readHealth } from '../../src/database/read/health.ts';
-import { isGapAge } from '../../src/usage/policy.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { readFreshness } from '../../src/database/read/freshness.ts';
+import { type Health, readHealth } from '../../src/database/read/health.ts';
 import { INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
 
-const at = (instant: string) => ({ nowMs: Date.parse(instant), horizonDays: 90, isOverdue: isGapAge });
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+afterAll(async () => {
+  await ledger.close();
+});
+beforeEach(async () => {
+  await queryOnce(
+    ledger.url,
+    asProgram(`delete from losant_usage.coverage; delete from losant_usage.tracking;
+      delete from losant_usage.runs; update losant_usage.organizations set removed_at = null`),
+  );
+});
+
+/** Tracks a stream of the organization from so many days ago, up to others or without an end. */
+async function track(orgId: string, from: number, to: number | null = null): Promise<void> {
+  const until = to === null ? 'null' : `'${daysAgo(to - 1)}'`;
+  await queryOnce(
+    ledger.url,
+    asProgram(`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      values ('${orgId}', 'device_counts', datemultirange(daterange('${daysAgo(from)}', ${until})))`),
+  );
+}
+
+/** Settles the cell of so many days ago. */
+async function settle(orgId: string, back: number, state: string): Promise<void> {
+  const isHeld = ['loaded', 'final'].includes(state);
+  await queryOnce(
+    ledger.url,
+    asProgram(`insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, error_code)
+      values ('${daysAgo(back)}', 'device_counts', '${orgId}', '${state}', ${isHeld}, ${isHeld ? 'null' : `'${state}'`})`),
+  );
+}
+
+async function settleAll(orgId: string, backs: readonly number[], state: string): Promise<void> {
+  for (const back of backs) await settle(orgId, back, state);
+}
+
+const read = async (): Promise<Health> => await readHealth(ledger.db, { nowMs: Date.now(), horizonDays: 90 });
+const readInstance = async () => (await read()).instances[0];
+const readStream = async () => (await readInstance())?.streams[0];
 
 describe('a stream', () => {
-  const day = (usageDay: string, states: Record<string, number>) =>
-    Object.entries(states).map(([state, count]) => ({
-      ...{ instanceId: INSTANCE, stream: 'device_counts', day: usageDay, count },
-      state: state as 'promised' | 'loaded',
-    }));
+  test('has the gaps that the view shows, whatever the states and what is tracked', async () => {
+    const orgs = [await ledger.newOrg(), await ledger.newOrg(), await ledger.newOrg()];
+    const [whole, left, removed] = orgs as [string, string, string];
+    await track(whole, 12);
+    await track(left, 12, 9);
+    await track(removed, 12);
+    await queryOnce(
+      ledger.url,
+      `update losant_usage.organizations set removed_at = now() - interval '8 days' where org_id = '${removed}'`,
+    );
+    const states = ['loaded', 'final', 'absent', 'quarantined', 'failed', 'unavailable', 'waived'];
+    for (const [index, state] of states.entries()) await settle(whole, index + 2, state);
+    const [view] = await queryOnce(
+      ledger.url,
+      'select count(*)::integer as gaps, min(usage_date)::text as oldest from losant_usage.coverage_gaps',
+    );
+    const stream = await readStream();
+    expect(view?.['gaps']).toBeGreaterThan(10);
+    expect({ gaps: stream?.gaps, oldest: stream?.oldestGap }).toEqual(view);
+    expect(stream?.cells).toMatchObject({
+      ...{ loaded: 1, final: 1, absent: 1, quarantined: 1, failed: 1, unavailable: 1, waived: 1 },
+    });
+    expect(stream?.knownMissing).toBe(2);
+  });
 
-  test('counts as gaps what failed at once, and what is missing or absent from six hours on', () => {
-    const counts = [
-      ...day('2026-11-22', { promised: 5, loaded: 1, absent: 1, quarantined: 1, waived: 1, unavailable: 1 }),
-      ...day('2026-11-23', { promised: 4, loaded: 1, absent: 1, failed: 1 }),
+  test('is complete up to the day before the first that lacks anything, in view, status and health alike', async () => {
+    const org = await ledger.newOrg();
+    await track(org, 5);
+    await settleAll(org, [5, 4, 2, 1], 'loaded');
+    const told = async () => [
+      (await readStream())?.completeTo,
+      (await readFreshness(ledger.db))[0]?.completeTo,
+      (await queryOnce(ledger.url, 'select complete_to::text as day from losant_usage.freshness'))[0]?.[
+        'day'
+      ],
     ];
-    const [before] = foldStreams(counts, at('2026-11-24T05:59:59Z'));
-    expect(before).toMatchObject({ gaps: 3, oldestGap: '2026-11-22', completeTo: null });
-    const [after] = foldStreams(counts, at('2026-11-24T06:00:00Z'));
-    expect(after).toMatchObject({ gaps: 5, oldestGap: '2026-11-22' });
-    expect(after?.cells).toMatchObject({ loaded: 2, missing: 1, waived: 1, unavailable: 1 });
+    expect(await told()).toEqual([daysAgo(4), daysAgo(4), daysAgo(4)]);
+    await settle(org, 3, 'loaded');
+    expect(await told()).toEqual([daysAgo(1), daysAgo(1), daysAgo(1)]);
   });
 
-  test('tells of gaps that pass the horizon within a week', () => {
-    const counts = [...day('2026-09-01', { promised: 2 }), ...day('2026-09-02', { promised: 3 })];
-    // The horizon is 2026-08-26; a week later it is 2026-09-02, so 2026-09-01 is lost by then.
-    expect(foldStreams(counts, at('2026-11-24T10:00:00Z'))).toMatchObject([{ gaps: 5, expiring: 2 }]);
-    expect(foldStreams(counts, at('2026-11-25T10:00:00Z'))).toMatchObject([{ gaps: 5, expiring: 5 }]);
+  test('of which even the first tracked day is missing is complete up to no day', async () => {
+    const org = await ledger.newOrg();
+    await track(org, 3);
+    await settleAll(org, [2, 1], 'loaded');
+    expect(await readStream()).toMatchObject({ completeTo: null, gaps: 1, oldestGap: daysAgo(3) });
+    expect((await readFreshness(ledger.db))[0]?.completeTo).toBeNull();
   });
 
-  test('is complete up to the newest day that lacks nothing', () => {
-    const counts = [...day('2026-11-22', { promised: 1, waived: 1 }), ...day('2026-11-23', { promised: 1 })];
-    const [stream] = foldStreams(counts, at('2026-11-24T01:00:00Z'));
-    expect(stream).toMatchObject({ gaps: 0, completeTo: '2026-11-22' });
+  test('tells for how many organizations the numbers reach yesterday', async () => {
+    for (let number = 0; number < 3; number += 1) {
+      const org = await ledger.newOrg();
+      await track(org, 2);
+      await settleAll(org, number === 0 ? [1] : [2, 1], 'loaded');
+    }
+    expect(await readStream()).toMatchObject({ orgsTracked: 3, orgsComplete: 2, gaps: 1 });
+  });
+
+  test('tells of gaps that pass the horizon within a week', async () => {
+    const org = await ledger.newOrg();
+    await track(org, 91);
+    await settleAll(
+      org,
+      Array.from({ length: 82 }, (_, back) => back + 1),
+      'final',
+    );
+    // Missing are the days 83 to 91 ago; 83 days ago is lost in more than a week.
+    expect(await readStream()).toMatchObject({ gaps: 9, expiring: 8 });
   });
 });
 
-describe('the ledger', () => {
-  let ledger: Ledger;
-  beforeAll(async () => {
-    ledger = await openLedger('postgres');
-  });
-  afterAll(async () => {
-    await ledger.close();
+describe('an instance', () => {
+  async function addRun(kind: string, isFull: boolean, status: string): Promise<void> {
+    await queryOnce(
+      ledger.url,
+      `insert into losant_usage.runs
+         (run_id, instance_id, kind, is_full, status, streams, started_at, heartbeat_at, finished_at, host, version)
+       values (gen_random_uuid(), '${INSTANCE}', '${kind}', ${isFull}, '${status}', '{}',
+         now() - interval '1 hour', now(), now(), 'host', '0.1.0')`,
+    );
+  }
+
+  test('was last complete after any run of everything, by command too, and not after a part', async () => {
+    expect(await readInstance()).toMatchObject({ lastCompleteRunAt: null, hasRun: false });
+    await addRun('manual', false, 'complete');
+    await addRun('scheduled', true, 'partial');
+    expect(await readInstance()).toMatchObject({ lastCompleteRunAt: null, hasRun: true });
+    await addRun('manual', true, 'complete');
+    expect((await readInstance())?.lastCompleteRunAt).toMatch(/^\d{4}-/);
   });
 
-  test('has the gaps that the view coverage_gaps shows, whatever the states and promises', async () => {
-    const { db } = ledger;
-    const orgs = [await ledger.newOrg(), await ledger.newOrg(), await ledger.newOrg(), await ledger.newOrg()];
-    const [whole, left, removed, expired] = orgs as [string, string, string, string];
-    const promises = [
-      [whole, -12, null, null],
-      [left, -12, -9, null],
-      [removed, -12, null, null],
-      [expired, -95, null, -6],
-    ] as const;
-    for (const [org, from, to, expiredTo] of promises) {
-      await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to, expired_to)
-        values (${org}, 'device_counts', (now() at time zone 'UTC')::date + ${from}::integer,
-          (now() at time zone 'UTC')::date + ${to}::integer, (now() at time zone 'UTC')::date + ${expiredTo}::integer)`.execute(
-        db,
+  test('counts the final numbers that Losant restated, whatever process found them, and none changed by hand', async () => {
+    const org = await ledger.newOrg();
+    const addRevision = async (wasFinal: boolean, ago: string, runId: string | null) =>
+      await queryOnce(
+        ledger.url,
+        `insert into losant_usage.revisions
+           (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
+         values ('device_counts', '${org}', '${daysAgo(9)}', 2, '{}', '{}', '{}',
+           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal})`,
       );
-    }
-    await sql`update losant_usage.organizations set removed_at = now() - interval '8 days' where org_id = ${removed}`.execute(
-      db,
-    );
-    const states = ['loaded', 'final', 'absent', 'quarantined', 'failed', 'unavailable', 'waived'];
-    for (const [index, state] of states.entries()) {
-      await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
-        values ((now() at time zone 'UTC')::date - ${index + 2}::integer, 'device_counts', ${whole}, ${state})`.execute(
-        db,
-      );
-    }
-    const { rows } = await sql<{ gaps: number; oldest: string }>`
-      select count(*)::integer as gaps, min(usage_date) as oldest from losant_usage.coverage_gaps`.execute(
-      db,
-    );
-    const { instances } = await readHealth(db, { ...at('2026-01-01'), nowMs: Date.now() });
-    const [stream] = instances[0]?.streams ?? [];
-    expect(rows[0]?.gaps).toBeGreaterThan(10);
-    expect({ gaps: stream?.gaps, oldest: stream?.oldestGap }).toEqual(rows[0]);
+    const run = '00000000-0000-4000-8000-000000000001';
+    await addRevision(true, '1 hour', run);
+    await addRevision(true, '40 days', run);
+    await addRevision(false, '1 hour', run);
+    await addRevision(true, '1 hour', null);
+    expect(await readInstance()).toMatchObject({ restatedFinal: 2, restatedFinal30Days: 1 });
   });
 });

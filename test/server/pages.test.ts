@@ -1,26 +1,35 @@
 import { expect, test } from 'vitest';
-import type { Health, StreamHealth } from '../../src/database/read/health.ts';
-import { SlowReadingError, shareReading } from '../../src/server/readings.ts';
-import { HEALTH, INSTANCE, STATUS, startPages, TOKEN } from './pages.ts';
+import type { Health } from '../../src/database/read/health.ts';
+import {
+  HEALTH,
+  INSTANCE,
+  INSTANCE_HEALTH,
+  INSTANCE_STATUS,
+  STATUS,
+  STREAM,
+  startPages,
+  TOKEN,
+  viewOf,
+} from './pages.ts';
 
-const stream: StreamHealth = {
-  stream: 'device_counts',
-  cells: { loaded: 5, final: 2, absent: 0, quarantined: 0, failed: 1, unavailable: 0, waived: 3, missing: 1 },
-  gaps: 2,
-  oldestGap: '2026-11-20',
-  expiring: 1,
-  completeTo: '2026-11-19',
-};
 const gappy: Health = {
   ...HEALTH,
   instances: [
     {
-      instanceId: INSTANCE,
-      organizations: 4,
-      lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
-      leaseHost: null,
+      ...INSTANCE_HEALTH,
       quarantined: 6,
-      streams: [stream],
+      restatedFinal: 3,
+      streams: [
+        {
+          ...STREAM,
+          cells: { ...STREAM.cells, failed: 1, waived: 3, missing: 1 },
+          gaps: 2,
+          oldestGap: '2026-11-20',
+          expiring: 1,
+          completeTo: '2026-11-19',
+          orgsComplete: 3,
+        },
+      ],
     },
   ],
 };
@@ -63,7 +72,7 @@ test('is not ready for as long as something is in the way, and says what', async
 });
 
 test('shows the ledger as gauges', async () => {
-  await using pages = await startPages({ sources: { health: () => Promise.resolve(gappy) } });
+  await using pages = await startPages({ sources: { database: () => Promise.resolve(viewOf(gappy)) } });
   const lines = (await (await pages.get('/metrics')).text()).split('\n');
   const id = `instance_id="${INSTANCE}"`;
   expect(lines).toContain('losant_usage_database_up 1');
@@ -73,35 +82,70 @@ test('shows the ledger as gauges', async () => {
   expect(lines).toContain(`losant_usage_quarantined{${id}} 6`);
   // From 2026-11-21T00:00Z to 2026-11-24T10:30Z.
   expect(lines).toContain(`losant_usage_oldest_gap_age_seconds{${id}} 297000`);
-  expect(lines).toContain(`losant_usage_last_complete_pass_timestamp_seconds{${id}} 1795514400`);
+  expect(lines).toContain(`losant_usage_last_complete_run_timestamp_seconds{${id}} 1795514400`);
+  // 2026-11-19T00:00Z.
+  expect(lines).toContain(
+    `losant_usage_complete_to_timestamp_seconds{${id},stream="device_counts"} 1795046400`,
+  );
+  expect(lines).toContain(`losant_usage_organizations_tracked{${id},stream="device_counts"} 4`);
+  expect(lines).toContain(`losant_usage_organizations_complete{${id},stream="device_counts"} 3`);
+  expect(lines).toContain(`losant_usage_final_restatements_total{${id}} 3`);
   expect(lines).toContain('losant_usage_build_info{version="0.1.0"} 1');
+});
+
+test('a stream whose first tracked day is missing has no day up to which it is complete', async () => {
+  const none = { ...INSTANCE_HEALTH, streams: [{ ...STREAM, gaps: 1, completeTo: null }] };
+  const database = () => Promise.resolve(viewOf({ ...HEALTH, instances: [none] }));
+  await using pages = await startPages({ sources: { database } });
+  const text = await (await pages.get('/metrics')).text();
+  expect(text).toMatch(/^# TYPE losant_usage_complete_to_timestamp_seconds gauge$/m);
+  expect(text).not.toMatch(/^losant_usage_complete_to_timestamp_seconds\{/m);
 });
 
 test('without the database it shows no old gauges, but still answers', async () => {
   let isUp = true;
-  const health = () => (isUp ? Promise.resolve(gappy) : Promise.reject(new Error('gone')));
-  await using pages = await startPages({ sources: { health } });
+  await using pages = await startPages({
+    sources: { database: () => Promise.resolve(viewOf(gappy, { isUp })) },
+  });
   await (await pages.get('/metrics')).text();
   isUp = false;
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 0\n');
   expect(text).not.toMatch(/^losant_usage_(gaps|cells)\{/m);
   expect(text).toContain(
-    `losant_usage_last_complete_pass_timestamp_seconds{instance_id="${INSTANCE}"} 1795514400`,
+    `losant_usage_last_complete_run_timestamp_seconds{instance_id="${INSTANCE}"} 1795514400`,
   );
+  expect(text).toContain(`losant_usage_final_restatements_total{instance_id="${INSTANCE}"} 3`);
   expect(await (await pages.get('/')).text()).toContain('The database does not answer.');
   expect(await (await pages.get('/status.json')).json()).toMatchObject({ databaseUp: false, ledger: null });
 });
 
+test('a database that answers, but is slow to read, is up: the last reading stays, with its age', async () => {
+  await using pages = await startPages({
+    sources: { database: () => Promise.resolve(viewOf(gappy, { ageMs: 600_000 })) },
+  });
+  const text = await (await pages.get('/metrics')).text();
+  expect(text).toContain('\nlosant_usage_database_up 1\n');
+  expect(text).toContain('\nlosant_usage_database_reading_age_seconds 600\n');
+  expect(text).toContain('\nlosant_usage_database_reading_seconds 0.25\n');
+  expect(text).toMatch(/^losant_usage_gaps\{.*\} 2$/m);
+  expect(await (await pages.get('/')).text()).toContain('The numbers below were read 10 min ago');
+  const status = (await (await pages.get('/status.json')).json()) as object;
+  expect(status).toMatchObject({ databaseUp: true, ageMs: 600_000, ledger: { at: HEALTH.at } });
+});
+
+test('a count of restatements that an older reading brings takes nothing back', async () => {
+  let health: Health = gappy;
+  await using pages = await startPages({ sources: { database: () => Promise.resolve(viewOf(health)) } });
+  await (await pages.get('/metrics')).text();
+  health = { ...HEALTH, instances: [{ ...INSTANCE_HEALTH, restatedFinal: 2 }] };
+  const text = await (await pages.get('/metrics')).text();
+  expect(text).toContain(`losant_usage_final_restatements_total{instance_id="${INSTANCE}"} 3`);
+});
+
 test('shows texts of others as text', async () => {
-  const trouble = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>' };
-  const instance = {
-    instanceId: INSTANCE,
-    state: 'idle',
-    lastPass: null,
-    lastCompletePassAt: null,
-    trouble,
-  } as const;
+  const trouble = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>', onlyGaps: false };
+  const instance = { ...INSTANCE_STATUS, lastRun: null, trouble };
   await using pages = await startPages({ sources: { status: () => ({ ...STATUS, instances: [instance] }) } });
   const text = await (await pages.get('/')).text();
   expect(text).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
@@ -114,43 +158,4 @@ test('asks for the token by challenge, and takes it', async () => {
   expect(response.status).toBe(401);
   expect(response.headers.get('www-authenticate')).toContain('Basic realm="losant-usage"');
   expect((await pages.get('/metrics', { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200);
-});
-
-test('a read is shared by all who ask meanwhile and for a while after', async () => {
-  let nowMs = 0;
-  let reads = 0;
-  const read = () => Promise.resolve((reads += 1));
-  const shared = shareReading(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
-  expect(await Promise.all([shared(), shared(), shared()])).toEqual([1, 1, 1]);
-  nowMs = 999;
-  expect(await shared()).toBe(1);
-  nowMs = 1_000;
-  expect(await shared()).toBe(2);
-});
-
-test('a read that hangs is given up by those who ask, and is not begun again beside itself', async () => {
-  let reads = 0;
-  const { promise, resolve } = Promise.withResolvers<string>();
-  const read = () => {
-    reads += 1;
-    return promise;
-  };
-  const shared = shareReading(read, { keepMs: 1_000, timeoutMs: 20, now: () => 0 });
-  await expect(shared()).rejects.toBeInstanceOf(SlowReadingError);
-  await expect(shared()).rejects.toBeInstanceOf(SlowReadingError);
-  resolve('late');
-  expect(await shared()).toBe('late');
-  expect(reads).toBe(1);
-});
-
-test('a read that fails is tried again by the next who asks', async () => {
-  const answers = [Promise.reject(new Error('gone')), Promise.resolve('back')];
-  for (const answer of answers) answer.catch(() => {});
-  const shared = shareReading(() => answers.shift() as Promise<string>, {
-    keepMs: 1_000,
-    timeoutMs: 1_000,
-    now: () => 0,
-  });
-  await expect(shared()).rejects.toThrow('gone');
-  expect(await shared()).toBe('back');
 });

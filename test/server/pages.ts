@@ -1,14 +1,61 @@
 import { connect, type Socket } from 'node:net';
-import type { Health } from '../../src/database/read/health.ts';
+import type { Health, InstanceHealth, StreamHealth } from '../../src/database/read/health.ts';
 import { createLogger } from '../../src/logger.ts';
 import { createApp, type PageSources } from '../../src/server/app.ts';
+import type { DatabaseView } from '../../src/server/database-view.ts';
 import { hashToken } from '../../src/server/guard.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
-import type { WorkerStatus } from '../../src/server/status.ts';
+import type { InstanceStatus, WorkerStatus } from '../../src/server/status.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const TOKEN = 'a-token-for-readers-0001';
+
+export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
+
+/** A stream of which nothing is missing. */
+export const STREAM: StreamHealth = {
+  stream: 'device_counts',
+  cells: { loaded: 5, final: 2, absent: 0, quarantined: 0, failed: 0, unavailable: 0, waived: 0, missing: 0 },
+  gaps: 0,
+  oldestGap: null,
+  expiring: 0,
+  knownMissing: 0,
+  completeTo: '2026-11-23',
+  orgsTracked: 4,
+  orgsComplete: 4,
+};
+
+/** An instance of which nothing is missing. */
+export const INSTANCE_HEALTH: InstanceHealth = {
+  instanceId: INSTANCE,
+  name: 'Northern plants',
+  organizations: 4,
+  listProblem: null,
+  hasRun: true,
+  lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
+  restatedFinal30Days: 0,
+  restatedFinal: 0,
+  leaseHost: null,
+  quarantined: 0,
+  streams: [STREAM],
+};
+
+export const HEALTH: Health = {
+  at: '2026-11-24T10:30:00.000Z',
+  instances: [INSTANCE_HEALTH],
+  runs: [],
+};
+
+/** What a worker says of the instance after a complete run. */
+export const INSTANCE_STATUS: InstanceStatus = {
+  instanceId: INSTANCE,
+  state: 'idle',
+  progress: null,
+  lastRun: { finishedAt: '2026-11-24T10:00:00.000Z', result: 'complete' },
+  lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
+  trouble: null,
+};
 
 export const STATUS: WorkerStatus = {
   version: '0.1.0',
@@ -18,10 +65,17 @@ export const STATUS: WorkerStatus = {
   isArmed: true,
   nextWakeAt: '2026-11-24T11:15:00.000Z',
   isStopping: false,
-  instances: [],
+  instances: [INSTANCE_STATUS],
 };
 
-export const HEALTH: Health = { at: '2026-11-24T10:30:00.000Z', instances: [], runs: [] };
+/** A database that has just been read. */
+export function viewOf(
+  health: Health | null,
+  options: { isUp?: boolean; ageMs?: number } = {},
+): DatabaseView {
+  const { isUp = true, ageMs = 0 } = options;
+  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs, tookMs: 250 } };
+}
 
 export interface Pages extends AsyncDisposable {
   readonly port: number;
@@ -51,9 +105,10 @@ export async function startPages({
   });
   const app = createApp({
     status: () => STATUS,
-    health: () => Promise.resolve(HEALTH),
+    database: () => Promise.resolve(viewOf(HEALTH)),
+    now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
-    metrics: createMetrics({ version: '0.1.0', instanceIds: [INSTANCE] }),
+    metrics: createMetrics({ version: '0.1.0', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),
     logger,
     ...sources,
   });

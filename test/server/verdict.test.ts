@@ -1,0 +1,151 @@
+import { describe, expect, test } from 'vitest';
+import type { Health, InstanceHealth } from '../../src/database/read/health.ts';
+import { currentTroubles, judgeState } from '../../src/server/console/verdict.ts';
+import type { InstanceStatus, Trouble } from '../../src/server/status.ts';
+import { HEALTH, INSTANCE, INSTANCE_HEALTH, INSTANCE_STATUS, NOW_MS, STREAM, viewOf } from './pages.ts';
+
+const gappy: InstanceHealth = {
+  ...INSTANCE_HEALTH,
+  streams: [{ ...STREAM, gaps: 737, oldestGap: '2026-11-20', completeTo: '2026-11-19' }],
+};
+const healthOf = (instance: Partial<InstanceHealth>): Health => ({
+  ...HEALTH,
+  instances: [{ ...INSTANCE_HEALTH, ...instance }],
+});
+const streamWith = (stream: object) => healthOf({ streams: [{ ...STREAM, ...stream }] });
+
+const starting: InstanceStatus = {
+  ...INSTANCE_STATUS,
+  state: 'starting',
+  lastRun: null,
+  lastCompleteRunAt: null,
+};
+const working: InstanceStatus = {
+  ...starting,
+  state: 'working',
+  progress: { startedAt: '2026-11-24T10:29:00.000Z', planned: 5_000, done: 1_234, requests: 900 },
+};
+const standby: InstanceStatus = {
+  ...starting,
+  state: 'standby',
+  lastRun: { finishedAt: '2026-11-24T10:30:00.000Z', result: 'standby' },
+};
+const withTrouble = (result: 'partial' | 'failed' | 'refused', trouble: Partial<Trouble> = {}) => ({
+  ...INSTANCE_STATUS,
+  lastRun: { finishedAt: '2026-11-24T10:20:00.000Z', result },
+  trouble: { code: 'x', message: 'HTTP 500', hint: 'wait', onlyGaps: false, ...trouble },
+});
+
+/** Tone and sentence, as the page shows them. */
+function say(health: Health | null, status: InstanceStatus, isUp = true): string {
+  const { tone, sentence } = judgeState(viewOf(health, { isUp }), { statuses: [status], nowMs: NOW_MS });
+  return `${tone}: ${sentence}`;
+}
+
+test.for([
+  ['all is well', HEALTH, INSTANCE_STATUS, 'good: Everything is here up to yesterday, 2026-11-23.'],
+  [
+    'yesterday has not been read yet',
+    streamWith({ completeTo: '2026-11-22' }),
+    INSTANCE_STATUS,
+    'good: Nothing is late: everything is here up to 2026-11-22.',
+  ],
+  [
+    'even the first tracked day is missing, and is not late yet',
+    streamWith({ completeTo: null }),
+    INSTANCE_STATUS,
+    'good: Nothing is late.',
+  ],
+  [
+    'some numbers were waived',
+    streamWith({ knownMissing: 1_200 }),
+    INSTANCE_STATUS,
+    'good: Everything is here up to yesterday, 2026-11-23, apart from 1,200 numbers known to be missing.',
+  ],
+  [
+    'there are gaps',
+    { ...HEALTH, instances: [gappy] },
+    INSTANCE_STATUS,
+    'bad: 737 numbers are missing, the oldest of 2026-11-20.',
+  ],
+  [
+    'there is one gap',
+    streamWith({ gaps: 1, oldestGap: '2026-11-20' }),
+    INSTANCE_STATUS,
+    'bad: 1 number is missing, the oldest of 2026-11-20.',
+  ],
+  ['the database is away', HEALTH, INSTANCE_STATUS, 'bad: The database does not answer.', false],
+  ['the database was not read yet', null, INSTANCE_STATUS, 'quiet: The database is being read.'],
+] as const)('when %s', ([, health, status, said, isUp]) => {
+  expect(say(health, status, isUp)).toBe(said);
+});
+
+describe('before the first run is over', () => {
+  const first = { ...gappy, hasRun: false, lastCompleteRunAt: null };
+
+  test.for([
+    [{ ...HEALTH, instances: [] }, starting, 'quiet: The first run has not begun to load yet.'],
+    [{ ...HEALTH, instances: [first] }, starting, 'quiet: The first run has not begun to load yet.'],
+    [
+      { ...HEALTH, instances: [first] },
+      working,
+      'quiet: The first run is under way: 1,234 numbers read so far.',
+    ],
+    [{ ...HEALTH, instances: [first] }, standby, 'quiet: The first run has not begun to load yet.'],
+  ] as const)('nothing is red, whatever is missing (%#)', ([health, status, said]) => {
+    expect(say(health, status)).toBe(said);
+  });
+
+  test('a first run that failed is told', () => {
+    const refused = withTrouble('refused');
+    expect(say({ ...HEALTH, instances: [] }, refused)).toBe(
+      'bad: Nothing has been exported yet, but the newest run had trouble.',
+    );
+  });
+
+  test('what another replica has run before counts', () => {
+    expect(say({ ...HEALTH, instances: [gappy] }, starting)).toMatch(/^bad: 737 numbers are missing/);
+  });
+});
+
+describe('trouble of the newest run', () => {
+  test('is told where nothing is missing, and the sentence says no more than that', () => {
+    const status = withTrouble('failed');
+    expect(say(healthOf({ lastCompleteRunAt: '2026-11-24T10:15:00.000Z' }), status)).toBe(
+      'bad: Nothing is late, but the newest run had trouble.',
+    );
+  });
+
+  test('is no longer told once a later run, by whatever process, was complete', () => {
+    const status = withTrouble('partial');
+    const later = healthOf({ lastCompleteRunAt: '2026-11-24T10:25:00.000Z' });
+    expect(currentTroubles([status], later)).toEqual([]);
+    expect(say(later, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
+  });
+
+  test('that was only missing numbers is gone with them', () => {
+    const status = withTrouble('partial', { onlyGaps: true, message: '1 missing number is not due yet' });
+    const health = healthOf({ lastCompleteRunAt: null });
+    expect(currentTroubles([status], health)).toEqual([]);
+    expect(say(health, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
+    const still = healthOf({ ...gappy, lastCompleteRunAt: null });
+    expect(currentTroubles([status], still).map(({ trouble }) => trouble.message)).toEqual([
+      '1 missing number is not due yet',
+    ]);
+  });
+
+  test('names an incomplete list of organizations, also on a replica that stands by', () => {
+    const health = healthOf({ listProblem: 'page 2 is empty' });
+    expect(currentTroubles([standby], health)).toEqual([
+      {
+        instanceId: INSTANCE,
+        name: 'Northern plants',
+        trouble: {
+          message: 'organizations may be missing: the list was not complete, page 2 is empty',
+          hint: 'the next run asks for the list again',
+        },
+      },
+    ]);
+    expect(say(health, standby)).toBe('bad: Nothing is late, but the newest run had trouble.');
+  });
+});
