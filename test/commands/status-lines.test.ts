@@ -23,6 +23,8 @@ const QUIET: InstanceReport = {
   listedAt: null,
   lease: null,
   quarantined: 0,
+  restatedFinal30Days: 0,
+  restatedFinal: 0,
   streams: [],
   runs: [],
 };
@@ -63,4 +65,43 @@ test('each run says how it ended, in words', () => {
     `    ${took}                          6 min 12 s     run: failed: Losant is away`,
     `    ${took}  2026-11-23              still running  run: 1 number so far`,
   ]);
+});
+
+const STREAM = {
+  instanceId: QUIET.instanceId,
+  stream: 'device_counts',
+  trackedFrom: '2026-11-01',
+  orgs: 1_000,
+  orgsComplete: 1_000,
+  newestDay: '2026-11-23',
+  completeTo: '2026-11-23',
+  gaps: 0,
+  orgsWithGaps: 0,
+  oldestGap: null,
+} as const;
+
+test('says of how many organizations nothing is missing, where it is not all of them', () => {
+  const gappy = {
+    ...STREAM,
+    orgsComplete: 998,
+    completeTo: null,
+    gaps: 3,
+    orgsWithGaps: 2,
+    oldestGap: '2026-11-01',
+  };
+  expect(shown([{ ...QUIET, streams: [STREAM] }])[2]?.trimEnd()).toBe(
+    '  device_counts          1,000  2026-11-23  2026-11-23   nothing',
+  );
+  expect(shown([{ ...QUIET, streams: [gappy] }])[2]).toBe(
+    '  device_counts  998 of 1,000 complete (99 %)  2026-11-23  no day       3 numbers of 2 organizations, the oldest of 2026-11-01',
+  );
+});
+
+test('says that final numbers were restated', () => {
+  expect(shown([{ ...QUIET, restatedFinal30Days: 1, restatedFinal: 7 }])).toContain(
+    '  1 final number was restated in the last 30 days: see the view restatements',
+  );
+  expect(shown([{ ...QUIET, restatedFinal30Days: 0, restatedFinal: 7 }]).join('\n')).not.toContain(
+    'restated',
+  );
 });

@@ -4,7 +4,7 @@ import type { RunSummary } from '../../database/read/runs.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showDistance, showDuration, showInstant } from '../../terminal/time.ts';
-import { count, showDays } from '../../terminal/words.ts';
+import { count, showDays, showNumber } from '../../terminal/words.ts';
 
 /** All that is told of one instance. */
 export interface InstanceReport extends InstanceStatus {
@@ -36,7 +36,7 @@ export function renderStatus(instances: readonly InstanceReport[], nowMs: number
 }
 
 function renderInstance(instance: InstanceReport, nowMs: number): Line[] {
-  const { instanceId, lease, quarantined, streams, runs } = instance;
+  const { instanceId, lease, quarantined, restatedFinal30Days: restated, streams, runs } = instance;
   const gaps = streams.reduce((sum, stream) => sum + stream.gaps, 0);
   const lines: Line[] = [line`Instance ${styled('bold', instanceId)}`];
   lines.push(
@@ -50,13 +50,17 @@ function renderInstance(instance: InstanceReport, nowMs: number): Line[] {
       : '  idle',
   );
   if (quarantined > 0) lines.push(`  ${count(quarantined, 'answer')} in quarantine`);
+  if (restated > 0) {
+    const numbers = `${count(restated, 'final number')} ${restated === 1 ? 'was' : 'were'} restated`;
+    lines.push(line`  ${styled('yellow', numbers)} in the last 30 days: see the view restatements`);
+  }
   if (runs.length === 0) lines.push('  no runs on record');
   else lines.push('  last runs:', ...renderTable({ rows: runs.map(renderRun), indent: 4 }));
   if (gaps > 0) lines.push('  Next: losant-usage gaps lists what is missing, and why');
   return lines;
 }
 
-function renderStream({ stream, orgs, newestDay, completeTo, gaps, ...missing }: Freshness): Line[] {
+function renderStream({ stream, newestDay, completeTo, gaps, ...missing }: Freshness): Line[] {
   const where =
     gaps === 0
       ? styled('green', 'nothing')
@@ -64,7 +68,14 @@ function renderStream({ stream, orgs, newestDay, completeTo, gaps, ...missing }:
           'red',
           `${count(gaps, 'number')} of ${count(missing.orgsWithGaps, 'organization')}, the oldest of ${missing.oldestGap}`,
         );
-  return [stream, `${orgs}`, newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
+  return [stream, renderOrgs(missing), newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
+}
+
+/** How many there are, and of how many nothing is missing where that is not all of them. */
+function renderOrgs({ orgs, orgsComplete }: Pick<Freshness, 'orgs' | 'orgsComplete'>): string {
+  if (orgsComplete >= orgs) return showNumber(orgs);
+  const percent = Math.floor((orgsComplete / orgs) * 100);
+  return `${showNumber(orgsComplete)} of ${showNumber(orgs)} complete (${percent} %)`;
 }
 
 function renderRun(run: RunSummary): Line[] {

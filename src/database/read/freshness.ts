@@ -10,6 +10,8 @@ export interface Freshness {
   readonly trackedFrom: UsageDay;
   /** Organizations that exist and are collected. */
   readonly orgs: number;
+  /** Those of them of which nothing is missing up to yesterday. */
+  readonly orgsComplete: number;
   /** Newest day of which any number is held; null if there is none. */
   readonly newestDay: UsageDay | null;
   /** Newest day up to which there is no gap; null if nothing is held. */
@@ -23,6 +25,7 @@ export interface Freshness {
 export async function readFreshness(db: Kysely<Schema>): Promise<Freshness[]> {
   const { rows } = await sql<Freshness>`
     select instance_id as "instanceId", stream, tracked_from as "trackedFrom", orgs_tracked as orgs,
+      orgs_complete as "orgsComplete",
       newest_day as "newestDay", complete_to as "completeTo", gaps, orgs_with_gaps as "orgsWithGaps",
       oldest_gap as "oldestGap"
     from losant_usage.freshness order by instance_id, stream`.execute(db);

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../schema.ts';
 import { readHostColumns } from './hosts.ts';
+import { countRestatedFinal } from './restated.ts';
 
 /** An instance that is collected, and what stands beside its numbers. */
 export interface InstanceStatus {
@@ -12,6 +13,9 @@ export interface InstanceStatus {
   readonly lease: { readonly runId: string; readonly host: string | null; readonly since: Instant } | null;
   /** Answers in quarantine that no good answer has replaced. */
   readonly quarantined: number;
+  /** Final numbers that Losant restated in the last 30 days, and since ever. */
+  readonly restatedFinal30Days: number;
+  readonly restatedFinal: number;
 }
 
 /** Every instance, by id. Whether a lease holds is judged by the database's clock. */
@@ -24,7 +28,9 @@ export async function readInstances(db: Kysely<Schema>): Promise<InstanceStatus[
         'since', to_char(i.lease_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) end as lease,
       (select count(*)::integer from losant_usage.quarantine q
        join losant_usage.organizations o on o.org_id = q.org_id
-       where o.instance_id = i.instance_id and q.resolved_at is null) as quarantined
+       where o.instance_id = i.instance_id and q.resolved_at is null) as quarantined,
+      ${countRestatedFinal(sql`i.instance_id`, { at: sql`now()`, days: 30 })} as "restatedFinal30Days",
+      ${countRestatedFinal(sql`i.instance_id`, { at: sql`now()`, days: null })} as "restatedFinal"
     from losant_usage.instances i order by i.instance_id`.execute(db);
   return rows;
 }
