@@ -125,13 +125,13 @@ async function scrape(): Promise<string> {
   return await response.text();
 }
 
-test('Prometheus scrapes a real worker and sees its complete pass and no gap', async () => {
-  const [pass] = await poll(
-    () => query('losant_usage_last_complete_pass_timestamp_seconds'),
+test('Prometheus scrapes a real worker and sees its complete run and no gap', async () => {
+  const [run] = await poll(
+    () => query('losant_usage_last_complete_run_timestamp_seconds'),
     (samples) => samples.length > 0,
   );
-  expect(pass?.metric).toMatchObject({ job: 'losant-usage', instance_id: simulator.instanceId });
-  expect(Number(pass?.value[1])).toBeGreaterThan(1_700_000_000);
+  expect(run?.metric).toMatchObject({ job: 'losant-usage', instance_id: simulator.instanceId });
+  expect(Number(run?.value[1])).toBeGreaterThan(1_700_000_000);
   const shown = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_refused', 'database_up'];
   const values = await Promise.all(
     shown.map(async (name) => (await query(`losant_usage_${name}`))[0]?.value[1]),

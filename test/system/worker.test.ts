@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'v
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
-import { startWorker, type WorkerProcess } from '../worker/process.ts';
+import { settingsOf, startTestWorker } from '../worker/process.ts';
 
 let platform: Platform;
 let database: TestDatabase;
@@ -20,27 +20,11 @@ beforeEach(async () => {
   onTestFinished(() => database.drop());
 });
 
-function settings(): Record<string, string> {
-  return {
-    LOSANT_API_URL: platform.url,
-    LOSANT_INSTANCE_ID: platform.instanceId,
-    LOSANT_API_TOKEN: platform.token,
-    DATABASE_URL: database.url,
-    REQUESTS_PER_SECOND: '500',
-  };
-}
+const settings = () => settingsOf(platform, database);
+const start = async (env: Record<string, string> = {}) => await startTestWorker({ ...settings(), ...env });
 
-async function start(env: Record<string, string> = {}): Promise<WorkerProcess> {
-  const worker = await startWorker({ ...settings(), ...env });
-  onTestFinished(async () => {
-    worker.running.process.kill('SIGKILL');
-    await worker.running.ended;
-  });
-  return worker;
-}
-
-const passes = (result: string) =>
-  `losant_usage_passes_total{instance_id="${platform.instanceId}",result="${result}"}`;
+const runs = (result: string) =>
+  `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
 const count = async (sql: string) => (await queryOnce(database.url, sql))[0]?.['count'];
 
@@ -52,13 +36,13 @@ test('a second replica stands by, ready, and takes over when the lease of a dead
      values ('${platform.instanceId}', '${platform.url}', current_date - 1, gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`,
   );
   const worker = await start();
-  await until('it stands by', async () => (await worker.metric(passes('standby'))) === 1);
+  await until('it stands by', async () => (await worker.metric(runs('standby'))) === 1);
   expect((await worker.get('/readyz')).status).toBe(200);
   expect((await worker.get('/status.json')).text).toContain('"state":"standby"');
   expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(0);
   // As if its minute had passed.
   await queryOnce(database.url, `update losant_usage.instances set lease_until = now()`);
-  await until('it took over', async () => (await worker.metric(passes('complete'))) === 1, 40_000);
+  await until('it took over', async () => (await worker.metric(runs('complete'))) === 1, 40_000);
   expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(12);
   expect((await worker.stop()).code).toBe(0);
 }, 60_000);
@@ -68,10 +52,7 @@ test('a token that Losant refuses keeps the worker up, is told everywhere, and o
   const file = join(folder, 'token');
   writeFileSync(file, 'not-the-token-of-anything\n');
   const { LOSANT_API_TOKEN: _none, ...rest } = settings();
-  const worker = await startWorker({ ...rest, LOSANT_API_TOKEN_FILE: file, SCHEDULE: '* * * * *' });
-  onTestFinished(async () => {
-    await worker.stop('SIGKILL');
-  });
+  const worker = await startTestWorker({ ...rest, LOSANT_API_TOKEN_FILE: file, SCHEDULE: '* * * * *' });
   const refused = `losant_usage_token_refused{instance_id="${platform.instanceId}"}`;
   await until('the refusal is counted', async () => (await worker.metric(refused)) === 1);
   expect((await worker.get('/readyz')).status).toBe(200);
@@ -80,6 +61,6 @@ test('a token that Losant refuses keeps the worker up, is told everywhere, and o
   expect(worker.running.stderr()).toContain('"msg":"instance not exported"');
   writeFileSync(file, `${platform.token}\n`);
   await until('the new token is used', async () => (await worker.metric(refused)) === 0, 75_000);
-  expect(await worker.metric(passes('complete'))).toBe(1);
+  expect(await worker.metric(runs('complete'))).toBe(1);
   expect((await worker.get('/status.json')).text).not.toContain('unauthorized');
 }, 90_000);

@@ -105,13 +105,13 @@ function expectNoCanary(text: string): void {
   expect(leaks).toEqual([]);
 }
 
-const passed = (result: string) =>
-  `losant_usage_passes_total{instance_id="${platform.instanceId}",result="${result}"}`;
+const runs = (result: string) =>
+  `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
 test('no secret shows when all goes well', async () => {
   const { env, database } = await settings(platform.url);
   const worker = await start(env);
-  await until('a complete pass', async () => (await worker.metric(passed('complete'))) === 1);
+  await until('a complete run', async () => (await worker.metric(runs('complete'))) === 1);
   const pages = await pagesOf(worker);
   const { stdout, stderr, code } = await worker.stop();
   expect(code).toBe(0);
@@ -122,11 +122,11 @@ test('no secret shows when all goes well', async () => {
 test('no secret shows when the token is refused', async () => {
   const { env, database } = await settings(platform.url);
   const first = await start(env);
-  await until('a complete pass', async () => (await first.metric(passed('complete'))) === 1);
+  await until('a complete run', async () => (await first.metric(runs('complete'))) === 1);
   await first.stop();
   await platform.control('tokens/revoke', { token: CANARY.token });
   const worker = await start(env);
-  await until('the refusal', async () => (await worker.metric(passed('refused'))) === 1);
+  await until('the refusal', async () => (await worker.metric(runs('refused'))) === 1);
   const pages = await pagesOf(worker);
   const { stdout, stderr } = await worker.stop();
   await platform.control('tokens', { token: CANARY.token, scopes: ['all.Instance'] });
@@ -178,7 +178,7 @@ test.for([
   });
   const { env, database } = await settings(proxy.url);
   const worker = await start(env);
-  await until('the pass', async () => {
+  await until('the run', async () => {
     const { text } = await worker.get('/status.json');
     return text.includes('"result":"partial"') || text.includes('"result":"refused"');
   });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
-import { judgePass } from '../../src/worker/loop.ts';
-import { judgeFailure } from '../../src/worker/worker-run.ts';
+import { judgeFailure } from '../../src/worker/instance-run.ts';
+import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
@@ -36,8 +36,8 @@ async function open(options: Partial<ReplicaOptions> = {}): Promise<Replica> {
   return replica;
 }
 
-const passes = ({ instanceId }: Platform, result: string) =>
-  `losant_usage_passes_total{instance_id="${instanceId}",result="${result}"}`;
+const runs = ({ instanceId }: Platform, result: string) =>
+  `losant_usage_runs_total{instance_id="${instanceId}",result="${result}"}`;
 const refused = ({ instanceId }: Platform) => `losant_usage_token_refused{instance_id="${instanceId}"}`;
 
 async function holdLease(until: string): Promise<void> {
@@ -48,7 +48,7 @@ async function holdLease(until: string): Promise<void> {
   );
 }
 
-describe('a pass', () => {
+describe('a wake-up', () => {
   test('over several instances exports each, whatever befalls another', async () => {
     const broken = {
       ...instanceOf(platform),
@@ -60,9 +60,9 @@ describe('a pass', () => {
     });
     const instances = [noToken, { ...broken }, instanceOf(other)];
     const replica = await open({ instances, attempts: 1 });
-    await replica.pass();
-    expect(await replica.metric(passes(other, 'complete'))).toBe(1);
-    expect(await replica.metric(passes(platform, 'failed'))).toBe(1);
+    await replica.runAll();
+    expect(await replica.metric(runs(other, 'complete'))).toBe(1);
+    expect(await replica.metric(runs(platform, 'failed'))).toBe(1);
     expect(replica.loop.statuses.map(({ trouble }) => trouble?.code ?? null)).toEqual([
       'unexpected',
       'unreachable',
@@ -73,30 +73,30 @@ describe('a pass', () => {
   test('reads the token anew, so that one in place of a refused one is used by the next', async () => {
     let token = 'revoked';
     const replica = await open({ instances: [instanceOf(platform, () => token)] });
-    await replica.pass();
+    await replica.runAll();
     expect(await replica.metric(refused(platform))).toBe(1);
     expect(replica.loop.statuses[0]?.trouble?.code).toBe('unauthorized');
     token = platform.token;
-    await replica.pass();
+    await replica.runAll();
     expect(await replica.metric(refused(platform))).toBe(0);
-    expect(await replica.metric(passes(platform, 'complete'))).toBe(1);
+    expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
     expect(replica.loop.statuses[0]?.trouble).toBeNull();
     token = 'revoked again';
-    await replica.pass();
-    const runs = await queryOnce(
+    await replica.runAll();
+    const recorded = await queryOnce(
       database.url,
       'select status, error from losant_usage.runs order by started_at',
     );
-    expect(runs.map(({ status }) => status)).toEqual(['complete', 'failed']);
-    expect(runs[1]?.['error']).toContain('HTTP 401');
+    expect(recorded.map(({ status }) => status)).toEqual(['complete', 'failed']);
+    expect(recorded[1]?.['error']).toContain('HTTP 401');
   });
 
   test('with nothing due is complete too, and asks for no usage', async () => {
     const replica = await open();
-    await replica.pass();
+    await replica.runAll();
     await platform.control('stats/reset', {});
-    await replica.pass();
-    expect(await replica.metric(passes(platform, 'complete'))).toBe(2);
+    await replica.runAll();
+    expect(await replica.metric(runs(platform, 'complete'))).toBe(2);
     expect(await queryOnce(database.url, 'select count(*)::integer from losant_usage.runs')).toEqual([
       { count: 1 },
     ]);
@@ -107,7 +107,7 @@ describe('a pass', () => {
     await platform.control('config', {
       faults: [{ kinds: ['server_error'], every: 1, maxPerRequest: 1, actions: ['deviceCounts'] }],
     });
-    await replica.pass();
+    await replica.runAll();
     const endpoint = 'instanceOrg.deviceCounts';
     expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="5xx"}`)).toBe(2);
     expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="2xx"}`)).toBe(2);
@@ -121,13 +121,13 @@ describe('a pass', () => {
 describe('the loop', () => {
   test('stands by while another process exports, and takes over soon after its lease lapses', async () => {
     const replica = await open({ lookAgainMs: 50 });
-    await replica.pass();
+    await replica.runAll();
     await holdLease(`now() + interval '1 minute'`);
     const running = replica.loop.run();
-    await until('it stands by', async () => (await replica.metric(passes(platform, 'standby'))) !== 0);
+    await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
     expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
     await holdLease('now()');
-    await until('it works', async () => (await replica.metric(passes(platform, 'complete'))) === 2);
+    await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
     expect(replica.loop.statuses[0]?.state).toBe('idle');
     replica.stop.abort(new Error('enough'));
     await running;
@@ -135,16 +135,16 @@ describe('the loop', () => {
     expect(said).toHaveLength(2);
   });
 
-  test('a wake-up in the middle of a pass is counted, and another pass follows', async () => {
+  test('a wake-up in the middle of a run is counted, and another run follows', async () => {
     const replica = await open();
     await platform.control('config', { latencyMs: 50 });
     const running = replica.loop.run();
     replica.loop.wake('on_time');
     await platform.control('config', { latencyMs: 0 });
-    await until('both passes', async () => (await replica.metric(passes(platform, 'complete'))) === 2);
+    await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
     expect(await replica.metric('losant_usage_wakeups_total{outcome="skipped"}')).toBe(1);
     replica.loop.wake('missed');
-    await until('the third', async () => (await replica.metric(passes(platform, 'complete'))) === 3);
+    await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
     expect(await replica.metric('losant_usage_wakeups_total{outcome="missed"}')).toBe(1);
     replica.stop.abort(new Error('enough'));
     await running;
@@ -174,53 +174,53 @@ test('a failed beginning is judged by what is to be done about it', () => {
   ]);
 });
 
-test('a pass is good if nothing of what was this process’s is missing', () => {
-  expect(judgePass(['complete', 'complete'])).toBe(true);
-  expect(judgePass(['complete', 'standby'])).toBe(true);
-  expect(judgePass(['complete', 'partial'])).toBe(false);
-  expect(judgePass(['refused', 'complete'])).toBe(false);
-  expect(judgePass(['standby', 'failed'])).toBe(false);
-  expect(judgePass(['standby'])).toBeNull();
-  expect(judgePass(['interrupted'])).toBeNull();
+test('a wake-up went well if nothing of what was this process’s is missing', () => {
+  expect(judgeRuns(['complete', 'complete'])).toBe(true);
+  expect(judgeRuns(['complete', 'standby'])).toBe(true);
+  expect(judgeRuns(['complete', 'partial'])).toBe(false);
+  expect(judgeRuns(['refused', 'complete'])).toBe(false);
+  expect(judgeRuns(['standby', 'failed'])).toBe(false);
+  expect(judgeRuns(['standby'])).toBeNull();
+  expect(judgeRuns(['interrupted'])).toBeNull();
 });
 
 describe('the heartbeat', () => {
-  async function beats(prepare: () => Promise<unknown>, token?: string): Promise<string[]> {
+  async function pings(prepare: () => Promise<unknown>, token?: string): Promise<string[]> {
     await using monitor = await startServer((_request, response) => void response.end());
     const heartbeatUrl = `${monitor.url}/ping/key`;
     const instances = [instanceOf(platform, () => token ?? platform.token)];
     const replica = await open({ heartbeatUrl, instances, attempts: 1 });
     await prepare();
-    await replica.pass();
+    await replica.runAll();
     return monitor.received.map(({ method, path }) => `${method} ${path}`);
   }
 
-  test('tells of the start and the success of a pass', async () => {
-    expect(await beats(() => Promise.resolve())).toEqual(['GET /ping/key/start', 'GET /ping/key']);
+  test('tells of the start and the success of a run', async () => {
+    expect(await pings(() => Promise.resolve())).toEqual(['GET /ping/key/start', 'GET /ping/key']);
   });
 
-  test('tells of a pass that leaves something missing', async () => {
+  test('tells of a run that leaves something missing', async () => {
     const broken = { kinds: ['server_error'], rate: 1, forever: true, actions: ['deviceCounts'] };
-    expect(await beats(() => platform.control('config', { faults: [broken] }))).toEqual([
+    expect(await pings(() => platform.control('config', { faults: [broken] }))).toEqual([
       'GET /ping/key/start',
       'GET /ping/key/fail',
     ]);
   });
 
-  test('tells of a pass that could not begin', async () => {
-    expect(await beats(() => Promise.resolve(), 'revoked')).toEqual(['GET /ping/key/fail']);
+  test('tells of a run that could not begin', async () => {
+    expect(await pings(() => Promise.resolve(), 'revoked')).toEqual(['GET /ping/key/fail']);
   });
 
   test('is silent on standby', async () => {
     const first = await open();
-    await first.pass();
-    expect(await beats(() => holdLease(`now() + interval '1 minute'`))).toEqual([]);
+    await first.runAll();
+    expect(await pings(() => holdLease(`now() + interval '1 minute'`))).toEqual([]);
   });
 
   test('that cannot be delivered changes nothing, and its address is not logged', async () => {
     const replica = await open({ heartbeatUrl: 'http://127.0.0.1:1/ping/very-secret' });
-    await replica.pass();
-    expect(await replica.metric(passes(platform, 'complete'))).toBe(1);
+    await replica.runAll();
+    expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
     const said = replica.logged.filter((line) => line.includes('heartbeat not delivered'));
     expect(said).toHaveLength(2);
     expect(replica.logged.join('')).not.toContain('very-secret');

@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { CommandContext } from '../../src/commands/command.ts';
 import { createDatabase } from '../../src/database/connect/open.ts';
 import { readHealth } from '../../src/database/read/health.ts';
 import { createLogger } from '../../src/logger.ts';
+import type { DatabaseView } from '../../src/server/database-view.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { Config } from '../../src/settings/config.ts';
 import type { InstanceConfig } from '../../src/settings/instance.ts';
-import { isGapAge } from '../../src/usage/policy.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { createHeartbeat } from '../../src/worker/heartbeat.ts';
+import type { WorkerContext } from '../../src/worker/instance-run.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
-import { SILENT } from '../support/output.ts';
-import { policy } from '../usage/tracks.ts';
+
 import { readMetric } from './process.ts';
 
 /** One replica of the worker inside this process, with a clock of the caller's. */
@@ -19,8 +18,8 @@ export interface Replica {
   readonly loop: WorkerLoop;
   readonly instances: readonly InstanceConfig[];
   readonly logged: string[];
-  /** One pass over everything, as at a wake-up. */
-  pass(): Promise<void>;
+  /** A run of every instance, as at a wake-up. */
+  runAll(): Promise<void>;
   /** The whole text of a scrape; without the ledger's gauges if the database is away. */
   scrape(): Promise<string>;
   metric(series: string): Promise<number | null>;
@@ -30,6 +29,9 @@ export interface Replica {
 }
 
 const LOG_LINES = 500;
+
+/** The default one. */
+const POLICY = { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 };
 
 export interface ReplicaOptions {
   readonly databaseUrl: string;
@@ -55,7 +57,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const config: Config = {
     instances,
     databaseUrl: url,
-    policy,
+    policy: POLICY,
     schedule: '15 * * * *',
     request: { timeoutMs: 2_000, attempts },
     http: { host: '127.0.0.1', port: 0, token: null },
@@ -66,25 +68,29 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     logLevel: 'info',
     warnings: [],
   };
-  const context: CommandContext = {
-    ...{ config, logger, output: SILENT, isSummaryEnough: false, env: {}, signal: stop.signal },
-    ...{ hostNow: now, random: () => 0.5 },
+  const context: WorkerContext = {
+    ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5 },
     ...{ newId: randomUUID, host, version: '0.1.0' },
   };
-  const metrics = createMetrics({ version: '0.1.0', instanceIds: instances.map((one) => one.instanceId) });
+  const instanceIds = instances.map((one) => one.instanceId);
+  const metrics = createMetrics({ version: '0.1.0', instanceIds, startedAtMs: now() });
   const loop = new WorkerLoop({
-    ...{ context, handle, metrics, gates: new Map() },
+    ...{ context, handle, metrics, gates: new Map(), settled: new Map() },
     heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),
     readNow: () => Promise.resolve(now),
+    nextWakeAt: () => null,
     ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
   });
-  const healthOptions = () => ({ nowMs: now(), horizonDays: policy.horizonDays, isOverdue: isGapAge });
-  const scrape = async () =>
-    await metrics.render(await readHealth(handle.db, healthOptions()).catch(() => null));
+  const read = async (): Promise<DatabaseView> => {
+    const { horizonDays } = POLICY;
+    const value = await readHealth(handle.db, { nowMs: now(), horizonDays }).catch(() => null);
+    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now(), tookMs: 0 } };
+  };
+  const scrape = async () => await metrics.render(await read(), now());
   return {
     ...{ loop, instances, logged, scrape, stop },
-    pass: async () => {
-      await loop.pass(instances);
+    runAll: async () => {
+      await loop.runAll(instances);
     },
     metric: async (series) => readMetric(await scrape(), series),
     close: () => handle.close(),

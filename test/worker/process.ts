@@ -1,3 +1,6 @@
+import { onTestFinished } from 'vitest';
+import type { Platform } from '../simulator/platform.ts';
+import type { TestDatabase } from '../support/databases.ts';
 import { freePort } from '../support/ports.ts';
 import { type Ended, type Env, type Running, startProgram } from '../support/program.ts';
 
@@ -36,6 +39,29 @@ export async function startWorker(env: Env): Promise<WorkerProcess> {
       running.process.kill(signal);
       return await running.ended;
     },
+  };
+}
+
+/** A worker that is killed when the test is over. */
+export async function startTestWorker(env: Env): Promise<WorkerProcess> {
+  const worker = await startWorker(env);
+  onTestFinished(async () => {
+    await worker.stop('SIGKILL');
+  });
+  return worker;
+}
+
+/** The settings that read a platform into a database, as fast as it answers. */
+export function settingsOf(
+  { url, instanceId, token }: Pick<Platform, 'url' | 'instanceId' | 'token'>,
+  database: Pick<TestDatabase, 'url'>,
+): Record<string, string> {
+  return {
+    LOSANT_API_URL: url,
+    LOSANT_INSTANCE_ID: instanceId,
+    LOSANT_API_TOKEN: token,
+    DATABASE_URL: database.url,
+    REQUESTS_PER_SECOND: '500',
   };
 }
 

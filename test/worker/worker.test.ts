@@ -3,7 +3,7 @@ import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { startWorker, type WorkerProcess } from './process.ts';
+import { settingsOf, startTestWorker } from './process.ts';
 
 let platform: Platform;
 let database: TestDatabase;
@@ -19,33 +19,17 @@ beforeEach(async () => {
   onTestFinished(() => database.drop());
 });
 
-function settings(): Record<string, string> {
-  return {
-    LOSANT_API_URL: platform.url,
-    LOSANT_INSTANCE_ID: platform.instanceId,
-    LOSANT_API_TOKEN: platform.token,
-    DATABASE_URL: database.url,
-    REQUESTS_PER_SECOND: '500',
-  };
-}
+const settings = () => settingsOf(platform, database);
+const start = async (env: Record<string, string> = {}) => await startTestWorker({ ...settings(), ...env });
 
-async function start(env: Record<string, string> = {}): Promise<WorkerProcess> {
-  const worker = await startWorker({ ...settings(), ...env });
-  onTestFinished(async () => {
-    worker.running.process.kill('SIGKILL');
-    await worker.running.ended;
-  });
-  return worker;
-}
-
-const passes = (result: string) =>
-  `losant_usage_passes_total{instance_id="${platform.instanceId}",result="${result}"}`;
+const runs = (result: string) =>
+  `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
 const count = async (sql: string) => (await queryOnce(database.url, sql))[0]?.['count'];
 
 test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM without a lease', async () => {
   const worker = await start();
-  await until('one complete pass', async () => (await worker.metric(passes('complete'))) === 1);
+  await until('one complete run', async () => (await worker.metric(runs('complete'))) === 1);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
@@ -58,7 +42,7 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   });
   const page = await worker.get('/');
   expect(page.status).toBe(200);
-  expect(page.text).toContain('No gap: every number that is due is held.');
+  expect(page.text).toContain('Everything is here up to yesterday, ');
   const status = JSON.parse((await worker.get('/status.json')).text);
   expect(status).toMatchObject({
     worker: { isArmed: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
@@ -67,30 +51,45 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   });
   const { code, stderr, stdout } = await worker.stop();
   expect([code, stdout]).toEqual([0, '']);
-  expect(stderr).toContain('"msg":"worker ended"');
+  const said = stderr.split('\n').flatMap((line) => /"msg":"([^"]*)"}$/.exec(line)?.[1] ?? []);
+  expect(said).toEqual([
+    ...['pages served', 'worker started', 'run started', 'run finished'],
+    ...['waiting for the next wake-up', 'asked to end', 'worker ended'],
+  ]);
+  expect(stderr).toContain(`"url":"${worker.url}/","msg":"pages served"`);
+  expect(stderr).toMatch(/"next_wake_at":"\d{4}-01-01T00:00:00.000Z","msg":"waiting for the next wake-up"/);
   expect(await count('select count(lease_run_id)::integer from losant_usage.instances')).toBe(0);
 });
 
-test('is asked to end in the middle of a pass: no answer is waited for, the lease is given up, exit 0', async () => {
-  const slow = await startPlatform({ orgs: 3, now: Date.now });
-  onTestFinished(() => slow[Symbol.asyncDispose]());
-  await slow.control('config', {
-    faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
-  });
-  const env = { LOSANT_API_URL: slow.url, LOSANT_INSTANCE_ID: slow.instanceId, LOSANT_API_TOKEN: slow.token };
-  const worker = await start(env);
-  const leases = 'select count(lease_run_id)::integer from losant_usage.instances';
-  await until('the pass is under way', async () => (await count(leases)) === 1);
-  await until(
-    'a run is on record',
-    async () => (await count('select count(*)::integer from losant_usage.runs')) === 1,
-  );
-  expect((await worker.stop()).code).toBe(0);
-  expect(await count(leases)).toBe(0);
-  expect(await queryOnce(database.url, 'select status from losant_usage.runs')).toEqual([
-    { status: 'interrupted' },
-  ]);
-});
+test.for(['SIGTERM', 'SIGHUP'] as const)(
+  '%s in the middle of a run: no answer is waited for, the lease is given up, exit 0',
+  async (name) => {
+    const slow = await startPlatform({ orgs: 3, now: Date.now });
+    onTestFinished(() => slow[Symbol.asyncDispose]());
+    await slow.control('config', {
+      faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
+    });
+    const env = {
+      LOSANT_API_URL: slow.url,
+      LOSANT_INSTANCE_ID: slow.instanceId,
+      LOSANT_API_TOKEN: slow.token,
+    };
+    const worker = await start(env);
+    const leases = 'select count(lease_run_id)::integer from losant_usage.instances';
+    await until('the run is under way', async () => (await count(leases)) === 1);
+    await until(
+      'a run is on record',
+      async () => (await count('select count(*)::integer from losant_usage.runs')) === 1,
+    );
+    const { code, stderr } = await worker.stop(name);
+    expect(code).toBe(0);
+    expect(stderr).toContain(`"reason":"Interrupted by ${name}","msg":"asked to end"`);
+    expect(await count(leases)).toBe(0);
+    expect(await queryOnce(database.url, 'select status from losant_usage.runs')).toEqual([
+      { status: 'interrupted' },
+    ]);
+  },
+);
 
 test('refuses the embedded database with exit 2', async () => {
   const { code, stderr } = await runProgram(['worker'], { ...settings(), DATABASE_URL: 'embedded:nowhere' });

@@ -63,8 +63,13 @@ function renderCard(
 <p class="quiet">${instance?.name == null ? '' : status.instanceId}</p>
 <p>${describeActivity(status, instance)}</p>
 <dl>${instance === undefined ? '' : renderFacts(instance)}
-<dt>Last run</dt><dd>${status.lastRun === null ? '–' : html`${status.lastRun.result}, ${renderDistance(status.lastRun.finishedAt, nowMs)}`}</dd>
+<dt>Last run here</dt><dd>${renderLastRun(status, nowMs)}</dd>
 </dl></section>\n`;
+}
+
+function renderLastRun({ lastRun }: InstanceStatus, nowMs: number): Html {
+  if (lastRun === null || lastRun.result === 'standby') return html`–`;
+  return html`${lastRun.result}, ${renderDistance(lastRun.finishedAt, nowMs)}`;
 }
 
 function describeActivity({ state, progress }: InstanceStatus, instance: InstanceHealth | undefined): string {

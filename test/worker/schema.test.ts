@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { startProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { instanceOf, openReplica } from './loop.ts';
+import { settingsOf } from './process.ts';
+
+/** A database that a newer version migrates while this one stands by. */
+
+let platform: Platform;
+let database: TestDatabase;
+
+beforeAll(async () => {
+  platform = await startPlatform({ orgs: 2, now: Date.now });
+});
+afterAll(async () => {
+  await platform[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  database = await createTestDatabase();
+  onTestFinished(() => database.drop());
+});
+
+const migrateByNewer = () =>
+  queryOnce(database.url, `insert into losant_usage.migrations (name, sha256) values ('0999_newer', '')`);
+
+/** How many rows each table has had written to it. */
+async function readWrites(): Promise<unknown> {
+  await queryOnce(database.url, 'select pg_stat_force_next_flush()');
+  return await queryOnce(
+    database.url,
+    `select relname, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables
+     where schemaname = 'losant_usage' and relname <> 'migrations' order by relname`,
+  );
+}
+
+const TABLES = `select (select count(*)::integer from losant_usage.coverage) as cells,
+  (select count(*)::integer from losant_usage.runs) as runs,
+  (select count(lease_run_id)::integer from losant_usage.instances) as leases`;
+
+test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
+  const replica = await openReplica({
+    databaseUrl: database.url,
+    instances: [instanceOf(platform)],
+    now: Date.now,
+  });
+  onTestFinished(() => replica.close());
+  await replica.runAll();
+  // Everything is due again.
+  await queryOnce(
+    database.url,
+    `set losant_usage.program = 'test'; update losant_usage.coverage set next_read_at = now()`,
+  );
+  await migrateByNewer();
+  const before = await readWrites();
+  await replica.runAll();
+  expect(await readWrites()).toEqual(before);
+  expect(replica.loop.statuses[0]).toMatchObject({
+    lastRun: { result: 'failed' },
+    trouble: { code: 'database_too_new' },
+  });
+});
+
+test('a run that waited for a lease while a newer version migrated exports nothing, exit 2', async () => {
+  await queryOnce(
+    database.url,
+    `insert into losant_usage.instances (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
+     values ('${platform.instanceId}', '${platform.url}', current_date - 1, gen_random_uuid(), 'elsewhere', now(), now() + interval '1 hour')`,
+  );
+  const running = startProgram(['run', '--wait', '40'], settingsOf(platform, database));
+  await until('it waits', () => running.stderr().includes('; waiting'));
+  await migrateByNewer();
+  await queryOnce(
+    database.url,
+    'update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null, lease_until = null',
+  );
+  const { code, stderr } = await running.ended;
+  expect(code).toBe(2);
+  expect(stderr).toContain('is newer than this program: it has 0999_newer');
+  expect(await queryOnce(database.url, TABLES)).toEqual([{ cells: 0, runs: 0, leases: 0 }]);
+});
