@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { KyselyPlugin } from 'kysely';
 import { createDatabase } from '../../src/database/connect/open.ts';
 import { readHealth } from '../../src/database/read/health.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -18,6 +19,8 @@ export interface Replica {
   readonly loop: WorkerLoop;
   readonly instances: readonly InstanceConfig[];
   readonly logged: string[];
+  /** How many statements it has sent to the database. */
+  readonly statements: () => number;
   /** A run of every instance, as at a wake-up. */
   runAll(): Promise<void>;
   /** The whole text of a scrape; without the ledger's gauges if the database is away. */
@@ -52,7 +55,16 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     if (logged.length > LOG_LINES) logged.shift();
   };
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
-  const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
+  const opened = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
+  let statements = 0;
+  const counter: KyselyPlugin = {
+    transformQuery: ({ node }) => {
+      statements += 1;
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  };
+  const handle = { ...opened, db: opened.db.withPlugin(counter) };
   const stop = new AbortController();
   const config: Config = {
     instances,
@@ -89,6 +101,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const scrape = async () => await metrics.render(await read(), now());
   return {
     ...{ loop, instances, logged, scrape, stop },
+    statements: () => statements,
     runAll: async () => {
       await loop.runAll(instances);
     },
