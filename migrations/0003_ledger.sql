@@ -42,7 +42,7 @@ create table losant_usage.coverage (
   attempts integer not null default 0,
   run_id uuid,
   stream text collate "C" not null,
-  org_id text collate "C" not null,
+  org_id text collate "C" not null references losant_usage.organizations (org_id),
   state text not null check (state in ('loaded', 'final', 'absent', 'quarantined', 'failed', 'unavailable', 'waived')),
   error_code text,
   error_message text,

@@ -306,8 +306,9 @@ declare
   s record;
 begin
   update losant_usage.tracking set read_days = '{}' where read_days <> '{}';
-  for s in select stream, (select m.metric from losant_usage.metrics m where m.stream = s.stream order by position limit 1) as metric
-           from losant_usage.streams s order by stream loop
+  for s in select each.stream, (
+      select m.metric from losant_usage.metrics m where m.stream = each.stream order by m.position limit 1) as metric
+    from losant_usage.streams each order by each.stream loop
     execute format($rebuild$
       insert into losant_usage.coverage
         (usage_date, stream, org_id, state, revision, first_loaded_at, next_read_at, error_code, error_message)
@@ -315,7 +316,7 @@ begin
           select max(r.revision) from losant_usage.revisions r
           where r.org_id = u.org_id and r.usage_date = u.usage_date and r.stream = %1$L), 1),
         now(), now(), 'changed_by_hand', 'its ledger row was deleted by hand'
-      from losant_usage.usage_days u where u.%2$I is not null
+      from losant_usage.usage_days u join losant_usage.organizations o using (org_id) where u.%2$I is not null
       order by u.usage_date, u.org_id
       $rebuild$, s.stream, s.metric);
   end loop;

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/connect/sqlstate.ts';
 import type { Schema } from '../database/schema.ts';
-import { CellRaceError } from '../database/write/coverage.ts';
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../database/write/load.ts';
 import type { Slice } from '../usage/plan.ts';
 import type { SliceVerdict } from './validate.ts';
@@ -48,7 +47,6 @@ async function loadWithRetries(
     try {
       return await loadBatch(db, batch, options);
     } catch (error) {
-      if (error instanceof CellRaceError) continue;
       if (!isRetryable(error) && !isConnectionLost(error)) throw error;
       await sleep(waitMs, undefined, { signal });
     }

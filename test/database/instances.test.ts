@@ -36,6 +36,7 @@ test('an instance and its streams are tracked from the day before the first run'
     trackedFrom: '2026-11-23',
     streamsFrom: { device_counts: '2026-11-23', payload_sources: '2026-11-23' },
     listedAt: null,
+    listProblem: null,
   });
 });
 

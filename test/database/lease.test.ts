@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { releaseLease, renewLease, requireLease, takeLease } from '../../src/database/write/lease.ts';
+import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/database/write/lease.ts';
+import { beginWriting } from '../../src/database/write/transaction.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
 
 describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (kind) => {
@@ -16,6 +17,9 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
   });
 
   afterAll(() => ledger.close());
+
+  const write = (lease: LeaseHold) =>
+    ledger.db.transaction().execute((trx) => beginWriting(trx, { runId: RUN_1, lease }));
 
   const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const seconds = (column: string) =>
@@ -67,16 +71,14 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
     expect(second.epoch).toBe(2);
     const lost = { name: 'HeldError', kind: 'lease_lost' };
     await expect(renewLease(ledger.db, first)).rejects.toMatchObject(lost);
-    await expect(ledger.db.transaction().execute((trx) => requireLease(trx, first))).rejects.toMatchObject(
-      lost,
-    );
-    await ledger.db.transaction().execute((trx) => requireLease(trx, second));
+    await expect(write(first)).rejects.toMatchObject(lost);
+    await write(second);
   });
 
   test('that lapsed and nobody took is still its holder’s', async () => {
     const lease = await take();
     await letPass('10 minutes');
-    await ledger.db.transaction().execute((trx) => requireLease(trx, lease));
+    await write(lease);
     await renewLease(ledger.db, lease);
     await expect(take(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_held' });
   });

@@ -53,6 +53,22 @@ async function createPlace(kind: 'postgres' | 'embedded') {
   return { url: database.url, remove: () => database.drop() };
 }
 
+/** Removes every organization with all that hangs on it, as the program would: nothing is put on record. */
+export async function clearOrganizations(db: Kysely<Schema>): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
+    const tables = [
+      'coverage',
+      'usage_days',
+      'payload_sources',
+      'tracking',
+      'organization_history',
+      'organizations',
+    ];
+    for (const table of tables) await sql`delete from ${sql.table(`losant_usage.${table}`)}`.execute(trx);
+  });
+}
+
 /** The rows of a query as plain objects. */
 export async function rowsOf(db: Kysely<Schema>, query: RawBuilder<unknown>): Promise<object[]> {
   const { rows } = await query.execute(db);
@@ -69,7 +85,7 @@ export const devicesOf = (db: Kysely<Schema>, orgId: string) =>
 export const sourcesOf = (db: Kysely<Schema>, orgId: string) =>
   rowsOf(
     db,
-    sql`select payload_type, source, count, revision, run_id
+    sql`select payload_type, source, count, revision
       from losant_usage.payload_sources where org_id = ${orgId} order by payload_type, source`,
   );
 
@@ -77,7 +93,7 @@ export const coverageOf = (db: Kysely<Schema>, orgId: string) =>
   rowsOf(
     db,
     sql`select usage_date, stream, state, reported, revision, verified_at, attempted_at, attempts,
-        next_attempt_at, error_code, response_sha256, run_id
+        next_read_at, error_code, encode(response_sha256, 'hex') as response_sha256, run_id
       from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
   );
 

@@ -1,10 +1,10 @@
 /** Loads that meet: two workers, a worker and a backfill, a worker and its successor. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addDays } from '../../src/usage/day.ts';
 import { takeLease } from '../../src/database/write/lease.ts';
 import { type Batch, loadBatch } from '../../src/database/write/load.ts';
-import type { CellAnswer } from '../../src/usage/settle.ts';
+import { addDays } from '../../src/usage/day.ts';
+import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, row, values } from './answers.ts';
 import {
@@ -163,8 +163,8 @@ async function holdCell(orgId: string, day: string): Promise<() => Promise<void>
   const isHeld = Promise.withResolvers<undefined>();
   const mayEnd = Promise.withResolvers<undefined>();
   const outside = ledger.db.transaction().execute(async (trx) => {
-    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
-      values (${day}, 'device_counts', ${orgId}, 'failed')`.execute(trx);
+    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code)
+      values (${day}, 'device_counts', ${orgId}, 'failed', 'server_error')`.execute(trx);
     isHeld.resolve(undefined);
     await mayEnd.promise;
   });

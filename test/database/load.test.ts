@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Batch, type LoadOptions, loadBatch } from '../../src/database/write/load.ts';
 import { isRefusedForData } from '../../src/database/connect/sqlstate.ts';
+import { type Batch, type LoadOptions, loadBatch } from '../../src/database/write/load.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
@@ -34,10 +34,10 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   const sources = (orgId: string) => sourcesOf(ledger.db, orgId);
   const coverage = (orgId: string) => coverageOf(ledger.db, orgId);
   const revisions = (orgId: string) => revisionsOf(ledger.db, orgId);
-  const untouched = (orgId: string, table: string) =>
+  const untouched = (orgId: string) =>
     rowsOf(
       ledger.db,
-      sql`select xmin::text as xmin, loaded_at from ${sql.table(`losant_usage.${table}`)} where org_id = ${orgId}`,
+      sql`select xmin::text as xmin, ctid from losant_usage.usage_days where org_id = ${orgId}`,
     );
 
   test('a first load writes row and ledger, and logs no revision', async () => {
@@ -56,7 +56,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
         verified_at: '2026-11-22T12:00:00.000Z',
         attempted_at: '2026-11-22T12:00:00.000Z',
         attempts: 0,
-        next_attempt_at: null,
+        next_read_at: '2026-11-28T00:00:00.000Z',
         error_code: null,
         response_sha256: 'a'.repeat(64),
         run_id: RUN_1,
@@ -72,10 +72,10 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   test('an equal load writes no row: not even its transaction number changes', async () => {
     const orgId = await ledger.newOrg();
     await load([answer(values(row(4, 1, 17)), { orgId })]);
-    const before = await untouched(orgId, 'device_counts');
+    const before = await untouched(orgId);
     const later = { orgId, sentAtMs: at('2026-11-23T12:00:00.000Z') };
     const result = await load([answer(values(row(4, 1, 17)), later)], RUN_2);
-    expect(await untouched(orgId, 'device_counts')).toEqual(before);
+    expect(await untouched(orgId)).toEqual(before);
     expect(result.rows).toEqual({ device_counts: { inserted: 0, updated: 0, deleted: 0, unchanged: 1 } });
     expect(result.cells).toMatchObject([{ result: 'unchanged', isRestated: false }]);
     expect(await coverage(orgId)).toMatchObject([
@@ -123,9 +123,9 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     const later = { orgId, stream: payloadSources, sentAtMs: at('2026-11-23T12:00:00.000Z') };
     const result = await load([answer(values(...second), later)], RUN_2);
     expect(await sources(orgId)).toEqual([
-      { payload_type: 'new', source: 'a.b', count: 7, revision: 2, run_id: RUN_2 },
-      { payload_type: 'timer', source: 'timer.flow', count: 1, revision: 1, run_id: RUN_1 },
-      { payload_type: 'webhook', source: 'public.rest', count: 5, revision: 2, run_id: RUN_2 },
+      { payload_type: 'new', source: 'a.b', count: 7, revision: 2 },
+      { payload_type: 'timer', source: 'timer.flow', count: 1, revision: 1 },
+      { payload_type: 'webhook', source: 'public.rest', count: 5, revision: 2 },
     ]);
     expect(await rowsOf(ledger.db, equalRow)).toEqual(before);
     expect(await coverage(orgId)).toMatchObject([{ stream: 'payload_sources', revision: 2 }]);
@@ -214,9 +214,9 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   test('an older answer after a newer one changes nothing', async () => {
     const orgId = await ledger.newOrg();
     await load([answer(values(row(5, 1, 18)), { orgId, sentAtMs: at('2026-11-22T12:00:00.001Z') })]);
-    const before = [await untouched(orgId, 'device_counts'), await coverage(orgId)];
+    const before = [await untouched(orgId), await coverage(orgId)];
     const result = await load([answer(values(row(4, 1, 17)), { orgId })], RUN_2);
-    expect([await untouched(orgId, 'device_counts'), await coverage(orgId)]).toEqual(before);
+    expect([await untouched(orgId), await coverage(orgId)]).toEqual(before);
     expect(result.cells).toMatchObject([{ result: 'unchanged' }]);
   });
 
@@ -247,7 +247,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
         verified_at: '2026-11-22T12:00:00.000Z',
         attempted_at: '2026-11-23T12:00:00.000Z',
         attempts: 1,
-        next_attempt_at: '2026-11-23T13:00:00.000Z',
+        next_read_at: '2026-11-23T14:00:00.000Z',
         error_code: 'server_error',
       },
     ]);

@@ -12,18 +12,22 @@ import {
   type TestDatabase,
 } from '../support/databases.ts';
 
-const FIRST = `-- A comment; with a semicolon.
-create table losant_usage.first (value bigint not null)
--- ;;
+const FIRST = `-- A comment; with a semicolon, and a 'quote.
+do $$ begin
+  if to_regnamespace('losant_usage') is null then create schema losant_usage; end if;
+end $$;
+create table losant_usage.migrations (
+  name text primary key, sha256 text not null, applied_at timestamptz not null default clock_timestamp());
+grant select on losant_usage.migrations to public;
+create table losant_usage.first (value bigint not null);
+comment on table losant_usage.first is 'It''s; fine.';
 create function losant_usage.twice(value bigint) returns bigint language plpgsql as $$
 begin
   return value * 2;
 end $$;
--- ;;
 -- The last part holds only a comment.
 `;
-const SECOND = `alter table losant_usage.first add column note text
--- ;;
+const SECOND = `alter table losant_usage.first add column note text;
 insert into losant_usage.first (value, note) values (losant_usage.twice(21), 'second');
 `;
 
@@ -106,7 +110,7 @@ describe('migrating', () => {
   });
 
   test('leaves nothing behind when a migration fails, and names the statement', async () => {
-    write('0002_wrong', 'create table losant_usage.second ()\n-- ;;\nselect * from losant_usage.nowhere\n');
+    write('0002_wrong', 'create table losant_usage.second ();\nselect * from losant_usage.nowhere;\n');
     await expect(migrateToHead(handle, { folder })).rejects.toThrow(
       'Migration 0002_wrong, statement 2: relation "losant_usage.nowhere" does not exist',
     );
@@ -147,7 +151,7 @@ describe('migrating', () => {
     const small = await open(embedded.url);
     expect(await readSchemaState(small)).toMatchObject({ state: 'empty', applied: [] });
     const applied = await requireSchema(small, { createIfEmpty: true, autoMigrate: false });
-    expect(applied[0]).toBe('0001_tables');
+    expect(applied[0]).toBe('0001_reference');
     const { rows } = await sql`select name from losant_usage.migrations order by name`.execute(small.db);
     expect(rows.map((row) => (row as { name: string }).name)).toEqual(applied);
     await small.close();
@@ -202,7 +206,7 @@ describe('a database that is not at head', () => {
 
   test('is left alone when an applied file was changed', async () => {
     await migrateToHead(handle, { folder });
-    write('0001_first', `${FIRST}-- ;;\ncreate table losant_usage.later ()\n`);
+    write('0001_first', `${FIRST}create table losant_usage.later ();\n`);
     expect(await readSchemaState(handle, { folder })).toMatchObject({
       state: 'edited',
       edited: ['0001_first'],

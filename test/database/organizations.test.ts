@@ -4,12 +4,12 @@ import {
   countOrganizations,
   filterKnown,
   markRemoved,
-  type OrganizationRecord,
   readOrganizationPage,
   readUnseenOrganizations,
   upsertOrganizations,
 } from '../../src/database/write/organizations.ts';
-import { coverageOf, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
+import type { Organization } from '../../src/usage/organization.ts';
+import { clearOrganizations, coverageOf, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await sql`truncate losant_usage.organizations cascade`.execute(ledger.db);
+  await clearOrganizations(ledger.db);
 });
 
 afterAll(() => ledger.close());
@@ -27,9 +27,10 @@ const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
 const C = '5c000000000000000000000c';
 
-function acme(changes: Partial<OrganizationRecord> = {}): OrganizationRecord {
+function acme(changes: Partial<Organization> = {}): Organization {
   return {
     orgId: A,
+    instanceId: INSTANCE,
     name: 'Acme',
     tags: [
       { key: 'tier', value: 'gold' },
@@ -48,7 +49,7 @@ function acme(changes: Partial<OrganizationRecord> = {}): OrganizationRecord {
   };
 }
 
-const see = (seenAt: string, ...organizations: readonly OrganizationRecord[]) =>
+const see = (seenAt: string, ...organizations: readonly Organization[]) =>
   upsertOrganizations(ledger.db, { instanceId: INSTANCE, organizations, seenAt });
 const stored = () => rowsOf(ledger.db, sql`select * from losant_usage.organizations order by org_id`);
 const history = () =>
@@ -86,6 +87,9 @@ describe('an organization that is seen', () => {
         first_seen_at: MONDAY,
         last_seen_at: MONDAY,
         removed_at: null,
+        problem: null,
+        created_on: '2025-03-04',
+        removed_on: null,
       },
     ]);
     expect(await history()).toEqual([
@@ -100,7 +104,7 @@ describe('an organization that is seen', () => {
     expect(await history()).toHaveLength(1);
   });
 
-  test.each<[string, Partial<OrganizationRecord>]>([
+  test.each<[string, Partial<Organization>]>([
     ['name', { name: 'Acme GmbH' }],
     ['tags', { tags: [{ key: 'tier', value: 'gold' }] }],
     [

@@ -26,11 +26,12 @@ const start = (runId: string) =>
     runId,
     instanceId: INSTANCE,
     kind: 'manual',
+    isFull: true,
     streams: ['device_counts', 'payload_sources'],
     host: 'one',
     version: '0.1.0',
   });
-const beat = (runId: string) => beatRun(ledger.db, { runId, instanceId: INSTANCE });
+const beat = (runId: string) => beatRun(ledger.db, { runId, instanceId: INSTANCE, requests: 7 });
 const fallSilent = (runId: string) =>
   sql`update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 seconds'
     where run_id = ${runId}`.execute(ledger.db);
@@ -49,6 +50,8 @@ const counts: RunCounts = {
   cells_failed: 4,
   cells_quarantined: 5,
   cells_unavailable: 6,
+  cells_restated: 1,
+  cells_restated_final: 1,
   rows_inserted: 7,
   rows_updated: 8,
   rows_deleted: 9,
@@ -61,12 +64,13 @@ test('a run is on record from its start', async () => {
   expect(
     await rowsOf(
       ledger.db,
-      sql`select kind, status, streams, host, version, from_date, finished_at, error,
+      sql`select kind, is_full, status, streams, host, version, from_date, finished_at, error,
       started_at = heartbeat_at or started_at < heartbeat_at as alive from losant_usage.runs`,
     ),
   ).toEqual([
     {
       kind: 'manual',
+      is_full: true,
       status: 'running',
       streams: ['device_counts', 'payload_sources'],
       host: 'one',
@@ -82,7 +86,10 @@ test('a run is on record from its start', async () => {
 test('its end keeps what it read, how it ended and each count', async () => {
   await start(RUN_1);
   const range = { from: '2026-10-24', to: '2026-11-23' };
-  await finishRun(ledger.db, { runId: RUN_1, status: 'partial', range, counts, error: null });
+  const failures = [
+    { code: 'timeout', message: 'no answer', stream: 'device_counts', cells: 4, orgs: 2, example: null },
+  ];
+  await finishRun(ledger.db, { runId: RUN_1, status: 'partial', range, counts, failures, error: null });
   const { status, from_date, to_date, finished_at, ...row } = await ledger.db
     .selectFrom('runs')
     .selectAll()
@@ -93,7 +100,7 @@ test('its end keeps what it read, how it ended and each count', async () => {
     to_date: '2026-11-23',
   });
   expect(finished_at).not.toBeNull();
-  expect(row).toMatchObject(counts);
+  expect(row).toMatchObject({ ...counts, failures });
 });
 
 test('live runs are counted, those that ended or fell silent are not', async () => {
@@ -103,7 +110,14 @@ test('live runs are counted, those that ended or fell silent are not', async () 
   await start(RUN_3);
   expect(await beat(RUN_1)).toBe(3);
   await fallSilent(RUN_2);
-  await finishRun(ledger.db, { runId: RUN_3, status: 'complete', range: null, counts, error: null });
+  await finishRun(ledger.db, {
+    runId: RUN_3,
+    status: 'complete',
+    range: null,
+    counts,
+    failures: [],
+    error: null,
+  });
   expect(await beat(RUN_1)).toBe(1);
   expect(await beat(RUN_2)).toBe(2);
 });
@@ -112,7 +126,14 @@ test('a run whose process is gone is marked, one that lives or has ended is not'
   await start(RUN_1);
   await start(RUN_2);
   await start(RUN_3);
-  await finishRun(ledger.db, { runId: RUN_3, status: 'failed', range: null, counts, error: 'no space left' });
+  await finishRun(ledger.db, {
+    runId: RUN_3,
+    status: 'failed',
+    range: null,
+    counts,
+    failures: [],
+    error: 'no space left',
+  });
   await fallSilent(RUN_1);
   await fallSilent(RUN_3);
   expect(await interruptDeadRuns(ledger.db, INSTANCE)).toBe(1);
@@ -128,6 +149,13 @@ test('a process that was only paused ends its run as it really ended', async () 
   await start(RUN_1);
   await fallSilent(RUN_1);
   await interruptDeadRuns(ledger.db, INSTANCE);
-  await finishRun(ledger.db, { runId: RUN_1, status: 'complete', range: null, counts, error: null });
+  await finishRun(ledger.db, {
+    runId: RUN_1,
+    status: 'complete',
+    range: null,
+    counts,
+    failures: [],
+    error: null,
+  });
   expect(await runs()).toEqual([{ run_id: RUN_1, status: 'complete', error: null, finished: true }]);
 });

@@ -1,15 +1,15 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { readDuePages } from '../../src/database/read/due.ts';
 import {
-  extendTracking,
   filterTracked,
-  readTrackedPage,
-  recordExpiry,
+  trackDays,
   trackOrganizations,
   untrackOrganizations,
   untrackStreams,
 } from '../../src/database/write/tracking.ts';
-import { INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
+import { policy } from '../usage/tracks.ts';
+import { clearOrganizations, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  await sql`truncate losant_usage.organizations cascade`.execute(ledger.db);
+  await clearOrganizations(ledger.db);
   await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_at, first_seen_at, last_seen_at)
     values (${A}, ${INSTANCE}, 'old', '2024-01-01T00:00:00Z', now(), now()),
            (${B}, ${INSTANCE}, 'new', '2026-11-22T23:59:59.999Z', now(), now()),
@@ -32,195 +32,153 @@ const B = '5b000000000000000000000b';
 const C = '5c000000000000000000000c';
 const ALL = [A, B, C];
 
-const track = (orgIds: readonly string[], streamsFrom: Record<string, string>) =>
-  trackOrganizations(ledger.db, { orgIds, streamsFrom });
+const HORIZON = '2026-08-26';
+const track = (orgIds: readonly string[], streamsFrom: Record<string, string>, horizon = HORIZON) =>
+  trackOrganizations(ledger.db, { orgIds, streamsFrom, horizon });
 const tracked = () =>
   rowsOf(
     ledger.db,
-    sql`select right(org_id, 1) as org, stream, tracked_from, tracked_to, expired_to
-      from losant_usage.tracking order by org_id, stream`,
+    sql`select right(org_id, 1) as org, stream, tracked_days::text as days from losant_usage.tracking order by org_id, stream`,
   );
-const open = { tracked_to: null, expired_to: null };
+const daysOf = async (stream = 'device_counts') =>
+  Object.fromEntries(
+    (await tracked()).flatMap((row) => {
+      const { org, stream: of, days } = row as { org: string; stream: string; days: string };
+      return of === stream ? [[org, days]] : [];
+    }),
+  );
 
 describe('tracking begins', () => {
   test('at the stream’s start or, if it is later, on the organization’s UTC creation day', async () => {
     await track(ALL, { device_counts: '2026-11-10' });
-    expect(await tracked()).toEqual([
-      { org: 'a', stream: 'device_counts', tracked_from: '2026-11-10', ...open },
-      { org: 'b', stream: 'device_counts', tracked_from: '2026-11-22', ...open },
-      { org: 'c', stream: 'device_counts', tracked_from: '2026-11-10', ...open },
-    ]);
+    expect(await daysOf()).toEqual({ a: '{[2026-11-10,)}', b: '{[2026-11-22,)}', c: '{[2026-11-10,)}' });
   });
 
   test('later for a stream that is enabled later', async () => {
     await track([A], { device_counts: '2026-11-10' });
     await track([A], { device_counts: '2026-11-10', payload_sources: '2026-11-23' });
     expect(await tracked()).toMatchObject([
-      { stream: 'device_counts', tracked_from: '2026-11-10' },
-      { stream: 'payload_sources', tracked_from: '2026-11-23' },
+      { stream: 'device_counts', days: '{[2026-11-10,)}' },
+      { stream: 'payload_sources', days: '{[2026-11-23,)}' },
     ]);
   });
 
   test('once: asked again it stays where it was', async () => {
     await track([A], { device_counts: '2026-11-10' });
     await track([A], { device_counts: '2026-11-23' });
-    expect(await tracked()).toMatchObject([{ tracked_from: '2026-11-10' }]);
+    expect(await daysOf()).toEqual({ a: '{[2026-11-10,)}' });
   });
 });
 
 describe('leaving the configuration', () => {
   beforeEach(() => track(ALL, { device_counts: '2026-11-10', payload_sources: '2026-11-10' }));
 
-  test('ends the promise of an organization after its last day, and coming back renews it without a hole', async () => {
+  test('ends the tracking of an organization after its last day, and coming back renews it without a hole', async () => {
     await untrackOrganizations(ledger.db, [A], '2026-11-23');
     await untrackOrganizations(ledger.db, [A], '2026-11-30');
-    expect(await tracked()).toMatchObject([
-      { org: 'a', stream: 'device_counts', tracked_to: '2026-11-23' },
-      { org: 'a', stream: 'payload_sources', tracked_to: '2026-11-23' },
-      { org: 'b', tracked_to: null },
-      { org: 'b', tracked_to: null },
-      { org: 'c', tracked_to: null },
-      { org: 'c', tracked_to: null },
-    ]);
+    expect(await daysOf()).toEqual({
+      a: '{[2026-11-10,2026-11-24)}',
+      b: '{[2026-11-22,)}',
+      c: '{[2026-11-10,)}',
+    });
     await track([A], { device_counts: '2026-11-10' });
-    expect(await tracked()).toMatchObject([
-      { org: 'a', stream: 'device_counts', tracked_from: '2026-11-10', tracked_to: null },
-      { org: 'a', stream: 'payload_sources', tracked_to: '2026-11-23' },
-      {},
-      {},
-      {},
-      {},
-    ]);
+    expect(await daysOf()).toMatchObject({ a: '{[2026-11-10,)}' });
+    expect(await daysOf('payload_sources')).toMatchObject({ a: '{[2026-11-10,2026-11-24)}' });
   });
 
-  test('ends the promise of a stream for every organization', async () => {
+  test('for longer than the horizon leaves the days out that can no longer be read, and only those', async () => {
+    await untrackOrganizations(ledger.db, [A], '2026-11-23');
+    await track([A], { device_counts: '2026-11-10' }, '2026-12-15');
+    expect(await daysOf()).toMatchObject({ a: '{[2026-11-10,2026-11-24),[2026-12-15,)}' });
+  });
+
+  test('ends the tracking of a stream for every organization', async () => {
     await untrackStreams(ledger.db, { instanceId: INSTANCE, streams: ['device_counts'] }, '2026-11-23');
-    const ended = (await tracked()).filter((row) => 'tracked_to' in row && row.tracked_to !== null);
-    expect(ended).toMatchObject([
-      { org: 'a', stream: 'payload_sources', tracked_to: '2026-11-23' },
-      { org: 'b', stream: 'payload_sources', tracked_to: '2026-11-23' },
-      { org: 'c', stream: 'payload_sources', tracked_to: '2026-11-23' },
-    ]);
+    expect(await daysOf('payload_sources')).toEqual({
+      a: '{[2026-11-10,2026-11-24)}',
+      b: '{[2026-11-22,2026-11-24)}',
+      c: '{[2026-11-10,2026-11-24)}',
+    });
+    expect(await daysOf()).toMatchObject({ a: '{[2026-11-10,)}' });
   });
 
-  test('before a first day was over promises no day', async () => {
+  test('before a first day was over tracks no day', async () => {
     await untrackOrganizations(ledger.db, [B], '2026-11-20');
-    expect((await tracked()).slice(2, 4)).toMatchObject([
-      { org: 'b', tracked_from: '2026-11-22', tracked_to: '2026-11-21' },
-      { org: 'b', tracked_from: '2026-11-22', tracked_to: '2026-11-21' },
-    ]);
+    expect(await daysOf()).toMatchObject({ b: '{}' });
   });
 });
 
 describe('a backfill', () => {
   beforeEach(() => track(ALL, { device_counts: '2026-11-20' }));
 
-  const extend = (from: string, to: string) =>
-    extendTracking(ledger.db, { orgIds: ALL, streams: ['device_counts'] }, { from, to });
-  const starts = async () => (await tracked()).map((row) => 'tracked_from' in row && row.tracked_from);
+  const extend = (from: string, to: string, orgIds: readonly string[] | null = null) =>
+    trackDays(ledger.db, { instanceId: INSTANCE, orgIds, streams: ['device_counts'] }, { from, to });
 
-  test('that reaches up to what is promised widens the promise, not before the creation day', async () => {
+  test('that reaches up to what is tracked widens it, not before the creation day', async () => {
     await extend('2026-09-01', '2026-11-19');
-    expect(await starts()).toEqual(['2026-09-01', '2026-11-22', '2026-09-01']);
+    expect(await daysOf()).toEqual({ a: '{[2026-09-01,)}', b: '{[2026-11-22,)}', c: '{[2026-09-01,)}' });
   });
 
-  test('that leaves a hole of a day does not', async () => {
-    await extend('2026-09-01', '2026-11-18');
-    expect(await starts()).toEqual(['2026-11-20', '2026-11-22', '2026-11-20']);
+  test('that does not reach it is remembered, and tracks no day in between', async () => {
+    await extend('2026-09-01', '2026-09-30');
+    expect(await daysOf()).toMatchObject({ a: '{[2026-09-01,2026-10-01),[2026-11-20,)}' });
   });
 
-  test('that lies within the promise does not narrow it', async () => {
+  test('that lies within what is tracked does not narrow it', async () => {
     await extend('2026-11-21', '2026-11-23');
-    expect(await starts()).toEqual(['2026-11-20', '2026-11-22', '2026-11-20']);
+    expect(await daysOf()).toEqual({ a: '{[2026-11-20,)}', b: '{[2026-11-22,)}', c: '{[2026-11-20,)}' });
   });
 
-  test('opens again what was settled past the horizon, so that a gap in it shows', async () => {
-    await recordExpiry(ledger.db, { orgIds: [A], streams: ['device_counts'] }, '2026-11-21');
-    await extend('2026-09-01', '2026-11-19');
-    expect((await tracked())[0]).toEqual({
-      org: 'a',
-      stream: 'device_counts',
-      tracked_from: '2026-09-01',
-      tracked_to: null,
-      expired_to: '2026-09-01',
+  test('of one organization leaves the others alone, also one that left the configuration', async () => {
+    await untrackOrganizations(ledger.db, [C], '2026-11-23');
+    await extend('2026-09-01', '2026-09-30', [A]);
+    await extend('2026-10-01', '2026-10-10');
+    expect(await daysOf()).toEqual({
+      a: '{[2026-09-01,2026-10-11),[2026-11-20,)}',
+      b: '{[2026-11-22,)}',
+      c: '{[2026-11-20,2026-11-24)}',
     });
   });
 });
 
-test('the horizon is noted once it has passed a first promised day, and only moves on', async () => {
-  await track(ALL, { device_counts: '2026-08-20' });
-  const expire = (before: string) =>
-    recordExpiry(ledger.db, { orgIds: ALL, streams: ['device_counts', 'payload_sources'] }, before);
-  const expiry = async () => (await tracked()).map((row) => 'expired_to' in row && row.expired_to);
-  await expire('2026-08-20');
-  expect(await expiry()).toEqual([null, null, null]);
-  await expire('2026-08-26');
-  expect(await expiry()).toEqual(['2026-08-26', null, '2026-08-26']);
-  await expire('2026-08-25');
-  expect(await expiry()).toEqual(['2026-08-26', null, '2026-08-26']);
-});
-
-describe('pages of tracked organizations', () => {
+describe('pages of organizations with something due', () => {
   beforeEach(async () => {
     await track([A, B], { payload_sources: '2026-11-10', device_counts: '2026-11-10' });
     await track([C], { device_counts: '2026-11-10' });
   });
 
-  const scope = (orgIds: readonly string[] | null, streams: string[]) => ({
-    instanceId: INSTANCE,
-    streams,
-    orgIds,
-  });
-  const page = async (
-    afterOrgId: string,
-    limit: number,
-    of = scope(null, ['payload_sources', 'device_counts']),
-  ) => {
-    const rows = await readTrackedPage(ledger.db, of, { afterOrgId, limit });
-    return rows.map(({ orgId, stream }) => `${orgId.slice(-1)} ${stream}`);
+  const scope = { instanceId: INSTANCE, streams: null, orgIds: null, shard: null };
+  const due = async (changes: Partial<Parameters<typeof readDuePages>[1]> = {}) => {
+    const found: string[] = [];
+    const options = { nowMs: Date.parse('2026-11-24T00:15:00.000Z'), policy };
+    for await (const page of readDuePages(ledger.db, { ...scope, ...changes }, options)) {
+      found.push(...page.map(({ orgId, stream }) => `${orgId.slice(-1)} ${stream}`));
+    }
+    return found;
   };
 
-  test('hold whole organizations in the order of ids, their streams in the order asked for', async () => {
-    expect(await page('', 2)).toEqual([
-      'a payload_sources',
+  test('hold whole organizations in the order of their ids', async () => {
+    expect(await due()).toEqual([
       'a device_counts',
-      'b payload_sources',
+      'a payload_sources',
       'b device_counts',
+      'b payload_sources',
+      'c device_counts',
     ]);
-    expect(await page(B, 2)).toEqual(['c device_counts']);
-    expect(await page(C, 2)).toEqual([]);
   });
 
-  test('hold the streams and organizations that are meant', async () => {
-    expect(await page('', 10, scope(null, ['payload_sources']))).toEqual([
-      'a payload_sources',
-      'b payload_sources',
-    ]);
-    expect(await page('', 10, scope([B, C], ['device_counts']))).toEqual([
+  test('hold the streams, organizations and instances that are meant', async () => {
+    expect(await due({ streams: ['payload_sources'] })).toEqual(['a payload_sources', 'b payload_sources']);
+    expect(await due({ orgIds: [B, C], streams: ['device_counts'] })).toEqual([
       'b device_counts',
       'c device_counts',
     ]);
-    expect(await page('', 10, { ...scope(null, ['device_counts']), instanceId: 'f'.repeat(24) })).toEqual([]);
+    expect(await due({ instanceId: 'f'.repeat(24) })).toEqual([]);
   });
 
-  test('say what bounds the promise', async () => {
-    await sql`update losant_usage.organizations set removed_at = '2026-11-23T10:00:00Z' where org_id = ${B}`.execute(
-      ledger.db,
-    );
-    await untrackOrganizations(ledger.db, [B], '2026-11-23');
-    expect(
-      await readTrackedPage(ledger.db, scope([B], ['device_counts']), { afterOrgId: '', limit: 1 }),
-    ).toEqual([
-      {
-        orgId: B,
-        stream: 'device_counts',
-        trackedFrom: '2026-11-22',
-        trackedTo: '2026-11-23',
-        expiredTo: null,
-        createdAt: '2026-11-22T23:59:59.999Z',
-        removedAt: '2026-11-23T10:00:00.000Z',
-      },
-    ]);
+  test('are shared among shards: every organization in one of them', async () => {
+    const parts = await Promise.all([0, 1, 2].map((index) => due({ shard: { index, count: 3 } })));
+    expect(parts.flat().toSorted()).toEqual(await due());
   });
 
   test('know who is or was tracked', async () => {

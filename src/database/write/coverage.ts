@@ -4,11 +4,6 @@ import type { UsageDay } from '../../usage/day.ts';
 import type { StoredCell } from '../../usage/settlement.ts';
 import type { Instant, Schema } from '../schema.ts';
 
-/** Another transaction inserted one of the cells first: the same batch may be loaded again. */
-export class CellRaceError extends Error {
-  override readonly name = 'CellRaceError';
-}
-
 /** A row of coverage as it was before the transaction. */
 export interface LockedCell extends StoredCell {
   /** The run that wrote it last. */
@@ -41,13 +36,13 @@ export async function lockCells(
 
 export type WrittenCell = CellKey & { readonly cell: StoredCell };
 
-/** Adds cells that have no row yet. Throws CellRaceError if one has got one meanwhile. */
+/** Adds cells that have no row yet. Returns how many it added: for the others another transaction was first. */
 export async function insertCells(
   trx: Kysely<Schema>,
   cells: readonly WrittenCell[],
   runId: string | null,
-): Promise<void> {
-  if (cells.length === 0) return;
+): Promise<number> {
+  if (cells.length === 0) return 0;
   const { numAffectedRows } = await sql`
     insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at,
       attempted_at, attempts, next_read_at, error_code, error_message, response_sha256, run_id,
@@ -58,8 +53,7 @@ export async function insertCells(
     from ${arraysOf(cells)}
     order by u.usage_date, u.stream, u.org_id
     on conflict do nothing`.execute(trx);
-  if (numAffectedRows !== BigInt(cells.length))
-    throw new CellRaceError('a cell was settled by another process');
+  return Number(numAffectedRows);
 }
 
 /** Changes rows that {@link lockCells} locked. */

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { type CellKey, cellId, isHeldState } from '../../usage/cell.ts';
 import { settleCell } from '../../usage/settle.ts';
 import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../../usage/settlement.ts';
@@ -59,18 +59,13 @@ export interface SettledCell extends CellKey {
  * locks; an answer older than what a cell holds changes nothing. So a batch may
  * be loaded twice, in any order, and beside others. Throws HeldError
  * `lease_lost` if another process has taken over, ClockError if the clocks have
- * moved apart, CellRaceError if another process was first: load it again then.
+ * moved apart.
  */
 export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
   return await db.transaction().execute(async (trx) => {
     await beginWriting(trx, options);
     const answers = [...batch.answers].sort(byKey);
-    const keys = [...answers.map(keyOf), ...dependentKeys(answers), ...witnessKeys(answers)];
-    const stored = await lockCells(trx, sortKeys(keys));
-    const held = await readHeld(trx, answers, stored);
-    const witnesses = new Witnesses(stored, held, await Witnesses.readUntracked(trx, answers, stored));
-    const settled = answers.map((answer) => settle(answer, stored, { held, witnesses }));
-    const effects = settleDependents(settled, stored, held);
+    const { settled, effects } = await settleLocked(trx, answers, options.runId);
     const rows = await writeSettled(trx, [...settled, ...effects], options.runId);
     await recordQuarantine(trx, batch.quarantined, options.runId);
     await resolveQuarantine(trx, settled.filter(isRecovered));
@@ -80,6 +75,31 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
       rows,
     };
   });
+}
+
+/**
+ * Locks the cells and settles them; new ones are inserted as they were settled.
+ * Where another transaction has inserted one meanwhile, all locks are given back
+ * and taken once more: whoever waits for one then holds none that comes later.
+ */
+async function settleLocked(
+  trx: Kysely<Schema>,
+  answers: readonly CellAnswer[],
+  runId: string,
+): Promise<{ settled: SettledCell[]; effects: SettledCell[] }> {
+  const keys = sortKeys([...answers.map(keyOf), ...dependentKeys(answers), ...witnessKeys(answers)]);
+  for (;;) {
+    await sql`savepoint cells`.execute(trx);
+    const stored = await lockCells(trx, keys);
+    const held = await readHeld(trx, answers, stored);
+    const witnesses = new Witnesses(stored, held, await Witnesses.readUntracked(trx, answers, stored));
+    const settled = answers.map((answer) => settle(answer, stored, { held, witnesses }));
+    const added = settled.flatMap(toWrittenCell).filter(({ isNew }) => isNew);
+    if ((await insertCells(trx, added, runId)) === added.length) {
+      return { settled, effects: settleDependents(settled, stored, held) };
+    }
+    await sql`rollback to savepoint cells`.execute(trx);
+  }
 }
 
 /** The numbers that are held of cells of a batch. */
@@ -133,7 +153,6 @@ async function writeSettled(
 ): Promise<Record<string, RowCounts>> {
   const written = settled.flatMap(toWrittenCell);
   const inserted = written.filter(({ isNew }) => isNew);
-  await insertCells(trx, inserted, runId);
   await updateCells(
     trx,
     written.filter(({ isNew }) => !isNew),
