@@ -55,8 +55,12 @@ begin
       (usage_date, stream, org_id, state, revision, first_loaded_at, next_read_at, error_code, error_message)
     select usage_date, stream, org_id,
       case when is_held then 'loaded' else 'failed' end, 1, now(), now(),
-      'changed_by_hand', 'its numbers were changed by hand'
-    from (select distinct usage_date, stream, org_id, is_held from unnest(changes)) as cell
+      -- What was added or removed is read again; what was only changed is read at its next checkpoint.
+      'changed_by_hand', case when is_reopened then 'its numbers were added or removed by hand' end
+    from (
+      select usage_date, stream, org_id, is_held, bool_or(old is null or new is null) as is_reopened
+      from unnest(changes) group by usage_date, stream, org_id, is_held
+    ) as cell
     order by usage_date, stream, org_id
     on conflict (usage_date, stream, org_id) do update set
       revision = c.revision + 1,
@@ -64,12 +68,12 @@ begin
         when c.state in ('loaded', 'final') then c.state else 'loaded' end,
       first_loaded_at = coalesce(c.first_loaded_at, now()),
       run_id = null,
-      verified_at = case when excluded.state = 'failed' or c.state not in ('loaded', 'final') then null else c.verified_at end,
-      next_read_at = case when excluded.state = 'failed' or c.state not in ('loaded', 'final') then now() else c.next_read_at end,
+      verified_at = case when excluded.error_message is null then c.verified_at end,
+      next_read_at = case when excluded.error_message is null then c.next_read_at else now() end,
       error_code = case when excluded.state = 'failed' then 'deleted_by_hand'
-        when c.state not in ('loaded', 'final') then 'changed_by_hand' else c.error_code end,
+        when excluded.error_message is not null then 'changed_by_hand' else c.error_code end,
       error_message = case when excluded.state = 'failed' then 'its numbers were deleted by hand'
-        when c.state not in ('loaded', 'final') then 'its numbers were added by hand' else c.error_message end;
+        else coalesce(excluded.error_message, c.error_message) end;
   end if;
   insert into losant_usage.revisions
     (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
@@ -136,7 +140,13 @@ begin
     format('select n.usage_date, n.org_id, %s, %s from new_rows n', nulls_old, columns_new), cells, '');
   execute format(body, 'record_usage_update',
     format('select usage_date, org_id, %s, %s from old_rows o full join new_rows n using (usage_date, org_id)', columns_old, columns_new),
-    cells, guard);
+    cells, $key$
+      if losant_usage.is_by_hand() and exists (
+        select from old_rows o where not exists (
+          select from new_rows n where n.usage_date = o.usage_date and n.org_id = o.org_id)) then
+        raise exception 'the key of a row in losant_usage.usage_days cannot change: delete it and insert another';
+      end if;
+      $key$ || guard);
   execute format(body, 'record_usage_delete',
     format('select o.usage_date, o.org_id, %s, %s from old_rows o', columns_old, nulls_new), cells,
     -- A row of numbers stays as long as the ledger has the day.
@@ -246,9 +256,21 @@ $$;
 comment on function losant_usage.delete_before_truncate is 'Statement trigger: a truncated table of numbers is treated like one whose rows were deleted.';
 create function losant_usage.restore_after_truncate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  detail record;
 begin
   insert into losant_usage.usage_days (usage_date, org_id)
   select distinct usage_date, org_id from losant_usage.coverage on conflict do nothing;
+  -- Sums over tables that still have their rows.
+  for detail in select m.metric, m.stream, s.detail_table from losant_usage.metrics m
+    join losant_usage.streams s using (stream) where s.detail_table is not null loop
+    execute format($sum$
+      update losant_usage.usage_days u set %1$I = coalesce((
+        select sum(d.count) from losant_usage.%2$I d where d.usage_date = u.usage_date and d.org_id = u.org_id), 0)
+      from losant_usage.coverage c
+      where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = %3$L and c.state in ('loaded', 'final')
+      $sum$, detail.metric, detail.detail_table, detail.stream);
+  end loop;
   return null;
 end
 $$;

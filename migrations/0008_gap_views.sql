@@ -1,5 +1,13 @@
 -- What is missing, and how far the numbers reach. Read by status, gaps, health, metrics and the console alike.
 
+-- One rule for what is missing of the cells that were read, whatever their age.
+create function losant_usage.is_missing(state text, error_code text) returns boolean
+language sql immutable parallel safe as $$
+  select state in ('failed', 'quarantined', 'absent')
+    or (state in ('loaded', 'final') and error_code in ('bucket_missing', 'changed_by_hand'))
+$$;
+comment on function losant_usage.is_missing is 'Whether the number of a cell that was read is missing, or in doubt, and not known to be.';
+
 -- By a moment, so that what was missing at any can be asked, and tested.
 create function losant_usage.coverage_gaps_at(moment timestamptz) returns table (
   instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
@@ -12,14 +20,8 @@ create function losant_usage.coverage_gaps_at(moment timestamptz) returns table 
   from losant_usage.coverage c
   join losant_usage.tracked_at(moment) t on t.org_id = c.org_id and t.stream = c.stream and c.usage_date <@ t.days
   join losant_usage.organizations o on o.org_id = c.org_id
-  where c.error_code is not null
-    and case c.state
-      when 'failed' then true
-      when 'quarantined' then true
-      when 'absent' then c.usage_date < losant_usage.gap_before(moment)
-      when 'loaded' then c.error_code in ('bucket_missing', 'changed_by_hand')
-      when 'final' then c.error_code in ('bucket_missing', 'changed_by_hand')
-      else false end
+  where c.error_code is not null and losant_usage.is_missing(c.state, c.error_code)
+    and (c.state <> 'absent' or c.usage_date < losant_usage.gap_before(moment))
   union all
   select t.instance_id, t.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     t.stream, day, 'never_read', 'it was never read', 0, null, null, null, null
@@ -27,7 +29,7 @@ create function losant_usage.coverage_gaps_at(moment timestamptz) returns table 
   join losant_usage.organizations o on o.org_id = t.org_id
   cross join lateral losant_usage.each_day(
     t.unread_days * datemultirange(daterange(null, losant_usage.gap_before(moment)))) as day
-  where not isempty(t.unread_days)
+  where t.unread_from < losant_usage.gap_before(moment)
 $$;
 comment on function losant_usage.coverage_gaps_at is 'The gaps there were at a moment, by what the ledger says now.';
 create view losant_usage.coverage_gaps as select * from losant_usage.coverage_gaps_at(now());
@@ -70,36 +72,35 @@ comment on column losant_usage.known_missing.reason is 'Why it is missing; for w
 comment on column losant_usage.known_missing.error_code is 'Why, in one word: e.g. past_horizon, org_removed, absent, waived.';
 
 create view losant_usage.freshness as
-with missing as materialized (
-  -- Not held, and not known to be missing: whatever its age.
-  select t.instance_id, t.stream, t.org_id, c.usage_date
-  from losant_usage.coverage c
-  join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream and c.usage_date <@ t.days
-  where c.error_code is not null
-    and (c.state in ('failed', 'quarantined', 'absent') or c.error_code in ('bucket_missing', 'changed_by_hand'))
-  union all
-  select instance_id, stream, org_id, lower(unread_days) from losant_usage.tracked where not isempty(unread_days)
-), first_missing as (
-  select instance_id, stream, min(usage_date) as usage_date, count(distinct org_id)::integer as orgs
-  from missing group by instance_id, stream
+with tracks as (
+  select t.instance_id, t.stream, t.first_day, t.last_day, upper(t.read_days) - 1 as newest_day,
+    t.last_day = (now() at time zone 'UTC')::date - 1 as is_current,
+    least(lower(t.unread_days), m.usage_date) as missing_from
+  from losant_usage.tracked t
+  left join (
+    select c.org_id, c.stream, min(c.usage_date) as usage_date
+    from losant_usage.coverage c
+    join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream and c.usage_date <@ t.days
+    where c.error_code is not null and losant_usage.is_missing(c.state, c.error_code)
+    group by c.org_id, c.stream
+  ) as m on m.org_id = t.org_id and m.stream = t.stream
+  where t.first_day is not null
+), reach as (
+  select instance_id, stream, min(first_day) as tracked_from, max(last_day) as tracked_to, max(newest_day) as newest_day,
+    min(missing_from) as missing_from, count(*) filter (where is_current)::integer as orgs_tracked,
+    count(*) filter (where is_current and missing_from is null)::integer as orgs_complete
+  from tracks group by instance_id, stream
 ), gaps as (
   select instance_id, stream, count(*)::integer as gaps, count(distinct org_id)::integer as orgs_with_gaps,
     min(usage_date) as oldest_gap, max(usage_date) as newest_gap
   from losant_usage.coverage_gaps group by instance_id, stream
-), tracks as (
-  select instance_id, stream, min(first_day) as tracked_from, max(last_day) as tracked_to,
-    max(upper(read_days)) - 1 as newest_day,
-    count(*) filter (where last_day = (now() at time zone 'UTC')::date - 1)::integer as orgs_tracked
-  from losant_usage.tracked where not isempty(days) group by instance_id, stream
 )
-select t.instance_id, t.stream, t.tracked_from, t.orgs_tracked, t.newest_day,
-  case when f.usage_date is null then t.tracked_to
-    when f.usage_date > t.tracked_from then f.usage_date - 1 end as complete_to,
-  greatest(t.orgs_tracked - coalesce(f.orgs, 0), 0) as orgs_complete,
-  coalesce(g.gaps, 0) as gaps, coalesce(g.orgs_with_gaps, 0) as orgs_with_gaps, g.oldest_gap, g.newest_gap
-from tracks t
-left join first_missing f using (instance_id, stream)
-left join gaps g using (instance_id, stream);
+select r.instance_id, r.stream, r.tracked_from, r.orgs_tracked, r.newest_day,
+  case when r.missing_from is null then r.tracked_to
+    when r.missing_from > r.tracked_from then r.missing_from - 1 end as complete_to,
+  r.orgs_complete, coalesce(g.gaps, 0) as gaps, coalesce(g.orgs_with_gaps, 0) as orgs_with_gaps,
+  g.oldest_gap, g.newest_gap
+from reach r left join gaps g on g.instance_id = r.instance_id and g.stream = r.stream;
 comment on view losant_usage.freshness is 'How far the numbers reach, one row per instance and stream. Source: tracked, coverage.';
 comment on column losant_usage.freshness.instance_id is 'Losant instance id.';
 comment on column losant_usage.freshness.stream is 'Stream.';

@@ -154,7 +154,9 @@ create or replace function losant_usage.build() returns void language plpgsql as
 begin
   perform losant_usage.build_streams();
   perform losant_usage.build_record();
-  perform losant_usage.build_usage_views();
+  perform losant_usage.build_org_rows();
+  perform losant_usage.build_daily_usage();
+  perform losant_usage.build_monthly_usage();
   perform losant_usage.build_change_views();
 end
 $$;

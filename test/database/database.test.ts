@@ -108,8 +108,8 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
   });
 
   test('qualifies built queries with the schema', () => {
-    const query = open(kind).db.selectFrom('coverage').select('state').compile();
-    expect(query.sql).toBe('select "state" from "losant_usage"."coverage"');
+    const query = open(kind).db.selectFrom('runs').select('status').compile();
+    expect(query.sql).toBe('select "status" from "losant_usage"."runs"');
   });
 
   test('keeps a transaction apart from the queries beside it', async () => {

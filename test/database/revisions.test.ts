@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/database/write/load.ts';
-import type { CellAnswer } from '../../src/usage/settle.ts';
+import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, row, values } from './answers.ts';
 import {
@@ -34,7 +34,7 @@ describe('a change by hand', () => {
     return orgId;
   };
   const update = (orgId: string, total: number) =>
-    sql`update losant_usage.device_counts set total = ${total}::bigint where org_id = ${orgId}`.execute(
+    sql`update losant_usage.usage_days set devices_total = ${total}::bigint where org_id = ${orgId}`.execute(
       ledger.db,
     );
 
@@ -83,7 +83,9 @@ describe('a change by hand', () => {
         },
         { runId: RUN_1, lease: null },
       );
-      await sql`update losant_usage.device_counts set total = 99 where org_id = ${orgId}`.execute(connection);
+      await sql`update losant_usage.usage_days set devices_total = 99 where org_id = ${orgId}`.execute(
+        connection,
+      );
     });
     expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
       { revision: 2, run_id: RUN_1 },
@@ -93,7 +95,7 @@ describe('a change by hand', () => {
 
   test('that adds a number nobody asked for is on record, held, and due to be read', async () => {
     const orgId = await ledger.newOrg();
-    await sql`insert into losant_usage.device_counts (usage_date, org_id, created, deleted, total)
+    await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
       values ('2026-11-20', ${orgId}, 1, 0, 5)`.execute(ledger.db);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 5, revision: 1, run_id: null }]);
     expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
@@ -108,17 +110,15 @@ describe('a change by hand', () => {
 
   test('that removes a cell’s last row opens the cell again, and the next answer fills it', async () => {
     const orgId = await loadedOrg();
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, expired_to)
-      values (${orgId}, 'device_counts', '2026-01-01', '2026-11-22')`.execute(ledger.db);
-    await sql`delete from losant_usage.device_counts where org_id = ${orgId}`.execute(ledger.db);
+    await sql`delete from losant_usage.usage_days where org_id = ${orgId}`.execute(ledger.db);
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([
       { state: 'failed', revision: 2, verified_at: null, error_code: 'deleted_by_hand' },
     ]);
     expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
       { revision: 2, old: { created: 4, deleted: 1, total: 17 }, new: null, run_id: null },
     ]);
-    const expiry = sql`select expired_to from losant_usage.tracking where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, expiry)).toEqual([{ expired_to: '2026-11-20' }]);
+    const due = sql`select next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, due)).toEqual([{ due: true }]);
 
     await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: at('2026-11-22T11:00:00.000Z') })], RUN_2);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 3 }]);
@@ -145,8 +145,8 @@ describe('a change by hand', () => {
     ]);
     await load([answer(values(...both), { orgId, stream: payloadSources })], RUN_2);
     expect(await sourcesOf(ledger.db, orgId)).toMatchObject([
-      { payload_type: 'timer', count: 1, revision: 3, run_id: RUN_2 },
-      { payload_type: 'webhook', count: 2, revision: 1, run_id: RUN_1 },
+      { payload_type: 'timer', count: 1, revision: 3 },
+      { payload_type: 'webhook', count: 2, revision: 1 },
     ]);
   });
 
@@ -159,10 +159,104 @@ describe('a change by hand', () => {
   test('of a row’s day or organization is refused', async () => {
     const orgId = await loadedOrg();
     await expect(
-      sql`update losant_usage.device_counts set usage_date = '2026-11-19' where org_id = ${orgId}`.execute(
+      sql`update losant_usage.usage_days set usage_date = '2026-11-19' where org_id = ${orgId}`.execute(
         ledger.db,
       ),
-    ).rejects.toThrow('the key of a row in losant_usage.device_counts cannot change');
+    ).rejects.toThrow('the key of a row in losant_usage.usage_days cannot change');
+  });
+
+  test('that renames a source is on record as one that went and one that came', async () => {
+    const orgId = await ledger.newOrg();
+    await load([
+      answer(values({ key: ['timer', 'timer.flow'], values: [7] }), { orgId, stream: payloadSources }),
+    ]);
+    await sql`update losant_usage.payload_sources set source = 'renamed' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      { revision: 2, key: { source: 'renamed' }, old: null, new: { count: 7 } },
+      { revision: 2, key: { source: 'timer.flow' }, old: { count: 7 }, new: null },
+    ]);
+    const sum = sql`select payload_source_count::integer as sum from losant_usage.usage_days where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, sum)).toEqual([{ sum: 7 }]);
+  });
+
+  test('of the sum over sources is refused: it follows the sources', async () => {
+    const orgId = await ledger.newOrg();
+    await load([
+      answer(values({ key: ['timer', 'timer.flow'], values: [7] }), { orgId, stream: payloadSources }),
+    ]);
+    const change = sql`update losant_usage.usage_days set payload_source_count = 8 where org_id = ${orgId}`;
+    await expect(change.execute(ledger.db)).rejects.toThrow('is the sum of losant_usage.payload_sources');
+  });
+
+  test.each(['usage_days', 'payload_sources'])(
+    'that empties %s is on record, a gap, and read again',
+    async (table) => {
+      const own = await openLedger('postgres');
+      try {
+        const orgId = await own.newOrg();
+        const sources = answer(values({ key: ['timer', 'timer.flow'], values: [7] }), {
+          orgId,
+          stream: payloadSources,
+        });
+        const batch = { answers: [answer(values(row(4, 1, 17)), { orgId }), sources], quarantined: [] };
+        await loadBatch(own.db, batch, { runId: RUN_1, lease: null });
+        await sql`truncate ${sql.table(`losant_usage.${table}`)}`.execute(own.db);
+        const stream = table === 'usage_days' ? 'device_counts' : 'payload_sources';
+        const emptied = (await coverageOf(own.db, orgId)).filter(
+          (cell) => 'stream' in cell && cell.stream === stream,
+        );
+        expect(emptied).toMatchObject([{ state: 'failed', error_code: 'deleted_by_hand', revision: 2 }]);
+        expect(await revisionsOf(own.db, orgId)).toMatchObject([{ stream, new: null, run_id: null }]);
+        const held = sql`select num_nonnulls(devices_total, payload_source_count) as held from losant_usage.usage_days`;
+        expect(await rowsOf(own.db, held)).toEqual([{ held: 1 }]);
+      } finally {
+        await own.close();
+      }
+    },
+  );
+
+  test.each(['delete from', 'truncate'])(
+    'to the ledger (%s) is read again, and heals with the next load',
+    async (how) => {
+      const own = await openLedger('postgres');
+      try {
+        const orgId = await own.newOrg();
+        await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+        values (${orgId}, 'device_counts', '{[2026-11-20,2026-11-21)}')`.execute(own.db);
+        const load = (total: number, sentAt: string) =>
+          loadBatch(
+            own.db,
+            { answers: [answer(values(row(4, 1, total)), { orgId, sentAtMs: at(sentAt) })], quarantined: [] },
+            { runId: RUN_1, lease: null },
+          );
+        await load(17, '2026-11-22T12:00:00.000Z');
+        await sql.raw(`${how} losant_usage.coverage`).execute(own.db);
+        expect(await coverageOf(own.db, orgId)).toMatchObject([
+          { state: 'loaded', error_code: 'changed_by_hand', verified_at: null },
+        ]);
+        const gaps = sql`select stream, state from losant_usage.coverage_gaps_at('2026-11-24T00:00:00Z')`;
+        expect(await rowsOf(own.db, gaps)).toEqual([{ stream: 'device_counts', state: 'loaded' }]);
+        await load(18, '2026-11-23T12:00:00.000Z');
+        expect(await devicesOf(own.db, orgId)).toMatchObject([{ total: 18, revision: 2 }]);
+        expect(await rowsOf(own.db, gaps)).toEqual([]);
+      } finally {
+        await own.close();
+      }
+    },
+  );
+
+  test('of a state in the ledger is found: the cell is read again, and a gap until then', async () => {
+    const orgId = await loadedOrg();
+    await sql`update losant_usage.coverage set verified_at = '2027-01-01T00:00:00Z' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'final', error_code: 'changed_by_hand' },
+    ]);
+    const due = sql`select next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, due)).toEqual([{ due: true }]);
   });
 
   test('of the record itself is refused', async () => {
