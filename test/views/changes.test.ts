@@ -2,7 +2,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Ledger, openLedger, RUN_2, rowsOf } from '../database/ledger.ts';
-import { devices, load, promisedOrg, sources } from './loads.ts';
+import { devices, load, sources, trackedOrg } from './loads.ts';
 
 let ledger: Ledger;
 
@@ -16,7 +16,7 @@ const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
 
 describe('restatements', () => {
   test('names every change by metric, with old, new and whether it was final', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-01' });
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-01' });
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
     await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
     await load(ledger, [{ ...devices(orgId, '2026-10-01', 5, 1, 18), ...later }], RUN_2);
@@ -48,7 +48,7 @@ describe('restatements', () => {
   });
 
   test('tell sources that came and went from one that changed', async () => {
-    const orgId = await promisedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
+    const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
     await load(ledger, [sources(orgId, '2026-10-01', 5)]);
     await load(ledger, [{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
@@ -63,7 +63,7 @@ describe('restatements', () => {
 
 describe('device_continuity', () => {
   test('compares each total with the one of the day before', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-04' });
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-04' });
     await load(ledger, [
       devices(orgId, '2026-10-01', 0, 0, 10),
       devices(orgId, '2026-10-02', 3, 1, 12),
@@ -85,11 +85,17 @@ describe('usage_as_of', () => {
     return (clock as { now: string }).now;
   };
   const asOf = (moment: string, orgId: string) =>
-    ask(sql`select metric, quantity, is_final from losant_usage.usage_as_of(${moment}::timestamptz)
-      where org_id = ${orgId} order by metric`);
+    ask(sql`select devices_created, devices_deleted, devices_total, payload_source_count
+      from losant_usage.usage_as_of(${moment}::timestamptz) where org_id = ${orgId}`);
+  const known = (created: number, deleted: number, total: number, sourceCount: number | null) => ({
+    devices_created: created,
+    devices_deleted: deleted,
+    devices_total: total,
+    payload_source_count: sourceCount,
+  });
 
   test('gives the numbers as they were known then, through every change', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-01',
       to: '2026-10-01',
     });
@@ -102,40 +108,89 @@ describe('usage_as_of', () => {
       { ...sources(orgId, '2026-10-01', 7), ...later },
     ]);
     const second = await now();
-    await sql`update losant_usage.device_counts set total = 99 where org_id = ${orgId}`.execute(ledger.db);
+    await sql`update losant_usage.usage_days set devices_total = 99 where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
     await sql`delete from losant_usage.payload_sources where org_id = ${orgId}`.execute(ledger.db);
     const third = await now();
     expect(await asOf(before, orgId)).toEqual([]);
-    expect(await asOf(first, orgId)).toEqual([
-      { metric: 'devices_created', quantity: 4, is_final: true },
-      { metric: 'devices_deleted', quantity: 1, is_final: true },
-      { metric: 'devices_total', quantity: 17, is_final: true },
-      { metric: 'payload_source_count', quantity: 11, is_final: false },
-    ]);
-    expect(await asOf(second, orgId)).toEqual([
-      { metric: 'devices_created', quantity: 5, is_final: true },
-      { metric: 'devices_deleted', quantity: 1, is_final: true },
-      { metric: 'devices_total', quantity: 18, is_final: true },
-      { metric: 'payload_source_count', quantity: 7, is_final: false },
-    ]);
-    expect(await asOf(third, orgId)).toEqual([
-      { metric: 'devices_created', quantity: 5, is_final: true },
-      { metric: 'devices_deleted', quantity: 1, is_final: true },
-      { metric: 'devices_total', quantity: 99, is_final: true },
-    ]);
+    expect(await asOf(first, orgId)).toEqual([known(4, 1, 17, 11)]);
+    expect(await asOf(second, orgId)).toEqual([known(5, 1, 18, 7)]);
+    expect(await asOf(third, orgId)).toEqual([known(5, 1, 99, null)]);
+  });
+
+  test('counts a source that was renamed by hand once, at every moment', async () => {
+    const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
+    await load(ledger, [sources(orgId, '2026-10-01', 5, 6)]);
+    const before = await now();
+    await sql`update losant_usage.payload_sources set source = 'renamed'
+      where org_id = ${orgId} and source = 'source.0'`.execute(ledger.db);
+    const renamed = await now();
+    const later = { sentAtMs: Date.parse('2027-11-23T12:00:00.000Z') };
+    await load(ledger, [{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
+    const sum = { payload_source_count: 11 };
+    expect(await asOf(before, orgId)).toMatchObject([sum]);
+    expect(await asOf(renamed, orgId)).toMatchObject([sum]);
+    expect(await asOf(await now(), orgId)).toMatchObject([sum]);
   });
 
   test('of now says what the daily view says, and 0 for a held day without sources', async () => {
-    const orgId = await promisedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
+    const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
     await load(ledger, [sources(orgId, '2026-10-01')]);
     const differing = await ask(sql`
-      select * from losant_usage.usage_as_of(clock_timestamp()) a
-      full join (select * from losant_usage.daily_usage_long where quantity is not null) l
-        using (org_id, usage_date, metric)
-      where a.quantity is distinct from l.quantity`);
+      select d.usage_date from losant_usage.daily_usage d
+      left join losant_usage.usage_as_of(clock_timestamp()) a using (org_id, usage_date)
+      where d.streams_held > 0
+        and (a.devices_total, a.payload_source_count) is distinct from (d.devices_total, d.payload_source_count)`);
     expect(differing).toEqual([]);
-    expect(await asOf(await now(), orgId)).toEqual([
-      { metric: 'payload_source_count', quantity: 0, is_final: false },
+    expect(await asOf(await now(), orgId)).toMatchObject([{ payload_source_count: 0 }]);
+  });
+});
+
+describe('changes_since', () => {
+  test('names what was first loaded and what was restated after a moment', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-02' });
+    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
+    const [clock] = await ask(sql`select clock_timestamp()::text as now`);
+    const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
+    await load(
+      ledger,
+      [{ ...devices(orgId, '2026-10-01', 4, 1, 18), ...later }, devices(orgId, '2026-10-02', 0, 0, 18)],
+      RUN_2,
+    );
+    expect(
+      await ask(sql`select usage_date, metric, change, old_quantity, new_quantity
+        from losant_usage.changes_since(${(clock as { now: string }).now}::timestamptz)
+        where org_id = ${orgId} order by usage_date, metric`),
+    ).toEqual([
+      {
+        usage_date: '2026-10-01',
+        metric: 'devices_total',
+        change: 'restated',
+        old_quantity: 17,
+        new_quantity: 18,
+      },
+      {
+        usage_date: '2026-10-02',
+        metric: 'devices_created',
+        change: 'first_loaded',
+        old_quantity: null,
+        new_quantity: 0,
+      },
+      {
+        usage_date: '2026-10-02',
+        metric: 'devices_deleted',
+        change: 'first_loaded',
+        old_quantity: null,
+        new_quantity: 0,
+      },
+      {
+        usage_date: '2026-10-02',
+        metric: 'devices_total',
+        change: 'first_loaded',
+        old_quantity: null,
+        new_quantity: 18,
+      },
     ]);
   });
 });
@@ -144,8 +199,8 @@ test('freshness tells the newest day held, and up to where nothing is missing', 
   const own = await openLedger('postgres');
   try {
     const orgId = await own.newOrg();
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to)
-      values (${orgId}, 'device_counts', '2026-10-01', '2026-10-03')`.execute(own.db);
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      values (${orgId}, 'device_counts', '{[2026-10-01,2026-10-04)}')`.execute(own.db);
     const days = ['2026-10-01', '2026-10-03'];
     await load(
       own,
@@ -164,6 +219,27 @@ test('freshness tells the newest day held, and up to where nothing is missing', 
         gaps: 1,
         oldest_gap: '2026-10-02',
       },
+    ]);
+  } finally {
+    await own.close();
+  }
+});
+
+test.each([
+  ['the first tracked day is missing', ['2026-10-02', '2026-10-03'], null],
+  ['nothing is missing', ['2026-10-01', '2026-10-02', '2026-10-03'], '2026-10-03'],
+])('complete_to where %s: %s, %s', async (_, days, completeTo) => {
+  const own = await openLedger('postgres');
+  try {
+    const orgId = await own.newOrg();
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      values (${orgId}, 'device_counts', '{[2026-10-01,2026-10-04)}')`.execute(own.db);
+    await load(
+      own,
+      days.map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    expect(await rowsOf(own.db, sql`select complete_to from losant_usage.freshness`)).toEqual([
+      { complete_to: completeTo },
     ]);
   } finally {
     await own.close();

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { loadBatch } from '../../src/database/write/load.ts';
-import type { CellAnswer } from '../../src/usage/settle.ts';
+import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';
 import { type Ledger, RUN_1 } from '../database/ledger.ts';
@@ -9,15 +9,17 @@ export async function load(ledger: Ledger, answers: readonly CellAnswer[], runId
   await loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
 }
 
-/** An organization of which some streams are promised for a range of days. */
-export async function promisedOrg(
+/** An organization of which some streams are tracked for a range of days. */
+export async function trackedOrg(
   ledger: Ledger,
   streams: readonly string[],
   { from, to }: { from: string; to: string },
 ): Promise<string> {
   const orgId = await ledger.newOrg();
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_from, tracked_to)
-    select ${orgId}, stream, ${from}, ${to} from unnest(${streams}::text[]) as stream`.execute(ledger.db);
+  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+    select ${orgId}, stream, datemultirange(daterange(${from}::date, ${to}::date, '[]')) from unnest(${streams}::text[]) as stream`.execute(
+    ledger.db,
+  );
   return orgId;
 }
 

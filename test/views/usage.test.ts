@@ -1,10 +1,12 @@
 /** What the views say of numbers that are held, not held, or zero. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { waiveCells } from '../../src/database/write/waive.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { answer, failed, missing } from '../database/answers.ts';
+import { answer, closed, FINAL, failed, missing } from '../database/answers.ts';
 import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, load, promisedOrg, sources } from './loads.ts';
+import { devices, load, sources, trackedOrg } from './loads.ts';
 
 let ledger: Ledger;
 
@@ -17,8 +19,8 @@ afterAll(() => ledger.close());
 const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
 
 describe('daily_usage', () => {
-  test('has a row for every promised day, with null where a number is not held', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+  test('has a row for every tracked day, with null where a number is not held', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-01',
       to: '2026-10-03',
     });
@@ -29,7 +31,7 @@ describe('daily_usage', () => {
     ]);
     expect(
       await ask(sql`select usage_date, devices_created, devices_total, payload_source_count, notebook_minutes,
-          payload_billable_count, streams_expected, streams_covered, reported, is_final
+          payload_billable_count, streams_expected, streams_held, reported, is_final
         from losant_usage.daily_usage where org_id = ${orgId} order by usage_date`),
     ).toEqual([
       {
@@ -40,7 +42,7 @@ describe('daily_usage', () => {
         notebook_minutes: null,
         payload_billable_count: null,
         streams_expected: 2,
-        streams_covered: 2,
+        streams_held: 2,
         reported: true,
         is_final: false,
       },
@@ -52,7 +54,7 @@ describe('daily_usage', () => {
         notebook_minutes: null,
         payload_billable_count: null,
         streams_expected: 2,
-        streams_covered: 0,
+        streams_held: 0,
         reported: null,
         is_final: false,
       })),
@@ -60,7 +62,7 @@ describe('daily_usage', () => {
   });
 
   test('counts a day without any source as 0 once it is held, and tells zeros nobody reported', async () => {
-    const orgId = await promisedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
+    const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
     await load(ledger, [
       sources(orgId, '2026-10-01'),
       answer(missing, { orgId, day: '2026-10-02', stream: payloadSources }),
@@ -74,23 +76,20 @@ describe('daily_usage', () => {
     ]);
   });
 
-  test('shows a backfilled day that is not promised, and is final where all of the day is', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-02', to: '2026-10-02' });
+  test('leaves out a day that is held and not tracked, and is final where all of the day is', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-02', to: '2026-10-02' });
     await load(ledger, [devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
     expect(
       await ask(sql`select usage_date, devices_total, streams_expected, is_final from losant_usage.daily_usage
         where org_id = ${orgId} order by usage_date`),
-    ).toEqual([
-      { usage_date: '2026-09-01', devices_total: 3, streams_expected: 0, is_final: true },
-      { usage_date: '2026-10-02', devices_total: 3, streams_expected: 1, is_final: true },
-    ]);
+    ).toEqual([{ usage_date: '2026-10-02', devices_total: 3, streams_expected: 1, is_final: true }]);
   });
 
   test('ends with the day an organization was found deleted, and never shows today', async () => {
-    const gone = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-31' });
+    const gone = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-31' });
     await sql`update losant_usage.organizations set removed_at = '2026-10-03T15:00:00Z'
       where org_id = ${gone}`.execute(ledger.db);
-    const going = await promisedOrg(ledger, ['device_counts'], { from: '2026-11-01', to: '2099-12-31' });
+    const going = await trackedOrg(ledger, ['device_counts'], { from: '2026-11-01', to: '2099-12-31' });
     expect(
       await ask(sql`select max(usage_date) as last from losant_usage.daily_usage where org_id = ${gone}`),
     ).toEqual([{ last: '2026-10-03' }]);
@@ -102,8 +101,8 @@ describe('daily_usage', () => {
 });
 
 describe('daily_usage_long', () => {
-  test('has a row per promised metric, with unit and kind, and null where it is not held', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+  test('has a row per tracked metric, with unit and kind, and null where it is not held', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-01',
       to: '2026-10-01',
     });
@@ -161,7 +160,7 @@ describe('daily_usage_long', () => {
 
 describe('monthly_usage', () => {
   test('sums flows over the days held, never levels, and says how many days those are', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts', 'payload_sources'], {
+    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-29',
       to: '2026-11-02',
     });
@@ -174,8 +173,7 @@ describe('monthly_usage', () => {
     ]);
     expect(
       await ask(sql`select month, devices_created, devices_total, devices_total_on, devices_total_max,
-          payload_source_count, notebook_minutes, device_counts_days, payload_sources_days, days_in_month,
-          days_expected, days_covered, is_final
+          payload_source_count, notebook_minutes, days_in_period, days_expected, days_held, is_final
         from losant_usage.monthly_usage where org_id = ${orgId} order by month`),
     ).toEqual([
       {
@@ -186,11 +184,9 @@ describe('monthly_usage', () => {
         devices_total_max: 25,
         payload_source_count: 18,
         notebook_minutes: null,
-        device_counts_days: 2,
-        payload_sources_days: 2,
-        days_in_month: 31,
+        days_in_period: 31,
         days_expected: 3,
-        days_covered: 1,
+        days_held: 1,
         is_final: false,
       },
       {
@@ -201,36 +197,128 @@ describe('monthly_usage', () => {
         devices_total_max: 20,
         payload_source_count: null,
         notebook_minutes: null,
-        device_counts_days: 1,
-        payload_sources_days: 0,
-        days_in_month: 30,
+        days_in_period: 30,
         days_expected: 2,
-        days_covered: 0,
+        days_held: 0,
         is_final: false,
       },
     ]);
   });
 
-  test('is final only when every promised number of every promised day is', async () => {
-    const orgId = await promisedOrg(ledger, ['device_counts'], { from: '2026-10-30', to: '2026-10-31' });
-    const isFinal = () =>
-      ask(sql`select days_expected, days_final, is_over, is_final from losant_usage.monthly_usage
-        where org_id = ${orgId}`);
-    await load(ledger, [devices(orgId, '2026-10-30', 4, 1, 17)]);
-    expect(await isFinal()).toEqual([{ days_expected: 2, days_final: 1, is_over: true, is_final: false }]);
-    await load(ledger, [devices(orgId, '2026-10-31', 4, 1, 17)]);
-    expect(await isFinal()).toEqual([{ days_expected: 2, days_final: 2, is_over: true, is_final: true }]);
+  const flags = (orgId: string, month = '2026-10-01') =>
+    ask(sql`select days_expected, days_held, days_final, days_waived, days_unavailable, days_unreported,
+        days_untracked, is_over, is_whole, is_final, is_billable
+      from losant_usage.monthly_usage where org_id = ${orgId} and month = ${month}`);
+  const whole = {
+    days_expected: 31,
+    days_held: 31,
+    days_final: 31,
+    days_waived: 0,
+    days_unavailable: 0,
+    days_unreported: 0,
+    days_untracked: 0,
+    is_over: true,
+    is_whole: true,
+    is_final: true,
+    is_billable: true,
+  };
+  const october = Array.from({ length: 31 }, (_, index) => `2026-10-${String(index + 1).padStart(2, '0')}`);
+  const RANGE = { from: '2026-10-01', to: '2026-10-31' };
+
+  test('is final and billable when every tracked number of every day is final', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    const days = october.map((day) => devices(orgId, day, 4, 1, 17));
+    await load(ledger, days.slice(0, 30));
+    expect(await flags(orgId)).toEqual([
+      { ...whole, days_held: 30, days_final: 30, is_final: false, is_billable: false },
+    ]);
+    await load(ledger, days.slice(30));
+    expect(await flags(orgId)).toEqual([whole]);
+  });
+
+  test('that is tracked from the 25th on is neither whole nor billable, and an untracked day is not in the sum', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
+    await load(
+      ledger,
+      [...october.slice(24), '2026-10-01'].map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    expect(await flags(orgId)).toEqual([
+      {
+        ...whole,
+        days_expected: 7,
+        days_held: 7,
+        days_final: 7,
+        days_untracked: 1,
+        is_whole: false,
+        is_final: false,
+        is_billable: false,
+      },
+    ]);
+    expect(
+      await ask(
+        sql`select devices_created from losant_usage.monthly_usage where org_id = ${orgId} and month = '2026-10-01'`,
+      ),
+    ).toEqual([{ devices_created: 28 }]);
+  });
+
+  test('is whole where the organization was created in it, and tracked since', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
+    await sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    await load(
+      ledger,
+      october.slice(24).map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    expect(await flags(orgId)).toEqual([{ ...whole, days_expected: 7, days_held: 7, days_final: 7 }]);
+  });
+
+  test('with a waived day is billable and not final', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    await load(
+      ledger,
+      october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    await waiveCells(ledger.db, {
+      orgId,
+      stream: 'device_counts',
+      range: { from: '2026-10-01', to: '2026-10-01' },
+      reason: 'lost by the platform',
+    });
+    expect(await flags(orgId)).toEqual([
+      { ...whole, days_held: 30, days_final: 30, days_waived: 1, is_final: false },
+    ]);
+  });
+
+  test('counts the days that stand for zeros nobody reported', async () => {
+    const orgId = await trackedOrg(ledger, ['notebook_minutes'], RANGE);
+    const left = october.map((day) => answer(missing, { orgId, day, stream: notebookMinutes, age: FINAL }));
+    await load(ledger, left);
+    expect(await flags(orgId)).toEqual([{ ...whole, days_unreported: 31 }]);
+  });
+
+  test('with an unavailable day is neither final nor billable', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    await load(ledger, [
+      ...october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
+      answer(closed, { orgId, day: '2026-10-01' }),
+    ]);
+    expect(await flags(orgId)).toEqual([
+      { ...whole, days_held: 30, days_final: 30, days_unavailable: 1, is_final: false, is_billable: false },
+    ]);
   });
 
   test('is not final before the month is over, even if all of it so far is', async () => {
-    const orgId = await ledger.newOrg();
-    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
-      values ((now() at time zone 'UTC')::date - 1, 'device_counts', ${orgId}, 'final')`.execute(ledger.db);
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_from)
-      values (${orgId}, 'device_counts', (now() at time zone 'UTC')::date - 1)`.execute(ledger.db);
+    const [today] = await ask(sql`select (now() at time zone 'UTC')::date - 1 as day`);
+    const { day } = today as { day: string };
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: day, to: '2049-12-30' });
+    await sql`update losant_usage.organizations set created_at = now() - interval '1 day' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    await load(ledger, [devices(orgId, day, 1, 0, 1)]);
     expect(
       await ask(sql`select days_final, is_final = is_over as "isFinalOnceOver" from losant_usage.monthly_usage
-        where org_id = ${orgId}`),
+        where org_id = ${orgId} and days_expected > 0`),
     ).toEqual([{ days_final: 1, isFinalOnceOver: true }]);
   });
 });
