@@ -12,7 +12,8 @@ create table losant_usage.revisions (
   run_id uuid,
   changed_by text not null,
   changed_at timestamptz not null,
-  was_final boolean not null
+  was_final boolean not null,
+  is_held boolean not null
 );
 create index revisions_cell on losant_usage.revisions (org_id, usage_date, stream);
 create index revisions_changed_at on losant_usage.revisions (changed_at);
@@ -29,6 +30,7 @@ comment on column losant_usage.revisions.run_id is 'Run that made the change; nu
 comment on column losant_usage.revisions.changed_by is 'Database user that made the change.';
 comment on column losant_usage.revisions.changed_at is 'When the change was made (UTC).';
 comment on column losant_usage.revisions.was_final is 'Whether the cell was final before the change.';
+comment on column losant_usage.revisions.is_held is 'Whether the cell holds numbers after the change, be it no row at all.';
 
 create function losant_usage.refuse_change() returns trigger language plpgsql as $$
 begin
@@ -76,9 +78,10 @@ begin
         else coalesce(excluded.error_message, c.error_message) end;
   end if;
   insert into losant_usage.revisions
-    (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
+    (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final, is_held)
   select change.stream, change.org_id, change.usage_date, c.revision, change.key, change.old, change.new,
-    losant_usage.current_run(), session_user, clock_timestamp(), coalesce(c.finalized_at < now(), false)
+    losant_usage.current_run(), session_user, clock_timestamp(), coalesce(c.finalized_at < now(), false),
+    c.state in ('loaded', 'final')
   from unnest(changes) as change
   join losant_usage.coverage c
     on c.usage_date = change.usage_date and c.stream = change.stream and c.org_id = change.org_id

@@ -98,9 +98,9 @@ begin
             case when l.key = '{}' then l.key else '{"detail": true}' end as key, l.old,
             sum(coalesce((l.new ->> 'count')::numeric, 0) - coalesce((l.old ->> 'count')::numeric, 0))
               over (partition by l.usage_date, l.org_id, l.stream) as difference,
-            -- Held before the first later change, unless the last change before it took every row away.
+            -- Held before the first later change, unless the last change before it took every number away.
             coalesce((
-              select not (p.new is null and p.run_id is null) from losant_usage.revisions p
+              select p.is_held from losant_usage.revisions p
               where p.org_id = l.org_id and p.usage_date = l.usage_date and p.stream = l.stream and p.changed_at <= moment
               order by p.id desc limit 1), true) as is_held
           from losant_usage.revisions l where l.changed_at > moment
