@@ -67,6 +67,7 @@ function refusedByDatabase(loadable: LoadableSlice, error: unknown): LoadableSli
   const code = 'database_refused';
   const problem = error instanceof Error ? error.message : String(error);
   const { orgId, stream, window } = slice;
+  const asked = slice.days.map(({ day }) => day);
   return {
     ...loadable,
     answers: answers.map((answer) => ({
@@ -74,6 +75,6 @@ function refusedByDatabase(loadable: LoadableSlice, error: unknown): LoadableSli
       sha256: null,
       outcome: { kind: 'quarantined', code, message: problem },
     })),
-    quarantined: [{ orgId, stream, ...window, code, problem, bodies: texts }],
+    quarantined: [{ orgId, stream, ...window, asked, code, problem, bodies: texts }],
   };
 }

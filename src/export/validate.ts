@@ -66,7 +66,11 @@ export function quarantineSlice(
     { sentAtMs, outcome: { kind: 'quarantined', code, message: problem } },
     policy,
   );
-  return { ...verdict, quarantined: [{ ...cellOf(slice), ...slice.window, code, problem, bodies: texts }] };
+  const asked = slice.days.map(({ day }) => day);
+  return {
+    ...verdict,
+    quarantined: [{ ...cellOf(slice), ...slice.window, asked, code, problem, bodies: texts }],
+  };
 }
 
 /** The same outcome for every cell of a slice. */

@@ -94,6 +94,22 @@ describe('quarantine', () => {
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state: 'loaded', revision: 1, attempts: 1 }]);
   });
 
+  test('of a window is resolved once every day of it that was to be read has a good answer', async () => {
+    const orgId = await ledger.newOrg();
+    const days = ['2026-11-18', '2026-11-20'];
+    const window = { from: '2026-11-18', to: '2026-11-20', asked: days };
+    const readDay = async (day: string, outcome: CellAnswer['outcome'], sentAtMs: number) =>
+      await load([answer(outcome, { orgId, day, sentAtMs })]);
+    await load(
+      days.map((day) => answer(quarantined, { orgId, day })),
+      [body(orgId, window)],
+    );
+    await readDay('2026-11-18', values(row(4, 1, 17)), hour(1));
+    expect(await kept(orgId)).toMatchObject([{ resolved: false }]);
+    await readDay('2026-11-20', values(row(4, 1, 17)), hour(2));
+    expect(await kept(orgId)).toMatchObject([{ resolved: true }]);
+  });
+
   test('stands when an older good answer arrives after the bad one', async () => {
     const orgId = await ledger.newOrg();
     await load([answer(quarantined, { orgId, sentAtMs: hour(1) })], [body(orgId)]);

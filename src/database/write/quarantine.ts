@@ -16,6 +16,8 @@ export interface QuarantinedBody {
   readonly stream: string;
   readonly from: UsageDay;
   readonly to: UsageDay;
+  /** The days of them that were to be read: no good answer is to be waited for of the others. Without it, all. */
+  readonly asked?: readonly UsageDay[] | undefined;
   readonly code: string;
   readonly problem: string;
   /** The bodies as text, in request order. */
@@ -28,18 +30,21 @@ export async function recordQuarantine(
   quarantined: readonly QuarantinedBody[],
   runId: string,
 ): Promise<void> {
-  for (const { orgId, stream, from, to, code, problem, bodies } of quarantined) {
+  for (const { orgId, stream, from, to, asked = null, code, problem, bodies } of quarantined) {
     const text = bodies.join('\n');
     const body = await compress(text.slice(0, BODY_LENGTH_MAX));
     await sql`
       insert into losant_usage.quarantine as q
-        (org_id, stream, from_date, to_date, code, problem, body_gzip, body_truncated, first_seen_at, last_seen_at, run_id)
+        (org_id, stream, from_date, to_date, code, problem, body_gzip, body_truncated, first_seen_at, last_seen_at,
+          resolved_days, run_id)
       values (${orgId}, ${stream}, ${from}, ${to}, ${code}, ${problem}, ${body}, ${text.length > BODY_LENGTH_MAX},
-        now(), now(), ${runId})
+        now(), now(), coalesce((
+          select datemultirange(daterange(${from}::date, ${to}::date + 1)) - range_agg(daterange(day, day + 1))
+          from unnest(${asked}::date[]) as day), '{}'), ${runId})
       on conflict (org_id, stream, from_date, to_date) do update set
         code = excluded.code, problem = excluded.problem, body_gzip = excluded.body_gzip,
         body_truncated = excluded.body_truncated, times = q.times + 1, last_seen_at = excluded.last_seen_at,
-        resolved_days = '{}', resolved_at = null, run_id = excluded.run_id`.execute(trx);
+        resolved_days = excluded.resolved_days, resolved_at = null, run_id = excluded.run_id`.execute(trx);
   }
 }
 
