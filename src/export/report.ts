@@ -3,6 +3,7 @@ import type { LoadedCell, LoadResult } from '../database/write/load.ts';
 import type { RowCounts } from '../database/write/numbers.ts';
 import type { RunCounts } from '../database/write/runs.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { isGapAge } from '../usage/policy.ts';
 import type { CellResult } from '../usage/settlement.ts';
 import type { DiscoveryFailure } from './discover.ts';
 
@@ -68,6 +69,8 @@ export class Tally {
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
+  /** Cells that Losant has no number for although their day is six hours old. */
+  absentLate = 0;
   /** Cells that were asked for and cannot be read. */
   unreadable = 0;
   range: DayRange | null = null;
@@ -91,7 +94,7 @@ export class Tally {
   }
 
   addLoad({ cells, rows }: LoadResult): void {
-    for (const cell of cells) this.#addCell(cell);
+    for (const cell of cells) if (!isClosedHeld(cell)) this.#addCell(cell);
     for (const [table, counts] of Object.entries(rows)) {
       const sum = this.rows[table] ?? { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
       for (const key of ROW_KEYS) sum[key] += counts[key];
@@ -198,6 +201,7 @@ export class Tally {
     const { orgId, day } = answer;
     this.cells[result] += 1;
     this.#widenRange(day);
+    if (result === 'absent' && isGapAge(day, answer.sentAtMs)) this.absentLate += 1;
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
     if (error && (result === 'failed' || result === 'quarantined')) {
@@ -217,6 +221,11 @@ export class Tally {
     const { from, to } = this.range ?? { from: day, to: day };
     this.range = { from: day < from ? day : from, to: day > to ? day : to };
   }
+}
+
+/** A held cell that is not read any more: nothing was read, and nothing is missing. */
+function isClosedHeld({ answer, result }: LoadedCell): boolean {
+  return answer.outcome.kind === 'closed' && result === 'unchanged';
 }
 
 const GROUPS_MAX = 20;

@@ -50,7 +50,9 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
     const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session });
     const range = options.ask?.range ?? null;
-    tally.waiting = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
+    const gaps = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
+    // A day that was asked for need not be tracked: what it lacks is no gap, and yet not what was asked.
+    tally.waiting = range === null ? gaps : Math.max(gaps, tally.absentLate);
     tally.requests = context.requestCount() - requestsBefore;
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && isFullRun(context, options);
