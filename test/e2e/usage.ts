@@ -56,7 +56,7 @@ const COLUMNS = {
 } as const;
 
 export type Table = keyof typeof COLUMNS;
-export const TABLES = Object.keys(COLUMNS) as Table[];
+const TABLES = Object.keys(COLUMNS) as Table[];
 
 /** Every row of the four tables. */
 export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {

@@ -39,7 +39,7 @@ export async function beginWriting(trx: Kysely<Schema>, { runId, lease, now }: B
 }
 
 /** Throws ClockError if the clock of the run is `aheadMs` before the database's, or behind it, by more than 30 s. */
-export function requireDatabaseClock(aheadMs: number): void {
+function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   throw new ClockError(
     `This host's clock has moved by ${Math.round(Math.abs(aheadMs) / 1_000)} s against the database's since the run began`,
