@@ -28,7 +28,9 @@ export interface Transport {
 export function createTransport(options: TransportOptions): Transport {
   const { origin, headers, timeoutMs, bounds, connections } = options;
   // A connection is free again only a moment after its answer: without the bound there would be twice as many.
-  const dispatcher = findProxyDispatcher() ?? new Pool(origin, { pipelining: 1, connections });
+  const dispatcher =
+    findProxyDispatcher() ??
+    new Pool(origin, { pipelining: 1, connections, keepAliveMaxTimeout: IDLE_MAX_MS });
   const deadlines = new Deadlines(timeoutMs);
   const aborts = new AbortWatch();
   const pairs = Object.entries(headers).flat();
@@ -46,6 +48,9 @@ export function createTransport(options: TransportOptions): Transport {
     },
   };
 }
+
+/** However long the server would keep an idle connection: each run has its own, and is not to leave them behind. */
+const IDLE_MAX_MS = 4_000;
 
 /** The bound on the whole exchange is enough. */
 const NO_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
