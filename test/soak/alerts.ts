@@ -23,13 +23,18 @@ export class AlertLog {
     const label = `{instance_id="${this.#instanceId}"}`;
     const largest = (series: string) =>
       Math.max(...scrapes.map((text) => readMetric(text, `losant_usage_${series}`) ?? 0));
-    const lastCompleteMs = largest(`last_complete_pass_timestamp_seconds${label}`) * 1_000;
-    this.#note('NoCompletePass', hour, nowMs - lastCompleteMs > 26 * HOUR_MS);
+    const lastCompleteMs = largest(`last_complete_run_timestamp_seconds${label}`) * 1_000;
+    this.#note('NoCompleteRun', hour, nowMs - lastCompleteMs > 26 * HOUR_MS);
     this.#note('Gap', hour, largest(`oldest_gap_age_seconds${label}`) > 48 * 3_600);
     this.#note('AboutToBeLost', hour, largest(`gaps_expiring${label}`) > 0);
     this.#note('TokenRefused', hour, largest(`token_refused${label}`) > 0);
+    this.#note(
+      'GaugesOld',
+      hour,
+      largest('database_up') > 0 && largest('database_reading_age_seconds') > 3_600,
+    );
     this.#note('DatabaseUnreachable', hour, largest('database_up') === 0);
-    const restated = largest('final_restatements_total');
+    const restated = largest(`final_restatements_total${label}`);
     const dayBefore = this.#finalRestatements.at(-24) ?? 0;
     this.#finalRestatements.push(restated);
     this.#note('FinalDayRestated', hour, restated > dayBefore);

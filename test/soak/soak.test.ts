@@ -29,30 +29,30 @@ const EARLY_ALERTS: readonly Firing[] = [['DatabaseUnreachable', 54, 54]];
 
 const LATE_ALERTS: readonly Firing[] = [
   ['TokenRefused', 100, 102],
-  // More than 26 hours after the last complete pass, in hour 131, until the API is back.
-  ['NoCompletePass', 158, 179],
+  // More than 26 hours after the last complete run, in hour 131, until the API is back.
+  ['NoCompleteRun', 158, 179],
   // Wrong answers since hour 264. The sixth retry, in hour 342, is the first after their end.
-  ['NoCompletePass', 290, 341],
+  ['NoCompleteRun', 290, 341],
   // The oldest missing day ended a quarter of an hour before hour 264.
   ['Gap', 312, 341],
   ['DatabaseUnreachable', 420, 422],
-  // Changed in hour 480, seen when the day is read for the last time but one, a week after its end.
+  // Changed in hour 480, seen when the day is read for the second-to-last time, a week after its end.
   ['FinalDayRestated', 528, 551],
 ];
 
 test(`after ${DAYS} days of hourly wake-ups with outages, restarts, a dead and a paused replica nothing is missing`, async () => {
   const startedMs = performance.now();
   const isLong = DAYS === 30;
-  const { firings, scrape, passes, heapMb, orgs, tables } = await soak(
+  const { firings, scrape, wakeUps, heapMb, orgs, tables } = await soak(
     DAYS,
     isLong ? [...EARLY, ...LATE] : EARLY,
   );
   const seconds = (performance.now() - startedMs) / 1_000;
   const heap = heapMb.map((mb) => mb.toFixed(1)).join(' → ');
   process.stdout.write(
-    `soak: ${DAYS} days, ${passes} passes in ${seconds.toFixed(0)} s, heap ${heap} MB, ${JSON.stringify({ firings, ...tables })}\n`,
+    `soak: ${DAYS} days, ${wakeUps} wake-ups in ${seconds.toFixed(0)} s, heap ${heap} MB, ${JSON.stringify({ firings, ...tables })}\n`,
   );
-  // The first pass promises the day before; every day since has ended for all four streams.
+  // The first run tracks the day before; every day since has ended for all four streams.
   const cells = DAYS * orgs * 4;
   expect(tables).toEqual({
     cells,

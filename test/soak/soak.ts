@@ -2,16 +2,17 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { HOUR_MS } from '../../src/usage/day.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { createTestDatabase, queryOnce } from '../support/databases.ts';
+import { queryOnce } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
 import { AlertLog, type Firing } from './alerts.ts';
+import { createClockDatabase } from './clock.ts';
 import { openWire, type Wire } from './wire.ts';
 
 export interface SoakResult {
   readonly firings: readonly Firing[];
   readonly scrape: string;
-  readonly passes: number;
+  readonly wakeUps: number;
   /** Heap in use after a collection, in MB, at a third of the time and at the end. */
   readonly heapMb: readonly [number, number];
   readonly orgs: number;
@@ -34,37 +35,46 @@ export interface Trouble {
 }
 
 const ORGS = 4;
-/** A quarter past midnight, as the default schedule wakes. */
-const STARTED_AT = Date.UTC(2026, 5, 1, 0, 15);
+/** Between the runs of two replicas: within one the clock stands still. */
+const TICK_MS = 1_000;
+/** A quarter past midnight, as the default schedule wakes; long ago by any host's clock. */
+const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
 
 /**
  * Two replicas wake up every hour of the simulated time, one after the other;
- * then both are scraped. Only the lease lives in real time, so it is made to
- * lapse by hand where a holder is dead or paused.
+ * then both are scraped. The database's clock is the simulated one; within an
+ * hour it stands still, so the lease is made to lapse by hand where a holder is
+ * dead or paused.
  */
 export async function soak(days: number, troubles: readonly Trouble[]): Promise<SoakResult> {
+  const database = await createClockDatabase(STARTED_AT);
   let nowMs = STARTED_AT;
   const now = () => nowMs;
+  const setClock = async (ms: number) => {
+    nowMs = ms;
+    await database.setClock(ms);
+  };
   await using platform = await startPlatform({ orgs: ORGS, now });
-  const database = await createTestDatabase();
-  const world: World = { platform, databaseUrl: database.url, now, pair: [] };
+  const tick = () => setClock(nowMs + TICK_MS);
+  const world: World = { platform, databaseUrl: database.url, now, tick, pair: [] };
   try {
     world.pair.push(await openMember(world, 'replica-a'), await openMember(world, 'replica-b'));
     const alerts = new AlertLog(platform.instanceId);
     const hours = days * 24;
     let early = 0;
     for (let hour = 0; hour < hours; hour += 1) {
-      nowMs = STARTED_AT + hour * HOUR_MS;
+      const wakeUpMs = STARTED_AT + hour * HOUR_MS;
+      await setClock(wakeUpMs);
       await liveHour(world, hour, troubles);
       const scrapes = await Promise.all(world.pair.map(({ replica }) => replica.scrape()));
-      alerts.judge(hour, nowMs, scrapes);
+      alerts.judge(hour, wakeUpMs, scrapes);
       if (hour === Math.floor(hours / 3)) early = heapMb();
     }
     const [first] = world.pair as [Member];
     return {
       firings: alerts.firings,
       scrape: await first.replica.scrape(),
-      passes: hours * 2,
+      wakeUps: hours * 2,
       heapMb: [early, heapMb()],
       orgs: ORGS,
       instanceId: platform.instanceId,
@@ -88,6 +98,8 @@ interface World {
   readonly platform: Platform;
   readonly databaseUrl: string;
   readonly now: () => number;
+  /** Lets a little time pass. */
+  readonly tick: () => Promise<void>;
   readonly pair: Member[];
 }
 
@@ -106,7 +118,14 @@ async function liveHour(world: World, hour: number, troubles: readonly Trouble[]
     troubles.some((trouble) => trouble.kind === kind && trouble.from <= hour && hour <= trouble.to);
   if (is('replica_killed')) await killOne(world);
   else if (is('replica_paused')) await pauseOne(world);
-  else for (const { replica } of world.pair) await replica.pass();
+  else await runBoth(world);
+}
+
+async function runBoth({ pair, tick }: World): Promise<void> {
+  for (const { replica } of pair) {
+    await replica.runAll();
+    await tick();
+  }
 }
 
 async function begin({ platform, pair }: World, { kind }: Trouble): Promise<void> {
@@ -127,7 +146,7 @@ async function begin({ platform, pair }: World, { kind }: Trouble): Promise<void
   }
   if (kind === 'final_restated') {
     const [orgId = ''] = await orgIds(platform);
-    await platform.control('restate', { orgId, day: '2026-06-15', counter: 'payload_totals' });
+    await platform.control('restate', { orgId, day: '2024-06-15', counter: 'payload_totals' });
   }
 }
 
@@ -147,41 +166,41 @@ async function orgIds(platform: Platform): Promise<string[]> {
   return orgs.map(({ orgId }) => orgId);
 }
 
-/** The first replica dies in the middle of its pass; the second takes over; a new one comes in its place. */
+/** The first replica dies in the middle of its run; the second takes over; a new one comes in its place. */
 async function killOne(world: World): Promise<void> {
   const [dying, other] = world.pair as [Member, Member];
-  const broken = await startSlowPass(world, dying);
+  const broken = await startSlowRun(world, dying);
   dying.wire.cut();
   // It can give nothing back: the database is out of its reach before it hears of its end.
   dying.replica.stop.abort(new Error('killed'));
   await lapse(world);
-  await other.replica.pass();
+  await other.replica.runAll();
   await broken.ended;
   await dying.replica.close();
   await dying.wire[Symbol.asyncDispose]();
   world.pair.splice(0, 2, other, await openMember(world, 'replica-c'));
 }
 
-/** The first replica is paused in the middle of its pass, for longer than its lease, and then goes on. */
+/** The first replica is paused in the middle of its run, for longer than its lease, and then goes on. */
 async function pauseOne(world: World): Promise<void> {
   const [paused, other] = world.pair as [Member, Member];
-  const stalled = await startSlowPass(world, paused);
+  const stalled = await startSlowRun(world, paused);
   paused.wire.freeze();
   await lapse(world);
-  await other.replica.pass();
+  await other.replica.runAll();
   paused.wire.thaw();
   await stalled.ended;
 }
 
-/** Begins a pass that takes a while, and returns once it asks for usage. */
-async function startSlowPass(
+/** Begins a run that takes a while, and returns once it asks for usage. */
+async function startSlowRun(
   { platform, databaseUrl }: World,
   { replica }: Member,
 ): Promise<{ ended: Promise<void> }> {
   await platform.control('config', { latencyMs: 100 });
-  const ended = replica.pass();
+  const ended = replica.runAll();
   const running = `select count(*)::integer from losant_usage.runs where status = 'running'`;
-  await until('a pass is under way', async () => (await queryOnce(databaseUrl, running))[0]?.['count'] === 1);
+  await until('a run is under way', async () => (await queryOnce(databaseUrl, running))[0]?.['count'] === 1);
   await platform.control('config', { latencyMs: 0 });
   return { ended };
 }
