@@ -1,6 +1,9 @@
 import { type Context, Hono } from 'hono';
+import type { OrganizationList, OrganizationQuery } from '../database/read/organization-list.ts';
 import type { Logger } from '../logger.ts';
+import { addDays, dayAt } from '../usage/day.ts';
 import { renderHome } from './console/home.ts';
+import { readQuery, renderOrganizations } from './console/organizations.ts';
 import { ICON } from './console/page.ts';
 import { type DatabaseView, shownHealth } from './database-view.ts';
 import type { Metrics } from './metrics.ts';
@@ -10,6 +13,8 @@ import type { WorkerStatus } from './status.ts';
 export interface PageSources {
   readonly status: () => WorkerStatus;
   readonly database: () => Promise<DatabaseView>;
+  /** Rejects if the database does not answer in time. */
+  readonly organizations: (query: OrganizationQuery) => Promise<OrganizationList>;
   /** What keeps this process from being ready, for people; empty: nothing. */
   readonly readiness: () => Promise<readonly string[]>;
   readonly metrics: Metrics;
@@ -45,6 +50,13 @@ export function createApp(sources: PageSources): Hono {
     c.header('refresh', String(REFRESH_S));
     return c.html(renderHome({ status: status(), view, nowMs: now() }));
   });
+  app.get('/organizations', async (c) => {
+    const query = readQuery((name) => c.req.query(name), addDays(dayAt(now()), -1));
+    const [view, list] = await Promise.all([database(), listOrNull(sources, query)]);
+    const instances = view.reading?.value.instances ?? [];
+    const names = new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));
+    return c.html(renderOrganizations(query, list, names), list === null ? 503 : 200);
+  });
   app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
   app.notFound((c) => c.text('There is no such page\n', 404));
   app.onError((error, c: Context) => {
@@ -52,4 +64,16 @@ export function createApp(sources: PageSources): Hono {
     return c.text('This page failed; the log says why\n', 500);
   });
   return app;
+}
+
+async function listOrNull(
+  { organizations, logger }: PageSources,
+  query: OrganizationQuery,
+): Promise<OrganizationList | null> {
+  try {
+    return await organizations(query);
+  } catch (error) {
+    logger.warn({ err: error }, 'organizations not read for a page');
+    return null;
+  }
 }

@@ -84,6 +84,23 @@ export function keepReading<T>(
   };
 }
 
+/**
+ * At most `max` reads at once: another one is refused with a SlowReadingError, so
+ * that readers who ask for much take no connection from the others. A read that
+ * its caller has given up still counts until it ends.
+ */
+export function boundReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
+  let underWay = 0;
+  return async <T>(read: () => Promise<T>): Promise<T> => {
+    if (underWay >= max) throw new SlowReadingError(`${max} reads are under way`);
+    underWay += 1;
+    const work = read().finally(() => {
+      underWay -= 1;
+    });
+    return await within(timeoutMs, work);
+  };
+}
+
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new SlowReadingError(`no answer within ${ms} ms`)), ms);

@@ -30,8 +30,11 @@ afterAll(() => stage[Symbol.asyncDispose]());
 /** All that the checker says of a copy of the tables after the statements, made as the program would make them. */
 async function verdictAfter(...statements: readonly string[]): Promise<string[]> {
   const copy: TestDatabase = await cloneDatabase(stage.database.name);
-  const asProgram = `set losant_usage.run_id = '00000000-0000-4000-8000-000000000001'`;
-  await queryOnce(copy.url, [asProgram, ...statements].join('; '));
+  const asProgram = [
+    `set losant_usage.program = 'on'`,
+    `set losant_usage.run_id = '00000000-0000-4000-8000-000000000001'`,
+  ];
+  await queryOnce(copy.url, [...asProgram, ...statements].join('; '));
   const ledger = await readLedgerRows(copy.url, TO);
   await copy.drop();
   const orgs = await book.orgs();
@@ -57,20 +60,21 @@ const cellOf = (stream: string) =>
 test.each([
   [
     'a number that is off by one',
-    `update losant_usage.device_counts set total = total + 1 where ${oneOf('device_counts')}`,
+    `update losant_usage.usage_days set devices_total = devices_total + 1 where ${oneOf('usage_days')}`,
   ],
   ['a source that is gone', `delete from losant_usage.payload_sources where ${oneOf('payload_sources')}`],
-  ['a row that is gone', `delete from losant_usage.notebook_minutes where ${oneOf('notebook_minutes')}`],
+  ['a row that is gone', `delete from losant_usage.usage_days where ${oneOf('usage_days')}`],
   ['a covered cell that is gone', `delete from losant_usage.coverage where ${cellOf('payload_totals')}`],
   [
     'a held cell that is called failed',
-    `update losant_usage.coverage set state = 'failed' where ${cellOf('device_counts')}`,
+    `update losant_usage.coverage set state = 'failed', error_code = 'timeout' where ${cellOf('device_counts')}`,
   ],
   [
     'a revision that was skipped',
     `update losant_usage.coverage set revision = revision + 1 where ${cellOf('device_counts')}`,
   ],
-  ['a promise that begins too late', `update losant_usage.tracking set tracked_from = tracked_from + 1`],
+  ['a promise that begins too late', `update losant_usage.tracking
+      set tracked_days = tracked_days - datemultirange(daterange(tracked_from, tracked_from + 1))`],
   ['a stream that is not promised', `delete from losant_usage.tracking where stream = 'payload_sources'`],
   [
     'a day that was not read again when it was due',
@@ -85,7 +89,7 @@ test('sees numbers of a version that is no longer true', async () => {
   const orgId = orgs[0]?.orgId ?? '';
   const [old] = book.versions(orgId, TO);
   const { created, deleted, total } = old?.device_counts ?? {};
-  const back = `update losant_usage.device_counts set created = ${created}, deleted = ${deleted}, total = ${total}
-    where org_id = '${orgId}' and usage_date = '${TO}'`;
+  const back = `update losant_usage.usage_days
+    set devices_created = ${created}, devices_deleted = ${deleted}, devices_total = ${total} where org_id = '${orgId}' and usage_date = '${TO}'`;
   expect(await verdictAfter(back)).not.toEqual([]);
 });

@@ -56,8 +56,9 @@ const CELLS = `
   with promised as (
     select t.org_id, t.stream, d::date as usage_date
     from losant_usage.tracking t join losant_usage.organizations o using (org_id)
-    cross join lateral generate_series(t.tracked_from::timestamp,
-      least($1::date, t.tracked_to, (o.removed_at at time zone 'UTC')::date)::timestamp, '1 day') as d
+    cross join lateral unnest(t.tracked_days * datemultirange(daterange(
+      null, least($1::date, (o.removed_at at time zone 'UTC')::date), '(]'))) as part
+    cross join lateral generate_series(lower(part)::timestamp, upper(part) - interval '1 day', '1 day') as d
   ), facts as (
     select usage_date, org_id, stream, jsonb_agg(numbers order by numbers::text) as rows from (${FACTS}) f
     group by usage_date, org_id, stream

@@ -5,7 +5,7 @@ export type Snapshot = Readonly<Record<string, readonly string[]>>;
 
 /** What depends on when and by which run a row was written, not on what is true. */
 const NOT_COMPARED = [
-  ...['run_id', 'loaded_at', 'verified_at', 'attempted_at', 'next_attempt_at', 'first_loaded_at'],
+  ...['run_id', 'loaded_at', 'verified_at', 'attempted_at', 'next_read_at', 'first_loaded_at'],
   ...['finalized_at', 'id', 'changed_at', 'first_seen_at', 'last_seen_at', 'valid_from', 'listed_at'],
   ...['lease_epoch', 'api_url'],
 ];
@@ -14,7 +14,7 @@ const NOT_COMPARED = [
 const LINES_MAX = 6;
 
 const TABLES = [
-  ...['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources', 'coverage', 'revisions'],
+  ...['usage_days', 'payload_sources', 'coverage', 'revisions'],
   ...['tracking', 'organizations', 'organization_history', 'instances'],
 ];
 
@@ -29,7 +29,7 @@ export async function takeSnapshot(databaseUrl: string, { hashes = true } = {}):
       from losant_usage.${table} t`,
   );
   const moments = `select 'moments' as name, concat_ws(' ', usage_date, stream, org_id, verified_at is null,
-    attempted_at is null, next_attempt_at is null, first_loaded_at is null, finalized_at is null)
+    attempted_at is null, next_read_at is null, first_loaded_at is null, finalized_at is null)
     from losant_usage.coverage`;
   const rows = await queryOnce(databaseUrl, `${[...parts, moments].join(' union all ')} order by 1, 2`);
   const snapshot: Record<string, string[]> = {};

@@ -1,20 +1,22 @@
 import { createDatabase, type DatabaseHandle } from '../../database/connect/open.ts';
 import { readSchemaState } from '../../database/migrate/migrate.ts';
 import { readHealth } from '../../database/read/health.ts';
+import { readOrganizationList } from '../../database/read/organization-list.ts';
 import { pingDatabase } from '../../database/read/ping.ts';
 import type { PageSources } from '../../server/app.ts';
-import { keepReading, shareReading } from '../../server/readings.ts';
+import { boundReads, keepReading, shareReading } from '../../server/readings.ts';
 import type { WorkerStatus } from '../../server/status.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
 import type { WorkerLoop } from '../../worker/loop.ts';
 import type { Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
 
-/** Readers never take the exporter's connections. One for each kind of read, and one more for pages. */
-const READER = { poolSize: 4, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+/** Readers never take the exporter's connections. One for health, ping and schema each, and two for pages. */
+const READER = { poolSize: 5, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits for a new reading for that long, and is then given the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
+const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
 /** The connections of the pages. */
@@ -41,9 +43,11 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     onFailure: (error) =>
       logger.warn({ err: error }, 'database not read for the pages, the last reading stays'),
   });
+  const bound = boundReads(PAGES);
   return {
     logger,
     now,
+    organizations: (query) => bound(() => readOrganizationList(db, query)),
     database: async () => {
       const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health()]);
       return { isUp, reading };
