@@ -33,7 +33,9 @@ function start() {
   import('node:fs')
     .then((fs) => {
       const source = new URL('../src/main.ts', import.meta.url);
-      return import(fs.existsSync(source) ? source.href : new URL('../dist/src/main.js', import.meta.url).href);
+      return import(
+        fs.existsSync(source) ? source.href : new URL('../dist/src/main.js', import.meta.url).href
+      );
     })
     .then(settle, (error) => {
       settle();

@@ -134,12 +134,7 @@ function renderError(error: unknown): Line[] {
   // Only settings are told in several lines, all of them this program's own.
   const [first = '', ...more] = error instanceof SettingsError ? message.split('\n') : [message];
   const stack = error instanceof ExportError || !(error instanceof Error) ? [] : framesOf(error);
-  return [
-    [styled('red', 'losant-usage: '), first],
-    ...more,
-    `  ${hint}`,
-    ...stack,
-  ];
+  return [[styled('red', 'losant-usage: '), first], ...more, `  ${hint}`, ...stack];
 }
 
 function framesOf({ stack = '' }: Error): string[] {

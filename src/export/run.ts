@@ -14,11 +14,14 @@ import { requireApiClock } from './clock.ts';
 import { type InstanceContext, isFullRun, type RunOptions, type Settled, scopeOf } from './context.ts';
 import { discover } from './discover.ts';
 import { isIdle, readSettled } from './idle.ts';
-import { exportScope, trackAsked } from './pipeline.ts';
+import { type ExportWork, exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
 import { confirmRemovals } from './removals.ts';
 import { type RunReport, Tally } from './report.ts';
 import { holdSession, type Session } from './session.ts';
+
+/** How often a run goes on to what was added while it worked. */
+const ADDED_PASSES_MAX = 3;
 
 export interface RunOutcome {
   readonly report: RunReport;
@@ -107,6 +110,7 @@ async function discoverAndExport(
   { tally, session }: { tally: Tally; session: Session },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
   const { ask, orgIds, onProgress } = options;
+  const startedAtMs = context.now();
   const discoverOptions = { ...context, signal: session.signal };
   const { failures, excluded, refusal: refusedList } = await discover(discoverOptions);
   tally.addDiscoveryFailures(failures);
@@ -115,7 +119,7 @@ async function discoverAndExport(
   if (ask?.reason === 'backfill') await trackAsked(context, scope, ask);
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
   const work = { context, session, scope, ask, tally, onProgress };
-  const refusal = await exportScope(work);
+  const refusal = (await exportScope(work)) ?? (ask ? null : await exportAddedSince(work, startedAtMs));
   const gone = tally.notFoundOrgs;
   if (gone.length > 0 && refusal?.kind !== 'unauthorized') {
     const { failures: refused, removed } = await confirmRemovals(discoverOptions, gone);
@@ -128,6 +132,24 @@ async function discoverAndExport(
     }
   }
   return { refusal: refusal ?? refusedList, excluded };
+}
+
+/**
+ * Days that another process has begun to track since they were planned are due
+ * as well: without them this run would end with gaps that nothing stands behind.
+ */
+async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<LosantError | null> {
+  const { context, scope, tally } = work;
+  let refusal: LosantError | null = null;
+  for (let pass = 0; pass < ADDED_PASSES_MAX && !refusal; pass++) {
+    const left = { nowMs: context.now(), startedAtMs, range: null };
+    if ((await countGapsLeft(context.db, scope, left)) === 0) break;
+    const { planned, orgs } = tally;
+    refusal = await exportScope(work);
+    tally.orgs = Math.max(orgs, tally.orgs - orgs);
+    if (tally.planned === planned) break;
+  }
+  return refusal;
 }
 
 /** An organization named on the command line must be one that this configuration exports. */

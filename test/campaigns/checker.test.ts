@@ -73,8 +73,11 @@ test.each([
     'a revision that was skipped',
     `update losant_usage.coverage set revision = revision + 1 where ${cellOf('device_counts')}`,
   ],
-  ['a promise that begins too late', `update losant_usage.tracking
-      set tracked_days = tracked_days - datemultirange(daterange(tracked_from, tracked_from + 1))`],
+  [
+    'a promise that begins too late',
+    `update losant_usage.tracking
+      set tracked_days = tracked_days - datemultirange(daterange(tracked_from, tracked_from + 1))`,
+  ],
   ['a stream that is not promised', `delete from losant_usage.tracking where stream = 'payload_sources'`],
   [
     'a day that was not read again when it was due',

@@ -275,10 +275,10 @@ async function endClean(world: World, context: CommandContext): Promise<void> {
   campaign.wrong.push(...wrong.slice(0, 5).map((line) => `seed ${seed}, at the end: ${line}`));
 }
 
-/** Everything but times. */
+/** Everything but times, and how often a cell that is not held was tried. */
 function linesOf({ cells, revisions }: LedgerRows): string[] {
   return [
-    ...cells.map(({ verifiedAtMs: _, ...cell }) => JSON.stringify(cell)),
+    ...cells.map(({ verifiedAtMs: _, attempts: __, ...cell }) => JSON.stringify(cell)),
     ...revisions.map((revision) => JSON.stringify(revision)),
   ];
 }

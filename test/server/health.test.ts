@@ -148,9 +148,9 @@ describe('an instance', () => {
       await queryOnce(
         ledger.url,
         `insert into losant_usage.revisions
-           (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
+           (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final, is_held)
          values ('device_counts', '${org}', '${daysAgo(9)}', 2, '{}', '{}', '{}',
-           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal})`,
+           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal}, true)`,
       );
     const run = '00000000-0000-4000-8000-000000000001';
     await addRevision(true, '1 hour', run);

@@ -1,0 +1,183 @@
+/** Months of usage, as an invoice reads them. */
+import { type RawBuilder, sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { waiveCells } from '../../src/database/write/waive.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { answer, closed, FINAL, missing } from '../database/answers.ts';
+import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { devices, load, sources, trackedOrg } from './loads.ts';
+
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+afterAll(() => ledger.close());
+
+const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+
+describe('monthly_usage', () => {
+  test('sums flows over the days held, never levels, and says how many days those are', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
+      from: '2026-10-29',
+      to: '2026-11-02',
+    });
+    await load(ledger, [
+      devices(orgId, '2026-10-29', 4, 1, 17),
+      devices(orgId, '2026-10-30', 2, 0, 25),
+      devices(orgId, '2026-11-01', 1, 0, 20),
+      sources(orgId, '2026-10-29', 5, 6),
+      sources(orgId, '2026-10-31', 7),
+    ]);
+    expect(
+      await ask(sql`select month, devices_created, devices_total, devices_total_on, devices_total_max,
+          payload_source_count, notebook_minutes, days_in_period, days_expected, days_held, is_final
+        from losant_usage.monthly_usage where org_id = ${orgId} order by month`),
+    ).toEqual([
+      {
+        month: '2026-10-01',
+        devices_created: 6,
+        devices_total: 25,
+        devices_total_on: '2026-10-30',
+        devices_total_max: 25,
+        payload_source_count: 18,
+        notebook_minutes: null,
+        days_in_period: 31,
+        days_expected: 3,
+        days_held: 1,
+        is_final: false,
+      },
+      {
+        month: '2026-11-01',
+        devices_created: 1,
+        devices_total: 20,
+        devices_total_on: '2026-11-01',
+        devices_total_max: 20,
+        payload_source_count: null,
+        notebook_minutes: null,
+        days_in_period: 30,
+        days_expected: 2,
+        days_held: 0,
+        is_final: false,
+      },
+    ]);
+  });
+
+  const flags = (orgId: string, month = '2026-10-01') =>
+    ask(sql`select days_expected, days_held, days_final, days_waived, days_unavailable, days_unreported,
+        days_untracked, is_over, is_whole, is_final, is_billable
+      from losant_usage.monthly_usage where org_id = ${orgId} and month = ${month}`);
+  const whole = {
+    days_expected: 31,
+    days_held: 31,
+    days_final: 31,
+    days_waived: 0,
+    days_unavailable: 0,
+    days_unreported: 0,
+    days_untracked: 0,
+    is_over: true,
+    is_whole: true,
+    is_final: true,
+    is_billable: true,
+  };
+  const october = Array.from({ length: 31 }, (_, index) => `2026-10-${String(index + 1).padStart(2, '0')}`);
+  const RANGE = { from: '2026-10-01', to: '2026-10-31' };
+
+  test('is final and billable when every tracked number of every day is final', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    const days = october.map((day) => devices(orgId, day, 4, 1, 17));
+    await load(ledger, days.slice(0, 30));
+    expect(await flags(orgId)).toEqual([
+      { ...whole, days_held: 30, days_final: 30, is_final: false, is_billable: false },
+    ]);
+    await load(ledger, days.slice(30));
+    expect(await flags(orgId)).toEqual([whole]);
+  });
+
+  test('that is tracked from the 25th on is neither whole nor billable, and an untracked day is not in the sum', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
+    await load(
+      ledger,
+      [...october.slice(24), '2026-10-01'].map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    expect(await flags(orgId)).toEqual([
+      {
+        ...whole,
+        days_expected: 7,
+        days_held: 7,
+        days_final: 7,
+        days_untracked: 1,
+        is_whole: false,
+        is_final: false,
+        is_billable: false,
+      },
+    ]);
+    expect(
+      await ask(
+        sql`select devices_created from losant_usage.monthly_usage where org_id = ${orgId} and month = '2026-10-01'`,
+      ),
+    ).toEqual([{ devices_created: 28 }]);
+  });
+
+  test('is whole where the organization was created in it, and tracked since', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
+    await sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    await load(
+      ledger,
+      october.slice(24).map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    expect(await flags(orgId)).toEqual([{ ...whole, days_expected: 7, days_held: 7, days_final: 7 }]);
+  });
+
+  test('with a waived day is billable and not final', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    await load(
+      ledger,
+      october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    await waiveCells(ledger.db, {
+      orgId,
+      stream: 'device_counts',
+      range: { from: '2026-10-01', to: '2026-10-01' },
+      reason: 'lost by the platform',
+    });
+    expect(await flags(orgId)).toEqual([
+      { ...whole, days_held: 30, days_final: 30, days_waived: 1, is_final: false },
+    ]);
+  });
+
+  test('counts the days that stand for zeros nobody reported', async () => {
+    const orgId = await trackedOrg(ledger, ['notebook_minutes'], RANGE);
+    const left = october.map((day) => answer(missing, { orgId, day, stream: notebookMinutes, age: FINAL }));
+    await load(ledger, left);
+    expect(await flags(orgId)).toEqual([{ ...whole, days_unreported: 31 }]);
+  });
+
+  test('with an unavailable day is neither final nor billable', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    await load(ledger, [
+      ...october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
+      answer(closed, { orgId, day: '2026-10-01' }),
+    ]);
+    expect(await flags(orgId)).toEqual([
+      { ...whole, days_held: 30, days_final: 30, days_unavailable: 1, is_final: false, is_billable: false },
+    ]);
+  });
+
+  test('is not final before the month is over, even if all of it so far is', async () => {
+    const [today] = await ask(sql`select (now() at time zone 'UTC')::date - 1 as day`);
+    const { day } = today as { day: string };
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: day, to: '2049-12-30' });
+    await sql`update losant_usage.organizations set created_at = now() - interval '1 day' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    await load(ledger, [devices(orgId, day, 1, 0, 1)]);
+    expect(
+      await ask(sql`select days_final, is_final = is_over as "isFinalOnceOver" from losant_usage.monthly_usage
+        where org_id = ${orgId} and days_expected > 0`),
+    ).toEqual([{ days_final: 1, isFinalOnceOver: true }]);
+  });
+});
