@@ -10,10 +10,7 @@ export interface Page {
   readonly body: Html;
 }
 
-const PAGES = [
-  ['/', 'Home'],
-  ['/organizations', 'Organizations'],
-] as const;
+const PAGES = [['/', 'Home']] as const;
 
 /** A bar chart in a square, as the icon of the browser's tab. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
