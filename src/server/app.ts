@@ -1,4 +1,5 @@
 import { type Context, Hono } from 'hono';
+import type { HeatCell } from '../database/read/heat-map.ts';
 import type { OrganizationList, OrganizationQuery } from '../database/read/organization-list.ts';
 import type { Logger } from '../logger.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -7,12 +8,15 @@ import { readQuery, renderOrganizations } from './console/organizations.ts';
 import { ICON } from './console/page.ts';
 import { type DatabaseView, shownHealth } from './database-view.ts';
 import type { Metrics } from './metrics.ts';
+import type { Reading } from './readings.ts';
 import type { WorkerStatus } from './status.ts';
 
 /** Where the pages get what they show. */
 export interface PageSources {
   readonly status: () => WorkerStatus;
   readonly database: () => Promise<DatabaseView>;
+  /** Null before the first reading. */
+  readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
   /** Rejects if the database does not answer in time. */
   readonly organizations: (query: OrganizationQuery) => Promise<OrganizationList>;
   /** What keeps this process from being ready, for people; empty: nothing. */
@@ -28,7 +32,7 @@ const REFRESH_S = 60;
 
 /** The routes. Who may see them is decided before, in the guard. */
 export function createApp(sources: PageSources): Hono {
-  const { status, database, readiness, metrics, logger, now } = sources;
+  const { status, database, heatMap, readiness, metrics, logger, now } = sources;
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n'));
   app.get('/readyz', async (c) => {
@@ -46,9 +50,10 @@ export function createApp(sources: PageSources): Hono {
     return c.json({ worker: status(), databaseUp: view.isUp, ageMs, ledger: health });
   });
   app.get('/', async (c) => {
-    const view = await database();
+    const [view, reading] = await Promise.all([database(), heatMap()]);
+    const heatCells = reading?.value ?? null;
     c.header('refresh', String(REFRESH_S));
-    return c.html(renderHome({ status: status(), view, nowMs: now() }));
+    return c.html(renderHome({ status: status(), view, heatMap: heatCells, nowMs: now() }));
   });
   app.get('/organizations', async (c) => {
     const query = readQuery((name) => c.req.query(name), addDays(dayAt(now()), -1));

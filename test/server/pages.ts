@@ -106,6 +106,7 @@ export async function startPages({
   const app = createApp({
     status: () => STATUS,
     database: () => Promise.resolve(viewOf(HEALTH)),
+    heatMap: () => Promise.resolve(null),
     organizations: () => Promise.resolve({ count: 0, organizations: [] }),
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { keepReading, SlowReadingError, shareReading } from '../../src/server/readings.ts';
+import { boundReads, keepReading, SlowReadingError, shareReading } from '../../src/server/readings.ts';
 
 test('a read is shared by all who ask meanwhile and for a while after', async () => {
   let nowMs = 0;
@@ -94,4 +94,14 @@ test('before the first answer there is none', async () => {
     onFailure: () => {},
   });
   expect(await kept()).toBeNull();
+});
+
+test('more reads than may be under way at once are refused, until one of them ends', async () => {
+  const bound = boundReads({ max: 2, timeoutMs: 20 });
+  const first = Promise.withResolvers<string>();
+  const hanging = [bound(() => first.promise), bound(() => new Promise<string>(() => {}))];
+  for (const read of hanging) await expect(read).rejects.toBeInstanceOf(SlowReadingError);
+  await expect(bound(() => Promise.resolve('third'))).rejects.toBeInstanceOf(SlowReadingError);
+  first.resolve('late');
+  await expect.poll(() => bound(() => Promise.resolve('third')).catch(() => 'refused')).toBe('third');
 });

@@ -123,15 +123,18 @@ describe('trouble of the newest run', () => {
     expect(say(later, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
   });
 
-  test('that was only missing numbers is gone with them', () => {
+  test('that was only missing numbers is told by the sentence alone, and gone with them', () => {
     const status = withTrouble('partial', { onlyGaps: true, message: '1 missing number is not due yet' });
     const health = healthOf({ lastCompleteRunAt: null });
     expect(currentTroubles([status], health)).toEqual([]);
     expect(say(health, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
     const still = healthOf({ ...gappy, lastCompleteRunAt: null });
-    expect(currentTroubles([status], still).map(({ trouble }) => trouble.message)).toEqual([
-      '1 missing number is not due yet',
-    ]);
+    expect(currentTroubles([status], still)).toEqual([]);
+    expect(judgeState(viewOf(still), { statuses: [status], nowMs: NOW_MS })).toEqual({
+      tone: 'bad',
+      sentence: '737 numbers are missing, the oldest of 2026-11-20.',
+      hint: 'losant-usage gaps lists each with its reason and its next try.',
+    });
   });
 
   test('names an incomplete list of organizations, also on a replica that stands by', () => {

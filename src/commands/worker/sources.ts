@@ -1,20 +1,23 @@
 import { createDatabase, type DatabaseHandle } from '../../database/connect/open.ts';
 import { readSchemaState } from '../../database/migrate/migrate.ts';
 import { readHealth } from '../../database/read/health.ts';
+import { readHeatMap } from '../../database/read/heat-map.ts';
 import { readOrganizationList } from '../../database/read/organization-list.ts';
 import { pingDatabase } from '../../database/read/ping.ts';
 import type { PageSources } from '../../server/app.ts';
 import { boundReads, keepReading, shareReading } from '../../server/readings.ts';
 import type { WorkerStatus } from '../../server/status.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
+import { addDays, dayAt } from '../../usage/day.ts';
 import type { WorkerLoop } from '../../worker/loop.ts';
 import type { Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
 
-/** Readers never take the exporter's connections. One for health, ping and schema each, and two for pages. */
-const READER = { poolSize: 5, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+/** Readers never take the exporter's connections. One for each reading that is kept, and two for other pages. */
+const READER = { poolSize: 6, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits for a new reading for that long, and is then given the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
+const HEAT_MAP = { keepMs: 30_000, timeoutMs: 2_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -37,16 +40,24 @@ export function createSources(context: CommandContext, options: SourceOptions): 
   const { config, logger, hostNow: now } = context;
   const { db } = options.reader;
   const ping = shareReading(() => pingDatabase(db), { ...PING, now });
-  const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays: config.policy.horizonDays }), {
+  const onFailure = (error: unknown) =>
+    logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
+  const { horizonDays } = config.policy;
+  const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays }), {
     ...HEALTH,
     now,
-    onFailure: (error) =>
-      logger.warn({ err: error }, 'database not read for the pages, the last reading stays'),
+    onFailure,
+  });
+  const heatMap = keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), {
+    ...HEAT_MAP,
+    now,
+    onFailure,
   });
   const bound = boundReads(PAGES);
   return {
     logger,
     now,
+    heatMap,
     organizations: (query) => bound(() => readOrganizationList(db, query)),
     database: async () => {
       const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health()]);

@@ -1,9 +1,11 @@
 import { html } from 'hono/html';
 import type { Health, InstanceHealth, RunLine, StreamHealth } from '../../database/read/health.ts';
+import type { HeatCell } from '../../database/read/heat-map.ts';
 import { showDistance, showDuration, showWhen } from '../../terminal/time.ts';
 import { count, showNumber } from '../../terminal/words.ts';
 import { type DatabaseView, shownHealth } from '../database-view.ts';
 import type { InstanceStatus, RunProgress, WorkerStatus } from '../status.ts';
+import { renderHeatMap } from './heat-map.ts';
 import { renderDay, renderDistance, renderInstant } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
 import { completeTo, currentTroubles, type InstanceTrouble, judgeState } from './verdict.ts';
@@ -14,18 +16,23 @@ const OLD_READING_MS = 60_000;
 export interface HomeFacts {
   readonly status: WorkerStatus;
   readonly view: DatabaseView;
+  /** Null: it was not read yet. */
+  readonly heatMap: readonly HeatCell[] | null;
   readonly nowMs: number;
 }
 
 /** The home page: how everything stands, what is fresh, what is missing, what ran, what is wrong. */
-export function renderHome({ status, view, nowMs }: HomeFacts): Html {
+export function renderHome(facts: HomeFacts): Html {
+  const { status, view, heatMap, nowMs } = facts;
   const health = shownHealth(view);
   const verdict = judgeState(view, { statuses: status.instances, nowMs });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
-<p class="quiet">${renderScope({ status, view, nowMs })}</p>
+<p class="quiet">${renderScope(facts)}</p>
+${verdict.hint === undefined ? '' : html`<p>${verdict.hint}</p>`}
 ${renderAge(view, nowMs)}
 ${currentTroubles(status.instances, health).map(renderTrouble)}
 <div class="cards">${status.instances.map((instance) => renderCard(instance, { health, nowMs }))}</div>
+${health === null || heatMap === null ? '' : renderHeatMap(heatMap)}
 ${health === null ? '' : renderHealth(health, nowMs)}
 <p class="quiet">Version ${status.version} on ${status.host}, running since ${renderInstant(status.startedAt, nowMs)} ·
 <a href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
@@ -100,10 +107,10 @@ function renderHealth({ instances, runs }: Health, nowMs: number): Html {
 ${renderTable({
   caption: 'By instance and stream; days are UTC.',
   columns: [
-    { name: 'Instance' },
+    { name: 'Instance', isText: true },
     { name: 'Stream' },
     { name: 'Complete to' },
-    { name: 'Organizations with nothing missing', isNumber: true },
+    { name: 'Organizations complete', isNumber: true },
     { name: 'Missing', isNumber: true },
     { name: 'Oldest missing' },
     { name: 'Known to be missing', isNumber: true },
@@ -117,13 +124,13 @@ ${renderTable({
 ${renderTable({
   columns: [
     { name: 'Started' },
-    { name: 'Instance' },
+    { name: 'Instance', isText: true },
     { name: 'Kind' },
     { name: 'Ended' },
     { name: 'Took' },
     { name: 'Days' },
     { name: 'Numbers', isNumber: true },
-    { name: 'Error' },
+    { name: 'Error', isText: true },
   ],
   rows: runs.map((run) => renderRun(run, names.get(run.instanceId) ?? run.instanceId, nowMs)),
 })}`;
@@ -157,8 +164,10 @@ function renderRun(run: RunLine, instance: string, nowMs: number): (Html | strin
     kind,
     isGood ? status : html`<span class="bad">${status}</span>`,
     finishedAt === null ? '–' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),
-    from === null ? '–' : html`${renderDay(from)} to ${renderDay(to)}`,
+    from === null || to === null || from === to
+      ? renderDay(from)
+      : html`${renderDay(from)} to ${renderDay(to)}`,
     showNumber(cells),
-    error ?? '',
+    error ?? '–',
   ];
 }

@@ -10,7 +10,10 @@ export interface Page {
   readonly body: Html;
 }
 
-const PAGES = [['/', 'Home']] as const;
+const PAGES = [
+  ['/', 'Home'],
+  ['/organizations', 'Organizations'],
+] as const;
 
 /** A bar chart in a square, as the icon of the browser's tab. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
@@ -44,7 +47,11 @@ function renderLink({ href, name, path }: { href: string; name: string; path: st
 export interface Column {
   readonly name: string;
   readonly isNumber?: boolean;
+  /** Holds names or messages of any length, which may break anywhere; other values stay whole. */
+  readonly isText?: boolean;
 }
+
+const classOf = ({ isNumber, isText }: Column) => (isNumber ? 'n' : isText ? 't' : '');
 
 /** A table with a heading for each column, which also stands beside each value where the screen is narrow. */
 export function renderTable({
@@ -56,11 +63,11 @@ export function renderTable({
   rows: readonly (readonly (Html | string)[])[];
   caption?: string;
 }): Html {
-  const head = columns.map(
-    ({ name, isNumber }) => html`<th scope="col" class="${isNumber ? 'n' : ''}">${name}</th>`,
-  );
-  const renderCell = (cell: Html | string, index: number) =>
-    html`<td data-label="${columns[index]?.name}" class="${columns[index]?.isNumber ? 'n' : ''}"><span>${cell}</span></td>`;
+  const head = columns.map((column) => html`<th scope="col" class="${classOf(column)}">${column.name}</th>`);
+  const renderCell = (cell: Html | string, index: number) => {
+    const column = columns[index] as Column;
+    return html`<td data-label="${column.name}" class="${classOf(column)}"><span>${cell}</span></td>`;
+  };
   return html`<table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
 <thead><tr>${head}</tr></thead>
 <tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table>`;

@@ -49,17 +49,21 @@ time, .whole { white-space: nowrap; overflow-wrap: normal }
 .card h2 { margin: 0 0 .35rem } dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: .5rem 0 0 }
 dt { color: var(--quiet) } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .25rem 0 }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top }
-th { color: var(--quiet); font-weight: 600 } .n { text-align: right; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
+th { color: var(--quiet); font-weight: 600 } td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 9rem }
+.n { text-align: right; font-variant-numeric: tabular-nums }
 form { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0 }
 input, button { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem }
 input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stroke: var(--mark); fill: none; stroke-width: 1.5 }
 .spark-gap { fill: var(--line) } .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+.heat { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; align-items: center; margin: .75rem 0 } .heat svg { width: 100% } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
+.heat-ground { fill: var(--panel) } .heat-held { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-gap { fill: var(--bad) } summary { cursor: pointer }
 @media (max-width: 52rem) {
+  .heat { grid-template-columns: 1fr; gap: .1rem } .heat svg { margin-bottom: .5rem }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
-  table, tbody, tr, td { display: block } tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
-  td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right }
-  td::before { content: attr(data-label); color: var(--quiet); text-align: left; flex: none }
+  table, caption, tbody, tr, td { display: block } tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
+  td, td.t { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right; min-width: 0 }
+  td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; min-width: 5rem }
 }
 `;
 

@@ -8,6 +8,8 @@ import type { InstanceStatus, Trouble } from '../status.ts';
 export interface Verdict {
   readonly tone: 'good' | 'bad' | 'quiet';
   readonly sentence: string;
+  /** What to do, where the sentence alone does not say it. */
+  readonly hint?: string;
 }
 
 export interface InstanceTrouble {
@@ -15,6 +17,8 @@ export interface InstanceTrouble {
   readonly name: string | null;
   readonly trouble: Pick<Trouble, 'message' | 'hint'>;
 }
+
+const GAPS_HINT = 'losant-usage gaps lists each with its reason and its next try.';
 
 /** What is wrong now: not what a later run or the database has overtaken. */
 export function currentTroubles(
@@ -24,7 +28,9 @@ export function currentTroubles(
   const known = new Map((health?.instances ?? []).map((instance) => [instance.instanceId, instance]));
   const ofRuns = statuses.flatMap(({ instanceId, trouble, lastRun }) => {
     const instance = known.get(instanceId);
-    if (trouble === null || (instance && isOvertaken({ trouble, lastRun }, instance))) return [];
+    // Of gaps from before, the database says more, and says it newer.
+    if (trouble === null || trouble.onlyGaps) return [];
+    if (instance && isOvertaken(lastRun, instance)) return [];
     return [{ instanceId, name: instance?.name ?? null, trouble }];
   });
   const ofLists = [...known.values()].flatMap(({ instanceId, name, listProblem }) => {
@@ -35,11 +41,7 @@ export function currentTroubles(
   return [...ofRuns, ...ofLists];
 }
 
-function isOvertaken(
-  { trouble, lastRun }: { trouble: Trouble; lastRun: InstanceStatus['lastRun'] },
-  { lastCompleteRunAt, streams }: InstanceHealth,
-): boolean {
-  if (trouble.onlyGaps) return countGaps(streams) === 0;
+function isOvertaken(lastRun: InstanceStatus['lastRun'], { lastCompleteRunAt }: InstanceHealth): boolean {
   return lastRun !== null && lastCompleteRunAt !== null && lastCompleteRunAt > lastRun.finishedAt;
 }
 
@@ -55,7 +57,7 @@ export function judgeState(
     first.every((status) => status.instanceId !== instanceId),
   );
   const gaps = countGaps(instances.flatMap(({ streams }) => streams));
-  if (gaps > 0) return { tone: 'bad', sentence: describeGaps(gaps, instances) };
+  if (gaps > 0) return { tone: 'bad', sentence: describeGaps(gaps, instances), hint: GAPS_HINT };
   const hasTrouble = currentTroubles(statuses, health).length > 0;
   const isEmpty = health.instances.every(({ streams }) => streams.length === 0);
   if (hasTrouble) {

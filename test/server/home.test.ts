@@ -1,0 +1,110 @@
+import { expect, test } from 'vitest';
+import type { Health, RunLine } from '../../src/database/read/health.ts';
+import type { HeatCell } from '../../src/database/read/heat-map.ts';
+import type { PageSources } from '../../src/server/app.ts';
+import { stateOf } from '../../src/server/console/heat-map.ts';
+import {
+  HEALTH,
+  INSTANCE,
+  INSTANCE_HEALTH,
+  INSTANCE_STATUS,
+  NOW_MS,
+  STATUS,
+  STREAM,
+  startPages,
+  viewOf,
+} from './pages.ts';
+
+async function home(sources: Partial<PageSources> = {}): Promise<string> {
+  await using pages = await startPages({ sources });
+  return await (await pages.get('/')).text();
+}
+
+const withHealth = (health: Health) => ({ database: () => Promise.resolve(viewOf(health)) });
+
+test('is loaded anew by the browser each minute, and has an icon that its policy allows', async () => {
+  await using pages = await startPages();
+  const response = await pages.get('/');
+  expect(response.headers.get('refresh')).toBe('60');
+  expect(response.headers.get('content-security-policy')).toContain("img-src 'self'");
+  expect(await response.text()).toContain('<link rel="icon" href="/icon.svg" type="image/svg+xml">');
+  const icon = await pages.get('/icon.svg');
+  expect(icon.headers.get('content-type')).toBe('image/svg+xml');
+  expect(await icon.text()).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+});
+
+test('names instance, organizations and the next run', async () => {
+  const text = await home();
+  expect(text).toContain('1 instance · 4 organizations · next run 11:15 UTC (in 45 min)');
+  expect(text).toContain('<h2>Northern plants</h2>');
+  expect(text).toContain('<h1 class="good">Everything is here up to yesterday, 2026-11-23.</h1>');
+});
+
+test('says for how many organizations, and which share, nothing is missing: 100 % is all of them', async () => {
+  const instances = [
+    { ...INSTANCE_HEALTH, streams: [{ ...STREAM, orgsTracked: 10_000, orgsComplete: 9_999, gaps: 1 }] },
+  ];
+  expect(await home(withHealth({ ...HEALTH, instances }))).toContain('9,999 of 10,000 (99 %)');
+  expect(await home()).toContain('4 of 4 (100 %)');
+});
+
+test('tells how far a run is, and who works where another process does', async () => {
+  const progress = { startedAt: '2026-11-24T10:29:00.000Z', planned: 5_000, done: 1_234, requests: 900 };
+  const working = { ...INSTANCE_STATUS, state: 'working', progress } as const;
+  const status = () => ({ ...STATUS, instances: [working] });
+  expect(await home({ status })).toContain('Running: 1,234 of 5,000 numbers found due so far, 900 requests');
+  const standby = { ...INSTANCE_STATUS, state: 'standby' } as const;
+  const instances = [{ ...INSTANCE_HEALTH, leaseHost: 'pod-2' }];
+  expect(
+    await home({
+      ...withHealth({ ...HEALTH, instances }),
+      status: () => ({ ...STATUS, instances: [standby] }),
+    }),
+  ).toContain('Standing by: exported by pod-2');
+});
+
+test('lists the newest runs with their length and what went wrong', async () => {
+  const run: RunLine = {
+    ...{ runId: 'x', instanceId: INSTANCE, host: 'h', cells: 28_320, kind: 'backfill', status: 'failed' },
+    ...{ from: '2026-09-26', to: '2026-11-23', error: 'Losant is away' },
+    ...{ startedAt: '2026-11-24T09:30:00.000Z', finishedAt: '2026-11-24T09:46:12.000Z' },
+  };
+  const text = (await home(withHealth({ ...HEALTH, runs: [run] }))).replaceAll(/<[^>]*>/g, '');
+  expect(text).toMatch(
+    /1 h agoNorthern plantsbackfillfailed16 min 12 s2026-09-26 to 2026-11-2328,320Losant is away/,
+  );
+});
+
+test('each value of a table says its column, for screens too narrow for columns, and no date breaks', async () => {
+  const text = await home();
+  expect(text).toContain(
+    '<td data-label="Complete to" class=""><span><time datetime="2026-11-23">2026-11-23</time></span></td>',
+  );
+  expect(text).toContain('<meta name="viewport" content="width=device-width, initial-scale=1">');
+  expect(text).toMatch(/time, \.whole \{ white-space: nowrap;/);
+});
+
+const cell: HeatCell = {
+  stream: 'device_counts',
+  day: '2026-11-23',
+  tracked: 1_200,
+  gaps: 0,
+  knownMissing: 0,
+  open: 0,
+};
+
+test.for([
+  [{}, 'final', 'all 1,200 final'],
+  [{ open: 3 }, 'open', '3 not final of 1,200'],
+  [{ open: 3, knownMissing: 2 }, 'known', '2 known to be missing, 3 not final of 1,200'],
+  [{ open: 3, knownMissing: 2, gaps: 1 }, 'gap', '1 missing, 2 known to be missing, 3 not final of 1,200'],
+  [{ tracked: 0 }, 'untracked', 'not tracked'],
+] as const)('a day of a stream with %j is %s', async ([changes, state, said]) => {
+  const cells = [{ ...cell, ...changes }];
+  expect(stateOf(cells[0] as HeatCell)).toBe(state);
+  const heatMap = () => Promise.resolve({ value: cells, atMs: NOW_MS, tookMs: 1 });
+  const text = await home({ heatMap });
+  expect(text).toContain(`<title>2026-11-23: ${said}</title>`);
+  // The same as a table.
+  expect(text).toContain(`<td data-label="device_counts" class=""><span>${said}</span></td>`);
+});

@@ -1,0 +1,161 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readHeatMap } from '../../src/database/read/heat-map.ts';
+import { type OrganizationLine, readOrganizationList } from '../../src/database/read/organization-list.ts';
+import { readQuery } from '../../src/server/console/organizations.ts';
+import { linesThrough, renderSparkline } from '../../src/server/console/sparkline.ts';
+import { type Ledger, openLedger } from '../database/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { INSTANCE, startPages } from './pages.ts';
+
+const line: OrganizationLine = {
+  orgId: '5d0000000000000000000001',
+  instanceId: INSTANCE,
+  name: 'Acme',
+  removedAt: null,
+  devices: 1_234,
+  payloads: [null, 10, 20, null],
+  gaps: 0,
+};
+
+describe('the page', () => {
+  test('shows names as text, and instances by name', async () => {
+    const organizations = [{ ...line, name: '<img src=x onerror=alert(1)>', gaps: 2 }];
+    await using pages = await startPages({
+      sources: { organizations: () => Promise.resolve({ count: 1_200, organizations }) },
+    });
+    const text = await (await pages.get('/organizations?q=%3Cb%3E')).text();
+    expect(text).toContain('&lt;img src=x onerror=alert(1)&gt;');
+    expect(text).not.toContain('<img');
+    expect(text).toContain('value="&lt;b&gt;"');
+    expect(text).toContain('1,200 organizations with “&lt;b&gt;”');
+    expect(text).toContain('Northern plants');
+    expect(text).toContain('<span>1,234</span>');
+    expect(text).toContain('<a href="/organizations?q=%3Cb%3E&amp;page=2">Next</a>');
+  });
+
+  test('says that the database does not answer, with 503', async () => {
+    await using pages = await startPages({
+      sources: { organizations: () => Promise.reject(new Error('secret detail')) },
+    });
+    const response = await pages.get('/organizations');
+    expect(response.status).toBe(503);
+    const text = await response.text();
+    expect(text).toContain('The database does not answer in time.');
+    expect(text).not.toContain('secret detail');
+  });
+
+  test('takes no more of the address than makes sense', () => {
+    const query = (address: string) => {
+      const given = new URLSearchParams(address);
+      return readQuery((name) => given.get(name) ?? undefined, '2026-11-23');
+    };
+    expect(query('')).toEqual({ search: '', page: 1, to: '2026-11-23' });
+    expect(query('q=%20Acme%20&page=3')).toEqual({ search: 'Acme', page: 3, to: '2026-11-23' });
+    for (const page of ['0', '-1', '1.5', 'x', '1e3', '9999999']) expect(query(`page=${page}`).page).toBe(1);
+    expect(query('q=a%00b').search).toBe('ab');
+    expect(query(`q=${'x'.repeat(500)}`).search).toHaveLength(100);
+    // Cut in the middle of a character.
+    expect(query(`q=${'x'.repeat(99)}%F0%9F%90%98`).search.isWellFormed()).toBe(true);
+  });
+});
+
+describe('a sparkline', () => {
+  test('is broken where a day is not held, which is never drawn as zero', () => {
+    expect(linesThrough([10, 20, null, 0])).toBe('M15 12h0L45 1.5M105 22.5h0');
+    expect(linesThrough([null, null])).toBe('');
+    expect(linesThrough([0, 0])).toBe('M30 22.5h0L90 22.5');
+  });
+
+  test('says in words what it shows', async () => {
+    const label = async (values: readonly (number | null)[]) => {
+      const svg = (await renderSparkline(values, 'Payloads')).toString();
+      return /aria-label="([^"]*)"/.exec(svg)?.[1];
+    };
+    expect(await label([1_000, 20, 5])).toBe('Payloads by day, from 5 to 1,000');
+    expect(await label([1, null])).toBe('Payloads by day, from 1 to 1; 1 of 2 days are not held');
+    expect(await label([null, null])).toBe('Payloads: none of 2 days is held');
+  });
+});
+
+describe('what is read', () => {
+  let ledger: Ledger;
+  const orgs: string[] = [];
+
+  beforeAll(async () => {
+    ledger = await openLedger('postgres');
+    for (const name of ['beta 100%', 'Alpha', 'alpha_2', 'gamma\\']) {
+      const orgId = await ledger.newOrg();
+      orgs.push(orgId);
+      await sql`update losant_usage.organizations set name = ${name} where org_id = ${orgId}`.execute(
+        ledger.db,
+      );
+    }
+    const [, alpha = ''] = orgs;
+    await queryOnce(
+      ledger.url,
+      asProgram(`
+        update losant_usage.organizations set referral_id = 'ref-7' where org_id = '${alpha}';
+        insert into losant_usage.usage_days
+          (usage_date, org_id, payload_billable_count, payload_all_count, payload_all_bytes,
+            devices_created, devices_deleted, devices_total)
+          values ('${daysAgo(1)}', '${alpha}', 30, 31, 900, null, null, null),
+            ('${daysAgo(2)}', '${alpha}', null, null, null, 0, 0, 8),
+            ('${daysAgo(30)}', '${alpha}', 5, 5, 100, 0, 0, 7);
+        insert into losant_usage.tracking (org_id, stream, tracked_days)
+          values ('${alpha}', 'device_counts', datemultirange(daterange('${daysAgo(4)}', null)));
+        insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, error_code)
+          values ('${daysAgo(1)}', 'device_counts', '${alpha}', 'loaded', true, null),
+            ('${daysAgo(2)}', 'device_counts', '${alpha}', 'final', true, null),
+            ('${daysAgo(3)}', 'device_counts', '${alpha}', 'unavailable', false, 'past_horizon')`),
+    );
+  });
+  afterAll(async () => {
+    await ledger.close();
+  });
+
+  const list = async (search: string, page = 1) =>
+    await readOrganizationList(ledger.db, { search, page, to: daysAgo(1) });
+  const names = async (search: string) => (await list(search)).organizations.map(({ name }) => name);
+
+  test.for([
+    ['', ['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']],
+    ['ALPHA', ['Alpha', 'alpha_2']],
+    ['%', ['beta 100%']],
+    ['_', ['alpha_2']],
+    ['\\', ['gamma\\']],
+    ['ref-7', ['Alpha']],
+    ['5D0000000000000000000003', ['alpha_2']],
+    ["'; drop table", []],
+  ] as const)('the organizations with “%s”', async ([search, found]) => {
+    expect(await names(search)).toEqual(found);
+  });
+
+  test('is the numbers of 30 days, null where they are not held, and the gaps', async () => {
+    const { count, organizations } = await list('ref-7');
+    expect(count).toBe(1);
+    const [alpha] = organizations;
+    expect(alpha).toMatchObject({ orgId: orgs[1], devices: 8, gaps: 1, removedAt: null });
+    expect(alpha?.payloads).toHaveLength(30);
+    expect([alpha?.payloads[0], alpha?.payloads[28], alpha?.payloads[29]]).toEqual([5, null, 30]);
+  });
+
+  test('is nothing past the last page', async () => {
+    expect(await list('', 2)).toEqual({ count: 4, organizations: [] });
+  });
+
+  test('is each day of each stream by how it stands', async () => {
+    const cells = await readHeatMap(ledger.db, daysAgo(1));
+    expect(cells).toHaveLength(4 * 90);
+    const devices = cells.filter(({ stream }) => stream === 'device_counts').slice(-5);
+    expect(devices.map(({ stream: _, ...counts }) => counts)).toEqual([
+      { day: daysAgo(5), tracked: 0, gaps: 0, knownMissing: 0, open: 0 },
+      { day: daysAgo(4), tracked: 1, gaps: 1, knownMissing: 0, open: 0 },
+      { day: daysAgo(3), tracked: 1, gaps: 0, knownMissing: 1, open: 0 },
+      { day: daysAgo(2), tracked: 1, gaps: 0, knownMissing: 0, open: 0 },
+      { day: daysAgo(1), tracked: 1, gaps: 0, knownMissing: 0, open: 1 },
+    ]);
+  });
+});
