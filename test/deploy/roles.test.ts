@@ -13,12 +13,16 @@ const PASSWORD = 'for-this-test-only';
 /** Owns the database and may create roles, but is no superuser, as on a managed server. */
 const ADMINISTRATOR = 'losant_usage_test_administrator';
 
+/** SQLSTATE of a role that objects depend on. */
+const STILL_NAMED = '2BP01';
+
 let database: TestDatabase;
 let simulator: Simulator;
 
 beforeAll(async () => {
   simulator = await startSimulator({ orgs: 3 });
   database = await createTestDatabase({ template: false });
+  await dropRoles();
   await queryOnce(database.url, `create role ${ADMINISTRATOR} login createrole password '${PASSWORD}'`);
   await queryOnce(database.url, `alter database ${database.name} owner to ${ADMINISTRATOR}`);
   await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
@@ -28,8 +32,17 @@ beforeAll(async () => {
 afterAll(async () => {
   await simulator.close();
   await database.drop();
-  await queryOnce(inject('postgresAdminUrl'), `drop role ${[...ROLES, ADMINISTRATOR].join(', ')}`);
+  await dropRoles();
 });
+
+/** A role stays as long as a database that another test has migrated meanwhile names it. */
+async function dropRoles(): Promise<void> {
+  for (const role of [ADMINISTRATOR, ...ROLES]) {
+    await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${role}`).catch((error: unknown) => {
+      if ((error as { code: string }).code !== STILL_NAMED) throw error;
+    });
+  }
+}
 
 function urlOf(role: Role | typeof ADMINISTRATOR): string {
   const url = new URL(database.url);

@@ -14,7 +14,7 @@ export interface HeatCell {
   readonly open: number;
 }
 
-export const HEAT_DAYS = 90;
+const HEAT_DAYS = 90;
 
 /** Each stream and day of the last 90 up to `to`, by stream and day. */
 export async function readHeatMap(db: Kysely<Schema>, to: UsageDay): Promise<HeatCell[]> {
