@@ -1,5 +1,5 @@
 import type { RunKind, RunStatus } from '../database/schema.ts';
-import type { LoadedCell, LoadResult } from '../database/write/load.ts';
+import type { LoadedCell, LoadResult, WitnessedCell } from '../database/write/load.ts';
 import type { RowCounts } from '../database/write/numbers.ts';
 import type { RunCounts } from '../database/write/runs.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
@@ -93,8 +93,9 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  addLoad({ cells, rows }: LoadResult): void {
+  addLoad({ cells, witnessed, rows }: LoadResult): void {
     for (const cell of cells) if (!isClosedHeld(cell)) this.#addCell(cell);
+    for (const cell of witnessed) this.#addWitnessed(cell);
     for (const [table, counts] of Object.entries(rows)) {
       const sum = this.rows[table] ?? { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
       for (const key of ROW_KEYS) sum[key] += counts[key];
@@ -208,6 +209,16 @@ export class Tally {
       const where = { instanceId: this.#instanceId, orgId, stream: answer.stream.name, from: day, to: day };
       this.#addFailure({ ...where, ...error });
     }
+  }
+
+  /** What was counted as missing when it was read, and got its zeros since, is loaded. */
+  #addWitnessed({ day, verifiedAtMs, countedAs, isRestated, wasFinal }: WitnessedCell): void {
+    if (isRestated) this.restated += 1;
+    if (isRestated && wasFinal) this.restatedFinal += 1;
+    if (countedAs === null) return;
+    this.cells[countedAs] -= 1;
+    this.cells.loaded += 1;
+    if (countedAs === 'absent' && verifiedAtMs !== null && isGapAge(day, verifiedAtMs)) this.absentLate -= 1;
   }
 
   #addFailure(failure: Failure): void {

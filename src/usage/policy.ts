@@ -54,14 +54,15 @@ export function isLastRead(day: UsageDay, atMs: number, { readAtHours }: Policy)
   return atMs >= dayEndMs(day) + Math.max(...readAtHours) * HOUR_MS;
 }
 
-/** Whether a read sent at `atMs` makes the day final. */
-export function isFinalRead(day: UsageDay, atMs: number, { finalAtHours }: Policy): boolean {
-  return atMs >= dayEndMs(day) + finalAtHours * HOUR_MS;
+/** From when on a read makes the day final. */
+export function finalFromMs(day: UsageDay, { finalAtHours }: Policy): number {
+  return dayEndMs(day) + finalAtHours * HOUR_MS;
 }
 
 /** What the age of a read means for its day. */
 export interface ReadAge {
-  readonly isFinalRead: boolean;
+  /** From when on a read makes the day final, be it this one or another. */
+  readonly finalFromMs: number;
   readonly isLastRead: boolean;
   readonly isPastHorizon: boolean;
   /** The checkpoint after this read; null after the last one. */
@@ -70,7 +71,7 @@ export interface ReadAge {
 
 export function ageOfRead(day: UsageDay, sentAtMs: number, policy: Policy): ReadAge {
   return {
-    isFinalRead: isFinalRead(day, sentAtMs, policy),
+    finalFromMs: finalFromMs(day, policy),
     isLastRead: isLastRead(day, sentAtMs, policy),
     isPastHorizon: day < horizonStart(sentAtMs, policy),
     nextCheckpointMs: nextCheckpointMs(day, sentAtMs, policy),
@@ -82,6 +83,10 @@ const RETRY_STEP_MS = 5 * 60_000;
 
 /** When a cell is read again after the `attempts`-th failure in a row: 2, 4, 8, 16, then 24 hours later. */
 export function retryAtMs(failedAtMs: number, attempts: number): number {
-  const atMs = failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS;
+  return wakeUpMs(failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS);
+}
+
+/** The instant rounded down, so that cells which become due at about the same time share one. */
+export function wakeUpMs(atMs: number): number {
   return atMs - (atMs % RETRY_STEP_MS);
 }

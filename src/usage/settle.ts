@@ -21,7 +21,7 @@ import {
   type Witness,
 } from './settlement.ts';
 import type { Fact } from './streams/stream.ts';
-import { contradicts, reasonAgainstZero, zerosOf } from './witness.ts';
+import { contradicts, reasonAgainstZero, settleByWitness, zerosOf } from './witness.ts';
 
 /**
  * Answers may come in any order, more than once, or beside each other: a cell
@@ -38,6 +38,21 @@ export function settleCell(
   held: readonly Fact[],
   answer: CellAnswer,
   witness: Witness = { kind: 'none' },
+): Settlement {
+  const settlement = settleAnswer(stored, held, answer, witness);
+  const cell = settlement.cell ?? stored;
+  if (witness.kind !== 'counted' || cell === null) return settlement;
+  const { stream, age, sentAtMs } = answer;
+  const facts = settlement.facts ?? held;
+  const effect = settleByWitness(cell, facts, { stream, count: witness.count, age, atMs: sentAtMs });
+  return effect ? { ...effect, facts: effect.facts ?? settlement.facts } : settlement;
+}
+
+function settleAnswer(
+  stored: StoredCell | null,
+  held: readonly Fact[],
+  answer: CellAnswer,
+  witness: Witness,
 ): Settlement {
   const { outcome, age, sentAtMs } = answer;
   const isHeld = stored !== null && isHeldState(stored.state);

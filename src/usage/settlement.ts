@@ -150,7 +150,7 @@ export function accept(
   return {
     ...before,
     ...trouble,
-    state: age.isFinalRead || before.state === 'final' ? 'final' : 'loaded',
+    state: sentAtMs >= age.finalFromMs || before.state === 'final' ? 'final' : 'loaded',
     verifiedAtMs: sentAtMs,
     sha256,
     ...changes,

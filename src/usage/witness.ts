@@ -3,6 +3,7 @@
  * Pure.
  */
 import { isHeldState } from './cell.ts';
+import { type ReadAge, wakeUpMs } from './policy.ts';
 import {
   type CellAnswer,
   type CellError,
@@ -23,11 +24,12 @@ export function contradicts(
   { columns, zeroWitness }: Stream,
   witness: Witness,
 ): boolean {
-  if (!zeroWitness) return false;
+  if (!zeroWitness || outcome.missingColumns.length === 0) return false;
   const isWitnessed = outcome.missingColumns.some((column) => zeroWitness.columns.includes(column));
-  if (!isWitnessed) return false;
   const hasOther = columns.some((_, index) => hasNumber(outcome.facts, index));
-  return hasOther || witness.kind === 'unknown' || (witness.kind === 'counted' && witness.count > 0);
+  const isCounted = witness.kind === 'counted' && witness.count > 0;
+  if (!isWitnessed) return isCounted && !hasOther;
+  return hasOther || isCounted || witness.kind === 'unknown';
 }
 
 export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
@@ -37,58 +39,76 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
 /** Why a day that was left out may not be stored as zeros; null if it may. */
 export function reasonAgainstZero({ stream, outcome }: CellAnswer, witness: Witness): CellError | null {
   if (stream.missingMeans === 'absent') return absent;
-  if (outcome.kind === 'values')
-    return { ...contradicted, message: `${contradicted.message} while it names others` };
+  const hasOther = outcome.kind === 'values' && outcome.facts.some(hasAnyNumber);
+  if (hasOther) return contradicted;
   if (witness.kind === 'none') return null;
   if (witness.kind === 'unknown') {
     return {
       code: UNWITNESSED,
-      message: `Losant left out the day, and ${stream.zeroWitness?.stream} is not held yet`,
+      message: `Losant left out numbers of the day, and its ${stream.zeroWitness?.stream} are not held yet`,
     };
   }
   return witness.count === 0 ? null : contradictedBy(stream, witness.count);
 }
 
 const absent = { code: 'absent', message: 'Losant has no number for this day' };
-const contradicted = { code: 'contradicted', message: 'Losant left out numbers of the day' };
+const contradicted = {
+  code: 'contradicted',
+  message: 'Losant left out numbers of the day while it names others',
+};
 /** A day that was left out while its witness was not held. */
 const UNWITNESSED = 'unwitnessed';
 
+/** Error codes of cells that are absent. */
+export const ABSENT_CODES: readonly string[] = [absent.code, contradicted.code, UNWITNESSED];
+
 function contradictedBy({ zeroWitness }: Stream, count: number): CellError {
-  const message = `Losant left out the day, but its ${zeroWitness?.stream} add up to ${count}`;
+  const message = `Losant left out numbers of the day, but its ${zeroWitness?.stream} add up to ${count}`;
   return { code: contradicted.code, message };
+}
+
+function hasAnyNumber({ values }: Fact): boolean {
+  return values.some((value) => value !== 0);
+}
+
+export interface WitnessCount {
+  readonly stream: Stream;
+  readonly count: number;
+  /** Of the day, by any answer for it. */
+  readonly age: Pick<ReadAge, 'finalFromMs' | 'isPastHorizon'>;
+  /** When the count was read. */
+  readonly atMs: number;
 }
 
 /**
  * What a witness does to a cell that waits for it, or that holds zeros nobody
- * reported: a count of 0 makes zeros of a day that was left out, a higher one
- * takes zeros back. Null if it changes nothing.
+ * reported: a count of 0 makes zeros of a day that was left out, as if it had
+ * been known when the day was read; a higher one takes zeros back, and has the
+ * cell read again. Null if it changes nothing.
  */
 export function settleByWitness(
   stored: StoredCell,
   held: readonly Fact[],
-  { stream, count, atMs }: { stream: Stream; count: number; atMs: number },
+  { stream, count, age, atMs }: WitnessCount,
 ): Settlement | null {
-  if (count === 0) {
-    if (stored.state !== 'absent' || stored.error?.code !== UNWITNESSED) return null;
-    const cell = {
-      ...stored,
-      state: 'loaded' as const,
-      revision: stored.revision + 1,
-      error: null,
-      nextReadAtMs: atMs,
-    };
-    return { result: 'loaded', cell, facts: zerosOf(stream), error: null };
+  if (age.isPastHorizon) return null;
+  if (stored.error?.code === UNWITNESSED && !isHeldState(stored.state)) {
+    const error = count === 0 ? null : contradictedBy(stream, count);
+    if (error) return { result: 'absent', cell: { ...stored, error }, facts: null, error };
+    const isFinal = stored.verifiedAtMs !== null && stored.verifiedAtMs >= age.finalFromMs;
+    const state = isFinal ? 'final' : 'loaded';
+    const cell: StoredCell = { ...stored, state, revision: stored.revision + 1, error };
+    return { result: 'loaded', cell, facts: zerosOf(stream), error };
   }
-  const isZero = !stream.columns.some((_, index) => hasNumber(held, index));
-  if (!isHeldState(stored.state) || stored.reported || !isZero) return null;
+  const isZero = isHeldState(stored.state) && !stored.reported && !held.some(hasAnyNumber);
+  if (count === 0 || !isZero) return null;
   const error = contradictedBy(stream, count);
-  const cell = {
+  const cell: StoredCell = {
     ...stored,
-    state: 'absent' as const,
+    state: 'absent',
     revision: stored.revision + 1,
     error,
-    nextReadAtMs: atMs,
+    nextReadAtMs: wakeUpMs(atMs),
   };
   return { result: 'absent', cell, facts: [], error };
 }

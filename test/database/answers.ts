@@ -6,12 +6,17 @@ export const at = (instant: string): number => Date.parse(instant);
 
 /** A read inside the horizon, before the final age. */
 export const YOUNG = {
-  isFinalRead: false,
+  finalFromMs: at('2026-11-24T00:00:00.000Z'),
   isLastRead: false,
   isPastHorizon: false,
   nextCheckpointMs: at('2026-11-23T00:00:00.000Z'),
 };
-export const FINAL = { ...YOUNG, isFinalRead: true, nextCheckpointMs: at('2026-11-28T00:00:00.000Z') };
+/** One from the final age on. */
+export const FINAL = {
+  ...YOUNG,
+  finalFromMs: at('2026-11-22T00:00:00.000Z'),
+  nextCheckpointMs: at('2026-11-28T00:00:00.000Z'),
+};
 export const LAST = { ...FINAL, isLastRead: true, nextCheckpointMs: null };
 export const PAST = { ...LAST, isPastHorizon: true };
 

@@ -290,6 +290,6 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   });
 
   test('nothing to load is nothing done', async () => {
-    expect(await load([])).toEqual({ cells: [], rows: {} });
+    expect(await load([])).toEqual({ cells: [], witnessed: [], rows: {} });
   });
 });

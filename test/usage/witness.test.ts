@@ -1,10 +1,10 @@
 /** A payload total that was left out, and what the payloads by source say about it. */
 import { describe, expect, test } from 'vitest';
 import { settleCell } from '../../src/usage/settle.ts';
-import type { CellOutcome, Witness } from '../../src/usage/settlement.ts';
+import type { CellAnswer, CellOutcome, StoredCell, Witness } from '../../src/usage/settlement.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { settleByWitness } from '../../src/usage/witness.ts';
-import { answer, at, missing, row, stored, values } from '../database/answers.ts';
+import { answer, at, failed, missing, PAST, row, stored, values, YOUNG } from '../database/answers.ts';
 
 const settle = (outcome: CellOutcome, witness: Witness, before: Parameters<typeof settleCell>[0] = null) =>
   settleCell(before, [], answer(outcome, { stream: payloadTotals }), witness);
@@ -34,7 +34,7 @@ describe('a day that Losant left out, of which nothing is held', () => {
       facts: null,
       error: {
         code: 'contradicted',
-        message: 'Losant left out the day, but its payload_sources add up to 8259025',
+        message: 'Losant left out numbers of the day, but its payload_sources add up to 8259025',
       },
     });
   });
@@ -69,6 +69,24 @@ describe('a day of which some totals were left out', () => {
     });
   });
 
+  test('is absent where it names only zeros, and the sources count something', () => {
+    expect(settle(lacking(row(0, 0, 0), 'billable_count'), counted(3))).toMatchObject({
+      result: 'absent',
+      error: { code: 'contradicted' },
+    });
+    expect(settle(lacking(row(0, 0, 0), 'billable_count'), counted(0))).toMatchObject({
+      result: 'loaded',
+      facts: [row(0, 0, 0)],
+    });
+  });
+
+  test('waits for its sources where it names only zeros', () => {
+    expect(settle(lacking(row(0, 0, 0), 'all_count'), { kind: 'unknown' })).toMatchObject({
+      result: 'absent',
+      error: { code: 'unwitnessed' },
+    });
+  });
+
   test('keeps what is held: a gap, not a zero', () => {
     const { result, cell } = settleCell(
       stored('loaded'),
@@ -81,14 +99,59 @@ describe('a day of which some totals were left out', () => {
   });
 });
 
+describe('zeros that nobody reported, and a new answer beside sources that count something', () => {
+  const zeros = stored('loaded', { reported: false });
+  test.each([
+    ['leaves the day out again', missing],
+    ['fails', failed],
+    ['is older', missing],
+  ])('are taken back where it %s', (what, outcome) => {
+    const sentAtMs = at(what === 'is older' ? '2026-11-21T11:59:59.999Z' : '2026-11-22T12:00:00.000Z');
+    const again = answer(outcome, { stream: payloadTotals, sentAtMs });
+    expect(settleCell(zeros, [row(0, 0, 0)], again, counted(3))).toMatchObject({
+      result: 'absent',
+      cell: { state: 'absent', revision: 2, error: { code: 'contradicted' } },
+      facts: [],
+    });
+  });
+
+  test('stay where Losant names them', () => {
+    const named = answer(values(row(0, 0, 0)), { stream: payloadTotals });
+    expect(settleCell(zeros, [row(0, 0, 0)], named, counted(3))).toMatchObject({
+      result: 'unchanged',
+      cell: { state: 'loaded', reported: true, revision: 1 },
+    });
+  });
+
+  test('stay past the horizon, where no stored cell changes', () => {
+    const past = answer(missing, { stream: payloadTotals, age: PAST });
+    expect(settleCell(zeros, [row(0, 0, 0)], past, counted(3))).toMatchObject({
+      result: 'unchanged',
+      facts: null,
+    });
+  });
+});
+
 describe('a witness that comes later', () => {
   const zeros = [row(0, 0, 0)];
-  const by = (count: number) => ({ stream: payloadTotals, count, atMs: at('2026-11-22T12:00:00.000Z') });
+  const by = (count: number, age: CellAnswer['age'] = YOUNG) => ({
+    stream: payloadTotals,
+    count,
+    age,
+    atMs: at('2026-11-22T12:03:04.000Z'),
+  });
+  const waiting = (state: 'absent' | 'unavailable', changes: Partial<StoredCell> = {}) =>
+    stored(state, { reported: false, revision: 0, error: { code: 'unwitnessed', message: 'x' }, ...changes });
 
-  test('above 0 takes zeros back that nobody reported', () => {
+  test('above 0 takes zeros back that nobody reported, and has the cell read again', () => {
     const before = stored('final', { reported: false, revision: 1 });
     expect(settleByWitness(before, zeros, by(3))).toMatchObject({
-      cell: { state: 'absent', revision: 2, error: { code: 'contradicted' } },
+      cell: {
+        state: 'absent',
+        revision: 2,
+        nextReadAtMs: at('2026-11-22T12:00:00.000Z'),
+        error: { code: 'contradicted' },
+      },
       facts: [],
     });
   });
@@ -98,15 +161,46 @@ describe('a witness that comes later', () => {
     expect(settleByWitness(stored('loaded', { reported: false }), [row(0, 3, 90)], by(3))).toBeNull();
   });
 
-  test('of 0 makes zeros of a day that waited for it', () => {
-    const before = stored('absent', {
-      reported: false,
-      revision: 0,
-      error: { code: 'unwitnessed', message: 'x' },
-    });
+  test('leaves everything alone past the horizon', () => {
+    expect(settleByWitness(stored('loaded', { reported: false }), zeros, by(3, PAST))).toBeNull();
+    expect(settleByWitness(waiting('unavailable'), [], by(0, PAST))).toBeNull();
+  });
+
+  test.each([
+    ['before the final age', '2026-11-23T23:59:59.999Z', 'loaded'],
+    ['at the final age', '2026-11-24T00:00:00.000Z', 'final'],
+  ])(
+    'of 0 makes zeros of a day that waited for it, read %s, with its next read as it was',
+    (_, read, state) => {
+      const nextReadAtMs = at('2026-11-28T00:00:00.000Z');
+      const before = waiting('absent', { verifiedAtMs: at(read), nextReadAtMs });
+      expect(settleByWitness(before, [], by(0))).toMatchObject({
+        cell: { state, reported: false, revision: 1, error: null, nextReadAtMs },
+        facts: zeros,
+      });
+    },
+  );
+
+  test('of 0 makes zeros of a day that waited for it at its last checkpoint', () => {
+    const before = waiting('unavailable', { verifiedAtMs: at('2026-12-21T00:00:00.000Z') });
     expect(settleByWitness(before, [], by(0))).toMatchObject({
-      cell: { state: 'loaded', reported: false, revision: 1, error: null },
+      cell: { state: 'final', reported: false, revision: 1, error: null, nextReadAtMs: null },
       facts: zeros,
+    });
+  });
+
+  test('above 0 says so to a day that waited for it, and changes nothing else', () => {
+    const nextReadAtMs = at('2026-11-23T00:00:00.000Z');
+    const before = waiting('absent', { nextReadAtMs });
+    const error = {
+      code: 'contradicted',
+      message: 'Losant left out numbers of the day, but its payload_sources add up to 3',
+    };
+    expect(settleByWitness(before, [], by(3))).toEqual({
+      result: 'absent',
+      cell: { ...before, error },
+      facts: null,
+      error,
     });
   });
 

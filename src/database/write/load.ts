@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { type CellKey, cellId, isHeldState } from '../../usage/cell.ts';
+import type { UsageDay } from '../../usage/day.ts';
 import { settleCell } from '../../usage/settle.ts';
 import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../../usage/settlement.ts';
 import type { Fact, Stream } from '../../usage/streams/stream.ts';
@@ -39,8 +40,20 @@ export interface LoadedCell {
   readonly wasFinal: boolean;
 }
 
+/** A cell that got zeros, or lost them, because another stream of its day was read. */
+export interface WitnessedCell {
+  readonly day: UsageDay;
+  /** When its own answer was sent. */
+  readonly verifiedAtMs: number | null;
+  /** How the same run counted it before it got its zeros; null if it did not. */
+  readonly countedAs: 'absent' | 'unavailable' | null;
+  readonly isRestated: boolean;
+  readonly wasFinal: boolean;
+}
+
 export interface LoadResult {
   readonly cells: readonly LoadedCell[];
+  readonly witnessed: readonly WitnessedCell[];
   /** Changes of rows of numbers by stream. */
   readonly rows: Readonly<Record<string, RowCounts>>;
 }
@@ -72,6 +85,7 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
     await liftWaivers(trx, settled.filter(isLifted), options.runId);
     return {
       cells: settled.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell, options.runId)),
+      witnessed: effects.flatMap((cell) => toWitnessedCell(cell, options.runId)),
       rows,
     };
   });
@@ -96,7 +110,7 @@ async function settleLocked(
     const settled = answers.map((answer) => settle(answer, stored, { held, witnesses }));
     const added = settled.flatMap(toWrittenCell).filter(({ isNew }) => isNew);
     if ((await insertCells(trx, added, runId)) === added.length) {
-      return { settled, effects: settleDependents(settled, stored, held) };
+      return { settled, effects: settleDependents(answers, settled, stored, held) };
     }
     await sql`rollback to savepoint cells`.execute(trx);
   }
@@ -185,9 +199,24 @@ function toLoadedCell(answer: CellAnswer, { before, settlement }: SettledCell, r
     answer,
     result: isOwn && settlement.result === 'unchanged' ? 'loaded' : settlement.result,
     error: settlement.error,
+    ...changesOf({ before, settlement }),
+  };
+}
+
+function changesOf({ before, settlement }: Pick<SettledCell, 'before' | 'settlement'>) {
+  return {
     isRestated: before !== null && isHeldState(before.state) && settlement.facts !== null,
     wasFinal: before?.state === 'final',
   };
+}
+
+/** None where only the reason has changed. */
+function toWitnessedCell({ day, before, settlement }: SettledCell, runId: string): WitnessedCell[] {
+  if (before === null || settlement.facts === null) return [];
+  const { state, verifiedAtMs } = before;
+  const wasMissing = state === 'absent' || state === 'unavailable';
+  const countedAs = wasMissing && before.runId === runId ? state : null;
+  return [{ day, verifiedAtMs, countedAs, ...changesOf({ before, settlement }) }];
 }
 
 function isRecovered({ before, settlement }: SettledCell): boolean {

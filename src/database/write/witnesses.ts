@@ -86,22 +86,23 @@ export class Witnesses {
 
 /** What the settled witnesses do to cells that are stored and not in the batch themselves. */
 export function settleDependents(
+  answers: readonly CellAnswer[],
   settled: readonly SettledCell[],
   stored: ReadonlyMap<string, LockedCell>,
   held: HeldFacts,
 ): SettledCell[] {
   const ids = new Set(settled.map(cellId));
-  return settled.flatMap((cell) => {
+  return settled.flatMap((cell, index) => {
+    const { age, sentAtMs } = answers[index] as CellAnswer;
     const count = countAfter(cell);
-    const dependents = streams.filter(({ zeroWitness }) => zeroWitness?.stream === cell.stream);
     if (count === null) return [];
+    const dependents = streams.filter(({ zeroWitness }) => zeroWitness?.stream === cell.stream);
     return dependents.flatMap((of): SettledCell[] => {
       const key = { orgId: cell.orgId, day: cell.day, stream: of.name };
       const before = stored.get(cellId(key));
       if (!before || ids.has(cellId(key))) return [];
       const facts = held(key, of);
-      const atMs = cell.settlement.cell?.verifiedAtMs ?? before.verifiedAtMs ?? 0;
-      const settlement = settleByWitness(before, facts, { stream: of, count, atMs });
+      const settlement = settleByWitness(before, facts, { stream: of, count, age, atMs: sentAtMs });
       return settlement ? [{ ...key, of, before, held: facts, settlement }] : [];
     });
   });

@@ -1,0 +1,205 @@
+/** Totals of a day that Losant left out, and the sources of the day: loaded in either order, in one batch or in two. */
+import * as fc from 'fast-check';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { loadBatch } from '../../src/database/write/load.ts';
+import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, at, failed, missing, PAST, row, values } from './answers.ts';
+import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, revisionsOf, rowsOf } from './ledger.ts';
+
+let ledger: Ledger;
+let orgId: string;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+beforeEach(async () => {
+  orgId = await ledger.newOrg();
+  await track('payload_totals', 'payload_sources');
+});
+
+afterAll(() => ledger.close());
+
+const track = async (...streams: readonly string[]) => {
+  for (const stream of streams) {
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      values (${orgId}, ${stream}, '{[2026-11-01,)}')`.execute(ledger.db);
+  }
+};
+
+const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
+  loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+
+const sentAt = (minute: number) => at('2026-11-22T12:00:00.000Z') + minute * 60_000;
+const totals = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
+  answer(outcome, { orgId, stream: payloadTotals, sentAtMs: sentAt(minute), ...changes });
+const sources = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
+  answer(outcome, { orgId, stream: payloadSources, sentAtMs: sentAt(minute), ...changes });
+const counting = (count: number) => values({ key: ['timer', 'timer.flow'], values: [count] });
+
+/** What is held of the day: all payloads, and those by source. */
+const held = async () =>
+  await rowsOf(
+    ledger.db,
+    sql`select payload_all_count as totals, payload_source_count as sources
+      from losant_usage.usage_days where org_id = ${orgId}`,
+  );
+/** State and error of the totals. */
+const totalsCell = async () =>
+  (await coverageOf(ledger.db, orgId)).filter((cell) => 'stream' in cell && cell.stream === 'payload_totals');
+
+const WAYS: [string, (totals: CellAnswer, sources: CellAnswer) => readonly CellAnswer[][]][] = [
+  ['the totals first', (first, second) => [[first], [second]]],
+  ['the sources first', (second, first) => [[first], [second]]],
+  ['both in one batch', (first, second) => [[first, second]]],
+];
+
+describe.each(WAYS)('totals left out, with %s', (_, batchesOf) => {
+  const loadBoth = async (first: CellAnswer, second: CellAnswer) => {
+    for (const batch of batchesOf(first, second)) await load(batch);
+  };
+
+  test('are zeros where the sources are empty', async () => {
+    await loadBoth(totals(missing, 0), sources(missing, 1));
+    expect(await held()).toEqual([{ totals: 0, sources: 0 }]);
+    expect(await totalsCell()).toMatchObject([
+      {
+        state: 'loaded',
+        reported: false,
+        revision: 1,
+        error_code: null,
+        next_read_at: '2026-11-23T00:00:00.000Z',
+      },
+    ]);
+    expect(await revisionsOf(ledger.db, orgId)).toEqual([]);
+  });
+
+  test('are absent, and say why, where the sources count something', async () => {
+    await loadBoth(totals(missing, 0), sources(counting(8_259_025), 1));
+    expect(await held()).toEqual([{ totals: null, sources: 8_259_025 }]);
+    expect(await totalsCell()).toMatchObject([
+      { state: 'absent', revision: 0, error_code: 'contradicted', next_read_at: '2026-11-23T00:00:00.000Z' },
+    ]);
+  });
+
+  test('are absent where the sources could not be read', async () => {
+    await loadBoth(totals(missing, 0), sources(failed, 1));
+    expect(await held()).toEqual([{ totals: null, sources: null }]);
+    expect(await totalsCell()).toMatchObject([{ state: 'absent', error_code: 'unwitnessed' }]);
+  });
+});
+
+test('totals left out are zeros where the sources are not collected', async () => {
+  await sql`delete from losant_usage.tracking where stream = 'payload_sources' and org_id = ${orgId}`.execute(
+    ledger.db,
+  );
+  await load([totals(missing, 0)]);
+  expect(await held()).toEqual([{ totals: 0, sources: null }]);
+});
+
+describe('zeros that stand for totals left out', () => {
+  beforeEach(async () => {
+    await load([totals(missing, 0), sources(missing, 0)]);
+  });
+
+  test.each([
+    ['read alone', []],
+    ['read with totals that are left out again', [missing]],
+    ['read with totals that fail', [failed]],
+  ])('are taken back, on record, by sources that turn up later, %s', async (_, again) => {
+    const result = await load(
+      [sources(counting(3), 60), ...again.map((outcome) => totals(outcome, 60))],
+      RUN_2,
+    );
+    expect(await held()).toEqual([{ totals: null, sources: 3 }]);
+    expect(await totalsCell()).toMatchObject([
+      {
+        state: 'absent',
+        revision: 2,
+        error_code: 'contradicted',
+        next_read_at: '2026-11-22T13:00:00.000Z',
+      },
+    ]);
+    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      {
+        stream: 'payload_totals',
+        revision: 2,
+        old: { billable_count: 0, all_count: 0, all_bytes: 0 },
+        new: null,
+        run_id: RUN_2,
+      },
+      { stream: 'payload_sources', revision: 2, old: null, new: { count: 3 }, run_id: RUN_2 },
+    ]);
+    const told = [...result.cells, ...result.witnessed].map(({ isRestated }) => isRestated);
+    expect(told).toEqual([true, true]);
+  });
+
+  test('are named in the end, as the next revision', async () => {
+    await load([sources(counting(3), 60)]);
+    await load([totals(values(row(2, 3, 90)), 61)], RUN_2);
+    expect(await held()).toEqual([{ totals: 3, sources: 3 }]);
+    expect(await totalsCell()).toMatchObject([{ state: 'loaded', revision: 3, error_code: null }]);
+  });
+
+  test('stay past the horizon', async () => {
+    await load([sources(counting(3), 60, { age: PAST })]);
+    expect(await held()).toEqual([{ totals: 0, sources: 0 }]);
+    expect(await totalsCell()).toMatchObject([{ state: 'loaded', error_code: null }]);
+  });
+});
+
+test('a run is told that what it counted as absent got its zeros, another run is not', async () => {
+  const told = { day: '2026-11-20', verifiedAtMs: sentAt(0), isRestated: false, wasFinal: false };
+  expect(await load([totals(missing, 0)])).toMatchObject({ cells: [{ result: 'absent' }], witnessed: [] });
+  expect(await load([sources(missing, 1)])).toMatchObject({ witnessed: [{ ...told, countedAs: 'absent' }] });
+  orgId = await ledger.newOrg();
+  await track('payload_totals', 'payload_sources');
+  await load([totals(missing, 0)]);
+  expect(await load([sources(missing, 1)], RUN_2)).toMatchObject({
+    witnessed: [{ ...told, countedAs: null }],
+  });
+});
+
+/** What reads of the two streams find, by minute. Named zeros and silence do not mix: see the order of one cell's answers. */
+const history = fc
+  .record({
+    totals: fc.array(fc.constantFrom('silence', 'number', 'failure'), { minLength: 1, maxLength: 3 }),
+    sources: fc.array(fc.constantFrom('silence', 'number', 'failure'), { minLength: 1, maxLength: 3 }),
+  })
+  .chain((told) => {
+    const places = [...told.totals.keys(), ...[...told.sources.keys()].map((place) => 10 + place)];
+    const order = fc.shuffledSubarray(places, { minLength: places.length });
+    return fc.record({ told: fc.constant(told), order, splits: fc.array(fc.boolean(), { maxLength: 6 }) });
+  });
+
+test('whatever is read of both streams, in whatever order and batches, ends in the same numbers', async () => {
+  await fc.assert(
+    fc.asyncProperty(history, async ({ told, order, splits }) => {
+      orgId = await ledger.newOrg();
+      await track('payload_totals', 'payload_sources');
+      const say = (what: string | undefined, number: CellOutcome) =>
+        what === 'silence' ? missing : what === 'number' ? number : failed;
+      const answers = order.map((place) =>
+        place < 10
+          ? totals(say(told.totals[place], values(row(5, 5, 50))), place * 2)
+          : sources(say(told.sources[place - 10], counting(5)), (place - 10) * 2 + 1),
+      );
+      let batch: CellAnswer[] = [];
+      for (const [index, next] of answers.entries()) {
+        const isTwice = batch.some(({ stream }) => stream === next.stream);
+        if (isTwice || splits[index]) batch = (await load(batch)) && [];
+        batch.push(next);
+      }
+      await load(batch);
+      const sourceCount = told.sources.includes('number') ? 5 : told.sources.includes('silence') ? 0 : null;
+      const zeros = told.totals.includes('silence') && sourceCount === 0 ? 0 : null;
+      expect(await held()).toEqual([
+        { totals: told.totals.includes('number') ? 5 : zeros, sources: sourceCount },
+      ]);
+    }),
+    { numRuns: 150 },
+  );
+});
