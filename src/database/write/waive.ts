@@ -27,18 +27,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Us
     await beginWriting(trx, { runId: null, lease: null });
     await requireTracked(trx, waiver);
     const keys = eachDay(range).map((day) => ({ orgId, stream, day }));
-    const stored = await lockCells(trx, keys);
-    const held = keys.filter((key) => !isWaivable(stored.get(cellId(key))));
-    if (held.length > 0) throw heldError(held.map(({ day }) => day));
-    const cells = keys.map((key) => ({ ...key, cell: waive(stored.get(cellId(key)), reason) }));
-    const added = cells.filter((cell) => !stored.has(cellId(cell)));
-    await insertCells(trx, added, null);
-    await updateCells(
-      trx,
-      cells.filter((cell) => stored.has(cellId(cell))),
-      null,
-    );
-    await writeNumbers(trx, [], added);
+    while (!(await waiveLocked(trx, keys, reason)));
     await liftWaivers(trx, keys, null);
     const [days, streams, orgIds] = columnsOf(keys);
     await sql`
@@ -48,6 +37,30 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Us
     );
     return keys.map(({ day }) => day);
   });
+}
+
+/**
+ * Locks the cells and waives them. False, with nothing done, where a run has added
+ * one of them meanwhile: what it read counts.
+ */
+async function waiveLocked(trx: Kysely<Schema>, keys: readonly CellKey[], reason: string): Promise<boolean> {
+  await sql`savepoint cells`.execute(trx);
+  const stored = await lockCells(trx, keys);
+  const held = keys.filter((key) => !isWaivable(stored.get(cellId(key))));
+  if (held.length > 0) throw heldError(held.map(({ day }) => day));
+  const cells = keys.map((key) => ({ ...key, cell: waive(stored.get(cellId(key)), reason) }));
+  const added = cells.filter((cell) => !stored.has(cellId(cell)));
+  if ((await insertCells(trx, added, null)) < added.length) {
+    await sql`rollback to savepoint cells`.execute(trx);
+    return false;
+  }
+  await updateCells(
+    trx,
+    cells.filter((cell) => stored.has(cellId(cell))),
+    null,
+  );
+  await writeNumbers(trx, [], added);
+  return true;
 }
 
 /** Ends the waivers of cells whose number came after all, or that get another reason. */
