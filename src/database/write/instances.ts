@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import { DatabaseError } from '../../errors.ts';
 import type { UsageDay } from '../../usage/day.ts';
 import { horizonStart, type Policy } from '../../usage/policy.ts';
+import { ABSENT_CODES } from '../../usage/witness.ts';
 import type { Instant, Schema } from '../schema.ts';
 import { beginWriting } from './transaction.ts';
 
@@ -102,8 +103,10 @@ export async function recordInstanceName(
 
 /**
  * Sets the time of the next read anew for the cells inside the horizon if the
- * policy is another than the one by which it was computed, by the same rule: the
- * first checkpoint after the accepted read. A cell read late enough becomes final.
+ * policy is another than the one by which it was computed, by the same rules: the
+ * first checkpoint after the accepted read. A cell read late enough becomes
+ * final; one that is absent after its last checkpoint becomes unavailable, and
+ * absent again where it has another checkpoint to come.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
@@ -119,23 +122,34 @@ export async function applyPolicy(
       returning old.policy is null as "isFirst"`.execute(trx);
     if (rows[0] === undefined || rows[0].isFirst) return;
     await beginWriting(trx, { runId: null, lease: null });
+    // Locked in key order, as every writer does.
     await sql`
-      update losant_usage.coverage c set
-        next_read_at = case when c.attempts > 0 then c.next_read_at else n.next_read_at end,
-        state = case when n.is_final then 'final' else c.state end,
-        finalized_at = case when n.is_final then coalesce(c.finalized_at, now()) else c.finalized_at end
-      from losant_usage.organizations o,
-      lateral (
-        select losant_usage.next_checkpoint(c.usage_date, c.verified_at, ${policy.readAtHours}::integer[]) as next_read_at,
-          c.state = 'final' or (c.state = 'loaded' and c.verified_at >= ((c.usage_date + 1)::timestamp
-            + ${policy.finalAtHours}::integer * interval '1 hour') at time zone 'UTC') as is_final
-      ) as n
-      where o.org_id = c.org_id and o.instance_id = ${instanceId} and o.removed_at is null
-        and c.usage_date >= ${horizonStart(nowMs, policy)}::date
-        and c.state in ('loaded', 'final', 'absent')
-        and (c.next_read_at is distinct from n.next_read_at or (n.is_final and c.state <> 'final'))`.execute(
-      trx,
-    );
+      update losant_usage.coverage c set next_read_at = k.next_read_at, state = k.state,
+        finalized_at = case when k.state = 'final' then coalesce(c.finalized_at, now()) else c.finalized_at end
+      from (
+        select c.usage_date, c.stream, c.org_id, n.state,
+          case when c.attempts > 0 then c.next_read_at else n.next_read_at end as next_read_at
+        from losant_usage.coverage c
+        join losant_usage.organizations o on o.org_id = c.org_id
+        cross join lateral (
+          select losant_usage.next_checkpoint(c.usage_date, c.verified_at, ${policy.readAtHours}::integer[]) as next_read_at,
+            ((c.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour') at time zone 'UTC' as final_from
+        ) as age
+        cross join lateral (
+          select age.next_read_at, case
+            when c.state = 'loaded' and c.verified_at >= age.final_from then 'final'
+            when c.state in ('loaded', 'final') then c.state
+            when age.next_read_at is null then 'unavailable' else 'absent' end as state
+        ) as n
+        where o.instance_id = ${instanceId} and o.removed_at is null
+          and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+          and (c.state in ('loaded', 'final', 'absent')
+            or (c.state = 'unavailable' and c.error_code = any (${ABSENT_CODES}::text[])))
+          and (c.next_read_at, c.state) is distinct from (n.next_read_at, n.state)
+        order by c.usage_date, c.stream, c.org_id
+        for update of c
+      ) as k
+      where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
   });
 }
 

@@ -1,0 +1,142 @@
+/** Other checkpoints than before: what the ledger says of the next read, and of what is final. */
+import * as fc from 'fast-check';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { applyPolicy } from '../../src/database/write/instances.ts';
+import { loadBatch } from '../../src/database/write/load.ts';
+import { ageOfRead, type Policy } from '../../src/usage/policy.ts';
+import type { CellOutcome } from '../../src/usage/settlement.ts';
+import { policy as usual } from '../usage/tracks.ts';
+import { answer, at, failed, missing, row, values } from './answers.ts';
+import { coverageOf, INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+
+const NOW = at('2026-11-24T09:30:00.000Z');
+const DAY = '2026-11-10';
+let ledger: Ledger;
+let orgId: string;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+beforeEach(async () => {
+  orgId = await ledger.newOrg();
+  await sql`update losant_usage.instances set policy = null`.execute(ledger.db);
+  await apply(usual);
+});
+
+afterAll(() => ledger.close());
+
+const apply = (policy: Policy) => applyPolicy(ledger.db, INSTANCE, { policy, nowMs: NOW });
+const read = async (outcome: CellOutcome, sentAt: string, { day = DAY, policy = usual } = {}) => {
+  const sentAtMs = at(sentAt);
+  const only = answer(outcome, { orgId, day, sentAtMs, age: ageOfRead(day, sentAtMs, policy) });
+  await loadBatch(ledger.db, { answers: [only], quarantined: [] }, { runId: RUN_1, lease: null });
+};
+const cells = async () =>
+  (await coverageOf(ledger.db, orgId)).map((cell) => {
+    const { state, next_read_at } = cell as Record<string, unknown>;
+    return { state, next_read_at };
+  });
+const number = values(row(4, 1, 17));
+
+describe('with earlier checkpoints than before', () => {
+  const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };
+
+  test('a number that was read after the last of them is final, and not read again', async () => {
+    await read(number, '2026-11-12T06:00:00.000Z');
+    expect(await cells()).toEqual([{ state: 'loaded', next_read_at: '2026-11-13T00:00:00.000Z' }]);
+    await apply(early);
+    expect(await cells()).toEqual([{ state: 'final', next_read_at: null }]);
+    const final = sql`select finalized_at > now() - interval '1 minute' as now from losant_usage.coverage
+      where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, final)).toEqual([{ now: true }]);
+  });
+
+  test('a number that was read before the last of them is read at it', async () => {
+    await read(number, '2026-11-11T00:15:00.000Z');
+    await apply(early);
+    expect(await cells()).toEqual([{ state: 'loaded', next_read_at: '2026-11-11T06:00:00.000Z' }]);
+  });
+
+  test('a number that is absent after the last of them is unavailable, and no gap for ever', async () => {
+    await read(missing, '2026-11-12T06:00:00.000Z');
+    await apply(early);
+    expect(await cells()).toEqual([{ state: 'unavailable', next_read_at: null }]);
+    await apply(usual);
+    expect(await cells()).toEqual([{ state: 'absent', next_read_at: '2026-11-13T00:00:00.000Z' }]);
+  });
+
+  test('a failed read keeps its retry', async () => {
+    await read(number, '2026-11-12T06:00:00.000Z');
+    await read(failed, '2026-11-13T00:15:00.000Z');
+    await apply(early);
+    expect(await cells()).toEqual([{ state: 'final', next_read_at: '2026-11-13T02:15:00.000Z' }]);
+  });
+});
+
+describe('with a later checkpoint than before', () => {
+  const late: Policy = { readAtHours: [0, 1_000], finalAtHours: 900, horizonDays: 90 };
+
+  test('a number that was read for the last time is read again, and stays final', async () => {
+    await read(number, '2026-12-11T00:00:00.000Z');
+    expect(await cells()).toEqual([{ state: 'final', next_read_at: null }]);
+    await apply(late);
+    expect(await cells()).toEqual([{ state: 'final', next_read_at: '2026-12-22T16:00:00.000Z' }]);
+  });
+
+  test('nothing is decided again past the horizon, and of organizations that are gone', async () => {
+    const closed = [{ state: 'final', next_read_at: null }];
+    await read(number, '2026-10-24T00:00:00.000Z', { day: '2026-08-25' });
+    await apply(late);
+    expect(await cells()).toEqual(closed);
+    orgId = await ledger.newOrg();
+    await read(number, '2026-12-11T00:00:00.000Z');
+    await sql`update losant_usage.organizations set removed_at = now() where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    await apply({ ...late, finalAtHours: 901 });
+    expect(await cells()).toEqual(closed);
+  });
+});
+
+test('the same policy writes nothing, and the first is only noted', async () => {
+  await read(number, '2026-11-12T06:00:00.000Z');
+  const version = sql`select xmin::text from losant_usage.coverage where org_id = ${orgId}`;
+  const before = await rowsOf(ledger.db, version);
+  await apply({ ...usual, readAtHours: [...usual.readAtHours] });
+  await sql`update losant_usage.instances set policy = null`.execute(ledger.db);
+  await apply({ ...usual, finalAtHours: 24 });
+  expect(await rowsOf(ledger.db, version)).toEqual(before);
+});
+
+const policies = fc.record({
+  readAtHours: fc
+    .uniqueArray(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 5 })
+    .map((hours) => hours.toSorted((a, b) => a - b)),
+  finalAtHours: fc.integer({ min: 0, max: 400 }),
+  horizonDays: fc.constant(90),
+});
+
+test('whatever the policies, a cell ends as if it had been read by the new one', async () => {
+  const age = fc.integer({ min: 0, max: 500 });
+  await fc.assert(
+    fc.asyncProperty(policies, policies, age, fc.boolean(), async (before, after, hours, isNamed) => {
+      const sentAt = new Date(at('2026-11-11T00:00:00.000Z') + hours * 3_600_000 + 60_000).toISOString();
+      const outcome = isNamed ? number : missing;
+      await sql`update losant_usage.instances set policy = null`.execute(ledger.db);
+      await apply(before);
+      orgId = await ledger.newOrg();
+      await read(outcome, sentAt, { policy: before });
+      const [old] = (await cells()) as { state: string }[];
+      await apply(after);
+      const [changed] = await cells();
+      orgId = await ledger.newOrg();
+      await read(outcome, sentAt, { policy: after });
+      const [fresh] = await cells();
+      // What was final once stays it.
+      expect(changed).toEqual(old?.state === 'final' ? { ...fresh, state: 'final' } : fresh);
+    }),
+    { numRuns: 100 },
+  );
+});
