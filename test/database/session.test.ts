@@ -29,6 +29,8 @@ describe('a session relies on no default of the server', () => {
     ['array_nulls', 'off', 'on'],
     ['timezone', 'Pacific/Auckland', 'UTC'],
     ['statement_timeout', '5', '1min'],
+    ['synchronous_commit', 'off', 'on'],
+    ['synchronous_commit', 'remote_apply', 'remote_apply'],
   ])('%s = %s becomes %s', async (name, usual, setting) => {
     expect(await settingOf(name, usual)).toBe(setting);
   });

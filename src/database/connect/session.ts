@@ -51,7 +51,10 @@ export async function prepareSession(
     array_nulls: 'on',
   };
   const { rows } = await client.query<Facts>(
+    // What is committed survives a crash, whatever the server's default; the operator may choose more than that.
     `select set_config(name, value, false),
+            set_config('synchronous_commit', case current_setting('synchronous_commit')
+              when 'off' then 'on' else current_setting('synchronous_commit') end, false),
             current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
             current_user::text as user, pg_is_in_recovery() as "isStandby",
             current_setting('transaction_read_only') = 'on' as "onlyReads"
