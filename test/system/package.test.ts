@@ -71,6 +71,8 @@ test('the package holds what is needed to run and to read, and no source or test
     'docs',
     'migrations',
     'package.json',
+    // Only its README.
+    'simulator',
   ]);
   expect(packed).toContain('bin/losant-usage.js');
   expect(packed).toContain('dist/src/main.js');
