@@ -1,6 +1,7 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Organization } from '../../usage/organization.ts';
 import type { Instant, Schema } from '../schema.ts';
+import { untrackRemoved } from './tracking.ts';
 import { beginWriting } from './transaction.ts';
 
 /** Error code of cells that are not read any more because their organization is gone. */
@@ -65,14 +66,20 @@ export async function upsertOrganizations(
 
 /** Cells that were closed because their organization was gone are read again when it is back. */
 async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
+  const closed = sql`c.error_code is not null and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}
+    and exists (select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
   await sql`
     update losant_usage.coverage c set state = 'failed', verified_at = null, next_read_at = now()
-    from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and o.removed_at is not null and c.org_id = o.org_id
-      and c.error_code is not null and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}`.execute(
-    trx,
-  );
+    from ${lockedCells(orgIds, closed)}
+    where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
 }
+
+/** The rows of coverage of organizations that `where` means, locked in key order as every writer does. */
+const lockedCells = (orgIds: readonly string[], where: RawBuilder<unknown>) => sql`(
+  select c.usage_date, c.stream, c.org_id from losant_usage.coverage c
+  where c.org_id = any (${orgIds}::text[]) and ${where}
+  order by c.usage_date, c.stream, c.org_id for update
+) as k`;
 
 /** Closes the current version of each organization that has changed, and opens its new one. */
 async function recordVersions(
@@ -203,12 +210,10 @@ export async function markRemoved(
       update losant_usage.organizations set removed_at = ${removedAt}
       where org_id = any (${orgIds}::text[]) and removed_at is null`.execute(trx);
     await sql`
-      update losant_usage.coverage set next_read_at = now()
-      where org_id = any (${orgIds}::text[]) and next_read_at is not null`.execute(trx);
-    await sql`
-      update losant_usage.tracking t set tracked_days = t.tracked_days * datemultirange(daterange(null, o.removed_on + 1))
-      from losant_usage.organizations o
-      where o.org_id = t.org_id and t.org_id = any (${orgIds}::text[])`.execute(trx);
+      update losant_usage.coverage c set next_read_at = now()
+      from ${lockedCells(orgIds, sql`c.next_read_at is not null`)}
+      where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+    await untrackRemoved(trx, orgIds);
   });
 }
 

@@ -1,7 +1,14 @@
 /** Which days are tracked: begun, ended and widened as sets of days, never as an interval that swallows what lies between. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { DayRange, UsageDay } from '../../usage/day.ts';
 import type { Schema } from '../schema.ts';
+
+/** The rows that `where` means, locked in key order as every writer does. */
+const lockedTracks = (where: RawBuilder<unknown>) => sql`(
+  select t.org_id, t.stream, o.created_on, o.removed_on
+  from losant_usage.tracking t join losant_usage.organizations o on o.org_id = t.org_id
+  where ${where} order by t.org_id, t.stream for update of t
+) as k`;
 
 /**
  * Tracks streams of organizations without an end: a new one from the later of
@@ -25,7 +32,7 @@ export async function trackOrganizations(
     where o.org_id = any (${orgIds}::text[]) and not exists (
       select from losant_usage.tracking k
       where k.org_id = o.org_id and k.stream = s.stream and upper_inf(k.tracked_days))
-    order by o.org_id, s.stream
+    order by o.org_id, s.stream collate "C"
     on conflict (org_id, stream) do update set tracked_days = t.tracked_days
       + datemultirange(daterange(coalesce(greatest(upper(t.tracked_days), ${horizon}::date), lower(excluded.tracked_days)), null))`.execute(
     db,
@@ -38,9 +45,7 @@ export async function untrackOrganizations(
   orgIds: readonly string[],
   lastDay: UsageDay,
 ): Promise<void> {
-  await sql`
-    update losant_usage.tracking set tracked_days = tracked_days * ${upTo(lastDay)}
-    where org_id = any (${orgIds}::text[]) and upper_inf(tracked_days)`.execute(db);
+  await endTracks(db, sql`t.org_id = any (${orgIds}::text[])`, lastDay);
 }
 
 /** Ends the tracking of streams of the instance that are not collected any more with `lastDay`. */
@@ -49,11 +54,28 @@ export async function untrackStreams(
   { instanceId, streams }: { instanceId: string; streams: readonly string[] },
   lastDay: UsageDay,
 ): Promise<void> {
+  await endTracks(
+    db,
+    sql`o.instance_id = ${instanceId} and not (t.stream = any (${streams}::text[]))`,
+    lastDay,
+  );
+}
+
+/** Ends the tracking of organizations that are gone with the last day on which they existed. */
+export async function untrackRemoved(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
   await sql`
-    update losant_usage.tracking t set tracked_days = t.tracked_days * ${upTo(lastDay)}
-    from losant_usage.organizations o
-    where o.org_id = t.org_id and o.instance_id = ${instanceId} and upper_inf(t.tracked_days)
-      and not (t.stream = any (${streams}::text[]))`.execute(db);
+    update losant_usage.tracking t
+    set tracked_days = t.tracked_days * datemultirange(daterange(null, k.removed_on + 1))
+    from ${lockedTracks(sql`t.org_id = any (${orgIds}::text[])`)}
+    where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
+}
+
+async function endTracks(db: Kysely<Schema>, where: RawBuilder<unknown>, lastDay: UsageDay): Promise<void> {
+  await sql`
+    update losant_usage.tracking t
+    set tracked_days = t.tracked_days * datemultirange(daterange(null, ${lastDay}::date + 1))
+    from ${lockedTracks(sql`upper_inf(t.tracked_days) and ${where}`)}
+    where t.org_id = k.org_id and t.stream = k.stream`.execute(db);
 }
 
 /** Which of the ids are organizations of the instance that are or were tracked. */
@@ -78,15 +100,14 @@ export async function trackDays(
   }: { instanceId: string; orgIds: readonly string[] | null; streams: readonly string[] | null },
   { from, to }: DayRange,
 ): Promise<void> {
+  const meant = sql`o.instance_id = ${instanceId}
+    and (${streams}::text[] is null or t.stream = any (${streams}::text[]))
+    and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end
+    and not daterange(${from}::date, ${to}::date, '[]') <@ t.tracked_days`;
   await sql`
     update losant_usage.tracking t set tracked_days = t.tracked_days
-      + datemultirange(daterange(greatest(${from}::date, o.created_on),
-          greatest(${from}::date, o.created_on, least(${to}::date, o.removed_on) + 1)))
-    from losant_usage.organizations o
-    where o.org_id = t.org_id and o.instance_id = ${instanceId}
-      and (${streams}::text[] is null or t.stream = any (${streams}::text[]))
-      and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end
-      and not daterange(${from}::date, ${to}::date, '[]') <@ t.tracked_days`.execute(db);
+      + datemultirange(daterange(greatest(${from}::date, k.created_on),
+          greatest(${from}::date, k.created_on, least(${to}::date, k.removed_on) + 1)))
+    from ${lockedTracks(meant)}
+    where t.org_id = k.org_id and t.stream = k.stream`.execute(db);
 }
-
-const upTo = (lastDay: UsageDay) => sql`datemultirange(daterange(null, ${lastDay}::date + 1))`;

@@ -1,0 +1,134 @@
+/**
+ * Every writer locks rows in the order of their keys: one that waits for a row
+ * holds none that comes later, so no two of them can wait for each other.
+ */
+import { type RawBuilder, sql } from 'kysely';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { applyPolicy } from '../../src/database/write/instances.ts';
+import { markRemoved, upsertOrganizations } from '../../src/database/write/organizations.ts';
+import { trackDays, untrackOrganizations, untrackStreams } from '../../src/database/write/tracking.ts';
+import { until } from '../support/wait.ts';
+import { policy } from '../usage/tracks.ts';
+import { clearOrganizations, INSTANCE, type Ledger, openLedger } from './ledger.ts';
+
+const A = '5a000000000000000000000a';
+const B = '5b000000000000000000000b';
+const BOTH = [A, B];
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+/** Two organizations with two days each, whose rows lie in the table the wrong way round. */
+beforeEach(async () => {
+  await clearOrganizations(ledger.db);
+  await ledger.db.transaction().execute(async (trx) => {
+    await sql`select set_config('losant_usage.program', 'first', true)`.execute(trx);
+    for (const orgId of BOTH.toReversed()) {
+      await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_at, first_seen_at, last_seen_at)
+        values (${orgId}, ${INSTANCE}, 'Acme', '2024-01-01T00:00:00Z', '2026-11-01T00:00:00Z', '2026-11-01T00:00:00Z')`.execute(
+        trx,
+      );
+      await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+        values (${orgId}, 'payload_sources', '{[2026-11-01,)}'), (${orgId}, 'device_counts', '{[2026-11-01,)}')`.execute(
+        trx,
+      );
+    }
+    for (const day of ['2026-11-21', '2026-11-20'])
+      await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code, verified_at, next_read_at)
+        select ${day}, 'device_counts', org_id, 'absent', 'absent', '2026-11-22T00:15:00Z', '2026-11-23T00:00:00Z'
+        from losant_usage.organizations order by org_id desc`.execute(trx);
+  });
+});
+
+afterAll(() => ledger.close());
+
+/** Begins `work` while somebody has locked `first`; whether `last` is still free then. */
+async function leavesFree(
+  work: () => Promise<void>,
+  { first, last }: { first: RawBuilder<unknown>; last: RawBuilder<unknown> },
+): Promise<boolean> {
+  let working: Promise<void> = Promise.resolve();
+  const isFree = await ledger.db.transaction().execute(async (trx) => {
+    const locked = await sql`${first} for update`.execute(trx);
+    expect(locked.rows).toHaveLength(1);
+    working = work();
+    await until('the writer waits', async () => {
+      const { rows } = await sql`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`.execute(ledger.db);
+      return rows.length === 1;
+    });
+    const { rows } = await sql`${last} for update skip locked`.execute(trx);
+    return rows.length === 1;
+  });
+  await working;
+  return isFree;
+}
+
+const track = (orgId: string, stream: string) =>
+  sql`select org_id from losant_usage.tracking where org_id = ${orgId} and stream = ${stream}`;
+const cell = (orgId: string, day: string) =>
+  sql`select org_id from losant_usage.coverage where org_id = ${orgId} and usage_date = ${day}`;
+
+describe('a writer that waits for the first row has not locked the last', () => {
+  const tracks = { first: track(A, 'device_counts'), last: track(B, 'payload_sources') };
+  const cells = { first: cell(A, '2026-11-20'), last: cell(B, '2026-11-21') };
+  const range = { from: '2026-10-01', to: '2026-10-31' };
+
+  test.each<[string, () => Promise<void>]>([
+    [
+      'a backfill that tracks days',
+      () => trackDays(ledger.db, { instanceId: INSTANCE, orgIds: null, streams: null }, range),
+    ],
+    ['organizations that leave', () => untrackOrganizations(ledger.db, BOTH, '2026-11-23')],
+    [
+      'streams that are taken out',
+      () => untrackStreams(ledger.db, { instanceId: INSTANCE, streams: [] }, '2026-11-23'),
+    ],
+    ['removed organizations', () => markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z')],
+  ])('of what is tracked: %s', async (_, work) => {
+    expect(await leavesFree(work, tracks)).toBe(true);
+  });
+
+  test.each<[string, () => Promise<void>]>([
+    ['removed organizations', () => markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z')],
+    [
+      'another policy',
+      async () => {
+        await sql`update losant_usage.instances set policy = '{}'`.execute(ledger.db);
+        const nowMs = Date.parse('2026-11-24T00:15:00.000Z');
+        await applyPolicy(ledger.db, INSTANCE, { policy: { ...policy, readAtHours: [0, 100] }, nowMs });
+      },
+    ],
+  ])('of the ledger: %s', async (_, work) => {
+    expect(await leavesFree(work, cells)).toBe(true);
+  });
+
+  test('of the ledger: organizations that are back', async () => {
+    await markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z');
+    await ledger.db.transaction().execute(async (trx) => {
+      await sql`select set_config('losant_usage.program', 'first', true)`.execute(trx);
+      await sql`update losant_usage.coverage set state = 'unavailable', error_code = 'org_removed'`.execute(
+        trx,
+      );
+    });
+    const organizations = BOTH.map((orgId) => ({
+      orgId,
+      instanceId: INSTANCE,
+      name: 'Acme',
+      tags: [],
+      referralId: null,
+      planId: null,
+      customerId: null,
+      limits: {},
+      isReadOnly: false,
+      disabledAt: null,
+      currentPeriodStart: null,
+      currentPeriodEnd: null,
+      createdAt: null,
+    }));
+    const seen = { instanceId: INSTANCE, organizations, seenAt: '2026-11-25T00:15:00.000Z' };
+    expect(await leavesFree(() => upsertOrganizations(ledger.db, seen), cells)).toBe(true);
+  });
+});
