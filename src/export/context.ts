@@ -88,12 +88,15 @@ export interface RunOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** The part of the instance that a run is about. Without a choice of streams, all that are tracked: also what was configured before. */
+/**
+ * The part of the instance that a run is about. What is due without a choice of streams is due of all that
+ * are tracked, also of one that was taken out since; what is asked for is of the configured ones only.
+ */
 export function scopeOf(
-  { instanceId, streams }: InstanceContext,
-  { orgIds, shard, streams: wanted }: Pick<RunOptions, 'orgIds' | 'shard' | 'streams'>,
+  { instanceId, streams }: Pick<InstanceContext, 'instanceId' | 'streams'>,
+  { ask, orgIds, shard, streams: wanted }: Pick<RunOptions, 'ask' | 'orgIds' | 'shard' | 'streams'>,
 ): ExportScope {
-  const isAll = streams.every((stream) => wanted.includes(stream));
+  const isAll = ask === undefined && streams.every((stream) => wanted.includes(stream));
   return { instanceId, orgIds, shard: shard ?? null, streams: isAll ? null : wanted };
 }
 
