@@ -15,7 +15,7 @@ declare
 begin
   execute format($view$
     create or replace view losant_usage.org_tracks as
-    select t.org_id, bool_or(t.has_untracked) as has_untracked,
+    select t.org_id, bool_or(t.has_untracked) or count(*) < %1$s as has_untracked,
       case when count(*) = %1$s and not bool_or(t.has_holes) then max(t.from_day) end as all_from,
       min(t.to_day) as all_to,
       %2$s
@@ -23,7 +23,8 @@ begin
     $view$, streams_count, losant_usage.per_stream(
       'min(t.from_day) filter (where t.stream = %1$L) as %1$s_from,
        min(t.to_day) filter (where t.stream = %1$L) as %1$s_to,
-       range_agg(t.days) filter (where t.stream = %1$L and (t.has_holes or t.has_untracked)) as %1$s_days', ', '));
+       case when count(*) filter (where t.stream = %1$L) = 0 then ''{}''::datemultirange
+         else range_agg(t.days) filter (where t.stream = %1$L and (t.has_holes or t.has_untracked)) end as %1$s_days', ', '));
   execute format($view$
     create or replace view losant_usage.org_rows as
     select u.usage_date, u.org_id,
@@ -57,7 +58,7 @@ begin
   execute $c$ comment on view losant_usage.rowless_days is 'Building block of the views of usage, not for use by others: it may change.' $c$;
   perform losant_usage.describe('org_tracks', jsonb_build_object(
     'org_id', 'Losant organization id.',
-    'has_untracked', 'Whether a usage date was read that is not tracked.',
+    'has_untracked', 'Whether a number may be held that is not tracked.',
     'all_from', 'First usage date (UTC) on which every stream is tracked, up to all_to without a hole; null where that is not so simple.',
     'all_to', 'Last usage date (UTC) on which every stream is tracked.') || (
     select jsonb_object_agg(stream || suffix, text) from losant_usage.streams, (values

@@ -132,6 +132,45 @@ describe('monthly_usage', () => {
     expect(await flags(orgId)).toEqual([{ ...whole, days_expected: 7, days_held: 7, days_final: 7 }]);
   });
 
+  test('in which a stream is enabled, or one takes the place of another, is not whole; the next one is', async () => {
+    const range = (from: string, to: string) => `{[${from},${to}]}`;
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-01', to: '2026-10-31' });
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      values (${orgId}, 'notebook_minutes', ${range('2026-09-20', '2026-10-31')}::text::datemultirange)`.execute(
+      ledger.db,
+    );
+    const other = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-01', to: '2026-09-19' });
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      values (${other}, 'notebook_minutes', ${range('2026-09-20', '2026-10-31')}::text::datemultirange)`.execute(
+      ledger.db,
+    );
+    for (const id of [orgId, other]) {
+      expect(
+        await ask(sql`select month, days_expected, is_whole from losant_usage.monthly_usage
+          where org_id = ${id} order by month`),
+      ).toEqual([
+        { month: '2026-09-01', days_expected: 30, is_whole: false },
+        { month: '2026-10-01', days_expected: 31, is_whole: true },
+      ]);
+    }
+  });
+
+  test('leaves out a number of a stream that was never tracked', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
+    await load(
+      ledger,
+      october.map((day) => devices(orgId, day, 4, 1, 17)),
+    );
+    await sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1, notebook_canceled = 0,
+      notebook_errored = 0, notebook_timeout = 0 where org_id = ${orgId} and usage_date = '2026-10-07'`.execute(
+      ledger.db,
+    );
+    expect(await flags(orgId)).toEqual([{ ...whole, days_untracked: 1 }]);
+    expect(
+      await ask(sql`select notebook_minutes from losant_usage.monthly_usage where org_id = ${orgId}`),
+    ).toEqual([{ notebook_minutes: null }]);
+  });
+
   test('with a waived day is billable and not final', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
     await load(
