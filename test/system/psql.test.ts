@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -44,4 +44,17 @@ test('passwords come from files, whatever is in them', async () => {
   url.password = encodeURIComponent(`the reader's "own" $HOME \\ password`);
   const rows = await queryOnce(url.href, 'select current_user::text as name');
   expect(rows).toEqual([{ name: 'losant_usage_reader' }]);
+});
+
+test('psql makes of the migrations, as they are, the schema that migrate makes', async () => {
+  const objects = 'select list_objects as object from losant_usage.list_objects() order by 1';
+  const migrated = await createTestDatabase();
+  try {
+    for (const file of readdirSync('migrations').sort()) {
+      expect({ file, ...psql(`migrations/${file}`) }).toMatchObject({ file, status: 0 });
+    }
+    expect(await queryOnce(database.url, objects)).toEqual(await queryOnce(migrated.url, objects));
+  } finally {
+    await migrated.drop();
+  }
 });
