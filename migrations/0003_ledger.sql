@@ -53,7 +53,7 @@ create table losant_usage.coverage (
 create index coverage_due on losant_usage.coverage (next_read_at, org_id) where next_read_at is not null;
 create index coverage_open on losant_usage.coverage (usage_date, org_id) where state <> 'final' or not reported;
 create index coverage_trouble on losant_usage.coverage (usage_date, org_id) where error_code is not null;
-create index coverage_first_loaded on losant_usage.coverage (first_loaded_at);
+create index coverage_first_loaded on losant_usage.coverage (usage_date, first_loaded_at);
 comment on table losant_usage.coverage is 'The ledger: what is held of each cell (organization, stream, usage date). A cell without a row was never settled.';
 comment on column losant_usage.coverage.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.coverage.reported is 'Whether Losant has ever named this number; false where zeros stand for a day it left out.';

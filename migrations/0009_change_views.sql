@@ -60,95 +60,120 @@ comment on column losant_usage.device_continuity.expected_total is 'previous_tot
 comment on column losant_usage.device_continuity.devices_total is 'Devices at about the end of the day (count).';
 comment on column losant_usage.device_continuity.difference is 'devices_total - expected_total (count); 0 where the days agree.';
 
-create function losant_usage.build_change_views() returns void language plpgsql as $build$
+create function losant_usage.build_usage_as_of() returns void language plpgsql as $build$
 begin
-  -- A number at a moment is the number of now, unless a later revision has its old value, or it was first
-  -- loaded later. Sums over a stream's own table go back by the differences of the later revisions.
   -- Dropped and made anew: a new metric is a new column of its result.
   if to_regprocedure('losant_usage.usage_as_of(timestamptz)') is not null then
     drop function losant_usage.usage_as_of(timestamptz);
   end if;
+  -- A number at a moment is the number of now, unless it was first loaded later, or a later revision has its old
+  -- value; sums over a stream's own table go back by the differences of its later revisions. A day at a time
+  -- (lateral), so that a month is looked up in the ledger by its days.
   execute format($function$
     create function losant_usage.usage_as_of(moment timestamptz) returns table (
       instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
       usage_date date, is_final boolean, %1$s
     ) language sql stable parallel safe as $fn$
-      select o.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, u.usage_date,
-        not exists (
-          select from losant_usage.coverage c
-          where c.usage_date = u.usage_date and c.org_id = u.org_id
-            and c.stream = any (array(select stream from losant_usage.streams))
-            and (c.finalized_at is null or c.finalized_at > moment) and exists (
-              select from losant_usage.tracking k
-              where k.org_id = c.org_id and k.stream = c.stream and c.usage_date <@ k.tracked_days)),
+      select o.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, day,
+        u.is_open is not true and u.is_unread is not true,
         %2$s
-      from losant_usage.usage_days u
+      from losant_usage.days_between(
+        (select min(usage_date) from losant_usage.usage_days), (select max(usage_date) from losant_usage.usage_days)) as day
+      cross join lateral (
+        select u.*, c.unknown, c.is_open, n.is_unread
+        from losant_usage.usage_days u
+        left join (
+          select c.org_id, array_agg(c.stream) filter (where c.first_loaded_at > moment) as unknown,
+            bool_or(t.days @> c.usage_date and (c.finalized_at is null or c.finalized_at > moment)) as is_open
+          from losant_usage.coverage c
+          left join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
+          where c.usage_date = day and c.stream = any (array(select stream from losant_usage.streams))
+            and (c.first_loaded_at > moment or c.finalized_at > moment or c.finalized_at is null)
+          group by c.org_id
+        ) as c on c.org_id = u.org_id
+        left join (
+          select org_id, true as is_unread from losant_usage.unread_cells where usage_date = day group by org_id
+        ) as n on n.org_id = u.org_id
+        where u.usage_date = day
+      ) as u
       join losant_usage.organizations o on o.org_id = u.org_id
       left join (
-        select c.usage_date, c.org_id, array_agg(c.stream) as streams
-        from losant_usage.coverage c where c.first_loaded_at > moment group by c.usage_date, c.org_id
-      ) as unknown on unknown.usage_date = u.usage_date and unknown.org_id = u.org_id
-      left join (
         select r.usage_date, r.org_id,
-          jsonb_object_agg(r.stream, coalesce(r.old, 'null')) filter (where r.key = '{}') as old,
-          jsonb_object_agg(r.stream, r.difference) filter (where r.key <> '{}') as difference,
-          jsonb_object_agg(r.stream, r.is_held) filter (where r.key <> '{}') as is_held
+          jsonb_object_agg(r.stream, r.old) filter (where not r.is_sum) as old,
+          jsonb_object_agg(r.stream, r.change) filter (where r.is_sum) as change,
+          array_agg(r.stream) filter (where r.is_sum and not r.is_held) as not_held
         from (
           select distinct on (l.usage_date, l.org_id, l.stream) l.usage_date, l.org_id, l.stream,
-            case when l.key = '{}' then l.key else '{"detail": true}' end as key, l.old,
+            s.detail_table is not null as is_sum, coalesce(l.old, 'null') as old,
             sum(coalesce((l.new ->> 'count')::numeric, 0) - coalesce((l.old ->> 'count')::numeric, 0))
-              over (partition by l.usage_date, l.org_id, l.stream) as difference,
+              over (partition by l.usage_date, l.org_id, l.stream) as change,
             -- Held before the first later change, unless the last change before it took every number away.
             coalesce((
               select p.is_held from losant_usage.revisions p
               where p.org_id = l.org_id and p.usage_date = l.usage_date and p.stream = l.stream and p.changed_at <= moment
               order by p.id desc limit 1), true) as is_held
-          from losant_usage.revisions l where l.changed_at > moment
+          from losant_usage.revisions l join losant_usage.streams s on s.stream = l.stream
+          where l.changed_at > moment
           order by l.usage_date, l.org_id, l.stream, l.id
         ) as r group by r.usage_date, r.org_id
-      ) as later on later.usage_date = u.usage_date and later.org_id = u.org_id
-      where (%3$s)
+      ) as later on later.usage_date = day and later.org_id = u.org_id
+      where %3$s
     $fn$
     $function$,
     losant_usage.per_metric('%1$I bigint', ', '),
     (select string_agg(format(case when s.detail_table is null then
-        'case when %1$L = any (unknown.streams) then null when later.old ? %1$L then (later.old -> %1$L ->> %2$L)::bigint else u.%3$I end'
+        'case when %1$L = any (u.unknown) then null when later.old ? %1$L then (later.old -> %1$L ->> %2$L)::bigint else u.%3$I end'
       else
-        'case when %1$L = any (unknown.streams) then null when later.difference ? %1$L then
-           case when (later.is_held ->> %1$L)::boolean then (coalesce(u.%3$I, 0) - (later.difference ->> %1$L)::numeric)::bigint end
-         else u.%3$I end'
+        'case when %1$L = any (u.unknown) or %1$L = any (later.not_held) then null
+           when later.change ? %1$L then (coalesce(u.%3$I, 0) - (later.change ->> %1$L)::numeric)::bigint else u.%3$I end'
       end, m.stream, m.source_column, m.metric), ', ' order by m.position)
      from losant_usage.metrics m join losant_usage.streams s using (stream)),
-    (select string_agg(format(
-        '(not coalesce(%1$L = any (unknown.streams), false) and (u.%2$I is not null or later.old ? %1$L or later.difference ? %1$L))',
-        s.stream, (select m.metric from losant_usage.metrics m where m.stream = s.stream order by position limit 1)), ' or ')
+    (select string_agg(format(case when s.detail_table is null then
+        '(%1$L = any (u.unknown) is not true
+          and case when later.old ? %1$L then later.old -> %1$L <> ''null'' else u.%2$I is not null end)'
+      else
+        '(%1$L = any (u.unknown) is not true and %1$L = any (later.not_held) is not true
+          and (u.%2$I is not null or later.change ? %1$L))'
+      end, s.stream, (select m.metric from losant_usage.metrics m where m.stream = s.stream order by position limit 1)), ' or ')
      from losant_usage.streams s));
   execute $c$ comment on function losant_usage.usage_as_of is 'The numbers as they were known at a moment (UTC), e.g. when an invoice was written: one row per organization and usage date of which any was held then, wide as daily_usage, tracked or not; names of organizations are of today. is_final: whether every tracked number of the day was final then. Always restrict usage_date. Source: usage_days, coverage, revisions.' $c$;
 end
 $build$;
-comment on function losant_usage.build_change_views is 'Builds usage_as_of from streams and metrics.';
+comment on function losant_usage.build_usage_as_of is 'Builds usage_as_of from streams and metrics.';
 
-create function losant_usage.changes_since(moment timestamptz) returns table (
-  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
-  usage_date date, stream text, metric text, unit text, payload_type text, source text,
-  change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean,
-  by_hand boolean, changed_at timestamptz
-) language sql stable parallel safe as $$
-  select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
-    r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
-    'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
-  from losant_usage.restatements r where r.changed_at > moment
-  union all
-  select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
-    c.usage_date, c.stream, m.metric, m.unit, null, null,
-    'first_loaded', null, (to_jsonb(u) ->> m.metric)::bigint, (to_jsonb(u) ->> m.metric)::bigint, false, false, c.first_loaded_at
-  from losant_usage.coverage c
-  join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
-  join losant_usage.metrics m on m.stream = c.stream
-  join losant_usage.organizations o on o.org_id = c.org_id
-  where c.first_loaded_at > moment
-$$;
-comment on function losant_usage.changes_since is 'Every number that changed or was first loaded after a moment (UTC), one row per change and metric. change: restated or first_loaded; a first load shows the number of now. Source: restatements, coverage, usage_days.';
+create function losant_usage.build_changes_since() returns void language plpgsql as $build$
+begin
+  execute format($function$
+    create or replace function losant_usage.changes_since(moment timestamptz) returns table (
+      instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
+      usage_date date, stream text, metric text, unit text, payload_type text, source text,
+      change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean,
+      by_hand boolean, changed_at timestamptz
+    ) language sql stable parallel safe as $fn$
+      select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
+        r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
+        'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
+      from losant_usage.restatements r where r.changed_at > moment
+      union all
+      select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+        day, c.stream, m.metric, m.unit, null, null,
+        'first_loaded', null, m.quantity, m.quantity, false, false, c.first_loaded_at
+      -- Day by day: of most days nothing was first loaded since, and one look at the index tells.
+      from losant_usage.days_between(
+        (select min(usage_date) from losant_usage.usage_days), (select max(usage_date) from losant_usage.usage_days)) as day
+      join losant_usage.coverage c on c.usage_date = day and c.first_loaded_at > moment
+      join losant_usage.usage_days u on u.usage_date = day and u.org_id = c.org_id
+      join losant_usage.organizations o on o.org_id = c.org_id
+      cross join lateral (
+        select m.metric, m.unit, case m.metric %1$s end as quantity
+        from losant_usage.metrics m where m.stream = c.stream
+      ) as m
+    $fn$
+    $function$, losant_usage.per_metric('when %1$L then u.%1$I', ' '));
+  execute $c$ comment on function losant_usage.changes_since is 'Every number that changed or was first loaded after a moment (UTC), one row per change and metric. change: restated or first_loaded; a first load shows the number of now. Source: restatements, coverage, usage_days.' $c$;
+end
+$build$;
+comment on function losant_usage.build_changes_since is 'Builds changes_since from streams and metrics.';
 
 create or replace function losant_usage.build() returns void language plpgsql as $$
 begin
@@ -157,7 +182,8 @@ begin
   perform losant_usage.build_org_rows();
   perform losant_usage.build_daily_usage();
   perform losant_usage.build_monthly_usage();
-  perform losant_usage.build_change_views();
+  perform losant_usage.build_usage_as_of();
+  perform losant_usage.build_changes_since();
 end
 $$;
 do $$ begin perform losant_usage.build(); end $$;
