@@ -123,14 +123,19 @@ begin
       select usage_date, org_id, %1$L::text as stream,
         case when o_%2$s is not null then jsonb_build_object(%3$s) end as old,
         case when n_%2$s is not null then jsonb_build_object(%4$s) end as new
-      from pairs where row(%5$s) is distinct from row(%6$s)
+      from pairs where row(%5$s) is distinct from row(%6$s) %7$s
     $arm$, s.stream,
     (select m.metric from losant_usage.metrics m where m.stream = s.stream order by m.position limit 1),
     losant_usage.per_metric('''%2$s'', o_%1$s', ', ', s.stream),
     losant_usage.per_metric('''%2$s'', n_%1$s', ', ', s.stream),
     losant_usage.per_metric('o_%1$s', ', ', s.stream),
-    losant_usage.per_metric('n_%1$s', ', ', s.stream)), ' union all ' order by s.position)
-  into cells from losant_usage.streams s where s.detail_table is null;
+    losant_usage.per_metric('n_%1$s', ', ', s.stream),
+    -- A stream with a table of its own is on record by its rows, unless it was read without any.
+    case when s.detail_table is not null then (
+      select 'and not losant_usage.is_by_hand() and ' || string_agg(
+        format('coalesce(o_%1$s, 0) = 0 and coalesce(n_%1$s, 0) = 0', m.metric), ' and ')
+      from losant_usage.metrics m where m.stream = s.stream) end), ' union all ' order by s.position)
+  into cells from losant_usage.streams s;
   -- The sum over a stream's own table follows that table alone.
   select coalesce(string_agg(format($guard$
       if pg_trigger_depth() = 1 and losant_usage.is_by_hand() and exists (

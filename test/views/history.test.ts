@@ -1,0 +1,137 @@
+/** What usage_as_of tells of a moment is what was stored at that moment, whatever has happened since. */
+import fc from 'fast-check';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
+import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, failed, missing, row, values } from '../database/answers.ts';
+import { type Ledger, openLedger, RUN_1, rowsOf } from '../database/ledger.ts';
+import { load, trackedOrg } from './loads.ts';
+
+const DAYS = ['2026-10-01', '2026-10-02'] as const;
+
+let ledger: Ledger;
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+});
+
+afterAll(() => ledger.close());
+
+/** Something that happens to one day of an organization. */
+interface Step {
+  readonly day: string;
+  readonly kind: 'load' | 'hand';
+  /** Which stream is loaded, or which statement is run by hand. */
+  readonly what: number;
+  readonly numbers: readonly number[];
+}
+
+const steps = fc.array(
+  fc.record<Step>({
+    day: fc.constantFrom(...DAYS),
+    kind: fc.constantFrom('load', 'load', 'hand'),
+    what: fc.nat(15),
+    numbers: fc.array(fc.nat(9), { minLength: 3, maxLength: 3 }),
+  }),
+  { minLength: 3, maxLength: 14 },
+);
+
+function outcomeOf({ what, numbers }: Step): Pick<CellAnswer, 'stream' | 'outcome'> {
+  const stream = [deviceCounts, payloadTotals, payloadSources][what % 3] as CellAnswer['stream'];
+  const of = (outcome: CellOutcome) => ({ stream, outcome });
+  if (what > 13) return of(missing);
+  if (what > 12) return of(failed);
+  if (stream !== payloadSources) return of(values(row(...numbers)));
+  // Between none and three sources, of four names.
+  const facts = numbers.slice(0, what % 4).map((count, index) => ({
+    key: ['timer', `source.${(index + (numbers[2] as number)) % 4}`],
+    values: [count],
+  }));
+  return of(values(...facts));
+}
+
+const BY_HAND = [
+  `update losant_usage.usage_days set devices_total = $n where $key and devices_total is not null`,
+  `delete from losant_usage.usage_days where $key`,
+  `delete from losant_usage.payload_sources where $key`,
+  `delete from losant_usage.payload_sources where $key and source = 'source.1'`,
+  `update losant_usage.payload_sources set source = 'renamed.$n' where $key and source = 'source.0'`,
+  `update losant_usage.payload_sources set count = $n where $key`,
+  `insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
+   select usage_date, org_id, 'hand', 'made.up', $n from losant_usage.usage_days where $key on conflict do nothing`,
+  `delete from losant_usage.coverage where $key`,
+  `update losant_usage.usage_days set payload_all_count = null, payload_billable_count = null, payload_all_bytes = null
+   where $key`,
+] as const;
+
+async function take(orgId: string, step: Step, place: number): Promise<void> {
+  if (step.kind === 'load') {
+    const { stream, outcome } = outcomeOf(step);
+    // Later answers are newer, so that each is accepted.
+    const sentAtMs = Date.parse('2026-11-22T12:00:00.000Z') + place * 60_000;
+    await load(ledger, [answer(outcome, { orgId, day: step.day, stream, sentAtMs })], RUN_1);
+    return;
+  }
+  const statement = BY_HAND[step.what % BY_HAND.length] as string;
+  const key = `org_id = '${orgId}' and usage_date = '${step.day}'`;
+  const number = String(step.numbers[0]);
+  await sql.raw(statement.replaceAll('$key', key).replaceAll('$n', number)).execute(ledger.db);
+}
+
+const METRICS = `devices_created, devices_deleted, devices_total, payload_billable_count, payload_all_count,
+  payload_all_bytes, payload_source_count`;
+
+async function snapshot(orgId: string): Promise<{ moment: string; rows: object[] }> {
+  const [clock] = await rowsOf(ledger.db, sql`select clock_timestamp()::text as moment`);
+  const stored = sql.raw(`select usage_date, ${METRICS} from losant_usage.usage_days
+    where org_id = '${orgId}' and num_nonnulls(${METRICS}) > 0 order by usage_date`);
+  return { moment: (clock as { moment: string }).moment, rows: await rowsOf(ledger.db, stored) };
+}
+
+async function asOf(orgId: string, moment: string): Promise<object[]> {
+  const known = sql.raw(`select usage_date, ${METRICS} from losant_usage.usage_as_of('${moment}')
+    where org_id = '${orgId}' order by usage_date`);
+  return await rowsOf(ledger.db, known);
+}
+
+test('usage_as_of tells every moment of random histories as it was', { timeout: 120_000 }, async () => {
+  let seen = 0;
+  await fc.assert(
+    fc.asyncProperty(steps, async (history) => {
+      const streams = ['device_counts', 'payload_totals', 'payload_sources'];
+      const orgId = await trackedOrg(ledger, streams, { from: DAYS[0], to: DAYS[1] });
+      const moments = [await snapshot(orgId)];
+      for (const [place, step] of history.entries()) {
+        await take(orgId, step, place);
+        moments.push(await snapshot(orgId));
+      }
+      for (const { moment, rows } of moments) {
+        seen += rows.length;
+        expect(await asOf(orgId, moment)).toEqual(rows);
+      }
+    }),
+    { numRuns: 60 },
+  );
+  expect(seen).toBeGreaterThan(200);
+});
+
+test('a day that was emptied by hand and is read again as empty was not held in between', async () => {
+  const orgId = await trackedOrg(ledger, ['payload_sources'], { from: DAYS[0], to: DAYS[0] });
+  const load1 = { kind: 'load', day: DAYS[0], what: 5, numbers: [4, 0, 0] } as const;
+  await take(orgId, load1, 0);
+  await sql`delete from losant_usage.payload_sources where org_id = ${orgId}`.execute(ledger.db);
+  const between = await snapshot(orgId);
+  const empty = answer(values(), {
+    orgId,
+    day: DAYS[0],
+    stream: payloadSources,
+    sentAtMs: Date.parse('2026-11-23T12:00:00.000Z'),
+  });
+  await load(ledger, [empty]);
+  expect(await asOf(orgId, between.moment)).toEqual([]);
+  const [now] = await rowsOf(ledger.db, sql`select clock_timestamp()::text as moment`);
+  expect(await asOf(orgId, (now as { moment: string }).moment)).toMatchObject([{ payload_source_count: 0 }]);
+});
