@@ -3,8 +3,7 @@ import { query } from './servers.ts';
 
 /**
  * Gives every organization that was exported once a history of `days` days:
- * promised, held, final and read since the last checkpoint. Only the ledger,
- * which is all that a plan reads.
+ * tracked, held, final and read since the last checkpoint.
  */
 export async function fillLedger(databaseUrl: string, days: number): Promise<void> {
   await query(
@@ -19,7 +18,8 @@ export async function fillLedger(databaseUrl: string, days: number): Promise<voi
   );
   await query(
     databaseUrl,
-    `update losant_usage.tracking set tracked_from = tracked_from - ($1::integer - 1)`,
+    `update losant_usage.tracking set tracked_days = tracked_days
+       + datemultirange(daterange(tracked_from - ($1::integer - 1), tracked_from))`,
     [days],
   );
   await query(databaseUrl, 'vacuum analyze');
@@ -34,7 +34,7 @@ export interface TableSize {
 
 /** The tables that grow with every organization and day, the ledger last. */
 export async function readSizes(databaseUrl: string): Promise<TableSize[]> {
-  const names = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources', 'coverage'];
+  const names = ['usage_days', 'payload_sources', 'coverage'];
   return await Promise.all(
     names.map(async (name) => {
       const [row] = await query<{ rows: string; bytes: string }>(
