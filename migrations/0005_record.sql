@@ -220,7 +220,8 @@ begin
       case when o.count is not null then jsonb_build_object('count', o.count) end,
       case when n.count is not null then jsonb_build_object('count', n.count) end, exists (
         select from losant_usage.payload_sources p
-        where p.usage_date = usage_date and p.org_id = org_id))::losant_usage.cell_change)
+        where p.usage_date = coalesce(o.usage_date, n.usage_date)
+          and p.org_id = coalesce(o.org_id, n.org_id)))::losant_usage.cell_change)
     into changes
     from old_rows o full join new_rows n using (usage_date, org_id, payload_type, source)
     where o.count is distinct from n.count;
