@@ -1,0 +1,123 @@
+/** Nobody is left out unseen: a list that is not complete, and organizations that cannot be read. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
+import { type Export, openExport, orgIdsOf } from './export.ts';
+import { createPlace, type Place, readStored, readTruth } from './usage.ts';
+
+let exported: Export;
+let orgIds: string[];
+let place: Place;
+
+beforeAll(async () => {
+  exported = await openExport({ orgs: 30, pageSizeMax: 10 });
+  orgIds = await orgIdsOf(exported.platform);
+});
+
+afterAll(() => exported.close());
+
+beforeEach(async () => {
+  place = await createPlace('postgres');
+  return () => place.remove();
+});
+
+const list = (faults: object) => exported.platform.control('config', { list: faults });
+const run = () => exported.run(['run', '--json'], { DATABASE_URL: place.url });
+
+/** The next run, of a list with nothing wrong, has all that is true. */
+async function expectHealed(): Promise<void> {
+  await list({});
+  expect((await run()).code).toBe(0);
+  expect(await readStored(place)).toEqual(await readTruth(exported.platform, daysAgo(1), daysAgo(1)));
+  expect((await exported.run(['gaps'], { DATABASE_URL: place.url })).code).toBe(0);
+}
+
+describe('a list of 30 organizations that is short', () => {
+  it.each([
+    ['has an empty page in its middle', { emptyPages: [1] }, 80],
+    ['gives the first page again and again', { ignorePage: true }, 40],
+    ['says that there are none on full pages', { totalCount: 0 }, 120],
+  ])(
+    'as it %s: the known ones are exported, and every run says that others may be missing',
+    async (...row) => {
+      const [, faults, planned] = row;
+      await list(faults);
+      const first = await run();
+      expect(first.code).toBe(3);
+      expect(jsonOf(first)).toMatchObject({
+        status: 'partial',
+        cells: { planned, loaded: planned },
+        failures: [
+          {
+            orgId: null,
+            stream: null,
+            code: 'list_incomplete',
+            message: expect.stringContaining('organizations may be missing') as string,
+          },
+        ],
+      });
+      const second = await run();
+      expect(second.code).toBe(3);
+      expect(jsonOf(second).failures.map(({ code }) => code)).toEqual(['list_incomplete']);
+      await expectHealed();
+    },
+  );
+});
+
+describe('an organization that cannot be read', () => {
+  it('and has an id is a failure of every run, and its numbers are read all the same', async () => {
+    const orgId = orgIds[7] ?? '';
+    await list({ items: { [orgId]: 'no_name' } });
+    for (const planned of [120, 0]) {
+      const ended = await run();
+      expect(ended.code).toBe(3);
+      expect(jsonOf(ended)).toMatchObject({
+        cells: { planned },
+        failures: [{ orgId, stream: null, code: 'org_unreadable' }],
+      });
+    }
+    const [held] = await place.query(
+      `select count(*)::int as cells from losant_usage.coverage where org_id = '${orgId}'`,
+    );
+    expect(held).toEqual({ cells: 4 });
+  });
+
+  it('and has none leaves the list incomplete, in every run', async () => {
+    await list({ items: { [orgIds[7] ?? '']: 'null' } });
+    for (const planned of [116, 0]) {
+      const ended = await run();
+      expect(ended.code).toBe(3);
+      expect(jsonOf(ended)).toMatchObject({
+        cells: { planned },
+        failures: [{ orgId: null, code: 'list_incomplete' }],
+      });
+    }
+    await expectHealed();
+  });
+});
+
+it('an organization that is deleted between two pages costs no other one its day', async () => {
+  await list({ deleteAfter: { page: 0, orgId: orgIds[3] } });
+  const ended = await run();
+  expect(ended.code).toBe(0);
+  const stored = await place.query(`select distinct org_id from losant_usage.coverage`);
+  const others = orgIds.filter((orgId) => orgId !== orgIds[3]);
+  expect(others.filter((orgId) => !stored.some(({ org_id }) => org_id === orgId))).toEqual([]);
+});
+
+it('a clock that jumps in the middle of a run ends it, and what is loaded is true', async () => {
+  const { platform } = exported;
+  const DAY_MS = 86_400_000;
+  await list({});
+  await platform.control('config', { clockJump: { afterRequests: 60, byMs: 4 * DAY_MS } });
+  const ended = await run();
+  expect(ended.code).toBe(1);
+  expect(ended.stdout).toContain('clock_skew');
+  const [ahead] = await place.query(
+    `select count(*)::int as cells from losant_usage.coverage where state = 'final' or verified_at > now()`,
+  );
+  expect(ahead).toEqual({ cells: 0 });
+  await platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
+  expect((await run()).code).toBe(0);
+  expect(await readStored(place)).toEqual(await readTruth(platform, daysAgo(1), daysAgo(1)));
+});
