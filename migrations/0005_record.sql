@@ -195,7 +195,8 @@ create trigger record_delete after delete on losant_usage.usage_days
   referencing old table as old_rows for each statement
   when (losant_usage.is_by_hand()) execute function losant_usage.record_usage_delete();
 
--- Tables of numbers by further keys.
+-- Tables of numbers by further keys. Whether a cell still holds rows is looked up once for each cell: a look-up for
+-- each of its rows would go through all that were deleted, each time.
 create function losant_usage.record_detail() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -208,22 +209,30 @@ begin
       null, jsonb_build_object('count', n.count), true)::losant_usage.cell_change)
     into changes from new_rows n;
   elsif tg_op = 'DELETE' then
+    with cells as materialized (
+      select c.usage_date, c.org_id, exists (
+        select from losant_usage.payload_sources p
+        where p.usage_date = c.usage_date and p.org_id = c.org_id) as is_held
+      from (select distinct usage_date, org_id from old_rows) as c
+    )
     select array_agg(row(o.usage_date, o.org_id, tg_table_name,
       jsonb_build_object('payload_type', o.payload_type, 'source', o.source),
-      jsonb_build_object('count', o.count), null, exists (
-        select from losant_usage.payload_sources p
-        where p.usage_date = o.usage_date and p.org_id = o.org_id))::losant_usage.cell_change)
-    into changes from old_rows o;
+      jsonb_build_object('count', o.count), null, c.is_held)::losant_usage.cell_change)
+    into changes from old_rows o join cells c on c.usage_date = o.usage_date and c.org_id = o.org_id;
   else
+    with cells as materialized (
+      select c.usage_date, c.org_id, exists (
+        select from losant_usage.payload_sources p
+        where p.usage_date = c.usage_date and p.org_id = c.org_id) as is_held
+      from (select usage_date, org_id from old_rows union select usage_date, org_id from new_rows) as c
+    )
     select array_agg(row(usage_date, org_id, tg_table_name,
       jsonb_build_object('payload_type', payload_type, 'source', source),
       case when o.count is not null then jsonb_build_object('count', o.count) end,
-      case when n.count is not null then jsonb_build_object('count', n.count) end, exists (
-        select from losant_usage.payload_sources p
-        where p.usage_date = coalesce(o.usage_date, n.usage_date)
-          and p.org_id = coalesce(o.org_id, n.org_id)))::losant_usage.cell_change)
+      case when n.count is not null then jsonb_build_object('count', n.count) end, c.is_held)::losant_usage.cell_change)
     into changes
     from old_rows o full join new_rows n using (usage_date, org_id, payload_type, source)
+    join cells c using (usage_date, org_id)
     where o.count is distinct from n.count;
   end if;
   if changes is null then return null; end if;
