@@ -197,7 +197,7 @@ begin
           range_agg(c.day) filter (where c.state not in ('loaded', 'final')) as not_held_days,
           range_agg(c.day) filter (where c.state <> 'final') as not_final_days,
           range_agg(c.day) filter (where c.state <> 'final' and c.error_code is distinct from 'waived') as not_billable_days,
-          range_agg(c.day) filter (where c.error_code = 'waived') as waived_days,
+          range_agg(c.day) filter (where c.state <> 'final' and c.error_code = 'waived') as waived_days,
           range_agg(c.day) filter (where c.state = 'unavailable') as unavailable_days,
           range_agg(c.day) filter (where c.state in ('loaded', 'final') and not c.reported) as unreported_days
         from (
@@ -229,7 +229,7 @@ begin
     'days_expected', 'Days of the month, up to yesterday, that are tracked for any stream (count).',
     'days_held', 'Days of these of which every tracked number is held (count).',
     'days_final', 'Days of these of which every tracked number is held and final (count).',
-    'days_waived', 'Days with a number that was accepted as missing (count).',
+    'days_waived', 'Days with a number that was accepted as missing, and is not final (count).',
     'days_unavailable', 'Days with a number that is no longer available (count).',
     'days_unreported', 'Days with zeros that stand for numbers Losant left out (count).',
     'days_untracked', 'Days with a number that is held but not tracked, and so is not in the sums (count).',

@@ -124,6 +124,11 @@ function lay({ createdAgo, removedAgo, tracked, isOngoing, cells, isWhollyRead }
 const HELD: readonly string[] = ['loaded', 'final'];
 const isHeld = (cell: Cell | undefined): cell is Cell => cell !== undefined && HELD.includes(cell.state);
 
+/** A waiver stands in for a number that is not final; a final one needs none. */
+function isAccepted(cell: Cell): boolean {
+  return cell.state !== 'final' && errorOf(cell) === 'waived';
+}
+
 /** The error code of a cell's row: what was waived has it beside its number. */
 function errorOf({ state, isWaived }: Cell): string | null {
   if (!HELD.includes(state)) return state;
@@ -236,7 +241,7 @@ function expectedMonth(
     expected.every(({ streams }) => streams.join() === expected[0]?.streams.join());
   const daysFinal = count((all) => all.every((cell) => cell?.state === 'final'));
   const daysBillable = count((all) =>
-    all.every((cell) => cell !== undefined && (cell.state === 'final' || errorOf(cell) === 'waived')),
+    all.every((cell) => cell !== undefined && (cell.state === 'final' || isAccepted(cell))),
   );
   const isBillable = isOver && isWhole && expected.length > 0;
   const sums = STREAMS.map((stream) => {
@@ -252,7 +257,7 @@ function expectedMonth(
       days_expected: expected.length,
       days_held: count((all) => all.every(isHeld)),
       days_final: daysFinal,
-      days_waived: count((all) => all.some((cell) => cell !== undefined && errorOf(cell) === 'waived')),
+      days_waived: count((all) => all.some((cell) => cell && isAccepted(cell))),
       days_unavailable: count((all) => all.some((cell) => cell?.state === 'unavailable')),
       days_unreported: count((all) => all.some((cell) => isHeld(cell) && !cell.reported)),
       days_untracked: untracked,
