@@ -16,6 +16,7 @@ import {
   type Settlement,
   type StoredCell,
   sameFacts,
+  UNWITNESSED,
   unchanged,
   WAIVED,
   type Witness,
@@ -145,13 +146,14 @@ function acceptMissing(stored: StoredCell | null, answer: CellAnswer, witness: W
   if (stored?.state === 'waived') return { ...unchanged, result: 'absent' };
   const state = age.isLastRead || stored?.state === 'unavailable' ? 'unavailable' : 'absent';
   const accepted = accept(stored, answer, { state });
-  const failedSince = accepted.error !== null && stored !== null && state === 'absent';
+  const isWaiting = reason.code === UNWITNESSED;
+  const failedSince = accepted.error !== null && stored !== null && state === 'absent' && !isWaiting;
   return {
     result: state,
     cell: {
       ...accepted,
       state: failedSince ? stored.state : state,
-      error: accepted.error ?? reason,
+      error: isWaiting ? reason : (accepted.error ?? reason),
       nextReadAtMs: state === 'unavailable' ? null : accepted.nextReadAtMs,
     },
     facts: null,
@@ -163,7 +165,8 @@ function acceptMissing(stored: StoredCell | null, answer: CellAnswer, witness: W
 function acceptZeros(stored: StoredCell | null, answer: CellAnswer): Settlement {
   return {
     result: 'loaded',
-    cell: accept(stored, answer, { revision: (stored?.revision ?? 0) + 1 }),
+    // Also where a number was reported once, and somebody has deleted it.
+    cell: accept(stored, answer, { reported: false, revision: (stored?.revision ?? 0) + 1 }),
     facts: zerosOf(answer.stream),
     error: null,
   };

@@ -67,6 +67,9 @@ export interface Settlement {
 }
 
 export const unchanged: Settlement = { result: 'unchanged', cell: null, facts: null, error: null };
+/** Error code of a day that was left out while its witness was not held. */
+export const UNWITNESSED = 'unwitnessed';
+
 export const pastHorizon = { code: 'past_horizon', message: 'Losant no longer keeps the detail of this day' };
 
 /** Whether the cell is a gap although it is held. */
@@ -74,7 +77,10 @@ export function isGapWhileHeld({ state, error }: Pick<StoredCell, 'state' | 'err
   return isHeldState(state) && error !== null && GAP_WHILE_HELD.includes(error.code);
 }
 
-/** A failed read demotes nothing that is held, waived or given up: it only shows beside it. A waiver keeps its reason. */
+/**
+ * A failed read demotes nothing that is held, waived or given up: it only shows beside
+ * it. A waiver keeps its reason, and a day that waits for its witness goes on waiting.
+ */
 export function recordFailure(
   stored: StoredCell | null,
   answer: CellAnswer,
@@ -87,7 +93,8 @@ export function recordFailure(
   const before = stored ?? neverRead;
   const attempts = before.attempts + 1;
   const isClosed = stored?.state === 'waived' || stored?.state === 'unavailable' || answer.age.isPastHorizon;
-  const stays = stored && (isHeldState(stored.state) || isClosed);
+  const isWaiting = stored?.error?.code === UNWITNESSED;
+  const stays = stored && (isHeldState(stored.state) || isClosed || (isWaiting && !answer.age.isPastHorizon));
   return {
     result: kind,
     cell: {
@@ -96,7 +103,7 @@ export function recordFailure(
       attemptedAtMs: answer.sentAtMs,
       attempts,
       nextReadAtMs: isClosed ? null : retryAtMs(answer.sentAtMs, attempts),
-      error: stored?.error?.code === WAIVED ? stored.error : error,
+      error: stored?.error?.code === WAIVED || isWaiting ? stored.error : error,
     },
     facts: null,
     error,

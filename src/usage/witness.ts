@@ -11,6 +11,7 @@ import {
   hasNumber,
   type Settlement,
   type StoredCell,
+  UNWITNESSED,
   type Witness,
 } from './settlement.ts';
 import type { Fact, Stream } from './streams/stream.ts';
@@ -56,8 +57,6 @@ const contradicted = {
   code: 'contradicted',
   message: 'Losant left out numbers of the day while it names others',
 };
-/** A day that was left out while its witness was not held. */
-const UNWITNESSED = 'unwitnessed';
 
 /** Error codes of cells that are absent. */
 export const ABSENT_CODES: readonly string[] = [absent.code, contradicted.code, UNWITNESSED];
