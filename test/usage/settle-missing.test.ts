@@ -45,6 +45,15 @@ describe('a day that is left out', () => {
     });
   });
 
+  test('with nothing held is not reported, also where a number was that somebody has deleted', () => {
+    const deleted = stored('failed', { reported: true, revision: 2, verifiedAtMs: null });
+    expect(settleMissing(deleted, [], { stream: payloadSources })).toMatchObject({
+      result: 'loaded',
+      cell: { state: 'loaded', reported: false, revision: 3 },
+      facts: [],
+    });
+  });
+
   test('with nothing held is absent for a level, not zero', () => {
     const error = { code: 'absent', message: 'Losant has no number for this day' };
     expect(settleMissing(null, [])).toEqual({
