@@ -92,17 +92,18 @@ export function recordFailure(
   }
   const before = stored ?? neverRead;
   const attempts = before.attempts + 1;
-  const isClosed = stored?.state === 'waived' || stored?.state === 'unavailable' || answer.age.isPastHorizon;
+  const { isPastHorizon } = answer.age;
+  const isClosed = stored?.state === 'waived' || stored?.state === 'unavailable';
   const isWaiting = stored?.error?.code === UNWITNESSED;
-  const stays = stored && (isHeldState(stored.state) || isClosed || (isWaiting && !answer.age.isPastHorizon));
+  const stays = stored && (isHeldState(stored.state) || isClosed || (isWaiting && !isPastHorizon));
   return {
     result: kind,
     cell: {
       ...before,
-      state: stays ? stored.state : answer.age.isPastHorizon ? 'unavailable' : kind,
+      state: stays ? stored.state : isPastHorizon ? 'unavailable' : kind,
       attemptedAtMs: answer.sentAtMs,
       attempts,
-      nextReadAtMs: isClosed ? null : retryAtMs(answer.sentAtMs, attempts),
+      nextReadAtMs: isClosed || isPastHorizon ? null : retryAtMs(answer.sentAtMs, attempts),
       error: stored?.error?.code === WAIVED || isWaiting ? stored.error : error,
     },
     facts: null,

@@ -68,6 +68,17 @@ describe('a read that failed', () => {
     expect(settleCell(null, [], answer(outcome, { age: PAST })).cell).toMatchObject(cell);
   });
 
+  test.each(['failed', 'quarantined', 'absent'] as const)(
+    'past the horizon leaves a %s cell unavailable, as nothing will ask for it again',
+    (state) => {
+      const before = stored(state, { revision: 0, verifiedAtMs: null, attemptedAtMs: null });
+      expect(settleCell(before, [], answer(failed, { age: PAST })).cell).toMatchObject({
+        state: 'unavailable',
+        nextReadAtMs: null,
+      });
+    },
+  );
+
   test('past the horizon leaves a held cell untouched', () => {
     expect(settleCell(stored('loaded'), [row(4, 1, 17)], answer(failed, { age: PAST }))).toEqual({
       ...KEPT,
