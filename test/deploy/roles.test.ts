@@ -145,6 +145,18 @@ describe('the writer', () => {
   });
 });
 
+test('check names a right on the numbers that the writer lacks', async () => {
+  const right = 'update on losant_usage.usage_days';
+  await queryOnce(urlOf('losant_usage_migrator'), `revoke ${right} from losant_usage_writer`);
+  try {
+    const { status, stdout } = await program('losant_usage_writer', 'check');
+    expect(stdout).toContain('it lacks update on usage_days');
+    expect(status).not.toBe(0);
+  } finally {
+    await queryOnce(urlOf('losant_usage_migrator'), `grant ${right} to losant_usage_writer`);
+  }
+});
+
 describe('the reader', () => {
   test('reads every table and view there is, three of them in part, and those of a later version', async () => {
     const later = `create view losant_usage.of_a_later_version as select count(*) as cells from losant_usage.coverage`;

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { streamNames } from '../../usage/streams/catalog.ts';
+import { streams } from '../../usage/streams/catalog.ts';
 import { SCHEMA_NAME } from '../connect/handle.ts';
 import type { Schema } from '../schema.ts';
 
@@ -16,16 +16,20 @@ export interface Access {
   readonly missing: readonly string[];
 }
 
-/** Tables in which a run inserts and updates. Those of the streams lose rows too, when Losant takes numbers back. */
+/** Tables of numbers by further keys: they lose rows when Losant takes numbers back. */
+const DETAILS = streams.filter(({ keyColumns }) => keyColumns.length > 0).map(({ name }) => name);
+
+/** Tables in which a run inserts and updates. */
 const WRITTEN = [
   'instances',
   'organizations',
   'organization_history',
   'tracking',
   'coverage',
+  'usage_days',
   'runs',
   'quarantine',
-  ...streamNames,
+  ...DETAILS,
 ];
 
 /** Reads the catalog alone, so that any user may ask. Tables that are not there lack nothing. */
@@ -51,7 +55,7 @@ async function readMissing(db: Kysely<Schema>): Promise<string[]> {
     from pg_class join pg_namespace n on n.oid = relnamespace,
       unnest(array['select', 'insert', 'update', 'delete']) with ordinality as needed ("right", place)
     where nspname = ${SCHEMA_NAME} and relkind = 'r' and relname = any (${WRITTEN}::text[])
-      and (needed.right <> 'delete' or relname = any (${streamNames}::text[]))
+      and (needed.right <> 'delete' or relname = any (${DETAILS}::text[]))
       and not has_table_privilege(pg_class.oid, needed.right)
     order by relname, place)`.execute(db);
   return rows.map(({ missing }) => missing);
