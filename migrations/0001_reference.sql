@@ -77,19 +77,6 @@ insert into losant_usage.metrics (metric, stream, source_column, unit, kind, pos
   ('payload_all_bytes', 'payload_totals', 'all_bytes', 'bytes', 'flow', 11, 'Size of all payloads, billable or not'),
   ('payload_source_count', 'payload_sources', 'count', 'payloads', 'flow', 12, 'Payloads of all types and sources');
 
-create table losant_usage.calendar (
-  usage_date date primary key,
-  month date not null
-);
-create index calendar_month on losant_usage.calendar (month, usage_date);
-insert into losant_usage.calendar
-select day::date, date_trunc('month', day)::date
-from generate_series(timestamp '2015-01-01', timestamp '2049-12-31', interval '1 day') as day;
-analyze losant_usage.calendar;
-comment on table losant_usage.calendar is 'Every usage date that can be stored, with its month. Joined by the views, so that days can be found by key. Reference data.';
-comment on column losant_usage.calendar.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.calendar.month is 'First day of its month.';
-
 create table losant_usage.months (
   month date primary key,
   next_month date not null

@@ -204,12 +204,11 @@ async function readAskedTracks(
       select range_agg(daterange(c.usage_date, c.usage_date + 1)) as held,
         range_agg(daterange(c.usage_date, c.usage_date + 1))
           filter (where c.next_read_at is null or c.next_read_at > ${now}::timestamptz) as settled
-      from losant_usage.calendar d cross join lateral (
+      from losant_usage.days_between(${from}::date, ${to}::date) as d (day) cross join lateral (
         select c.usage_date, c.next_read_at from losant_usage.coverage c
-        where c.usage_date = d.usage_date and c.stream = k.stream and c.org_id = k.org_id
+        where c.usage_date = d.day and c.stream = k.stream and c.org_id = k.org_id
           and c.state in ('loaded', 'final') offset 0
       ) as c
-      where d.usage_date between ${from}::date and ${to}::date
     ) as c on true
     where o.org_id = any (${orgIds}::text[])
       and (${scope.streams}::text[] is null or k.stream = any (${scope.streams}::text[]))
