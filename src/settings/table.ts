@@ -120,7 +120,7 @@ export const SERVICE = {
     schedule: row('SCHEDULE', kinds.schedule, '15 * * * *', {
       remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
     }),
-    /** Calendar months in UTC, or the periods that Losant has for each organization. */
+    /** Calendar months in UTC, or the periods that Losant has for each organization. Nothing reads it yet. */
     billingPeriods: row<Choice<typeof BILLING_PERIODS>>(
       'BILLING_PERIODS',
       kinds.choice(BILLING_PERIODS),
