@@ -1,7 +1,7 @@
 import { type Body, orgBody } from './bodies.ts';
 import { globFilter, parseOrgFilter } from './filters.ts';
 import { followPage, orderList, spoilItem } from './list-faults.ts';
-import { isRefusal, parseChoice, parseCount, type Refusal } from './params.ts';
+import { isRefusal, parseChoice, parsePaging, type Refusal } from './params.ts';
 import type { Org } from './population.ts';
 import type { World } from './world.ts';
 
@@ -12,33 +12,26 @@ const SORT_FIELDS = ['name', 'id', 'creationDate', 'lastUpdated'] as const;
  * the body says so. With the faults of the configuration.
  */
 export function answerOrgList(world: World, query: URLSearchParams): Body | Refusal {
-  const page = parseCount(query, 'page', { min: 0, fallback: 0 });
-  if (isRefusal(page)) return page;
-  const perPage = parseCount(query, 'perPage', { min: 1, fallback: 100 });
-  if (isRefusal(perPage)) return perPage;
-  const sortField = parseChoice(query, 'sortField', SORT_FIELDS);
-  if (isRefusal(sortField)) return sortField;
-  const direction = parseChoice(query, 'sortDirection', ['asc', 'desc', 'ASC', 'DESC']);
-  if (isRefusal(direction)) return direction;
+  const paging = parsePaging(query, SORT_FIELDS);
+  if (isRefusal(paging)) return paging;
+  const { page, perPage, sortField, sortDirection, isDescending } = paging;
   const matching = matchingOrgs(world, query);
   if (isRefusal(matching)) return matching;
   const { list, pageSizeMax } = world.config;
-  const sorted = sortOrgs(matching.orgs, sortField.choice, direction.choice.toLowerCase() === 'desc');
-  const size = Math.min(perPage.count, pageSizeMax);
-  const first = list.ignorePage ? 0 : page.count * size;
-  const listed = list.emptyPages?.includes(page.count)
-    ? []
-    : orderList(sorted, list).slice(first, first + size);
+  const sorted = sortOrgs(matching.orgs, sortField, isDescending);
+  const size = Math.min(perPage, pageSizeMax);
+  const first = list.ignorePage ? 0 : page * size;
+  const listed = list.emptyPages?.includes(page) ? [] : orderList(sorted, list).slice(first, first + size);
   const items = listed.map((org) => spoilItem(orgBody(world, org), org, list));
-  followPage(world, page.count);
+  followPage(world, page);
   return {
     items,
     count: items.length,
     totalCount: list.totalCount ?? sorted.length,
     perPage: size,
-    page: page.count,
-    sortField: sortField.choice,
-    sortDirection: direction.choice,
+    page,
+    sortField,
+    sortDirection,
     instanceId: world.instanceId,
     ...matching.echo,
   };

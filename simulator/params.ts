@@ -73,7 +73,7 @@ export function parseChoice<C extends string>(
 }
 
 /** A whole number of at least `min`. */
-export function parseCount(
+function parseCount(
   query: URLSearchParams,
   field: string,
   { min, fallback }: { min: number; fallback: number },
@@ -83,6 +83,41 @@ export function parseCount(
   const count = /^\d{1,9}$/.test(text) ? Number(text) : -1;
   if (count < min) return { field, refusal: `${field} must be a whole number of at least ${min}` };
   return { count };
+}
+
+const DIRECTIONS = ['asc', 'desc', 'ASC', 'DESC'] as const;
+
+/** Which page of a list, and how it is sorted. */
+interface Paging<Field extends string> {
+  /** From 0. */
+  readonly page: number;
+  /** Not cut to the largest page. */
+  readonly perPage: number;
+  readonly sortField: Field;
+  /** As it was given. */
+  readonly sortDirection: (typeof DIRECTIONS)[number];
+  readonly isDescending: boolean;
+}
+
+export function parsePaging<F extends string>(
+  query: URLSearchParams,
+  sortFields: readonly [F, ...F[]],
+): Paging<F> | Refusal {
+  const page = parseCount(query, 'page', { min: 0, fallback: 0 });
+  if (isRefusal(page)) return page;
+  const perPage = parseCount(query, 'perPage', { min: 1, fallback: 100 });
+  if (isRefusal(perPage)) return perPage;
+  const sortField = parseChoice(query, 'sortField', sortFields);
+  if (isRefusal(sortField)) return sortField;
+  const direction = parseChoice(query, 'sortDirection', DIRECTIONS);
+  if (isRefusal(direction)) return direction;
+  return {
+    page: page.count,
+    perPage: perPage.count,
+    sortField: sortField.choice,
+    sortDirection: direction.choice,
+    isDescending: direction.choice.toLowerCase() === 'desc',
+  };
 }
 
 /** The value given, null when there is none; a repeated parameter is an array to the API and thus no valid value. */

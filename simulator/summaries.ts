@@ -4,7 +4,7 @@ import { DAY_MS, dayOf, dayText, isoMs, monthlyPeriod } from './calendar.ts';
 import type { CounterAction } from './edits.ts';
 import { globFilter } from './filters.ts';
 import { orgMeter } from './meter.ts';
-import { isRefusal, parseChoice, parseCount, parseInstant, type Refusal } from './params.ts';
+import { isRefusal, parseChoice, parseInstant, parsePaging, type Refusal } from './params.ts';
 import type { Org } from './population.ts';
 import { createSourceSum } from './source-sum.ts';
 import { biasOf } from './witness.ts';
@@ -20,33 +20,26 @@ export function answerSummaries(world: World, query: URLSearchParams): Body | Re
   const nowMs = world.clock.now();
   const month = parseInstant(query, 'month', nowMs);
   if (isRefusal(month)) return month;
-  const page = parseCount(query, 'page', { min: 0, fallback: 0 });
-  if (isRefusal(page)) return page;
-  const perPage = parseCount(query, 'perPage', { min: 1, fallback: 100 });
-  if (isRefusal(perPage)) return perPage;
-  const sortField = parseChoice(query, 'sortField', SORT_FIELDS);
-  if (isRefusal(sortField)) return sortField;
-  const direction = parseChoice(query, 'sortDirection', ['asc', 'desc', 'ASC', 'DESC']);
-  if (isRefusal(direction)) return direction;
+  const paging = parsePaging(query, SORT_FIELDS);
+  if (isRefusal(paging)) return paging;
+  const { page, perPage, sortField, sortDirection, isDescending } = paging;
   const filterField = parseChoice(query, 'filterField', FILTER_FIELDS);
   if (isRefusal(filterField)) return filterField;
   const period = monthlyPeriod(month.ms, 1);
   const glob = query.get('filter') ?? '';
   const living = world.population.living().filter(({ createdMs }) => createdMs < period.endMs);
   const orgs = living.filter((org) => matches(org, filterField.choice, glob));
-  const ordered = direction.choice.toLowerCase() === 'desc' ? orgs.toReversed() : orgs;
-  const size = Math.min(perPage.count, world.config.pageSizeMax);
-  const items = ordered
-    .slice(page.count * size, (page.count + 1) * size)
-    .map((org) => summaryOf(world, org, period));
+  const ordered = isDescending ? orgs.toReversed() : orgs;
+  const size = Math.min(perPage, world.config.pageSizeMax);
+  const items = ordered.slice(page * size, (page + 1) * size).map((org) => summaryOf(world, org, period));
   return {
     items,
     count: items.length,
     totalCount: ordered.length,
     perPage: size,
-    page: page.count,
-    sortField: sortField.choice,
-    sortDirection: direction.choice,
+    page,
+    sortField,
+    sortDirection,
     ...(glob === '' ? {} : { filterField: filterField.choice, filter: glob }),
   };
 }
