@@ -21,7 +21,7 @@ import { type RunReport, Tally } from './report.ts';
 import { holdSession, type Session } from './session.ts';
 
 /** How often a run goes on to what was added while it worked. */
-const ADDED_PASSES_MAX = 3;
+const ADDED_ROUNDS_MAX = 3;
 
 export interface RunOutcome {
   readonly report: RunReport;
@@ -51,7 +51,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   if (name !== null) await recordInstanceName(db, instanceId, name);
   const tally = new Tally(instanceId);
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
-    const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session });
+    const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const range = options.ask?.range ?? null;
     const gaps = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
     // A day that was asked for need not be tracked: what it lacks is no gap, and yet not what was asked.
@@ -74,7 +74,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
 async function exportUnlessIdle(
   context: InstanceContext,
   options: RunOptions,
-  work: { tally: Tally; session: Session },
+  work: { tally: Tally; session: Session; startedAtMs: number },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
   const { db, instanceId, policy, now } = context;
   const { settled } = options;
@@ -107,10 +107,9 @@ async function requireInstance(
 async function discoverAndExport(
   context: InstanceContext,
   options: RunOptions,
-  { tally, session }: { tally: Tally; session: Session },
+  { tally, session, startedAtMs }: { tally: Tally; session: Session; startedAtMs: number },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
   const { ask, orgIds, onProgress } = options;
-  const startedAtMs = context.now();
   const discoverOptions = { ...context, signal: session.signal };
   const { failures, excluded, refusal: refusedList } = await discover(discoverOptions);
   tally.addDiscoveryFailures(failures);
@@ -141,7 +140,7 @@ async function discoverAndExport(
 async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<LosantError | null> {
   const { context, scope, tally } = work;
   let refusal: LosantError | null = null;
-  for (let pass = 0; pass < ADDED_PASSES_MAX && !refusal; pass++) {
+  for (let round = 0; round < ADDED_ROUNDS_MAX && !refusal; round++) {
     const left = { nowMs: context.now(), startedAtMs, range: null };
     if ((await countGapsLeft(context.db, scope, left)) === 0) break;
     const { planned, orgs } = tally;

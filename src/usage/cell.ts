@@ -19,3 +19,9 @@ export function cellId({ orgId, stream, day }: CellKey): string {
 export function isHeldState(state: CellState): boolean {
   return state === 'loaded' || state === 'final';
 }
+
+/** The order of ids, days and stream names in the database: by code units, as its collation "C" has it. */
+export function compareText(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}

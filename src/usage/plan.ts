@@ -1,4 +1,4 @@
-import type { CellKey } from './cell.ts';
+import { type CellKey, compareText } from './cell.ts';
 import { addDays, type DayRange, eachDay, type UsageDay } from './day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from './policy.ts';
 import { streamNamed } from './streams/catalog.ts';
@@ -149,9 +149,4 @@ function mergeWindows({ orgId, stream }: DueTrack, due: Slice['days']): Slice[] 
 /** How many cells the plan reads or closes as unavailable. */
 export function countCells({ slices, closed }: Pick<PagePlan, 'slices' | 'closed'>): number {
   return slices.reduce((count, { days }) => count + days.length, closed.length);
-}
-
-function compareText(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

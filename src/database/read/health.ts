@@ -1,8 +1,9 @@
 import { type Kysely, sql } from 'kysely';
 import type { CellState } from '../../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
-import type { Instant, RunKind, RunStatus, Schema } from '../schema.ts';
-import { countRestatedFinal } from './restated.ts';
+import type { Instant, Schema } from '../schema.ts';
+import { countQuarantined, countRestatedFinal } from './counts.ts';
+import type { RunSummary } from './runs.ts';
 
 /** What the ledger says of everything that is tracked, as any replica can tell it. */
 export interface Health {
@@ -51,18 +52,9 @@ export interface StreamHealth {
   readonly orgsComplete: number;
 }
 
-export interface RunLine {
-  readonly runId: string;
-  readonly instanceId: string;
-  readonly kind: RunKind;
-  readonly status: RunStatus;
-  readonly from: UsageDay | null;
-  readonly to: UsageDay | null;
-  readonly startedAt: Instant;
-  readonly finishedAt: Instant | null;
+export interface RunLine extends Omit<RunSummary, 'host' | 'version' | 'cells'> {
   readonly host: string;
   readonly cells: number;
-  readonly error: string | null;
 }
 
 export interface HealthOptions {
@@ -161,8 +153,7 @@ async function readInstances(db: Kysely<Schema>, at: Instant): Promise<Omit<Inst
       (select max(finished_at) from losant_usage.runs r where r.instance_id = i.instance_id
          and r.is_full and r.status = 'complete' and r.finished_at <= ${at}) as "lastCompleteRunAt",
       case when i.lease_until > clock_timestamp() then i.lease_host end as "leaseHost",
-      (select count(*) from losant_usage.quarantine q join losant_usage.organizations o using (org_id)
-       where o.instance_id = i.instance_id and q.resolved_at is null) as quarantined
+      ${countQuarantined(instance)} as quarantined
     from losant_usage.instances i order by i.instance_id`.execute(db);
   return rows;
 }

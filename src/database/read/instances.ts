@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../schema.ts';
+import { countQuarantined, countRestatedFinal } from './counts.ts';
 import { readHostColumns } from './hosts.ts';
-import { countRestatedFinal } from './restated.ts';
 
 /** An instance that is collected, and what stands beside its numbers. */
 export interface InstanceStatus {
@@ -26,9 +26,7 @@ export async function readInstances(db: Kysely<Schema>): Promise<InstanceStatus[
       case when i.lease_until > clock_timestamp() then json_build_object(
         'runId', i.lease_run_id, 'host', ${hosts.lease},
         'since', to_char(i.lease_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) end as lease,
-      (select count(*)::integer from losant_usage.quarantine q
-       join losant_usage.organizations o on o.org_id = q.org_id
-       where o.instance_id = i.instance_id and q.resolved_at is null) as quarantined,
+      ${countQuarantined(sql`i.instance_id`)} as quarantined,
       ${countRestatedFinal(sql`i.instance_id`, { at: sql`now()`, days: 30 })} as "restatedFinal30Days",
       ${countRestatedFinal(sql`i.instance_id`, { at: sql`now()`, days: null })} as "restatedFinal"
     from losant_usage.instances i order by i.instance_id`.execute(db);

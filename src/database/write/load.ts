@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { type CellKey, cellId, isHeldState } from '../../usage/cell.ts';
+import { type CellKey, cellId, compareText, isHeldState } from '../../usage/cell.ts';
 import type { UsageDay } from '../../usage/day.ts';
 import { settleCell } from '../../usage/settle.ts';
 import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../../usage/settlement.ts';
@@ -238,7 +238,5 @@ function sortKeys(keys: readonly CellKey[]): CellKey[] {
 
 /** In key order: of one organization's day a witness comes before the stream it speaks of. */
 function byKey(a: CellAnswer, b: CellAnswer): number {
-  const [x, y] = [cellId(keyOf(a)), cellId(keyOf(b))];
-  if (x === y) return 0;
-  return x < y ? -1 : 1;
+  return compareText(cellId(keyOf(a)), cellId(keyOf(b)));
 }

@@ -4,6 +4,7 @@
  * `usage_days` too. Writes only what differs.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { compareText } from '../../usage/cell.ts';
 import type { UsageDay } from '../../usage/day.ts';
 import { factKey, sameValues } from '../../usage/settlement.ts';
 import { streams } from '../../usage/streams/catalog.ts';
@@ -273,7 +274,5 @@ function columns(names: readonly string[], alias?: string): RawBuilder<unknown> 
 }
 
 function byDayAndOrg(a: OrgDay, b: OrgDay): number {
-  const [x, y] = [dayKey(a), dayKey(b)];
-  if (x === y) return 0;
-  return x < y ? -1 : 1;
+  return compareText(dayKey(a), dayKey(b));
 }
