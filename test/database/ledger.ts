@@ -69,6 +69,16 @@ export async function clearOrganizations(db: Kysely<Schema>): Promise<void> {
   });
 }
 
+/** Tracks streams of an organization on days given as a multirange, e.g. `{[2026-11-01,)}`. */
+export async function addTracking(
+  db: Kysely<Schema>,
+  orgId: string,
+  { streams, days }: { readonly streams: readonly string[]; readonly days: string },
+): Promise<void> {
+  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+    select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(db);
+}
+
 /** The rows of a query as plain objects. */
 export async function rowsOf(db: Kysely<Schema>, query: RawBuilder<unknown>): Promise<object[]> {
   const { rows } = await query.execute(db);

@@ -9,7 +9,7 @@ import { markRemoved, upsertOrganizations } from '../../src/database/write/organ
 import { trackDays, untrackOrganizations, untrackStreams } from '../../src/database/write/tracking.ts';
 import { until } from '../support/wait.ts';
 import { policy } from '../usage/tracks.ts';
-import { clearOrganizations, INSTANCE, type Ledger, openLedger } from './ledger.ts';
+import { addTracking, clearOrganizations, INSTANCE, type Ledger, openLedger } from './ledger.ts';
 
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
@@ -30,10 +30,10 @@ beforeEach(async () => {
         values (${orgId}, ${INSTANCE}, 'Acme', '2024-01-01T00:00:00Z', '2026-11-01T00:00:00Z', '2026-11-01T00:00:00Z')`.execute(
         trx,
       );
-      await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-        values (${orgId}, 'payload_sources', '{[2026-11-01,)}'), (${orgId}, 'device_counts', '{[2026-11-01,)}')`.execute(
-        trx,
-      );
+      await addTracking(trx, orgId, {
+        streams: ['payload_sources', 'device_counts'],
+        days: '{[2026-11-01,)}',
+      });
     }
     for (const day of ['2026-11-21', '2026-11-20'])
       await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code, verified_at, next_read_at)

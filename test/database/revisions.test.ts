@@ -6,6 +6,7 @@ import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, row, values } from './answers.ts';
 import {
+  addTracking,
   coverageOf,
   devicesOf,
   type Ledger,
@@ -223,8 +224,7 @@ describe('a change by hand', () => {
       const own = await openLedger('postgres');
       try {
         const orgId = await own.newOrg();
-        await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-        values (${orgId}, 'device_counts', '{[2026-11-20,2026-11-21)}')`.execute(own.db);
+        await addTracking(own.db, orgId, { streams: ['device_counts'], days: '{[2026-11-20,2026-11-21)}' });
         const load = (total: number, sentAt: string) =>
           loadBatch(
             own.db,

@@ -9,7 +9,7 @@ import { markRemoved } from '../../src/database/write/organizations.ts';
 import { waiveCells } from '../../src/database/write/waive.ts';
 import { queryOnce } from '../support/databases.ts';
 import { answer, failed, row, values } from './answers.ts';
-import { coverageOf, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+import { addTracking, coverageOf, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;
 
@@ -91,8 +91,7 @@ describe('on a server that commits asynchronously by default', () => {
 
   test('a waiver and a removal commit synchronously', async () => {
     const write = async (db: Kysely<Schema>, orgId: string) => {
-      await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-        values (${orgId}, 'device_counts', '{[2025-11-20,2025-11-21)}')`.execute(db);
+      await addTracking(db, orgId, { streams: ['device_counts'], days: '{[2025-11-20,2025-11-21)}' });
       const range = { from: '2025-11-20', to: '2025-11-20' };
       await waiveCells(db, { orgId, stream: 'device_counts', range, reason: 'Acme agreed' });
       const answers = [answer(failed, { orgId })];

@@ -6,7 +6,16 @@ import { waiveCells } from '../../src/database/write/waive.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
 import { until } from '../support/wait.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
-import { coverageOf, devicesOf, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
+import {
+  addTracking,
+  coverageOf,
+  devicesOf,
+  type Ledger,
+  openLedger,
+  RUN_1,
+  RUN_2,
+  rowsOf,
+} from './ledger.ts';
 
 let ledger: Ledger;
 let orgId: string;
@@ -17,8 +26,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   orgId = await ledger.newOrg();
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    values (${orgId}, 'device_counts', '{[2025-11-18,2025-11-23)}')`.execute(ledger.db);
+  await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2025-11-18,2025-11-23)}' });
 });
 
 afterAll(() => ledger.close());

@@ -7,7 +7,16 @@ import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, failed, missing, PAST, row, values } from './answers.ts';
-import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, revisionsOf, rowsOf } from './ledger.ts';
+import {
+  addTracking,
+  coverageOf,
+  type Ledger,
+  openLedger,
+  RUN_1,
+  RUN_2,
+  revisionsOf,
+  rowsOf,
+} from './ledger.ts';
 
 let ledger: Ledger;
 let orgId: string;
@@ -23,12 +32,8 @@ beforeEach(async () => {
 
 afterAll(() => ledger.close());
 
-const track = async (...streams: readonly string[]) => {
-  for (const stream of streams) {
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-      values (${orgId}, ${stream}, '{[2026-11-01,)}')`.execute(ledger.db);
-  }
-};
+const track = (...streams: readonly string[]) =>
+  addTracking(ledger.db, orgId, { streams, days: '{[2026-11-01,)}' });
 
 const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
   loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });

@@ -1,7 +1,7 @@
 /** What the views say of numbers that changed, and of how far they reach. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ledger, openLedger, RUN_2, rowsOf } from '../database/ledger.ts';
+import { addTracking, type Ledger, openLedger, RUN_2, rowsOf } from '../database/ledger.ts';
 import { devices, load, sources, trackedOrg } from './loads.ts';
 
 let ledger: Ledger;
@@ -199,8 +199,7 @@ test('freshness tells the newest day held, and up to where nothing is missing', 
   const own = await openLedger('postgres');
   try {
     const orgId = await own.newOrg();
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-      values (${orgId}, 'device_counts', '{[2026-10-01,2026-10-04)}')`.execute(own.db);
+    await addTracking(own.db, orgId, { streams: ['device_counts'], days: '{[2026-10-01,2026-10-04)}' });
     const days = ['2026-10-01', '2026-10-03'];
     await load(
       own,
@@ -232,8 +231,7 @@ test.each([
   const own = await openLedger('postgres');
   try {
     const orgId = await own.newOrg();
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-      values (${orgId}, 'device_counts', '{[2026-10-01,2026-10-04)}')`.execute(own.db);
+    await addTracking(own.db, orgId, { streams: ['device_counts'], days: '{[2026-10-01,2026-10-04)}' });
     await load(
       own,
       days.map((day) => devices(orgId, day, 4, 1, 17)),

@@ -1,9 +1,8 @@
-import { sql } from 'kysely';
 import { loadBatch } from '../../src/database/write/load.ts';
 import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';
-import { type Ledger, RUN_1 } from '../database/ledger.ts';
+import { addTracking, type Ledger, RUN_1 } from '../database/ledger.ts';
 
 export async function load(ledger: Ledger, answers: readonly CellAnswer[], runId = RUN_1): Promise<void> {
   await loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
@@ -16,10 +15,7 @@ export async function trackedOrg(
   { from, to }: { from: string; to: string },
 ): Promise<string> {
   const orgId = await ledger.newOrg();
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    select ${orgId}, stream, datemultirange(daterange(${from}::date, ${to}::date, '[]')) from unnest(${streams}::text[]) as stream`.execute(
-    ledger.db,
-  );
+  await addTracking(ledger.db, orgId, { streams, days: `{[${from},${to}]}` });
   return orgId;
 }
 

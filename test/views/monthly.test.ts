@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/database/write/waive.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { answer, closed, FINAL, missing } from '../database/answers.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, sources, trackedOrg } from './loads.ts';
 
 let ledger: Ledger;
@@ -133,17 +133,11 @@ describe('monthly_usage', () => {
   });
 
   test('in which a stream is enabled, or one takes the place of another, is not whole; the next one is', async () => {
-    const range = (from: string, to: string) => `{[${from},${to}]}`;
+    const late = { streams: ['notebook_minutes'], days: '{[2026-09-20,2026-10-31]}' };
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-01', to: '2026-10-31' });
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-      values (${orgId}, 'notebook_minutes', ${range('2026-09-20', '2026-10-31')}::text::datemultirange)`.execute(
-      ledger.db,
-    );
+    await addTracking(ledger.db, orgId, late);
     const other = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-01', to: '2026-09-19' });
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-      values (${other}, 'notebook_minutes', ${range('2026-09-20', '2026-10-31')}::text::datemultirange)`.execute(
-      ledger.db,
-    );
+    await addTracking(ledger.db, other, late);
     for (const id of [orgId, other]) {
       expect(
         await ask(sql`select month, days_expected, is_whole from losant_usage.monthly_usage

@@ -1,7 +1,7 @@
 /** A stream that a later migration adds is in every view, trigger and function, and none of them was touched. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ledger, openLedger, revisionsOf, rowsOf } from '../database/ledger.ts';
+import { addTracking, type Ledger, openLedger, revisionsOf, rowsOf } from '../database/ledger.ts';
 import { devices, load } from './loads.ts';
 
 const MIGRATION = `
@@ -23,12 +23,10 @@ const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
 beforeAll(async () => {
   ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    values (${orgId}, 'device_counts', '{[2026-10-01,2026-11-01)}')`.execute(ledger.db);
+  await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-10-01,2026-11-01)}' });
   await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
   for (const statement of MIGRATION.split(/;\n/)) await sql.raw(statement).execute(ledger.db);
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    values (${orgId}, 'file_counts', '{[2026-10-01,2026-10-04)}')`.execute(ledger.db);
+  await addTracking(ledger.db, orgId, { streams: ['file_counts'], days: '{[2026-10-01,2026-10-04)}' });
   await sql`update losant_usage.usage_days set files_stored = 10, files_written = 3
     where org_id = ${orgId} and usage_date = '2026-10-01'`.execute(ledger.db);
   await sql`insert into losant_usage.usage_days (usage_date, org_id, files_stored, files_written)
