@@ -309,7 +309,9 @@ begin
                where o.state is null or n.state is null) then
       raise exception 'the key of a row in losant_usage.coverage cannot change: delete it and insert another';
     end if;
+    -- What is held follows the numbers, and what is final the age of a read: neither can be written in.
     update losant_usage.coverage c set next_read_at = now(), attempts = 0, run_id = null,
+      state = case when o.state in ('loaded', 'final') or n.state in ('loaded', 'final') then o.state else n.state end,
       error_code = 'changed_by_hand', error_message = 'its ledger row was changed by hand'
     from old_rows o join new_rows n using (usage_date, stream, org_id)
     where c.usage_date = n.usage_date and c.stream = n.stream and c.org_id = n.org_id

@@ -259,6 +259,32 @@ describe('a change by hand', () => {
     expect(await rowsOf(ledger.db, due)).toEqual([{ due: true }]);
   });
 
+  test.each([
+    ['called final is not, and is read again', `state = 'final'`, 'loaded'],
+    [
+      'called failed is held all the same, and read again',
+      `state = 'failed', error_code = 'timeout'`,
+      'loaded',
+    ],
+  ])('of a cell that is %s', async (_, change, state) => {
+    const orgId = await ledger.newOrg();
+    await load([answer(values(row(4, 1, 17)), { orgId })]);
+    await sql`update losant_usage.coverage set ${sql.raw(change)} where org_id = ${orgId}`.execute(ledger.db);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state, error_code: 'changed_by_hand' }]);
+    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 1 }]);
+    await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: at('2026-11-22T13:00:00.000Z') })], RUN_2);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state, revision: 1, error_code: null }]);
+  });
+
+  test('of a missing cell that is called held is not believed', async () => {
+    const orgId = await ledger.newOrg();
+    await load([answer({ kind: 'failed', code: 'timeout', message: 'too slow' }, { orgId })]);
+    await sql`update losant_usage.coverage set state = 'loaded' where org_id = ${orgId}`.execute(ledger.db);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { state: 'failed', revision: 0, error_code: 'changed_by_hand' },
+    ]);
+  });
+
   test('of the record itself is refused', async () => {
     const orgId = await loadedOrg();
     await update(orgId, 18);
