@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import type { Health, RunLine } from '../../src/database/read/health.ts';
 import type { HeatCell } from '../../src/database/read/heat-map.ts';
-import type { PageSources } from '../../src/server/app.ts';
 import { stateOf } from '../../src/server/console/heat-map.ts';
+import type { PageSources } from '../../src/server/page-sources.ts';
 import {
   HEALTH,
   INSTANCE,

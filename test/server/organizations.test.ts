@@ -8,7 +8,7 @@ import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { INSTANCE, startPages } from './pages.ts';
+import { answering, INSTANCE, startPages } from './pages.ts';
 
 const line: OrganizationLine = {
   orgId: '5d0000000000000000000001',
@@ -24,7 +24,7 @@ describe('the page', () => {
   test('shows names as text, and instances by name', async () => {
     const organizations = [{ ...line, name: '<img src=x onerror=alert(1)>', gaps: 2 }];
     await using pages = await startPages({
-      sources: { organizations: () => Promise.resolve({ count: 1_200, organizations }) },
+      sources: { read: answering({ count: 1_200, organizations }) },
     });
     const text = await (await pages.get('/organizations?q=%3Cb%3E')).text();
     expect(text).toContain('&lt;img src=x onerror=alert(1)&gt;');
@@ -38,7 +38,7 @@ describe('the page', () => {
 
   test('says that the database does not answer, with 503', async () => {
     await using pages = await startPages({
-      sources: { organizations: () => Promise.reject(new Error('secret detail')) },
+      sources: { read: () => Promise.reject(new Error('secret detail')) },
     });
     const response = await pages.get('/organizations');
     expect(response.status).toBe(503);

@@ -1,11 +1,12 @@
 import { connect, type Socket } from 'node:net';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/database/read/health.ts';
 import { createLogger } from '../../src/logger.ts';
-import { createApp, type PageSources } from '../../src/server/app.ts';
+import { createApp } from '../../src/server/app.ts';
 import type { DatabaseView } from '../../src/server/database-view.ts';
 import { hashToken } from '../../src/server/guard.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
+import type { PageSources, ReadPage } from '../../src/server/page-sources.ts';
 import type { InstanceStatus, WorkerStatus } from '../../src/server/status.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
@@ -77,6 +78,9 @@ export function viewOf(
   return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs, tookMs: 250 } };
 }
 
+/** A database whose answer to whatever a page asks is known. */
+export const answering = (answer: unknown): ReadPage => (() => Promise.resolve(answer)) as ReadPage;
+
 export interface Pages extends AsyncDisposable {
   readonly port: number;
   readonly logged: string[];
@@ -107,7 +111,7 @@ export async function startPages({
     status: () => STATUS,
     database: () => Promise.resolve(viewOf(HEALTH)),
     heatMap: () => Promise.resolve(null),
-    organizations: () => Promise.resolve({ count: 0, organizations: [] }),
+    read: () => Promise.reject(new Error('no database here')),
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
     metrics: createMetrics({ version: '0.1.0', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),

@@ -2,9 +2,8 @@ import { createDatabase, type DatabaseHandle } from '../../database/connect/open
 import { readSchemaState } from '../../database/migrate/migrate.ts';
 import { readHealth } from '../../database/read/health.ts';
 import { readHeatMap } from '../../database/read/heat-map.ts';
-import { readOrganizationList } from '../../database/read/organization-list.ts';
 import { pingDatabase } from '../../database/read/ping.ts';
-import type { PageSources } from '../../server/app.ts';
+import type { PageSources } from '../../server/page-sources.ts';
 import { boundReads, keepReading, shareReading } from '../../server/readings.ts';
 import type { WorkerStatus } from '../../server/status.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
@@ -58,7 +57,7 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     logger,
     now,
     heatMap,
-    organizations: (query) => bound(() => readOrganizationList(db, query)),
+    read: (query) => bound(() => query(db)),
     database: async () => {
       const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health()]);
       return { isUp, reading };

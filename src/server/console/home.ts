@@ -5,6 +5,7 @@ import { showDistance, showDuration, showWhen } from '../../terminal/time.ts';
 import { count, showNumber } from '../../terminal/words.ts';
 import { type DatabaseView, shownHealth } from '../database-view.ts';
 import type { InstanceStatus, RunProgress, WorkerStatus } from '../status.ts';
+import type { ConsolePage } from './console-page.ts';
 import { renderHeatMap } from './heat-map.ts';
 import { renderDay, renderDistance, renderInstant } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
@@ -13,7 +14,10 @@ import { completeTo, currentTroubles, type InstanceTrouble, judgeState } from '.
 /** An answer this old is told with its age: it may have been overtaken. */
 const OLD_READING_MS = 60_000;
 
-export interface HomeFacts {
+/** How often a browser loads the page anew. */
+const REFRESH_S = 60;
+
+interface HomeFacts {
   readonly status: WorkerStatus;
   readonly view: DatabaseView;
   /** Null: it was not read yet. */
@@ -21,8 +25,19 @@ export interface HomeFacts {
   readonly nowMs: number;
 }
 
+export const homePage: ConsolePage = {
+  path: '/',
+  open:
+    ({ status, database, heatMap, now }) =>
+    async (c) => {
+      const [view, reading] = await Promise.all([database(), heatMap()]);
+      c.header('refresh', String(REFRESH_S));
+      return c.html(renderHome({ status: status(), view, heatMap: reading?.value ?? null, nowMs: now() }));
+    },
+};
+
 /** The home page: how everything stands, what is fresh, what is missing, what ran, what is wrong. */
-export function renderHome(facts: HomeFacts): Html {
+function renderHome(facts: HomeFacts): Html {
   const { status, view, heatMap, nowMs } = facts;
   const health = shownHealth(view);
   const verdict = judgeState(view, { statuses: status.instances, nowMs });

@@ -5,29 +5,38 @@ import {
   type OrganizationLine,
   type OrganizationList,
   type OrganizationQuery,
+  readOrganizationList,
 } from '../../database/read/organization-list.ts';
 import { count, showNumber } from '../../terminal/words.ts';
-import { addDays } from '../../usage/day.ts';
+import { addDays, dayAt } from '../../usage/day.ts';
+import { type ConsolePage, instanceNames, readOrNull, readSearch, renderAway } from './console-page.ts';
 import { renderDay } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
+import { readPageNumber, renderPages } from './pagination.ts';
 import { renderSparkline } from './sparkline.ts';
 
-const SEARCH_LENGTH_MAX = 100;
-const PAGE_MAX = 100_000;
+export const organizationsPage: ConsolePage = {
+  path: '/organizations',
+  open: (sources) => async (c) => {
+    const query = readQuery((name) => c.req.query(name), addDays(dayAt(sources.now()), -1));
+    const [view, list] = await Promise.all([
+      sources.database(),
+      readOrNull(sources, (db) => readOrganizationList(db, query)),
+    ]);
+    return c.html(renderOrganizations(query, list, instanceNames(view)), list === null ? 503 : 200);
+  },
+};
 
 /** What a reader asks for, from the address; whatever makes no sense is left out. */
 export function readQuery(
   given: (name: string) => string | undefined,
   to: OrganizationQuery['to'],
 ): OrganizationQuery {
-  // Postgres stores no NUL and no half of a character.
-  const search = (given('q') ?? '').replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX);
-  const page = /^[1-9]\d{0,5}$/.test(given('page') ?? '') ? Number(given('page')) : 1;
-  return { search: search.toWellFormed(), page: Math.min(page, PAGE_MAX), to };
+  return { search: readSearch(given('q')), page: readPageNumber(given('page')), to };
 }
 
 /** The searchable list of organizations; `list` null: the database does not answer. */
-export function renderOrganizations(
+function renderOrganizations(
   query: OrganizationQuery,
   list: OrganizationList | null,
   names: ReadonlyMap<string, string>,
@@ -37,7 +46,7 @@ export function renderOrganizations(
 <label class="hidden" for="q">Name, referral id or id</label>
 <input id="q" name="q" type="search" value="${query.search}" placeholder="Name, referral id or id">
 <button type="submit">Search</button></form>
-${list === null ? html`<p class="bad">The database does not answer in time. Try again in a moment.</p>` : renderList(query, list, names)}`;
+${list === null ? renderAway() : renderList(query, list, names)}`;
   return renderPage({ title: 'Organizations', path: '/organizations', body });
 }
 
@@ -46,7 +55,7 @@ function renderList(
   { count: found, organizations }: OrganizationList,
   names: ReadonlyMap<string, string>,
 ): Html {
-  const { search, to } = query;
+  const { search, page, to } = query;
   const what =
     search === '' ? count(found, 'organization') : `${count(found, 'organization')} with “${search}”`;
   if (organizations.length === 0) return html`<p>${what}${found === 0 ? '' : ', none on this page'}.</p>`;
@@ -64,7 +73,7 @@ ${renderTable({
   ],
   rows: organizations.map((line) => renderLine(line, names.get(line.instanceId) ?? line.instanceId)),
 })}
-${renderPages(query, found)}`;
+${renderPages({ path: '/organizations', query: { q: search }, page, found, perPage: ORGANIZATIONS_PER_PAGE })}`;
 }
 
 function renderLine(line: OrganizationLine, instance: string): (Html | string)[] {
@@ -79,15 +88,4 @@ function renderLine(line: OrganizationLine, instance: string): (Html | string)[]
     renderSparkline(payloads, 'Billable payloads'),
     gaps > 0 ? html`<span class="bad">${showNumber(gaps)}</span>` : '0',
   ];
-}
-
-function renderPages({ search, page }: OrganizationQuery, found: number): Html | string {
-  const last = Math.ceil(found / ORGANIZATIONS_PER_PAGE);
-  if (last <= 1) return '';
-  const link = (to: number, text: string) => {
-    const address = new URLSearchParams({ ...(search === '' ? {} : { q: search }), page: `${to}` });
-    return html`<a href="/organizations?${address.toString()}">${text}</a> `;
-  };
-  return html`<nav aria-label="Pages of the list"><p>${page > 1 ? link(page - 1, 'Previous') : ''}
-Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, 'Next') : ''}</p></nav>`;
 }

@@ -10,6 +10,7 @@ export interface Page {
   readonly body: Html;
 }
 
+/** The navigation: each page that is not a part of another one. */
 const PAGES = [
   ['/', 'Home'],
   ['/organizations', 'Organizations'],

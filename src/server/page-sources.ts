@@ -1,0 +1,26 @@
+import type { Kysely } from 'kysely';
+import type { HeatCell } from '../database/read/heat-map.ts';
+import type { Schema } from '../database/schema.ts';
+import type { Logger } from '../logger.ts';
+import type { DatabaseView } from './database-view.ts';
+import type { Metrics } from './metrics.ts';
+import type { Reading } from './readings.ts';
+import type { WorkerStatus } from './status.ts';
+
+/** Where the pages get what they show. */
+export interface PageSources {
+  readonly status: () => WorkerStatus;
+  readonly database: () => Promise<DatabaseView>;
+  /** Null before the first reading. */
+  readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
+  /** Asks the database for one page; rejects if it does not answer in time, or if too many pages ask at once. */
+  readonly read: ReadPage;
+  /** What keeps this process from being ready, for people; empty: nothing. */
+  readonly readiness: () => Promise<readonly string[]>;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  /** ms since 1970. */
+  readonly now: () => number;
+}
+
+export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
