@@ -13,6 +13,7 @@ const BELOW_COMMANDS = [
     'src/database',
     'src/settings',
     'src/terminal',
+    'src/files',
   ],
   ...FLOOR,
 ];
@@ -31,7 +32,7 @@ export const MAY_IMPORT = {
   'src/commands/simulator': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
   'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
   'src/server': {
-    values: ['src/database/read', 'src/terminal/words.ts', 'src/terminal/time.ts', ...FLOOR],
+    values: ['src/database/read', 'src/files', 'src/terminal/words.ts', 'src/terminal/time.ts', ...FLOOR],
     types: CONNECTION,
   },
   'src/export': { values: ['src/losant', 'src/database', ...FLOOR], types: ['src/settings'] },
@@ -53,6 +54,7 @@ export const MAY_IMPORT = {
   'src/database/connect': { values: ['src/database/schema.ts', ...FLOOR] },
   'src/database/schema.ts': { values: ['src/usage'] },
   'src/terminal': { values: ['src/usage', 'src/errors.ts'] },
+  'src/files': { values: ['src/errors.ts'] },
   'src/settings': { values: ['src/usage', 'src/errors.ts'] },
   'src/usage': { values: ['src/errors.ts'] },
   'src/exit.ts': { values: ['src/errors.ts'] },

@@ -1,0 +1,93 @@
+/**
+ * CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an
+ * empty cell and an empty text is `""`, so they can be told apart. A text that a
+ * spreadsheet would take for a formula gets an apostrophe in front.
+ */
+import { pipeline } from 'node:stream';
+import { CsvError, parse } from 'csv-parse';
+import { type Options, stringify } from 'csv-stringify/sync';
+
+export interface CsvColumn {
+  readonly name: string;
+  /** Whether it holds text from outside, in which no formula may stand; a number such as -5 stays as it is. */
+  readonly isText: boolean;
+}
+
+/** What a cell holds; days and instants as their text. */
+export type CsvValue = string | number | bigint | boolean | null;
+
+const FORMAT: Options = {
+  record_delimiter: '\r\n',
+  // A lone CR or LF too.
+  quote_record_delimiter: true,
+  // Only an empty text matches: it is quoted, NULL is not.
+  quoted_match: /^$/,
+  cast: { boolean: String },
+};
+
+/**
+ * What begins a formula (https://owasp.org/www-community/attacks/CSV_Injection), also in
+ * wide forms and behind characters that a spreadsheet trims. The apostrophes make it
+ * reversible: what looks as if it had been neutralised is neutralised too.
+ */
+const FORMULA = /^'*[\s\p{Cc}\p{Cf}]*[\t\r=+\-@＝＋－＠]/u;
+
+/** The first line. */
+export function renderCsvHeader(columns: readonly CsvColumn[]): string {
+  return stringify([columns.map(({ name }) => name)], FORMAT);
+}
+
+/** A line for each row, whose values are in the order of `columns`. A large file is rendered in chunks of rows. */
+export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (readonly CsvValue[])[]): string {
+  const isText = columns.map((column) => column.isText);
+  const cells = rows.map((row) =>
+    row.map((value, index) =>
+      isText[index] === true && typeof value === 'string' ? neutralize(value) : value,
+    ),
+  );
+  return stringify(cells, FORMAT);
+}
+
+/**
+ * The rows of a file that was rendered here, each value as the text that was
+ * rendered. Throws SyntaxError with the line for a text that is not such a file.
+ */
+export async function* readCsv(
+  columns: readonly CsvColumn[],
+  chunks: AsyncIterable<string | Uint8Array>,
+): AsyncGenerator<readonly (string | null)[]> {
+  const parser = parse({
+    record_delimiter: '\r\n',
+    cast: (text, { quoting }) => (text === '' && !quoting ? null : text),
+  });
+  let isHeader = true;
+  try {
+    // A failure of either ends the parser, whose reader is told.
+    const lines: AsyncIterable<Cell[]> = pipeline(chunks, parser, () => {});
+    for await (const cells of lines) {
+      if (isHeader) requireHeader(columns, cells);
+      else yield cells.map((cell, index) => (columns[index]?.isText === true ? restore(cell) : cell));
+      isHeader = false;
+    }
+  } catch (error) {
+    throw error instanceof CsvError ? new SyntaxError(error.message, { cause: error }) : error;
+  }
+  if (isHeader) requireHeader(columns, []);
+}
+
+type Cell = string | null;
+
+function requireHeader(columns: readonly CsvColumn[], cells: readonly Cell[]): void {
+  const expected = columns.map(({ name }) => name).join(', ');
+  if (cells.join(', ') === expected) return;
+  throw new SyntaxError(`line 1 names other columns than ${expected}`);
+}
+
+function neutralize(text: string): string {
+  return FORMULA.test(text) ? `'${text}` : text;
+}
+
+/** The text that {@link neutralize} was given. */
+function restore(cell: Cell): Cell {
+  return cell !== null && cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
+}

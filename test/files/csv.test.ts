@@ -1,0 +1,129 @@
+import { parse } from 'csv-parse/sync';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import {
+  type CsvColumn,
+  type CsvValue,
+  readCsv,
+  renderCsvHeader,
+  renderCsvRows,
+} from '../../src/files/csv.ts';
+
+const COLUMNS: readonly CsvColumn[] = [
+  { name: 'org_name', isText: true },
+  { name: 'usage_date', isText: false },
+  { name: 'quantity', isText: false },
+];
+
+async function readAll(columns: readonly CsvColumn[], ...chunks: string[]) {
+  const rows: (readonly (string | null)[])[] = [];
+  async function* source(): AsyncGenerator<string> {
+    yield* chunks;
+  }
+  for await (const row of readCsv(columns, source())) rows.push(row);
+  return rows;
+}
+
+test('a file is its header and a line for each row, all ended by CRLF', () => {
+  const rows: CsvValue[][] = [
+    ['Acme, "Inc"', '2026-11-24', 9007199254740993n],
+    ['two\nlines', '2026-11-24', -5],
+    ['', null, 0],
+    [null, '2026-11-24', 0.5],
+    ['Пример 例 👩‍🔧', null, true],
+  ];
+  expect(renderCsvHeader(COLUMNS)).toBe('org_name,usage_date,quantity\r\n');
+  expect(renderCsvRows(COLUMNS, rows)).toBe(
+    '"Acme, ""Inc""",2026-11-24,9007199254740993\r\n' +
+      '"two\nlines",2026-11-24,-5\r\n' +
+      '"",,0\r\n' +
+      ',2026-11-24,0.5\r\n' +
+      'Пример 例 👩‍🔧,,true\r\n',
+  );
+  expect(renderCsvRows(COLUMNS, [])).toBe('');
+});
+
+describe('a text that a spreadsheet takes for a formula is neutralised', () => {
+  test.each([
+    ['=HYPERLINK("http://x")', '"\'=HYPERLINK(""http://x"")"'],
+    ['+1', "'+1"],
+    ['-5', "'-5"],
+    ['@SUM(A1)', "'@SUM(A1)"],
+    ['\tx', "'\tx"],
+    ['\rx', '"\'\rx"'],
+    ['  =1', "'  =1"],
+    ['\n=1', '"\'\n=1"'],
+    ['\u00a0\u200b\ufeff=1', "'\u00a0\u200b\ufeff=1"],
+    ['\0=1', "'\0=1"],
+    ['＝1', "'＝1"],
+    ["'=1", "''=1"],
+    ['a=1', 'a=1'],
+    ["'quoted'", "'quoted'"],
+    ['', '""'],
+  ])('%j', (text, cell) => {
+    expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${cell}\r\n`);
+  });
+
+  test('but no value of another column', () => {
+    expect(renderCsvRows([{ name: 'number', isText: false }], [[-5], ['-5.50'], ['+x']])).toBe(
+      '-5\r\n-5.50\r\n+x\r\n',
+    );
+  });
+});
+
+test('an independent reader finds every text, and none begins a formula', () => {
+  const anything = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.string({ unit: fc.constantFrom('=', '-', "'", '"', ',', ' ', '\t', '\r', '\n', 'a', '\ufeff') }),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.tuple(anything, anything), { minLength: 1 }), (rows) => {
+      const text = renderCsvRows(
+        [
+          { name: 'free', isText: true },
+          { name: 'raw', isText: false },
+        ],
+        rows,
+      );
+      const read: string[][] = parse(text, { record_delimiter: '\r\n' });
+      expect(read.map(([, raw]) => raw)).toEqual(rows.map(([, raw]) => raw));
+      for (const [index, [free = '']] of read.entries()) {
+        expect(free).not.toMatch(/^\s*[=+\-@\t\r]/);
+        expect([free, free.slice(1)]).toContain(rows[index]?.[0]);
+      }
+    }),
+  );
+});
+
+describe('what was rendered is read back', () => {
+  test('whatever the texts are, and wherever the chunks are cut', async () => {
+    const text = fc.option(fc.string({ unit: fc.constantFrom('=', "'", '"', ',', ' ', '\r', '\n', 'é') }));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(text, text, text)), fc.nat(), async (rows, cut) => {
+        const file = renderCsvHeader(COLUMNS) + renderCsvRows(COLUMNS, rows);
+        const at = cut % file.length;
+        expect(await readAll(COLUMNS, file.slice(0, at), file.slice(at))).toEqual(rows);
+      }),
+    );
+  });
+
+  test.each([
+    ['', 'line 1 names other columns than org_name, usage_date, quantity'],
+    ['org_name,usage_date,qty\r\n', 'line 1 names other columns than org_name, usage_date, quantity'],
+    ['org_name,usage_date,quantity\r\na,b\r\n', /line 2/],
+    ['org_name,usage_date,quantity\r\na,b,"c\r\n', /line 3/],
+  ])('%j is refused', async (file, message) => {
+    const reading = readAll(COLUMNS, file);
+    await expect(reading).rejects.toThrow(message);
+    await expect(reading).rejects.toBeInstanceOf(SyntaxError);
+  });
+
+  test('a failure of what is read comes through', async () => {
+    async function* broken(): AsyncGenerator<string> {
+      yield 'org_name,usage_date,quantity\r\n';
+      throw new Error('disk gone');
+    }
+    const rows = readCsv(COLUMNS, broken());
+    await expect(rows.next()).rejects.toThrow('disk gone');
+  });
+});
