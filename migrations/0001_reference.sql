@@ -46,6 +46,7 @@ create table losant_usage.metrics (
   kind text not null check (kind in ('flow', 'level')),
   position integer not null unique,
   description text not null,
+  limit_name text collate "C" unique,
   unique (stream, source_column)
 );
 comment on table losant_usage.metrics is 'What is counted, one row per metric: a column of usage_days and of the views. Reference data: changed by migrations only.';
@@ -56,6 +57,7 @@ comment on column losant_usage.metrics.unit is 'Unit: devices, minutes, executio
 comment on column losant_usage.metrics.kind is 'flow: what happened that day, may be summed over days. level: what there is at about the end of the day, never sum it over days.';
 comment on column losant_usage.metrics.position is 'Order in which metrics are listed; new metrics come last.';
 comment on column losant_usage.metrics.description is 'What it counts.';
+comment on column losant_usage.metrics.limit_name is 'The resource limit of an organization that bounds it: a key of organizations.limits; null if none does.';
 
 insert into losant_usage.streams (stream, missing_means, detail_table, position, description) values
   ('device_counts', 'absent', null, 1, 'Devices. Source: Losant deviceCounts.'),
@@ -76,6 +78,10 @@ insert into losant_usage.metrics (metric, stream, source_column, unit, kind, pos
   ('payload_all_count', 'payload_totals', 'all_count', 'payloads', 'flow', 10, 'All payloads, billable or not'),
   ('payload_all_bytes', 'payload_totals', 'all_bytes', 'bytes', 'flow', 11, 'Size of all payloads, billable or not'),
   ('payload_source_count', 'payload_sources', 'count', 'payloads', 'flow', 12, 'Payloads of all types and sources');
+
+update losant_usage.metrics set limit_name = l.limit_name
+from (values ('devices_total', 'device'), ('notebook_minutes', 'notebookMinutesPerMonth'), ('payload_billable_count', 'payload')) as l (metric, limit_name)
+where metrics.metric = l.metric;
 
 create table losant_usage.months (
   month date primary key,

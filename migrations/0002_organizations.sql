@@ -7,6 +7,7 @@ create table losant_usage.instances (
   tracked_from date not null,
   streams_from jsonb not null default '{}',
   policy jsonb,
+  billing_periods text not null default 'calendar' check (billing_periods in ('calendar', 'losant')),
   listed_at timestamptz,
   list_problem text,
   lease_run_id uuid,
@@ -22,6 +23,7 @@ comment on column losant_usage.instances.api_url is 'Base URL of the Losant API 
 comment on column losant_usage.instances.tracked_from is 'First usage date (UTC) collected for the instance: the day before its first run.';
 comment on column losant_usage.instances.streams_from is 'Stream name to the first usage date (UTC, YYYY-MM-DD) it is collected from.';
 comment on column losant_usage.instances.policy is 'The settings by which next_read_at of its cells was last computed: read_at_hours, final_at_hours, horizon_days.';
+comment on column losant_usage.instances.billing_periods is 'What its billing periods are: calendar months, or each organization''s own as seen in Losant. The setting BILLING_PERIODS.';
 comment on column losant_usage.instances.listed_at is 'When the organizations were last listed completely (UTC).';
 comment on column losant_usage.instances.list_problem is 'Why the newest organization list was not complete, so that organizations may be missing; null if it was.';
 comment on column losant_usage.instances.lease_run_id is 'Run that holds the lease; null when nobody does.';

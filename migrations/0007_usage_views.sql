@@ -142,32 +142,21 @@ end
 $build$;
 comment on function losant_usage.build_daily_usage is 'Builds daily_usage and daily_usage_long from streams and metrics.';
 
-create function losant_usage.build_monthly_usage() returns void language plpgsql as $build$
-begin
-  -- A month at a time (lateral), so that a query for one month reads that month, also where the month is only
-  -- known by a join. Numbers are summed over the rows; what is not held, not final or not reported is looked up in
-  -- the ledger, where that is little. Both hang on organizations, whose statistics keep the estimates right.
-  execute format($view$
-    create or replace view losant_usage.monthly_usage as
-    select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.tags, m.month,
-      m.next_month - m.month as days_in_period,
-      s.days_expected,
-      s.days_expected - losant_usage.count_days(s.not_held_days) as days_held,
-      s.days_expected - losant_usage.count_days(s.not_final_days) as days_final,
-      losant_usage.count_days(s.waived_days) as days_waived,
-      losant_usage.count_days(s.unavailable_days) as days_unavailable,
-      losant_usage.count_days(s.unreported_days) as days_unreported,
-      s.days_untracked,
-      m.is_over, s.is_whole,
-      m.is_over and s.is_whole and s.days_expected > 0 and s.not_final_days is null as is_final,
-      m.is_over and s.is_whole and s.days_expected > 0 and s.not_billable_days is null as is_billable,
-      %1$s
-    from (
-      select month, next_month, next_month <= (now() at time zone 'UTC')::date as is_over
-      from losant_usage.months
-      where month between (select date_trunc('month', least(min(usage_date), (select min(tracked_from) from losant_usage.tracking))::timestamp)::date
-          from losant_usage.usage_days) and (now() at time zone 'UTC')::date - 1
-    ) as m
+-- Text for each metric, joined: one pattern for flows (%1$I the metric), one for levels (and %2$I … _on, %3$I … _max, %4$I … _avg).
+create function losant_usage.per_level(flow text, level text) returns text language sql stable as $$
+  select string_agg(format(case kind when 'flow' then flow else level end,
+    metric, metric || '_on', metric || '_max', metric || '_avg'), ', ' order by position)
+  from losant_usage.metrics
+$$;
+comment on function losant_usage.per_level is 'SQL text for each metric by its kind. Used while views are built.';
+
+-- What is summed over a period, as SQL text: a month of all organizations, or the period of one. For m with
+-- first_day, next_day and is_over, and org_id if it is the period of one organization; the result is to be called s.
+-- A period at a time (lateral), so that a query for one month reads that month, also where the month is only known
+-- by a join. Numbers are summed over the rows; what is not held, not final or not reported is looked up in the
+-- ledger, where that is little. Both hang on organizations, whose statistics keep the estimates right.
+create function losant_usage.period_sums(of_one_org boolean) returns text language sql stable as $function$
+  select format($sums$
     cross join lateral (
       select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags,
         coalesce(u.days_tracked, 0) + coalesce(c.days_rowless, 0) as days_expected,
@@ -175,9 +164,9 @@ begin
         -- Every day on which it existed is tracked, each for the same streams.
         coalesce(least(u.first_set, c.first_set) = greatest(u.last_set, c.last_set), true)
           and coalesce(u.days_tracked, 0) + coalesce(c.days_rowless, 0) = greatest(0,
-            least(m.next_month, o.removed_on + 1, (now() at time zone 'UTC')::date) - greatest(m.month, o.created_on)) as is_whole,
+            least(m.next_day, o.removed_on + 1, (now() at time zone 'UTC')::date) - greatest(m.first_day, o.created_on)) as is_whole,
         c.not_held_days, c.not_final_days, c.not_billable_days, c.waived_days, c.unavailable_days, c.unreported_days,
-        %2$s
+        %1$s
       from losant_usage.organizations o
       left join (
         select r.org_id,
@@ -185,9 +174,9 @@ begin
           count(*) filter (where r.has_untracked)::integer as days_untracked,
           min(r.streams_set) filter (where r.is_tracked) as first_set,
           max(r.streams_set) filter (where r.is_tracked) as last_set,
-          %3$s
-        from losant_usage.days_between(m.month, m.next_month - 1) as day
-        join losant_usage.org_rows r on r.usage_date = day
+          %2$s
+        from losant_usage.days_between(m.first_day, m.next_day - 1) as day
+        join losant_usage.org_rows r on r.usage_date = day %3$s
         group by r.org_id
       ) as u on u.org_id = o.org_id
       left join (
@@ -201,60 +190,95 @@ begin
           range_agg(c.day) filter (where c.state = 'unavailable') as unavailable_days,
           range_agg(c.day) filter (where c.state in ('loaded', 'final') and not c.reported) as unreported_days
         from (
-          select c.org_id, daterange(day, day + 1) as day, c.state, c.reported, c.error_code, null::bigint as streams_set
-          from losant_usage.days_between(m.month, m.next_month - 1) as day
-          join losant_usage.open_cells c on c.usage_date = day
+          select r.org_id, daterange(day, day + 1) as day, r.state, r.reported, r.error_code, null::bigint as streams_set
+          from losant_usage.days_between(m.first_day, m.next_day - 1) as day
+          join losant_usage.open_cells r on r.usage_date = day %3$s
           union all
-          select org_id, daterange(usage_date, usage_date + 1), 'never_read', null, null, null
-          from losant_usage.unread_cells where usage_date between m.month and m.next_month - 1
+          select r.org_id, daterange(usage_date, usage_date + 1), 'never_read', null, null, null
+          from losant_usage.unread_cells r where r.usage_date between m.first_day and m.next_day - 1 %3$s
           union all
-          select org_id, null, null, null, null, streams_set
-          from losant_usage.rowless_days where usage_date between m.month and m.next_month - 1
+          select r.org_id, null, null, null, null, r.streams_set
+          from losant_usage.rowless_days r where r.usage_date between m.first_day and m.next_day - 1 %3$s
         ) as c group by c.org_id
       ) as c on c.org_id = o.org_id
+      %4$s
     ) as s
-    where s.days_expected > 0 or s.days_untracked > 0
-    $view$,
-    losant_usage.per_level('s.%1$I', 's.%1$I, s.%2$I, s.%3$I, s.%4$I'),
+    $sums$,
     losant_usage.per_level('u.%1$I', 'u.%1$I, u.%2$I, u.%3$I, u.%4$I'),
     losant_usage.per_level('losant_usage.total(r.%1$I) as %1$I',
       -- The newest day and its number are the greatest of both in one: numbers are below 2^53, days come above them.
-      'max((r.usage_date - m.month)::bigint << 53 | r.%1$I) & 9007199254740991 as %1$I,
-       m.month + (max((r.usage_date - m.month)::bigint << 53 | r.%1$I) >> 53)::integer as %2$I,
-       max(r.%1$I) as %3$I, round(losant_usage.total(r.%1$I)::numeric / nullif(count(r.%1$I), 0), 2) as %4$I'));
-  execute $c$ comment on view losant_usage.monthly_usage is 'One row per organization and month (UTC) with a tracked day: flows summed over the tracked days that are held; of levels the last, the maximum and the average. May it be billed: is_billable. Source: usage_days, coverage, tracked.' $c$;
-  perform losant_usage.describe('monthly_usage', losant_usage.organization_texts() || jsonb_build_object(
-    'month', 'First day of the month (UTC).',
-    'days_in_period', 'Days of the month (count).',
-    'days_expected', 'Days of the month, up to yesterday, that are tracked for any stream (count).',
+      'max((r.usage_date - m.first_day)::bigint << 53 | r.%1$I) & 9007199254740991 as %1$I,
+       m.first_day + (max((r.usage_date - m.first_day)::bigint << 53 | r.%1$I) >> 53)::integer as %2$I,
+       max(r.%1$I) as %3$I, round(losant_usage.total(r.%1$I)::numeric / nullif(count(r.%1$I), 0), 2) as %4$I'),
+    case when of_one_org then 'and r.org_id = m.org_id' else '' end,
+    case when of_one_org then 'where o.org_id = m.org_id' else '' end)
+$function$;
+comment on function losant_usage.period_sums is 'SQL text that sums a period. Used while views are built.';
+
+-- The columns of a period, of m and s.
+create function losant_usage.period_columns() returns text language sql stable as $function$
+  select $columns$
+      s.days_expected,
+      s.days_expected - losant_usage.count_days(s.not_held_days) as days_held,
+      s.days_expected - losant_usage.count_days(s.not_final_days) as days_final,
+      losant_usage.count_days(s.waived_days) as days_waived,
+      losant_usage.count_days(s.unavailable_days) as days_unavailable,
+      losant_usage.count_days(s.unreported_days) as days_unreported,
+      s.days_untracked,
+      m.is_over, s.is_whole,
+      m.is_over and s.is_whole and s.days_expected > 0 and s.not_final_days is null as is_final,
+      m.is_over and s.is_whole and s.days_expected > 0 and s.not_billable_days is null as is_billable,
+  $columns$ || losant_usage.per_level('s.%1$I', 's.%1$I, s.%2$I, s.%3$I, s.%4$I')
+$function$;
+comment on function losant_usage.period_columns is 'SQL text of the columns of a period. Used while views are built.';
+
+-- What these columns mean; of_period: month or billing period.
+create function losant_usage.period_texts(of_period text) returns jsonb language sql stable as $function$
+  select jsonb_build_object(
+    'days_in_period', format('Days of the %s (count).', of_period),
+    'days_expected', format('Days of the %s, up to yesterday, that are tracked for any stream (count).', of_period),
     'days_held', 'Days of these of which every tracked number is held (count).',
     'days_final', 'Days of these of which every tracked number is held and final (count).',
     'days_waived', 'Days with a number that was accepted as missing, and is not final (count).',
     'days_unavailable', 'Days with a number that is no longer available (count).',
     'days_unreported', 'Days with zeros that stand for numbers Losant left out (count).',
     'days_untracked', 'Days with a number that is held but not tracked, and so is not in the sums (count).',
-    'is_over', 'Whether the month is over (UTC).',
-    'is_whole', 'Whether every day of the month, up to yesterday, on which the organization existed is tracked, for the same streams on each.',
-    'is_final', 'Whether the month is over and whole, and every tracked number of it is held and final.',
-    'is_billable', 'Whether the month is over and whole, and every tracked number of it is final or accepted as missing.') || (
-    select jsonb_object_agg(metric || suffix, format(text, description, unit, kind)) from losant_usage.metrics,
+    'is_over', format('Whether the %s is over (UTC).', of_period),
+    'is_whole', format('Whether every day of the %s, up to yesterday, on which the organization existed is tracked, for the same streams on each.', of_period),
+    'is_final', format('Whether the %s is over and whole, and every tracked number of it is held and final.', of_period),
+    'is_billable', format('Whether the %s is over and whole, and every tracked number of it is final or accepted as missing.', of_period)) || (
+    select jsonb_object_agg(metric || suffix, format(text, description, unit, of_period)) from losant_usage.metrics,
       (values ('flow', '', '%1$s (%2$s, flow), summed over the tracked days that are held; null if none is.'),
-        ('level', '', '%1$s (%2$s, level) on the last day of the month that is held; null if none is.'),
-        ('level', '_on', '%1$s: the day of the month that the number of the month is of (UTC).'),
-        ('level', '_max', '%1$s (%2$s): the greatest of the month.'),
+        ('level', '', '%1$s (%2$s, level) on the last day of the %3$s that is held; null if none is.'),
+        ('level', '_on', '%1$s: the day of the %3$s that the number is of (UTC).'),
+        ('level', '_max', '%1$s (%2$s): the greatest of the %3$s.'),
         ('level', '_avg', '%1$s (%2$s): the average of the days that are held.')) as t (for_kind, suffix, text)
-    where kind = for_kind));
+    where kind = for_kind)
+$function$;
+comment on function losant_usage.period_texts is 'What the columns of a period mean. Used while views are built.';
+
+create function losant_usage.build_monthly_usage() returns void language plpgsql as $build$
+begin
+  execute format($view$
+    create or replace view losant_usage.monthly_usage as
+    select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.tags, m.first_day as month,
+      m.next_day - m.first_day as days_in_period,
+      %1$s
+    from (
+      select month as first_day, next_month as next_day, next_month <= (now() at time zone 'UTC')::date as is_over
+      from losant_usage.months
+      where month between (select date_trunc('month', least(min(usage_date), (select min(tracked_from) from losant_usage.tracking))::timestamp)::date
+          from losant_usage.usage_days) and (now() at time zone 'UTC')::date - 1
+    ) as m
+    %2$s
+    where s.days_expected > 0 or s.days_untracked > 0
+    $view$, losant_usage.period_columns(), losant_usage.period_sums(of_one_org => false));
+  execute $c$ comment on view losant_usage.monthly_usage is 'One row per organization and month (UTC) with a tracked day: flows summed over the tracked days that are held; of levels the last, the maximum and the average. May it be billed: is_billable. Source: usage_days, coverage, tracked.' $c$;
+  perform losant_usage.describe('monthly_usage', losant_usage.organization_texts()
+    || jsonb_build_object('month', 'First day of the month (UTC).') || losant_usage.period_texts('month'));
 end
 $build$;
 comment on function losant_usage.build_monthly_usage is 'Builds monthly_usage from streams and metrics.';
-
--- Text for each metric, joined: one pattern for flows (%1$I the metric), one for levels (and %2$I … _on, %3$I … _max, %4$I … _avg).
-create function losant_usage.per_level(flow text, level text) returns text language sql stable as $$
-  select string_agg(format(case kind when 'flow' then flow else level end,
-    metric, metric || '_on', metric || '_max', metric || '_avg'), ', ' order by position)
-  from losant_usage.metrics
-$$;
-comment on function losant_usage.per_level is 'SQL text for each metric by its kind. Used while views are built.';
 
 create or replace function losant_usage.build() returns void language plpgsql as $$
 begin

@@ -6,6 +6,7 @@ import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection } from '../usage/organization.ts';
+import type { PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
 
@@ -22,6 +23,7 @@ export interface InstanceContext {
   /** All streams of the configuration. */
   readonly streams: readonly string[];
   readonly policy: Policy;
+  readonly billingPeriods: PeriodSource;
   readonly concurrency: number;
   /** ms by the database's clock. */
   readonly now: () => number;

@@ -8,7 +8,7 @@ import type { InstanceContext } from './context.ts';
 
 /** What every instance is opened with. */
 export interface ExportEnvironment {
-  readonly config: Pick<Config, 'policy' | 'request'>;
+  readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods'>;
   readonly logger: Logger;
   /** This host's clock, ms. */
   readonly hostNow: () => number;
@@ -73,6 +73,7 @@ export function openInstance(
     selection: instance.orgs,
     streams: instance.streams,
     policy: config.policy,
+    billingPeriods: config.billingPeriods,
     concurrency,
     now,
     apiAheadMs: () => aheadMs,

@@ -2,6 +2,7 @@ import { requireSchema } from '../database/migrate/migrate.ts';
 import { countGapsLeft } from '../database/read/gaps.ts';
 import {
   applyPolicy,
+  recordBillingPeriods,
   recordInstanceName,
   registerInstance,
   requireApiUrl,
@@ -76,10 +77,11 @@ async function exportUnlessIdle(
   options: RunOptions,
   work: { tally: Tally; session: Session; startedAtMs: number },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
-  const { db, instanceId, policy, now } = context;
+  const { db, instanceId, policy, billingPeriods, now } = context;
   const { settled } = options;
   if (settled && (await isIdle(context, settled))) return { refusal: null, excluded: settled.excluded };
   await applyPolicy(db, instanceId, { policy, nowMs: now() });
+  await recordBillingPeriods(db, instanceId, billingPeriods);
   return await discoverAndExport(context, options, work);
 }
 

@@ -3,6 +3,7 @@
  * name of its row is the name of its value in the configuration.
  */
 import type { z } from 'zod';
+import { PERIOD_SOURCES, type PeriodSource } from '../usage/period.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
@@ -39,7 +40,6 @@ export type Values<G extends Group> = {
 };
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-const BILLING_PERIODS = ['calendar', 'losant'] as const;
 
 /** Against misprints. Losant keeps the detail for about 90 days: https://docs.losant.com/references/data-retention */
 const LONGEST_HORIZON_DAYS = 3650;
@@ -120,12 +120,8 @@ export const SERVICE = {
     schedule: row('SCHEDULE', kinds.schedule, '15 * * * *', {
       remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
     }),
-    /** Calendar months in UTC, or the periods that Losant has for each organization. Nothing reads it yet. */
-    billingPeriods: row<Choice<typeof BILLING_PERIODS>>(
-      'BILLING_PERIODS',
-      kinds.choice(BILLING_PERIODS),
-      'calendar',
-    ),
+    /** What is billed: calendar months in UTC, or the periods that Losant has for each organization. */
+    billingPeriods: row<PeriodSource>('BILLING_PERIODS', kinds.choice(PERIOD_SOURCES), 'calendar'),
   }),
   /** `postgres://…` or `embedded:DIR`; null for commands that do not need it. */
   databaseUrl: row<string | null>('DATABASE_URL', kinds.databaseUrl, undefined, {

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { DatabaseError } from '../../errors.ts';
 import type { UsageDay } from '../../usage/day.ts';
+import type { PeriodSource } from '../../usage/period.ts';
 import { horizonStart, type Policy } from '../../usage/policy.ts';
 import { ABSENT_CODES } from '../../usage/witness.ts';
 import type { Instant, Schema } from '../schema.ts';
@@ -99,6 +100,16 @@ export async function recordInstanceName(
 ): Promise<void> {
   await sql`update losant_usage.instances set name = ${name}
     where instance_id = ${instanceId} and name is distinct from ${name}`.execute(db);
+}
+
+/** Notes what the instance's billing periods are from now on, for the views. */
+export async function recordBillingPeriods(
+  db: Kysely<Schema>,
+  instanceId: string,
+  source: PeriodSource,
+): Promise<void> {
+  await sql`update losant_usage.instances set billing_periods = ${source}
+    where instance_id = ${instanceId} and billing_periods <> ${source}`.execute(db);
 }
 
 /**

@@ -1,0 +1,222 @@
+/** Billing periods, and what is used in them. */
+import { type RawBuilder, sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lastCompleteDay } from '../../src/usage/policy.ts';
+import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { devices, load, trackedOrg } from './loads.ts';
+
+let ledger: Ledger;
+
+const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+
+/** The period as Losant gave it at a moment: inclusive start, exclusive end. */
+async function seePeriod(orgId: string, seenAt: string, start: string, end: string): Promise<void> {
+  await sql`insert into losant_usage.organization_history
+      (org_id, valid_from, instance_id, name, tags, limits, is_read_only, current_period_start, current_period_end)
+    select org_id, ${seenAt}, instance_id, name, tags, limits, false, ${start}, ${end}
+    from losant_usage.organizations where org_id = ${orgId}`.execute(ledger.db);
+}
+
+const periodsOf = (orgId: string) =>
+  ask(sql`select period_start, period_end, source from losant_usage.billing_periods
+    where org_id = ${orgId} order by period_start`);
+
+describe('calendar periods', () => {
+  beforeAll(async () => {
+    ledger = await openLedger('postgres');
+  });
+  afterAll(() => ledger.close());
+
+  test('are the months from the first tracked day on, and hold what monthly_usage holds', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-08-30', to: '2026-09-02' });
+    await load(ledger, [devices(orgId, '2026-08-30', 4, 1, 17), devices(orgId, '2026-09-01', 2, 0, 19)]);
+    expect((await periodsOf(orgId)).slice(0, 2)).toEqual([
+      { period_start: '2026-08-01', period_end: '2026-08-31', source: 'calendar' },
+      { period_start: '2026-09-01', period_end: '2026-09-30', source: 'calendar' },
+    ]);
+    expect(
+      await ask(sql`select period_start, period_end, source, days_in_period, days_expected, days_held, is_over,
+          devices_created, devices_total, devices_total_on
+        from losant_usage.period_usage where org_id = ${orgId} order by period_start`),
+    ).toEqual([
+      {
+        period_start: '2026-08-01',
+        period_end: '2026-08-31',
+        source: 'calendar',
+        days_in_period: 31,
+        days_expected: 2,
+        days_held: 1,
+        is_over: true,
+        devices_created: 4,
+        devices_total: 17,
+        devices_total_on: '2026-08-30',
+      },
+      {
+        period_start: '2026-09-01',
+        period_end: '2026-09-30',
+        source: 'calendar',
+        days_in_period: 30,
+        days_expected: 2,
+        days_held: 1,
+        is_over: true,
+        devices_created: 2,
+        devices_total: 19,
+        devices_total_on: '2026-09-01',
+      },
+    ]);
+  });
+
+  test('of an organization end with the month in which it was removed', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-06-20', to: '2026-06-30' });
+    await sql`update losant_usage.organizations set removed_at = '2026-07-03T10:00Z' where org_id = ${orgId}`.execute(
+      ledger.db,
+    );
+    expect(await periodsOf(orgId)).toEqual([
+      { period_start: '2026-06-01', period_end: '2026-06-30', source: 'calendar' },
+      { period_start: '2026-07-01', period_end: '2026-07-31', source: 'calendar' },
+    ]);
+  });
+
+  test('to date stand beside every limit, with what they come to', async () => {
+    const yesterday = lastCompleteDay(Date.now());
+    const orgId = await trackedOrg(ledger, ['device_counts', 'notebook_minutes'], {
+      from: yesterday,
+      to: yesterday,
+    });
+    await sql`update losant_usage.organizations
+      set limits = '{"device": 40, "notebookMinutesPerMonth": 0, "payload": 9, "member": 3}'
+      where org_id = ${orgId}`.execute(ledger.db);
+    await load(ledger, [devices(orgId, yesterday, 4, 1, 50)]);
+    await sql`update losant_usage.usage_days set notebook_minutes = 7, notebook_completed = 1, notebook_canceled = 0,
+      notebook_errored = 0, notebook_timeout = 0 where org_id = ${orgId}`.execute(ledger.db);
+    expect(
+      await ask(sql`select limit_name, metric, unit, limit_quantity, quantity, share,
+          projected_quantity = case kind when 'flow' then 7 * days_in_period else 50 end as is_projected, projected_share
+        from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`),
+    ).toEqual([
+      {
+        limit_name: 'device',
+        metric: 'devices_total',
+        unit: 'devices',
+        limit_quantity: 40,
+        quantity: 50,
+        share: '1.2500',
+        is_projected: true,
+        projected_share: '1.2500',
+      },
+      {
+        limit_name: 'member',
+        metric: null,
+        unit: null,
+        limit_quantity: 3,
+        quantity: null,
+        share: null,
+        is_projected: null,
+        projected_share: null,
+      },
+      {
+        limit_name: 'notebookMinutesPerMonth',
+        metric: 'notebook_minutes',
+        unit: 'minutes',
+        limit_quantity: 0,
+        quantity: 7,
+        share: null,
+        is_projected: true,
+        projected_share: null,
+      },
+      {
+        limit_name: 'payload',
+        metric: 'payload_billable_count',
+        unit: 'payloads',
+        limit_quantity: 9,
+        quantity: null,
+        share: null,
+        is_projected: null,
+        projected_share: null,
+      },
+    ]);
+  });
+});
+
+describe("an organization's own periods", () => {
+  beforeAll(async () => {
+    ledger = await openLedger('postgres');
+    await sql`update losant_usage.instances set billing_periods = 'losant'`.execute(ledger.db);
+  });
+  afterAll(() => ledger.close());
+
+  test('hold the days whose 00:00Z lies in them, and past ones are kept', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-08-01', to: '2026-10-31' });
+    await seePeriod(orgId, '2026-08-20T00:00Z', '2026-08-10T06:30:00Z', '2026-09-10T06:30:00Z');
+    await seePeriod(orgId, '2026-09-20T00:00Z', '2026-09-10T06:30:00Z', '2026-10-10T00:00:00Z');
+    expect(await periodsOf(orgId)).toEqual([
+      { period_start: '2026-08-11', period_end: '2026-09-10', source: 'losant' },
+      { period_start: '2026-09-11', period_end: '2026-10-09', source: 'losant' },
+    ]);
+    expect(
+      await ask(sql`select first_day, last_day, days from losant_usage.days_without_period
+        where org_id = ${orgId} order by first_day`),
+    ).toEqual([
+      { first_day: '2026-08-01', last_day: '2026-08-10', days: 10 },
+      { first_day: '2026-10-10', last_day: '2026-10-31', days: 22 },
+    ]);
+  });
+
+  test('never share a day: a period ends where the next begins, and of two ends the newer counts', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-08-01', to: '2026-10-31' });
+    await seePeriod(orgId, '2026-08-02T00:00Z', '2026-08-01T00:00Z', '2026-09-01T00:00Z');
+    await seePeriod(orgId, '2026-08-03T00:00Z', '2026-08-01T00:00Z', '2026-11-01T00:00Z');
+    await seePeriod(orgId, '2026-09-16T00:00Z', '2026-09-15T00:00Z', '2026-10-15T00:00Z');
+    await seePeriod(orgId, '2026-09-17T00:00Z', '2026-12-01T00:00Z', '2026-12-01T00:00Z');
+    expect(await periodsOf(orgId)).toEqual([
+      { period_start: '2026-08-01', period_end: '2026-09-14', source: 'losant' },
+      { period_start: '2026-09-15', period_end: '2026-10-14', source: 'losant' },
+    ]);
+  });
+
+  test('sum their own days only, by the rules of months', async () => {
+    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-09', to: '2026-09-12' });
+    const other = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-11', to: '2026-09-11' });
+    await seePeriod(orgId, '2026-08-20T00:00Z', '2026-08-11T00:00:00Z', '2026-09-11T00:00:00Z');
+    await seePeriod(orgId, '2026-09-20T00:00Z', '2026-09-11T00:00:00Z', '2026-09-13T00:00:00Z');
+    await load(ledger, [
+      devices(orgId, '2026-09-09', 1, 0, 11),
+      devices(orgId, '2026-09-10', 2, 0, 13),
+      devices(orgId, '2026-09-11', 4, 0, 17),
+      devices(orgId, '2026-09-12', 8, 1, 12),
+      devices(other, '2026-09-11', 100, 0, 100),
+    ]);
+    expect(
+      await ask(sql`select period_start, period_end, days_in_period, days_expected, days_held, is_whole, is_billable,
+          devices_created, devices_total, devices_total_max, devices_total_avg
+        from losant_usage.period_usage where org_id = ${orgId} order by period_start`),
+    ).toEqual([
+      {
+        period_start: '2026-08-11',
+        period_end: '2026-09-10',
+        days_in_period: 31,
+        days_expected: 2,
+        days_held: 2,
+        is_whole: false,
+        is_billable: false,
+        devices_created: 3,
+        devices_total: 13,
+        devices_total_max: 13,
+        devices_total_avg: '12.00',
+      },
+      {
+        period_start: '2026-09-11',
+        period_end: '2026-09-12',
+        days_in_period: 2,
+        days_expected: 2,
+        days_held: 2,
+        is_whole: true,
+        is_billable: true,
+        devices_created: 12,
+        devices_total: 12,
+        devices_total_max: 17,
+        devices_total_avg: '14.50',
+      },
+    ]);
+  });
+});
