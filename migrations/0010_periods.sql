@@ -1,17 +1,10 @@
 -- Billing periods: calendar months, or each organization's own as they were seen in Losant.
 
-create view losant_usage.billing_periods as
-select o.org_id, m.month as period_start, m.next_month - 1 as period_end, 'calendar'::text as source
-from losant_usage.organizations o
-join losant_usage.instances i on i.instance_id = o.instance_id and i.billing_periods = 'calendar'
-cross join lateral (select min(lower(t.tracked_days)) as first_day from losant_usage.tracking t where t.org_id = o.org_id) as t
-join losant_usage.months m on m.next_month > t.first_day
-  and m.month <= least((now() at time zone 'UTC')::date, o.removed_on)
-union all
--- A day belongs to the period that holds its 00:00Z. Of two versions of a period the newer counts, and a period
--- ends where the next begins: no day is in two.
+-- A day belongs to the period that holds its 00:00Z. Of two versions of a period the newer counts, and a period ends
+-- where the next begins: no day is in two.
+create view losant_usage.losant_periods as
 select p.org_id, p.period_start,
-  least(p.period_end, lead(p.period_start) over (partition by p.org_id order by p.period_start) - 1), 'losant'
+  least(p.period_end, lead(p.period_start) over (partition by p.org_id order by p.period_start) - 1) as period_end
 from (
   select distinct on (s.org_id, s.period_start) s.org_id, s.period_start, s.period_end
   from (
@@ -23,7 +16,22 @@ from (
   ) as s
   where s.period_end >= s.period_start
   order by s.org_id, s.period_start, s.valid_from desc
-) as p
+) as p;
+comment on view losant_usage.losant_periods is 'Building block of billing_periods and period_usage, not for use by others: it may change.';
+comment on column losant_usage.losant_periods.org_id is 'Losant organization id.';
+comment on column losant_usage.losant_periods.period_start is 'First usage date of the period (UTC).';
+comment on column losant_usage.losant_periods.period_end is 'Last usage date of the period (UTC, inclusive).';
+
+create view losant_usage.billing_periods as
+select o.org_id, m.month as period_start, m.next_month - 1 as period_end, 'calendar'::text as source
+from losant_usage.organizations o
+join losant_usage.instances i on i.instance_id = o.instance_id and i.billing_periods = 'calendar'
+cross join lateral (select min(lower(t.tracked_days)) as first_day from losant_usage.tracking t where t.org_id = o.org_id) as t
+join losant_usage.months m on m.next_month > t.first_day
+  and m.month <= least((now() at time zone 'UTC')::date, o.removed_on)
+union all
+select p.org_id, p.period_start, p.period_end, 'losant'
+from losant_usage.losant_periods p
 join losant_usage.organizations o on o.org_id = p.org_id
 join losant_usage.instances i on i.instance_id = o.instance_id and i.billing_periods = 'losant';
 comment on view losant_usage.billing_periods is 'The billing periods of every organization, none overlapping another: calendar months, or its own as they were seen in Losant (instances.billing_periods). Source: organization_history, tracking.';
@@ -55,34 +63,40 @@ comment on column losant_usage.days_without_period.last_day is 'Last day of the 
 comment on column losant_usage.days_without_period.days is 'Days of the range (count).';
 
 create function losant_usage.build_period_usage() returns void language plpgsql as $build$
-begin
-  execute format($view$
-    create or replace view losant_usage.period_usage as
+declare
+  calendar constant text := format($arm$
     select u.instance_id, u.org_id, u.org_name, u.referral_id, u.plan_id, u.customer_id, u.tags,
       u.month as period_start, u.month + u.days_in_period - 1 as period_end, 'calendar'::text as source, u.days_in_period,
       u.days_expected, u.days_held, u.days_final, u.days_waived, u.days_unavailable, u.days_unreported, u.days_untracked,
-      u.is_over, u.is_whole, u.is_final, u.is_billable, %1$s
+      u.is_over, u.is_whole, u.is_final, u.is_billable, %s
     from losant_usage.monthly_usage u
-    join losant_usage.instances i on i.instance_id = u.instance_id and i.billing_periods = 'calendar'
-    union all
+    $arm$, losant_usage.per_level('u.%1$I', 'u.%1$I, u.%2$I, u.%3$I, u.%4$I'));
+  losant constant text := format($arm$
     select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.tags,
       m.first_day, m.last_day, 'losant', m.last_day + 1 - m.first_day,
-      %2$s
+      %1$s
     from (
       select org_id, period_start as first_day, period_end as last_day,
         least(period_end + 1, (now() at time zone 'UTC')::date) as next_day,
         period_end < (now() at time zone 'UTC')::date as is_over
-      from losant_usage.billing_periods where source = 'losant'
+      from losant_usage.losant_periods
     ) as m
-    %3$s
+    %2$s
+    %%s
     where s.days_expected > 0 or s.days_untracked > 0
-    $view$, losant_usage.per_level('u.%1$I', 'u.%1$I, u.%2$I, u.%3$I, u.%4$I'),
-    losant_usage.period_columns(), losant_usage.period_sums(of_one_org => true));
+    $arm$, losant_usage.period_columns(), losant_usage.period_sums(of_one_org => true));
+begin
+  execute 'create or replace view losant_usage.all_period_usage as ' || calendar || ' union all ' || format(losant, '');
+  execute $c$ comment on view losant_usage.all_period_usage is 'Building block of period_usage and statements, not for use by others: it may change.' $c$;
+  execute 'create or replace view losant_usage.period_usage as ' || calendar
+    || $j$ join losant_usage.instances i on i.instance_id = u.instance_id and i.billing_periods = 'calendar' union all $j$
+    || format(losant, $j$ join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_periods = 'losant' $j$);
   execute $c$ comment on view losant_usage.period_usage is 'monthly_usage by billing period: one row per organization and period with a tracked day. Days in no known period are in days_without_period. Source: billing_periods, usage_days, coverage, tracked.' $c$;
-  perform losant_usage.describe('period_usage', losant_usage.organization_texts() || jsonb_build_object(
+  perform losant_usage.describe(relation, losant_usage.organization_texts() || jsonb_build_object(
     'period_start', 'First usage date of the period (UTC).',
     'period_end', 'Last usage date of the period (UTC, inclusive).',
-    'source', 'calendar: a month (UTC). losant: the organization''s own billing period.') || losant_usage.period_texts('period'));
+    'source', 'calendar: a month (UTC). losant: the organization''s own billing period.') || losant_usage.period_texts('period'))
+  from (values ('period_usage'), ('all_period_usage')) as v (relation);
 
   execute format($view$
     create or replace view losant_usage.usage_vs_limits as

@@ -6,7 +6,8 @@ begin
   if exists (select from pg_roles where rolname = 'losant_usage_writer') then
     revoke insert, update, delete, truncate on
       losant_usage.revisions, losant_usage.migrations, losant_usage.streams, losant_usage.metrics from losant_usage_writer;
-    revoke update, delete, truncate on losant_usage.waivers from losant_usage_writer;
+    revoke update, delete, truncate on losant_usage.waivers,
+      losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files from losant_usage_writer;
     grant update (lifted_at, lifted_by_run) on losant_usage.waivers to losant_usage_writer;
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_reader') then
