@@ -81,7 +81,7 @@ function renderLine(line: OrganizationLine, instance: string): (Html | string)[]
   const held = payloads.filter((value) => value !== null);
   const total = held.reduce((sum, value) => sum + value, 0);
   return [
-    html`${name}<br><span class="quiet whole">${orgId}</span><span class="quiet">${removedAt === null ? '' : html`, deleted ${renderDay(removedAt.slice(0, 10))}`}</span>`,
+    html`<a href="/organizations/${orgId}">${name}</a><br><span class="quiet whole">${orgId}</span><span class="quiet">${removedAt === null ? '' : html`, deleted ${renderDay(removedAt.slice(0, 10))}`}</span>`,
     instance,
     devices === null ? '–' : showNumber(devices),
     held.length === 0 ? '–' : showNumber(total),

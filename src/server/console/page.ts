@@ -39,6 +39,16 @@ ${body}
 </html>`;
 }
 
+/** The page that is not there, with what to do instead; its answer is 404. */
+export function renderMissing({
+  path,
+  title,
+  sentence,
+  hint,
+}: Omit<Page, 'body'> & { readonly sentence: string; readonly hint: Html }): Html {
+  return renderPage({ title, path, body: html`<h1>${sentence}</h1><p>${hint}</p>` });
+}
+
 function renderLink({ href, name, path }: { href: string; name: string; path: string }): Html {
   return href === path
     ? html`<a href="${href}" aria-current="page">${name}</a> `

@@ -32,7 +32,7 @@ Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, '
 }
 
 /** An address of this server with a query; what is empty is left out. */
-function addressOf(path: string, query: Readonly<Record<string, string>>): string {
+export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
   const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
   return given.size === 0 ? path : `${path}?${given.toString()}`;
 }

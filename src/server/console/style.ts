@@ -12,6 +12,13 @@ export const COLORS = {
     link: '#0a58b0',
     line: '#d8dee8',
     mark: '#3d6fb4',
+    blue: '#2463ae',
+    orange: '#e8941a',
+    green: '#0b7a5e',
+    sky: '#63aee8',
+    wine: '#9c3a78',
+    sand: '#c8b04a',
+    grey: '#8590a0',
   },
   dark: {
     ground: '#14181f',
@@ -23,6 +30,13 @@ export const COLORS = {
     link: '#8fbcff',
     line: '#333c49',
     mark: '#7aa7e8',
+    blue: '#5b95e6',
+    orange: '#f0a63c',
+    green: '#2f9e80',
+    sky: '#a3d2f7',
+    wine: '#c96ba8',
+    sand: '#e6d27c',
+    grey: '#7d8898',
   },
 } as const;
 
@@ -58,7 +72,20 @@ input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stro
 .spark-gap { fill: var(--line) } .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 .heat { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; align-items: center; margin: .75rem 0 } .heat svg { width: 100% } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
 .heat-ground { fill: var(--panel) } .heat-held { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-gap { fill: var(--bad) } summary { cursor: pointer }
+nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-weight: 600 }
+.facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: .5rem 1.5rem; margin: 1rem 0 1.5rem } .facts dd { text-align: left }
+.tag { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0; background: var(--panel) }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem 2rem; margin: 1rem 0 }
+.chart { margin: 0; min-width: 0 } .chart:first-child { grid-column: 1 / -1 } .chart h2 { margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
+.legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; margin: .35rem 0; padding: 0; font-size: .87rem } .swatch { display: inline; vertical-align: -1px; margin-right: .2rem }
+.plot { display: flex } .plot > svg:last-child { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
+.rule { stroke: var(--line) } .curve { stroke: var(--blue); fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
+.day { fill: transparent } .day:hover { fill: var(--text); opacity: .12 } .zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
+.absent { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
+.series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
+.days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
 @media (max-width: 52rem) {
+  .facts div { display: flex; gap: 1rem } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
   .heat { grid-template-columns: 1fr; gap: .1rem } .heat svg { margin-bottom: .5rem }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
   table, caption, tbody, tr, td { display: block } tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }

@@ -1,0 +1,92 @@
+import { describe, expect, test } from 'vitest';
+import type { DailyChart } from '../../src/server/console/charts/chart.ts';
+import { renderDailyChart } from '../../src/server/console/charts/daily-chart.ts';
+import { scaleOf, showBytes } from '../../src/server/console/charts/scale.ts';
+import { barPaths, linePath, runsOf, tickDays } from '../../src/server/console/charts/shapes.ts';
+import { eachDay } from '../../src/usage/day.ts';
+
+const scale = scaleOf({ series: [{ name: 'a', values: [0, 100] }], unit: 'count' }, 100);
+
+test('the axis goes from 0 to a round number above the greatest sum', () => {
+  const series = [
+    { name: 'a', values: [900, null] },
+    { name: 'b', values: [1_100, null] },
+  ];
+  expect(scaleOf({ series, unit: 'count' }, 180).ticks).toEqual([
+    { y: 180, label: '0' },
+    { y: 135, label: '500' },
+    { y: 90, label: '1K' },
+    { y: 45, label: '1.5K' },
+    { y: 0, label: '2K' },
+  ]);
+  const nothing = scaleOf({ series: [{ name: 'a', values: [null] }], unit: 'count' }, 180);
+  expect(nothing.ticks.map(({ label }) => label)).toEqual(['0', '1', '2', '3', '4']);
+});
+
+test.for([
+  [0, '0 bytes'],
+  [999, '999 bytes'],
+  [1_000, '1 kB'],
+  [1_234_567, '1.2 MB'],
+  [9_007_199_254_740_991, '9 PB'],
+] as const)('%i bytes are %s', ([bytes, shown]) => {
+  expect(showBytes(bytes)).toBe(shown);
+});
+
+describe('what is drawn', () => {
+  test('a line breaks where a day is not held, and a day on its own is a dot', () => {
+    expect(linePath([0, 50, null, 100, null], scale)).toBe('M0.5,100L1.5,50M3.5,0Z');
+  });
+
+  test('bars stand on those of the series before; what is counted is a pixel high at least', () => {
+    const series = [
+      { name: 'a', values: [50, null] },
+      { name: 'b', values: [25, null] },
+      { name: 'c', values: [0.001, 0] },
+    ];
+    expect(barPaths(series, scale)).toEqual([
+      'M0.06 0.5h0.38v0.5h-0.38z',
+      'M0.06 0.25h0.38v0.25h-0.38z',
+      'M0.06 0.24h0.38v0.01h-0.38z',
+    ]);
+  });
+
+  test('neighbouring days of a state are one', () => {
+    expect(runsOf(['a', 'b', 'b', 'a', 'b'], 'b')).toEqual([
+      { from: 1, count: 2 },
+      { from: 4, count: 1 },
+    ]);
+  });
+
+  test.for([
+    ['2026-10-26', '2026-11-24', ['1 Nov', '8 Nov', '15 Nov', '22 Nov']],
+    ['2026-08-27', '2026-11-24', ['1 Sep', '15 Sep', '1 Oct', '15 Oct', '1 Nov', '15 Nov']],
+    ['2025-11-25', '2026-11-24', ['2026', '1 Apr', '1 Jul', '1 Oct']],
+  ] as const)('the axis from %s to %s names few days', ([from, to, labels]) => {
+    expect(tickDays(eachDay({ from, to })).map(({ label }) => label)).toEqual(labels);
+  });
+});
+
+test('a day that is not held is hatched and says so, in the chart and in the table; zeros carry a mark', async () => {
+  const chart: DailyChart = {
+    ...{ id: 'x', title: 'Things', axis: 'Things per day', unit: 'count', shape: 'bars', summary: 'Few.' },
+    days: ['2026-11-01', '2026-11-02', '2026-11-03', '2026-11-04'],
+    states: ['untracked', 'missing', 'zeros', 'held'],
+    series: [{ name: 'Things', values: [null, null, 0, 1_200] }],
+    hasParts: false,
+  };
+  const text = (await renderDailyChart(chart, '/file')).toString();
+  expect(text).toContain('aria-labelledby="x-title x-desc"');
+  expect(text).toContain('<rect x="0%" width="25%" height="180" fill="url(#untracked)"/>');
+  expect(text).toContain('<rect x="25%" width="25%" height="180" fill="url(#missing)"/>');
+  expect(text.match(/<path d="[^"]*"/g)).toEqual(['<path d="M0.78 0h0.19v1h-0.19z"']);
+  expect(text).toContain('<circle class="zeros" cx="62.5%"');
+  expect(text.match(/<title>[^<]*/g)).toEqual([
+    '<title>2026-11-01: not tracked',
+    '<title>2026-11-02: not held',
+    '<title>2026-11-03: 0, as Losant left the day out',
+    '<title>2026-11-04: 1,200',
+  ]);
+  const cells = text.replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ');
+  expect(cells).toContain('2026-11-04 1,200 held 2026-11-03 0 left out by Losant 2026-11-02 – not held');
+});

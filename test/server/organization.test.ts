@@ -1,0 +1,136 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ReadPage } from '../../src/server/page-sources.ts';
+import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { type Pages, startPages } from './pages.ts';
+
+let ledger: Ledger;
+let pages: Pages;
+let orgId = '';
+
+const NAME = '<b>Acme</b> & Sons';
+
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+  orgId = await ledger.newOrg();
+  await sql`update losant_usage.organizations set name = ${NAME}, referral_id = 'ref-7', customer_id = 'cus_1',
+    tags = '[{"key":"region","value":"<i>eu</i>"}]', is_read_only = true, disabled_at = now() - interval '1 day'
+    where org_id = ${orgId}`.execute(ledger.db);
+  const streams = ['device_counts', 'notebook_minutes', 'payload_sources'];
+  await addTracking(ledger.db, orgId, { streams, days: `{[${daysAgo(4)},)}` });
+  const types = ['=a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+  await queryOnce(
+    ledger.url,
+    asProgram(`
+      insert into losant_usage.usage_days
+        (usage_date, org_id, devices_created, devices_deleted, devices_total, notebook_minutes, notebook_completed,
+          notebook_canceled, notebook_errored, notebook_timeout, payload_source_count)
+        values ('${daysAgo(1)}', '${orgId}', 0, 0, 1200, 0, 0, 0, 0, 0, null),
+          ('${daysAgo(2)}', '${orgId}', null, null, null, 7, 0, 0, 0, 0, 360),
+          ('${daysAgo(4)}', '${orgId}', 0, 0, 1000, null, null, null, null, null, 0),
+          ('${daysAgo(9)}', '${orgId}', 0, 0, 77, null, null, null, null, null, null);
+      insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
+        values ${types.map((type, place) => `('${daysAgo(2)}', '${orgId}', '${type}', 's', ${80 - place * 10})`).join(', ')};
+      insert into losant_usage.coverage (usage_date, stream, org_id, state, reported)
+        values ('${daysAgo(1)}', 'device_counts', '${orgId}', 'loaded', true),
+          ('${daysAgo(1)}', 'notebook_minutes', '${orgId}', 'loaded', false),
+          ('${daysAgo(2)}', 'notebook_minutes', '${orgId}', 'final', true),
+          ('${daysAgo(2)}', 'payload_sources', '${orgId}', 'final', true),
+          ('${daysAgo(4)}', 'device_counts', '${orgId}', 'final', true),
+          ('${daysAgo(4)}', 'payload_sources', '${orgId}', 'final', true)`),
+  );
+  const read: ReadPage = (query) => query(ledger.db);
+  pages = await startPages({ sources: { read, now: () => Date.now() } });
+});
+afterAll(async () => {
+  await pages[Symbol.asyncDispose]();
+  await ledger.close();
+});
+
+const page = async (query = '') => await (await pages.get(`/organizations/${orgId}${query}`)).text();
+
+/** What hovering over the days of a chart says, the newest day first. */
+async function daysOf(title: string): Promise<string[]> {
+  const chart = (await page('?days=30')).split('<figure').find((text) => text.includes(`<h2>${title}</h2>`));
+  return [...(chart ?? '').matchAll(/<title>(\d[^<]*)/g)].map(([, said = '']) => said).reverse();
+}
+
+test('shows who it is, what is unusual of it, and every text as text', async () => {
+  const text = await page();
+  expect(text).toContain('<h1>&lt;b&gt;Acme&lt;/b&gt; &amp; Sons</h1>');
+  expect(text).toContain('<span class="tag">region: &lt;i&gt;eu&lt;/i&gt;</span>');
+  expect(text).toContain('<dt>Referral id</dt><dd>ref-7</dd>');
+  expect(text).toContain('<strong>Disabled in Losant</strong>');
+  expect(text).toContain('<strong>Read-only in Losant</strong>');
+  expect(text).not.toContain('Deleted in Losant');
+  expect(text).not.toMatch(/<b>|<i>|style=/);
+});
+
+test('tells of each day whether it is held, tracked, or zero because Losant left it out', async () => {
+  expect((await daysOf('Devices')).slice(0, 5)).toEqual([
+    `${daysAgo(1)}: 1,200`,
+    `${daysAgo(2)}: not held`,
+    `${daysAgo(3)}: not held`,
+    `${daysAgo(4)}: 1,000`,
+    `${daysAgo(5)}: not tracked`,
+  ]);
+  expect((await daysOf('Devices'))[8]).toBe(`${daysAgo(9)}: not tracked`);
+  expect((await daysOf('Notebook minutes')).slice(0, 2)).toEqual([
+    `${daysAgo(1)}: 0, as Losant left the day out`,
+    `${daysAgo(2)}: 7`,
+  ]);
+  expect(await page()).toContain(`1,200 devices on ${daysAgo(1)}, 200 more than on ${daysAgo(4)}.`);
+  expect(await page()).toContain('360 on 2 days, 180 a day on average; 2 tracked days are not held.');
+});
+
+test('stacks the six types with most payloads, and the others together', async () => {
+  expect((await daysOf('Payloads by type'))[1]).toBe(
+    `${daysAgo(2)}: =a 80, b 70, c 60, d 50, e 40, f 30, other types 30`,
+  );
+  expect((await daysOf('Payloads by type'))[3]).toBe(
+    `${daysAgo(4)}: =a 0, b 0, c 0, d 0, e 0, f 0, other types 0`,
+  );
+});
+
+test('the table of a chart is a file too, in which no name is a formula', async () => {
+  const response = await pages.get(`/organizations/${orgId}?days=30&csv=payloads`);
+  expect(response.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+  expect(response.headers.get('content-disposition')).toBe(
+    `attachment; filename="${orgId}-payloads-${daysAgo(30)}-${daysAgo(1)}.csv"`,
+  );
+  const lines = (await response.text()).split('\r\n');
+  expect(lines).toHaveLength(32);
+  expect(lines[0]).toBe("usage_date,org_id,org_name,'=a,b,c,d,e,f,other types,state");
+  expect(lines[29]).toBe(`${daysAgo(2)},${orgId},${NAME},80,70,60,50,40,30,30,held`);
+  expect(lines[30]).toBe(`${daysAgo(1)},${orgId},${NAME},,,,,,,,missing`);
+});
+
+test('shows 90 days unless 30 or 365 are asked for', async () => {
+  const days = async (query: string) => (await page(query)).match(/class="day"/g)?.length;
+  expect(await days('')).toBe(4 * 90);
+  expect(await days('?days=30')).toBe(4 * 30);
+  expect(await days('?days=365')).toBe(4 * 365);
+  expect(await days('?days=5000')).toBe(4 * 90);
+});
+
+test.for(['5d0000000000000000000999', 'ACME', '%3Cb%3E'])(
+  'of %s, which is not known, it says where to look',
+  async (id) => {
+    const response = await pages.get(`/organizations/${id}`);
+    expect(response.status).toBe(404);
+    const text = await response.text();
+    expect(text).toContain('was ever seen here.</h1>');
+    expect(text).toContain('<a href="/organizations">Search the organizations</a>');
+    expect(text).not.toContain('<b>');
+  },
+);
+
+test('says that the database does not answer, with 503', async () => {
+  await using away = await startPages();
+  const response = await away.get(`/organizations/${orgId}`);
+  expect(response.status).toBe(503);
+  expect(await response.text()).toContain('The database does not answer in time.');
+});
