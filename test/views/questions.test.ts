@@ -6,7 +6,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { sqlBelow, sqlBlocks } from '../support/sql-blocks.ts';
 
-const DOCUMENTS = ['README.md', 'SECURITY.md', ...readdirSync('docs').map((name) => join('docs', name))];
+const DOCUMENTS = [
+  ...['README.md', 'SECURITY.md'],
+  ...readdirSync('docs')
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name)),
+];
 const TABLES = readFileSync('docs/tables.md', 'utf8');
 const OPERATIONS = readFileSync('docs/operations.md', 'utf8');
 

@@ -1,0 +1,260 @@
+/** What the panels say of known numbers. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHOSEN, LOOKED_AT } from './chosen.ts';
+import { type Chosen, dashboards, fillIn, sqlQueries } from './dashboards.ts';
+import { ACME, GLOBEX, HOSTILE, HOSTILE_KEY, HOSTILE_NAME, LATER, NORTH, SOUTH } from './seed.ts';
+import { openSeeded, type Row, type Seeded } from './seeded.ts';
+
+let seeded: Seeded;
+
+beforeAll(async () => {
+  seeded = await openSeeded();
+});
+
+afterAll(() => seeded.close());
+
+const queries = dashboards.flatMap(sqlQueries);
+
+async function look(name: string, variables: Chosen['variables'] = {}): Promise<readonly Row[]> {
+  const found = queries.find((each) => each.name === `Losant usage: ${name}`);
+  if (!found) throw new Error(`no query ${name}`);
+  const chosen = { ...CHOSEN, variables: { ...CHOSEN.variables, ...variables } };
+  const [answer] = await seeded.ask(fillIn(found.sql, chosen), { moment: LOOKED_AT });
+  return answer?.rows ?? [];
+}
+
+async function panel(dashboard: string, title: string, variables?: Chosen['variables']) {
+  return await look(`${dashboard} / ${title}`, variables);
+}
+
+/** The row of a series at the start of a UTC day. */
+function on(day: string, rows: readonly Row[]): Row {
+  const { time: _, ...values } = rows.find(({ time }) => time === `${day}T00:00:00.000Z`) ?? {};
+  return values;
+}
+
+describe('the overview', () => {
+  test('sums a day, and sets days apart of which somebody is missing; nothing missing is 0', async () => {
+    const rows = await panel('overview', 'Billable payloads');
+    const day = (whole: number | null, low: number | null, missing: number) => ({
+      'Billable payloads': whole,
+      'Billable payloads, too low': low,
+      'Organizations missing': missing,
+    });
+    expect(on('2026-10-01', rows)).toEqual(day(10, null, 0));
+    expect(on('2026-10-05', rows)).toEqual(day(0, null, 0));
+    expect(on('2026-10-10', rows)).toEqual(day(null, null, 1));
+    expect(on('2026-10-30', rows)).toEqual(day(110, null, 0));
+    expect(on('2026-10-31', rows)).toEqual(day(null, 10, 1));
+    expect(on('2026-11-01', rows)).toEqual(day(100, null, 0));
+    // Globex is tracked, but not for payloads, and so is not missing.
+    expect(on('2026-11-02', rows)).toEqual(day(null, null, 1));
+  });
+
+  test('shows one instance where one is chosen', async () => {
+    const rows = await panel('overview', 'Devices', { instance: [SOUTH] });
+    expect(on('2026-10-20', rows)).toEqual({
+      Devices: 9,
+      'Devices, too low': null,
+      'Organizations missing': 0,
+    });
+    expect(on('2026-10-21', rows)).toMatchObject({ Devices: 7 });
+  });
+
+  test('ranks organizations, one without a number last and never as 0', async () => {
+    const rows = await panel('overview', 'Top 25 organizations');
+    expect(
+      rows.map((row) => [row['org_id'], row['Billable payloads'], row['Bytes'], row['Numbers missing']]),
+    ).toEqual([
+      // Of 30 October and 1 November; missing: payloads of the 31st, and the four streams of 2 November.
+      [ACME, 280, 28_000, 3],
+      [HOSTILE, 200, 20_000, 5],
+      [GLOBEX, null, null, 0],
+    ]);
+    expect(rows[1]).toMatchObject({ Organization: HOSTILE_NAME });
+  });
+
+  test('counts an organization with a repeated tag once', async () => {
+    const rows = await panel('overview', 'By tag $tag');
+    expect(rows.map((row) => [row['Value'], row['Organizations'], row['Billable payloads']])).toEqual([
+      ['gold', 1, 280],
+      ['no such tag', 2, 200],
+    ]);
+    const hostile = await panel('overview', 'By tag $tag', { tag: [HOSTILE_KEY] });
+    expect(hostile.map((row) => row['Value'])).toContain(HOSTILE_NAME);
+  });
+
+  test('tells of each month how many can be billed', async () => {
+    const rows = await panel('overview', 'By month', { instance: [NORTH] });
+    expect(rows).toEqual([
+      expect.objectContaining({
+        Month: '2026-11',
+        Organizations: 1,
+        'Billable payloads': 100,
+        'Days missing': 1,
+      }),
+      expect.objectContaining({
+        Month: '2026-10',
+        Organizations: 2,
+        Billable: 0,
+        'Not billable': 2,
+        'Billable payloads': 380,
+        'Notebook minutes': 64,
+        'Days missing': 4,
+      }),
+    ]);
+  });
+
+  test('tells up to which day nothing is missing for anybody, and how much is', async () => {
+    expect(await panel('overview', 'How far the numbers reach')).toEqual([
+      {
+        'Complete up to': '2026-10-09',
+        'Newest day read': '2026-11-02',
+        Organizations: 3,
+        'Missing numbers': 6,
+        'Incomplete lists of organizations': 0,
+      },
+    ]);
+  });
+});
+
+describe('one organization', () => {
+  test('leaves a hole where a day is not held or not tracked, and shows a 0 that is one', async () => {
+    const rows = await panel('one organization', 'Payloads');
+    const day = (billable: number | null, all: number | null) => ({
+      'Billable payloads': billable,
+      'All payloads': all,
+    });
+    expect(on('2026-10-04', rows)).toEqual(day(10, 12));
+    expect(on('2026-10-05', rows)).toEqual(day(0, 0));
+    expect(on('2026-10-10', rows)).toEqual(day(null, null));
+    expect(on('2026-11-01', rows)).toEqual(day(null, null));
+  });
+
+  test('shades what is not held, run by run', async () => {
+    expect(await look('one organization / annotation Not held')).toEqual([
+      {
+        time: '2026-10-10T00:00:00.000Z',
+        timeend: '2026-10-11T00:00:00.000Z',
+        text: 'payload_totals is not held',
+        tags: 'payload_totals',
+      },
+      {
+        time: '2026-10-12T00:00:00.000Z',
+        timeend: '2026-10-12T00:00:00.000Z',
+        text: 'notebook_minutes is not held',
+        tags: 'notebook_minutes',
+      },
+    ]);
+  });
+
+  test('stacks payloads by source: 0 on a held day without any, a hole where the day is not held', async () => {
+    const rows = await panel('one organization', 'Payloads by type and source');
+    const of = (day: string) =>
+      rows.filter(({ time }) => time === `${day}T00:00:00.000Z`).map(({ metric, value }) => [metric, value]);
+    expect(of('2026-10-04')).toEqual([
+      ['deviceState · device.mqtt', 10],
+      ['timer · timer.flow', 2],
+    ]);
+    expect(of('2026-10-05')).toEqual([
+      ['deviceState · device.mqtt', 0],
+      ['timer · timer.flow', 0],
+    ]);
+    expect(of('2026-11-01')).toEqual([
+      ['deviceState · device.mqtt', null],
+      ['timer · timer.flow', null],
+    ]);
+  });
+
+  test('holds the period to date against its limits', async () => {
+    const rows = await panel('one organization', 'This period and its limits', { org: [LATER] });
+    expect(rows).toEqual([
+      expect.objectContaining({
+        Limit: 'device',
+        Used: 6,
+        Allowed: 20,
+        Share: 0.3,
+        Projected: 6,
+        'Days missing': 0,
+      }),
+      expect.objectContaining({ Limit: 'payload', Used: 50, Allowed: 1000, Share: 0.05, 'Days missing': 0 }),
+    ]);
+  });
+
+  test('lists what is missing of it with the reason, and what changed', async () => {
+    const missing = await panel('one organization', 'Missing numbers');
+    expect(missing.map((row) => [row['Day'], row['Stream'], row['State'], row['Reason']])).toEqual([
+      ['2026-10-12', 'notebook_minutes', 'waived', 'because of waived'],
+      ['2026-10-11', 'payload_totals', 'unavailable', 'because of past_horizon'],
+      ['2026-10-10', 'payload_totals', 'failed', 'because of server_error'],
+    ]);
+    const changed = await panel('one organization', 'Changed numbers');
+    expect(changed.map((row) => [row['Changed'], row['Day'], row['Before'], row['After']])).toEqual([
+      ['2026-11-10T08:00:00.000Z', '2026-10-03', 7, 10],
+      ['2026-10-20T23:30:00.000Z', '2026-10-02', 8, 10],
+    ]);
+  });
+
+  test('takes no SQL from the address of the page', async () => {
+    const variables = { org: [`${ACME}' or 'a' = 'a`] };
+    expect(await panel('one organization', 'Months', variables)).toEqual([]);
+    expect(await panel('one organization', 'Months', { org: [GLOBEX] })).toHaveLength(2);
+  });
+});
+
+describe('data quality', () => {
+  test('counts what is missing by day and state', async () => {
+    const rows = await panel('data quality', 'Missing numbers by day');
+    const none = {
+      'Never read': 0,
+      Failed: 0,
+      'In quarantine': 0,
+      'No number yet': 0,
+      'In doubt': 0,
+      Unavailable: 0,
+      Waived: 0,
+    };
+    expect(on('2026-10-09', rows)).toEqual(none);
+    expect(on('2026-10-10', rows)).toEqual({ ...none, Failed: 1 });
+    expect(on('2026-10-11', rows)).toEqual({ ...none, Unavailable: 1 });
+    expect(on('2026-10-12', rows)).toEqual({ ...none, Waived: 1 });
+    expect(on('2026-11-02', rows)).toEqual({ ...none, 'Never read': 4 });
+  });
+
+  test('shows one stream where one is chosen', async () => {
+    const rows = await panel('data quality', 'By reason', { stream: ['payload_totals'] });
+    expect(
+      rows.map((row) => [row['State'], row['Reason'], row['Missing numbers'], row['Oldest day']]),
+    ).toEqual([
+      ['failed', 'server_error', 2, '2026-10-10'],
+      ['never_read', 'never_read', 1, '2026-11-02'],
+      ['unavailable', 'past_horizon', 1, '2026-10-11'],
+    ]);
+  });
+
+  test('counts changes on the UTC day on which they were found', async () => {
+    const rows = await panel('data quality', 'Numbers changed');
+    expect(on('2026-10-20', rows)).toEqual({ 'Final numbers': 1, 'Numbers not final yet': 0 });
+    expect(on('2026-10-21', rows)).toEqual({ 'Final numbers': 0, 'Numbers not final yet': 0 });
+  });
+
+  test('names the months that cannot be billed yet, and what is missing of each', async () => {
+    const rows = await panel('data quality', 'Months that cannot be billed yet', { instance: [NORTH] });
+    expect(
+      rows.map((row) => [row['org_id'], row['Month'], row['Days missing'], row['Days unavailable']]),
+    ).toEqual([
+      [ACME, '2026-10', 3, 1],
+      [HOSTILE, '2026-10', 1, 0],
+    ]);
+  });
+
+  test('asks about device totals that do not follow, and shows a run with its duration', async () => {
+    const [first] = await panel('data quality', 'Device totals that do not follow from the day before', {
+      instance: [SOUTH],
+    });
+    expect(first).toMatchObject({ Day: '2026-10-21', 'Day before': 9, Total: 7, Difference: -2 });
+    expect(await panel('data quality', 'Runs')).toEqual([
+      expect.objectContaining({ Instance: 'Northern plants', Status: 'partial', Duration: 90, Failed: 2 }),
+    ]);
+  });
+});

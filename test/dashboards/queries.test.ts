@@ -1,0 +1,66 @@
+/** Every query of every dashboard, on known numbers, in sessions of three time zones. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHOSEN, LOOKED_AT } from './chosen.ts';
+import { type Chosen, dashboards, fillIn, type Override, sqlQueries } from './dashboards.ts';
+import { LATER } from './seed.ts';
+import { openSeeded, type Seeded, ZONES } from './seeded.ts';
+
+let seeded: Seeded;
+
+beforeAll(async () => {
+  seeded = await openSeeded();
+});
+
+afterAll(() => seeded.close());
+
+const NUMBERS = new Set([20, 21, 23, 700, 701, 1700]);
+const UNITS: readonly (readonly [RegExp, string])[] = [
+  [/bytes/i, 'decbytes'],
+  [/minutes/i, 'm'],
+  [/share$/i, 'percentunit'],
+  [/^duration$/i, 's'],
+];
+const COUNTS = ['short', 'locale'];
+
+function unitOf(column: string, overrides: readonly Override[]): unknown {
+  const own = overrides
+    .filter(({ matcher }) => matcher.options === column)
+    .flatMap(({ properties }) => properties);
+  return own.find(({ id }) => id === 'unit')?.value;
+}
+
+/** The period to date is that of the real yesterday, of which another organization has numbers. */
+function chosenFor(sql: string): Chosen {
+  if (!sql.includes('usage_vs_limits')) return CHOSEN;
+  return { ...CHOSEN, variables: { ...CHOSEN.variables, org: [LATER] } };
+}
+
+describe.each(dashboards.flatMap(sqlQueries))('$name', ({ sql, panel: shown, target }) => {
+  test('answers the same in every time zone, in order, each column in its unit', async () => {
+    const [utc, ...others] = await seeded.ask(fillIn(sql, chosenFor(sql)), {
+      zones: ZONES,
+      moment: LOOKED_AT,
+    });
+    expect(utc?.rows.length).toBeGreaterThan(0);
+    for (const other of others) expect(other).toEqual(utc);
+    if (target?.format === 'time_series') {
+      const times = (utc?.rows ?? []).map(({ time }) => String(time));
+      expect(times).toEqual(times.toSorted());
+      expect([times[0], times.at(-1)]).toEqual(['2026-10-01T00:00:00.000Z', '2026-11-02T00:00:00.000Z']);
+      expect(new Set(times).size).toBe(33);
+    }
+    if (shown?.fieldConfig === undefined) return;
+    const { defaults, overrides } = shown.fieldConfig;
+    // Series by name are columns of the chart; their names are not known here.
+    const columns = (utc?.columns ?? []).filter(({ name }) => name !== 'value');
+    const names = columns.map(({ name }) => name);
+    expect(overrides.map(({ matcher }) => matcher.options).filter((name) => !names.includes(name))).toEqual(
+      [],
+    );
+    for (const { name } of columns.filter(({ oid }) => NUMBERS.has(oid))) {
+      const unit = unitOf(name, overrides) ?? defaults.unit;
+      const expected = UNITS.find(([pattern]) => pattern.test(name))?.[1];
+      expect({ name, unit }).toEqual({ name, unit: expected ?? (expect.toBeOneOf(COUNTS) as unknown) });
+    }
+  });
+});

@@ -1,0 +1,123 @@
+/** Known numbers for the queries that people are given. */
+export const NORTH = '5c0000000000000000000001';
+export const SOUTH = '5c0000000000000000000002';
+export const ACME = '5d0000000000000000000001';
+export const HOSTILE = '5d0000000000000000000002';
+const LATER_INSTANCE = '5c0000000000000000000003';
+export const LATER = '5d0000000000000000000004';
+export const GLOBEX = '5d0000000000000000000003';
+
+export const HOSTILE_NAME = `'; drop schema losant_usage cascade; -- <script>`;
+export const HOSTILE_KEY = `it's "so" \${org} $1`;
+
+/** Numbers of a day that are held: payloads billable and in all, bytes, minutes, devices, payloads by source. */
+const DAY = (org: string, [first, last]: readonly [string, string], payloads: number) => `
+  insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
+    notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout,
+    payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)
+  select day, '${org}', 1, 0, 5, 2, 1, 0, 0, 0, ${payloads}, ${payloads + 2}, ${payloads * 100}, ${payloads + 2}
+  from generate_series(date '${first}', date '${last}', interval '1 day') as day;
+  insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
+  select day, '${org}', t.payload_type, t.source, t.count
+  from generate_series(date '${first}', date '${last}', interval '1 day') as day,
+    (values ('deviceState', 'device.mqtt', ${payloads}), ('timer', 'timer.flow', 2)) as t (payload_type, source, count);
+  insert into losant_usage.coverage
+    (usage_date, stream, org_id, state, reported, revision, verified_at, first_loaded_at, finalized_at)
+  select day, stream, '${org}', 'final', true, 1, day + interval '4 days', day + interval '1 day', day + interval '4 days'
+  from generate_series(timestamptz '${first} 00:00Z', timestamptz '${last} 00:00Z', interval '24 hours') as moment,
+    lateral (select (moment at time zone 'UTC')::date as day) as d, losant_usage.streams;`;
+
+/** Makes one cell missing. */
+const MISS = (org: string, day: string, stream: string, [state, code]: readonly [string, string]) => `
+  update losant_usage.coverage set state = '${state}', reported = false, error_code = '${code}',
+    error_message = 'because of ${code}', verified_at = null, first_loaded_at = null, finalized_at = null
+  where usage_date = '${day}' and stream = '${stream}' and org_id = '${org}';
+  update losant_usage.usage_days set ${
+    stream === 'notebook_minutes'
+      ? 'notebook_minutes = null, notebook_completed = null, notebook_canceled = null, notebook_errored = null, notebook_timeout = null'
+      : 'payload_billable_count = null, payload_all_count = null, payload_all_bytes = null'
+  } where usage_date = '${day}' and org_id = '${org}';`;
+
+/**
+ * Acme: October, 10 billable payloads a day, none on the 5th; payloads failed on the 10th and are unavailable on the
+ * 11th, notebooks are waived on the 12th. The hostile one: 100 a day from 30 October; payloads failed on the 31st,
+ * 2 November was never read. Globex, of the other instance: devices and notebooks only, from 1 October to 2 November. Two numbers
+ * of 2 and 3 October changed after they were final: on 20 October, and after October's invoice. Another organization
+ * of an instance of its own has yesterday, and nothing else.
+ */
+export const SEED = `
+  begin;
+  select set_config('losant_usage.program', 'seed', true);
+  set local time zone 'UTC';
+  insert into losant_usage.instances (instance_id, name, api_url, tracked_from) values
+    ('${NORTH}', 'Northern plants', 'https://api.example.com', '2026-10-01'),
+    ('${SOUTH}', null, 'https://api.example.com', '2026-10-01');
+  insert into losant_usage.organizations
+    (org_id, instance_id, name, referral_id, plan_id, tags, limits, created_at, first_seen_at, last_seen_at)
+  values
+    ('${ACME}', '${NORTH}', 'Acme', 'C-17', 'gold',
+      '[{"key":"tier","value":"gold"},{"key":"tier","value":"silver"}]',
+      '{"payload":1000,"device":20,"notebookMinutesPerMonth":0}', '2026-10-01 00:00Z', '2026-10-01 09:00Z', '2026-11-03 00:00Z'),
+    ('${HOSTILE}', '${NORTH}', ${literal(HOSTILE_NAME)}, null, null,
+      ${literal(JSON.stringify([{ key: HOSTILE_KEY, value: HOSTILE_NAME }]))}, '{}',
+      '2026-10-30 00:00Z', '2026-10-30 09:00Z', '2026-11-03 00:00Z'),
+    ('${GLOBEX}', '${SOUTH}', 'Globex', null, 'gold', '[]', '{}', '2026-10-01 00:00Z', '2026-10-01 09:00Z', '2026-11-03 00:00Z');
+  insert into losant_usage.tracking (org_id, stream, tracked_days)
+  select t.org_id, s.stream, t.days from losant_usage.streams s, (values
+    ('${ACME}', '{[2026-10-01,2026-11-01)}'::datemultirange),
+    ('${HOSTILE}', '{[2026-10-30,2026-11-03)}')) as t (org_id, days)
+  union all select '${GLOBEX}', stream, '{[2026-10-01,2026-11-03)}'
+  from losant_usage.streams where stream in ('device_counts', 'notebook_minutes');
+  ${DAY(ACME, ['2026-10-01', '2026-10-31'], 10)}
+  ${DAY(HOSTILE, ['2026-10-30', '2026-11-01'], 100)}
+  -- Not as changes, which would be on record.
+  set local session_replication_role = replica;
+  update losant_usage.usage_days set payload_billable_count = 0, payload_all_count = 0, payload_all_bytes = 0,
+    payload_source_count = 0 where usage_date = '2026-10-05' and org_id = '${ACME}';
+  delete from losant_usage.payload_sources where usage_date = '2026-10-05' and org_id = '${ACME}';
+  ${MISS(ACME, '2026-10-10', 'payload_totals', ['failed', 'server_error'])}
+  ${MISS(ACME, '2026-10-11', 'payload_totals', ['unavailable', 'past_horizon'])}
+  ${MISS(ACME, '2026-10-12', 'notebook_minutes', ['waived', 'waived'])}
+  ${MISS(HOSTILE, '2026-10-31', 'payload_totals', ['failed', 'server_error'])}
+  set local session_replication_role = origin;
+  insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
+    notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout)
+  select day, '${GLOBEX}', 0, 0, case when day = '2026-10-20' then 9 else 7 end, 3, 0, 0, 0, 0
+  from generate_series(date '2026-10-01', date '2026-11-02', interval '1 day') as day;
+  insert into losant_usage.coverage
+    (usage_date, stream, org_id, state, reported, revision, verified_at, first_loaded_at, finalized_at)
+  select day, stream, '${GLOBEX}', 'final', true, 1, day + interval '4 days', day + interval '1 day', day + interval '4 days'
+  from generate_series(date '2026-10-01', date '2026-11-02', interval '1 day') as day, losant_usage.streams
+  where stream in ('device_counts', 'notebook_minutes');
+  insert into losant_usage.revisions
+    (stream, org_id, usage_date, revision, key, old, new, changed_by, changed_at, was_final, is_held)
+  values
+    ('payload_totals', '${ACME}', '2026-10-02', 2, '{}', '{"billable_count":8,"all_count":12,"all_bytes":1000}',
+      '{"billable_count":10,"all_count":12,"all_bytes":1000}', 'someone', '2026-10-20 23:30Z', true, true),
+    ('payload_totals', '${ACME}', '2026-10-03', 2, '{}', '{"billable_count":7,"all_count":12,"all_bytes":1000}',
+      '{"billable_count":10,"all_count":12,"all_bytes":1000}', 'someone', '2026-11-10 08:00Z', true, true);
+  insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, first_seen_at, last_seen_at)
+  values ('${HOSTILE}', 'payload_totals', '2026-10-31', '2026-10-31', 'invalid_value', ${literal(HOSTILE_NAME)},
+    '2026-11-01 00:20Z', '2026-11-01 01:20Z');
+  insert into losant_usage.runs (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at, host,
+    version, cells_planned, cells_loaded, cells_failed, error)
+  values ('00000000-0000-4000-8000-000000000001', '${NORTH}', 'scheduled', 'partial', '{device_counts}',
+    '2026-11-02 00:15Z', '2026-11-02 00:16Z', '2026-11-02 00:16:30Z', 'host', '0.1.0', 8, 6, 2, null);
+  insert into losant_usage.instances (instance_id, name, api_url, tracked_from)
+  values ('${LATER_INSTANCE}', 'Later', 'https://api.example.com', current_date - 1);
+  insert into losant_usage.organizations (org_id, instance_id, name, limits, first_seen_at, last_seen_at)
+  values ('${LATER}', '${LATER_INSTANCE}', 'Later', '{"payload":1000,"device":20,"unknown":5}', now(), now());
+  insert into losant_usage.tracking (org_id, stream, tracked_days)
+  select '${LATER}', stream, datemultirange(daterange(current_date - 1, current_date)) from losant_usage.streams;
+  insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
+    notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout,
+    payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)
+  values (current_date - 1, '${LATER}', 1, 0, 6, 2, 1, 0, 0, 0, 50, 50, 500, 0);
+  insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at, first_loaded_at)
+  select current_date - 1, stream, '${LATER}', 'loaded', true, 1, now(), now() from losant_usage.streams;
+  commit;
+`;
+
+function literal(text: string): string {
+  return `'${text.replaceAll(`'`, `''`)}'`;
+}
