@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { CHOSEN } from '../dashboards/chosen.ts';
+import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
@@ -192,6 +194,18 @@ describe('the reader', () => {
     'select run_id, kind, status, started_at, failures, error from losant_usage.runs',
   ])('sees what stands beside it: %s', async (statement) => {
     expect(await refusal('losant_usage_reader', statement)).toBe(null);
+  });
+
+  test('may ask every question of the dashboards and of docs/sql', async () => {
+    const ofPanels = dashboards
+      .flatMap(sqlQueries)
+      .map(({ name, sql }) => ({ name, sql: fillIn(sql, CHOSEN) }));
+    const asked = [...ofPanels, ...questions];
+    expect(asked.length).toBeGreaterThan(50);
+    for (const { name, sql } of asked) {
+      // Rights are checked before anything is read.
+      expect([name, await refusal('losant_usage_reader', `explain ${sql}`)]).toEqual([name, null]);
+    }
   });
 
   test.each([

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { dashboards, expressions, fillInExpression, metricsIn } from '../dashboards/dashboards.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 import { freePort } from '../support/ports.ts';
 
@@ -166,6 +167,23 @@ test('every metric that an alert reads is one the worker has', async () => {
   const read = new Set(expressions.flatMap((expr) => expr.match(/\blosant_usage_\w+/g) ?? []));
   expect(read.size).toBe(8);
   expect([...read].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
+});
+
+/** Nothing of them has happened in a world without faults. */
+const SILENT = ['losant_usage_request_retries_total'];
+
+test('it answers every expression of the dashboards, each of metrics and labels that the worker has', async () => {
+  const text = await scrape();
+  for (const { name, expr, labels } of dashboards.flatMap(expressions)) {
+    const metrics = metricsIn(expr);
+    expect([name, metrics.filter((metric) => !text.includes(`# TYPE ${metric} `))]).toEqual([name, []]);
+    if (metrics.some((metric) => SILENT.includes(metric))) continue;
+    const [first] = await poll(
+      () => query(fillInExpression(expr)),
+      (samples) => samples.length > 0,
+    );
+    expect([name, labels.filter((label) => first?.metric[label] === undefined)]).toEqual([name, []]);
+  }
 });
 
 test('promtool finds nothing wrong with the names and types of the metrics', async () => {

@@ -1,5 +1,9 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { dashboards, expressions, fillInExpression } from '../dashboards/dashboards.ts';
 
 /** promtool's verdict on files of deploy/prometheus. */
 function promtool(...args: readonly string[]) {
@@ -24,4 +28,21 @@ test('the alerts fire in the situations they are for, and in no other', () => {
 
 test('the scrape configuration to copy is valid', () => {
   expect(promtool('check', 'config', '--syntax-only', 'prometheus.yml').status).toBe(0);
+});
+
+test('every expression of the dashboards is one that Prometheus can read', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-promtool-'));
+  try {
+    const rules = dashboards
+      .flatMap(expressions)
+      .map(({ expr }, index) => ({ record: `panel:${index}`, expr: fillInExpression(expr) }));
+    expect(rules.length).toBe(34);
+    const file = join(folder, 'dashboards.yml');
+    writeFileSync(file, JSON.stringify({ groups: [{ name: 'dashboards', rules }] }));
+    const { status, output } = promtool('check', 'rules', file);
+    expect(output).toContain(`SUCCESS: ${rules.length} rules found`);
+    expect(status).toBe(0);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
