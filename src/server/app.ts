@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono';
 import type { ConsolePage } from './console/console-page.ts';
 import { homePage } from './console/home.ts';
+import { monthPage, monthsPage } from './console/months/page.ts';
 import { organizationPage } from './console/organization.ts';
 import { organizationsPage } from './console/organizations.ts';
 import { ICON } from './console/page.ts';
@@ -8,7 +9,7 @@ import { shownHealth } from './database-view.ts';
 import type { PageSources } from './page-sources.ts';
 
 /** Each page of the console. */
-const PAGES: readonly ConsolePage[] = [homePage, organizationsPage, organizationPage];
+const PAGES: readonly ConsolePage[] = [homePage, organizationsPage, organizationPage, monthsPage, monthPage];
 
 /** The routes. Who may see them is decided before, in the guard. */
 export function createApp(sources: PageSources): Hono {

@@ -1,7 +1,9 @@
 import type { Kysely } from 'kysely';
 import type { HeatCell } from '../database/read/heat-map.ts';
+import type { Month } from '../database/read/month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
+import type { UsageDay } from '../usage/day.ts';
 import type { DatabaseView } from './database-view.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reading } from './readings.ts';
@@ -13,6 +15,8 @@ export interface PageSources {
   readonly database: () => Promise<DatabaseView>;
   /** Null before the first reading. */
   readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
+  /** A month by its first day; null before its first reading. */
+  readonly month: (month: UsageDay) => Promise<Reading<Month> | null>;
   /** Asks the database for one page; rejects if it does not answer in time, or if too many pages ask at once. */
   readonly read: ReadPage;
   /** What keeps this process from being ready, for people; empty: nothing. */

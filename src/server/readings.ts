@@ -29,7 +29,7 @@ const REST_FACTOR = 10;
 export function shareReading<T>(
   read: () => Promise<T>,
   { keepMs, timeoutMs, now }: ReadingOptions,
-): () => Promise<T> {
+): (waitMs?: number) => Promise<T> {
   let current: Promise<T> | null = null;
   let goodUntilMs = Number.POSITIVE_INFINITY;
   const begin = async (): Promise<T> => {
@@ -43,24 +43,30 @@ export function shareReading<T>(
       throw error;
     }
   };
-  return async () => {
+  return async (waitMs = timeoutMs) => {
     if (current === null || now() >= goodUntilMs) {
       goodUntilMs = Number.POSITIVE_INFINITY;
       current = begin();
     }
-    return await within(timeoutMs, current);
+    return await within(waitMs, current);
   };
+}
+
+export interface KeptReadingOptions extends ReadingOptions {
+  /** Told of a read that failed after one that did not. */
+  readonly onFailure: (error: unknown) => void;
+  /** How long a caller waits who would be given nothing, or a very old answer; like others if not said. */
+  readonly firstTimeoutMs?: number;
 }
 
 /**
  * The same, but the last good answer is kept for those who would get none: a read
  * that is slow or fails leaves an old answer, with its age. The returned function
- * returns null before the first. `onFailure` is told of a read that failed after
- * one that did not.
+ * returns null before the first.
  */
 export function keepReading<T>(
   read: () => Promise<T>,
-  { onFailure, ...options }: ReadingOptions & { readonly onFailure: (error: unknown) => void },
+  { onFailure, firstTimeoutMs, ...options }: KeptReadingOptions,
 ): () => Promise<Reading<T> | null> {
   const { now } = options;
   let last: Reading<T> | null = null;
@@ -79,8 +85,25 @@ export function keepReading<T>(
   }, options);
   return async () => {
     // What is to be said of a failure was said; a slow read goes on for the next who asks.
-    await shared().catch(() => undefined);
+    const isOld = last === null || now() - last.atMs > options.keepMs * REST_FACTOR;
+    await shared(isOld ? firstTimeoutMs : undefined).catch(() => undefined);
     return last;
+  };
+}
+
+/** The same for each of many things that may be read, of which the last `max` that were asked for are kept. */
+export function keepReadings<K, T>(
+  read: (key: K) => Promise<T>,
+  { max, ...options }: KeptReadingOptions & { readonly max: number },
+): (key: K) => Promise<Reading<T> | null> {
+  const kept = new Map<K, () => Promise<Reading<T> | null>>();
+  return async (key) => {
+    const reading = kept.get(key) ?? keepReading(() => read(key), options);
+    // The one that was asked for last stands last.
+    kept.delete(key);
+    kept.set(key, reading);
+    for (const oldest of [...kept.keys()].slice(0, -max)) kept.delete(oldest);
+    return await reading();
   };
 }
 

@@ -111,6 +111,7 @@ export async function startPages({
     status: () => STATUS,
     database: () => Promise.resolve(viewOf(HEALTH)),
     heatMap: () => Promise.resolve(null),
+    month: () => Promise.resolve(null),
     read: () => Promise.reject(new Error('no database here')),
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),

@@ -14,6 +14,7 @@ export interface Page {
 const PAGES = [
   ['/', 'Home'],
   ['/organizations', 'Organizations'],
+  ['/months', 'Months'],
 ] as const;
 
 /** A bar chart in a square, as the icon of the browser's tab. */

@@ -73,6 +73,8 @@ input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stro
 .heat { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; align-items: center; margin: .75rem 0 } .heat svg { width: 100% } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
 .heat-ground { fill: var(--panel) } .heat-held { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-gap { fill: var(--bad) } summary { cursor: pointer }
 nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-weight: 600 }
+.months { display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; margin: .5rem 0 } code { font: .92em ui-monospace, monospace }
+.steps { margin: .5rem 0 1rem; padding-left: 1.2rem }
 .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: .5rem 1.5rem; margin: 1rem 0 1.5rem } .facts dd { text-align: left }
 .tag { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0; background: var(--panel) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem 2rem; margin: 1rem 0 }

@@ -1,0 +1,93 @@
+import type { Month, OrganizationPeriod } from '../../../database/read/month.ts';
+import { count, showNumber } from '../../../terminal/words.ts';
+import { addDays, type UsageDay } from '../../../usage/day.ts';
+import { type PeriodState, stateOfPeriod } from './state.ts';
+
+/** Whether a month can be invoiced, in one sentence that nothing else on the page contradicts. */
+export interface MonthVerdict {
+  readonly tone: 'good' | 'bad' | 'quiet';
+  readonly sentence: string;
+  /** What is in the way, and what to do about it; commands stand between backticks. */
+  readonly steps: readonly string[];
+}
+
+export interface MonthFacts extends Pick<Month, 'month' | 'statements'> {
+  readonly periods: readonly OrganizationPeriod[];
+  readonly yesterday: UsageDay;
+  /** Before the first run is over it is the beginning that days are missing, and nothing is wrong. */
+  readonly hasRun: boolean;
+}
+
+export function judgeMonth(facts: MonthFacts): MonthVerdict {
+  const { month, periods, statements, yesterday } = facts;
+  const name = showMonth(month);
+  const closed = new Set(statements.map(({ instanceId }) => instanceId));
+  const left = periods.filter(({ instanceId }) => !closed.has(instanceId));
+  if (periods.length === 0) return { tone: 'quiet', sentence: `Nothing is tracked in ${name}.`, steps: [] };
+  if (left.length === 0) return { tone: 'good', sentence: `${name} is closed.`, steps: [] };
+  const states = countStates(left);
+  const steps = describeSteps(states, monthText(month));
+  const hasTrouble = states.missing + states.partial > 0;
+  const end = addDays(nextMonth(month), -1);
+  if (yesterday < end) {
+    const sentence = `${name} cannot be invoiced yet: it ends on ${end}.`;
+    return { tone: 'quiet', sentence, steps };
+  }
+  const others = closed.size === 0 ? '' : ' of instances that are not closed';
+  if (states.ready === left.length) {
+    const all =
+      left.length === 1
+        ? `the one organization${others} is`
+        : `all ${organizations(left.length)}${others} are`;
+    const sentence = `${name} can be invoiced: ${all} ready.`;
+    return { tone: 'good', sentence, steps };
+  }
+  const not = left.length - states.ready;
+  return {
+    tone: hasTrouble && facts.hasRun ? 'bad' : 'quiet',
+    sentence: `${name} cannot be invoiced yet: ${showNumber(not)} of ${organizations(left.length)}${others} ${not === 1 ? 'is' : 'are'} not ready.`,
+    steps,
+  };
+}
+
+export function countStates(periods: readonly OrganizationPeriod[]): Record<PeriodState, number> {
+  const counts = { missing: 0, partial: 0, open: 0, running: 0, ready: 0 };
+  for (const period of periods) counts[stateOfPeriod(period)] += 1;
+  return counts;
+}
+
+function describeSteps({ missing, partial, open }: Record<PeriodState, number>, month: string): string[] {
+  return [
+    missing === 0
+      ? ''
+      : `${organizations(missing)} with days that are not held: \`losant-usage gaps --all\` tells why and when they are tried again; \`losant-usage waive\` accepts what is no longer available.`,
+    partial === 0
+      ? ''
+      : `${organizations(partial)} with days that are not tracked: \`losant-usage backfill\` makes them tracked and reads them, as far back as Losant keeps them.`,
+    open === 0
+      ? ''
+      : `${organizations(open)} with days that are not final yet: nothing to do, they will be with the next checkpoint.`,
+    missing + partial === 0
+      ? ''
+      : `To close it all the same: \`losant-usage close --period ${month} --incomplete REASON\``,
+  ].filter((step) => step !== '');
+}
+
+const organizations = (number: number) => count(number, 'organization');
+
+const NAMES = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
+
+/** `October 2026`, of a month's first day. */
+export function showMonth(month: UsageDay): string {
+  return NAMES.format(Date.parse(`${month}T00:00:00.000Z`));
+}
+
+/** `2026-10`, of a month's first day. */
+export function monthText(month: UsageDay): string {
+  return month.slice(0, 7);
+}
+
+/** The first day of the month after it. */
+function nextMonth(month: UsageDay): UsageDay {
+  return `${addDays(month, 31).slice(0, 7)}-01`;
+}
