@@ -18,9 +18,10 @@ export interface Seeded {
   close(): Promise<void>;
 }
 
-export async function openSeeded(): Promise<Seeded> {
+/** `also`: a script for what is to be there beside the known numbers. */
+export async function openSeeded(also = ''): Promise<Seeded> {
   const database = await createTestDatabase();
-  await queryOnce(database.url, SEED);
+  await queryOnce(database.url, SEED + also);
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
   await client.query('create schema at_a_moment; set search_path = at_a_moment, pg_catalog');
