@@ -58,6 +58,12 @@ describe.each(dashboards)('$title', (dashboard) => {
     expect(panels.filter(({ gridPos: { x, w } }) => x < 0 || w < 1 || x + w > 24)).toEqual([]);
   });
 
+  test('calls a number of a table missing, and no text that is empty', () => {
+    for (const { title, fieldConfig } of shown.filter(({ type }) => type === 'table')) {
+      expect([title, fieldConfig?.defaults.noValue]).toEqual([title, undefined]);
+    }
+  });
+
   test('breaks a line where a number is missing', () => {
     const series = shown.filter(({ type }) => type === 'timeseries');
     expect(series.length).toBeGreaterThan(1);
