@@ -9,6 +9,7 @@ const BELOW_COMMANDS = [
     'src/server',
     'src/export',
     'src/check',
+    'src/billing',
     'src/losant',
     'src/database',
     'src/settings',
@@ -36,6 +37,7 @@ export const MAY_IMPORT = {
     types: CONNECTION,
   },
   'src/export': { values: ['src/losant', 'src/database', ...FLOOR], types: ['src/settings'] },
+  'src/billing': { values: ['src/database', 'src/files', ...FLOOR] },
   'src/check': {
     values: [
       'src/losant',

@@ -7,9 +7,10 @@ import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { hostname } from 'node:os';
 import { type Invocation, parseCommandLine } from './cli.ts';
-import type { BaseContext } from './commands/command.ts';
+import type { BaseContext, Command } from './commands/command.ts';
 import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
+import type { Need } from './settings/table.ts';
 import { createOutput, type Output } from './terminal/output.ts';
 import { Sink } from './terminal/sink.ts';
 import { type Line, styled } from './terminal/text.ts';
@@ -67,13 +68,20 @@ async function execute(invocation: Invocation, output: Output): Promise<number> 
   // A command without settings takes no more than the base.
   if (command.needs === 'none') return await command.run(base, options);
   const { readConfig } = await import('./settings/config.ts');
-  const needs = command.needs === 'losant' ? (['losant', 'database'] as const) : (['database'] as const);
+  const needs = needsOf(command, configFile);
   const config = readConfig({ env: process.env, configFile, needs });
   const isSummaryEnough = isQuiet(invocation, output);
   const level = isSummaryEnough ? 'warn' : config.logLevel;
   const logger = createLogger({ level, pretty, destination });
   for (const warning of config.warnings) logger.warn(warning);
   return await command.run({ ...base, config, logger, isSummaryEnough }, options);
+}
+
+function needsOf({ needs }: Command, configFile: string | null): readonly Need[] {
+  if (needs === 'losant') return ['losant', 'database'];
+  const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
+  const isSet = configFile !== null || names.some((name) => (process.env[name] ?? '').trim() !== '');
+  return needs === 'database' || isSet ? ['database'] : [];
 }
 
 /** On a terminal the printed result is enough, unless the log is asked for. */

@@ -27,9 +27,10 @@ export interface CommandContext extends BaseContext {
 
 /**
  * `losant`: reads all settings. `database`: those of the database; Losant's may be
- * missing. `none`: reads no setting, so that none can be wrong.
+ * missing. `database_if_set`: the same where there is one. `none`: reads no setting,
+ * so that none can be wrong.
  */
-export type Needs = 'losant' | 'database' | 'none';
+export type Needs = 'losant' | 'database' | 'database_if_set' | 'none';
 
 export interface Example {
   /** What follows `losant-usage`. */

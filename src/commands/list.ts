@@ -1,5 +1,6 @@
 import { backfill } from './backfill.ts';
 import { check } from './check.ts';
+import { close } from './close.ts';
 import type { Command } from './command.ts';
 import { completionOf } from './completion.ts';
 import { demo } from './demo.ts';
@@ -9,7 +10,9 @@ import { init } from './init.ts';
 import { migrate } from './migrate.ts';
 import { run } from './run.ts';
 import { simulator } from './simulator.ts';
+import { statement } from './statement.ts';
 import { status } from './status.ts';
+import { verify } from './verify.ts';
 import { waive } from './waive.ts';
 import { worker } from './worker.ts';
 
@@ -22,6 +25,9 @@ export const commands: readonly Command[] = [
   gaps,
   explain,
   waive,
+  close,
+  statement,
+  verify,
   init,
   check,
   migrate,

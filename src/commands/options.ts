@@ -1,5 +1,6 @@
 import { SettingsError } from '../errors.ts';
 import { type DayRange, parseDay, type UsageDay } from '../usage/day.ts';
+import { type Month, parseMonth } from '../usage/period.ts';
 
 /** An option of a command, by itself: its name is the key it is declared under, in kebab case. */
 export interface OptionSpec<T> {
@@ -54,6 +55,19 @@ export function choiceArgument(summary: string, choices: readonly string[]): Opt
   };
 }
 
+/** A folder that is given by its place and must be given. */
+export function folderArgument(summary: string): OptionSpec<string> {
+  return {
+    isArgument: true,
+    value: 'DIR',
+    summary,
+    absent: '',
+    isRequired: true,
+    isPath: true,
+    read: (text) => text,
+  };
+}
+
 /** The same option, which must be given. */
 export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   // Never seen: a command whose required option is missing does not run.
@@ -77,6 +91,19 @@ export function dayOption(summary: string): OptionSpec<UsageDay | null> {
 
 export function daysOption(summary: string): OptionSpec<DayRange | null> {
   return { value: `${DAY_FORMAT}[..${DAY_FORMAT}]`, summary, absent: null, read: readDays };
+}
+
+export function monthOption(summary: string): OptionSpec<Month | null> {
+  return {
+    value: 'YYYY-MM',
+    summary,
+    absent: null,
+    read: (text) => {
+      const month = parseMonth(text);
+      if (month !== null) return month;
+      throw wrong('A month is written YYYY-MM, from 2015-01 to 2049-12.');
+    },
+  };
 }
 
 /** Ids in lower case, each once. */

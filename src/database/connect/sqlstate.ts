@@ -55,6 +55,11 @@ export function isRetryable(error: unknown): boolean {
   return ['40001', '40P01'].includes(sqlstate(error) ?? '');
 }
 
+/** Another row has the key already. */
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlstate(error) === '23505';
+}
+
 /** The connection is gone, or could not be made: whether the last statement took effect is unknown. */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlstate(error);

@@ -1,0 +1,81 @@
+import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { DatabaseHandle } from '../database/connect/handle.ts';
+import { readFileParts } from '../database/read/pack.ts';
+import type { Statement } from '../database/read/statements.ts';
+import { SettingsError } from '../errors.ts';
+import { codeOf, describeFileError } from './file-errors.ts';
+
+/** A statement's pack and the folder it goes to, relative to that of all; '' for that folder itself. */
+export interface PackPlace {
+  readonly statement: Statement;
+  readonly folder: string;
+}
+
+/**
+ * Where the packs of a month go: the closing in the folder itself, adjustments in folders of their own
+ * below it; with several instances each in a folder named by its id.
+ */
+export function placePacks(statements: readonly Statement[]): PackPlace[] {
+  const instances = new Set(statements.map(({ instanceId }) => instanceId));
+  return statements.map((statement) => {
+    const parts = instances.size > 1 ? [statement.instanceId] : [];
+    if (statement.number > 1) parts.push(`adjustment-${statement.number - 1}`);
+    return { statement, folder: join(...parts, '') };
+  });
+}
+
+/**
+ * Writes the packs as they were made when the period was closed: the same bytes each time. The folder is
+ * there as a whole or not at all. Throws SettingsError where it cannot be made, or holds something.
+ */
+export async function writePacks(
+  { db }: Pick<DatabaseHandle, 'db'>,
+  places: readonly PackPlace[],
+  { out, signal }: { out: string; signal: AbortSignal },
+): Promise<void> {
+  const target = resolve(out);
+  await requireFree(target, out);
+  const partial = `${target}.partial-${process.pid}`;
+  try {
+    await mkdir(partial);
+    for (const { statement, folder } of places) {
+      await mkdir(join(partial, folder), { recursive: true });
+      await writePack(db, statement, { folder: join(partial, folder), signal });
+    }
+    await rmdir(target).catch(() => {});
+    await rename(partial, target);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw describeFileError(error, out);
+  }
+}
+
+async function writePack(
+  db: DatabaseHandle['db'],
+  { statementId }: Statement,
+  { folder, signal }: { folder: string; signal: AbortSignal },
+): Promise<void> {
+  for await (const { name, gzip } of readFileParts(db, statementId)) {
+    signal.throwIfAborted();
+    const file = await open(join(folder, name), 'a');
+    try {
+      await file.appendFile(gunzipSync(gzip));
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+async function requireFree(target: string, out: string): Promise<void> {
+  try {
+    if ((await readdir(target)).length === 0) return;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw describeFileError(error, out);
+  }
+  throw new SettingsError(`--out ${out}: the folder is not empty`, {
+    hint: 'name a new folder, or empty this one',
+  });
+}

@@ -1,0 +1,105 @@
+/** A database with closed months, for tests of what is closed. */
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type RawBuilder, sql } from 'kysely';
+import { checkDatabase } from '../../src/billing/check-database.ts';
+import { checkSums } from '../../src/billing/check-sums.ts';
+import { type CloseOutcome, closePeriod } from '../../src/billing/close.ts';
+import { openPack, type PackProblem } from '../../src/billing/verify.ts';
+import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
+import { createDatabase } from '../../src/database/connect/open.ts';
+import { readStatements } from '../../src/database/read/statements.ts';
+import { type DayRange, eachDay } from '../../src/usage/day.ts';
+import { INSTANCE, openLedger, rowsOf } from '../database/ledger.ts';
+import { devices, load, trackedOrg } from '../views/loads.ts';
+
+export const { signal: SIGNAL } = new AbortController();
+const BILLED = { instanceId: INSTANCE, name: null, source: 'calendar' } as const;
+
+export type Books = Awaited<ReturnType<typeof openBooks>>;
+
+export interface CloseOptions {
+  readonly reason?: string | null;
+  readonly isAdjustment?: boolean;
+  readonly isDryRun?: boolean;
+}
+
+export async function openBooks() {
+  const ledger = await openLedger('postgres');
+  const handle = await createDatabase({ url: ledger.url, applicationName: 'close test', poolSize: 3 });
+  const folder = await mkdtemp(join(tmpdir(), 'statement-'));
+
+  /** Checks packs that were written to a folder, offline and against the database. */
+  const checkFolder = async (out: string, folders: readonly string[]): Promise<PackProblem[]> => {
+    const before = new Map<string, string | null>();
+    const problems: PackProblem[] = [];
+    for (const each of folders) {
+      const opened = await openPack(out, each);
+      const { pack } = opened;
+      problems.push(...opened.problems);
+      if (pack === null || problems.length > 0) continue;
+      problems.push(...(await checkSums(pack, before)));
+      problems.push(
+        ...(await ledger.db.transaction().execute(async (trx) => await checkDatabase(trx, pack))),
+      );
+    }
+    return problems;
+  };
+
+  return {
+    ledger,
+    handle,
+    folder,
+    checkFolder,
+    ask: async (query: RawBuilder<unknown>) => await rowsOf(ledger.db, query),
+
+    closeMonth: async (
+      month: string,
+      { reason = null, isAdjustment = false, isDryRun = false }: CloseOptions = {},
+    ): Promise<CloseOutcome> => {
+      const request = { month, reason, isAdjustment, isDryRun, newId: randomUUID, signal: SIGNAL };
+      return await closePeriod(handle, BILLED, request);
+    },
+
+    /** An organization that existed on these days only, with final device counts of each: 4 created, 1 deleted, 17 in all. */
+    orgOf: async (
+      days: DayRange,
+      { without = [] }: { without?: readonly string[] } = {},
+    ): Promise<string> => {
+      const orgId = await trackedOrg(ledger, ['device_counts'], days);
+      await sql`update losant_usage.organizations
+        set created_at = ${`${days.from}T09:00:00Z`}, removed_at = ${`${days.to}T20:00:00Z`}
+        where org_id = ${orgId}`.execute(ledger.db);
+      const held = eachDay(days).filter((day) => !without.includes(day));
+      await load(
+        ledger,
+        held.map((day) => devices(orgId, day, 4, 1, 17)),
+      );
+      return orgId;
+    },
+
+    adjustmentsOf: async (month: string) =>
+      await rowsOf(
+        ledger.db,
+        sql`select org_id, metric, then_quantity, now_quantity, difference, cause from losant_usage.adjustments
+          where period_month = ${`${month}-01`}::date order by org_id, metric`,
+      ),
+
+    /** Writes the packs of a month to a new folder and checks them. */
+    verifyMonth: async (month: string): Promise<{ out: string; problems: PackProblem[] }> => {
+      const out = join(folder, `${month}-${randomUUID()}`);
+      const places = placePacks(await readStatements(ledger.db, { month }));
+      await writePacks(handle, places, { out, signal: SIGNAL });
+      const folders = places.map((place) => place.folder);
+      return { out, problems: await checkFolder(out, folders) };
+    },
+
+    close: async () => {
+      await handle.close();
+      await ledger.close();
+      await rm(folder, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,135 @@
+/** Closing a month: what is refused, and what a statement holds. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describeBlocker } from '../../src/billing/blockers.ts';
+import { readStatements } from '../../src/database/read/statements.ts';
+import { waiveCells } from '../../src/database/write/waive.ts';
+import { answer, closed, FINAL } from '../database/answers.ts';
+import { load } from '../views/loads.ts';
+import { type Books, openBooks } from './books.ts';
+
+let books: Books;
+
+beforeAll(async () => {
+  books = await openBooks();
+});
+
+afterAll(() => books.close());
+
+const linesOf = (orgId: string) =>
+  books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.total_max, l.days_expected, l.days_held, l.is_billable
+    from losant_usage.statement_lines l join losant_usage.statements s using (statement_id)
+    where l.org_id = ${orgId} order by s.number, l.metric`);
+
+describe('a month', () => {
+  test('that is billable is closed once, with its numbers, and stays as it is', async () => {
+    const orgId = await books.orgOf({ from: '2026-03-10', to: '2026-03-12' });
+    expect(await books.closeMonth('2026-03')).toMatchObject({
+      kind: 'closed',
+      lines: 3,
+      statement: { kind: 'closing', orgs: 1, number: 1, reason: null },
+      totals: [
+        { metric: 'devices_created', unit: 'devices', quantity: '12' },
+        { metric: 'devices_deleted', unit: 'devices', quantity: '3' },
+        { metric: 'devices_total', unit: 'devices', quantity: '17' },
+      ],
+    });
+    const line = { kind: 'closing', total_max: null, days_expected: 3, days_held: 3, is_billable: true };
+    expect(await linesOf(orgId)).toEqual([
+      { ...line, metric: 'devices_created', quantity: 12, total: 12 },
+      { ...line, metric: 'devices_deleted', quantity: 3, total: 3 },
+      { ...line, metric: 'devices_total', quantity: 17, total: 17, total_max: 17 },
+    ]);
+    await expect(books.closeMonth('2026-03')).rejects.toThrow(
+      /^2026-03 of instance 5c0000000000000000000001 is closed already/,
+    );
+    for (const change of [
+      'update losant_usage.statements set orgs = 2',
+      'delete from losant_usage.statement_lines',
+      'truncate losant_usage.statement_files',
+      `insert into losant_usage.statement_files select statement_id, 'more.csv', 0, '' from losant_usage.statements`,
+      `insert into losant_usage.statement_lines select (jsonb_populate_record(l, '{"metric": "notebook_minutes"}')).*
+        from losant_usage.statement_lines l limit 1`,
+    ]) {
+      await expect(sql.raw(change).execute(books.ledger.db)).rejects.toThrow(
+        /append-only|nothing can be added/,
+      );
+    }
+  });
+
+  test('with a gap is refused, naming who and why, and closed with a reason on record', async () => {
+    const orgId = await books.orgOf({ from: '2026-04-10', to: '2026-04-13' }, { without: ['2026-04-11'] });
+    const refused = await books.closeMonth('2026-04');
+    expect(refused).toMatchObject({ kind: 'refused', blockers: [{ orgId, orgName: 'Acme' }] });
+    expect(refused.kind === 'refused' ? refused.blockers.map(describeBlocker) : []).toEqual([
+      '1 day not held',
+    ]);
+    expect(await readStatements(books.ledger.db, { month: '2026-04' })).toEqual([]);
+    const done = await books.closeMonth('2026-04', { reason: 'agreed with Acme' });
+    expect(done).toMatchObject({
+      kind: 'closed',
+      statement: { reason: 'agreed with Acme' },
+      blockers: [{ orgId }],
+    });
+    expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
+  });
+
+  test('with a waived day is closed, and the waiver is in its pack', async () => {
+    const orgId = await books.orgOf({ from: '2026-02-10', to: '2026-02-12' }, { without: ['2026-02-11'] });
+    await load(books.ledger, [answer(closed, { orgId, day: '2026-02-11', age: FINAL })]);
+    await waiveCells(books.ledger.db, {
+      orgId,
+      stream: 'device_counts',
+      range: { from: '2026-02-11', to: '2026-02-11' },
+      reason: '=agreed, "in writing"',
+    });
+    expect(await books.closeMonth('2026-02')).toMatchObject({ kind: 'closed', blockers: [] });
+    const { out, problems } = await books.verifyMonth('2026-02');
+    expect(problems).toEqual([]);
+    expect(await readFile(join(out, 'waivers.csv'), 'utf8')).toMatch(
+      new RegExp(
+        `^org_id,.*\\r\\n${orgId},2026-02-11,device_counts,"'=agreed, ""in writing""",postgres,2026`,
+      ),
+    );
+  });
+
+  test('in which an organization existed, but no day of it is tracked, is refused', async () => {
+    const orgId = await books.orgOf({ from: '2026-01-05', to: '2026-01-06' });
+    await sql`update losant_usage.organizations set created_at = '2025-12-20T09:00Z' where org_id = ${orgId}`.execute(
+      books.ledger.db,
+    );
+    const refused = await books.closeMonth('2025-12');
+    expect(refused.kind === 'refused' ? refused.blockers.map(describeBlocker) : []).toEqual([
+      'no day is tracked',
+    ]);
+    const january = await books.closeMonth('2026-01');
+    expect(january.kind === 'refused' ? january.blockers.map(describeBlocker) : []).toEqual([
+      'only 2 of 6 days tracked',
+    ]);
+  });
+
+  test('that is not over, or of which nothing is tracked, is not closed', async () => {
+    await expect(books.closeMonth('2049-12')).rejects.toThrow(
+      '2049-12 is not over: its last day is 2049-12-31 (UTC)',
+    );
+    await expect(books.closeMonth('2024-02')).rejects.toThrow(/^2024-02 of instance .* has no tracked day/);
+  });
+
+  test('is shown by a dry run, which keeps nothing', async () => {
+    await books.orgOf({ from: '2026-06-10', to: '2026-06-10' });
+    expect(await books.closeMonth('2026-06', { isDryRun: true })).toMatchObject({
+      kind: 'closed',
+      statement: null,
+      dryRun: [
+        { metric: 'devices_created', quantity: '4' },
+        { metric: 'devices_deleted', quantity: '1' },
+        { metric: 'devices_total', quantity: '17' },
+      ],
+    });
+    expect(
+      await books.ask(sql`select 1 from losant_usage.statement_lines where period_start = '2026-06-01'`),
+    ).toEqual([]);
+  });
+});
