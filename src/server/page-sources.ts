@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { HeatCell } from '../database/read/heat-map.ts';
+import type { PayloadShare } from '../database/read/limits.ts';
 import type { Month } from '../database/read/month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
@@ -15,6 +16,8 @@ export interface PageSources {
   readonly database: () => Promise<DatabaseView>;
   /** Null before the first reading. */
   readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
+  /** By organization; null before the first reading. */
+  readonly payloadShares: () => Promise<Reading<ReadonlyMap<string, PayloadShare>> | null>;
   /** A month by its first day; null before its first reading. */
   readonly month: (month: UsageDay) => Promise<Reading<Month> | null>;
   /** Asks the database for one page; rejects if it does not answer in time, or if too many pages ask at once. */

@@ -54,7 +54,7 @@ const page = async (query = '') => await (await pages.get(`/organizations/${orgI
 
 /** What hovering over the days of a chart says, the newest day first. */
 async function daysOf(title: string): Promise<string[]> {
-  const chart = (await page('?days=30')).split('<figure').find((text) => text.includes(`<h2>${title}</h2>`));
+  const chart = (await page('?days=30')).split('<figure').find((text) => text.includes(`<h3>${title}</h3>`));
   return [...(chart ?? '').matchAll(/<title>(\d[^<]*)/g)].map(([, said = '']) => said).reverse();
 }
 

@@ -8,7 +8,7 @@ import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { answering, INSTANCE, startPages } from './pages.ts';
+import { answering, INSTANCE, NOW_MS, startPages } from './pages.ts';
 
 const line: OrganizationLine = {
   orgId: '5d0000000000000000000001',
@@ -33,7 +33,20 @@ describe('the page', () => {
     expect(text).toContain('1,200 organizations with “&lt;b&gt;”');
     expect(text).toContain('Northern plants');
     expect(text).toContain('<span>1,234</span>');
+    expect(text).toContain('<a href="/organizations/5d0000000000000000000001">');
+    expect(text).toContain('which is being counted: load the page again for it.');
     expect(text).toContain('<a href="/organizations?q=%3Cb%3E&amp;page=2">Next</a>');
+  });
+
+  test('tells the share of the limit of payloads once it was counted', async () => {
+    const value = new Map([[line.orgId, { share: 0.512, projectedShare: 0.66 }]]);
+    const payloadShares = () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 });
+    await using pages = await startPages({
+      sources: { read: answering({ count: 1, organizations: [line] }), payloadShares },
+    });
+    const text = await (await pages.get('/organizations')).text();
+    expect(text).toContain('<td data-label="Of payload limit" class="n"><span>51 %</span></td>');
+    expect(text).not.toContain('being counted');
   });
 
   test('says that the database does not answer, with 503', async () => {

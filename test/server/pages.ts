@@ -112,6 +112,7 @@ export async function startPages({
     database: () => Promise.resolve(viewOf(HEALTH)),
     heatMap: () => Promise.resolve(null),
     month: () => Promise.resolve(null),
+    payloadShares: () => Promise.resolve(null),
     read: () => Promise.reject(new Error('no database here')),
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),

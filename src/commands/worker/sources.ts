@@ -2,6 +2,7 @@ import { createDatabase, type DatabaseHandle } from '../../database/connect/open
 import { readSchemaState } from '../../database/migrate/migrate.ts';
 import { readHealth } from '../../database/read/health.ts';
 import { readHeatMap } from '../../database/read/heat-map.ts';
+import { readPayloadShares } from '../../database/read/limits.ts';
 import { readMonth } from '../../database/read/month.ts';
 import { pingDatabase } from '../../database/read/ping.ts';
 import type { PageSources } from '../../server/page-sources.ts';
@@ -14,12 +15,13 @@ import type { Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
 
 /** Readers never take the exporter's connections. One for each reading that is kept, and two for other pages. */
-const READER = { poolSize: 7, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits for a new reading for that long, and is then given the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 2_000 };
 /** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
+const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -61,12 +63,14 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     now,
     onFailure,
   });
+  const payloadShares = keepReading(() => readPayloadShares(db), { ...SHARES, now, onFailure });
   const bound = boundReads(PAGES);
   return {
     logger,
     now,
     heatMap,
     month,
+    payloadShares,
     read: (query) => bound(() => query(db)),
     database: async () => {
       const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health()]);

@@ -1,4 +1,5 @@
 import { html } from 'hono/html';
+import { type LimitUse, readLimits } from '../../database/read/limits.ts';
 import { type Organization, readOrganization } from '../../database/read/organization.ts';
 import { addDays, type DayRange, dayAt } from '../../usage/day.ts';
 import type { DailyChart } from './charts/chart.ts';
@@ -6,6 +7,7 @@ import { renderDailyChart } from './charts/daily-chart.ts';
 import { renderFills } from './charts/fills.ts';
 import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
 import { renderInstant } from './instants.ts';
+import { renderLimits } from './limits.ts';
 import { organizationCharts } from './organization-charts.ts';
 import { renderChartCsv } from './organization-csv.ts';
 import { type Html, renderMissing, renderPage } from './page.ts';
@@ -24,9 +26,10 @@ export const organizationPage: ConsolePage = {
     if (!/^[0-9a-f]{24}$/.test(orgId)) return c.html(renderUnknown(orgId), 404);
     const found = await readOrNull(sources, async (db) => ({
       organization: await readOrganization(db, { orgId, range }),
+      limits: await readLimits(db, orgId),
     }));
     if (found === null) return c.html(renderPage({ title: orgId, path: PATH, body: renderAway() }), 503);
-    const { organization } = found;
+    const { organization, limits } = found;
     if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
     const asked = charts.find(({ id }) => id === c.req.query('csv'));
@@ -34,7 +37,7 @@ export const organizationPage: ConsolePage = {
       c.header('content-disposition', `attachment; filename="${orgId}-${asked.id}-${range.from}-${to}.csv"`);
       return c.body(renderChartCsv(organization, asked), 200, { 'content-type': 'text/csv; charset=utf-8' });
     }
-    return c.html(renderOrganization({ organization, charts, range, days, nowMs: sources.now() }));
+    return c.html(renderOrganization({ organization, limits, charts, range, days, nowMs: sources.now() }));
   },
 };
 
@@ -52,20 +55,23 @@ A new one is found by the first run of each UTC day, if the token and LOSANT_ORG
 
 interface OrganizationFacts {
   readonly organization: Organization;
+  readonly limits: readonly LimitUse[];
   readonly charts: readonly DailyChart[];
   readonly range: DayRange;
   readonly days: number;
   readonly nowMs: number;
 }
 
-function renderOrganization({ organization, charts, range, days, nowMs }: OrganizationFacts): Html {
+function renderOrganization({ organization, limits, charts, range, days, nowMs }: OrganizationFacts): Html {
   const { orgId, name } = organization;
   const address = (query: Readonly<Record<string, string>>) => addressOf(`${PATH}/${orgId}`, query);
   const body = html`<h1>${name}</h1>
 <p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId}</p>
 ${renderStates(organization, nowMs)}
 <dl class="facts">${renderFacts(organization, nowMs)}</dl>
-<nav aria-label="Days shown"><p>Usage of the last ${RANGES.map((each) =>
+${renderLimits(limits)}
+<h2>Usage by day</h2>
+<nav aria-label="Days shown"><p>The last ${RANGES.map((each) =>
     each === days
       ? html`<a href="${address({ days: `${each}` })}" aria-current="true">${each}</a> `
       : html`<a href="${address({ days: `${each}` })}">${each}</a> `,

@@ -73,12 +73,13 @@ input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stro
 .heat { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; align-items: center; margin: .75rem 0 } .heat svg { width: 100% } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
 .heat-ground { fill: var(--panel) } .heat-held { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-gap { fill: var(--bad) } summary { cursor: pointer }
 nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-weight: 600 }
-.months { display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; margin: .5rem 0 } code { font: .92em ui-monospace, monospace }
+.months { display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; margin: .5rem 0 } .months .whole { margin-right: .6rem } code { font: .92em ui-monospace, monospace }
+.bar { display: inline-block } .bar-room { fill: var(--line) } .bar-used { fill: var(--blue) } .bar-over { fill: var(--bad) } .bar-mark { fill: var(--text) }
 .steps { margin: .5rem 0 1rem; padding-left: 1.2rem }
 .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: .5rem 1.5rem; margin: 1rem 0 1.5rem } .facts dd { text-align: left }
 .tag { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0; background: var(--panel) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem 2rem; margin: 1rem 0 }
-.chart { margin: 0; min-width: 0 } .chart:first-child { grid-column: 1 / -1 } .chart h2 { margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
+.chart { margin: 0; min-width: 0 } .chart:first-child { grid-column: 1 / -1 } h3 { font-size: 1.02rem; margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; margin: .35rem 0; padding: 0; font-size: .87rem } .swatch { display: inline; vertical-align: -1px; margin-right: .2rem }
 .plot { display: flex } .plot > svg:last-child { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .rule { stroke: var(--line) } .curve { stroke: var(--blue); fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
@@ -86,13 +87,14 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .absent { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
 .series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
-@media (max-width: 52rem) {
+@media (max-width: 64rem) {
   .facts div { display: flex; gap: 1rem } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
   .heat { grid-template-columns: 1fr; gap: .1rem } .heat svg { margin-bottom: .5rem }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
   table, caption, tbody, tr, td { display: block } tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
   td, td.t { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right; min-width: 0 }
-  td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; min-width: 5rem }
+  td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; flex: none; max-width: 45% }
+  td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal }
 }
 `;
 

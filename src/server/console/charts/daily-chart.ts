@@ -15,7 +15,7 @@ const AXIS_WIDTH = 52;
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
   const { id, title, axis, summary, days } = chart;
   const scale = scaleOf(chart, HEIGHT);
-  return html`<figure class="chart"><figcaption><h2>${title}</h2><p class="quiet">${summary}</p></figcaption>
+  return html`<figure class="chart"><figcaption><h3>${title}</h3><p class="quiet">${summary}</p></figcaption>
 ${renderLegend(chart)}
 <p class="axis quiet" aria-hidden="true">${axis}</p>
 <div class="plot"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">
