@@ -341,7 +341,8 @@ create trigger reopen_deleted after delete on losant_usage.coverage
   referencing old table as old_rows for each statement
   when (losant_usage.is_by_hand()) execute function losant_usage.reopen_changed_coverage();
 
--- After a truncate of the ledger it is put together again from what is held; the rest was never read.
+-- After a truncate of the ledger it is put together again from what is held, and from what is on record as deleted
+-- by hand; the rest was never read.
 create function losant_usage.rebuild_coverage() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -362,6 +363,17 @@ begin
       order by u.usage_date, u.org_id
       $rebuild$, s.stream, s.metric);
   end loop;
+  insert into losant_usage.coverage
+    (usage_date, stream, org_id, state, revision, first_loaded_at, next_read_at, error_code, error_message)
+  select u.usage_date, r.stream, u.org_id, 'failed', r.revision, now(), now(),
+    'deleted_by_hand', 'its numbers were deleted by hand'
+  from losant_usage.usage_days u
+  join losant_usage.organizations o using (org_id)
+  join lateral (
+    select distinct on (r.stream) r.stream, r.revision, r.is_held from losant_usage.revisions r
+    where r.org_id = u.org_id and r.usage_date = u.usage_date order by r.stream, r.id desc
+  ) as r on not r.is_held
+  order by u.usage_date, r.stream, u.org_id on conflict do nothing;
   delete from losant_usage.usage_days u where not exists (
     select from losant_usage.coverage c where c.usage_date = u.usage_date and c.org_id = u.org_id);
   return null;

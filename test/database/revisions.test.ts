@@ -205,13 +205,14 @@ describe('a change by hand', () => {
         await loadBatch(own.db, batch, { runId: RUN_1, lease: null });
         await sql`truncate ${sql.table(`losant_usage.${table}`)}`.execute(own.db);
         const stream = table === 'usage_days' ? 'device_counts' : 'payload_sources';
-        const emptied = (await coverageOf(own.db, orgId)).filter(
-          (cell) => 'stream' in cell && cell.stream === stream,
-        );
-        expect(emptied).toMatchObject([{ state: 'failed', error_code: 'deleted_by_hand', revision: 2 }]);
+        const emptied = sql`select state, error_code, revision from losant_usage.coverage where stream = ${stream}`;
+        const deleted = [{ state: 'failed', error_code: 'deleted_by_hand', revision: 2 }];
+        expect(await rowsOf(own.db, emptied)).toEqual(deleted);
         expect(await revisionsOf(own.db, orgId)).toMatchObject([{ stream, new: null, run_id: null }]);
         const held = sql`select num_nonnulls(devices_total, payload_source_count) as held from losant_usage.usage_days`;
         expect(await rowsOf(own.db, held)).toEqual([{ held: 1 }]);
+        await sql`truncate losant_usage.coverage`.execute(own.db);
+        expect(await rowsOf(own.db, emptied)).toEqual(deleted);
       } finally {
         await own.close();
       }
