@@ -19,10 +19,10 @@ beforeAll(async () => {
 
 afterAll(() => ledger.close());
 
-const load = (db: Kysely<Schema>, orgId: string, now?: LoadOptions['now']) =>
+const load = (db: Kysely<Schema>, orgId: string, now?: LoadOptions['now'], more = {}) =>
   loadBatch(
     db,
-    { answers: [answer(values(row(4, 1, 17)), { orgId })], quarantined: [] },
+    { answers: [answer(values(row(4, 1, 17)), { orgId, ...more })], quarantined: [] },
     { runId: RUN_1, lease: null, now },
   );
 
@@ -51,6 +51,18 @@ describe('a load of a run whose host clock has moved against the database’s', 
     const startedAt = performance.now();
     await load(ledger.db, orgId, () => startMs + aheadMs + performance.now() - startedAt);
     expect(await coverageOf(ledger.db, orgId)).toHaveLength(1);
+  });
+});
+
+describe('an answer from the time of a host clock that had jumped and is right again is not loaded', () => {
+  test.each([
+    ['sent in the future', () => Date.now() + 40_000],
+    ['sent before its day was over', () => Date.UTC(2026, 10, 20, 23, 59)],
+  ])('%s', async (_, sentAt) => {
+    const orgId = await ledger.newOrg();
+    const loading = load(ledger.db, orgId, Date.now, { sentAtMs: sentAt() });
+    await expect(loading).rejects.toThrow(/This host's clock has moved by (40|60) s/);
+    expect(await coverageOf(ledger.db, orgId)).toEqual([]);
   });
 });
 

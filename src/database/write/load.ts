@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { type CellKey, cellId, compareText, isHeldState } from '../../usage/cell.ts';
-import type { UsageDay } from '../../usage/day.ts';
+import { dayEndMs, type UsageDay } from '../../usage/day.ts';
 import { settleCell } from '../../usage/settle.ts';
 import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../../usage/settlement.ts';
 import type { Fact, Stream } from '../../usage/streams/stream.ts';
@@ -16,7 +16,7 @@ import {
   writeNumbers,
 } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
-import { type BeginOptions, beginWriting } from './transaction.ts';
+import { type BeginOptions, beginWriting, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
 import { dependentKeys, settleDependents, Witnesses, witnessKeys } from './witnesses.ts';
 
@@ -76,8 +76,9 @@ export interface SettledCell extends CellKey {
  */
 export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
   return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, options);
+    const atMs = await beginWriting(trx, options);
     const answers = [...batch.answers].sort(byKey);
+    if (options.now) for (const answer of answers) requireSentInTime(answer, atMs);
     const { settled, effects } = await settleLocked(trx, answers, options.runId);
     const rows = await writeSettled(trx, [...settled, ...effects], options.runId);
     await recordQuarantine(trx, batch.quarantined, options.runId);
@@ -89,6 +90,11 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
       rows,
     };
   });
+}
+
+/** A clock that has jumped and is back again shows in what was planned and sent in between. */
+function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
+  requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
 /**

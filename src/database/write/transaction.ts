@@ -19,9 +19,13 @@ export interface BeginOptions {
  * Begins what the program writes in a transaction: tells the triggers that it is
  * not a change by hand, commits synchronously whatever the server's default,
  * and holds the lease's row until the end, so that nobody takes over in the
- * middle. Throws HeldError `lease_lost`, or ClockError if the clocks have moved apart.
+ * middle. Returns the time, ms by the database's clock. Throws HeldError
+ * `lease_lost`, or ClockError if the clocks have moved apart.
  */
-export async function beginWriting(trx: Kysely<Schema>, { runId, lease, now }: BeginOptions): Promise<void> {
+export async function beginWriting(
+  trx: Kysely<Schema>,
+  { runId, lease, now }: BeginOptions,
+): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
     with lease as materialized (
       select from losant_usage.instances
@@ -35,11 +39,13 @@ export async function beginWriting(trx: Kysely<Schema>, { runId, lease, now }: B
         when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
   const { at, leases } = rows[0] as { at: Instant; leases: number };
   if (lease && leases === 0) throw leaseLost(lease.instanceId);
-  if (now) requireDatabaseClock(now() - Date.parse(at));
+  const atMs = Date.parse(at);
+  if (now) requireDatabaseClock(now() - atMs);
+  return atMs;
 }
 
 /** Throws ClockError if the clock of the run is `aheadMs` before the database's, or behind it, by more than 30 s. */
-function requireDatabaseClock(aheadMs: number): void {
+export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   throw new ClockError(
     `This host's clock has moved by ${Math.round(Math.abs(aheadMs) / 1_000)} s against the database's since the run began`,
