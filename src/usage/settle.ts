@@ -97,7 +97,7 @@ function acceptValues(
   return {
     result: isEqual ? 'unchanged' : 'loaded',
     cell: accept(stored, answer, {
-      reported: stored?.reported || outcome.missingColumns.length === 0,
+      reported: (isHeld && stored?.reported === true) || outcome.missingColumns.length === 0,
       revision: (stored?.revision ?? 0) + (isEqual ? 0 : 1),
     }),
     facts: isEqual ? null : outcome.facts,

@@ -95,6 +95,8 @@ export function recordFailure(
   const { isPastHorizon } = answer.age;
   const isClosed = stored?.state === 'waived' || stored?.state === 'unavailable';
   const isWaiting = stored?.error?.code === UNWITNESSED;
+  // A held number in doubt stays a gap until it is read.
+  const isDoubted = stored !== null && isGapWhileHeld(stored) && !GAP_WHILE_HELD.includes(code);
   const stays = stored && (isHeldState(stored.state) || isClosed || (isWaiting && !isPastHorizon));
   return {
     result: kind,
@@ -104,7 +106,7 @@ export function recordFailure(
       attemptedAtMs: answer.sentAtMs,
       attempts,
       nextReadAtMs: isClosed || isPastHorizon ? null : retryAtMs(answer.sentAtMs, attempts),
-      error: stored?.error?.code === WAIVED || isWaiting ? stored.error : error,
+      error: stored?.error?.code === WAIVED || isWaiting || isDoubted ? stored.error : error,
     },
     facts: null,
     error,

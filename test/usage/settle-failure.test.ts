@@ -54,6 +54,15 @@ describe('a read that failed', () => {
     expect(cell).toMatchObject({ attempts: 5, nextReadAtMs: at('2026-11-23T12:00:00.000Z') });
   });
 
+  test.each(['changed_by_hand', 'bucket_missing'])('leaves a held number in doubt that was: %s', (code) => {
+    const before = stored('loaded', { error: { code, message: 'it is in doubt' } });
+    expect(settleCell(before, [row(4, 1, 17)], answer(failed))).toMatchObject({
+      result: 'failed',
+      cell: { state: 'loaded', attempts: 1, error: { code, message: 'it is in doubt' } },
+      error: { code: 'server_error' },
+    });
+  });
+
   test('leaves the reason of a waiver in place', () => {
     const waived = stored('waived', { error: { code: 'waived', message: 'the customer agreed' } });
     const { cell, error } = settleCell(waived, [], answer(failed));

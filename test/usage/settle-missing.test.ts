@@ -167,6 +167,12 @@ describe('a day of which some of the three totals are left out', () => {
     });
   });
 
+  test('is not called reported either where a number was that somebody has deleted', () => {
+    const deleted = stored('failed', { reported: true, revision: 2, verifiedAtMs: null });
+    const settlement = settleTotals(deleted, [], partial([row(0, 21, 900)], ['billable_count']));
+    expect(settlement.cell).toMatchObject({ state: 'loaded', reported: false, revision: 3 });
+  });
+
   test('changes nothing when a number other than zero is held there, and names the column', () => {
     const settlement = settleTotals(
       stored('loaded'),
