@@ -32,9 +32,14 @@ export async function readFirstDay(url: string): Promise<string | null> {
   return row ? String(row['day']) : null;
 }
 
-export async function readListedAt(url: string): Promise<string | null> {
-  const [row] = await queryOnce(url, 'select listed_at::text as at from losant_usage.instances');
-  return typeof row?.['at'] === 'string' ? row['at'] : null;
+/** When the organizations were last listed completely, and why a later list was not complete. */
+export async function readListing(url: string): Promise<{ at: string | null; problem: string | null }> {
+  const [row] = await queryOnce(
+    url,
+    'select listed_at::text as at, list_problem as problem from losant_usage.instances',
+  );
+  const { at = null, problem = null } = row ?? {};
+  return { at: at as string | null, problem: problem as string | null };
 }
 
 /** Nobody is taken for deleted who is not. */

@@ -1,39 +1,62 @@
-import * as check from './checker.ts';
+import { queryOnce } from '../support/databases.ts';
+import { checkAlways, DAY_MS, dayAt } from './checker.ts';
 import { checkReport, countFacts } from './database-checks.ts';
-import type { World } from './fault-world.ts';
 import { readLedgerRows } from './ledger-rows.ts';
-import { drawFaults } from './mischief.ts';
+import { drawFaults, drawListFaults } from './mischief.ts';
 import { startProgram } from './program.ts';
+import { checkComplete } from './run-checks.ts';
+import { count, POLICIES, settingsOf, type World } from './world.ts';
 
-const DAY_MS = 86_400_000;
-
-/** A run of the program itself, in the real present and among faults: its exit code may promise no more than is held. */
+/**
+ * A run of the program itself, in the real present and among faults: its exit code may
+ * promise no more than is held, also when nobody reads what it says.
+ */
 export async function playProgram(world: World): Promise<string[]> {
-  const { platform, database, dice, book, policy, campaign } = world;
+  const { platform, database, dice, book, policy } = world;
   const orgIds = (await book.orgs()).map(({ orgId }) => orgId);
-  await platform.control('config', { faults: drawFaults(dice, orgIds), clock: { offsetMs: 0 } });
+  await platform.control('config', {
+    faults: drawFaults(dice, orgIds),
+    list: drawListFaults(dice, orgIds),
+    clock: { offsetMs: 0 },
+  });
   const startedAtMs = Date.now();
-  const lastDay = check.dayAt(startedAtMs - DAY_MS);
-  await book.note(check.dayAt(startedAtMs - 12 * DAY_MS), lastDay);
+  await book.note(dayAt(startedAtMs - 12 * DAY_MS), dayAt(startedAtMs - DAY_MS));
   const factsBefore = await countFacts(database.url);
-  const { url: apiUrl, token, instanceId } = platform;
   const more = {
-    ...{ REQUEST_TIMEOUT_MS: '400', REQUEST_ATTEMPTS: '2', READ_AT_HOURS: policy.readAtHours.join(',') },
-    ...{ FINAL_AT_HOURS: '48', HORIZON_DAYS: String(policy.horizonDays), LOG_LEVEL: 'silent' },
+    ...settingsOf(platform, database, policy),
+    ...{ REQUEST_TIMEOUT_MS: '600', REQUEST_ATTEMPTS: '2', LOG_LEVEL: 'silent' },
   };
-  const settings = { apiUrl, token, instanceId, databaseUrl: database.url, more };
-  const { code, stdout, stderr } = await startProgram(['run', '--json'], settings).ended;
-  const ledger = await readLedgerRows(database.url, lastDay);
-  const wrong = check.checkAlways(ledger, book);
-  const count = `programs that ended with ${code}`;
-  campaign.counts[count] = (campaign.counts[count] ?? 0) + 1;
-  if (code === 0) wrong.push(...check.checkComplete(ledger, { startedAtMs, range: null, ...policy }));
-  if (code === 0 || code === 3) {
+  const { url: apiUrl, token, instanceId } = platform;
+  const isRead = dice.chance(0.5);
+  const { code, stdout, stderr } = await startProgram(
+    ['run', '--json'],
+    { apiUrl, token, instanceId, databaseUrl: database.url, more },
+    { closesStdout: !isRead },
+  ).ended;
+  const ledger = await readLedgerRows(database.url);
+  const wrong = checkAlways(ledger, book);
+  count(world, `programs ${isRead ? '' : 'into a closed pipe '}that ended with ${code}`);
+  const { readAtHours, horizonDays } = POLICIES[policy];
+  if (code === 0)
+    wrong.push(...checkComplete(ledger, { startedAtMs, range: null, readAtHours, horizonDays }));
+  if (code !== 0 && code !== 1 && code !== 3) wrong.push(`exit code ${code}: ${stderr}`);
+  if (code === 1 && /defect/.test(stderr)) wrong.push(stderr);
+  const status = await newestStatus(database.url, startedAtMs);
+  if (status !== null && (status === 'complete') !== (code === 0))
+    wrong.push(`exit code ${code} for ${status}`);
+  if (isRead && (code === 0 || code === 3)) {
     const report = JSON.parse(stdout) as Parameters<typeof checkReport>[0];
     wrong.push(...(await checkReport(report, database.url, factsBefore)));
     if ((report.status === 'complete') !== (code === 0)) wrong.push(`exit code ${code} for ${report.status}`);
-  } else if (code !== 1) {
-    wrong.push(`exit code ${code}: ${stderr}`);
   }
   return wrong;
+}
+
+/** How the run ended by its record; null if it left none. */
+async function newestStatus(url: string, startedAtMs: number): Promise<string | null> {
+  const [run] = await queryOnce(
+    url,
+    `select status from losant_usage.runs where started_at >= '${new Date(startedAtMs).toISOString()}'`,
+  );
+  return run ? String(run['status']) : null;
 }

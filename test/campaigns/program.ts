@@ -18,7 +18,11 @@ export interface ProgramSettings {
   readonly more?: Readonly<Record<string, string>>;
 }
 
-export function startProgram(args: readonly string[], settings: ProgramSettings): Program {
+export function startProgram(
+  args: readonly string[],
+  settings: ProgramSettings,
+  { closesStdout = false }: { readonly closesStdout?: boolean } = {},
+): Program {
   const { process: child, ended } = start(args, {
     TZ: 'Pacific/Auckland',
     NODE_COMPILE_CACHE: join(tmpdir(), 'losant-usage-test-compiled'),
@@ -30,6 +34,8 @@ export function startProgram(args: readonly string[], settings: ProgramSettings)
     LOG_LEVEL: 'warn',
     ...settings.more,
   });
+  // Nobody reads what it prints.
+  if (closesStdout) child.stdout?.destroy();
   const { pid } = child;
   if (pid === undefined) throw new Error('the program did not start');
   return { pid, ended, kill: (signal) => void child.kill(signal) };

@@ -5,6 +5,19 @@
 export const STREAMS = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;
 export type StreamName = (typeof STREAMS)[number];
 
+/** The columns of usage_days that hold a stream's numbers, by the source's words. */
+export const NUMBERS = {
+  device_counts: { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' },
+  notebook_minutes: {
+    ...{ minutes: 'notebook_minutes', completed: 'notebook_completed', canceled: 'notebook_canceled' },
+    ...{ errored: 'notebook_errored', timeout: 'notebook_timeout' },
+  },
+  payload_totals: {
+    ...{ billable_count: 'payload_billable_count', all_count: 'payload_all_count' },
+    all_bytes: 'payload_all_bytes',
+  },
+} as const;
+
 export interface TruthDay {
   readonly day: string;
   readonly device_counts: Readonly<Record<string, number>>;
