@@ -61,6 +61,12 @@ export class HeldError extends ExportError {
   }
 }
 
+/** A file could not be written to its end, e.g. because the disk is full. */
+export class FileError extends ExportError {
+  override readonly name = 'FileError';
+  readonly kind = 'file_failed';
+}
+
 /** Host, database and API do not agree on the time: no day can be trusted. */
 export class ClockError extends ExportError {
   override readonly name = 'ClockError';

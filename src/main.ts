@@ -105,6 +105,7 @@ function openOutput({ json, mayColor }: { json: boolean; mayColor: boolean }): O
     { out, err },
     {
       json,
+      isShown: stdout.isTTY === true,
       isTerminal: stdout.isTTY === true && stderr.isTTY === true,
       color: { out: mayColor && hasColors(stdout), err: mayColor && hasColors(stderr) },
     },

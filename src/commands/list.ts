@@ -5,6 +5,7 @@ import type { Command } from './command.ts';
 import { completionOf } from './completion.ts';
 import { demo } from './demo.ts';
 import { explain } from './explain.ts';
+import { exportFile } from './export.ts';
 import { gaps } from './gaps.ts';
 import { init } from './init.ts';
 import { migrate } from './migrate.ts';
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   status,
   gaps,
   explain,
+  exportFile,
   waive,
   close,
   statement,

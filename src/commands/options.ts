@@ -130,6 +130,25 @@ export function idOption(what: string, summary: string): OptionSpec<string | nul
   };
 }
 
+/** One of a few values; `plural` is what they are called. */
+export function choiceOption(
+  { value, plural }: { readonly value: string; readonly plural: string },
+  summary: string,
+  choices: () => Promise<readonly string[]>,
+): OptionSpec<string | null> {
+  return {
+    value,
+    summary,
+    absent: null,
+    choices,
+    read: async (text) => {
+      const names = await choices();
+      if (names.includes(text)) return text;
+      throw wrong(`The ${plural} are ${names.join(', ')}.`);
+    },
+  };
+}
+
 export function streamsOption(summary: string): OptionSpec<readonly string[] | null> {
   return {
     value: 'NAME',
@@ -145,7 +164,7 @@ export function streamsOption(summary: string): OptionSpec<readonly string[] | n
 }
 
 export function streamOption(summary: string): OptionSpec<string | null> {
-  return { value: 'NAME', summary, absent: null, choices: readStreamNames, read: readStream };
+  return choiceOption({ value: 'NAME', plural: 'streams' }, summary, readStreamNames);
 }
 
 /** A whole number from `min` to `max`; its default is what stands for it when not given. */

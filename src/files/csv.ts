@@ -6,6 +6,7 @@
 import { pipeline } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { type Options, stringify } from 'csv-stringify/sync';
+import type { Column, Renderer } from './column.ts';
 
 export interface CsvColumn {
   readonly name: string;
@@ -46,6 +47,16 @@ export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (rea
     ),
   );
   return stringify(cells, FORMAT);
+}
+
+/** A CSV file of typed columns. */
+export function createCsv(columns: readonly Column[]): Renderer {
+  const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
+  return {
+    begin: () => renderCsvHeader(cells),
+    add: (rows) => renderCsvRows(cells, rows),
+    end: () => '',
+  };
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The part of a stream that is used here. */
 export interface WritableStream {
-  write(text: string, done: (error?: Error | null) => void): unknown;
+  write(part: string | Uint8Array, done: (error?: Error | null) => void): unknown;
   on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown;
 }
 
@@ -22,14 +22,19 @@ export class Sink {
     stream.on('error', (error) => this.#end(error));
   }
 
-  write(text: string): void {
+  write(part: string | Uint8Array): void {
     if (this.#isOver) return;
     this.#pending += 1;
-    this.#stream.write(text, (error) => {
+    this.#stream.write(part, (error) => {
       this.#pending -= 1;
       if (error) this.#end(error);
       if (this.#pending === 0 || this.#isOver) for (const resolve of this.#waiting.splice(0)) resolve();
     });
+  }
+
+  /** Whether nothing can be written any more. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** Resolves once everything is written, or cannot be. */

@@ -31,6 +31,14 @@ export function escapeControls(text: string): string {
   return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
 }
 
+/** Lines of text with the same characters escaped, but for the line breaks. */
+export function escapeLines(text: string): string {
+  return text
+    .split(/\r?\n/)
+    .map((each) => escapeControls(each))
+    .join('\n');
+}
+
 /** JSON text on one line with the same characters escaped: it means the same, and is safe to show. */
 export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));

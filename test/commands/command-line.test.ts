@@ -11,6 +11,7 @@ const VERBS = [
   'status',
   'gaps',
   'explain',
+  'export',
   'waive',
   'init',
   'check',

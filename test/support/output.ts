@@ -4,7 +4,9 @@ import type { Output } from '../../src/terminal/output.ts';
 export const SILENT: Output = {
   json: true,
   isTerminal: false,
+  isShown: false,
   print: () => {},
   printJson: () => {},
+  writePart: () => Promise.resolve(true),
   remark: () => {},
 };

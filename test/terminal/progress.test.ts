@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Output } from '../../src/terminal/output.ts';
 import { createProgress, estimateLeftMs } from '../../src/terminal/progress.ts';
+import { SILENT } from '../support/output.ts';
 
 test.each([
   ['before anything is done it is what the rate allows', 0, 0, 60_000],
@@ -16,9 +17,8 @@ test.each([
 function lines() {
   const said: unknown[] = [];
   const clock = { ms: 0 };
-  const none = () => {};
   const remark: Output['remark'] = (...more) => void said.push(...more);
-  const output: Output = { json: false, isTerminal: false, print: none, printJson: none, remark };
+  const output: Output = { ...SILENT, json: false, remark };
   return { said, clock, view: createProgress({ output, now: () => clock.ms, rate: 20, noun: 'request' }) };
 }
 

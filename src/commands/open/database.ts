@@ -8,16 +8,22 @@ import type { CommandContext } from '../command.ts';
 /** Loading, planning, the lease and the heartbeat each take a connection at times. */
 const POOL_SIZE = 4;
 
+export interface OpenBounds {
+  /** How long the server lets one statement run, if not for the usual time. */
+  readonly statementTimeoutMs?: number | undefined;
+}
+
 /** Opens the database as it is, whatever its schema. */
 export async function openDatabase(
   { config, logger }: CommandContext,
-  { ifMissing }: { ifMissing: IfMissing } = { ifMissing: 'create' },
+  { ifMissing, statementTimeoutMs }: OpenBounds & { ifMissing: IfMissing } = { ifMissing: 'create' },
 ): Promise<DatabaseHandle> {
   return await createDatabase({
     url: requireDatabaseUrl(config),
     applicationName: 'losant-usage',
     poolSize: POOL_SIZE,
     ifMissing,
+    statementTimeoutMs,
     logger,
   });
 }
@@ -43,8 +49,9 @@ export async function useDatabase<T>(
 export async function withDatabase<T>(
   context: CommandContext,
   work: (handle: DatabaseHandle) => Promise<T>,
+  bounds: OpenBounds = {},
 ): Promise<T> {
-  return await useDatabase(await openSchema(context, { createIfEmpty: false }), work);
+  return await useDatabase(await openSchema(context, { createIfEmpty: false, ...bounds }), work);
 }
 
 /**
@@ -53,9 +60,10 @@ export async function withDatabase<T>(
  */
 export async function openSchema(
   context: CommandContext,
-  { createIfEmpty }: { createIfEmpty: boolean },
+  { createIfEmpty, statementTimeoutMs }: OpenBounds & { createIfEmpty: boolean },
 ): Promise<DatabaseHandle> {
-  const handle = await openDatabase(context, { ifMissing: createIfEmpty ? 'create' : 'refuse' });
+  const ifMissing = createIfEmpty ? 'create' : 'refuse';
+  const handle = await openDatabase(context, { ifMissing, statementTimeoutMs });
   try {
     if (createIfEmpty) requireWritable(handle);
     const applied = await prepareSchema(handle, {

@@ -1,0 +1,26 @@
+/** How a column's values are written; `decimal` may have a fraction. */
+export type ColumnKind = 'integer' | 'decimal' | 'boolean' | 'day' | 'instant' | 'json' | 'text';
+
+export interface Column {
+  readonly name: string;
+  readonly kind: ColumnKind;
+}
+
+/**
+ * A row's values in the order of its columns, as text, so that none is rounded on the
+ * way: numbers in decimal digits, `true` and `false`, days as `YYYY-MM-DD`, instants as
+ * `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`, JSON without white space between its parts. Null is a value that is not there.
+ */
+export type Row = readonly (string | null)[];
+
+/** A part of a file. */
+export type Part = string | Uint8Array;
+
+/** Renders a file from its rows, in chunks: no more than some thousands of rows are ever held. */
+export interface Renderer {
+  /** What the file begins with. */
+  begin(): Part;
+  /** What can be written now that these rows are known. */
+  add(rows: readonly Row[]): Part | Promise<Part>;
+  end(): Part | Promise<Part>;
+}

@@ -1,0 +1,29 @@
+import type { Column, ColumnKind, Renderer, Row } from './column.ts';
+
+/** One JSON object a line, with every column. A number of more than 2^53 stands there with all its digits. */
+export function createNdjson(columns: readonly Column[]): Renderer {
+  const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+  const write = columns.map(({ kind }) => WRITE[kind]);
+  const renderLine = (row: Row) => {
+    let line = '';
+    for (const [index, value] of row.entries()) {
+      line += keys[index];
+      line += value === null ? 'null' : write[index]?.(value);
+    }
+    return `${line}}\n`;
+  };
+  return { begin: () => '', add: (rows) => rows.map(renderLine).join(''), end: () => '' };
+}
+
+const asIs = (text: string): string => text;
+
+const WRITE: Readonly<Record<ColumnKind, (text: string) => string>> = {
+  integer: asIs,
+  // Not every decimal of a database is a number: NaN, Infinity.
+  decimal: (text) => (/\d$/.test(text) ? text : JSON.stringify(text)),
+  boolean: asIs,
+  day: JSON.stringify,
+  instant: JSON.stringify,
+  json: asIs,
+  text: JSON.stringify,
+};

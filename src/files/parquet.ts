@@ -1,0 +1,106 @@
+import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
+import { daysFrom } from '../usage/day.ts';
+import type { Column, ColumnKind, Part, Renderer, Row } from './column.ts';
+
+/** A row group is held in memory until it is whole: 24 columns of so many rows are a few megabytes. */
+const GROUP_ROWS = 10_000;
+
+const EPOCH = '1970-01-01';
+
+type Value = bigint | number | boolean | string | Uint8Array | null;
+
+interface ParquetType {
+  readonly element: Omit<SchemaElement, 'name'>;
+  readonly convert: (text: string) => Value;
+}
+
+const encoder = new TextEncoder();
+
+const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
+  integer: { element: { type: 'INT64' }, convert: BigInt },
+  // An average; a count is an integer.
+  decimal: { element: { type: 'DOUBLE' }, convert: Number },
+  boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
+  day: {
+    element: { type: 'INT32', converted_type: 'DATE', logical_type: { type: 'DATE' } },
+    convert: (day) => daysFrom(EPOCH, day),
+  },
+  instant: {
+    element: {
+      type: 'INT64',
+      converted_type: 'TIMESTAMP_MICROS',
+      logical_type: { type: 'TIMESTAMP', isAdjustedToUTC: true, unit: 'MICROS' },
+    },
+    convert: toMicros,
+  },
+  // As bytes: the library would parse and write it anew, and round its numbers.
+  json: {
+    element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
+    convert: (text) => encoder.encode(text),
+  },
+  text: {
+    element: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
+    convert: (text) => text,
+  },
+};
+
+/** Apache Parquet, compressed by Snappy, each column nullable. */
+export function createParquet(columns: readonly Column[]): Renderer {
+  const types = columns.map(({ kind }) => TYPES[kind]);
+  const bytes = new ByteWriter();
+  const file = new ParquetWriter({ writer: bytes, schema: schemaOf(columns), createdBy: 'losant-usage' });
+  let group: Value[][] = columns.map(() => []);
+  let groupRows = 0;
+
+  const addRow = (row: Row) => {
+    for (const [index, { convert }] of types.entries()) {
+      const text = row[index] ?? null;
+      group[index]?.push(text === null ? null : convert(text));
+    }
+    groupRows += 1;
+  };
+  const writeGroup = async () => {
+    const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
+    await file.write({ columnData, rowGroupSize: GROUP_ROWS });
+    group = columns.map(() => []);
+    groupRows = 0;
+  };
+  return {
+    begin: () => take(bytes),
+    add: async (rows) => {
+      for (const row of rows) {
+        addRow(row);
+        if (groupRows === GROUP_ROWS) await writeGroup();
+      }
+      return take(bytes);
+    },
+    end: async () => {
+      if (groupRows > 0) await writeGroup();
+      await file.finish();
+      return take(bytes);
+    },
+  };
+}
+
+/** What was written since; the library goes on counting from there. */
+function take(bytes: ByteWriter): Part {
+  const part = bytes.getBytes().slice();
+  bytes.index = 0;
+  return part;
+}
+
+function schemaOf(columns: readonly Column[]): SchemaElement[] {
+  return [
+    { name: 'root', num_children: columns.length },
+    ...columns.map(({ name, kind }) => ({
+      ...TYPES[kind].element,
+      name,
+      repetition_type: 'OPTIONAL' as const,
+    })),
+  ];
+}
+
+/** Of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`, since 1970. */
+function toMicros(instant: string): bigint {
+  return BigInt(Date.parse(`${instant.slice(0, 23)}Z`)) * 1_000n + BigInt(instant.slice(23, 26));
+}

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { FileError, SettingsError } from '../errors.ts';
+import type { Part } from './column.ts';
+
+export interface FileFacts {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/**
+ * A file that is there as a whole or not at all: it is written beside its place, and
+ * takes it once it is complete and on disk. Until then a file that was there stays.
+ * Throws SettingsError where it cannot be made, FileError where writing it fails.
+ */
+export class WholeFile {
+  readonly #path: string;
+  readonly #unfinished: string;
+  readonly #handle: FileHandle;
+  readonly #hash = createHash('sha256');
+  #bytes = 0;
+
+  private constructor(path: string, unfinished: string, handle: FileHandle) {
+    this.#path = path;
+    this.#unfinished = unfinished;
+    this.#handle = handle;
+  }
+
+  /** `id`: for the name of the unfinished file, `.NAME.ID.unfinished`. */
+  static async create(path: string, id: string): Promise<WholeFile> {
+    try {
+      const target = await findTarget(path);
+      const unfinished = join(dirname(target.path), `.${basename(target.path)}.${id}.unfinished`);
+      const handle = await open(unfinished, 'wx');
+      if (target.mode !== null) await handle.chmod(target.mode);
+      return new WholeFile(target.path, unfinished, handle);
+    } catch (error) {
+      throw isSystemError(error) ? describeRefusal(error, path) : error;
+    }
+  }
+
+  async write(part: Part): Promise<void> {
+    const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+    this.#hash.update(bytes);
+    this.#bytes += bytes.length;
+    await this.#try(() => this.#handle.writeFile(bytes));
+  }
+
+  /** Gives the file its name. */
+  async finish(): Promise<FileFacts> {
+    await this.#try(async () => {
+      await this.#handle.sync();
+      await this.#handle.close();
+      await rename(this.#unfinished, this.#path);
+    });
+    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
+  }
+
+  /** Leaves nothing behind. After `finish` it does nothing. */
+  async discard(): Promise<void> {
+    await this.#handle.close();
+    await rm(this.#unfinished, { force: true });
+  }
+
+  async #try(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      throw new FileError(`${this.#path} cannot be written: ${reasonOf(error)}`, {
+        hint: 'give it room, or name a file elsewhere, and start again: nothing of it was left behind',
+        cause: error,
+      });
+    }
+  }
+}
+
+/** The file that is replaced: where a link leads, and only one that may be written. */
+async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
+  try {
+    const { mode } = requireRegular(path, await stat(path));
+    await access(path, constants.W_OK);
+    return { path: await realpath(path), mode: mode & 0o777 };
+  } catch (error) {
+    if (!isSystemError(error) || error.code !== 'ENOENT') throw error;
+    return { path, mode: null };
+  }
+}
+
+function requireRegular<S extends { isFile(): boolean; isDirectory(): boolean }>(path: string, stats: S): S {
+  if (stats.isFile()) return stats;
+  const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
+  throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
+}
+
+function describeRefusal(error: NodeJS.ErrnoException, path: string): SettingsError {
+  if (error.code === 'ENOENT') {
+    return new SettingsError(`${path} cannot be written: there is no folder ${dirname(path)}`, {
+      hint: 'create the folder, or name a file elsewhere',
+      cause: error,
+    });
+  }
+  return new SettingsError(`${path} cannot be written: ${reasonOf(error)}`, {
+    hint: 'name a file in a folder where you may write',
+    cause: error,
+  });
+}
+
+/** `EACCES: permission denied`: without the call and the path that Node adds. */
+function reasonOf({ message }: Error): string {
+  return message.split(', ')[0] ?? message;
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'code' in error && 'syscall' in error;
+}

@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parquetReadObjects } from 'hyparquet';
+import { sql } from 'kysely';
+import pg from 'pg';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { parseCommandLine } from '../../src/cli.ts';
+import type { CommandContext } from '../../src/commands/command.ts';
+import { SettingsError } from '../../src/errors.ts';
+import { type Ledger, openLedger } from '../database/ledger.ts';
+import { SILENT } from '../support/output.ts';
+import {
+  jsonOf,
+  LAUNCHER,
+  type Refusal,
+  runProgram,
+  startProcess,
+  startProgram,
+} from '../support/program.ts';
+import { runInTerminal } from '../support/terminal.ts';
+import { until } from '../support/wait.ts';
+
+let ledger: Ledger;
+let folder: string;
+let out: string;
+
+/** Two days of two organizations, one of a hostile name. */
+beforeAll(async () => {
+  ledger = await openLedger('postgres');
+  const orgs = [await ledger.newOrg(), await ledger.newOrg()];
+  await sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J'}, referral_id = ''
+    where org_id = ${orgs[1]}`.execute(ledger.db);
+  await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
+    values ('2026-10-02', ${orgs[1]}, 0, 0, 12), ('2026-10-01', ${orgs[1]}, 4, 1, 17),
+      ('2026-10-02', ${orgs[0]}, 1, 0, 6), ('2026-10-01', ${orgs[0]}, 0, 0, 5)`.execute(ledger.db);
+});
+afterAll(() => ledger.close());
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-export-'));
+  out = join(folder, 'usage.csv');
+  return () => rmSync(folder, { recursive: true, force: true });
+});
+
+const VIEW = ['--view', 'device_continuity'];
+const DAYS = ['--from', '2026-10-01', '--to', '2026-10-31'];
+const CSV = ['export', ...VIEW, ...DAYS, '--format', 'csv'];
+const run = (...args: string[]) => runProgram(args, { DATABASE_URL: ledger.url });
+
+const FILE =
+  'instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,previous_total,devices_created,devices_deleted,expected_total,devices_total,difference\r\n' +
+  '5c0000000000000000000001,5d0000000000000000000001,Acme,,,,2026-10-02,5,1,0,6,6,0\r\n' +
+  '5c0000000000000000000001,5d0000000000000000000002,"\'=cmd|""x""\u001b[2J","",,,2026-10-02,17,0,0,17,12,-5\r\n';
+
+describe('a view', () => {
+  test('goes to stdout byte by byte, with a summary beside it', async () => {
+    expect(await run(...CSV)).toEqual({
+      code: 0,
+      signal: null,
+      stdout: FILE,
+      stderr: '2 rows of device_continuity, 2026-10-01..2026-10-31.\n',
+    });
+  });
+
+  test('shows no control character on a terminal, where Parquet is refused', async () => {
+    const csv = await runInTerminal(CSV, { DATABASE_URL: ledger.url });
+    expect(csv.stdout).toContain(String.raw`"'=cmd|""x""\x1b[2J","",,,2026-10-02`);
+    const parquet = ['export', ...VIEW, ...DAYS, '--format', 'parquet'];
+    const refused = await runInTerminal(parquet, { DATABASE_URL: ledger.url });
+    expect(refused.code).toBe(2);
+    expect(refused.stdout).toContain('name the file with --out');
+  });
+
+  test('goes to a file through a link, with its mode kept, and says what it is', async () => {
+    writeFileSync(out, 'before', { mode: 0o600 });
+    symlinkSync(out, join(folder, 'link'));
+    const ended = await run(...CSV, '--out', join(folder, 'link'), '--json');
+    expect(jsonOf(ended)).toEqual({
+      view: 'device_continuity',
+      from: '2026-10-01',
+      to: '2026-10-31',
+      format: 'csv',
+      file: join(folder, 'link'),
+      rows: 2,
+      bytes: Buffer.byteLength(FILE),
+      sha256: createHash('sha256').update(FILE).digest('hex'),
+    });
+    expect(readFileSync(out, 'utf8')).toBe(FILE);
+    expect(statSync(out).mode & 0o777).toBe(0o600);
+    expect(readdirSync(folder).toSorted()).toEqual(['link', 'usage.csv']);
+  });
+
+  test('is filtered by organization, and read as Parquet', async () => {
+    const org = '5d0000000000000000000002';
+    const file = join(folder, 'usage.parquet');
+    const ended = await run('export', ...VIEW, ...DAYS, '--org', org, '--format', 'parquet', '--out', file);
+    expect(ended.stdout).toMatch(
+      /^1 row of device_continuity, 2026-10-01\.\.2026-10-31, in .*usage\.parquet: [\d,]+ bytes\.\nsha256 [0-9a-f]{64}\n$/,
+    );
+    expect(await parquetReadObjects({ file: new Uint8Array(readFileSync(file)).buffer })).toMatchObject([
+      {
+        org_id: org,
+        org_name: '=cmd|"x"\u001b[2J',
+        usage_date: new Date('2026-10-02'),
+        previous_total: 17n,
+        difference: -5n,
+      },
+    ]);
+  });
+});
+
+describe('what cannot be is refused with exit code 2', () => {
+  test.each([
+    [['--org', '5d00000000000000000000ff'], /^--org 5d0{20}ff: no such organization was ever seen$/],
+    [['--instance', '5c00000000000000000000ff'], /^--instance 5c0{20}ff: nothing was ever exported of it$/],
+  ])('%j', async (args, message) => {
+    const ended = await run(...CSV, ...args, '--out', out, '--json');
+    expect(jsonOf<Refusal>(ended).error.message).toMatch(message);
+    expect(ended.code).toBe(2);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  const USUAL = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
+
+  test.each([
+    [{ view: 'usage' }, /^--view usage: The views are daily_usage, daily_usage_long, monthly_usage, /],
+    [{ format: 'xlsx' }, /^--format xlsx: The formats are csv, ndjson, parquet\.$/],
+    [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
+    [{ out: null }, /^--json tells about a file, and the file itself would go to stdout$/],
+  ])('%j', async (changes, message) => {
+    const options = Object.entries({ ...USUAL, ...changes }).filter(([, value]) => value !== null);
+    const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
+    const asked = async () => {
+      const terminal = { version: '0', write: () => {}, hasColors: false };
+      const invocation = await parseCommandLine(['export', ...args, '--json'], terminal);
+      await invocation?.command.run({ output: SILENT } as CommandContext, invocation.options);
+    };
+    await expect(asked()).rejects.toThrow(SettingsError);
+    await expect(asked()).rejects.toThrow(message);
+  });
+});
+
+describe('a file that is not finished leaves nothing behind, and what was there stays', () => {
+  beforeEach(() => writeFileSync(out, 'before'));
+
+  const isUntouched = () => {
+    expect(readdirSync(folder)).toEqual(['usage.csv']);
+    expect(readFileSync(out, 'utf8')).toBe('before');
+  };
+
+  /** What the server's sessions that read the view wait for. */
+  const readings = async () => {
+    const { rows } = await sql<{ waits: string | null }>`
+      select wait_event_type as waits from pg_stat_activity
+      where datname = current_database() and query like 'declare view_rows%'`.execute(ledger.db);
+    return rows.map(({ waits }) => waits);
+  };
+
+  test('when it is interrupted, even while the server is still at work', async () => {
+    const holder = new pg.Client({ connectionString: ledger.url });
+    await holder.connect();
+    try {
+      await holder.query('begin; lock table losant_usage.usage_days in access exclusive mode');
+      const running = startProgram([...CSV, '--out', out], { DATABASE_URL: ledger.url });
+      await until('it waits for the table', async () => {
+        return (await readings()).includes('Lock') && readdirSync(folder).length === 2;
+      });
+      running.process.kill('SIGINT');
+      expect(await running.ended).toMatchObject({ code: 130, signal: null });
+      const { rows } = await holder.query(
+        `select from pg_stat_activity where query like 'declare view_rows%'`,
+      );
+      expect(rows).toEqual([]);
+    } finally {
+      await holder.end();
+    }
+    isUntouched();
+  });
+
+  test('when there is no room for it', async () => {
+    // 1 KiB a file, which is less than 40 rows.
+    await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
+      select '2025-01-01'::date + n, '5d0000000000000000000001', 0, 0, 5 from generate_series(0, 99) as n`.execute(
+      ledger.db,
+    );
+    const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${CSV.join(' ')} --from 2025-01-01 --out '${out}'`;
+    const ended = await startProcess('sh', ['-c', command.replace('--from 2026-10-01 ', '')], {
+      DATABASE_URL: ledger.url,
+    }).ended;
+    expect(ended.stderr).toMatch(/usage\.csv cannot be written: EFBIG: file too large\n {2}give it room/);
+    expect(ended.code).toBe(1);
+    isUntouched();
+  });
+});
+
+test('a reader that goes away is no failure, and ends the reading', async () => {
+  const running = startProgram([...CSV.slice(0, -1), 'ndjson'], { DATABASE_URL: ledger.url });
+  running.process.stdout?.destroy();
+  expect(await running.ended).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
+});

@@ -1,0 +1,156 @@
+import { parse } from 'csv-parse/sync';
+import { parquetMetadata, parquetReadObjects } from 'hyparquet';
+import { expect, test } from 'vitest';
+import type { Column, Row } from '../../src/files/column.ts';
+import { createRenderer, type FormatName } from '../../src/files/formats.ts';
+
+const COLUMNS: readonly Column[] = [
+  { name: 'org_name', kind: 'text' },
+  { name: 'usage_date', kind: 'day' },
+  { name: 'quantity', kind: 'integer' },
+  { name: 'average', kind: 'decimal' },
+  { name: 'is_final', kind: 'boolean' },
+  { name: 'changed_at', kind: 'instant' },
+  { name: 'tags', kind: 'json' },
+];
+
+const ROWS: readonly Row[] = [
+  [
+    '=1+1',
+    '2026-11-24',
+    '9223372036854775807',
+    '100.5',
+    'true',
+    '2026-11-24T23:59:59.999999Z',
+    '[{"key":"a b"}]',
+  ],
+  ['', '1969-12-31', '-5', '-0.25', 'false', '1969-12-31T23:59:59.000001Z', '9007199254740993'],
+  ['a"b,\u001b[2J\r\n例 👩‍🔧', '2024-02-29', '0', '3', 'true', '2026-01-01T00:00:00.000000Z', '{}'],
+  [null, null, null, null, null, null, null],
+];
+
+async function render(format: FormatName, chunks: readonly (readonly Row[])[]): Promise<Buffer> {
+  const renderer = await createRenderer(format, COLUMNS);
+  const parts = [renderer.begin()];
+  for (const chunk of chunks) parts.push(await renderer.add(chunk));
+  parts.push(await renderer.end());
+  return Buffer.concat(parts.map((part) => Buffer.from(part)));
+}
+
+const CHUNKS = [ROWS.slice(0, 1), ROWS.slice(1)];
+
+test('CSV holds every value, a formula as text, and tells an empty text from none', async () => {
+  const file = (await render('csv', CHUNKS)).toString();
+  expect(parse(file, { record_delimiter: '\r\n' })).toEqual([
+    ['org_name', 'usage_date', 'quantity', 'average', 'is_final', 'changed_at', 'tags'],
+    [
+      "'=1+1",
+      '2026-11-24',
+      '9223372036854775807',
+      '100.5',
+      'true',
+      '2026-11-24T23:59:59.999999Z',
+      '[{"key":"a b"}]',
+    ],
+    ['', '1969-12-31', '-5', '-0.25', 'false', '1969-12-31T23:59:59.000001Z', '9007199254740993'],
+    ['a"b,\u001b[2J\r\n例 👩‍🔧', '2024-02-29', '0', '3', 'true', '2026-01-01T00:00:00.000000Z', '{}'],
+    ['', '', '', '', '', '', ''],
+  ]);
+  expect(file).toContain('\r\n"",1969-12-31,');
+  expect(file.endsWith('\r\n,,,,,,\r\n')).toBe(true);
+});
+
+test('NDJSON is an object a line, with numbers of any size in all their digits', async () => {
+  const lines = (await render('ndjson', CHUNKS)).toString().split('\n');
+  expect(lines).toEqual([
+    '{"org_name":"=1+1","usage_date":"2026-11-24","quantity":9223372036854775807,"average":100.5,"is_final":true,"changed_at":"2026-11-24T23:59:59.999999Z","tags":[{"key":"a b"}]}',
+    '{"org_name":"","usage_date":"1969-12-31","quantity":-5,"average":-0.25,"is_final":false,"changed_at":"1969-12-31T23:59:59.000001Z","tags":9007199254740993}',
+    String.raw`{"org_name":"a\"b,\u001b[2J\r\n例 👩‍🔧","usage_date":"2024-02-29","quantity":0,"average":3,"is_final":true,"changed_at":"2026-01-01T00:00:00.000000Z","tags":{}}`,
+    '{"org_name":null,"usage_date":null,"quantity":null,"average":null,"is_final":null,"changed_at":null,"tags":null}',
+    '',
+  ]);
+  expect(lines.slice(0, -1).map((line) => Object.keys(JSON.parse(line) as object).length)).toEqual([
+    7, 7, 7, 7,
+  ]);
+});
+
+/** Of a Buffer as a reader takes it. */
+const bufferOf = (file: Buffer) => new Uint8Array(file).buffer;
+
+test('Parquet holds every value with its type', async () => {
+  const file = bufferOf(await render('parquet', CHUNKS));
+  const { schema } = parquetMetadata(file);
+  expect(schema.slice(1).map(({ name, type, logical_type }) => [name, type, logical_type?.type])).toEqual([
+    ['org_name', 'BYTE_ARRAY', 'STRING'],
+    ['usage_date', 'INT32', 'DATE'],
+    ['quantity', 'INT64', undefined],
+    ['average', 'DOUBLE', undefined],
+    ['is_final', 'BOOLEAN', undefined],
+    ['changed_at', 'INT64', 'TIMESTAMP'],
+    ['tags', 'BYTE_ARRAY', 'JSON'],
+  ]);
+  // Instants are whole microseconds there, which a Date would cut.
+  const rows = await parquetReadObjects({
+    file,
+    parsers: {
+      timestampFromMicroseconds: (micros: bigint) => micros,
+      dateFromDays: (days: number) => days,
+      jsonFromBytes: (bytes: Uint8Array) => Buffer.from(bytes).toString(),
+    },
+  });
+  const none = { org_name: null, usage_date: null, quantity: null, average: null, is_final: null };
+  expect(rows).toEqual([
+    {
+      org_name: '=1+1',
+      usage_date: 20781,
+      quantity: 9223372036854775807n,
+      average: 100.5,
+      is_final: true,
+      changed_at: 1795564799999999n,
+      tags: '[{"key":"a b"}]',
+    },
+    {
+      org_name: '',
+      usage_date: -1,
+      quantity: -5n,
+      average: -0.25,
+      is_final: false,
+      changed_at: -999999n,
+      tags: '9007199254740993',
+    },
+    {
+      org_name: 'a"b,\u001b[2J\r\n例 👩‍🔧',
+      usage_date: 19782,
+      quantity: 0n,
+      average: 3,
+      is_final: true,
+      changed_at: 1767225600000000n,
+      tags: '{}',
+    },
+    { ...none, changed_at: null, tags: null },
+  ]);
+});
+
+test('Parquet is written in groups of 10,000 rows, and without any row is a file too', async () => {
+  const row: Row = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
+  const thousand = Array.from({ length: 1_000 }, () => row);
+  const file = bufferOf(
+    await render(
+      'parquet',
+      Array.from({ length: 25 }, () => thousand),
+    ),
+  );
+  const metadata = parquetMetadata(file);
+  expect(metadata.row_groups.map(({ num_rows }) => num_rows)).toEqual([10_000n, 10_000n, 5_000n]);
+  expect(await parquetReadObjects({ file, rowStart: 24_999 })).toMatchObject([
+    { org_name: 'Acme', quantity: 1n },
+  ]);
+
+  const empty = bufferOf(await render('parquet', []));
+  expect(await parquetReadObjects({ file: empty })).toEqual([]);
+  expect(parquetMetadata(empty).schema).toHaveLength(8);
+  expect((await render('ndjson', [])).toString()).toBe('');
+  expect((await render('csv', [])).toString()).toBe(
+    'org_name,usage_date,quantity,average,is_final,changed_at,tags\r\n',
+  );
+});
