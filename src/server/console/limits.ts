@@ -34,15 +34,7 @@ ${renderTable({
 function renderUse(use: LimitUse): (Html | string)[] {
   const { limitName, metric, unit, limit, quantity, share, projected, projectedShare } = use;
   if (metric === null) {
-    return [
-      limitName,
-      html`<span class="quiet">not counted here</span>`,
-      showNumber(limit),
-      '–',
-      '–',
-      '–',
-      ,
-    ];
+    return [limitName, html`<span class="quiet">not counted here</span>`, showNumber(limit), '–', '–', '–'];
   }
   return [
     limitName,
