@@ -3,10 +3,13 @@ import { dirname, join, relative, resolve, sep } from 'node:path';
 const LEAVES = ['src/errors.ts', 'src/exit.ts', 'src/logger.ts'];
 const FLOOR = ['src/usage', ...LEAVES];
 const CONNECTION = ['src/database/connect', 'src/database/schema.ts'];
+/** How numbers, days and times are said, in a terminal and on a page. */
+const WORDS = ['src/terminal/words.ts', 'src/terminal/time.ts'];
 const BELOW_COMMANDS = [
   ...[
     'src/worker',
     'src/server',
+    'src/explain',
     'src/export',
     'src/check',
     'src/billing',
@@ -32,8 +35,9 @@ export const MAY_IMPORT = {
   'src/commands/demo': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
   'src/commands/simulator': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
   'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
+  'src/explain': { values: ['src/database/read', ...WORDS, ...FLOOR], types: ['src/database/schema.ts'] },
   'src/server': {
-    values: ['src/database/read', 'src/files', 'src/terminal/words.ts', 'src/terminal/time.ts', ...FLOOR],
+    values: ['src/database/read', 'src/explain', 'src/files', ...WORDS, 'src/terminal/text.ts', ...FLOOR],
     types: CONNECTION,
   },
   'src/export': { values: ['src/losant', 'src/database', ...FLOOR], types: ['src/settings'] },

@@ -24,6 +24,8 @@ export interface CellStory {
   readonly values: readonly StoredValue[];
   /** Every change after the first load, oldest first. */
   readonly revisions: readonly Revision[];
+  /** When it was accepted as missing, oldest first. */
+  readonly waivers: readonly Waiver[];
   /** Answers that were invalid, newest first. */
   readonly quarantine: readonly QuarantinedAnswer[];
 }
@@ -68,6 +70,16 @@ export interface Revision {
   readonly changedAt: Instant;
 }
 
+export interface Waiver {
+  readonly reason: string;
+  readonly waivedBy: string;
+  readonly waivedAt: Instant;
+  /** Until when it held; null while it does. */
+  readonly liftedAt: Instant | null;
+  /** The run that brought the number; null if another waiver replaced it. */
+  readonly liftedByRun: string | null;
+}
+
 export interface QuarantinedAnswer {
   readonly from: UsageDay;
   readonly to: UsageDay;
@@ -76,7 +88,10 @@ export interface QuarantinedAnswer {
   readonly times: number;
   readonly firstSeenAt: Instant;
   readonly lastSeenAt: Instant;
+  /** Since when each of its days has had a good answer; null while one has not. */
   readonly resolvedAt: Instant | null;
+  /** Whether the day that is asked about has had a good answer since. */
+  readonly isResolved: boolean;
 }
 
 /** The organization, or null if this database has never seen it. */
@@ -108,6 +123,7 @@ export async function readCellStory(
         ledger: await readLedgerRow(trx, cell),
         values: await readValues(trx, stream, cell),
         revisions: await readRevisions(trx, cell),
+        waivers: await readWaivers(trx, cell),
         quarantine: await readQuarantine(trx, cell),
       };
     });
@@ -190,13 +206,23 @@ async function readRevisions(db: Kysely<Schema>, { stream, orgId, day }: CellId)
   return rows;
 }
 
+async function readWaivers(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<Waiver[]> {
+  const { rows } = await sql<Waiver>`
+    select reason, waived_by as "waivedBy", waived_at as "waivedAt", lifted_at as "liftedAt",
+      lifted_by_run as "liftedByRun"
+    from losant_usage.waivers
+    where usage_date = ${day} and org_id = ${orgId} and stream = ${stream} order by id`.execute(db);
+  return rows;
+}
+
 async function readQuarantine(
   db: Kysely<Schema>,
   { stream, orgId, day }: CellId,
 ): Promise<QuarantinedAnswer[]> {
   const { rows } = await sql<QuarantinedAnswer>`
     select from_date as "from", to_date as "to", code, problem, times, first_seen_at as "firstSeenAt",
-      last_seen_at as "lastSeenAt", resolved_at as "resolvedAt"
+      last_seen_at as "lastSeenAt", resolved_at as "resolvedAt",
+      resolved_at is not null or ${day}::date <@ resolved_days as "isResolved"
     from losant_usage.quarantine
     where org_id = ${orgId} and stream = ${stream} and ${day}::date between from_date and to_date
     order by last_seen_at desc, from_date`.execute(db);

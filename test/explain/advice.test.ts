@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { adviseCell, type CellPlace } from '../../src/commands/explain/advice.ts';
 import type { CellStory, LedgerRow } from '../../src/database/read/explain.ts';
+import { adviseCell, type CellPlace, showAdvice } from '../../src/explain/advice.ts';
 
 const orgId = '5d0000000000000000000001';
 const backfill = `losant-usage backfill --from 2026-11-20 --to 2026-11-20 --org ${orgId} --stream device_counts`;
@@ -116,6 +116,7 @@ test.each<[string, Partial<LedgerRow> | null, Partial<CellStory>, Partial<CellPl
     ledger: ledger && { ...row, ...ledger },
     values: [],
     revisions: [],
+    waivers: [],
     quarantine: [],
     ...story,
   };
@@ -128,5 +129,5 @@ test.each<[string, Partial<LedgerRow> | null, Partial<CellStory>, Partial<CellPl
     nowMs: NOW,
   };
   const advice = adviseCell(cell, { ...place, ...about });
-  expect(advice).toBe(expected);
+  expect(showAdvice(advice)).toBe(expected);
 });
