@@ -1,15 +1,32 @@
 import { type Context, Hono } from 'hono';
+import { changesPage } from './console/changes.ts';
 import type { ConsolePage } from './console/console-page.ts';
+import { coveragePage } from './console/coverage.ts';
 import { homePage } from './console/home.ts';
 import { monthPage, monthsPage } from './console/months/page.ts';
 import { organizationPage } from './console/organization.ts';
 import { organizationsPage } from './console/organizations.ts';
 import { ICON } from './console/page.ts';
+import { runPage } from './console/run.ts';
+import { runsPage } from './console/runs.ts';
+import { dayStoryPage, streamStoryPage } from './console/story.ts';
 import { shownHealth } from './database-view.ts';
 import type { PageSources } from './page-sources.ts';
 
 /** Each page of the console. */
-const PAGES: readonly ConsolePage[] = [homePage, organizationsPage, organizationPage, monthsPage, monthPage];
+const PAGES: readonly ConsolePage[] = [
+  homePage,
+  organizationsPage,
+  organizationPage,
+  monthsPage,
+  monthPage,
+  coveragePage,
+  dayStoryPage,
+  streamStoryPage,
+  changesPage,
+  runsPage,
+  runPage,
+];
 
 /** The routes. Who may see them is decided before, in the guard. */
 export function createApp(sources: PageSources): Hono {

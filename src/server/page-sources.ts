@@ -5,6 +5,7 @@ import type { Month } from '../database/read/month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { UsageDay } from '../usage/day.ts';
+import type { Policy } from '../usage/policy.ts';
 import type { DatabaseView } from './database-view.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reading } from './readings.ts';
@@ -13,7 +14,8 @@ import type { WorkerStatus } from './status.ts';
 /** Where the pages get what they show. */
 export interface PageSources {
   readonly status: () => WorkerStatus;
-  readonly database: () => Promise<DatabaseView>;
+  /** Waits for a new reading no longer than `waitMs`, if there is one that is not old. */
+  readonly database: (waitMs?: number) => Promise<DatabaseView>;
   /** Null before the first reading. */
   readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
   /** By organization; null before the first reading. */
@@ -24,6 +26,7 @@ export interface PageSources {
   readonly read: ReadPage;
   /** What keeps this process from being ready, for people; empty: nothing. */
   readonly readiness: () => Promise<readonly string[]>;
+  readonly policy: Policy;
   readonly metrics: Metrics;
   readonly logger: Logger;
   /** ms since 1970. */

@@ -57,6 +57,8 @@ export interface KeptReadingOptions extends ReadingOptions {
   readonly onFailure: (error: unknown) => void;
   /** How long a caller waits who would be given nothing, or a very old answer; like others if not said. */
   readonly firstTimeoutMs?: number;
+  /** From which age on an answer is very old; ten times `keepMs` if not said. */
+  readonly oldAfterMs?: number;
 }
 
 /**
@@ -66,8 +68,8 @@ export interface KeptReadingOptions extends ReadingOptions {
  */
 export function keepReading<T>(
   read: () => Promise<T>,
-  { onFailure, firstTimeoutMs, ...options }: KeptReadingOptions,
-): () => Promise<Reading<T> | null> {
+  { onFailure, firstTimeoutMs, oldAfterMs, ...options }: KeptReadingOptions,
+): (waitMs?: number) => Promise<Reading<T> | null> {
   const { now } = options;
   let last: Reading<T> | null = null;
   let isFailing = false;
@@ -83,10 +85,10 @@ export function keepReading<T>(
       throw error;
     }
   }, options);
-  return async () => {
+  return async (waitMs) => {
     // What is to be said of a failure was said; a slow read goes on for the next who asks.
-    const isOld = last === null || now() - last.atMs > options.keepMs * REST_FACTOR;
-    await shared(isOld ? firstTimeoutMs : undefined).catch(() => undefined);
+    const isOld = last === null || now() - last.atMs > (oldAfterMs ?? options.keepMs * REST_FACTOR);
+    await shared(isOld ? firstTimeoutMs : waitMs).catch(() => undefined);
     return last;
   };
 }

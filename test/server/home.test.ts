@@ -52,7 +52,9 @@ test('tells how far a run is, and who works where another process does', async (
   const progress = { startedAt: '2026-11-24T10:29:00.000Z', planned: 5_000, done: 1_234, requests: 900 };
   const working = { ...INSTANCE_STATUS, state: 'working', progress } as const;
   const status = () => ({ ...STATUS, instances: [working] });
-  expect(await home({ status })).toContain('Running: 1,234 of 5,000 numbers found due so far, 900 requests');
+  expect(await home({ status })).toContain(
+    'Running: 1,234 of 5,000 numbers found due so far, 900 requests (15/s), about 3 min 3 s left for these',
+  );
   const standby = { ...INSTANCE_STATUS, state: 'standby' } as const;
   const instances = [{ ...INSTANCE_HEALTH, leaseHost: 'pod-2' }];
   expect(
@@ -63,11 +65,49 @@ test('tells how far a run is, and who works where another process does', async (
   ).toContain('Standing by: exported by pod-2');
 });
 
+test('tells of a run by another process while it gives signs of life', async () => {
+  const run: RunLine = {
+    ...{ runId: 'x', instanceId: INSTANCE, host: 'pod-7', cells: 0, kind: 'backfill', status: 'running' },
+    ...{ from: null, to: null, error: null, startedAt: '2026-11-24T10:20:00.000Z', finishedAt: null },
+    ...{ requests: 9_000, heartbeatAt: '2026-11-24T10:29:50.000Z' },
+  };
+  const told = 'A backfill run on pod-7 for 10 min: 9,000 requests (15/s)';
+  expect(await home(withHealth({ ...HEALTH, runs: [run] }))).toContain(told);
+  const dead = { ...run, heartbeatAt: '2026-11-24T10:28:50.000Z' };
+  expect(await home(withHealth({ ...HEALTH, runs: [dead] }))).not.toContain(told);
+});
+
+test('links what is missing, and says in how many days the first of it becomes unavailable', async () => {
+  const missing = { ...STREAM, gaps: 3, oldestGap: '2026-08-28', expiring: 1 };
+  const text = await home(withHealth({ ...HEALTH, instances: [{ ...INSTANCE_HEALTH, streams: [missing] }] }));
+  expect(text).toContain(
+    `<a class="bad" href="/coverage?instance=${INSTANCE}&amp;only=gap&amp;days=90">3</a>`,
+  );
+  expect(text).toContain('<dd class="bad">in 3 days (1 within 7 days)</dd>');
+  expect(text).toContain('href="/coverage?only=gap&amp;days=90"');
+});
+
+test('nothing is red before the first run is over', async () => {
+  const streams = [{ ...STREAM, gaps: 737, oldestGap: '2026-11-23', completeTo: null, orgsComplete: 0 }];
+  const instances = [{ ...INSTANCE_HEALTH, hasRun: false, lastCompleteRunAt: null, streams }];
+  const first = { ...INSTANCE_STATUS, lastRun: null, state: 'working' } as const;
+  const heatMap = () => Promise.resolve({ value: [{ ...cell, gaps: 4 }], atMs: NOW_MS, tookMs: 1 });
+  const text = await home({
+    ...withHealth({ ...HEALTH, instances }),
+    status: () => ({ ...STATUS, instances: [first] }),
+    heatMap,
+  });
+  expect(text).toContain('<dt>Still to be read</dt><dd>737</dd>');
+  expect(text).not.toContain('class="bad"');
+  expect(text).not.toContain('heat-gap"');
+});
+
 test('lists the newest runs with their length and what went wrong', async () => {
   const run: RunLine = {
     ...{ runId: 'x', instanceId: INSTANCE, host: 'h', cells: 28_320, kind: 'backfill', status: 'failed' },
     ...{ from: '2026-09-26', to: '2026-11-23', error: 'Losant is away' },
     ...{ startedAt: '2026-11-24T09:30:00.000Z', finishedAt: '2026-11-24T09:46:12.000Z' },
+    ...{ requests: 5_000, heartbeatAt: '2026-11-24T09:46:12.000Z' },
   };
   const text = (await home(withHealth({ ...HEALTH, runs: [run] }))).replaceAll(/<[^>]*>/g, '');
   expect(text).toMatch(

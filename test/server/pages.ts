@@ -116,6 +116,7 @@ export async function startPages({
     read: () => Promise.reject(new Error('no database here')),
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
+    policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
     metrics: createMetrics({ version: '0.1.0', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),
     logger,
     ...sources,

@@ -92,6 +92,22 @@ test('the last good answer stays while a newer one is slow or fails, and the fai
   expect(await kept()).toEqual({ value: 'late', atMs: 9_000, tookMs: 7_000 });
 });
 
+test('who waits little is given the last answer until it is old', async () => {
+  let nowMs = 0;
+  const answers = [Promise.resolve('first'), new Promise<string>(() => {})];
+  const kept = keepReading(() => answers.shift() as Promise<string>, {
+    keepMs: 1_000,
+    timeoutMs: 60_000,
+    now: () => nowMs,
+    onFailure: () => {},
+  });
+  await kept();
+  nowMs = 10_000;
+  const since = performance.now();
+  expect(await kept(20)).toEqual({ value: 'first', atMs: 0, tookMs: 0 });
+  expect(performance.now() - since).toBeLessThan(5_000);
+});
+
 test('before the first answer there is none', async () => {
   const kept = keepReading(() => Promise.reject(new Error('gone')), {
     keepMs: 1_000,

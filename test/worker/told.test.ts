@@ -119,7 +119,7 @@ test('a final number that a command found restated reaches metric, page, /status
   await until('the metric has it', async () => (await worker.metric(restated)) === count);
   expect((await statusOf(worker)).ledger.instances[0]?.restatedFinal).toBe(count);
   expect((await worker.get('/')).text).toContain(
-    `<dt>Final numbers restated in 30 days</dt><dd>${String(count)}</dd>`,
+    `<dt>Final numbers restated in 30 days</dt><dd><a href="/changes">${String(count)}</a></dd>`,
   );
   const status = jsonOf<StatusCommand>(await command('status', '--json'));
   expect(status.instances[0]?.restatedFinal30Days).toBe(count);

@@ -17,8 +17,8 @@ import type { CommandContext } from '../command.ts';
 /** Readers never take the exporter's connections. One for each reading that is kept, and two for other pages. */
 const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits for a new reading for that long, and is then given the last good one with its age. */
-const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
-const HEAT_MAP = { keepMs: 30_000, timeoutMs: 2_000 };
+const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
+const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
 /** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
 const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
@@ -68,12 +68,13 @@ export function createSources(context: CommandContext, options: SourceOptions): 
   return {
     logger,
     now,
+    policy: config.policy,
     heatMap,
     month,
     payloadShares,
     read: (query) => bound(() => query(db)),
-    database: async () => {
-      const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health()]);
+    database: async (waitMs) => {
+      const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health(waitMs)]);
       return { isUp, reading };
     },
     status: () => statusOf(context, options),

@@ -55,6 +55,10 @@ export interface StreamHealth {
 export interface RunLine extends Omit<RunSummary, 'host' | 'version' | 'cells'> {
   readonly host: string;
   readonly cells: number;
+  /** HTTP requests sent so far. */
+  readonly requests: number;
+  /** When it was last known to be alive. */
+  readonly heartbeatAt: Instant;
 }
 
 export interface HealthOptions {
@@ -91,20 +95,18 @@ async function readStreams(
   const today = dayAt(nowMs);
   const horizon = addDays(today, -horizonDays);
   const { rows } = await sql<StreamHealth & { instanceId: string }>`
-    with inside as (
-      select instance_id, org_id, stream, days * datemultirange(daterange(${horizon}::date, null)) as days,
-        unread_days * datemultirange(daterange(${horizon}::date, null)) as unread_days
-      from losant_usage.tracked
-    ), tracks as (
-      select instance_id, stream, sum(losant_usage.count_days(days))::bigint as tracked,
-        sum(losant_usage.count_days(unread_days))::bigint as missing
-      from inside group by instance_id, stream
+    with tracks as (
+      -- Days are counted only where two of them do not tell how many there are.
+      select instance_id, stream,
+        sum(case when has_holes then losant_usage.count_days(days * datemultirange(daterange(${horizon}::date, null)))
+          else greatest(to_day - greatest(from_day, ${horizon}::date) + 1, 0) end)::bigint as tracked,
+        sum(case when unread_from <= to_day
+          then losant_usage.count_days(unread_days * datemultirange(daterange(${horizon}::date, null)))
+          else 0 end)::bigint as missing
+      from losant_usage.tracked group by instance_id, stream
     ), cells as (
-      select i.instance_id, c.stream, c.state, count(*) as cells
-      from losant_usage.coverage c
-      join inside i on i.org_id = c.org_id and i.stream = c.stream and c.usage_date <@ i.days
-      where (c.state <> 'final' or not c.reported) and c.state <> 'final' and c.usage_date >= ${horizon}::date
-      group by i.instance_id, c.stream, c.state
+      select instance_id, stream, state, count(*) as cells from losant_usage.open_cells
+      where state <> 'final' and usage_date >= ${horizon}::date group by instance_id, stream, state
     ), states as (
       select t.instance_id, t.stream, t.tracked - t.missing - coalesce(sum(c.cells), 0) as final, t.missing,
         coalesce(jsonb_object_agg(c.state, c.cells) filter (where c.state is not null), '{}') as cells
@@ -161,7 +163,8 @@ async function readInstances(db: Kysely<Schema>, at: Instant): Promise<Omit<Inst
 async function readRuns(db: Kysely<Schema>): Promise<RunLine[]> {
   const { rows } = await sql<RunLine>`
     select run_id as "runId", instance_id as "instanceId", kind, status, from_date as "from", to_date as "to",
-      started_at as "startedAt", finished_at as "finishedAt", host, cells_planned as cells, error
+      started_at as "startedAt", finished_at as "finishedAt", host, cells_planned as cells, requests,
+      heartbeat_at as "heartbeatAt", error
     from losant_usage.runs order by started_at desc limit ${RUNS_SHOWN}`.execute(db);
   return rows;
 }

@@ -32,3 +32,13 @@ export async function readInstances(db: Kysely<Schema>): Promise<InstanceStatus[
     from losant_usage.instances i order by i.instance_id`.execute(db);
   return rows;
 }
+
+/** The instances' names by id, or their ids where no name is known; by id. */
+export async function readInstanceNames(db: Kysely<Schema>): Promise<ReadonlyMap<string, string>> {
+  const instances = await db
+    .selectFrom('instances')
+    .select(['instance_id', 'name'])
+    .orderBy('instance_id')
+    .execute();
+  return new Map(instances.map(({ instance_id, name }) => [instance_id, name ?? instance_id]));
+}

@@ -65,7 +65,8 @@ export async function readOrganizationList(
   return { count: total.rows[0]?.count ?? 0, organizations: rows };
 }
 
-function matchesOf(search: string) {
+/** The condition on an organization `o`: what is searched for is in its name or referral id, or begins its id. */
+export function matchesOf(search: string) {
   const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
   return sql`(${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`}
     or o.org_id like ${`${text.toLowerCase()}%`})`;

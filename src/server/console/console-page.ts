@@ -14,6 +14,9 @@ export interface ConsolePage {
   readonly open: (sources: PageSources) => (c: Context) => Promise<Response>;
 }
 
+/** A page waits no longer for a newer reading of how everything stands; a minute more or less changes little. */
+export const READING_WAIT_MS = 100;
+
 const SEARCH_LENGTH_MAX = 100;
 
 /** The answer to a page's query; null if the database does not give it in time: the log says why. */

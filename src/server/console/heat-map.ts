@@ -66,14 +66,22 @@ function renderCell(state: HeatState, x: number): Html | string {
 }
 
 function describe(cell: HeatCell): string {
-  const { tracked, gaps, knownMissing, open } = cell;
+  const { tracked } = cell;
   if (stateOf(cell) === 'untracked') return 'not tracked';
+  const open = describeOpen(cell);
+  return open === '' ? `all ${showNumber(tracked)} final` : `${open} of ${showNumber(tracked)}`;
+}
+
+/** How many cells are not final, by what is to be said of them; empty: none. */
+export function describeOpen({
+  gaps,
+  knownMissing,
+  open,
+}: Pick<HeatCell, 'gaps' | 'knownMissing' | 'open'>): string {
   const parts = [
     gaps > 0 ? `${showNumber(gaps)} missing` : '',
     knownMissing > 0 ? `${showNumber(knownMissing)} known to be missing` : '',
     open > 0 ? `${showNumber(open)} not final` : '',
-  ].filter((part) => part !== '');
-  return parts.length === 0
-    ? `all ${showNumber(tracked)} final`
-    : `${parts.join(', ')} of ${showNumber(tracked)}`;
+  ];
+  return parts.filter((part) => part !== '').join(', ');
 }

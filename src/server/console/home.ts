@@ -1,18 +1,19 @@
 import { html } from 'hono/html';
-import type { Health, InstanceHealth, RunLine, StreamHealth } from '../../database/read/health.ts';
+import type { Health, RunLine, StreamHealth } from '../../database/read/health.ts';
 import type { HeatCell } from '../../database/read/heat-map.ts';
 import { showDistance, showDuration, showWhen } from '../../terminal/time.ts';
 import { count, showNumber } from '../../terminal/words.ts';
 import { type DatabaseView, shownHealth } from '../database-view.ts';
-import type { InstanceStatus, RunProgress, WorkerStatus } from '../status.ts';
-import type { ConsolePage } from './console-page.ts';
+import type { WorkerStatus } from '../status.ts';
+import { type ConsolePage, READING_WAIT_MS } from './console-page.ts';
 import { renderHeatMap } from './heat-map.ts';
+import { renderCard } from './instance-card.ts';
 import { renderDay, renderDistance, renderInstant } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
-import { completeTo, currentTroubles, type InstanceTrouble, judgeState } from './verdict.ts';
+import { currentTroubles, type InstanceTrouble, isInFirstRun, judgeState } from './verdict.ts';
 
 /** An answer this old is told with its age: it may have been overtaken. */
-const OLD_READING_MS = 60_000;
+const OLD_READING_MS = 120_000;
 
 /** How often a browser loads the page anew. */
 const REFRESH_S = 60;
@@ -22,33 +23,38 @@ interface HomeFacts {
   readonly view: DatabaseView;
   /** Null: it was not read yet. */
   readonly heatMap: readonly HeatCell[] | null;
+  readonly horizonDays: number;
   readonly nowMs: number;
 }
 
 export const homePage: ConsolePage = {
   path: '/',
   open:
-    ({ status, database, heatMap, now }) =>
+    ({ status, database, heatMap, policy, now }) =>
     async (c) => {
-      const [view, reading] = await Promise.all([database(), heatMap()]);
+      const [view, reading] = await Promise.all([database(READING_WAIT_MS), heatMap()]);
       c.header('refresh', String(REFRESH_S));
-      return c.html(renderHome({ status: status(), view, heatMap: reading?.value ?? null, nowMs: now() }));
+      const facts = { status: status(), view, heatMap: reading?.value ?? null, ...policy, nowMs: now() };
+      return c.html(renderHome(facts));
     },
 };
 
 /** The home page: how everything stands, what is fresh, what is missing, what ran, what is wrong. */
 function renderHome(facts: HomeFacts): Html {
-  const { status, view, heatMap, nowMs } = facts;
+  const { status, view, heatMap, horizonDays, nowMs } = facts;
   const health = shownHealth(view);
+  const isFirst = health !== null && status.instances.some((instance) => isInFirstRun(instance, health));
+  const cardFacts = { health, horizonDays, host: status.host, nowMs };
   const verdict = judgeState(view, { statuses: status.instances, nowMs });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
 <p class="quiet">${renderScope(facts)}</p>
-${verdict.hint === undefined ? '' : html`<p>${verdict.hint}</p>`}
+${verdict.hint === undefined ? '' : html`<p><a href="/coverage?only=gap&amp;days=90">See what is missing by organization and day</a>, or in a terminal: ${verdict.hint}</p>`}
 ${renderAge(view, nowMs)}
 ${currentTroubles(status.instances, health).map(renderTrouble)}
-<div class="cards">${status.instances.map((instance) => renderCard(instance, { health, nowMs }))}</div>
-${health === null || heatMap === null ? '' : renderHeatMap(heatMap)}
-${health === null ? '' : renderHealth(health, nowMs)}
+<div class="cards">${status.instances.map((instance) => renderCard(instance, cardFacts))}</div>
+${health === null || heatMap === null || isFirst ? '' : renderHeatMap(heatMap)}
+${health === null ? '' : renderReach(health, status)}
+${health === null ? '' : renderRuns(health, nowMs)}
 <p class="quiet">Version ${status.version} on ${status.host}, running since ${renderInstant(status.startedAt, nowMs)} ·
 <a href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
   return renderPage({ title: 'Home', path: '/', body });
@@ -76,48 +82,12 @@ function renderTrouble({ instanceId, name, trouble }: InstanceTrouble): Html {
   return html`<p><span class="bad">Instance ${name ?? instanceId}: ${trouble.message}</span><br>${trouble.hint}</p>\n`;
 }
 
-function renderCard(
-  status: InstanceStatus,
-  { health, nowMs }: { health: Health | null; nowMs: number },
-): Html {
-  const instance = health?.instances.find(({ instanceId }) => instanceId === status.instanceId);
-  return html`<section class="card"><h2>${instance?.name ?? status.instanceId}</h2>
-<p class="quiet">${instance?.name == null ? '' : status.instanceId}</p>
-<p>${describeActivity(status, instance)}</p>
-<dl>${instance === undefined ? '' : renderFacts(instance)}
-<dt>Last run here</dt><dd>${renderLastRun(status, nowMs)}</dd>
-</dl></section>\n`;
-}
+const namesOf = ({ instances }: Health) =>
+  new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));
 
-function renderLastRun({ lastRun }: InstanceStatus, nowMs: number): Html {
-  if (lastRun === null || lastRun.result === 'standby') return html`–`;
-  return html`${lastRun.result}, ${renderDistance(lastRun.finishedAt, nowMs)}`;
-}
-
-function describeActivity({ state, progress }: InstanceStatus, instance: InstanceHealth | undefined): string {
-  if (progress !== null) return describeProgress(progress);
-  if (state === 'standby') return `Standing by: exported by ${instance?.leaseHost ?? 'another process'}`;
-  return state === 'starting' ? 'Starting' : 'Idle';
-}
-
-function describeProgress({ planned, done, requests }: RunProgress): string {
-  return `Running: ${showNumber(done)} of ${count(planned, 'number')} found due so far, ${count(requests, 'request')}`;
-}
-
-function renderFacts({ streams, restatedFinal30Days, quarantined, lastCompleteRunAt }: InstanceHealth): Html {
-  const sum = (pick: (stream: StreamHealth) => number) =>
-    streams.reduce((total, each) => total + pick(each), 0);
-  const [gaps, expiring] = [sum((stream) => stream.gaps), sum((stream) => stream.expiring)];
-  return html`<dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd>
-<dt>Missing</dt><dd class="${gaps > 0 ? 'bad' : ''}">${showNumber(gaps)}</dd>
-<dt>Unavailable within 7 days</dt><dd class="${expiring > 0 ? 'bad' : ''}">${showNumber(expiring)}</dd>
-<dt>Final numbers restated in 30 days</dt><dd>${showNumber(restatedFinal30Days)}</dd>
-<dt>In quarantine</dt><dd>${showNumber(quarantined)}</dd>
-<dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDay(lastCompleteRunAt.slice(0, 10))}</dd>`;
-}
-
-function renderHealth({ instances, runs }: Health, nowMs: number): Html {
-  const names = new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));
+function renderReach(health: Health, { instances: statuses }: WorkerStatus): Html {
+  const names = namesOf(health);
+  const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
   return html`<h2>How far the numbers reach</h2>
 ${renderTable({
   caption: 'By instance and stream; days are UTC.',
@@ -131,11 +101,17 @@ ${renderTable({
     { name: 'Known to be missing', isNumber: true },
     { name: 'Final', isNumber: true },
   ],
-  rows: instances.flatMap(({ instanceId, streams }) =>
-    streams.map((stream) => renderStream(names.get(instanceId) ?? instanceId, stream)),
+  rows: health.instances.flatMap(({ instanceId, streams }) =>
+    streams.map((stream) =>
+      renderStream(names.get(instanceId) ?? instanceId, stream, first.includes(instanceId)),
+    ),
   ),
-})}
-<h2>Newest runs</h2>
+})}`;
+}
+
+function renderRuns(health: Health, nowMs: number): Html {
+  const names = namesOf(health);
+  return html`<h2>Newest runs</h2>
 ${renderTable({
   columns: [
     { name: 'Started' },
@@ -147,18 +123,20 @@ ${renderTable({
     { name: 'Numbers', isNumber: true },
     { name: 'Error', isText: true },
   ],
-  rows: runs.map((run) => renderRun(run, names.get(run.instanceId) ?? run.instanceId, nowMs)),
-})}`;
+  rows: health.runs.map((run) => renderRun(run, names.get(run.instanceId) ?? run.instanceId, nowMs)),
+})}
+<p><a href="/runs">Every run</a></p>`;
 }
 
-function renderStream(instance: string, health: StreamHealth): (Html | string)[] {
+/** In its first run nothing of an instance is late. */
+function renderStream(instance: string, health: StreamHealth, isFirst: boolean): (Html | string)[] {
   const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete, knownMissing } = health;
   return [
     instance,
     stream,
     renderDay(health.completeTo),
     `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)}${showShare(orgsComplete, orgsTracked)}`,
-    gaps > 0 ? html`<span class="bad">${showNumber(gaps)}</span>` : '0',
+    gaps > 0 && !isFirst ? html`<span class="bad">${showNumber(gaps)}</span>` : showNumber(gaps),
     renderDay(oldestGap),
     showNumber(knownMissing),
     showNumber(cells.final),
@@ -174,7 +152,7 @@ function renderRun(run: RunLine, instance: string, nowMs: number): (Html | strin
   const { startedAt, finishedAt, kind, status, from, to, cells, error } = run;
   const isGood = status === 'complete' || status === 'running';
   return [
-    renderDistance(startedAt, nowMs),
+    html`<a href="/runs/${run.runId}">${renderDistance(startedAt, nowMs)}</a>`,
     instance,
     kind,
     isGood ? status : html`<span class="bad">${status}</span>`,

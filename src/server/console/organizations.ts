@@ -10,7 +10,14 @@ import {
 } from '../../database/read/organization-list.ts';
 import { count, showNumber } from '../../terminal/words.ts';
 import { addDays, dayAt } from '../../usage/day.ts';
-import { type ConsolePage, instanceNames, readOrNull, readSearch, renderAway } from './console-page.ts';
+import {
+  type ConsolePage,
+  instanceNames,
+  READING_WAIT_MS,
+  readOrNull,
+  readSearch,
+  renderAway,
+} from './console-page.ts';
 import { renderDay } from './instants.ts';
 import { renderPayloadShare } from './limits.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
@@ -22,7 +29,7 @@ export const organizationsPage: ConsolePage = {
   open: (sources) => async (c) => {
     const query = readQuery((name) => c.req.query(name), addDays(dayAt(sources.now()), -1));
     const [view, shares, list] = await Promise.all([
-      sources.database(),
+      sources.database(READING_WAIT_MS),
       sources.payloadShares(),
       readOrNull(sources, (db) => readOrganizationList(db, query)),
     ]);

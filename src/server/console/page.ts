@@ -14,7 +14,10 @@ export interface Page {
 const PAGES = [
   ['/', 'Home'],
   ['/organizations', 'Organizations'],
+  ['/coverage', 'Coverage'],
   ['/months', 'Months'],
+  ['/changes', 'Changes'],
+  ['/runs', 'Runs'],
 ] as const;
 
 /** A bar chart in a square, as the icon of the browser's tab. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { MAP_STYLE, STORY_STYLE } from './map-style.ts';
 
 /** Colours by what they are for; text on `ground` and `panel` has a contrast of 4.5 and more. */
 export const COLORS = {
@@ -51,7 +52,7 @@ export const STYLE = `
 @media (prefers-color-scheme: dark) { :root { ${variables(COLORS.dark)} } }
 * { box-sizing: border-box }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; padding: 0 1rem 2rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
-a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
+a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; padding: .75rem 0; border-bottom: 1px solid var(--line) }
 header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: 1rem }
 nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
@@ -66,8 +67,8 @@ table { border-collapse: collapse; width: 100% } caption { text-align: left; pad
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
 th { color: var(--quiet); font-weight: 600 } td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 9rem }
 .n { text-align: right; font-variant-numeric: tabular-nums }
-form { display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0 }
-input, button { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem }
+form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin: 1rem 0 } .wide { flex: 1 1 12rem; max-width: 24rem; display: flex }
+input, button, select { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem }
 input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stroke: var(--mark); fill: none; stroke-width: 1.5 }
 .spark-gap { fill: var(--line) } .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 .heat { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; align-items: center; margin: .75rem 0 } .heat svg { width: 100% } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
@@ -90,13 +91,13 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 @media (max-width: 64rem) {
   .facts div { display: flex; gap: 1rem } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
   .heat { grid-template-columns: 1fr; gap: .1rem } .heat svg { margin-bottom: .5rem }
-  thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
-  table, caption, tbody, tr, td { display: block } tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
-  td, td.t { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right; min-width: 0 }
-  td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; flex: none; max-width: 45% }
-  td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal }
+  table:not(.grid) thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+  table:not(.grid), table:not(.grid) :is(caption, tbody, tr, td) { display: block } table:not(.grid) tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
+  table:not(.grid) :is(td, td.t) { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right; min-width: 0 }
+  table:not(.grid) td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; flex: none; max-width: 45% }
+  table:not(.grid) td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal }
 }
-`;
+${MAP_STYLE}${STORY_STYLE}`;
 
 /** For the Content-Security-Policy: the one style that may apply. */
 export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;

@@ -69,7 +69,7 @@ export function judgeState(
 }
 
 /** Before its first run is over nothing is late: that everything is missing is the beginning. */
-function isInFirstRun({ instanceId, lastRun }: InstanceStatus, { instances }: Health): boolean {
+export function isInFirstRun({ instanceId, lastRun }: InstanceStatus, { instances }: Health): boolean {
   const known = instances.find((instance) => instance.instanceId === instanceId);
   const hasEnded = lastRun !== null && !['standby', 'interrupted'].includes(lastRun.result);
   return !hasEnded && !(known?.hasRun ?? false);

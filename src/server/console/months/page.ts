@@ -3,7 +3,14 @@ import { type Month, type MonthEntry, PERIODS_MAX, readMonths } from '../../../d
 import { showNumber } from '../../../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../../../usage/day.ts';
 import type { Reading } from '../../readings.ts';
-import { type ConsolePage, instanceNames, readOrNull, readSearch, renderAway } from '../console-page.ts';
+import {
+  type ConsolePage,
+  instanceNames,
+  READING_WAIT_MS,
+  readOrNull,
+  readSearch,
+  renderAway,
+} from '../console-page.ts';
 import { renderDistance } from '../instants.ts';
 import { type Html, renderMissing, renderPage } from '../page.ts';
 import { readPageNumber } from '../pagination.ts';
@@ -21,7 +28,10 @@ export const monthPage: ConsolePage = { path: `${PATH}/:month`, open: openMonth 
 
 function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<ConsolePage['open']> {
   return async (c) => {
-    const [view, months] = await Promise.all([sources.database(), readOrNull(sources, readMonths)]);
+    const [view, months] = await Promise.all([
+      sources.database(READING_WAIT_MS),
+      readOrNull(sources, readMonths),
+    ]);
     if (months === null || !view.isUp)
       return c.html(renderPage({ title: 'Months', path: PATH, body: renderAway() }), 503);
     const asked = c.req.param('month');

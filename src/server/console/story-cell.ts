@@ -1,0 +1,118 @@
+import { html } from 'hono/html';
+import type { CellStory, QuarantinedAnswer, Revision, StoredValue } from '../../database/read/explain.ts';
+import type { QuarantinedBody } from '../../database/read/quarantined-bodies.ts';
+import { type Advice, type CellPlace, explainCommand, rereadCommand } from '../../explain/advice.ts';
+import {
+  describeChange,
+  describeSeen,
+  describeState,
+  describeWaiver,
+  ledgerFacts,
+  showHeld,
+} from '../../explain/facts.ts';
+import { escapeControls } from '../../terminal/text.ts';
+import { showDays, showNumber } from '../../terminal/words.ts';
+import { streamNamed } from '../../usage/streams/catalog.ts';
+import { renderDistance } from './instants.ts';
+import { type Html, renderTable } from './page.ts';
+
+interface CellContext {
+  readonly place: CellPlace;
+  /** Of invalid answers of its stream. */
+  readonly bodies: readonly QuarantinedBody[];
+  readonly nowMs: number;
+}
+
+/** How a cell stands, what it holds, how that came about, and what can be done. */
+export function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
+  const { stream, ledger, values, isGap, advice } = cell;
+  const facts = ledger === null ? [] : ledgerFacts(ledger, context.nowMs);
+  return html`<section class="card story"><h2>${stream}: <span class="${isGap ? 'bad' : ''}">${describeState(cell)}${isGap ? ', missing' : ''}</span></h2>
+<p>Next: ${advice.text}</p>
+${renderCommands(cell, context.place)}
+${renderValues(values, stream)}
+${facts.length === 0 ? '' : html`<dl class="list">${facts.map(([name, value]) => html`<dt>${sentence(name)}</dt><dd>${value}</dd>\n`)}</dl>`}
+${renderRevisions(cell.revisions, context.nowMs)}
+${renderWaivers(cell)}
+${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
+</section>\n`;
+}
+
+function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+}
+
+function renderCommands(cell: CellStory & { readonly advice: Advice }, place: CellPlace): Html {
+  const reread = rereadCommand(cell, place);
+  const commands = [
+    ...cell.advice.commands,
+    ...(reread === null ? [] : [{ when: 'to read it anew', command: reread }]),
+    { when: 'to see this in a terminal', command: explainCommand(cell, place) },
+  ];
+  const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));
+  return html`<details${cell.isGap ? html` open` : ''}><summary>Commands</summary>
+<dl class="list">${commands.map(({ when, command }) => html`<dt>${sentence(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
+${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes: it stays on record.</p>` : ''}</details>`;
+}
+
+function renderValues(values: readonly StoredValue[], stream: string): Html | string {
+  if (values.length === 0) return '';
+  const { keyColumns, columns } = streamNamed(stream);
+  return renderTable({
+    columns: [
+      ...keyColumns.map((name) => ({ name, isText: true })),
+      ...columns.map((name) => ({ name, isNumber: true })),
+    ],
+    rows: values.map((row) => [
+      ...keyColumns.map((column) => row.key[column] ?? ''),
+      ...columns.map((column) => showHeld(row.values[column])),
+    ]),
+  });
+}
+
+function renderRevisions(revisions: readonly Revision[], nowMs: number): Html | string {
+  if (revisions.length === 0) return '';
+  return html`<h3>Changes</h3>
+${renderTable({
+  columns: [
+    { name: 'When' },
+    { name: 'Revision', isNumber: true },
+    { name: 'What changed', isText: true },
+    { name: 'By', isText: true },
+  ],
+  rows: revisions.map((change) => [
+    renderDistance(change.changedAt, nowMs),
+    showNumber(change.revision),
+    describeChange(change).replaceAll(' -> ', ' → '),
+    renderAuthor(change),
+  ]),
+})}`;
+}
+
+/** The run that made a change, or the database user that made it by hand. */
+export function renderAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): Html {
+  if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
+  return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
+}
+
+function renderWaivers({ waivers }: CellStory): Html | string {
+  if (waivers.length === 0) return '';
+  const lines = waivers.map(
+    (waiver) => html`<li>“${waiver.reason}” <span class="quiet">${describeWaiver(waiver)}</span></li>\n`,
+  );
+  return html`<h3>Waivers</h3><ul>${lines}</ul>`;
+}
+
+/** An invalid answer with what Losant sent: as text, with its control characters shown. */
+function renderAnswer(answer: QuarantinedAnswer, bodies: readonly QuarantinedBody[]): Html {
+  const body = bodies.find(({ from, to }) => from === answer.from && to === answer.to);
+  const text = body?.text.split('\n').map(escapeControls).join('\n');
+  return html`<h3>Invalid answer for ${showDays(answer)}</h3>
+<p>${answer.code}: ${answer.problem} <span class="quiet">(${describeSeen(answer)})</span></p>
+${
+  body === undefined
+    ? html`<p class="quiet">What Losant sent is not kept, or this database user may not see it.</p>`
+    : html`<details${answer.isResolved ? '' : html` open`}><summary>What Losant sent${body.isCut ? ', its beginning' : ''}</summary>
+<pre>${text}</pre>${body.isCut ? html`<p class="quiet">Cut here. The table losant_usage.quarantine keeps up to 256 Ki characters.</p>` : ''}</details>`
+}`;
+}

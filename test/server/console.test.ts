@@ -1,0 +1,196 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readCoverageMap } from '../../src/database/read/coverage-map.ts';
+import { RUN_1, RUN_2 } from '../database/ledger.ts';
+import { daysAgo } from '../support/days.ts';
+import { type ConsoleData, HOSTILE_NAME, openConsoleData } from './console-data.ts';
+import { INSTANCE, type Pages, startPages } from './pages.ts';
+
+let data: ConsoleData;
+let pages: Pages;
+
+beforeAll(async () => {
+  data = await openConsoleData();
+  const { db } = data.ledger;
+  pages = await startPages({ sources: { read: (query) => query(db), now: Date.now } });
+});
+afterAll(async () => {
+  await pages[Symbol.asyncDispose]();
+  await data.ledger.close();
+});
+
+async function open(path: string, status = 200): Promise<string> {
+  const response = await pages.get(path);
+  expect(response.status).toBe(status);
+  const text = await response.text();
+  expect(text).not.toContain('<script');
+  expect(text).not.toContain('<img src=x');
+  return text;
+}
+/** What a reader sees of it, without markup. */
+const textOf = (page: string) =>
+  page
+    .replaceAll(/<style>.*<\/style>/gs, '')
+    .replaceAll(/<[^>]*>/g, ' ')
+    .replaceAll(/\s+/g, ' ');
+
+describe('coverage', () => {
+  const map = (query: Partial<Parameters<typeof readCoverageMap>[1]> = {}) =>
+    readCoverageMap(data.ledger.db, {
+      ...{ search: '', instanceId: null, stream: null, only: null, page: 1 },
+      range: { from: daysAgo(30), to: daysAgo(1) },
+      ...query,
+    });
+
+  test('tells each day that is not final by the worst of its cells, and which days are tracked', async () => {
+    const { count, organizations } = await map();
+    expect(count).toBe(2);
+    expect(organizations).toMatchObject([
+      {
+        orgId: data.hostile,
+        name: HOSTILE_NAME,
+        instanceId: INSTANCE,
+        tracked: [{ from: daysAgo(6), to: daysAgo(1) }],
+        days: [
+          { day: daysAgo(4), gaps: 0, knownMissing: 1, open: 0 },
+          { day: daysAgo(3), gaps: 1, knownMissing: 0, open: 0 },
+          { day: daysAgo(1), gaps: 0, knownMissing: 0, open: 2 },
+        ],
+      },
+      { orgId: data.calm, days: [{ day: daysAgo(1), gaps: 0, knownMissing: 0, open: 2 }] },
+    ]);
+  });
+
+  test.for([
+    [{ only: 'gap' }, 1],
+    [{ only: 'gap', stream: 'payload_totals' }, 0],
+    [{ only: 'known', stream: 'payload_totals' }, 1],
+    [{ only: 'known', range: { from: daysAgo(3), to: daysAgo(1) } }, 0],
+    [{ instanceId: INSTANCE }, 2],
+    [{ instanceId: '5c0000000000000000000009' }, 0],
+    [{ search: 'ONERROR' }, 1],
+  ] as const)('%j finds %i organizations', async ([query, found]) => {
+    expect((await map(query)).count).toBe(found);
+  });
+
+  test('a day that is not final is a link with a sign and a name; the others are none', async () => {
+    const text = await open('/coverage');
+    expect(text).toContain(
+      `<td class="m-gap"><a href="/coverage/${data.hostile}/${daysAgo(3)}" title="${daysAgo(3)}: 1 missing" aria-label="&lt;img src=x onerror=alert(1)&gt;, ${daysAgo(3)}: 1 missing">!</a></td>`,
+    );
+    expect(text.split('aria-label="final"')).toHaveLength(1 + 3 + 5);
+    expect(text.split('aria-label="not tracked"')).toHaveLength(1 + 2 * 24);
+    expect(text).toContain('role="region" tabindex="0"');
+  });
+
+  test('a filter stays in the links to a story and to other days', async () => {
+    const text = await open('/coverage?stream=device_counts&only=gap&days=90&to=nonsense&page=0');
+    expect(text).toContain(`href="/coverage/${data.hostile}/${daysAgo(3)}/device_counts"`);
+    expect(text).toContain(
+      `href="/coverage?stream=device_counts&amp;only=gap&amp;days=90&amp;to=${daysAgo(91)}">Earlier</a>`,
+    );
+    expect(text).not.toContain(data.calm);
+  });
+});
+
+describe('a story', () => {
+  test('shows why a number is missing, what Losant sent as text, and commands to paste', async () => {
+    const text = await open(`/coverage/${data.hostile}/${daysAgo(3)}/device_counts`);
+    expect(text).toContain('device_counts: <span class="bad">quarantined, missing</span>');
+    expect(text).toContain(
+      `<code>losant-usage waive --org ${data.hostile} --day ${daysAgo(3)} --stream device_counts --reason TEXT</code>`,
+    );
+    expect(text).toContain(
+      `<code>losant-usage backfill --from ${daysAgo(3)} --to ${daysAgo(3)} --org ${data.hostile} --stream device_counts</code>`,
+    );
+    expect(text).toContain('<dd>invalid_value: total: not a number</dd>');
+    expect(text).toContain(String.raw`&lt;script&gt;alert(1)&lt;/script&gt;\u202e\x07`);
+    expect(text).toContain('Cut here.');
+    expect(text.length).toBeLessThan(40_000);
+  });
+
+  test('tells every stream of a day, a waiver with who and why, and how to read a held number anew', async () => {
+    const text = textOf(await open(`/coverage/${data.hostile}/${daysAgo(4)}`));
+    expect(text).toContain('device_counts: final, revision 0');
+    expect(text).toContain('payload_totals: waived');
+    expect(text).toMatch(/“a test plant” by anna \d{4}-\d\d-\d\d \d\d:\d\d UTC, in force/);
+    expect(text).toContain('payload_sources: never read, not tracked');
+    expect(text).toContain(
+      `To read it anew losant-usage run --date ${daysAgo(4)} --org ${data.hostile} --stream device_counts`,
+    );
+  });
+
+  test.for([
+    [`/coverage/${'5d'.padEnd(24, '9')}/2026-11-20`, 'This database has never seen the organization'],
+    ['/coverage/nobody/2026-11-20', 'This is no organization and day.'],
+    [`/coverage/${'5d'.padEnd(24, '0')}/2026-02-30`, 'This is no organization and day.'],
+    [`/coverage/${'5d'.padEnd(24, '0')}/2026-11-20/<img src=x>`, 'This is no organization and day.'],
+    [`/coverage/${'5d'.padEnd(24, '0')}/9999-01-01`, 'This is no organization and day.'],
+    ['/runs/1', 'There is no such run on record.'],
+    ['/runs/00000000-0000-4000-8000-00000000dead', 'There is no such run on record.'],
+  ] as const)('%s is not there: %s', async ([path, said]) => {
+    expect(await open(path, 404)).toContain(said);
+  });
+});
+
+describe('changes', () => {
+  test('are the final numbers that were restated, with who changed them', async () => {
+    const text = textOf(await open('/changes'));
+    expect(text).toMatch(
+      /2026-10-21 payload_source_count , payloads, timer from &lt;b&gt; 5 none -5 final anna , by hand/,
+    );
+    expect(text).toMatch(/2026-10-20 payload_billable_count , payloads 1,000 1,250 \+250 final run 00000000/);
+    expect(text).not.toContain('devices_total');
+    expect(text).not.toContain('payload_all_count');
+  });
+
+  test.for([
+    ['which=all', ['2026-10-22', '2026-10-21', '2026-10-20']],
+    [`which=all&run=${RUN_2}`, ['2026-10-22']],
+    ['month=2026-09', []],
+    ['month=2026-10&q=onerror', ['2026-10-21', '2026-10-20']],
+    ['month=rubbish&before=rubbish&run=rubbish', ['2026-10-21', '2026-10-20']],
+  ] as const)('with %s are those of %j', async ([query, days]) => {
+    const text = await open(`/changes?${query}`);
+    const shown = [...text.matchAll(/href="\/coverage\/[0-9a-f]{24}\/([\d-]{10})\//g)].map(([, day]) => day);
+    expect(shown).toEqual(days);
+    if (days.length === 0) expect(text).toContain('No final number of 2026-09 has changed.');
+  });
+});
+
+describe('runs', () => {
+  test('are listed with their length and the first cause of what failed', async () => {
+    const text = textOf(await open('/runs'));
+    expect(text).toContain('2 runs.');
+    expect(text).toMatch(
+      /backfill partial 20 min 2026-11-01 to 2026-11-05 100 90 10 100 server_error: &lt;i&gt;HTTP 500&lt;\/i&gt; \(2 organizations\); 1 more cause/,
+    );
+    expect(text).toMatch(/scheduled complete 2 min 5 s 2026-11-23 1,200 1,200 0 1,500 –/);
+    const partial = await open('/runs?status=partial&kind=backfill&instance=rubbish');
+    expect([partial.includes(RUN_1), partial.includes(RUN_2)]).toEqual([false, true]);
+    expect(textOf(await open('/runs?status=interrupted'))).toContain('0 runs.');
+  });
+
+  test('each has a page with its failures by cause', async () => {
+    const text = await open(`/runs/${RUN_2}`);
+    expect(textOf(text)).toContain('server_error : &lt;i&gt;HTTP 500&lt;/i&gt; device_counts 8 2');
+    expect(text).toContain(`href="/coverage?q=${data.hostile}"`);
+    expect(textOf(text)).toContain('timeout : no answer – 2 1 –');
+  });
+});
+
+test.for([
+  '/coverage',
+  `/coverage/${'5d'.padEnd(24, '0')}/2026-11-20`,
+  '/changes',
+  '/runs',
+  `/runs/${RUN_1}`,
+])('%s says that the database does not answer, with 503', async (path) => {
+  await using away = await startPages({
+    sources: { read: () => Promise.reject(new Error('secret detail')) },
+  });
+  const response = await away.get(path);
+  expect(response.status).toBe(503);
+  const text = await response.text();
+  expect(text).toContain('The database does not answer in time.');
+  expect(text).not.toContain('secret detail');
+});
