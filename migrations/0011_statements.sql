@@ -233,3 +233,61 @@ comment on column losant_usage.adjustments.now_max is 'Of a level the greatest o
 comment on column losant_usage.adjustments.then_avg is 'Of a level the average of the period in the newest statement.';
 comment on column losant_usage.adjustments.now_avg is 'Of a level the average of the period now.';
 comment on column losant_usage.adjustments.cause is 'restated: Losant gave other numbers since. changed_by_hand: numbers were changed in SQL. loaded_later: a number was first loaded after the statement. not_in_statement: it is in no statement of the period. tracking: other days are tracked.';
+
+-- Usage columns of FOCUS, the FinOps open cost and usage specification (https://focus.finops.org), by their names
+-- there; what it has no name for begins with x_. There is no price, and so no cost.
+create view losant_usage.focus_usage as
+select d.instance_id as "BillingAccountId", i.name as "BillingAccountName",
+  d.org_id as "SubAccountId", d.org_name as "SubAccountName",
+  p.first_day::timestamp at time zone 'UTC' as "BillingPeriodStart",
+  (p.last_day + 1)::timestamp at time zone 'UTC' as "BillingPeriodEnd",
+  d.usage_date::timestamp at time zone 'UTC' as "ChargePeriodStart",
+  (d.usage_date + 1)::timestamp at time zone 'UTC' as "ChargePeriodEnd",
+  'Usage'::text as "ChargeCategory", m.description as "ChargeDescription",
+  d.quantity::numeric as "ConsumedQuantity", d.unit as "ConsumedUnit",
+  'Losant'::text as "ProviderName", 'Losant'::text as "PublisherName",
+  'Internet of Things'::text as "ServiceCategory", 'Losant'::text as "ServiceName",
+  d.org_id as "ResourceId", d.org_name as "ResourceName", 'Organization'::text as "ResourceType",
+  d.metric as "SkuMeter",
+  d.stream as "x_Stream", d.kind as "x_Kind", d.usage_date as "x_UsageDate", d.is_final as "x_IsFinal",
+  d.referral_id as "x_ReferralId", d.plan_id as "x_PlanId", d.customer_id as "x_CustomerId"
+from losant_usage.daily_usage_long d
+join losant_usage.instances i on i.instance_id = d.instance_id
+join losant_usage.metrics m on m.metric = d.metric
+left join lateral (
+  select date_trunc('month', d.usage_date::timestamp)::date as first_day,
+    (date_trunc('month', d.usage_date::timestamp) + interval '1 month')::date - 1 as last_day
+  where i.billing_periods = 'calendar'
+  union all
+  select l.period_start, l.period_end from losant_usage.losant_periods l
+  where i.billing_periods = 'losant' and l.org_id = d.org_id and d.usage_date between l.period_start and l.period_end
+) as p on true
+where d.quantity is not null;
+comment on view losant_usage.focus_usage is 'Usage by the column names of FOCUS, one row per organization, tracked usage date and metric that is held; no prices. Add over days where x_Kind is flow only. Restrict x_UsageDate. Source: daily_usage_long.';
+comment on column losant_usage.focus_usage."BillingAccountId" is 'Losant instance id.';
+comment on column losant_usage.focus_usage."BillingAccountName" is 'Name of the instance as last seen.';
+comment on column losant_usage.focus_usage."SubAccountId" is 'Losant organization id.';
+comment on column losant_usage.focus_usage."SubAccountName" is 'Name of the organization as last seen.';
+comment on column losant_usage.focus_usage."BillingPeriodStart" is 'Start of the billing period of the day (UTC, inclusive); null if it lies in no known one.';
+comment on column losant_usage.focus_usage."BillingPeriodEnd" is 'End of the billing period of the day (UTC, exclusive); null if it lies in no known one.';
+comment on column losant_usage.focus_usage."ChargePeriodStart" is 'Start of the usage date (UTC, inclusive).';
+comment on column losant_usage.focus_usage."ChargePeriodEnd" is 'End of the usage date (UTC, exclusive).';
+comment on column losant_usage.focus_usage."ChargeCategory" is 'Usage.';
+comment on column losant_usage.focus_usage."ChargeDescription" is 'What the metric counts.';
+comment on column losant_usage.focus_usage."ConsumedQuantity" is 'The number, in ConsumedUnit.';
+comment on column losant_usage.focus_usage."ConsumedUnit" is 'Unit of the quantity.';
+comment on column losant_usage.focus_usage."ProviderName" is 'Losant.';
+comment on column losant_usage.focus_usage."PublisherName" is 'Losant.';
+comment on column losant_usage.focus_usage."ServiceCategory" is 'Internet of Things.';
+comment on column losant_usage.focus_usage."ServiceName" is 'Losant.';
+comment on column losant_usage.focus_usage."ResourceId" is 'Losant organization id.';
+comment on column losant_usage.focus_usage."ResourceName" is 'Name of the organization as last seen.';
+comment on column losant_usage.focus_usage."ResourceType" is 'Organization.';
+comment on column losant_usage.focus_usage."SkuMeter" is 'Metric, see metrics.';
+comment on column losant_usage.focus_usage."x_Stream" is 'Stream the metric belongs to.';
+comment on column losant_usage.focus_usage."x_Kind" is 'flow: may be summed over days. level: never sum it over days.';
+comment on column losant_usage.focus_usage."x_UsageDate" is 'Usage date (UTC): restrict this one.';
+comment on column losant_usage.focus_usage."x_IsFinal" is 'Whether the number is final.';
+comment on column losant_usage.focus_usage."x_ReferralId" is 'Referral id of the organization as last seen.';
+comment on column losant_usage.focus_usage."x_PlanId" is 'Billing plan id of the organization as last seen.';
+comment on column losant_usage.focus_usage."x_CustomerId" is 'Customer id of the organization as last seen.';

@@ -97,13 +97,15 @@ test('the roles, an empty schema and the documented order: the migrator migrates
     status: 0,
     stderr: '',
   });
-  const days = ['--from', '2026-11-01', '--to', '2026-11-05'];
+  const days = ['--from', '2026-10-31', '--to', '2026-11-05'];
   expect(await program('losant_usage_writer', 'backfill', ...days)).toMatchObject({ status: 0 });
   const [held] = await queryOnce(
     urlOf('losant_usage_reader'),
     `select count(*)::int as rows from losant_usage.device_counts where usage_date between '2026-11-01' and '2026-11-05'`,
   );
   expect(held).toEqual({ rows: 15 });
+  const month = ['--period', '2026-10', '--incomplete', 'collected since the 31st'];
+  expect(await program('losant_usage_writer', 'close', ...month)).toMatchObject({ status: 0, stderr: '' });
 });
 
 test('what the writer changes is on record with its name, though it may not write that record itself', async () => {
@@ -141,6 +143,10 @@ describe('the writer', () => {
     ['invent a metric', `update losant_usage.metrics set unit = 'pieces'`],
     ['rewrite a waiver', `update losant_usage.waivers set reason = 'another'`],
     ['delete a waiver', 'delete from losant_usage.waivers'],
+    ['change a statement', 'update losant_usage.statements set orgs = 0'],
+    ['change a line of a statement', 'update losant_usage.statement_lines set quantity = 0'],
+    ['delete the lines of a statement', 'delete from losant_usage.statement_lines'],
+    ['delete a file of a proof pack', 'delete from losant_usage.statement_files'],
     ['take the migrator on', 'set role losant_usage_migrator'],
   ])('cannot %s', async (_, statement) => {
     expect(await refusal('losant_usage_writer', statement)).toBe(NO_RIGHT);

@@ -119,7 +119,8 @@ function packTable(name: string, columns: readonly string[], query: RawBuilder<u
     name,
     columns,
     readRows: async function* readRows(trx) {
-      for await (const rows of readInPages(trx, asArrays, PAGE_ROWS)) yield rows.map(({ cells }) => cells);
+      for await (const rows of readInPages(trx, asArrays, { cursor: name, size: PAGE_ROWS }))
+        yield rows.map(({ cells }) => cells);
     },
   };
 }
@@ -177,5 +178,5 @@ export async function* readKnownAt(
     from losant_usage.usage_as_of(${moment.at}::timestamptz) u
     where u.usage_date between ${moment.from}::date and ${moment.to}::date
     order by u.org_id collate "C", u.usage_date`;
-  for await (const page of readInPages(trx, query, PAGE_ROWS)) yield* page;
+  for await (const page of readInPages(trx, query, { cursor: 'known', size: PAGE_ROWS })) yield* page;
 }

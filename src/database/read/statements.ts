@@ -179,17 +179,18 @@ export async function readLines(db: Kysely<Schema>, statementId: string): Promis
   return rows;
 }
 
-/** Rows of a query, so many at a time, in a transaction. */
+/** Rows of a query, so many at a time, in a transaction that has no other cursor of the name. */
 export async function* readInPages<T>(
   trx: Kysely<Schema>,
   query: RawBuilder<T>,
-  size: number,
+  { cursor, size }: { readonly cursor: string; readonly size: number },
 ): AsyncGenerator<readonly T[]> {
-  await sql`declare page_rows no scroll cursor for ${query}`.execute(trx);
+  const name = sql.id(cursor);
+  await sql`declare ${name} no scroll cursor for ${query}`.execute(trx);
   for (;;) {
-    const { rows } = await sql<T>`fetch ${sql.lit(size)} from page_rows`.execute(trx);
+    const { rows } = await sql<T>`fetch ${sql.lit(size)} from ${name}`.execute(trx);
     if (rows.length === 0) break;
     yield rows;
   }
-  await sql`close page_rows`.execute(trx);
+  await sql`close ${name}`.execute(trx);
 }
