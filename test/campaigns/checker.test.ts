@@ -1,9 +1,8 @@
 /** The checker itself: it is silent about good tables, and sees each thing that is spoiled in them. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { queryOnce, type TestDatabase } from '../support/databases.ts';
+import { createTestDatabase, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { checkAlways } from './checker.ts';
-import { cloneDatabase } from './clone.ts';
 import { readLedgerRows } from './ledger-rows.ts';
 import { checkComplete, checkPartial, checkPresent, checkTracked } from './run-checks.ts';
 import { openStage, type Stage } from './stage.ts';
@@ -31,7 +30,7 @@ afterAll(() => stage[Symbol.asyncDispose]());
 
 /** All that the checker says of a copy of the tables after the statements, made by a person. */
 async function verdictAfter(...statements: readonly string[]): Promise<string[]> {
-  const copy: TestDatabase = await cloneDatabase(stage.database.name);
+  const copy = await createTestDatabase({ template: stage.database.name });
   await queryOnce(copy.url, statements.join('; '));
   const ledger = await readLedgerRows(copy.url);
   await copy.drop();

@@ -8,7 +8,6 @@ import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import type { Ended } from '../support/program.ts';
-import { cloneDatabase } from './clone.ts';
 import { startProgram } from './program.ts';
 import { countFrom, inLanes, rollFrom } from './seeds.ts';
 import { differences, type Snapshot, takeSnapshot } from './snapshot.ts';
@@ -109,7 +108,7 @@ async function setStage(scenario: Scenario): Promise<Stage> {
     await restateSome(platform);
   }
   const newDatabase = async (apiUrl: string) => {
-    const database = await cloneDatabase(model.name);
+    const database = await createTestDatabase({ template: model.name });
     if (scenario.isRestated)
       await queryOnce(database.url, `update losant_usage.instances set api_url = '${apiUrl}'`);
     return database;

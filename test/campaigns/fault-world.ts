@@ -2,7 +2,7 @@
 import { openSchema } from '../../src/commands/open/database.ts';
 import type { Ask } from '../../src/usage/plan.ts';
 import { startPlatform } from '../simulator/platform.ts';
-import type { TestDatabase } from '../support/databases.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { checkAlways, DAY_MS, dayAt, HOUR_MS } from './checker.ts';
 import { editByHand } from './hand-edits.ts';
 import { type LedgerRows, readLedgerRows } from './ledger-rows.ts';
@@ -32,13 +32,12 @@ import {
   type World,
   yesterdayOf,
 } from './world.ts';
-import { createWorldDatabase } from './world-database.ts';
 import { runAndCheck } from './world-run.ts';
 
 /** In so many worlds one also runs the program itself: a process costs ten times as much. */
 const PROGRAM_EVERY = 5;
 
-export async function playWorld(seed: number, campaign: Campaign, template: TestDatabase): Promise<void> {
+export async function playWorld(seed: number, campaign: Campaign, template: ClockDatabase): Promise<void> {
   const dice = rollFrom(seed);
   const time = { behindMs: 0 };
   await using platform = await startPlatform({
@@ -51,7 +50,7 @@ export async function playWorld(seed: number, campaign: Campaign, template: Test
     ...(dice.chance(0.25) ? { maxRangeDays: 1 + dice.below(4) } : {}),
     latencyMs: dice.chance(0.3) ? 1 + dice.below(8) : 0,
   });
-  const database = await createWorldDatabase(template);
+  const database = await createClockDatabase(template);
   const policy = dice.chance(0.75) ? ('usual' as const) : ('short' as const);
   const handle = await openSchema(contextOf({ platform, database, policy, seed }), { createIfEmpty: false });
   const world: World = Object.assign(time, {

@@ -4,20 +4,19 @@
  * which FAULT_SEED repeats on the same day (UTC).
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { TestDatabase } from '../support/databases.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { playWorld } from './fault-world.ts';
 import { countFrom, inLanes } from './seeds.ts';
 import type { Campaign } from './world.ts';
-import { createWorldTemplate } from './world-database.ts';
 
 const WORLDS = countFrom('FAULT_WORLDS', 16);
 /** Runs mostly wait for answers that do not come. */
 const LANES = 25;
 const ONLY = process.env['FAULT_SEED'];
 
-let template: TestDatabase;
+let template: ClockDatabase;
 beforeAll(async () => {
-  template = await createWorldTemplate();
+  template = await createClockDatabase();
 });
 afterAll(() => template.drop());
 

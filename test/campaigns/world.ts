@@ -6,12 +6,11 @@ import { createLogger } from '../../src/logger.ts';
 import { readConfig } from '../../src/settings/config.ts';
 import type { Ask } from '../../src/usage/plan.ts';
 import type { Platform } from '../simulator/platform.ts';
-import type { TestDatabase } from '../support/databases.ts';
+import type { ClockDatabase } from '../support/clock-database.ts';
 import { SILENT } from '../support/output.ts';
 import { DAY_MS, dayAt } from './checker.ts';
 import { type Dice, rollFrom } from './seeds.ts';
 import type { TruthBook, TruthOrg } from './truth.ts';
-import type { WorldDatabase } from './world-database.ts';
 
 /** What a campaign adds up over its worlds. */
 export interface Campaign {
@@ -25,7 +24,7 @@ export interface World {
   readonly seed: number;
   readonly dice: Dice;
   readonly platform: Platform;
-  readonly database: WorldDatabase;
+  readonly database: ClockDatabase;
   readonly handle: DatabaseHandle;
   readonly book: TruthBook;
   readonly campaign: Campaign;
@@ -68,7 +67,7 @@ export async function livingOf({ book }: World): Promise<TruthOrg[]> {
 /** What the program is told of the world, beside how patient it is. */
 export function settingsOf(
   { url, token, instanceId }: Platform,
-  { url: databaseUrl }: TestDatabase,
+  { url: databaseUrl }: ClockDatabase,
   policy: keyof typeof POLICIES,
 ): Record<string, string> {
   const { readAtHours, finalAtHours, horizonDays } = POLICIES[policy];

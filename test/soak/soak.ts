@@ -2,11 +2,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { HOUR_MS } from '../../src/usage/day.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
 import { AlertLog, type Firing } from './alerts.ts';
-import { createClockDatabase } from './clock.ts';
 import { openWire, type Wire } from './wire.ts';
 
 export interface SoakResult {
@@ -47,13 +47,14 @@ const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
  * dead or paused.
  */
 export async function soak(days: number, troubles: readonly Trouble[]): Promise<SoakResult> {
-  const database = await createClockDatabase(STARTED_AT);
+  const database = await createClockDatabase();
   let nowMs = STARTED_AT;
   const now = () => nowMs;
   const setClock = async (ms: number) => {
     nowMs = ms;
-    await database.setClock(ms);
+    await database.stopClock(ms);
   };
+  await setClock(STARTED_AT);
   await using platform = await startPlatform({ orgs: ORGS, now });
   const tick = () => setClock(nowMs + TICK_MS);
   const world: World = { platform, databaseUrl: database.url, now, tick, pair: [] };

@@ -11,11 +11,16 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A database of its own on the test server: with the schema at head, or without any tables. */
-export async function createTestDatabase({ template = true } = {}): Promise<TestDatabase> {
+/** A database of its own on the test server: with the schema at head, without any tables, or as a copy of one by name. */
+export async function createTestDatabase({
+  template = true,
+}: {
+  template?: boolean | string;
+} = {}): Promise<TestDatabase> {
   const adminUrl = inject('postgresAdminUrl');
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
-  const source = template ? inject('postgresTemplate') : 'template1';
+  const usual = template ? inject('postgresTemplate') : 'template1';
+  const source = typeof template === 'string' ? template : usual;
   await queryOnce(adminUrl, `create database ${name} template ${source}`);
   return {
     url: withDatabase(adminUrl, name),

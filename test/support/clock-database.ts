@@ -1,0 +1,63 @@
+/** Databases whose clock is the test's: the program refuses to load by another clock than the database's. */
+import { createDatabase } from '../../src/database/connect/open.ts';
+import { migrateToHead } from '../../src/database/migrate/migrate.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from './databases.ts';
+
+export interface ClockDatabase extends TestDatabase {
+  /** From now on its clock stands still at this time. */
+  stopClock(atMs: number): Promise<void>;
+  /** From now on its clock is so many ms behind the real one, and runs on. */
+  setBehind(ms: number): Promise<void>;
+}
+
+/** Schemas in which functions are looked for: `now()` is found before Postgres' own. */
+const SEARCH_PATH = 'simulated, pg_catalog';
+
+const CLOCK = `
+  create schema simulated;
+  create table simulated.clock (stopped_at timestamptz, behind interval not null);
+  insert into simulated.clock values (null, '0');
+  create function simulated.now() returns timestamptz language sql stable
+    as 'select coalesce(stopped_at, pg_catalog.now() - behind) from simulated.clock';
+  create function simulated.clock_timestamp() returns timestamptz language sql volatile
+    as 'select coalesce(stopped_at, pg_catalog.clock_timestamp() - behind) from simulated.clock'`;
+
+/** Functions with a search path of their own. */
+const USE_IN_FUNCTIONS = `
+  do $$ declare f record; begin
+    for f in select oid::regprocedure as name from pg_proc
+      where pronamespace = 'losant_usage'::regnamespace and proconfig::text like '%search_path%'
+    loop execute format('alter function %s set search_path = ${SEARCH_PATH}, pg_temp', f.name); end loop;
+  end $$`;
+
+/**
+ * A database with the schema at head whose `now()` and `clock_timestamp()` are the
+ * test's, also in the schema's own triggers, views and defaults; or a copy of one.
+ */
+export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
+  const database = await createTestDatabase({ template: copied?.name ?? false });
+  const { url, name } = database;
+  if (!copied) await queryOnce(url, CLOCK);
+  // A setting of the database itself, which a copy does not take along.
+  await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
+  if (!copied) {
+    const handle = await createDatabase({ url, applicationName: 'clock', poolSize: 1 });
+    try {
+      await migrateToHead(handle);
+    } finally {
+      await handle.close();
+    }
+    await queryOnce(url, USE_IN_FUNCTIONS);
+  }
+  const set = async (stoppedAt: string, behindMs: number) => {
+    await queryOnce(
+      url,
+      `update simulated.clock set stopped_at = ${stoppedAt}, behind = interval '1 ms' * ${behindMs}`,
+    );
+  };
+  return {
+    ...database,
+    stopClock: (atMs) => set(`'${new Date(atMs).toISOString()}'`, 0),
+    setBehind: (ms) => set('null', ms),
+  };
+}
