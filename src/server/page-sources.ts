@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely';
 import type { HeatCell } from '../database/read/heat-map.ts';
 import type { PayloadShare } from '../database/read/limits.ts';
-import type { Month } from '../database/read/month.ts';
+import type { InvoicedMonth } from '../database/read/month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
-import type { UsageDay } from '../usage/day.ts';
+import type { Month } from '../usage/period.ts';
 import type { Policy } from '../usage/policy.ts';
 import type { DatabaseView } from './database-view.ts';
 import type { Metrics } from './metrics.ts';
@@ -20,8 +20,8 @@ export interface PageSources {
   readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
   /** By organization; null before the first reading. */
   readonly payloadShares: () => Promise<Reading<ReadonlyMap<string, PayloadShare>> | null>;
-  /** A month by its first day; null before its first reading. */
-  readonly month: (month: UsageDay) => Promise<Reading<Month> | null>;
+  /** Null before its first reading. */
+  readonly month: (month: Month) => Promise<Reading<InvoicedMonth> | null>;
   /** Asks the database for one page; rejects if it does not answer in time, or if too many pages ask at once. */
   readonly read: ReadPage;
   /** What keeps this process from being ready, for people; empty: nothing. */

@@ -1,18 +1,21 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type OrganizationPeriod, readMonth, readMonths } from '../../src/database/read/month.ts';
+import type { Statement } from '../../src/database/read/statements.ts';
 import { judgeMonth } from '../../src/server/console/months/judge.ts';
 import { describePeriod, stateOfPeriod } from '../../src/server/console/months/state.ts';
 import type { ReadPage } from '../../src/server/page-sources.ts';
 import { addTracking, INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
 import { HEALTH, NOW_MS, type Pages, startPages, viewOf } from './pages.ts';
 
 /** Of an organization that is ready. */
 const PERIOD: OrganizationPeriod = {
   ...{ orgId: '5d0000000000000000000001', instanceId: INSTANCE, name: 'Acme', referralId: null },
   ...{ from: '2026-10-01', to: '2026-10-31', isOver: true, isWhole: true, isBillable: true },
+  ...{ daysWithoutPeriod: null },
   ...{ daysExpected: 31, daysHeld: 31, daysFinal: 31, daysWaived: 0, daysUnavailable: 0 },
   ...{ daysUnreported: 0, daysUntracked: 0, payloads: 1_000, devices: 10 },
 };
@@ -37,6 +40,12 @@ describe('a period', () => {
       'tracked on 6 of 31 days; 1 day held but not tracked, so not in the sums',
     ],
     ['partial', { ...NOT, isWhole: false }, 'not every stream is tracked on each day'],
+    ['partial', { ...NOT, isWhole: false, daysExpected: 0, daysHeld: 0, daysFinal: 0 }, 'no day is tracked'],
+    [
+      'partial',
+      { ...NOT, isWhole: false, daysExpected: 0, daysHeld: 0, daysFinal: 0, daysWithoutPeriod: 4 },
+      '4 days in no known billing period',
+    ],
     ['open', { ...NOT, daysFinal: 28 }, '3 days not final yet'],
     [
       'running',
@@ -75,12 +84,15 @@ describe('whether October can be invoiced', () => {
   const open = { ...PERIOD, ...NOT, daysFinal: 28 };
   const missing = { ...PERIOD, ...NOT, daysHeld: 29, daysFinal: 29 };
   const other = { ...PERIOD, instanceId: '5c0000000000000000000002' };
-  const closing = {
-    instanceId: INSTANCE,
-    number: 1,
-    reason: null,
-    closedAt: '2026-11-05T09:00:00.000Z',
-    closedBy: 'b',
+  const closing: Statement = {
+    ...{
+      statementId: '00000000-0000-4000-8000-000000000009',
+      instanceId: INSTANCE,
+      month: '2026-10',
+      number: 1,
+    },
+    ...{ kind: 'closing', source: 'calendar', reason: null, orgs: 1, manifestSha256: '00' },
+    ...{ closedAt: '2026-11-05T09:00:00.000Z', closedBy: 'b' },
   };
 
   test.for([
@@ -103,7 +115,7 @@ describe('whether October can be invoiced', () => {
     ['quiet', [], [], 'Nothing is tracked in October 2026.'],
   ] as const)('is told %s of %j and %j', ([tone, periods, statements, sentence]) => {
     const verdict = judgeMonth({
-      month: '2026-10-01',
+      month: '2026-10',
       periods,
       statements,
       yesterday: YESTERDAY,
@@ -113,7 +125,7 @@ describe('whether October can be invoiced', () => {
   });
 
   test('is no alarm before the first run is over, nor while the month is not', () => {
-    const facts = { month: '2026-10-01', periods: [missing], statements: [] };
+    const facts = { month: '2026-10', periods: [missing], statements: [] };
     expect(judgeMonth({ ...facts, yesterday: YESTERDAY, hasRun: false }).tone).toBe('quiet');
     const { tone, sentence } = judgeMonth({ ...facts, yesterday: '2026-10-30', hasRun: true });
     expect([tone, sentence]).toEqual([
@@ -127,7 +139,7 @@ describe('whether October can be invoiced', () => {
     const partial = { ...PERIOD, ...NOT, isWhole: false };
     const periods = [missing, partial, open];
     const verdict = judgeMonth({
-      month: '2026-10-01',
+      month: '2026-10',
       periods,
       statements: [],
       yesterday: YESTERDAY,
@@ -156,12 +168,14 @@ describe('the page', () => {
 
   beforeAll(async () => {
     ledger = await openLedger('postgres');
-    for (const [place, called] of ['beta', '<b>Alpha</b>', 'gamma'].entries()) {
+    for (const [place, called] of ['beta', '<b>Alpha</b>', 'gamma', 'delta'].entries()) {
       const orgId = await ledger.newOrg();
       orgs.push(orgId);
       await sql`update losant_usage.organizations set name = ${called}, referral_id = ${`ref-${place}`}
         where org_id = ${orgId}`.execute(ledger.db);
-      await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: `{[${first},)}` });
+      // Delta existed all the month, and is tracked since today only.
+      const from = called === 'delta' ? daysAgo(0) : first;
+      await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: `{[${from},)}` });
     }
     // Of gamma the first day is missing; beta has the most payloads, which are not tracked.
     await queryOnce(
@@ -172,7 +186,7 @@ describe('the page', () => {
         insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
           select d::date, o.org_id, 0, 0, 7 from losant_usage.organizations o,
             generate_series('${first}'::timestamp, now() at time zone 'UTC' - interval '1 day', '1 day') d
-          where o.name <> 'gamma' or d > '${first}';
+          where o.name <> 'delta' and (o.name <> 'gamma' or d > '${first}');
         insert into losant_usage.coverage (usage_date, stream, org_id, state, reported)
           select usage_date, 'device_counts', org_id, 'final', true from losant_usage.usage_days`),
     );
@@ -181,7 +195,11 @@ describe('the page', () => {
       sources: {
         read,
         now: () => Date.now(),
-        month: async (month) => ({ value: await readMonth(ledger.db, month), atMs: Date.now(), tookMs: 1 }),
+        month: async (month) => ({
+          value: await readMonth(ledger.db, { month, today: daysAgo(0) }),
+          atMs: Date.now(),
+          tookMs: 1,
+        }),
       },
     });
   });
@@ -200,10 +218,11 @@ describe('the page', () => {
   test('answers for the newest month that is over, and names the reason of each organization', async () => {
     const text = await page('/months');
     expect(text).toContain(
-      `<h1 class="bad">${name} cannot be invoiced yet: 1 of 3 organizations is not ready.</h1>`,
+      `<h1 class="bad">${name} cannot be invoiced yet: 2 of 4 organizations are not ready.</h1>`,
     );
     expect(text).toContain('days missing');
     expect(text).toContain('1 day not held');
+    expect(text).toContain('no day is tracked');
     expect(text).toContain('&lt;b&gt;Alpha&lt;/b&gt;');
     expect(text).not.toContain('<b>');
     expect(text).toContain('<code>losant-usage gaps --all</code>');
@@ -211,8 +230,8 @@ describe('the page', () => {
   });
 
   test('lists what is not ready first, then by name, and narrows by state and search', async () => {
-    const [beta, alpha, gamma] = orgs;
-    expect(await listed('')).toEqual([gamma, alpha, beta]);
+    const [beta, alpha, gamma, delta] = orgs;
+    expect(await listed('')).toEqual([gamma, delta, alpha, beta]);
     expect(await listed('?state=ready')).toEqual([alpha, beta]);
     expect(await listed('?q=GAM')).toEqual([gamma]);
     expect(await listed('?q=ref-0')).toEqual([beta]);
@@ -232,7 +251,7 @@ describe('the page', () => {
     const text = await page(`/months/${lastMonth}`);
     expect(text).toContain(`<h1 class="good">${name} is closed.</h1>`);
     expect(text).toContain('by billing. Something was missing: &lt;i&gt;agreed&lt;/i&gt;');
-    expect((await readMonths(ledger.db)).find(({ month }) => month === first)).toMatchObject({
+    expect((await readMonths(ledger.db)).find(({ month }) => month === lastMonth)).toMatchObject({
       isClosed: true,
     });
   });
@@ -250,7 +269,7 @@ describe('the page', () => {
 });
 
 test('a month that is still being counted is asked for again by the browser', async () => {
-  const read = (() => Promise.resolve([{ month: '2026-10-01', isOver: true, isClosed: false }])) as ReadPage;
+  const read = (() => Promise.resolve([{ month: '2026-10', isOver: true, isClosed: false }])) as ReadPage;
   await using pages = await startPages({ sources: { read } });
   const response = await pages.get('/months');
   expect([response.status, response.headers.get('refresh')]).toEqual([200, '3']);
@@ -269,8 +288,8 @@ test('before anything was exported, and without the database, it says so', async
 });
 
 test('more organizations than are held in memory are not shown in part', async () => {
-  const read = (() => Promise.resolve([{ month: '2026-10-01', isOver: true, isClosed: false }])) as ReadPage;
-  const value = { month: '2026-10-01', periods: null, statements: [] };
+  const read = (() => Promise.resolve([{ month: '2026-10', isOver: true, isClosed: false }])) as ReadPage;
+  const value = { month: '2026-10', periods: null, statements: [] };
   await using pages = await startPages({
     sources: { read, month: () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 }) },
   });

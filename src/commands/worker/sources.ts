@@ -9,7 +9,8 @@ import type { PageSources } from '../../server/page-sources.ts';
 import { boundReads, keepReading, keepReadings, shareReading } from '../../server/readings.ts';
 import type { WorkerStatus } from '../../server/status.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
-import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
+import { addDays, dayAt } from '../../usage/day.ts';
+import type { Month } from '../../usage/period.ts';
 import type { WorkerLoop } from '../../worker/loop.ts';
 import type { Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
@@ -58,11 +59,14 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     onFailure,
   });
   const oneMonth = boundReads({ max: 1, timeoutMs: READER.statementTimeoutMs });
-  const month = keepReadings((day: UsageDay) => oneMonth(() => readMonth(db, day)), {
-    ...MONTHS,
-    now,
-    onFailure,
-  });
+  const month = keepReadings(
+    (name: Month) => oneMonth(() => readMonth(db, { month: name, today: dayAt(now()) })),
+    {
+      ...MONTHS,
+      now,
+      onFailure,
+    },
+  );
   const payloadShares = keepReading(() => readPayloadShares(db), { ...SHARES, now, onFailure });
   const bound = boundReads(PAGES);
   return {

@@ -1,17 +1,27 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { UsageDay } from '../../usage/day.ts';
-import type { Instant, Schema } from '../schema.ts';
+import { daysOfMonth, type Month } from '../../usage/period.ts';
+import type { Schema } from '../schema.ts';
+import {
+  type Blocker,
+  readBilledInstances,
+  readBlockers,
+  readStatements,
+  type Statement,
+} from './statements.ts';
 
 /** A month as it is invoiced: every organization's period of it, and what was closed. */
-export interface Month {
-  /** Its first day. */
-  readonly month: UsageDay;
-  /** By name. Null: there are more than can be held in memory. */
+export interface InvoicedMonth {
+  readonly month: Month;
+  /**
+   * By name; those of which no day is tracked come last. Who is not billable are those that `close`
+   * refuses. Null: there are more than can be held in memory.
+   */
   readonly periods: readonly OrganizationPeriod[] | null;
-  readonly statements: readonly StatementLine[];
+  readonly statements: readonly Statement[];
 }
 
-/** A row of period_usage, without most of the numbers. */
+/** A row of period_usage without most of the numbers, or what stands for one that is not there. */
 export interface OrganizationPeriod {
   readonly orgId: string;
   readonly instanceId: string;
@@ -19,6 +29,8 @@ export interface OrganizationPeriod {
   readonly referralId: string | null;
   readonly from: UsageDay;
   readonly to: UsageDay;
+  /** Days that lie in no known billing period: there is no row of them. */
+  readonly daysWithoutPeriod: number | null;
   readonly daysExpected: number;
   readonly daysHeld: number;
   readonly daysFinal: number;
@@ -35,46 +47,57 @@ export interface OrganizationPeriod {
   readonly devices: number | null;
 }
 
-export interface StatementLine {
-  readonly instanceId: string;
-  /** 1 closes the month, others adjust it. */
-  readonly number: number;
-  /** Why it was closed though something was missing; null if nothing was. */
-  readonly reason: string | null;
-  readonly closedAt: Instant;
-  readonly closedBy: string;
-}
-
 /** About 400 bytes each. */
 export const PERIODS_MAX = 200_000;
 
-/** `month`: its first day. Takes a second at 10,000 organizations. */
-export async function readMonth(db: Kysely<Schema>, month: UsageDay): Promise<Month> {
-  const { rows: periods } = await sql<OrganizationPeriod>`
-    select org_id as "orgId", instance_id as "instanceId", org_name as name, referral_id as "referralId",
-      period_start as "from", period_end as "to", days_expected as "daysExpected", days_held as "daysHeld",
-      days_final as "daysFinal", days_waived as "daysWaived", days_unavailable as "daysUnavailable",
-      days_unreported as "daysUnreported", days_untracked as "daysUntracked", is_over as "isOver",
-      is_whole as "isWhole", is_billable as "isBillable", payload_billable_count as payloads, devices_total as devices
-    from losant_usage.period_usage where ${isInvoicedWith(month)}
-    order by lower(org_name), org_id, period_start limit ${PERIODS_MAX + 1}`.execute(db);
-  const { rows: statements } = await sql<StatementLine>`
-    select instance_id as "instanceId", number, reason, closed_at as "closedAt", closed_by as "closedBy"
-    from losant_usage.statements where period_month = ${month}::date order by instance_id, number`.execute(
-    db,
-  );
-  return { month, periods: periods.length > PERIODS_MAX ? null : periods, statements };
+/** Takes two seconds at 10,000 organizations. */
+export async function readMonth(
+  db: Kysely<Schema>,
+  { month, today }: { readonly month: Month; readonly today: UsageDay },
+): Promise<InvoicedMonth> {
+  const statements = await readStatements(db, { month });
+  const periods = await readPeriods(db, month);
+  if (periods.length > PERIODS_MAX) return { month, periods: null, statements };
+  for (const { instanceId, source } of await readBilledInstances(db)) {
+    const blockers = await readBlockers(db, { instanceId, month, source });
+    const others = blockers.filter(({ daysExpected }) => daysExpected === null);
+    periods.push(...others.map((blocker) => toPeriod(blocker, { instanceId, today })));
+  }
+  return { month, periods, statements };
 }
 
 /** As statements have it: the month itself, or the billing periods of Losant that end in it. */
-function isInvoicedWith(month: UsageDay): RawBuilder<boolean> {
-  return sql`(source = 'calendar' and period_start = ${month}::date
-    or source = 'losant' and period_end between ${month}::date and (${month}::date + interval '1 month')::date - 1)`;
+async function readPeriods(db: Kysely<Schema>, month: Month): Promise<OrganizationPeriod[]> {
+  const { from, to } = daysOfMonth(month);
+  const { rows } = await sql<OrganizationPeriod>`
+    select org_id as "orgId", instance_id as "instanceId", org_name as name, referral_id as "referralId",
+      period_start as "from", period_end as "to", null as "daysWithoutPeriod",
+      days_expected as "daysExpected", days_held as "daysHeld",
+      days_final as "daysFinal", days_waived as "daysWaived", days_unavailable as "daysUnavailable",
+      days_unreported as "daysUnreported", days_untracked as "daysUntracked", is_over as "isOver",
+      is_whole as "isWhole", is_billable as "isBillable", payload_billable_count as payloads, devices_total as devices
+    from losant_usage.period_usage
+    where days_expected > 0 and (source = 'calendar' and period_start = ${from}::date
+      or source = 'losant' and period_end between ${from}::date and ${to}::date)
+    order by lower(org_name), org_id, period_start limit ${PERIODS_MAX + 1}`.execute(db);
+  return rows;
+}
+
+function toPeriod(
+  { orgId, orgName, periodStart, periodEnd, daysWithoutPeriod }: Blocker,
+  { instanceId, today }: { readonly instanceId: string; readonly today: UsageDay },
+): OrganizationPeriod {
+  return {
+    ...{ orgId, instanceId, name: orgName, referralId: null, from: periodStart, to: periodEnd },
+    ...{ daysWithoutPeriod, isOver: periodEnd < today, isWhole: false, isBillable: false },
+    ...{ daysExpected: 0, daysHeld: 0, daysFinal: 0, daysWaived: 0, daysUnavailable: 0 },
+    ...{ daysUnreported: 0, daysUntracked: 0, payloads: null, devices: null },
+  };
 }
 
 /** A month with a tracked day. */
 export interface MonthEntry {
-  readonly month: UsageDay;
+  readonly month: Month;
   readonly isOver: boolean;
   /** For every instance that was collected in it. */
   readonly isClosed: boolean;
@@ -83,7 +106,7 @@ export interface MonthEntry {
 /** The newest first. */
 export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
   const { rows } = await sql<MonthEntry>`
-    select m.month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",
+    select to_char(m.month, 'YYYY-MM') as month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",
       not exists (
         select from losant_usage.instances i where i.tracked_from < m.next_month and not exists (
           select from losant_usage.statements s where s.instance_id = i.instance_id and s.period_month = m.month)) as "isClosed"

@@ -11,7 +11,7 @@ export function renderLimits(uses: readonly LimitUse[]): Html {
     return html`<h2>Limits</h2><p class="quiet">No limits of it are known for a period that is running.</p>`;
   }
   const { from, to, source, daysExpected, daysHeld } = first;
-  const period = source === 'calendar' ? showMonth(from) : 'The billing period';
+  const period = source === 'calendar' ? showMonth(from.slice(0, 7)) : 'The billing period';
   const held =
     daysHeld === daysExpected
       ? `all ${count(daysExpected, 'day')} of it so far are held`

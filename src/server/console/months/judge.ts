@@ -1,6 +1,7 @@
-import type { Month, OrganizationPeriod } from '../../../database/read/month.ts';
+import type { InvoicedMonth, OrganizationPeriod } from '../../../database/read/month.ts';
 import { count, showNumber } from '../../../terminal/words.ts';
-import { addDays, type UsageDay } from '../../../usage/day.ts';
+import type { UsageDay } from '../../../usage/day.ts';
+import { daysOfMonth, type Month } from '../../../usage/period.ts';
 import { type PeriodState, stateOfPeriod } from './state.ts';
 
 /** Whether a month can be invoiced, in one sentence that nothing else on the page contradicts. */
@@ -11,7 +12,7 @@ export interface MonthVerdict {
   readonly steps: readonly string[];
 }
 
-export interface MonthFacts extends Pick<Month, 'month' | 'statements'> {
+export interface MonthFacts extends Pick<InvoicedMonth, 'month' | 'statements'> {
   readonly periods: readonly OrganizationPeriod[];
   readonly yesterday: UsageDay;
   /** Before the first run is over it is the beginning that days are missing, and nothing is wrong. */
@@ -26,9 +27,9 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   if (periods.length === 0) return { tone: 'quiet', sentence: `Nothing is tracked in ${name}.`, steps: [] };
   if (left.length === 0) return { tone: 'good', sentence: `${name} is closed.`, steps: [] };
   const states = countStates(left);
-  const steps = describeSteps(states, monthText(month));
+  const steps = describeSteps(states, month);
   const hasTrouble = states.missing + states.partial > 0;
-  const end = addDays(nextMonth(month), -1);
+  const end = daysOfMonth(month).to;
   if (yesterday < end) {
     const sentence = `${name} cannot be invoiced yet: it ends on ${end}.`;
     return { tone: 'quiet', sentence, steps };
@@ -56,7 +57,7 @@ export function countStates(periods: readonly OrganizationPeriod[]): Record<Peri
   return counts;
 }
 
-function describeSteps({ missing, partial, open }: Record<PeriodState, number>, month: string): string[] {
+function describeSteps({ missing, partial, open }: Record<PeriodState, number>, month: Month): string[] {
   return [
     missing === 0
       ? ''
@@ -77,17 +78,7 @@ const organizations = (number: number) => count(number, 'organization');
 
 const NAMES = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
-/** `October 2026`, of a month's first day. */
-export function showMonth(month: UsageDay): string {
-  return NAMES.format(Date.parse(`${month}T00:00:00.000Z`));
-}
-
-/** `2026-10`, of a month's first day. */
-export function monthText(month: UsageDay): string {
-  return month.slice(0, 7);
-}
-
-/** The first day of the month after it. */
-function nextMonth(month: UsageDay): UsageDay {
-  return `${addDays(month, 31).slice(0, 7)}-01`;
+/** `October 2026`. */
+export function showMonth(month: Month): string {
+  return NAMES.format(Date.parse(`${month}-01T00:00:00.000Z`));
 }

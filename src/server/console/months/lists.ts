@@ -1,15 +1,16 @@
 import { html } from 'hono/html';
-import type { Month, OrganizationPeriod } from '../../../database/read/month.ts';
+import type { InvoicedMonth, OrganizationPeriod } from '../../../database/read/month.ts';
 import { count, showNumber } from '../../../terminal/words.ts';
 import type { UsageDay } from '../../../usage/day.ts';
+import { daysOfMonth, type Month } from '../../../usage/period.ts';
 import { renderInstant } from '../instants.ts';
 import { type Html, renderTable } from '../page.ts';
 import { addressOf, renderPages } from '../pagination.ts';
-import { countStates, monthText } from './judge.ts';
+import { countStates } from './judge.ts';
 import { describePeriod, PERIOD_STATES, type PeriodState, stateOfPeriod } from './state.ts';
 
 export interface MonthQuery {
-  readonly month: UsageDay;
+  readonly month: Month;
   /** Part of a name or referral id, or the beginning of an id; empty: all. */
   readonly search: string;
   /** Null: all. */
@@ -36,7 +37,7 @@ export function renderInstances({
   statements,
   names,
   nowMs,
-}: Pick<Month, 'statements'> & {
+}: Pick<InvoicedMonth, 'statements'> & {
   readonly periods: readonly OrganizationPeriod[];
   readonly names: ReadonlyMap<string, string>;
   readonly nowMs: number;
@@ -106,7 +107,8 @@ function renderPeriod(
 ): (Html | string)[] {
   const { orgId, name, instanceId, from, to, payloads, devices } = period;
   const [sign, text, tone] = STATES[stateOfPeriod(period)];
-  const isOwn = from !== query.month || monthText(to) !== monthText(query.month);
+  const days = daysOfMonth(query.month);
+  const isOwn = from !== days.from || to !== days.to;
   return [
     html`<a href="/organizations/${orgId}">${name}</a><br><span class="quiet whole">${orgId}</span>${isOwn ? html`<br><span class="quiet">${from} to ${to}</span>` : ''}`,
     ...(names.size > 1 ? [names.get(instanceId) ?? instanceId] : []),
@@ -151,7 +153,7 @@ function select(periods: readonly OrganizationPeriod[], query: MonthQuery): Orga
 }
 
 function pathOf({ month }: MonthQuery): string {
-  return `/months/${monthText(month)}`;
+  return `/months/${month}`;
 }
 
 function choiceOf({ search, state, order }: MonthQuery): Record<string, string> {

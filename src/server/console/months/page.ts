@@ -1,7 +1,13 @@
 import { html } from 'hono/html';
-import { type Month, type MonthEntry, PERIODS_MAX, readMonths } from '../../../database/read/month.ts';
+import {
+  type InvoicedMonth,
+  type MonthEntry,
+  PERIODS_MAX,
+  readMonths,
+} from '../../../database/read/month.ts';
 import { showNumber } from '../../../terminal/words.ts';
-import { addDays, dayAt, type UsageDay } from '../../../usage/day.ts';
+import { addDays, dayAt } from '../../../usage/day.ts';
+import type { Month } from '../../../usage/period.ts';
 import type { Reading } from '../../readings.ts';
 import {
   type ConsolePage,
@@ -14,7 +20,7 @@ import {
 import { renderDistance } from '../instants.ts';
 import { type Html, renderMissing, renderPage } from '../page.ts';
 import { readPageNumber } from '../pagination.ts';
-import { judgeMonth, monthText, showMonth } from './judge.ts';
+import { judgeMonth, showMonth } from './judge.ts';
 import { type MonthQuery, renderInstances, renderPeriods } from './lists.ts';
 import { PERIOD_STATES } from './state.ts';
 
@@ -35,8 +41,7 @@ function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<Cons
     if (months === null || !view.isUp)
       return c.html(renderPage({ title: 'Months', path: PATH, body: renderAway() }), 503);
     const asked = c.req.param('month');
-    const entry =
-      asked === undefined ? newest(months) : months.find(({ month }) => monthText(month) === asked);
+    const entry = asked === undefined ? newest(months) : months.find(({ month }) => month === asked);
     if (entry === undefined) {
       return asked === undefined ? c.html(renderEmpty()) : c.html(renderUnknown(asked), 404);
     }
@@ -59,7 +64,7 @@ function newest(months: readonly MonthEntry[]): MonthEntry | undefined {
   return months.find(({ isOver }) => isOver) ?? months[0];
 }
 
-function readQuery(month: UsageDay, given: (name: string) => string | undefined): MonthQuery {
+function readQuery(month: Month, given: (name: string) => string | undefined): MonthQuery {
   return {
     month,
     search: readSearch(given('q')),
@@ -72,7 +77,7 @@ function readQuery(month: UsageDay, given: (name: string) => string | undefined)
 interface MonthFacts {
   readonly query: MonthQuery;
   readonly months: readonly MonthEntry[];
-  readonly reading: Reading<Month>;
+  readonly reading: Reading<InvoicedMonth>;
   readonly names: ReadonlyMap<string, string>;
   readonly hasRun: boolean;
   readonly nowMs: number;
@@ -95,9 +100,9 @@ ${renderPeriods(periods, { query, names, yesterday })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 
-function renderTooMany(month: UsageDay): Html {
+function renderTooMany(month: Month): Html {
   return html`<h1>${showMonth(month)} has more organizations than this page holds.</h1>
-<p>It holds ${showNumber(PERIODS_MAX)}. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${monthText(month)} --dry-run</code>.</p>`;
+<p>It holds ${showNumber(PERIODS_MAX)}. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
 }
 
 function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
@@ -127,11 +132,11 @@ function renderCommands(text: string): (Html | string)[] {
 }
 
 /** All months to choose from. */
-function renderChoice(months: readonly MonthEntry[], shown: UsageDay): Html {
+function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
   const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
   const link = ({ month, isOver, isClosed }: MonthEntry) => {
     const mark = isClosed ? ' closed' : isOver ? '' : ' not over';
-    return html`<span class="whole"><a href="${PATH}/${monthText(month)}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month).split(' ')[0]}</a><span class="quiet">${mark}</span></span> `;
+    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month).split(' ')[0]}</a><span class="quiet">${mark}</span></span> `;
   };
   return html`<nav class="months" aria-label="Months">${years.map(([year, each]) => html`<p>${year}: ${each.map(link)}</p>`)}</nav>`;
 }

@@ -21,7 +21,10 @@ export function stateOfPeriod(period: OrganizationPeriod): PeriodState {
 
 /** Why the period is in its state, and what else is to be known of it; days are counted. */
 export function describePeriod(period: OrganizationPeriod, yesterday: UsageDay): string {
-  const { daysExpected, daysHeld, daysFinal, daysUnreported, daysUntracked, isOver, to } = period;
+  const { daysWithoutPeriod, daysExpected, daysHeld, daysFinal, daysUnreported, daysUntracked } = period;
+  const { isOver, to } = period;
+  if (daysWithoutPeriod !== null) return `${count(daysWithoutPeriod, 'day')} in no known billing period`;
+  if (daysExpected === 0) return 'no day is tracked';
   const notFinal = daysHeld - daysFinal;
   const isFinal = period.isWhole && daysFinal === daysExpected;
   const facts = [
