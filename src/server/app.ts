@@ -3,6 +3,7 @@ import { changesPage } from './console/changes.ts';
 import type { ConsolePage } from './console/console-page.ts';
 import { coveragePage } from './console/coverage.ts';
 import { homePage } from './console/home.ts';
+import { monthFilePage } from './console/months/file.ts';
 import { monthPage, monthsPage } from './console/months/page.ts';
 import { organizationPage } from './console/organization.ts';
 import { organizationsPage } from './console/organizations.ts';
@@ -20,6 +21,7 @@ const PAGES: readonly ConsolePage[] = [
   organizationPage,
   monthsPage,
   monthPage,
+  monthFilePage,
   coveragePage,
   dayStoryPage,
   streamStoryPage,

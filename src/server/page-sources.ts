@@ -2,7 +2,9 @@ import type { Kysely } from 'kysely';
 import type { HeatCell } from '../database/read/heat-map.ts';
 import type { PayloadShare } from '../database/read/limits.ts';
 import type { InvoicedMonth } from '../database/read/month.ts';
+import type { ViewRequest } from '../database/read/view-rows.ts';
 import type { Schema } from '../database/schema.ts';
+import type { Row } from '../files/column.ts';
 import type { Logger } from '../logger.ts';
 import type { Month } from '../usage/period.ts';
 import type { Policy } from '../usage/policy.ts';
@@ -24,6 +26,8 @@ export interface PageSources {
   readonly month: (month: Month) => Promise<Reading<InvoicedMonth> | null>;
   /** Asks the database for one page; rejects if it does not answer in time, or if too many pages ask at once. */
   readonly read: ReadPage;
+  /** Hands on the rows of a view as they are taken; rejects at once while others are being handed on. */
+  readonly streamRows: (request: ViewRequest, take: TakeRows) => Promise<void>;
   /** What keeps this process from being ready, for people; empty: nothing. */
   readonly readiness: () => Promise<readonly string[]>;
   readonly policy: Policy;
@@ -34,3 +38,6 @@ export interface PageSources {
 }
 
 export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise<T>;
+
+/** Resolves once more rows may come; false: no more are wanted. */
+export type TakeRows = (rows: readonly Row[]) => Promise<boolean>;

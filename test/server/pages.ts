@@ -114,6 +114,7 @@ export async function startPages({
     month: () => Promise.resolve(null),
     payloadShares: () => Promise.resolve(null),
     read: () => Promise.reject(new Error('no database here')),
+    streamRows: () => Promise.reject(new Error('no database here')),
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
     policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },

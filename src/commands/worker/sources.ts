@@ -5,6 +5,7 @@ import { readHeatMap } from '../../database/read/heat-map.ts';
 import { readPayloadShares } from '../../database/read/limits.ts';
 import { readMonth } from '../../database/read/month.ts';
 import { pingDatabase } from '../../database/read/ping.ts';
+import { streamView, VIEW_STATEMENT_MS } from '../../database/read/view-rows.ts';
 import type { PageSources } from '../../server/page-sources.ts';
 import { boundReads, keepReading, keepReadings, shareReading } from '../../server/readings.ts';
 import type { WorkerStatus } from '../../server/status.ts';
@@ -15,8 +16,8 @@ import type { WorkerLoop } from '../../worker/loop.ts';
 import type { Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
 
-/** Readers never take the exporter's connections. One for each reading that is kept, and two for other pages. */
-const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+/** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */
+const READER = { poolSize: 9, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits for a new reading for that long, and is then given the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
@@ -69,6 +70,7 @@ export function createSources(context: CommandContext, options: SourceOptions): 
   );
   const payloadShares = keepReading(() => readPayloadShares(db), { ...SHARES, now, onFailure });
   const bound = boundReads(PAGES);
+  const oneFile = boundReads({ max: 1, timeoutMs: VIEW_STATEMENT_MS });
   return {
     logger,
     now,
@@ -77,6 +79,8 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     month,
     payloadShares,
     read: (query) => bound(() => query(db)),
+    streamRows: (request, take) =>
+      oneFile(() => streamView(options.reader, request, { signal: context.signal, take })),
     database: async (waitMs) => {
       const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health(waitMs)]);
       return { isUp, reading };

@@ -66,7 +66,7 @@ function renderOrganization({ organization, limits, charts, range, days, nowMs }
   const { orgId, name } = organization;
   const address = (query: Readonly<Record<string, string>>) => addressOf(`${PATH}/${orgId}`, query);
   const body = html`<h1>${name}</h1>
-<p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId}</p>
+<p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId} · <a href="${addressOf('/coverage', { q: orgId })}">Coverage</a></p>
 ${renderStates(organization, nowMs)}
 <dl class="facts">${renderFacts(organization, nowMs)}</dl>
 ${renderLimits(limits)}

@@ -82,7 +82,7 @@ export function renderPeriods(periods: readonly OrganizationPeriod[], options: P
   return html`<h2>Organizations</h2>
 ${renderChoice(periods, query)}
 <p class="quiet">${count(found.length, 'organization')}${query.search === '' ? '' : ` with “${query.search}”`}${shown.length === 0 && found.length > 0 ? ', none on this page' : ''}.
-Payloads are the billable ones of the days held; devices those of the last day held.</p>
+Payloads are the billable ones of the days held; devices those of the last day held. <a href="${pathOf(query)}/usage.csv" download>Every number of the month as CSV</a></p>
 ${
   shown.length === 0
     ? ''
