@@ -8,10 +8,8 @@
  * server at its defaults compiles a plan first (jit). Run it again on the same
  * database to measure only. Without a URL it starts a Postgres of its own.
  */
-import { readFileSync } from 'node:fs';
 import pg from 'pg';
-import { createDatabase } from '../src/database/connect/open.ts';
-import { migrateToHead } from '../src/database/migrate/migrate.ts';
+import { fillIfEmpty } from './filled.ts';
 import { startPostgres } from './servers.ts';
 
 const [given = '', orgsText = '10000', daysText = '400'] = process.argv.slice(2);
@@ -21,25 +19,15 @@ const RUNS = 3;
 process.prependListener('beforeExit', () => process.exit());
 
 async function bench(url: string): Promise<void> {
-  const handle = await createDatabase({ url, applicationName: 'bench views', poolSize: 1 });
-  await migrateToHead(handle);
-  await handle.close();
+  await fillIfEmpty(url, { orgs: Number(orgsText), days: Number(daysText) });
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    const known = await client.query<{ count: string }>('select count(*) from losant_usage.organizations');
-    if (known.rows[0]?.count === '0') await fill(client);
     await printSizes(client);
     for (const [name, question] of Object.entries(QUESTIONS)) await measure(client, name, question);
   } finally {
     await client.end();
   }
-}
-
-async function fill(client: pg.Client): Promise<void> {
-  const script = readFileSync(new URL('fill.sql', import.meta.url), 'utf8');
-  await client.query(script.replaceAll(':orgs', orgsText).replaceAll(':days', daysText));
-  await client.query('vacuum (analyze)');
 }
 
 /** Months and days as an invoice or a dashboard asks for them; the month is the last one that is over. */

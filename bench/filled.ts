@@ -1,0 +1,19 @@
+import { readFileSync } from 'node:fs';
+import { createDatabase } from '../src/database/connect/open.ts';
+import { migrateToHead } from '../src/database/migrate/migrate.ts';
+import { query } from './servers.ts';
+
+/** Gives a database the schema and, if no organization is in it, so many with so many days. By a superuser. */
+export async function fillIfEmpty(
+  url: string,
+  { orgs, days }: { readonly orgs: number; readonly days: number },
+): Promise<void> {
+  const handle = await createDatabase({ url, applicationName: 'bench', poolSize: 1 });
+  await migrateToHead(handle);
+  await handle.close();
+  const [known] = await query<{ count: string }>(url, 'select count(*) from losant_usage.organizations');
+  if (known?.count !== '0') return;
+  const script = readFileSync(new URL('fill.sql', import.meta.url), 'utf8');
+  await query(url, script.replaceAll(':orgs', `${orgs}`).replaceAll(':days', `${days}`));
+  await query(url, 'vacuum (analyze)');
+}
