@@ -81,6 +81,12 @@ export const ONLY_IN = {
   '@electric-sql/pglite': 'src/database',
 };
 
+/** Files that few files of src alone may import, even their types: what can write to Losant, and what could. */
+export const ONLY_FOR = {
+  'src/losant/admin.ts': ['src/commands/org'],
+  'src/losant/transport.ts': ['src/losant/http.ts', 'src/losant/admin.ts'],
+};
+
 const ROOT = resolve(import.meta.dirname, '..');
 
 /** Whether `path` is `part`, lies in the folder `part`, or is the file `part.ts` beside it. */
@@ -98,6 +104,10 @@ function partOf(path) {
 function describeBreach(path, specifier, isType) {
   if (!specifier.startsWith('.')) return describePackageBreach(path, specifier, isType);
   const imported = join(dirname(path), specifier);
+  const only = path.startsWith('src/') ? ONLY_FOR[imported] : undefined;
+  if (only !== undefined && !only.some((each) => isUnder(path, each))) {
+    return `Only ${only.join(' and ')} may import ${imported}: nothing else can send anything but GET.`;
+  }
   const part = partOf(path);
   if (part === undefined) return `${path} has no entry in lint/imports-point-down.js.`;
   const { values, types = [] } = MAY_IMPORT[part];

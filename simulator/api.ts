@@ -101,8 +101,10 @@ function patchOrg(world: World, org: Org, text: string): ApiAnswer | null {
   }
   const result = applyPatch(org.attributes, patch, world.clock.now());
   if ('problems' in result) {
-    const message = result.problems.map((problem) => `${problem.path} ${problem.message}`).join('; ');
-    return { status: 400, body: errorBody('Validation', message, result.problems) };
+    return {
+      status: 400,
+      body: errorBody('Validation', 'The body does not fit the schema', result.problems),
+    };
   }
   org.attributes = result.attributes;
   return null;

@@ -1,6 +1,6 @@
 import { Argument, CommanderError, Option, Command as Program } from 'commander';
 import type { Command } from './commands/command.ts';
-import { commands } from './commands/list.ts';
+import { commands, things } from './commands/list.ts';
 import {
   flagName,
   type OptionSpec,
@@ -92,11 +92,20 @@ async function parse(argv: readonly string[], terminal: CliTerminal): Promise<Pa
   return parsed[0] ?? null;
 }
 
+/** Whether the words of the command's name are given. */
+function isMeant({ name }: Command, argv: readonly string[]): boolean {
+  const words = name.split(' ');
+  return argv.some((_, place) => words.every((word, index) => argv[place + index] === word));
+}
+
 function describeMistake({ code, message }: CommanderError, argv: readonly string[]): SettingsError {
   if (code === 'commander.help') {
-    return new SettingsError('No command was given', { hint: 'losant-usage --help lists the commands' });
+    const thing = Object.keys(things).find((name) => argv.includes(name));
+    return new SettingsError('No command was given', {
+      hint: `losant-usage ${thing === undefined ? '' : `${thing} `}--help lists the commands`,
+    });
   }
-  const command = commands.find(({ name }) => argv.includes(name));
+  const command = commands.find((each) => isMeant(each, argv));
   // A guess stands on a second line, in parentheses.
   const text = message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1');
   return new SettingsError(text, {
@@ -132,7 +141,9 @@ function declareCommand(
   command: Command,
   { terminal, described }: { terminal: CliTerminal; described: (Option | Argument)[] },
 ): Program {
-  const declared = configure(program.command(command.name), terminal)
+  const [first = '', second] = command.name.split(' ');
+  const parent = second === undefined ? program : thingOf(program, first, { terminal, command });
+  const declared = configure(parent.command(second ?? first), terminal)
     .summary(command.summary)
     .description(`${command.summary.slice(0, 1).toUpperCase()}${command.summary.slice(1)}.`)
     .helpOption('-h, --help', 'show this help')
@@ -147,11 +158,28 @@ function declareCommand(
   return declared.addHelpText('after', renderExamples(command));
 }
 
+/** The part of the program that holds all that can be done to a thing. */
+function thingOf(
+  program: Program,
+  name: string,
+  { terminal, command }: { terminal: CliTerminal; command: Command },
+): Program {
+  const known = program.commands.find((each) => each.name() === name);
+  if (known) return known;
+  const summary = things[name] ?? '';
+  return configure(program.command(name), terminal)
+    .summary(summary)
+    .description(`${summary.slice(0, 1).toUpperCase()}${summary.slice(1)}.`)
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand(false)
+    .helpGroup(`${command.group}:`);
+}
+
 /** The options and arguments of a command; their choices are only looked up for the command that is meant. */
 async function describeOptions(command: Command, argv: readonly string[]) {
   const described: (Option | Argument)[] = [];
   const names: string[] = [];
-  const needsChoices = argv.includes(command.name) && argv.some((each) => /^(-h|--help|help)$/.test(each));
+  const needsChoices = isMeant(command, argv) && argv.some((each) => /^(-h|--help|help)$/.test(each));
   for (const [name, spec] of Object.entries(command.options)) {
     const choices = needsChoices ? ((await spec.choices?.()) ?? []) : [];
     if (spec.isArgument) {
@@ -172,12 +200,13 @@ function toOption(name: string, spec: OptionSpec<unknown>, choices: readonly str
 }
 
 function describe(
-  { summary, isRequired, isArgument, isList, shownDefault }: OptionSpec<unknown>,
+  { summary, isRequired, isArgument, isList, isRepeated, shownDefault }: OptionSpec<unknown>,
   choices: readonly string[],
 ): string {
   const facts = [
     isRequired && !isArgument ? 'required' : null,
     isList ? 'several: repeat it, or separate by commas' : null,
+    isRepeated ? 'several: repeat it' : null,
     choices.length > 0 ? `one of: ${choices.join(', ')}` : null,
     shownDefault === undefined ? null : `default: ${shownDefault}`,
   ].filter((fact) => fact !== null);
@@ -193,7 +222,7 @@ async function readOption<T>(
     return given === true ? await spec.read('', spec.absent) : spec.absent;
   }
   const shown = spec.isArgument ? name : flagName(name);
-  if (given.length > 1 && !spec.isList) {
+  if (given.length > 1 && !spec.isList && !spec.isRepeated) {
     throw new SettingsError(`${shown} was given ${given.length} times`, { hint: 'give it once' });
   }
   let value = spec.absent;

@@ -35,10 +35,15 @@ const BY_KIND: Readonly<Record<string, number>> = {
 
 /** The exit code of a command that ended with `error`. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof LosantError && error.action === 'instance.get' && error.kind === 'not_found') {
-    return EXIT.usage;
-  }
+  if (error instanceof LosantError && isMisuse(error)) return EXIT.usage;
   return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
+}
+
+/** What was asked for is wrong in itself: the instance is unknown, or Losant does not take a change. */
+function isMisuse({ action, kind }: LosantError): boolean {
+  if (action === 'instance.get') return kind === 'not_found';
+  const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
+  return isChange && ['refused', 'not_found', 'not_supported'].includes(kind);
 }
 
 /** Worst first, for a command over several instances. */

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { hostname } from 'node:os';
 import { type Invocation, parseCommandLine } from './cli.ts';
-import type { BaseContext, Command } from './commands/command.ts';
+import { type BaseContext, type Command, SETTINGS_NEEDED } from './commands/command.ts';
 import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Need } from './settings/table.ts';
@@ -78,10 +78,10 @@ async function execute(invocation: Invocation, output: Output): Promise<number> 
 }
 
 function needsOf({ needs }: Command, configFile: string | null): readonly Need[] {
-  if (needs === 'losant') return ['losant', 'database'];
+  if (needs !== 'database_if_set' && needs !== 'none') return SETTINGS_NEEDED[needs];
   const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
   const isSet = configFile !== null || names.some((name) => (process.env[name] ?? '').trim() !== '');
-  return needs === 'database' || isSet ? ['database'] : [];
+  return isSet ? SETTINGS_NEEDED.database : [];
 }
 
 /** On a terminal the printed result is enough, unless the log is asked for. */

@@ -1,5 +1,6 @@
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
+import type { Need } from '../settings/table.ts';
 import type { Output } from '../terminal/output.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
 
@@ -26,11 +27,20 @@ export interface CommandContext extends BaseContext {
 }
 
 /**
- * `losant`: reads all settings. `database`: those of the database; Losant's may be
- * missing. `database_if_set`: the same where there is one. `none`: reads no setting,
- * so that none can be wrong.
+ * The settings a command reads. `losant`: what an export needs. `database`: Losant's may be missing,
+ * and `database_if_set`: also the database's. `api`: those of Losant alone. `admin`: the same with the
+ * token that can change things there, and `admin_export`: that and what an export needs. `none`: no
+ * setting, so that none can be wrong.
  */
-export type Needs = 'losant' | 'database' | 'database_if_set' | 'none';
+export type Needs = keyof typeof SETTINGS_NEEDED | 'database_if_set' | 'none';
+
+export const SETTINGS_NEEDED = {
+  losant: ['losant', 'database'],
+  database: ['database'],
+  api: ['losant'],
+  admin: ['losant', 'admin'],
+  admin_export: ['losant', 'database', 'admin'],
+} as const satisfies Readonly<Record<string, readonly Need[]>>;
 
 export interface Example {
   /** What follows `losant-usage`. */
@@ -43,6 +53,7 @@ export interface Example {
  * for help and completion: what it works with is imported when it runs.
  */
 export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
+  /** Two words, such as `org show`, for what can be done to a thing. */
   readonly name: string;
   /** One sentence, in lower case and without a full stop. */
   readonly summary: string;

@@ -2,8 +2,8 @@ import { EXIT } from '../exit.ts';
 import { type Command, defineCommand } from './command.ts';
 import { choiceArgument } from './options.ts';
 
-/** `completion` for a list of commands, which it is itself one of. */
-export function completionOf(list: () => readonly Command[]) {
+/** `completion` for a list of commands, which it is itself one of, and the things that those of two words are about. */
+export function completionOf(list: () => readonly Command[], things: Readonly<Record<string, string>>) {
   return defineCommand({
     name: 'completion',
     summary: 'print a script that completes commands and options in your shell',
@@ -18,7 +18,7 @@ export function completionOf(list: () => readonly Command[]) {
     ],
     async run({ output }, { shell }) {
       const { listForCompletion, renderCompletion } = await import('./completion/scripts.ts');
-      output.print(...renderCompletion(shell, await listForCompletion(list())));
+      output.print(...renderCompletion(shell, await listForCompletion(list()), things));
       return EXIT.ok;
     },
   });

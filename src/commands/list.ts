@@ -9,6 +9,9 @@ import { exportFile } from './export.ts';
 import { gaps } from './gaps.ts';
 import { init } from './init.ts';
 import { migrate } from './migrate.ts';
+import { orgDelete } from './org-delete.ts';
+import { orgSet } from './org-set.ts';
+import { orgShow } from './org-show.ts';
 import { run } from './run.ts';
 import { simulator } from './simulator.ts';
 import { statement } from './statement.ts';
@@ -16,6 +19,11 @@ import { status } from './status.ts';
 import { verify } from './verify.ts';
 import { waive } from './waive.ts';
 import { worker } from './worker.ts';
+
+/** What commands of two words are about, with a summary for help. */
+export const things: Readonly<Record<string, string>> = {
+  org: 'show, change or delete an organization in Losant',
+};
 
 /** Every verb, in the order of help. To add one: its file, and a line here. */
 export const commands: readonly Command[] = [
@@ -30,10 +38,13 @@ export const commands: readonly Command[] = [
   close,
   statement,
   verify,
+  orgShow,
+  orgSet,
+  orgDelete,
   init,
   check,
   migrate,
-  completionOf(() => commands),
+  completionOf(() => commands, things),
   simulator,
   demo,
 ];

@@ -14,6 +14,8 @@ export interface OptionSpec<T> {
   readonly isRequired?: boolean;
   /** Takes several values: repeated, or one after the other. */
   readonly isList?: boolean;
+  /** Takes several values, each with its name: a value may hold commas. */
+  readonly isRepeated?: boolean;
   /** What the program does without it, for help. */
   readonly shownDefault?: string;
   /** The only values there are: asked for when needed, as they may be costly to load. */

@@ -27,11 +27,16 @@ export type AttemptResult =
   | { readonly ok: true; readonly answer: Answer }
   | { readonly ok: false; readonly failure: AttemptFailure };
 
-export interface AttemptOptions {
+export interface AttemptOptions extends ReplyOptions {
   readonly http: Http;
   /** With its query. */
   readonly path: string;
-  /** Bound on the whole attempt, the body included; `http` keeps it. */
+  readonly signal: AbortSignal;
+}
+
+/** How a reply is judged. */
+export interface ReplyOptions {
+  /** Bound on the whole attempt, the body included; whoever sends it keeps it. */
   readonly timeoutMs: number;
   /** Bound on the body, counted after decompression. */
   readonly maxBodyBytes: number;
@@ -40,7 +45,6 @@ export interface AttemptOptions {
   readonly readDate: (header: string) => number | null;
   /** Told the API's clock minus this one, in ms, for every answer that has a Date header. */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -58,6 +62,16 @@ export async function sendAttempt(options: AttemptOptions): Promise<AttemptResul
     signal.throwIfAborted();
     return { ok: false, failure: unreachable(error) };
   }
+  return await readReply(reply, options, sentAtMs);
+}
+
+/** What a reply means to a request that was sent at `sentAtMs`. */
+export async function readReply(
+  reply: Reply,
+  options: ReplyOptions,
+  sentAtMs: number,
+): Promise<AttemptResult> {
+  const { now } = options;
   const receivedAtMs = now();
   const dateHeader = headerOf(reply, 'date');
   const dateMs = dateHeader === null ? null : options.readDate(dateHeader);
@@ -72,7 +86,7 @@ export async function sendAttempt(options: AttemptOptions): Promise<AttemptResul
 
 async function readAnswer(
   reply: Reply,
-  options: AttemptOptions,
+  options: ReplyOptions,
   times: Pick<Answer, 'sentAtMs' | 'dateMs' | 'receivedAtMs'>,
 ): Promise<AttemptResult> {
   const { maxBodyBytes } = options;
@@ -120,7 +134,7 @@ async function decodeLeniently(reply: Reply): Promise<Buffer> {
 }
 
 /** Neither status nor body can be used: it took too long, or the connection broke. */
-function unanswered({ end, cause }: Reply, { timeoutMs }: AttemptOptions): AttemptFailure {
+function unanswered({ end, cause }: Reply, { timeoutMs }: ReplyOptions): AttemptFailure {
   if (end !== 'timeout') return unreachable(cause);
   return { ...NOTHING, kind: 'timeout', detail: `no complete answer within ${timeoutMs} ms` };
 }
@@ -158,12 +172,26 @@ function describeApiError(body: string): string {
   try {
     const parsed: unknown = JSON.parse(body);
     if (typeof parsed !== 'object' || parsed === null) return '';
-    const { type, message } = parsed as Record<string, unknown>;
+    const { type, message, validationErrors } = parsed as Record<string, unknown>;
     const parts = [type, message].filter((part) => typeof part === 'string' && part !== '');
-    return parts.length === 0 ? '' : `: ${parts.join(': ').slice(0, 500)}`;
+    const text = parts.join(': ');
+    const wrong = describeValidation(validationErrors).filter((each) => !text.includes(each));
+    const all = [text, ...wrong].filter((each) => each !== '').join('; ');
+    return all === '' ? '' : `: ${all.slice(0, 500)}`;
   } catch {
     return '';
   }
+}
+
+/** What a 400 sometimes lists beside its message: where the body or query is wrong, and how. */
+function describeValidation(errors: unknown): string[] {
+  if (!Array.isArray(errors)) return [];
+  return errors.map((error: unknown) => {
+    if (typeof error !== 'object' || error === null) return String(error);
+    const { path, field, message } = error as Record<string, unknown>;
+    const texts = [path ?? field, message].filter((part) => typeof part === 'string' && part !== '');
+    return texts.length === 0 ? JSON.stringify(error) : texts.join(' ');
+  });
 }
 
 /** The innermost cause: what a library says of its own is mostly that it failed. */

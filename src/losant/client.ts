@@ -1,10 +1,10 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import type { LosantErrorKind } from '../errors.ts';
 import { type Answer, type AttemptResult, KEPT_BODY_BYTES, sendAttempt } from './attempt.ts';
-import { type Asked, losantError, plainCause } from './failure.ts';
+import { type Asked, errorWithoutToken, losantError, refuseEcho } from './failure.ts';
 import { type Gate, PausedTooLongError } from './gate.ts';
-import { createHttp, type Http } from './http.ts';
-import { type AttemptFailure, planRetry } from './retry.ts';
+import { createHttp, type Http, QUERY_FOR_ALL } from './http.ts';
+import { planRetry } from './retry.ts';
 
 export interface LosantClientOptions {
   /** E.g. `https://api.losant.com`; may have a path. */
@@ -62,9 +62,6 @@ export interface LosantClient {
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
-/** Keeps bodies small: hypermedia that this program does not follow is left out. */
-const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
-
 /** What the requests of one client share. */
 interface Shared {
   readonly options: LosantClientOptions;
@@ -112,7 +109,10 @@ async function getWithRetries(shared: Shared, request: GetRequest): Promise<Answ
     const plan = planRetry({ attempt, attempts, failure, waits, waitedMs, random: random() });
     options.onAttempt?.({ ...report, status, outcome: kind, retryReason: plan.retry ? kind : null });
     if (plan.pauseAllMs > 0) gate.pauseFor(plan.pauseAllMs);
-    if (!plan.retry) throw givenUp(options.token, request, failure, sent);
+    if (!plan.retry) {
+      const detail = failure.detail + (sent > 1 ? ` (after ${sent} attempts)` : '');
+      throw errorWithoutToken(options.token, request, { ...failure, detail });
+    }
     if (plan.spendsAttempt) attempt += 1;
     if (plan.pauseAllMs > 0) {
       waits += 1;
@@ -157,26 +157,6 @@ function pathWithQuery({ path, query }: GetRequest): string {
   let text = `${path}?`;
   for (const name in query) text += `${name}=${encodeURIComponent(query[name] ?? '')}&`;
   return text + QUERY_FOR_ALL;
-}
-
-/** Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API. */
-function refuseEcho(token: string, result: AttemptResult): AttemptResult {
-  if (!result.ok || !result.answer.text.includes(token)) return result;
-  const detail = 'the body repeats the token, as a proxy that shows requests would';
-  const failure = { kind: 'bad_body', detail, status: 200, body: result.answer.text } as const;
-  return { ok: false, failure: { ...failure, isFinal: true, retryAfterMs: null } };
-}
-
-function givenUp(token: string, request: GetRequest, failure: AttemptFailure, sent: number): Error {
-  // A proxy's error page or a library's message may quote the header.
-  const scrub = (text: string) => text.replaceAll(token, '[token]');
-  return losantError(request, {
-    kind: failure.kind,
-    status: failure.status,
-    detail: scrub(failure.detail) + (sent > 1 ? ` (after ${sent} attempts)` : ''),
-    body: failure.body === null ? null : scrub(failure.body),
-    cause: plainCause(failure.cause, scrub),
-  });
 }
 
 async function abortableSleep(ms: number, signal: AbortSignal): Promise<void> {

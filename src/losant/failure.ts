@@ -1,4 +1,5 @@
 import { LosantError, type LosantErrorKind } from '../errors.ts';
+import type { AttemptResult } from './attempt.ts';
 import type { AttemptFailure } from './retry.ts';
 
 /** What was asked for; named in every error. */
@@ -17,6 +18,7 @@ export interface Asked {
 export function losantError(
   asked: Asked,
   failure: Omit<AttemptFailure, 'isFinal' | 'retryAfterMs'>,
+  hint = hintFor(failure.kind, asked.action),
 ): LosantError {
   const { kind, status, detail, body, cause } = failure;
   const ids = Object.entries(asked.ids ?? {}).map(([name, value]) => `${name} ${value}`);
@@ -25,9 +27,34 @@ export function losantError(
     action: asked.action,
     status,
     body,
-    hint: hintFor(kind, asked.action),
+    hint,
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+/** The error of a failed attempt: a proxy's error page or a library's message may quote the token. */
+export function errorWithoutToken(
+  token: string,
+  asked: Asked,
+  failure: AttemptFailure,
+  hint?: string,
+): LosantError {
+  const scrub = (text: string) => text.replaceAll(token, '[token]');
+  const { kind, status, detail, body, cause } = failure;
+  const plain = {
+    detail: scrub(detail),
+    body: body === null ? null : scrub(body),
+    cause: plainCause(cause, scrub),
+  };
+  return losantError(asked, { kind, status, ...plain }, hint);
+}
+
+/** Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API. */
+export function refuseEcho(token: string, result: AttemptResult): AttemptResult {
+  if (!result.ok || !result.answer.text.includes(token)) return result;
+  const detail = 'the body repeats the token, as a proxy that shows requests would';
+  const failure = { kind: 'bad_body', detail, status: 200, body: result.answer.text } as const;
+  return { ok: false, failure: { ...failure, isFinal: true, retryAfterMs: null } };
 }
 
 /** Neither a database nor a terminal takes what an answer may hold: U+FFFD for control characters and lone surrogates. */
@@ -36,7 +63,7 @@ function harmless(text: string): string {
 }
 
 /** A copy of an error that holds its name, message and code and nothing else. */
-export function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
+function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = plainCause(error.cause, scrub);
   const copy = new Error(harmless(scrub(error.message)), inner && { cause: inner });

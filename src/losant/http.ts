@@ -44,7 +44,7 @@ export function createHttp(options: HttpOptions): Http {
       const fetch = async (input: unknown) => {
         const { method, url } = input as Request;
         if (method !== 'GET') throw new Error(`${method} is never sent`);
-        reply = await transport.get(url.slice(origin.length), signal);
+        reply = await transport.send({ method, path: url.slice(origin.length) }, signal);
         // ky hands on what it does not take for a Response.
         return reply as unknown as Response;
       };
@@ -54,7 +54,14 @@ export function createHttp(options: HttpOptions): Http {
   };
 }
 
-function headersFor({ token, domain, userAgent }: HttpOptions, protocol: string): Record<string, string> {
+/** Keeps bodies small: hypermedia that this program does not follow is left out. */
+export const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
+
+/** Sent with every request to an API of this protocol. */
+export function headersFor(
+  { token, domain, userAgent }: Pick<HttpOptions, 'token' | 'domain' | 'userAgent'>,
+  protocol: string,
+): Record<string, string> {
   return {
     authorization: `Bearer ${token}`,
     accept: 'application/json',

@@ -71,20 +71,39 @@ export async function getInstance(
 }
 
 /** Throws a `LosantError`: `not_found` if the org is unknown, `bad_body` if its attributes cannot be read. */
-export async function getOrg(
-  client: LosantClient,
-  options: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
-): Promise<Organization> {
+export async function getOrg(client: LosantClient, options: OrgQuestion): Promise<Organization> {
+  return (await getOrgResource(client, options)).organization;
+}
+
+export interface OrgQuestion {
+  readonly instanceId: string;
+  readonly orgId: string;
+  readonly signal: AbortSignal;
+}
+
+/** An organization as this program reads it, and as Losant answers it: a JSON object. */
+export interface OrgResource {
+  readonly organization: Organization;
+  readonly resource: Readonly<Record<string, unknown>>;
+}
+
+/** The same with all that Losant answers. */
+export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
   const path = `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
-  const answer = await client.get({ ...asked, path, query: {}, signal });
+  return readOrgAnswer(asked, await client.get({ ...asked, path, query: {}, signal }), orgId);
+}
+
+/** Reads the answer to a request about one organization. Throws a `LosantError` if it is not about that. */
+export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgResource {
   const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusable(asked, answer, reading.problem);
   if (reading.organization.orgId !== orgId.toLowerCase()) {
     throw unusable(asked, answer, `answered for organization ${reading.organization.orgId}`);
   }
-  return reading.organization;
+  const resource = JSON.parse(answer.text) as Record<string, unknown>;
+  return { organization: reading.organization, resource };
 }
 
 /**

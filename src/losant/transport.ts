@@ -16,13 +16,21 @@ export interface TransportOptions {
   readonly connections: number;
 }
 
-/** Sends GET requests to one origin and reads their answers to the end. */
+export interface SentRequest {
+  readonly method: 'GET' | 'PATCH' | 'DELETE';
+  /** With its query, from the slash on. */
+  readonly path: string;
+  /** JSON text; left out for a request without a body. */
+  readonly body?: string;
+}
+
+/**
+ * Sends requests to one origin and reads their answers to the end. Whatever the
+ * method: so only http.ts, which sends nothing but GET, and admin.ts may import it.
+ */
 export interface Transport {
-  /**
-   * `path` with its query, from the slash on. Resolves whatever happens on the
-   * wire; rejects only with the reason of the signal.
-   */
-  get(path: string, signal: AbortSignal): Promise<Reply>;
+  /** Resolves whatever happens on the wire; rejects only with the reason of the signal. */
+  send(request: SentRequest, signal: AbortSignal): Promise<Reply>;
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -35,7 +43,7 @@ export function createTransport(options: TransportOptions): Transport {
   const aborts = new AbortWatch();
   const pairs = Object.entries(headers).flat();
   return {
-    get(path, signal) {
+    send({ method, path, body = null }, signal) {
       if (signal.aborted) return Promise.reject(signal.reason as Error);
       const exchange = new Exchange(bounds, (ended) => {
         deadlines.delete(ended);
@@ -43,7 +51,7 @@ export function createTransport(options: TransportOptions): Transport {
       });
       deadlines.add(exchange);
       aborts.add(signal, exchange);
-      dispatcher.dispatch({ origin, path, method: 'GET', headers: pairs, ...NO_TIMERS }, exchange);
+      dispatcher.dispatch({ origin, path, method, body, headers: pairs, ...NO_TIMERS }, exchange);
       return exchange.reply;
     },
   };

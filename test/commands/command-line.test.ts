@@ -16,6 +16,9 @@ const VERBS = [
   'close',
   'statement',
   'verify',
+  'org show',
+  'org set',
+  'org delete',
   'init',
   'check',
   'migrate',
@@ -53,7 +56,8 @@ describe('the program', () => {
     const help = await runProgram(['--help'], {});
     expect(help).toMatchObject({ code: 0, stderr: '' });
     const listed = [...help.stdout.matchAll(/^ {2}([a-z]+)(?: \w+)? {2,}\S/gm)].map(([, name]) => name ?? '');
-    expect(listed.toSorted()).toEqual([...VERBS, 'help'].toSorted());
+    const words = new Set(VERBS.map((name) => name.replace(/ .*/, '')));
+    expect(listed.toSorted()).toEqual([...words, 'help'].toSorted());
     expect(help.stdout).toContain('Exit codes: 0 nothing due is missing');
   });
 
@@ -63,12 +67,17 @@ describe('the program', () => {
       stdout: '',
       stderr: 'losant-usage: No command was given\n  losant-usage --help lists the commands\n',
     });
+    expect(await runProgram(['org'], {})).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: 'losant-usage: No command was given\n  losant-usage org --help lists the commands\n',
+    });
   });
 });
 
 describe('the help of a command', () => {
   it.each(VERBS)('%s has an example and needs no setting', async (verb) => {
-    const { code, stdout, stderr } = await runProgram([verb, '--help'], { LOSANT_TYPO: 'x' });
+    const { code, stdout, stderr } = await runProgram([...verb.split(' '), '--help'], { LOSANT_TYPO: 'x' });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(new RegExp(`^Usage: losant-usage ${verb} `));
     expect(stdout).toMatch(new RegExp(`\\nExamples:\\n {2}# .+\\n {2}losant-usage ${verb}`));
@@ -145,6 +154,13 @@ describe('a mistake is named with the next step, and nothing is begun', () => {
       ],
       '--day 2026-11-02..2026-11-01: Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.',
     ],
+    [['org', 'shw'], "unknown command 'shw'. Did you mean show?"],
+    [['org', 'show'], "required option '--org <ID>' not specified\n  losant-usage org show --help lists"],
+    [
+      ['org', 'set', '--org', '0'.repeat(24), '--limit', 'device=-1'],
+      '--limit device=-1: A limit is written NAME=N, N a whole number of 0 or more.',
+    ],
+    [['org', 'set', '--org', '0'.repeat(24), '--name', 'x'], 'LOSANT_ADMIN_TOKEN is not set; create a token'],
     [['simulator', '--port', '65536'], '--port 65536: Use a whole number from 0 to 65535.'],
     [['completion', 'tcsh'], 'shell tcsh: Use bash, zsh or fish.'],
     [['completion'], "missing required argument 'shell'"],

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listForCompletion, renderCompletion } from '../../src/commands/completion/scripts.ts';
-import { commands } from '../../src/commands/list.ts';
+import { commands, things } from '../../src/commands/list.ts';
 import { runProgram, startProcess } from '../support/program.ts';
 
 let folder: string;
@@ -30,9 +30,17 @@ async function complete(...words: readonly string[]): Promise<string[]> {
 
 describe('bash', () => {
   it('offers every command, and those that begin like the word', async () => {
-    const names = commands.map(({ name }) => name);
-    expect((await complete('')).toSorted()).toEqual([...names, '--help', '--version'].toSorted());
+    const names = commands.map(({ name }) => name).filter((name) => !name.includes(' '));
+    const words = [...names, ...Object.keys(things), '--help', '--version'];
+    expect((await complete('')).toSorted()).toEqual(words.toSorted());
     expect(await complete('mi')).toEqual(['migrate']);
+  });
+
+  it('offers what can be done to a thing, and the options of that', async () => {
+    expect(await complete('org', '')).toEqual(['show', 'set', 'delete', '--help']);
+    expect(await complete('org', 'de')).toEqual(['delete']);
+    expect(await complete('org', 'set', '--d')).toEqual(['--description', '--disable', '--dry-run']);
+    expect(await complete('org', 'set', '--audit-log', 'o')).toEqual(['on', 'off']);
   });
 
   it('offers the options of the command', async () => {
@@ -119,7 +127,7 @@ describe('the other shells', () => {
     const { code, stdout } = await runProgram(['completion', shell], {});
     expect(code).toBe(0);
     for (const { name, options } of await listForCompletion(commands)) {
-      expect(stdout).toContain(name);
+      for (const word of name.split(' ')) expect(stdout).toContain(word);
       for (const { flag } of options)
         expect(stdout).toContain(shell === 'zsh' ? flag : `-l ${flag.slice(2)} `);
     }

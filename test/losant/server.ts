@@ -9,6 +9,8 @@ export interface Received {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: IncomingMessage['headers'];
+  /** Where the body comes. */
+  readonly stream: IncomingMessage;
 }
 
 export interface TestServer extends AsyncDisposable {
@@ -25,7 +27,8 @@ export async function startServer(handler: Handler): Promise<TestServer> {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost');
     const { method = '', headers } = request;
-    const entry = { method, headers, path: url.pathname, query: Object.fromEntries(url.searchParams) };
+    const query = Object.fromEntries(url.searchParams);
+    const entry = { method, headers, path: url.pathname, query, stream: request };
     received.push(entry);
     handler(entry, response, received.length);
   });

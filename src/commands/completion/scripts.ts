@@ -49,17 +49,36 @@ async function toOption(name: string, spec: OptionSpec<unknown>): Promise<Comple
     value: spec.value,
     choices: (await spec.choices?.()) ?? [],
     isPath: spec.isPath ?? false,
-    isList: spec.isList ?? false,
+    isList: (spec.isList ?? false) || (spec.isRepeated ?? false),
   };
 }
 
+/** What commands of two words are about, e.g. `org`, with a summary. */
+type Things = Readonly<Record<string, string>>;
+
 /** The script's lines for `bash`, `zsh` or `fish`. */
-export function renderCompletion(shell: string, commands: readonly CompletedCommand[]): string[] {
-  if (shell === 'zsh') return renderZsh(commands);
-  return shell === 'fish' ? renderFish(commands) : renderBash(commands);
+export function renderCompletion(
+  shell: string,
+  commands: readonly CompletedCommand[],
+  things: Things = {},
+): string[] {
+  if (shell === 'zsh') return renderZsh(commands, things);
+  return shell === 'fish' ? renderFish(commands, things) : renderBash(commands, things);
 }
 
-function renderBash(commands: readonly CompletedCommand[]): string[] {
+/** What may follow the program's name: commands of one word, and the things of the others. */
+function firstWords(commands: readonly CompletedCommand[], things: Things) {
+  const single = commands.filter(({ name }) => !name.includes(' '));
+  return [...single, ...Object.entries(things).map(([name, summary]) => ({ name, summary }))];
+}
+
+/** What may follow a thing. */
+function secondWords(commands: readonly CompletedCommand[], thing: string) {
+  const own = commands.filter(({ name }) => name.startsWith(`${thing} `));
+  return own.map(({ name, summary }) => ({ name: name.slice(thing.length + 1), summary }));
+}
+
+function renderBash(commands: readonly CompletedCommand[], things: Things): string[] {
   const reply = (words: readonly string[]) => `COMPREPLY=($(compgen -W "${words.join(' ')}" -- "$current"))`;
   const valueCases = commands.flatMap(({ name, options }) =>
     options
@@ -69,21 +88,28 @@ function renderBash(commands: readonly CompletedCommand[]): string[] {
         return `    "${name} ${flag}") ${isPath ? files : reply(choices)}; return ;;`;
       }),
   );
-  const verbs = [...commands.map(({ name }) => name), '--help', '--version'];
+  const namesOf = (words: readonly { name: string }[]) => words.map(({ name }) => name);
+  const verbs = [...namesOf(firstWords(commands, things)), '--help', '--version'];
+  const isThing = Object.keys(things).map((thing) => `${thing}) ;; `);
   return [
     '# bash completion for losant-usage',
     '_losant_usage() {',
     '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" verb="" word',
     '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
-    '    case "$word" in -*) ;; *) verb="$word"; break ;; esac',
+    '    case "$word" in -*) continue ;; esac',
+    '    verb="${verb:+$verb }$word"',
+    `    case "$verb" in ${isThing.join('')}*) break ;; esac`,
     '  done',
     '  case "$verb $previous" in',
     ...valueCases,
     '  esac',
     '  case "$verb" in',
     `    "") ${reply(verbs)} ;;`,
+    ...Object.keys(things).map((thing) => {
+      return `    ${thing}) ${reply([...namesOf(secondWords(commands, thing)), '--help'])} ;;`;
+    }),
     ...commands.map(({ name, options, values }) => {
-      return `    ${name}) ${reply([...values, ...options.map(({ flag }) => flag)])} ;;`;
+      return `    "${name}") ${reply([...values, ...options.map(({ flag }) => flag)])} ;;`;
     }),
     '  esac',
     '}',
@@ -91,13 +117,15 @@ function renderBash(commands: readonly CompletedCommand[]): string[] {
   ];
 }
 
-function renderZsh(commands: readonly CompletedCommand[]): string[] {
+function renderZsh(commands: readonly CompletedCommand[], things: Things): string[] {
+  const entryOf = ({ name, summary }: { name: string; summary: string }) =>
+    `    ${quote(`${name}:${summary.replaceAll(':', '\\:')}`)}`;
   return [
     '#compdef losant-usage',
     '_losant_usage() {',
     '  local -a verbs',
     '  verbs=(',
-    ...commands.map(({ name, summary }) => `    ${quote(`${name}:${summary.replaceAll(':', '\\:')}`)}`),
+    ...firstWords(commands, things).map(entryOf),
     '  )',
     '  if (( CURRENT == 2 )); then',
     "    _describe 'command' verbs",
@@ -105,9 +133,22 @@ function renderZsh(commands: readonly CompletedCommand[]): string[] {
     '  fi',
     '  local verb="$words[2]"',
     '  shift words; (( CURRENT-- ))',
+    ...Object.keys(things).flatMap((thing) => [
+      `  if [[ "$verb" == ${thing} ]]; then`,
+      '    verbs=(',
+      ...secondWords(commands, thing).map((word) => `  ${entryOf(word)}`),
+      '    )',
+      '    if (( CURRENT == 2 )); then',
+      "      _describe 'command' verbs",
+      '      return',
+      '    fi',
+      '    verb="$verb $words[2]"',
+      '    shift words; (( CURRENT-- ))',
+      '  fi',
+    ]),
     '  case "$verb" in',
     ...commands.flatMap(({ name, options, values }) => [
-      `    ${name})`,
+      `    ${name.includes(' ') ? quote(name) : name})`,
       `      _arguments${values.length > 0 ? ` ${quote(`1:value:(${values.join(' ')})`)}` : ''} \\`,
       ...options.map((option, index) => {
         return `        ${quote(zshSpec(option))}${index === options.length - 1 ? ' ;;' : ' \\'}`;
@@ -127,16 +168,23 @@ function zshSpec({ flag, summary, value, choices, isPath, isList }: CompletedOpt
   return `${spec}:${value.replaceAll(':', '\\:')}:${action}`;
 }
 
-function renderFish(commands: readonly CompletedCommand[]): string[] {
+function renderFish(commands: readonly CompletedCommand[], things: Things): string[] {
   const complete = 'complete -c losant-usage';
   return [
     '# fish completion for losant-usage',
     `${complete} -f`,
-    ...commands.map(
+    ...firstWords(commands, things).map(
       ({ name, summary }) => `${complete} -n __fish_use_subcommand -a ${name} -d ${fishQuote(summary)}`,
     ),
+    ...Object.keys(things).flatMap((thing) => {
+      const words = secondWords(commands, thing);
+      const seen = `${seenWord(thing)}; and not ${seenWord(words.map(({ name }) => name).join(' '))}`;
+      return words.map(
+        ({ name, summary }) => `${complete} -n ${fishQuote(seen)} -a ${name} -d ${fishQuote(summary)}`,
+      );
+    }),
     ...commands.flatMap(({ name, options, values }) => {
-      const when = `-n ${fishQuote(`__fish_seen_subcommand_from ${name}`)}`;
+      const when = `-n ${fishQuote(name.split(' ').map(seenWord).join('; and '))}`;
       const words = values.map((value) => `${complete} ${when} -a ${value}`);
       const flags = options.map(({ flag, summary, value, choices, isPath }) => {
         const takes = value === null ? '' : isPath ? ' -r -F' : ' -x';
@@ -146,6 +194,10 @@ function renderFish(commands: readonly CompletedCommand[]): string[] {
       return [...words, ...flags];
     }),
   ];
+}
+
+function seenWord(word: string): string {
+  return `__fish_seen_subcommand_from ${word}`;
 }
 
 function quote(text: string): string {

@@ -1,7 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../../database/connect/open.ts';
 import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
-import { HeldError } from '../../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../../exit.ts';
 import { readClock } from '../../export/clock.ts';
 import { logRun } from '../../export/log-run.ts';
@@ -15,9 +13,7 @@ import { printPlans } from './preview.ts';
 import type { ExportRequest } from './request.ts';
 import { addUnreadable, type InstanceEnd, printEnds } from './result.ts';
 import { chooseScopes, findOrgs, type Scope } from './scope.ts';
-
-/** How often a held lease or folder is tried again while waiting. */
-const WAIT_STEP_MS = 1_000;
+import { waitWhileHeld } from './wait.ts';
 
 /** What an export works with, over all instances. */
 interface Tools {
@@ -137,24 +133,4 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   const { report, refusal } = end.outcome;
   if (refusal) return EXIT.refused;
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
-}
-
-/** Tries again while another process holds what `open` needs, until `giveUpAtMs`. */
-async function waitWhileHeld<T>(
-  { hostNow, signal, output }: CommandContext,
-  giveUpAtMs: number,
-  open: () => Promise<T>,
-): Promise<T> {
-  let hasSaid = false;
-  for (;;) {
-    try {
-      return await open();
-    } catch (error) {
-      const mayWait = error instanceof HeldError && error.kind !== 'lease_lost' && hostNow() < giveUpAtMs;
-      if (!mayWait) throw error;
-      if (!hasSaid) output.remark(`${error.message}; waiting`);
-      hasSaid = true;
-      await sleep(Math.min(WAIT_STEP_MS, giveUpAtMs - hostNow()), undefined, { signal });
-    }
-  }
 }

@@ -36,7 +36,8 @@ export function chooseScopes(
   });
 }
 
-function chooseInstances(
+/** Throws SettingsError for an instance that is not configured. */
+export function chooseInstances(
   instances: readonly InstanceConfig[],
   wanted: readonly string[] | null,
 ): readonly InstanceConfig[] {

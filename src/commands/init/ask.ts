@@ -23,7 +23,10 @@ const RIGHT: Answers = {
 export async function askForSettings(context: BaseContext, { file }: { file: string }): Promise<number> {
   const { output } = context;
   requireNewFile(file);
-  const questions = openQuestions((line) => output.remark(line));
+  const noTerminal = new SettingsError('init asks questions, and this is no terminal', {
+    hint: 'run it in a terminal, or set LOSANT_INSTANCE_ID, LOSANT_API_TOKEN and DATABASE_URL: see docs/settings.md',
+  });
+  const questions = openQuestions((line) => output.remark(line), noTerminal);
   try {
     output.remark('Three questions, then a check. Until then nothing is written.', '');
     const answers = await askAll(questions, context.env['LOSANT_API_URL']);

@@ -1,6 +1,6 @@
 import { createInterface, type Interface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { InterruptedError, SettingsError } from '../../errors.ts';
+import { InterruptedError, type SettingsError } from '../../errors.ts';
 
 export interface Question {
   readonly text: string;
@@ -20,14 +20,15 @@ export interface Questions {
   readonly close: () => void;
 }
 
-/** Throws SettingsError where nobody can answer. */
-export function openQuestions(say: (line: string) => void): Questions {
+/** Whether there is somebody to answer. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY;
+}
+
+/** Throws `refusal` where nobody can answer. */
+export function openQuestions(say: (line: string) => void, refusal: SettingsError): Questions {
   const { stdin, stderr } = process;
-  if (!stdin.isTTY || !stderr.isTTY) {
-    throw new SettingsError('init asks questions, and this is no terminal', {
-      hint: 'run it in a terminal, or set LOSANT_INSTANCE_ID, LOSANT_API_TOKEN and DATABASE_URL: see docs/settings.md',
-    });
-  }
+  if (!canAsk()) throw refusal;
   const mask = { isOn: false };
   const output = new Writable({
     write(chunk: Buffer, _encoding, done) {

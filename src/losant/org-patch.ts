@@ -1,0 +1,86 @@
+/**
+ * What an organization can be changed to: the schema of the API's Patch, version
+ * 1.30.0. Messages complete the sentence that a path begins.
+ */
+import { z } from 'zod';
+
+/** Limits with the least value of each. */
+const LIMITS = {
+  ...atLeast(0, ['apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority']),
+  ...atLeast(0, ['applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe']),
+  ...atLeast(0, ['experiencedomain', 'experienceendpoint', 'experiencegroup', 'experienceslug']),
+  ...atLeast(0, ['experienceuser', 'experienceversion', 'experienceview', 'file', 'flow', 'integration']),
+  ...atLeast(0, ['notebook', 'privatefile', 'resourcejob', 'webhook', 'member', 'payload', 'storage']),
+  ...atLeast(0, ['notebookMinutesPerRun', 'notebookMinutesPerMonth', 'notebookInParallel']),
+  ...atLeast(0, ['experienceFlowSlots', 'applicationFlowSlots']),
+  /** Seconds. */
+  ...atLeast(86_400, ['dataTTL']),
+  /** Seconds. */
+  systemInterval: whole(5, 3600),
+};
+
+const NO_DATE = 'is neither false nor a date such as 2026-11-25T00:00:00Z';
+const TAG = { key: tagKey(), value: text(1, 255) };
+const BANNER = {
+  message: text(0, 2048).optional(),
+  level: choice(['info', 'warning', 'critical']).optional(),
+};
+
+const SHAPE = {
+  name: text(1, 255),
+  description: text(0, 32_767),
+  iconColor: text(0, 64),
+  limits: z.strictObject(LIMITS, 'is not a map of limits').partial(),
+  whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
+  auditLogEnabled: flag(),
+  /** Losant also takes `true`; a date says since when, and can be compared with the answer. */
+  disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: NO_DATE })], NO_DATE),
+  isReadOnly: flag(),
+  tags: z
+    .array(z.strictObject(TAG, 'is not a pair of key and value'), 'is not a list of tags')
+    .max(100, 'has more than 100 tags'),
+  referralId: text(0, 1024),
+  mfaMode: choice(['notRequired', 'adminRequired', 'required']),
+  banner: z.strictObject(BANNER, 'is not a map of message and level'),
+};
+
+export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').partial();
+
+export type OrgPatch = z.infer<typeof orgPatch>;
+
+/** The names that are known at a path; for telling which was meant. */
+export function namesAt(path: readonly PropertyKey[]): readonly string[] {
+  const [first] = path;
+  if (first === undefined) return Object.keys(SHAPE);
+  if (first === 'limits') return Object.keys(LIMITS);
+  return Object.keys(first === 'banner' ? BANNER : TAG);
+}
+
+function atLeast<N extends string>(min: number, names: readonly N[]): Record<N, z.ZodType<number>> {
+  const limit = whole(min, Number.MAX_SAFE_INTEGER);
+  return Object.fromEntries(names.map((name) => [name, limit])) as Record<N, z.ZodType<number>>;
+}
+
+function whole(min: number, max: number): z.ZodType<number> {
+  const bound = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
+  const error = `is not a whole number ${bound}`;
+  return z.int(error).min(min, error).max(max, error);
+}
+
+function text(min: number, max: number): z.ZodType<string> {
+  const error = min === 0 ? `is longer than ${max} characters` : `has not ${min} to ${max} characters`;
+  return z.string('is not a text').min(min, error).max(max, error);
+}
+
+function tagKey(): z.ZodType<string> {
+  const error = 'is not made of 1 to 255 letters, digits, _ and -';
+  return z.string('is not a text').regex(/^[0-9a-zA-Z_-]{1,255}$/, error);
+}
+
+function flag(): z.ZodType<boolean> {
+  return z.boolean('is neither true nor false');
+}
+
+function choice<T extends string>(choices: readonly T[]): z.ZodType<T> {
+  return z.enum(choices as readonly [T, ...T[]], `is none of ${choices.join(', ')}`);
+}
