@@ -17,6 +17,7 @@ create table losant_usage.revisions (
 );
 create index revisions_cell on losant_usage.revisions (org_id, usage_date, stream);
 create index revisions_changed_at on losant_usage.revisions (changed_at);
+create index revisions_final on losant_usage.revisions (id) where was_final;
 comment on table losant_usage.revisions is 'Every change of a number after its first load, old and new; append-only. Written by triggers.';
 comment on column losant_usage.revisions.id is 'Order of the changes.';
 comment on column losant_usage.revisions.stream is 'Stream.';

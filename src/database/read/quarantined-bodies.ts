@@ -16,7 +16,7 @@ export interface QuarantinedBody {
 
 /** No more than that many answers, and characters of each, are handed out at once. */
 const ANSWERS_MAX = 8;
-const BODY_CHARACTERS_MAX = 16_384;
+const BODY_CHARACTERS_MAX = 4_096;
 /** A body kept has up to 256 Ki characters; of what is larger than this no text is made. */
 const BYTES_MAX = 4 * 1024 * 1024;
 

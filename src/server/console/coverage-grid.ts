@@ -38,8 +38,9 @@ export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
 }
 
 /** Where its days leave no room for it, it is only read out. */
-function renderMonth(month: string, length: number, shown: number): Html | string {
-  return length * 30 < shown * 2 ? html`<span class="hidden">${month}</span>` : month;
+function renderMonth(month: string, length: number, shown: number): Html {
+  const isRoomy = length * 30 >= shown * 2;
+  return html`<span class="${isRoomy ? '' : 'hidden'}">${month}</span>`;
 }
 
 /** The day of the month; where days are narrow, that of Mondays. */

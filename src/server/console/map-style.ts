@@ -3,10 +3,10 @@
  * narrow, and begins with the newest days.
  */
 export const MAP_STYLE = `
-.map { direction: rtl; position: relative; overflow-x: auto; margin: .5rem 0; padding: 2px } .map:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
+.map { direction: rtl; position: relative; overflow-x: auto; margin: .5rem 0 } .map:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 .grid { direction: ltr; table-layout: fixed; border-collapse: separate; border-spacing: 0 } .grid-30 { min-width: 56rem } .grid-90 { min-width: 74rem }
 .grid .names { width: 15rem } .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; white-space: nowrap; text-align: center }
-.grid thead th { color: var(--quiet); vertical-align: bottom; overflow: visible } .grid .month { text-align: left; border-left: 1px solid var(--line); padding-left: .3rem; font-weight: 600; overflow: hidden }
+.grid thead th { color: var(--quiet); vertical-align: bottom; overflow: visible } .grid .month { text-align: left; border-left: 1px solid var(--line); padding-left: .3rem; font-weight: 600 } .month span:not(.hidden) { position: sticky; left: 15.5rem }
 .grid .name { position: sticky; left: 0; z-index: 1; background: var(--ground); text-align: left; overflow: hidden; text-overflow: ellipsis; color: var(--text); padding-right: .6rem; font-size: .9rem }
 .grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; background-clip: padding-box; text-align: center }
 .grid td a { display: block; height: 1.6rem; line-height: 1.6rem; font-weight: 700; text-decoration: none } .grid td a:hover { outline: 2px solid var(--text) } .grid td a:focus-visible { outline-offset: 0; position: relative; z-index: 2 }
@@ -18,7 +18,7 @@ td.m-open a, .key.m-open { background: linear-gradient(to top, color-mix(in srgb
 td.m-known a, .key.m-known { background: repeating-linear-gradient(45deg, var(--quiet) 0 2px, var(--line) 2px 5px) }
 td.m-gap a, .key.m-gap { background: var(--bad); color: var(--ground) }
 .key.m-untracked { border: 1px solid var(--line) }
-@media (max-width: 52rem) { .grid .names { width: 9rem } .grid-30 { min-width: 50rem } .grid-90 { min-width: 70rem } }
+@media (max-width: 52rem) { .grid .names { width: 9rem } .month span:not(.hidden) { left: 9.5rem } .grid-30 { min-width: 50rem } .grid-90 { min-width: 70rem } }
 `;
 
 /** Looks of stories and lists of facts. */

@@ -76,7 +76,7 @@ ${renderTable({
     { name: 'Stream' },
     { name: 'Numbers', isNumber: true },
     { name: 'Organizations', isNumber: true },
-    { name: 'For example' },
+    { name: 'For example', isText: true },
   ],
   rows: failures.map(({ code, message, stream, cells, orgs, example }) => [
     html`<strong>${code}</strong>: ${message}`,

@@ -1,5 +1,11 @@
 import { html } from 'hono/html';
-import type { CellStory, QuarantinedAnswer, Revision, StoredValue } from '../../database/read/explain.ts';
+import type {
+  CellStory,
+  LedgerRow,
+  QuarantinedAnswer,
+  Revision,
+  StoredValue,
+} from '../../database/read/explain.ts';
 import type { QuarantinedBody } from '../../database/read/quarantined-bodies.ts';
 import { type Advice, type CellPlace, explainCommand, rereadCommand } from '../../explain/advice.ts';
 import {
@@ -7,6 +13,7 @@ import {
   describeSeen,
   describeState,
   describeWaiver,
+  type Fact,
   ledgerFacts,
   showHeld,
 } from '../../explain/facts.ts';
@@ -31,11 +38,18 @@ export function renderCell(cell: CellStory & { readonly advice: Advice }, contex
 <p>Next: ${advice.text}</p>
 ${renderCommands(cell, context.place)}
 ${renderValues(values, stream)}
-${facts.length === 0 ? '' : html`<dl class="list">${facts.map(([name, value]) => html`<dt>${sentence(name)}</dt><dd>${value}</dd>\n`)}</dl>`}
+${facts.length === 0 ? '' : html`<dl class="list">${facts.map((fact) => renderFact(fact, ledger))}</dl>`}
 ${renderRevisions(cell.revisions, context.nowMs)}
 ${renderWaivers(cell)}
 ${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
 </section>\n`;
+}
+
+/** A run that is on record has a page. */
+function renderFact([name, value]: Fact, ledger: LedgerRow | null): Html {
+  const isRun = name === 'run' && ledger?.runKind != null;
+  const shown = isRun ? html`<a href="/runs/${ledger.runId}">${value}</a>` : value;
+  return html`<dt>${sentence(name)}</dt><dd>${shown}</dd>\n`;
 }
 
 function sentence(text: string): string {
