@@ -92,8 +92,12 @@ function createSources(db: Database): PageSources {
     database: async (waitMs) => ({ isUp: true, reading: await health(waitMs) }),
     heatMap: keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), kept),
     payloadShares: keepReading(() => readPayloadShares(db), kept),
-    month: keepReadings((month: string) => readMonth(db, month), { ...kept, max: 2 }),
+    month: keepReadings((month: string) => readMonth(db, { month, today: dayAt(now()) }), {
+      ...kept,
+      max: 2,
+    }),
     read: (query) => query(db),
+    streamRows: () => Promise.reject(new Error('no page of the bench is a file')),
     readiness: () => Promise.resolve([]),
     metrics: createMetrics({ version: '0', instanceIds: [INSTANCE], startedAtMs: now() }),
     status: () => ({

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { type CellStory, type OrgName, readCellStory, readOrgName } from '../database/read/explain.ts';
+import { type CellStory, type OrgName, readCellStories, readOrgName } from '../database/read/explain.ts';
 import type { Schema } from '../database/schema.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
 import { horizonStart, type Policy } from '../usage/policy.ts';
@@ -36,11 +36,8 @@ export async function readDayStory(
     isPastHorizon: day < horizonStart(nowMs, policy),
     nowMs,
   };
-  const cells = [];
-  for (const stream of streams) {
-    if (wanted && !wanted.includes(stream.name)) continue;
-    const story = await readCellStory(db, stream, { orgId, day });
-    cells.push({ ...story, advice: adviseCell(story, place) });
-  }
+  const chosen = streams.filter(({ name }) => wanted === null || wanted.includes(name));
+  const stories = await readCellStories(db, chosen, { orgId, day });
+  const cells = stories.map((story) => ({ ...story, advice: adviseCell(story, place) }));
   return { org, cells, place };
 }

@@ -1,5 +1,5 @@
 /** The whole story of the numbers of one organization and day. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { CellState } from '../../usage/cell.ts';
 import type { UsageDay } from '../../usage/day.ts';
 import type { Stream } from '../../usage/streams/stream.ts';
@@ -105,69 +105,100 @@ export async function readOrgName(db: Kysely<Schema>, orgId: string): Promise<Or
   return { orgId: row.org_id, orgName: row.name, instanceId: row.instance_id, removedAt: row.removed_at };
 }
 
-/** Reads what the database knows of one cell, as of one moment. */
-export async function readCellStory(
+/** Reads what the database knows of the cells of one organization and day, of these streams, as of one moment. */
+export async function readCellStories(
   db: Kysely<Schema>,
-  stream: Stream,
+  streams: readonly Stream[],
   { orgId, day }: { orgId: string; day: UsageDay },
-): Promise<CellStory> {
+): Promise<CellStory[]> {
   return await db
     .transaction()
     .setIsolationLevel('repeatable read')
     .setAccessMode('read only')
     .execute(async (trx) => {
-      const cell = { stream: stream.name, orgId, day };
-      return {
-        stream: stream.name,
-        ...(await readPromise(trx, cell)),
-        ledger: await readLedgerRow(trx, cell),
-        values: await readValues(trx, stream, cell),
-        revisions: await readRevisions(trx, cell),
-        waivers: await readWaivers(trx, cell),
-        quarantine: await readQuarantine(trx, cell),
-      };
+      const cells = { streams: streams.map(({ name }) => name), orgId, day };
+      const tracking = await readTracking(trx, cells);
+      const ledger = await readLedgerRows(trx, cells);
+      const revisions = await readRevisions(trx, cells);
+      const waivers = await readWaivers(trx, cells);
+      const quarantine = await readQuarantine(trx, cells);
+      const stories = [];
+      for (const stream of streams) {
+        stories.push({
+          stream: stream.name,
+          isTracked: false,
+          isGap: false,
+          ...tracking.get(stream.name)?.[0],
+          ledger: ledger.get(stream.name)?.[0] ?? null,
+          values: await readValues(trx, stream, { orgId, day }),
+          revisions: revisions.get(stream.name) ?? [],
+          waivers: waivers.get(stream.name) ?? [],
+          quarantine: quarantine.get(stream.name) ?? [],
+        });
+      }
+      return stories;
     });
 }
 
-interface CellId {
-  readonly stream: string;
+interface DayCells {
+  readonly streams: readonly string[];
   readonly orgId: string;
   readonly day: UsageDay;
 }
 
-async function readPromise(
+/** The rows of each stream, without the name of it. */
+async function byStream<T>(
   db: Kysely<Schema>,
-  { stream, orgId, day }: CellId,
-): Promise<{ isTracked: boolean; isGap: boolean }> {
-  const { rows } = await sql<{ isTracked: boolean; isGap: boolean }>`
-    select exists (
-        select from losant_usage.tracked t
-        where t.org_id = ${orgId} and t.stream = ${stream} and ${day}::date <@ t.days
-      ) as "isTracked",
-      exists (
-        select from losant_usage.coverage_gaps g
-        where g.org_id = ${orgId} and g.stream = ${stream} and g.usage_date = ${day}
-      ) as "isGap"`.execute(db);
-  return rows[0] as { isTracked: boolean; isGap: boolean };
+  query: RawBuilder<T & { stream: string }>,
+): Promise<Map<string, T[]>> {
+  const { rows } = await query.execute(db);
+  const groups = Map.groupBy(rows, ({ stream }) => stream);
+  return new Map(
+    [...groups].map(([name, found]) => [name, found.map(({ stream: _, ...row }) => row as unknown as T)]),
+  );
 }
 
-async function readLedgerRow(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<LedgerRow | null> {
+async function readTracking(
+  db: Kysely<Schema>,
+  { streams, orgId, day }: DayCells,
+): Promise<Map<string, { isTracked: boolean; isGap: boolean }[]>> {
+  return await byStream(
+    db,
+    sql`
+    select s.stream,
+      exists (
+        select from losant_usage.tracked t
+        where t.org_id = ${orgId} and t.stream = s.stream and ${day}::date <@ t.days
+      ) as "isTracked",
+      s.stream = any (array(
+        select g.stream from losant_usage.coverage_gaps g where g.org_id = ${orgId} and g.usage_date = ${day}
+      )) as "isGap"
+    from unnest(${streams}::text[]) as s (stream)`,
+  );
+}
+
+async function readLedgerRows(
+  db: Kysely<Schema>,
+  { streams, orgId, day }: DayCells,
+): Promise<Map<string, LedgerRow[]>> {
   const hosts = await readHostColumns(db);
-  const { rows } = await sql<LedgerRow>`
-    select c.state, c.reported, c.revision, c.verified_at as "verifiedAt", c.attempted_at as "attemptedAt",
+  return await byStream(
+    db,
+    sql`
+    select c.stream, c.state, c.reported, c.revision, c.verified_at as "verifiedAt", c.attempted_at as "attemptedAt",
       c.attempts, c.next_read_at as "nextReadAt", c.error_code as "errorCode",
       c.error_message as "errorMessage", encode(c.response_sha256, 'hex') as "responseSha256",
       c.first_loaded_at as "firstLoadedAt", c.finalized_at as "finalizedAt", c.run_id as "runId",
       r.kind as "runKind", ${hosts.run} as "runHost", r.version as "runVersion"
     from losant_usage.coverage c left join losant_usage.runs r on r.run_id = c.run_id
-    where c.usage_date = ${day} and c.stream = ${stream} and c.org_id = ${orgId}`.execute(db);
-  return rows[0] ?? null;
+    where c.usage_date = ${day} and c.stream = any (${streams}::text[]) and c.org_id = ${orgId}`,
+  );
 }
 
 async function readValues(
   db: Kysely<Schema>,
   stream: Stream,
-  { orgId, day }: CellId,
+  { orgId, day }: { orgId: string; day: UsageDay },
 ): Promise<StoredValue[]> {
   const { rows } = await sql<StoredValue>`
     select coalesce(d.key, '{}') as key, coalesce(d.values, ${pick(stream, 'u')}) as values,
@@ -198,33 +229,45 @@ function detailsOf({ name, keyColumns, columns }: Stream) {
     from ${sql.table(`losant_usage.${name}`)})`;
 }
 
-async function readRevisions(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<Revision[]> {
-  const { rows } = await sql<Revision>`
-    select revision, key, old, new, run_id as "runId", changed_by as "changedBy", changed_at as "changedAt"
+async function readRevisions(
+  db: Kysely<Schema>,
+  { streams, orgId, day }: DayCells,
+): Promise<Map<string, Revision[]>> {
+  return await byStream(
+    db,
+    sql`
+    select stream, revision, key, old, new, run_id as "runId", changed_by as "changedBy", changed_at as "changedAt"
     from losant_usage.revisions
-    where org_id = ${orgId} and usage_date = ${day} and stream = ${stream} order by id`.execute(db);
-  return rows;
+    where org_id = ${orgId} and usage_date = ${day} and stream = any (${streams}::text[]) order by id`,
+  );
 }
 
-async function readWaivers(db: Kysely<Schema>, { stream, orgId, day }: CellId): Promise<Waiver[]> {
-  const { rows } = await sql<Waiver>`
-    select reason, waived_by as "waivedBy", waived_at as "waivedAt", lifted_at as "liftedAt",
+async function readWaivers(
+  db: Kysely<Schema>,
+  { streams, orgId, day }: DayCells,
+): Promise<Map<string, Waiver[]>> {
+  return await byStream(
+    db,
+    sql`
+    select stream, reason, waived_by as "waivedBy", waived_at as "waivedAt", lifted_at as "liftedAt",
       lifted_by_run as "liftedByRun"
     from losant_usage.waivers
-    where usage_date = ${day} and org_id = ${orgId} and stream = ${stream} order by id`.execute(db);
-  return rows;
+    where usage_date = ${day} and org_id = ${orgId} and stream = any (${streams}::text[]) order by id`,
+  );
 }
 
 async function readQuarantine(
   db: Kysely<Schema>,
-  { stream, orgId, day }: CellId,
-): Promise<QuarantinedAnswer[]> {
-  const { rows } = await sql<QuarantinedAnswer>`
-    select from_date as "from", to_date as "to", code, problem, times, first_seen_at as "firstSeenAt",
+  { streams, orgId, day }: DayCells,
+): Promise<Map<string, QuarantinedAnswer[]>> {
+  return await byStream(
+    db,
+    sql`
+    select stream, from_date as "from", to_date as "to", code, problem, times, first_seen_at as "firstSeenAt",
       last_seen_at as "lastSeenAt", resolved_at as "resolvedAt",
       resolved_at is not null or ${day}::date <@ resolved_days as "isResolved"
     from losant_usage.quarantine
-    where org_id = ${orgId} and stream = ${stream} and ${day}::date between from_date and to_date
-    order by last_seen_at desc, from_date`.execute(db);
-  return rows;
+    where org_id = ${orgId} and stream = any (${streams}::text[]) and ${day}::date between from_date and to_date
+    order by last_seen_at desc, from_date`,
+  );
 }

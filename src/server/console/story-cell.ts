@@ -23,6 +23,9 @@ import { streamNamed } from '../../usage/streams/catalog.ts';
 import { renderDistance } from './instants.ts';
 import { type Html, renderTable } from './page.ts';
 
+/** A day may have many sources, and many changes: a page shows the first of them, and says how many there are. */
+const ROWS_MAX = 200;
+
 interface CellContext {
   readonly place: CellPlace;
   /** Of invalid answers of its stream. */
@@ -72,16 +75,24 @@ ${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes:
 function renderValues(values: readonly StoredValue[], stream: string): Html | string {
   if (values.length === 0) return '';
   const { keyColumns, columns } = streamNamed(stream);
-  return renderTable({
+  const table = renderTable({
     columns: [
       ...keyColumns.map((name) => ({ name, isText: true })),
       ...columns.map((name) => ({ name, isNumber: true })),
     ],
-    rows: values.map((row) => [
-      ...keyColumns.map((column) => row.key[column] ?? ''),
-      ...columns.map((column) => showHeld(row.values[column])),
-    ]),
+    rows: values
+      .slice(0, ROWS_MAX)
+      .map((row) => [
+        ...keyColumns.map((column) => row.key[column] ?? ''),
+        ...columns.map((column) => showHeld(row.values[column])),
+      ]),
   });
+  return html`${table}${renderRest(values.length)}`;
+}
+
+function renderRest(length: number): Html | string {
+  if (length <= ROWS_MAX) return '';
+  return html`<p class="quiet">The first ${ROWS_MAX} of ${showNumber(length)}; losant-usage explain lists them all.</p>`;
 }
 
 function renderRevisions(revisions: readonly Revision[], nowMs: number): Html | string {
@@ -94,13 +105,15 @@ ${renderTable({
     { name: 'What changed', isText: true },
     { name: 'By', isText: true },
   ],
-  rows: revisions.map((change) => [
-    renderDistance(change.changedAt, nowMs),
-    showNumber(change.revision),
-    describeChange(change).replaceAll(' -> ', ' → '),
-    renderAuthor(change),
-  ]),
-})}`;
+  rows: revisions
+    .slice(0, ROWS_MAX)
+    .map((change) => [
+      renderDistance(change.changedAt, nowMs),
+      showNumber(change.revision),
+      describeChange(change).replaceAll(' -> ', ' → '),
+      renderAuthor(change),
+    ]),
+})}${renderRest(revisions.length)}`;
 }
 
 /** The run that made a change, or the database user that made it by hand. */
