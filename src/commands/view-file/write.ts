@@ -51,7 +51,11 @@ export async function writeViewFile(context: CommandContext, request: FileReques
     context,
     async (handle) => {
       const columns = await readViewColumns(handle.db, request.name);
-      await requireKnown(handle, request, columns);
+      await requireKnown(
+        handle,
+        request,
+        columns.some(({ name }) => name === (view.org ?? 'org_id')),
+      );
       const target = await openTarget(context, { out: request.out, format });
       try {
         return await writeRows({ context, handle, target }, { ...request, view, columns, format });
@@ -119,9 +123,9 @@ async function writeRows(
 async function requireKnown(
   { db }: DatabaseHandle,
   { name, instanceIds, orgIds }: FileRequest,
-  columns: readonly Column[],
+  hasOrg: boolean,
 ): Promise<void> {
-  if (orgIds !== null && !columns.some((column) => column.name === 'org_id')) {
+  if (orgIds !== null && !hasOrg) {
     throw new SettingsError(`--org: ${name} has no rows by organization`, { hint: 'leave out --org' });
   }
   const { instances, orgs } = await readUnknownIds(db, { instanceIds, orgIds });

@@ -4,6 +4,8 @@ export interface ExportedView {
   readonly date: string;
   /** The last day that a row stands for; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;
+  /** The column of the organization's id, where that is not `org_id`. */
+  readonly org?: string;
   /** With the date: what tells its rows apart, and orders them. */
   readonly key: readonly string[];
 }
@@ -18,6 +20,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   days_without_period: { date: 'first_day', end: 'last_day', key: ['org_id'] },
   statement_lines: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'period_month'] },
+  focus_usage: { date: 'x_UsageDate', org: 'SubAccountId', key: ['SubAccountId', 'SkuMeter'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
   known_missing: { date: 'usage_date', key: ['org_id', 'stream'] },
   restatements: { date: 'usage_date', key: ['revision_id', 'metric'] },

@@ -137,18 +137,19 @@ function selectRows(request: ViewRequest): RawBuilder<unknown> {
 
 function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest): RawBuilder<unknown>[] {
   const date = sql`v.${sql.ref(view.date)}`;
+  const org = sql`v.${sql.ref(view.org ?? 'org_id')}`;
   const { from, to } = range;
   const wanted = [sql`${date} <= ${to}::date`];
   if (view.end !== undefined) wanted.push(sql`v.${sql.ref(view.end)} >= ${from}::date`);
   else if (view.date === 'month') wanted.push(sql`${date} >= date_trunc('month', ${from}::date)::date`);
   else wanted.push(sql`${date} >= ${from}::date`);
-  if (orgIds !== null) wanted.push(sql`v.org_id = any (${orgIds}::text[])`);
+  if (orgIds !== null) wanted.push(sql`${org} = any (${orgIds}::text[])`);
   if (instanceIds !== null) {
     const hasInstance = columns.some(({ name }) => name === 'instance_id');
     wanted.push(
       hasInstance
         ? sql`v.instance_id = any (${instanceIds}::text[])`
-        : sql`v.org_id in (select o.org_id from losant_usage.organizations o
+        : sql`${org} in (select o.org_id from losant_usage.organizations o
             where o.instance_id = any (${instanceIds}::text[]))`,
     );
   }
