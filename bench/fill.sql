@@ -10,9 +10,10 @@ drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.c
 insert into losant_usage.instances (instance_id, api_url, tracked_from)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days);
 insert into losant_usage.organizations
-  (org_id, instance_id, name, created_at, first_seen_at, last_seen_at, referral_id, plan_id, tags)
+  (org_id, instance_id, name, created_at, first_seen_at, last_seen_at, referral_id, plan_id, tags, limits)
 select '5d' || lpad(to_hex(i), 22, '0'), '5c0000000000000000000001', 'Org ' || i, now() - interval '900 days',
-  now() - interval '800 days', now(), 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]'
+  now() - interval '800 days', now(), 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
+  '{"payload":20000000,"device":1000,"notebookMinutesPerMonth":3000}'
 from generate_series(1, :orgs) i;
 insert into losant_usage.tracking (org_id, stream, tracked_days, read_days)
 select o.org_id, s.stream, datemultirange(daterange(current_date - :days, null)),

@@ -83,6 +83,10 @@ describe('the page', () => {
     expect(text).toContain('days missing');
     expect(text).toContain('1 day not held');
     expect(text).toContain('no day is tracked');
+    expect(text).toMatch(
+      new RegExp(`<a href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`),
+    );
+    expect(text.match(/day by day/g)).toHaveLength(2);
     expect(text).toContain('&lt;b&gt;Alpha&lt;/b&gt;');
     expect(text).not.toContain('<b>');
     expect(text).toContain('<code>losant-usage gaps --all</code>');

@@ -95,7 +95,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
   table:not(.grid), table:not(.grid) :is(caption, tbody, tr, td) { display: block } table:not(.grid) tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
   table:not(.grid) :is(td, td.t) { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right; min-width: 0 }
   table:not(.grid) td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; flex: none; max-width: 45% }
-  table:not(.grid) td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal }
+  table:not(.grid) td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal; overflow-wrap: anywhere }
 }
 ${MAP_STYLE}${STORY_STYLE}`;
 

@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import type { InvoicedMonth, OrganizationPeriod } from '../../../database/read/month.ts';
 import { count, showNumber } from '../../../terminal/words.ts';
-import type { UsageDay } from '../../../usage/day.ts';
+import { earliestDay, type UsageDay } from '../../../usage/day.ts';
 import { daysOfMonth, type Month } from '../../../usage/period.ts';
 import { renderInstant } from '../instants.ts';
 import { type Html, renderTable } from '../page.ts';
@@ -112,7 +112,7 @@ function renderPeriod(
   return [
     html`<a href="/organizations/${orgId}">${name}</a><br><span class="quiet whole">${orgId}</span>${isOwn ? html`<br><span class="quiet">${from} to ${to}</span>` : ''}`,
     ...(names.size > 1 ? [names.get(instanceId) ?? instanceId] : []),
-    html`<span class="${tone}"><span aria-hidden="true">${sign}</span> ${text}</span>`,
+    html`<span class="${tone}"><span aria-hidden="true">${sign}</span> ${text}</span>${period.isBillable ? '' : html`<br><a href="${coverageOf(period, yesterday)}">day by day</a>`}`,
     describePeriod(period, yesterday),
     payloads === null ? '–' : showNumber(payloads),
     devices === null ? '–' : showNumber(devices),
@@ -133,6 +133,11 @@ ${query.order === 'state' ? '' : html`<input type="hidden" name="order" value="$
 <nav aria-label="States"><p>${link(`all ${showNumber(periods.length)}`, { state: null }, query.state === null)}
 ${PERIOD_STATES.filter((state) => counts[state] > 0).map((state) => link(`${STATES[state][1]} ${showNumber(counts[state])}`, { state }, query.state === state))}</p></nav>
 <nav aria-label="Order"><p>Order: ${link('not ready first', { order: 'state' }, query.order === 'state')} ${link('most payloads first', { order: 'payloads' }, query.order === 'payloads')}</p></nav>`;
+}
+
+/** The map of its days, up to the end of the period. */
+function coverageOf({ orgId, to }: OrganizationPeriod, yesterday: UsageDay): string {
+  return addressOf('/coverage', { q: orgId, to: earliestDay(to, yesterday) });
 }
 
 function select(periods: readonly OrganizationPeriod[], query: MonthQuery): OrganizationPeriod[] {
