@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/commands/command.ts';
 import { openInstance } from '../../src/export/open.ts';
-import type { RunReport } from '../../src/export/report.ts';
 import { type RunOutcome, runInstance } from '../../src/export/run.ts';
 import { checkAlways, DAY_MS, dayAt } from './checker.ts';
 import { checkRemovals, checkReport, countFacts, readFirstDay, readListing } from './database-checks.ts';
@@ -13,13 +12,12 @@ import { count, type Errand, livingOf, nowOf, POLICIES, say, type World } from '
 
 const STEADY: JumpingClock = { offMs: () => 0, onRequest: () => undefined, hasJumped: false };
 
-/** Runs once. Returns the report, or null if the run could not begin or broke off. */
 export async function runAndCheck(
   world: World,
   context: CommandContext,
   { kind, ask }: Errand,
   clock: JumpingClock = STEADY,
-): Promise<RunReport | null> {
+): Promise<void> {
   const { database, book } = world;
   const startedAtMs = nowOf(world);
   const range = ask?.range ?? null;
@@ -38,7 +36,7 @@ export async function runAndCheck(
     count(world, `${clock.hasJumped ? 'ended by a clock' : 'could not begin'}: ${outcome.name}`);
     if (outcome.constructor === Error || outcome instanceof TypeError)
       say(world, about, [`threw ${outcome.stack}`]);
-    return null;
+    return;
   }
   const { report, refusal, tally } = outcome;
   const { readAtHours, horizonDays } = POLICIES[world.policy];
@@ -62,7 +60,6 @@ export async function runAndCheck(
       ? checkComplete(ledger, { startedAtMs, range, readAtHours, horizonDays })
       : checkPartial(ledger, { told, range }),
   );
-  return report;
 }
 
 async function runOnce(
