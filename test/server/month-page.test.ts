@@ -93,6 +93,24 @@ describe('the page', () => {
     expect(text).toContain(`<a href="/months/${lastMonth}" aria-current="true">`);
   });
 
+  test('shows nothing in red before the first run is over', async () => {
+    expect(await page('/months')).toContain('<span class="bad">');
+    const instances = HEALTH.instances.map((instance) => ({ ...instance, hasRun: false }));
+    await using begun = await startPages({
+      sources: {
+        read: (query) => query(ledger.db),
+        database: () => Promise.resolve(viewOf({ ...HEALTH, instances })),
+        now: () => Date.now(),
+        month: async (month) => ({
+          ...{ value: await readMonth(ledger.db, { month, today: daysAgo(0) }), atMs: Date.now(), tookMs: 1 },
+        }),
+      },
+    });
+    const text = await (await begun.get('/months')).text();
+    expect(text).toContain('2 of 4 organizations are not ready.');
+    expect(text).not.toContain('class="bad"');
+  });
+
   test('lists what is not ready first, then by name, and narrows by state and search', async () => {
     const [beta, alpha, gamma, delta] = orgs;
     expect(await listed('')).toEqual([gamma, delta, alpha, beta]);

@@ -71,6 +71,8 @@ interface PeriodListOptions {
   readonly query: MonthQuery;
   readonly names: ReadonlyMap<string, string>;
   readonly yesterday: UsageDay;
+  /** Whether the first run is over. */
+  readonly hasRun: boolean;
 }
 
 /** The organizations that are asked for, a page of them. */
@@ -103,10 +105,12 @@ ${renderPages({ path: pathOf(query), query: choiceOf(query), page: query.page, f
 
 function renderPeriod(
   period: OrganizationPeriod,
-  { query, names, yesterday }: PeriodListOptions,
+  { query, names, yesterday, hasRun }: PeriodListOptions,
 ): (Html | string)[] {
   const { orgId, name, instanceId, from, to, payloads, devices } = period;
-  const [sign, text, tone] = STATES[stateOfPeriod(period)];
+  const [sign, text, usual] = STATES[stateOfPeriod(period)];
+  // What is missing before anything is late is no alarm.
+  const tone = usual === 'bad' && !(period.isOver && hasRun) ? 'quiet' : usual;
   const days = daysOfMonth(query.month);
   const isOwn = from !== days.from || to !== days.to;
   return [

@@ -96,7 +96,7 @@ function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFact
 ${choice}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map((step) => html`<li>${renderCommands(step)}</li>`)}</ul>`}
 ${renderInstances({ periods, statements, names, nowMs })}
-${renderPeriods(periods, { query, names, yesterday })}`;
+${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 
