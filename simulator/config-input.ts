@@ -75,7 +75,7 @@ function faultsIn(value: unknown): FaultPlan[] {
   });
 }
 
-const LIST_KEYS = ['emptyPages', 'ignorePage', 'ignoreSort', 'totalCount', 'deleteAfter', 'items'];
+const LIST_KEYS = ['emptyPages', 'ignorePage', 'ignoreSort', 'hide', 'totalCount', 'deleteAfter', 'items'];
 
 /** Null for none. */
 function listFaultsIn(value: unknown): ListFaults {
@@ -85,6 +85,7 @@ function listFaultsIn(value: unknown): ListFaults {
     emptyPages: optional(input, 'emptyPages', numbersIn),
     ignorePage: optional(input, 'ignorePage', booleanIn),
     ignoreSort: optional(input, 'ignoreSort', booleanIn),
+    hide: optional(input, 'hide', textsIn)?.map((orgId) => orgId.toLowerCase()),
     totalCount: optional(input, 'totalCount', numberIn),
     deleteAfter: optional(input, 'deleteAfter', (from, key) => {
       const after = inputOf(from[key], ['page', 'orgId'], 'list.deleteAfter');

@@ -11,6 +11,8 @@ export interface ListFaults {
   readonly ignorePage?: boolean | undefined;
   /** In no order, whatever was asked for. */
   readonly ignoreSort?: boolean | undefined;
+  /** Organizations that are nowhere in the list, nor in its number, by id in lower case. */
+  readonly hide?: readonly string[] | undefined;
   /** Told instead of the true number. */
   readonly totalCount?: number | undefined;
   /** When this page was answered, the organization is deleted: once. */

@@ -42,7 +42,9 @@ function matchingOrgs(world: World, query: URLSearchParams): { orgs: readonly Or
   if (isRefusal(filterField)) return filterField;
   const glob = query.get('filter') ?? '';
   const text = query.get('query') ?? '';
+  const { hide } = world.config.list;
   let orgs = world.population.living();
+  if (hide !== undefined) orgs = orgs.filter(({ key }) => !hide.includes(key));
   let echo: Body = {};
   if (filterField.choice === 'name' && glob !== '') {
     const matches = globFilter(glob);

@@ -1,4 +1,5 @@
 import { transform } from 'streaming-iterables';
+import { readWitnessProblems } from '../database/read/reconciliation.ts';
 import { LosantError } from '../errors.ts';
 import { exitCodeOf, worstExitCode } from '../exit.ts';
 import { createLosantClient, type LosantClient } from '../losant/client.ts';
@@ -46,6 +47,7 @@ export async function checkInstance(
   });
   await checkClock(context, list, opened.aheadMs());
   await checkApiUrl(context, list, { database, instance: { instanceId, apiUrl } });
+  await checkWitness(list, database, instanceId);
   if (isHopeless(found)) return null;
   const first = await checkList(list, { client, instance, signal });
   const day = lastCompleteDay(database.now());
@@ -131,6 +133,20 @@ async function checkApiUrl(
     await requireApiUrl(handle.db, instance);
     return { message: 'the database has numbers of this API or none yet', value: null };
   });
+}
+
+/** What of Losant's own totals could not be read: something to look at, and no failure. */
+async function checkWitness(
+  list: CheckList,
+  { handle, isAtHead }: CheckedDatabase,
+  instanceId: string,
+): Promise<void> {
+  if (!handle || !isAtHead) return;
+  for (const { question, reason } of await readWitnessProblems(handle.db, [instanceId])) {
+    const hint =
+      'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
+    list.note('second witness', { message: `${question} not read: ${reason}`, hint });
+  }
 }
 
 /** Whether every further question would fail the same way. */

@@ -5,33 +5,65 @@ import type { InstanceConfig } from '../settings/instance.ts';
 import { addDays, DAY_MS, dayStartMs } from '../usage/day.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
 import type { OrgTarget } from './org.ts';
+import { probeSummaries, probeTotals } from './probe-witness.ts';
 
 /** Something the documentation of the API leaves open, and what this API does. */
 export interface ProbeAnswer {
   readonly question: string;
   readonly answer: string;
+  /** Which setting, column or note of docs/losant-api.md the answer is for. */
+  readonly touches: string;
 }
 
-type Probe = (target: OrgTarget, instance: InstanceConfig) => Promise<string>;
+interface Probe {
+  readonly ask: (target: OrgTarget, instance: InstanceConfig) => Promise<string>;
+  readonly touches: string;
+}
 
 const PROBES: Readonly<Record<string, Probe>> = {
-  'end inclusive?': probeEnd,
-  'echo of start and end?': probeEcho,
-  'zero days present?': probeZeroDays,
-  'a 100-day-old day': (target) => probeOldDay(target, 100),
-  'a 400-day-old day': (target) => probeOldDay(target, 400),
-  'longest range': probeLongestRange,
-  'perPage 1000': probePageSize,
-  'missing scope or unknown instance': probeRefusal,
-  'payloads in two ways': probeSums,
-  'response headers': probeHeaders,
+  'end inclusive?': {
+    ask: probeEnd,
+    touches: 'nothing: the last millisecond of the last day is sent',
+  },
+  'echo of start and end?': {
+    ask: probeEcho,
+    touches: 'which answers go to quarantine: those that cover another range than was asked for',
+  },
+  'zero days present?': {
+    ask: probeZeroDays,
+    touches: 'reported, and days_unreported of months: whether zeros are said or left out',
+  },
+  'a 100-day-old day': { ask: (target) => probeOldDay(target, 100), touches: 'HORIZON_DAYS' },
+  'a 400-day-old day': {
+    ask: (target) => probeOldDay(target, 400),
+    touches: 'HORIZON_DAYS, backfill --past-horizon',
+  },
+  'longest range': { ask: probeLongestRange, touches: 'nothing: at most 31 days are asked for at once' },
+  'perPage 1000': { ask: probePageSize, touches: 'nothing: a page may be shorter than asked for' },
+  'missing scope or unknown instance': {
+    ask: probeRefusal,
+    touches: 'exit code 5, and whether the second witness can be read',
+  },
+  'payloads in two ways': {
+    ask: probeSums,
+    touches: 'which of payload_source_count and payload_all_count you bill; org_day of reconciliation',
+  },
+  'instance totals equal to sums?': {
+    ask: probeTotals,
+    touches: 'instance_day of reconciliation, LosantUsageTotalsDiffer',
+  },
+  'summaries equal to months?': {
+    ask: probeSummaries,
+    touches: 'org_month of reconciliation; summary_scale of metrics, the bytes of a Mb',
+  },
+  'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
 };
 
 /** Asks a handful of questions about one organization. A refusal is an answer; throws only when interrupted. */
 export async function probeInstance(target: OrgTarget, instance: InstanceConfig): Promise<ProbeAnswer[]> {
   const answers: ProbeAnswer[] = [];
-  for (const [question, probe] of Object.entries(PROBES)) {
-    answers.push({ question, answer: await answerOf(target, () => probe(target, instance)) });
+  for (const [question, { ask, touches }] of Object.entries(PROBES)) {
+    answers.push({ question, answer: await answerOf(target, () => ask(target, instance)), touches });
   }
   return answers;
 }
@@ -67,7 +99,9 @@ async function probeZeroDays(target: OrgTarget): Promise<string> {
   const days = 31;
   const buckets = bucketsOf(await ask(target, 'notebookMinuteCounts', lastDays(target, days)));
   const zeros = buckets.filter((bucket) => numbersOf(bucket).every((value) => value === 0)).length;
-  return `${buckets.length} buckets for ${days} days of notebook minutes, ${zeros} of them all zero`;
+  const verdict =
+    zeros > 0 ? 'yes' : buckets.length < days ? 'no, they are left out' : 'unknown, there are none';
+  return `${verdict}: ${buckets.length} buckets for ${days} days of notebook minutes, ${zeros} of them all zero`;
 }
 
 async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
@@ -132,7 +166,8 @@ async function probeSums(target: OrgTarget): Promise<string> {
   const all = sumOf(
     await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, includeNonBillable: 'true' }),
   );
-  return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}`;
+  const equal = sum === all ? 'all payloads' : sum === billable ? 'billable payloads' : 'neither';
+  return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}: equal to ${equal}`;
 }
 
 async function probeHeaders({ instanceId, signal }: OrgTarget, instance: InstanceConfig): Promise<string> {

@@ -12,6 +12,7 @@ import { migrate } from './migrate.ts';
 import { orgDelete } from './org-delete.ts';
 import { orgSet } from './org-set.ts';
 import { orgShow } from './org-show.ts';
+import { reconcile } from './reconcile.ts';
 import { run } from './run.ts';
 import { simulator } from './simulator.ts';
 import { statement } from './statement.ts';
@@ -34,6 +35,7 @@ export const commands: readonly Command[] = [
   gaps,
   explain,
   exportFile,
+  reconcile,
   waive,
   close,
   statement,

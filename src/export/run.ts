@@ -19,6 +19,7 @@ import { type ExportWork, exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
 import { confirmRemovals } from './removals.ts';
 import { type RunReport, Tally } from './report.ts';
+import { askSecondWitness } from './second-witness.ts';
 import { holdSession, type Session } from './session.ts';
 
 /** How often a run goes on to what was added while it worked. */
@@ -58,6 +59,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     // A day that was asked for need not be tracked: what it lacks is no gap, and yet not what was asked.
     tally.waiting = range === null ? gaps : Math.max(gaps, tally.absentLate);
     tally.requests = context.requestCount() - requestsBefore;
+    if (isFullRun(context, options) && !refusal) await askSecondWitness(context, session);
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && isFullRun(context, options);
     return { status, refusal, excluded, settled: isSettled ? await readSettled(context, excluded) : null };

@@ -48,6 +48,8 @@ export interface GetRequest extends Asked {
   /** Below the API URL, without a leading slash; its parts already encoded. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
+  /** Instead of the client's: of a question that can wait for a later run. */
+  readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -91,7 +93,8 @@ function createDateReader(): (header: string) => number | null {
 
 async function getWithRetries(shared: Shared, request: GetRequest): Promise<Answer> {
   const { options } = shared;
-  const { gate, attempts, random, sleep = abortableSleep } = options;
+  const { gate, random, sleep = abortableSleep } = options;
+  const attempts = request.attempts ?? options.attempts;
   let attempt = 1;
   let sent = 0;
   let waits = 0;

@@ -5,27 +5,33 @@ import type { LosantClient } from './client.ts';
 
 export interface UsageQuestion {
   readonly instanceId: string;
-  readonly orgId: string;
+  /** Null: the counter of the whole instance. */
+  readonly orgId: string | null;
   readonly action: UsageAction;
   /** Query values beyond start and end, e.g. `{ asBytes: 'true' }`. */
   readonly query: Readonly<Record<string, string>>;
   readonly window: DayRange;
+  /** Instead of the client's. */
+  readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * One usage counter of an organization over a window of days. The end is sent
+ * One usage counter of an organization, or of the instance, over a window of days. The end is sent
  * as the last millisecond of the last day: the API documents every range that
  * way, and whether it counts the end in or out, no other day's bucket fits.
  */
 export async function fetchUsage(client: LosantClient, question: UsageQuestion): Promise<Answer> {
-  const { instanceId, orgId, action, query, window, signal } = question;
+  const { instanceId, orgId, action, query, window, attempts, signal } = question;
   assertWindow(window);
+  const instance = `instances/${encodeURIComponent(instanceId)}`;
+  const days = window.from === window.to ? window.from : `${window.from}..${window.to}`;
   return client.get({
-    action: `instanceOrg.${action}`,
-    path: `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}/${action}`,
+    action: `${orgId === null ? 'instance' : 'instanceOrg'}.${action}`,
+    path: `${instance}${orgId === null ? '' : `/orgs/${encodeURIComponent(orgId)}`}/${action}`,
     query: { ...query, start: String(dayStartMs(window.from)), end: String(dayEndMs(window.to) - 1) },
-    ids: { org: orgId, days: window.from === window.to ? window.from : `${window.from}..${window.to}` },
+    ids: { ...(orgId === null ? { instance: instanceId } : { org: orgId }), days },
+    attempts,
     signal,
   });
 }

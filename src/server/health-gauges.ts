@@ -85,6 +85,11 @@ function createGauges(registry: Registry) {
       'Gaps that pass the horizon within 7 days and are then no longer available.',
     ),
     quarantined: perInstance('quarantined', 'Answers in quarantine that no good answer has followed.'),
+    differences: gauge(
+      'reconciliation_differences',
+      "Final numbers that differ from Losant's own totals, of the last five weeks, by scope of the view reconciliation; no sample before the first count.",
+      ['instance_id', 'scope'],
+    ),
   };
   return {
     ...shown,
@@ -106,6 +111,9 @@ function showInstance(gauges: Gauges, instance: InstanceHealth, nowMs: number): 
   const { instanceId: instance_id, organizations, quarantined, streams } = instance;
   gauges.organizations.set({ instance_id }, organizations);
   gauges.quarantined.set({ instance_id }, quarantined);
+  for (const [scope, count] of Object.entries(instance.differences ?? {})) {
+    gauges.differences.set({ instance_id, scope }, count);
+  }
   for (const stream of streams) showStream(gauges, instance_id, stream);
   const oldest = streams.flatMap(({ oldestGap }) => oldestGap ?? []).sort()[0];
   gauges.gapAge.set({ instance_id }, oldest === undefined ? 0 : (nowMs - dayEndMs(oldest)) / 1_000);

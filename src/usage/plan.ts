@@ -130,20 +130,27 @@ function chooseAsked({ asked, held, removedOn }: DueTrack, ask: Ask, { nowMs, po
   return { read, unreadable };
 }
 
-/** As few windows as cover the days (newest first), each as long as a request may be. */
 function mergeWindows({ orgId, stream }: DueTrack, due: Slice['days']): Slice[] {
   const { windowDays } = streamNamed(stream);
-  const slices: Slice[] = [];
+  return cutWindows(due, windowDays).map((window) => ({ orgId, stream, ...window }));
+}
+
+/** As few windows as cover the days (newest first), each as long as a request may be. */
+export function cutWindows<D extends { readonly day: UsageDay }>(
+  due: readonly D[],
+  windowDays: number,
+): { readonly window: DayRange; readonly days: readonly D[] }[] {
+  const windows = [];
   let rest = due;
   while (rest[0]) {
     const to = rest[0].day;
     const oldest = addDays(to, 1 - windowDays);
     const days = rest.filter(({ day }) => day >= oldest);
-    const from = (days.at(-1) as { day: UsageDay }).day;
-    slices.push({ orgId, stream, window: { from, to }, days });
+    const from = (days.at(-1) as D).day;
+    windows.push({ window: { from, to }, days });
     rest = rest.slice(days.length);
   }
-  return slices;
+  return windows;
 }
 
 /** How many cells the plan reads or closes as unavailable. */

@@ -14,7 +14,11 @@ export interface Check {
 export interface CheckDocument {
   readonly ok: boolean;
   readonly checks: readonly Check[];
-  readonly probe?: readonly { readonly question: string; readonly answer: string }[];
+  readonly probe?: readonly {
+    readonly question: string;
+    readonly answer: string;
+    readonly touches: string;
+  }[];
 }
 
 /** A database with all tables, and for each test a platform of three organizations. */

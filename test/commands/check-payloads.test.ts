@@ -55,7 +55,14 @@ it('answers with --probe what the documentation leaves open', async () => {
     'missing scope or unknown instance':
       'instance.deviceCounts with this token: HTTP 200; an instance that is not there: HTTP 404',
   });
-  expect(Object.keys(answers)).toHaveLength(10);
+  const totals = answers['instance totals equal to sums?'] ?? '';
+  expect(totals).toMatch(
+    /^\d{4}-\d\d-\d\d, 3 organizations: devices_created \d+ equal; .*payload_all_bytes \d+ equal$/,
+  );
+  expect(answers['payloads in two ways']).toMatch(/: equal to all payloads$/);
+  expect(answers['zero days present?']).toMatch(/^(yes|unknown, there are none): 31 buckets/);
+  expect(Object.keys(answers)).toHaveLength(12);
+  expect(document.probe?.every(({ touches }) => touches !== '')).toBe(true);
   expect(code).toBe(0);
 });
 

@@ -12,6 +12,7 @@ const VERBS = [
   'gaps',
   'explain',
   'export',
+  'reconcile',
   'waive',
   'close',
   'statement',

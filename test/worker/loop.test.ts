@@ -105,7 +105,9 @@ describe('a wake-up', () => {
   test('counts requests, retries and rows', async () => {
     const replica = await open();
     await platform.control('config', {
-      faults: [{ kinds: ['server_error'], every: 1, maxPerRequest: 1, actions: ['deviceCounts'] }],
+      faults: [
+        { kinds: ['server_error'], every: 1, maxPerRequest: 1, actions: ['instanceOrg.deviceCounts'] },
+      ],
     });
     await replica.runAll();
     const endpoint = 'instanceOrg.deviceCounts';

@@ -20,7 +20,10 @@ function verdictOf({ ok, hint }: Check): Span {
 }
 
 export function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): Line[] {
-  const rows = answers.map(({ question, answer }) => [question, answer]);
+  const rows = answers.flatMap(({ question, answer, touches }) => [
+    [question, answer],
+    ['', styled('dim', `touches ${touches}`)],
+  ]);
   return ['', `How the API of instance ${instanceId} behaves:`, ...renderTable({ rows }), ''];
 }
 

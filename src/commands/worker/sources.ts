@@ -1,13 +1,14 @@
 import { createDatabase, type DatabaseHandle } from '../../database/connect/open.ts';
 import { readSchemaState } from '../../database/migrate/migrate.ts';
-import { readHealth } from '../../database/read/health.ts';
+import { type Health, readHealth } from '../../database/read/health.ts';
 import { readHeatMap } from '../../database/read/heat-map.ts';
 import { readPayloadShares } from '../../database/read/limits.ts';
 import { readMonth } from '../../database/read/month.ts';
 import { pingDatabase } from '../../database/read/ping.ts';
+import { countDifferences, type Differences } from '../../database/read/reconciliation.ts';
 import { streamView, VIEW_STATEMENT_MS } from '../../database/read/view-rows.ts';
 import type { PageSources } from '../../server/page-sources.ts';
-import { boundReads, keepReading, keepReadings, shareReading } from '../../server/readings.ts';
+import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../../server/readings.ts';
 import type { WorkerStatus } from '../../server/status.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
 import { addDays, dayAt } from '../../usage/day.ts';
@@ -17,13 +18,15 @@ import type { Schedule } from '../../worker/schedule.ts';
 import type { CommandContext } from '../command.ts';
 
 /** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */
-const READER = { poolSize: 9, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits for a new reading for that long, and is then given the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
 /** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
 const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
+/** Sums of five weeks of all organizations, and what is wrong there stays wrong for a while. */
+const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -49,6 +52,7 @@ export function createSources(context: CommandContext, options: SourceOptions): 
   const onFailure = (error: unknown) =>
     logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
   const { horizonDays } = config.policy;
+  const differences = keepReading(() => countDifferences(db, now()), { ...DIFFERENCES, now, onFailure });
   const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays }), {
     ...HEALTH,
     now,
@@ -82,12 +86,21 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     streamRows: (request, take) =>
       oneFile(() => streamView(options.reader, request, { signal: context.signal, take })),
     database: async (waitMs) => {
-      const [isUp, reading] = await Promise.all([ping().then(...YES_OR_NO), health(waitMs)]);
-      return { isUp, reading };
+      const reads = [ping().then(...YES_OR_NO), health(waitMs), differences()] as const;
+      const [isUp, reading, counted] = await Promise.all(reads);
+      return { isUp, reading: reading && addDifferences(reading, counted?.value) };
     },
     status: () => statusOf(context, options),
     readiness: createReadiness(context, options),
   };
+}
+
+/** They are counted less often than the rest is read, and take longer. */
+function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
+  const instances = reading.value.instances.map((instance) => {
+    return { ...instance, differences: differences?.get(instance.instanceId) };
+  });
+  return { ...reading, value: { ...reading.value, instances } };
 }
 
 const YES_OR_NO = [() => true, () => false] as const;

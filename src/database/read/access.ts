@@ -29,6 +29,9 @@ const WRITTEN = [
   'usage_days',
   'runs',
   'quarantine',
+  'instance_totals',
+  'monthly_summaries',
+  'witness_reads',
   ...DETAILS,
 ];
 

@@ -3,6 +3,7 @@ import type { CellState } from '../../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
 import type { Instant, Schema } from '../schema.ts';
 import { countQuarantined, countRestatedFinal } from './counts.ts';
+import type { Scope } from './reconciliation.ts';
 import type { RunSummary } from './runs.ts';
 
 /** What the ledger says of everything that is tracked, as any replica can tell it. */
@@ -32,6 +33,8 @@ export interface InstanceHealth {
   readonly leaseHost: string | null;
   /** Invalid answers that no good one has followed. */
   readonly quarantined: number;
+  /** Final numbers that differ from Losant's own totals, by scope of the view reconciliation; absent: not counted yet. */
+  readonly differences?: Readonly<Record<Scope, number>> | undefined;
   readonly streams: readonly StreamHealth[];
 }
 

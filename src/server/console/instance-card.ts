@@ -87,7 +87,7 @@ function describeRunBeside({ kind, host, startedAt, requests }: RunLine, nowMs: 
 }
 
 function renderFacts(
-  { instanceId, streams, restatedFinal30Days, quarantined, lastCompleteRunAt }: InstanceHealth,
+  { instanceId, streams, restatedFinal30Days, quarantined, lastCompleteRunAt, differences }: InstanceHealth,
   { horizonDays, nowMs, isFirst }: CardFacts & { isFirst: boolean },
 ): Html {
   const sum = (pick: (stream: StreamHealth) => number) =>
@@ -100,7 +100,14 @@ function renderFacts(
 ${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
 <dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd>
 <dt>In quarantine</dt><dd>${showNumber(quarantined)}</dd>
+${differences === undefined ? '' : renderDifferences(differences)}
 <dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd>`;
+}
+
+/** `losant-usage reconcile` lists them. */
+function renderDifferences(differences: NonNullable<InstanceHealth['differences']>): Html {
+  const total = Object.values(differences).reduce((sum, each) => sum + each, 0);
+  return html`<dt>Final numbers that Losant's totals contradict</dt><dd class="${total > 0 ? 'bad' : ''}">${showNumber(total)}</dd>`;
 }
 
 /** When the oldest gap that can still be read leaves what Losant keeps; its day is then unavailable. */

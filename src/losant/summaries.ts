@@ -1,0 +1,129 @@
+import { z } from 'zod';
+import { dayStartMs, type UsageDay } from '../usage/day.ts';
+import type { Answer } from './attempt.ts';
+import type { LosantClient } from './client.ts';
+import { losantError } from './failure.ts';
+import { describeProblems } from './organization.ts';
+
+/** Losant's own figures of a month, of one organization. */
+export interface MonthlySummary {
+  /** In Losant's words: `organization`, `application` or `whitelabel`. */
+  readonly resourceType: string;
+  /** Lower-case hex. */
+  readonly resourceId: string;
+  readonly resourceName: string | null;
+  /** Which part of the month it existed, from 0 to 1; null if Losant does not say. */
+  readonly proration: number | null;
+  /** Every other number under its name. */
+  readonly figures: Readonly<Record<string, number>>;
+}
+
+export interface SummaryPage {
+  readonly answer: Answer;
+  readonly items: readonly MonthlySummary[];
+}
+
+export interface SummaryQuestion {
+  readonly instanceId: string;
+  /** First day of the month. */
+  readonly month: UsageDay;
+  /** Only of this organization. */
+  readonly orgId?: string | undefined;
+  readonly attempts?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+const SUMMARIES_ACTION = 'instance.historicalSummaries';
+const PER_PAGE = 1000;
+
+/** The 15th at noon: whatever the API rounds it to, no other month holds it. */
+const MIDDLE_OF_MONTH_MS = 14.5 * 24 * 3_600_000;
+
+const id = z
+  .string()
+  .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
+  .transform((text) => text.toLowerCase());
+
+const summaryBody = z.looseObject({
+  resourceType: z.string(),
+  resourceId: id,
+  resourceName: z.string().nullish(),
+  resourceProration: z.number().nullish(),
+});
+
+const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative() });
+
+/**
+ * The figures of a month of all organizations, page by page. Throws a `LosantError`; of kind
+ * `bad_body` also at the end, if there were not as many different ones as the list says.
+ */
+export async function* listSummaryPages(
+  client: LosantClient,
+  question: SummaryQuestion,
+): AsyncGenerator<SummaryPage, void, undefined> {
+  const seen = new Set<string>();
+  for (let page = 0; ; page += 1) {
+    const answer = await askPage(client, question, page);
+    const parsed = pageBody.safeParse(answer.body);
+    if (!parsed.success) throw unusable(question, answer, describeProblems(parsed.error));
+    const items = parsed.data.items.map((item) => readSummary(item, question, answer));
+    const before = seen.size;
+    for (const { resourceType, resourceId } of items) seen.add(`${resourceType} ${resourceId}`);
+    yield { answer, items };
+    const { totalCount } = parsed.data;
+    if (seen.size >= totalCount) return;
+    if (seen.size === before) {
+      throw unusable(question, answer, `it has ${seen.size} different items of ${totalCount}`);
+    }
+  }
+}
+
+async function askPage(client: LosantClient, question: SummaryQuestion, page: number): Promise<Answer> {
+  const { instanceId, month, orgId, attempts, signal } = question;
+  return await client.get({
+    ...asked(question),
+    path: `instances/${encodeURIComponent(instanceId)}/historicalSummaries`,
+    query: {
+      month: String(dayStartMs(month) + MIDDLE_OF_MONTH_MS),
+      ...{ page: String(page), perPage: String(PER_PAGE), sortField: 'resourceId', sortDirection: 'asc' },
+      ...(orgId === undefined ? {} : { filterField: 'resourceId', filter: orgId }),
+    },
+    attempts,
+    signal,
+  });
+}
+
+function readSummary(item: unknown, question: SummaryQuestion, answer: Answer): MonthlySummary {
+  const parsed = summaryBody.safeParse(item);
+  if (!parsed.success) throw unusable(question, answer, `items: ${describeProblems(parsed.error)}`);
+  const { resourceType, resourceId, resourceName, resourceProration, ...rest } = parsed.data;
+  return {
+    resourceType: storable(resourceType),
+    resourceId,
+    resourceName: resourceName == null ? null : storable(resourceName),
+    proration: resourceProration ?? null,
+    figures: Object.fromEntries(
+      Object.entries(rest)
+        .filter((entry): entry is [string, number] => Number.isFinite(entry[1]))
+        .map(([name, figure]) => [storable(name), figure]),
+    ),
+  };
+}
+
+/** NUL and lone surrogates can be stored neither as text in Postgres nor as JSON. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\uFFFD');
+}
+
+function asked({ instanceId, month }: SummaryQuestion) {
+  return { action: SUMMARIES_ACTION, ids: { instance: instanceId, month: month.slice(0, 7) } };
+}
+
+function unusable(question: SummaryQuestion, answer: Answer, problem: string): Error {
+  return losantError(asked(question), {
+    kind: 'bad_body',
+    status: 200,
+    detail: `unexpected body: ${problem}`,
+    body: answer.text.slice(0, 64 * 1024),
+  });
+}
