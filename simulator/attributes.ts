@@ -1,6 +1,8 @@
 import { isoMs } from './calendar.ts';
 import { fraction, hashText, hexFor, mix } from './hash.ts';
+import { limitsFor } from './limits.ts';
 import { hostileName, plainName } from './names.ts';
+import type { UsageProfile } from './profile.ts';
 
 export interface Tag {
   readonly key: string;
@@ -80,12 +82,20 @@ const CHANCE: readonly (readonly [OrgTrait, number])[] = [
   ['read_only', 23],
 ];
 
+/** What else an organization's attributes follow from. */
+export interface Origin {
+  readonly traits: readonly OrgTrait[];
+  readonly createdMs: number;
+  readonly hostile: boolean;
+  readonly profile: UsageProfile;
+}
+
 /** The attributes the organization `key` has when nobody changed them: pure. */
 export function attributesFor(
   seed: string,
   key: string,
   index: number,
-  { traits, createdMs, hostile }: { traits: readonly OrgTrait[]; createdMs: number; hostile: boolean },
+  { traits, createdMs, hostile, profile }: Origin,
 ): OrgAttributes {
   const id = traits.includes('upper_case_id') ? key.toUpperCase() : key;
   const salt = hashText(`${seed}|attributes|${key}`);
@@ -106,11 +116,7 @@ export function attributesFor(
     subscriptionId: `sub_${hexFor(`${salt}|subscription`, 14)}`,
     subscriptionStatus: 'active',
     billingEmail: `billing+${index}@example.com`,
-    limits: {
-      device: 10 ** (2 + (salt % 4)),
-      payload: 10 ** (5 + (salt % 4)),
-      notebookMinutesPerMonth: 1000,
-    },
+    limits: limitsFor(profile),
     disabledAt: traits.includes('disabled') ? isoMs(createdMs + 90 * 86_400_000) : false,
     isReadOnly: traits.includes('read_only'),
     auditLogEnabled: salt % 2 === 0,

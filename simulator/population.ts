@@ -1,4 +1,4 @@
-import { attributesFor, type OrgAttributes, type OrgTrait, traitsAt } from './attributes.ts';
+import { attributesFor, type OrgAttributes, type OrgTrait, type Origin, traitsAt } from './attributes.ts';
 import { DAY_MS, dayOf } from './calendar.ts';
 import { fraction, hashText, hexFor, mix } from './hash.ts';
 import { profileFor, type UsageProfile } from './profile.ts';
@@ -88,8 +88,8 @@ function seededOrg(seed: string, index: number, hostile: boolean): Org {
     maximal: traits.includes('maximal'),
     size,
   });
-  const origin = { traits, createdMs, hostile };
-  return orgOf(key, origin, profile, attributesFor(seed, key, index, origin));
+  const origin = { traits, createdMs, hostile, profile };
+  return orgOf(key, origin, attributesFor(seed, key, index, origin));
 }
 
 function addedOrg(
@@ -104,17 +104,12 @@ function addedOrg(
     idle: wanted.idle,
     size: wanted.size,
   });
-  const origin = { traits: [], createdMs, hostile };
+  const origin = { traits: [], createdMs, hostile, profile };
   const made = attributesFor(seed, key, index, origin);
-  return orgOf(key, origin, profile, { ...made, ...wanted.attributes });
+  return orgOf(key, origin, { ...made, ...wanted.attributes });
 }
 
-function orgOf(
-  key: string,
-  { traits, createdMs }: { traits: readonly OrgTrait[]; createdMs: number },
-  profile: UsageProfile,
-  attributes: OrgAttributes,
-): Org {
+function orgOf(key: string, { traits, createdMs, profile }: Origin, attributes: OrgAttributes): Org {
   const billingDay = 1 + (profile.salt % 28);
   const deviceCountAtCreation = profile.idle ? 0 : profile.devices;
   return { key, traits, createdMs, billingDay, profile, deviceCountAtCreation, attributes, deleted: false };
