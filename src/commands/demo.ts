@@ -6,7 +6,12 @@ export const demo = defineCommand({
   group: 'Try out',
   needs: 'none',
   options: {},
-  examples: [{ args: 'demo', does: 'reads none of your settings and ends by itself' }],
+  examples: [
+    {
+      args: 'demo',
+      does: 'reads none of your settings; on a terminal it ends with the console, until Ctrl-C',
+    },
+  ],
   async run(context) {
     const { demoCommand } = await import('./demo/show.ts');
     return await demoCommand(context);

@@ -5,6 +5,8 @@ import { startSimulator } from '../../simulator/server.ts';
 import { makeFastFolder } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, runProgram, startProgram } from '../support/program.ts';
+import { startInTerminal } from '../support/terminal.ts';
+import { until } from '../support/wait.ts';
 
 /** What the user has set already, all of it wrong or out of reach. */
 const SETTINGS: Env = {
@@ -16,6 +18,13 @@ const SETTINGS: Env = {
   REQUESTS_PER_SECOND: 'slow',
 };
 
+/** The first of the month before yesterday's: from there on the demo loads every day. */
+const FROM = new Date(Date.UTC(Number(daysAgo(1).slice(0, 4)), Number(daysAgo(1).slice(5, 7)) - 2, 1));
+const FROM_DAY = FROM.toISOString().slice(0, 10);
+const DAYS = (Date.parse(daysAgo(1)) - FROM.getTime()) / 86_400_000 + 1;
+
+const CTRL_C = '\u0003';
+
 let temp: string;
 let env: Env;
 beforeAll(() => {
@@ -24,37 +33,48 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(temp, { recursive: true, force: true }));
 
-describe('demo', () => {
+describe('demo on a terminal', () => {
+  let shown: string;
+  let page: string;
   let ended: Ended;
   beforeAll(async () => {
-    ended = await runProgram(['demo'], env);
+    const demo = startInTerminal(['demo', '--no-color'], env);
+    const address = () => /The console shows the same on (\S+) until/.exec(demo.stdout())?.[1];
+    await until('the console is served', () => address() !== undefined);
+    shown = demo.stdout();
+    page = await (await fetch(address() ?? '')).text();
+    demo.process.stdin?.write(CTRL_C);
+    ended = await demo.ended;
   });
 
-  it('ends by itself with exit code 0, whatever is set', () => {
-    expect(ended.stderr).not.toContain('losant-usage:');
-    expect(ended.code).toBe(0);
-  });
-
-  it('tells what it does in four plain lines', () => {
-    const steps = ended.stderr.split('\n').filter((line) => /^\d\/\d/.test(line));
+  it('tells what it does in four plain lines, whatever is set', () => {
+    const steps = shown.split('\r\n').filter((line) => /^\d\/\d/.test(line));
     expect(steps.map((step) => step.replaceAll(/http\S+|\/\S*demo-\S+/g, '…'))).toEqual([
       '1/4  A simulated Losant with 25 organizations listens on …',
       '2/4  An embedded Postgres is created in …',
       `3/4  The first run creates the tables and exports yesterday, ${daysAgo(1)}.`,
-      '4/4  A backfill loads the 14 days before.',
+      `4/4  A backfill loads the days before, from ${FROM_DAY}: this month and the one before it.`,
     ]);
   });
 
-  it('shows the rows of each table, an organization’s day and 15 days of payloads', () => {
-    expect(ended.stdout).toMatch(/losant_usage\.device_counts +375\n/);
-    expect(ended.stdout).toMatch(/losant_usage\.coverage +1,500\n/);
-    expect(ended.stdout).toMatch(new RegExp(`^${daysAgo(1)} of .+ \\([0-9a-f]{24}\\):$`, 'm'));
-    expect(ended.stdout).toMatch(/ {2}device_counts +created +[\d,]+\n +deleted +[\d,]+\n +total +[\d,]+\n/);
-    expect(ended.stdout.match(/^ {2}\d{4}-\d\d-\d\d \w{3} +[\d,]+ +█*$/gm)).toHaveLength(15);
+  it('shows the rows of each table, an organization’s day and the payloads of the last 15 days', () => {
+    const rows = (25 * DAYS).toLocaleString('en-US');
+    expect(shown).toMatch(new RegExp(`losant_usage\\.device_counts +${rows}\r\n`));
+    expect(shown).toMatch(new RegExp(`^${daysAgo(1)} of .+ \\([0-9a-f]{24}\\):\r$`, 'm'));
+    expect(shown).toMatch(/ {2}device_counts +created +[\d,]+\r\n +deleted +[\d,]+\r\n +total +[\d,]+\r\n/);
+    expect(shown.match(/^ {2}\d{4}-\d\d-\d\d \w{3} +[\d,]+ +█*\r$/gm)).toHaveLength(15);
+  });
+
+  it('serves the console until Ctrl-C, which is no failure, and only then says how to go on', () => {
+    expect(page).toContain(`<h1 class="good">Everything is here up to yesterday, ${daysAgo(1)}.</h1>`);
+    expect(page).toContain('1 instance · 25 organizations · no run is scheduled');
+    expect(shown).not.toContain('To go on:');
+    expect(ended.stdout).toContain('npx losant-usage status');
+    expect(ended.code).toBe(0);
   });
 
   it('leaves its folder where it says', () => {
-    const folder = /They are in (\S+),/.exec(ended.stdout)?.[1] ?? '';
+    const folder = /They are in (\S+),/.exec(shown)?.[1] ?? '';
     expect(existsSync(join(folder, 'pgdata'))).toBe(true);
   });
 });
@@ -80,24 +100,24 @@ describe('demo --json', () => {
     document = jsonOf<Document>(ended);
   });
 
-  it('prints one document and nothing else', () => {
+  it('prints one document and nothing else, and ends by itself', () => {
     expect(ended.stderr).toBe('');
     expect(ended.code).toBe(0);
     expect(document).toMatchObject({
       databaseUrl: `embedded:${document.folder}`,
-      from: daysAgo(15),
+      from: FROM_DAY,
       to: daysAgo(1),
       tables: {
-        device_counts: 375,
-        notebook_minutes: 375,
-        payload_totals: 375,
+        device_counts: 25 * DAYS,
+        notebook_minutes: 25 * DAYS,
+        payload_totals: 25 * DAYS,
         organizations: 25,
-        coverage: 1500,
+        coverage: 100 * DAYS,
         revisions: 0,
         runs: 2,
       },
     });
-    expect(document.payloadsByDay).toHaveLength(15);
+    expect(document.payloadsByDay).toHaveLength(DAYS);
     expect(Object.keys(document.cells).sort()).toEqual(['final', 'loaded']);
   });
 

@@ -1,13 +1,23 @@
-import { type Ended, type Env, LAUNCHER, startProcess } from './program.ts';
+import { type Ended, type Env, LAUNCHER, type Running, startProcess } from './program.ts';
 
 /**
  * Runs the program with a terminal of its own, by `script` of util-linux. What it
  * writes to stdout and stderr comes together, as a person sees it.
  */
 export async function runInTerminal(args: readonly string[], env: Env): Promise<Ended> {
-  const command = [process.execPath, LAUNCHER, ...args].map(quote).join(' ');
+  return await startInTerminal(args, env, 'ignore').ended;
+}
+
+/** The same while it runs: what is written to the stdin of the process is typed. */
+export function startInTerminal(
+  args: readonly string[],
+  env: Env,
+  stdin: 'ignore' | 'pipe' = 'pipe',
+): Running {
+  // Without a shell between, whose exit code after Ctrl-C would be its own.
+  const command = `exec ${[process.execPath, LAUNCHER, ...args].map(quote).join(' ')}`;
   const settings = { TERM: 'xterm-256color', ...env };
-  return await startProcess('script', ['-qefc', command, '/dev/null'], settings).ended;
+  return startProcess('script', ['-qefc', command, '/dev/null'], settings, { stdin });
 }
 
 /** The same with lines typed, each as soon as the program has written what is waited for. */
@@ -16,9 +26,7 @@ export async function typeIntoTerminal(
   env: Env,
   typed: readonly (readonly [waitFor: string, line: string])[],
 ): Promise<Ended> {
-  const command = [process.execPath, LAUNCHER, ...args].map(quote).join(' ');
-  const settings = { TERM: 'xterm-256color', ...env };
-  const running = startProcess('script', ['-qefc', command, '/dev/null'], settings, { stdin: 'pipe' });
+  const running = startInTerminal(args, env);
   let seen = 0;
   const left = [...typed];
   running.process.stdout?.on('data', () => {

@@ -18,16 +18,16 @@ export interface NextStep {
 }
 
 const BAR_WIDTH = 40;
+const CHART_DAYS = 15;
 
-/** The result for people: what lies where, an organization's day, a chart, and what to try next. */
+/** The result for people: what lies where, an organization's day, a chart. */
 export function renderDemo(result: DemoResult): string {
   return [
     renderHead(result),
     renderTables(result),
     renderLedger(result.cells),
     result.orgDay ? renderOrgDay(result.orgDay) : '',
-    renderChart(result.payloadsByDay),
-    renderNext(result),
+    renderChart(result.payloadsByDay.slice(-CHART_DAYS)),
   ]
     .filter((part) => part !== '')
     .join('\n');
@@ -72,7 +72,8 @@ function renderChart(days: Sample['payloadsByDay']): string {
   return `Payloads per day, all organizations:\n\n${lines.join('\n')}\n`;
 }
 
-function renderNext({ next }: DemoResult): string {
+/** What to try next, once the demo has ended. */
+export function renderNext({ next }: DemoResult): string {
   const steps = next.map(({ why, commands }) => `# ${why}\n${commands.join('\n')}\n`);
   return `The simulated Losant of the demo is gone, the database is not. To go on:\n\n${steps.join('\n')}`;
 }

@@ -1,26 +1,27 @@
+import { once } from 'node:events';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../../simulator/server.ts';
-import { readSample, type Sample } from '../../database/read/sample.ts';
+import type { DatabaseHandle } from '../../database/connect/open.ts';
+import { readSample } from '../../database/read/sample.ts';
 import { EXIT } from '../../exit.ts';
 import { createLogger } from '../../logger.ts';
 import type { Config } from '../../settings/config.ts';
 import type { Output } from '../../terminal/output.ts';
 import { type Line, piecesOf, renderLine } from '../../terminal/text.ts';
-import { addDays, type DayRange, dayAt } from '../../usage/day.ts';
+import { addDays, type DayRange, dayAt, type UsageDay } from '../../usage/day.ts';
 import { streamNames } from '../../usage/streams/catalog.ts';
 import { backfill } from '../backfill.ts';
 import type { BaseContext, CommandContext } from '../command.ts';
 import { openDatabase } from '../open/database.ts';
 import { run } from '../run.ts';
-import { type DemoResult, type NextStep, renderDemo } from './result.ts';
+import { serveConsole } from './console.ts';
+import { type DemoResult, type NextStep, renderDemo, renderNext } from './result.ts';
 
 const ORGS = 25;
-/** Days before yesterday. */
-const BACKFILL_DAYS = 14;
 /** Slow enough to be seen, fast enough that nobody waits. */
-const REQUESTS_PER_SECOND = 250;
+const REQUESTS_PER_SECOND = 500;
 const REQUEST_CONCURRENCY = 16;
 
 const EVERYTHING = {
@@ -30,8 +31,9 @@ const EVERYTHING = {
 
 /**
  * `demo`: the whole product on the simulator, in a fresh folder that stays. Reads
- * no setting, so that nothing of the user's is touched. Rejects with the signal's
- * reason when interrupted.
+ * no setting, so that nothing of the user's is touched. On a terminal it ends by
+ * serving the console until the signal aborts. Rejects with the signal's reason
+ * when interrupted before.
  */
 export async function demoCommand(base: BaseContext): Promise<number> {
   const { output, signal, hostNow } = base;
@@ -39,35 +41,59 @@ export async function demoCommand(base: BaseContext): Promise<number> {
     if (!output.json) output.remark(text);
   };
   const startedAtMs = hostNow();
+  await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
-  try {
-    say(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
-    const folder = await mkdtemp(join(tmpdir(), 'losant-usage-demo-'));
-    const databaseUrl = `embedded:${folder}`;
-    signal.throwIfAborted();
-    say(`2/4  An embedded Postgres is created in ${folder}.`);
-    const context = demoContext(base, configOf(simulator, databaseUrl));
-    const to = addDays(dayAt(hostNow()), -1);
-    const before = { from: addDays(to, -BACKFILL_DAYS), to: addDays(to, -1) };
-    say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
-    await mustEndWell('run', context, (quiet) => run.run(quiet, { ...EVERYTHING, date: null }));
-    signal.throwIfAborted();
-    say(`4/4  A backfill loads the ${BACKFILL_DAYS} days before.`);
-    await mustEndWell('backfill', context, (quiet) => backfillDays(quiet, before));
-    const sample = await readStored(context);
-    const orgId = sample.orgDay?.orgId ?? '';
-    const finished: DemoResult = {
-      ...{ folder, databaseUrl, instanceId: simulator.instanceId, from: before.from, to },
-      durationMs: Math.round(hostNow() - startedAtMs),
-      ...sample,
-      next: nextSteps(simulator, { databaseUrl, day: to, orgId }),
-    };
-    if (output.json) output.printJson(finished);
-    else output.print('', ...renderDemo(finished).trimEnd().split('\n'));
+  closing.defer(() => simulator.close());
+  say(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
+  const folder = await mkdtemp(join(tmpdir(), 'losant-usage-demo-'));
+  const databaseUrl = `embedded:${folder}`;
+  signal.throwIfAborted();
+  say(`2/4  An embedded Postgres is created in ${folder}.`);
+  const context = demoContext(base, configOf(simulator, databaseUrl));
+  const to = addDays(dayAt(hostNow()), -1);
+  const before = { from: firstDay(to), to: addDays(to, -1) };
+  say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
+  await mustEndWell('run', context, (quiet) => run.run(quiet, { ...EVERYTHING, date: null }));
+  signal.throwIfAborted();
+  say(`4/4  A backfill loads the days before, from ${before.from}: this month and the one before it.`);
+  await mustEndWell('backfill', context, (quiet) => backfillDays(quiet, before));
+  const handle = await openDatabase(context);
+  closing.defer(() => handle.close());
+  const sample = await readSample(handle.db);
+  const orgId = sample.orgDay?.orgId ?? '';
+  const finished: DemoResult = {
+    ...{ folder, databaseUrl, instanceId: simulator.instanceId, from: before.from, to },
+    durationMs: Math.round(hostNow() - startedAtMs),
+    ...sample,
+    next: nextSteps(simulator, { databaseUrl, day: to, orgId }),
+  };
+  if (output.json) {
+    output.printJson(finished);
     return EXIT.ok;
-  } finally {
-    await simulator.close();
   }
+  print(output, renderDemo(finished));
+  if (output.isTerminal) await showConsole(context, handle);
+  print(output, renderNext(finished));
+  return EXIT.ok;
+}
+
+function print(output: Output, text: string): void {
+  output.print('', ...text.trimEnd().split('\n'));
+}
+
+/** Serves the console until the user stops it: that is how a demo on a terminal ends. */
+async function showConsole(context: CommandContext, handle: DatabaseHandle): Promise<void> {
+  const { output, signal } = context;
+  const { url, close } = await serveConsole(context, handle);
+  output.print('', `The console shows the same on ${url} until you press Ctrl-C.`);
+  if (!signal.aborted) await once(signal, 'abort');
+  await close();
+}
+
+/** The first day of the month before that of `day`. */
+function firstDay(day: UsageDay): UsageDay {
+  const lastOfMonthBefore = addDays(`${day.slice(0, 7)}-01`, -1);
+  return `${lastOfMonthBefore.slice(0, 7)}-01`;
 }
 
 function configOf({ url, instanceId, token }: Simulator, databaseUrl: string): Config {
@@ -133,15 +159,6 @@ async function backfillDays(context: CommandContext, { from, to }: DayRange): Pr
     ...{ ...EVERYTHING, from, to },
     ...{ force: false, pastHorizon: false, rate: null },
   });
-}
-
-async function readStored(context: CommandContext): Promise<Sample> {
-  const handle = await openDatabase(context);
-  try {
-    return await readSample(handle.db);
-  } finally {
-    await handle.close();
-  }
 }
 
 /** On the same port, as a database stays with the API it was filled from. */

@@ -39,8 +39,8 @@ export async function openReader({ config, logger }: CommandContext): Promise<Da
 
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
-  readonly loop: WorkerLoop;
-  readonly schedule: Schedule;
+  readonly loop: Pick<WorkerLoop, 'statuses'>;
+  readonly schedule: Pick<Schedule, 'isArmed' | 'nextWakeAt'>;
   readonly startedAtMs: number;
 }
 
