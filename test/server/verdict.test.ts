@@ -92,6 +92,11 @@ describe('before the first run is over', () => {
       'quiet: The first run is under way: 1,234 numbers read so far.',
     ],
     [{ ...HEALTH, instances: [first] }, standby, 'quiet: The first run has not begun to load yet.'],
+    [
+      { ...HEALTH, instances: [first] },
+      { ...INSTANCE_STATUS, lastRun: { finishedAt: '2026-11-24T10:30:00.100Z', result: 'complete' } },
+      'quiet: The first run is over: what it loaded is being read.',
+    ],
   ] as const)('nothing is red, whatever is missing (%#)', ([health, status, said]) => {
     expect(say(health, status)).toBe(said);
   });

@@ -68,11 +68,20 @@ export function judgeState(
   return { tone: 'good', sentence: describeReach(instances, nowMs) };
 }
 
-/** Before its first run is over nothing is late: that everything is missing is the beginning. */
-export function isInFirstRun({ instanceId, lastRun }: InstanceStatus, { instances }: Health): boolean {
-  const known = instances.find((instance) => instance.instanceId === instanceId);
-  const hasEnded = lastRun !== null && !['standby', 'interrupted'].includes(lastRun.result);
-  return !hasEnded && !(known?.hasRun ?? false);
+/**
+ * Before its first run is over nothing is late: that everything is missing is the
+ * beginning. It is not over for a reading that was begun while it went on.
+ */
+export function isInFirstRun(status: InstanceStatus, { at, instances }: Health): boolean {
+  const known = instances.find(({ instanceId }) => instanceId === status.instanceId);
+  const endedMs = endOfRun(status);
+  return !(known?.hasRun ?? false) && (endedMs === null || endedMs > Date.parse(at));
+}
+
+/** When this process ended a run of the instance, ms; null: it has not. */
+function endOfRun({ lastRun }: InstanceStatus): number | null {
+  if (lastRun === null || ['standby', 'interrupted'].includes(lastRun.result)) return null;
+  return Date.parse(lastRun.finishedAt);
 }
 
 function countGaps(streams: readonly { readonly gaps: number }[]): number {
@@ -87,7 +96,11 @@ function describeGaps(gaps: number, instances: readonly InstanceHealth[]): strin
 
 function describeFirstRun(statuses: readonly InstanceStatus[]): string {
   const working = statuses.filter(({ progress }) => progress !== null);
-  if (working.length === 0) return 'The first run has not begun to load yet.';
+  if (working.length === 0) {
+    return statuses.some((status) => endOfRun(status) !== null)
+      ? 'The first run is over: what it loaded is being read.'
+      : 'The first run has not begun to load yet.';
+  }
   const done = working.reduce((sum, { progress }) => sum + (progress?.done ?? 0), 0);
   return `The first run is under way: ${count(done, 'number')} read so far.`;
 }
