@@ -32,7 +32,7 @@ export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
 ${renderActivity(status, instance, nowMs)}
 ${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)}</p>`)}
 <dl>${instance === undefined ? '' : renderFacts(instance, { ...facts, isFirst })}
-<dt>Last run here</dt><dd>${renderLastRun(status, nowMs)}</dd>
+<div><dt>Last run here</dt><dd>${renderLastRun(status, nowMs)}</dd></div>
 </dl></section>\n`;
 }
 
@@ -95,19 +95,19 @@ function renderFacts(
   const [gaps, expiring] = [sum((stream) => stream.gaps), sum((stream) => stream.expiring)];
   const missing = addressOf('/coverage', { instance: instanceId, only: 'gap', days: '90' });
   const restated = showNumber(restatedFinal30Days);
-  return html`<dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd>
-<dt>${isFirst ? 'Still to be read' : 'Missing'}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd>
+  return html`<div><dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd></div>
+<div><dt>${isFirst ? 'Still to be read' : 'Missing'}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd></div>
 ${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
-<dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd>
-<dt>In quarantine</dt><dd>${showNumber(quarantined)}</dd>
+<div><dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd></div>
+<div><dt>In quarantine</dt><dd>${showNumber(quarantined)}</dd></div>
 ${differences === undefined ? '' : renderDifferences(differences)}
-<dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd>`;
+<div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
 }
 
 /** `losant-usage reconcile` lists them. */
 function renderDifferences(differences: NonNullable<InstanceHealth['differences']>): Html {
   const total = Object.values(differences).reduce((sum, each) => sum + each, 0);
-  return html`<dt>Final numbers that Losant's totals contradict</dt><dd class="${total > 0 ? 'bad' : ''}">${showNumber(total)}</dd>`;
+  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd class="${total > 0 ? 'bad' : ''}">${showNumber(total)}</dd></div>`;
 }
 
 /** When the oldest gap that can still be read leaves what Losant keeps; its day is then unavailable. */
@@ -123,5 +123,5 @@ function renderExpiry(
   if (oldest === undefined) return '';
   const days = daysFrom(horizon, oldest) + 1;
   const shown = html`in ${count(days, 'day')}${expiring > 0 ? html` (${showNumber(expiring)} within 7 days)` : ''}`;
-  return html`<dt>First becomes unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd>`;
+  return html`<div><dt>First becomes unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
 }

@@ -54,14 +54,15 @@ export const STYLE = `
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; padding: 0 1rem 2rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
 a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; padding: .75rem 0; border-bottom: 1px solid var(--line) }
-header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
+header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: 1rem }
 nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
 h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 p { margin: .35rem 0 } .quiet { color: var(--quiet) } .good { color: var(--good) } .bad { color: var(--bad); font-weight: 600 }
 time, .whole { white-space: nowrap; overflow-wrap: normal }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin: 1rem 0 }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin: 1rem 0 }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .75rem 1rem }
-.card h2 { margin: 0 0 .35rem } dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: .5rem 0 0 }
+.card h2 { margin: 0 0 .35rem } .cards .card p { display: inline-block; margin: 0 1rem .25rem 0 } dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: .5rem 0 0 }
+.cards .card dl { grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .6rem 1.25rem } .cards .card dt { font-size: .87rem } .cards .card dd { text-align: left; font-weight: 600 }
 dt { color: var(--quiet) } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .25rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
@@ -94,8 +95,9 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
   table:not(.grid) thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
   table:not(.grid), table:not(.grid) :is(caption, tbody, tr, td) { display: block } table:not(.grid) tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
   table:not(.grid) :is(td, td.t) { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; text-align: right; min-width: 0 }
+  td .whole { white-space: normal; overflow-wrap: anywhere }
   table:not(.grid) td::before { content: attr(data-label); color: var(--quiet); text-align: left; white-space: normal; flex: none; max-width: 45% }
-  table:not(.grid) td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal; overflow-wrap: anywhere }
+  table:not(.grid) td > span { min-width: 0; overflow-wrap: anywhere } td .whole { white-space: normal }
 }
 ${MAP_STYLE}${STORY_STYLE}`;
 
