@@ -15,7 +15,7 @@ import { shownHealth } from './database-view.ts';
 import type { PageSources } from './page-sources.ts';
 
 /** Each page of the console. */
-const PAGES: readonly ConsolePage[] = [
+export const PAGES: readonly ConsolePage[] = [
   homePage,
   organizationsPage,
   organizationPage,

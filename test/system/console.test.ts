@@ -1,0 +1,164 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { auditPage, EVERY_LOOK, TWO_LOOKS } from './console/audit.ts';
+import { type Browser, startBrowser } from './console/browser.ts';
+import { PATHS, reachPages } from './console/reach.ts';
+import { SITUATIONS, type Situation } from './console/situations.ts';
+
+type Name = keyof typeof SITUATIONS;
+
+/** The situation in which every page has most to show. */
+const FULL: Name = 'months with gaps';
+/** The pictures of README.md; they are replaced when `UPDATE_IMAGES` is set. */
+const IMAGES = fileURLToPath(
+  new URL(
+    process.env['UPDATE_IMAGES'] === undefined ? '../../screenshots/' : '../../docs/images/',
+    import.meta.url,
+  ),
+);
+
+let browser: Browser;
+const begun = new Map<Name, Promise<Situation>>();
+
+/** A situation is started once, for all tests that look at it. */
+async function at(name: Name): Promise<Situation> {
+  const known = begun.get(name) ?? SITUATIONS[name]();
+  begun.set(name, known);
+  return await known;
+}
+
+beforeAll(async () => {
+  browser = await startBrowser();
+});
+afterAll(async () => {
+  await browser[Symbol.asyncDispose]();
+  for (const situation of begun.values()) await (await situation)[Symbol.asyncDispose]();
+});
+
+function pictureOf(name: Name, path: string): string {
+  return `${name}-${path === '/' ? 'home' : path.slice(1)}`.replaceAll(/[ /:]+/g, '-');
+}
+
+async function headlineOf(page: Page, url: string): Promise<string> {
+  await page.goto(url);
+  return await page.innerText('h1');
+}
+
+/** What stands on top of the home page in each situation; the first run is looked at while it is the first. */
+const HEADLINES: Readonly<Record<Name, RegExp>> = {
+  'the first run': /^The first run is under way: [\d,]+ numbers? read so far\.$/,
+  'nothing to export': /^Nothing has been exported yet\.$/,
+  'one organization': new RegExp(`^Everything is here up to yesterday, ${daysAgo(1)}\\.$`),
+  'many organizations': new RegExp(`^Everything is here up to yesterday, ${daysAgo(1)}\\.$`),
+  'a refused token': /^Nothing has been exported yet, but the newest run had trouble\.$/,
+  'a database that is away': /^The database does not answer\.$/,
+  'names with markup': new RegExp(`^Everything is here up to yesterday, ${daysAgo(1)}\\.$`),
+  'months with gaps': new RegExp(`^2 numbers are missing, the oldest of ${daysAgo(9)}\\.$`),
+};
+
+const NAMES = Object.keys(HEADLINES) as Name[];
+
+test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', async (name) => {
+  const situation = await at(name);
+  const { worker, token } = situation;
+  await using tab = await browser.open({ token });
+  const problems: string[] = [];
+  await expect.poll(() => headlineOf(tab.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
+  const pages = await reachPages(situation);
+  if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
+  for (const [path, address] of pages) {
+    await tab.page.goto(worker.url + address);
+    const looks = name === FULL ? EVERY_LOOK : TWO_LOOKS;
+    problems.push(...(await auditPage(tab.page, pictureOf(name, path), looks)));
+  }
+  expect([...problems, ...tab.problems]).toEqual([]);
+});
+
+test('every page allows no script and no style but its own, and asks nothing of others', async () => {
+  const situation = await at(FULL);
+  const { worker, token = '' } = situation;
+  for (const address of (await reachPages(situation)).values()) {
+    const response = await fetch(worker.url + address, { headers: { authorization: `Bearer ${token}` } });
+    const policy = response.headers.get('content-security-policy') ?? '';
+    expect(policy).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/=]+'; /);
+    expect(policy).not.toMatch(/unsafe|https?:|\*/);
+    expect(await response.text()).not.toMatch(/<script(?! src="\/)|<[^>]* (style|on\w+)=/);
+  }
+});
+
+/** Numbers and times may change from one load to the next. */
+const ELEMENTS = `[...document.querySelectorAll('main *')].map(({ localName }) => localName)`;
+
+test('every page is complete without JavaScript', async () => {
+  const situation = await at(FULL);
+  const { worker, token } = situation;
+  await using scripted = await browser.open({ token });
+  await using plain = await browser.open({ token, javaScript: false });
+  for (const address of (await reachPages(situation)).values()) {
+    const [shown, expected] = await Promise.all(
+      [plain, scripted].map(async ({ page }) => {
+        await page.goto(worker.url + address);
+        return await page.evaluate<string[]>(ELEMENTS);
+      }),
+    );
+    expect(expected).toContain('h1');
+    expect(shown).toEqual(expected);
+  }
+});
+
+describe('with HTTP_TOKEN', () => {
+  test('a browser is asked for a password and refused without it', async () => {
+    const { worker } = await at(FULL);
+    await using tab = await browser.open();
+    await expect(tab.page.goto(worker.url)).rejects.toThrow('ERR_INVALID_AUTH_CREDENTIALS');
+  });
+
+  test('the password that the log names at the start opens every page', async () => {
+    const { worker, token } = await at(FULL);
+    const lines = worker.running.stderr().split('\n');
+    const served = JSON.parse(lines.find((line) => line.includes('"pages served"')) ?? '{}') as object;
+    expect(served).toMatchObject({
+      url: `${worker.url}/`,
+      login: 'any user name, HTTP_TOKEN as the password',
+    });
+    await using tab = await browser.open({ token });
+    expect((await tab.page.goto(worker.url))?.status()).toBe(200);
+  });
+});
+
+test('README.md has small pictures of the home page and an organization', async () => {
+  const { worker, token, orgId } = await at(FULL);
+  await using tab = await browser.open({ token });
+  await tab.page.setViewportSize({ width: 1440, height: 900 });
+  for (const [image, address] of [
+    ['home', '/'],
+    ['organization', `/organizations/${orgId}`],
+  ]) {
+    await tab.page.goto(worker.url + address);
+    const path = join(IMAGES, `${image}.png`);
+    await tab.page.screenshot({ path });
+    expect(statSync(path).size).toBeLessThan(200_000);
+  }
+});
+
+test('names with markup are shown as the text they are', async () => {
+  const { worker, database } = await at('names with markup');
+  const rows = await queryOnce(database.url, 'select name from losant_usage.organizations');
+  const names = rows.map(({ name }) => String(name));
+  expect(names).toContain('<script>alert("x")</script> & Co.');
+  await using tab = await browser.open();
+  await tab.page.goto(`${worker.url}/organizations`);
+  const text = squeeze(await tab.page.innerText('main'));
+  expect(names.filter((name) => !text.includes(squeeze(name)))).toEqual([]);
+  expect(tab.problems).toEqual([]);
+});
+
+/** A browser shows any white space as one space. */
+function squeeze(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').trim();
+}

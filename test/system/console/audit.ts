@@ -1,0 +1,66 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import axe from 'axe-core';
+import type { Page } from 'playwright-core';
+
+/** Ignored by git: to be looked at by whoever changes a page. */
+const SCREENSHOTS = fileURLToPath(new URL('../../../screenshots/', import.meta.url));
+
+/** A contrast of 4.5 is asked of large text too. */
+const CONTRAST = { normal: { expected: 4.5 }, large: { expected: 4.5 } };
+const CHECKS = [{ id: 'color-contrast', options: { contrastRatio: CONTRAST } }];
+
+/** Serious and critical findings, each with the elements that have it. */
+const FIND = `axe.configure(${JSON.stringify({ checks: CHECKS })});
+axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
+  .filter(({ id, impact }) => impact === 'serious' || impact === 'critical' || id === 'color-contrast')
+  .map(({ id, nodes }) => id + ': ' + nodes.slice(0, 3).map(({ html }) => html).join(' | ')))`;
+
+/** By how many pixels the page is wider than the window, and what sticks out. */
+const OVERFLOW = `(() => {
+  const { clientWidth, scrollWidth } = document.documentElement;
+  if (scrollWidth <= clientWidth) return [];
+  const wide = [...document.querySelectorAll('main *, header *')].filter((each) => each.getBoundingClientRect().right > clientWidth + 1);
+  return [scrollWidth - clientWidth + ' px too wide: ' + wide.slice(0, 3).map((each) => each.outerHTML.slice(0, 120)).join(' | ')];
+})()`;
+
+const WIDTHS = [360, 768, 1440] as const;
+const HEIGHT = 900;
+
+export interface Look {
+  readonly width: (typeof WIDTHS)[number];
+  readonly scheme: 'light' | 'dark';
+}
+
+/** Every width in both schemes. */
+export const EVERY_LOOK: readonly Look[] = WIDTHS.flatMap((width) => [
+  { width, scheme: 'light' } as const,
+  { width, scheme: 'dark' } as const,
+]);
+
+/** Both layouts and both schemes, each once. */
+export const TWO_LOOKS: readonly Look[] = [
+  { width: 360, scheme: 'dark' },
+  { width: 1440, scheme: 'light' },
+];
+
+/** What is wrong with the page that is open; a screenshot of each look is kept under `name`. */
+export async function auditPage(page: Page, name: string, looks: readonly Look[]): Promise<string[]> {
+  const problems: string[] = [];
+  const find = async (expression: string, width: number) => {
+    const found = await page.evaluate<string[]>(expression);
+    problems.push(...found.map((each) => `${name} at ${width} px: ${each}`));
+  };
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: HEIGHT });
+    await find(OVERFLOW, width);
+  }
+  await page.evaluate(axe.source);
+  for (const { width, scheme } of looks) {
+    await page.emulateMedia({ colorScheme: scheme });
+    await page.setViewportSize({ width, height: HEIGHT });
+    await find(FIND, width);
+    await page.screenshot({ path: join(SCREENSHOTS, `${name}-${width}-${scheme}.png`), fullPage: true });
+  }
+  return problems;
+}

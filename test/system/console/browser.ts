@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BrowserContext, type ConsoleMessage, chromium, type Page } from 'playwright-core';
+
+/** Debian's: this project never downloads a browser. */
+const CHROMIUM = '/usr/bin/chromium';
+
+/** Nothing is asked of the browser's maker, not even at the start. */
+const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', ...QUIET];
+
+const isRoot = process.getuid?.() === 0;
+
+export interface Browser extends AsyncDisposable {
+  /** A tab of a fresh profile. What is wrong with what it loads is added to `problems`. */
+  open(options?: TabOptions): Promise<Tab>;
+}
+
+export interface TabOptions {
+  /** Presented as the password, as a person would when the browser asks. */
+  readonly token?: string | undefined;
+  readonly javaScript?: boolean;
+}
+
+export interface Tab extends AsyncDisposable {
+  readonly page: Page;
+  /** Errors of scripts, refusals by the policy of the page, requests to anywhere else. */
+  readonly problems: string[];
+}
+
+export async function startBrowser(): Promise<Browser> {
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-chromium-'));
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: isRoot ? ['--no-sandbox', ...FLAGS] : FLAGS,
+    env: { PATH: process.env['PATH'] ?? '', HOME: folder },
+  });
+  return {
+    async open({ token, javaScript = true } = {}) {
+      const credentials =
+        token === undefined ? {} : { httpCredentials: { username: 'anybody', password: token } };
+      const context = await browser.newContext({ javaScriptEnabled: javaScript, ...credentials });
+      return await openTab(context);
+    },
+    async [Symbol.asyncDispose]() {
+      await browser.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function openTab(context: BrowserContext): Promise<Tab> {
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on('pageerror', (error) => problems.push(`uncaught error: ${error.message}`));
+  page.on('console', (message) => {
+    if (isProblem(message)) problems.push(`${message.type()}: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const { hostname } = new URL(request.url());
+    if (hostname !== '127.0.0.1') problems.push(`a request left for ${request.url()}`);
+  });
+  return { page, problems, [Symbol.asyncDispose]: () => context.close() };
+}
+
+/** That a page itself is answered 404 or 503 is what its status says; whoever opened it has looked at it. */
+function isProblem(message: ConsoleMessage): boolean {
+  const isOwnStatus = message.text().startsWith('Failed to load resource') && isPage(message.location().url);
+  return ['error', 'warning', 'assert'].includes(message.type()) && !isOwnStatus;
+}
+
+function isPage(url: string): boolean {
+  return !/\.\w+$/.test(new URL(url).pathname);
+}

@@ -1,0 +1,134 @@
+import { readFileSync } from 'node:fs';
+import { type Platform, startPlatform } from '../../simulator/platform.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../../support/databases.ts';
+import { daysAgo } from '../../support/days.ts';
+import { type Env, runProgram } from '../../support/program.ts';
+import { until } from '../../support/wait.ts';
+import { settingsOf, startWorker, type WorkerProcess } from '../../worker/process.ts';
+
+/** A worker in some situation, whose console is to be looked at. */
+export interface Situation extends AsyncDisposable {
+  readonly worker: WorkerProcess;
+  readonly database: TestDatabase;
+  readonly platform: Platform;
+  /** An organization whose pages are opened; where nothing is exported, one that is not known. */
+  readonly orgId: string;
+  readonly token: string | undefined;
+}
+
+const TOKEN = 'a-token-for-the-console';
+const UNKNOWN_ORG = '5d0000000000000000000001';
+/** A whole month and parts of two others. */
+const HISTORY_DAYS = 62;
+/** How many days ago: final, and in one month or the other. */
+const TROUBLE_DAY = 9;
+
+interface Start {
+  readonly orgs: number;
+  readonly hostile?: boolean;
+  readonly latencyMs?: number;
+  readonly env?: Env;
+  /** Before the worker starts. */
+  readonly prepare?: (platform: Platform, database: TestDatabase) => Promise<void>;
+  /** What `/status.json` says once the situation is there. */
+  readonly status: RegExp;
+}
+
+async function start({ env = {}, prepare, status, ...options }: Start): Promise<Situation> {
+  await using stack = new AsyncDisposableStack();
+  const platform = stack.use(await startPlatform({ now: Date.now, hostile: false, ...options }));
+  const database = await createTestDatabase();
+  stack.defer(() => database.drop());
+  await prepare?.(platform, database);
+  const worker = await startWorker({ ...settingsOf(platform, database), ...env });
+  stack.defer(async () => void (await worker.stop('SIGKILL')));
+  await untilStatus(worker, status);
+  const orgs = await queryOnce(database.url, 'select org_id from losant_usage.organizations order by name');
+  const held = stack.move();
+  return {
+    ...{ worker, database, platform, token: env['HTTP_TOKEN'] },
+    orgId: (orgs[0]?.['org_id'] as string | undefined) ?? UNKNOWN_ORG,
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  };
+}
+
+async function untilStatus(worker: WorkerProcess, pattern: RegExp): Promise<void> {
+  await until(`status.json has ${pattern.source}`, async () =>
+    pattern.test((await worker.get('/status.json')).text),
+  );
+}
+
+const ENDED = /"result":/;
+
+/** By name, each to be started by itself. */
+export const SITUATIONS = {
+  'nothing to export': () => start({ orgs: 0, status: ENDED }),
+  'the first run': () =>
+    start({ orgs: 40, latencyMs: 100, env: { REQUESTS_PER_SECOND: '8' }, status: /"done":[1-9]/ }),
+  'one organization': () => start({ orgs: 1, status: ENDED }),
+  'many organizations': () => start({ orgs: 0, prepare: fillMany, status: /"state":"standby"/ }),
+  'months with gaps': () =>
+    start({
+      orgs: 14,
+      env: { HTTP_TOKEN: TOKEN, SCHEDULE: '15 * * * *' },
+      prepare: playMonths,
+      status: ENDED,
+    }),
+  'names with markup': () => start({ orgs: 16, hostile: true, status: ENDED }),
+  'a refused token': () =>
+    start({ orgs: 2, env: { LOSANT_API_TOKEN: 'not-the-token-of-anything' }, status: ENDED }),
+  'a database that is away': async () => {
+    const situation = await start({ orgs: 1, status: ENDED });
+    await situation.database.drop();
+    await untilStatus(situation.worker, /"databaseUp":false/);
+    return situation;
+  },
+} satisfies Record<string, () => Promise<Situation>>;
+
+/** Of an instance that another process exports, so that nothing is asked of the platform. */
+async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestDatabase): Promise<void> {
+  const script = readFileSync(new URL('../../../bench/fill.sql', import.meta.url), 'utf8');
+  const filled = script.replaceAll(':orgs', '5000').replaceAll(':days', '8');
+  await queryOnce(url, filled.replaceAll('5c0000000000000000000001', instanceId));
+  await queryOnce(
+    url,
+    `update losant_usage.instances set lease_run_id = gen_random_uuid(), lease_host = 'another-host',
+       lease_since = now(), api_url = '${apiUrl}', lease_until = now() + interval '1 hour'`,
+  );
+  await queryOnce(
+    url,
+    `insert into losant_usage.runs
+       (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at, host, version)
+     select gen_random_uuid(), instance_id, 'scheduled', 'partial', '{device_counts}', now() - interval '40 minutes',
+       now(), now() - interval '38 minutes', 'another-host', '0.1.0' from losant_usage.instances`,
+  );
+  await queryOnce(url, 'analyze');
+}
+
+/** Two months of a few organizations, and on one day all that can happen to a number. */
+async function playMonths(platform: Platform, database: TestDatabase): Promise<void> {
+  const settings = { ...settingsOf(platform, database), REQUEST_CONCURRENCY: '16' };
+  const program = async (...args: string[]) => {
+    const { code, stderr } = await runProgram(args, settings);
+    // The planted trouble is an incomplete run.
+    if (code !== 0 && code !== 3) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
+  };
+  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string; traits: string[] }[] };
+  const [first, second, third] = orgs.filter(({ traits }) => traits.length === 0).map(({ orgId }) => orgId);
+  const backfill = (from: number, to: number) =>
+    program('backfill', '--from', daysAgo(from), '--to', daysAgo(to));
+  await Promise.all([backfill(HISTORY_DAYS, TROUBLE_DAY + 1), backfill(TROUBLE_DAY - 1, 1)]);
+  const faults = [
+    { kinds: ['negative'], rate: 1, forever: true, orgIds: [first], actions: ['deviceCounts'] },
+    { kinds: ['too_large'], rate: 1, forever: true, orgIds: [second], actions: ['notebookMinuteCounts'] },
+    { kinds: ['too_large'], rate: 1, forever: true, orgIds: [third], actions: ['payloadCounts'] },
+  ];
+  await platform.control('config', { faults });
+  await backfill(TROUBLE_DAY, TROUBLE_DAY);
+  await platform.control('config', { faults: [] });
+  const cell = ['--org', third ?? '', '--day', daysAgo(TROUBLE_DAY), '--stream', 'payload_sources'];
+  await program('waive', ...cell, '--reason', 'The customer left that week');
+  const restated = daysAgo(TROUBLE_DAY + 3);
+  await platform.control('restate', { orgId: first, day: restated, counter: 'payload_totals' });
+  await program('backfill', '--from', restated, '--to', restated, '--org', first ?? '', '--force');
+}
