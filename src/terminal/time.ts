@@ -4,6 +4,10 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
+const YEAR_MS = 365.25 * DAY_MS;
+const MONTH_MS = YEAR_MS / 12;
+/** From here on nobody counts days. */
+const FAR_MS = 60 * DAY_MS;
 
 /** In one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2 h`. */
 export function showDuration(ms: number): string {
@@ -34,10 +38,17 @@ export function showWhen(instant: string, nowMs: number): string {
   return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** `in 2 h`, `3 min ago`; below a minute `now`. */
+/** `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms < 0 ? 'just now' : 'in a moment';
-  const shown = size < HOUR_MS ? `${Math.floor(size / MINUTE_MS)} min` : showDuration(size);
+  const shown = showSize(size);
   return ms < 0 ? `${shown} ago` : `in ${shown}`;
+}
+
+function showSize(ms: number): string {
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < FAR_MS) return showDuration(ms);
+  if (ms < 2 * YEAR_MS) return `${Math.round(ms / MONTH_MS)} months`;
+  return `${Math.floor(ms / YEAR_MS)} years`;
 }

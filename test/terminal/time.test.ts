@@ -37,6 +37,15 @@ describe('an instant', () => {
   test('that has just passed', () => {
     expect(showDistance(-30 * SECOND)).toBe('just now');
   });
+
+  test.each([
+    [59 * 24 * HOUR, 'in 59 d'],
+    [-60 * 24 * HOUR, '2 months ago'],
+    [-700 * 24 * HOUR, '23 months ago'],
+    [-2_568 * 24 * HOUR, '7 years ago'],
+  ])('%i ms away is %s', (ms, shown) => {
+    expect(showDistance(ms)).toBe(shown);
+  });
 });
 
 describe('words', () => {
