@@ -19,6 +19,8 @@ export interface InvoicedMonth {
    */
   readonly periods: readonly OrganizationPeriod[] | null;
   readonly statements: readonly Statement[];
+  /** Organizations of which a number differs now from what was closed and is not settled. */
+  readonly differing?: number;
 }
 
 /** A row of period_usage without most of the numbers, or what stands for one that is not there. */
@@ -63,7 +65,15 @@ export async function readMonth(
     const others = blockers.filter(({ daysExpected }) => daysExpected === null);
     periods.push(...others.map((blocker) => toPeriod(blocker, { instanceId, today })));
   }
-  return { month, periods, statements };
+  const differing = statements.length === 0 ? 0 : await countDiffering(db, month);
+  return { month, periods, statements, differing };
+}
+
+async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number> {
+  const { rows } = await sql<{ orgs: number }>`
+    select count(distinct org_id)::integer as orgs from losant_usage.adjustments
+    where period_month = ${`${month}-01`}::date`.execute(db);
+  return rows[0]?.orgs ?? 0;
 }
 
 /** As statements have it: the month itself, or the billing periods of Losant that end in it. */
@@ -108,7 +118,9 @@ export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
   const { rows } = await sql<MonthEntry>`
     select to_char(m.month, 'YYYY-MM') as month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",
       not exists (
-        select from losant_usage.instances i where i.tracked_from < m.next_month and not exists (
+        select from losant_usage.instances i where exists (
+          select from losant_usage.organizations o join losant_usage.tracking t on t.org_id = o.org_id
+          where o.instance_id = i.instance_id and t.tracked_from < m.next_month) and not exists (
           select from losant_usage.statements s where s.instance_id = i.instance_id and s.period_month = m.month)) as "isClosed"
     from losant_usage.months m
     where m.next_month > (select min(tracked_from) from losant_usage.tracking)

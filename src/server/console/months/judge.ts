@@ -12,7 +12,7 @@ export interface MonthVerdict {
   readonly steps: readonly string[];
 }
 
-export interface MonthFacts extends Pick<InvoicedMonth, 'month' | 'statements'> {
+export interface MonthFacts extends Pick<InvoicedMonth, 'month' | 'statements' | 'differing'> {
   readonly periods: readonly OrganizationPeriod[];
   readonly yesterday: UsageDay;
   /** Before the first run is over it is the beginning that days are missing, and nothing is wrong. */
@@ -25,7 +25,9 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   const closed = new Set(statements.map(({ instanceId }) => instanceId));
   const left = periods.filter(({ instanceId }) => !closed.has(instanceId));
   if (periods.length === 0) return { tone: 'quiet', sentence: `Nothing is tracked in ${name}.`, steps: [] };
-  if (left.length === 0) return { tone: 'good', sentence: `${name} is closed.`, steps: [] };
+  if (left.length === 0) {
+    return { tone: 'good', sentence: `${name} is closed.`, steps: describeSince(facts) };
+  }
   const states = countStates(left);
   const steps = describeSteps(states, month);
   const hasTrouble = states.missing + states.partial > 0;
@@ -49,6 +51,14 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
     sentence: `${name} cannot be invoiced yet: ${showNumber(not)} of ${organizations(left.length)}${others} ${not === 1 ? 'is' : 'are'} not ready.`,
     steps,
   };
+}
+
+/** Whether anything became of the numbers after they were closed. */
+function describeSince({ month, differing = 0 }: MonthFacts): string[] {
+  if (differing === 0) return ['No number differs now from what was closed.'];
+  return [
+    `Numbers of ${organizations(differing)} differ now from what was closed: \`losant-usage close --period ${month} --adjust\` settles that as a statement of differences; with \`--dry-run\` it only shows them.`,
+  ];
 }
 
 export function countStates(periods: readonly OrganizationPeriod[]): Record<PeriodState, number> {

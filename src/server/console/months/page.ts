@@ -84,17 +84,18 @@ interface MonthFacts {
 }
 
 function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFacts): Html {
-  const { month, periods, statements } = reading.value;
+  const { month, periods, statements, differing = 0 } = reading.value;
   const name = showMonth(month);
   const choice = renderChoice(months, month);
   if (periods === null)
     return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
   const yesterday = addDays(dayAt(nowMs), -1);
-  const verdict = judgeMonth({ month, periods, statements, yesterday, hasRun });
+  const verdict = judgeMonth({ month, periods, statements, differing, yesterday, hasRun });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
 <p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
 ${choice}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map((step) => html`<li>${renderCommands(step)}</li>`)}</ul>`}
+${differing === 0 ? '' : html`<p><a href="/changes?month=${month}">Final numbers of ${name} that changed</a></p>`}
 ${renderInstances({ periods, statements, names, nowMs })}
 ${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
   return renderPage({ title: name, path: PATH, body });
