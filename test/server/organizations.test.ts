@@ -21,7 +21,7 @@ const line: OrganizationLine = {
 };
 
 describe('the page', () => {
-  test('shows names as text, and instances by name', async () => {
+  test('shows names as text, and no instance where there is one', async () => {
     const organizations = [{ ...line, name: '<img src=x onerror=alert(1)>', gaps: 2 }];
     await using pages = await startPages({
       sources: { read: answering({ count: 1_200, organizations }) },
@@ -31,7 +31,7 @@ describe('the page', () => {
     expect(text).not.toContain('<img');
     expect(text).toContain('value="&lt;b&gt;"');
     expect(text).toContain('1,200 organizations with “&lt;b&gt;”');
-    expect(text).toContain('Northern plants');
+    expect(text).not.toContain('data-label="Instance"');
     expect(text).toContain('<span>1,234</span>');
     expect(text).toContain('<a href="/organizations/5d0000000000000000000001">');
     expect(text).toContain('which is being counted: load the page again for it.');
@@ -65,8 +65,10 @@ describe('the page', () => {
       const given = new URLSearchParams(address);
       return readQuery((name) => given.get(name) ?? undefined, '2026-11-23');
     };
-    expect(query('')).toEqual({ search: '', page: 1, to: '2026-11-23' });
-    expect(query('q=%20Acme%20&page=3')).toEqual({ search: 'Acme', page: 3, to: '2026-11-23' });
+    expect(query('')).toEqual({ search: '', page: 1, to: '2026-11-23', order: 'name' });
+    expect(query('q=%20Acme%20&page=3&order=payloads')).toEqual({
+      ...{ search: 'Acme', page: 3, to: '2026-11-23', order: 'payloads' },
+    });
     for (const page of ['0', '-1', '1.5', 'x', '1e3', '9999999']) expect(query(`page=${page}`).page).toBe(1);
     expect(query('q=a%00b').search).toBe('ab');
     expect(query(`q=${'x'.repeat(500)}`).search).toHaveLength(100);
@@ -130,7 +132,7 @@ describe('what is read', () => {
   });
 
   const list = async (search: string, page = 1) =>
-    await readOrganizationList(ledger.db, { search, page, to: daysAgo(1) });
+    await readOrganizationList(ledger.db, { search, page, to: daysAgo(1), order: 'name' });
   const names = async (search: string) => (await list(search)).organizations.map(({ name }) => name);
 
   test.for([
@@ -146,13 +148,26 @@ describe('what is read', () => {
     expect(await names(search)).toEqual(found);
   });
 
-  test('is the numbers of 30 days, null where they are not held, and the gaps', async () => {
+  test('is the numbers of 31 days, null where they are not held, and the gaps', async () => {
     const { count, organizations } = await list('ref-7');
     expect(count).toBe(1);
     const [alpha] = organizations;
     expect(alpha).toMatchObject({ orgId: orgs[1], devices: 8, gaps: 1, removedAt: null });
-    expect(alpha?.payloads).toHaveLength(30);
-    expect([alpha?.payloads[0], alpha?.payloads[28], alpha?.payloads[29]]).toEqual([5, null, 30]);
+    expect(alpha?.payloads).toHaveLength(31);
+    expect([alpha?.payloads[1], alpha?.payloads[29], alpha?.payloads[30]]).toEqual([5, null, 30]);
+  });
+
+  test('begins with the most payloads of the month, where that is asked for', async () => {
+    const query = { search: 'a', page: 1, to: daysAgo(1), order: 'payloads' } as const;
+    const { organizations } = await readOrganizationList(ledger.db, query);
+    expect(organizations.map(({ name }) => name)).toEqual(['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']);
+    await queryOnce(
+      ledger.url,
+      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count,
+        payload_all_bytes) values ('${daysAgo(1)}', '${orgs[3]}', 31, 31, 900)`),
+    );
+    const again = await readOrganizationList(ledger.db, query);
+    expect(again.organizations.map(({ name }) => name)).toEqual(['gamma\\', 'Alpha', 'alpha_2', 'beta 100%']);
   });
 
   test('is nothing past the last page', async () => {

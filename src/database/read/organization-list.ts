@@ -9,6 +9,8 @@ export interface OrganizationQuery {
   readonly page: number;
   /** The last of the days shown. */
   readonly to: UsageDay;
+  /** By name, or by the billable payloads of the month of `to` up to it, the most first. */
+  readonly order: 'name' | 'payloads';
 }
 
 export interface OrganizationList {
@@ -17,7 +19,7 @@ export interface OrganizationList {
   readonly organizations: readonly OrganizationLine[];
 }
 
-/** An organization with the numbers that are held of its last 30 days. */
+/** An organization with the numbers that are held of its last days. */
 export interface OrganizationLine {
   readonly orgId: string;
   readonly instanceId: string;
@@ -31,21 +33,28 @@ export interface OrganizationLine {
   readonly gaps: number;
 }
 
-export const DAYS_SHOWN = 30;
+/** So many that they hold every month to date. */
+export const DAYS_SHOWN = 31;
 export const ORGANIZATIONS_PER_PAGE = 50;
 
-/** A page of the organizations that match, by name. */
+/** A page of the organizations that match. */
 export async function readOrganizationList(
   db: Kysely<Schema>,
-  { search, page, to }: OrganizationQuery,
+  { search, page, to, order }: OrganizationQuery,
 ): Promise<OrganizationList> {
   const matches = matchesOf(search);
+  const used =
+    order === 'name'
+      ? sql`select null::text as org_id, null::numeric as payloads where false`
+      : sql`select org_id, sum(payload_billable_count) as payloads from losant_usage.usage_days
+          where usage_date between ${`${to.slice(0, 7)}-01`}::date and ${to}::date group by org_id`;
   const total = await sql<{ count: number }>`
     select count(*) as count from losant_usage.organizations o where ${matches}`.execute(db);
   const { rows } = await sql<OrganizationLine>`
     with page as materialized (
-      select o.org_id, o.instance_id, o.name, o.removed_at from losant_usage.organizations o
-      where ${matches} order by lower(o.name), o.org_id
+      select o.org_id, o.instance_id, o.name, o.removed_at, used.payloads as used
+      from losant_usage.organizations o left join (${used}) as used on used.org_id = o.org_id
+      where ${matches} order by used.payloads desc nulls last, lower(o.name), o.org_id
       limit ${ORGANIZATIONS_PER_PAGE} offset ${(page - 1) * ORGANIZATIONS_PER_PAGE}
     ), gaps as (
       select g.org_id, count(*) as gaps from losant_usage.coverage_gaps g
@@ -61,7 +70,7 @@ export async function readOrganizationList(
       left join losant_usage.usage_days d on d.usage_date = day and d.org_id = p.org_id
     ) as u
     left join gaps g on g.org_id = p.org_id
-    order by lower(p.name), p.org_id`.execute(db);
+    order by p.used desc nulls last, lower(p.name), p.org_id`.execute(db);
   return { count: total.rows[0]?.count ?? 0, organizations: rows };
 }
 
