@@ -76,6 +76,11 @@ test('a day that is not held is hatched and says so, in the chart and in the tab
     hasParts: false,
   };
   const text = (await renderDailyChart(chart, '/file')).toString();
+  const linked = await renderDailyChart({ ...chart, storyOf: (day) => `/story/${day}` }, '/file');
+  expect(linked.toString().match(/<a href="\/story[^<]*/g)).toEqual([
+    '<a href="/story/2026-11-02">2026-11-02',
+    '<a href="/story/2026-11-02">not held',
+  ]);
   expect(text).toContain('aria-labelledby="x-title x-desc"');
   expect(text).toContain('<rect x="0%" width="25%" height="180" fill="url(#untracked)"/>');
   expect(text).toContain('<rect x="25%" width="25%" height="180" fill="url(#missing)"/>');

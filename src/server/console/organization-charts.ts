@@ -16,6 +16,7 @@ export function organizationCharts(organization: Organization): DailyChart[] {
     return {
       ...chart,
       days: days.map(({ day }) => day),
+      storyOf: (day) => `/coverage/${organization.orgId}/${day}/${stream}`,
       states,
       series: [{ name: chart.name, values }],
       hasParts: false,

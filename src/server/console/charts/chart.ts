@@ -20,6 +20,8 @@ export interface DailyChart {
   /** One series as a line, or any number of them stacked as bars, the first at the bottom. */
   readonly shape: 'line' | 'bars';
   readonly days: readonly UsageDay[];
+  /** The address at which it is told why a day is not held. */
+  readonly storyOf?: (day: UsageDay) => string;
   readonly states: readonly DayState[];
   readonly series: readonly Series[];
   /** Whether the series are parts whose names the legend tells. */

@@ -10,6 +10,8 @@ import { barPaths, linePath, runsOf, tickDays } from './shapes.ts';
 const HEIGHT = 180;
 const LABELS_HEIGHT = 40;
 const AXIS_WIDTH = 52;
+/** Days in the legend that lead to their stories; the table has all. */
+const MISSING_MAX = 3;
 
 /** The chart with its legend, and the table behind it. `csv`: the address of the table as a file. */
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
@@ -64,9 +66,16 @@ function renderLegend(chart: DailyChart): Html {
   const { series, states, hasParts } = chart;
   const entry = (swatch: Html, text: string) => html`<li>${swatch} ${text}</li>`;
   return html`<ul class="legend">${!hasParts ? '' : series.map(({ name }, place) => entry(renderSwatch(fillOf(chart, place)), name))}
-${states.includes('missing') ? entry(renderSwatch('url(#missing)'), 'not held') : ''}
+${states.includes('missing') ? html`<li>${renderSwatch('url(#missing)')} not held${renderMissing(chart)}</li>` : ''}
 ${states.includes('untracked') ? entry(renderSwatch('url(#untracked)'), 'not tracked') : ''}
 ${states.includes('zeros') ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
+}
+
+/** The newest of the days that are not held, each with its story. */
+function renderMissing({ days, states, storyOf }: DailyChart): Html | string {
+  if (storyOf === undefined) return '';
+  const missing = days.filter((_, place) => states[place] === 'missing').slice(-MISSING_MAX);
+  return html`: why ${missing.map((day) => html`<a href="${storyOf(day)}">${day}</a> `)}`;
 }
 
 const ABSENCE: Readonly<Partial<Record<DayState, string>>> = {
@@ -82,14 +91,18 @@ function describeDay({ days, states, series }: DailyChart, place: number, { show
   return `${days[place]}: ${text}${state === 'zeros' ? ', as Losant left the day out' : ''}`;
 }
 
-function renderDays({ days, states, series }: DailyChart): Html {
+function renderDays({ days, states, series, storyOf }: DailyChart): Html {
   const rows = days.map((day, place) => {
     const state = states[place] ?? 'missing';
+    const said =
+      state === 'missing' && storyOf !== undefined
+        ? html`<a href="${storyOf(day)}">${STATES[state]}</a>`
+        : STATES[state];
     const cells = series.map(({ values }) => {
       const value = values[place] ?? null;
       return value === null ? '–' : showNumber(value);
     });
-    return [html`<time datetime="${day}">${day}</time>`, ...cells, STATES[state]];
+    return [html`<time datetime="${day}">${day}</time>`, ...cells, said];
   });
   return html`<div class="days">${renderTable({
     columns: [
