@@ -90,9 +90,9 @@ function renderReach(health: Health, { instances: statuses }: WorkerStatus): Htm
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
   return html`<h2>How far the numbers reach</h2>
 ${renderTable({
-  caption: 'By instance and stream; days are UTC.',
+  caption: names.size > 1 ? 'By instance and stream; days are UTC.' : 'By stream; days are UTC.',
   columns: [
-    { name: 'Instance', isText: true },
+    ...(names.size > 1 ? [{ name: 'Instance', isText: true }] : []),
     { name: 'Stream' },
     { name: 'Complete to' },
     { name: 'Organizations complete', isNumber: true },
@@ -102,9 +102,10 @@ ${renderTable({
     { name: 'Final', isNumber: true },
   ],
   rows: health.instances.flatMap(({ instanceId, streams }) =>
-    streams.map((stream) =>
-      renderStream(names.get(instanceId) ?? instanceId, stream, first.includes(instanceId)),
-    ),
+    streams.map((stream) => [
+      ...(names.size > 1 ? [names.get(instanceId) ?? instanceId] : []),
+      ...renderStream(stream, first.includes(instanceId)),
+    ]),
   ),
 })}`;
 }
@@ -115,7 +116,7 @@ function renderRuns(health: Health, nowMs: number): Html {
 ${renderTable({
   columns: [
     { name: 'Started' },
-    { name: 'Instance', isText: true },
+    ...(names.size > 1 ? [{ name: 'Instance', isText: true }] : []),
     { name: 'Kind' },
     { name: 'Ended' },
     { name: 'Took' },
@@ -123,16 +124,17 @@ ${renderTable({
     { name: 'Numbers', isNumber: true },
     { name: 'Error', isText: true },
   ],
-  rows: health.runs.map((run) => renderRun(run, names.get(run.instanceId) ?? run.instanceId, nowMs)),
+  rows: health.runs.map((run) =>
+    renderRun(run, names.size > 1 ? [names.get(run.instanceId) ?? run.instanceId] : [], nowMs),
+  ),
 })}
 <p><a href="/runs">Every run</a></p>`;
 }
 
 /** In its first run nothing of an instance is late. */
-function renderStream(instance: string, health: StreamHealth, isFirst: boolean): (Html | string)[] {
+function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[] {
   const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete, knownMissing } = health;
   return [
-    instance,
     stream,
     renderDay(health.completeTo),
     `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)}${showShare(orgsComplete, orgsTracked)}`,
@@ -148,12 +150,12 @@ function showShare(part: number, whole: number): string {
   return whole === 0 ? '' : ` (${Math.floor((part / whole) * 100)} %)`;
 }
 
-function renderRun(run: RunLine, instance: string, nowMs: number): (Html | string)[] {
+function renderRun(run: RunLine, instance: readonly string[], nowMs: number): (Html | string)[] {
   const { startedAt, finishedAt, kind, status, from, to, cells, error } = run;
   const isGood = status === 'complete' || status === 'running';
   return [
     html`<a href="/runs/${run.runId}">${renderDistance(startedAt, nowMs)}</a>`,
-    instance,
+    ...instance,
     kind,
     isGood ? status : html`<span class="bad">${status}</span>`,
     finishedAt === null ? '–' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),

@@ -32,13 +32,14 @@ export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
 ${renderActivity(status, instance, nowMs)}
 ${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)}</p>`)}
 <dl>${instance === undefined ? '' : renderFacts(instance, { ...facts, isFirst })}
-<div><dt>Last run here</dt><dd>${renderLastRun(status, nowMs)}</dd></div>
+<div><dt>Last wake-up here</dt><dd>${renderLastWake(status, nowMs)}</dd></div>
 </dl></section>\n`;
 }
 
-function renderLastRun({ lastRun }: InstanceStatus, nowMs: number): Html {
+/** What it came to is told by the newest runs, where anything was due. */
+function renderLastWake({ lastRun }: InstanceStatus, nowMs: number): Html {
   if (lastRun === null || lastRun.result === 'standby') return html`–`;
-  return html`${lastRun.result}, ${renderDistance(lastRun.finishedAt, nowMs)}`;
+  return renderDistance(lastRun.finishedAt, nowMs);
 }
 
 function renderActivity(

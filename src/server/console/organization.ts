@@ -106,5 +106,8 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
         : html`${tags.map(({ key, value }) => html`<span class="tag">${key}: ${value}</span> `)}`,
     ],
   ];
-  return facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value ?? '–'}</dd></div>\n`);
+  return facts.map(
+    ([name, value]) =>
+      html`<div class="${name === 'Tags' ? 'tags' : ''}"><dt>${name}</dt><dd>${value ?? '–'}</dd></div>\n`,
+  );
 }

@@ -51,7 +51,11 @@ ${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
 /** A run that is on record has a page. */
 function renderFact([name, value]: Fact, ledger: LedgerRow | null): Html {
   const isRun = name === 'run' && ledger?.runKind != null;
-  const shown = isRun ? html`<a href="/runs/${ledger.runId}">${value}</a>` : value;
+  const shown = isRun
+    ? html`<a href="/runs/${ledger.runId}">${value}</a>`
+    : name === 'response sha256'
+      ? html`<code>${value}</code>`
+      : value;
   return html`<dt>${sentence(name)}</dt><dd>${shown}</dd>\n`;
 }
 

@@ -62,7 +62,7 @@ time, .whole { white-space: nowrap; overflow-wrap: normal }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin: 1rem 0 }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .75rem 1rem }
 .card h2 { margin: 0 0 .35rem } .cards .card p { display: inline-block; margin: 0 1rem .25rem 0 } dl { display: grid; grid-template-columns: auto 1fr; gap: .15rem 1rem; margin: .5rem 0 0 }
-.cards .card dl { grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .6rem 1.25rem } .cards .card dt { font-size: .87rem } .cards .card dd { text-align: left; font-weight: 600 }
+.cards .card dl { grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .6rem 1.25rem } .cards .card dl div { display: grid; grid-template-rows: 1fr auto } .cards .card dt { font-size: .87rem } .cards .card dd { text-align: left; font-weight: 600 }
 dt { color: var(--quiet) } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .25rem 0 }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
@@ -79,9 +79,9 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .bar { display: inline-block } .bar-room { fill: var(--line) } .bar-used { fill: var(--blue) } .bar-over { fill: var(--bad) } .bar-mark { fill: var(--text) }
 .steps { margin: .5rem 0 1rem; padding-left: 1.2rem }
 .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: .5rem 1.5rem; margin: 1rem 0 1.5rem } .facts dd { text-align: left }
-.tag { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0; background: var(--panel) }
+.facts .tags { grid-column: span 2 } .tag { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0; background: var(--panel) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem 2rem; margin: 1rem 0 }
-.chart { margin: 0; min-width: 0 } .chart:first-child { grid-column: 1 / -1 } h3 { font-size: 1.02rem; margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
+.chart { margin: 0; min-width: 0; display: grid; grid-row: span 5; grid-template: subgrid / minmax(0, 1fr); row-gap: 0 } .chart:first-child { grid-column: 1 / -1 } h3 { font-size: 1.02rem; margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; margin: .35rem 0; padding: 0; font-size: .87rem } .swatch { display: inline; vertical-align: -1px; margin-right: .2rem }
 .plot { display: flex } .plot > svg:last-child { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .rule { stroke: var(--line) } .curve { stroke: var(--blue); fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
@@ -90,7 +90,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
 @media (max-width: 64rem) {
-  .facts div { display: flex; gap: 1rem } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
+  .facts div { display: flex; gap: 1rem } .facts .tags { grid-column: auto } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
   .heat { grid-template-columns: 1fr; gap: .1rem } .heat svg { margin-bottom: .5rem }
   table:not(.grid) thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
   table:not(.grid), table:not(.grid) :is(caption, tbody, tr, td) { display: block } table:not(.grid) tr { border: 1px solid var(--line); border-radius: 6px; background: var(--panel); padding: .4rem .75rem; margin: .5rem 0 }
