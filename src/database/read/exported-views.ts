@@ -23,6 +23,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   focus_usage: { date: 'x_UsageDate', org: 'SubAccountId', key: ['SubAccountId', 'SkuMeter'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
   known_missing: { date: 'usage_date', key: ['org_id', 'stream'] },
+  reconciliation: { date: 'month', key: ['scope', 'usage_date', 'org_id', 'metric'] },
   restatements: { date: 'usage_date', key: ['revision_id', 'metric'] },
   device_continuity: { date: 'usage_date', key: ['org_id'] },
   payload_sources: { date: 'usage_date', key: ['org_id', 'payload_type', 'source'] },
