@@ -8,7 +8,7 @@ export default defineConfig({
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.
     env: { TZ: 'Pacific/Auckland' },
     // Most tests wait for programs they start: more of them at once keep two cores busy.
-    maxWorkers: 3,
+    maxWorkers: 4,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

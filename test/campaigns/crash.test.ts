@@ -13,7 +13,7 @@ import { countFrom, inLanes, rollFrom } from './seeds.ts';
 import { differences, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { portOf, startWire, through, type Wire } from './wire.ts';
 
-const POINTS = countFrom('CRASH_POINTS', 20);
+const POINTS = countFrom('CRASH_POINTS', 10);
 /** Only this point, to look into a failure. */
 const ONLY = process.env['CRASH_ONLY'];
 /** In a full campaign so many reruns wait for the dead process's lease to lapse by itself. */

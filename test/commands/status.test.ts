@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { createPlace } from '../e2e/usage.ts';
 import { deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
@@ -29,7 +30,8 @@ async function readerUrl(): Promise<string> {
 
 describe('status', () => {
   it('tells a database without tables what to do', async () => {
-    const ended = await status(exported.place.url, '--json');
+    const empty = await createPlace('empty');
+    const ended = await status(empty.url, '--json').finally(() => empty.remove());
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error).toMatchObject({
       code: 'database_too_old',

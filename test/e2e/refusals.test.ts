@@ -13,7 +13,7 @@ let exported: Export;
 let untouched: Place;
 beforeAll(async () => {
   exported = await openExport({ orgs: 3 });
-  untouched = await createPlace();
+  untouched = await createPlace('empty');
 });
 afterAll(async () => {
   await untouched.remove();

@@ -21,8 +21,11 @@ export interface Place {
   remove(): Promise<void>;
 }
 
-/** A fresh place without any tables; the program makes them itself. An embedded one may start as a copy of another. */
-export async function createPlace(kind: Place['kind'] = 'postgres', copyOf?: Place): Promise<Place> {
+/** A fresh place: on the server with the schema at head, or empty; embedded without any tables, or as a copy of another. */
+export async function createPlace(
+  kind: Place['kind'] | 'empty' = 'postgres',
+  copyOf?: Place,
+): Promise<Place> {
   if (kind === 'embedded') {
     const embedded = createEmbeddedFolder();
     const { folder, url } = embedded;
@@ -30,9 +33,14 @@ export async function createPlace(kind: Place['kind'] = 'postgres', copyOf?: Pla
     const query = (statement: string) => queryEmbedded(join(folder, 'pgdata'), statement);
     return { kind, url, query, remove: () => Promise.resolve(embedded.remove()) };
   }
-  const database = await createTestDatabase({ template: false });
+  const database = await createTestDatabase({ template: kind !== 'empty' });
   const { url } = database;
-  return { kind, url, query: (statement) => queryOnce(url, statement), remove: () => database.drop() };
+  return {
+    kind: 'postgres',
+    url,
+    query: (statement) => queryOnce(url, statement),
+    remove: () => database.drop(),
+  };
 }
 
 async function queryEmbedded(dataDir: string, statement: string): Promise<Row[]> {
