@@ -31,7 +31,8 @@ async function readerUrl(): Promise<string> {
 describe('status', () => {
   it('tells a database without tables what to do', async () => {
     const empty = await createPlace('empty');
-    const ended = await status(empty.url, '--json').finally(() => empty.remove());
+    const ended = await status(empty.url, '--json');
+    await empty.remove();
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error).toMatchObject({
       code: 'database_too_old',
