@@ -40,10 +40,18 @@ interface PodTemplate {
   readonly template: { readonly spec: PodSpec };
 }
 
+interface IndexedJob {
+  readonly completionMode: string;
+  readonly completions: number;
+  readonly parallelism: number;
+  readonly backoffLimitPerIndex: number;
+}
+
 interface Manifest {
   readonly kind: string;
   readonly data?: Readonly<Record<string, string>>;
-  readonly spec: PodTemplate & { readonly jobTemplate?: { readonly spec: PodTemplate } };
+  readonly spec: PodTemplate &
+    Partial<IndexedJob> & { readonly jobTemplate?: { readonly spec: PodTemplate } };
 }
 
 /** Every file that a manifest names holds this: what a secret of its kind looks like. */
@@ -117,7 +125,7 @@ describe('deploy/compose.yaml', () => {
   });
 });
 
-const manifests = ['worker', 'cronjob', 'migrate'].flatMap((name) =>
+const manifests = ['worker', 'cronjob', 'migrate', 'backfill'].flatMap((name) =>
   parseAllDocuments(readFileSync(`deploy/kubernetes/${name}.yaml`, 'utf8')).map(
     (document) => document.toJS() as Manifest,
   ),
@@ -127,16 +135,32 @@ const pods = manifests
   .filter(({ kind }) => ['Deployment', 'CronJob', 'Job'].includes(kind))
   .map(({ kind, spec }) => [kind, (spec.jobTemplate?.spec ?? spec).template.spec] as const);
 
-test('the Kubernetes manifests are a worker, a scheduled run and a migration', () => {
-  expect(manifests.map(({ kind }) => kind)).toEqual(['ConfigMap', 'Deployment', 'Service', 'CronJob', 'Job']);
+test('the Kubernetes manifests are a worker, a scheduled run, a migration and a backfill in parts', () => {
+  expect(manifests.map(({ kind }) => kind)).toEqual([
+    ...['ConfigMap', 'Deployment', 'Service', 'CronJob', 'Job', 'Job'],
+  ]);
+  const dates = ['--from=2026-09-01', '--to=2026-11-23'];
   expect(pods.map(([kind, { containers }]) => [kind, containers[0].args])).toEqual([
     ['Deployment', ['worker']],
     ['CronJob', ['run', '--json']],
     ['Job', ['migrate']],
+    ['Job', ['backfill', ...dates, '--shard=$(JOB_COMPLETION_INDEX)/4', '--json']],
   ]);
 });
 
-describe.each(pods)('the pod of the Kubernetes %s', (kind, pod) => {
+test('the backfill has a pod for each part, and each part is tried again by itself', () => {
+  const { completionMode, completions, parallelism, backoffLimitPerIndex, template } =
+    manifests.at(-1)?.spec ?? {};
+  expect({ completionMode, completions, parallelism, backoffLimitPerIndex }).toEqual({
+    completionMode: 'Indexed',
+    completions: 4,
+    parallelism: 4,
+    backoffLimitPerIndex: 5,
+  });
+  expect(template?.spec.restartPolicy).toBe('Never');
+});
+
+describe.each(pods)('the pod of the Kubernetes %s', (_, pod) => {
   test('has settings that the program takes, without the variables of services', () => {
     const [{ args, env }] = pod.containers;
     const own = Object.fromEntries(env.map(({ name, value }) => [name, value]));
@@ -169,7 +193,9 @@ describe.each(pods)('the pod of the Kubernetes %s', (kind, pod) => {
     ]);
     const named = env.map(({ value }) => value).filter((value) => value.startsWith('/'));
     expect(named.filter((path) => !path.startsWith('/run/secrets/losant-usage/'))).toEqual([]);
-    expect([kind, named.length]).toEqual([kind, { Deployment: 3, CronJob: 2, Job: 1 }[kind]]);
+    const [{ args }] = pod.containers;
+    const files = { worker: 3, run: 2, migrate: 1, backfill: 2 }[args[0] ?? ''];
+    expect([args[0], named.length]).toEqual([args[0], files]);
   });
 });
 
