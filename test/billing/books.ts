@@ -12,11 +12,11 @@ import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { createDatabase } from '../../src/database/connect/open.ts';
 import { readStatements } from '../../src/database/read/statements.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
+import type { PeriodSource } from '../../src/usage/period.ts';
 import { INSTANCE, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, trackedOrg } from '../views/loads.ts';
 
 export const { signal: SIGNAL } = new AbortController();
-const BILLED = { instanceId: INSTANCE, name: null, source: 'calendar' } as const;
 
 export type Books = Awaited<ReturnType<typeof openBooks>>;
 
@@ -24,6 +24,7 @@ export interface CloseOptions {
   readonly reason?: string | null;
   readonly isAdjustment?: boolean;
   readonly isDryRun?: boolean;
+  readonly source?: PeriodSource;
 }
 
 export async function openBooks() {
@@ -57,10 +58,10 @@ export async function openBooks() {
 
     closeMonth: async (
       month: string,
-      { reason = null, isAdjustment = false, isDryRun = false }: CloseOptions = {},
+      { reason = null, isAdjustment = false, isDryRun = false, source = 'calendar' }: CloseOptions = {},
     ): Promise<CloseOutcome> => {
       const request = { month, reason, isAdjustment, isDryRun, newId: randomUUID, signal: SIGNAL };
-      return await closePeriod(handle, BILLED, request);
+      return await closePeriod(handle, { instanceId: INSTANCE, name: null, source }, request);
     },
 
     /** An organization that existed on these days only, with final device counts of each: 4 created, 1 deleted, 17 in all. */
