@@ -175,15 +175,12 @@ begin
 end
 $build$;
 comment on function losant_usage.build_record is 'Builds the triggers'' functions of usage_days from streams and metrics.';
-
-create function losant_usage.build() returns void language plpgsql as $$
+do $$
 begin
   perform losant_usage.build_streams();
   perform losant_usage.build_record();
 end
 $$;
-comment on function losant_usage.build is 'Builds all views, triggers and functions that follow from streams and metrics: to be called by a migration that adds to them.';
-do $$ begin perform losant_usage.build(); end $$;
 
 -- A load inserts a row of numbers for cells it has just put into coverage: nothing to record.
 create trigger record_insert after insert on losant_usage.usage_days

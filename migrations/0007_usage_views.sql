@@ -279,14 +279,10 @@ begin
 end
 $build$;
 comment on function losant_usage.build_monthly_usage is 'Builds monthly_usage from streams and metrics.';
-
-create or replace function losant_usage.build() returns void language plpgsql as $$
+do $$
 begin
-  perform losant_usage.build_streams();
-  perform losant_usage.build_record();
   perform losant_usage.build_org_rows();
   perform losant_usage.build_daily_usage();
   perform losant_usage.build_monthly_usage();
 end
 $$;
-do $$ begin perform losant_usage.build(); end $$;

@@ -133,17 +133,4 @@ begin
 end
 $build$;
 comment on function losant_usage.build_period_usage is 'Builds period_usage and usage_vs_limits from streams and metrics.';
-
-create or replace function losant_usage.build() returns void language plpgsql as $$
-begin
-  perform losant_usage.build_streams();
-  perform losant_usage.build_record();
-  perform losant_usage.build_org_rows();
-  perform losant_usage.build_daily_usage();
-  perform losant_usage.build_monthly_usage();
-  perform losant_usage.build_usage_as_of();
-  perform losant_usage.build_changes_since();
-  perform losant_usage.build_period_usage();
-end
-$$;
 do $$ begin perform losant_usage.build_period_usage(); end $$;

@@ -145,20 +145,6 @@ begin
 end
 $build$;
 comment on function losant_usage.build_statements is 'Builds period_numbers from streams and metrics.';
-
-create or replace function losant_usage.build() returns void language plpgsql as $$
-begin
-  perform losant_usage.build_streams();
-  perform losant_usage.build_record();
-  perform losant_usage.build_org_rows();
-  perform losant_usage.build_daily_usage();
-  perform losant_usage.build_monthly_usage();
-  perform losant_usage.build_usage_as_of();
-  perform losant_usage.build_changes_since();
-  perform losant_usage.build_period_usage();
-  perform losant_usage.build_statements();
-end
-$$;
 do $$ begin perform losant_usage.build_statements(); end $$;
 comment on function losant_usage.period_numbers is 'The numbers of an instance''s periods that end in a month, one row per organization, period and metric: what a statement of that month would say. Source: period_usage.';
 

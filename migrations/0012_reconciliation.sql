@@ -197,8 +197,9 @@ begin
 end
 $build$;
 comment on function losant_usage.build_reconciliation is 'Builds reconciliation from streams and metrics.';
+do $$ begin perform losant_usage.build_reconciliation(); end $$;
 
-create or replace function losant_usage.build() returns void language plpgsql as $$
+create function losant_usage.build() returns void language plpgsql as $$
 begin
   perform losant_usage.build_streams();
   perform losant_usage.build_record();
@@ -212,4 +213,4 @@ begin
   perform losant_usage.build_reconciliation();
 end
 $$;
-do $$ begin perform losant_usage.build(); end $$;
+comment on function losant_usage.build is 'Builds all views, triggers and functions that follow from streams and metrics, in the order in which they stand on each other: to be called by a migration that adds to them.';
