@@ -4,11 +4,11 @@ import type { Blocker } from '../database/read/statements.ts';
 export function describeBlocker(blocker: Blocker): string {
   const { daysWithoutPeriod, daysExpected, daysHeld, daysFinal, isWhole } = blocker;
   if (daysWithoutPeriod !== null) return `${days(daysWithoutPeriod)} in no known billing period`;
-  if (daysExpected === null || daysExpected === 0) return 'no day is tracked';
+  if (daysExpected === null || daysHeld === null || daysFinal === null) return 'no day is tracked';
   const reasons: string[] = [];
   if (isWhole === false) reasons.push(describePart(daysExpected, blocker.daysExisted ?? daysExpected));
-  const missing = daysExpected - (daysHeld ?? 0);
-  const open = daysExpected - (daysFinal ?? 0) - missing;
+  const missing = daysExpected - daysHeld;
+  const open = daysExpected - daysFinal - missing;
   if (missing > 0) reasons.push(`${days(missing)} not held`);
   if (open > 0) reasons.push(`${days(open)} not final yet`);
   return reasons.join(', ');

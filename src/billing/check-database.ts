@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
-import { readKnownAt, readPackTables } from '../database/read/pack.ts';
+import { linesTable, readKnownAt } from '../database/read/pack.ts';
 import { readStatements } from '../database/read/statements.ts';
 import type { Schema } from '../database/schema.ts';
+import { metricsOf } from './manifest.ts';
 import type { Pack, PackProblem, PackRow } from './verify.ts';
 
 /** Problems that are told of one pack; the rest would be more of the same. */
@@ -53,12 +54,10 @@ async function compareLines(
 
 /** The lines that the database has of a statement, by column. */
 async function* readStoredLines(trx: Kysely<Schema>, statementId: string): AsyncGenerator<PackRow> {
-  for (const { name, columns, readRows } of await readPackTables(trx, statementId)) {
-    if (name !== 'lines.csv') continue;
-    for await (const page of readRows(trx)) {
-      for (const cells of page) {
-        yield Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? null]));
-      }
+  const { columns, readRows } = linesTable(statementId);
+  for await (const page of readRows(trx)) {
+    for (const cells of page) {
+      yield Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? null]));
     }
   }
 }
@@ -68,8 +67,7 @@ async function compareDays(
   { folder, manifest, readRows }: Pack,
 ): Promise<PackProblem[]> {
   const file = join(folder, 'days.csv');
-  const columns = manifest.files.find(({ name }) => name === 'days.csv')?.columns ?? [];
-  const metrics = columns.slice(columns.indexOf('is_final') + 1);
+  const metrics = metricsOf(manifest);
   const problems: PackProblem[] = [];
   const known = readKnownAt(trx, { statementId: manifest.statement.id, metrics });
   let row = await known.next();

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { metricsOf } from './manifest.ts';
 import type { Pack, PackProblem, PackRow } from './verify.ts';
 
 /** What the days of an organization's period come to. */
@@ -34,8 +35,7 @@ export async function checkSums(pack: Pack, before: Totals | null): Promise<Pack
 }
 
 async function sumDays(pack: Pack): Promise<Map<string, Period>> {
-  const columns = pack.manifest.files.find(({ name }) => name === 'days.csv')?.columns ?? [];
-  const metrics = columns.slice(columns.indexOf('is_final') + 1);
+  const metrics = metricsOf(pack.manifest);
   const periods = new Map<string, Period>();
   for await (const day of pack.readRows('days.csv')) {
     const period = periods.get(keyOf(day)) ?? { expected: 0, held: 0, final: 0, metrics: new Map() };

@@ -41,6 +41,12 @@ export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
+/** The metrics that days.csv has: its last columns. */
+export function metricsOf({ files }: Manifest): string[] {
+  const columns = files.find(({ name }) => name === 'days.csv')?.columns ?? [];
+  return columns.slice(columns.indexOf('is_final') + 1);
+}
+
 /** Text from outside; all else is written by the database. */
 const TEXT_COLUMNS = [
   'org_name',

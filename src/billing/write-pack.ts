@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/connect/handle.ts';
@@ -44,7 +44,7 @@ export async function writePacks(
       await mkdir(join(partial, folder), { recursive: true });
       await writePack(db, statement, { folder: join(partial, folder), signal });
     }
-    await rmdir(target).catch(() => {});
+    // Takes the place of an empty folder, too.
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+import type { RunFailure } from '../database/read/run-list.ts';
 import type { RunKind, RunStatus } from '../database/schema.ts';
 import type { LoadedCell, LoadResult, WitnessedCell } from '../database/write/load.ts';
 import type { RowCounts } from '../database/write/numbers.ts';
@@ -19,18 +20,6 @@ export interface Failure {
   readonly to: UsageDay | null;
   readonly code: string;
   readonly message: string;
-}
-
-/** Failures that are alike, as they are kept with the run. */
-export interface FailureGroup {
-  readonly code: string;
-  /** The first of them. */
-  readonly message: string;
-  readonly stream: string | null;
-  readonly cells: number;
-  readonly orgs: number;
-  /** An organization it happened to. */
-  readonly example: string | null;
 }
 
 /** What a run came to: the document that `--json` prints. */
@@ -139,7 +128,7 @@ export class Tally {
   }
 
   /** The failures by cause, the most frequent first. */
-  groupFailures(): FailureGroup[] {
+  groupFailures(): RunFailure[] {
     const groups = Map.groupBy(
       this.failures,
       ({ code, stream, message }) => `${code} ${stream} ${shapeOf(message)}`,

@@ -1,5 +1,5 @@
 /** What changes after a month was closed, and its proof pack. */
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -143,6 +143,10 @@ describe('a proof pack', () => {
     const write = (out: string) => writePacks(books.handle, places, { out, signal: SIGNAL });
     await expect(write(books.folder)).rejects.toThrow(/the folder is not empty/);
     await expect(write(join(books.folder, 'none', 'pack'))).rejects.toThrow(/there is no folder/);
+    const empty = join(books.folder, 'empty');
+    await mkdir(empty);
+    await write(empty);
+    expect(await readdir(empty)).toContain('manifest.json');
     await expect(write('/dev/null/pack')).rejects.toThrow(/is a file, or lies below one/);
     expect((await readdir(books.folder)).filter((name) => name.includes('partial'))).toEqual([]);
   });

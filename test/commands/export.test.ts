@@ -161,7 +161,7 @@ describe('a file that is not finished leaves nothing behind, and what was there 
   const readings = async () => {
     const { rows } = await sql<{ waits: string | null }>`
       select wait_event_type as waits from pg_stat_activity
-      where datname = current_database() and query like 'declare view_rows%'`.execute(ledger.db);
+      where datname = current_database() and query like 'declare "view_rows"%'`.execute(ledger.db);
     return rows.map(({ waits }) => waits);
   };
 
@@ -177,7 +177,7 @@ describe('a file that is not finished leaves nothing behind, and what was there 
       running.process.kill('SIGINT');
       expect(await running.ended).toMatchObject({ code: 130, signal: null });
       const { rows } = await holder.query(
-        `select from pg_stat_activity where query like 'declare view_rows%'`,
+        `select from pg_stat_activity where query like 'declare "view_rows"%'`,
       );
       expect(rows).toEqual([]);
     } finally {

@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { instantText } from '../connect/exact-text.ts';
 import type { Schema } from '../schema.ts';
-import { readInPages } from './statements.ts';
+import { readInPages } from './cursor.ts';
 
 /** A file of a proof pack: the rows that stand behind a statement, every value as text. */
 export interface PackTable {
@@ -12,8 +13,6 @@ export interface PackTable {
 
 /** Some megabytes of rows at a time. */
 const PAGE_ROWS = 5_000;
-
-const INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"';
 
 /** The periods of the statement, for the other files. */
 const periodsOf = (statementId: string) => sql`(
@@ -38,7 +37,8 @@ export async function readPackTables(trx: Kysely<Schema>, statementId: string): 
   ];
 }
 
-function linesTable(statementId: string): PackTable {
+/** The lines of a statement, also once it is closed. */
+export function linesTable(statementId: string): PackTable {
   const columns = [
     ...['org_id', 'org_name', 'referral_id', 'plan_id', 'customer_id', 'period_start', 'period_end'],
     ...['metric', 'unit', 'kind', 'quantity', 'total', 'total_max', 'total_avg', 'days_in_period'],
@@ -82,7 +82,7 @@ function coverageTable(statementId: string): PackTable {
     sql`
     select ${texts(columns)} from (
       select c.org_id, c.usage_date, c.stream, c.state, c.reported, c.revision,
-        ${instant('c.verified_at')} as verified_at, encode(c.response_sha256, 'hex') as response_sha256,
+        ${instantText(sql.ref('c.verified_at'))} as verified_at, encode(c.response_sha256, 'hex') as response_sha256,
         c.run_id, c.error_code, c.error_message
       from ${periodsOf(statementId)} as p
       join losant_usage.coverage c on c.org_id = p.org_id and c.usage_date between p.period_start and p.period_end
@@ -104,7 +104,7 @@ function waiversTable(statementId: string): PackTable {
     sql`
     select ${texts(columns)} from (
       select w.id, w.org_id, w.usage_date, w.stream, w.reason, w.waived_by,
-        ${instant('w.waived_at')} as waived_at, ${instant('w.lifted_at')} as lifted_at
+        ${instantText(sql.ref('w.waived_at'))} as waived_at, ${instantText(sql.ref('w.lifted_at'))} as lifted_at
       from ${periodsOf(statementId)} as p
       join losant_usage.waivers w on w.org_id = p.org_id and w.usage_date between p.period_start and p.period_end
     ) as r order by r.org_id, r.usage_date, r.stream, r.id`,
@@ -128,10 +128,6 @@ function packTable(name: string, columns: readonly string[], query: RawBuilder<u
 /** Columns of r, each as its text, which is the same in every session. */
 function texts(columns: readonly string[]): RawBuilder<unknown> {
   return sql.join(columns.map((column) => sql`${sql.ref(`r.${column}`)}::text as ${sql.ref(column)}`));
-}
-
-function instant(column: string): RawBuilder<unknown> {
-  return sql`to_char(${sql.ref(column)} at time zone 'UTC', ${sql.lit(INSTANT)})`;
 }
 
 /** A part of a kept file. */

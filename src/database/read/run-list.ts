@@ -50,8 +50,10 @@ export interface RunRecord {
   readonly error: string | null;
 }
 
+/** Failures that are alike, as they are kept with the run. */
 export interface RunFailure {
   readonly code: string;
+  /** The first of them. */
   readonly message: string;
   readonly stream: string | null;
   readonly cells: number;

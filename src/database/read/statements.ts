@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { daysOfMonth, type Month, type PeriodSource } from '../../usage/period.ts';
 import type { Instant, Schema } from '../schema.ts';
 
@@ -177,20 +177,4 @@ export async function readLines(db: Kysely<Schema>, statementId: string): Promis
     where l.statement_id = ${statementId}::uuid
     order by l.org_name, l.org_id, l.period_start, m.position`.execute(db);
   return rows;
-}
-
-/** Rows of a query, so many at a time, in a transaction that has no other cursor of the name. */
-export async function* readInPages<T>(
-  trx: Kysely<Schema>,
-  query: RawBuilder<T>,
-  { cursor, size }: { readonly cursor: string; readonly size: number },
-): AsyncGenerator<readonly T[]> {
-  const name = sql.id(cursor);
-  await sql`declare ${name} no scroll cursor for ${query}`.execute(trx);
-  for (;;) {
-    const { rows } = await sql<T>`fetch ${sql.lit(size)} from ${name}`.execute(trx);
-    if (rows.length === 0) break;
-    yield rows;
-  }
-  await sql`close ${name}`.execute(trx);
 }

@@ -1,8 +1,10 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Column, ColumnKind, Row } from '../../files/column.ts';
 import type { DayRange } from '../../usage/day.ts';
+import { instantText } from '../connect/exact-text.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../connect/handle.ts';
 import type { Schema } from '../schema.ts';
+import { readInPages } from './cursor.ts';
 import type { ExportedView } from './exported-views.ts';
 
 export interface ViewRequest {
@@ -69,8 +71,11 @@ export async function streamView(
         // The embedded database has one connection, and nobody else to cancel by.
         const stopWatching = cancelOnAbort(signal, kind === 'postgres' ? { db, pid } : null);
         try {
-          await sql`declare view_rows no scroll cursor for ${selectRows(request)}`.execute(trx);
-          await fetchAll(trx, request.columns, { signal, take });
+          const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
+          for await (const rows of pages) {
+            signal.throwIfAborted();
+            if (!(await take(rows.map((row) => toRow(row, request.columns))))) return;
+          }
         } finally {
           await stopWatching();
         }
@@ -81,28 +86,12 @@ export async function streamView(
   }
 }
 
-async function fetchAll(
-  trx: Kysely<Schema>,
-  columns: readonly Column[],
-  { signal, take }: { signal: AbortSignal; take: (rows: readonly Row[]) => Promise<boolean> },
-): Promise<void> {
-  for (;;) {
-    signal.throwIfAborted();
-    const { rows } = await sql<Record<string, string | null>>`
-      fetch ${sql.lit(CHUNK_ROWS)} from view_rows`.execute(trx);
-    const isTaken = rows.length === 0 || (await take(rows.map((row) => toRow(row, columns))));
-    if (!isTaken || rows.length < CHUNK_ROWS) return;
-  }
-}
-
 /** For this transaction alone. */
 async function prepare(trx: Kysely<Schema>): Promise<{ readonly pid: number }> {
   const { rows } = await sql<{ pid: number }>`
     select pg_backend_pid() as pid,
       set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
-      set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true),
-      -- Plans as for a query whose rows are all read.
-      set_config('cursor_tuple_fraction', '1', true)`.execute(trx);
+      set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true)`.execute(trx);
   return rows[0] as { pid: number };
 }
 
@@ -121,14 +110,14 @@ function cancelOnAbort(
   };
 }
 
-function selectRows(request: ViewRequest): RawBuilder<unknown> {
+function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
   const { name, view, columns } = request;
   const order = [view.date, ...view.key].map((key) => {
     // The same order on every server, whatever the database's language.
     const isText = columns.some((column) => column.name === key && column.kind === 'text');
     return isText ? sql`v.${sql.ref(key)}::text collate "C"` : sql`v.${sql.ref(key)}`;
   });
-  return sql`
+  return sql<Readonly<Record<string, string | null>>>`
     select ${sql.join(columns.map(toText))}
     from ${sql.table(`${SCHEMA_NAME}.${name}`)} v
     where ${sql.join(conditions(request), sql` and `)}
@@ -158,10 +147,7 @@ function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest):
 
 function toText({ name, kind }: Column): RawBuilder<unknown> {
   const value = sql`v.${sql.ref(name)}`;
-  const text =
-    kind === 'instant'
-      ? sql`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-      : sql`${value}::text`;
+  const text = kind === 'instant' ? instantText(value) : sql`${value}::text`;
   return sql`${text} as ${sql.ref(name)}`;
 }
 

@@ -1,5 +1,6 @@
 import { type ControlledTransaction, type Kysely, sql } from 'kysely';
 import type { Month, PeriodSource } from '../../usage/period.ts';
+import { instantText } from '../connect/exact-text.ts';
 import type { DatabaseHandle } from '../connect/handle.ts';
 import type { Schema } from '../schema.ts';
 import { beginWriting } from './transaction.ts';
@@ -32,11 +33,7 @@ export async function atOneMoment<T>(
     await (keep ? trx.commit() : trx.rollback()).execute();
     return result;
   } catch (error) {
-    // On a connection that was lost there is nothing to roll back.
-    await trx
-      .rollback()
-      .execute()
-      .catch(() => {});
+    await giveUp(trx);
     throw error;
   }
 }
@@ -49,17 +46,22 @@ async function lockNumbers(db: Kysely<Schema>): Promise<ControlledTransaction<Sc
       in share mode`.execute(lock);
     return lock;
   } catch (error) {
-    await lock
-      .rollback()
-      .execute()
-      .catch(() => {});
+    await giveUp(lock);
     throw error;
   }
 }
 
+/** After an error, which is what is told: on a connection that was lost there is nothing to roll back. */
+async function giveUp(trx: ControlledTransaction<Schema>): Promise<void> {
+  await trx
+    .rollback()
+    .execute()
+    .catch(() => {});
+}
+
 async function readClock(trx: Kysely<Schema>): Promise<string> {
   const { rows } = await sql<{ at: string }>`
-    select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at`.execute(trx);
+    select ${instantText(sql`clock_timestamp()`)} as at`.execute(trx);
   return (rows[0] as { at: string }).at;
 }
 
