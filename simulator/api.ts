@@ -85,14 +85,13 @@ function answerOrg(world: World, route: Route, request: ApiRequest, org: Org): A
     world.population.remove(org);
     return ok({ success: true });
   }
-  if (route.action === 'instanceOrg.patch') {
-    const problem = patchOrg(world, org, text);
-    if (problem !== null) return problem;
-  }
-  return ok(withEnvelope(orgBody(world, org), 'instanceOrg', path, query));
+  const answered = route.action === 'instanceOrg.patch' ? patchOrg(world, org, text) : org;
+  if ('status' in answered) return answered;
+  return ok(withEnvelope(orgBody(world, answered), 'instanceOrg', path, query));
 }
 
-function patchOrg(world: World, org: Org, text: string): ApiAnswer | null {
+/** The organization as it is then, or why it is not changed. */
+function patchOrg(world: World, org: Org, text: string): Org | ApiAnswer {
   let patch: unknown;
   try {
     patch = JSON.parse(text);
@@ -106,8 +105,7 @@ function patchOrg(world: World, org: Org, text: string): ApiAnswer | null {
       body: errorBody('Validation', 'The body does not fit the schema', result.problems),
     };
   }
-  org.attributes = result.attributes;
-  return null;
+  return world.population.change(org, result.attributes);
 }
 
 function counter(world: World, meter: Meter, route: Route, request: ApiRequest): ApiAnswer {

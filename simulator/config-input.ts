@@ -21,8 +21,18 @@ const RETENTIONS: readonly Retention[] = ['zeros', 'empty', 'refuse'];
 
 /** Everything `/control/config` takes. */
 export const CONFIG_KEYS = [
-  ...['latencyMs', 'pageSizeMax', 'omitZeroDays', 'echoWindow', 'detailDays', 'retention', 'maxRangeDays'],
-  ...['faults', 'list', 'dateOffsetMs', 'sendsDate', 'clockJump', 'witness', 'clock'],
+  ...['latencyMs', 'requestsPerSecond', 'pageSizeMax', 'omitZeroDays', 'echoWindow', 'detailDays'],
+  ...[
+    'retention',
+    'maxRangeDays',
+    'faults',
+    'list',
+    'dateOffsetMs',
+    'sendsDate',
+    'clockJump',
+    'witness',
+    'clock',
+  ],
 ];
 
 /** Changes the settings named in the input; `clock` is the caller's. */
@@ -35,8 +45,8 @@ export function applyConfig(config: Config, input: Input): void {
   next.detailDays = optional(input, 'detailDays', numberIn) ?? config.detailDays;
   next.retention =
     optional(input, 'retention', (from, key) => choiceIn(from, key, RETENTIONS)) ?? config.retention;
-  if (input['maxRangeDays'] === null) next.maxRangeDays = null;
-  else next.maxRangeDays = optional(input, 'maxRangeDays', numberIn) ?? config.maxRangeDays;
+  next.maxRangeDays = numberOrNone(input, 'maxRangeDays', config.maxRangeDays);
+  next.requestsPerSecond = numberOrNone(input, 'requestsPerSecond', config.requestsPerSecond);
   if (input['faults'] !== undefined) next.faults = faultsIn(input['faults']);
   if (input['list'] !== undefined) next.list = listFaultsIn(input['list']);
   next.dateOffsetMs = optional(input, 'dateOffsetMs', numberIn) ?? config.dateOffsetMs;
@@ -44,6 +54,11 @@ export function applyConfig(config: Config, input: Input): void {
   if (input['clockJump'] !== undefined) next.clockJump = clockJumpIn(input['clockJump']);
   if (input['witness'] !== undefined) next.witness = witnessIn(input['witness']);
   Object.assign(config, next);
+}
+
+/** Null for none; `current` if it is not named. */
+function numberOrNone(input: Input, key: string, current: number | null): number | null {
+  return input[key] === null ? null : (optional(input, key, numberIn) ?? current);
 }
 
 const PLAN_KEYS = [

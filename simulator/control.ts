@@ -31,7 +31,7 @@ const CONTROL_READS: Readonly<Record<string, (world: World, query: URLSearchPara
   config: (world) => describeConfig(world),
   stats(world, query) {
     const orgId = query.get('orgId');
-    return world.stats.snapshot(orgId === null ? null : knownOrg(world, orgId).key);
+    return world.stats.snapshot(orgId === null ? null : knownOrg(world, orgId).number);
   },
 };
 
@@ -63,7 +63,7 @@ function readTruth(world: World, query: URLSearchParams): unknown {
   const to = dayParam(query, 'to');
   const orgId = query.get('orgId');
   const { orgs, page } =
-    orgId === null ? pageOf(world.population.living(), query, 100) : single(world, orgId);
+    orgId === null ? pageOf(world, world.population.living(), query, 100) : single(world, orgId);
   return {
     ...page,
     from: dayText(from),
@@ -75,7 +75,8 @@ function readTruth(world: World, query: URLSearchParams): unknown {
 /** Every organization, deleted ones too, with what the API says of it. */
 function readOrgs(world: World, query: URLSearchParams): unknown {
   const orgId = query.get('orgId');
-  const { orgs, page } = orgId === null ? pageOf(world.population.all(), query, 1000) : single(world, orgId);
+  const { orgs, page } =
+    orgId === null ? pageOf(world, world.population.all(), query, 1000) : single(world, orgId);
   return { ...page, orgs: orgs.map((org) => describeOrg(world, org)) };
 }
 
@@ -158,8 +159,7 @@ function setAttributes(world: World, body: unknown): unknown {
   const input = read.inputOf(body, ['orgId', 'attributes']);
   const org = knownOrg(world, read.textIn(input, 'orgId'));
   const attributes = read.inputOf(input['attributes'], Object.keys(input['attributes'] ?? {}), 'attributes');
-  org.attributes = { ...org.attributes, ...attributes };
-  return describeOrg(world, org);
+  return describeOrg(world, world.population.change(org, { ...org.attributes, ...attributes }));
 }
 
 /** `attributes` override those from the seed; `creationDate` is ISO text, now when not given. */
@@ -209,7 +209,8 @@ function single(world: World, orgId: string): { orgs: Org[]; page: object } {
 }
 
 function pageOf(
-  orgs: readonly Org[],
+  world: World,
+  keys: readonly string[],
   query: URLSearchParams,
   largest: number,
 ): { orgs: readonly Org[]; page: object } {
@@ -218,8 +219,8 @@ function pageOf(
   if (!Number.isInteger(page) || !Number.isInteger(perPage) || page < 0 || perPage < 1) {
     throw new ControlError('page and perPage must be whole numbers');
   }
-  const slice = orgs.slice(page * perPage, (page + 1) * perPage);
-  return { orgs: slice, page: { page, perPage, totalCount: orgs.length } };
+  const orgs = [...world.population.each(keys.slice(page * perPage, (page + 1) * perPage))];
+  return { orgs, page: { page, perPage, totalCount: keys.length } };
 }
 
 function dayParam(query: URLSearchParams, name: string): number {

@@ -8,6 +8,7 @@ import { faultReply } from './fault-replies.ts';
 import { type ChosenFault, chooseFault, isReplyKind, isValueKind, requestIdentity } from './faults.ts';
 import { createInstanceMeter } from './instance-meter.ts';
 import type { Meter } from './meter.ts';
+import { createRateLimit, type RateLimit } from './rate-limit.ts';
 import { matchRoute, type Route } from './routes.ts';
 import { canTamper, repeatKeys, tamper } from './tamper.ts';
 import type { World } from './world.ts';
@@ -27,6 +28,7 @@ interface Exchange {
 /** Answers every request of the simulator: `/control/*` at once, the API with its delay and its faults. */
 export function createHandler(world: World): RequestListener {
   const instanceMeter = createInstanceMeter(world);
+  const rateLimit = createRateLimit();
   return (req, res) => {
     const { path, queryText } = splitUrl(req.url ?? '/');
     const query = new URLSearchParams(queryText);
@@ -37,6 +39,7 @@ export function createHandler(world: World): RequestListener {
     }
     world.stats.begin();
     res.once('close', () => world.stats.end());
+    if (!isAdmitted(world, rateLimit)) return refuseForRate(world, exchange);
     withBody(exchange, (text) => {
       const answer = () => {
         countDownToJump(world);
@@ -47,6 +50,20 @@ export function createHandler(world: World): RequestListener {
       else answer();
     });
   };
+}
+
+/** By the steady clock: the world's may be set or frozen. */
+function isAdmitted({ config }: World, rateLimit: RateLimit): boolean {
+  const { requestsPerSecond } = config;
+  return requestsPerSecond === null || rateLimit(requestsPerSecond, performance.now());
+}
+
+function refuseForRate(world: World, { req, res, method, path }: Exchange): void {
+  req.resume();
+  setDate(world, res);
+  res.setHeader('Retry-After', '1');
+  const body = { type: 'TooManyRequests', message: 'Too many requests' };
+  world.stats.count(matchRoute(method, path)?.action ?? 'unmapped', send(res, jsonReply(429, body)), null);
 }
 
 function setDate({ clock, config }: World, res: ServerResponse): void {
@@ -110,7 +127,7 @@ function api(world: World, exchange: Exchange, text: string, instanceMeter: Mete
       : send(exchange.res, jsonReply(answer.status, answer.body));
   // Organizations nobody knows must not fill the statistics.
   const org = route?.orgId ? world.population.find(route.orgId) : undefined;
-  world.stats.count(route?.action ?? 'unmapped', outcome, org?.key ?? null);
+  world.stats.count(route?.action ?? 'unmapped', outcome, org?.number ?? null);
 }
 
 /** A request that is refused for its token is beyond faults: nothing may hide a 401 or 403. */

@@ -17,37 +17,47 @@ const REMEMBERED = 500;
  */
 export function createInstanceMeter(world: World): Meter {
   const remember = createMemory(world);
-  const meters = () => world.population.living().map((org) => orgMeter(world, org));
+  const wholeDay = (day: number) => remember(`${day}`, day, () => sumDay(world, day));
   return {
-    devices: (day) =>
-      remember(`devices ${day}`, day, () =>
-        sumFields(DEVICE_FIELDS, meters(), (meter) => meter.devices(day)),
-      ),
-    notebooks: (day) =>
-      remember(`notebooks ${day}`, day, () =>
-        sumFields(NOTEBOOK_FIELDS, meters(), (meter) => meter.notebooks(day)),
-      ),
+    devices: (day) => wholeDay(day).devices,
+    notebooks: (day) => wholeDay(day).notebooks,
     payloads: (day, fromMs, toMs) =>
-      remember(`payloads ${day} ${fromMs} ${toMs}`, day, () => {
-        const sum = createSourceSum();
-        for (const meter of meters()) sum.add(meter.payloads(day, fromMs, toMs));
-        return sum.rows();
-      }),
+      fromMs === 0 && toMs === DAY_MS
+        ? wholeDay(day).payloads
+        : remember(`payloads ${day} ${fromMs} ${toMs}`, day, () => sumPayloads(world, day, { fromMs, toMs })),
     isOmitted: () => false,
   };
 }
 
-function sumFields<F extends string>(
-  fields: readonly F[],
-  meters: readonly Meter[],
-  read: (meter: Meter) => Record<F, Amount>,
-): Record<F, Amount> {
-  const sums = Object.fromEntries(fields.map((field) => [field, 0])) as Record<F, Amount>;
-  for (const meter of meters) {
-    const values = read(meter);
-    for (const field of fields) sums[field] = add(sums[field], values[field]);
+/** All counters in one pass: a million organizations are not held, but computed for it. */
+function sumDay(world: World, day: number) {
+  const devices = zeros(DEVICE_FIELDS);
+  const notebooks = zeros(NOTEBOOK_FIELDS);
+  const payloads = createSourceSum();
+  for (const meter of metersOf(world)) {
+    addFields(devices, meter.devices(day));
+    addFields(notebooks, meter.notebooks(day));
+    payloads.add(meter.payloads(day, 0, DAY_MS));
   }
-  return sums;
+  return { devices, notebooks, payloads: payloads.rows() };
+}
+
+function sumPayloads(world: World, day: number, { fromMs, toMs }: { fromMs: number; toMs: number }) {
+  const sum = createSourceSum();
+  for (const meter of metersOf(world)) sum.add(meter.payloads(day, fromMs, toMs));
+  return sum.rows();
+}
+
+function* metersOf(world: World): Generator<Meter> {
+  for (const org of world.population.each(world.population.living())) yield orgMeter(world, org);
+}
+
+function zeros<F extends string>(fields: readonly F[]): Record<F, Amount> {
+  return Object.fromEntries(fields.map((field) => [field, 0])) as Record<F, Amount>;
+}
+
+function addFields<F extends string>(sums: Record<F, Amount>, values: Readonly<Record<F, Amount>>): void {
+  for (const field of Object.keys(sums) as F[]) sums[field] = add(sums[field], values[field]);
 }
 
 /** Remembers what was computed of days that are over, until an organization or a past day changes. */

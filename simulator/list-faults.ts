@@ -24,11 +24,11 @@ export interface ListFaults {
 export const ODD_ITEMS = ['null', 'no_id', 'no_name', 'twice'] as const;
 export type OddItem = (typeof ODD_ITEMS)[number];
 
-/** The organizations in the order in which they are served, some of them twice. */
-export function orderList(orgs: readonly Org[], { ignoreSort, items }: ListFaults): readonly Org[] {
-  const ordered = ignoreSort ? orgs.toSorted((a, b) => hashText(a.key) - hashText(b.key)) : orgs;
+/** The keys in the order in which their organizations are served, some of them twice. */
+export function orderList(keys: readonly string[], { ignoreSort, items }: ListFaults): readonly string[] {
+  const ordered = ignoreSort ? keys.toSorted((a, b) => hashText(a) - hashText(b)) : keys;
   if (items === undefined) return ordered;
-  return ordered.flatMap((org) => (items[org.key] === 'twice' ? [org, org] : [org]));
+  return ordered.flatMap((key) => (items[key] === 'twice' ? [key, key] : [key]));
 }
 
 /** An organization as the list tells it. */

@@ -1,8 +1,8 @@
+import type { OrgAttributes } from './attributes.ts';
 import { type Body, orgBody } from './bodies.ts';
 import { globFilter, parseOrgFilter } from './filters.ts';
 import { followPage, orderList, spoilItem } from './list-faults.ts';
 import { isRefusal, parseChoice, parsePaging, type Refusal } from './params.ts';
-import type { Org } from './population.ts';
 import type { World } from './world.ts';
 
 const SORT_FIELDS = ['name', 'id', 'creationDate', 'lastUpdated'] as const;
@@ -18,11 +18,12 @@ export function answerOrgList(world: World, query: URLSearchParams): Body | Refu
   const matching = matchingOrgs(world, query);
   if (isRefusal(matching)) return matching;
   const { list, pageSizeMax } = world.config;
-  const sorted = sortOrgs(matching.orgs, sortField, isDescending);
+  const sorted = sortKeys(world, matching.keys, { field: sortField, isDescending });
   const size = Math.min(perPage, pageSizeMax);
   const first = list.ignorePage ? 0 : page * size;
   const listed = list.emptyPages?.includes(page) ? [] : orderList(sorted, list).slice(first, first + size);
-  const items = listed.map((org) => spoilItem(orgBody(world, org), org, list));
+  const orgs = [...world.population.each(listed)];
+  const items = orgs.map((org) => spoilItem(orgBody(world, org), org, list));
   followPage(world, page);
   return {
     items,
@@ -37,39 +38,56 @@ export function answerOrgList(world: World, query: URLSearchParams): Body | Refu
   };
 }
 
-function matchingOrgs(world: World, query: URLSearchParams): { orgs: readonly Org[]; echo: Body } | Refusal {
+function matchingOrgs(
+  world: World,
+  query: URLSearchParams,
+): { keys: readonly string[]; echo: Body } | Refusal {
   const filterField = parseChoice(query, 'filterField', ['', 'name']);
   if (isRefusal(filterField)) return filterField;
   const glob = query.get('filter') ?? '';
   const text = query.get('query') ?? '';
   const { hide } = world.config.list;
-  let orgs = world.population.living();
-  if (hide !== undefined) orgs = orgs.filter(({ key }) => !hide.includes(key));
+  let keys = world.population.living();
+  if (hide !== undefined) keys = keys.filter((key) => !hide.includes(key));
   let echo: Body = {};
   if (filterField.choice === 'name' && glob !== '') {
     const matches = globFilter(glob);
-    orgs = orgs.filter((org) => matches(org.attributes.name));
+    keys = filterKeys(world, keys, ({ name }) => matches(name));
     echo = { filterField: 'name', filter: glob };
   }
   if (text !== '') {
     const matches = parseOrgFilter(text);
     if (typeof matches !== 'function') return matches;
-    orgs = orgs.filter((org) => matches(org.attributes));
+    keys = filterKeys(world, keys, matches);
   }
-  return { orgs, echo };
+  return { keys, echo };
+}
+
+function filterKeys(
+  { population }: World,
+  keys: readonly string[],
+  matches: (attributes: OrgAttributes) => boolean,
+): string[] {
+  const matching: string[] = [];
+  for (const { key, attributes } of population.each(keys)) if (matches(attributes)) matching.push(key);
+  return matching;
 }
 
 /** The population is sorted by id already: the usual request costs no sort. Equal values come by id. */
-function sortOrgs(
-  orgs: readonly Org[],
-  field: (typeof SORT_FIELDS)[number],
-  descending: boolean,
-): readonly Org[] {
-  if (field === 'id') return descending ? [...orgs].reverse() : orgs;
-  const sign = descending ? -1 : 1;
-  const value = (org: Org) => org.attributes[field] ?? '';
-  return [...orgs].sort((a, b) => {
-    if (value(a) === value(b)) return a.key < b.key ? -1 : 1;
-    return value(a) < value(b) ? -sign : sign;
+function sortKeys(
+  { population }: World,
+  keys: readonly string[],
+  { field, isDescending }: { field: (typeof SORT_FIELDS)[number]; isDescending: boolean },
+): readonly string[] {
+  if (field === 'id') return isDescending ? keys.toReversed() : keys;
+  const sign = isDescending ? -1 : 1;
+  const valued = [...population.each(keys)].map(({ key, attributes }) => ({
+    key,
+    value: attributes[field] ?? '',
+  }));
+  valued.sort((a, b) => {
+    if (a.value === b.value) return a.key < b.key ? -1 : 1;
+    return a.value < b.value ? -sign : sign;
   });
+  return valued.map(({ key }) => key);
 }

@@ -89,6 +89,7 @@ function createWorld(seed: string, instanceId: string, options: SimulatorOptions
     instanceId,
     config: {
       latencyMs: options.latencyMs ?? 0,
+      requestsPerSecond: null,
       pageSizeMax: options.pageSizeMax ?? 1000,
       omitZeroDays: options.omitZeroDays ?? false,
       echoWindow: options.echoWindow ?? true,

@@ -1,11 +1,11 @@
 /** Counts of what was asked and how it was answered. */
 export interface Stats {
-  /** `outcome` is the HTTP status, or the fault's kind when no status was sent. */
-  count(action: string, outcome: string, orgKey: string | null): void;
+  /** `outcome` is the HTTP status, or the fault's kind when no status was sent; an organization by its number. */
+  count(action: string, outcome: string, org: number | null): void;
   countFault(kind: string): void;
   begin(): void;
   end(): void;
-  snapshot(orgKey: string | null): StatsSnapshot;
+  snapshot(org: number | null): StatsSnapshot;
   reset(): void;
 }
 
@@ -23,18 +23,18 @@ type Counts = Map<string, number>;
 
 export function createStats(): Stats {
   const total: Counts = new Map();
-  const perOrg = new Map<string, Counts>();
+  const perOrg = new Map<string, Uint32Array>();
   const faults: Counts = new Map();
   let inFlight = 0;
   let maxInFlight = 0;
   return {
-    count(action, outcome, orgKey) {
+    count(action, outcome, org) {
       const key = `${action}\t${outcome}`;
       raise(total, key);
-      if (orgKey === null) return;
-      const counts = perOrg.get(orgKey) ?? new Map<string, number>();
-      perOrg.set(orgKey, counts);
-      raise(counts, key);
+      if (org === null) return;
+      const counts = roomFor(org, perOrg.get(key));
+      perOrg.set(key, counts);
+      counts[org] = (counts[org] ?? 0) + 1;
     },
     countFault: (kind) => raise(faults, kind),
     begin() {
@@ -44,13 +44,13 @@ export function createStats(): Stats {
     end() {
       inFlight--;
     },
-    snapshot(orgKey) {
-      const counts = orgKey === null ? total : (perOrg.get(orgKey) ?? new Map<string, number>());
+    snapshot(org) {
+      const counts = org === null ? total : countsOf(org, perOrg);
       return {
         requests: [...counts.values()].reduce((sum, n) => sum + n, 0),
         maxInFlight,
         actions: byAction(counts),
-        faults: orgKey === null ? Object.fromEntries(faults) : {},
+        faults: org === null ? Object.fromEntries(faults) : {},
       };
     },
     reset() {
@@ -64,6 +64,22 @@ export function createStats(): Stats {
 
 function raise(counts: Counts, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
+}
+
+/** A number for each organization: a map for each of them would take a gigabyte for a million. */
+function roomFor(org: number, counts: Uint32Array = new Uint32Array(LEAST_ROOM)): Uint32Array {
+  if (org < counts.length) return counts;
+  const larger = new Uint32Array(2 ** Math.ceil(Math.log2(org + 1)));
+  larger.set(counts);
+  return larger;
+}
+
+const LEAST_ROOM = 32;
+
+function countsOf(org: number, perOrg: ReadonlyMap<string, Uint32Array>): Counts {
+  return new Map(
+    [...perOrg].map(([key, counts]) => [key, counts[org] ?? 0] as const).filter(([, n]) => n > 0),
+  );
 }
 
 function byAction(counts: Counts): Record<string, Record<string, number>> {

@@ -27,8 +27,10 @@ export function answerSummaries(world: World, query: URLSearchParams): Body | Re
   if (isRefusal(filterField)) return filterField;
   const period = monthlyPeriod(month.ms, 1);
   const glob = query.get('filter') ?? '';
-  const living = world.population.living().filter(({ createdMs }) => createdMs < period.endMs);
-  const orgs = living.filter((org) => matches(org, filterField.choice, glob));
+  const { population } = world;
+  const orgs = [...population.each(population.living())]
+    .filter(({ createdMs }) => createdMs < period.endMs)
+    .filter((org) => matches(org, filterField.choice, glob));
   const ordered = isDescending ? orgs.toReversed() : orgs;
   const size = Math.min(perPage, world.config.pageSizeMax);
   const items = ordered.slice(page * size, (page + 1) * size).map((org) => summaryOf(world, org, period));

@@ -11,6 +11,8 @@ import type { WitnessBias } from './witness.ts';
 /** What the platform is not documented to do one way or the other, plus delays and faults: changeable at run time. */
 export interface Config {
   latencyMs: number;
+  /** More within any second are answered 429 with Retry-After; null: none is. */
+  requestsPerSecond: number | null;
   /** A larger `perPage` is cut to this. */
   pageSizeMax: number;
   /** Buckets whose values are all zero are left out. */

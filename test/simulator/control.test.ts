@@ -233,3 +233,16 @@ describe('the control routes', () => {
     expect((await platform.get('')).status).toBe(200);
   });
 });
+
+it('answers 429 with Retry-After beyond the requests of a second', async () => {
+  await using platform = await startPlatform();
+  await platform.control('config', { requestsPerSecond: 2 });
+  const answers = [await platform.get('/orgs'), await platform.get('/orgs'), await platform.get('/orgs')];
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 429]);
+  expect(answers[2]?.headers.get('retry-after')).toBe('1');
+  expect(await platform.control('stats')).toMatchObject({
+    actions: { 'instanceOrgs.get': { 200: 2, 429: 1 } },
+  });
+  await platform.control('config', { requestsPerSecond: null });
+  expect((await platform.get('/orgs')).status).toBe(200);
+});
