@@ -153,7 +153,6 @@ create table losant_usage.runs (
   rows_deleted bigint not null default 0,
   rows_unchanged bigint not null default 0,
   requests bigint not null default 0,
-  requests_planned bigint,
   failures jsonb not null default '[]',
   error text
 );
@@ -189,6 +188,5 @@ comment on column losant_usage.runs.rows_updated is 'Rows of numbers updated.';
 comment on column losant_usage.runs.rows_deleted is 'Rows of numbers deleted.';
 comment on column losant_usage.runs.rows_unchanged is 'Rows of numbers compared and found equal.';
 comment on column losant_usage.runs.requests is 'HTTP requests sent, retries included; kept up to date while it runs.';
-comment on column losant_usage.runs.requests_planned is 'HTTP requests it expects to send, known so far; null before the plan.';
 comment on column losant_usage.runs.failures is 'What failed, grouped by cause: array of {code, message, stream, cells, orgs, example}.';
 comment on column losant_usage.runs.error is 'Why it failed or was interrupted; null otherwise.';

@@ -21,7 +21,7 @@ begin
     grant select (run_id, instance_id, kind, is_full, status, from_date, to_date, streams, started_at, heartbeat_at,
       finished_at, version, orgs, cells_planned, cells_loaded, cells_unchanged, cells_absent, cells_failed,
       cells_quarantined, cells_unavailable, cells_restated, cells_restated_final, rows_inserted, rows_updated,
-      rows_deleted, rows_unchanged, requests, requests_planned, failures, error) on losant_usage.runs to losant_usage_reader;
+      rows_deleted, rows_unchanged, requests, failures, error) on losant_usage.runs to losant_usage_reader;
   end if;
 end
 $$;

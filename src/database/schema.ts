@@ -65,7 +65,6 @@ interface RunsTable {
   rows_deleted: Generated<number>;
   rows_unchanged: Generated<number>;
   requests: Generated<number>;
-  requests_planned: number | null;
   failures: JSONColumnType<readonly object[]>;
   error: string | null;
 }

@@ -1,3 +1,5 @@
+import type { RequestProgress } from '../usage/planned-requests.ts';
+
 /** What one worker process knows of itself; what the database tells is in `src/database/read/health.ts`. */
 export interface WorkerStatus {
   readonly version: string;
@@ -27,7 +29,17 @@ export interface RunProgress {
   /** Cells found due so far: more are found while the first are read. */
   readonly planned: number;
   readonly done: number;
+  /** HTTP requests sent, retries and discovery included. */
   readonly requests: number;
+  /** The requests of its plan, of which the time left is told. */
+  readonly plan: RunPlan;
+}
+
+export interface RunPlan extends RequestProgress {
+  /** When its first request could be sent. */
+  readonly startedAt: string;
+  /** Requests per second that the settings allow. */
+  readonly rate: number;
 }
 
 export interface Trouble {

@@ -1,13 +1,11 @@
 import { Presets, SingleBar } from 'cli-progress';
+import { estimateLeftMs } from '../usage/planned-requests.ts';
 import type { Output } from './output.ts';
 import { showDuration } from './time.ts';
 import { count, showNumber } from './words.ts';
 
 /** How often a line is written where no terminal shows a bar. */
 export const LINE_EVERY_MS = 10_000;
-
-/** So many at the expected rate are mixed into the measured one: a few slow or fast answers at the start move the estimate little. */
-const PRIOR = 50;
 
 /** Shows how far a piece of work is. */
 export interface ProgressView {
@@ -31,23 +29,6 @@ export function createProgress(options: ProgressOptions): ProgressView {
   const { output } = options;
   if (output.json) return { start: () => {}, show: () => {}, stop: () => {} };
   return output.isTerminal ? createBar(options) : createLines(options);
-}
-
-/** The time the rest takes, in ms. Pure. */
-export function estimateLeftMs({
-  done,
-  total,
-  elapsedMs,
-  rate,
-}: {
-  readonly done: number;
-  readonly total: number;
-  readonly elapsedMs: number;
-  readonly rate: number;
-}): number {
-  const prior = Math.min(PRIOR, total);
-  const eachMs = (elapsedMs + (prior * 1_000) / rate) / (done + prior);
-  return Math.max(0, total - done) * eachMs;
 }
 
 function createBar({ now, rate, noun }: ProgressOptions): ProgressView {

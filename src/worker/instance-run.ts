@@ -10,6 +10,7 @@ import type { Metrics } from '../server/metrics.ts';
 import type { RunProgress, RunResult, Trouble } from '../server/status.ts';
 import type { Config } from '../settings/config.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
+import { PlannedRequests, type RequestProgress } from '../usage/planned-requests.ts';
 import { logProgress } from './progress.ts';
 
 export interface WorkerContext extends ExportEnvironment {
@@ -81,9 +82,11 @@ async function startRun(
   instance: InstanceConfig,
   { now, onProgress, runId, startedAtMs }: RunWatch & { runId: string; startedAtMs: number },
 ): Promise<RunOutcome> {
-  const { instanceId, streams } = instance;
+  const { instanceId, streams, requestsPerSecond: rate } = instance;
   const startedAt = new Date(startedAtMs).toISOString();
   let requests = 0;
+  const planned = new PlannedRequests();
+  let planStartedAt = startedAt;
   // The token is read here, so that one that was replaced is used without a restart.
   const opened = openInstance(context, instance, {
     handle,
@@ -91,6 +94,7 @@ async function startRun(
     gates,
     onAttempt: (request) => {
       requests += 1;
+      planned.count(request);
       metrics.countRequest(request);
     },
   });
@@ -102,8 +106,14 @@ async function startRun(
     streams,
     signal: context.signal,
     settled: settled.get(instanceId),
-    onProgress: ({ planned, done }: Progress) => {
-      const progress = { startedAt, planned, done, requests };
+    onPlan: (plan) => {
+      planned.plan(plan);
+      planStartedAt = new Date(now()).toISOString();
+    },
+    onProgress: (cells: Progress) => {
+      // A run that has progress has a plan.
+      const plan = { ...(planned.progress as RequestProgress), startedAt: planStartedAt, rate };
+      const progress = { startedAt, ...cells, requests, plan };
       log(progress);
       onProgress(progress);
     },

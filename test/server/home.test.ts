@@ -49,11 +49,18 @@ test('says for how many organizations, and which share, nothing is missing: 100 
 });
 
 test('tells how far a run is, and who works where another process does', async () => {
-  const progress = { startedAt: '2026-11-24T10:29:00.000Z', planned: 5_000, done: 1_234, requests: 900 };
+  const plan = { startedAt: '2026-11-24T10:29:10.000Z', total: 3_900, done: 900, rate: 20 };
+  const progress = {
+    startedAt: '2026-11-24T10:29:00.000Z',
+    planned: 5_000,
+    done: 1_234,
+    requests: 910,
+    plan,
+  };
   const working = { ...INSTANCE_STATUS, state: 'working', progress } as const;
   const status = () => ({ ...STATUS, instances: [working] });
   expect(await home({ status })).toContain(
-    'Running: 1,234 of 5,000 numbers found due so far, 900 requests (15/s), about 3 min 3 s left for these',
+    'Running: 900 of 3,900 requests done (18/s), about 2 min 45 s left',
   );
   const standby = { ...INSTANCE_STATUS, state: 'standby' } as const;
   const instances = [{ ...INSTANCE_HEALTH, leaseHost: 'pod-2' }];

@@ -23,7 +23,10 @@ const starting: InstanceStatus = {
 const working: InstanceStatus = {
   ...starting,
   state: 'working',
-  progress: { startedAt: '2026-11-24T10:29:00.000Z', planned: 5_000, done: 1_234, requests: 900 },
+  progress: {
+    ...{ startedAt: '2026-11-24T10:29:00.000Z', planned: 5_000, done: 1_234, requests: 900 },
+    plan: { startedAt: '2026-11-24T10:29:10.000Z', total: 3_900, done: 900, rate: 20 },
+  },
 };
 const standby: InstanceStatus = {
   ...starting,

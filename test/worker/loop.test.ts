@@ -102,6 +102,18 @@ describe('a wake-up', () => {
     ]);
   });
 
+  test('tells how far it is by the requests of its plan, as the progress bar of a command does', async () => {
+    const replica = await open();
+    await platform.control('config', { latencyMs: 50 });
+    const running = replica.runAll();
+    const progressOf = () => replica.loop.statuses[0]?.progress ?? null;
+    await until('it works', () => Promise.resolve(progressOf() !== null));
+    expect(progressOf()?.plan).toMatchObject({ total: 12, rate: 5_000 });
+    await platform.control('config', { latencyMs: 0 });
+    await running;
+    expect(progressOf()).toBeNull();
+  });
+
   test('counts requests, retries and rows', async () => {
     const replica = await open();
     await platform.control('config', {

@@ -11,8 +11,12 @@ test('the beginning of a run is logged, and then how far it is, once a minute', 
   let nowMs = 0;
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
   const log = logProgress({ logger, hostNow: () => nowMs }, { instanceId: 'i', runId: 'r' });
+  const startedAt = '2026-11-24T00:15:00.000Z';
   const progress = (done: number) =>
-    log({ startedAt: '2026-11-24T00:15:00.000Z', planned: 400, done, requests: 2 * done });
+    log({
+      ...{ startedAt, planned: 400, done, requests: 2 * done },
+      plan: { startedAt, total: 600, done: 2 * done, rate: 20 },
+    });
   progress(0);
   nowMs = 59_999;
   progress(10);

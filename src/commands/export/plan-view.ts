@@ -2,6 +2,7 @@ import type { PlanSummary, Progress } from '../../export/context.ts';
 import type { AttemptReport } from '../../losant/client.ts';
 import { createProgress, LINE_EVERY_MS } from '../../terminal/progress.ts';
 import { count, showNumber } from '../../terminal/words.ts';
+import { PlannedRequests } from '../../usage/planned-requests.ts';
 import type { CommandContext } from '../command.ts';
 import { renderPlan } from './preview.ts';
 
@@ -17,28 +18,25 @@ export function createPlanView(
   { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },
 ): PlanView {
-  const requests = createProgress({ output, now: hostNow, rate, noun: 'request' });
-  let isPlanned = false;
-  let answered = 0;
+  const bar = createProgress({ output, now: hostNow, rate, noun: 'request' });
+  const requests = new PlannedRequests();
   let lastLineMs = hostNow();
   return {
     onPlan: (summary) => {
-      isPlanned = true;
-      answered = 0;
+      requests.plan(summary);
       if (showsPlan) output.remark(...renderPlan(summary, rate));
-      requests.start(summary.requests);
+      bar.start(summary.requests);
     },
     // Where no plan was made, the numbers planned so far are all that is known: no time left can be told.
     onProgress: ({ planned, done }) => {
-      if (isPlanned || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
+      if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
       lastLineMs = hostNow();
       output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
     },
-    onAttempt: ({ retryReason, outcome }) => {
-      if (!isPlanned || retryReason !== null || outcome === 'aborted') return;
-      answered += 1;
-      requests.show(answered);
+    onAttempt: (report) => {
+      requests.count(report);
+      if (requests.progress !== null) bar.show(requests.progress.done);
     },
-    stop: () => requests.stop(),
+    stop: () => bar.stop(),
   };
 }

@@ -3,6 +3,7 @@ import type { Health, InstanceHealth, RunLine, StreamHealth } from '../../databa
 import { showDuration } from '../../terminal/time.ts';
 import { count, showNumber } from '../../terminal/words.ts';
 import { addDays, dayAt, daysFrom } from '../../usage/day.ts';
+import { estimateLeftMs } from '../../usage/planned-requests.ts';
 import type { InstanceStatus, RunProgress } from '../status.ts';
 import { renderDay, renderDistance } from './instants.ts';
 import type { Html } from './page.ts';
@@ -48,8 +49,8 @@ function renderActivity(
   nowMs: number,
 ): Html {
   if (progress !== null) {
-    const { planned, done } = progress;
-    return html`<progress max="${Math.max(planned, 1)}" value="${done}" aria-label="Numbers read of those found due so far"></progress>
+    const { total, done } = progress.plan;
+    return html`<progress max="${Math.max(total, 1)}" value="${done}" aria-label="Requests done of those planned"></progress>
 <p>${describeProgress(progress, nowMs)}</p>`;
   }
   if (state === 'standby') {
@@ -58,17 +59,17 @@ function renderActivity(
   return html`<p>${state === 'starting' ? 'Starting' : 'Idle'}</p>`;
 }
 
-/** What is left may grow: more is found due while the first numbers are read. */
-function describeProgress({ startedAt, planned, done, requests }: RunProgress, nowMs: number): string {
-  const elapsedMs = nowMs - Date.parse(startedAt);
-  const read = `Running: ${showNumber(done)} of ${count(planned, 'number')} found due so far, ${describeRate(requests, elapsedMs)}`;
-  if (done === 0 || done >= planned) return read;
-  return `${read}, about ${showDuration((elapsedMs / done) * (planned - done))} left for these`;
+/** The same as the progress bar of a command. */
+function describeProgress({ plan }: RunProgress, nowMs: number): string {
+  const { total, done, rate } = plan;
+  const elapsedMs = Math.max(0, nowMs - Date.parse(plan.startedAt));
+  const shown = `Running: ${showNumber(done)} of ${count(total, 'request')} done${describeRate(done, elapsedMs)}`;
+  if (done >= total) return shown;
+  return `${shown}, about ${showDuration(estimateLeftMs({ done, total, elapsedMs, rate }))} left`;
 }
 
 function describeRate(requests: number, elapsedMs: number): string {
-  const shown = count(requests, 'request');
-  return elapsedMs < 1_000 ? shown : `${shown} (${showNumber(Math.round(requests / (elapsedMs / 1_000)))}/s)`;
+  return elapsedMs < 1_000 ? '' : ` (${showNumber(Math.round(requests / (elapsedMs / 1_000)))}/s)`;
 }
 
 /** Runs of the instance by other processes, such as backfills. */
@@ -84,7 +85,7 @@ function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: 
 
 function describeRunBeside({ kind, host, startedAt, requests }: RunLine, nowMs: number): string {
   const elapsedMs = Math.max(0, nowMs - Date.parse(startedAt));
-  return `A ${kind} run on ${host} for ${showDuration(elapsedMs)}: ${describeRate(requests, elapsedMs)}`;
+  return `A ${kind} run on ${host} for ${showDuration(elapsedMs)}: ${count(requests, 'request')}${describeRate(requests, elapsedMs)}`;
 }
 
 function renderFacts(
