@@ -33,7 +33,7 @@ export interface TableSize {
 }
 
 /** The tables that grow with every organization and day, the ledger last. */
-export async function readSizes(databaseUrl: string): Promise<TableSize[]> {
+export async function readTableSizes(databaseUrl: string): Promise<TableSize[]> {
   const names = ['usage_days', 'payload_sources', 'coverage'];
   return await Promise.all(
     names.map(async (name) => {

@@ -20,6 +20,9 @@ export interface MeasuredScript {
   readonly env: Readonly<Record<string, string>>;
   /** For Node itself, e.g. `--cpu-prof`. */
   readonly nodeFlags?: readonly string[];
+  /** Learns the process as soon as it runs. */
+  readonly onStart?: (pid: number) => void;
+  readonly longestMs?: number;
 }
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
@@ -33,6 +36,8 @@ export async function runMeasured<T>({
   args,
   env,
   nodeFlags = [],
+  onStart = () => {},
+  longestMs = LONGEST_MS,
 }: MeasuredScript): Promise<Measured<T>> {
   const { PATH = '', HOME = '' } = process.env;
   const startedAt = performance.now();
@@ -43,11 +48,12 @@ export async function runMeasured<T>({
       cwd: CHECKOUT,
       env: { PATH, HOME, ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-      timeout: LONGEST_MS,
+      timeout: longestMs,
       killSignal: 'SIGKILL',
     },
   );
   const closed = once(child, 'close');
+  onStart(child.pid ?? 0);
   const [stdout, stderr, usage, [code]] = await Promise.all([
     text(child.stdout as Readable),
     text(child.stderr as Readable),

@@ -1,7 +1,7 @@
 /** What the program needs around it: a Postgres as it is delivered, and a simulated Losant. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,8 +12,11 @@ import { freePort } from '../test/support/ports.ts';
 export interface PostgresServer {
   /** A user who may create databases. */
   readonly adminUrl: string;
+  /** Of the server process, whose children do the work. */
+  readonly pid: number;
   /** Creates a database, like `template` if one is named, and returns its URL. */
   createDatabase(name: string, template?: string): Promise<string>;
+  dropDatabase(name: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -47,9 +50,13 @@ export async function startPostgres(): Promise<PostgresServer> {
   const urlOf = (name: string) => `postgres://postgres:postgres@127.0.0.1:${port}/${name}`;
   return {
     adminUrl: urlOf('postgres'),
+    pid: Number(readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n')[0]),
     createDatabase: async (name, template = 'template1') => {
       await query(urlOf('postgres'), `create database ${name} template ${template}`);
       return urlOf(name);
+    },
+    dropDatabase: async (name) => {
+      await query(urlOf('postgres'), `drop database ${name} with (force)`);
     },
     stop: async () => {
       await server.stop();
@@ -78,8 +85,9 @@ export interface SimulatorProcess {
   readonly url: string;
   readonly instanceId: string;
   readonly token: string;
-  /** From now on each answer takes this much longer. */
-  setLatency(latencyMs: number): Promise<void>;
+  readonly pid: number;
+  /** Sends to a path below /control, or reads from it without a body. */
+  control<T>(path: string, body?: unknown): Promise<T>;
   stop(): Promise<void>;
 }
 
@@ -95,12 +103,12 @@ export async function startSimulator(orgs: number): Promise<SimulatorProcess> {
     url,
     instanceId,
     token,
-    setLatency: async (latencyMs) => {
-      const answer = await fetch(`${url}/control/config`, {
-        method: 'POST',
-        body: JSON.stringify({ latencyMs }),
-      });
-      if (!answer.ok) throw new Error(`the simulator refused a latency of ${latencyMs} ms`);
+    pid: child.pid ?? 0,
+    control: async <T>(path: string, body?: unknown) => {
+      const post = { method: 'POST', body: JSON.stringify(body) };
+      const answer = await fetch(`${url}/control/${path}`, body === undefined ? {} : post);
+      if (!answer.ok) throw new Error(`the simulator refused ${path}: ${await answer.text()}`);
+      return (await answer.json()) as T;
     },
     stop: async () => {
       const closed = once(child, 'close');
