@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely';
 import { transform } from 'streaming-iterables';
+import { readOrganizationPage } from '../database/read/organization-page.ts';
 import type { Schema } from '../database/schema.ts';
 import {
   readInstance,
@@ -11,7 +12,6 @@ import {
   addUnreadable,
   countOrganizations,
   filterKnown,
-  readOrganizationPage,
   readUnreadable,
   readUnseenOrganizations,
   upsertOrganizations,

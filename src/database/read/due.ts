@@ -3,12 +3,13 @@
  * has come, and tracked days that no row of coverage has. Nothing but SQL
  * decides that; the plan only cuts what is found into slices.
  */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { DayRange, UsageDay } from '../../usage/day.ts';
 import { addDays } from '../../usage/day.ts';
 import type { Ask, DueTrack } from '../../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy } from '../../usage/policy.ts';
 import type { Schema } from '../schema.ts';
+import { isAfter } from './organization-page.ts';
 
 /** Which part of an instance is meant. */
 export interface ExportScope {
@@ -70,10 +71,25 @@ const dueTimes = (now: string) => sql`
     from due_at d where d.next_read_at is not null
   )`;
 
-const isMeant = (orgId: string, { orgIds, shard }: ExportScope) => sql`
-  (${orgIds}::text[] is null or ${sql.ref(orgId)} = any (${orgIds}::text[]))
-  and (${shard?.count ?? null}::integer is null
+const isNamed = (orgId: string, { orgIds }: ExportScope) =>
+  sql`(${orgIds}::text[] is null or ${sql.ref(orgId)} = any (${orgIds}::text[]))`;
+
+const isInShard = (orgId: string, { shard }: ExportScope) => sql`
+  (${shard?.count ?? null}::integer is null
     or (hashtext(${sql.ref(orgId)}) & 2147483647) % ${shard?.count ?? null}::integer = ${shard?.index ?? null}::integer)`;
+
+/**
+ * A page of organizations with a track that is meant. Each is looked up by key and in order, whatever
+ * statistics say of tables that a first run has just filled: a join would go over all tracks for each page.
+ */
+const nextOrgs = (scope: ExportScope, afterOrgId: string, isTrackMeant: RawBuilder<unknown>) => sql`
+  select o.org_id from losant_usage.organizations o
+  cross join lateral (
+    select from losant_usage.tracking k
+    where k.org_id = o.org_id and ${isTrackMeant} and ${isInShard('o.org_id', scope)} limit 1
+  ) as k
+  where ${isAfter(scope.instanceId, afterOrgId)} and ${isNamed('o.org_id', scope)}
+  order by o.instance_id, o.org_id limit ${ORGS_PER_PAGE}`;
 
 async function readDueOrgs(
   db: Kysely<Schema>,
@@ -86,18 +102,19 @@ async function readDueOrgs(
     select org_id from (
       select found.org_id from due_at d cross join lateral (
         select c.org_id from losant_usage.coverage c
-        where c.next_read_at = d.next_read_at and c.org_id > ${afterOrgId} and ${isMeant('c.org_id', scope)}
+        where c.next_read_at = d.next_read_at and c.org_id > ${afterOrgId}
+          and ${isNamed('c.org_id', scope)} and ${isInShard('c.org_id', scope)}
           and (${streams}::text[] is null or c.stream = any (${streams}::text[]))
           and (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) = ${instanceId}
         order by c.org_id limit ${ROWS_PER_PAGE}
       ) as found
       union
-      (select o.org_id from losant_usage.organizations o
-       where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${isMeant('o.org_id', scope)}
-         and exists (select from losant_usage.tracking k where k.org_id = o.org_id
-           and k.unread_from <= ${lastDueDay(nowMs, policy)}::date
-           and (${streams}::text[] is null or k.stream = any (${streams}::text[])))
-       order by o.org_id limit ${ORGS_PER_PAGE})
+      (${nextOrgs(
+        scope,
+        afterOrgId,
+        sql`k.unread_from <= ${lastDueDay(nowMs, policy)}::date
+        and (${streams}::text[] is null or k.stream = any (${streams}::text[]))`,
+      )})
     ) as due
     order by org_id limit ${ORGS_PER_PAGE}`.execute(db);
   return rows.map(({ org_id }) => org_id);
@@ -154,11 +171,6 @@ async function readDueTracks(
         range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_held and is_tracked) as uncovered,
         range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_held and not is_tracked) as untracked
       from cells group by org_id, stream
-    ), unread as (
-      select t.org_id, t.stream,
-        t.unread_days * datemultirange(daterange(null, ${lastDueDay(nowMs, policy)}::date + 1)) as days
-      from losant_usage.tracked_at(${now}::timestamptz) t
-      where t.org_id collate "C" = any (${orgIds}::text[])
     )
     select o.org_id, s.stream, o.removed_on, coalesce(unread.days, '{}')::text as unread,
       coalesce(due.held, '{}')::text as held, coalesce(due.uncovered, '{}')::text as uncovered,
@@ -166,7 +178,11 @@ async function readDueTracks(
     from losant_usage.organizations o
     cross join losant_usage.streams s
     left join due on due.org_id = o.org_id and due.stream = s.stream
-    left join unread on unread.org_id collate "C" = o.org_id and unread.stream collate "C" = s.stream
+    left join lateral (
+      select t.unread_days * datemultirange(daterange(null, ${lastDueDay(nowMs, policy)}::date + 1)) as days
+      from losant_usage.tracked_at(${now}::timestamptz) t
+      where t.org_id collate "C" = o.org_id and t.stream collate "C" = s.stream offset 0
+    ) as unread on true
     where o.org_id = any (${orgIds}::text[])
       and (${streams}::text[] is null or s.stream = any (${streams}::text[]))
       and (due.org_id is not null or not isempty(unread.days))
@@ -177,11 +193,9 @@ async function readDueTracks(
 /** A backfill goes over what is exported; one that left the configuration is read only where it is named. */
 async function readAskedOrgs(db: Kysely<Schema>, scope: ExportScope, afterOrgId: string): Promise<string[]> {
   const { rows } = await sql<{ org_id: string }>`
-    select o.org_id from losant_usage.organizations o
-    where o.instance_id = ${scope.instanceId} and o.org_id > ${afterOrgId} and ${isMeant('o.org_id', scope)}
-      and exists (select from losant_usage.tracking k where k.org_id = o.org_id
-        and (upper_inf(k.tracked_days) or ${scope.orgIds}::text[] is not null))
-    order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
+    ${nextOrgs(scope, afterOrgId, sql`(upper_inf(k.tracked_days) or ${scope.orgIds}::text[] is not null)`)}`.execute(
+    db,
+  );
   return rows.map(({ org_id }) => org_id);
 }
 

@@ -81,23 +81,34 @@ const lockedCells = (orgIds: readonly string[], where: RawBuilder<unknown>) => s
   order by c.usage_date, c.stream, c.org_id for update
 ) as k`;
 
-/** Closes the current version of each organization that has changed, and opens its new one. */
+/**
+ * Closes the current version of each organization that has changed, and opens its new one. Versions
+ * are looked up by key: a join would go over all of them where statistics do not know them yet.
+ */
 async function recordVersions(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
   seenAt: Instant,
 ): Promise<void> {
   await sql`
-    update losant_usage.organization_history h set valid_to = ${seenAt}
-    from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and h.org_id = o.org_id and h.valid_to is null
-      and (${attributesOf('h')}) is distinct from (${attributesOf('o')})`.execute(trx);
+    with changed as materialized (
+      select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
+        select v.valid_from from losant_usage.organization_history v
+        where v.org_id = o.org_id and v.valid_to is null
+          and (${attributesOf('v')}) is distinct from (${attributesOf('o')}) offset 0
+      ) as v
+      where o.org_id = any (${orgIds}::text[])
+    )
+    update losant_usage.organization_history h set valid_to = ${seenAt} from changed c
+    where h.org_id = c.org_id and h.valid_from = c.valid_from and h.valid_to is null`.execute(trx);
   await sql`
     insert into losant_usage.organization_history (org_id, valid_from, ${attributes})
     select o.org_id, ${seenAt}, ${attributesOf('o')}
-    from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and not exists (
-      select from losant_usage.organization_history h where h.org_id = o.org_id and h.valid_to is null)
+    from losant_usage.organizations o left join lateral (
+      select true as is_there from losant_usage.organization_history h
+      where h.org_id = o.org_id and h.valid_to is null offset 0
+    ) as h on true
+    where o.org_id = any (${orgIds}::text[]) and h.is_there is null
     order by o.org_id
     on conflict do nothing`.execute(trx);
 }
@@ -164,24 +175,6 @@ export async function countOrganizations(db: Kysely<Schema>, instanceId: string)
     .where('removed_at', 'is', null)
     .executeTakeFirstOrThrow();
   return Number(count);
-}
-
-/** The next page of existing organizations after `afterOrgId`, in the order of their ids. */
-export async function readOrganizationPage(
-  db: Kysely<Schema>,
-  instanceId: string,
-  { afterOrgId, limit }: { afterOrgId: string; limit: number },
-): Promise<{ orgId: string; name: string; tags: readonly { key: string; value: string }[] }[]> {
-  const rows = await db
-    .selectFrom('organizations')
-    .select(['org_id', 'name', 'tags'])
-    .where('instance_id', '=', instanceId)
-    .where('removed_at', 'is', null)
-    .where('org_id', '>', afterOrgId)
-    .orderBy('org_id')
-    .limit(limit)
-    .execute();
-  return rows.map(({ org_id, name, tags }) => ({ orgId: org_id, name, tags }));
 }
 
 /** Which of the ids are stored as existing organizations of the instance. */

@@ -29,9 +29,11 @@ export async function trackOrganizations(
     select o.org_id, s.stream, datemultirange(daterange(greatest(s.start, o.created_on), null))
     from losant_usage.organizations o
     cross join unnest(${streams}::text[], ${Object.values(streamsFrom)}::date[]) as s (stream, start)
-    where o.org_id = any (${orgIds}::text[]) and not exists (
-      select from losant_usage.tracking k
-      where k.org_id = o.org_id and k.stream = s.stream and upper_inf(k.tracked_days))
+    left join lateral (
+      select true as is_open from losant_usage.tracking k
+      where k.org_id = o.org_id and k.stream = s.stream and upper_inf(k.tracked_days) offset 0
+    ) as k on true
+    where o.org_id = any (${orgIds}::text[]) and k.is_open is null
     order by o.org_id, s.stream collate "C"
     on conflict (org_id, stream) do update set tracked_days = t.tracked_days
       + datemultirange(daterange(coalesce(greatest(upper(t.tracked_days), ${horizon}::date), lower(excluded.tracked_days)), null))`.execute(
