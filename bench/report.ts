@@ -13,7 +13,10 @@ export interface Table {
 }
 
 export interface Report {
+  /** Prints a table and keeps it. */
   add(table: Table): void;
+  /** Keeps a table that grows, in place of what it was before. */
+  keep(table: Table): void;
 }
 
 export function createReport(file: string, settings: object): Report {
@@ -24,11 +27,16 @@ export function createReport(file: string, settings: object): Report {
     cpus: availableParallelism(),
     settings,
   };
+  const keep = (table: Table) => {
+    const known = tables.findIndex(({ title }) => title === table.title);
+    // A load above that of the bench itself means that something else took part.
+    tables.splice(known < 0 ? tables.length : known, 1, { ...table, load: loadavg()[0] });
+    writeFileSync(file, `${JSON.stringify({ ...head, tables }, null, 2)}\n`);
+  };
   return {
+    keep,
     add(table) {
-      // A load above that of the bench itself means that something else took part.
-      tables.push({ ...table, load: loadavg()[0] });
-      writeFileSync(file, `${JSON.stringify({ ...head, tables }, null, 2)}\n`);
+      keep(table);
       console.log(renderTable(table));
     },
   };
@@ -52,7 +60,7 @@ export function renderTable({ title, rows }: Pick<Table, 'title' | 'rows'>): str
 }
 
 const UNITS: readonly (readonly [string, (value: number) => string])[] = [
-  ['Ms', (ms) => `${(ms / 1_000).toFixed(2)} s`],
+  ['Ms', (ms) => (ms < 1_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(2)} s`)],
   ['Us', (us) => `${us.toFixed(0)} µs`],
   ['Bytes', (bytes) => `${(bytes / 2 ** 20).toFixed(bytes < 2 ** 20 ? 2 : 0)} MiB`],
   ['Ratio', (ratio) => ratio.toFixed(2)],
