@@ -65,6 +65,7 @@ export const MAY_IMPORT = {
   'src/usage': { values: ['src/errors.ts'] },
   'src/exit.ts': { values: ['src/errors.ts'] },
   'src/logger.ts': { values: ['src/errors.ts', 'src/terminal'] },
+  'src/memory.ts': { values: [] },
   'src/errors.ts': { values: [] },
   simulator: { values: [] },
   test: { values: ['bench', ...TESTED] },

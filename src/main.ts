@@ -10,11 +10,13 @@ import { type Invocation, parseCommandLine } from './cli.ts';
 import { type BaseContext, type Command, SETTINGS_NEEDED } from './commands/command.ts';
 import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
+import { limitGarbage } from './memory.ts';
 import type { Need } from './settings/table.ts';
 import { createOutput, type Output } from './terminal/output.ts';
 import { Sink } from './terminal/sink.ts';
 import { type Line, styled } from './terminal/text.ts';
 
+limitGarbage();
 const version = readVersion();
 const interruption = new AbortController();
 // From the start: whoever reads them may be gone before the first line.

@@ -3,7 +3,7 @@ import { daysFrom } from '../usage/day.ts';
 import type { Column, ColumnKind, Part, Renderer, Row } from './column.ts';
 
 /** A row group is held in memory until it is whole: 24 columns of so many rows are a few megabytes. */
-const GROUP_ROWS = 10_000;
+const GROUP_ROWS = 5_000;
 
 const EPOCH = '1970-01-01';
 

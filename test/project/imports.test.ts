@@ -11,6 +11,7 @@ const REFUSED: readonly Import[] = [
   ['src/errors.ts', './usage/x.ts'],
   ['src/exit.ts', './usage/x.ts'],
   ['src/exit.ts', './settings/x.ts'],
+  ['src/memory.ts', './errors.ts'],
   ['src/logger.ts', './usage/x.ts'],
   ['src/logger.ts', './settings/x.ts'],
   ['src/logger.ts', './main.ts'],
