@@ -60,6 +60,21 @@ it('finds a page of what is due without going over all tracks', async () => {
   await pages.return(undefined);
 });
 
+it('finds a page of what is due without going over all organizations when most were read', async () => {
+  await sql`update losant_usage.tracking set read_days = '{[2026-11-24,2026-11-25)}'
+    where org_id < '5d0000000000000000029500'`.execute(ledger.db);
+  await sql`vacuum losant_usage.tracking`.execute(ledger.db);
+  const scope = { instanceId: INSTANCE, streams: null, orgIds: null, shard: null };
+  const options = { nowMs: Date.parse('2026-11-25T12:00:00Z'), policy };
+  const pages = readDuePages(ledger.db, scope, options);
+  const counted = await rowsRead(async () => {
+    const { value } = await pages.next();
+    expect(value).toMatchObject({ 0: { orgId: '5d0000000000000000029500' }, length: 400 });
+  });
+  expect(counted).toBeLessThan(ROWS_OF_A_PAGE);
+  await pages.return(undefined);
+});
+
 it('begins to track a page of organizations without going over all tracks', async () => {
   const orgIds = Array.from({ length: 500 }, (_, n) => `5d${String(15_000 + n).padStart(22, '0')}`);
   const streamsFrom = { device_counts: '2026-11-24', payload_totals: '2026-11-24' };

@@ -78,18 +78,41 @@ const isInShard = (orgId: string, { shard }: ExportScope) => sql`
   (${shard?.count ?? null}::integer is null
     or (hashtext(${sql.ref(orgId)}) & 2147483647) % ${shard?.count ?? null}::integer = ${shard?.index ?? null}::integer)`;
 
+/** The distinct days from which something is unread, by leaps too; follows `dueTimes`. */
+const unreadDays = (lastDay: UsageDay) => sql`, unread_at (unread_from) as (
+    (select k.unread_from from losant_usage.tracking k
+     where k.unread_from <= ${lastDay}::date order by k.unread_from limit 1)
+    union all
+    select (select k.unread_from from losant_usage.tracking k
+            where k.unread_from > u.unread_from and k.unread_from <= ${lastDay}::date
+            order by k.unread_from limit 1)
+    from unread_at u where u.unread_from is not null
+  )`;
+
 /**
- * A page of organizations with a track that is meant. Each is looked up by key and in order, whatever
- * statistics say of tables that a first run has just filled: a join would go over all tracks for each page.
+ * A page of organizations with something unread, leaping from one to the next: one at a time, since Postgres
+ * sorts all that are left, for each page, where no statistics tell it how many a first run has just stored.
  */
-const nextOrgs = (scope: ExportScope, afterOrgId: string, isTrackMeant: RawBuilder<unknown>) => sql`
-  select o.org_id from losant_usage.organizations o
-  cross join lateral (
-    select from losant_usage.tracking k
-    where k.org_id = o.org_id and ${isTrackMeant} and ${isInShard('o.org_id', scope)} limit 1
-  ) as k
-  where ${isAfter(scope.instanceId, afterOrgId)} and ${isNamed('o.org_id', scope)}
-  order by o.instance_id, o.org_id limit ${ORGS_PER_PAGE}`;
+const unreadOrgs = (scope: ExportScope, afterOrgId: string, lastDay: UsageDay) => {
+  const next = (after: RawBuilder<unknown>) => sql`(
+    select k.org_id from losant_usage.tracking k
+    where k.unread_from = u.unread_from and k.org_id > ${after} order by k.org_id limit 1)`;
+  return sql`
+    select found.org_id from unread_at u cross join lateral (
+      with recursive leap (org_id) as (
+        ${next(sql`${afterOrgId}`)}
+        union all
+        select ${next(sql.ref('l.org_id'))} from leap l where l.org_id is not null
+      )
+      select l.org_id from leap l
+      where ${isNamed('l.org_id', scope)} and ${isInShard('l.org_id', scope)}
+        and (select o.instance_id from losant_usage.organizations o where o.org_id = l.org_id) = ${scope.instanceId}
+        and (${scope.streams}::text[] is null or exists (select from losant_usage.tracking k
+          where k.org_id = l.org_id and k.unread_from <= ${lastDay}::date
+            and k.stream = any (${scope.streams}::text[])))
+      limit ${ORGS_PER_PAGE}
+    ) as found`;
+};
 
 async function readDueOrgs(
   db: Kysely<Schema>,
@@ -97,8 +120,9 @@ async function readDueOrgs(
   { nowMs, policy, afterOrgId }: DueOptions & { afterOrgId: string },
 ): Promise<string[]> {
   const { instanceId, streams } = scope;
+  const lastDay = lastDueDay(nowMs, policy);
   const { rows } = await sql<{ org_id: string }>`
-    ${dueTimes(new Date(nowMs).toISOString())}
+    ${dueTimes(new Date(nowMs).toISOString())}${unreadDays(lastDay)}
     select org_id from (
       select found.org_id from due_at d cross join lateral (
         select c.org_id from losant_usage.coverage c
@@ -109,12 +133,7 @@ async function readDueOrgs(
         order by c.org_id limit ${ROWS_PER_PAGE}
       ) as found
       union
-      (${nextOrgs(
-        scope,
-        afterOrgId,
-        sql`k.unread_from <= ${lastDueDay(nowMs, policy)}::date
-        and (${streams}::text[] is null or k.stream = any (${streams}::text[]))`,
-      )})
+      ${unreadOrgs(scope, afterOrgId, lastDay)}
     ) as due
     order by org_id limit ${ORGS_PER_PAGE}`.execute(db);
   return rows.map(({ org_id }) => org_id);
@@ -193,9 +212,14 @@ async function readDueTracks(
 /** A backfill goes over what is exported; one that left the configuration is read only where it is named. */
 async function readAskedOrgs(db: Kysely<Schema>, scope: ExportScope, afterOrgId: string): Promise<string[]> {
   const { rows } = await sql<{ org_id: string }>`
-    ${nextOrgs(scope, afterOrgId, sql`(upper_inf(k.tracked_days) or ${scope.orgIds}::text[] is not null)`)}`.execute(
-    db,
-  );
+    select o.org_id from losant_usage.organizations o
+    cross join lateral (
+      select from losant_usage.tracking k
+      where k.org_id = o.org_id and (upper_inf(k.tracked_days) or ${scope.orgIds}::text[] is not null)
+        and ${isInShard('o.org_id', scope)} limit 1
+    ) as k
+    where ${isAfter(scope.instanceId, afterOrgId)} and ${isNamed('o.org_id', scope)}
+    order by o.instance_id, o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
   return rows.map(({ org_id }) => org_id);
 }
 
