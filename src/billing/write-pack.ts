@@ -5,7 +5,7 @@ import type { DatabaseHandle } from '../database/connect/handle.ts';
 import { readFileParts } from '../database/read/pack.ts';
 import type { Statement } from '../database/read/statements.ts';
 import { SettingsError } from '../errors.ts';
-import { codeOf, describeFileError } from './file-errors.ts';
+import { codeOf, describeFileProblem } from '../files/file-problem.ts';
 
 /** A statement's pack and the folder it goes to, relative to that of all; '' for that folder itself. */
 export interface PackPlace {
@@ -48,8 +48,16 @@ export async function writePacks(
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    throw describeFileError(error, out);
+    throw refusalOf(error, out);
   }
+}
+
+/** What the file system refused is the operator's to mend; other errors stay as they are. */
+function refusalOf(error: unknown, out: string): unknown {
+  const found = describeFileProblem(error, out);
+  if (found === null) return error;
+  const hint = `${found.hint}; nothing was left behind`;
+  return new SettingsError(`${out} cannot be written: ${found.problem}`, { hint, cause: error });
 }
 
 async function writePack(
@@ -73,9 +81,9 @@ async function requireFree(target: string, out: string): Promise<void> {
     if ((await readdir(target)).length === 0) return;
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return;
-    throw describeFileError(error, out);
+    throw refusalOf(error, out);
   }
-  throw new SettingsError(`--out ${out}: the folder is not empty`, {
+  throw new SettingsError(`${out} cannot be written: the folder is not empty`, {
     hint: 'name a new folder, or empty this one',
   });
 }

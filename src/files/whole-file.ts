@@ -4,6 +4,7 @@ import { access, type FileHandle, open, realpath, rename, rm, stat } from 'node:
 import { basename, dirname, join } from 'node:path';
 import { FileError, SettingsError } from '../errors.ts';
 import type { Part } from './column.ts';
+import { codeOf, describeFileProblem } from './file-problem.ts';
 
 export interface FileFacts {
   readonly bytes: number;
@@ -37,7 +38,12 @@ export class WholeFile {
       if (target.mode !== null) await handle.chmod(target.mode);
       return new WholeFile(target.path, unfinished, handle);
     } catch (error) {
-      throw isSystemError(error) ? describeRefusal(error, path) : error;
+      const found = describeFileProblem(error, path);
+      if (found === null) throw error;
+      throw new SettingsError(`${path} cannot be written: ${found.problem}`, {
+        hint: found.hint,
+        cause: error,
+      });
     }
   }
 
@@ -68,11 +74,10 @@ export class WholeFile {
     try {
       await work();
     } catch (error) {
-      if (!isSystemError(error)) throw error;
-      throw new FileError(`${this.#path} cannot be written: ${reasonOf(error)}`, {
-        hint: 'give it room, or name a file elsewhere, and start again: nothing of it was left behind',
-        cause: error,
-      });
+      const found = describeFileProblem(error, this.#path);
+      if (found === null) throw error;
+      const hint = `${found.hint}, and start again: nothing of it was left behind`;
+      throw new FileError(`${this.#path} cannot be written: ${found.problem}`, { hint, cause: error });
     }
   }
 }
@@ -84,7 +89,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
     await access(path, constants.W_OK);
     return { path: await realpath(path), mode: mode & 0o777 };
   } catch (error) {
-    if (!isSystemError(error) || error.code !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
     return { path, mode: null };
   }
 }
@@ -93,26 +98,4 @@ function requireRegular<S extends { isFile(): boolean; isDirectory(): boolean }>
   if (stats.isFile()) return stats;
   const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
   throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
-}
-
-function describeRefusal(error: NodeJS.ErrnoException, path: string): SettingsError {
-  if (error.code === 'ENOENT') {
-    return new SettingsError(`${path} cannot be written: there is no folder ${dirname(path)}`, {
-      hint: 'create the folder, or name a file elsewhere',
-      cause: error,
-    });
-  }
-  return new SettingsError(`${path} cannot be written: ${reasonOf(error)}`, {
-    hint: 'name a file in a folder where you may write',
-    cause: error,
-  });
-}
-
-/** `EACCES: permission denied`: without the call and the path that Node adds. */
-function reasonOf({ message }: Error): string {
-  return message.split(', ')[0] ?? message;
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'code' in error && 'syscall' in error;
 }

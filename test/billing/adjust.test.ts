@@ -147,7 +147,7 @@ describe('a proof pack', () => {
     await mkdir(empty);
     await write(empty);
     expect(await readdir(empty)).toContain('manifest.json');
-    await expect(write('/dev/null/pack')).rejects.toThrow(/is a file, or lies below one/);
+    await expect(write('/dev/null/pack')).rejects.toThrow(/a part of its path is a file, not a folder/);
     expect((await readdir(books.folder)).filter((name) => name.includes('partial'))).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
 import { checkDatabase } from '../../billing/check-database.ts';
 import { checkSums, type Totals } from '../../billing/check-sums.ts';
-import { codeOf } from '../../billing/file-errors.ts';
 import { findPacks, openPack, type Pack, type PackProblem } from '../../billing/verify.ts';
 import { SettingsError } from '../../errors.ts';
+import { codeOf } from '../../files/file-problem.ts';
 import type { CommandContext } from '../command.ts';
 import { withDatabase } from '../open/database.ts';
 
