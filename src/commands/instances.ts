@@ -9,19 +9,28 @@ import type { CommandContext } from './command.ts';
  */
 export async function chooseBilledInstances(
   { config }: Pick<CommandContext, 'config'>,
-  { db, describe }: DatabaseHandle,
+  { db }: DatabaseHandle,
   wanted: readonly string[] | null,
 ): Promise<BilledInstance[]> {
   const known = await readBilledInstances(db);
   const configured = config.instances.map(({ instanceId }) => instanceId);
   const ids = wanted ?? (configured.length > 0 ? configured : null);
-  const unknown = ids?.filter((id) => !known.some(({ instanceId }) => instanceId === id)) ?? [];
-  const shown = known.map(({ instanceId }) => instanceId).join(', ');
-  if (unknown.length > 0 || known.length === 0) {
-    const what = unknown.length > 0 ? `Instance ${unknown.join(', ')}` : 'Any instance';
-    throw new SettingsError(`${what} is not known to the database ${describe}`, {
-      hint: shown === '' ? 'start with: losant-usage run' : `it collects for ${shown}`,
-    });
-  }
+  requireKnownInstances(
+    ids ?? [],
+    known.map(({ instanceId }) => instanceId),
+  );
+  if (known.length === 0) throw nothingOf('any instance', []);
   return ids === null ? known : known.filter(({ instanceId }) => ids.includes(instanceId));
+}
+
+/** Throws SettingsError for instances of which this database holds nothing. */
+export function requireKnownInstances(asked: readonly string[], known: readonly string[]): void {
+  const unknown = asked.filter((id) => !known.includes(id));
+  if (unknown.length > 0) throw nothingOf(`instance ${unknown.join(', ')}`, known);
+}
+
+function nothingOf(what: string, known: readonly string[]): SettingsError {
+  return new SettingsError(`The database has nothing of ${what}`, {
+    hint: known.length === 0 ? 'start with: losant-usage run' : `it has ${known.join(', ')}`,
+  });
 }

@@ -34,12 +34,12 @@ export const reconcile = defineCommand({
       throw new SettingsError(`--from ${range.from} is later than --to ${range.to}`, { hint });
     }
     const { withDatabase } = await import('./open/database.ts');
-    const { readInstances } = await import('../database/read/instances.ts');
+    const { requireKnownInstances } = await import('./instances.ts');
+    const { readInstanceNames } = await import('../database/read/instances.ts');
     const { readReconciliation, readWitnessProblems } = await import('../database/read/reconciliation.ts');
     const { renderReconciliation } = await import('./reconcile/render.ts');
     const { found, problems } = await withDatabase(context, async ({ db }) => {
-      const known = (await readInstances(db)).map(({ instanceId }) => instanceId);
-      requireKnown(instanceIds ?? [], known);
+      requireKnownInstances(instanceIds ?? [], [...(await readInstanceNames(db)).keys()]);
       const found = await readReconciliation(db, { range, instanceIds, withEqual: verbose });
       return { found, problems: await readWitnessProblems(db, instanceIds) };
     });
@@ -49,11 +49,3 @@ export const reconcile = defineCommand({
     return standing > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
-
-function requireKnown(asked: readonly string[], known: readonly string[]): void {
-  const unknown = asked.filter((id) => !known.includes(id));
-  if (unknown.length === 0) return;
-  throw new SettingsError(`--instance ${unknown.join(', ')}: this database has nothing of it`, {
-    hint: known.length === 0 ? 'start with: losant-usage run' : `it has ${known.join(', ')}`,
-  });
-}

@@ -121,7 +121,7 @@ describe('a view', () => {
 describe('what cannot be is refused with exit code 2', () => {
   test.each([
     [['--org', '5d00000000000000000000ff'], /^--org 5d0{20}ff: no such organization was ever seen$/],
-    [['--instance', '5c00000000000000000000ff'], /^--instance 5c0{20}ff: nothing was ever exported of it$/],
+    [['--instance', '5c00000000000000000000ff'], /^The database has nothing of instance 5c0{20}ff$/],
   ])('%j', async (args, message) => {
     const ended = await run(...CSV, ...args, '--out', out, '--json');
     expect(jsonOf<Refusal>(ended).error.message).toMatch(message);

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exportedView, exportedViewNames } from '../../src/database/read/exported-views.ts';
 import {
-  readUnknownIds,
+  readUnknownOrgs,
   readViewColumns,
   streamView,
   type ViewRequest,
@@ -148,11 +148,8 @@ test('every view of the contract with a day or a month can be exported', async (
   expect(names.filter((name) => !states.includes(name) && !exportedViewNames.includes(name))).toEqual([]);
 });
 
-test('ids that nobody has are told', async () => {
+test('organizations that nobody has are told', async () => {
   const { db } = ledgers.get('postgres') as Ledger;
   const missing = '5d00000000000000000000ff';
-  expect(await readUnknownIds(db, { instanceIds: [INSTANCE, missing], orgIds: [ORG, missing] })).toEqual({
-    instances: [missing],
-    orgs: [missing],
-  });
+  expect(await readUnknownOrgs(db, [ORG, missing])).toEqual([missing]);
 });

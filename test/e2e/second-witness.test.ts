@@ -200,7 +200,9 @@ describe('the second witness', () => {
   it('is not compared for an instance that the database does not have', async () => {
     const ended = await reconcile('--json', '--instance', '0'.repeat(24));
     expect(ended.code).toBe(2);
-    expect(jsonOf<Refusal>(ended).error.message).toContain('this database has nothing of it');
+    expect(jsonOf<Refusal>(ended).error.message).toBe(
+      'The database has nothing of instance 000000000000000000000000',
+    );
   });
 });
 

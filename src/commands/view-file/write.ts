@@ -1,7 +1,8 @@
 import type { DatabaseHandle } from '../../database/connect/open.ts';
 import { type ExportedView, exportedView } from '../../database/read/exported-views.ts';
+import { readInstanceNames } from '../../database/read/instances.ts';
 import {
-  readUnknownIds,
+  readUnknownOrgs,
   readViewColumns,
   streamView,
   VIEW_STATEMENT_MS,
@@ -16,6 +17,7 @@ import { line } from '../../terminal/text.ts';
 import { count, showDays } from '../../terminal/words.ts';
 import { type DayRange, daysFrom } from '../../usage/day.ts';
 import type { CommandContext } from '../command.ts';
+import { requireKnownInstances } from '../instances.ts';
 import { withDatabase } from '../open/database.ts';
 import { openTarget, type Target } from './target.ts';
 
@@ -128,12 +130,8 @@ async function requireKnown(
   if (orgIds !== null && !hasOrg) {
     throw new SettingsError(`--org: ${name} has no rows by organization`, { hint: 'leave out --org' });
   }
-  const { instances, orgs } = await readUnknownIds(db, { instanceIds, orgIds });
-  if (instances.length > 0) {
-    throw new SettingsError(`--instance ${instances.join(', ')}: nothing was ever exported of it`, {
-      hint: '`losant-usage status` lists the instances',
-    });
-  }
+  if (instanceIds !== null) requireKnownInstances(instanceIds, [...(await readInstanceNames(db)).keys()]);
+  const orgs = await readUnknownOrgs(db, orgIds ?? []);
   if (orgs.length === 0) return;
   throw new SettingsError(`--org ${orgs.join(', ')}: no such organization was ever seen`, {
     hint: 'correct the id; names and ids are in losant_usage.organizations',

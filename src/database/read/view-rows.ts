@@ -163,16 +163,11 @@ function compactJson(json: string): string {
   return json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
 }
 
-/** Those of the ids that no row of the database has. */
-export async function readUnknownIds(
-  db: Kysely<Schema>,
-  { instanceIds, orgIds }: Pick<ViewRequest, 'instanceIds' | 'orgIds'>,
-): Promise<{ readonly instances: readonly string[]; readonly orgs: readonly string[] }> {
-  const { rows } = await sql<{ instances: string[]; orgs: string[] }>`
-    select
-      array(select unnest(${instanceIds ?? []}::text[]) except select instance_id from losant_usage.instances) as instances,
-      array(select unnest(${orgIds ?? []}::text[]) except select org_id from losant_usage.organizations) as orgs`.execute(
+/** Those of the organizations that were never seen. */
+export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ orgs: string[] }>`
+    select array(select unnest(${orgIds}::text[]) except select org_id from losant_usage.organizations) as orgs`.execute(
     db,
   );
-  return rows[0] as { instances: string[]; orgs: string[] };
+  return rows[0]?.orgs ?? [];
 }
