@@ -27,8 +27,8 @@ export const waive = defineCommand({
     requirePastDay('--day', day.from, hostNow());
     requirePastDay('--day', day.to, hostNow());
     const why = reason.trim();
-    if (why === '') {
-      throw new SettingsError('--reason is empty', {
+    if (why === '' || why === 'TEXT') {
+      throw new SettingsError(`--reason is ${why === '' ? 'empty' : 'TEXT, which stands for a reason'}`, {
         hint: 'say why the number will not come, for whoever bills',
       });
     }

@@ -56,6 +56,9 @@ describe('waive', () => {
     const ended = await waive(day, ' ');
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error.message).toBe('--reason is empty');
+    const pasted = await waive(daysAgo(1), 'TEXT');
+    expect(pasted.code).toBe(2);
+    expect(jsonOf<Refusal>(pasted).error.message).toBe('--reason is TEXT, which stands for a reason');
   });
 
   it('accepts missing numbers, asked for or not, and the next good read lifts it', async () => {
