@@ -13,6 +13,11 @@ export function renderInstant(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
+/** The UTC day of an instant; the instant itself shows on hover. */
+export function renderDayOf(instant: string): Html {
+  return html`<time datetime="${instant}" title="${showInstant(instant)}">${instant.slice(0, 10)}</time>`;
+}
+
 export function renderDay(day: string | null): Html {
   return day === null ? html`–` : html`<time datetime="${day}">${day}</time>`;
 }

@@ -27,6 +27,9 @@ export const STORY_STYLE = `
 .list { grid-template-columns: 12rem minmax(0, 1fr); margin: .75rem 0 } .list dd { text-align: left }
 code, pre { font: .87rem/1.5 ui-monospace, monospace } code { background: var(--ground); border: 1px solid var(--line); border-radius: 4px; padding: .1rem .35rem; display: inline-block }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--ground); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .75rem; margin: .5rem 0 }
+
+.story .facts { margin: .75rem 0; gap: .5rem 1.5rem } .facts .long { grid-column: 1 / -1 } .story .facts dd { text-align: left }
+.commands { grid-template-columns: minmax(0, 1fr); gap: 0; margin: .5rem 0 } .commands dd { text-align: left; margin: .1rem 0 .6rem } .commands code { display: block; padding: .35rem .6rem; user-select: all }
 progress { width: 100%; height: .75rem; accent-color: var(--mark) } summary { width: max-content; max-width: 100% } .story table { margin: .5rem 0; width: auto; min-width: min(100%, 24rem) }
 @media (max-width: 64rem) { .list { grid-template-columns: 1fr; gap: 0 } .list dd { margin-bottom: .4rem } .story tr { background: var(--ground) } }
 `;

@@ -6,7 +6,7 @@ import type { DailyChart } from './charts/chart.ts';
 import { renderDailyChart } from './charts/daily-chart.ts';
 import { renderFills } from './charts/fills.ts';
 import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
-import { renderInstant } from './instants.ts';
+import { renderDayOf, renderDistance, renderInstant } from './instants.ts';
 import { renderLimits } from './limits.ts';
 import { organizationCharts } from './organization-charts.ts';
 import { renderChartCsv } from './organization-csv.ts';
@@ -96,9 +96,9 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
     ['Referral id', referralId],
     ['Plan', planId],
     ['Customer', customerId],
-    ['Created', createdAt === null ? null : renderInstant(createdAt, nowMs)],
-    ['First seen here', renderInstant(firstSeenAt, nowMs)],
-    ['Last seen', renderInstant(lastSeenAt, nowMs)],
+    ['Created', createdAt === null ? null : renderDayOf(createdAt)],
+    ['First seen here', renderDayOf(firstSeenAt)],
+    ['Last seen', renderDistance(lastSeenAt, nowMs)],
     [
       'Tags',
       tags.length === 0

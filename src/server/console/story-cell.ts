@@ -36,27 +36,35 @@ interface CellContext {
 /** How a cell stands, what it holds, how that came about, and what can be done. */
 export function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
   const { stream, ledger, values, isGap, advice } = cell;
-  const facts = ledger === null ? [] : ledgerFacts(ledger, context.nowMs);
   return html`<section class="card story"><h2>${stream}: <span class="${isGap ? 'bad' : ''}">${describeState(cell)}${isGap ? ', missing' : ''}</span></h2>
 <p>Next: ${advice.text}</p>
 ${renderCommands(cell, context.place)}
 ${renderValues(values, stream)}
-${facts.length === 0 ? '' : html`<dl class="list">${facts.map((fact) => renderFact(fact, ledger))}</dl>`}
+${renderFacts(ledger, context.nowMs)}
 ${renderRevisions(cell.revisions, context.nowMs)}
 ${renderWaivers(cell)}
 ${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
 </section>\n`;
 }
 
+/** Facts that take a line of their own: times stand side by side before them. */
+const LONG_FACTS: readonly string[] = ['reason', 'run', 'response sha256'];
+
+function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
+  if (ledger === null) return '';
+  const facts = ledgerFacts(ledger, nowMs);
+  const isLong = ([name]: Fact) => LONG_FACTS.includes(name);
+  const ordered = [...facts.filter((fact) => !isLong(fact)), ...facts.filter(isLong)];
+  return html`<dl class="facts">${ordered.map(
+    (fact) =>
+      html`<div class="${isLong(fact) ? 'long' : ''}"><dt>${sentence(fact[0])}</dt><dd>${renderFact(fact, ledger)}</dd></div>\n`,
+  )}</dl>`;
+}
+
 /** A run that is on record has a page. */
-function renderFact([name, value]: Fact, ledger: LedgerRow | null): Html {
-  const isRun = name === 'run' && ledger?.runKind != null;
-  const shown = isRun
-    ? html`<a href="/runs/${ledger.runId}">${value}</a>`
-    : name === 'response sha256'
-      ? html`<code>${value}</code>`
-      : value;
-  return html`<dt>${sentence(name)}</dt><dd>${shown}</dd>\n`;
+function renderFact([name, value]: Fact, { runId, runKind }: LedgerRow): Html | string {
+  if (name === 'run' && runKind !== null) return html`<a href="/runs/${runId}">${value}</a>`;
+  return name === 'response sha256' ? html`<code>${value}</code>` : value;
 }
 
 function sentence(text: string): string {
@@ -72,7 +80,7 @@ function renderCommands(cell: CellStory & { readonly advice: Advice }, place: Ce
   ];
   const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));
   return html`<details${cell.isGap ? html` open` : ''}><summary>Commands</summary>
-<dl class="list">${commands.map(({ when, command }) => html`<dt>${sentence(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
+<dl class="commands">${commands.map(({ when, command }) => html`<dt>${sentence(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
 ${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes: it stays on record.</p>` : ''}</details>`;
 }
 
