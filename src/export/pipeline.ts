@@ -52,7 +52,7 @@ export async function exportScope(work: ExportWork): Promise<LosantError | null>
     }),
   );
   const extract = (slice: Slice) => extractUnlessRefused(slice, work, { refusals, signal });
-  const results = flatTransform(work.context.concurrency, extract, slicesOf(plans, refusals));
+  const results = flatTransform(2 * work.context.concurrency, extract, slicesOf(plans, refusals));
   let loading: Promise<{ error: unknown } | null> = Promise.resolve(null);
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {

@@ -47,9 +47,9 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   const exchange = createExchange(options);
   const send = async (asked: Asked, request: SentRequest): Promise<Answer> => {
     const sentAtMs = now();
-    const judged = { timeoutMs, maxBodyBytes: MAX_BODY_BYTES, now, readDate: Date.parse };
-    const reply = await exchange(request);
-    const result: AttemptResult = refuseEcho(token, await readReply(reply, judged, sentAtMs));
+    const judged = { timeoutMs, maxBodyBytes: MAX_BODY_BYTES, readDate: Date.parse };
+    const received = { reply: await exchange(request), sentAtMs, receivedAtMs: now() };
+    const result: AttemptResult = refuseEcho(token, await readReply(received, judged));
     if (result.ok) return result.answer;
     throw errorWithoutToken(token, asked, result.failure, hintFor(result.failure.kind, asked.action));
   };

@@ -1,7 +1,6 @@
 import { parseJson } from '../usage/exact-json.ts';
 import { decodeBody } from './decode.ts';
 import type { Reply } from './exchange.ts';
-import type { Http } from './http.ts';
 import { type AttemptFailure, readRetryAfter } from './retry.ts';
 import { describeStatus, isRedirect, kindOfStatus } from './status.ts';
 
@@ -27,52 +26,29 @@ export type AttemptResult =
   | { readonly ok: true; readonly answer: Answer }
   | { readonly ok: false; readonly failure: AttemptFailure };
 
-export interface AttemptOptions extends ReplyOptions {
-  readonly http: Http;
-  /** With its query. */
-  readonly path: string;
-  readonly signal: AbortSignal;
-}
-
 /** How a reply is judged. */
 export interface ReplyOptions {
   /** Bound on the whole attempt, the body included; whoever sends it keeps it. */
   readonly timeoutMs: number;
   /** Bound on the body, counted after decompression. */
   readonly maxBodyBytes: number;
-  readonly now: () => number;
   /** ms of a Date header, null if it is none. */
   readonly readDate: (header: string) => number | null;
   /** Told the API's clock minus this one, in ms, for every answer that has a Date header. */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
-/**
- * Sends one GET and reads its answer to the end. Failures are values; throws
- * only the signal's reason once it has aborted.
- */
-export async function sendAttempt(options: AttemptOptions): Promise<AttemptResult> {
-  const { http, path, now, signal } = options;
-  signal.throwIfAborted();
-  const sentAtMs = now();
-  let reply: Reply;
-  try {
-    reply = await http.get(path, signal);
-  } catch (error) {
-    signal.throwIfAborted();
-    return { ok: false, failure: unreachable(error) };
-  }
-  return await readReply(reply, options, sentAtMs);
+/** What came of a request, and when. */
+export interface Received {
+  readonly reply: Reply;
+  /** By the client's clock, like the next. */
+  readonly sentAtMs: number;
+  readonly receivedAtMs: number;
 }
 
-/** What a reply means to a request that was sent at `sentAtMs`. */
-export async function readReply(
-  reply: Reply,
-  options: ReplyOptions,
-  sentAtMs: number,
-): Promise<AttemptResult> {
-  const { now } = options;
-  const receivedAtMs = now();
+/** What a reply means. Failures are values: it never throws. */
+export async function readReply(received: Received, options: ReplyOptions): Promise<AttemptResult> {
+  const { reply, sentAtMs, receivedAtMs } = received;
   const dateHeader = headerOf(reply, 'date');
   const dateMs = dateHeader === null ? null : options.readDate(dateHeader);
   if (dateMs !== null) options.onClock?.(dateMs - receivedAtMs);

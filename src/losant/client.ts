@@ -1,6 +1,6 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import type { LosantErrorKind } from '../errors.ts';
-import { type Answer, type AttemptResult, KEPT_BODY_BYTES, sendAttempt } from './attempt.ts';
+import { type Answer, type AttemptResult, KEPT_BODY_BYTES, type Received, type ReplyOptions, readReply } from './attempt.ts';
 import { type Asked, errorWithoutToken, losantError, refuseEcho } from './failure.ts';
 import { type Gate, PausedTooLongError } from './gate.ts';
 import { createHttp, type Http, QUERY_FOR_ALL } from './http.ts';
@@ -68,14 +68,16 @@ const MAX_BODY_BYTES = 32 * 1024 * 1024;
 interface Shared {
   readonly options: LosantClientOptions;
   readonly http: Http;
-  readonly readDate: (header: string) => number | null;
+  readonly judged: ReplyOptions;
 }
 
 export function createLosantClient(options: LosantClientOptions): LosantClient {
   const { maxBodyBytes = MAX_BODY_BYTES, gate } = options;
   const bounds = { ofAnswer: maxBodyBytes, ofError: KEPT_BODY_BYTES };
   const http = createHttp({ ...options, bounds, connections: gate.concurrency });
-  const shared = { options, http, readDate: createDateReader() };
+  const { timeoutMs, onClock } = options;
+  const judged = { timeoutMs, maxBodyBytes, onClock, readDate: createDateReader() };
+  const shared = { options, http, judged };
   return { get: (request) => getWithRetries(shared, request) };
 }
 
@@ -131,28 +133,48 @@ interface SentAttempt {
 }
 
 async function attemptThroughGate(shared: Shared, request: GetRequest): Promise<SentAttempt> {
-  const { options, http, readDate } = shared;
-  const { gate, now, onClock, timeoutMs, maxBodyBytes = MAX_BODY_BYTES } = options;
-  const bounds = { now, onClock, timeoutMs, maxBodyBytes };
+  const { options, judged, http } = shared;
+  const { gate, now } = options;
   const { action, signal } = request;
   const path = pathWithQuery(request);
-  const attempt = async (gateWaitMs: number): Promise<SentAttempt> => {
+  let report = { action, gateWaitMs: 0, durationMs: 0 };
+  const send = async (gateWaitMs: number): Promise<Received> => {
     const sentAtMs = now();
-    const report = () => ({ action, gateWaitMs, durationMs: now() - sentAtMs });
     try {
-      const result = await sendAttempt({ ...bounds, http, path, readDate, signal });
-      return { result, report: report() };
+      const reply = await http.get(path, signal);
+      const receivedAtMs = now();
+      report = { action, gateWaitMs, durationMs: receivedAtMs - sentAtMs };
+      return { reply, sentAtMs, receivedAtMs };
     } catch (error) {
-      options.onAttempt?.({ ...report(), status: null, outcome: 'aborted', retryReason: null });
+      const durationMs = now() - sentAtMs;
+      options.onAttempt?.({ action, gateWaitMs, durationMs, status: null, outcome: 'aborted', retryReason: null });
       throw error;
     }
   };
   try {
-    return await gate.run(attempt, signal);
+    const received = await gate.run(send, signal);
+    await allArrived();
+    return { result: await readReply(received, judged), report };
   } catch (error) {
     if (!(error instanceof PausedTooLongError)) throw error;
     throw losantError(request, { kind: 'rate_limited', status: null, body: null, detail: error.message });
   }
+}
+
+let arrivals: Promise<void> | null = null;
+
+/**
+ * Resolves once everything that has come over the network until now is received: of answers that come
+ * together, each frees its place in the gate for the next request before any of them is read.
+ */
+function allArrived(): Promise<void> {
+  arrivals ??= new Promise((resolve) => {
+    setImmediate(() => {
+      arrivals = null;
+      resolve();
+    });
+  });
+  return arrivals;
 }
 
 /** Put together as text: through URLSearchParams it is a tenth of the CPU time of a request. */

@@ -17,7 +17,7 @@ export interface HttpOptions {
 
 /** Sends one GET at a time over and over, each once: retries are decided above. */
 export interface Http {
-  /** `path` with its query, below the API URL. Rejects only with the reason of the signal, or for a URL that is none. */
+  /** `path` with its query, below the API URL. Rejects only with the reason of the signal. */
   get(path: string, signal: AbortSignal): Promise<Reply>;
 }
 
@@ -48,11 +48,18 @@ export function createHttp(options: HttpOptions): Http {
         // ky hands on what it does not take for a Response.
         return reply as unknown as Response;
       };
-      await send(`${base}/${path}`, { fetch });
+      try {
+        await send(`${base}/${path}`, { fetch });
+      } catch (cause) {
+        signal.throwIfAborted();
+        return { status: null, headers: {}, body: EMPTY, end: 'broken', cause };
+      }
       return reply as unknown as Reply;
     },
   };
 }
+
+const EMPTY = Buffer.alloc(0);
 
 /** Keeps bodies small: hypermedia that this program does not follow is left out. */
 export const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
