@@ -19,9 +19,9 @@ import {
 import { trackOrganizations, untrackOrganizations, untrackStreams } from '../database/write/tracking.ts';
 import { LosantError } from '../errors.ts';
 import type { LosantClient } from '../losant/client.ts';
-import { listOrgPages, type OrgListing } from '../losant/orgs.ts';
+import { listOrgPages, type OrgListing, type OrgPage } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
-import { isSelected, type OrgSelection } from '../usage/organization.ts';
+import { isSelected, type Organization, type OrgSelection } from '../usage/organization.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 import { confirmRemovals, lookUpOrg, removalsAllowed } from './removals.ts';
 
@@ -62,6 +62,9 @@ export interface Discovery {
 export type Refresh = Pick<Discovery, 'failures' | 'removed'>;
 
 const ORGS_PER_PAGE = 500;
+
+/** Organizations of the list that one transaction stores. */
+const STORED_AT_ONCE = 1_000;
 
 /**
  * Brings the organizations and what is tracked of them up to date. Losant is
@@ -121,19 +124,39 @@ async function refreshOrganizations(options: DiscoverOptions, isStale: boolean):
 
 /** A list counts only if it is complete by its own account; otherwise it is asked for again with the next run. */
 async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
-  const { db, client, instanceId, signal, now } = options;
+  const { client, instanceId, signal, now } = options;
   const startedAt = new Date(now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
+  let gathered: OrgPage[] = [];
+  const store = async () => {
+    const items = gathered.flatMap((page) => page.items);
+    const rejected = gathered.flatMap((page) => page.rejected);
+    gathered = [];
+    await storeListed(options, items, rejected);
+  };
   for (;;) {
-    const step = await pages.next();
+    // What was listed before a failure stays known.
+    const step = await pages.next().catch(async (error: unknown) => {
+      await store();
+      throw error;
+    });
+    if (step.done || gathered.reduce((count, { items }) => count + items.length, 0) >= STORED_AT_ONCE) {
+      await store();
+    }
     if (step.done) return await judgeListing(options, step.value, startedAt);
-    const seenAt = new Date(now()).toISOString();
-    await upsertOrganizations(db, { instanceId, organizations: step.value.items, seenAt });
-    const unreadable = step.value.rejected.flatMap(({ orgId, problem }) =>
-      orgId === null ? [] : [{ orgId, problem }],
-    );
-    await addUnreadable(db, { instanceId, unreadable, seenAt });
+    gathered.push(step.value);
   }
+}
+
+async function storeListed(
+  { db, instanceId, now }: DiscoverOptions,
+  organizations: readonly Organization[],
+  rejected: OrgPage['rejected'],
+): Promise<void> {
+  const seenAt = new Date(now()).toISOString();
+  await upsertOrganizations(db, { instanceId, organizations, seenAt });
+  const unreadable = rejected.flatMap(({ orgId, problem }) => (orgId === null ? [] : [{ orgId, problem }]));
+  await addUnreadable(db, { instanceId, unreadable, seenAt });
 }
 
 async function judgeListing(
