@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { QuarantinedBody } from '../database/write/quarantine.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
@@ -107,7 +107,5 @@ function cellOf({ orgId, stream }: Slice) {
 }
 
 function hashOf(texts: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const text of texts) hash.update(text);
-  return hash.digest('hex');
+  return hash('sha256', texts.join(''), 'hex');
 }

@@ -1,6 +1,13 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import type { LosantErrorKind } from '../errors.ts';
-import { type Answer, type AttemptResult, KEPT_BODY_BYTES, type Received, type ReplyOptions, readReply } from './attempt.ts';
+import {
+  type Answer,
+  type AttemptResult,
+  KEPT_BODY_BYTES,
+  type Received,
+  type ReplyOptions,
+  readReply,
+} from './attempt.ts';
 import { type Asked, errorWithoutToken, losantError, refuseEcho } from './failure.ts';
 import { type Gate, PausedTooLongError } from './gate.ts';
 import { createHttp, type Http, QUERY_FOR_ALL } from './http.ts';
@@ -147,7 +154,14 @@ async function attemptThroughGate(shared: Shared, request: GetRequest): Promise<
       return { reply, sentAtMs, receivedAtMs };
     } catch (error) {
       const durationMs = now() - sentAtMs;
-      options.onAttempt?.({ action, gateWaitMs, durationMs, status: null, outcome: 'aborted', retryReason: null });
+      options.onAttempt?.({
+        action,
+        gateWaitMs,
+        durationMs,
+        status: null,
+        outcome: 'aborted',
+        retryReason: null,
+      });
       throw error;
     }
   };

@@ -18,7 +18,7 @@ export const DAY_MS = 24 * HOUR_MS;
 /** The day for `text`, or null if it is not a real calendar date written `YYYY-MM-DD`. */
 export function parseDay(text: string): UsageDay | null {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
-  const ms = Date.parse(`${text}T00:00:00.000Z`);
+  const ms = dayStartMs(text);
   return Number.isNaN(ms) || dayAt(ms) !== text ? null : text;
 }
 
@@ -62,7 +62,9 @@ export function daysFrom(from: UsageDay, to: UsageDay): number {
 /** Every day of the inclusive range, oldest first; none when it is empty. */
 export function eachDay(range: DayRange): UsageDay[] {
   const count = daysFrom(range.from, range.to) + 1;
-  return Array.from({ length: Math.max(0, count) }, (_, i) => addDays(range.from, i));
+  const all: UsageDay[] = [];
+  for (let i = 0; i < count; i += 1) all.push(addDays(range.from, i));
+  return all;
 }
 
 /** The later of the days; at least one must be given. Null and undefined are passed over. */

@@ -77,7 +77,7 @@ export interface SettledCell extends CellKey {
 export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
   return await db.transaction().execute(async (trx) => {
     const atMs = await beginWriting(trx, options);
-    const answers = [...batch.answers].sort(byKey);
+    const answers = sortByKey(batch.answers);
     if (options.now) for (const answer of answers) requireSentInTime(answer, atMs);
     const { settled, effects } = await settleLocked(trx, answers, options.runId);
     const rows = await writeSettled(trx, [...settled, ...effects], options.runId);
@@ -243,6 +243,7 @@ function sortKeys(keys: readonly CellKey[]): CellKey[] {
 }
 
 /** In key order: of one organization's day a witness comes before the stream it speaks of. */
-function byKey(a: CellAnswer, b: CellAnswer): number {
-  return compareText(cellId(keyOf(a)), cellId(keyOf(b)));
+function sortByKey(answers: readonly CellAnswer[]): CellAnswer[] {
+  const keyed = answers.map((answer) => ({ answer, id: cellId(keyOf(answer)) }));
+  return keyed.sort((a, b) => compareText(a.id, b.id)).map(({ answer }) => answer);
 }

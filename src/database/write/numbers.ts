@@ -176,6 +176,10 @@ function compare(changes: readonly CellChange[]): Differences {
   let unchanged = 0;
   for (const { day, orgId, revision, held, facts } of changes) {
     const at = { day, orgId, revision };
+    if (held.length === 0) {
+      for (const fact of facts) inserts.push({ ...fact, ...at });
+      continue;
+    }
     const before = new Map(held.map((fact) => [factKey(fact), fact]));
     for (const fact of facts) {
       const old = before.get(factKey(fact));
