@@ -1,4 +1,4 @@
--- Instances with their lease, organizations with their history, and the runs.
+-- Instances and shards with their leases, organizations with their history, and the runs.
 
 create table losant_usage.instances (
   instance_id text collate "C" primary key check (instance_id ~ '^[0-9a-f]{24}$'),
@@ -30,7 +30,28 @@ comment on column losant_usage.instances.lease_run_id is 'Run that holds the lea
 comment on column losant_usage.instances.lease_host is 'Host of the process that holds the lease.';
 comment on column losant_usage.instances.lease_since is 'When the lease was taken (UTC, database clock).';
 comment on column losant_usage.instances.lease_until is 'When the lease lapses unless it is renewed (UTC, database clock).';
-comment on column losant_usage.instances.lease_epoch is 'Counts the holders of the lease; a load with an older number is refused.';
+comment on column losant_usage.instances.lease_epoch is 'Counts the leases taken of the instance and of its shards; a load with an older number is refused.';
+
+create table losant_usage.shard_leases (
+  instance_id text collate "C" not null references losant_usage.instances (instance_id),
+  shard_count integer not null,
+  shard_index integer not null check (shard_index >= 0 and shard_index < shard_count),
+  lease_run_id uuid not null,
+  lease_host text not null,
+  lease_since timestamptz not null,
+  lease_until timestamptz not null,
+  lease_epoch bigint not null,
+  primary key (instance_id, shard_count, shard_index)
+);
+comment on table losant_usage.shard_leases is 'Leases of shards, a row for each that is exported by run --shard: no two have an organization in common, and none is held together with the lease of the instance. Written by losant-usage.';
+comment on column losant_usage.shard_leases.instance_id is 'Losant instance id.';
+comment on column losant_usage.shard_leases.shard_count is 'Into how many shards the organizations are divided, by a hash of their ids.';
+comment on column losant_usage.shard_leases.shard_index is 'Which of them it is, from 0.';
+comment on column losant_usage.shard_leases.lease_run_id is 'Run that holds the lease.';
+comment on column losant_usage.shard_leases.lease_host is 'Host of the process that holds the lease.';
+comment on column losant_usage.shard_leases.lease_since is 'When the lease was taken (UTC, database clock).';
+comment on column losant_usage.shard_leases.lease_until is 'When the lease lapses unless it is renewed (UTC, database clock).';
+comment on column losant_usage.shard_leases.lease_epoch is 'The number of the lease among those of its instance; a load without it is refused.';
 
 create table losant_usage.organizations (
   org_id text collate "C" primary key check (org_id ~ '^[0-9a-f]{24}$'),

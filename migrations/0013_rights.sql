@@ -12,12 +12,15 @@ begin
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_reader') then
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
-    revoke select on losant_usage.quarantine, losant_usage.instances, losant_usage.runs from losant_usage_reader;
+    revoke select on losant_usage.quarantine, losant_usage.instances, losant_usage.shard_leases, losant_usage.runs
+      from losant_usage_reader;
     grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
       resolved_days, resolved_at, run_id) on losant_usage.quarantine to losant_usage_reader;
     grant select (instance_id, name, api_url, tracked_from, streams_from, policy, billing_periods, listed_at, list_problem,
       lease_run_id, lease_since, lease_until)
       on losant_usage.instances to losant_usage_reader;
+    grant select (instance_id, shard_count, shard_index, lease_run_id, lease_since, lease_until)
+      on losant_usage.shard_leases to losant_usage_reader;
     grant select (run_id, instance_id, kind, is_full, status, from_date, to_date, streams, started_at, heartbeat_at,
       finished_at, version, orgs, cells_planned, cells_loaded, cells_unchanged, cells_absent, cells_failed,
       cells_quarantined, cells_unavailable, cells_restated, cells_restated_final, rows_inserted, rows_updated,

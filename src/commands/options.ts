@@ -1,6 +1,7 @@
 import { SettingsError } from '../errors.ts';
 import { type DayRange, parseDay, type UsageDay } from '../usage/day.ts';
 import { type Month, parseMonth } from '../usage/period.ts';
+import type { Shard } from '../usage/shard.ts';
 
 /** An option of a command, by itself: its name is the key it is declared under, in kebab case. */
 export interface OptionSpec<T> {
@@ -204,12 +205,6 @@ export function rateOption(summary: string): OptionSpec<number | null> {
   };
 }
 
-/** A part of all organizations: part `index`, from 0, of `count`. */
-export interface Shard {
-  readonly index: number;
-  readonly count: number;
-}
-
 export function shardOption(summary: string): OptionSpec<Shard | null> {
   return {
     value: 'I/N',
@@ -219,7 +214,8 @@ export function shardOption(summary: string): OptionSpec<Shard | null> {
       const [, index, of] = /^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? [];
       const shard = { index: Number(index), count: Number(of) };
       if (shard.index < shard.count) return shard;
-      throw wrong('Shards are counted from 0: of four, 0/4, 1/4, 2/4 and 3/4.');
+      const count = shard.count > 1 ? shard.count : 4;
+      throw wrong(`Shards are counted from 0: of ${count}, use 0/${count} to ${count - 1}/${count}.`);
     },
   };
 }

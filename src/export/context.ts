@@ -9,6 +9,7 @@ import type { OrgSelection } from '../usage/organization.ts';
 import type { PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
+import type { Shard } from '../usage/shard.ts';
 
 /** An instance, and everything needed to export it. */
 export interface InstanceContext {
@@ -78,8 +79,8 @@ export interface RunOptions {
   readonly ask?: Ask | undefined;
   /** Only these organizations; null: all that are configured. */
   readonly orgIds: readonly string[] | null;
-  /** Only part `index`, from 0, of `count` parts of them. */
-  readonly shard?: { readonly index: number; readonly count: number } | null | undefined;
+  /** Only this part of them. */
+  readonly shard?: Shard | null | undefined;
   /** Only these of the configured streams. */
   readonly streams: readonly string[];
   readonly signal: AbortSignal;

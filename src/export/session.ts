@@ -30,7 +30,7 @@ export interface SessionResult<T> {
 }
 
 /**
- * Does `work` under the instance's lease and with the run on record, both kept
+ * Does `work` under the lease of the instance or shard, and with the run on record, both kept
  * fresh by the database's clock, and ends both however the work ends.
  * Throws HeldError if another process holds the lease, or took it over.
  */
@@ -41,10 +41,8 @@ export async function holdSession<T extends { readonly status: 'complete' | 'par
   work: (session: Session) => Promise<T>,
 ): Promise<SessionResult<T>> {
   const { db, instanceId, host } = context;
-  const { runId, kind } = options;
-  // Shards of a run share the instance, as backfills do: cells are locked one by one.
-  const isAlone = kind !== 'backfill' && options.shard == null;
-  const lease = !isAlone ? null : await takeLease(db, { instanceId, runId, host });
+  const { runId, kind, shard } = options;
+  const lease = kind === 'backfill' ? null : await takeLease(db, { instanceId, shard, runId, host });
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const record = new RunRecord(context, options, tally);

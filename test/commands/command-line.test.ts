@@ -116,8 +116,9 @@ describe('a mistake is named with the next step, and nothing is begun', () => {
     [['run', '--org', 'abc'], '--org abc: An organization id has 24 hex characters.'],
     [['run', '--instance', 'x'], '--instance x: An instance id has 24 hex characters.'],
     [['run', '--stream', 'water'], '--stream water: The streams are device_counts, '],
-    [['run', '--shard', '4/4'], '--shard 4/4: Shards are counted from 0: of four, 0/4, 1/4, 2/4 and 3/4.'],
-    [['run', '--shard', '1'], '--shard 1: Shards are counted from 0'],
+    [['run', '--shard', '4/4'], '--shard 4/4: Shards are counted from 0: of 4, use 0/4 to 3/4.'],
+    [['run', '--shard', '9/9'], '--shard 9/9: Shards are counted from 0: of 9, use 0/9 to 8/9.'],
+    [['run', '--shard', '1'], '--shard 1: Shards are counted from 0: of 4, use 0/4 to 3/4.'],
     [['run', '--wait', '1.5'], '--wait 1.5: Use a whole number from 0 to 86400.'],
     [['run', 'everything'], "too many arguments for 'run'"],
     [

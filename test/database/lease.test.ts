@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/database/write/lease.ts';
 import { beginWriting } from '../../src/database/write/transaction.ts';
+import type { HeldError } from '../../src/errors.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
 
 describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (kind) => {
@@ -14,6 +15,7 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
   beforeEach(async () => {
     await sql`update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null,
       lease_until = null, lease_epoch = 0`.execute(ledger.db);
+    await sql`delete from losant_usage.shard_leases`.execute(ledger.db);
   });
 
   afterAll(() => ledger.close());
@@ -34,7 +36,7 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
     );
 
   test('is taken for a minute by the clock of the database', async () => {
-    expect(await take()).toEqual({ instanceId: INSTANCE, epoch: 1 });
+    expect(await take()).toEqual({ instanceId: INSTANCE, epoch: 1, table: 'instances' });
     expect(await seconds('lease_until')).toEqual([
       { left: 60, lease_run_id: RUN_1, lease_host: 'one', lease_epoch: 1 },
     ]);
@@ -98,5 +100,89 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
     expect(await seconds('lease_until')).toEqual([
       { left: 60, lease_run_id: RUN_2, lease_host: 'two', lease_epoch: 2 },
     ]);
+  });
+
+  /** `I/N`; `all`: the whole instance. */
+  const takePart = async (part: string, runId = RUN_1) => {
+    const [index = 0, count = 0] = part.split('/').map(Number);
+    const shard = part === 'all' ? null : { index, count };
+    return await takeLease(ledger.db, { instanceId: INSTANCE, shard, runId, host: `host of ${part}` });
+  };
+  const parts = () =>
+    rowsOf(
+      ledger.db,
+      sql`select shard_index as i, shard_count as n, lease_host, lease_epoch,
+      round(extract(epoch from lease_until - clock_timestamp()))::integer as left
+      from losant_usage.shard_leases order by lease_epoch`,
+    );
+  const letAllLapse = async () => {
+    await letPass('60 seconds');
+    await sql`update losant_usage.shard_leases set lease_until = lease_until - interval '60 seconds'`.execute(
+      ledger.db,
+    );
+  };
+
+  test.each([
+    ['0/3', '1/3', 'beside'],
+    ['0/3', '0/3', 'held'],
+    ['0/3', 'all', 'held'],
+    ['all', '0/3', 'held'],
+    ['0/1', '2/3', 'held'],
+    // Of different numbers of shards, those that have no organization in common.
+    ['1/2', '2/4', 'beside'],
+    ['1/2', '3/4', 'held'],
+    ['0/2', '2/3', 'held'],
+    ['4/6', '3/9', 'beside'],
+    ['4/6', '7/9', 'held'],
+  ])('of %s, while one of %s is asked for: %s', async (first, second, expected) => {
+    await takePart(first);
+    const taken = takePart(second, RUN_2).then(
+      () => 'beside',
+      ({ kind, message }: HeldError) => [kind, message.replace(/ since .*/, '')],
+    );
+    const what = first === 'all' ? 'Instance' : `Shard ${first} of instance`;
+    const held = ['lease_held', `${what} ${INSTANCE} is being exported by a process on host of ${first}`];
+    expect(await taken).toEqual(expected === 'held' ? held : 'beside');
+  });
+
+  test('of a shard is prolonged and given up by itself', async () => {
+    const [first, second] = [await takePart('0/2'), await takePart('1/2', RUN_2)];
+    await letAllLapse();
+    await renewLease(ledger.db, second);
+    await releaseLease(ledger.db, first);
+    expect(await parts()).toEqual([{ i: 1, n: 2, lease_host: 'host of 1/2', lease_epoch: 2, left: 60 }]);
+    await write(second);
+    await expect(write(first)).rejects.toMatchObject({ kind: 'lease_lost' });
+  });
+
+  test.each([
+    ['0/3', '0/3'],
+    ['0/3', 'all'],
+    ['all', '0/3'],
+    ['1/2', '3/4'],
+  ])('of %s that lapsed goes to one of %s; the first has lost it', async (first, second) => {
+    const lapsed = await takePart(first);
+    await letAllLapse();
+    const successor = await takePart(second, RUN_2);
+    const lost = { name: 'HeldError', kind: 'lease_lost' };
+    await expect(renewLease(ledger.db, lapsed)).rejects.toMatchObject(lost);
+    await expect(write(lapsed)).rejects.toMatchObject(lost);
+    await releaseLease(ledger.db, lapsed);
+    await write(successor);
+  });
+
+  test('of a shard that lapsed stays its holder’s while another shard is taken', async () => {
+    const lapsed = await takePart('0/3');
+    await letAllLapse();
+    await takePart('1/3', RUN_2);
+    await write(lapsed);
+    await renewLease(ledger.db, lapsed);
+    await expect(takePart('all')).rejects.toMatchObject({ kind: 'lease_held' });
+  });
+
+  test('of a shard is had by one of many who ask at once, also beside the whole instance', async () => {
+    const asked = ['0/2', 'all', '0/2', '0/1', '2/4'].map((part) => takePart(part));
+    const settled = await Promise.allSettled(asked);
+    expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 });

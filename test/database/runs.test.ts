@@ -145,6 +145,19 @@ test('a run whose process is gone is marked, one that lives or has ended is not'
   ]);
 });
 
+test('a run that was thought dead counts again as soon as its process goes on', async () => {
+  await start(RUN_1);
+  await fallSilent(RUN_1);
+  await interruptDeadRuns(ledger.db, INSTANCE);
+  await start(RUN_2);
+  expect(await beat(RUN_1)).toBe(2);
+  expect(await beat(RUN_2)).toBe(2);
+  expect(await runs()).toEqual([
+    { run_id: RUN_1, status: 'running', error: null, finished: false },
+    { run_id: RUN_2, status: 'running', error: null, finished: false },
+  ]);
+});
+
 test('a process that was only paused ends its run as it really ended', async () => {
   await start(RUN_1);
   await fallSilent(RUN_1);

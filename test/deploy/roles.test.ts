@@ -166,7 +166,7 @@ test('check names a right on the numbers that the writer lacks', async () => {
 });
 
 describe('the reader', () => {
-  test('reads every table and view there is, three of them in part, and those of a later version', async () => {
+  test('reads every table and view there is, four of them in part, and those of a later version', async () => {
     const later = `create view losant_usage.of_a_later_version as select count(*) as cells from losant_usage.coverage`;
     await queryOnce(urlOf('losant_usage_migrator'), later);
     const relations = await queryOnce(
@@ -174,7 +174,7 @@ describe('the reader', () => {
       `select relname, has_table_privilege('losant_usage_reader', oid, 'select') as may from pg_class
        where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v', 'm') order by relname`,
     );
-    const inPart = ['instances', 'quarantine', 'runs'];
+    const inPart = ['instances', 'quarantine', 'runs', 'shard_leases'];
     expect(relations.filter(({ may }) => may !== true).map(({ relname }) => relname)).toEqual(inPart);
     expect(relations.length).toBeGreaterThan(12);
     for (const { relname } of relations.filter(({ may }) => may === true)) {
@@ -189,6 +189,7 @@ describe('the reader', () => {
   test.each([
     ['the bodies of invalid answers', 'select body_gzip from losant_usage.quarantine'],
     ['the host that exports', 'select lease_host from losant_usage.instances'],
+    ['the host that exports a shard', 'select lease_host from losant_usage.shard_leases'],
     ['the host of a run', 'select host from losant_usage.runs'],
   ])('does not see %s', async (_, statement) => {
     expect(await refusal('losant_usage_reader', statement)).toBe(NO_RIGHT);
@@ -197,6 +198,7 @@ describe('the reader', () => {
   test.each([
     'select org_id, stream, from_date, to_date, code, problem, resolved_at from losant_usage.quarantine',
     'select instance_id, name, listed_at, list_problem from losant_usage.instances',
+    'select shard_index, shard_count, lease_since from losant_usage.shard_leases',
     'select run_id, kind, status, started_at, failures, error from losant_usage.runs',
   ])('sees what stands beside it: %s', async (statement) => {
     expect(await refusal('losant_usage_reader', statement)).toBe(null);

@@ -8,6 +8,7 @@ import type { DayRange, UsageDay } from '../../usage/day.ts';
 import { addDays } from '../../usage/day.ts';
 import type { Ask, DueTrack } from '../../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy } from '../../usage/policy.ts';
+import type { Shard } from '../../usage/shard.ts';
 import type { Schema } from '../schema.ts';
 import { isAfter } from './organization-page.ts';
 
@@ -18,8 +19,8 @@ export interface ExportScope {
   readonly streams: readonly string[] | null;
   /** Null: every organization that is tracked. */
   readonly orgIds: readonly string[] | null;
-  /** One of `count` parts of the organizations, from 0, by a hash of their ids; null: all of them. */
-  readonly shard: { readonly index: number; readonly count: number } | null;
+  /** Null: all of them. */
+  readonly shard: Shard | null;
 }
 
 export interface DueOptions {

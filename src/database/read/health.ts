@@ -3,6 +3,7 @@ import type { CellState } from '../../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../../usage/day.ts';
 import type { Instant, Schema } from '../schema.ts';
 import { countQuarantined, countRestatedFinal } from './counts.ts';
+import { leaseInForce } from './lease.ts';
 import type { Scope } from './reconciliation.ts';
 import type { RunSummary } from './runs.ts';
 
@@ -157,9 +158,10 @@ async function readInstances(db: Kysely<Schema>, at: Instant): Promise<Omit<Inst
        where o.instance_id = i.instance_id and o.removed_at is null) as organizations,
       (select max(finished_at) from losant_usage.runs r where r.instance_id = i.instance_id
          and r.is_full and r.status = 'complete' and r.finished_at <= ${at}) as "lastCompleteRunAt",
-      case when i.lease_until > clock_timestamp() then i.lease_host end as "leaseHost",
+      l.lease_host as "leaseHost",
       ${countQuarantined(instance)} as quarantined
-    from losant_usage.instances i order by i.instance_id`.execute(db);
+    from losant_usage.instances i left join ${leaseInForce({ lease: sql`lease_host` })} on true
+    order by i.instance_id`.execute(db);
   return rows;
 }
 

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../schema.ts';
 import { countQuarantined, countRestatedFinal } from './counts.ts';
 import { readHostColumns } from './hosts.ts';
+import { leaseInForce } from './lease.ts';
 
 /** An instance that is collected, and what stands beside its numbers. */
 export interface InstanceStatus {
@@ -18,18 +19,20 @@ export interface InstanceStatus {
   readonly restatedFinal: number;
 }
 
-/** Every instance, by id. Whether a lease holds is judged by the database's clock. */
+/** Every instance, by id. */
 export async function readInstances(db: Kysely<Schema>): Promise<InstanceStatus[]> {
   const hosts = await readHostColumns(db);
   const { rows } = await sql<InstanceStatus>`
     select i.instance_id as "instanceId", i.api_url as "apiUrl", i.listed_at as "listedAt",
-      case when i.lease_until > clock_timestamp() then json_build_object(
-        'runId', i.lease_run_id, 'host', ${hosts.lease},
-        'since', to_char(i.lease_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) end as lease,
+      case when l.lease_run_id is not null then json_build_object(
+        'runId', l.lease_run_id, 'host', l.lease_host,
+        'since', to_char(l.lease_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')) end as lease,
       ${countQuarantined(sql`i.instance_id`)} as quarantined,
       ${countRestatedFinal(sql`i.instance_id`, { at: sql`now()`, days: 30 })} as "restatedFinal30Days",
       ${countRestatedFinal(sql`i.instance_id`, { at: sql`now()`, days: null })} as "restatedFinal"
-    from losant_usage.instances i order by i.instance_id`.execute(db);
+    from losant_usage.instances i left join ${leaseInForce(hosts)} on true order by i.instance_id`.execute(
+    db,
+  );
   return rows;
 }
 

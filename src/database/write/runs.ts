@@ -33,6 +33,9 @@ export interface RunCounts {
   readonly requests: number;
 }
 
+/** What stands of a run that was found without a sign of life. */
+const DIED = 'the process died without reporting';
+
 /** Puts a run on record. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   await sql`
@@ -41,14 +44,18 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
       clock_timestamp(), clock_timestamp(), ${run.host}, ${run.version})`.execute(db);
 }
 
-/** Says that the run is alive, and tells how many runs of the instance are. */
+/**
+ * Says that the run is alive, also one that was thought dead while its process was paused, and tells how many
+ * runs of the instance are.
+ */
 export async function beatRun(
   db: Kysely<Schema>,
   { runId, instanceId, requests }: Pick<NewRun, 'runId' | 'instanceId'> & { requests: number },
 ): Promise<number> {
   await sql`
-    update losant_usage.runs set heartbeat_at = clock_timestamp(), status = 'running', requests = ${requests}, error = null
-    where run_id = ${runId} and finished_at is null`.execute(db);
+    update losant_usage.runs set heartbeat_at = clock_timestamp(), status = 'running', requests = ${requests},
+      finished_at = null, error = null
+    where run_id = ${runId} and (finished_at is null or error = ${DIED})`.execute(db);
   const { rows } = await sql<{ live: number }>`
     select count(*)::integer as live from losant_usage.runs
     where instance_id = ${instanceId} and status = 'running'
@@ -93,7 +100,7 @@ export async function finishRun(
 export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<number> {
   const { numAffectedRows } = await sql`
     update losant_usage.runs set status = 'interrupted', finished_at = heartbeat_at,
-      error = 'the process died without reporting'
+      error = ${DIED}
     where instance_id = ${instanceId} and status = 'running'
       and heartbeat_at <= clock_timestamp() - ${LEASE_MS} * interval '1 ms'`.execute(db);
   return Number(numAffectedRows ?? 0);

@@ -28,7 +28,7 @@ export async function beginWriting(
 ): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
     with lease as materialized (
-      select from losant_usage.instances
+      select from ${sql.table(`losant_usage.${lease?.table ?? 'instances'}`)}
       where instance_id = ${lease?.instanceId ?? null} and lease_epoch = ${lease?.epoch ?? null}::bigint
       for share
     )
