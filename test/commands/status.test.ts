@@ -91,6 +91,14 @@ describe('status', () => {
     );
   });
 
+  it('tells of a shard that is exported, as of an instance', async () => {
+    await exported.place.query(`insert into losant_usage.shard_leases values ('${instanceId}', 3, 1,
+      gen_random_uuid(), 'pod-1', now(), now() + interval '1 hour', 99)`);
+    const shown = await status(exported.place.url);
+    expect(shown.stdout).toMatch(/\n {2}exported now by pod-1, since \S+ \S+ UTC \(.*\)\n/);
+    await exported.place.query('delete from losant_usage.shard_leases');
+  });
+
   it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {
     const url = await readerUrl();
     const [orgId = ''] = await orgIdsOf(exported.platform);

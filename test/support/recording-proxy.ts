@@ -6,6 +6,8 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly url: string;
   /** `METHOD path` of each request, without its query; the ids in it as they are. */
   readonly seen: string[];
+  /** When each of them came, by this host's clock. */
+  readonly atMs: number[];
   /** Requests of these methods are carried out, and their answers lost. */
   readonly losesAnswersTo: Set<string>;
 }
@@ -13,9 +15,11 @@ export interface RecordingProxy extends AsyncDisposable {
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
   const { hostname, port } = new URL(target);
   const seen: string[] = [];
+  const atMs: number[] = [];
   const losesAnswersTo = new Set<string>();
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;
+    atMs.push(Date.now());
     seen.push(`${method} ${url.replace(/\?.*/, '')}`);
     const onward = sendOn({ hostname, port, method, path: url, headers }, (answer) => {
       if (losesAnswersTo.has(method)) {
@@ -32,6 +36,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
+    atMs,
     losesAnswersTo,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

@@ -1,0 +1,56 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Place } from '../e2e/usage.ts';
+import type { Running } from '../support/program.ts';
+
+/** How long processes are really frozen: `npm run test:freeze`. 0: only until their leases were made to lapse. */
+export const FREEZE_MS = Number(process.env['FREEZE_SECONDS'] ?? 0) * 1_000;
+
+const OPEN_TRANSACTIONS = `select count(*)::integer as open from pg_stat_activity
+  where datname = current_database() and pid <> pg_backend_pid() and xact_start < clock_timestamp() - interval '150 ms'`;
+
+/** Stops a process where it is, but not in a transaction: Postgres would end that after a minute. */
+export async function freeze({ process }: Running, { query }: Pick<Place, 'query'>): Promise<void> {
+  for (;;) {
+    process.kill('SIGSTOP');
+    await sleep(200);
+    const [row] = await query(OPEN_TRANSACTIONS);
+    if (row?.['open'] === 0) return;
+    process.kill('SIGCONT');
+    await sleep(30);
+  }
+}
+
+/** What a minute of silence does, unless the test is about to wait for it. */
+export async function letLapse({ query }: Pick<Place, 'query'>, runIds: readonly unknown[]): Promise<void> {
+  if (FREEZE_MS > 0) return;
+  const ids = `array['${runIds.join("','")}']::uuid[]`;
+  for (const table of ['instances', 'shard_leases']) {
+    await query(`update losant_usage.${table} set lease_until = now() where lease_run_id = any (${ids})`);
+  }
+  await query(
+    `update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 s' where run_id = any (${ids})`,
+  );
+}
+
+/** When runs began, by the clock of this host. */
+export async function readStarts({ query }: Pick<Place, 'query'>, instanceId: string): Promise<number[]> {
+  const rows = await query(`select (extract(epoch from started_at) * 1000)::float as at
+    from losant_usage.runs where instance_id = '${instanceId}'`);
+  return rows.map(({ at }) => Number(at));
+}
+
+/**
+ * What was written more than once: changes on record, and runs that ended well and read cells again that were
+ * held, or whose cells another run has written since.
+ */
+export async function readDoubled({ query }: Pick<Place, 'query'>): Promise<Record<string, unknown>[]> {
+  return await query(`
+    select 'revision' as what, stream, org_id from losant_usage.revisions
+    union all
+    select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1
+    union all
+    select concat('run: ', r.cells_planned, ' planned, ', r.cells_loaded, ' loaded'), count(c.*)::text, r.run_id::text
+    from losant_usage.runs r left join losant_usage.coverage c using (run_id)
+    where r.status = 'complete' group by r.run_id
+    having r.cells_planned <> count(c.*) or r.cells_loaded <> count(c.*)`);
+}

@@ -1,0 +1,134 @@
+/** Workers over several instances, of which one is killed, and one frozen beyond its leases and then goes on. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { SOON } from '../campaigns/stage.ts';
+import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { daysAgo } from '../support/days.ts';
+import type { Env } from '../support/program.ts';
+import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
+import { until } from '../support/wait.ts';
+import { startTestWorker } from '../worker/process.ts';
+import { FREEZE_MS, freeze, letLapse, readDoubled, readStarts } from './freeze.ts';
+import { excessOf } from './rate.ts';
+
+const DAY = daysAgo(1);
+const ORGS = 20;
+/** Of each answer, until a worker is killed and another frozen: they must not have finished by then. */
+const LATENCY_MS = 300;
+const PER_SECOND = FREEZE_MS > 0 ? 2 : 20;
+
+interface Source extends AsyncDisposable {
+  readonly platform: Platform;
+  readonly proxy: RecordingProxy;
+}
+
+async function openSource(seed: string): Promise<Source> {
+  const platform = await startPlatform({
+    now: Date.now,
+    orgs: ORGS,
+    hostile: false,
+    seed,
+    latencyMs: LATENCY_MS,
+  });
+  const proxy = await startRecordingProxy(platform.url);
+  const close = async () => {
+    await proxy[Symbol.asyncDispose]();
+    await platform[Symbol.asyncDispose]();
+  };
+  return { platform, proxy, [Symbol.asyncDispose]: close };
+}
+
+/** A settings file of all of them, and the environment that names it. */
+async function writeSettings(
+  sources: readonly Source[],
+  databaseUrl: string,
+): Promise<Env & { folder: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'losant-usage-workers-'));
+  const instances = sources.map(
+    ({ platform, proxy }, index) => `
+  - id: ${platform.instanceId}
+    apiUrl: ${proxy.url}
+    tokenVariable: TOKEN_${index}
+    requestsPerSecond: ${PER_SECOND}
+    requestConcurrency: 2`,
+  );
+  const file = join(folder, 'settings.yaml');
+  await writeFile(file, `instances:${instances.join('')}\n`, { mode: 0o600 });
+  const tokens = Object.fromEntries(sources.map(({ platform }, index) => [`TOKEN_${index}`, platform.token]));
+  return { folder, LOSANT_USAGE_CONFIG: file, DATABASE_URL: databaseUrl, ...tokens };
+}
+
+const idsOf = (sources: readonly Source[]) =>
+  sources.map(({ platform }) => `'${platform.instanceId}'`).join();
+
+/** Leases that nobody gives up: each worker finds those free that it is to have. */
+async function holdAll({ query }: Place, sources: readonly Source[]): Promise<void> {
+  for (const { platform, proxy } of sources) {
+    await query(`insert into losant_usage.instances
+      (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
+      values ('${platform.instanceId}', '${proxy.url}', '${DAY}', gen_random_uuid(), 'nobody', now(), now() + interval '1 hour')`);
+  }
+}
+
+/** Starts a worker that finds these free, and waits until it has stored something of each. */
+async function startOver(place: Place, env: Env, sources: readonly Source[]) {
+  await place.query(`update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null,
+    lease_until = null where instance_id in (${idsOf(sources)})`);
+  const worker = await startTestWorker(env);
+  const working = `select r.run_id from losant_usage.runs r where r.instance_id in (${idsOf(sources)})
+    and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
+  await expect.poll(async () => (await place.query(working)).length, SOON).toBe(sources.length);
+  return { worker, runIds: (await place.query(working)).map(({ run_id }) => run_id) };
+}
+
+test('of three over four instances one killed, one frozen until others have its instances: every number once', {
+  timeout: 60_000 + 2 * FREEZE_MS,
+}, async () => {
+  await using one = await openSource('one');
+  await using two = await openSource('two');
+  await using three = await openSource('three');
+  await using four = await openSource('four');
+  const sources = [one, two, three, four];
+  const place = await createPlace();
+  const { folder, ...env } = await writeSettings(sources, place.url);
+  await holdAll(place, sources);
+  const healthy = await startOver(place, env, [one]);
+  const killed = await startOver(place, env, [two]);
+  const frozen = await startOver(place, env, [three, four]);
+
+  await killed.worker.stop('SIGKILL');
+  await freeze(frozen.worker.running, place);
+  const frozenAtMs = Date.now();
+  for (const { platform } of sources) await platform.control('config', { latencyMs: 0 });
+  await letLapse(place, [...killed.runIds, ...frozen.runIds]);
+  const replaced = await startTestWorker(env);
+  const runs = async () => (await place.query('select from losant_usage.runs')).length;
+  await expect.poll(runs, { timeout: 40_000 + FREEZE_MS }).toBe(7);
+  await sleep(Math.max(0, frozenAtMs + FREEZE_MS - Date.now()));
+  const thawedAtMs = Date.now();
+  frozen.worker.running.process.kill('SIGCONT');
+  const standsBy = () => frozen.worker.running.stderr().split('"msg":"standing by"').length - 1;
+  await until('it has lost both', () => standsBy() === 4);
+
+  const complete = `select from losant_usage.runs where status = 'complete'`;
+  await expect
+    .poll(async () => (await place.query(complete)).length, { timeout: 30_000 + FREEZE_MS })
+    .toBe(4);
+  const truth = await Promise.all(sources.map(({ platform }) => readTruth(platform, DAY, DAY)));
+  expect(firstDifference(await readStored(place), truth.flat().sort())).toBeNull();
+  expect(await readDoubled(place)).toEqual([]);
+  for (const { platform, proxy } of sources) {
+    const startsMs = [...(await readStarts(place, platform.instanceId)), thawedAtMs];
+    expect(excessOf(proxy.atMs, { perSecond: PER_SECOND, startsMs })).toEqual([]);
+  }
+  expect((await frozen.worker.get('/healthz')).status).toBe(200);
+  const ends = await Promise.all([healthy, frozen].map(({ worker }) => worker.stop()));
+  expect(ends.map(({ code }) => code)).toEqual([0, 0]);
+  expect((await replaced.stop()).code).toBe(0);
+  await place.remove();
+  await rm(folder, { recursive: true });
+});
