@@ -5,20 +5,23 @@ import type { Running } from '../support/program.ts';
 /** How long processes are really frozen: `npm run test:freeze`. 0: only until their leases were made to lapse. */
 export const FREEZE_MS = Number(process.env['FREEZE_SECONDS'] ?? 0) * 1_000;
 
-const OPEN_TRANSACTIONS = `select count(*)::integer as open from pg_stat_activity
-  where datname = current_database() and pid <> pg_backend_pid() and xact_start < clock_timestamp() - interval '150 ms'`;
+/** Of a process that runs, none waits for as long as that. */
+const STUCK = `select from pg_stat_activity where datname = current_database()
+  and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
 
 /** Stops a process where it is, but not in a transaction: Postgres would end that after a minute. */
 export async function freeze({ process }: Running, { query }: Pick<Place, 'query'>): Promise<void> {
   for (;;) {
     process.kill('SIGSTOP');
-    await sleep(200);
-    const [row] = await query(OPEN_TRANSACTIONS);
-    if (row?.['open'] === 0) return;
+    await sleep(500);
+    if ((await query(STUCK)).length === 0) return;
     process.kill('SIGCONT');
     await sleep(30);
   }
 }
+
+/** For programs to start, and to load something, on a machine that is busy otherwise. */
+export const PATIENTLY = { timeout: 40_000 };
 
 /** What a minute of silence does, unless the test is about to wait for it. */
 export async function letLapse({ query }: Pick<Place, 'query'>, runIds: readonly unknown[]): Promise<void> {

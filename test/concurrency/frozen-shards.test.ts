@@ -1,13 +1,12 @@
 /** Shards of a run, of which one is killed, and one frozen beyond its lease and then goes on; and their rate. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { SOON } from '../campaigns/stage.ts';
 import { type Export, openExport } from '../e2e/export.ts';
 import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
-import { FREEZE_MS, freeze, letLapse, readDoubled, readStarts } from './freeze.ts';
+import { FREEZE_MS, freeze, letLapse, PATIENTLY, readDoubled, readStarts } from './freeze.ts';
 import { excessOf } from './rate.ts';
 
 const DAY = daysAgo(1);
@@ -26,7 +25,7 @@ async function closeBoth(exported: Export, proxy: RecordingProxy): Promise<void>
   await exported.close();
 }
 
-describe.concurrent('shards of a run', { timeout: 60_000 + 2 * FREEZE_MS }, () => {
+describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () => {
   test('one killed, one frozen until another has its shard: every number once, and exit code 4 for the frozen one', async () => {
     const perSecond = FREEZE_MS > 0 ? 3 : 50;
     await using exported = await open({ orgs: 48, perSecond, latencyMs: 300 });
@@ -35,7 +34,7 @@ describe.concurrent('shards of a run', { timeout: 60_000 + 2 * FREEZE_MS }, () =
     const [first, frozen, killed] = [startPart(0), startPart(1), startPart(2)];
     const held = `select lease_run_id from losant_usage.shard_leases l where exists (
       select from losant_usage.coverage c where c.run_id = l.lease_run_id) order by shard_index`;
-    await expect.poll(async () => (await place.query(held)).length, SOON).toBe(3);
+    await expect.poll(async () => (await place.query(held)).length, PATIENTLY).toBe(3);
     const [, ...lost] = (await place.query(held)).map(({ lease_run_id }) => lease_run_id);
     killed.process.kill('SIGKILL');
     await freeze(frozen, place);
@@ -84,7 +83,7 @@ describe.concurrent('shards of a run', { timeout: 60_000 + 2 * FREEZE_MS }, () =
     await using exported = await open({ orgs: 130, perSecond, latencyMs: 0 });
     const { platform, place, proxy, env, start } = exported;
     const parts = [0, 1, 2].map((index) => start(part(index), env));
-    await expect.poll(() => readStarts(place, platform.instanceId), SOON).toHaveLength(3);
+    await expect.poll(() => readStarts(place, platform.instanceId), PATIENTLY).toHaveLength(3);
     const startsMs = await readStarts(place, platform.instanceId);
     await sleep(Math.max(...startsMs) + 19_000 - Date.now());
     for (const { process } of parts) process.kill('SIGTERM');

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { SOON } from '../campaigns/stage.ts';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';
@@ -12,13 +11,13 @@ import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 import { until } from '../support/wait.ts';
 import { startTestWorker } from '../worker/process.ts';
-import { FREEZE_MS, freeze, letLapse, readDoubled, readStarts } from './freeze.ts';
+import { FREEZE_MS, freeze, letLapse, PATIENTLY, readDoubled, readStarts } from './freeze.ts';
 import { excessOf } from './rate.ts';
 
 const DAY = daysAgo(1);
 const ORGS = 20;
 /** Of each answer, until a worker is killed and another frozen: they must not have finished by then. */
-const LATENCY_MS = 300;
+const [LATENCY_MS, LONG_LATENCY_MS] = [300, 1_000];
 const PER_SECOND = FREEZE_MS > 0 ? 2 : 20;
 
 interface Source extends AsyncDisposable {
@@ -81,12 +80,13 @@ async function startOver(place: Place, env: Env, sources: readonly Source[]) {
   const worker = await startTestWorker(env);
   const working = `select r.run_id from losant_usage.runs r where r.instance_id in (${idsOf(sources)})
     and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
-  await expect.poll(async () => (await place.query(working)).length, SOON).toBe(sources.length);
+  await expect.poll(async () => (await place.query(working)).length, PATIENTLY).toBe(sources.length);
+  for (const { platform } of sources) await platform.control('config', { latencyMs: LONG_LATENCY_MS });
   return { worker, runIds: (await place.query(working)).map(({ run_id }) => run_id) };
 }
 
 test('of three over four instances one killed, one frozen until others have its instances: every number once', {
-  timeout: 60_000 + 2 * FREEZE_MS,
+  timeout: 120_000 + 2 * FREEZE_MS,
 }, async () => {
   await using one = await openSource('one');
   await using two = await openSource('two');
@@ -114,10 +114,13 @@ test('of three over four instances one killed, one frozen until others have its 
   const standsBy = () => frozen.worker.running.stderr().split('"msg":"standing by"').length - 1;
   await until('it has lost both', () => standsBy() === 4);
 
-  const complete = `select from losant_usage.runs where status = 'complete'`;
+  const ends = 'select status, failures, count(*)::integer from losant_usage.runs group by 1, 2 order by 1';
   await expect
-    .poll(async () => (await place.query(complete)).length, { timeout: 30_000 + FREEZE_MS })
-    .toBe(4);
+    .poll(() => place.query(ends), { timeout: 30_000 + FREEZE_MS })
+    .toEqual([
+      { status: 'complete', failures: [], count: 4 },
+      { status: 'interrupted', failures: [], count: 3 },
+    ]);
   const truth = await Promise.all(sources.map(({ platform }) => readTruth(platform, DAY, DAY)));
   expect(firstDifference(await readStored(place), truth.flat().sort())).toBeNull();
   expect(await readDoubled(place)).toEqual([]);
@@ -126,9 +129,8 @@ test('of three over four instances one killed, one frozen until others have its 
     expect(excessOf(proxy.atMs, { perSecond: PER_SECOND, startsMs })).toEqual([]);
   }
   expect((await frozen.worker.get('/healthz')).status).toBe(200);
-  const ends = await Promise.all([healthy, frozen].map(({ worker }) => worker.stop()));
-  expect(ends.map(({ code }) => code)).toEqual([0, 0]);
-  expect((await replaced.stop()).code).toBe(0);
+  const stopped = await Promise.all([healthy.worker, frozen.worker, replaced].map((worker) => worker.stop()));
+  expect(stopped.map(({ code }) => code)).toEqual([0, 0, 0]);
   await place.remove();
   await rm(folder, { recursive: true });
 });

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/database/write/lease.ts';
 import { beginWriting } from '../../src/database/write/transaction.ts';
-import type { HeldError } from '../../src/errors.ts';
+import { HeldError } from '../../src/errors.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
 
 describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (kind) => {
@@ -138,7 +138,7 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
     await takePart(first);
     const taken = takePart(second, RUN_2).then(
       () => 'beside',
-      ({ kind, message }: HeldError) => [kind, message.replace(/ since .*/, '')],
+      (error: unknown) => error instanceof HeldError && [error.kind, error.message.replace(/ since .*/, '')],
     );
     const what = first === 'all' ? 'Instance' : `Shard ${first} of instance`;
     const held = ['lease_held', `${what} ${INSTANCE} is being exported by a process on host of ${first}`];

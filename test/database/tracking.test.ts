@@ -68,6 +68,37 @@ describe('tracking begins', () => {
     await track([A], { device_counts: '2026-11-23' });
     expect(await daysOf()).toEqual({ a: '{[2026-11-10,)}' });
   });
+
+  test('once, also where two processes begin at the same time', async () => {
+    const isWaiting = async () =>
+      (
+        await rowsOf(
+          ledger.db,
+          sql`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`,
+        )
+      ).length > 0;
+    let second: Promise<void> | undefined;
+    await ledger.db.transaction().execute(async (trx) => {
+      await trackOrganizations(trx, {
+        orgIds: ALL,
+        streamsFrom: { device_counts: '2026-11-10' },
+        horizon: HORIZON,
+      });
+      second = track(ALL, { device_counts: '2026-11-10' });
+      await expect.poll(isWaiting).toBe(true);
+    });
+    await second;
+    expect(await daysOf()).toEqual({ a: '{[2026-11-10,)}', b: '{[2026-11-22,)}', c: '{[2026-11-10,)}' });
+  });
+
+  test('on its first day again, if it was ended before it', async () => {
+    await track([B], { device_counts: '2026-11-10' });
+    await untrackOrganizations(ledger.db, [B], '2026-11-20');
+    expect(await daysOf()).toEqual({ b: '{}' });
+    await track([B], { device_counts: '2026-11-10' });
+    expect(await daysOf()).toEqual({ b: '{[2026-11-22,)}' });
+  });
 });
 
 describe('leaving the configuration', () => {

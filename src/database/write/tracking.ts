@@ -13,7 +13,8 @@ const lockedTracks = (where: RawBuilder<unknown>) => sql`(
 /**
  * Tracks streams of organizations without an end: a new one from the later of
  * the stream's start and the organization's first day; one that comes back goes
- * on where it ended, or at `horizon` if that is later.
+ * on where it ended, or at `horizon` if that is later; one that another process
+ * has begun to track meanwhile stays as it is.
  */
 export async function trackOrganizations(
   db: Kysely<Schema>,
@@ -36,9 +37,8 @@ export async function trackOrganizations(
     where o.org_id = any (${orgIds}::text[]) and k.is_open is null
     order by o.org_id, s.stream collate "C"
     on conflict (org_id, stream) do update set tracked_days = t.tracked_days
-      + datemultirange(daterange(coalesce(greatest(upper(t.tracked_days), ${horizon}::date), lower(excluded.tracked_days)), null))`.execute(
-    db,
-  );
+      + datemultirange(daterange(greatest(coalesce(upper(t.tracked_days), lower(excluded.tracked_days)), ${horizon}::date), null))
+    where not upper_inf(t.tracked_days)`.execute(db);
 }
 
 /** Ends the tracking of organizations that left the configuration with `lastDay`. */
