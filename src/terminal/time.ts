@@ -41,7 +41,7 @@ export function showWhen(instant: string, nowMs: number): string {
 /** `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
-  if (size < MINUTE_MS) return ms < 0 ? 'just now' : 'in a moment';
+  if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';
   const shown = showSize(size);
   return ms < 0 ? `${shown} ago` : `in ${shown}`;
 }

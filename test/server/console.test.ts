@@ -102,10 +102,15 @@ describe('a story', () => {
     expect(text).toContain(
       `<code>losant-usage backfill --from ${daysAgo(3)} --to ${daysAgo(3)} --org ${data.hostile} --stream device_counts</code>`,
     );
-    expect(text).toContain('<dd>invalid_value: total: not a number</dd>');
+    expect(text).toContain('<p>Why: <strong>invalid_value</strong>: total: not a number</p>');
     expect(text).toContain(String.raw`&lt;script&gt;alert(1)&lt;/script&gt;\u202e\x07`);
     expect(text).toContain('Cut here.');
     expect(text.length).toBeLessThan(40_000);
+  });
+
+  test('says when a number that is held becomes final', async () => {
+    const text = await open(`/coverage/${data.calm}/${daysAgo(1)}/device_counts`);
+    expect(text).toContain('<p>Why: it is final once it was read 72 hours after the end of its day</p>');
   });
 
   test('tells every stream of a day, a waiver with who and why, and how to read a held number anew', async () => {

@@ -36,6 +36,7 @@ describe('an instant', () => {
 
   test('that has just passed', () => {
     expect(showDistance(-30 * SECOND)).toBe('just now');
+    expect(showDistance(0)).toBe('just now');
   });
 
   test.each([

@@ -112,6 +112,7 @@ ${renderTable({
 
 function renderRuns(health: Health, nowMs: number): Html {
   const names = namesOf(health);
+  if (health.runs.length === 0) return html`<h2>Newest runs</h2><p>There was none yet.</p>`;
   return html`<h2>Newest runs</h2>
 ${renderTable({
   columns: [

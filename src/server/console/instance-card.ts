@@ -29,7 +29,7 @@ export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
   const instance = health?.instances.find(({ instanceId }) => instanceId === status.instanceId);
   const isFirst = health !== null && isInFirstRun(status, health);
   return html`<section class="card"><h2>${instance?.name ?? status.instanceId}</h2>
-<p class="quiet">${instance?.name == null ? '' : status.instanceId}</p>
+${instance?.name == null ? '' : html`<p class="quiet">${status.instanceId}</p>`}
 ${renderActivity(status, instance, nowMs)}
 ${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)}</p>`)}
 <dl>${instance === undefined ? '' : renderFacts(instance, { ...facts, isFirst })}

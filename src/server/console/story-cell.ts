@@ -18,7 +18,7 @@ import {
   showHeld,
 } from '../../explain/facts.ts';
 import { escapeControls } from '../../terminal/text.ts';
-import { showDays, showNumber } from '../../terminal/words.ts';
+import { count, showDays, showNumber } from '../../terminal/words.ts';
 import { streamNamed } from '../../usage/streams/catalog.ts';
 import { renderDistance } from './instants.ts';
 import { type Html, renderTable } from './page.ts';
@@ -31,28 +31,43 @@ interface CellContext {
   /** Of invalid answers of its stream. */
   readonly bodies: readonly QuarantinedBody[];
   readonly nowMs: number;
+  /** After its end, by which a day that is read is final. */
+  readonly finalAtHours: number;
 }
 
 /** How a cell stands, what it holds, how that came about, and what can be done. */
 export function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
   const { stream, ledger, values, isGap, advice } = cell;
   return html`<section class="card story"><h2>${stream}: <span class="${isGap ? 'bad' : ''}">${describeState(cell)}${isGap ? ', missing' : ''}</span></h2>
+${renderReason(ledger, context)}
 <p>Next: ${advice.text}</p>
-${renderCommands(cell, context.place)}
 ${renderValues(values, stream)}
 ${renderFacts(ledger, context.nowMs)}
+${renderCommands(cell, context.place)}
 ${renderRevisions(cell.revisions, context.nowMs)}
 ${renderWaivers(cell)}
 ${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
 </section>\n`;
 }
 
+/** Why the cell is not final, before anything else; nothing where it is. */
+function renderReason(ledger: LedgerRow | null, { finalAtHours }: CellContext): Html | string {
+  if (ledger === null) return html`<p>Why: no run has read it</p>`;
+  const { errorCode, errorMessage, state } = ledger;
+  if (errorCode !== null) return html`<p>Why: <strong>${errorCode}</strong>: ${errorMessage ?? ''}</p>`;
+  if (state !== 'loaded') return '';
+  return html`<p>Why: it is final once it was read ${count(finalAtHours, 'hour')} after the end of its day</p>`;
+}
+
 /** Facts that take a line of their own: times stand side by side before them. */
-const LONG_FACTS: readonly string[] = ['reason', 'run', 'response sha256'];
+const LONG_FACTS: readonly string[] = ['run', 'response sha256'];
+
+/** What stands above them. */
+const SAID: readonly string[] = ['reason', 'next read', 'next try'];
 
 function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
   if (ledger === null) return '';
-  const facts = ledgerFacts(ledger, nowMs);
+  const facts = ledgerFacts(ledger, nowMs).filter(([name]) => !SAID.includes(name));
   const isLong = ([name]: Fact) => LONG_FACTS.includes(name);
   const ordered = [...facts.filter((fact) => !isLong(fact)), ...facts.filter(isLong)];
   return html`<dl class="facts">${ordered.map(

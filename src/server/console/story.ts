@@ -31,7 +31,7 @@ async function answerStory(sources: PageSources, c: Context): Promise<Response> 
   }));
   if (found === null) return await c.html(renderStoryPage(query.day, renderAway()), 503);
   if (found.story === null) return await c.html(renderUnknown(query), 404);
-  return await c.html(renderStory({ ...found, story: found.story, query, nowMs }));
+  return await c.html(renderStory({ ...found, story: found.story, query, nowMs, ...sources.policy }));
 }
 
 /** What the address asks for; null: it makes no sense. */
@@ -72,10 +72,11 @@ interface StoryFacts {
   readonly story: DayStory;
   readonly bodies: readonly QuarantinedBody[];
   readonly nowMs: number;
+  readonly finalAtHours: number;
   readonly names: ReadonlyMap<string, string>;
 }
 
-function renderStory({ query, story, bodies, nowMs, names }: StoryFacts): Html {
+function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: StoryFacts): Html {
   const { org, cells, place } = story;
   const { day, streams } = query;
   const removed =
@@ -94,6 +95,7 @@ ${cells.map((cell) =>
     place,
     bodies: bodies.filter(({ stream }) => stream === cell.stream),
     nowMs,
+    finalAtHours,
   }),
 )}`;
   return renderStoryPage(`${org.orgName}, ${day}`, body);
