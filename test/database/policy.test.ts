@@ -6,9 +6,11 @@ import { applyPolicy } from '../../src/database/write/instances.ts';
 import { loadBatch } from '../../src/database/write/load.ts';
 import { ageOfRead, type Policy } from '../../src/usage/policy.ts';
 import type { CellOutcome } from '../../src/usage/settlement.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import type { Stream } from '../../src/usage/streams/stream.ts';
 import { policy as usual } from '../usage/tracks.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
-import { coverageOf, INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+import { addTracking, coverageOf, INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
 
 const NOW = at('2026-11-24T09:30:00.000Z');
 const DAY = '2026-11-10';
@@ -39,6 +41,25 @@ const cells = async () =>
     return { state, next_read_at };
   });
 const number = values(row(4, 1, 17));
+
+test('a number that nothing witnessed and whose last read failed is read again once there is another checkpoint', async () => {
+  const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };
+  await apply(early);
+  await addTracking(ledger.db, orgId, {
+    streams: ['payload_totals', 'payload_sources'],
+    days: '{[2026-11-01,)}',
+  });
+  const load = async (stream: Stream, outcome: CellOutcome, sentAt: string) => {
+    const sentAtMs = at(sentAt);
+    const only = answer(outcome, { orgId, stream, day: DAY, sentAtMs, age: ageOfRead(DAY, sentAtMs, early) });
+    await loadBatch(ledger.db, { answers: [only], quarantined: [] }, { runId: RUN_1, lease: null });
+  };
+  await load(payloadTotals, missing, '2026-11-12T01:15:00.000Z');
+  await load(payloadTotals, failed, '2026-11-12T02:15:00.000Z');
+  expect(await cells()).toEqual([{ state: 'unavailable', next_read_at: null }]);
+  await apply(usual);
+  expect(await cells()).toEqual([{ state: 'absent', next_read_at: '2026-11-13T00:00:00.000Z' }]);
+});
 
 describe('with earlier checkpoints than before', () => {
   const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };

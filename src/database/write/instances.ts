@@ -139,7 +139,7 @@ export async function applyPolicy(
         finalized_at = case when k.state = 'final' then coalesce(c.finalized_at, now()) else c.finalized_at end
       from (
         select c.usage_date, c.stream, c.org_id, n.state,
-          case when c.attempts > 0 then c.next_read_at else n.next_read_at end as next_read_at
+          case when c.attempts > 0 then coalesce(c.next_read_at, n.next_read_at) else n.next_read_at end as next_read_at
         from losant_usage.coverage c
         join losant_usage.organizations o on o.org_id = c.org_id
         cross join lateral (
