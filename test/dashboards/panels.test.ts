@@ -2,13 +2,24 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHOSEN, LOOKED_AT } from './chosen.ts';
 import { type Chosen, dashboards, fillIn, sqlQueries } from './dashboards.ts';
-import { ACME, GLOBEX, HOSTILE, HOSTILE_KEY, HOSTILE_NAME, LATER, NORTH, SOUTH } from './seed.ts';
+import {
+  ACME,
+  CLOSED,
+  CONTRADICTED,
+  GLOBEX,
+  HOSTILE,
+  HOSTILE_KEY,
+  HOSTILE_NAME,
+  LATER,
+  NORTH,
+  SOUTH,
+} from './seed.ts';
 import { openSeeded, type Row, type Seeded } from './seeded.ts';
 
 let seeded: Seeded;
 
 beforeAll(async () => {
-  seeded = await openSeeded();
+  seeded = await openSeeded(CLOSED + CONTRADICTED);
 });
 
 afterAll(() => seeded.close());
@@ -236,6 +247,24 @@ describe('data quality', () => {
     const rows = await panel('data quality', 'Numbers changed');
     expect(on('2026-10-20', rows)).toEqual({ 'Final numbers': 1, 'Numbers not final yet': 0 });
     expect(on('2026-10-21', rows)).toEqual({ 'Final numbers': 0, 'Numbers not final yet': 0 });
+  });
+
+  test('shows what differs from a closed month, and from a total of Losant', async () => {
+    const differing = await panel('data quality', 'Closed months that differ now');
+    expect(differing.filter((row) => row['Metric'] === 'notebook_minutes')).toEqual([
+      {
+        ...{ org_id: GLOBEX, Month: '2026-10', Organization: 'Globex', 'Referral id': null },
+        ...{ Metric: 'notebook_minutes', 'In the statement': 90, Now: 93, Difference: 3, Unit: 'minutes' },
+        Cause: 'tracking',
+      },
+    ]);
+    expect(await panel('data quality', "Numbers that Losant's own totals contradict")).toEqual([
+      {
+        ...{ org_id: null, Compared: 'instance and day', 'Day or month': '2026-10-20', Instance: SOUTH },
+        ...{ Organization: null, Metric: 'devices_total', Stored: 9, "Losant's total": 10, Difference: -1 },
+        ...{ Unit: 'devices', Final: false },
+      },
+    ]);
   });
 
   test('names the months that cannot be billed yet, and what is missing of each', async () => {

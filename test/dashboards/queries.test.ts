@@ -2,13 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHOSEN, LOOKED_AT } from './chosen.ts';
 import { type Chosen, dashboards, fillIn, type Override, questions, sqlQueries } from './dashboards.ts';
-import { LATER } from './seed.ts';
+import { CLOSED, CONTRADICTED, LATER } from './seed.ts';
 import { openSeeded, type Seeded, ZONES } from './seeded.ts';
 
 let seeded: Seeded;
 
 beforeAll(async () => {
-  seeded = await openSeeded();
+  seeded = await openSeeded(CLOSED + CONTRADICTED);
 });
 
 afterAll(() => seeded.close());

@@ -2,26 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { questions } from './dashboards.ts';
-import { ACME, GLOBEX, HOSTILE, LATER, SOUTH } from './seed.ts';
+import { ACME, CLOSED, HOSTILE, LATER } from './seed.ts';
 import { openSeeded, type Row, type Seeded, ZONES } from './seeded.ts';
 
 /** 31 October in Los Angeles. */
 const ASKED_AT = '2026-11-01T05:00:00Z';
-
-/** October of Globex as it was closed: with 3 notebook minutes less than there are now. */
-const CLOSED = `
-  begin;
-  insert into losant_usage.statement_lines (statement_id, org_id, period_start, period_end, metric, org_name, unit, kind,
-    quantity, total, days_in_period, days_expected, days_held, days_final, days_waived, days_unavailable, days_unreported,
-    is_billable, revision_watermark)
-  values ('00000000-0000-4000-8000-000000000002', '${GLOBEX}', '2026-10-01', '2026-10-31', 'notebook_minutes', 'Globex',
-    'minutes', 'flow', 90, 90, 31, 31, 31, 31, 0, 0, 0, true, 0);
-  insert into losant_usage.statements
-    (statement_id, instance_id, period_month, number, kind, source, orgs, closed_at, manifest_sha256)
-  values ('00000000-0000-4000-8000-000000000002', '${SOUTH}', '2026-10-01', 1, 'closing', 'calendar', 1,
-    '2026-11-04 00:00Z', sha256('manifest'));
-  commit;
-`;
 
 let seeded: Seeded;
 

@@ -121,3 +121,24 @@ export const SEED = `
 function literal(text: string): string {
   return `'${text.replaceAll(`'`, `''`)}'`;
 }
+
+/** October of Globex as it was closed: with 3 notebook minutes less than there are now. */
+export const CLOSED = `
+  begin;
+  insert into losant_usage.statement_lines (statement_id, org_id, period_start, period_end, metric, org_name, unit, kind,
+    quantity, total, days_in_period, days_expected, days_held, days_final, days_waived, days_unavailable, days_unreported,
+    is_billable, revision_watermark)
+  values ('00000000-0000-4000-8000-000000000002', '${GLOBEX}', '2026-10-01', '2026-10-31', 'notebook_minutes', 'Globex',
+    'minutes', 'flow', 90, 90, 31, 31, 31, 31, 0, 0, 0, true, 0);
+  insert into losant_usage.statements
+    (statement_id, instance_id, period_month, number, kind, source, orgs, closed_at, manifest_sha256)
+  values ('00000000-0000-4000-8000-000000000002', '${SOUTH}', '2026-10-01', 1, 'closing', 'calendar', 1,
+    '2026-11-04 00:00Z', sha256('manifest'));
+  commit;
+`;
+
+/** A total of Losant that says one device more than the organizations of South have together. */
+export const CONTRADICTED = `
+  insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, verified_at, response_sha256)
+  values ('${SOUTH}', '2026-10-20', 'devices_total', 10, '2026-10-24 00:15Z', sha256('body'));
+`;

@@ -13,6 +13,7 @@ export const MAP_STYLE = `
 .grid-90 td a { font-size: .7rem }
 .grid, .key, .heat { forced-color-adjust: none }
 .key { display: inline-block; width: 1rem; height: 1rem; line-height: 1rem; text-align: center; font-weight: 700; font-size: .8rem; vertical-align: -2px; margin-left: .75rem }
+.whole:first-child > .key { margin-left: 0 }
 .m-final { background: color-mix(in srgb, var(--mark) 70%, var(--ground)) } .m-untracked { background: none }
 td.m-open a, .key.m-open { background: linear-gradient(to top, color-mix(in srgb, var(--mark) 70%, var(--ground)) 45%, var(--line) 45%) }
 td.m-known a, .key.m-known { background: repeating-linear-gradient(45deg, var(--quiet) 0 2px, var(--line) 2px 5px) }

@@ -54,7 +54,7 @@ export const STYLE = `
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; padding: 0 1rem 2rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
 a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseline; padding: .75rem 0; border-bottom: 1px solid var(--line) }
-header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: 1rem }
+header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
 nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
 h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 p { margin: .35rem 0 } .quiet { color: var(--quiet) } .good { color: var(--good) } .bad { color: var(--bad); font-weight: 600 }
