@@ -121,7 +121,7 @@ test.each([
   [
     ['close', '--period', '2026-03', '--instance', 'f'.repeat(24)],
     2,
-    `Instance ${'f'.repeat(24)} is not known`,
+    `The database has nothing of instance ${'f'.repeat(24)}`,
   ],
   [['close', '--period', '2024-07', '--adjust'], 2, 'is not closed, so there is nothing to adjust'],
   [['statement', '--period', '2024-07', '--out', '/tmp/none'], 2, '2024-07 is not closed'],
