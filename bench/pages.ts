@@ -65,6 +65,8 @@ function pagesOf(yesterday: string): string[] {
     '/',
     '/organizations',
     '/organizations?q=99&page=2',
+    '/organizations?order=payloads',
+    '/organizations?order=payloads&page=20',
     `/organizations/${ORG}`,
     `/organizations/${ORG}?days=365`,
     '/coverage',

@@ -1,3 +1,4 @@
+import type { DatabaseHandle } from '../database/connect/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { defineCommand } from './command.ts';
 import { idsOption, monthOption, required, switchOption, textOption } from './options.ts';
@@ -33,9 +34,13 @@ export const close = defineCommand({
     }
     const { withDatabase, requireWritable } = await import('./open/database.ts');
     const { closeInstances } = await import('./close/instances.ts');
-    return await withDatabase(context, async (handle) => {
+    const { VIEW_STATEMENT_MS } = await import('../database/read/view-rows.ts');
+    const options = { month, instance, reason, isAdjustment, isDryRun };
+    const work = async (handle: DatabaseHandle) => {
       requireWritable(handle);
-      return await closeInstances(context, handle, { month, instance, reason, isAdjustment, isDryRun });
-    });
+      return await closeInstances(context, handle, options);
+    };
+    // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
+    return await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
   },
 });
