@@ -94,6 +94,27 @@ it('looks up the versions of a page of organizations without going over all vers
   expect(await rowsRead(upsert)).toBeLessThan(ROWS_OF_A_PAGE);
 });
 
+it('begins to track a new organization without going through the ledger', async () => {
+  await sql`begin; set local session_replication_role = replica;
+    insert into losant_usage.coverage (usage_date, stream, org_id, state)
+    select day, 'device_counts', org_id, 'loaded' from losant_usage.organizations,
+      unnest('{2026-11-22,2026-11-23}'::date[]) as day; commit`.execute(ledger.db);
+  const blocks = async () => {
+    await sql`select pg_stat_force_next_flush(), pg_stat_clear_snapshot()`.execute(ledger.db);
+    const { rows } = await sql<{ count: number }>`
+      select sum(idx_blks_hit + idx_blks_read + heap_blks_hit + heap_blks_read)::integer as count
+      from pg_statio_user_tables where relname = 'coverage'`.execute(ledger.db);
+    return rows[0]?.count ?? Number.NaN;
+  };
+  const orgId = '5e0000000000000000000001';
+  await sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+    values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`.execute(ledger.db);
+  const streamsFrom = { device_counts: '2026-11-24', payload_totals: '2026-11-24' };
+  const before = await blocks();
+  await trackOrganizations(ledger.db, { orgIds: [orgId], streamsFrom, horizon: '2026-08-27' });
+  expect((await blocks()) - before).toBeLessThan(100);
+});
+
 /** Rows of tables and entries of indexes that Postgres has read for it. */
 async function rowsRead(work: () => Promise<unknown>): Promise<number> {
   const before = await readCounter();

@@ -70,26 +70,33 @@ describe('tracking begins', () => {
   });
 
   test('once, also where two processes begin at the same time', async () => {
-    const isWaiting = async () =>
-      (
-        await rowsOf(
-          ledger.db,
-          sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`,
-        )
-      ).length > 0;
-    let second: Promise<void> | undefined;
-    await ledger.db.transaction().execute(async (trx) => {
-      await trackOrganizations(trx, {
-        orgIds: ALL,
-        streamsFrom: { device_counts: '2026-11-10' },
-        horizon: HORIZON,
-      });
-      second = track(ALL, { device_counts: '2026-11-10' });
-      await expect.poll(isWaiting).toBe(true);
+    const waiting = sql`select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`;
+    const both = await ledger.db.transaction().execute(async (trx) => {
+      await sql`lock table losant_usage.tracking in share mode`.execute(trx);
+      const begun = [1, 2].map(() => track(ALL, { device_counts: '2026-11-10' }));
+      await expect.poll(async () => (await rowsOf(trx, waiting)).length).toBe(2);
+      return { begun };
     });
-    await second;
+    await Promise.all(both.begun);
     expect(await daysOf()).toEqual({ a: '{[2026-11-10,)}', b: '{[2026-11-22,)}', c: '{[2026-11-10,)}' });
+  });
+
+  test('with the days that were read before, where its track was deleted', async () => {
+    await track([A, B], { device_counts: '2026-11-10' });
+    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
+      select day, 'device_counts', org_id, 'loaded' from unnest(array[${A}, ${B}]) as org_id
+      cross join unnest(array['2026-11-23', '2026-11-11', '2026-11-12']::date[]) as day
+      where not (org_id = ${B} and day = '2026-11-12')`.execute(ledger.db);
+    const read = sql`select right(org_id, 1) as org, read_days::text as days from losant_usage.tracking order by 1`;
+    const before = await rowsOf(ledger.db, read);
+    expect(before).toEqual([
+      { org: 'a', days: '{[2026-11-11,2026-11-13),[2026-11-23,2026-11-24)}' },
+      { org: 'b', days: '{[2026-11-11,2026-11-12),[2026-11-23,2026-11-24)}' },
+    ]);
+    await sql`delete from losant_usage.tracking`.execute(ledger.db);
+    await track(ALL, { device_counts: '2026-11-10' });
+    expect(await rowsOf(ledger.db, read)).toEqual([...before, { org: 'c', days: '{}' }]);
   });
 
   test('on its first day again, if it was ended before it', async () => {

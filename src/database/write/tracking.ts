@@ -2,6 +2,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { DayRange, UsageDay } from '../../usage/day.ts';
 import type { Schema } from '../schema.ts';
+import { beginWriting } from './transaction.ts';
 
 /** The rows that `where` means, locked in key order as every writer does. */
 const lockedTracks = (where: RawBuilder<unknown>) => sql`(
@@ -25,20 +26,42 @@ export async function trackOrganizations(
   }: { orgIds: readonly string[]; streamsFrom: Readonly<Record<string, UsageDay>>; horizon: UsageDay },
 ): Promise<void> {
   const streams = Object.keys(streamsFrom);
-  await sql`
-    insert into losant_usage.tracking as t (org_id, stream, tracked_days)
-    select o.org_id, s.stream, datemultirange(daterange(greatest(s.start, o.created_on), null))
-    from losant_usage.organizations o
-    cross join unnest(${streams}::text[], ${Object.values(streamsFrom)}::date[]) as s (stream, start)
-    left join lateral (
-      select true as is_open from losant_usage.tracking k
-      where k.org_id = o.org_id and k.stream = s.stream and upper_inf(k.tracked_days) offset 0
-    ) as k on true
-    where o.org_id = any (${orgIds}::text[]) and k.is_open is null
-    order by o.org_id, s.stream collate "C"
-    on conflict (org_id, stream) do update set tracked_days = t.tracked_days
-      + datemultirange(daterange(greatest(coalesce(upper(t.tracked_days), lower(excluded.tracked_days)), ${horizon}::date), null))
-    where not upper_inf(t.tracked_days)`.execute(db);
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    // An organization may have cells before it has a track (one was deleted by hand, or a table restored). They are
+    // looked up by key for each day that the ledger has: without a day, it would be gone through for each track.
+    await sql`
+      with recursive days as (
+        (select c.usage_date from losant_usage.coverage c order by c.usage_date limit 1)
+        union all
+        select n.usage_date from days d cross join lateral (
+          select c.usage_date from losant_usage.coverage c where c.usage_date > d.usage_date
+          order by c.usage_date limit 1
+        ) as n
+      )
+      insert into losant_usage.tracking as t (org_id, stream, tracked_days, read_days)
+      select o.org_id, s.stream, datemultirange(daterange(greatest(s.start, o.created_on), null)),
+        coalesce(r.read_days, '{}')
+      from losant_usage.organizations o
+      cross join unnest(${streams}::text[], ${Object.values(streamsFrom)}::date[]) as s (stream, start)
+      left join lateral (
+        select true as is_open from losant_usage.tracking k
+        where k.org_id = o.org_id and k.stream = s.stream and upper_inf(k.tracked_days) offset 0
+      ) as k on true
+      left join lateral (
+        select range_agg(daterange(c.usage_date, c.usage_date + 1)) as read_days
+        from days d cross join lateral (
+          select c.usage_date from losant_usage.coverage c
+          where c.usage_date = d.usage_date and c.stream = s.stream and c.org_id = o.org_id offset 0
+        ) as c
+        where k.is_open is null offset 0
+      ) as r on true
+      where o.org_id = any (${orgIds}::text[]) and k.is_open is null
+      order by o.org_id, s.stream collate "C"
+      on conflict (org_id, stream) do update set tracked_days = t.tracked_days
+        + datemultirange(daterange(greatest(coalesce(upper(t.tracked_days), lower(excluded.tracked_days)), ${horizon}::date), null))
+      where not upper_inf(t.tracked_days)`.execute(trx);
+  });
 }
 
 /** Ends the tracking of organizations that left the configuration with `lastDay`. */
