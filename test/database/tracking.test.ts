@@ -75,7 +75,7 @@ describe('tracking begins', () => {
     const both = await ledger.db.transaction().execute(async (trx) => {
       await sql`lock table losant_usage.tracking in share mode`.execute(trx);
       const begun = [1, 2].map(() => track(ALL, { device_counts: '2026-11-10' }));
-      await expect.poll(async () => (await rowsOf(trx, waiting)).length).toBe(2);
+      await expect.poll(async () => (await rowsOf(ledger.db, waiting)).length, { timeout: 20_000 }).toBe(2);
       return { begun };
     });
     await Promise.all(both.begun);
