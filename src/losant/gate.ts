@@ -155,12 +155,15 @@ export class Gate {
   /** Starts all whose turn has come; for the next one a timer is set. */
   #startWaiters(): void {
     const now = performance.now();
+    // Of the one that is to wait, read once: if its turn came between two readings, nothing would ever start it.
+    let startsInMs = 0;
     for (const waiter of this.#waiters) {
-      if (this.#startsIn() > 0) break;
+      startsInMs = this.#startsIn();
+      if (startsInMs > 0) break;
       this.#takeTurn(now - CATCH_UP_MS);
       waiter.start();
     }
-    const isRateBound = this.#waiters.size > 0 && this.#startsIn() > 0 && this.#startsIn() < Infinity;
+    const isRateBound = this.#waiters.size > 0 && startsInMs < Infinity;
     if (!isRateBound || this.#startTimer !== undefined) return;
     this.#startTimer = setTimeout(
       () => {

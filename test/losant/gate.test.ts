@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Gate, PausedTooLongError } from '../../src/losant/gate.ts';
 
 const never = new AbortController().signal;
@@ -54,6 +54,27 @@ describe('Gate', () => {
     // 80 in 200 ms, 8 of the next 20 ms, and what a late timer of up to 100 ms catches up with.
     expect(most).toBeLessThanOrEqual(80 + 8 + 40 + 1);
   });
+
+  it('starts what waits also where its turn comes between two readings of the clock', async () => {
+    const clock = vi.spyOn(performance, 'now');
+    try {
+      for (const endsAtMs of [99.55, 99.65, 99.75, 99.85, 99.95, 100.05]) {
+        let timeMs = 0;
+        clock.mockImplementation(() => timeMs);
+        const gate = gateOf({ concurrency: 1, requestsPerSecond: 10 });
+        const first = Promise.withResolvers<void>();
+        const ended = gate.run(() => first.promise, never);
+        const waiting = gate.run(() => Promise.resolve('started'), never);
+        clock.mockImplementation(() => (timeMs += 0.1));
+        timeMs = endsAtMs;
+        first.resolve();
+        await ended;
+        expect(await waiting).toBe('started');
+      }
+    } finally {
+      clock.mockRestore();
+    }
+  }, 5_000);
 
   it('keeps the rate up though timers are late', async () => {
     const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 500 }), 301);
