@@ -110,7 +110,9 @@ describe('a story', () => {
 
   test('says when a number that is held becomes final', async () => {
     const text = await open(`/coverage/${data.calm}/${daysAgo(1)}/device_counts`);
-    expect(text).toContain('<p>Why: it is final once it was read 72 hours after the end of its day</p>');
+    expect(text).toContain(
+      '<p>Not final yet: a read 72 hours or more after the end of its day makes it so</p>',
+    );
   });
 
   test('tells every stream of a day, a waiver with who and why, and how to read a held number anew', async () => {

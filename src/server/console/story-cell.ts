@@ -56,7 +56,7 @@ function renderReason(ledger: LedgerRow | null, { finalAtHours }: CellContext): 
   const { errorCode, errorMessage, state } = ledger;
   if (errorCode !== null) return html`<p>Why: <strong>${errorCode}</strong>: ${errorMessage ?? ''}</p>`;
   if (state !== 'loaded') return '';
-  return html`<p>Why: it is final once it was read ${count(finalAtHours, 'hour')} after the end of its day</p>`;
+  return html`<p>Not final yet: a read ${count(finalAtHours, 'hour')} or more after the end of its day makes it so</p>`;
 }
 
 /** Facts that take a line of their own: times stand side by side before them. */
