@@ -136,6 +136,8 @@ describe('the second witness', () => {
     };
     expect(ledger.instances[0]?.differences).toEqual({ instance_day: 3, org_day: 0, org_month: 0 });
     expect((await worker.get('/')).text).toContain('contradict</dt><dd class="bad">3</dd>');
+    // So that it gives its lease back, should its first run not be over.
+    expect(await worker.stop()).toMatchObject({ code: 0 });
   });
 
   it('that changes its totals is believed, and what it told before is kept', async () => {
