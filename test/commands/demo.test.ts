@@ -160,7 +160,7 @@ describe('demo --json', () => {
 it('ends at once with exit code 130 on Ctrl-C', async () => {
   const folder = mkdtempSync(join(temp, 'interrupted-'));
   const demo = startProgram(['demo'], { TMPDIR: folder });
-  await expect.poll(() => demo.stderr(), { timeout: 15_000 }).toContain('3/4');
+  await expect.poll(() => demo.stderr(), { timeout: 15_000 }).toContain('2/4');
   demo.process.kill('SIGINT');
   const { code, stderr } = await demo.ended;
   expect(stderr).toContain('losant-usage: Interrupted by SIGINT');

@@ -10,6 +10,7 @@ import { createDatabase, type DatabaseHandle } from '../../src/database/connect/
 import { boundedClient } from '../../src/database/connect/postgres-client.ts';
 import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/connect/sqlstate.ts';
 import {
+  copyEmbeddedDatabase,
   createEmbeddedFolder,
   createTestDatabase,
   queryOnce,
@@ -217,7 +218,7 @@ async function terminate(application: string, state: string): Promise<void> {
 
 describe('an embedded folder', () => {
   test('belongs to one process, until that dies in whatever way, and keeps what was committed', async () => {
-    const embedded = createEmbeddedFolder();
+    const embedded = await copyEmbeddedDatabase();
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);
     const holder = spawn(

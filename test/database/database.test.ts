@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
 import { isRefusedForData } from '../../src/database/connect/sqlstate.ts';
 import {
-  createEmbeddedFolder,
+  copyEmbeddedDatabase,
   createTestDatabase,
   type EmbeddedFolder,
   type TestDatabase,
@@ -21,8 +21,8 @@ const handles = new Map<string, DatabaseHandle>();
 
 beforeAll(async () => {
   server = await createTestDatabase({ template: false });
-  embedded = createEmbeddedFolder();
-  elsewhere = createEmbeddedFolder();
+  embedded = await copyEmbeddedDatabase();
+  elsewhere = await copyEmbeddedDatabase();
   for (const url of [server.url, embedded.url]) {
     const handle = await createDatabase({ url, applicationName: 'database test', poolSize: 4 });
     handles.set(handle.kind, handle);

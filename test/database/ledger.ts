@@ -1,8 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
-import { migrateToHead } from '../../src/database/migrate/migrate.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import { createEmbeddedFolder, createTestDatabase } from '../support/databases.ts';
+import { copyEmbeddedDatabase, createTestDatabase } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
@@ -22,7 +21,6 @@ export interface Ledger {
 export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger> {
   const { url, remove } = await createPlace(kind);
   const handle: DatabaseHandle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
-  if (kind === 'embedded') await migrateToHead(handle);
   const { db } = handle;
   await sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
     values (${INSTANCE}, 'https://api.example.com', '2026-11-01')`.execute(db);
@@ -46,7 +44,7 @@ export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger>
 
 async function createPlace(kind: 'postgres' | 'embedded') {
   if (kind === 'embedded') {
-    const folder = createEmbeddedFolder();
+    const folder = await copyEmbeddedDatabase();
     return { url: folder.url, remove: () => Promise.resolve(folder.remove()) };
   }
   const database = await createTestDatabase();

@@ -7,20 +7,15 @@ import { createPlace, type Place, readStored, readTruth } from './usage.ts';
 const ZONES = ['UTC', 'America/New_York', 'Pacific/Auckland', 'Asia/Kathmandu', 'America/St_Johns'];
 
 let exported: Export;
-/** Making an embedded database takes longer than everything else here: the others are copies. */
-let embedded: Place;
 beforeAll(async () => {
   exported = await openExport({ orgs: 20 });
-  embedded = await createPlace('embedded');
-  await exported.run(['migrate'], { DATABASE_URL: embedded.url });
 });
 afterAll(async () => {
-  await embedded.remove();
   await exported.close();
 });
 
 async function withPlace(kind: Place['kind'], check: (place: Place) => Promise<void>): Promise<void> {
-  const place = await createPlace(kind, kind === 'embedded' ? embedded : undefined);
+  const place = await createPlace(kind);
   try {
     await check(place);
   } finally {

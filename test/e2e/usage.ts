@@ -3,11 +3,10 @@
  * the platform says is true, and what the database holds. Both as sorted lines of
  * text, `TABLE ORG DAY VALUES…`, so that every digit counts.
  */
-import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import type { Platform } from '../simulator/platform.ts';
-import { createEmbeddedFolder, createTestDatabase, queryOnce } from '../support/databases.ts';
+import { copyEmbeddedDatabase, createTestDatabase, queryOnce } from '../support/databases.ts';
 
 export type Row = Record<string, unknown>;
 
@@ -21,15 +20,11 @@ export interface Place {
   remove(): Promise<void>;
 }
 
-/** A fresh place: on the server with the schema at head, or empty; embedded without any tables, or as a copy of another. */
-export async function createPlace(
-  kind: Place['kind'] | 'empty' = 'postgres',
-  copyOf?: Place,
-): Promise<Place> {
+/** A fresh place: with the schema at head, or an empty database on the server. */
+export async function createPlace(kind: Place['kind'] | 'empty' = 'postgres'): Promise<Place> {
   if (kind === 'embedded') {
-    const embedded = createEmbeddedFolder();
+    const embedded = await copyEmbeddedDatabase();
     const { folder, url } = embedded;
-    if (copyOf) await cp(folderOf(copyOf), folder, { recursive: true });
     const query = (statement: string) => queryEmbedded(join(folder, 'pgdata'), statement);
     return { kind, url, query, remove: () => Promise.resolve(embedded.remove()) };
   }
@@ -50,10 +45,6 @@ async function queryEmbedded(dataDir: string, statement: string): Promise<Row[]>
   } finally {
     await pglite.close();
   }
-}
-
-function folderOf({ url }: Place): string {
-  return url.slice('embedded:'.length);
 }
 
 const COLUMNS = {

@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
+import { createDatabase } from '../../src/database/connect/open.ts';
+import { migrateToHead } from '../../src/database/migrate/migrate.ts';
+import { until } from './wait.ts';
 
 export interface TestDatabase {
   readonly url: string;
@@ -21,7 +24,7 @@ export async function createTestDatabase({
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
   const usual = template ? inject('postgresTemplate') : 'template1';
   const source = typeof template === 'string' ? template : usual;
-  await queryOnce(adminUrl, `create database ${name} template ${source}`);
+  await queryOnce(adminUrl, `create database ${name} template ${source} strategy file_copy`);
   return {
     url: withDatabase(adminUrl, name),
     name,
@@ -46,6 +49,33 @@ export function createEmbeddedFolder(): EmbeddedFolder {
     url: `embedded:${folder}`,
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
+}
+
+/** An embedded database with the schema at head: a copy, since making one takes seconds of CPU time. */
+export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
+  const made = join(inject('embeddedTemplate'), 'made');
+  if (!existsSync(made)) await makeEmbeddedTemplate(made);
+  const copy = createEmbeddedFolder();
+  cpSync(made, copy.folder, { recursive: true });
+  return copy;
+}
+
+/** Once for all test files, which run in several processes: whoever comes first makes it, the others wait. */
+async function makeEmbeddedTemplate(made: string): Promise<void> {
+  const making = `${made}.new`;
+  try {
+    mkdirSync(making);
+  } catch {
+    return await until('the embedded database to copy is made', () => existsSync(made));
+  }
+  const handle = await createDatabase({
+    url: `embedded:${making}`,
+    applicationName: 'test template',
+    poolSize: 1,
+  });
+  await migrateToHead(handle);
+  await handle.close();
+  renameSync(making, made);
 }
 
 /** One statement over a connection of its own, outside the code under test. */

@@ -18,6 +18,8 @@ declare module 'vitest' {
     postgresAdminUrl: string;
     /** A database with the schema at head, to clone. */
     postgresTemplate: string;
+    /** An empty folder, in which the first test that needs one makes an embedded database to copy. */
+    embeddedTemplate: string;
   }
 }
 
@@ -38,7 +40,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   }
   project.provide('postgresAdminUrl', server.url);
   project.provide('postgresTemplate', template);
+  const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
+  project.provide('embeddedTemplate', embeddedTemplate);
   return async () => {
+    rmSync(embeddedTemplate, { recursive: true, force: true });
     await queryOnce(server.url, `drop database if exists ${template} with (force)`);
     await server.stop();
   };
