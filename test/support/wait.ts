@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Below the time limit of a test, so that this says first what was waited for. */
 const TIMEOUT_MS = 50_000;
-const STEP_MS = 20;
+const STEP_MS = 60;
 
 /** Waits until `probe` is true; fails with what it is waiting for. */
 export async function until(
