@@ -3,7 +3,10 @@ import { daysFrom } from '../usage/day.ts';
 import type { Column, ColumnKind, Part, Renderer, Row } from './column.ts';
 
 /** A row group is held in memory until it is whole: 24 columns of so many rows are a few megabytes. */
-const GROUP_ROWS = 5_000;
+const GROUP_ROWS = 2_500;
+
+/** Most different JSON texts that are remembered: tags of an organization are the same each day. */
+const SHARED_MAX = 1_000;
 
 const EPOCH = '1970-01-01';
 
@@ -15,6 +18,7 @@ interface ParquetType {
 }
 
 const encoder = new TextEncoder();
+const encode = (text: string) => encoder.encode(text);
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
@@ -36,7 +40,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   // As bytes: the library would parse and write it anew, and round its numbers.
   json: {
     element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
-    convert: (text) => encoder.encode(text),
+    convert: encode,
   },
   text: {
     element: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
@@ -46,7 +50,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
 
 /** Apache Parquet, compressed by Snappy, each column nullable. */
 export function createParquet(columns: readonly Column[]): Renderer {
-  const types = columns.map(({ kind }) => TYPES[kind]);
+  const types = columns.map(({ kind }) => (kind === 'json' ? { convert: shareEqual(encode) } : TYPES[kind]));
   const bytes = new ByteWriter();
   const file = new ParquetWriter({ writer: bytes, schema: schemaOf(columns), createdBy: 'losant-usage' });
   let group: Value[][] = columns.map(() => []);
@@ -79,6 +83,19 @@ export function createParquet(columns: readonly Column[]): Renderer {
       await file.finish();
       return take(bytes);
     },
+  };
+}
+
+/** One value for all equal texts: an array of bytes for each row is the most memory that a file takes. */
+function shareEqual(convert: (text: string) => Value): (text: string) => Value {
+  const shared = new Map<string, Value>();
+  return (text) => {
+    const known = shared.get(text);
+    if (known !== undefined) return known;
+    if (shared.size === SHARED_MAX) shared.clear();
+    const value = convert(text);
+    shared.set(text, value);
+    return value;
   };
 }
 

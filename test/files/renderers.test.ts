@@ -131,14 +131,14 @@ test('Parquet holds every value with its type', async () => {
   ]);
 });
 
-test('Parquet is written in groups of 5,000 rows, and without any row is a file too', async () => {
+test('Parquet is written in groups of 2,500 rows, and without any row is a file too', async () => {
   const row: Row = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
   const thousand = Array.from({ length: 1_000 }, () => row);
   const file = bufferOf(
     await render('parquet', [...Array.from({ length: 12 }, () => thousand), thousand.slice(0, 500)]),
   );
   const metadata = parquetMetadata(file);
-  expect(metadata.row_groups.map(({ num_rows }) => num_rows)).toEqual([5_000n, 5_000n, 2_500n]);
+  expect(metadata.row_groups.map(({ num_rows }) => num_rows)).toEqual([2500n, 2500n, 2500n, 2500n, 2500n]);
   expect(await parquetReadObjects({ file, rowStart: 12_499 })).toMatchObject([
     { org_name: 'Acme', quantity: 1n },
   ]);
