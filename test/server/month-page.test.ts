@@ -93,6 +93,20 @@ describe('the page', () => {
     expect(text).toContain(`<a href="/months/${lastMonth}" aria-current="true">`);
   });
 
+  test('counts what is held and a gap all the same', async () => {
+    await queryOnce(
+      ledger.url,
+      asProgram(`update losant_usage.coverage set error_code = 'bucket_missing', error_message = 'left out'
+        where org_id = '${orgs[0]}' and usage_date = '${first}'`),
+    );
+    expect(await page('/months')).toContain('<li>1 number of these days is held but in doubt: ');
+    await queryOnce(
+      ledger.url,
+      asProgram('update losant_usage.coverage set error_code = null, error_message = null'),
+    );
+    expect(await page('/months')).not.toContain('in doubt');
+  });
+
   test('shows nothing in red before the first run is over', async () => {
     expect(await page('/months')).toContain('<span class="bad">');
     const instances = HEALTH.instances.map((instance) => ({ ...instance, hasRun: false }));

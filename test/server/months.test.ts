@@ -129,6 +129,17 @@ describe('whether October can be invoiced', () => {
     expect(judgeMonth({ ...facts, yesterday: '2026-10-31', hasRun: true }).tone).toBe('bad');
   });
 
+  test('says beside it that numbers which are held are gaps, so that no other page contradicts it', () => {
+    const facts = { month: '2026-10', periods: [PERIOD], yesterday: YESTERDAY, hasRun: true };
+    const doubts = /^2 numbers of these days are held but in doubt: Losant left them out .* is invoiced\.$/;
+    for (const statements of [[], [closing]]) {
+      const verdict = judgeMonth({ ...facts, statements, doubted: 2 });
+      expect(verdict).toMatchObject({ tone: 'good' });
+      expect(verdict.steps.at(-1)).toMatch(doubts);
+      expect(judgeMonth({ ...facts, statements }).steps.join()).not.toContain('in doubt');
+    }
+  });
+
   test('comes with what to do', () => {
     const partial = { ...PERIOD, ...NOT, isWhole: false };
     const periods = [missing, partial, open];

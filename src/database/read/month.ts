@@ -21,6 +21,8 @@ export interface InvoicedMonth {
   readonly statements: readonly Statement[];
   /** Organizations of which a number differs now from what was closed and is not settled. */
   readonly differing?: number;
+  /** Numbers of its days that are held, and are gaps all the same: Losant left them out since, or somebody changed them. */
+  readonly doubted?: number;
 }
 
 /** A row of period_usage without most of the numbers, or what stands for one that is not there. */
@@ -66,7 +68,17 @@ export async function readMonth(
     periods.push(...others.map((blocker) => toPeriod(blocker, { instanceId, today })));
   }
   const differing = statements.length === 0 ? 0 : await countDiffering(db, month);
-  return { month, periods, statements, differing };
+  return { month, periods, statements, differing, doubted: await countDoubted(db, periods) };
+}
+
+async function countDoubted(db: Kysely<Schema>, periods: readonly OrganizationPeriod[]): Promise<number> {
+  if (periods.length === 0) return 0;
+  const from = periods.reduce((first, period) => (period.from < first ? period.from : first), '9999-12-31');
+  const to = periods.reduce((last, period) => (period.to > last ? period.to : last), '0001-01-01');
+  const { rows } = await sql<{ numbers: number }>`
+    select count(*)::integer as numbers from losant_usage.coverage_gaps
+    where usage_date between ${from}::date and ${to}::date and state in ('loaded', 'final')`.execute(db);
+  return rows[0]?.numbers ?? 0;
 }
 
 async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number> {

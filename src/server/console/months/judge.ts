@@ -12,7 +12,7 @@ export interface MonthVerdict {
   readonly steps: readonly string[];
 }
 
-export interface MonthFacts extends Pick<InvoicedMonth, 'month' | 'statements' | 'differing'> {
+export interface MonthFacts extends Pick<InvoicedMonth, 'month' | 'statements' | 'differing' | 'doubted'> {
   readonly periods: readonly OrganizationPeriod[];
   readonly yesterday: UsageDay;
   /** Before the first run is over it is the beginning that days are missing, and nothing is wrong. */
@@ -26,10 +26,14 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   const left = periods.filter(({ instanceId }) => !closed.has(instanceId));
   if (periods.length === 0) return { tone: 'quiet', sentence: `Nothing is tracked in ${name}.`, steps: [] };
   if (left.length === 0) {
-    return { tone: 'good', sentence: `${name} is closed.`, steps: describeSince(facts) };
+    return {
+      tone: 'good',
+      sentence: `${name} is closed.`,
+      steps: [...describeSince(facts), ...describeDoubted(facts)],
+    };
   }
   const states = countStates(left);
-  const steps = describeSteps(states, month);
+  const steps = [...describeSteps(states, month), ...describeDoubted(facts)];
   const hasTrouble = states.missing + states.partial > 0;
   const end = daysOfMonth(month).to;
   if (yesterday < end) {
@@ -58,6 +62,15 @@ function describeSince({ month, differing = 0 }: MonthFacts): string[] {
   if (differing === 0) return ['No number differs now from what was closed.'];
   return [
     `Numbers of ${organizations(differing)} differ now from what was closed: \`losant-usage close --period ${month} --adjust\` settles that as a statement of differences; with \`--dry-run\` it only shows them.`,
+  ];
+}
+
+/** They stop no invoice, as the number stands; elsewhere they count among the gaps. */
+function describeDoubted({ doubted = 0 }: MonthFacts): string[] {
+  if (doubted === 0) return [];
+  const [are, them] = doubted === 1 ? ['is', 'it'] : ['are', 'them'];
+  return [
+    `${count(doubted, 'number')} of these days ${are} held but in doubt: Losant left ${them} out when the day was read again, or somebody changed ${them}. \`losant-usage gaps\` names ${them}; what is held is invoiced.`,
   ];
 }
 

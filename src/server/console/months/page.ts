@@ -84,13 +84,13 @@ interface MonthFacts {
 }
 
 function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFacts): Html {
-  const { month, periods, statements, differing = 0 } = reading.value;
+  const { month, periods, statements, differing = 0, doubted = 0 } = reading.value;
   const name = showMonth(month);
   const choice = renderChoice(months, month);
   if (periods === null)
     return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
   const yesterday = addDays(dayAt(nowMs), -1);
-  const verdict = judgeMonth({ month, periods, statements, differing, yesterday, hasRun });
+  const verdict = judgeMonth({ month, periods, statements, differing, doubted, yesterday, hasRun });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
 <p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
 ${choice}
