@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCoverageMap } from '../../src/database/read/coverage-map.ts';
 import { RUN_1, RUN_2 } from '../database/ledger.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type ConsoleData, HOSTILE_NAME, openConsoleData } from './console-data.ts';
 import { INSTANCE, type Pages, startPages } from './pages.ts';
@@ -93,6 +95,24 @@ describe('coverage', () => {
 });
 
 describe('a story', () => {
+  test('calls a number that is held and a gap all the same in doubt, and not missing', async () => {
+    const path = `/coverage/${data.calm}/${daysAgo(2)}/device_counts`;
+    const mark = async (code: string | null) => {
+      const what = code === null ? 'null' : `'${code}'`;
+      await queryOnce(
+        data.ledger.url,
+        asProgram(`update losant_usage.coverage set error_code = ${what}, error_message = ${what}
+          where org_id = '${data.calm}' and usage_date = '${daysAgo(2)}' and stream = 'device_counts'`),
+      );
+    };
+    await mark('bucket_missing');
+    expect(await open(path)).toMatch(
+      /device_counts: <span class="bad">(loaded|final), revision \d+, in doubt</,
+    );
+    await mark(null);
+    expect(await open(path)).not.toContain('in doubt');
+  });
+
   test('shows why a number is missing, what Losant sent as text, and commands to paste', async () => {
     const text = await open(`/coverage/${data.hostile}/${daysAgo(3)}/device_counts`);
     expect(text).toContain('device_counts: <span class="bad">quarantined, missing</span>');

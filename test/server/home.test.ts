@@ -118,6 +118,22 @@ test('lists the newest runs with their length and what went wrong', async () => 
   };
   const text = (await home(withHealth({ ...HEALTH, runs: [run] }))).replaceAll(/<[^>]*>/g, '');
   expect(text).toMatch(/1 h agobackfillfailed16 min 12 s2026-09-26 to 2026-11-2328,320Losant is away/);
+  const partial = { ...run, status: 'partial', error: null } as const;
+  const linked = await home(withHealth({ ...HEALTH, runs: [partial] }));
+  expect(linked).toContain('<a href="/runs/x">see what failed</a>');
+});
+
+test('says how to see the numbers that differ from the totals of Losant, and nothing where none does', async () => {
+  const differences = { instance_day: 12, org_day: 0, org_month: 1 };
+  const instances = [{ ...INSTANCE_HEALTH, differences }];
+  expect(await home(withHealth({ ...HEALTH, instances }))).toContain(
+    "<p>13 final numbers differ from Losant's own totals: <code>losant-usage reconcile</code> lists each with both figures.</p>",
+  );
+  const none = [
+    { ...INSTANCE_HEALTH, differences: { ...differences, instance_day: 0, org_month: 0 } },
+    INSTANCE_HEALTH,
+  ];
+  expect(await home(withHealth({ ...HEALTH, instances: none }))).not.toContain('losant-usage reconcile');
 });
 
 test('each value of a table says its column, for screens too narrow for columns, and no date breaks', async () => {

@@ -24,7 +24,9 @@ describe('the running period against its limits', () => {
     expect(await shown([USE])).toContain(
       'November 2026 to date,|2026-11-01|to|2026-11-30|: 23 of 24 days of it so far are held.',
     );
-    expect(await shown([USE])).toContain('|payload|4,000 payloads|9,000|44 %|5,217 (57 %)|');
+    expect(await shown([USE])).toContain(
+      '|payload|payload_billable_count|4,000 payloads|9,000|44 %|5,217 (57 %)|',
+    );
     expect(await shown([{ ...USE, source: 'losant', daysHeld: 24 }])).toContain(
       'The billing period to date,|2026-11-01|to|2026-11-30|: all 24 days of it so far are held.',
     );
@@ -38,7 +40,7 @@ describe('the running period against its limits', () => {
 
   test('says what is not known instead of a number', async () => {
     const none = { quantity: null, share: null, projected: null, projectedShare: null };
-    expect(await shown([{ ...USE, ...none }])).toContain('|payload|–|9,000|–|–|–|');
+    expect(await shown([{ ...USE, ...none }])).toContain('|payload|payload_billable_count|–|9,000|–|–|–|');
     const other = { ...USE, ...none, limitName: '<b>', metric: null, unit: null };
     expect(await shown([other])).toContain('|&lt;b&gt;|not counted here|9,000|–|–|–|');
     expect(await shown([])).toContain('No limits of it are known for a period that is running.');

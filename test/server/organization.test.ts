@@ -87,10 +87,10 @@ test('tells of each day whether it is held, tracked, or zero because Losant left
 });
 
 test('stacks the six types with most payloads, and the others together', async () => {
-  expect((await daysOf('Payloads by type'))[1]).toBe(
+  expect((await daysOf('All payloads by type'))[1]).toBe(
     `${daysAgo(2)}: =a 80, b 70, c 60, d 50, e 40, f 30, other types 30`,
   );
-  expect((await daysOf('Payloads by type'))[3]).toBe(
+  expect((await daysOf('All payloads by type'))[3]).toBe(
     `${daysAgo(4)}: =a 0, b 0, c 0, d 0, e 0, f 0, other types 0`,
   );
 });

@@ -54,7 +54,7 @@ function lastDayOf(first: string): string {
 function renderChanges(request: ChangeRequest, list: ChangeList | null, nowMs: number): Html {
   const { search, month, onlyFinal, runId } = request;
   const body = html`<h1>Changes</h1>
-<p class="quiet">Numbers that changed after their first load, the newest change first. Final ones were not expected to change: an invoice may hold the old number.</p>
+<p class="quiet">Numbers that changed after their first load, the newest change first. Final ones were not expected to change: an invoice may hold the old number. Each value has a line of its own here; elsewhere all values of a stream's day count as one number.</p>
 <form method="get" action="${PATH}" role="search">
 ${renderSearch(search)}
 ${renderSelect({

@@ -30,7 +30,7 @@ export function renderHeatMap(cells: readonly HeatCell[]): Html {
   const days = streams[0]?.[1].map(({ day }) => day) ?? [];
   const [first = null, last = null] = [days[0], days.at(-1)];
   return html`<h2>The last ${days.length} days</h2>
-<p class="quiet">One cell for each stream and UTC day, ${renderDay(first)} to ${renderDay(last)}, over all organizations.
+<p class="quiet">One cell for each stream and UTC day, ${renderDay(first)} to ${renderDay(last)}, over all organizations; blank where nothing is tracked.
 ${LEGEND.map(([state, text]) => html`<span class="whole"><svg class="sample" aria-hidden="true" width="12" height="${ROW_HEIGHT}" viewBox="0 0 1 ${ROW_HEIGHT}" preserveAspectRatio="none">${renderCell(state, 0)}</svg> ${text}</span> `)}
 <a href="/coverage">By organization and day</a></p>
 <div class="heat">${streams.map(([stream, row]) => renderRow(stream, row))}</div>

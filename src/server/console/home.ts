@@ -7,7 +7,7 @@ import { type DatabaseView, shownHealth } from '../database-view.ts';
 import type { WorkerStatus } from '../status.ts';
 import { type ConsolePage, READING_WAIT_MS } from './console-page.ts';
 import { renderHeatMap } from './heat-map.ts';
-import { renderCard } from './instance-card.ts';
+import { renderCard, sumOf } from './instance-card.ts';
 import { renderDay, renderDistance, renderInstant } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
 import { currentTroubles, type InstanceTrouble, isInFirstRun, judgeState } from './verdict.ts';
@@ -51,6 +51,7 @@ function renderHome(facts: HomeFacts): Html {
 ${verdict.hint === undefined ? '' : html`<p><a href="/coverage?only=gap&amp;days=90">See what is missing by organization and day</a>, or in a terminal: ${verdict.hint}</p>`}
 ${renderAge(view, nowMs)}
 ${currentTroubles(status.instances, health).map(renderTrouble)}
+${health === null ? '' : renderContradictions(health)}
 <div class="cards">${status.instances.map((instance) => renderCard(instance, cardFacts))}</div>
 ${health === null || heatMap === null || isFirst ? '' : renderHeatMap(heatMap)}
 ${health === null ? '' : renderReach(health, status)}
@@ -80,6 +81,16 @@ function renderAge({ isUp, reading }: DatabaseView, nowMs: number): Html | strin
 
 function renderTrouble({ instanceId, name, trouble }: InstanceTrouble): Html {
   return html`<p><span class="bad">Instance ${name ?? instanceId}: ${trouble.message}</span><br>${trouble.hint}</p>\n`;
+}
+
+function renderContradictions({ instances }: Health): Html | string {
+  const total = instances.reduce(
+    (sum, { differences }) => sum + (differences === undefined ? 0 : sumOf(differences)),
+    0,
+  );
+  if (total === 0) return '';
+  const verb = total === 1 ? 'differs' : 'differ';
+  return html`<p>${count(total, 'final number')} ${verb} from Losant's own totals: <code>losant-usage reconcile</code> lists each with both figures.</p>`;
 }
 
 const namesOf = ({ instances }: Health) =>
@@ -164,6 +175,6 @@ function renderRun(run: RunLine, instance: readonly string[], nowMs: number): (H
       ? renderDay(from)
       : html`${renderDay(from)} to ${renderDay(to)}`,
     showNumber(cells),
-    error ?? '–',
+    error ?? (isGood ? '–' : html`<a href="/runs/${run.runId}">see what failed</a>`),
   ];
 }

@@ -101,15 +101,19 @@ function renderFacts(
 <div><dt>${isFirst ? 'Still to be read' : 'Missing'}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd></div>
 ${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
 <div><dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd></div>
-<div><dt>In quarantine</dt><dd>${showNumber(quarantined)}</dd></div>
+<div><dt>Answers in quarantine</dt><dd>${showNumber(quarantined)}</dd></div>
 ${differences === undefined ? '' : renderDifferences(differences)}
 <div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
 }
 
-/** `losant-usage reconcile` lists them. */
 function renderDifferences(differences: NonNullable<InstanceHealth['differences']>): Html {
-  const total = Object.values(differences).reduce((sum, each) => sum + each, 0);
+  const total = sumOf(differences);
   return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd class="${total > 0 ? 'bad' : ''}">${showNumber(total)}</dd></div>`;
+}
+
+/** Of all scopes that Losant gives totals of. */
+export function sumOf(differences: NonNullable<InstanceHealth['differences']>): number {
+  return Object.values(differences).reduce((sum, each) => sum + each, 0);
 }
 
 /** When the oldest gap that can still be read leaves what Losant keeps; its day is then unavailable. */
@@ -125,5 +129,5 @@ function renderExpiry(
   if (oldest === undefined) return '';
   const days = daysFrom(horizon, oldest) + 1;
   const shown = html`in ${count(days, 'day')}${expiring > 0 ? html` (${showNumber(expiring)} within 7 days)` : ''}`;
-  return html`<div><dt>First becomes unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
+  return html`<div><dt>First missing day is unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
 }

@@ -37,7 +37,7 @@ function renderUse(use: LimitUse): (Html | string)[] {
     return [limitName, html`<span class="quiet">not counted here</span>`, showNumber(limit), '–', '–', '–'];
   }
   return [
-    limitName,
+    html`${limitName}<br><span class="quiet">${metric}</span>`,
     quantity === null ? '–' : `${showNumber(quantity)} ${unit}`,
     showNumber(limit),
     renderShare(share),

@@ -25,7 +25,7 @@ export function organizationCharts(organization: Organization): DailyChart[] {
     };
   };
   const payloads = chartOf('payload_sources', (day) => day.payloadSourceCount, {
-    ...{ id: 'payloads', title: 'Payloads by type', name: 'Payloads' },
+    ...{ id: 'payloads', title: 'All payloads by type', name: 'Payloads' },
     ...{ axis: 'Payloads per day', unit: 'count', shape: 'bars' },
   });
   return [

@@ -19,6 +19,7 @@ import {
 } from '../../explain/facts.ts';
 import { escapeControls } from '../../terminal/text.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';
+import { isHeldState } from '../../usage/cell.ts';
 import { streamNamed } from '../../usage/streams/catalog.ts';
 import { renderDistance } from './instants.ts';
 import { type Html, renderTable } from './page.ts';
@@ -38,7 +39,8 @@ interface CellContext {
 /** How a cell stands, what it holds, how that came about, and what can be done. */
 export function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
   const { stream, ledger, values, isGap, advice } = cell;
-  return html`<section class="card story"><h2>${stream}: <span class="${isGap ? 'bad' : ''}">${describeState(cell)}${isGap ? ', missing' : ''}</span></h2>
+  const gap = ledger !== null && isHeldState(ledger.state) ? 'in doubt' : 'missing';
+  return html`<section class="card story"><h2>${stream}: <span class="${isGap ? 'bad' : ''}">${describeState(cell)}${isGap ? `, ${gap}` : ''}</span></h2>
 ${renderReason(ledger, context)}
 <p>Next: ${advice.text}</p>
 ${renderValues(values, stream)}
