@@ -14,3 +14,8 @@ export function count(number: number, noun: string, plural = `${noun}s`): string
 export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
+
+/** With its first letter as at the beginning of a sentence. */
+export function capitalize(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+}

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readFreshness } from '../../src/database/read/freshness.ts';
 import { type Health, readHealth } from '../../src/database/read/health.ts';
@@ -107,6 +108,15 @@ describe('a stream', () => {
       await settleAll(org, number === 0 ? [1] : [2, 1], 'loaded');
     }
     expect(await readStream()).toMatchObject({ orgsTracked: 3, orgsComplete: 2, gaps: 1 });
+  });
+
+  test('tells which gaps are numbers that are held', async () => {
+    const org = await ledger.newOrg();
+    await track(org, 3);
+    await settleAll(org, [2, 1], 'loaded');
+    await sql`update losant_usage.coverage set error_code = 'bucket_missing', error_message = 'left out'
+      where usage_date = ${daysAgo(2)}::date`.execute(ledger.db);
+    expect(await readStream()).toMatchObject({ gaps: 2, doubted: 1, oldestGap: daysAgo(3) });
   });
 
   test('tells of gaps that pass the horizon within a week', async () => {

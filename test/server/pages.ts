@@ -19,6 +19,7 @@ export const STREAM: StreamHealth = {
   stream: 'device_counts',
   cells: { loaded: 5, final: 2, absent: 0, quarantined: 0, failed: 0, unavailable: 0, waived: 0, missing: 0 },
   gaps: 0,
+  doubted: 0,
   oldestGap: null,
   expiring: 0,
   knownMissing: 0,

@@ -77,6 +77,18 @@ test.for([
     INSTANCE_STATUS,
     'bad: 1 number is missing, the oldest of 2026-11-20.',
   ],
+  [
+    'the only gap is a number that is held',
+    streamWith({ gaps: 1, doubted: 1, oldestGap: '2026-11-20' }),
+    INSTANCE_STATUS,
+    'bad: 1 number is in doubt, the oldest of 2026-11-20.',
+  ],
+  [
+    'one of the gaps is a number that is held',
+    streamWith({ gaps: 3, doubted: 1, oldestGap: '2026-11-20' }),
+    INSTANCE_STATUS,
+    'bad: 3 numbers are missing or in doubt, the oldest of 2026-11-20.',
+  ],
   ['the database is away', HEALTH, INSTANCE_STATUS, 'bad: The database does not answer.', false],
   ['the database was not read yet', null, INSTANCE_STATUS, 'quiet: The database is being read.'],
 ] as const)('when %s', ([, health, status, said, isUp]) => {

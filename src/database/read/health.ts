@@ -44,6 +44,8 @@ export interface StreamHealth {
   /** Tracked cells inside the horizon by state; `missing` have no row. */
   readonly cells: Readonly<Record<CellState | 'missing', number>>;
   readonly gaps: number;
+  /** Those of them that are held: Losant left the number out since, or somebody changed it. */
+  readonly doubted: number;
   readonly oldestGap: UsageDay | null;
   /** Gaps whose day passes the horizon within the next 7 days. */
   readonly expiring: number;
@@ -119,17 +121,21 @@ async function readStreams(
     ), expiring as (
       select instance_id, stream, count(*)::integer as gaps from losant_usage.coverage_gaps
       where usage_date < ${addDays(horizon, EXPIRING_DAYS)}::date group by instance_id, stream
+    ), doubts as (
+      select instance_id, stream, count(*)::integer as gaps from losant_usage.coverage_gaps
+      where state in ('loaded', 'final') group by instance_id, stream
     ), known as (
       select instance_id, stream, count(*) as missing from losant_usage.known_missing group by instance_id, stream
     )
     select s.instance_id as "instanceId", s.stream, coalesce(k.missing, 0) as "knownMissing",
       ${JSON.stringify(NONE)}::text::jsonb || s.cells || jsonb_build_object('final', s.final, 'missing', s.missing) as cells,
-      coalesce(f.gaps, 0) as gaps, f.oldest_gap as "oldestGap", coalesce(e.gaps, 0) as expiring,
+      coalesce(f.gaps, 0) as gaps, coalesce(d.gaps, 0) as doubted, f.oldest_gap as "oldestGap", coalesce(e.gaps, 0) as expiring,
       f.complete_to as "completeTo", coalesce(f.orgs_tracked, 0) as "orgsTracked",
       coalesce(f.orgs_complete, 0) as "orgsComplete"
     from states s
     left join losant_usage.freshness f on f.instance_id = s.instance_id and f.stream = s.stream
     left join known k on k.instance_id = s.instance_id and k.stream = s.stream
+    left join doubts d on d.instance_id = s.instance_id and d.stream = s.stream
     left join expiring e on e.instance_id = s.instance_id and e.stream = s.stream
     order by s.instance_id, s.stream`.execute(db);
   return rows;

@@ -32,7 +32,7 @@ export function renderHeatMap(cells: readonly HeatCell[]): Html {
   return html`<h2>The last ${days.length} days</h2>
 <p class="quiet">One cell for each stream and UTC day, ${renderDay(first)} to ${renderDay(last)}, over all organizations; blank where nothing is tracked.
 ${LEGEND.map(([state, text]) => html`<span class="whole"><svg class="sample" aria-hidden="true" width="12" height="${ROW_HEIGHT}" viewBox="0 0 1 ${ROW_HEIGHT}" preserveAspectRatio="none">${renderCell(state, 0)}</svg> ${text}</span> `)}
-<a href="/coverage">By organization and day</a></p>
+<a class="whole" href="/coverage">By organization and day</a></p>
 <div class="heat">${streams.map(([stream, row]) => renderRow(stream, row))}</div>
 <details><summary>The same as a table</summary>
 ${renderTable({

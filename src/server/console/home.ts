@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import type { Health, RunLine, StreamHealth } from '../../database/read/health.ts';
 import type { HeatCell } from '../../database/read/heat-map.ts';
 import { showDistance, showDuration, showWhen } from '../../terminal/time.ts';
-import { count, showNumber } from '../../terminal/words.ts';
+import { capitalize, count, showNumber } from '../../terminal/words.ts';
 import { type DatabaseView, shownHealth } from '../database-view.ts';
 import type { WorkerStatus } from '../status.ts';
 import { type ConsolePage, READING_WAIT_MS } from './console-page.ts';
@@ -10,7 +10,7 @@ import { renderHeatMap } from './heat-map.ts';
 import { renderCard, sumOf } from './instance-card.ts';
 import { renderDay, renderDistance, renderInstant } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
-import { currentTroubles, type InstanceTrouble, isInFirstRun, judgeState } from './verdict.ts';
+import { currentTroubles, describeKind, type InstanceTrouble, isInFirstRun, judgeState } from './verdict.ts';
 
 /** An answer this old is told with its age: it may have been overtaken. */
 const OLD_READING_MS = 120_000;
@@ -48,7 +48,7 @@ function renderHome(facts: HomeFacts): Html {
   const verdict = judgeState(view, { statuses: status.instances, nowMs });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
 <p class="quiet">${renderScope(facts)}</p>
-${verdict.hint === undefined ? '' : html`<p><a href="/coverage?only=gap&amp;days=90">See what is missing by organization and day</a>, or in a terminal: ${verdict.hint}</p>`}
+${verdict.hint === undefined ? '' : html`<p><a href="/coverage?only=gap&amp;days=90">See what it is by organization and day</a>, or in a terminal: ${verdict.hint}</p>`}
 ${renderAge(view, nowMs)}
 ${currentTroubles(status.instances, health).map(renderTrouble)}
 ${health === null ? '' : renderContradictions(health)}
@@ -99,6 +99,7 @@ const namesOf = ({ instances }: Health) =>
 function renderReach(health: Health, { instances: statuses }: WorkerStatus): Html {
   const names = namesOf(health);
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
+  const gaps = describeKind(health.instances.flatMap(({ streams }) => streams));
   return html`<h2>How far the numbers reach</h2>
 ${renderTable({
   caption: names.size > 1 ? 'By instance and stream; days are UTC.' : 'By stream; days are UTC.',
@@ -107,8 +108,8 @@ ${renderTable({
     { name: 'Stream' },
     { name: 'Complete to' },
     { name: 'Organizations complete', isNumber: true },
-    { name: 'Missing', isNumber: true },
-    { name: 'Oldest missing' },
+    { name: capitalize(gaps), isNumber: true },
+    { name: `Oldest ${gaps}` },
     { name: 'Known to be missing', isNumber: true },
     { name: 'Final', isNumber: true },
   ],

@@ -1,14 +1,14 @@
 import { html } from 'hono/html';
 import type { Health, InstanceHealth, RunLine, StreamHealth } from '../../database/read/health.ts';
 import { showDuration } from '../../terminal/time.ts';
-import { count, showNumber } from '../../terminal/words.ts';
+import { capitalize, count, showNumber } from '../../terminal/words.ts';
 import { addDays, dayAt, daysFrom } from '../../usage/day.ts';
 import { estimateLeftMs } from '../../usage/planned-requests.ts';
 import type { InstanceStatus, RunProgress } from '../status.ts';
 import { renderDay, renderDistance } from './instants.ts';
 import type { Html } from './page.ts';
 import { addressOf } from './pagination.ts';
-import { completeTo, isInFirstRun } from './verdict.ts';
+import { completeTo, describeKind, isInFirstRun } from './verdict.ts';
 
 export interface CardFacts {
   /** Null: it is not known. */
@@ -98,7 +98,7 @@ function renderFacts(
   const missing = addressOf('/coverage', { instance: instanceId, only: 'gap', days: '90' });
   const restated = showNumber(restatedFinal30Days);
   return html`<div><dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd></div>
-<div><dt>${isFirst ? 'Still to be read' : 'Missing'}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd></div>
+<div><dt>${isFirst ? 'Still to be read' : capitalize(describeKind(streams))}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd></div>
 ${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
 <div><dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd></div>
 <div><dt>Answers in quarantine</dt><dd>${showNumber(quarantined)}</dd></div>

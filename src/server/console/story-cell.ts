@@ -18,7 +18,7 @@ import {
   showHeld,
 } from '../../explain/facts.ts';
 import { escapeControls } from '../../terminal/text.ts';
-import { count, showDays, showNumber } from '../../terminal/words.ts';
+import { capitalize, count, showDays, showNumber } from '../../terminal/words.ts';
 import { isHeldState } from '../../usage/cell.ts';
 import { streamNamed } from '../../usage/streams/catalog.ts';
 import { renderDistance } from './instants.ts';
@@ -74,7 +74,7 @@ function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
   const ordered = [...facts.filter((fact) => !isLong(fact)), ...facts.filter(isLong)];
   return html`<dl class="facts">${ordered.map(
     (fact) =>
-      html`<div class="${isLong(fact) ? 'long' : ''}"><dt>${sentence(fact[0])}</dt><dd>${renderFact(fact, ledger)}</dd></div>\n`,
+      html`<div class="${isLong(fact) ? 'long' : ''}"><dt>${capitalize(fact[0])}</dt><dd>${renderFact(fact, ledger)}</dd></div>\n`,
   )}</dl>`;
 }
 
@@ -82,10 +82,6 @@ function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
 function renderFact([name, value]: Fact, { runId, runKind }: LedgerRow): Html | string {
   if (name === 'run' && runKind !== null) return html`<a href="/runs/${runId}">${value}</a>`;
   return name === 'response sha256' ? html`<code>${value}</code>` : value;
-}
-
-function sentence(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
 function renderCommands(cell: CellStory & { readonly advice: Advice }, place: CellPlace): Html {
@@ -97,7 +93,7 @@ function renderCommands(cell: CellStory & { readonly advice: Advice }, place: Ce
   ];
   const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));
   return html`<details${cell.isGap ? html` open` : ''}><summary>Commands</summary>
-<dl class="commands">${commands.map(({ when, command }) => html`<dt>${sentence(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
+<dl class="commands">${commands.map(({ when, command }) => html`<dt>${capitalize(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
 ${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes: it stays on record.</p>` : ''}</details>`;
 }
 

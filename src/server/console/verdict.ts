@@ -91,7 +91,17 @@ function countGaps(streams: readonly { readonly gaps: number }[]): number {
 function describeGaps(gaps: number, instances: readonly InstanceHealth[]): string {
   const oldest = instances.flatMap(({ streams }) => streams.flatMap(({ oldestGap }) => oldestGap ?? []));
   const verb = gaps === 1 ? 'is' : 'are';
-  return `${count(gaps, 'number')} ${verb} missing, the oldest of ${oldest.sort()[0]}.`;
+  const what = describeKind(instances.flatMap(({ streams }) => streams));
+  return `${count(gaps, 'number')} ${verb} ${what}, the oldest of ${oldest.sort()[0]}.`;
+}
+
+/** What to call the gaps of streams: one that is held is not missing. */
+export function describeKind(
+  streams: readonly { readonly gaps: number; readonly doubted: number }[],
+): string {
+  const doubted = streams.reduce((sum, stream) => sum + stream.doubted, 0);
+  if (doubted === 0) return 'missing';
+  return doubted < countGaps(streams) ? 'missing or in doubt' : 'in doubt';
 }
 
 function describeFirstRun(statuses: readonly InstanceStatus[]): string {

@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import type { InvoicedMonth, OrganizationPeriod } from '../../../database/read/month.ts';
-import { count, showNumber } from '../../../terminal/words.ts';
+import { capitalize, count, showNumber } from '../../../terminal/words.ts';
 import { earliestDay, type UsageDay } from '../../../usage/day.ts';
 import { daysOfMonth, type Month } from '../../../usage/period.ts';
 import { renderInstant } from '../instants.ts';
@@ -167,8 +167,4 @@ function pathOf({ month }: MonthQuery): string {
 
 function choiceOf({ search, state, order }: MonthQuery): Record<string, string> {
   return { q: search, state: state ?? '', order: order === 'state' ? '' : order };
-}
-
-function capitalize(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
