@@ -60,17 +60,20 @@ export async function* readDuePages(
   }
 }
 
-/** The distinct times at which something was due, found by leaps through the index. */
-const dueTimes = (now: string) => sql`
-  with recursive due_at (next_read_at) as (
-    (select c.next_read_at from losant_usage.coverage c
-     where c.next_read_at <= ${now}::timestamptz order by c.next_read_at limit 1)
+/** Distinct values of a column up to `last` as the query `name`, which ends with null, found by leaps through the index. */
+const leaps = (name: string, [table, column]: readonly [string, string], last: RawBuilder<unknown>) => {
+  const [from, of] = [sql.table(`losant_usage.${table}`), sql.ref(column)];
+  return sql`${sql.ref(name)} (${of}) as (
+    (select c.${of} from ${from} c where c.${of} <= ${last} order by c.${of} limit 1)
     union all
-    select (select c.next_read_at from losant_usage.coverage c
-            where c.next_read_at > d.next_read_at and c.next_read_at <= ${now}::timestamptz
-            order by c.next_read_at limit 1)
-    from due_at d where d.next_read_at is not null
+    select (select c.${of} from ${from} c where c.${of} > l.${of} and c.${of} <= ${last} order by c.${of} limit 1)
+    from ${sql.ref(name)} l where l.${of} is not null
   )`;
+};
+
+/** The times at which something was due. */
+const dueTimes = (now: string) =>
+  sql`with recursive ${leaps('due_at', ['coverage', 'next_read_at'], sql`${now}::timestamptz`)}`;
 
 const isNamed = (orgId: string, { orgIds }: ExportScope) =>
   sql`(${orgIds}::text[] is null or ${sql.ref(orgId)} = any (${orgIds}::text[]))`;
@@ -79,16 +82,9 @@ const isInShard = (orgId: string, { shard }: ExportScope) => sql`
   (${shard?.count ?? null}::integer is null
     or (hashtext(${sql.ref(orgId)}) & 2147483647) % ${shard?.count ?? null}::integer = ${shard?.index ?? null}::integer)`;
 
-/** The distinct days from which something is unread, by leaps too; follows `dueTimes`. */
-const unreadDays = (lastDay: UsageDay) => sql`, unread_at (unread_from) as (
-    (select k.unread_from from losant_usage.tracking k
-     where k.unread_from <= ${lastDay}::date order by k.unread_from limit 1)
-    union all
-    select (select k.unread_from from losant_usage.tracking k
-            where k.unread_from > u.unread_from and k.unread_from <= ${lastDay}::date
-            order by k.unread_from limit 1)
-    from unread_at u where u.unread_from is not null
-  )`;
+/** The days from which something is unread; follows `dueTimes`. */
+const unreadDays = (lastDay: UsageDay) =>
+  sql`, ${leaps('unread_at', ['tracking', 'unread_from'], sql`${lastDay}::date`)}`;
 
 /**
  * A page of organizations with something unread, leaping from one to the next: one at a time, since Postgres
