@@ -18,7 +18,6 @@ interface ParquetType {
 }
 
 const encoder = new TextEncoder();
-const encode = (text: string) => encoder.encode(text);
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
@@ -40,7 +39,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   // As bytes: the library would parse and write it anew, and round its numbers.
   json: {
     element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
-    convert: encode,
+    convert: (text) => encoder.encode(text),
   },
   text: {
     element: { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } },
@@ -50,14 +49,17 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
 
 /** Apache Parquet, compressed by Snappy, each column nullable. */
 export function createParquet(columns: readonly Column[]): Renderer {
-  const types = columns.map(({ kind }) => (kind === 'json' ? { convert: shareEqual(encode) } : TYPES[kind]));
+  const converters = columns.map(({ kind }) => {
+    const { convert } = TYPES[kind];
+    return kind === 'json' ? shareEqual(convert) : convert;
+  });
   const bytes = new ByteWriter();
   const file = new ParquetWriter({ writer: bytes, schema: schemaOf(columns), createdBy: 'losant-usage' });
   let group: Value[][] = columns.map(() => []);
   let groupRows = 0;
 
   const addRow = (row: Row) => {
-    for (const [index, { convert }] of types.entries()) {
+    for (const [index, convert] of converters.entries()) {
       const text = row[index] ?? null;
       group[index]?.push(text === null ? null : convert(text));
     }
