@@ -144,30 +144,22 @@ async function attemptThroughGate(shared: Shared, request: GetRequest): Promise<
   const { gate, now } = options;
   const { action, signal } = request;
   const path = pathWithQuery(request);
-  let report = { action, gateWaitMs: 0, durationMs: 0 };
-  const send = async (gateWaitMs: number): Promise<Received> => {
+  const send = async (gateWaitMs: number): Promise<Received & Pick<AttemptReport, 'gateWaitMs'>> => {
     const sentAtMs = now();
     try {
       const reply = await http.get(path, signal);
-      const receivedAtMs = now();
-      report = { action, gateWaitMs, durationMs: receivedAtMs - sentAtMs };
-      return { reply, sentAtMs, receivedAtMs };
+      return { reply, sentAtMs, receivedAtMs: now(), gateWaitMs };
     } catch (error) {
-      const durationMs = now() - sentAtMs;
-      options.onAttempt?.({
-        action,
-        gateWaitMs,
-        durationMs,
-        status: null,
-        outcome: 'aborted',
-        retryReason: null,
-      });
+      const report = { action, gateWaitMs, durationMs: now() - sentAtMs };
+      options.onAttempt?.({ ...report, status: null, outcome: 'aborted', retryReason: null });
       throw error;
     }
   };
   try {
     const received = await gate.run(send, signal);
     await allArrived();
+    const { gateWaitMs, sentAtMs, receivedAtMs } = received;
+    const report = { action, gateWaitMs, durationMs: receivedAtMs - sentAtMs };
     return { result: await readReply(received, judged), report };
   } catch (error) {
     if (!(error instanceof PausedTooLongError)) throw error;
