@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../../usage/day.ts';
+import { earliestDay, latestDay, type UsageDay } from '../../usage/day.ts';
 import { daysOfMonth, type Month } from '../../usage/period.ts';
 import type { Schema } from '../schema.ts';
 import {
@@ -73,8 +73,8 @@ export async function readMonth(
 
 async function countDoubted(db: Kysely<Schema>, periods: readonly OrganizationPeriod[]): Promise<number> {
   if (periods.length === 0) return 0;
-  const from = periods.reduce((first, period) => (period.from < first ? period.from : first), '9999-12-31');
-  const to = periods.reduce((last, period) => (period.to > last ? period.to : last), '0001-01-01');
+  const from = periods.map((period) => period.from).reduce((a, b) => earliestDay(a, b));
+  const to = periods.map((period) => period.to).reduce((a, b) => latestDay(a, b));
   const { rows } = await sql<{ numbers: number }>`
     select count(*)::integer as numbers from losant_usage.coverage_gaps
     where usage_date between ${from}::date and ${to}::date and state in ('loaded', 'final')`.execute(db);
