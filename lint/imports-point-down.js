@@ -1,126 +1,97 @@
 import { dirname, join, relative, resolve, sep } from 'node:path';
 
-const LEAVES = ['src/errors.ts', 'src/exit.ts', 'src/logger.ts'];
-const FLOOR = ['src/usage', ...LEAVES];
-const CONNECTION = ['src/database/connect', 'src/database/schema.ts'];
-/** How numbers, days and times are said, in a terminal and on a page. */
-const WORDS = ['src/terminal/words.ts', 'src/terminal/time.ts'];
-const BELOW_COMMANDS = [
-  ...[
-    'src/worker',
-    'src/server',
-    'src/explain',
-    'src/export',
-    'src/check',
-    'src/billing',
-    'src/losant',
-    'src/database',
-    'src/settings',
-    'src/terminal',
-    'src/files',
-  ],
-  ...FLOOR,
-];
-const TESTED = ['simulator', 'lint', 'src/cli.ts', 'src/commands', ...BELOW_COMMANDS];
-
 /**
- * What each part of the project may import of it, beside its own folder: imports point down, from main
- * to the leaves. The most precise entry holds for a file; a file without one may import nothing of the
- * project. `types` may be imported as types only.
+ * The parts of the project from top to bottom. A file may import its own part and every part below it; parts on
+ * one line do not import each other. A file in no part may import nothing of the project.
  */
-export const MAY_IMPORT = {
-  'src/main.ts': { values: ['src'] },
-  'src/cli.ts': { values: ['src/commands', 'src/settings', 'src/terminal', ...FLOOR] },
-  'src/commands': { values: BELOW_COMMANDS },
-  'src/commands/demo': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
-  'src/commands/simulator': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
-  'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
-  'src/explain': { values: ['src/database/read', ...WORDS, ...FLOOR], types: ['src/database/schema.ts'] },
-  'src/server': {
-    values: ['src/database/read', 'src/explain', 'src/files', ...WORDS, 'src/terminal/text.ts', ...FLOOR],
-    types: CONNECTION,
-  },
-  'src/export': { values: ['src/losant', 'src/database', ...FLOOR], types: ['src/settings'] },
-  'src/billing': { values: ['src/database', 'src/files', ...FLOOR] },
-  'src/check': {
-    values: [
-      'src/losant',
-      'src/database/read',
-      'src/database/migrate',
-      ...CONNECTION,
-      'src/settings',
-      'src/terminal',
-      ...FLOOR,
-    ],
-  },
-  'src/losant': { values: FLOOR },
-  'src/database/read': { values: [...CONNECTION, ...FLOOR], types: ['src/files'] },
-  'src/database/write': { values: [...CONNECTION, ...FLOOR] },
-  'src/database/migrate': { values: [...CONNECTION, ...FLOOR] },
-  'src/database/connect': { values: ['src/database/schema.ts', ...FLOOR] },
-  'src/database/schema.ts': { values: ['src/usage'] },
-  'src/terminal': { values: ['src/usage', 'src/errors.ts'] },
-  'src/files': { values: ['src/usage', 'src/errors.ts'] },
-  'src/settings': { values: ['src/usage', 'src/errors.ts'] },
-  'src/usage': { values: ['src/errors.ts'] },
-  'src/exit.ts': { values: ['src/errors.ts'] },
-  'src/logger.ts': { values: ['src/errors.ts', 'src/terminal'] },
-  'src/memory.ts': { values: [] },
-  'src/errors.ts': { values: [] },
-  simulator: { values: [] },
-  test: { values: ['bench', ...TESTED] },
-  bench: { values: ['test', ...TESTED] },
+export const LAYERS = [
+  ['test'],
+  ['bench'],
+  ['test/support'],
+  ['src/main.ts'],
+  ['src/run.ts'],
+  ['src/cli', 'src/commands', 'src/check'],
+  ['simulator', 'src/worker'],
+  ['src/server'],
+  ['src/console'],
+  ['src/billing'],
+  ['src/export'],
+  ['src/queries'],
+  ['src/ledger'],
+  ['src/losant', 'src/database'],
+  ['src/logger.ts', 'src/settings'],
+  ['src/terminal', 'src/files', 'src/memory.ts', 'src/exit.ts'],
+  ['src/usage'],
+  ['src/errors.ts'],
+];
+
+/** What a part may not import although it lies below: only an export and the commands talk to Losant. */
+const NEVER = {
+  'src/console': ['src/losant', 'src/export'],
+  'src/server': ['src/losant', 'src/export'],
+  'src/billing': ['src/losant', 'src/export'],
+  'src/queries': ['src/losant'],
+  'src/ledger': ['src/losant'],
+  simulator: ['src'],
 };
 
-/** Packages that one part of src alone may call; everyone may name their types. */
+/** Packages that some parts of src alone may call; everyone may name their types. */
 export const ONLY_IN = {
-  ky: 'src/losant',
-  undici: 'src/losant',
-  pg: 'src/database',
-  'pg-copy-streams': 'src/database',
-  kysely: 'src/database',
-  '@electric-sql/pglite': 'src/database',
+  ky: ['src/losant', 'src/worker'],
+  undici: ['src/losant'],
+  pg: ['src/database'],
+  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/export', 'src/billing'],
+  '@electric-sql/pglite': ['src/database'],
 };
 
-/** Files that few files of src alone may import, even their types: what can write to Losant, and what could. */
+/** Files that few files of src alone may import, even their types: what can write to Losant, and the simulator. */
 export const ONLY_FOR = {
-  'src/losant/admin.ts': ['src/commands/org'],
-  'src/losant/transport.ts': ['src/losant/http.ts', 'src/losant/admin.ts'],
+  'src/losant/admin.ts': ['src/cli/org', 'src/commands/org'],
+  simulator: ['src/cli/demo', 'src/cli/simulator', 'src/commands/demo', 'src/commands/simulator'],
 };
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-/** Whether `path` is `part`, lies in the folder `part`, or is the file `part.ts` beside it. */
+/** Whether `path` is `part`, lies in the folder `part`, or is a file whose name begins with it, such as `part-rows.ts`. */
 function isUnder(path, part) {
-  return path === part || path === `${part}.ts` || path.startsWith(`${part}/`);
+  return (
+    path === part || path.startsWith(`${part}/`) || path.startsWith(`${part}.`) || path.startsWith(`${part}-`)
+  );
 }
 
-/** The part of the project that a file belongs to; undefined if it has no entry. */
+/** The most precise part that holds the file. */
 function partOf(path) {
-  const parts = Object.keys(MAY_IMPORT).filter((part) => isUnder(path, part));
+  const parts = LAYERS.flat().filter((part) => isUnder(path, part));
   return parts.toSorted((a, b) => b.length - a.length)[0];
+}
+
+function layerOf(part) {
+  return LAYERS.findIndex((parts) => parts.includes(part));
 }
 
 /** Why `path` may not import `specifier`; null if it may. */
 function describeBreach(path, specifier, isType) {
   if (!specifier.startsWith('.')) return describePackageBreach(path, specifier, isType);
   const imported = join(dirname(path), specifier);
-  const only = path.startsWith('src/') ? ONLY_FOR[imported] : undefined;
-  if (only !== undefined && !only.some((each) => isUnder(path, each))) {
-    return `Only ${only.join(' and ')} may import ${imported}: nothing else can send anything but GET.`;
+  const only = path.startsWith('src/')
+    ? Object.keys(ONLY_FOR).find((each) => isUnder(imported, each))
+    : undefined;
+  if (only !== undefined && !isUnder(path, only) && !ONLY_FOR[only].some((each) => isUnder(path, each))) {
+    return `Only ${ONLY_FOR[only].join(' and ')} may import ${only}.`;
   }
   const part = partOf(path);
-  if (part === undefined) return `${path} has no entry in lint/imports-point-down.js.`;
-  const { values, types = [] } = MAY_IMPORT[part];
-  const allowed = isType ? [part, ...values, ...types] : [part, ...values];
-  if (allowed.some((each) => isUnder(imported, each))) return null;
+  if (part === undefined) return `${path} has no place in lint/imports-point-down.js.`;
+  const isNever = (NEVER[part] ?? []).some((each) => isUnder(imported, each));
+  if (isUnder(imported, part) || (layerOf(partOf(imported)) > layerOf(part) && !isNever)) return null;
   return `${part} may not import ${imported}: imports point down, see lint/imports-point-down.js.`;
 }
 
 function describePackageBreach(path, specifier, isType) {
-  const name = Object.keys(ONLY_IN).find((each) => isUnder(specifier, each));
-  if (name === undefined || isType || !isUnder(path, 'src') || isUnder(path, ONLY_IN[name])) return null;
-  return `Only ${ONLY_IN[name]} calls ${name}.`;
+  const name = Object.keys(ONLY_IN).find((each) => specifier === each || specifier.startsWith(`${each}/`));
+  if (name === undefined || isType || !path.startsWith('src/')) return null;
+  return ONLY_IN[name].some((each) => isUnder(path, each))
+    ? null
+    : `Only ${ONLY_IN[name].join(' and ')} call ${name}.`;
 }
 
 const importsPointDown = {

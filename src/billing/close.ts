@@ -1,6 +1,10 @@
 import type { Kysely } from 'kysely';
-import type { DatabaseHandle } from '../database/connect/handle.ts';
-import { isUniqueViolation } from '../database/connect/sqlstate.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
+import type { Schema } from '../database/schema.ts';
+import { isUniqueViolation } from '../database/sqlstate.ts';
+import { SettingsError } from '../errors.ts';
+import { daysOfMonth, isMonthOver, type Month } from '../usage/period.ts';
+import { makePack } from './make-pack.ts';
 import {
   type BilledInstance,
   type Blocker,
@@ -12,18 +16,14 @@ import {
   type Statement,
   type StatementLine,
   type StatementTotal,
-} from '../database/read/statements.ts';
-import type { Schema } from '../database/schema.ts';
+} from './statements.ts';
 import {
   atOneMoment,
   insertAdjustmentLines,
   insertClosingLines,
   insertStatement,
   type NewStatement,
-} from '../database/write/statements.ts';
-import { SettingsError } from '../errors.ts';
-import { daysOfMonth, isMonthOver, type Month } from '../usage/period.ts';
-import { makePack } from './make-pack.ts';
+} from './write-statements.ts';
 
 export interface CloseRequest {
   readonly month: Month;

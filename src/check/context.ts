@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { DatabaseHandle } from '../database/connect/open.ts';
+import type { DatabaseHandle } from '../database/open.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Config } from '../settings/config.ts';
 

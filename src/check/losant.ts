@@ -1,10 +1,10 @@
 import { transform } from 'streaming-iterables';
-import { readWitnessProblems } from '../database/read/reconciliation.ts';
 import { LosantError } from '../errors.ts';
 import { exitCodeOf, worstExitCode } from '../exit.ts';
 import { createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
+import { readWitnessProblems } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { isSelected } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';

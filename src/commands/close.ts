@@ -1,4 +1,4 @@
-import type { DatabaseHandle } from '../database/connect/handle.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { defineCommand } from './command.ts';
 import { idsOption, monthOption, required, switchOption, textOption } from './options.ts';
@@ -34,7 +34,7 @@ export const close = defineCommand({
     }
     const { withDatabase, requireWritable } = await import('./open/database.ts');
     const { closeInstances } = await import('./close/instances.ts');
-    const { VIEW_STATEMENT_MS } = await import('../database/read/view-rows.ts');
+    const { VIEW_STATEMENT_MS } = await import('../queries/view-rows.ts');
     const options = { month, instance, reason, isAdjustment, isDryRun };
     const work = async (handle: DatabaseHandle) => {
       requireWritable(handle);

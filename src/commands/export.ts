@@ -54,7 +54,7 @@ export const exportFile = defineCommand({
 });
 
 async function readViewNames(): Promise<readonly string[]> {
-  return (await import('../database/read/exported-views.ts')).exportedViewNames;
+  return (await import('../queries/exported-views.ts')).exportedViewNames;
 }
 
 async function readFormatNames(): Promise<readonly string[]> {

@@ -15,7 +15,7 @@ export const gaps = defineCommand({
   async run(context, { all }) {
     const { output, hostNow } = context;
     const { withDatabase } = await import('./open/database.ts');
-    const { readGaps, readKnownMissing } = await import('../database/read/gaps.ts');
+    const { readGaps, readKnownMissing } = await import('../queries/gaps.ts');
     const { renderGaps, toDocument } = await import('./gaps/render.ts');
     const { missing, known } = await withDatabase(context, async ({ db }) => ({
       missing: await readGaps(db),

@@ -16,7 +16,7 @@ export const migrate = defineCommand({
   async run(context, { dryRun }) {
     const { output } = context;
     const { openDatabase, requireWritable, useDatabase } = await import('./open/database.ts');
-    const { migrateToHead, readSchemaState } = await import('../database/migrate/migrate.ts');
+    const { migrateToHead, readSchemaState } = await import('../database/migrate.ts');
     const handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
     return await useDatabase(handle, async () => {
       if (!dryRun) requireWritable(handle);

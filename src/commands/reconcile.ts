@@ -35,8 +35,8 @@ export const reconcile = defineCommand({
     }
     const { withDatabase } = await import('./open/database.ts');
     const { requireKnownInstances } = await import('./instances.ts');
-    const { readInstanceNames } = await import('../database/read/instances.ts');
-    const { readReconciliation, readWitnessProblems } = await import('../database/read/reconciliation.ts');
+    const { readInstanceNames } = await import('../queries/instances.ts');
+    const { readReconciliation, readWitnessProblems } = await import('../queries/reconciliation.ts');
     const { renderReconciliation } = await import('./reconcile/render.ts');
     const { found, problems } = await withDatabase(context, async ({ db }) => {
       requireKnownInstances(instanceIds ?? [], [...(await readInstanceNames(db)).keys()]);

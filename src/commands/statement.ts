@@ -24,7 +24,7 @@ export const statement = defineCommand({
     const { output, signal } = context;
     const { withDatabase } = await import('./open/database.ts');
     const { chooseBilledInstances } = await import('./instances.ts');
-    const { readStatements } = await import('../database/read/statements.ts');
+    const { readStatements } = await import('../billing/statements.ts');
     const { placePacks, writePacks } = await import('../billing/write-pack.ts');
     const places = await withDatabase(context, async (handle) => {
       const chosen = await chooseBilledInstances(context, handle, instance);

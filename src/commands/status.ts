@@ -13,9 +13,9 @@ export const status = defineCommand({
   async run(context) {
     const { output, hostNow } = context;
     const { withDatabase } = await import('./open/database.ts');
-    const { readFreshness } = await import('../database/read/freshness.ts');
-    const { readInstances } = await import('../database/read/instances.ts');
-    const { readLastRuns } = await import('../database/read/runs.ts');
+    const { readFreshness } = await import('../queries/freshness.ts');
+    const { readInstances } = await import('../queries/instances.ts');
+    const { readLastRuns } = await import('../queries/runs.ts');
     const { joinReports, renderStatus } = await import('./status/render.ts');
     const read = await withDatabase(context, async ({ db }) => ({
       instances: await readInstances(db),

@@ -33,7 +33,7 @@ export const waive = defineCommand({
       });
     }
     const { requireWritable, withDatabase } = await import('./open/database.ts');
-    const { waiveCells } = await import('../database/write/waive.ts');
+    const { waiveCells } = await import('../ledger/waive.ts');
     const days = await withDatabase(context, async (handle) => {
       requireWritable(handle);
       return await waiveCells(handle.db, { orgId: org, stream, range: day, reason: why });

@@ -1,18 +1,19 @@
 import { type Context, Hono } from 'hono';
-import { changesPage } from './console/changes.ts';
-import type { ConsolePage } from './console/console-page.ts';
-import { coveragePage } from './console/coverage.ts';
-import { homePage } from './console/home.ts';
-import { monthFilePage } from './console/months/file.ts';
-import { monthPage, monthsPage } from './console/months/page.ts';
-import { organizationPage } from './console/organization.ts';
-import { organizationsPage } from './console/organizations.ts';
-import { ICON } from './console/page.ts';
-import { runPage } from './console/run.ts';
-import { runsPage } from './console/runs.ts';
-import { dayStoryPage, streamStoryPage } from './console/story.ts';
-import { shownHealth } from './database-view.ts';
-import type { PageSources } from './page-sources.ts';
+import { changesPage } from '../console/changes.ts';
+import type { ConsolePage } from '../console/console-page.ts';
+import { coveragePage } from '../console/coverage.ts';
+import { shownHealth } from '../console/database-view.ts';
+import { homePage } from '../console/home.ts';
+import { monthPage, monthsPage } from '../console/months.ts';
+import { monthFilePage } from '../console/months-csv.ts';
+import { organizationPage } from '../console/organization.ts';
+import { organizationsPage } from '../console/organizations.ts';
+import { ICON } from '../console/page.ts';
+import type { PageSources } from '../console/page-sources.ts';
+import { runPage } from '../console/run.ts';
+import { runsPage } from '../console/runs.ts';
+import { dayStoryPage, streamStoryPage } from '../console/story.ts';
+import type { Metrics } from './metrics.ts';
 
 /** Each page of the console. */
 export const PAGES: readonly ConsolePage[] = [
@@ -30,9 +31,14 @@ export const PAGES: readonly ConsolePage[] = [
   runPage,
 ];
 
+/** What the pages and the other routes show. */
+export interface AppSources extends PageSources {
+  readonly metrics: Metrics;
+}
+
 /** The routes. Who may see them is decided before, in the guard. */
-export function createApp(sources: PageSources): Hono {
-  const { status, database, readiness, metrics, logger, now } = sources;
+export function createApp({ metrics, ...sources }: AppSources): Hono {
+  const { status, database, readiness, logger, now } = sources;
   const app = new Hono();
   app.get('/healthz', (c) => c.text('ok\n'));
   app.get('/readyz', async (c) => {

@@ -1,5 +1,5 @@
 import { type CloseOutcome, closePeriod } from '../../billing/close.ts';
-import type { DatabaseHandle } from '../../database/connect/handle.ts';
+import type { DatabaseHandle } from '../../database/handle.ts';
 import { describeError, SettingsError } from '../../errors.ts';
 import { EXIT, worstExitCode } from '../../exit.ts';
 import type { Month } from '../../usage/period.ts';

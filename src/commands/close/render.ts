@@ -1,11 +1,6 @@
 import { describeBlocker } from '../../billing/blockers.ts';
 import { type CloseOutcome, nameOf } from '../../billing/close.ts';
-import type {
-  BilledInstance,
-  Blocker,
-  StatementLine,
-  StatementTotal,
-} from '../../database/read/statements.ts';
+import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../../billing/statements.ts';
 import type { SettingsError } from '../../errors.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';

@@ -1,8 +1,8 @@
-import type { DatabaseHandle } from '../../database/connect/open.ts';
+import type { InstanceStatus } from '../../console/worker-status.ts';
+import type { DatabaseHandle } from '../../database/open.ts';
 import { createApp } from '../../server/app.ts';
 import { listen } from '../../server/listen.ts';
 import { createMetrics } from '../../server/metrics.ts';
-import type { InstanceStatus } from '../../server/status.ts';
 import type { CommandContext } from '../command.ts';
 import { createSources } from '../worker/sources.ts';
 

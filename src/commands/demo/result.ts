@@ -1,4 +1,4 @@
-import type { OrgDay, Sample } from '../../database/read/sample.ts';
+import type { OrgDay, Sample } from '../../queries/sample.ts';
 import { type DayRange, dayStartMs } from '../../usage/day.ts';
 
 /** What the demo did, for people and for `--json`. */

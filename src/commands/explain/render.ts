@@ -1,4 +1,4 @@
-import type { CellStory, OrgName, StoredValue } from '../../database/read/explain.ts';
+import type { CellStory, OrgName, StoredValue } from '../../queries/explain.ts';
 import {
   describeAuthor,
   describeChange,
@@ -7,7 +7,7 @@ import {
   describeWaiver,
   ledgerFacts,
   showHeld,
-} from '../../explain/facts.ts';
+} from '../../queries/story-facts.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showInstant } from '../../terminal/time.ts';

@@ -1,8 +1,8 @@
-import type { OrgName } from '../../database/read/explain.ts';
 import { SettingsError } from '../../errors.ts';
 import { EXIT } from '../../exit.ts';
-import { showAdvice } from '../../explain/advice.ts';
-import { readDayStory, type StoryQuery } from '../../explain/story.ts';
+import { showAdvice } from '../../queries/advice.ts';
+import type { OrgName } from '../../queries/explain.ts';
+import { readDayStory, type StoryQuery } from '../../queries/story.ts';
 import type { CommandContext } from '../command.ts';
 import { withDatabase } from '../open/database.ts';
 import { renderStory } from './render.ts';

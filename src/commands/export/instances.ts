@@ -1,5 +1,5 @@
-import type { DatabaseHandle } from '../../database/connect/open.ts';
-import { describeDatabaseError } from '../../database/connect/sqlstate.ts';
+import type { DatabaseHandle } from '../../database/open.ts';
+import { describeDatabaseError } from '../../database/sqlstate.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../../exit.ts';
 import { readClock } from '../../export/clock.ts';
 import { logRun } from '../../export/log-run.ts';

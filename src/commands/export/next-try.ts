@@ -1,5 +1,5 @@
-import type { DatabaseHandle } from '../../database/connect/open.ts';
-import { readGaps } from '../../database/read/gaps.ts';
+import type { DatabaseHandle } from '../../database/open.ts';
+import { readGaps } from '../../queries/gaps.ts';
 
 /** When the first of an instance's gaps that has to wait is tried again; null if none has. */
 export async function readNextTry(

@@ -1,10 +1,10 @@
-import { readSchemaState } from '../../database/migrate/migrate.ts';
-import { readInstance } from '../../database/write/instances.ts';
+import { readSchemaState } from '../../database/migrate.ts';
 import { EXIT } from '../../exit.ts';
 import { readClock } from '../../export/clock.ts';
 import type { InstanceContext, PlanSummary } from '../../export/context.ts';
 import { openInstance } from '../../export/open.ts';
 import { previewRun } from '../../export/preview.ts';
+import { readInstance } from '../../ledger/instances.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showDuration } from '../../terminal/time.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';

@@ -1,4 +1,4 @@
-import type { Gap } from '../../database/read/gaps.ts';
+import type { Gap } from '../../queries/gaps.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showWhen } from '../../terminal/time.ts';

@@ -1,4 +1,4 @@
-import type { DatabaseHandle } from '../../database/connect/open.ts';
+import type { DatabaseHandle } from '../../database/open.ts';
 import { SettingsError } from '../../errors.ts';
 import { EXIT } from '../../exit.ts';
 import { readClock } from '../../export/clock.ts';

@@ -1,4 +1,4 @@
-import type { TrackedCell } from '../../database/read/tracked-cells.ts';
+import type { TrackedCell } from '../../ledger/tracked-cells.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { count, showDays, showNumber } from '../../terminal/words.ts';

@@ -1,7 +1,7 @@
-import type { DatabaseHandle } from '../../database/connect/open.ts';
-import { readDevices, readTrackedCells } from '../../database/read/tracked-cells.ts';
+import type { DatabaseHandle } from '../../database/open.ts';
 import { openInstance } from '../../export/open.ts';
 import { type RunOutcome, runInstance } from '../../export/run.ts';
+import { readDevices, readTrackedCells } from '../../ledger/tracked-cells.ts';
 import type { Ask } from '../../usage/plan.ts';
 import { horizonStart, lastCompleteDay } from '../../usage/policy.ts';
 import type { CommandContext } from '../command.ts';

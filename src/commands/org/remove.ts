@@ -1,7 +1,7 @@
-import type { DatabaseHandle } from '../../database/connect/open.ts';
-import { markRemoved } from '../../database/write/organizations.ts';
-import { waiveCells } from '../../database/write/waive.ts';
+import type { DatabaseHandle } from '../../database/open.ts';
 import { LosantError, SettingsError } from '../../errors.ts';
+import { markRemoved } from '../../ledger/organizations.ts';
+import { waiveCells } from '../../ledger/waive.ts';
 import { mayHaveHappened } from '../../losant/admin.ts';
 import type { CommandContext } from '../command.ts';
 import { openAdmin } from './admin.ts';

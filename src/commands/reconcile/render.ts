@@ -1,9 +1,4 @@
-import type {
-  Comparison,
-  Reconciliation,
-  Scope,
-  WitnessProblem,
-} from '../../database/read/reconciliation.ts';
+import type { Comparison, Reconciliation, Scope, WitnessProblem } from '../../queries/reconciliation.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showWhen } from '../../terminal/time.ts';

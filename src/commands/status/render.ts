@@ -1,6 +1,6 @@
-import type { Freshness } from '../../database/read/freshness.ts';
-import type { InstanceStatus } from '../../database/read/instances.ts';
-import type { RunSummary } from '../../database/read/runs.ts';
+import type { Freshness } from '../../queries/freshness.ts';
+import type { InstanceStatus } from '../../queries/instances.ts';
+import type { RunSummary } from '../../queries/runs.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
 import { showDistance, showDuration, showInstant } from '../../terminal/time.ts';

@@ -1,11 +1,10 @@
 import { SettingsError } from '../../errors.ts';
 import { EXIT } from '../../exit.ts';
 import { readClock } from '../../export/clock.ts';
-import { createApp } from '../../server/app.ts';
+import { type AppSources, createApp } from '../../server/app.ts';
 import { hashToken } from '../../server/guard.ts';
 import { type Listening, listen } from '../../server/listen.ts';
 import { createMetrics } from '../../server/metrics.ts';
-import type { PageSources } from '../../server/page-sources.ts';
 import { requireDatabaseUrl } from '../../settings/config.ts';
 import { createHeartbeat } from '../../worker/heartbeat.ts';
 import { WorkerLoop } from '../../worker/loop.ts';
@@ -77,7 +76,7 @@ function requireServer(url: string): void {
 /** Serves the pages, unless they are turned off, and says in the log where and how they open. */
 async function serve(
   { config, logger, host }: CommandContext,
-  sources: PageSources,
+  sources: AppSources,
 ): Promise<Listening | null> {
   const { host: address, port, token } = config.http;
   if (port === 0) return null;
