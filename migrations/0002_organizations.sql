@@ -1,4 +1,4 @@
--- Instances and shards with their leases, organizations with their history, and the runs.
+-- Instances, the leases under which they are exported, organizations with their history, and the runs.
 
 create table losant_usage.instances (
   instance_id text collate "C" primary key check (instance_id ~ '^[0-9a-f]{24}$'),
@@ -8,50 +8,42 @@ create table losant_usage.instances (
   streams_from jsonb not null default '{}',
   policy jsonb,
   billing_periods text not null default 'calendar' check (billing_periods in ('calendar', 'losant')),
+  control_totals text not null default 'block' check (control_totals in ('block', 'show')),
   listed_at timestamptz,
-  list_problem text,
-  lease_run_id uuid,
-  lease_host text,
-  lease_since timestamptz,
-  lease_until timestamptz,
-  lease_epoch bigint not null default 0
+  list_problem text
 );
-comment on table losant_usage.instances is 'Losant instances this database collects for, one row each, with the lease that lets one process at a time export an instance. Written by losant-usage.';
+comment on table losant_usage.instances is 'Losant instances this database collects for, one row each. Written by losant-usage.';
 comment on column losant_usage.instances.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.instances.name is 'Name of the instance as last seen; null if Losant did not say.';
 comment on column losant_usage.instances.api_url is 'Base URL of the Losant API the numbers came from; a run with another URL is refused.';
 comment on column losant_usage.instances.tracked_from is 'First usage date (UTC) collected for the instance: the day before its first run.';
 comment on column losant_usage.instances.streams_from is 'Stream name to the first usage date (UTC, YYYY-MM-DD) it is collected from.';
-comment on column losant_usage.instances.policy is 'The settings by which next_read_at of its cells was last computed: read_at_hours, final_at_hours, horizon_days.';
+comment on column losant_usage.instances.policy is 'The settings by which next_read_at of its cells was last computed: readAtHours, finalAtHours, horizonDays.';
 comment on column losant_usage.instances.billing_periods is 'What its billing periods are: calendar months, or each organization''s own as seen in Losant. The setting BILLING_PERIODS.';
+comment on column losant_usage.instances.control_totals is 'Whether a control total that differs blocks a period (block) or is only shown (show). The setting CONTROL_TOTALS.';
 comment on column losant_usage.instances.listed_at is 'When the organizations were last listed completely (UTC).';
 comment on column losant_usage.instances.list_problem is 'Why the newest organization list was not complete, so that organizations may be missing; null if it was.';
-comment on column losant_usage.instances.lease_run_id is 'Run that holds the lease; null when nobody does.';
-comment on column losant_usage.instances.lease_host is 'Host of the process that holds the lease.';
-comment on column losant_usage.instances.lease_since is 'When the lease was taken (UTC, database clock).';
-comment on column losant_usage.instances.lease_until is 'When the lease lapses unless it is renewed (UTC, database clock).';
-comment on column losant_usage.instances.lease_epoch is 'Counts the leases taken of the instance and of its shards; a load with an older number is refused.';
 
-create table losant_usage.shard_leases (
+create table losant_usage.leases (
   instance_id text collate "C" not null references losant_usage.instances (instance_id),
-  shard_count integer not null,
+  shard_count integer not null check (shard_count >= 1),
   shard_index integer not null check (shard_index >= 0 and shard_index < shard_count),
-  lease_run_id uuid not null,
-  lease_host text not null,
-  lease_since timestamptz not null,
-  lease_until timestamptz not null,
-  lease_epoch bigint not null,
+  run_id uuid not null,
+  host text not null,
+  since timestamptz not null,
+  until timestamptz not null,
+  epoch bigint not null generated always as identity,
   primary key (instance_id, shard_count, shard_index)
 );
-comment on table losant_usage.shard_leases is 'Leases of shards, a row for each that is exported by run --shard: no two have an organization in common, and none is held together with the lease of the instance. Written by losant-usage.';
-comment on column losant_usage.shard_leases.instance_id is 'Losant instance id.';
-comment on column losant_usage.shard_leases.shard_count is 'Into how many shards the organizations are divided, by a hash of their ids.';
-comment on column losant_usage.shard_leases.shard_index is 'Which of them it is, from 0.';
-comment on column losant_usage.shard_leases.lease_run_id is 'Run that holds the lease.';
-comment on column losant_usage.shard_leases.lease_host is 'Host of the process that holds the lease.';
-comment on column losant_usage.shard_leases.lease_since is 'When the lease was taken (UTC, database clock).';
-comment on column losant_usage.shard_leases.lease_until is 'When the lease lapses unless it is renewed (UTC, database clock).';
-comment on column losant_usage.shard_leases.lease_epoch is 'The number of the lease among those of its instance; a load without it is refused.';
+comment on table losant_usage.leases is 'Who exports what now, one row per instance, or per shard of its organizations: no two have an organization in common. A whole instance is shard 0 of 1. Written by losant-usage.';
+comment on column losant_usage.leases.instance_id is 'Losant instance id.';
+comment on column losant_usage.leases.shard_count is 'Into how many shards the organizations are divided, by a hash of their ids.';
+comment on column losant_usage.leases.shard_index is 'Which of them it is, from 0.';
+comment on column losant_usage.leases.run_id is 'Run that holds the lease.';
+comment on column losant_usage.leases.host is 'Host of the process that holds the lease.';
+comment on column losant_usage.leases.since is 'When the lease was taken (UTC, database clock).';
+comment on column losant_usage.leases.until is 'When the lease lapses unless it is renewed (UTC, database clock).';
+comment on column losant_usage.leases.epoch is 'Tells the lease from every other one, earlier or later; a load that names another is refused.';
 
 create table losant_usage.organizations (
   org_id text collate "C" primary key check (org_id ~ '^[0-9a-f]{24}$'),
@@ -71,12 +63,12 @@ create table losant_usage.organizations (
   last_seen_at timestamptz not null,
   removed_at timestamptz,
   problem text,
-  created_on date generated always as (
-    case when created_at <= first_seen_at then (created_at at time zone 'UTC')::date end) stored,
+  created_on date,
   removed_on date generated always as ((removed_at at time zone 'UTC')::date) stored
 );
 create index organizations_instance on losant_usage.organizations (instance_id, org_id);
 create index organizations_problem on losant_usage.organizations (instance_id) where problem is not null;
+create index organizations_removed on losant_usage.organizations (instance_id) where removed_at is not null;
 comment on table losant_usage.organizations is 'Organizations of the instances as last seen in Losant, one row each. Source: the organization list. Deleted organizations stay, with removed_at.';
 comment on column losant_usage.organizations.org_id is 'Losant organization id, 24 lower-case hex characters.';
 comment on column losant_usage.organizations.instance_id is 'Instance the organization belongs to.';
@@ -90,18 +82,18 @@ comment on column losant_usage.organizations.is_read_only is 'Whether the organi
 comment on column losant_usage.organizations.disabled_at is 'Since when it is disabled (UTC); null if it is not. Disabled organizations are still collected.';
 comment on column losant_usage.organizations.current_period_start is 'Start of its current billing period (UTC, inclusive).';
 comment on column losant_usage.organizations.current_period_end is 'End of its current billing period (UTC, exclusive).';
-comment on column losant_usage.organizations.created_at is 'When it was created in Losant (UTC); null if Losant does not say.';
+comment on column losant_usage.organizations.created_at is 'When it was created, as last seen in Losant (UTC); null if Losant does not say.';
 comment on column losant_usage.organizations.first_seen_at is 'When this program first saw it (UTC).';
 comment on column losant_usage.organizations.last_seen_at is 'When this program last saw it (UTC).';
 comment on column losant_usage.organizations.removed_at is 'When it was found to be deleted in Losant (UTC); null while it exists.';
 comment on column losant_usage.organizations.problem is 'Why its attributes could not be read when it was last listed; null if they could. Its usage is collected all the same.';
-comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it existed; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
+comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it counts as existing: that of created_at, or an earlier one that was read before created_at moved later; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
 comment on column losant_usage.organizations.removed_on is 'Last usage date (UTC) on which it existed; null while it exists.';
 
 create table losant_usage.organization_history (
   org_id text collate "C" not null references losant_usage.organizations (org_id),
   valid_from timestamptz not null,
-  valid_to timestamptz,
+  valid_to timestamptz check (valid_to >= valid_from),
   instance_id text collate "C" not null,
   name text not null,
   tags jsonb not null,
@@ -113,9 +105,11 @@ create table losant_usage.organization_history (
   disabled_at timestamptz,
   current_period_start timestamptz,
   current_period_end timestamptz,
+  created_at timestamptz,
   primary key (org_id, valid_from)
 );
-comment on table losant_usage.organization_history is 'The attributes of every organization over time, one row per version. Times are when a change was observed, not when it was made.';
+create unique index organization_history_open on losant_usage.organization_history (org_id) where valid_to is null;
+comment on table losant_usage.organization_history is 'The attributes of every organization over time, one row per version; one version of each is open. Times are when a change was observed, not when it was made.';
 comment on column losant_usage.organization_history.org_id is 'Losant organization id.';
 comment on column losant_usage.organization_history.valid_from is 'When this version was first observed (UTC).';
 comment on column losant_usage.organization_history.valid_to is 'When another version was observed (UTC, exclusive); null for the current one.';
@@ -130,6 +124,7 @@ comment on column losant_usage.organization_history.is_read_only is 'Whether it 
 comment on column losant_usage.organization_history.disabled_at is 'Since when it was disabled in this version (UTC); null if it was not.';
 comment on column losant_usage.organization_history.current_period_start is 'Start of the billing period in this version (UTC, inclusive).';
 comment on column losant_usage.organization_history.current_period_end is 'End of the billing period in this version (UTC, exclusive).';
+comment on column losant_usage.organization_history.created_at is 'When Losant said in this version that it was created (UTC): a date that moved is on record.';
 
 create view losant_usage.organization_tags as
 select o.org_id, tag.key, tag.value,
@@ -163,7 +158,7 @@ create table losant_usage.runs (
   cells_planned bigint not null default 0,
   cells_loaded bigint not null default 0,
   cells_unchanged bigint not null default 0,
-  cells_absent bigint not null default 0,
+  cells_left_out bigint not null default 0,
   cells_failed bigint not null default 0,
   cells_quarantined bigint not null default 0,
   cells_unavailable bigint not null default 0,
@@ -198,11 +193,11 @@ comment on column losant_usage.runs.orgs is 'Organizations with something to rea
 comment on column losant_usage.runs.cells_planned is 'Cells it set out to read; the other cell counts add up to it.';
 comment on column losant_usage.runs.cells_loaded is 'Cells whose numbers are new or changed.';
 comment on column losant_usage.runs.cells_unchanged is 'Cells read again with equal numbers.';
-comment on column losant_usage.runs.cells_absent is 'Cells Losant has no number for yet.';
-comment on column losant_usage.runs.cells_failed is 'Cells without an answer, or whose answer lacked a number that is held.';
+comment on column losant_usage.runs.cells_left_out is 'Cells that Losant left out of its answer and that have no number yet.';
+comment on column losant_usage.runs.cells_failed is 'Cells without an answer, or whose answer left out a number that is stored.';
 comment on column losant_usage.runs.cells_quarantined is 'Cells whose answer was invalid.';
 comment on column losant_usage.runs.cells_unavailable is 'Cells found to be no longer available.';
-comment on column losant_usage.runs.cells_restated is 'Cells among the loaded whose numbers were held before and changed.';
+comment on column losant_usage.runs.cells_restated is 'Cells among the loaded whose numbers were stored before and changed.';
 comment on column losant_usage.runs.cells_restated_final is 'Cells among the restated that were final before.';
 comment on column losant_usage.runs.rows_inserted is 'Rows of numbers inserted.';
 comment on column losant_usage.runs.rows_updated is 'Rows of numbers updated.';

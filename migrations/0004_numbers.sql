@@ -1,4 +1,4 @@
--- The numbers: one wide row per organization and day, payloads by source, and each stream in its own words.
+-- The numbers: one wide row per organization and day, payloads by source, and the record of every change.
 
 create table losant_usage.usage_days (
   usage_date date not null check (usage_date between '2015-01-01' and '2049-12-31'),
@@ -15,21 +15,37 @@ create table losant_usage.usage_days (
   payload_all_count bigint check (payload_all_count between 0 and 9007199254740991),
   payload_all_bytes bigint check (payload_all_bytes between 0 and 9007199254740991),
   payload_source_count bigint check (payload_source_count between 0 and 9007199254740991),
-  primary key (usage_date, org_id)
+  primary key (usage_date, org_id),
+  -- A cell's numbers are stored together or not at all.
+  constraint device_counts_whole check (num_nulls(devices_created, devices_deleted, devices_total) in (0, 3)),
+  constraint notebook_minutes_whole check (num_nulls(notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout) in (0, 5)),
+  constraint payload_totals_whole check (num_nulls(payload_billable_count, payload_all_count, payload_all_bytes) in (0, 3))
 ) with (fillfactor = 90);
 -- Days lie together on disk. The planner knows it of an index on the date alone, not of the primary key, and would
 -- read the whole table for a month without it; it takes 7 bytes a row.
 create index usage_days_date on losant_usage.usage_days (usage_date);
-comment on table losant_usage.usage_days is 'The numbers, one row per organization and usage date that was ever asked for. NULL: not held. Which of these days count is in tracked; the views take care of it.';
+comment on table losant_usage.usage_days is 'The numbers, one row per organization and usage date that was ever asked for. NULL: not stored. Which of these days count is in tracked; the views take care of it.';
 comment on column losant_usage.usage_days.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.usage_days.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.usage_days.devices_created is 'Devices created (devices, flow). NULL: not stored. Source: device_counts.created.';
+comment on column losant_usage.usage_days.devices_deleted is 'Devices deleted (devices, flow). NULL: not stored. Source: device_counts.deleted.';
+comment on column losant_usage.usage_days.devices_total is 'Devices at about the end of the day (devices, level). NULL: not stored. Source: device_counts.total.';
+comment on column losant_usage.usage_days.notebook_minutes is 'Notebook execution time (minutes, flow). NULL: not stored. Source: notebook_minutes.minutes.';
+comment on column losant_usage.usage_days.notebook_completed is 'Notebook executions that completed (executions, flow). NULL: not stored. Source: notebook_minutes.completed.';
+comment on column losant_usage.usage_days.notebook_canceled is 'Notebook executions that were canceled (executions, flow). NULL: not stored. Source: notebook_minutes.canceled.';
+comment on column losant_usage.usage_days.notebook_errored is 'Notebook executions that failed (executions, flow). NULL: not stored. Source: notebook_minutes.errored.';
+comment on column losant_usage.usage_days.notebook_timeout is 'Notebook executions that ran out of time (executions, flow). NULL: not stored. Source: notebook_minutes.timeout.';
+comment on column losant_usage.usage_days.payload_billable_count is 'Billable payloads (payloads, flow). NULL: not stored. Source: payload_totals.billable_count.';
+comment on column losant_usage.usage_days.payload_all_count is 'All payloads, billable or not (payloads, flow). NULL: not stored. Source: payload_totals.all_count.';
+comment on column losant_usage.usage_days.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow). NULL: not stored. Source: payload_totals.all_bytes.';
+comment on column losant_usage.usage_days.payload_source_count is 'Payloads of all types and sources (payloads, flow). NULL: not stored. Source: payload_sources.count, summed over the day.';
 
 create table losant_usage.payload_sources (
   usage_date date not null,
   org_id text collate "C" not null check (org_id ~ '^[0-9a-f]{24}$'),
-  payload_type text collate "C" not null,
-  source text collate "C" not null,
-  count bigint not null check (count >= 0),
+  payload_type text collate "C" not null check (length(payload_type) <= 200),
+  source text collate "C" not null check (length(source) <= 200),
+  count bigint not null check (count between 0 and 9007199254740991),
   revision integer not null default 1,
   primary key (usage_date, org_id, payload_type, source)
 );
@@ -41,67 +57,225 @@ comment on column losant_usage.payload_sources.source is 'Source as Losant names
 comment on column losant_usage.payload_sources.count is 'Payloads of this type and source (count, flow).';
 comment on column losant_usage.payload_sources.revision is 'Version of the cell that last changed the row: 1, 2, ….';
 
--- Text with one placeholder per metric of a stream, joined: %1$s metric, %2$s source column, %3$s stream.
-create function losant_usage.per_metric(pattern text, separator text, only_stream text default null) returns text
-language sql stable as $$
-  select string_agg(format(pattern, m.metric, m.source_column, m.stream), separator order by m.position)
-  from losant_usage.metrics m where only_stream is null or m.stream = only_stream
-$$;
-comment on function losant_usage.per_metric is 'SQL text repeated for each metric: %1$I the metric, %2$I its name in the stream, %3$I the stream. Used while views and triggers are built.';
+create table losant_usage.revisions (
+  id bigint generated always as identity primary key,
+  stream text collate "C" not null,
+  org_id text collate "C" not null,
+  usage_date date not null,
+  revision integer not null,
+  key jsonb not null,
+  old jsonb,
+  new jsonb,
+  run_id uuid,
+  changed_by text not null,
+  changed_at timestamptz not null,
+  was_final boolean not null
+);
+create index revisions_cell on losant_usage.revisions (org_id, usage_date, stream);
+create index revisions_changed_at on losant_usage.revisions (changed_at);
+create index revisions_final on losant_usage.revisions (id) where was_final;
+comment on table losant_usage.revisions is 'Every change of a number after its first load, old and new; append-only. Written by triggers.';
+comment on column losant_usage.revisions.id is 'Order of the changes.';
+comment on column losant_usage.revisions.stream is 'Stream.';
+comment on column losant_usage.revisions.org_id is 'Losant organization id.';
+comment on column losant_usage.revisions.usage_date is 'Usage date whose number changed (UTC).';
+comment on column losant_usage.revisions.revision is 'Version of the cell that the change made.';
+comment on column losant_usage.revisions.key is '{} for the cell''s columns in usage_days; {payload_type, source} for a row of payload_sources.';
+comment on column losant_usage.revisions.old is 'The numbers before, by source column; null if none were stored.';
+comment on column losant_usage.revisions.new is 'The numbers after, by source column; null if none are stored.';
+comment on column losant_usage.revisions.run_id is 'Run that made the change; null if it was made by hand.';
+comment on column losant_usage.revisions.changed_by is 'Database user that made the change.';
+comment on column losant_usage.revisions.changed_at is 'When the change was made (UTC).';
+comment on column losant_usage.revisions.was_final is 'Whether the cell was final before the change.';
+create trigger append_only before update or delete or truncate on losant_usage.revisions
+  for each statement execute function losant_usage.refuse('the record of changes is only added to');
+create trigger truncated before truncate on losant_usage.usage_days for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+create trigger truncated before truncate on losant_usage.payload_sources for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
 
--- Text with one placeholder per stream, joined: %1$s stream, %2$s its first metric.
-create function losant_usage.per_stream(pattern text, separator text, with_detail boolean default true) returns text
-language sql stable as $$
-  select string_agg(format(pattern, s.stream, (
-    select m.metric from losant_usage.metrics m where m.stream = s.stream order by m.position limit 1
-  )), separator order by s.position)
-  from losant_usage.streams s where with_detail or s.detail_table is null
+create function losant_usage.loaded_at(cell losant_usage.coverage) returns timestamptz
+language sql stable parallel safe as $$
+  select case when cell.revision = 1 then cell.first_loaded_at else coalesce((
+    select max(r.changed_at) from losant_usage.revisions r
+    where r.org_id = cell.org_id and r.usage_date = cell.usage_date and r.stream = cell.stream
+  ), cell.first_loaded_at) end
 $$;
-comment on function losant_usage.per_stream is 'SQL text repeated for each stream: %1$I the stream, %2$I its first metric. Used while views and triggers are built.';
+comment on function losant_usage.loaded_at is 'When the numbers of a cell were last changed (UTC).';
 
-create function losant_usage.build_streams() returns void language plpgsql as $$
+create view losant_usage.device_counts as
+select u.usage_date, u.org_id, c.revision, c.run_id, losant_usage.loaded_at(c) as loaded_at,
+  u.devices_created as created, u.devices_deleted as deleted, u.devices_total as total
+from losant_usage.usage_days u
+join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'device_counts'
+where u.devices_created is not null;
+comment on view losant_usage.device_counts is 'Devices. Source: Losant deviceCounts. One row per organization and UTC day that is stored.';
+comment on column losant_usage.device_counts.usage_date is 'Usage date (UTC).';
+comment on column losant_usage.device_counts.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.device_counts.revision is 'Version of the numbers: 1, 2, ….';
+comment on column losant_usage.device_counts.run_id is 'Run that last read the numbers; null if they were changed by hand since.';
+comment on column losant_usage.device_counts.loaded_at is 'When the numbers were last changed (UTC).';
+comment on column losant_usage.device_counts.created is 'Devices created (devices, flow).';
+comment on column losant_usage.device_counts.deleted is 'Devices deleted (devices, flow).';
+comment on column losant_usage.device_counts.total is 'Devices at about the end of the day (devices, level).';
+
+create view losant_usage.notebook_minutes as
+select u.usage_date, u.org_id, c.revision, c.run_id, losant_usage.loaded_at(c) as loaded_at,
+  u.notebook_minutes as minutes, u.notebook_completed as completed, u.notebook_canceled as canceled,
+  u.notebook_errored as errored, u.notebook_timeout as timeout
+from losant_usage.usage_days u
+join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'notebook_minutes'
+where u.notebook_minutes is not null;
+comment on view losant_usage.notebook_minutes is 'Notebook executions. Source: Losant notebookMinuteCounts. One row per organization and UTC day that is stored.';
+comment on column losant_usage.notebook_minutes.usage_date is 'Usage date (UTC).';
+comment on column losant_usage.notebook_minutes.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.notebook_minutes.revision is 'Version of the numbers: 1, 2, ….';
+comment on column losant_usage.notebook_minutes.run_id is 'Run that last read the numbers; null if they were changed by hand since.';
+comment on column losant_usage.notebook_minutes.loaded_at is 'When the numbers were last changed (UTC).';
+comment on column losant_usage.notebook_minutes.minutes is 'Notebook execution time (minutes, flow).';
+comment on column losant_usage.notebook_minutes.completed is 'Notebook executions that completed (executions, flow).';
+comment on column losant_usage.notebook_minutes.canceled is 'Notebook executions that were canceled (executions, flow).';
+comment on column losant_usage.notebook_minutes.errored is 'Notebook executions that failed (executions, flow).';
+comment on column losant_usage.notebook_minutes.timeout is 'Notebook executions that ran out of time (executions, flow).';
+
+create view losant_usage.payload_totals as
+select u.usage_date, u.org_id, c.revision, c.run_id, losant_usage.loaded_at(c) as loaded_at,
+  u.payload_billable_count as billable_count, u.payload_all_count as all_count, u.payload_all_bytes as all_bytes
+from losant_usage.usage_days u
+join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals'
+where u.payload_billable_count is not null;
+comment on view losant_usage.payload_totals is 'Payloads. Source: Losant payloadCountsBreakdown by day. One row per organization and UTC day that is stored.';
+comment on column losant_usage.payload_totals.usage_date is 'Usage date (UTC).';
+comment on column losant_usage.payload_totals.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.payload_totals.revision is 'Version of the numbers: 1, 2, ….';
+comment on column losant_usage.payload_totals.run_id is 'Run that last read the numbers; null if they were changed by hand since.';
+comment on column losant_usage.payload_totals.loaded_at is 'When the numbers were last changed (UTC).';
+comment on column losant_usage.payload_totals.billable_count is 'Billable payloads (payloads, flow).';
+comment on column losant_usage.payload_totals.all_count is 'All payloads, billable or not (payloads, flow).';
+comment on column losant_usage.payload_totals.all_bytes is 'Size of all payloads, billable or not (bytes, flow).';
+
+create type losant_usage.cell_change as (
+  stream text, org_id text, usage_date date, key jsonb, old jsonb, new jsonb
+);
+comment on type losant_usage.cell_change is 'The numbers of a cell, or of one row of a stream with further keys, before and after a change.';
+
+create function losant_usage.cell_changes(table_name text, old_row jsonb, new_row jsonb)
+returns setof losant_usage.cell_change language sql stable as $$
+  select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
+    n.key, n.old, n.new
+  from losant_usage.streams s cross join lateral (
+    select case when table_name = 'usage_days' then '{}'::jsonb else (
+        select jsonb_object_agg(k, coalesce(new_row, old_row) -> k) from unnest(s.key_columns) as k) end as key,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> c.name)), '{}') as old,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> c.name)), '{}') as new
+    from losant_usage.metrics m
+    cross join lateral (select case when table_name = 'usage_days' then m.metric else m.source_column end as name) as c
+    where m.stream = s.stream
+  ) as n
+  where table_name in ('usage_days', s.stream) and n.old is distinct from n.new
+$$;
+comment on function losant_usage.cell_changes is 'What a changed row of usage_days, or of the table of a stream, means for each stream.';
+
+create function losant_usage.row_key(row_value jsonb, key_columns text[]) returns jsonb language sql immutable as $$
+  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k
+$$;
+comment on function losant_usage.row_key is 'The key of a row beyond usage date and organization.';
+
+-- One trigger for every table of numbers; its arguments are the keys beyond usage_date and org_id. A change by hand
+-- makes the cell's next revision and is read again: what is stored then is in doubt, what was removed is missing.
+create function losant_usage.record_changes() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  s record;
-  m record;
+  changes losant_usage.cell_change[];
+  is_by_hand constant boolean := losant_usage.is_by_hand();
+  -- A trigger on the way to its own sum, or to the rows below it, only adds to the record.
+  is_outermost constant boolean := pg_trigger_depth() = 1;
+  is_detail constant boolean := tg_table_name <> 'usage_days';
 begin
-  for s in select * from losant_usage.streams order by position loop
-    -- A cell's numbers are held together or not at all.
-    if exists (select from pg_constraint where conname = s.stream || '_whole') then
-      execute format('alter table losant_usage.usage_days drop constraint %I', s.stream || '_whole');
+  if tg_op = 'INSERT' then
+    select array_agg(c) into changes from new_rows n
+    cross join lateral losant_usage.cell_changes(tg_table_name, null, to_jsonb(n)) as c;
+  elsif tg_op = 'DELETE' then
+    select array_agg(c) into changes from old_rows o
+    cross join lateral losant_usage.cell_changes(tg_table_name, to_jsonb(o), null) as c;
+  else
+    select array_agg(c) into changes
+    from (select r.usage_date, r.org_id, to_jsonb(r) as value, losant_usage.row_key(to_jsonb(r), tg_argv) as key from old_rows r) as o
+    full join (select r.usage_date, r.org_id, to_jsonb(r) as value, losant_usage.row_key(to_jsonb(r), tg_argv) as key from new_rows r) as n
+      on n.usage_date = o.usage_date and n.org_id = o.org_id and n.key = o.key
+    cross join lateral losant_usage.cell_changes(tg_table_name, o.value, n.value) as c;
+  end if;
+  if changes is null then return null; end if;
+  if is_by_hand and is_outermost then
+    if not is_detail and exists (
+      select from unnest(changes) c join losant_usage.streams s on s.stream = c.stream
+      where s.key_columns <> '{}' and c.new is not null) then
+      raise exception 'losant_usage.usage_days: a sum over the rows of another table is refused' using hint = 'change the rows of that table: the sum follows them';
     end if;
-    execute format('alter table losant_usage.usage_days add constraint %I check (num_nulls(%s) in (0, %s))',
-      s.stream || '_whole', losant_usage.per_metric('%1$I', ', ', s.stream),
-      (select count(*) from losant_usage.metrics where stream = s.stream));
-    continue when s.detail_table is not null;
-    execute format($view$
-      create or replace view losant_usage.%1$I as
-      select u.usage_date, u.org_id, c.revision, c.run_id,
-        case when c.revision = 1 then c.first_loaded_at else coalesce((
-          select max(r.changed_at) from losant_usage.revisions r
-          where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream
-        ), c.first_loaded_at) end as loaded_at,
-        %2$s
-      from losant_usage.usage_days u
-      join losant_usage.coverage c
-        on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = %1$L
-      where num_nulls(%3$s) = 0
-      $view$, s.stream, losant_usage.per_metric('u.%1$I as %2$I', ', ', s.stream),
-      losant_usage.per_metric('u.%1$I', ', ', s.stream));
-    execute format('comment on view losant_usage.%I is %L', s.stream, s.description || ' One row per organization and UTC day that is held.');
-    execute format('comment on column losant_usage.%I.usage_date is %L', s.stream, 'Usage date (UTC).');
-    execute format('comment on column losant_usage.%I.org_id is %L', s.stream, 'Losant organization id, 24 lower-case hex characters.');
-    execute format('comment on column losant_usage.%I.revision is %L', s.stream, 'Version of the numbers: 1, 2, ….');
-    execute format('comment on column losant_usage.%I.run_id is %L', s.stream, 'Run that last read the numbers; null if they were changed by hand since.');
-    execute format('comment on column losant_usage.%I.loaded_at is %L', s.stream, 'When the numbers were last changed (UTC).');
-  end loop;
-  for m in select metric, stream, source_column, unit, kind, detail_table, metrics.description from losant_usage.metrics join losant_usage.streams using (stream) loop
-    execute format('comment on column losant_usage.usage_days.%I is %L', m.metric,
-      format('%s (%s, %s). NULL: not held. Source: %s.%s%s.', m.description, m.unit, m.kind, m.stream, m.source_column,
-        case when m.detail_table is not null then ', summed over the day' else '' end));
-    continue when m.detail_table is not null;
-    execute format('comment on column losant_usage.%I.%I is %L', m.stream, m.source_column,
-      format('%s (%s, %s).', m.description, m.unit, m.kind));
-  end loop;
+    insert into losant_usage.coverage as c
+      (usage_date, stream, org_id, standing, is_stored, revision, first_loaded_at, next_read_at, reason, message)
+    select usage_date, stream, org_id,
+      case when is_stored then 'in_doubt' else 'missing' end::losant_usage.standing, is_stored, 1,
+      clock_timestamp(), clock_timestamp(), 'changed_by_hand',
+      case when is_stored then 'its numbers were changed by hand' else 'its numbers were removed by hand' end
+    from (
+      select distinct k.usage_date, k.stream, k.org_id, case when is_detail then exists (
+          select from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
+        else k.new is not null end as is_stored
+      from unnest(changes) as k
+    ) as cell
+    order by usage_date, stream, org_id
+    on conflict (usage_date, stream, org_id) do update set
+      standing = excluded.standing, is_stored = excluded.is_stored, revision = c.revision + 1,
+      first_loaded_at = coalesce(c.first_loaded_at, excluded.first_loaded_at), next_read_at = excluded.next_read_at,
+      attempts = 0, omissions = 0, run_id = null, reason = excluded.reason, message = excluded.message;
+  end if;
+  -- A first load is no change.
+  insert into losant_usage.revisions
+    (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
+  select n.stream, n.org_id, n.usage_date, c.revision, n.key, n.old, n.new,
+    losant_usage.current_run(), session_user, clock_timestamp(), coalesce(c.finalized_at < now(), false)
+  from unnest(changes) as n
+  join losant_usage.coverage c on c.usage_date = n.usage_date and c.stream = n.stream and c.org_id = n.org_id
+  where is_by_hand or n.old is not null or c.revision > 1
+  order by n.usage_date, n.org_id, n.stream, n.key::text collate "C";
+  if not (is_by_hand and is_outermost) then return null; end if;
+  if is_detail then
+    insert into losant_usage.usage_days as u (usage_date, org_id, payload_source_count)
+    select k.usage_date, k.org_id, (
+      select sum(p.count) from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
+    from (select distinct usage_date, org_id from unnest(changes)) as k order by k.usage_date, k.org_id
+    on conflict (usage_date, org_id) do update set payload_source_count = excluded.payload_source_count;
+  elsif tg_op <> 'INSERT' then
+    delete from losant_usage.payload_sources p using unnest(changes) as k
+    where k.stream = 'payload_sources' and k.new is null and p.usage_date = k.usage_date and p.org_id = k.org_id;
+    -- A day that the ledger has keeps its row.
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct usage_date, org_id from old_rows order by usage_date, org_id on conflict do nothing;
+  end if;
+  return null;
 end
 $$;
-comment on function losant_usage.build_streams is 'Builds what follows from streams and metrics: the constraint that a cell is held as a whole, each stream''s view, comments.';
+comment on function losant_usage.record_changes is 'Statement trigger of the tables of numbers: puts every change on record, and a change by hand in the ledger.';
+
+-- A load whose cells are all new says so with losant_usage.program = 'first': there is nothing to record.
+create trigger record_insert after insert on losant_usage.usage_days
+  referencing new table as new_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
+  execute function losant_usage.record_changes();
+create trigger record_update after update on losant_usage.usage_days
+  referencing old table as old_rows new table as new_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
+  execute function losant_usage.record_changes();
+create trigger record_delete after delete on losant_usage.usage_days
+  referencing old table as old_rows for each statement execute function losant_usage.record_changes();
+create trigger record_insert after insert on losant_usage.payload_sources
+  referencing new table as new_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
+  execute function losant_usage.record_changes('payload_type', 'source');
+create trigger record_update after update on losant_usage.payload_sources
+  referencing old table as old_rows new table as new_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
+  execute function losant_usage.record_changes('payload_type', 'source');
+create trigger record_delete after delete on losant_usage.payload_sources
+  referencing old table as old_rows for each statement execute function losant_usage.record_changes('payload_type', 'source');

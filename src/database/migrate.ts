@@ -14,15 +14,16 @@ export interface SchemaState {
   /**
    * `ahead`: it has migrations this program does not know. `edited`: a file was
    * changed after it was applied, so what the database holds is not what it says.
-   * `damaged`: at head, but something was dropped or disabled since.
+   * `damaged`: at head, but something was dropped, disabled or replaced since.
+   * `foreign`: its first migration is another one, as of a version before the first release.
    */
-  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'damaged';
+  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'damaged' | 'foreign';
   readonly applied: readonly string[];
   readonly pending: readonly string[];
   readonly unknown: readonly string[];
   readonly edited: readonly string[];
-  /** What the schema consisted of when it was migrated and has no more, in words. */
-  readonly missing: readonly string[];
+  /** What was dropped, disabled or replaced since it was migrated, by name. */
+  readonly changed: readonly string[];
 }
 
 export interface MigrateOptions {
@@ -51,8 +52,8 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
       db.transaction().execute(async (trx) => {
         await lock(trx);
         const found = compare(files, await readApplied(trx));
-        const state = await withObjects(trx, found);
-        if (['ahead', 'edited', 'damaged'].includes(state.state)) throw refusal(handle, state);
+        const state = await withDefinitions(trx, found);
+        if (['ahead', 'edited', 'damaged', 'foreign'].includes(state.state)) throw refusal(handle, state);
         for (const file of files) if (found.pending.includes(file.name)) await applyFile(trx, file);
         return [...found.pending];
       }),
@@ -69,7 +70,7 @@ export async function readSchemaState(
 ): Promise<SchemaState> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
   try {
-    return await withObjects(handle.db, compare(files, await readApplied(handle.db)));
+    return await withDefinitions(handle.db, compare(files, await readApplied(handle.db)));
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;
   }
@@ -90,6 +91,12 @@ export async function requireSchema(handle: DatabaseHandle, options: RequireOpti
 }
 
 function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {
+  if (found.state === 'foreign') {
+    const message = `The database at ${describe} was made by a version before the first release: its first migration is another one`;
+    return new DatabaseError('database_mismatch', message, {
+      hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
+    });
+  }
   if (found.state === 'edited') {
     const message = `Migration ${found.edited.join(', ')} is not what was applied to the database at ${describe}`;
     return new DatabaseError('database_mismatch', message, {
@@ -103,10 +110,11 @@ function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseErro
     });
   }
   if (found.state === 'damaged') {
-    const shown = found.missing.slice(0, 5).join(', ');
-    const more = found.missing.length > 5 ? ` and ${found.missing.length - 5} more` : '';
-    return new DatabaseError('database_mismatch', `The database at ${describe} lacks ${shown}${more}`, {
-      hint: 'somebody dropped or disabled it: restore it from a backup, or by the files in migrations/',
+    const shown = found.changed.slice(0, 5).join(', ');
+    const more = found.changed.length > 5 ? ` and ${found.changed.length - 5} more` : '';
+    const message = `The database at ${describe} is not as it was migrated: ${shown}${more}`;
+    return new DatabaseError('database_mismatch', message, {
+      hint: 'somebody dropped, disabled or replaced it: restore it from a backup, or by the files in migrations/',
     });
   }
   const message =
@@ -122,22 +130,19 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   const pending = [...known.keys()].filter((name) => !applied.has(name));
   const unknown = names.filter((name) => !known.has(name));
   const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
-  const state = stateOf({ names, pending, unknown, edited });
-  return { state, applied: names, pending, unknown, edited, missing: [] };
+  const [first] = known.keys();
+  const isForeign = names.length > 0 && first !== undefined && known.get(first) !== applied.get(first);
+  const state = isForeign ? 'foreign' : stateOf({ names, pending, unknown, edited });
+  return { state, applied: names, pending, unknown, edited, changed: [] };
 }
 
-/** A schema at head, looked at for what was dropped since. */
-async function withObjects(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
+/** A schema at head, compared by definitions with what it was when it was migrated. */
+async function withDefinitions(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
   if (found.state !== 'at_head') return found;
-  const table = await sql`
-    select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname = ${SCHEMA_NAME} and relname = 'objects'`.execute(db);
-  if (table.rows.length === 0) return found;
   const { rows } = await sql<{ object: string }>`
-    select object from losant_usage.objects except select * from losant_usage.list_objects()
-    order by object`.execute(db);
-  const missing = rows.map(({ object }) => object);
-  return missing.length === 0 ? found : { ...found, state: 'damaged', missing };
+    select * from losant_usage.changed_definitions() as object`.execute(db);
+  const changed = rows.map(({ object }) => object);
+  return changed.length === 0 ? found : { ...found, state: 'damaged', changed };
 }
 
 function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', string[]>): SchemaState['state'] {

@@ -3,15 +3,15 @@ import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 
-/** What the second witness is to be asked now. */
-export interface WitnessDue {
+/** What the control totals is to be asked now. */
+export interface TotalsDue {
   /** A stream and the days of the whole instance that are due, the newest first. */
   readonly totals: readonly { readonly stream: string; readonly days: readonly UsageDay[] }[];
   /** First days of months that are over and whose summaries are due. */
   readonly months: readonly UsageDay[];
 }
 
-export interface WitnessDueOptions {
+export interface TotalsDueOptions {
   /** Whose totals are asked for; none: no totals are. */
   readonly streams: readonly string[];
   readonly policy: Policy;
@@ -28,11 +28,11 @@ export function summariesQuestion(month: UsageDay): string {
  * when its last day can be final, and at the last checkpoint. Only days and months of which
  * any organization is tracked, inside the horizon; nothing that failed and waits for its retry.
  */
-export async function readWitnessDue(
+export async function readTotalsDue(
   db: Kysely<Schema>,
   instanceId: string,
-  { streams, policy, nowMs }: WitnessDueOptions,
-): Promise<WitnessDue> {
+  { streams, policy, nowMs }: TotalsDueOptions,
+): Promise<TotalsDue> {
   const now = new Date(nowMs).toISOString();
   const [horizon, yesterday] = [horizonStart(nowMs, policy), lastCompleteDay(nowMs)];
   const { readAtHours, finalAtHours } = policy;
@@ -56,11 +56,11 @@ export async function readWitnessDue(
       from first
       join losant_usage.months m on m.next_month > greatest(first.from_day, ${horizon}::date)
         and m.next_month - 1 <= ${yesterday}::date
-      left join losant_usage.witness_reads w on w.instance_id = ${instanceId}
+      left join losant_usage.control_total_reads w on w.instance_id = ${instanceId}
         and w.question = 'monthly_summaries ' || to_char(m.month, 'YYYY-MM')
     )
     select d.question, array_agg(d.day order by d.day desc) as days, d.is_month as "isMonth"
-    from due d left join losant_usage.witness_reads w on w.instance_id = ${instanceId} and w.question = d.question
+    from due d left join losant_usage.control_total_reads w on w.instance_id = ${instanceId} and w.question = d.question
     where d.due_at <= ${now}::timestamptz and (w.next_read_at is null or w.next_read_at <= ${now}::timestamptz)
     group by d.question, d.is_month order by d.is_month, d.question`.execute(db);
   return {

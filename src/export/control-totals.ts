@@ -9,19 +9,19 @@ import { retryAtMs } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
-import { readWitnessDue, summariesQuestion } from './control-totals-due.ts';
+import { readTotalsDue, summariesQuestion } from './control-totals-due.ts';
 import type { Session } from './session.ts';
 import {
   type DayTotals,
-  readWitnessFailures,
+  readTotalsFailures,
   recordSummaries,
   recordTotals,
-  recordWitnessFailure,
-  recordWitnessRead,
+  recordTotalsFailure,
+  recordTotalsRead,
   type StoredSummary,
 } from './store-control-totals.ts';
 
-/** The witness must not hold a run up: what it has not said by then is asked again by a later one. */
+/** Control totals must not hold a run up: what it has not said by then is asked again by a later one. */
 const LONGEST_MS = 120_000;
 
 /** A later wake-up asks again anyway. */
@@ -31,7 +31,7 @@ const ATTEMPTS = 2;
 const REFUSALS: readonly string[] = ['forbidden', 'not_found', 'not_supported', 'refused'];
 const REFUSED_ATTEMPTS = 5;
 
-interface Witness {
+interface Asking {
   readonly context: InstanceContext;
   readonly session: Session;
   /** The session's, bounded. */
@@ -48,35 +48,35 @@ class UnusableTotals extends Error {
  * summaries of months that are over. Whatever becomes of it, it changes no number and fails no
  * run: a failure is on record and logged once. Throws only when the session's signal aborts.
  */
-export async function askSecondWitness(context: InstanceContext, session: Session): Promise<void> {
+export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
   const { db, instanceId, policy, selection, streams, now, logger, requestCount } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
-  const witness = { context, session, signal };
+  const asking = { context, session, signal };
   const before = requestCount();
   try {
     // Of a few named organizations the instance's totals say nothing.
     const asked = selection.kind === 'all' ? streams : [];
-    const due = await readWitnessDue(db, instanceId, { streams: asked, policy, nowMs: now() });
+    const due = await readTotalsDue(db, instanceId, { streams: asked, policy, nowMs: now() });
     for (const { stream, days } of due.totals) {
-      const ask = () => askTotals(witness, streamNamed(stream), days);
-      if (!(await settleQuestion(witness, stream, ask))) return;
+      const ask = () => askTotals(asking, streamNamed(stream), days);
+      if (!(await answerQuestion(asking, stream, ask))) return;
     }
     for (const month of due.months) {
-      const ask = () => askSummaries(witness, month);
-      if (!(await settleQuestion(witness, summariesQuestion(month), ask))) return;
+      const ask = () => askSummaries(asking, month);
+      if (!(await answerQuestion(asking, summariesQuestion(month), ask))) return;
     }
   } catch (error) {
     session.signal.throwIfAborted();
-    logger.warn({ instance_id: instanceId, err: error }, 'second witness not stored, a later run asks again');
+    logger.warn({ instance_id: instanceId, err: error }, 'control totals not stored, a later run asks again');
   } finally {
     const requests = requestCount() - before;
-    if (requests > 0) logger.debug({ instance_id: instanceId, requests }, 'second witness asked');
+    if (requests > 0) logger.debug({ instance_id: instanceId, requests }, 'control totals asked');
   }
 }
 
 /** Asks one question and notes how it went. False: the others would fare no better now. */
-async function settleQuestion(
-  { context, session, signal }: Witness,
+async function answerQuestion(
+  { context, session, signal }: Asking,
   question: string,
   ask: () => Promise<void>,
 ): Promise<boolean> {
@@ -88,21 +88,21 @@ async function settleQuestion(
   } catch (error) {
     session.signal.throwIfAborted();
     const { code, message } = describeFailure(error, signal);
-    const known = await readWitnessFailures(db, { instanceId, question });
+    const known = await readTotalsFailures(db, { instanceId, question });
     const isRefusal = REFUSALS.includes(code);
     const attempts = known.attempts + 1;
     const nextReadAtMs = retryAtMs(attemptedAtMs, isRefusal ? REFUSED_ATTEMPTS : attempts);
     const nextReadAt = new Date(nextReadAtMs).toISOString();
-    await recordWitnessFailure(db, {
+    await recordTotalsFailure(db, {
       ...{ instanceId, question, attempts, attemptedAt, nextReadAt, code, message },
     });
     const fields = { instance_id: instanceId, question, code, reason: message, next_read_at: nextReadAt };
-    const text = 'second witness not read, numbers and run are not affected';
+    const text = 'control totals not read, numbers and run are not affected';
     if (known.code === code) logger.debug(fields, text);
     else logger.warn(fields, text);
     return isRefusal || code === UNUSABLE || code === 'bad_body';
   }
-  await recordWitnessRead(db, { instanceId, question, verifiedAt: attemptedAt });
+  await recordTotalsRead(db, { instanceId, question, verifiedAt: attemptedAt });
   return true;
 }
 
@@ -117,14 +117,14 @@ function describeFailure(error: unknown, signal: AbortSignal): { code: string; m
   return { code: 'timeout', message: `no answer within ${LONGEST_MS / 1_000} s` };
 }
 
-async function askTotals(witness: Witness, stream: Stream, days: readonly UsageDay[]): Promise<void> {
-  const { db, client, instanceId } = witness.context;
+async function askTotals(witness: Asking, stream: Stream, days: readonly UsageDay[]): Promise<void> {
+  const { db, client, instanceId } = asking.context;
   const problems: string[] = [];
   const due = days.map((day) => ({ day }));
   for (const { window, days: wanted } of cutWindows(due, stream.windowDays)) {
     const answers: Answer[] = [];
     for (const request of stream.requests) {
-      const asked = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal: witness.signal };
+      const asked = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal: asking.signal };
       answers.push(await fetchUsage(client, { ...asked, ...request }));
     }
     const bodies = answers.map(({ body }) => body);
@@ -133,7 +133,7 @@ async function askTotals(witness: Witness, stream: Stream, days: readonly UsageD
     await recordTotals(
       db,
       { instanceId, ...proofOf(answers), days: totals.filter(({ day }) => asked.has(day)) },
-      beginOf(witness),
+      beginOf(asking),
     );
   }
   if (problems.length > 0) throw new UnusableTotals(`${stream.name}: ${problems[0]}`);
@@ -164,16 +164,16 @@ function readTotals(
   return read;
 }
 
-async function askSummaries(witness: Witness, month: UsageDay): Promise<void> {
-  const { db, client, instanceId, selection } = witness.context;
+async function askSummaries(witness: Asking, month: UsageDay): Promise<void> {
+  const { db, client, instanceId, selection } = asking.context;
   const isOurs = ({ resourceId }: MonthlySummary) =>
     selection.kind === 'all' || selection.orgIds.includes(resourceId);
   let count = 0;
-  const question = { instanceId, month, attempts: ATTEMPTS, signal: witness.signal };
+  const question = { instanceId, month, attempts: ATTEMPTS, signal: asking.signal };
   for await (const { answer, items } of listSummaryPages(client, question)) {
     const summaries: StoredSummary[] = items.filter(isOurs);
     count += items.length;
-    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, beginOf(witness));
+    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, beginOf(asking));
   }
   if (count === 0) throw new UnusableTotals(`${month.slice(0, 7)}: Losant has no summaries of the month`);
 }
@@ -185,6 +185,6 @@ function proofOf(answers: readonly Answer[]): { verifiedAt: string; sha256: stri
   return { verifiedAt: new Date(sentAtMs).toISOString(), sha256: hash.digest('hex') };
 }
 
-function beginOf({ session, context }: Witness) {
+function beginOf({ session, context }: Asking) {
   return { runId: session.runId, lease: session.lease, now: context.now };
 }

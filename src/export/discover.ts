@@ -3,11 +3,11 @@ import { transform } from 'streaming-iterables';
 import type { Schema } from '../database/schema.ts';
 import { LosantError } from '../errors.ts';
 import { readInstance, recordListing, recordListProblem, type StoredInstance } from '../ledger/instances.ts';
-import { readOrganizationPage } from '../ledger/organization-page.ts';
 import {
   addUnreadable,
   countOrganizations,
   filterKnown,
+  readOrganizationPage,
   readUnreadable,
   readUnseenOrganizations,
   upsertOrganizations,

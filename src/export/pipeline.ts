@@ -1,12 +1,11 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import type { LosantError } from '../errors.ts';
 import { type ExportScope, readDuePages } from '../ledger/due.ts';
-import { ORG_REMOVED } from '../ledger/organizations.ts';
 import { trackDays } from '../ledger/tracking.ts';
+import { type CellOutcome, NOT_TRACKED, ORG_DELETED } from '../usage/cell.ts';
+import type { DayRange } from '../usage/day.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
-import type { CellOutcome } from '../usage/settlement.ts';
-import { NOT_TRACKED } from '../usage/settlement.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { loadSlices } from './batch.ts';
 import { requireApiClock } from './clock.ts';
@@ -103,19 +102,23 @@ async function* planPages(
   }
 }
 
-/** Makes the days that a backfill asks for tracked, so that what it does not get is not forgotten. */
+/**
+ * Makes the days that a backfill asks for tracked, so that what it does not get is not forgotten. Returns the days
+ * between them and what is tracked already, which are tracked from now on too.
+ */
 export async function trackAsked(
   { db, instanceId, policy, now }: InstanceContext,
   { orgIds, streams }: Pick<ExportScope, 'orgIds' | 'streams'>,
   { range, pastHorizon }: Ask,
-): Promise<void> {
+): Promise<DayRange | null> {
   const horizon = horizonStart(now(), policy);
   const from = pastHorizon || range.from > horizon ? range.from : horizon;
-  if (from <= range.to) await trackDays(db, { instanceId, orgIds, streams }, { from, to: range.to });
+  if (from > range.to) return null;
+  return await trackDays(db, { instanceId, orgIds, streams, horizon }, { from, to: range.to });
 }
 
 const OUTCOMES: Readonly<Record<ClosedCell['reason'], CellOutcome>> = {
-  org_removed: { kind: 'closed', code: ORG_REMOVED, message: 'the organization was deleted' },
+  org_deleted: { kind: 'closed', code: ORG_DELETED, message: 'the organization was deleted' },
   past_horizon: {
     kind: 'closed',
     code: 'past_horizon',

@@ -61,7 +61,7 @@ async function* listTrackPages(
     yield meant.flatMap(({ orgId, createdAt }) => {
       const from = latestDay(range.from, createdAt === null ? null : dayAt(Date.parse(createdAt)));
       const days = from <= range.to ? [{ from, to: range.to }] : [];
-      const none = { removedOn: null, held: [], uncovered: [], untracked: [] };
+      const none = { removedOn: null, stored: [], uncovered: [], untracked: [] };
       return streams.map((stream) => ({
         orgId,
         stream,

@@ -1,11 +1,10 @@
-import type { RunKind, RunStatus } from '../database/schema.ts';
-import type { LoadedCell, LoadResult, WitnessedCell } from '../ledger/load.ts';
+import type { CrossCheckedCell, LoadedCell, LoadResult } from '../ledger/load.ts';
 import type { RowCounts } from '../ledger/numbers.ts';
-import type { RunCounts } from '../ledger/runs.ts';
+import type { RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { RunFailure } from '../queries/run-list.ts';
+import type { CellResult } from '../usage/apply.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
-import { isGapAge } from '../usage/policy.ts';
-import type { CellResult } from '../usage/settlement.ts';
+import { isLate } from '../usage/policy.ts';
 import type { DiscoveryFailure } from './discover.ts';
 
 /** Failures that are kept for the report, so that memory stays flat; the counts beside them are always whole. */
@@ -44,7 +43,7 @@ export class Tally {
   readonly cells: Record<CellResult, number> = {
     loaded: 0,
     unchanged: 0,
-    absent: 0,
+    left_out: 0,
     failed: 0,
     quarantined: 0,
     unavailable: 0,
@@ -58,11 +57,13 @@ export class Tally {
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
-  /** Cells that Losant has no number for although their day is six hours old. */
-  absentLate = 0;
+  /** Cells that Losant left out although their day is late. */
+  lateOmissions = 0;
   /** Cells that were asked for and cannot be read. */
   unreadable = 0;
   range: DayRange | null = null;
+  /** Days between a backfill and what was tracked already, which it made tracked too. */
+  alsoTracked: DayRange | null = null;
   /** Gaps in the scope that this run leaves without having failed at them. */
   waiting = 0;
   readonly #instanceId: string;
@@ -73,7 +74,7 @@ export class Tally {
     this.#instanceId = instanceId;
   }
 
-  /** Everything that may not be lost from sight is held and was read when it was due. */
+  /** Everything that may not be lost from sight is stored and was read when it was due. */
   get isClean(): boolean {
     return this.failures.length === 0 && this.waiting === 0 && this.unreadable === 0;
   }
@@ -82,9 +83,9 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  addLoad({ cells, witnessed, rows }: LoadResult): void {
-    for (const cell of cells) if (!isClosedHeld(cell)) this.#addCell(cell);
-    for (const cell of witnessed) this.#addWitnessed(cell);
+  addLoad({ cells, crossChecked, rows }: LoadResult): void {
+    for (const cell of cells) if (!isClosedStored(cell)) this.#addCell(cell);
+    for (const cell of crossChecked) this.#addCrossChecked(cell);
     for (const [table, counts] of Object.entries(rows)) {
       const sum = this.rows[table] ?? { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
       for (const key of ROW_KEYS) sum[key] += counts[key];
@@ -157,7 +158,7 @@ export class Tally {
       cells_planned: this.planned,
       cells_loaded: cells.loaded,
       cells_unchanged: cells.unchanged,
-      cells_absent: cells.absent,
+      cells_left_out: cells.left_out,
       cells_failed: cells.failed,
       cells_quarantined: cells.quarantined,
       cells_unavailable: cells.unavailable,
@@ -187,27 +188,28 @@ export class Tally {
     };
   }
 
-  #addCell({ answer, result, error, isRestated, wasFinal }: LoadedCell): void {
+  #addCell({ answer, result, problem, isRestated, wasFinal }: LoadedCell): void {
     const { orgId, day } = answer;
     this.cells[result] += 1;
     this.#widenRange(day);
-    if (result === 'absent' && isGapAge(day, answer.sentAtMs)) this.absentLate += 1;
+    if (result === 'left_out' && isLate(day, answer.sentAtMs)) this.lateOmissions += 1;
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
-    if (error && (result === 'failed' || result === 'quarantined')) {
+    if (problem && (result === 'failed' || result === 'quarantined')) {
       const where = { instanceId: this.#instanceId, orgId, stream: answer.stream.name, from: day, to: day };
-      this.#addFailure({ ...where, ...error });
+      this.#addFailure({ ...where, ...problem });
     }
   }
 
   /** What was counted as missing when it was read, and got its zeros since, is loaded. */
-  #addWitnessed({ day, verifiedAtMs, countedAs, isRestated, wasFinal }: WitnessedCell): void {
+  #addCrossChecked({ day, verifiedAtMs, countedAs, isRestated, wasFinal }: CrossCheckedCell): void {
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
     if (countedAs === null) return;
     this.cells[countedAs] -= 1;
     this.cells.loaded += 1;
-    if (countedAs === 'absent' && verifiedAtMs !== null && isGapAge(day, verifiedAtMs)) this.absentLate -= 1;
+    if (countedAs === 'left_out' && verifiedAtMs !== null && isLate(day, verifiedAtMs))
+      this.lateOmissions -= 1;
   }
 
   #addFailure(failure: Failure): void {
@@ -223,8 +225,8 @@ export class Tally {
   }
 }
 
-/** A held cell that is not read any more: nothing was read, and nothing is missing. */
-function isClosedHeld({ answer, result }: LoadedCell): boolean {
+/** A stored cell that is not read any more: nothing was read, and nothing is missing. */
+function isClosedStored({ answer, result }: LoadedCell): boolean {
   return answer.outcome.kind === 'closed' && result === 'unchanged';
 }
 

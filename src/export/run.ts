@@ -13,7 +13,7 @@ import { countGapsLeft } from '../queries/gaps.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { requireApiClock } from './clock.ts';
 import { type InstanceContext, isFullRun, type RunOptions, type Settled, scopeOf } from './context.ts';
-import { askSecondWitness } from './control-totals.ts';
+import { readControlTotals } from './control-totals.ts';
 import { discover } from './discover.ts';
 import { isIdle, readSettled } from './idle.ts';
 import { type ExportWork, exportScope, trackAsked } from './pipeline.ts';
@@ -57,9 +57,9 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     const range = options.ask?.range ?? null;
     const gaps = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
     // A day that was asked for need not be tracked: what it lacks is no gap, and yet not what was asked.
-    tally.waiting = range === null ? gaps : Math.max(gaps, tally.absentLate);
+    tally.waiting = range === null ? gaps : Math.max(gaps, tally.lateOmissions);
     tally.requests = context.requestCount() - requestsBefore;
-    if (isFullRun(context, options) && !refusal) await askSecondWitness(context, session);
+    if (isFullRun(context, options) && !refusal) await readControlTotals(context, session);
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && isFullRun(context, options);
     return { status, refusal, excluded, settled: isSettled ? await readSettled(context, excluded) : null };
@@ -119,7 +119,15 @@ async function discoverAndExport(
   tally.addDiscoveryFailures(failures);
   if (orgIds) await requireTracked(context, orgIds);
   const scope = scopeOf(context, options);
-  if (ask?.reason === 'backfill') await trackAsked(context, scope, ask);
+  if (ask?.reason === 'backfill') {
+    const added = await trackAsked(context, scope, ask);
+    tally.alsoTracked = added;
+    if (added)
+      context.logger.info(
+        { instance_id: context.instanceId, ...added },
+        'days up to what was tracked are tracked too',
+      );
+  }
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
   const work = { context, session, scope, ask, tally, onProgress };
   const refusal = (await exportScope(work)) ?? (ask ? null : await exportAddedSince(work, startedAtMs));

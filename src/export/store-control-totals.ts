@@ -9,7 +9,7 @@ export interface DayTotals {
   readonly totals: Readonly<Record<string, number | null>>;
 }
 
-interface WitnessAnswer {
+interface TotalsAnswer {
   readonly instanceId: string;
   /** When it was asked for. */
   readonly verifiedAt: Instant;
@@ -22,7 +22,7 @@ interface WitnessAnswer {
  */
 export async function recordTotals(
   db: Kysely<Schema>,
-  { instanceId, verifiedAt, sha256, days }: WitnessAnswer & { readonly days: readonly DayTotals[] },
+  { instanceId, verifiedAt, sha256, days }: TotalsAnswer & { readonly days: readonly DayTotals[] },
   begin: BeginOptions,
 ): Promise<void> {
   const rows = days.flatMap(({ day, totals }) =>
@@ -62,7 +62,7 @@ export async function recordSummaries(
     verifiedAt,
     sha256,
     summaries,
-  }: WitnessAnswer & { readonly month: UsageDay; readonly summaries: readonly StoredSummary[] },
+  }: TotalsAnswer & { readonly month: UsageDay; readonly summaries: readonly StoredSummary[] },
   begin: BeginOptions,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
@@ -85,36 +85,34 @@ export async function recordSummaries(
 }
 
 /** Notes that a question was answered completely. */
-export async function recordWitnessRead(
+export async function recordTotalsRead(
   db: Kysely<Schema>,
   { instanceId, question, verifiedAt }: { instanceId: string; question: string; verifiedAt: Instant },
 ): Promise<void> {
   await sql`
-    insert into losant_usage.witness_reads (instance_id, question, verified_at, attempted_at)
+    insert into losant_usage.control_total_reads (instance_id, question, verified_at, attempted_at)
     values (${instanceId}, ${question}, ${verifiedAt}::timestamptz, ${verifiedAt}::timestamptz)
     on conflict (instance_id, question) do update set verified_at = excluded.verified_at, attempts = 0,
-      attempted_at = excluded.attempted_at, next_read_at = null, error_code = null, error_message = null`.execute(
-    db,
-  );
+      attempted_at = excluded.attempted_at, next_read_at = null, reason = null, message = null`.execute(db);
 }
 
 /** How often a question has failed in a row, and why it did the last time; null: it was answered. */
-export interface WitnessFailures {
+export interface TotalsFailures {
   readonly attempts: number;
   readonly code: string | null;
 }
 
-export async function readWitnessFailures(
+export async function readTotalsFailures(
   db: Kysely<Schema>,
   { instanceId, question }: { instanceId: string; question: string },
-): Promise<WitnessFailures> {
-  const { rows } = await sql<WitnessFailures>`
-    select attempts, error_code as code from losant_usage.witness_reads
+): Promise<TotalsFailures> {
+  const { rows } = await sql<TotalsFailures>`
+    select attempts, reason as code from losant_usage.control_total_reads
     where instance_id = ${instanceId} and question = ${question}`.execute(db);
   return rows[0] ?? { attempts: 0, code: null };
 }
 
-export interface WitnessFailure {
+export interface TotalsFailure {
   readonly instanceId: string;
   readonly question: string;
   readonly attempts: number;
@@ -125,14 +123,14 @@ export interface WitnessFailure {
 }
 
 /** Notes that a question was not answered, and when it is asked again. */
-export async function recordWitnessFailure(db: Kysely<Schema>, failure: WitnessFailure): Promise<void> {
+export async function recordTotalsFailure(db: Kysely<Schema>, failure: TotalsFailure): Promise<void> {
   const { instanceId, question, attempts, attemptedAt, nextReadAt, code, message } = failure;
   await sql`
-    insert into losant_usage.witness_reads
-      (instance_id, question, attempts, attempted_at, next_read_at, error_code, error_message)
+    insert into losant_usage.control_total_reads
+      (instance_id, question, attempts, attempted_at, next_read_at, reason, message)
     values (${instanceId}, ${question}, ${attempts}, ${attemptedAt}::timestamptz, ${nextReadAt}::timestamptz,
       ${code}, ${message})
     on conflict (instance_id, question) do update set attempts = excluded.attempts,
       attempted_at = excluded.attempted_at, next_read_at = excluded.next_read_at,
-      error_code = excluded.error_code, error_message = excluded.error_message`.execute(db);
+      reason = excluded.reason, message = excluded.message`.execute(db);
 }

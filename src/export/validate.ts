@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
 import type { QuarantinedBody } from '../ledger/quarantine.ts';
+import type { CellAnswer, CellOutcome } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
 import { ageOfRead, type Policy } from '../usage/policy.ts';
-import type { CellAnswer, CellOutcome } from '../usage/settlement.ts';
 import { type Stream, UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 
 /** What a slice came to: one answer per cell, and the bodies worth keeping. */

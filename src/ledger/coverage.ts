@@ -1,13 +1,23 @@
-import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
-import { type CellKey, type CellState, cellId } from '../usage/cell.ts';
-import type { UsageDay } from '../usage/day.ts';
-import type { StoredCell } from '../usage/settlement.ts';
+/** Rows of `coverage`, the ledger's cells: locked, inserted and updated, always in key order. */
+import { type Kysely, type Selectable, sql } from 'kysely';
+import type { Coverage, Instant, Schema } from '../database/schema.ts';
+import { unnested } from '../database/unnested.ts';
+import { type Cell, type CellKey, cellId } from '../usage/cell.ts';
 
-/** A row of coverage as it was before the transaction. */
-export interface LockedCell extends StoredCell {
-  /** The run that wrote it last. */
+/** A row of the ledger as it was before the transaction. */
+export interface LockedCell extends Cell {
+  /** The run that wrote it last; null if it was changed by hand. */
   readonly runId: string | null;
+}
+
+export type WrittenCell = CellKey & { readonly cell: Cell };
+
+const KEY_TYPES = { usage_date: 'date', stream: 'text', org_id: 'text' } as const;
+
+/** Cells as a table `k` of a statement. */
+export function keysOf(keys: readonly CellKey[]) {
+  const rows = keys.map(({ day, stream, orgId }) => ({ usage_date: day, stream, org_id: orgId }));
+  return unnested('k', rows, KEY_TYPES);
 }
 
 /** The rows that exist of these cells, locked in the order of `keys`: sorted by {@link cellId}, as every writer does. */
@@ -15,26 +25,27 @@ export async function lockCells(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],
 ): Promise<Map<string, LockedCell>> {
-  const [days, streams, orgIds] = columnsOf(keys);
   // Row by row through the index: a join would be planned by statistics, which a table just filled does not have.
-  const { rows } = await sql<LockedRow>`
-    select c.* from unnest(${days}::date[], ${streams}::text[], ${orgIds}::text[]) as k (usage_date, stream, org_id)
-    cross join lateral (
-      select c.usage_date, c.stream, c.org_id, c.state, c.reported, c.revision, c.verified_at, c.attempted_at,
-        c.attempts, c.next_read_at, c.error_code, c.error_message, encode(c.response_sha256, 'hex') as sha256, c.run_id
-      from losant_usage.coverage c
-      where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id
-      for update of c
-    ) as c`.execute(trx);
+  const rows = await trx
+    .selectFrom(keysOf(keys))
+    .innerJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('coverage as row')
+          .selectAll()
+          .whereRef('row.usage_date', '=', 'k.usage_date')
+          .whereRef('row.stream', '=', 'k.stream')
+          .whereRef('row.org_id', '=', 'k.org_id')
+          .forUpdate()
+          .as('c'),
+      (join) => join.onTrue(),
+    )
+    .selectAll('c')
+    .execute();
   return new Map(
-    rows.map((row) => [
-      cellId({ orgId: row.org_id, stream: row.stream, day: row.usage_date }),
-      toLockedCell(row),
-    ]),
+    rows.map((row) => [cellId({ orgId: row.org_id, stream: row.stream, day: row.usage_date }), toCell(row)]),
   );
 }
-
-export type WrittenCell = CellKey & { readonly cell: StoredCell };
 
 /** Adds cells that have no row yet. Returns how many it added: for the others another transaction was first. */
 export async function insertCells(
@@ -43,17 +54,36 @@ export async function insertCells(
   runId: string | null,
 ): Promise<number> {
   if (cells.length === 0) return 0;
-  const { numAffectedRows } = await sql`
-    insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at,
-      attempted_at, attempts, next_read_at, error_code, error_message, response_sha256, run_id,
-      first_loaded_at, finalized_at)
-    select u.usage_date, u.stream, u.org_id, u.state, u.reported, u.revision, u.verified_at, u.attempted_at, u.attempts,
-      u.next_read_at, u.error_code, u.error_message, decode(u.sha256, 'hex'), ${runId}::uuid,
-      case when u.state in ('loaded', 'final') then now() end, case when u.state = 'final' then now() end
-    from ${arraysOf(cells)}
-    order by u.usage_date, u.stream, u.org_id
-    on conflict do nothing`.execute(trx);
-  return Number(numAffectedRows);
+  const { numInsertedOrUpdatedRows = 0n } = await trx
+    .insertInto('coverage')
+    .columns([
+      'usage_date',
+      'stream',
+      'org_id',
+      ...CHANGED,
+      'response_sha256',
+      'run_id',
+      'first_loaded_at',
+      'finalized_at',
+    ])
+    .expression((eb) =>
+      eb
+        .selectFrom(rowsOf(cells))
+        .select(['usage_date', 'stream', 'org_id', ...CHANGED])
+        .select([
+          sql<Buffer | null>`decode(sha256, 'hex')`.as('response_sha256'),
+          sql<string | null>`${runId}::uuid`.as('run_id'),
+          // The moment at which it is written under its lock: what waited for a closing was not known at it.
+          sql<Instant | null>`case when is_stored then clock_timestamp() end`.as('first_loaded_at'),
+          sql<Instant | null>`case when was_final then clock_timestamp() end`.as('finalized_at'),
+        ])
+        .orderBy('usage_date')
+        .orderBy('stream')
+        .orderBy('org_id'),
+    )
+    .onConflict((conflict) => conflict.doNothing())
+    .executeTakeFirstOrThrow();
+  return Number(numInsertedOrUpdatedRows);
 }
 
 /** Changes rows that {@link lockCells} locked. */
@@ -63,73 +93,95 @@ export async function updateCells(
   runId: string | null,
 ): Promise<void> {
   if (cells.length === 0) return;
-  await sql`
-    update losant_usage.coverage c set
-      state = u.state, reported = u.reported, revision = u.revision,
-      verified_at = u.verified_at, attempted_at = u.attempted_at, attempts = u.attempts,
-      next_read_at = u.next_read_at, error_code = u.error_code, error_message = u.error_message,
-      response_sha256 = decode(u.sha256, 'hex'), run_id = ${runId}::uuid,
-      first_loaded_at = coalesce(c.first_loaded_at, case when u.state in ('loaded', 'final') then now() end),
-      finalized_at = coalesce(c.finalized_at, case when u.state = 'final' then now() end)
-    from ${arraysOf(cells)}
-    where c.usage_date = u.usage_date and c.stream = u.stream and c.org_id = u.org_id`.execute(trx);
+  await trx
+    .updateTable('coverage as c')
+    .from(rowsOf(cells))
+    .set((eb) => ({
+      ...Object.fromEntries(CHANGED.map((column) => [column, eb.ref(`n.${column}`)])),
+      response_sha256: sql<Buffer | null>`decode(n.sha256, 'hex')`,
+      run_id: runId,
+      first_loaded_at: sql<Instant | null>`coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)`,
+      finalized_at: sql<Instant | null>`coalesce(c.finalized_at, case when n.was_final then clock_timestamp() end)`,
+    }))
+    .whereRef('c.usage_date', '=', 'n.usage_date')
+    .whereRef('c.stream', '=', 'n.stream')
+    .whereRef('c.org_id', '=', 'n.org_id')
+    .execute();
 }
 
-function arraysOf(cells: readonly WrittenCell[]) {
-  const [days, streams, orgIds] = columnsOf(cells);
-  const of = <T>(pick: (cell: StoredCell) => T) => cells.map(({ cell }) => pick(cell));
-  return sql`unnest(
-    ${days}::date[], ${streams}::text[], ${orgIds}::text[],
-    ${of((cell) => cell.state)}::text[], ${of((cell) => cell.reported)}::boolean[],
-    ${of((cell) => cell.revision)}::integer[], ${of((cell) => instant(cell.verifiedAtMs))}::timestamptz[],
-    ${of((cell) => instant(cell.attemptedAtMs))}::timestamptz[], ${of((cell) => cell.attempts)}::integer[],
-    ${of((cell) => instant(cell.nextReadAtMs))}::timestamptz[],
-    ${of((cell) => cell.error?.code ?? null)}::text[], ${of((cell) => cell.error?.message ?? null)}::text[],
-    ${of((cell) => cell.sha256)}::text[]
-  ) as u (usage_date, stream, org_id, state, reported, revision, verified_at, attempted_at, attempts,
-          next_read_at, error_code, error_message, sha256)`;
+const CHANGED = [
+  'standing',
+  'is_stored',
+  'is_reported',
+  'omissions',
+  'revision',
+  'attempts',
+  'verified_at',
+  'next_read_at',
+  'attempted_at',
+  'reason',
+  'message',
+] as const;
+
+type Row = Pick<Selectable<Coverage>, 'usage_date' | 'stream' | 'org_id' | (typeof CHANGED)[number]> & {
+  readonly was_final: boolean;
+  readonly sha256: string | null;
+};
+
+/** Cells as a table `n` of a statement. */
+function rowsOf(cells: readonly WrittenCell[]) {
+  const rows = cells.map(({ day, stream, orgId, cell }): Row => {
+    const { standing, isStored, isReported, omissions, revision, attempts, reason, message } = cell;
+    return {
+      ...{ usage_date: day, stream, org_id: orgId, standing, is_stored: isStored, is_reported: isReported },
+      ...{ omissions, revision, attempts, reason, message, was_final: cell.wasFinal },
+      verified_at: instantOf(cell.verifiedAtMs),
+      next_read_at: instantOf(cell.nextReadAtMs),
+      attempted_at: instantOf(cell.attemptedAtMs),
+      sha256: cell.sha256,
+    };
+  });
+  return unnested('n', rows, {
+    ...KEY_TYPES,
+    standing: 'losant_usage.standing',
+    is_stored: 'boolean',
+    is_reported: 'boolean',
+    omissions: 'smallint',
+    revision: 'integer',
+    attempts: 'integer',
+    verified_at: 'timestamptz',
+    next_read_at: 'timestamptz',
+    attempted_at: 'timestamptz',
+    reason: 'text',
+    message: 'text',
+    sha256: 'text',
+    was_final: 'boolean',
+  });
 }
 
-interface LockedRow {
-  usage_date: UsageDay;
-  stream: string;
-  org_id: string;
-  state: CellState;
-  reported: boolean;
-  revision: number;
-  verified_at: Instant | null;
-  attempted_at: Instant | null;
-  attempts: number;
-  next_read_at: Instant | null;
-  error_code: string | null;
-  error_message: string | null;
-  sha256: string | null;
-  run_id: string | null;
-}
-
-function toLockedCell(row: LockedRow): LockedCell {
+function toCell(row: Selectable<Coverage>): LockedCell {
   return {
-    state: row.state,
-    reported: row.reported,
+    standing: row.standing as Cell['standing'],
+    isStored: row.is_stored,
+    isReported: row.is_reported,
+    omissions: row.omissions,
     revision: row.revision,
-    verifiedAtMs: epochMs(row.verified_at),
-    attemptedAtMs: epochMs(row.attempted_at),
+    verifiedAtMs: msOf(row.verified_at),
+    attemptedAtMs: msOf(row.attempted_at),
     attempts: row.attempts,
-    nextReadAtMs: epochMs(row.next_read_at),
-    error: row.error_code === null ? null : { code: row.error_code, message: row.error_message ?? '' },
-    sha256: row.sha256,
+    nextReadAtMs: msOf(row.next_read_at),
+    wasFinal: row.finalized_at !== null,
+    reason: row.reason,
+    message: row.message,
+    sha256: row.response_sha256?.toString('hex') ?? null,
     runId: row.run_id,
   };
 }
 
-export function columnsOf(keys: readonly CellKey[]): [UsageDay[], string[], string[]] {
-  return [keys.map(({ day }) => day), keys.map(({ stream }) => stream), keys.map(({ orgId }) => orgId)];
-}
-
-function epochMs(value: Instant | null): number | null {
+function msOf(value: Instant | null): number | null {
   return value === null ? null : Date.parse(value);
 }
 
-function instant(ms: number | null): Instant | null {
+function instantOf(ms: number | null): Instant | null {
   return ms === null ? null : new Date(ms).toISOString();
 }

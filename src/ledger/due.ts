@@ -10,7 +10,7 @@ import { addDays } from '../usage/day.ts';
 import type { Ask, DueTrack } from '../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy } from '../usage/policy.ts';
 import type { Shard } from '../usage/shard.ts';
-import { isAfter } from './organization-page.ts';
+import { isAfter } from './organizations.ts';
 
 /** Which part of an instance is meant. */
 export interface ExportScope {
@@ -158,7 +158,7 @@ interface TrackRow {
   stream: string;
   removed_on: UsageDay | null;
   unread: string;
-  held: string;
+  stored: string;
   uncovered: string;
   untracked: string;
 }
@@ -172,32 +172,32 @@ async function readDueTracks(
   const { streams } = scope;
   const { rows } = await sql<TrackRow>`
     ${dueTimes(now)}, cells as materialized (
-      select c.org_id, c.stream, c.usage_date, c.state in ('loaded', 'final') as is_held,
+      select c.org_id, c.stream, c.usage_date, c.is_stored,
         coalesce(c.usage_date <@ k.tracked_days, false) as is_tracked
       from due_at d
       cross join unnest(${orgIds}::text[]) as page (org_id)
       cross join lateral (
-        select c.org_id, c.stream, c.usage_date, c.state from losant_usage.coverage c
+        select c.org_id, c.stream, c.usage_date, c.is_stored from losant_usage.coverage c
         where c.next_read_at = d.next_read_at and c.org_id = page.org_id offset 0
       ) as c
       left join losant_usage.tracking k on k.org_id = c.org_id and k.stream = c.stream
     ), due as (
       select org_id, stream,
-        range_agg(daterange(usage_date, usage_date + 1)) filter (where is_held) as held,
-        range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_held and is_tracked) as uncovered,
-        range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_held and not is_tracked) as untracked
+        range_agg(daterange(usage_date, usage_date + 1)) filter (where is_stored) as stored,
+        range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_stored and is_tracked) as uncovered,
+        range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_stored and not is_tracked) as untracked
       from cells group by org_id, stream
     )
     select o.org_id, s.stream, o.removed_on, coalesce(unread.days, '{}')::text as unread,
-      coalesce(due.held, '{}')::text as held, coalesce(due.uncovered, '{}')::text as uncovered,
+      coalesce(due.stored, '{}')::text as stored, coalesce(due.uncovered, '{}')::text as uncovered,
       coalesce(due.untracked, '{}')::text as untracked
     from losant_usage.organizations o
     cross join losant_usage.streams s
     left join due on due.org_id = o.org_id and due.stream = s.stream
     left join lateral (
-      select t.unread_days * datemultirange(daterange(null, ${lastDueDay(nowMs, policy)}::date + 1)) as days
-      from losant_usage.tracked_at(${now}::timestamptz) t
-      where t.org_id collate "C" = o.org_id and t.stream collate "C" = s.stream offset 0
+      select (t.tracked_days - t.read_days) * datemultirange(daterange(t.from_day,
+        greatest(t.from_day, least(t.end_day, ${lastDueDay(nowMs, policy)}::date) + 1))) as days
+      from losant_usage.tracks t where t.org_id = o.org_id and t.stream = s.stream offset 0
     ) as unread on true
     where o.org_id = any (${orgIds}::text[])
       and (${streams}::text[] is null or s.stream = any (${streams}::text[]))
@@ -229,20 +229,20 @@ async function readAskedTracks(
   const now = new Date(nowMs).toISOString();
   const { rows } = await sql<TrackRow & { asked: string }>`
     select o.org_id, k.stream, o.removed_on, '{}' as unread, '{}' as uncovered, '{}' as untracked,
-      coalesce(c.held, '{}')::text as held,
+      coalesce(c.stored, '{}')::text as stored,
       (datemultirange(daterange(greatest(${from}::date, o.created_on),
         greatest(${from}::date, o.created_on, least(${to}::date, ${last}::date) + 1)))
         - case when ${ask.force}::boolean then '{}' else coalesce(c.settled, '{}') end)::text as asked
     from losant_usage.organizations o
     join losant_usage.tracking k on k.org_id = o.org_id
     left join lateral (
-      select range_agg(daterange(c.usage_date, c.usage_date + 1)) as held,
+      select range_agg(daterange(c.usage_date, c.usage_date + 1)) as stored,
         range_agg(daterange(c.usage_date, c.usage_date + 1))
           filter (where c.next_read_at is null or c.next_read_at > ${now}::timestamptz) as settled
       from losant_usage.days_between(${from}::date, ${to}::date) as d (day) cross join lateral (
         select c.usage_date, c.next_read_at from losant_usage.coverage c
         where c.usage_date = d.day and c.stream = k.stream and c.org_id = k.org_id
-          and c.state in ('loaded', 'final') offset 0
+          and c.is_stored offset 0
       ) as c
     ) as c on true
     where o.org_id = any (${orgIds}::text[])
@@ -257,7 +257,7 @@ function toTrack(row: TrackRow): Omit<DueTrack, 'asked'> {
     stream: row.stream,
     removedOn: row.removed_on,
     unread: parseDays(row.unread),
-    held: parseDays(row.held),
+    stored: parseDays(row.stored),
     uncovered: parseDays(row.uncovered),
     untracked: parseDays(row.untracked),
   };

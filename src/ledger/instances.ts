@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
+import { LEFT_OUT_REASONS } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { PeriodSource } from '../usage/period.ts';
-import { horizonStart, type Policy } from '../usage/policy.ts';
-import { ABSENT_CODES } from '../usage/witness.ts';
+import { horizonStart, OMISSIONS_NEEDED, type Policy } from '../usage/policy.ts';
 import { beginWriting } from './transaction.ts';
 
 export interface StoredInstance {
@@ -27,7 +27,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string): Prom
   if (!row) return null;
   return {
     trackedFrom: row.tracked_from,
-    streamsFrom: row.streams_from,
+    streamsFrom: row.streams_from as Record<string, UsageDay>,
     listedAt: row.listed_at,
     listProblem: row.list_problem,
   };
@@ -113,11 +113,10 @@ export async function recordBillingPeriods(
 }
 
 /**
- * Sets the time of the next read anew for the cells inside the horizon if the
- * policy is another than the one by which it was computed, by the same rules: the
- * first checkpoint after the accepted read. A cell read late enough becomes
- * final; one that is absent after its last checkpoint becomes unavailable, and
- * absent again where it has another checkpoint to come.
+ * Sets the time of the next read anew for the cells inside the horizon if the policy is another than the one by which
+ * it was computed, by the same rules: the first checkpoint after the accepted read. A cell read late enough becomes
+ * final; one that was left out and has no more checkpoint becomes unavailable, and missing again where it has another
+ * one to come.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
@@ -135,28 +134,31 @@ export async function applyPolicy(
     await beginWriting(trx, { runId: null, lease: null });
     // Locked in key order, as every writer does.
     await sql`
-      update losant_usage.coverage c set next_read_at = k.next_read_at, state = k.state,
-        finalized_at = case when k.state = 'final' then coalesce(c.finalized_at, now()) else c.finalized_at end
+      update losant_usage.coverage c set next_read_at = k.next_read_at, standing = k.standing,
+        finalized_at = case when k.standing = 'final' then coalesce(c.finalized_at, clock_timestamp()) else c.finalized_at end
       from (
-        select c.usage_date, c.stream, c.org_id, n.state,
+        select c.usage_date, c.stream, c.org_id, n.standing,
           case when c.attempts > 0 then coalesce(c.next_read_at, n.next_read_at) else n.next_read_at end as next_read_at
         from losant_usage.coverage c
         join losant_usage.organizations o on o.org_id = c.org_id
         cross join lateral (
           select losant_usage.next_checkpoint(c.usage_date, c.verified_at, ${policy.readAtHours}::integer[]) as next_read_at,
-            ((c.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour') at time zone 'UTC' as final_from
+            c.verified_at >= ((c.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour')
+              at time zone 'UTC' as is_late,
+            c.is_reported or c.omissions >= ${OMISSIONS_NEEDED}::integer as is_sure
         ) as age
         cross join lateral (
-          select age.next_read_at, case
-            when c.state = 'loaded' and c.verified_at >= age.final_from then 'final'
-            when c.state in ('loaded', 'final') then c.state
-            when age.next_read_at is null then 'unavailable' else 'absent' end as state
+          select case when c.standing in ('stored', 'final') and (age.is_late or c.standing = 'final') and not age.is_sure
+              then least(age.next_read_at, c.verified_at + interval '1 hour') else age.next_read_at end as next_read_at,
+            case when c.standing = 'stored' and age.is_late and age.is_sure then 'final'
+              when c.is_stored then c.standing
+              when age.next_read_at is null then 'unavailable' else 'missing' end::losant_usage.standing as standing
         ) as n
         where o.instance_id = ${instanceId} and o.removed_at is null
           and c.usage_date >= ${horizonStart(nowMs, policy)}::date
-          and (c.state in ('loaded', 'final', 'absent')
-            or (c.state = 'unavailable' and c.error_code = any (${ABSENT_CODES}::text[])))
-          and (c.next_read_at, c.state) is distinct from (n.next_read_at, n.state)
+          and (c.standing in ('stored', 'final', 'in_doubt')
+            or (c.standing in ('missing', 'unavailable') and c.reason = any (${LEFT_OUT_REASONS}::text[])))
+          and (c.next_read_at, c.standing) is distinct from (n.next_read_at, n.standing)
         order by c.usage_date, c.stream, c.org_id
         for update of c
       ) as k

@@ -1,19 +1,28 @@
+/** Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written together. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type CellKey, cellId, compareText, isHeldState } from '../usage/cell.ts';
+import { type Applied, apply, applyCrossCheck, type CellResult } from '../usage/apply.ts';
+import { type CellAnswer, type CellKey, cellId, compareText, type Reason, WAIVED } from '../usage/cell.ts';
+import type { CrossCheck } from '../usage/cross-check.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
-import { settleCell } from '../usage/settle.ts';
-import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../usage/settlement.ts';
+import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';
-import { insertCells, type LockedCell, lockCells, updateCells, type WrittenCell } from './coverage.ts';
-import { dependentKeys, settleDependents, Witnesses, witnessKeys } from './cross-checks.ts';
+import {
+  insertCells,
+  keysOf,
+  type LockedCell,
+  lockCells,
+  updateCells,
+  type WrittenCell,
+} from './coverage.ts';
 import {
   type CellChange,
+  type DayRows,
   dayKey,
   factsIn,
   type RowCounts,
-  readDetails,
-  readWideRows,
+  readDayRows,
+  readSources,
   writeNumbers,
 } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
@@ -33,60 +42,59 @@ export interface LoadOptions extends BeginOptions {
 export interface LoadedCell {
   readonly answer: CellAnswer;
   readonly result: CellResult;
-  readonly error: Settlement['error'];
-  /** Whether numbers that were held before have changed. */
+  readonly problem: Reason | null;
+  /** Whether numbers that were stored before have changed. */
   readonly isRestated: boolean;
   /** Whether it was final before. */
   readonly wasFinal: boolean;
 }
 
 /** A cell that got zeros, or lost them, because another stream of its day was read. */
-export interface WitnessedCell {
+export interface CrossCheckedCell {
   readonly day: UsageDay;
   /** When its own answer was sent. */
   readonly verifiedAtMs: number | null;
   /** How the same run counted it before it got its zeros; null if it did not. */
-  readonly countedAs: 'absent' | 'unavailable' | null;
+  readonly countedAs: 'left_out' | 'unavailable' | null;
   readonly isRestated: boolean;
   readonly wasFinal: boolean;
 }
 
 export interface LoadResult {
   readonly cells: readonly LoadedCell[];
-  readonly witnessed: readonly WitnessedCell[];
+  readonly crossChecked: readonly CrossCheckedCell[];
   /** Changes of rows of numbers by stream. */
   readonly rows: Readonly<Record<string, RowCounts>>;
 }
 
-/** A cell that was settled, by an answer or by a witness. */
-export interface SettledCell extends CellKey {
+/** A cell of a batch, or one that a cross-check concerns, and what becomes of it. */
+interface AppliedCell extends CellKey {
   readonly of: Stream;
   readonly before: LockedCell | null;
-  readonly held: readonly Fact[];
-  readonly settlement: Settlement;
+  readonly numbers: readonly Fact[];
+  readonly applied: Applied;
 }
 
 /**
- * Loads a batch in one transaction: coverage, numbers and revisions together or
- * not at all. The rows of coverage come first, in key order, and are the cells'
- * locks; an answer older than what a cell holds changes nothing. So a batch may
- * be loaded twice, in any order, and beside others. Throws HeldError
- * `lease_lost` if another process has taken over, ClockError if the clocks have
- * moved apart.
+ * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
+ * first, in key order, and are the cells' locks; an answer older than what a cell has changes nothing. So a batch may
+ * be loaded twice, in any order, and beside others. Throws HeldError `lease_lost` if another process has taken over,
+ * ClockError if the clocks have moved apart.
  */
 export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
+  const { runId } = options;
   return await db.transaction().execute(async (trx) => {
     const atMs = await beginWriting(trx, options);
     const answers = sortByKey(batch.answers);
     if (options.now) for (const answer of answers) requireSentInTime(answer, atMs);
-    const { settled, effects } = await settleLocked(trx, answers, options.runId);
-    const rows = await writeSettled(trx, [...settled, ...effects], options.runId);
-    await recordQuarantine(trx, batch.quarantined, options.runId);
-    await resolveQuarantine(trx, settled.filter(isRecovered));
-    await liftWaivers(trx, settled.filter(isLifted), options.runId);
+    const { cells, others } = await applyLocked(trx, answers, runId);
+    const rows = await writeApplied(trx, [...cells, ...others], runId);
+    await recordQuarantine(trx, batch.quarantined, runId);
+    await resolveQuarantine(trx, cells.filter(isRecovered));
+    await liftWaivers(trx, cells.filter(isLifted), runId);
     return {
-      cells: settled.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell, options.runId)),
-      witnessed: effects.flatMap((cell) => toWitnessedCell(cell, options.runId)),
+      cells: cells.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell, runId)),
+      crossChecked: others.flatMap((cell) => toCrossCheckedCell(cell, runId)),
       rows,
     };
   });
@@ -98,139 +106,248 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 }
 
 /**
- * Locks the cells and settles them; new ones are inserted as they were settled.
- * Where another transaction has inserted one meanwhile, all locks are given back
- * and taken once more: whoever waits for one then holds none that comes later.
+ * Locks the cells and applies the answers; new cells are inserted as they come out of it. Where another transaction
+ * has inserted one meanwhile, all locks are given back and taken once more: whoever waits for one then has none that
+ * comes later.
  */
-async function settleLocked(
+async function applyLocked(
   trx: Kysely<Schema>,
   answers: readonly CellAnswer[],
   runId: string,
-): Promise<{ settled: SettledCell[]; effects: SettledCell[] }> {
-  const keys = sortKeys([...answers.map(keyOf), ...dependentKeys(answers), ...witnessKeys(answers)]);
+): Promise<{ cells: AppliedCell[]; others: AppliedCell[] }> {
+  const keys = sortKeys([...answers.map(keyOf), ...checkedKeys(answers), ...checkingKeys(answers)]);
   for (;;) {
     await sql`savepoint cells`.execute(trx);
-    const stored = await lockCells(trx, keys);
-    const held = await readHeld(trx, answers, stored);
-    const witnesses = new Witnesses(stored, held, await Witnesses.readUntracked(trx, answers, stored));
-    const settled = answers.map((answer) => settle(answer, stored, { held, witnesses }));
-    const added = settled.flatMap(toWrittenCell).filter(({ isNew }) => isNew);
-    if ((await insertCells(trx, added, runId)) === added.length) {
-      return { settled, effects: settleDependents(answers, settled, stored, held) };
+    const ledger = await readLedger(trx, keys, answers);
+    const cells = new Map<string, AppliedCell>();
+    for (const answer of answers) {
+      const key = keyOf(answer);
+      const before = ledger.cells.get(cellId(key)) ?? null;
+      const numbers = ledger.numbersOf(key, answer.stream);
+      const applied = apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
+      cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
     }
+    const others = crossCheck(answers, ledger, cells);
+    const added = [...cells.values()].flatMap(toWrittenCell).filter(({ isNew }) => isNew);
+    if ((await insertCells(trx, added, runId)) === added.length)
+      return { cells: [...cells.values()], others };
     await sql`rollback to savepoint cells`.execute(trx);
   }
 }
 
-/** The numbers that are held of cells of a batch. */
-export type HeldFacts = (key: CellKey, stream: Stream) => readonly Fact[];
+/** What the database has of the cells of a batch. */
+interface Ledger {
+  readonly cells: ReadonlyMap<string, LockedCell>;
+  readonly days: DayRows;
+  /** Ids of cells that have no row and are not tracked: nobody collects them. */
+  readonly untracked: ReadonlySet<string>;
+  readonly numbersOf: (key: CellKey, stream: Stream) => readonly Fact[];
+}
 
-/** Only a cell that ever held numbers can have any. */
-async function readHeld(
+async function readLedger(
   trx: Kysely<Schema>,
+  keys: readonly CellKey[],
   answers: readonly CellAnswer[],
-  stored: ReadonlyMap<string, LockedCell>,
-): Promise<HeldFacts & { sum: (key: CellKey, metric: string) => number | null }> {
-  const days = new Map<string, { day: string; orgId: string }>();
-  for (const [id, { revision }] of stored) {
-    const [day = '', , orgId = ''] = id.split(' ');
-    if (revision > 0) days.set(dayKey({ day, orgId }), { day, orgId });
-  }
-  const wide = await readWideRows(trx, [...days.values()]);
-  const details = new Map<string, Map<string, Fact[]>>();
-  const detailed = answers.filter(
-    (answer) => answer.stream.keyColumns.length > 0 && (stored.get(cellId(keyOf(answer)))?.revision ?? 0) > 0,
+): Promise<Ledger> {
+  const cells = await lockCells(trx, keys);
+  const stored = keys.filter((key) => cells.get(cellId(key))?.isStored);
+  const days = await readDayRows(trx, [...new Map(stored.map((key) => [dayKey(key), key])).values()]);
+  const withSources = stored.filter(({ stream }) => streamNamed(stream).keyColumns.length > 0);
+  const sources = await readSources(trx, withSources);
+  const untracked = await readUntracked(
+    trx,
+    checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
   );
-  for (const [stream, group] of Map.groupBy(detailed, ({ stream }) => stream)) {
-    details.set(stream.name, await readDetails(trx, stream, group));
-  }
-  const heldFacts: HeldFacts = (key, stream) =>
-    stream.keyColumns.length > 0
-      ? (details.get(stream.name)?.get(dayKey(key)) ?? [])
-      : factsIn(stream, wide.get(dayKey(key)));
-  return Object.assign(heldFacts, {
-    sum: (key: CellKey, metric: string) => wide.get(dayKey(key))?.[metric] ?? null,
+  const numbersOf = (key: CellKey, stream: Stream) => {
+    if (!cells.get(cellId(key))?.isStored) return [];
+    return stream.keyColumns.length > 0
+      ? (sources.get(dayKey(key)) ?? [])
+      : factsIn(stream, days.get(dayKey(key)));
+  };
+  return { cells, days, untracked, numbersOf };
+}
+
+async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Set<string>> {
+  if (keys.length === 0) return new Set();
+  const rows = await trx
+    .selectFrom(keysOf(keys))
+    .select(['k.usage_date as day', 'k.stream', 'k.org_id as orgId'])
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('tracking as t')
+            .whereRef('t.org_id', '=', 'k.org_id')
+            .whereRef('t.stream', '=', 'k.stream')
+            .where(sql<boolean>`k.usage_date <@ t.tracked_days`),
+        ),
+      ),
+    )
+    .execute();
+  return new Set(rows.map(cellId));
+}
+
+/** The cells whose zeros a count of the answers may confirm or contradict. */
+function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
+  return answers.flatMap((answer) =>
+    streams
+      .filter(({ crossCheck }) => crossCheck?.stream === answer.stream.name)
+      // A count other than zero says nothing where it can only confirm.
+      .filter(({ crossCheck }) => crossCheck?.isRequired || isZero(answer, crossCheck?.metric ?? ''))
+      .map(({ name }) => ({ orgId: answer.orgId, day: answer.day, stream: name })),
+  );
+}
+
+function isZero({ stream, outcome }: CellAnswer, metric: string): boolean {
+  if (outcome.kind === 'missing') return true;
+  const index = stream.metrics.indexOf(metric);
+  return outcome.kind === 'values' && outcome.facts.every(({ values }) => values[index] === 0);
+}
+
+/** The cells that may stand against what the answers leave out. */
+function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
+  return answers.flatMap(({ orgId, day, stream, outcome }) => {
+    const leavesOut =
+      outcome.kind === 'missing' || (outcome.kind === 'values' && outcome.missingColumns.length > 0);
+    return leavesOut && stream.crossCheck ? [{ orgId, day, stream: stream.crossCheck.stream }] : [];
   });
 }
 
-function settle(
-  answer: CellAnswer,
-  stored: ReadonlyMap<string, LockedCell>,
-  { held, witnesses }: { held: HeldFacts; witnesses: Witnesses },
-): SettledCell {
-  const key = keyOf(answer);
-  const before = stored.get(cellId(key)) ?? null;
-  const facts = held(key, answer.stream);
-  const settlement = settleCell(before, facts, answer, witnesses.of(answer));
-  witnesses.add(key, { before, held: facts, settlement });
-  return { ...key, of: answer.stream, before, held: facts, settlement };
+function crossCheckOf(
+  { stream, orgId, day }: CellAnswer,
+  ledger: Ledger,
+  cells: ReadonlyMap<string, AppliedCell>,
+): CrossCheck {
+  if (!stream.crossCheck) return { kind: 'none' };
+  const key = { orgId, day, stream: stream.crossCheck.stream };
+  const id = cellId(key);
+  const { metric } = stream.crossCheck;
+  const inBatch = cells.get(id);
+  const row = ledger.cells.get(id);
+  const count = inBatch
+    ? countAfter(inBatch, metric)
+    : row?.isStored
+      ? (ledger.days.get(dayKey(key))?.[metric as keyof object] ?? null)
+      : null;
+  if (count !== null) return { kind: 'counted', count };
+  return { kind: !inBatch && !row && ledger.untracked.has(id) ? 'none' : 'unknown' };
 }
 
-async function writeSettled(
+/** The sum of a metric that a cell has after its answer; null if it is not stored. */
+function countAfter({ of, before, numbers, applied }: AppliedCell, metric: string): number | null {
+  if (!(applied.cell ?? before)?.isStored) return null;
+  const index = of.metrics.indexOf(metric);
+  return (applied.facts ?? numbers).reduce((sum, { values }) => sum + (values[index] ?? 0), 0);
+}
+
+/**
+ * What the counts of a batch do to cells that were applied before them, which change in `cells`, and to cells that
+ * have no answer in it, which are returned.
+ */
+function crossCheck(
+  answers: readonly CellAnswer[],
+  ledger: Ledger,
+  cells: Map<string, AppliedCell>,
+): AppliedCell[] {
+  const others: AppliedCell[] = [];
+  for (const answer of answers) {
+    const checking = cells.get(cellId(keyOf(answer))) as AppliedCell;
+    for (const key of checkedKeys([answer])) {
+      const of = streamNamed(key.stream);
+      const count = countAfter(checking, of.crossCheck?.metric ?? '');
+      const inBatch = cells.get(cellId(key));
+      const before = ledger.cells.get(cellId(key)) ?? null;
+      const cell = inBatch?.applied.cell ?? before;
+      if (count === null || cell === null) continue;
+      const numbers = inBatch?.numbers ?? ledger.numbersOf(key, of);
+      const current = inBatch?.applied.facts ?? numbers;
+      const effect = applyCrossCheck(cell, current, {
+        stream: of,
+        count,
+        age: answer.age,
+        sentAtMs: answer.sentAtMs,
+      });
+      if (effect === null) continue;
+      if (!inBatch) others.push({ ...key, of, before, numbers, applied: effect });
+      else cells.set(cellId(key), { ...inBatch, applied: joinEffects(inBatch.applied, effect) });
+    }
+  }
+  return others;
+}
+
+function joinEffects(first: Applied, then: Applied): Applied {
+  if (then.facts === null && then.problem === null) return { ...first, cell: then.cell };
+  return { ...then, facts: then.facts ?? first.facts };
+}
+
+async function writeApplied(
   trx: Kysely<Schema>,
-  settled: readonly SettledCell[],
+  cells: readonly AppliedCell[],
   runId: string,
 ): Promise<Record<string, RowCounts>> {
-  const written = settled.flatMap(toWrittenCell);
-  const inserted = written.filter(({ isNew }) => isNew);
+  const written = cells.flatMap(toWrittenCell);
   await updateCells(
     trx,
     written.filter(({ isNew }) => !isNew),
     runId,
   );
-  const changes = settled.flatMap(toChange);
-  const rows = await writeNumbers(trx, changes, inserted);
-  for (const { of, held, settlement } of settled) {
-    if (settlement.result !== 'unchanged') continue;
+  const added = written.filter(({ isNew }) => isNew);
+  const rows = await writeNumbers(trx, cells.flatMap(toChange), added);
+  for (const { of, numbers, applied } of cells) {
+    if (applied.result !== 'unchanged') continue;
     const counts = (rows[of.name] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });
-    counts.unchanged += held.length;
+    counts.unchanged += numbers.length;
   }
   return rows;
 }
 
-function toWrittenCell({ settlement, before, ...key }: SettledCell): (WrittenCell & { isNew: boolean })[] {
-  const { orgId, stream, day } = key;
-  return settlement.cell ? [{ orgId, stream, day, cell: settlement.cell, isNew: before === null }] : [];
+function toWrittenCell({
+  applied,
+  before,
+  orgId,
+  stream,
+  day,
+}: AppliedCell): (WrittenCell & { isNew: boolean })[] {
+  return applied.cell ? [{ orgId, stream, day, cell: applied.cell, isNew: before === null }] : [];
 }
 
-function toChange({ orgId, day, of, held, settlement: { facts, cell } }: SettledCell): CellChange[] {
+function toChange({ orgId, day, of, numbers, applied: { facts, cell } }: AppliedCell): CellChange[] {
   if (!facts || !cell) return [];
-  return [{ day, orgId, stream: of, revision: cell.revision, isHeld: isHeldState(cell.state), held, facts }];
+  return [{ day, orgId, stream: of, revision: cell.revision, isStored: cell.isStored, numbers, facts }];
 }
 
-function toLoadedCell(answer: CellAnswer, { before, settlement }: SettledCell, runId: string): LoadedCell {
+function toLoadedCell(answer: CellAnswer, { before, applied }: AppliedCell, runId: string): LoadedCell {
   // A first load whose commit was not acknowledged, loaded again by the same run.
   const isOwn = before?.runId === runId && before.verifiedAtMs === answer.sentAtMs && before.revision === 1;
   return {
     answer,
-    result: isOwn && settlement.result === 'unchanged' ? 'loaded' : settlement.result,
-    error: settlement.error,
-    ...changesOf({ before, settlement }),
+    result: isOwn && applied.result === 'unchanged' ? 'loaded' : applied.result,
+    problem: applied.problem,
+    ...changesOf({ before, applied }),
   };
 }
 
-function changesOf({ before, settlement }: Pick<SettledCell, 'before' | 'settlement'>) {
+function changesOf({ before, applied }: Pick<AppliedCell, 'before' | 'applied'>) {
   return {
-    isRestated: before !== null && isHeldState(before.state) && settlement.facts !== null,
-    wasFinal: before?.state === 'final',
+    isRestated: before !== null && before.isStored && applied.facts !== null,
+    wasFinal: before?.wasFinal ?? false,
   };
 }
 
-/** None where only the reason has changed. */
-function toWitnessedCell({ day, before, settlement }: SettledCell, runId: string): WitnessedCell[] {
-  if (before === null || settlement.facts === null) return [];
-  const { state, verifiedAtMs } = before;
-  const wasMissing = state === 'absent' || state === 'unavailable';
-  const countedAs = wasMissing && before.runId === runId ? state : null;
-  return [{ day, verifiedAtMs, countedAs, ...changesOf({ before, settlement }) }];
+/** None where no number has changed. */
+function toCrossCheckedCell({ day, before, applied }: AppliedCell, runId: string): CrossCheckedCell[] {
+  if (before === null || applied.facts === null) return [];
+  const { standing, verifiedAtMs } = before;
+  const wasLeftOut = standing === 'unavailable' ? 'unavailable' : 'left_out';
+  const countedAs = !before.isStored && before.runId === runId ? wasLeftOut : null;
+  return [{ day, verifiedAtMs, countedAs, ...changesOf({ before, applied }) }];
 }
 
-function isRecovered({ before, settlement }: SettledCell): boolean {
-  return before?.error != null && settlement.cell !== null && settlement.cell.error === null;
+function isRecovered({ before, applied }: AppliedCell): boolean {
+  return before?.reason != null && applied.cell !== null && applied.cell.reason === null;
 }
 
-function isLifted({ before, settlement }: SettledCell): boolean {
-  return before?.error?.code === WAIVED && settlement.cell !== null && settlement.cell.error?.code !== WAIVED;
+function isLifted({ before, applied }: AppliedCell): boolean {
+  return before?.reason === WAIVED && applied.cell !== null && applied.cell.reason !== WAIVED;
 }
 
 function keyOf({ orgId, stream, day }: CellAnswer): CellKey {
@@ -239,10 +356,9 @@ function keyOf({ orgId, stream, day }: CellAnswer): CellKey {
 
 function sortKeys(keys: readonly CellKey[]): CellKey[] {
   const byId = new Map(keys.map((key) => [cellId(key), key]));
-  return [...byId.keys()].sort().map((id) => byId.get(id) as CellKey);
+  return [...byId.keys()].sort(compareText).map((id) => byId.get(id) as CellKey);
 }
 
-/** In key order: of one organization's day a witness comes before the stream it speaks of. */
 function sortByKey(answers: readonly CellAnswer[]): CellAnswer[] {
   const keyed = answers.map((answer) => ({ answer, id: cellId(keyOf(answer)) }));
   return keyed.sort((a, b) => compareText(a.id, b.id)).map(({ answer }) => answer);

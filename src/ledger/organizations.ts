@@ -1,13 +1,11 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
+import { ORG_DELETED } from '../usage/cell.ts';
 import type { Organization } from '../usage/organization.ts';
 import { untrackRemoved } from './tracking.ts';
 import { beginWriting } from './transaction.ts';
 
-/** Error code of cells that are not read any more because their organization is gone. */
-export const ORG_REMOVED = 'org_removed';
-
-/** Columns whose change makes a new version in the history. */
+/** Columns whose change makes a new version in the history, beside the creation date. */
 const ATTRIBUTES = [
   'instance_id',
   'name',
@@ -21,9 +19,11 @@ const ATTRIBUTES = [
   'current_period_start',
   'current_period_end',
 ];
+const HISTORY = [...ATTRIBUTES, 'created_at'];
 
-const attributes = sql.join(ATTRIBUTES.map((column) => sql.ref(column)));
-const attributesOf = (alias: string) => sql.join(ATTRIBUTES.map((column) => sql.ref(`${alias}.${column}`)));
+const listed = (columns: readonly string[], alias = '') =>
+  sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
+const attributes = listed(ATTRIBUTES);
 
 /**
  * Stores organizations as seen at `seenAt`: a new one is added, a removed one is
@@ -47,14 +47,21 @@ export async function upsertOrganizations(
       trx,
       organizations.map(({ orgId }) => orgId),
     );
+    // A number that was read beats a creation date that moved later: the day it moved from counts on.
     await sql`
-      insert into losant_usage.organizations (org_id, ${attributes}, created_at, first_seen_at, last_seen_at)
-      select n.org_id, ${attributesOf('n')}, n.created_at, ${seenAt}::timestamptz, ${seenAt}::timestamptz
+      insert into losant_usage.organizations as o (org_id, ${attributes}, created_at, created_on, first_seen_at, last_seen_at)
+      select n.org_id, ${listed(ATTRIBUTES, 'n.')}, n.created_at, case when n.created_at <= ${seenAt}::timestamptz
+          then (n.created_at at time zone 'UTC')::date end, ${seenAt}::timestamptz, ${seenAt}::timestamptz
       from jsonb_populate_recordset(null::losant_usage.organizations, ${rows}::text::jsonb) as n
       order by n.org_id
       on conflict (org_id) do update set
-        (${attributes}) = row (${attributesOf('excluded')}),
-        created_at = coalesce(excluded.created_at, organizations.created_at),
+        (${attributes}) = row (${listed(ATTRIBUTES, 'excluded.')}),
+        created_at = coalesce(excluded.created_at, o.created_at),
+        created_on = case
+          when excluded.created_on > o.created_on and exists (select from losant_usage.tracking t
+            where t.org_id = o.org_id and t.read_from < excluded.created_on) then o.created_on
+          when excluded.created_at <= o.first_seen_at then excluded.created_on
+          else o.created_on end,
         last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
     await recordVersions(
       trx,
@@ -64,13 +71,29 @@ export async function upsertOrganizations(
   });
 }
 
-/** Cells that were closed because their organization was gone are read again when it is back. */
+/**
+ * Cells of an organization that was gone and is back: those that were closed as unavailable are missing again and read
+ * at once, those with numbers are read from their next checkpoint on.
+ */
 async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
-  const closed = sql`c.error_code is not null and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}
-    and exists (select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
+  const isBack = sql`exists (
+    select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
+  const isUnavailable = sql`c.standing = 'unavailable' and c.reason = ${ORG_DELETED}`;
   await sql`
-    update losant_usage.coverage c set state = 'failed', verified_at = null, next_read_at = now()
-    from ${lockedCells(orgIds, closed)}
+    update losant_usage.coverage c set
+      standing = case when c.is_stored then c.standing else 'missing' end,
+      verified_at = case when c.is_stored then c.verified_at end,
+      next_read_at = case when c.is_stored then k.next_read_at else clock_timestamp() end
+    from (
+      select c.usage_date, c.stream, c.org_id, losant_usage.next_checkpoint(c.usage_date, c.verified_at, (
+          select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next_read_at
+      from losant_usage.coverage c
+      join losant_usage.organizations o on o.org_id = c.org_id
+      join losant_usage.instances i on i.instance_id = o.instance_id
+      where c.org_id = any (${orgIds}::text[]) and ${isBack}
+        and (${isUnavailable} or (c.is_stored and c.next_read_at is null))
+      order by c.usage_date, c.stream, c.org_id for update of c
+    ) as k
     where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
 }
 
@@ -95,15 +118,15 @@ async function recordVersions(
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
         select v.valid_from from losant_usage.organization_history v
         where v.org_id = o.org_id and v.valid_to is null
-          and (${attributesOf('v')}) is distinct from (${attributesOf('o')}) offset 0
+          and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) offset 0
       ) as v
       where o.org_id = any (${orgIds}::text[])
     )
     update losant_usage.organization_history h set valid_to = ${seenAt} from changed c
     where h.org_id = c.org_id and h.valid_from = c.valid_from and h.valid_to is null`.execute(trx);
   await sql`
-    insert into losant_usage.organization_history (org_id, valid_from, ${attributes})
-    select o.org_id, ${seenAt}, ${attributesOf('o')}
+    insert into losant_usage.organization_history (org_id, valid_from, ${listed(HISTORY)})
+    select o.org_id, ${seenAt}, ${listed(HISTORY, 'o.')}
     from losant_usage.organizations o left join lateral (
       select true as is_there from losant_usage.organization_history h
       where h.org_id = o.org_id and h.valid_to is null offset 0
@@ -203,7 +226,7 @@ export async function markRemoved(
       update losant_usage.organizations set removed_at = ${removedAt}
       where org_id = any (${orgIds}::text[]) and removed_at is null`.execute(trx);
     await sql`
-      update losant_usage.coverage c set next_read_at = now()
+      update losant_usage.coverage c set next_read_at = clock_timestamp()
       from ${lockedCells(orgIds, sql`c.next_read_at is not null`)}
       where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
     await untrackRemoved(trx, orgIds);
@@ -226,4 +249,31 @@ function toRow(org: Organization, instanceId: string) {
     current_period_end: org.currentPeriodEnd,
     created_at: org.createdAt,
   };
+}
+
+/**
+ * Whether an organization `o` of the instance comes after another one, in the order of
+ * `instance_id, org_id`. Said without equality: an equality that no statistics speak of is expected
+ * to hold for so few rows that Postgres sorts all that are left, for each page, on a first run.
+ */
+export function isAfter(instanceId: string, orgId: string): RawBuilder<boolean> {
+  return sql`((o.instance_id, o.org_id) > (${instanceId}, ${orgId}) and o.instance_id <= ${instanceId})`;
+}
+
+/** The next page of existing organizations after `afterOrgId`, in the order of their ids. */
+export async function readOrganizationPage(
+  db: Kysely<Schema>,
+  instanceId: string,
+  { afterOrgId, limit }: { afterOrgId: string; limit: number },
+): Promise<{ orgId: string; name: string; tags: readonly { key: string; value: string }[] }[]> {
+  // In a case, as Postgres expects a time that no statistics speak of hardly ever to be null.
+  const { rows } = await sql<{
+    org_id: string;
+    name: string;
+    tags: readonly { key: string; value: string }[];
+  }>`
+    select o.org_id, o.name, o.tags from losant_usage.organizations o
+    where ${isAfter(instanceId, afterOrgId)} and case when o.removed_at is null then true else false end
+    order by o.instance_id, o.org_id limit ${limit}`.execute(db);
+  return rows.map(({ org_id, name, tags }) => ({ orgId: org_id, name, tags }));
 }

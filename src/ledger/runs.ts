@@ -1,7 +1,10 @@
 import { type Kysely, sql } from 'kysely';
-import type { RunKind, RunStatus, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import type { DayRange } from '../usage/day.ts';
 import { LEASE_MS } from './lease.ts';
+
+export type RunKind = 'scheduled' | 'manual' | 'backfill';
+export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
 
 export interface NewRun {
   readonly runId: string;
@@ -20,7 +23,7 @@ export interface RunCounts {
   readonly cells_planned: number;
   readonly cells_loaded: number;
   readonly cells_unchanged: number;
-  readonly cells_absent: number;
+  readonly cells_left_out: number;
   readonly cells_failed: number;
   readonly cells_quarantined: number;
   readonly cells_unavailable: number;

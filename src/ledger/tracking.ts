@@ -115,24 +115,50 @@ export async function filterTracked(
   return new Set(rows.map(({ org_id }) => org_id));
 }
 
-/** Tracks the days of a range on which the organizations existed: those that are exported, or those named. */
+/**
+ * Tracks the days of a range on which the organizations existed (those that are exported, or those named), and the
+ * days from there to what is tracked already, as far back as `horizon`: no hole is left that nobody asked for. Returns
+ * the first and last day that were added beyond the range; null if there is none.
+ */
 export async function trackDays(
   db: Kysely<Schema>,
   {
     instanceId,
     orgIds,
     streams,
-  }: { instanceId: string; orgIds: readonly string[] | null; streams: readonly string[] | null },
+    horizon,
+  }: {
+    instanceId: string;
+    orgIds: readonly string[] | null;
+    streams: readonly string[] | null;
+    horizon: UsageDay;
+  },
   { from, to }: DayRange,
-): Promise<void> {
+): Promise<DayRange | null> {
+  const asked = sql`daterange(${from}::date, ${to}::date, '[]')`;
   const meant = sql`o.instance_id = ${instanceId}
     and (${streams}::text[] is null or t.stream = any (${streams}::text[]))
-    and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end
-    and not daterange(${from}::date, ${to}::date, '[]') <@ t.tracked_days`;
-  await sql`
-    update losant_usage.tracking t set tracked_days = t.tracked_days
-      + datemultirange(daterange(greatest(${from}::date, k.created_on),
-          greatest(${from}::date, k.created_on, least(${to}::date, k.removed_on) + 1)))
-    from ${lockedTracks(meant)}
-    where t.org_id = k.org_id and t.stream = k.stream`.execute(db);
+    and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end`;
+  const { rows } = await sql<{ first: UsageDay | null; last: UsageDay | null }>`
+    with wanted as materialized (
+      select k.org_id, k.stream, x.days, h.hole
+      from ${lockedTracks(meant)}
+      join losant_usage.tracking t on t.org_id = k.org_id and t.stream = k.stream
+      cross join lateral (
+        select datemultirange(daterange(k.created_on, k.removed_on, '[]')) as existed
+      ) as e
+      cross join lateral (
+        select coalesce(range_agg(hole), '{}') * datemultirange(daterange(${horizon}::date, null)) * e.existed as hole
+        from unnest(datemultirange(range_merge(t.tracked_days + datemultirange(${asked}))) - t.tracked_days - datemultirange(${asked})) as hole
+        where hole -|- ${asked}
+      ) as h
+      cross join lateral (select datemultirange(${asked}) * e.existed + h.hole as days) as x
+      where not x.days <@ t.tracked_days
+    ), tracked as (
+      update losant_usage.tracking t set tracked_days = t.tracked_days + w.days
+      from wanted w where t.org_id = w.org_id and t.stream = w.stream
+    )
+    select min(lower(hole)) as first, max(upper(hole) - 1) as last from wanted`.execute(db);
+  const { first = null, last = null } = rows[0] ?? {};
+  return first === null || last === null ? null : { from: first, to: last };
 }

@@ -16,11 +16,10 @@ export interface BeginOptions {
 }
 
 /**
- * Begins what the program writes in a transaction: tells the triggers that it is
- * not a change by hand, commits synchronously whatever the server's default,
- * and holds the lease's row until the end, so that nobody takes over in the
- * middle. Returns the time, ms by the database's clock. Throws HeldError
- * `lease_lost`, or ClockError if the clocks have moved apart.
+ * Begins what the program writes in a transaction: tells the triggers that it is not a change by hand, commits
+ * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over in
+ * the middle. Returns the time, ms by the database's clock. Throws HeldError `lease_lost`, or ClockError if the clocks
+ * have moved apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -28,8 +27,8 @@ export async function beginWriting(
 ): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
     with lease as materialized (
-      select from ${sql.table(`losant_usage.${lease?.table ?? 'instances'}`)}
-      where instance_id = ${lease?.instanceId ?? null} and lease_epoch = ${lease?.epoch ?? null}::bigint
+      select from losant_usage.leases
+      where instance_id = ${lease?.instanceId ?? null} and epoch = ${lease?.epoch ?? null}::bigint
       for share
     )
     select clock_timestamp() as at, (select count(*) from lease)::integer as leases,

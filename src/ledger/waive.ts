@@ -1,11 +1,13 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { type CellKey, cellId, isHeldState } from '../usage/cell.ts';
+import { type Acceptance, acceptByPerson, isAcceptable } from '../usage/apply.ts';
+import { type CellKey, cellId } from '../usage/cell.ts';
+import { zerosOf } from '../usage/cross-check.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
-import { isGapWhileHeld, neverRead, type StoredCell, WAIVED } from '../usage/settlement.ts';
-import { columnsOf, insertCells, lockCells, updateCells } from './coverage.ts';
-import { writeNumbers } from './numbers.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import { insertCells, keysOf, lockCells, updateCells } from './coverage.ts';
+import { dayKey, factsIn, readDayRows, readSources, writeNumbers } from './numbers.ts';
 import { beginWriting } from './transaction.ts';
 
 export interface Waiver {
@@ -13,103 +15,136 @@ export interface Waiver {
   readonly stream: string;
   readonly range: DayRange;
   readonly reason: string;
+  /** Take the zero that Losant's silence stands for instead of the number that is stored. */
+  readonly asZero: boolean;
 }
 
 /**
- * Accepts the cells of the range as known missing, all of them or none, on
- * record with who and why. The next good read of a cell lifts it. Doing it again
- * gives the new reason. Throws SettingsError if a number of the range is held
- * and was not left out since, or is not tracked.
+ * Accepts the cells of the range as they stand, or as zero, all of them or none, on record with who and why. The next
+ * good read of a cell lifts it. Doing it again gives the new reason. Throws SettingsError if a cell of the range is all
+ * right, or will be by itself, or is not tracked.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<UsageDay[]> {
   const { orgId, stream, range, reason } = waiver;
   return await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
-    await requireTracked(trx, waiver);
+    const isEnded = await requireTracked(trx, waiver);
     const keys = eachDay(range).map((day) => ({ orgId, stream, day }));
-    while (!(await waiveLocked(trx, keys, reason)));
+    const acceptance = { message: reason, asZero: waiver.asZero, isEnded };
+    while (!(await waiveLocked(trx, keys, acceptance)));
     await liftWaivers(trx, keys, null);
-    const [days, streams, orgIds] = columnsOf(keys);
-    await sql`
-      insert into losant_usage.waivers (usage_date, stream, org_id, reason)
-      select k.*, ${reason} from unnest(${days}::date[], ${streams}::text[], ${orgIds}::text[]) as k`.execute(
-      trx,
-    );
+    await trx
+      .insertInto('waivers')
+      .columns(['usage_date', 'stream', 'org_id', 'reason'])
+      .expression((eb) =>
+        eb
+          .selectFrom(keysOf(keys))
+          .select(['k.usage_date', 'k.stream', 'k.org_id', sql<string>`${reason}`.as('reason')]),
+      )
+      .execute();
     return keys.map(({ day }) => day);
   });
 }
 
-/**
- * Locks the cells and waives them. False, with nothing done, where a run has added
- * one of them meanwhile: what it read counts.
- */
-async function waiveLocked(trx: Kysely<Schema>, keys: readonly CellKey[], reason: string): Promise<boolean> {
+/** Locks the cells and accepts them. False, with nothing done, where a run has added one of them meanwhile: what it read counts. */
+async function waiveLocked(
+  trx: Kysely<Schema>,
+  keys: readonly CellKey[],
+  acceptance: Acceptance,
+): Promise<boolean> {
   await sql`savepoint cells`.execute(trx);
-  const stored = await lockCells(trx, keys);
-  const held = keys.filter((key) => !isWaivable(stored.get(cellId(key))));
-  if (held.length > 0) throw heldError(held.map(({ day }) => day));
-  const cells = keys.map((key) => ({ ...key, cell: waive(stored.get(cellId(key)), reason) }));
-  const added = cells.filter((cell) => !stored.has(cellId(cell)));
+  const rows = await lockCells(trx, keys);
+  const refused = keys.filter((key) => !isAcceptable(rows.get(cellId(key)) ?? null, acceptance));
+  if (refused.length > 0) throw refusal(refused.map(({ day }) => day));
+  const cells = keys.map((key) => ({
+    ...key,
+    cell: acceptByPerson(rows.get(cellId(key)) ?? null, acceptance),
+    isNew: !rows.has(cellId(key)),
+  }));
+  const added = cells.filter(({ isNew }) => isNew);
   if ((await insertCells(trx, added, null)) < added.length) {
     await sql`rollback to savepoint cells`.execute(trx);
     return false;
   }
   await updateCells(
     trx,
-    cells.filter((cell) => stored.has(cellId(cell))),
+    cells.filter(({ isNew }) => !isNew),
     null,
   );
-  await writeNumbers(trx, [], added);
+  const changes = acceptance.asZero ? await zeroChanges(trx, cells) : [];
+  await writeNumbers(trx, changes, added);
   return true;
 }
 
-/** Ends the waivers of cells whose number came after all, or that get another reason. */
+/** Zeros instead of the numbers that are stored. */
+async function zeroChanges(
+  trx: Kysely<Schema>,
+  cells: readonly (CellKey & { readonly cell: { readonly revision: number } })[],
+) {
+  const days = await readDayRows(trx, cells);
+  const sources = await readSources(trx, cells);
+  return cells.map(({ orgId, day, stream, cell }) => {
+    const of = streamNamed(stream);
+    const key = dayKey({ orgId, day });
+    const numbers = of.keyColumns.length > 0 ? (sources.get(key) ?? []) : factsIn(of, days.get(key));
+    const at = { orgId, day, stream: of, revision: cell.revision };
+    return { ...at, isStored: true, numbers, facts: zerosOf(of) };
+  });
+}
+
+/** Ends the waivers of cells that had a good read, or that get another reason. */
 export async function liftWaivers(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],
   runId: string | null,
 ): Promise<void> {
   if (keys.length === 0) return;
-  const [days, streams, orgIds] = columnsOf(keys);
-  await sql`
-    update losant_usage.waivers w set lifted_at = clock_timestamp(), lifted_by_run = ${runId}::uuid
-    from unnest(${days}::date[], ${streams}::text[], ${orgIds}::text[]) as k (usage_date, stream, org_id)
-    where w.usage_date = k.usage_date and w.stream = k.stream and w.org_id = k.org_id and w.lifted_at is null`.execute(
-    trx,
-  );
+  await trx
+    .updateTable('waivers as w')
+    .from(keysOf(keys))
+    .set({ lifted_at: sql`clock_timestamp()`, lifted_by_run: runId })
+    .whereRef('w.usage_date', '=', 'k.usage_date')
+    .whereRef('w.stream', '=', 'k.stream')
+    .whereRef('w.org_id', '=', 'k.org_id')
+    .where('w.lifted_at', 'is', null)
+    .execute();
 }
 
-/** What is missing, what Losant left out although it is held, and what is held and will never become final. */
-function isWaivable(stored: StoredCell | undefined): boolean {
-  if (!stored || !isHeldState(stored.state)) return true;
-  return isGapWhileHeld(stored) || stored.error?.code === WAIVED || isNeverFinal(stored);
-}
+const HINT =
+  'a number is accepted where it is missing, in doubt, unavailable or will not become final: losant-usage gaps --all lists them';
 
-function isNeverFinal({ state, nextReadAtMs }: StoredCell): boolean {
-  return state === 'loaded' && nextReadAtMs === null;
-}
-
-function waive(stored: StoredCell | undefined, reason: string): StoredCell {
-  const error = { code: WAIVED, message: reason };
-  if (stored && isHeldState(stored.state)) return { ...stored, attempts: 0, error };
-  return { ...(stored ?? neverRead), state: 'waived', attempts: 0, nextReadAtMs: null, error };
-}
-
-const HINT = 'only a missing number can be waived: losant-usage gaps lists them';
-
-function heldError(days: readonly UsageDay[]): SettingsError {
+function refusal(days: readonly UsageDay[]): SettingsError {
   const shown = days.slice(0, 10).join(', ');
   const more = days.length > 10 ? ` and ${days.length - 10} more` : '';
-  return new SettingsError(`Nothing was waived: a number is held for ${shown}${more}`, { hint: HINT });
+  return new SettingsError(`Nothing was waived: the number is stored, and all right, for ${shown}${more}`, {
+    hint: HINT,
+  });
 }
 
-async function requireTracked(trx: Kysely<Schema>, { orgId, stream, range }: Waiver): Promise<void> {
-  const { rows } = await sql<{ isTracked: boolean; first: UsageDay | null; last: UsageDay | null }>`
-    select datemultirange(daterange(${range.from}::date, ${range.to}::date, '[]')) <@ t.days as "isTracked",
-      t.first_day as first, t.last_day as last
-    from losant_usage.tracked t where t.org_id = ${orgId} and t.stream = ${stream}`.execute(trx);
-  const track = rows[0];
-  if (track?.isTracked) return;
+/** Whether the tracking has ended. Throws SettingsError where a day of the range is not tracked. */
+async function requireTracked(trx: Kysely<Schema>, waiver: Waiver): Promise<boolean> {
+  const { orgId, stream, range, asZero } = waiver;
+  if (asZero && streamNamed(stream).missingMeans !== 'zero') {
+    throw new SettingsError(`Nothing was waived: a day that Losant leaves out of ${stream} is no zero`, {
+      hint: 'leave out --as-zero to accept the days as they stand',
+    });
+  }
+  const track = await trx
+    .selectFrom('tracked as t')
+    .innerJoin('tracking as k', (join) =>
+      join.onRef('k.org_id', '=', 't.org_id').onRef('k.stream', '=', 't.stream'),
+    )
+    .select(['t.first_day as first', 't.last_day as last'])
+    .select(sql<boolean>`not upper_inf(k.tracked_days)`.as('isEnded'))
+    .select(
+      sql<boolean>`datemultirange(daterange(${range.from}::date, ${range.to}::date, '[]')) <@ t.days`.as(
+        'isTracked',
+      ),
+    )
+    .where('t.org_id', '=', orgId)
+    .where('t.stream', '=', stream)
+    .executeTakeFirst();
+  if (track?.isTracked) return track.isEnded;
   const what =
     track?.first != null
       ? `${stream} of organization ${orgId} is tracked from ${track.first} to ${track.last}, and not on every day of ${range.from}..${range.to}`

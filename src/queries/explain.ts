@@ -1,7 +1,7 @@
 /** The whole story of the numbers of one organization and day. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/hosts.ts';
+import { readHostColumns } from '../ledger/lease.ts';
 import type { CellState } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Stream } from '../usage/streams/stream.ts';

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/hosts.ts';
+import { readHostColumns } from '../ledger/lease.ts';
 import { leaseInForce } from '../ledger/lease-holder.ts';
 import { countQuarantined, countRestatedFinal } from './counts.ts';
 

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import type { Instant, RunKind, RunStatus, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/hosts.ts';
+import type { Instant, Schema } from '../database/schema.ts';
+import { readHostColumns } from '../ledger/lease.ts';
+import type { RunKind, RunStatus } from '../ledger/runs.ts';
 import type { UsageDay } from '../usage/day.ts';
 
 export interface RunQuery {
@@ -38,7 +39,7 @@ export interface RunRecord {
   readonly planned: number;
   readonly loaded: number;
   readonly unchanged: number;
-  readonly absent: number;
+  readonly leftOut: number;
   readonly failed: number;
   readonly quarantined: number;
   readonly unavailable: number;
@@ -90,7 +91,7 @@ async function columnsOf(db: Kysely<Schema>) {
   return sql`r.run_id as "runId", r.instance_id as "instanceId", r.kind, r.status, r.from_date as "from",
     r.to_date as "to", r.streams, r.started_at as "startedAt", r.heartbeat_at as "heartbeatAt",
     r.finished_at as "finishedAt", ${hosts.run} as host, r.version, r.orgs, r.cells_planned as planned,
-    r.cells_loaded as loaded, r.cells_unchanged as unchanged, r.cells_absent as absent, r.cells_failed as failed,
+    r.cells_loaded as loaded, r.cells_unchanged as unchanged, r.cells_left_out as "leftOut", r.cells_failed as failed,
     r.cells_quarantined as quarantined, r.cells_unavailable as unavailable, r.cells_restated as restated,
     r.cells_restated_final as "restatedFinal", r.requests, r.failures, r.error`;
 }

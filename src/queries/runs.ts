@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import type { Instant, RunKind, RunStatus, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/hosts.ts';
+import type { Instant, Schema } from '../database/schema.ts';
+import { readHostColumns } from '../ledger/lease.ts';
+import type { RunKind, RunStatus } from '../ledger/runs.ts';
 import type { UsageDay } from '../usage/day.ts';
 
 /** A run on record. */

@@ -1,5 +1,5 @@
 import { validateDetailed } from 'node-cron';
-import { GAP_AFTER_HOURS, type Policy } from '../usage/policy.ts';
+import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
 import type { SettingsFile } from './file.ts';
 import { isLoopback } from './kinds.ts';
 import { type Problem, quote } from './problems.ts';
@@ -57,8 +57,8 @@ export function warningsOf(config: Checked, file: SettingsFile | null, source: S
     const place = `${source(SERVICE.schedule.env).name}=${quote(schedule)}`;
     warnings.push(`${place} leaves out whole months: a day is lost if none wakes within the horizon`);
   }
-  if (firstHours > GAP_AFTER_HOURS) {
-    const what = `each day shows as a gap from ${GAP_AFTER_HOURS} hours after its end until it is read`;
+  if (firstHours > LATE_AFTER_HOURS) {
+    const what = `each day shows as a gap from ${LATE_AFTER_HOURS} hours after its end until it is read`;
     warnings.push(`${source(POLICY.readAtHours.env).name} begins at ${firstHours}: ${what}`);
   }
   if (http.port !== 0 && http.token === null && !isLoopback(http.host)) {

@@ -7,9 +7,9 @@ import { streamNamed } from './streams/catalog.ts';
 export type Reason =
   /** A day that ended less than a day ago and was never read. */
   | 'new'
-  /** A tracked number that is not held. */
+  /** A tracked number that is not stored. */
   | 'gap'
-  /** Held, but its next checkpoint has come. */
+  /** Stored, but its next checkpoint has come. */
   | 'checkpoint'
   | 'backfill'
   /** Named on the command line. */
@@ -23,13 +23,13 @@ export interface DueTrack {
   readonly removedOn: UsageDay | null;
   /** Tracked days that were never read. */
   readonly unread: readonly DayRange[];
-  /** Due days that are held. */
-  readonly held: readonly DayRange[];
-  /** Due days that are tracked, were read, and are not held. */
+  /** Due days that are stored. */
+  readonly stored: readonly DayRange[];
+  /** Due days that are tracked, were read, and are not stored. */
   readonly uncovered: readonly DayRange[];
-  /** Due days that are neither tracked nor held. */
+  /** Due days that are neither tracked nor stored. */
   readonly untracked: readonly DayRange[];
-  /** Days to read because a person asked, due or not; the others are empty then, but for `held`. */
+  /** Days to read because a person asked, due or not; the others are empty then, but for `stored`. */
   readonly asked: readonly DayRange[];
 }
 
@@ -37,7 +37,7 @@ export interface DueTrack {
 export interface Ask {
   readonly range: DayRange;
   readonly reason: 'backfill' | 'asked';
-  /** Read held cells too, due or not. */
+  /** Read stored cells too, due or not. */
   readonly force: boolean;
   readonly pastHorizon: boolean;
 }
@@ -52,11 +52,11 @@ export interface Slice {
 
 /** A due cell that is not read any more, and why. */
 export interface ClosedCell extends CellKey {
-  readonly reason: 'org_removed' | 'past_horizon' | 'not_tracked';
+  readonly reason: 'org_deleted' | 'past_horizon' | 'not_tracked';
 }
 
 export interface PagePlan {
-  /** Newest window first; of one organization and window a stream before those it is a witness for. */
+  /** Newest window first; of one organization and window a stream before those it is a cross-check for. */
   readonly slices: readonly Slice[];
   readonly closed: readonly ClosedCell[];
   /** Cells that were asked for and cannot be read: past the horizon, or their organization is gone. */
@@ -101,14 +101,14 @@ function chooseDue(track: DueTrack, { nowMs, policy }: PlanOptions, closed: Clos
   const add = (ranges: readonly DayRange[], reasonOf: (day: UsageDay) => Reason) => {
     for (const day of ranges.flatMap(eachDay)) {
       const { orgId, stream, removedOn } = track;
-      if (removedOn !== null) closed.push({ orgId, stream, day, reason: 'org_removed' });
+      if (removedOn !== null) closed.push({ orgId, stream, day, reason: 'org_deleted' });
       else if (day < horizon) closed.push({ orgId, stream, day, reason: 'past_horizon' });
       else read.push({ day, reason: reasonOf(day) });
     }
   };
   add(track.unread, (day) => (day === yesterday ? 'new' : 'gap'));
   add(track.uncovered, () => 'gap');
-  add(track.held, () => 'checkpoint');
+  add(track.stored, () => 'checkpoint');
   for (const day of track.untracked.flatMap(eachDay)) {
     closed.push({ orgId: track.orgId, stream: track.stream, day, reason: 'not_tracked' });
   }
@@ -116,14 +116,18 @@ function chooseDue(track: DueTrack, { nowMs, policy }: PlanOptions, closed: Clos
   return { read, unreadable: 0 };
 }
 
-function chooseAsked({ asked, held, removedOn }: DueTrack, ask: Ask, { nowMs, policy }: PlanOptions): Choice {
+function chooseAsked(
+  { asked, stored, removedOn }: DueTrack,
+  ask: Ask,
+  { nowMs, policy }: PlanOptions,
+): Choice {
   const horizon = horizonStart(nowMs, policy);
   const read: { day: UsageDay; reason: Reason }[] = [];
   let unreadable = 0;
   for (const day of asked.flatMap(eachDay).reverse()) {
-    const isHeld = held.some(({ from, to }) => from <= day && day <= to);
-    // Past the horizon a held number never changes, so there is nothing to read even when forced.
-    if (day < horizon && isHeld) continue;
+    const isStored = stored.some(({ from, to }) => from <= day && day <= to);
+    // Past the horizon a stored number never changes, so there is nothing to read even when forced.
+    if (day < horizon && isStored) continue;
     if (removedOn !== null || (day < horizon && !ask.pastHorizon)) unreadable += 1;
     else read.push({ day, reason: ask.reason });
   }

@@ -10,12 +10,15 @@ export interface Policy {
   readonly horizonDays: number;
 }
 
-/** A gap is a tracked number that is still not held this long after its day's end. */
-export const GAP_AFTER_HOURS = 6;
+/** A number that is not stored is late this long after its day's end. */
+export const LATE_AFTER_HOURS = 6;
 
-/** Whether a number of `day` that is not held at `atMs` is a gap. */
-export function isGapAge(day: UsageDay, atMs: number): boolean {
-  return atMs >= dayEndMs(day) + GAP_AFTER_HOURS * HOUR_MS;
+/** Answers, an hour apart, that must have left out a zero which nothing confirms before it is final. */
+export const OMISSIONS_NEEDED = 3;
+
+/** Whether a number of `day` that is not stored at `atMs` is late. The function `late_before` of the database is the same rule. */
+export function isLate(day: UsageDay, atMs: number): boolean {
+  return atMs >= dayEndMs(day) + LATE_AFTER_HOURS * HOUR_MS;
 }
 
 /** The newest usage day that is over at `nowMs`. */

@@ -1,4 +1,4 @@
-import type { RunKind } from '../../database/schema.ts';
+import type { RunKind } from '../../ledger/runs.ts';
 import type { Ask } from '../../usage/plan.ts';
 import type { OptionValues } from '../options.ts';
 import type { exportOptions } from './options.ts';

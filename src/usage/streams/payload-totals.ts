@@ -23,7 +23,12 @@ export const payloadTotals: Stream = {
   columns,
   metrics: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
   missingMeans: 'zero',
-  zeroWitness: { stream: 'payload_sources', columns: ['all_count', 'all_bytes'] },
+  crossCheck: {
+    stream: 'payload_sources',
+    metric: 'payload_source_count',
+    columns: ['all_count', 'all_bytes'],
+    isRequired: true,
+  },
   readBodies(bodies, window) {
     const readings = bodies.map((body) => readBuckets(body, window));
     const days = new Map<UsageDay, DayReading>();

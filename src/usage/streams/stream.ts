@@ -25,11 +25,16 @@ export interface Stream {
    */
   readonly missingMeans: 'zero' | 'absent';
   /**
-   * Another stream that counts the same things: zeros for days or columns that
-   * Losant left out are stored only where its count is 0, or where it is not
-   * collected. `columns` are those it speaks of.
+   * Another stream that counts the same: `count` is the metric whose 0 confirms zeros of this stream that Losant never
+   * named. Where it is required, zeros for days or `columns` that Losant left out are stored only if it is 0, or if
+   * that stream is not collected.
    */
-  readonly zeroWitness?: { readonly stream: string; readonly columns: readonly string[] };
+  readonly crossCheck?: {
+    readonly stream: string;
+    readonly metric: string;
+    readonly columns: readonly string[];
+    readonly isRequired: boolean;
+  };
   /** Reads the bodies of one window. Throws {@link UnplaceableBodyError} if a body cannot be assigned to days. */
   readBodies(bodies: readonly unknown[], window: DayRange): WindowReading;
 }

@@ -21,7 +21,7 @@ comment on column losant_usage.statements.period_month is 'First day of the mont
 comment on column losant_usage.statements.number is 'Place among the statements of the period: 1 is the closing, others are adjustments.';
 comment on column losant_usage.statements.kind is 'closing: the numbers of the period. adjustment: what changed since the statement before it, as differences.';
 comment on column losant_usage.statements.source is 'What the periods are: calendar or losant, see billing_periods.';
-comment on column losant_usage.statements.reason is 'Why it was closed though numbers are missing; null if every organization was billable.';
+comment on column losant_usage.statements.reason is 'Why it was closed although something blocked it; null if nothing did.';
 comment on column losant_usage.statements.orgs is 'Organizations with a line (count).';
 comment on column losant_usage.statements.closed_at is 'The moment whose numbers it has (UTC): those of usage_as_of.';
 comment on column losant_usage.statements.closed_by is 'Database user that closed it.';
@@ -45,9 +45,9 @@ create table losant_usage.statement_lines (
   total_avg numeric,
   days_in_period integer not null,
   days_expected integer not null,
-  days_held integer not null,
+  days_stored integer not null,
   days_final integer not null,
-  days_waived integer not null,
+  days_accepted integer not null,
   days_unavailable integer not null,
   days_unreported integer not null,
   is_billable boolean not null,
@@ -62,23 +62,23 @@ comment on column losant_usage.statement_lines.period_start is 'First usage date
 comment on column losant_usage.statement_lines.metric is 'Metric, see metrics.';
 comment on column losant_usage.statement_lines.period_end is 'Last usage date of the period (UTC, inclusive).';
 comment on column losant_usage.statement_lines.org_name is 'Name of the organization when the statement was made.';
-comment on column losant_usage.statement_lines.referral_id is 'Referral id of the organization when the statement was made.';
-comment on column losant_usage.statement_lines.plan_id is 'Billing plan id of the organization when the statement was made.';
-comment on column losant_usage.statement_lines.customer_id is 'Customer id of the organization when the statement was made.';
+comment on column losant_usage.statement_lines.referral_id is 'Referral id of the organization when the statement was made; null if it had none.';
+comment on column losant_usage.statement_lines.plan_id is 'Billing plan id of the organization when the statement was made; null if it had none.';
+comment on column losant_usage.statement_lines.customer_id is 'Customer id of the organization when the statement was made; null if it had none.';
 comment on column losant_usage.statement_lines.unit is 'Unit of the quantities.';
 comment on column losant_usage.statement_lines.kind is 'flow: summed over the days. level: the last of the period.';
-comment on column losant_usage.statement_lines.quantity is 'What this statement bills, in the unit beside it: of a closing the total, of an adjustment the total minus that of the statement before; null if none is held.';
-comment on column losant_usage.statement_lines.total is 'The number of the period at that moment, in the unit beside it: a flow summed over the tracked days held, a level on the last of them; null if none is held.';
+comment on column losant_usage.statement_lines.quantity is 'What this statement bills, in the unit beside it: of a closing the total, of an adjustment the total minus that of the statement before; null if none is stored.';
+comment on column losant_usage.statement_lines.total is 'The number of the period at that moment, in the unit beside it: a flow summed over the tracked days that are stored, a level on the last of them; null if none is stored.';
 comment on column losant_usage.statement_lines.total_max is 'Of a level the greatest of the period at that moment; null for flows.';
-comment on column losant_usage.statement_lines.total_avg is 'Of a level the average of the days held at that moment; null for flows.';
+comment on column losant_usage.statement_lines.total_avg is 'Of a level the average of the days stored at that moment; null for flows.';
 comment on column losant_usage.statement_lines.days_in_period is 'Days of the period (count).';
 comment on column losant_usage.statement_lines.days_expected is 'Days of the period tracked for any stream (count).';
-comment on column losant_usage.statement_lines.days_held is 'Days of these of which every tracked number is held (count).';
+comment on column losant_usage.statement_lines.days_stored is 'Days of these of which every tracked number is stored (count).';
 comment on column losant_usage.statement_lines.days_final is 'Days of these of which every tracked number is final (count).';
-comment on column losant_usage.statement_lines.days_waived is 'Days with a number accepted as missing (count).';
+comment on column losant_usage.statement_lines.days_accepted is 'Days with a number that a person accepted, missing or as it stands (count).';
 comment on column losant_usage.statement_lines.days_unavailable is 'Days with a number that is no longer available (count).';
 comment on column losant_usage.statement_lines.days_unreported is 'Days with zeros that stand for numbers Losant left out (count).';
-comment on column losant_usage.statement_lines.is_billable is 'Whether every tracked number of the period was final or accepted as missing.';
+comment on column losant_usage.statement_lines.is_billable is 'Whether every tracked number of the period was final or accepted.';
 comment on column losant_usage.statement_lines.revision_watermark is 'The newest revision of the organization''s cells in the period that is in the numbers: revisions.id; 0 if there is none.';
 
 create table losant_usage.statement_files (
@@ -95,11 +95,11 @@ comment on column losant_usage.statement_files.part is 'Place of the part in the
 comment on column losant_usage.statement_files.content_gzip is 'The part, gzip.';
 
 create trigger append_only before update or delete or truncate on losant_usage.statements
-  for each statement execute function losant_usage.refuse_change();
+  for each statement execute function losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another');
 create trigger append_only before update or delete or truncate on losant_usage.statement_lines
-  for each statement execute function losant_usage.refuse_change();
+  for each statement execute function losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another');
 create trigger append_only before update or delete or truncate on losant_usage.statement_files
-  for each statement execute function losant_usage.refuse_change();
+  for each statement execute function losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another');
 
 -- Lines and files come before their statement, in its transaction; nothing is added to one that stands.
 create function losant_usage.refuse_addition() returns trigger language plpgsql as $$
@@ -116,37 +116,49 @@ create trigger closed after insert on losant_usage.statement_lines
 create trigger closed after insert on losant_usage.statement_files
   referencing new table as added for each statement execute function losant_usage.refuse_addition();
 
-create function losant_usage.build_statements() returns void language plpgsql as $build$
-begin
-  execute format($function$
-    create or replace function losant_usage.period_numbers(for_instance text, month date, of_source text) returns table (
-      org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date,
-      metric text, stream text, unit text, kind text, total bigint, total_max bigint, total_avg numeric,
-      days_in_period integer, days_expected integer, days_held integer, days_final integer, days_waived integer,
-      days_unavailable integer, days_unreported integer, is_billable boolean
-    ) language sql stable as $fn$
-      select p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, p.period_start, p.period_end,
-        m.metric, m.stream, m.unit, m.kind, m.total, m.total_max, m.total_avg,
-        p.days_in_period, p.days_expected, p.days_held, p.days_final, p.days_waived,
-        p.days_unavailable, p.days_unreported, p.is_billable
-      from losant_usage.all_period_usage p
-      cross join lateral (values %1$s) as m (metric, stream, unit, kind, total, total_max, total_avg)
-      where p.instance_id = for_instance and p.source = of_source and p.days_expected > 0
-        and (p.source = 'calendar' and p.period_start = month
-          or p.source = 'losant' and p.period_end between month and (month + interval '1 month')::date - 1)
-        and (m.total is not null or exists (
-          select from losant_usage.tracked t where t.org_id = p.org_id and t.stream = m.stream
-            and t.days && daterange(p.period_start, p.period_end + 1)))
-    $fn$
-    $function$, (select string_agg(format(case kind
-        when 'flow' then '(%1$L, %2$L, %3$L, %4$L, p.%1$I, null::bigint, null::numeric)'
-        else '(%1$L, %2$L, %3$L, %4$L, p.%1$I, p.%5$I, p.%6$I)' end,
-      metric, stream, unit, kind, metric || '_max', metric || '_avg'), ', ' order by position) from losant_usage.metrics));
-end
-$build$;
-comment on function losant_usage.build_statements is 'Builds period_numbers from streams and metrics.';
-do $$ begin perform losant_usage.build_statements(); end $$;
-comment on function losant_usage.period_numbers is 'The numbers of an instance''s periods that end in a month, one row per organization, period and metric: what a statement of that month would say. Source: period_usage.';
+create function losant_usage.hold_loads() returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+  lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources in share mode
+$$;
+comment on function losant_usage.hold_loads is 'Waits for the loads under way and holds further ones back until the transaction ends: for closing at one moment.';
+revoke execute on function losant_usage.hold_loads from public;
+
+create function losant_usage.period_numbers(for_instance text, of_month date, of_source text) returns table (
+  org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date,
+  metric text, stream text, unit text, kind text, total bigint, total_max bigint, total_avg numeric,
+  days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer,
+  days_unavailable integer, days_unreported integer, is_billable boolean
+) language sql stable as $$
+  select p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, p.period_start, p.period_end,
+    m.metric, m.stream, m.unit, m.kind, m.total, m.total_max, m.total_avg,
+    p.days_in_period, p.days_expected, p.days_stored, p.days_final, p.days_accepted,
+    p.days_unavailable, p.days_unreported, p.is_clear
+  from (
+    select * from losant_usage.month_rows where of_source = 'calendar' and period_start = of_month
+    union all
+    select * from losant_usage.own_period_rows
+    where of_source = 'losant' and period_end between of_month and (of_month + interval '1 month')::date - 1
+  ) as p
+  cross join lateral (values
+    ('devices_created', 'device_counts', 'devices', 'flow', p.devices_created, null::bigint, null::numeric),
+    ('devices_deleted', 'device_counts', 'devices', 'flow', p.devices_deleted, null::bigint, null::numeric),
+    ('devices_total', 'device_counts', 'devices', 'level', p.devices_total, p.devices_total_max, p.devices_total_avg),
+    ('notebook_minutes', 'notebook_minutes', 'minutes', 'flow', p.notebook_minutes, null::bigint, null::numeric),
+    ('notebook_completed', 'notebook_minutes', 'executions', 'flow', p.notebook_completed, null::bigint, null::numeric),
+    ('notebook_canceled', 'notebook_minutes', 'executions', 'flow', p.notebook_canceled, null::bigint, null::numeric),
+    ('notebook_errored', 'notebook_minutes', 'executions', 'flow', p.notebook_errored, null::bigint, null::numeric),
+    ('notebook_timeout', 'notebook_minutes', 'executions', 'flow', p.notebook_timeout, null::bigint, null::numeric),
+    ('payload_billable_count', 'payload_totals', 'payloads', 'flow', p.payload_billable_count, null::bigint, null::numeric),
+    ('payload_all_count', 'payload_totals', 'payloads', 'flow', p.payload_all_count, null::bigint, null::numeric),
+    ('payload_all_bytes', 'payload_totals', 'bytes', 'flow', p.payload_all_bytes, null::bigint, null::numeric),
+    ('payload_source_count', 'payload_sources', 'payloads', 'flow', p.payload_source_count, null::bigint, null::numeric)
+  ) as m (metric, stream, unit, kind, total, total_max, total_avg)
+  where p.instance_id = for_instance and p.days_expected > 0
+    and (m.total is not null or exists (
+      select from losant_usage.tracked t where t.org_id = p.org_id and t.stream = m.stream
+        and t.days && daterange(p.period_start, p.period_end + 1)))
+$$;
+comment on function losant_usage.period_numbers is 'The numbers of an instance''s periods that end in a month, one row per organization, period and metric: what a statement of that month would say. Source: month_rows, own_period_rows.';
 
 -- Strict: not inlined, so that only the source that is asked for is computed.
 -- Compiling its plan takes several times as long as running it.
@@ -173,11 +185,7 @@ create function losant_usage.adjustments_of(for_instance text, month date, of_so
       b.total as then_total, n.total as now_total, b.total_max as then_max, n.total_max as now_max,
       b.total_avg as then_avg, n.total_avg as now_avg, b.revision_watermark as watermark, b.closed_at as billed_at,
       coalesce(n.stream, (select m.stream from losant_usage.metrics m where m.metric = b.metric)) as stream
-    from (
-      select * from losant_usage.period_numbers(for_instance, month, 'calendar') where of_source = 'calendar'
-      union all
-      select * from losant_usage.period_numbers(for_instance, month, 'losant') where of_source = 'losant'
-    ) as n
+    from losant_usage.period_numbers(for_instance, month, of_source) as n
     full join (
       select distinct on (l.org_id, l.period_start, l.metric) l.*, s.closed_at
       from losant_usage.statements s join losant_usage.statement_lines l on l.statement_id = s.statement_id
@@ -204,21 +212,21 @@ comment on column losant_usage.adjustments.instance_id is 'Losant instance id.';
 comment on column losant_usage.adjustments.period_month is 'First day of the closed month (UTC), see statements.';
 comment on column losant_usage.adjustments.org_id is 'Losant organization id, 24 lower-case hex characters.';
 comment on column losant_usage.adjustments.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.adjustments.referral_id is 'Referral id of the organization as last seen.';
-comment on column losant_usage.adjustments.plan_id is 'Billing plan id of the organization as last seen.';
-comment on column losant_usage.adjustments.customer_id is 'Customer id of the organization as last seen.';
+comment on column losant_usage.adjustments.referral_id is 'Referral id of the organization as last seen; null if it has none.';
+comment on column losant_usage.adjustments.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.adjustments.customer_id is 'Customer id of the organization as last seen; null if it has none.';
 comment on column losant_usage.adjustments.period_start is 'First usage date of the period (UTC).';
 comment on column losant_usage.adjustments.period_end is 'Last usage date of the period (UTC, inclusive).';
 comment on column losant_usage.adjustments.metric is 'Metric, see metrics.';
 comment on column losant_usage.adjustments.unit is 'Unit of the quantities.';
 comment on column losant_usage.adjustments.kind is 'flow or level, see metrics.';
-comment on column losant_usage.adjustments.then_quantity is 'The number of the period in its newest statement; null if none was held, or it is in none.';
-comment on column losant_usage.adjustments.now_quantity is 'The number of the period now; null if none is held.';
-comment on column losant_usage.adjustments.difference is 'Now minus then, where not held counts as 0.';
-comment on column losant_usage.adjustments.then_max is 'Of a level the greatest of the period in the newest statement.';
-comment on column losant_usage.adjustments.now_max is 'Of a level the greatest of the period now.';
-comment on column losant_usage.adjustments.then_avg is 'Of a level the average of the period in the newest statement.';
-comment on column losant_usage.adjustments.now_avg is 'Of a level the average of the period now.';
+comment on column losant_usage.adjustments.then_quantity is 'The number of the period in its newest statement; null if none was stored, or it is in none.';
+comment on column losant_usage.adjustments.now_quantity is 'The number of the period now; null if none is stored.';
+comment on column losant_usage.adjustments.difference is 'Now minus then, where not stored counts as 0.';
+comment on column losant_usage.adjustments.then_max is 'Of a level the greatest of the period in the newest statement; null for flows.';
+comment on column losant_usage.adjustments.now_max is 'Of a level the greatest of the period now; null for flows.';
+comment on column losant_usage.adjustments.then_avg is 'Of a level the average of the period in the newest statement; null for flows.';
+comment on column losant_usage.adjustments.now_avg is 'Of a level the average of the period now; null for flows.';
 comment on column losant_usage.adjustments.cause is 'restated: Losant gave other numbers since. changed_by_hand: numbers were changed in SQL. loaded_later: a number was first loaded after the statement. not_in_statement: it is in no statement of the period. tracking: other days are tracked.';
 
 -- Usage columns of FOCUS, the FinOps open cost and usage specification (https://focus.finops.org), by their names
@@ -250,9 +258,9 @@ left join lateral (
   where i.billing_periods = 'losant' and l.org_id = d.org_id and d.usage_date between l.period_start and l.period_end
 ) as p on true
 where d.quantity is not null;
-comment on view losant_usage.focus_usage is 'Usage by the column names of FOCUS, one row per organization, tracked usage date and metric that is held; no prices. Add over days where x_Kind is flow only. Restrict x_UsageDate. Source: daily_usage_long.';
+comment on view losant_usage.focus_usage is 'Usage by the column names of FOCUS, one row per organization, tracked usage date and metric that is stored; no prices. Add over days where x_Kind is flow only. Restrict x_UsageDate. Source: daily_usage_long.';
 comment on column losant_usage.focus_usage."BillingAccountId" is 'Losant instance id.';
-comment on column losant_usage.focus_usage."BillingAccountName" is 'Name of the instance as last seen.';
+comment on column losant_usage.focus_usage."BillingAccountName" is 'Name of the instance as last seen; null if Losant did not say.';
 comment on column losant_usage.focus_usage."SubAccountId" is 'Losant organization id.';
 comment on column losant_usage.focus_usage."SubAccountName" is 'Name of the organization as last seen.';
 comment on column losant_usage.focus_usage."BillingPeriodStart" is 'Start of the billing period of the day (UTC, inclusive); null if it lies in no known one.';
@@ -275,6 +283,6 @@ comment on column losant_usage.focus_usage."x_Stream" is 'Stream the metric belo
 comment on column losant_usage.focus_usage."x_Kind" is 'flow: may be summed over days. level: never sum it over days.';
 comment on column losant_usage.focus_usage."x_UsageDate" is 'Usage date (UTC): restrict this one.';
 comment on column losant_usage.focus_usage."x_IsFinal" is 'Whether the number is final.';
-comment on column losant_usage.focus_usage."x_ReferralId" is 'Referral id of the organization as last seen.';
-comment on column losant_usage.focus_usage."x_PlanId" is 'Billing plan id of the organization as last seen.';
-comment on column losant_usage.focus_usage."x_CustomerId" is 'Customer id of the organization as last seen.';
+comment on column losant_usage.focus_usage."x_ReferralId" is 'Referral id of the organization as last seen; null if it has none.';
+comment on column losant_usage.focus_usage."x_PlanId" is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.focus_usage."x_CustomerId" is 'Customer id of the organization as last seen; null if it has none.';

@@ -1,0 +1,422 @@
+/**
+ * What an answer does to a cell: the row it has in the ledger from then on, with its standing and the time of
+ * its next read, and the numbers that change. Pure; nothing else decides a standing.
+ */
+import { type Cell, type CellAnswer, type CellOutcome, NOT_TRACKED, type Reason, WAIVED } from './cell.ts';
+import { type CrossCheck, confirm, contradicts, reasonAgainstZero, zerosOf } from './cross-check.ts';
+import { HOUR_MS } from './day.ts';
+import { OMISSIONS_NEEDED, type ReadAge, retryAtMs, wakeUpMs } from './policy.ts';
+import type { Fact } from './streams/stream.ts';
+
+/** How a cell counts in the result of a run. */
+export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quarantined' | 'unavailable';
+
+export interface Applied {
+  readonly result: CellResult;
+  /** The row from now on; null where the answer changes nothing (an older one, or a day past the horizon). */
+  readonly cell: Cell | null;
+  /** The numbers the cell has from now on; null where they stay. */
+  readonly facts: readonly Fact[] | null;
+  /** What was wrong with the answer; null if nothing. */
+  readonly problem: Reason | null;
+}
+
+const unchanged: Applied = { result: 'unchanged', cell: null, facts: null, problem: null };
+
+/** A cell before its first answer. */
+export const neverRead: Cell = {
+  standing: 'missing',
+  isStored: false,
+  isReported: false,
+  omissions: 0,
+  revision: 0,
+  verifiedAtMs: null,
+  attemptedAtMs: null,
+  attempts: 0,
+  nextReadAtMs: null,
+  wasFinal: false,
+  reason: null,
+  message: null,
+  sha256: null,
+};
+
+const pastHorizon: Reason = {
+  code: 'past_horizon',
+  message: 'Losant no longer keeps the detail of this day',
+};
+
+/** A cell with its numbers, and what came for it. */
+interface Situation {
+  readonly cell: Cell;
+  readonly numbers: readonly Fact[];
+  readonly answer: CellAnswer;
+}
+
+/**
+ * Answers may come in any order, more than once, or beside each other: a cell ends with the newest number Losant
+ * named. What Losant left out never stands against a number it named, so an older answer still counts where the
+ * newer one was silent.
+ *
+ * @param stored the cell's row in the ledger, locked; null if it has none
+ * @param numbers the numbers stored for the cell
+ * @param crossCheck what another stream says about zeros of this one
+ */
+export function apply(
+  stored: Cell | null,
+  numbers: readonly Fact[],
+  answer: CellAnswer,
+  crossCheck: CrossCheck = { kind: 'none' },
+): Applied {
+  const applied = applyAnswer({ cell: stored ?? neverRead, numbers, answer }, crossCheck);
+  const cell = applied.cell ?? stored;
+  if (crossCheck.kind !== 'counted' || cell === null) return applied;
+  const effect = applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, count: crossCheck.count });
+  if (effect === null) return applied;
+  if (effect.facts === null && effect.problem === null) return { ...applied, cell: effect.cell };
+  return { ...effect, facts: effect.facts ?? applied.facts };
+}
+
+function applyAnswer(situation: Situation, crossCheck: CrossCheck): Applied {
+  const { cell, answer } = situation;
+  const { outcome, age, sentAtMs } = answer;
+  const isClosed = outcome.kind === 'closed';
+  if (cell.isStored && (age.isPastHorizon || isClosed)) return closeStored(cell);
+  if (outcome.kind === 'closed') return close(cell, outcome);
+  if (cell.verifiedAtMs !== null && cell.verifiedAtMs >= sentAtMs) return fillSilence(situation);
+  switch (outcome.kind) {
+    case 'values':
+      if (age.isPastHorizon && outcome.missingColumns.length > 0) return close(cell, pastHorizon);
+      if (contradicts(outcome, answer.stream, crossCheck)) {
+        return cell.isStored
+          ? doubt(situation, outcome.missingColumns.join(', '))
+          : acceptOmission(situation, crossCheck);
+      }
+      return acceptValues(situation, outcome);
+    case 'missing':
+      return cell.isStored ? keepStored(situation) : acceptOmission(situation, crossCheck);
+    case 'failed':
+    case 'quarantined':
+      if (age.isPastHorizon && outcome.code === 'refused') return close(cell, outcome);
+      return recordFailure(situation, outcome);
+  }
+}
+
+function acceptValues(situation: Situation, outcome: CellOutcome & { kind: 'values' }): Applied {
+  const { cell, numbers, answer } = situation;
+  const lacking = outcome.missingColumns.filter((column) =>
+    hasNumber(numbers, answer.stream.columns.indexOf(column)),
+  );
+  if (cell.isStored && lacking.length > 0) return doubt(situation, lacking.join(', '));
+  const isEqual = cell.isStored && sameFacts(numbers, outcome.facts);
+  if (isEqual && outcome.missingColumns.length > 0 && cell.standing === 'accepted')
+    return keepAccepted(situation);
+  const isReported = (cell.isStored && cell.isReported) || outcome.missingColumns.length === 0;
+  return {
+    result: isEqual ? 'unchanged' : 'loaded',
+    cell: acceptNumbers(cell, answer, { isReported, revision: cell.revision + (isEqual ? 0 : 1) }),
+    facts: isEqual ? null : outcome.facts,
+    problem: null,
+  };
+}
+
+/** Zeros that are stored stay where the day is left out; a number other than zero is in doubt. */
+function keepStored(situation: Situation): Applied {
+  const { cell, numbers, answer } = situation;
+  if (answer.stream.columns.some((_, index) => hasNumber(numbers, index))) return doubt(situation, 'the day');
+  if (cell.standing === 'accepted') return keepAccepted(situation);
+  return { ...unchanged, cell: acceptNumbers(cell, answer, {}) };
+}
+
+/** A day that was left out while nothing is stored: zeros where they may be, otherwise no number. */
+function acceptOmission({ cell, answer }: Situation, crossCheck: CrossCheck): Applied {
+  const { age } = answer;
+  if (age.isPastHorizon) return close(cell, pastHorizon);
+  const reason = reasonAgainstZero(answer, crossCheck);
+  if (reason === null) {
+    const zeros = acceptNumbers(cell, answer, { isReported: false, revision: cell.revision + 1 });
+    return { result: 'loaded', cell: zeros, facts: zerosOf(answer.stream), problem: null };
+  }
+  if (cell.standing === 'accepted') return { ...unchanged, result: 'left_out' };
+  const isUnavailable = age.isLastRead || cell.standing === 'unavailable';
+  const read = readNow(cell, answer);
+  return {
+    result: isUnavailable ? 'unavailable' : 'left_out',
+    cell: {
+      ...read,
+      standing: isUnavailable ? 'unavailable' : 'missing',
+      // What failed since is told; a day that waits for its cross-check goes on waiting.
+      ...(read.reason === null || reason.code === 'unconfirmed' ? said(reason) : {}),
+      nextReadAtMs: isUnavailable ? null : read.nextReadAtMs,
+    },
+    facts: null,
+    problem: reason,
+  };
+}
+
+/**
+ * An answer older than the accepted one counts only where that one left the day out, and then as if it had come
+ * first: the silence after it puts the number in doubt.
+ */
+function fillSilence({ cell, numbers, answer }: Situation): Applied {
+  const { outcome, stream, sentAtMs } = answer;
+  const { verifiedAtMs } = cell;
+  if (outcome.kind !== 'values' || outcome.missingColumns.length > 0) return unchanged;
+  if (cell.isReported || verifiedAtMs === null || verifiedAtMs === sentAtMs) return unchanged;
+  const lacked = stream.columns.filter(
+    (_, index) => !hasNumber(numbers, index) && hasNumber(outcome.facts, index),
+  );
+  const isSilent = !stream.columns.some((_, index) => hasNumber(numbers, index));
+  if (lacked.length === 0 && !isSilent) return unchanged;
+  const filled = acceptValues({ cell, numbers, answer }, outcome);
+  if (lacked.length === 0 || filled.cell === null) return filled;
+  const silence = { ...answer, sentAtMs: verifiedAtMs };
+  const inDoubt = doubt({ cell: filled.cell, numbers: outcome.facts, answer: silence }, lacked.join(', '));
+  return { ...filled, cell: inDoubt.cell ?? filled.cell };
+}
+
+/** A stored number was left out: it stays, in doubt, unless a person accepted it as it stands. */
+function doubt(situation: Situation, what: string): Applied {
+  if (situation.cell.standing === 'accepted') return keepAccepted(situation);
+  const message = `Losant left out ${what}, for which a number other than zero is stored`;
+  const failed = recordFailure(situation, { kind: 'failed', code: 'left_out', message });
+  return failed.cell
+    ? { ...failed, cell: { ...failed.cell, standing: 'in_doubt', reason: 'left_out', message } }
+    : failed;
+}
+
+/** What a person accepted stands until Losant names the number. */
+function keepAccepted({ cell, answer }: Situation): Applied {
+  return { ...unchanged, cell: { ...cell, nextReadAtMs: answer.age.nextCheckpointMs } };
+}
+
+/**
+ * A failed read takes no number and no standing away: it only shows beside it. A cell that was accepted or is in
+ * doubt keeps its reason, and one that waits for its cross-check goes on waiting.
+ */
+function recordFailure(
+  { cell, answer }: Situation,
+  { kind, ...problem }: Reason & { readonly kind: 'failed' | 'quarantined' },
+): Applied {
+  if (cell.attemptedAtMs !== null && cell.attemptedAtMs >= answer.sentAtMs) {
+    return { result: kind, cell: null, facts: null, problem };
+  }
+  const attempts = cell.attempts + 1;
+  const { isPastHorizon } = answer.age;
+  const isClosed = !cell.isStored && (cell.standing === 'accepted' || cell.standing === 'unavailable');
+  const isWaiting = cell.reason === 'unconfirmed';
+  const keepsReason = isWaiting || cell.standing === 'accepted' || cell.standing === 'in_doubt';
+  const keepsStanding = cell.isStored || isClosed || (isWaiting && !isPastHorizon);
+  return {
+    result: kind,
+    cell: {
+      ...cell,
+      standing: keepsStanding ? cell.standing : isPastHorizon ? 'unavailable' : 'missing',
+      attemptedAtMs: answer.sentAtMs,
+      attempts,
+      nextReadAtMs: isClosed || isPastHorizon ? null : retryAtMs(answer.sentAtMs, attempts),
+      ...(keepsReason ? {} : said(problem)),
+    },
+    facts: null,
+    problem,
+  };
+}
+
+/** What is stored stays as it stands, and is not read again. */
+function closeStored(cell: Cell): Applied {
+  return { ...unchanged, cell: { ...cell, nextReadAtMs: null } };
+}
+
+/** A cell without a number that is not read any more. */
+function close(cell: Cell, { code, message }: Reason): Applied {
+  const problem = { code, message };
+  if (code === NOT_TRACKED) {
+    return { ...unchanged, cell: cell === neverRead ? null : { ...cell, nextReadAtMs: null } };
+  }
+  const isAccepted = cell.standing === 'accepted';
+  const closed = { ...cell, attempts: 0, nextReadAtMs: null };
+  return {
+    result: 'unavailable',
+    cell: isAccepted ? closed : { ...closed, standing: 'unavailable', ...said(problem) },
+    facts: null,
+    problem,
+  };
+}
+
+/** The row of a cell that has numbers after an accepted answer. */
+function acceptNumbers(
+  cell: Cell,
+  answer: CellAnswer,
+  changes: Partial<Pick<Cell, 'isReported' | 'revision'>>,
+): Cell {
+  const { sentAtMs, age } = answer;
+  const read = { ...readNow(cell, answer), isStored: true, ...changes };
+  const omissions = read.isReported ? 0 : omissionsAfter(cell, sentAtMs);
+  // A later answer has left the number out: it is in doubt all the same.
+  if (cell.standing === 'in_doubt' && read.attempts > 0) return { ...read, omissions, standing: 'in_doubt' };
+  return stand({ ...read, omissions }, age);
+}
+
+/** Answers that have left out zeros which nothing confirms, of which only those an hour apart count. */
+function omissionsAfter(cell: Cell, sentAtMs: number): number {
+  const before = cell.isStored && !cell.isReported ? cell.omissions : 0;
+  const isApart = cell.verifiedAtMs === null || sentAtMs - cell.verifiedAtMs >= HOUR_MS;
+  return before > 0 && !isApart ? before : Math.min(OMISSIONS_NEEDED, before + 1);
+}
+
+/** The standing of a cell whose numbers nothing speaks against; zeros that are not sure are read again soon. */
+function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>): Cell {
+  const verifiedAtMs = cell.verifiedAtMs ?? 0;
+  const isLate = cell.wasFinal || verifiedAtMs >= finalFromMs;
+  const isSure = cell.isReported || cell.omissions >= OMISSIONS_NEEDED;
+  const isFinal = isLate && isSure;
+  // Until enough answers have left them out, also after the last checkpoint.
+  const soonMs = isLate && !isSure ? verifiedAtMs + HOUR_MS : null;
+  return {
+    ...cell,
+    standing: isFinal ? 'final' : 'stored',
+    wasFinal: cell.wasFinal || isFinal,
+    nextReadAtMs: earliest(cell.nextReadAtMs, soonMs),
+  };
+}
+
+/** The row as read by an accepted answer. A failure of a later read, seen first, stays on it. */
+function readNow(cell: Cell, { age, sentAtMs, sha256 }: CellAnswer): Cell {
+  const isFailing = cell.attempts > 0 && cell.standing !== 'accepted';
+  const isOvertaken = isFailing && cell.attemptedAtMs !== null && cell.attemptedAtMs > sentAtMs;
+  const read = { ...cell, verifiedAtMs: sentAtMs, sha256 };
+  if (isOvertaken) return { ...read, nextReadAtMs: earliest(cell.nextReadAtMs, age.nextCheckpointMs) };
+  return {
+    ...read,
+    attemptedAtMs: sentAtMs,
+    attempts: 0,
+    nextReadAtMs: age.nextCheckpointMs,
+    reason: null,
+    message: null,
+  };
+}
+
+/** What a count of another stream says about a cell, with the age that any answer for its day has. */
+export interface CrossCheckCount {
+  readonly stream: CellAnswer['stream'];
+  readonly count: number;
+  readonly age: ReadAge;
+  /** When the count was read. */
+  readonly sentAtMs: number;
+}
+
+/**
+ * What a cross-check does to a cell that waits for it, or that has zeros Losant never named: a count of 0 makes
+ * zeros of a day that was left out, and confirms zeros; a higher one takes back zeros that stand against it, and
+ * has the cell read again. Null if it changes nothing.
+ */
+export function applyCrossCheck(
+  cell: Cell,
+  numbers: readonly Fact[],
+  check: CrossCheckCount,
+): Applied | null {
+  const { stream, age, sentAtMs } = check;
+  if (age.isPastHorizon) return null;
+  const verdict = confirm(cell, numbers, check);
+  switch (verdict.kind) {
+    case 'nothing':
+      return null;
+    case 'contradicts_wait':
+      return {
+        result: 'left_out',
+        cell: { ...cell, ...said(verdict.reason) },
+        facts: null,
+        problem: verdict.reason,
+      };
+    case 'makes_zeros': {
+      const zeros = {
+        ...cell,
+        isStored: true,
+        isReported: false,
+        omissions: OMISSIONS_NEEDED,
+        revision: cell.revision + 1,
+        reason: null,
+        message: null,
+      };
+      return { result: 'loaded', cell: stand(zeros, age), facts: zerosOf(stream), problem: null };
+    }
+    case 'confirms_zeros':
+      return { ...unchanged, cell: stand({ ...cell, omissions: OMISSIONS_NEEDED }, age) };
+    case 'takes_zeros_back':
+      return {
+        result: 'left_out',
+        cell: {
+          ...cell,
+          standing: 'missing',
+          isStored: false,
+          omissions: 0,
+          revision: cell.revision + 1,
+          ...said(verdict.reason),
+          nextReadAtMs: wakeUpMs(sentAtMs),
+        },
+        facts: [],
+        problem: verdict.reason,
+      };
+  }
+}
+
+/** How a person accepts a cell. */
+export interface Acceptance {
+  readonly message: string;
+  /** Take the zero that Losant's silence stands for instead of the number that is stored. */
+  readonly asZero: boolean;
+  /** Whether the tracking of its stream has ended: nothing of it is asked for from then on. */
+  readonly isEnded: boolean;
+}
+
+/** The row of a cell that a person accepts as it stands, or as zero: its facts are the stream's zeros then. */
+export function acceptByPerson(cell: Cell | null, { message, asZero, isEnded }: Acceptance): Cell {
+  const before = cell ?? neverRead;
+  const zero = { isStored: true, isReported: false, revision: before.revision + 1 };
+  return {
+    ...before,
+    ...(asZero ? zero : {}),
+    standing: 'accepted',
+    attempts: 0,
+    nextReadAtMs: before.isStored && !isEnded ? before.nextReadAtMs : null,
+    ...said({ code: WAIVED, message }),
+  };
+}
+
+/** Whether a person may accept the cell: it is a gap, unavailable, accepted already, or will not become final. */
+export function isAcceptable(cell: Cell | null, { isEnded }: Pick<Acceptance, 'isEnded'>): boolean {
+  if (cell === null || !cell.isStored) return true;
+  if (cell.standing === 'in_doubt' || cell.standing === 'accepted') return true;
+  return cell.standing === 'stored' && (isEnded || cell.nextReadAtMs === null);
+}
+
+function said({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
+  return { reason: code, message };
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
+}
+
+/** Whether a number other than zero is stored in the column. */
+export function hasNumber(facts: readonly Fact[], column: number): boolean {
+  return facts.some(({ values }) => values[column] !== 0);
+}
+
+function sameFacts(a: readonly Fact[], b: readonly Fact[]): boolean {
+  if (a.length !== b.length) return false;
+  const byKey = new Map(a.map((fact) => [factKey(fact), fact]));
+  return b.every((fact) => {
+    const other = byKey.get(factKey(fact));
+    return other !== undefined && sameValues(other, fact);
+  });
+}
+
+export function sameValues(a: Fact, b: Fact): boolean {
+  return a.values.every((value, index) => value === b.values[index]);
+}
+
+/** One text per key: NUL cannot be part of a stored key. */
+export function factKey({ key }: Fact): string {
+  return key.join('\0');
+}

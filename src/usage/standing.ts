@@ -1,0 +1,73 @@
+/**
+ * Standing is the one answer to "is this cell all right?". The type of the same name in
+ * `migrations/0001_reference.sql` has the same words in the same order, and a test holds the two together.
+ */
+
+/** How a standing is shown to people. */
+export interface StandingWords {
+  /** In a table or a legend. */
+  readonly label: string;
+  /** What it means, as a sentence without a full stop. */
+  readonly sentence: string;
+  /** One character for maps in text, and beside a colour that not everybody can tell from others. */
+  readonly symbol: string;
+  /** The class of its colour in pages, with a light and a dark shade. */
+  readonly tone: 'good' | 'calm' | 'open' | 'known' | 'bad';
+}
+
+/** Best first: the standing of a day, an organization or a month is that of its worst cell. */
+export const STANDINGS = {
+  final: {
+    label: 'final',
+    sentence: 'stored, read late enough that no change is expected',
+    symbol: '●',
+    tone: 'good',
+  },
+  accepted: {
+    label: 'accepted',
+    sentence: 'a person accepted it, missing or as it stands; who and why is on record',
+    symbol: '◆',
+    tone: 'good',
+  },
+  stored: { label: 'stored', sentence: 'stored, still to be read again', symbol: '◐', tone: 'calm' },
+  waiting: { label: 'waiting', sentence: 'not stored, and not late yet', symbol: '·', tone: 'open' },
+  unavailable: {
+    label: 'unavailable',
+    sentence: 'can no longer be read, and nobody accepted it',
+    symbol: '–',
+    tone: 'known',
+  },
+  in_doubt: {
+    label: 'in doubt',
+    sentence: 'stored, but something speaks against it',
+    symbol: '?',
+    tone: 'bad',
+  },
+  missing: {
+    label: 'missing',
+    sentence: 'not stored and late, or its read failed or was quarantined',
+    symbol: '✕',
+    tone: 'bad',
+  },
+} as const satisfies Readonly<Record<string, StandingWords>>;
+
+export type Standing = keyof typeof STANDINGS;
+
+export const standings = Object.keys(STANDINGS) as readonly Standing[];
+
+/** Whether the number is a gap: it is in doubt or missing. */
+export function isGap(standing: Standing): boolean {
+  return standing === 'in_doubt' || standing === 'missing';
+}
+
+/** Whether the number may be invoiced as it stands. */
+export function isSettled(standing: Standing): boolean {
+  return standing === 'final' || standing === 'accepted';
+}
+
+/** The standing of the worst; null of none. */
+export function worstStanding(several: Iterable<Standing>): Standing | null {
+  let worst = -1;
+  for (const standing of several) worst = Math.max(worst, standings.indexOf(standing));
+  return standings[worst] ?? null;
+}
