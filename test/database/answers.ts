@@ -1,4 +1,4 @@
-import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settlement.ts';
+import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/cell.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { applyPolicy } from '../../src/ledger/instances.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { ageOfRead, type Policy } from '../../src/usage/policy.ts';
-import type { CellOutcome } from '../../src/usage/settlement.ts';
+import type { CellOutcome } from '../../src/usage/cell.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import type { Stream } from '../../src/usage/streams/stream.ts';
 import { policy as usual } from '../usage/tracks.ts';

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { QuarantinedBody } from '../../src/ledger/quarantine.ts';
-import type { CellAnswer } from '../../src/usage/settlement.ts';
+import type { CellAnswer } from '../../src/usage/cell.ts';
 import { answer, at, failed, quarantined, row, values } from './answers.ts';
 import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
 

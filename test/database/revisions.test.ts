@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { CellAnswer } from '../../src/usage/settlement.ts';
+import type { CellAnswer } from '../../src/usage/cell.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, row, values } from './answers.ts';
 import {

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
+import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { until } from '../support/wait.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
 import {

@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { CellAnswer } from '../../src/usage/settlement.ts';
+import type { CellAnswer } from '../../src/usage/cell.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, failed, row, values } from './answers.ts';
 import { type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';

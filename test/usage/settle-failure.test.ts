@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { settleCell } from '../../src/usage/settle.ts';
-import type { StoredCell } from '../../src/usage/settlement.ts';
+import { apply } from '../../src/usage/apply.ts';
+import type { StoredCell } from '../../src/usage/cell.ts';
 import { answer, at, closed, failed, PAST, quarantined, refused, row, stored } from '../database/answers.ts';
 
 const NOON_21 = at('2026-11-21T12:00:00.000Z');
@@ -13,7 +13,7 @@ describe('a read that failed', () => {
     [failed, 'failed'],
     [quarantined, 'quarantined'],
   ])('of an empty cell says so: $kind', (outcome, state) => {
-    expect(settleCell(null, [], answer(outcome, { sha256: null }))).toMatchObject({
+    expect(apply(null, [], answer(outcome, { sha256: null }))).toMatchObject({
       result: state,
       facts: null,
       cell: {
@@ -38,7 +38,7 @@ describe('a read that failed', () => {
     ['quarantined', 'failed'],
     ['failed', 'failed'],
   ])('leaves a cell that was %s %s', (before, after) => {
-    const { cell, facts } = settleCell(stored(before), [row(4, 1, 17)], answer(failed));
+    const { cell, facts } = apply(stored(before), [row(4, 1, 17)], answer(failed));
     expect(facts).toBeNull();
     expect(cell).toMatchObject({
       state: after,
@@ -50,13 +50,13 @@ describe('a read that failed', () => {
   });
 
   test('counts on, and waits as long as the count says', () => {
-    const { cell } = settleCell(stored('failed', { attempts: 4 }), [], answer(failed));
+    const { cell } = apply(stored('failed', { attempts: 4 }), [], answer(failed));
     expect(cell).toMatchObject({ attempts: 5, nextReadAtMs: at('2026-11-23T12:00:00.000Z') });
   });
 
   test.each(['changed_by_hand', 'bucket_missing'])('leaves a held number in doubt that was: %s', (code) => {
     const before = stored('loaded', { error: { code, message: 'it is in doubt' } });
-    expect(settleCell(before, [row(4, 1, 17)], answer(failed))).toMatchObject({
+    expect(apply(before, [row(4, 1, 17)], answer(failed))).toMatchObject({
       result: 'failed',
       cell: { state: 'loaded', attempts: 1, error: { code, message: 'it is in doubt' } },
       error: { code: 'server_error' },
@@ -65,7 +65,7 @@ describe('a read that failed', () => {
 
   test('leaves the reason of a waiver in place', () => {
     const waived = stored('waived', { error: { code: 'waived', message: 'the customer agreed' } });
-    const { cell, error } = settleCell(waived, [], answer(failed));
+    const { cell, error } = apply(waived, [], answer(failed));
     expect(cell?.error).toEqual({ code: 'waived', message: 'the customer agreed' });
     expect(error).toEqual({ code: 'server_error', message: 'answered HTTP 500' });
   });
@@ -74,14 +74,14 @@ describe('a read that failed', () => {
     ['a window refused', refused, { state: 'unavailable', attempts: 0, nextReadAtMs: null }],
     ['a server error', failed, { state: 'unavailable', attempts: 1 }],
   ])('past the horizon, %s, leaves an empty cell unavailable', (_, outcome, cell) => {
-    expect(settleCell(null, [], answer(outcome, { age: PAST })).cell).toMatchObject(cell);
+    expect(apply(null, [], answer(outcome, { age: PAST })).cell).toMatchObject(cell);
   });
 
   test.each(['failed', 'quarantined', 'absent'] as const)(
     'past the horizon leaves a %s cell unavailable, as nothing will ask for it again',
     (state) => {
       const before = stored(state, { revision: 0, verifiedAtMs: null, attemptedAtMs: null });
-      expect(settleCell(before, [], answer(failed, { age: PAST })).cell).toMatchObject({
+      expect(apply(before, [], answer(failed, { age: PAST })).cell).toMatchObject({
         state: 'unavailable',
         nextReadAtMs: null,
       });
@@ -89,7 +89,7 @@ describe('a read that failed', () => {
   );
 
   test('past the horizon leaves a held cell untouched', () => {
-    expect(settleCell(stored('loaded'), [row(4, 1, 17)], answer(failed, { age: PAST }))).toEqual({
+    expect(apply(stored('loaded'), [row(4, 1, 17)], answer(failed, { age: PAST }))).toEqual({
       ...KEPT,
       cell: stored('loaded'),
     });
@@ -105,7 +105,7 @@ describe('a cell that is no longer available', () => {
     ['waived', 'waived'],
   ])('from %s becomes %s, with no further try', (state, after) => {
     const before = state === null ? null : stored(state, { revision: 0, attempts: 2, nextReadAtMs: NOON_22 });
-    expect(settleCell(before, [], answer(closed))).toMatchObject({
+    expect(apply(before, [], answer(closed))).toMatchObject({
       result: 'unavailable',
       facts: null,
       cell: { state: after, attempts: 0, nextReadAtMs: null },
@@ -114,6 +114,6 @@ describe('a cell that is no longer available', () => {
 
   test.each(['loaded', 'final'] as const)('stays as it is when it is %s', (state) => {
     const before = stored(state, { nextReadAtMs: NOON_22 });
-    expect(settleCell(before, [row(4, 1, 17)], answer(closed))).toEqual({ ...KEPT, cell: stored(state) });
+    expect(apply(before, [row(4, 1, 17)], answer(closed))).toEqual({ ...KEPT, cell: stored(state) });
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { settleCell } from '../../src/usage/settle.ts';
-import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settlement.ts';
+import { apply } from '../../src/usage/apply.ts';
+import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/cell.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
@@ -25,7 +25,7 @@ describe('a day that is left out', () => {
     before: StoredCell | null,
     held: readonly Fact[],
     changes: Partial<CellAnswer> = {},
-  ) => settleCell(before, held, answer(missing, changes));
+  ) => apply(before, held, answer(missing, changes));
 
   test('with nothing held means zeros for a count of events', () => {
     expect(settleMissing(null, [], { stream: notebookMinutes })).toEqual({
@@ -156,7 +156,7 @@ describe('a day of which some of the three totals are left out', () => {
     before: StoredCell | null,
     held: readonly Fact[],
     ...[outcome, age = YOUNG]: [CellOutcome, CellAnswer['age']?]
-  ) => settleCell(before, held, answer(outcome, { stream: payloadTotals, age }));
+  ) => apply(before, held, answer(outcome, { stream: payloadTotals, age }));
 
   test('reads zero there when nothing is held, and is not called reported', () => {
     expect(settleTotals(null, [], partial([row(0, 21, 900)], ['billable_count']))).toEqual({

@@ -1,8 +1,8 @@
 /** Answers of one cell in any order: slices overtake each other, and a backfill runs beside the worker. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { settleCell } from '../../src/usage/settle.ts';
-import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/settlement.ts';
+import { apply } from '../../src/usage/apply.ts';
+import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/cell.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
@@ -22,7 +22,7 @@ const nothing: Held = { cell: null, facts: [], versions: [] };
 
 function apply(answers: readonly CellAnswer[], before = nothing): Held {
   return answers.reduce<Held>((held, next) => {
-    const { cell, facts } = settleCell(held.cell, held.facts, next);
+    const { cell, facts } = apply(held.cell, held.facts, next);
     const versions = facts && cell ? [...held.versions, { revision: cell.revision, facts }] : held.versions;
     return { cell: cell ?? held.cell, facts: facts ?? held.facts, versions };
   }, before);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { settleCell } from '../../src/usage/settle.ts';
-import type { StoredCell } from '../../src/usage/settlement.ts';
+import { apply } from '../../src/usage/apply.ts';
+import type { StoredCell } from '../../src/usage/cell.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
@@ -26,7 +26,7 @@ describe('a good answer', () => {
     ['at the last checkpoint', LAST, 'final', null],
     ['past the horizon', PAST, 'final', null],
   ])('fills an empty cell (%s) and says when it is read next', (_, age, state, nextReadAt) => {
-    expect(settleCell(null, [], answer(values(row(4, 1, 17)), { age }))).toEqual({
+    expect(apply(null, [], answer(values(row(4, 1, 17)), { age }))).toEqual({
       result: 'loaded',
       cell: { ...fresh, state, nextReadAtMs: nextReadAt === null ? null : at(nextReadAt) },
       facts: [row(4, 1, 17)],
@@ -43,14 +43,14 @@ describe('a good answer', () => {
         nextReadAtMs: at('2026-11-23T00:00:00.000Z'),
         error: { code: state, message: 'as it was' },
       });
-      const settlement = settleCell(before, [], answer(values(row(4, 1, 17))));
+      const settlement = apply(before, [], answer(values(row(4, 1, 17))));
       expect(settlement.cell).toEqual({ ...fresh, state: 'loaded' });
       expect(settlement.facts).toEqual([row(4, 1, 17)]);
     },
   );
 
   test('that is equal changes no row and no revision, only when it was verified', () => {
-    expect(settleCell(stored('loaded'), [row(4, 1, 17)], answer(values(row(4, 1, 17))))).toEqual({
+    expect(apply(stored('loaded'), [row(4, 1, 17)], answer(values(row(4, 1, 17))))).toEqual({
       result: 'unchanged',
       cell: { ...fresh, state: 'loaded' },
       facts: null,
@@ -59,7 +59,7 @@ describe('a good answer', () => {
   });
 
   test('that is equal at the final age makes the cell final', () => {
-    const settlement = settleCell(
+    const settlement = apply(
       stored('loaded'),
       [row(4, 1, 17)],
       answer(values(row(4, 1, 17)), { age: FINAL }),
@@ -69,7 +69,7 @@ describe('a good answer', () => {
   });
 
   test('that differs raises the revision', () => {
-    const settlement = settleCell(stored('loaded'), [row(4, 1, 17)], answer(values(row(5, 1, 18))));
+    const settlement = apply(stored('loaded'), [row(4, 1, 17)], answer(values(row(5, 1, 18))));
     expect(settlement).toEqual({
       result: 'loaded',
       cell: { ...fresh, state: 'loaded', revision: 2 },
@@ -79,7 +79,7 @@ describe('a good answer', () => {
   });
 
   test('that differs after the cell was final leaves it final', () => {
-    const settlement = settleCell(
+    const settlement = apply(
       stored('final', { revision: 3 }),
       [row(4, 1, 17)],
       answer(values(row(0, 0, 17))),
@@ -91,7 +91,7 @@ describe('a good answer', () => {
   test('names zeros that stood for a left-out day: same rows, now reported', () => {
     const before = stored('loaded', { reported: false });
     const zeros = answer(values(row(0, 0, 0, 0, 0)), { stream: notebookMinutes });
-    expect(settleCell(before, [row(0, 0, 0, 0, 0)], zeros)).toEqual({
+    expect(apply(before, [row(0, 0, 0, 0, 0)], zeros)).toEqual({
       result: 'unchanged',
       cell: { ...fresh, state: 'loaded' },
       facts: null,
@@ -104,7 +104,7 @@ describe('a set of rows is compared by key, whatever its order', () => {
   const a: Fact = { key: ['timer', 'timer.flow'], values: [1] };
   const b: Fact = { key: ['webhook', 'public.rest'], values: [2] };
   const settle = (held: readonly Fact[], facts: readonly Fact[]) =>
-    settleCell(stored('loaded'), held, answer(values(...facts), { stream: payloadSources }));
+    apply(stored('loaded'), held, answer(values(...facts), { stream: payloadSources }));
 
   test.each<[string, readonly Fact[], readonly Fact[], boolean]>([
     ['the same rows', [a, b], [a, b], true],
@@ -128,7 +128,7 @@ describe('a set of rows is compared by key, whatever its order', () => {
 describe('past the horizon', () => {
   test('a held cell takes no other number', () => {
     const other = answer(values(row(0, 0, 0)), { age: PAST });
-    expect(settleCell(stored('loaded'), [row(4, 1, 17)], other)).toEqual({
+    expect(apply(stored('loaded'), [row(4, 1, 17)], other)).toEqual({
       result: 'unchanged',
       cell: stored('loaded'),
       facts: null,
@@ -138,7 +138,7 @@ describe('past the horizon', () => {
 
   test('what is unavailable is filled by a number that is named', () => {
     const before = stored('unavailable', { revision: 0, reported: false, verifiedAtMs: null });
-    const settlement = settleCell(before, [], answer(values(row(4, 1, 17)), { age: PAST }));
+    const settlement = apply(before, [], answer(values(row(4, 1, 17)), { age: PAST }));
     expect(settlement).toMatchObject({
       result: 'loaded',
       cell: { state: 'final', reported: true, revision: 1 },

@@ -1,13 +1,13 @@
 /** A payload total that was left out, and what the payloads by source say about it. */
 import { describe, expect, test } from 'vitest';
-import { settleCell } from '../../src/usage/settle.ts';
-import type { CellAnswer, CellOutcome, StoredCell, Witness } from '../../src/usage/settlement.ts';
+import { apply } from '../../src/usage/apply.ts';
+import type { CellAnswer, CellOutcome, StoredCell, Witness } from '../../src/usage/cell.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
-import { settleByWitness } from '../../src/usage/witness.ts';
+import { settleByWitness } from '../../src/usage/cross-check.ts';
 import { answer, at, failed, missing, PAST, row, stored, values, YOUNG } from '../database/answers.ts';
 
-const settle = (outcome: CellOutcome, witness: Witness, before: Parameters<typeof settleCell>[0] = null) =>
-  settleCell(before, [], answer(outcome, { stream: payloadTotals }), witness);
+const settle = (outcome: CellOutcome, witness: Witness, before: Parameters<typeof apply>[0] = null) =>
+  apply(before, [], answer(outcome, { stream: payloadTotals }), witness);
 const counted = (count: number): Witness => ({ kind: 'counted', count });
 const lacking = (facts: ReturnType<typeof row>, ...missingColumns: string[]): CellOutcome => ({
   kind: 'values',
@@ -88,7 +88,7 @@ describe('a day of which some totals were left out', () => {
   });
 
   test('keeps what is held: a gap, not a zero', () => {
-    const { result, cell } = settleCell(
+    const { result, cell } = apply(
       stored('loaded'),
       [row(0, 0, 0)],
       answer(lacking(row(5, 0, 900), 'all_count'), { stream: payloadTotals }),
@@ -108,7 +108,7 @@ describe('zeros that nobody reported, and a new answer beside sources that count
   ])('are taken back where it %s', (what, outcome) => {
     const sentAtMs = at(what === 'is older' ? '2026-11-21T11:59:59.999Z' : '2026-11-22T12:00:00.000Z');
     const again = answer(outcome, { stream: payloadTotals, sentAtMs });
-    expect(settleCell(zeros, [row(0, 0, 0)], again, counted(3))).toMatchObject({
+    expect(apply(zeros, [row(0, 0, 0)], again, counted(3))).toMatchObject({
       result: 'absent',
       cell: { state: 'absent', revision: 2, error: { code: 'contradicted' } },
       facts: [],
@@ -117,7 +117,7 @@ describe('zeros that nobody reported, and a new answer beside sources that count
 
   test('stay where Losant names them', () => {
     const named = answer(values(row(0, 0, 0)), { stream: payloadTotals });
-    expect(settleCell(zeros, [row(0, 0, 0)], named, counted(3))).toMatchObject({
+    expect(apply(zeros, [row(0, 0, 0)], named, counted(3))).toMatchObject({
       result: 'unchanged',
       cell: { state: 'loaded', reported: true, revision: 1 },
     });
@@ -125,7 +125,7 @@ describe('zeros that nobody reported, and a new answer beside sources that count
 
   test('stay past the horizon, where no stored cell changes', () => {
     const past = answer(missing, { stream: payloadTotals, age: PAST });
-    expect(settleCell(zeros, [row(0, 0, 0)], past, counted(3))).toMatchObject({
+    expect(apply(zeros, [row(0, 0, 0)], past, counted(3))).toMatchObject({
       result: 'unchanged',
       facts: null,
     });

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
+import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';

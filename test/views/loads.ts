@@ -1,5 +1,5 @@
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { CellAnswer } from '../../src/usage/settlement.ts';
+import type { CellAnswer } from '../../src/usage/cell.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';
 import { addTracking, type Ledger, RUN_1 } from '../database/ledger.ts';
