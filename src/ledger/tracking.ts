@@ -96,11 +96,14 @@ export async function untrackRemoved(trx: Kysely<Schema>, orgIds: readonly strin
 }
 
 async function endTracks(db: Kysely<Schema>, where: RawBuilder<unknown>, lastDay: UsageDay): Promise<void> {
-  await sql`
-    update losant_usage.tracking t
-    set tracked_days = t.tracked_days * datemultirange(daterange(null, ${lastDay}::date + 1))
-    from ${lockedTracks(sql`upper_inf(t.tracked_days) and ${where}`)}
-    where t.org_id = k.org_id and t.stream = k.stream`.execute(db);
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    await sql`
+      update losant_usage.tracking t
+      set tracked_days = t.tracked_days * datemultirange(daterange(null, ${lastDay}::date + 1))
+      from ${lockedTracks(sql`upper_inf(t.tracked_days) and ${where}`)}
+      where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
+  });
 }
 
 /** Which of the ids are organizations of the instance that are or were tracked. */
@@ -139,7 +142,9 @@ export async function trackDays(
   const meant = sql`o.instance_id = ${instanceId}
     and (${streams}::text[] is null or t.stream = any (${streams}::text[]))
     and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end`;
-  const { rows } = await sql<{ first: UsageDay | null; last: UsageDay | null }>`
+  const { rows } = await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    return await sql<{ first: UsageDay | null; last: UsageDay | null }>`
     with wanted as materialized (
       select k.org_id, k.stream, x.days, h.hole
       from ${lockedTracks(meant)}
@@ -158,7 +163,8 @@ export async function trackDays(
       update losant_usage.tracking t set tracked_days = t.tracked_days + w.days
       from wanted w where t.org_id = w.org_id and t.stream = w.stream
     )
-    select min(lower(hole)) as first, max(upper(hole) - 1) as last from wanted`.execute(db);
+    select min(lower(hole)) as first, max(upper(hole) - 1) as last from wanted`.execute(trx);
+  });
   const { first = null, last = null } = rows[0] ?? {};
   return first === null || last === null ? null : { from: first, to: last };
 }
