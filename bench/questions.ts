@@ -24,11 +24,19 @@ export function questionsAbout(orgId: string): Readonly<Record<string, string>> 
     join ${MONTHS} b on b.org_id = a.org_id and b.month = (a.month - interval '1 month')::date where a.month = ${MONTH}`,
     'one organization, a year of days': `select * from ${DAYS} where ${org} and usage_date >= current_date - 365`,
     'one organization, its months': `select * from ${MONTHS} where ${org}`,
-    'heat map, 100 organizations, 90 days': `select org_id, usage_date, streams_expected, streams_held, is_final from ${DAYS}
+    'heat map, 100 organizations, 90 days': `select org_id, usage_date, streams_expected, streams_stored, is_final from ${DAYS}
     where org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))
       and usage_date >= current_date - 90`,
     coverage_gaps: 'select * from losant_usage.coverage_gaps',
     freshness: 'select * from losant_usage.freshness',
+    'health, every standing by stream': 'select * from losant_usage.cell_counts',
+    'cells of one organization': `select * from losant_usage.cells where ${org}`,
+    'cells of 100 organizations, 30 days': `select * from losant_usage.cells
+    where org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))
+      and usage_date >= current_date - 30`,
+    'cells that are gaps': `select * from losant_usage.cells where standing in ('in_doubt', 'missing')`,
+    'blockers of a month': `select * from losant_usage.period_blockers where period_start = ${MONTH}`,
+    'a month, what may be invoiced': `select org_id, is_billable, payload_billable_count from ${MONTHS} where month = ${MONTH}`,
     'usage_as_of, a month, every column': `select * from losant_usage.usage_as_of(${NEXT} + interval '5 days')
     where usage_date >= ${MONTH} and usage_date < ${NEXT}`,
     'usage_as_of, a month, one sum': `select org_id, sum(payload_all_count)

@@ -246,17 +246,22 @@ $$;
 comment on function losant_usage.unread_standing is 'The standing of a tracked cell that was never read.';
 
 -- In two arms each, so that a question for some standings uses the index of these: what Losant left out is missing
--- once it is late, and what was never read as well.
+-- once it is late, and what was never read as well. The days come from a function, so that one organization's cells
+-- can be found by key, day by day.
 create view losant_usage.read_cells as
 select t.instance_id, c.org_id, c.stream, c.usage_date, c.standing, c.reason, c.message, c.is_stored, c.is_reported,
   c.revision, c.verified_at, c.next_read_at, c.attempts, c.attempted_at
-from losant_usage.coverage c join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
+from losant_usage.days_between((select min(usage_date) from losant_usage.coverage), (now() at time zone 'UTC')::date - 1) as day
+join losant_usage.coverage c on c.usage_date = day
+join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
 where not losant_usage.is_waiting(c.standing, c.reason, c.usage_date)
   and c.usage_date between t.from_day and t.to_day and (not t.has_holes or c.usage_date <@ t.days)
 union all
 select t.instance_id, c.org_id, c.stream, c.usage_date, 'waiting', c.reason, c.message, c.is_stored, c.is_reported,
   c.revision, c.verified_at, c.next_read_at, c.attempts, c.attempted_at
-from losant_usage.coverage c join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
+from losant_usage.days_between(losant_usage.late_before(now()), (now() at time zone 'UTC')::date - 1) as day
+join losant_usage.coverage c on c.usage_date = day
+join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
 where losant_usage.is_waiting(c.standing, c.reason, c.usage_date)
   and c.usage_date between t.from_day and t.to_day and (not t.has_holes or c.usage_date <@ t.days);
 comment on view losant_usage.read_cells is 'The part of cells that was ever read; a building block, not for use by others.';
