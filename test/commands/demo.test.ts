@@ -95,7 +95,7 @@ interface Document {
   readonly next: readonly { readonly commands: readonly string[] }[];
 }
 
-describe('demo --json', () => {
+describe('demo --json', { timeout: LIMIT_MS }, () => {
   let ended: Ended;
   let document: Document;
   beforeAll(async () => {
@@ -157,7 +157,7 @@ describe('demo --json', () => {
       simulator.process.kill('SIGINT');
     }
     expect((await simulator.ended).code).toBe(0);
-  }, LIMIT_MS);
+  });
 });
 
 it('ends at once with exit code 130 on Ctrl-C', async () => {

@@ -124,7 +124,11 @@ describe('several processes', { timeout: 60_000 }, () => {
   test('a run beside a backfill takes half of the rate they have in common, and all of it when that has ended', async () => {
     await using stage = await open();
     const instance = { ...instanceOf(stage.platform), requestsPerSecond: 500 };
-    const replica = await openReplica({ databaseUrl: stage.database.url, instances: [instance], now: Date.now });
+    const replica = await openReplica({
+      databaseUrl: stage.database.url,
+      instances: [instance],
+      now: Date.now,
+    });
     onTestFinished(() => replica.close());
     const setRate = vi.spyOn(Gate.prototype, 'setRate');
     onTestFinished(() => setRate.mockRestore());

@@ -6,6 +6,7 @@ import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import { CHOSEN } from '../dashboards/chosen.ts';
 import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { CLOCK } from '../support/program.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
 const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] as const;
@@ -58,6 +59,7 @@ async function program(role: Role, ...args: readonly string[]) {
   const child = spawn(process.execPath, ['bin/losant-usage.js', ...args], {
     env: {
       PATH: process.env['PATH'],
+      ...CLOCK,
       LOSANT_API_URL: simulator.url,
       LOSANT_INSTANCE_ID: simulator.instanceId,
       LOSANT_API_TOKEN: simulator.token,
