@@ -21,8 +21,10 @@ describe('several processes', { timeout: 60_000 }, () => {
     // The promise that a backfill widens must be there before: otherwise it depends on who comes first.
     expect(await stage.run(['run'])).toMatchObject({ code: 0 });
     const commands = [['run'], backfill(FROM, TO), backfill(MIDDLE, TO), backfill(FROM, MIDDLE)];
-    const ends = await Promise.all(commands.map((args) => stage.run(args)));
-    expect(ends.map(({ code, stderr }) => (code === 0 ? 'ok' : stderr))).toEqual(['ok', 'ok', 'ok', 'ok']);
+    const [run, ...backfills] = await Promise.all(commands.map((args) => stage.run(args)));
+    expect(backfills.map(({ code, stderr }) => (code === 0 ? 'ok' : stderr))).toEqual(['ok', 'ok', 'ok']);
+    // To a run that ends first, the days that a backfill has promised and not read yet are missing.
+    expect([0, 3]).toContain(run?.code);
     expect(differences(expected, await stage.snapshot())).toEqual([]);
   });
 
