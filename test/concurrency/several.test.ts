@@ -14,7 +14,7 @@ const LAPSE = 'update losant_usage.instances set lease_until = now()';
 
 const open = () => openStage({ orgs: 10, seed: 'several' });
 
-describe('several processes', { timeout: 60_000 }, () => {
+describe('several processes', { timeout: 180_000 }, () => {
   test('a run and three backfills that overlap, all at once, end as if they had come one by one', async () => {
     await using stage = await open();
     const expected = await stage.alone(['run'], backfill(FROM, TO));
