@@ -90,7 +90,7 @@ describe('a month', () => {
     expect(problems).toEqual([]);
     expect(await readFile(join(out, 'waivers.csv'), 'utf8')).toMatch(
       new RegExp(
-        `^org_id,.*\\r\\n${orgId},2026-02-11,device_counts,"'=agreed, ""in writing""",postgres,2026`,
+        `^org_id,.*\\r\\n${orgId},2026-02-11,device_counts,"'=agreed, ""in writing""",postgres,\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z,\\r\\n$`,
       ),
     );
   });

@@ -4,7 +4,7 @@ import { openSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Env, LAUNCHER } from '../support/program.ts';
+import { CLOCK, type Env, LAUNCHER } from '../support/program.ts';
 
 const day = daysAgo(1);
 let exported: Export;
@@ -28,7 +28,7 @@ interface Pipes {
 
 async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) {
   const { PATH = '', HOME = '' } = process.env;
-  const env: Env = { PATH, HOME, ...exported.env, REQUEST_ATTEMPTS: '1' };
+  const env: Env = { PATH, HOME, ...CLOCK, ...exported.env, REQUEST_ATTEMPTS: '1' };
   const child = spawn(process.execPath, [LAUNCHER, ...args], {
     env,
     stdio: ['ignore', stdout ?? 'pipe', 'pipe'],

@@ -32,7 +32,7 @@ function unitOf(column: string, overrides: readonly Override[]): unknown {
 /** Within the days that are held, so that a day too many shows: 1 October in Los Angeles, 2 November in Kiritimati. */
 const WITHIN = { ...CHOSEN, from: '2026-10-02T06:30:00Z', to: '2026-11-01T18:00:00Z' };
 
-/** The period to date is that of the real yesterday, of which another organization has numbers. */
+/** The period to date is that of yesterday by the database's clock, of which another organization has numbers. */
 function chosenFor(sql: string): Chosen {
   if (!sql.includes('usage_vs_limits')) return WITHIN;
   return { ...WITHIN, variables: { ...WITHIN.variables, org: [LATER] } };

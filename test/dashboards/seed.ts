@@ -43,7 +43,7 @@ const MISS = (org: string, day: string, stream: string, [state, code]: readonly 
  * 11th, notebooks are waived on the 12th. The hostile one: 100 a day from 30 October; payloads failed on the 31st,
  * 2 November was never read. Globex, of the other instance: devices and notebooks only, from 1 October to 2 November. Two numbers
  * of 2 and 3 October changed after they were final: on 20 October, and after October's invoice. Another organization
- * of an instance of its own has yesterday, and nothing else.
+ * of an instance of its own has 25 November, the day before the one on which it is asked, and nothing else.
  */
 export const SEED = `
   begin;
@@ -104,17 +104,17 @@ export const SEED = `
   values ('00000000-0000-4000-8000-000000000001', '${NORTH}', 'scheduled', 'partial', '{device_counts}',
     '2026-11-01 00:15Z', '2026-11-01 00:16Z', '2026-11-01 00:16:30Z', 'host', '0.1.0', 8, 6, 2, null);
   insert into losant_usage.instances (instance_id, name, api_url, tracked_from)
-  values ('${LATER_INSTANCE}', 'Later', 'https://api.example.com', current_date - 1);
+  values ('${LATER_INSTANCE}', 'Later', 'https://api.example.com', '2026-11-25');
   insert into losant_usage.organizations (org_id, instance_id, name, limits, first_seen_at, last_seen_at)
   values ('${LATER}', '${LATER_INSTANCE}', 'Later', '{"payload":1000,"device":20,"unknown":5}', now(), now());
   insert into losant_usage.tracking (org_id, stream, tracked_days)
-  select '${LATER}', stream, datemultirange(daterange(current_date - 1, current_date)) from losant_usage.streams;
+  select '${LATER}', stream, datemultirange(daterange('2026-11-25', '2026-11-26')) from losant_usage.streams;
   insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
     notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout,
     payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)
-  values (current_date - 1, '${LATER}', 1, 0, 6, 2, 1, 0, 0, 0, 50, 50, 500, 0);
+  values ('2026-11-25', '${LATER}', 1, 0, 6, 2, 1, 0, 0, 0, 50, 50, 500, 0);
   insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at, first_loaded_at)
-  select current_date - 1, stream, '${LATER}', 'loaded', true, 1, now(), now() from losant_usage.streams;
+  select date '2026-11-25', stream, '${LATER}', 'loaded', true, 1, now(), now() from losant_usage.streams;
   commit;
 `;
 

@@ -1,6 +1,7 @@
 /** A database with the known numbers, asked at a moment and in time zones as one likes. */
 import pg from 'pg';
-import { createTestDatabase, queryOnce } from '../support/databases.ts';
+import { createClockDatabase } from '../support/clock-database.ts';
+import { queryOnce } from '../support/databases.ts';
 import { SEED } from './seed.ts';
 
 export const ZONES = ['UTC', 'America/Los_Angeles', 'Pacific/Kiritimati'];
@@ -20,7 +21,8 @@ export interface Seeded {
 
 /** `also`: a script for what is to be there beside the known numbers. */
 export async function openSeeded(also = ''): Promise<Seeded> {
-  const database = await createTestDatabase();
+  const database = await createClockDatabase();
+  await database.stopClock(Date.parse('2026-11-26T09:00:00Z'));
   await queryOnce(database.url, SEED + also);
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();

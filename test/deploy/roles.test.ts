@@ -3,9 +3,12 @@ import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { addDays } from '../../src/usage/day.ts';
 import { CHOSEN } from '../dashboards/chosen.ts';
 import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
+import { CLOCK } from '../support/program.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
 const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] as const;
@@ -58,6 +61,7 @@ async function program(role: Role, ...args: readonly string[]) {
   const child = spawn(process.execPath, ['bin/losant-usage.js', ...args], {
     env: {
       PATH: process.env['PATH'],
+      ...CLOCK,
       LOSANT_API_URL: simulator.url,
       LOSANT_INSTANCE_ID: simulator.instanceId,
       LOSANT_API_TOKEN: simulator.token,
@@ -97,14 +101,17 @@ test('the roles, an empty schema and the documented order: the migrator migrates
     status: 0,
     stderr: '',
   });
-  const days = ['--from', '2026-10-31', '--to', '2026-11-05'];
+  // The last day of a month that is over, and five of the next one, all of them over as well.
+  const first = `${daysAgo(6).slice(0, 7)}-01`;
+  const [before, fifth] = [addDays(first, -1), addDays(first, 4)];
+  const days = ['--from', before, '--to', fifth];
   expect(await program('losant_usage_writer', 'backfill', ...days)).toMatchObject({ status: 0 });
   const [held] = await queryOnce(
     urlOf('losant_usage_reader'),
-    `select count(*)::int as rows from losant_usage.device_counts where usage_date between '2026-11-01' and '2026-11-05'`,
+    `select count(*)::int as rows from losant_usage.device_counts where usage_date between '${first}' and '${fifth}'`,
   );
   expect(held).toEqual({ rows: 15 });
-  const month = ['--period', '2026-10', '--incomplete', 'collected since the 31st'];
+  const month = ['--period', before.slice(0, 7), '--incomplete', 'collected since its last day'];
   expect(await program('losant_usage_writer', 'close', ...month)).toMatchObject({ status: 0, stderr: '' });
 });
 

@@ -1,6 +1,6 @@
 /**
  * A year that is billed: organizations come and go, numbers are restated before and after a month is closed,
- * a gap is waived and filled later. A leap year of the past, as the program's clock is the database's.
+ * a gap is waived and filled later. The newest leap year that is over, as the program's clock is the database's.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,11 +9,14 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { closePeriod } from '../../src/billing/close.ts';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import { daysAgo } from '../support/days.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
 import { readTruth } from './usage.ts';
 
-const YEAR = ['--from', '2024-01-01', '--to', '2024-12-31'];
-const MONTHS = Array.from({ length: 12 }, (_, index) => `2024-${String(index + 1).padStart(2, '0')}`);
+const LAST_YEAR = Number(daysAgo(0).slice(0, 4)) - 1;
+const LEAP = LAST_YEAR - (LAST_YEAR % 4);
+const YEAR = ['--from', `${LEAP}-01-01`, '--to', `${LEAP}-12-31`];
+const MONTHS = Array.from({ length: 12 }, (_, index) => `${LEAP}-${String(index + 1).padStart(2, '0')}`);
 /** The metrics that are sums, by stream, in the order in which the platform names their numbers. */
 const FLOWS: Readonly<Record<string, readonly string[]>> = {
   device_counts: ['devices_created', 'devices_deleted'],
@@ -62,7 +65,7 @@ async function closeMonth(month: string) {
 /** The sum of every flow over the year by organization, `ORG METRIC`, of the days on which it was there. */
 async function sumTruth(until: Readonly<Record<string, string>>): Promise<Record<string, string>> {
   const sums = new Map<string, bigint>();
-  for (const line of await readTruth(exported.platform, '2024-01-01', '2024-12-31')) {
+  for (const line of await readTruth(exported.platform, `${LEAP}-01-01`, `${LEAP}-12-31`)) {
     const [stream = '', orgId = '', day = '', ...numbers] = line.split(' ');
     if (day > (until[orgId] ?? '9999')) continue;
     for (const [index, metric] of (FLOWS[stream] ?? []).entries()) {
@@ -83,50 +86,59 @@ async function sumStatements(): Promise<Record<string, string>> {
 test('every month of a leap year is closed, adjusted and verified, and comes to the truth', async () => {
   const { platform, run } = exported;
   const [first = '', second = ''] = await orgIdsOf(platform);
-  await platform.control('orgs', { id: 'a'.repeat(24), creationDate: '2024-02-29T08:00:00Z', size: 0.5 });
-  await platform.control('orgs', { id: 'b'.repeat(24), creationDate: '2024-05-10T23:59:59Z', size: 0.2 });
-  await platform.control('omit', { orgId: first, day: '2024-07-10', action: 'deviceCounts' });
+  await platform.control('orgs', { id: 'a'.repeat(24), creationDate: `${LEAP}-02-29T08:00:00Z`, size: 0.5 });
+  await platform.control('orgs', { id: 'b'.repeat(24), creationDate: `${LEAP}-05-10T23:59:59Z`, size: 0.2 });
+  await platform.control('omit', { orgId: first, day: `${LEAP}-07-10`, action: 'deviceCounts' });
   // Left out after its last checkpoint, a level is unavailable: known to be missing, and no gap.
   expect((await backfill(...YEAR)).code).toBe(0);
   // Deleted in September, as far as this database knows; the program would say: now.
   await query(
-    `update losant_usage.organizations set removed_at = '2024-09-15T10:00Z' where org_id = '${second}'`,
+    `update losant_usage.organizations set removed_at = '${LEAP}-09-15T10:00Z' where org_id = '${second}'`,
   );
 
   // Restated before its month is closed: read again, billed once.
-  await platform.control('restate', { orgId: first, day: '2024-03-05' });
-  expect(await readAgain(first, '2024-03-05')).toBe(0);
+  await platform.control('restate', { orgId: first, day: `${LEAP}-03-05` });
+  expect(await readAgain(first, `${LEAP}-03-05`)).toBe(0);
 
   for (const month of MONTHS) {
     const outcome = await closeMonth(month);
-    expect([month, outcome.kind]).toEqual([month, month === '2024-07' ? 'refused' : 'closed']);
+    expect([month, outcome.kind]).toEqual([month, month === `${LEAP}-07` ? 'refused' : 'closed']);
   }
-  const waive = ['--org', first, '--day', '2024-07-10', '--stream', 'device_counts', '--reason', 'no count'];
+  const waive = [
+    '--org',
+    first,
+    '--day',
+    `${LEAP}-07-10`,
+    '--stream',
+    'device_counts',
+    '--reason',
+    'no count',
+  ];
   expect((await run(['waive', ...waive])).code).toBe(0);
-  expect((await closeMonth('2024-07')).kind).toBe('closed');
+  expect((await closeMonth(`${LEAP}-07`)).kind).toBe('closed');
   expect(await query('select * from losant_usage.adjustments')).toEqual([]);
 
   // After the closing: a restatement on the leap day, one in November, and the number that was waived.
-  await platform.control('restate', { orgId: 'a'.repeat(24), day: '2024-02-29' });
-  await platform.control('restate', { orgId: first, day: '2024-11-30' });
-  await platform.control('omit', { orgId: first, day: '2024-07-10', action: 'deviceCounts', omit: false });
-  expect(await readAgain('a'.repeat(24), '2024-02-29')).toBe(0);
-  expect(await readAgain(first, '2024-07-10')).toBe(0);
-  expect(await readAgain(first, '2024-11-30')).toBe(0);
+  await platform.control('restate', { orgId: 'a'.repeat(24), day: `${LEAP}-02-29` });
+  await platform.control('restate', { orgId: first, day: `${LEAP}-11-30` });
+  await platform.control('omit', { orgId: first, day: `${LEAP}-07-10`, action: 'deviceCounts', omit: false });
+  expect(await readAgain('a'.repeat(24), `${LEAP}-02-29`)).toBe(0);
+  expect(await readAgain(first, `${LEAP}-07-10`)).toBe(0);
+  expect(await readAgain(first, `${LEAP}-11-30`)).toBe(0);
   expect(
     await query(`select distinct to_char(period_month, 'YYYY-MM') as month, cause
       from losant_usage.adjustments order by 1`),
   ).toEqual([
-    { month: '2024-02', cause: 'restated' },
-    { month: '2024-07', cause: 'loaded_later' },
-    { month: '2024-11', cause: 'restated' },
+    { month: `${LEAP}-02`, cause: 'restated' },
+    { month: `${LEAP}-07`, cause: 'loaded_later' },
+    { month: `${LEAP}-11`, cause: 'restated' },
   ]);
-  for (const month of ['2024-02', '2024-07', '2024-11']) {
+  for (const month of [`${LEAP}-02`, `${LEAP}-07`, `${LEAP}-11`]) {
     expect((await run(['close', '--period', month, '--adjust'])).code).toBe(0);
     const out = join(folder, month);
     expect((await run(['statement', '--period', month, '--out', out])).code).toBe(0);
     expect(await run(['verify', out])).toMatchObject({ code: 0, stderr: '' });
   }
   expect(await query('select * from losant_usage.adjustments')).toEqual([]);
-  expect(await sumStatements()).toEqual(await sumTruth({ [second]: '2024-09-15' }));
+  expect(await sumStatements()).toEqual(await sumTruth({ [second]: `${LEAP}-09-15` }));
 });

@@ -157,15 +157,21 @@ describe('what is read', () => {
     expect([alpha?.payloads[1], alpha?.payloads[29], alpha?.payloads[30]]).toEqual([5, null, 30]);
   });
 
-  test('begins with the most payloads of the month, where that is asked for', async () => {
-    const query = { search: 'a', page: 1, to: daysAgo(1), order: 'payloads' } as const;
+  test('begins with the most payloads of the month up to the day, where that is asked for', async () => {
+    const hold = async (day: string, orgId: string | undefined, payloads: number) =>
+      await queryOnce(
+        ledger.url,
+        asProgram(`insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count,
+          payload_all_bytes) values ('${day}', '${orgId}', ${payloads}, ${payloads}, 900)`),
+      );
+    const [beta, alpha, alpha2, gamma] = orgs;
+    await hold('2025-05-31', beta, 1_000);
+    await hold('2025-06-01', alpha, 30);
+    await hold('2025-06-16', alpha2, 1_000);
+    const query = { search: 'a', page: 1, to: '2025-06-15', order: 'payloads' } as const;
     const { organizations } = await readOrganizationList(ledger.db, query);
     expect(organizations.map(({ name }) => name)).toEqual(['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']);
-    await queryOnce(
-      ledger.url,
-      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count,
-        payload_all_bytes) values ('${daysAgo(1)}', '${orgs[3]}', 31, 31, 900)`),
-    );
+    await hold('2025-06-15', gamma, 31);
     const again = await readOrganizationList(ledger.db, query);
     expect(again.organizations.map(({ name }) => name)).toEqual(['gamma\\', 'Alpha', 'alpha_2', 'beta 100%']);
   });

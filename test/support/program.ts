@@ -22,6 +22,14 @@ export interface Running {
   readonly stderr: () => string;
 }
 
+/** The variables by which `npm run test:calendar` moves the clock: a process that is started without them has the real one. */
+export const CLOCK: Env = Object.fromEntries(
+  ['LD_PRELOAD', 'FAKETIME', 'DONT_FAKE_MONOTONIC'].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value]];
+  }),
+);
+
 /** What a user starts. */
 export const LAUNCHER = fileURLToPath(new URL('../../bin/losant-usage.js', import.meta.url));
 
@@ -42,7 +50,7 @@ export function startProcess(
 ): Running {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(file, args, {
-    env: { PATH, HOME, ...env },
+    env: { PATH, HOME, ...CLOCK, ...env },
     stdio: [stdin, 'pipe', 'pipe'],
     timeout: LONGEST_RUN_MS,
     killSignal: 'SIGKILL',

@@ -1,32 +1,40 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { NOW, type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { daysAgo } from '../support/days.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { queryOnce } from '../support/databases.ts';
 import { instanceOf, openReplica, type Replica } from './loop.ts';
 
 /** What a wake-up costs that finds nothing to do, and what it does not pass over. */
 
 let small: Platform;
 let large: Platform;
-let database: TestDatabase;
+let template: ClockDatabase;
+let database: ClockDatabase;
+
+/** A clock that goes on from NOW, far from the hours at which cells are due again. */
+const behindMs = Date.now() - NOW;
+const now = () => Date.now() - behindMs;
 
 beforeAll(async () => {
-  small = await startPlatform({ orgs: 2, now: Date.now });
-  large = await startPlatform({ orgs: 1_200, now: Date.now, seed: 'large' });
+  small = await startPlatform({ orgs: 2, now });
+  large = await startPlatform({ orgs: 1_200, now, seed: 'large' });
+  template = await createClockDatabase();
+  await template.setBehind(behindMs);
 });
 afterAll(async () => {
+  await template.drop();
   await small[Symbol.asyncDispose]();
   await large[Symbol.asyncDispose]();
 });
 beforeEach(async () => {
-  database = await createTestDatabase();
+  database = await createClockDatabase(template);
   onTestFinished(() => database.drop());
 });
 
 async function openAfterRun(platform: Platform): Promise<Replica> {
   const instances = [instanceOf(platform)];
-  const replica = await openReplica({ databaseUrl: database.url, instances, now: Date.now });
+  const replica = await openReplica({ databaseUrl: database.url, instances, now });
   onTestFinished(() => replica.close());
   await replica.runAll();
   expect(replica.loop.statuses[0]?.lastRun?.result).toBe('complete');
@@ -86,7 +94,7 @@ test('a gap that nobody is to read now is counted all the same', async () => {
   await asOther(
     `update losant_usage.coverage set state = 'failed', error_code = 'server_error', attempts = 3,
        next_read_at = now() + interval '8 hours'
-     where usage_date = '${daysAgo(1)}' and stream = 'device_counts'`,
+     where usage_date = '2026-11-23' and stream = 'device_counts'`,
   );
   await replica.runAll();
   expect(replica.loop.statuses[0]).toMatchObject({
