@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { losantError } from './failure.ts';
+import { unusableAnswer } from './failure.ts';
 import { describeProblems } from './organization.ts';
 
 /** Losant's own figures of a month, of one organization. */
@@ -65,7 +65,7 @@ export async function* listSummaryPages(
   for (let page = 0; ; page += 1) {
     const answer = await askPage(client, question, page);
     const parsed = pageBody.safeParse(answer.body);
-    if (!parsed.success) throw unusable(question, answer, describeProblems(parsed.error));
+    if (!parsed.success) throw unusableAnswer(asked(question), answer, describeProblems(parsed.error));
     const items = parsed.data.items.map((item) => readSummary(item, question, answer));
     const before = seen.size;
     for (const { resourceType, resourceId } of items) seen.add(`${resourceType} ${resourceId}`);
@@ -73,7 +73,7 @@ export async function* listSummaryPages(
     const { totalCount } = parsed.data;
     if (seen.size >= totalCount) return;
     if (seen.size === before) {
-      throw unusable(question, answer, `it has ${seen.size} different items of ${totalCount}`);
+      throw unusableAnswer(asked(question), answer, `it has ${seen.size} different items of ${totalCount}`);
     }
   }
 }
@@ -95,7 +95,8 @@ async function askPage(client: LosantClient, question: SummaryQuestion, page: nu
 
 function readSummary(item: unknown, question: SummaryQuestion, answer: Answer): MonthlySummary {
   const parsed = summaryBody.safeParse(item);
-  if (!parsed.success) throw unusable(question, answer, `items: ${describeProblems(parsed.error)}`);
+  if (!parsed.success)
+    throw unusableAnswer(asked(question), answer, `items: ${describeProblems(parsed.error)}`);
   const { resourceType, resourceId, resourceName, resourceProration, ...rest } = parsed.data;
   return {
     resourceType: storable(resourceType),
@@ -117,13 +118,4 @@ function storable(text: string): string {
 
 function asked({ instanceId, month }: SummaryQuestion) {
   return { action: SUMMARIES_ACTION, ids: { instance: instanceId, month: month.slice(0, 7) } };
-}
-
-function unusable(question: SummaryQuestion, answer: Answer, problem: string): Error {
-  return losantError(asked(question), {
-    kind: 'bad_body',
-    status: 200,
-    detail: `unexpected body: ${problem}`,
-    body: answer.text.slice(0, 64 * 1024),
-  });
 }

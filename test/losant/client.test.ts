@@ -120,12 +120,31 @@ describe('an answer', () => {
     expect((await clientFor(server).get(ask)).body).toEqual({ a: 1 });
   });
 
-  it('without a Date header has no date', async () => {
+  it('without a Date header has no date, and without Age no age', async () => {
     await using server = await startServer((_, response) => {
       response.sendDate = false;
       sendJson(response, {});
     });
-    expect((await clientFor(server).get(ask)).dateMs).toBeNull();
+    expect(await clientFor(server).get(ask)).toMatchObject({ dateMs: null, ageSeconds: null });
+  });
+
+  it.each([
+    ['302400', 302_400],
+    ['0', 0],
+    ['soon', null],
+    ['-5', null],
+  ])('of a cache tells how old it is: Age %s', async (age, ageSeconds) => {
+    await using server = await startServer((_, response) => sendJson(response, {}, { headers: { age } }));
+    expect((await clientFor(server).get(ask)).ageSeconds).toBe(ageSeconds);
+  });
+
+  it('is read in spite of headers that no Response takes, and of a header that is there twice', async () => {
+    await using server = await startServer((_, response) => {
+      response.socket?.end(
+        'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2\r\n\r\n{}',
+      );
+    });
+    expect(await clientFor(server).get(ask)).toMatchObject({ body: {}, ageSeconds: 5 });
   });
 });
 
@@ -195,6 +214,8 @@ describe('gives up', () => {
     ['bad_body', 204, (response: ServerResponse) => response.writeHead(204).end()],
     ['bad_body', 206, (response: ServerResponse) => response.writeHead(206).end('{"counts":')],
     ['bad_body', 304, (response: ServerResponse) => response.writeHead(304).end()],
+    ['server_error', 520, (response: ServerResponse) => response.writeHead(520).end()],
+    ['server_error', 999, (response: ServerResponse) => response.writeHead(999).end()],
   ] as const)('with %s after all attempts', async (kind, status, answer) => {
     await using server = await startServer((_, response) => void answer(response));
     const error = await errorOf(clientFor(server, { attempts: 2, timeoutMs: 200 }).get(ask));

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Gate } from '../../src/losant/gate.ts';
 import { clientFor, errorOf, sendJson, startServer } from './server.ts';
@@ -21,10 +21,10 @@ function sendEncoded(response: ServerResponse, encoding: string, body: Uint8Arra
 }
 
 describe('an answer that comes compressed', () => {
-  it('is asked for as Node itself asks for it without TLS', async () => {
+  it('was not asked for', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}));
     await clientFor(server).get(ask);
-    expect(server.received[0]?.headers['accept-encoding']).toBe('gzip, deflate');
+    expect(server.received[0]?.headers['accept-encoding']).toBe('identity');
   });
 
   it.each<[string, Uint8Array]>([
@@ -32,7 +32,6 @@ describe('an answer that comes compressed', () => {
     ['x-gzip', gzipSync(BODY)],
     ['GZip', gzipSync(BODY)],
     ['deflate', deflateSync(BODY)],
-    ['deflate', deflateRawSync(BODY)],
     ['br', brotliCompressSync(BODY)],
     ['deflate, gzip', gzipSync(deflateSync(BODY))],
     ['identity', Buffer.from(BODY)],
@@ -76,7 +75,7 @@ describe('connections', () => {
       sockets.add(response.socket);
       setTimeout(() => sendJson(response, {}), 5);
     });
-    const gate = new Gate({ concurrency: 3, requestsPerSecond: 10_000, now: Date.now });
+    const gate = new Gate({ concurrency: 3, requestsPerSecond: 10_000 });
     const client = clientFor(server, { gate });
     await Promise.all(Array.from({ length: 30 }, () => client.get(ask)));
     for (let count = 0; count < 10; count += 1) await client.get(ask);
@@ -105,7 +104,7 @@ it('an interim answer is passed over', async () => {
 
 it('many answers that never come end together, each in its time', async () => {
   await using server = await startServer(() => undefined);
-  const gate = new Gate({ concurrency: 50, requestsPerSecond: 10_000, now: Date.now });
+  const gate = new Gate({ concurrency: 50, requestsPerSecond: 10_000 });
   const client = clientFor(server, { gate, attempts: 1, timeoutMs: 300 });
   const ends: number[] = [];
   const begunAt = performance.now();
