@@ -77,7 +77,6 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   const api = ky.create({
     prefix: apiUrl,
     headers: headersFor(options),
-    searchParams: QUERY_FOR_ALL,
     // Each attempt has its own, which begins when the gate lets it start.
     timeout: false,
     retry: {
@@ -90,11 +89,12 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   });
   return {
     async get(request) {
-      const { path, query, signal } = request;
+      const { signal } = request;
+      // As a part of the path: ky makes a second Request of `searchParams`.
+      const query = new URLSearchParams({ ...request.query, ...QUERY_FOR_ALL });
       const politely = new PoliteFetch(request, options, transport);
       try {
-        const response = await api.get(path, {
-          searchParams: query,
+        const response = await api.get(`${request.path}?${query}`, {
           signal,
           fetch: (input) => politely.fetch(input),
           ...(request.attempts === undefined ? {} : { retry: { limit: request.attempts - 1 } }),

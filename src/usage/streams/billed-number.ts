@@ -1,4 +1,4 @@
-import { InexactNumber, RepeatedKey } from '../exact-json.ts';
+import { InexactNumber, REPEATED_KEY } from '../exact-json.ts';
 
 /**
  * Why a value of a body cannot be billed; null if it can. A billed number is an
@@ -8,7 +8,7 @@ export function findNumberProblem(value: unknown): string | null {
   if (typeof value === 'number') return findRangeProblem(value);
   if (value === undefined) return 'is missing';
   if (value instanceof InexactNumber) return `is ${value.text}, which cannot be stored without rounding`;
-  if (value instanceof RepeatedKey) return 'is there twice';
+  if (value === REPEATED_KEY) return 'is there twice';
   return `is no number but ${describeKind(value)}`;
 }
 

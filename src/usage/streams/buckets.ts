@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { DAY_MS, type DayRange, dayAt, dayEndMs, dayStartMs, type UsageDay } from '../day.ts';
-import { RepeatedKey } from '../exact-json.ts';
+import { REPEATED_KEY } from '../exact-json.ts';
 import { findNumberProblem } from './billed-number.ts';
 import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
 
@@ -16,7 +16,7 @@ export interface BucketReading {
 }
 
 const error = ({ input }: { readonly input?: unknown }) =>
-  input instanceof RepeatedKey ? 'is there twice' : undefined;
+  input === REPEATED_KEY ? 'is there twice' : undefined;
 const timestamp = z.iso.datetime({ offset: true, error }).transform((text) => Date.parse(text));
 const envelope = z.looseObject({
   start: timestamp.optional(),

@@ -1,5 +1,5 @@
 import type { UsageDay } from '../day.ts';
-import { RepeatedKey } from '../exact-json.ts';
+import { REPEATED_KEY } from '../exact-json.ts';
 import { findNumberProblem } from './billed-number.ts';
 import { type DayReading, type Fact, type Stream, UnplaceableBodyError } from './stream.ts';
 
@@ -35,7 +35,7 @@ function readTypes(types: readonly (readonly [string, unknown])[]): DayReading {
     // Before any problem that quotes the type: a problem is stored as text too.
     const typeProblem = findKeyProblem(type);
     if (typeProblem) return { kind: 'invalid', problem: typeProblem };
-    if (counts instanceof RepeatedKey) return { kind: 'invalid', problem: `${type}: is there twice` };
+    if (counts === REPEATED_KEY) return { kind: 'invalid', problem: `${type}: is there twice` };
     if (!isMap(counts)) return { kind: 'invalid', problem: `${type}: not a map of sources` };
     for (const [source, value] of Object.entries(counts)) {
       const sourceProblem = findKeyProblem(source);
