@@ -91,7 +91,7 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
     async get(request) {
       const { signal } = request;
       // As a part of the path: ky makes a second Request of `searchParams`.
-      const query = new URLSearchParams({ ...request.query, ...QUERY_FOR_ALL });
+      const query = new URLSearchParams({ ...request.query, ...QUERY_FOR_ALL }).toString();
       const politely = new PoliteFetch(request, options, transport);
       try {
         const response = await api.get(`${request.path}?${query}`, {

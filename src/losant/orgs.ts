@@ -1,10 +1,11 @@
 import { z } from 'zod';
+import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { type Asked, unusableAnswer } from './failure.ts';
 import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
-import { describeProblems, type OrganizationReading, readOrganization } from './organization.ts';
+import { type OrganizationReading, readOrganization } from './organization.ts';
 
 export interface Instance {
   /** Lower-case hex. */

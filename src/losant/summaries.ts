@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { describeProblems, hexId, storable } from '../usage/body.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { unusableAnswer } from './failure.ts';
-import { describeProblems } from './organization.ts';
 
 /** Losant's own figures of a month, of one organization. */
 export interface MonthlySummary {
@@ -39,14 +39,9 @@ const PER_PAGE = 1000;
 /** The 15th at noon: whatever the API rounds it to, no other month holds it. */
 const MIDDLE_OF_MONTH_MS = 14.5 * 24 * 3_600_000;
 
-const id = z
-  .string()
-  .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
-  .transform((text) => text.toLowerCase());
-
 const summaryBody = z.looseObject({
   resourceType: z.string(),
-  resourceId: id,
+  resourceId: hexId,
   resourceName: z.string().nullish(),
   resourceProration: z.number().nullish(),
 });
@@ -109,11 +104,6 @@ function readSummary(item: unknown, question: SummaryQuestion, answer: Answer): 
         .map(([name, figure]) => [storable(name), figure]),
     ),
   };
-}
-
-/** NUL and lone surrogates can be stored neither as text in Postgres nor as JSON. */
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
 function asked({ instanceId, month }: SummaryQuestion) {

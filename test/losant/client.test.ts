@@ -4,7 +4,6 @@ import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { AttemptReport, GetRequest } from '../../src/losant/client.ts';
-import { InexactNumber, REPEATED_KEY } from '../../src/usage/exact-json.ts';
 import { clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const ask: GetRequest = {
@@ -80,71 +79,6 @@ describe('a request', () => {
     expect(error.message).toContain('redirect (HTTP 302)');
     expect(server.received).toHaveLength(1);
     expect(target.received).toHaveLength(0);
-  });
-});
-
-describe('an answer', () => {
-  it('holds body, text and the times of the attempt that succeeded', async () => {
-    await using server = await startServer((_, response, number) =>
-      number === 1
-        ? sendJson(response, {}, { status: 500 })
-        : sendJson(response, { counts: [] }, { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } }),
-    );
-    let clock = 1_000;
-    const answer = await clientFor(server, { now: () => (clock += 1) }).get(ask);
-    expect(answer).toMatchObject({
-      body: { counts: [] },
-      text: '{"counts":[]}',
-      dateMs: Date.UTC(2026, 10, 24, 12),
-    });
-    expect(answer.receivedAtMs).toBeGreaterThan(answer.sentAtMs);
-    expect(answer.sentAtMs).toBeGreaterThan(1_002);
-  });
-
-  it('has a marker where its text has a number that would be rounded, or a key twice', async () => {
-    await using server = await startServer((_, response) =>
-      response.end('{"a":9007199254740991.4,"b":5.0,"c":1,"c":2}'),
-    );
-    expect((await clientFor(server).get(ask)).body).toEqual({
-      a: new InexactNumber('9007199254740991.4'),
-      b: 5,
-      c: REPEATED_KEY,
-    });
-  });
-
-  it('is read through gzip', async () => {
-    await using server = await startServer((_, response) => {
-      response.writeHead(200, { 'content-encoding': 'gzip' });
-      response.end(gzipSync('{"a":1}'));
-    });
-    expect((await clientFor(server).get(ask)).body).toEqual({ a: 1 });
-  });
-
-  it('without a Date header has no date, and without Age no age', async () => {
-    await using server = await startServer((_, response) => {
-      response.sendDate = false;
-      sendJson(response, {});
-    });
-    expect(await clientFor(server).get(ask)).toMatchObject({ dateMs: null, ageSeconds: null });
-  });
-
-  it.each([
-    ['302400', 302_400],
-    ['0', 0],
-    ['soon', null],
-    ['-5', null],
-  ])('of a cache tells how old it is: Age %s', async (age, ageSeconds) => {
-    await using server = await startServer((_, response) => sendJson(response, {}, { headers: { age } }));
-    expect((await clientFor(server).get(ask)).ageSeconds).toBe(ageSeconds);
-  });
-
-  it('is read in spite of headers that no Response takes, and of a header that is there twice', async () => {
-    await using server = await startServer((_, response) => {
-      response.socket?.end(
-        'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2\r\n\r\n{}',
-      );
-    });
-    expect(await clientFor(server).get(ask)).toMatchObject({ body: {}, ageSeconds: 5 });
   });
 });
 
