@@ -137,9 +137,9 @@ export function pauseOf(retryAfterMs: number | null, waits: number): number {
 }
 
 /**
- * PoliteFetch is the fetch of one request: each attempt goes through the gate. Where the
- * API asks to wait, all requests of the token pause and this one is sent again, for as
- * long as its waits add up to {@link LONGEST_WAIT_MS}; to ky that is one attempt.
+ * PoliteFetch is the fetch of one request, whose attempts go through the gate. Where the API
+ * asks to wait, all requests of the token pause and this one is sent again, until its waits
+ * add up to more than {@link LONGEST_WAIT_MS}; to ky all of that is one attempt.
  */
 class PoliteFetch {
   /** Requests sent so far. */
@@ -171,6 +171,7 @@ class PoliteFetch {
       if (this.#waitedMs + pauseMs > LONGEST_WAIT_MS) return response;
       this.#waits += 1;
       this.#waitedMs += pauseMs;
+      this.report({ isRepeated: true });
     }
   }
 
@@ -190,21 +191,16 @@ class PoliteFetch {
     const { action, signal } = this.#request;
     const startedAtMs = now();
     this.sent += 1;
+    const settle = (status: number | null, outcome: AttemptReport['outcome']) => {
+      this.#unreported = { action, status, durationMs: now() - startedAtMs, gateWaitMs, outcome };
+    };
     try {
       const response = await this.#transport(request, signal);
-      const { status } = response;
-      const durationMs = now() - startedAtMs;
-      this.#unreported = {
-        action,
-        status,
-        durationMs,
-        gateWaitMs,
-        outcome: failureOf(response)?.kind ?? 'ok',
-      };
+      settle(response.status, failureOf(response)?.kind ?? 'ok');
       return response;
     } catch (error) {
-      const { kind, status } = failureOf(error) ?? { kind: 'aborted', status: null };
-      this.#unreported = { action, status, durationMs: now() - startedAtMs, gateWaitMs, outcome: kind };
+      const failure = failureOf(error);
+      settle(failure?.status ?? null, failure?.kind ?? 'aborted');
       throw error;
     }
   }

@@ -60,8 +60,9 @@ export function createTransport(options: TransportOptions): Transport {
       throw stop.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : unfinished(reply, maxBodyBytes);
     }
     const { status, content } = reply;
-    if (!isAnswer && (status < 300 || status > 599))
-      throw new AttemptError(statusFailure({ ...reply, status }));
+    // No body, a part of one, or a status that a Response cannot have.
+    const isResponse = isAnswer || (status >= 300 && status <= 599);
+    if (!isResponse) throw new AttemptError(statusFailure({ ...reply, status }));
     const response = new WholeResponse(content, { ...reply, status }, { sentAtMs, receivedAtMs });
     // Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API.
     if (response.answer?.text.includes(token) === true) {
@@ -72,14 +73,13 @@ export function createTransport(options: TransportOptions): Transport {
   };
 }
 
+interface Caller {
+  readonly domain?: string | null | undefined;
+  readonly userAgent?: string | undefined;
+}
+
 /** The headers of each request. */
-export function headersFor({
-  domain,
-  userAgent,
-}: {
-  domain?: string | null | undefined;
-  userAgent?: string | undefined;
-}) {
+export function headersFor({ domain, userAgent }: Caller) {
   return {
     accept: 'application/json',
     // Bodies are small, a day of an organization is below 2 kB: decompressing would cost more than it saves.
@@ -99,7 +99,7 @@ const TIMED_OUT = Symbol('timed out');
 /** The bound on the whole request is enough. */
 const NO_OTHER_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
 
-/** However long the server would keep an idle connection: each run has its own, and is not to leave them behind. */
+/** An idle connection ends after this time, whatever the server says: each run has its own and leaves none behind. */
 const IDLE_MAX_MS = 4_000;
 
 /**
@@ -169,7 +169,7 @@ async function exchange(
   }
 }
 
-/** Of a header that is there more than once the first; without characters that no Response takes. */
+/** Headers with the first value of each, and without characters that no Response takes. */
 function headersOf(received: Readonly<Record<string, string | string[] | undefined>>): Headers {
   const headers = new Headers();
   for (const name in received) {
