@@ -5,7 +5,6 @@ import {
   answerOf,
   failureOf,
   isWorthAnotherTry,
-  readDate,
   readRetryAfter,
   type WholeResponse,
 } from './attempt.ts';
@@ -164,9 +163,7 @@ class PoliteFetch {
     for (;;) {
       const response = await gate.run((waitedMs) => this.#attempt(input, waitedMs), this.#request.signal);
       if (failureOf(response)?.kind !== 'rate_limited') return response;
-      const { headers, receivedAtMs } = response;
-      const retryAfterMs = readRetryAfter(headers.get('retry-after'), readDate(headers) ?? receivedAtMs);
-      const pauseMs = pauseOf(retryAfterMs, this.#waits);
+      const pauseMs = pauseOf(readRetryAfter(response.reply), this.#waits);
       gate.pauseFor(pauseMs);
       if (this.#waitedMs + pauseMs > LONGEST_WAIT_MS) return response;
       this.#waits += 1;

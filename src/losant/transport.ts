@@ -1,7 +1,15 @@
 import { pipeline, type Readable, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
-import { AttemptError, badBody, KEPT_BODY_BYTES, readDate, statusFailure, WholeResponse } from './attempt.ts';
+import {
+  AttemptError,
+  badBody,
+  KEPT_BODY_BYTES,
+  type Reply,
+  readDate,
+  statusFailure,
+  WholeResponse,
+} from './attempt.ts';
 
 export interface TransportOptions {
   /** E.g. `https://api.losant.com`; may have a path. */
@@ -47,27 +55,27 @@ export function createTransport(options: TransportOptions): Transport {
     signal.addEventListener('abort', onAbort, { once: true });
     const sentAtMs = now();
     const sent = { origin, path, method, headers, body, signal: stop.signal };
-    const reply = await exchange(dispatcher, sent, maxBodyBytes);
+    const received = await exchange(dispatcher, sent, maxBodyBytes);
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
     signal.throwIfAborted();
     const receivedAtMs = now();
-    const dateMs = readDate(reply.headers);
+    const dateMs = readDate(received);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
     // The status alone decides on an error, whose body only explains it.
-    const isAnswer = reply.status === 200;
-    if (reply.status === null || (isAnswer && reply.end !== 'complete')) {
-      throw stop.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : unfinished(reply, maxBodyBytes);
+    const { status } = received;
+    if (status === null || (status === 200 && received.end !== 'complete')) {
+      throw stop.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : unfinished(received, maxBodyBytes);
     }
-    const { status, content } = reply;
+    const reply: Reply = { ...received, status, sentAtMs, receivedAtMs };
     // No body, a part of one, or a status that a Response cannot have.
-    const isResponse = isAnswer || (status >= 300 && status <= 599);
-    if (!isResponse) throw new AttemptError(statusFailure({ ...reply, status }));
-    const response = new WholeResponse(content, { ...reply, status }, { sentAtMs, receivedAtMs });
+    const isResponse = status === 200 || (status >= 300 && status <= 599);
+    if (!isResponse) throw new AttemptError(statusFailure(reply));
+    const response = new WholeResponse(reply);
     // Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API.
     if (response.answer?.text.includes(token) === true) {
       const detail = 'the body repeats the token, as a proxy that shows requests would';
-      throw badBody(detail, content, { isFinal: true });
+      throw badBody(detail, reply.content, { isFinal: true });
     }
     return response;
   };
@@ -121,21 +129,18 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 };
 
 /** The body without the compression of a server that compresses unasked; as it is for an unknown encoding. */
-function decompress(body: Readable, encoding: string | null): Readable {
-  const names = encoding?.toLowerCase().split(',', 5) ?? [];
+function decompress(body: Readable, encoding = ''): Readable {
+  const names = encoding.toLowerCase().split(',', 5);
   return names.reduceRight((rest, name) => {
     const decoder = DECODERS[name.trim()]?.();
     return decoder === undefined ? rest : pipeline(rest, decoder, () => {});
   }, body);
 }
 
-/** What came of one request. */
-interface Reply {
+/** What was received of an answer. */
+interface Received extends Pick<Reply, 'headers' | 'content'> {
   /** Null: nothing came at all. */
   readonly status: number | null;
-  readonly headers: Headers;
-  /** The body up to the bound. */
-  readonly content: Uint8Array<ArrayBuffer>;
   readonly end: 'complete' | 'too_large' | 'cut';
   /** Why it was cut. */
   readonly cause: unknown;
@@ -145,39 +150,39 @@ async function exchange(
   dispatcher: Dispatcher,
   request: Dispatcher.RequestOptions,
   maxBodyBytes: number,
-): Promise<Reply> {
+): Promise<Received> {
   let status: number | null = null;
-  let headers = new Headers();
+  let headers: Reply['headers'] = {};
   const chunks: Uint8Array[] = [];
   let size = 0;
-  const reply = (end: Reply['end'], cause: unknown = null): Reply => {
+  const received = (end: Received['end'], cause: unknown = null): Received => {
     return { status, headers, content: Buffer.concat(chunks, size), end, cause };
   };
   try {
     const response = await dispatcher.request({ ...request, ...NO_OTHER_TIMERS });
     status = response.statusCode;
-    headers = headersOf(response.headers);
+    headers = firstOfEach(response.headers);
     const bound = status === 200 ? maxBodyBytes : KEPT_BODY_BYTES;
-    for await (const chunk of decompress(response.body, headers.get('content-encoding'))) {
+    for await (const chunk of decompress(response.body, headers['content-encoding'])) {
       chunks.push(chunk as Buffer);
       size += (chunk as Buffer).length;
-      if (size > bound) return reply('too_large');
+      if (size > bound) return received('too_large');
     }
-    return reply('complete');
+    return received('complete');
   } catch (cause) {
-    return reply('cut', cause);
+    return received('cut', cause);
   }
 }
 
-/** Headers with the first value of each, and without characters that no Response takes. */
-function headersOf(received: Readonly<Record<string, string | string[] | undefined>>): Headers {
-  const headers = new Headers();
-  for (const name in received) {
-    const value = received[name];
-    const first = Array.isArray(value) ? value[0] : value;
-    if (first !== undefined) headers.set(name, first.replaceAll(/[^\t\x20-\xff]/g, '?'));
+/** The first value of each header, without characters that no Response takes. */
+function firstOfEach(headers: Readonly<Record<string, string | string[] | undefined>>): Reply['headers'] {
+  const first: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    const text = Array.isArray(value) ? value[0] : value;
+    if (text !== undefined) first[name] = text.replaceAll(/[^\t\x20-\xff]/g, '?');
   }
-  return headers;
+  return first;
 }
 
 function timedOut(timeoutMs: number): AttemptError {
@@ -186,12 +191,13 @@ function timedOut(timeoutMs: number): AttemptError {
 }
 
 /** The failure of an answer that has no end, or no body that could be one. */
-function unfinished({ headers, content, end, cause }: Reply, maxBodyBytes: number): AttemptError {
+function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: number): AttemptError {
   if (end === 'too_large') {
     return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
   }
   const reason = describeCause(cause);
-  if (headers.has('content-encoding')) return badBody(`the body cannot be decompressed: ${reason}`, content);
+  if (headers['content-encoding'] !== undefined)
+    return badBody(`the body cannot be decompressed: ${reason}`, content);
   const detail = `connection failed: ${reason}`;
   return new AttemptError({ kind: 'unreachable', status: null, detail, body: null, cause });
 }

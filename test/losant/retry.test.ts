@@ -58,10 +58,9 @@ describe('pauses the API asks for', () => {
 });
 
 describe('readRetryAfter', () => {
-  const answeredAtMs = Date.parse('2026-11-24T12:00:00Z');
+  const receivedAtMs = Date.parse('2026-11-24T12:00:00Z');
 
   it.each([
-    [null, null],
     ['', null],
     ['soon', null],
     ['0', 0],
@@ -70,6 +69,12 @@ describe('readRetryAfter', () => {
     ['Tue, 24 Nov 2026 12:00:30 GMT', 30_000],
     ['Tue, 24 Nov 2026 11:59:00 GMT', 0],
   ])('reads %j as %s ms', (header, ms) => {
-    expect(readRetryAfter(header, answeredAtMs)).toBe(ms);
+    const date = 'Tue, 24 Nov 2026 12:00:00 GMT';
+    expect(readRetryAfter({ headers: { 'retry-after': header, date }, receivedAtMs: 0 })).toBe(ms);
+    expect(readRetryAfter({ headers: { 'retry-after': header }, receivedAtMs })).toBe(ms);
+  });
+
+  it('is null without the header', () => {
+    expect(readRetryAfter({ headers: {}, receivedAtMs })).toBeNull();
   });
 });
