@@ -18,7 +18,7 @@ export interface SliceResult {
   readonly unknownKeys: number;
   /** The bodies as received, should Postgres refuse their numbers. */
   readonly texts: readonly string[];
-  /** Why no answer came, if none came. */
+  /** The reason why no answer came; null if one came. */
   readonly error: LosantError | null;
 }
 
@@ -67,7 +67,7 @@ export function judgeFailure(
   return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;
 }
 
-/** The slice of whose bodies no number can be believed: each of its cells is quarantined. */
+/** The same slice when no number of its bodies can be believed: each of its cells is quarantined. */
 export function quarantineSlice(result: SliceResult, code: string, problem: string): SliceResult {
   const { slice, answers, texts } = result;
   const { orgId, stream, window } = slice;

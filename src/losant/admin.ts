@@ -8,7 +8,7 @@ import { type OrgResource, readOrgAnswer } from './orgs.ts';
 import { createTransport, headersFor, QUERY_FOR_ALL } from './transport.ts';
 
 export interface AdminClientOptions {
-  /** E.g. `https://api.losant.com`; may have a path. */
+  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
   /** A token that may change organizations; the one that reads usage need not. */
   readonly token: string;

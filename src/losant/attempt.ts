@@ -10,13 +10,13 @@ export const KEPT_BODY_BYTES = 64 * 1024;
 
 /** A complete JSON answer. */
 export interface Answer {
-  /** With markers where the text has a number that a double would round, or a key twice. */
+  /** The parsed body, with markers where the text has a number that a double would round, or a key twice. */
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
   readonly bytes: Uint8Array;
   readonly headers: Headers;
-  /** When the attempt that succeeded was sent, by the client's clock. */
+  /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
   /** The response's Date header; null if it has none. */
@@ -28,7 +28,7 @@ export interface Answer {
 /** What came of one request. */
 export interface Reply {
   readonly status: number;
-  /** By their names in lower case, the first of those that are there more than once. */
+  /** Headers by their names in lower case; of one that is there more than once the first. */
   readonly headers: Readonly<Record<string, string>>;
   /** The body as far as it was read: to its end, or the beginning of an error's. */
   readonly content: Uint8Array;

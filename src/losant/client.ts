@@ -13,7 +13,7 @@ import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
 import { createTransport, headersFor, QUERY_FOR_ALL, type Transport } from './transport.ts';
 
 export interface LosantClientOptions {
-  /** E.g. `https://api.losant.com`; may have a path. */
+  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
   readonly token: string;
   /** White-label installs: sent as the `losantdomain` header. */
@@ -41,7 +41,7 @@ export interface AttemptReport {
   readonly action: string;
   /** HTTP status, or null if there was no answer. */
   readonly status: number | null;
-  /** From sending to the end of the body. */
+  /** Time from sending to the end of the body. */
   readonly durationMs: number;
   /** Wait for a free slot, the rate and pauses. */
   readonly gateWaitMs: number;
@@ -51,10 +51,10 @@ export interface AttemptReport {
 }
 
 export interface GetRequest extends Asked {
-  /** Below the API URL, without a leading slash; its parts already encoded. */
+  /** The path below the API URL, without a leading slash; its parts are encoded already. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
-  /** Instead of the client's: of a question that can wait for a later run. */
+  /** Attempts instead of the client's, for a question that can wait for a later run. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -125,7 +125,7 @@ export function halfAtRandom(ms: number, random: () => number): number {
   return ms * (0.5 + random() / 2);
 }
 
-/** Also the least pause: an API that answers 429 with `Retry-After: 0` for ever must reach the bound. */
+/** The least pause: an API that answers 429 with `Retry-After: 0` for ever must reach the bound. */
 const PAUSE_BASE_MS = 1_000;
 const PAUSE_CAP_MS = 60_000;
 
@@ -148,7 +148,7 @@ class PoliteFetch {
   readonly #transport: Transport;
   #waits = 0;
   #waitedMs = 0;
-  /** The attempt before, until it is clear whether another follows. */
+  /** The last attempt, until it is clear whether another follows. */
   #unreported: Omit<AttemptReport, 'retryReason'> | null = null;
 
   constructor(request: GetRequest, options: LosantClientOptions, transport: Transport) {

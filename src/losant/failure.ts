@@ -3,7 +3,7 @@ import { type Answer, type AttemptFailure, KEPT_BODY_BYTES } from './attempt.ts'
 
 /** A question to the API, as every error names it. */
 export interface Asked {
-  /** E.g. `instanceOrg.deviceCounts`: also the name of the scope it needs. */
+  /** The action, e.g. `instanceOrg.deviceCounts`: also the name of the scope it needs. */
   readonly action: string;
   /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
   readonly ids?: Readonly<Record<string, string>>;

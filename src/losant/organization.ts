@@ -94,7 +94,7 @@ function halfOpen(endMs: number | null): number | null {
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
-/** Null for what no four-digit year after 0 can hold: Postgres takes no such text. */
+/** The time as text; null for what no four-digit year after 0 can hold: Postgres takes no such text. */
 function readTime(ms: number | null, onUnreadable: () => void): string | null {
   if (ms === null) return null;
   if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
@@ -126,7 +126,7 @@ function fieldOf(of: unknown, name: string): unknown {
   return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
 }
 
-/** Null for what is no scalar. NUL and lone surrogates can be stored neither as text in Postgres nor as JSON. */
+/** The value as a text that can be stored; null for what is no scalar. */
 function textOf(value: unknown): string | null {
   if (typeof value === 'string') return storable(value);
   if (value instanceof InexactNumber) return value.text;

@@ -15,11 +15,11 @@ export interface Instance {
 }
 
 export interface OrgPage {
-  /** From 0. */
+  /** The number of the page, from 0. */
   readonly page: number;
   /** Organizations of the instance, as told with this page. */
   readonly totalCount: number;
-  /** Those that no page before had. */
+  /** The organizations that no page before had. */
   readonly items: readonly Organization[];
   /** Organizations on this page that could not be read; they exist all the same. */
   readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
@@ -83,7 +83,7 @@ export interface OrgResource {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/** The same with all that Losant answers. */
+/** The organization with all that Losant answers of it. Throws a `LosantError` as {@link getOrg} does. */
 export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };

@@ -7,7 +7,7 @@ import { unusableAnswer } from './failure.ts';
 
 /** Losant's own figures of a month, of one organization. */
 export interface MonthlySummary {
-  /** In Losant's words: `organization`, `application` or `whitelabel`. */
+  /** The type in Losant's words: `organization`, `application` or `whitelabel`. */
   readonly resourceType: string;
   /** Lower-case hex. */
   readonly resourceId: string;

@@ -12,9 +12,9 @@ import {
 } from './attempt.ts';
 
 export interface TransportOptions {
-  /** E.g. `https://api.losant.com`; may have a path. */
+  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
-  /** Added to each request at the last moment: no error of a library above can hold it. */
+  /** The token is added to each request at the last moment: no error of a library above can hold it. */
   readonly token: string;
   /** Bound on each request, from the wait for a connection to the end of the body. */
   readonly timeoutMs: number;
@@ -139,10 +139,10 @@ function decompress(body: Readable, encoding = ''): Readable {
 
 /** What was received of an answer. */
 interface Received extends Pick<Reply, 'headers' | 'content'> {
-  /** Null: nothing came at all. */
+  /** The status; null if nothing came at all. */
   readonly status: number | null;
   readonly end: 'complete' | 'too_large' | 'cut';
-  /** Why it was cut. */
+  /** The error that cut the body. */
   readonly cause: unknown;
 }
 

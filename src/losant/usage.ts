@@ -6,9 +6,9 @@ import type { LosantClient } from './client.ts';
 /** A usage counter of an organization, or of the whole instance. */
 export interface UsageCounter extends UsageRequest {
   readonly instanceId: string;
-  /** Null: the counter of the whole instance. */
+  /** The organization; null for the counter of the whole instance. */
   readonly orgId: string | null;
-  /** Instead of the client's. */
+  /** Attempts instead of the client's. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -46,7 +46,7 @@ export async function askUsage(
   });
 }
 
-/** Elsewhere in this API a start of 0, a negative one or none means "relative to now": never send one. */
+/** Throws for what is no window: elsewhere in this API a start of 0 or below means "relative to now". */
 function assertWindow({ from, to }: DayRange): void {
   const isWindow = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
   if (!isWindow) throw new Error(`not a window of usage days: ${from}..${to}`);

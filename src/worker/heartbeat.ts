@@ -1,7 +1,7 @@
 import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { Logger } from '../logger.ts';
 
-/** Tells a dead man's switch how the runs of one wake-up go. Nothing it does or fails to do changes them. */
+/** A heartbeat tells a dead man's switch how the runs of one wake-up go. Nothing it does or fails to do changes them. */
 export interface WakeUpHeartbeat {
   /** A run has begun; later calls do nothing. */
   start(): void;
@@ -14,7 +14,7 @@ export interface Heartbeat {
 }
 
 export interface HeartbeatOptions {
-  /** Null: nobody is told. Secret: whoever knows it can say that all is well. */
+  /** The address of the monitor; null if nobody is told. It is a secret: whoever knows it can say that all is well. */
   readonly url: string | null;
   readonly logger: Logger;
 }
