@@ -227,6 +227,18 @@ describe('gives up', () => {
   });
 });
 
+it('asks as often as the question says instead of the client, by the same rules', async () => {
+  await using server = await startServer((_, response, number) =>
+    number % 2 === 1 ? response.end('<html>log in</html>') : sendJson(response, { fine: true }),
+  );
+  const client = clientFor(server, { attempts: 5 });
+  expect(await errorOf(client.get({ ...ask, attempts: 1 }))).toMatchObject({ kind: 'bad_body' });
+  expect(server.received).toHaveLength(1);
+  expect((await client.get({ ...ask, attempts: 1 })).body).toEqual({ fine: true });
+  expect((await client.get({ ...ask, attempts: 2 })).body).toEqual({ fine: true });
+  expect(server.received).toHaveLength(4);
+});
+
 it('reports each attempt once', async () => {
   await using server = await startServer((_, response, number) => {
     if (number === 1) return sendJson(response, {}, { status: 502 });
