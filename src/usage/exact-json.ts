@@ -39,11 +39,9 @@ export function parseJson(text: string): unknown {
 function countKeys(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (depth >= DEPTH_MAX) throw new SyntaxError(`nested more than ${DEPTH_MAX} deep`);
-  const held: unknown[] = Object.values(value);
-  return held.reduce<number>(
-    (sum, each) => sum + countKeys(each, depth + 1),
-    Array.isArray(value) ? 0 : held.length,
-  );
+  let keys = Array.isArray(value) ? 0 : Object.keys(value).length;
+  for (const held of Object.values(value)) keys += countKeys(held, depth + 1);
+  return keys;
 }
 
 /** Reads a valid text; each key gets a number before it is parsed, so that none replaces another. */
@@ -67,12 +65,12 @@ function markKeys(numbered: object): object {
   return Object.fromEntries(map);
 }
 
-/** Marks a number that is an integer as a double, and another number as a text. */
+/** Marks a number that is an integer or none at all as a double, and another number as its text. */
 function markNumber(value: number, text: string): number | InexactNumber {
   if (Number.isFinite(value) && !Number.isInteger(value)) return value;
   const [mantissa = '', exponent = '0'] = text.replace(/^-/, '').split(/e/i);
-  const [whole = '', fraction = ''] = mantissa.split('.');
-  const digits = whole + fraction;
+  const [whole = ''] = mantissa.split('.');
+  const digits = mantissa.replace('.', '');
   let end = digits.length;
   while (digits[end - 1] === '0') end -= 1;
   if (end === 0) return value;
