@@ -47,6 +47,7 @@ export const ONLY_IN = {
 /** Files that few files of src alone may import, even their types: what can write to Losant, and the simulator. */
 export const ONLY_FOR = {
   'src/losant/admin.ts': ['src/cli/org', 'src/commands/org'],
+  'src/losant/transport.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
   simulator: ['src/cli/demo', 'src/cli/simulator', 'src/commands/demo', 'src/commands/simulator'],
 };
 

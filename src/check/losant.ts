@@ -65,11 +65,7 @@ export async function checkInstance(
   return target(orgId);
 }
 
-function openClient(
-  { config, version, random, hostNow }: CheckContext,
-  instance: InstanceConfig,
-  now: () => number,
-) {
+function openClient({ config, version, random }: CheckContext, instance: InstanceConfig, now: () => number) {
   let aheadMs: number | null = null;
   const client = createLosantClient({
     apiUrl: instance.apiUrl,
@@ -78,7 +74,6 @@ function openClient(
     gate: new Gate({
       concurrency: instance.requestConcurrency,
       requestsPerSecond: instance.requestsPerSecond,
-      now: hostNow,
     }),
     timeoutMs: config.request.timeoutMs,
     attempts: Math.min(ATTEMPTS, config.request.attempts),

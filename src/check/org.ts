@@ -74,7 +74,7 @@ async function readDay(stream: Stream, target: OrgTarget): Promise<Finding<DayRe
   }
   const reading = readBodies(stream, bodies, target);
   if (reading === undefined) return { message: `${day}: no numbers for the day`, value: null };
-  if (reading.kind === 'invalid') throw notAccepted(`${day}: ${reading.problem}`);
+  if (reading.kind === 'quarantined') throw notAccepted(`${day}: ${reading.message}`);
   return { message: `${day}: ${describe(stream, reading)}`, value: reading };
 }
 

@@ -80,7 +80,7 @@ async function readSums(
     }
     const { days } = stream.readBodies(bodies, window);
     for (const [, reading] of [...days].toSorted(byDay)) {
-      if (reading.kind === 'invalid') throw new Error(`${stream.name}: ${reading.problem}`);
+      if (reading.kind === 'quarantined') throw new Error(`${stream.name}: ${reading.message}`);
       const values = reading.facts[0]?.values ?? [];
       for (const [index, metric] of stream.metrics.entries()) {
         const before = metric === 'devices_total' ? 0 : (sums.get(metric) ?? 0);

@@ -1,7 +1,6 @@
 import { LosantError } from '../errors.ts';
 import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
-import { askHeaders, askUsage } from '../losant/probe.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import { askUsage } from '../losant/usage.ts';
 import { addDays, DAY_MS, dayStartMs } from '../usage/day.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
 import type { OrgTarget } from './org.ts';
@@ -16,7 +15,7 @@ export interface ProbeAnswer {
 }
 
 interface Probe {
-  readonly ask: (target: OrgTarget, instance: InstanceConfig) => Promise<string>;
+  readonly ask: (target: OrgTarget) => Promise<string>;
   readonly touches: string;
 }
 
@@ -60,10 +59,10 @@ const PROBES: Readonly<Record<string, Probe>> = {
 };
 
 /** Asks a handful of questions about one organization. A refusal is an answer; throws only when interrupted. */
-export async function probeInstance(target: OrgTarget, instance: InstanceConfig): Promise<ProbeAnswer[]> {
+export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
   const answers: ProbeAnswer[] = [];
   for (const [question, { ask, touches }] of Object.entries(PROBES)) {
-    answers.push({ question, answer: await answerOf(target, () => ask(target, instance)), touches });
+    answers.push({ question, answer: await answerOf(target, () => ask(target)), touches });
   }
   return answers;
 }
@@ -170,10 +169,10 @@ async function probeSums(target: OrgTarget): Promise<string> {
   return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}: equal to ${equal}`;
 }
 
-async function probeHeaders({ instanceId, signal }: OrgTarget, instance: InstanceConfig): Promise<string> {
-  const { apiUrl, domain } = instance;
-  const headers = await askHeaders({ apiUrl, token: instance.readToken(), domain, instanceId, signal });
-  return headers.map(([name, value]) => `${name}: ${value}`).join('; ');
+async function probeHeaders({ client, instanceId, signal }: OrgTarget): Promise<string> {
+  const { answer } = await getInstance(client, { instanceId, signal });
+  const shown = [...answer.headers].filter(([name]) => name !== 'set-cookie');
+  return shown.map(([name, value]) => `${name}: ${value}`).join('; ');
 }
 
 const DAILY = { resolution: String(DAY_MS) };
@@ -184,7 +183,8 @@ async function ask(
   { start, end }: { readonly start: number; readonly end: number },
   query: Readonly<Record<string, string>> = {},
 ): Promise<unknown> {
-  return await askUsage(client, { instanceId, orgId, action, query, startMs: start, endMs: end, signal });
+  const range = { startMs: start, endMs: end };
+  return (await askUsage(client, { instanceId, orgId, action, query, ...range, signal })).body;
 }
 
 /** The days up to the target's. */

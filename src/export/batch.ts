@@ -3,13 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
-import type { Slice } from '../usage/plan.ts';
-import type { SliceVerdict } from './validate.ts';
-
-/** A settled slice, ready to be loaded. */
-export interface LoadableSlice extends SliceVerdict {
-  readonly slice: Slice;
-}
+import { quarantineSlice, type SliceResult } from './validate.ts';
 
 /** Waits between tries to load after a conflict or a lost connection: half a minute in all. */
 const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
@@ -22,7 +16,7 @@ const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
  */
 export async function loadSlices(
   db: Kysely<Schema>,
-  slices: readonly LoadableSlice[],
+  slices: readonly SliceResult[],
   options: LoadOptions & { readonly signal: AbortSignal },
 ): Promise<LoadResult[]> {
   try {
@@ -54,27 +48,15 @@ async function loadWithRetries(
   return await loadBatch(db, batch, options);
 }
 
-function joinSlices(slices: readonly LoadableSlice[]): Batch {
+function joinSlices(slices: readonly SliceResult[]): Batch {
   return {
     answers: slices.flatMap(({ answers }) => answers),
     quarantined: slices.flatMap(({ quarantined }) => quarantined),
   };
 }
 
-/** The verdict on a slice whose numbers Postgres would not take. */
-function refusedByDatabase(loadable: LoadableSlice, error: unknown): LoadableSlice {
-  const { slice, answers, texts } = loadable;
-  const code = 'database_refused';
+/** The slice whose numbers Postgres would not take. */
+function refusedByDatabase(result: SliceResult, error: unknown): SliceResult {
   const problem = error instanceof Error ? error.message : String(error);
-  const { orgId, stream, window } = slice;
-  const asked = slice.days.map(({ day }) => day);
-  return {
-    ...loadable,
-    answers: answers.map((answer) => ({
-      ...answer,
-      sha256: null,
-      outcome: { kind: 'quarantined', code, message: problem },
-    })),
-    quarantined: [{ orgId, stream, ...window, asked, code, problem, bodies: texts }],
-  };
+  return quarantineSlice(result, 'database_refused', problem);
 }

@@ -150,8 +150,8 @@ function readTotals(
   const read: DayTotals[] = [];
   for (const day of eachDay(window)) {
     const reading = days.get(day);
-    if (reading?.kind === 'invalid') {
-      problems.push(`${day}: ${reading.problem}`);
+    if (reading?.kind === 'quarantined') {
+      problems.push(`${day}: ${reading.message}`);
       continue;
     }
     const totals = metrics.map((metric, index) => {

@@ -3,16 +3,9 @@ import type { Answer } from '../losant/attempt.ts';
 import { fetchUsage } from '../losant/usage.ts';
 import { addDays, daysFrom } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
-import type { Policy } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { InstanceContext } from './context.ts';
-import { judgeBodies, quarantineSlice, type SliceVerdict, sameForAll } from './validate.ts';
-
-export interface SliceResult extends SliceVerdict {
-  readonly slice: Slice;
-  /** Why no answer came, if none came. */
-  readonly error: LosantError | null;
-}
+import { judgeAnswers, judgeFailure, type SliceResult } from './validate.ts';
 
 /**
  * Fetches a slice and judges what comes. A window that is refused or too slow is
@@ -26,25 +19,19 @@ export async function extractSlice(
 ): Promise<SliceResult[]> {
   const { client, instanceId, policy, now } = context;
   const { orgId, window } = slice;
-  const stream = streamNamed(slice.stream);
   const startedAtMs = now();
   const answers: Answer[] = [];
   try {
-    for (const request of stream.requests) {
+    for (const request of streamNamed(slice.stream).requests) {
       answers.push(await fetchUsage(client, { instanceId, orgId, window, signal, ...request }));
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
     const halves = isTooMuch(error) ? halve(slice) : null;
     if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
-    return [{ slice, error, ...judgeError(slice, error, startedAtMs, policy) }];
+    return [judgeFailure(slice, error, startedAtMs, policy)];
   }
-  const bodies = {
-    parsed: answers.map(({ body }) => body),
-    texts: answers.map(({ text }) => text),
-    sentAtMs: (answers[0] as Answer).sentAtMs,
-  };
-  return [{ slice, error: null, ...judgeBodies(slice, stream, bodies, policy) }];
+  return [judgeAnswers(slice, answers, policy)];
 }
 
 /** Whether a shorter window might be answered. */
@@ -67,14 +54,4 @@ function halve(slice: Slice): Slice[] | null {
     const oldest = days.at(-1);
     return newest && oldest ? [{ ...slice, window: { from: oldest.day, to: newest.day }, days }] : [];
   });
-}
-
-function judgeError(slice: Slice, error: LosantError, sentAtMs: number, policy: Policy): SliceVerdict {
-  const stream = streamNamed(slice.stream);
-  if (error.kind === 'bad_body') {
-    const texts = error.body === null ? [] : [error.body];
-    return quarantineSlice(slice, stream, { problem: error.message, texts, sentAtMs }, policy);
-  }
-  const outcome = { kind: 'failed', code: error.kind, message: error.message } as const;
-  return sameForAll(slice, stream, { sentAtMs, outcome }, policy);
 }

@@ -41,7 +41,7 @@ export function openInstance(
   const token = instance.readToken();
   const requestsPerSecond = rate ?? instance.requestsPerSecond;
   const concurrency = instance.requestConcurrency;
-  const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond, now: environment.hostNow });
+  const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
   gates.set(token, gate);
   let aheadMs: number | null = null;
   let requests = 0;

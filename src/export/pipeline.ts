@@ -6,16 +6,15 @@ import { type CellOutcome, NOT_TRACKED, ORG_DELETED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
 import { loadSlices } from './batch.ts';
 import { requireApiClock } from './clock.ts';
 import type { InstanceContext, Progress } from './context.ts';
-import { extractSlice, type SliceResult } from './extract.ts';
+import { extractSlice } from './extract.ts';
 import { readAhead } from './read-ahead.ts';
 import { isRefusal, Refusals } from './refusals.ts';
 import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
-import { sameForAll } from './validate.ts';
+import { judgeFailure, type SliceResult, settleSlice } from './validate.ts';
 
 /** What is exported, by which session, and who is told. */
 export interface ExportWork {
@@ -136,10 +135,7 @@ async function closeCells(
   const { db, now, policy } = work.context;
   const slices = cells.map(({ orgId, stream, day, reason }) => {
     const slice: Slice = { orgId, stream, window: { from: day, to: day }, days: [{ day, reason: 'gap' }] };
-    return {
-      slice,
-      ...sameForAll(slice, streamNamed(stream), { sentAtMs: now(), outcome: OUTCOMES[reason] }, policy),
-    };
+    return settleSlice(slice, { sentAtMs: now(), outcome: OUTCOMES[reason] }, policy);
   });
   for (let start = 0; start < slices.length; start += BATCH_SLICES) {
     const batch = slices.slice(start, start + BATCH_SLICES);
@@ -166,19 +162,13 @@ async function extractUnlessRefused(
 ): Promise<SliceResult[]> {
   signal.throwIfAborted();
   const known = refusals.of(slice.stream);
-  if (known) return [refusedSlice(slice, known, context)];
+  if (known) return [judgeFailure(slice, known, context.now(), context.policy)];
   const results = await extractSlice(slice, context, signal);
   for (const { error } of results) {
     if (error === null) refusals.addAnswer(slice.stream);
     else if (isRefusal(error)) refusals.add(slice, error);
   }
   return results;
-}
-
-function refusedSlice(slice: Slice, error: LosantError, { policy, now }: InstanceContext): SliceResult {
-  const outcome = { kind: 'failed', code: error.kind, message: error.message } as const;
-  const verdict = sameForAll(slice, streamNamed(slice.stream), { sentAtMs: now(), outcome }, policy);
-  return { slice, error, ...verdict };
 }
 
 /** A refusal says nothing of a cell: it is counted, but leaves no mark that would delay the next try. */

@@ -1,111 +1,107 @@
 import { hash } from 'node:crypto';
+import type { LosantError } from '../errors.ts';
 import type { QuarantinedBody } from '../ledger/quarantine.ts';
+import type { Answer } from '../losant/attempt.ts';
 import type { CellAnswer, CellOutcome } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
 import { ageOfRead, type Policy } from '../usage/policy.ts';
-import { type Stream, UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 
-/** What a slice came to: one answer per cell, and the bodies worth keeping. */
-export interface SliceVerdict {
+/** A settled slice, ready to be loaded: an answer for each of its cells, and the bodies worth keeping. */
+export interface SliceResult {
+  readonly slice: Slice;
   readonly answers: readonly CellAnswer[];
   readonly quarantined: readonly QuarantinedBody[];
   readonly outsideBuckets: number;
   readonly unknownKeys: number;
   /** The bodies as received, should Postgres refuse their numbers. */
   readonly texts: readonly string[];
+  /** The reason why no answer came; null if one came. */
+  readonly error: LosantError | null;
 }
 
-export interface Bodies {
-  /** Parsed, in request order. */
-  readonly parsed: readonly unknown[];
-  /** As received, in request order. */
-  readonly texts: readonly string[];
-  readonly sentAtMs: number;
-}
-
-/** Judges the bodies of a slice: a verdict for each of its days, and for no other day of the window. */
-export function judgeBodies(
-  slice: Slice,
-  stream: Stream,
-  { parsed, texts, sentAtMs }: Bodies,
-  policy: Policy,
-): SliceVerdict {
-  const sha256 = hashOf(texts);
+/** Judges the answers to a slice's requests: each of its days by itself, and no other day of the window. */
+export function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
+  const texts = answers.map(({ text }) => text);
+  const read = { sentAtMs: (answers[0] as Answer).sentAtMs, texts };
   let reading: WindowReading;
   try {
-    reading = stream.readBodies(parsed, slice.window);
+    const bodies = answers.map(({ body }) => body);
+    reading = streamNamed(slice.stream).readBodies(bodies, slice.window);
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
-    return quarantineSlice(slice, stream, { problem: error.message, texts, sentAtMs }, policy);
+    return quarantineSlice(
+      settleSlice(slice, { ...read, outcome: MISSING }, policy),
+      UNPLACEABLE,
+      error.message,
+    );
   }
-  const quarantined: QuarantinedBody[] = [];
-  const answers = slice.days.map(({ day }) => {
-    const outcome = judgeDay(reading, day);
-    if (outcome.kind === 'quarantined') {
-      const { code, message } = outcome;
-      quarantined.push({ ...cellOf(slice), from: day, to: day, code, problem: message, bodies: texts });
-    }
-    return answerOf(slice, stream, { day, sentAtMs, sha256, outcome }, policy);
+  const { days, outsideBuckets, unknownKeys } = reading;
+  const sha256 = hash('sha256', texts.join(''), 'hex');
+  const judged = settleSlice(slice, { ...read, sha256, outcome: (day) => days.get(day) ?? MISSING }, policy);
+  const { orgId, stream } = slice;
+  const quarantined = judged.answers.flatMap(({ day, outcome }) => {
+    if (outcome.kind !== 'quarantined') return [];
+    const { code, message: problem } = outcome;
+    return [{ orgId, stream, from: day, to: day, code, problem, bodies: texts }];
   });
-  const { outsideBuckets, unknownKeys } = reading;
-  return { answers, quarantined, outsideBuckets, unknownKeys, texts };
+  return { ...judged, quarantined, outsideBuckets, unknownKeys };
 }
 
-/** The verdict on an answer that cannot be assigned to days: each of the slice's cells is quarantined. */
-export function quarantineSlice(
+/** Judges a request that ended in an error: one whose body cannot be used is quarantined with it. */
+export function judgeFailure(
   slice: Slice,
-  stream: Stream,
-  { problem, texts, sentAtMs }: { problem: string; texts: readonly string[]; sentAtMs: number },
+  error: LosantError,
+  sentAtMs: number,
   policy: Policy,
-): SliceVerdict {
-  const code = 'unplaceable_body';
-  const verdict = sameForAll(
+): SliceResult {
+  const { kind: code, message, body } = error;
+  const texts = body === null || code !== 'bad_body' ? [] : [body];
+  const failed = settleSlice(
     slice,
-    stream,
-    { sentAtMs, outcome: { kind: 'quarantined', code, message: problem } },
+    { sentAtMs, texts, error, outcome: { kind: 'failed', code, message } },
     policy,
   );
+  return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;
+}
+
+/** The same slice when no number of its bodies can be believed: each of its cells is quarantined. */
+export function quarantineSlice(result: SliceResult, code: string, problem: string): SliceResult {
+  const { slice, answers, texts } = result;
+  const { orgId, stream, window } = slice;
   const asked = slice.days.map(({ day }) => day);
+  const outcome = { kind: 'quarantined', code, message: problem } as const;
   return {
-    ...verdict,
-    quarantined: [{ ...cellOf(slice), ...slice.window, asked, code, problem, bodies: texts }],
+    ...result,
+    answers: answers.map((answer) => ({ ...answer, sha256: null, outcome })),
+    quarantined: [{ orgId, stream, ...window, asked, code, problem, bodies: texts }],
   };
 }
 
-/** The same outcome for every cell of a slice. */
-export function sameForAll(
-  slice: Slice,
-  stream: Stream,
-  { sentAtMs, outcome }: { sentAtMs: number; outcome: CellOutcome },
-  policy: Policy,
-): SliceVerdict {
-  const answers = slice.days.map(({ day }) =>
-    answerOf(slice, stream, { day, sentAtMs, sha256: null, outcome }, policy),
-  );
-  return { answers, quarantined: [], outsideBuckets: 0, unknownKeys: 0, texts: [] };
+interface SliceRead {
+  /** When the first request was sent, ms by the database's clock. */
+  readonly sentAtMs: number;
+  readonly sha256?: string;
+  readonly texts?: readonly string[];
+  readonly error?: LosantError;
+  /** The outcome of every cell, or of each day. */
+  readonly outcome: CellOutcome | ((day: UsageDay) => CellOutcome);
 }
 
-function judgeDay(reading: WindowReading, day: UsageDay): CellOutcome {
-  const found = reading.days.get(day);
-  if (!found) return { kind: 'missing' };
-  if (found.kind === 'invalid') return { kind: 'quarantined', code: 'invalid_value', message: found.problem };
-  return found;
+/** The slice with an answer for each of its cells. */
+export function settleSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
+  const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
+  const { orgId } = slice;
+  const stream = streamNamed(slice.stream);
+  const answers = slice.days.map(({ day }) => ({
+    ...{ orgId, stream, day, sentAtMs, sha256 },
+    outcome: typeof outcome === 'function' ? outcome(day) : outcome,
+    age: ageOfRead(day, sentAtMs, policy),
+  }));
+  return { slice, answers, quarantined: [], outsideBuckets: 0, unknownKeys: 0, texts, error };
 }
 
-function answerOf(
-  { orgId }: Slice,
-  stream: Stream,
-  answer: Pick<CellAnswer, 'day' | 'sentAtMs' | 'sha256' | 'outcome'>,
-  policy: Policy,
-): CellAnswer {
-  return { orgId, stream, ...answer, age: ageOfRead(answer.day, answer.sentAtMs, policy) };
-}
-
-function cellOf({ orgId, stream }: Slice) {
-  return { orgId, stream };
-}
-
-function hashOf(texts: readonly string[]): string {
-  return hash('sha256', texts.join(''), 'hex');
-}
+const UNPLACEABLE = 'unplaceable_body';
+const MISSING: CellOutcome = { kind: 'missing' };

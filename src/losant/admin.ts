@@ -1,17 +1,16 @@
 import ky from 'ky';
+import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
-import { type Answer, type AttemptResult, KEPT_BODY_BYTES, readReply } from './attempt.ts';
-import type { Reply } from './exchange.ts';
-import { type Asked, errorWithoutToken, refuseEcho } from './failure.ts';
-import { headersFor, QUERY_FOR_ALL } from './http.ts';
+import { type Answer, answerOf, failureOf } from './attempt.ts';
+import { type Asked, losantError } from './failure.ts';
 import type { OrgPatch } from './org-patch.ts';
 import { type OrgResource, readOrgAnswer } from './orgs.ts';
-import { createTransport, type SentRequest } from './transport.ts';
+import { createTransport, headersFor, QUERY_FOR_ALL } from './transport.ts';
 
 export interface AdminClientOptions {
-  /** E.g. `https://api.losant.com`; may have a path. */
+  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
-  /** May change organizations; the token that reads usage need not. */
+  /** A token that may change organizations; the one that reads usage need not. */
   readonly token: string;
   readonly domain: string | null;
   /** Bound on each request, the body included. */
@@ -43,33 +42,44 @@ export interface AdminClient {
 const MAX_BODY_BYTES = 1024 * 1024;
 
 export function createAdminClient(options: AdminClientOptions): AdminClient {
-  const { token, now, timeoutMs } = options;
-  const exchange = createExchange(options);
-  const send = async (asked: Asked, request: SentRequest): Promise<Answer> => {
-    const sentAtMs = now();
-    const judged = { timeoutMs, maxBodyBytes: MAX_BODY_BYTES, readDate: Date.parse };
-    const received = { reply: await exchange(request), sentAtMs, receivedAtMs: now() };
-    const result: AttemptResult = refuseEcho(token, await readReply(received, judged));
-    if (result.ok) return result.answer;
-    throw errorWithoutToken(token, asked, result.failure, hintFor(result.failure.kind, asked.action));
+  const { token, apiUrl } = options;
+  const transport = createTransport({ ...options, maxBodyBytes: MAX_BODY_BYTES, connections: 1 });
+  const { signal } = new AbortController();
+  const api = ky.create({
+    prefix: apiUrl,
+    headers: headersFor(options),
+    searchParams: QUERY_FOR_ALL,
+    timeout: false,
+    retry: 0,
+    fetch: (input, init) => transport(new Request(input, init), signal),
+  });
+  const send = async (asked: Asked, request: () => Promise<Response>): Promise<Answer> => {
+    try {
+      return answerOf(await request());
+    } catch (error) {
+      const failure = failureOf(error);
+      if (failure === null) throw error;
+      throw losantError(asked, failure, { token, hint: hintFor(failure.kind, asked.action) });
+    }
   };
   return {
     async patchOrg(place, patch) {
       const asked = { action: 'instanceOrg.patch', ids: { org: place.orgId } };
-      const body = JSON.stringify(patch);
-      const answer = await send(asked, { method: 'PATCH', path: pathOf(place), body });
+      const answer = await send(asked, () => api.patch(pathOf(place), { json: patch }));
       return readOrgAnswer(asked, answer, place.orgId);
     },
     async deleteOrg(place) {
       const asked = { action: 'instanceOrg.delete', ids: { org: place.orgId } };
-      const { body, text } = await send(asked, { method: 'DELETE', path: pathOf(place) });
-      if ((body as { success?: unknown } | null)?.success === true) return;
-      const failure = { kind: 'bad_body', status: 200, isFinal: true, retryAfterMs: null } as const;
+      const { body, text } = await send(asked, () => api.delete(pathOf(place)));
+      if (deleted.safeParse(body).success) return;
+      const failure = { kind: 'bad_body', status: 200, body: text } as const;
       const detail = 'the answer does not say that it was deleted';
-      throw errorWithoutToken(token, asked, { ...failure, detail, body: text }, hintFor('bad_body', ''));
+      throw losantError(asked, { ...failure, detail }, { token, hint: hintFor('bad_body', asked.action) });
     },
   };
 }
+
+const deleted = z.object({ success: z.literal(true) });
 
 /** Whether the change may have been made in spite of the error: its answer was lost, or says nothing. */
 export function mayHaveHappened(error: unknown): error is LosantError {
@@ -84,37 +94,7 @@ const UNCERTAIN: ReadonlySet<LosantErrorKind> = new Set([
 ]);
 
 function pathOf({ instanceId, orgId }: OrgPlace): string {
-  return `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}?${QUERY_FOR_ALL}`;
-}
-
-/** Sends a request through ky, which is given a fetch of our own as for reading; ky never sees the token. */
-function createExchange(options: AdminClientOptions): (request: SentRequest) => Promise<Reply> {
-  const { apiUrl, timeoutMs, token, userAgent } = options;
-  const { origin, protocol } = new URL(apiUrl);
-  const base = apiUrl.replace(/\/+$/, '');
-  const headers = headersFor({ token, userAgent, domain: options.domain ?? undefined }, protocol);
-  const transport = createTransport({
-    origin,
-    headers: { ...headers, 'content-type': 'application/json' },
-    timeoutMs,
-    bounds: { ofAnswer: MAX_BODY_BYTES, ofError: KEPT_BODY_BYTES },
-    connections: 1,
-  });
-  const { signal } = new AbortController();
-  const send = ky.create({ retry: 0, timeout: false, throwHttpErrors: false });
-  return async ({ method, path, ...body }) => {
-    let reply: Reply | null = null;
-    const fetch = async (input: unknown) => {
-      reply = await transport.send(
-        { method, path: (input as Request).url.slice(origin.length), ...body },
-        signal,
-      );
-      // ky hands on what it does not take for a Response.
-      return reply as unknown as Response;
-    };
-    await send(`${base}/${path}`, { method, fetch, ...body });
-    return reply as unknown as Reply;
-  };
+  return `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
 }
 
 function hintFor(kind: LosantErrorKind, action: string): string {

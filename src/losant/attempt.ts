@@ -1,180 +1,230 @@
+import { STATUS_CODES } from 'node:http';
+import { HTTPError } from 'ky';
+import { z } from 'zod';
+import type { LosantErrorKind } from '../errors.ts';
 import { parseJson } from '../usage/exact-json.ts';
-import { decodeBody } from './decode.ts';
-import type { Reply } from './exchange.ts';
-import { type AttemptFailure, readRetryAfter } from './retry.ts';
-import { describeStatus, isRedirect, kindOfStatus } from './status.ts';
+import { PausedTooLongError } from './gate.ts';
 
-/** Text kept of a body that could not be used, enough to see what it was. */
+/** Bytes kept of a body that could not be used: enough to see what it was. */
 export const KEPT_BODY_BYTES = 64 * 1024;
 
 /** A complete JSON answer. */
 export interface Answer {
-  /** With markers where the text has a number that a double would round, or a key twice. */
+  /** The parsed body, with markers where the text has a number that a double would round, or a key twice. */
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
-  /** The same as bytes, without compression. */
-  readonly bytes: Buffer;
-  /** When the attempt that succeeded was sent, by the client's clock. */
+  readonly bytes: Uint8Array;
+  readonly headers: Headers;
+  /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
+  readonly receivedAtMs: number;
   /** The response's Date header; null if it has none. */
   readonly dateMs: number | null;
-  readonly receivedAtMs: number;
+  /** The response's Age header: for how long a cache has kept the answer; null if it has none. */
+  readonly ageSeconds: number | null;
 }
 
-export type AttemptResult =
-  | { readonly ok: true; readonly answer: Answer }
-  | { readonly ok: false; readonly failure: AttemptFailure };
-
-/** How a reply is judged. */
-export interface ReplyOptions {
-  /** Bound on the whole attempt, the body included; whoever sends it keeps it. */
-  readonly timeoutMs: number;
-  /** Bound on the body, counted after decompression. */
-  readonly maxBodyBytes: number;
-  /** ms of a Date header, null if it is none. */
-  readonly readDate: (header: string) => number | null;
-  /** Told the API's clock minus this one, in ms, for every answer that has a Date header. */
-  readonly onClock?: ((aheadMs: number) => void) | undefined;
-}
-
-/** What came of a request, and when. */
-export interface Received {
-  readonly reply: Reply;
-  /** By the client's clock, like the next. */
+/** What came of one request. */
+export interface Reply {
+  readonly status: number;
+  /** Headers by their names in lower case; of one that is there more than once the first. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The body as far as it was read: to its end, or the beginning of an error's. */
+  readonly content: Uint8Array;
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
 }
 
-/** What a reply means. Failures are values: it never throws. */
-export async function readReply(received: Received, options: ReplyOptions): Promise<AttemptResult> {
-  const { reply, sentAtMs, receivedAtMs } = received;
-  const dateHeader = headerOf(reply, 'date');
-  const dateMs = dateHeader === null ? null : options.readDate(dateHeader);
-  if (dateMs !== null) options.onClock?.(dateMs - receivedAtMs);
-  if (reply.status === 200) return await readAnswer(reply, options, { sentAtMs, dateMs, receivedAtMs });
-  const failure =
-    reply.status === null
-      ? unanswered(reply, options)
-      : await statusFailure(reply, reply.status, dateMs ?? receivedAtMs);
-  return { ok: false, failure };
-}
+/** A response whose body has been read: its text is here without a stream, which is a fifth of the cost of a request. */
+export class WholeResponse extends Response {
+  readonly reply: Reply;
+  /** What a response of status 200 says. */
+  readonly answer: Answer | null;
 
-async function readAnswer(
-  reply: Reply,
-  options: ReplyOptions,
-  times: Pick<Answer, 'sentAtMs' | 'dateMs' | 'receivedAtMs'>,
-): Promise<AttemptResult> {
-  const { maxBodyBytes } = options;
-  if (reply.end === 'timeout' || reply.end === 'broken') return failed(unanswered(reply, options));
-  if (reply.end === 'too_large') return failed(tooLarge(reply.body, maxBodyBytes));
-  let bytes = reply.body;
-  const encoding = headerOf(reply, 'content-encoding');
-  if (encoding !== null) {
-    try {
-      const decoded = await decodeBody(bytes, encoding, maxBodyBytes);
-      if (!decoded.isWhole) return failed(tooLarge(decoded.bytes, maxBodyBytes));
-      bytes = decoded.bytes;
-    } catch (error) {
-      return failed(badBody(`the body cannot be decompressed: ${describeCause(error)}`, bytes));
-    }
+  /** Throws an {@link AttemptError} for a status of 200 whose body is no JSON. */
+  constructor(reply: Reply) {
+    const { status, headers } = reply;
+    super(null, { status, headers });
+    this.reply = reply;
+    this.answer = status === 200 ? readAnswer(reply, this.headers) : null;
   }
-  try {
-    const text = strictUtf8.decode(bytes);
-    return { ok: true, answer: { body: parseJson(text), text, bytes, ...times } };
-  } catch {
-    const type = headerOf(reply, 'content-type') ?? 'unknown';
-    return failed(badBody(`the body is not JSON (content type ${type})`, bytes));
-  }
+
+  override readonly text = (): Promise<string> =>
+    Promise.resolve(new TextDecoder().decode(this.reply.content));
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** The status alone decides: a body that is cut, slow or huge only shortens the message. */
-async function statusFailure(reply: Reply, status: number, answeredAtMs: number): Promise<AttemptFailure> {
-  const retryAfterMs = readRetryAfter(headerOf(reply, 'retry-after'), answeredAtMs);
-  const body = keptText(await decodeLeniently(reply));
-  const detail = `${describeStatus(status)}${describeApiError(body)}`;
-  const kind = kindOfStatus(status, retryAfterMs);
-  return { kind, detail, status, body, retryAfterMs, isFinal: isRedirect(status) };
-}
-
-async function decodeLeniently(reply: Reply): Promise<Buffer> {
-  const encoding = headerOf(reply, 'content-encoding');
-  if (encoding === null) return reply.body;
+function readAnswer(reply: Reply, headers: Headers): Answer {
+  const { content: bytes, sentAtMs, receivedAtMs } = reply;
+  const times = { sentAtMs, receivedAtMs, dateMs: readDate(reply), ageSeconds: readAge(reply) };
   try {
-    return (await decodeBody(reply.body, encoding, KEPT_BODY_BYTES)).bytes;
+    const text = strictUtf8.decode(bytes);
+    return { body: parseJson(text), text, bytes, headers, ...times };
   } catch {
-    return Buffer.alloc(0);
+    const { 'content-type': type = 'unknown', 'content-encoding': encoding } = reply.headers;
+    const compressed =
+      encoding === undefined ? '' : `, content encoding ${encoding}, which was not asked for`;
+    throw badBody(`the body is not JSON (content type ${type}${compressed})`, bytes);
   }
 }
 
-/** Neither status nor body can be used: it took too long, or the connection broke. */
-function unanswered({ end, cause }: Reply, { timeoutMs }: ReplyOptions): AttemptFailure {
-  if (end !== 'timeout') return unreachable(cause);
-  return { ...NOTHING, kind: 'timeout', detail: `no complete answer within ${timeoutMs} ms` };
+/** The answer that a client's response is. */
+export function answerOf(response: Response): Answer {
+  if (response instanceof WholeResponse && response.answer !== null) return response.answer;
+  throw new Error('a response that was not read whole');
 }
 
-function unreachable(cause: unknown): AttemptFailure {
-  return { ...NOTHING, kind: 'unreachable', detail: `connection failed: ${describeCause(cause)}`, cause };
+/** Why a request did not end in a JSON body. */
+export interface AttemptFailure {
+  readonly kind: LosantErrorKind;
+  /** HTTP status, or null if there was no answer. */
+  readonly status: number | null;
+  /** What happened, for the error message. */
+  readonly detail: string;
+  /** The answer's body, capped; null if there was none. */
+  readonly body: string | null;
+  readonly cause?: unknown;
+  /** Whether the same request must fail the same way, whatever its kind. */
+  readonly isFinal: boolean;
 }
 
-const NOTHING = { isFinal: false, status: null, retryAfterMs: null, body: null } as const;
+/** An attempt that came to no response whose status could say what is wrong. */
+export class AttemptError extends Error {
+  override readonly name = 'AttemptError';
+  readonly failure: AttemptFailure;
 
-function tooLarge(bytes: Buffer, maxBodyBytes: number): AttemptFailure {
-  return { ...badBody(`the body is larger than ${maxBodyBytes} bytes`, bytes), isFinal: true };
+  constructor(failure: Omit<AttemptFailure, 'isFinal'> & { readonly isFinal?: boolean }) {
+    super(failure.detail);
+    this.failure = { isFinal: false, ...failure };
+  }
 }
 
-function badBody(detail: string, bytes: Buffer): AttemptFailure {
-  return { ...NOTHING, kind: 'bad_body', detail, status: 200, body: keptText(bytes) };
+/** A status of 200 whose body cannot be used. */
+export function badBody(detail: string, bytes: Uint8Array, { isFinal = false } = {}): AttemptError {
+  return new AttemptError({ kind: 'bad_body', status: 200, detail, body: keptText(bytes), isFinal });
 }
 
-function failed(failure: AttemptFailure): AttemptResult {
-  return { ok: false, failure };
+/**
+ * What a request failed with, by its response or the error it ended in; null for an answer,
+ * and for an error that is none of the wire, such as an abort.
+ */
+export function failureOf(outcome: unknown): AttemptFailure | null {
+  if (outcome instanceof AttemptError) return outcome.failure;
+  if (outcome instanceof HTTPError) return failureOf(outcome.response);
+  if (outcome instanceof WholeResponse) return outcome.answer === null ? statusFailure(outcome.reply) : null;
+  if (!(outcome instanceof PausedTooLongError)) return null;
+  return { kind: 'rate_limited', status: null, detail: outcome.message, body: null, isFinal: true };
 }
 
-function keptText(bytes: Buffer): string {
+const RETRIED: ReadonlySet<LosantErrorKind> = new Set(['server_error', 'unreachable', 'timeout', 'bad_body']);
+
+/** Whether the same request may fare better. A wait that the API asked for is no failure, and not decided here. */
+export function isWorthAnotherTry(error: unknown): boolean {
+  const failure = failureOf(error);
+  return failure !== null && !failure.isFinal && RETRIED.has(failure.kind);
+}
+
+/** The failure that a status other than 200 is: a body that is cut, slow or huge only shortens the message. */
+export function statusFailure(reply: Reply): AttemptFailure {
+  const { status } = reply;
+  const body = keptText(reply.content);
+  return {
+    kind: kindOfStatus(status, readRetryAfter(reply)),
+    status,
+    detail: `${describeStatus(status)}${describeApiError(body)}`,
+    body,
+    isFinal: isRedirect(status),
+  };
+}
+
+/** What an HTTP status other than 200 means. */
+export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
+  if (status === 401) return 'unauthorized';
+  if (status === 403) return 'forbidden';
+  if (status === 404) return 'not_found';
+  if (status === 405) return 'not_supported';
+  if (status === 408) return 'timeout';
+  if (status === 429 || (status === 503 && retryAfterMs !== null)) return 'rate_limited';
+  if (status >= 500) return 'server_error';
+  if (status >= 400) return 'refused';
+  // Whatever answers there, it is not the API.
+  if (isRedirect(status)) return 'unreachable';
+  // No body, a part of one, or one that a cache is said to have.
+  return 'bad_body';
+}
+
+/** A status of 304 is no redirect: it points nowhere. */
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400 && status !== 304;
+}
+
+/** The beginning of the message about a status other than 200. */
+export function describeStatus(status: number): string {
+  if (isRedirect(status)) return `answered with a redirect (HTTP ${status}), which is never followed`;
+  if (status >= 400) return `answered HTTP ${status}`;
+  const name = STATUS_CODES[status];
+  return `answered HTTP ${status}${name === undefined ? '' : ` (${name})`} instead of 200 with a whole body`;
+}
+
+const word = z.string().min(1).optional().catch(undefined);
+const validationError = z.union([
+  z.string(),
+  z.looseObject({ path: word, field: word, message: word }).transform(({ path, field, message, ...rest }) => {
+    const words = [path ?? field, message].filter((each) => each !== undefined);
+    return words.length === 0 ? JSON.stringify(rest) : words.join(' ');
+  }),
+  z.unknown().transform((each) => JSON.stringify(each)),
+]);
+
+/** The API's own `{type, message}`; a 400 sometimes lists beside them where the body or query is wrong, and how. */
+const apiError = z.object({
+  type: word,
+  message: word,
+  validationErrors: z.array(validationError).catch([]),
+});
+
+/** The API's own words, when the body has them. */
+function describeApiError(body: string): string {
+  const { data } = apiError.safeParse(jsonOrNull(body));
+  if (data === undefined) return '';
+  const text = [data.type, data.message].filter((each) => each !== undefined).join(': ');
+  const wrong = data.validationErrors.filter((each) => !text.includes(each));
+  const all = [text, ...wrong].filter((each) => each !== '').join('; ');
+  return all === '' ? '' : `: ${all.slice(0, 500)}`;
+}
+
+function jsonOrNull(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function keptText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes.subarray(0, KEPT_BODY_BYTES));
 }
 
-/** The first one, should there be several. */
-function headerOf({ headers }: Reply, name: string): string | null {
-  const value = headers[name];
-  return (Array.isArray(value) ? value[0] : value) ?? null;
+/** The Date header in ms, or null if there is none that can be read. */
+export function readDate({ headers: { date = '' } }: Pick<Reply, 'headers'>): number | null {
+  const dateMs = Date.parse(date);
+  return Number.isNaN(dateMs) ? null : dateMs;
 }
 
-/** The API's own `{type, message}`, when the body has it. */
-function describeApiError(body: string): string {
-  try {
-    const parsed: unknown = JSON.parse(body);
-    if (typeof parsed !== 'object' || parsed === null) return '';
-    const { type, message, validationErrors } = parsed as Record<string, unknown>;
-    const parts = [type, message].filter((part) => typeof part === 'string' && part !== '');
-    const text = parts.join(': ');
-    const wrong = describeValidation(validationErrors).filter((each) => !text.includes(each));
-    const all = [text, ...wrong].filter((each) => each !== '').join('; ');
-    return all === '' ? '' : `: ${all.slice(0, 500)}`;
-  } catch {
-    return '';
-  }
+function readAge({ headers: { age = '' } }: Pick<Reply, 'headers'>): number | null {
+  return /^\d{1,10}$/.test(age) ? Number(age) : null;
 }
 
-/** What a 400 sometimes lists beside its message: where the body or query is wrong, and how. */
-function describeValidation(errors: unknown): string[] {
-  if (!Array.isArray(errors)) return [];
-  return errors.map((error: unknown) => {
-    if (typeof error !== 'object' || error === null) return String(error);
-    const { path, field, message } = error as Record<string, unknown>;
-    const texts = [path ?? field, message].filter((part) => typeof part === 'string' && part !== '');
-    return texts.length === 0 ? JSON.stringify(error) : texts.join(' ');
-  });
-}
-
-/** The innermost cause: what a library says of its own is mostly that it failed. */
-function describeCause(error: unknown): string {
-  let inner = error;
-  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
-  if (!(inner instanceof Error)) return 'unknown error';
-  const { code } = inner as NodeJS.ErrnoException;
-  return code === undefined || inner.message.includes(code) ? inner.message : `${inner.message} (${code})`;
+/**
+ * Milliseconds that the Retry-After header asks to wait: seconds, or an HTTP date measured
+ * against the answer's own Date, so that our clock does not matter. Null if there is none
+ * or it cannot be read.
+ */
+export function readRetryAfter(reply: Pick<Reply, 'headers' | 'receivedAtMs'>): number | null {
+  const text = reply.headers['retry-after']?.trim() ?? '';
+  if (/^\d+$/.test(text)) return Number.parseInt(text, 10) * 1000;
+  const dateMs = Date.parse(text);
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - (readDate(reply) ?? reply.receivedAtMs));
 }

@@ -1,20 +1,19 @@
-import { setTimeout as sleepFor } from 'node:timers/promises';
+import ky, { type Input } from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
 import {
   type Answer,
-  type AttemptResult,
-  KEPT_BODY_BYTES,
-  type Received,
-  type ReplyOptions,
-  readReply,
+  answerOf,
+  failureOf,
+  isWorthAnotherTry,
+  readRetryAfter,
+  type WholeResponse,
 } from './attempt.ts';
-import { type Asked, errorWithoutToken, losantError, refuseEcho } from './failure.ts';
-import { type Gate, PausedTooLongError } from './gate.ts';
-import { createHttp, type Http, QUERY_FOR_ALL } from './http.ts';
-import { planRetry } from './retry.ts';
+import { type Asked, losantError } from './failure.ts';
+import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
+import { createTransport, headersFor, QUERY_FOR_ALL, type Transport } from './transport.ts';
 
 export interface LosantClientOptions {
-  /** E.g. `https://api.losant.com`; may have a path. */
+  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
   readonly token: string;
   /** White-label installs: sent as the `losantdomain` header. */
@@ -24,17 +23,17 @@ export interface LosantClientOptions {
   readonly timeoutMs: number;
   /** Attempts per request; waits that the API asked for are not counted. */
   readonly attempts: number;
-  /** Bound on one body after decompression; a year of all counters is below 1 MiB. */
+  /** Bound on one body; a year of all counters is below 1 MiB. */
   readonly maxBodyBytes?: number | undefined;
   /** `losant-usage-export/VERSION`. */
   readonly userAgent?: string | undefined;
   readonly random: () => number;
   readonly now: () => number;
-  /** Waits `ms`, or rejects as soon as the signal aborts. */
-  readonly sleep?: ((ms: number, signal: AbortSignal) => Promise<unknown>) | undefined;
-  /** Told the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
+  /** Wait in ms before a second attempt, doubled for each further one. */
+  readonly backoffMs?: number | undefined;
+  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
-  /** Called once per attempt that was sent. */
+  /** Called once per attempt that was sent, when it is clear whether another follows. */
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
@@ -42,7 +41,7 @@ export interface AttemptReport {
   readonly action: string;
   /** HTTP status, or null if there was no answer. */
   readonly status: number | null;
-  /** From sending to the end of the body. */
+  /** Time from sending to the end of the body. */
   readonly durationMs: number;
   /** Wait for a free slot, the rate and pauses. */
   readonly gateWaitMs: number;
@@ -52,10 +51,10 @@ export interface AttemptReport {
 }
 
 export interface GetRequest extends Asked {
-  /** Below the API URL, without a leading slash; its parts already encoded. */
+  /** The path below the API URL, without a leading slash; its parts are encoded already. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
-  /** Instead of the client's: of a question that can wait for a later run. */
+  /** Attempts instead of the client's, for a question that can wait for a later run. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
@@ -71,129 +70,135 @@ export interface LosantClient {
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
-/** What the requests of one client share. */
-interface Shared {
-  readonly options: LosantClientOptions;
-  readonly http: Http;
-  readonly judged: ReplyOptions;
-}
-
 export function createLosantClient(options: LosantClientOptions): LosantClient {
-  const { maxBodyBytes = MAX_BODY_BYTES, gate } = options;
-  const bounds = { ofAnswer: maxBodyBytes, ofError: KEPT_BODY_BYTES };
-  const http = createHttp({ ...options, bounds, connections: gate.concurrency });
-  const { timeoutMs, onClock } = options;
-  const judged = { timeoutMs, maxBodyBytes, onClock, readDate: createDateReader() };
-  const shared = { options, http, judged };
-  return { get: (request) => getWithRetries(shared, request) };
-}
-
-/** Reads Date headers, which change once a second and come with every answer. */
-function createDateReader(): (header: string) => number | null {
-  let newest = { header: '', dateMs: null as number | null };
-  return (header) => {
-    if (header !== newest.header) {
-      const dateMs = Date.parse(header);
-      newest = { header, dateMs: Number.isNaN(dateMs) ? null : dateMs };
-    }
-    return newest.dateMs;
+  const { apiUrl, token, gate, attempts, random, backoffMs, maxBodyBytes = MAX_BODY_BYTES } = options;
+  const transport = createTransport({ ...options, maxBodyBytes, connections: gate.concurrency });
+  const api = ky.create({
+    prefix: apiUrl,
+    headers: headersFor(options),
+    // Each attempt has its own, which begins when the gate lets it start.
+    timeout: false,
+    retry: {
+      limit: attempts - 1,
+      methods: ['get'],
+      shouldRetry: ({ error }) => isWorthAnotherTry(error),
+      delay: (attempt) => backoffOf(attempt, backoffMs),
+      jitter: (ms) => halfAtRandom(ms, random),
+    },
+  });
+  return {
+    async get(request) {
+      const { signal } = request;
+      // As a part of the path: ky makes a second Request of `searchParams`.
+      const query = new URLSearchParams({ ...request.query, ...QUERY_FOR_ALL }).toString();
+      const politely = new PoliteFetch(request, options, transport);
+      try {
+        const response = await api.get(`${request.path}?${query}`, {
+          signal,
+          fetch: (input) => politely.fetch(input),
+          ...(request.attempts === undefined ? {} : { retry: { limit: request.attempts - 1 } }),
+        });
+        return answerOf(response);
+      } catch (error) {
+        signal.throwIfAborted();
+        const failure = failureOf(error);
+        if (failure === null) throw error;
+        const suffix = politely.sent > 1 ? ` (after ${politely.sent} attempts)` : '';
+        throw losantError(request, { ...failure, detail: failure.detail + suffix }, { token });
+      } finally {
+        politely.report({ isRepeated: false });
+      }
+    },
   };
 }
 
-async function getWithRetries(shared: Shared, request: GetRequest): Promise<Answer> {
-  const { options } = shared;
-  const { gate, random, sleep = abortableSleep } = options;
-  const attempts = request.attempts ?? options.attempts;
-  let attempt = 1;
-  let sent = 0;
-  let waits = 0;
-  let waitedMs = 0;
-  for (;;) {
-    const { result: received, report } = await attemptThroughGate(shared, request);
-    const result = refuseEcho(options.token, received);
-    sent += 1;
-    if (result.ok) {
-      options.onAttempt?.({ ...report, status: 200, outcome: 'ok', retryReason: null });
-      return result.answer;
-    }
-    const { failure } = result;
-    const { kind, status } = failure;
-    const plan = planRetry({ attempt, attempts, failure, waits, waitedMs, random: random() });
-    options.onAttempt?.({ ...report, status, outcome: kind, retryReason: plan.retry ? kind : null });
-    if (plan.pauseAllMs > 0) gate.pauseFor(plan.pauseAllMs);
-    if (!plan.retry) {
-      const detail = failure.detail + (sent > 1 ? ` (after ${sent} attempts)` : '');
-      throw errorWithoutToken(options.token, request, { ...failure, detail });
-    }
-    if (plan.spendsAttempt) attempt += 1;
-    if (plan.pauseAllMs > 0) {
-      waits += 1;
-      waitedMs += plan.pauseAllMs;
-    }
-    if (plan.delayMs > 0) await sleep(plan.delayMs, request.signal);
-  }
+const BACKOFF_BASE_MS = 500;
+const BACKOFF_CAP_MS = 20_000;
+
+/** The wait after a failed attempt, in ms. */
+export function backoffOf(attempt: number, baseMs = BACKOFF_BASE_MS): number {
+  return Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1));
 }
 
-interface SentAttempt {
-  readonly result: AttemptResult;
-  readonly report: Pick<AttemptReport, 'action' | 'durationMs' | 'gateWaitMs'>;
+/** Half of a wait is fixed, so that a struggling API gets its rest; half is random, so that processes spread. */
+export function halfAtRandom(ms: number, random: () => number): number {
+  return ms * (0.5 + random() / 2);
 }
 
-async function attemptThroughGate(shared: Shared, request: GetRequest): Promise<SentAttempt> {
-  const { options, judged, http } = shared;
-  const { gate, now } = options;
-  const { action, signal } = request;
-  const path = pathWithQuery(request);
-  const send = async (gateWaitMs: number): Promise<Received & Pick<AttemptReport, 'gateWaitMs'>> => {
-    const sentAtMs = now();
-    try {
-      const reply = await http.get(path, signal);
-      return { reply, sentAtMs, receivedAtMs: now(), gateWaitMs };
-    } catch (error) {
-      const report = { action, gateWaitMs, durationMs: now() - sentAtMs };
-      options.onAttempt?.({ ...report, status: null, outcome: 'aborted', retryReason: null });
-      throw error;
-    }
-  };
-  try {
-    const received = await gate.run(send, signal);
-    await allArrived();
-    const { gateWaitMs, sentAtMs, receivedAtMs } = received;
-    const report = { action, gateWaitMs, durationMs: receivedAtMs - sentAtMs };
-    return { result: await readReply(received, judged), report };
-  } catch (error) {
-    if (!(error instanceof PausedTooLongError)) throw error;
-    throw losantError(request, { kind: 'rate_limited', status: null, body: null, detail: error.message });
-  }
-}
+/** The least pause: an API that answers 429 with `Retry-After: 0` for ever must reach the bound. */
+const PAUSE_BASE_MS = 1_000;
+const PAUSE_CAP_MS = 60_000;
 
-let arrivals: Promise<void> | null = null;
+/** The pause of all requests of a token that a 429 is answered with, in ms; `waits` of the same request came before. */
+export function pauseOf(retryAfterMs: number | null, waits: number): number {
+  if (retryAfterMs !== null) return Math.max(PAUSE_BASE_MS, retryAfterMs);
+  return Math.min(PAUSE_CAP_MS, PAUSE_BASE_MS * 2 ** waits);
+}
 
 /**
- * Resolves once everything that has come over the network until now is received: of answers that come
- * together, each frees its place in the gate for the next request before any of them is read.
+ * PoliteFetch is the fetch of one request, whose attempts go through the gate. Where the API
+ * asks to wait, all requests of the token pause and this one is sent again, until its waits
+ * add up to more than {@link LONGEST_WAIT_MS}; to ky all of that is one attempt.
  */
-function allArrived(): Promise<void> {
-  arrivals ??= new Promise((resolve) => {
-    setImmediate(() => {
-      arrivals = null;
-      resolve();
-    });
-  });
-  return arrivals;
-}
+class PoliteFetch {
+  /** Requests sent so far. */
+  sent = 0;
+  readonly #request: GetRequest;
+  readonly #options: LosantClientOptions;
+  readonly #transport: Transport;
+  #waits = 0;
+  #waitedMs = 0;
+  /** The last attempt, until it is clear whether another follows. */
+  #unreported: Omit<AttemptReport, 'retryReason'> | null = null;
 
-/** Put together as text: through URLSearchParams it is a tenth of the CPU time of a request. */
-function pathWithQuery({ path, query }: GetRequest): string {
-  let text = `${path}?`;
-  for (const name in query) text += `${name}=${encodeURIComponent(query[name] ?? '')}&`;
-  return text + QUERY_FOR_ALL;
-}
+  constructor(request: GetRequest, options: LosantClientOptions, transport: Transport) {
+    this.#request = request;
+    this.#options = options;
+    this.#transport = transport;
+  }
 
-async function abortableSleep(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleepFor(ms, undefined, { signal });
-  } catch {
-    signal.throwIfAborted();
+  async fetch(input: Input): Promise<WholeResponse> {
+    if (!(input instanceof Request) || input.method !== 'GET') throw new Error('only a GET is ever sent');
+    const { gate } = this.#options;
+    for (;;) {
+      const response = await gate.run((waitedMs) => this.#attempt(input, waitedMs), this.#request.signal);
+      if (failureOf(response)?.kind !== 'rate_limited') return response;
+      const pauseMs = pauseOf(readRetryAfter(response.reply), this.#waits);
+      gate.pauseFor(pauseMs);
+      if (this.#waitedMs + pauseMs > LONGEST_WAIT_MS) return response;
+      this.#waits += 1;
+      this.#waitedMs += pauseMs;
+      this.report({ isRepeated: true });
+    }
+  }
+
+  /** Reports the last attempt, if it was not yet. */
+  report({ isRepeated }: { readonly isRepeated: boolean }): void {
+    const last = this.#unreported;
+    if (last === null) return;
+    this.#unreported = null;
+    const { outcome } = last;
+    const retryReason = isRepeated && outcome !== 'ok' && outcome !== 'aborted' ? outcome : null;
+    this.#options.onAttempt?.({ ...last, retryReason });
+  }
+
+  async #attempt(request: Request, gateWaitMs: number): Promise<WholeResponse> {
+    this.report({ isRepeated: true });
+    const { now } = this.#options;
+    const { action, signal } = this.#request;
+    const startedAtMs = now();
+    this.sent += 1;
+    const settle = (status: number | null, outcome: AttemptReport['outcome']) => {
+      this.#unreported = { action, status, durationMs: now() - startedAtMs, gateWaitMs, outcome };
+    };
+    try {
+      const response = await this.#transport(request, signal);
+      settle(response.status, failureOf(response)?.kind ?? 'ok');
+      return response;
+    } catch (error) {
+      const failure = failureOf(error);
+      settle(failure?.status ?? null, failure?.kind ?? 'aborted');
+      throw error;
+    }
   }
 }

@@ -1,60 +1,45 @@
 import { LosantError, type LosantErrorKind } from '../errors.ts';
-import type { AttemptResult } from './attempt.ts';
-import type { AttemptFailure } from './retry.ts';
+import { type Answer, type AttemptFailure, KEPT_BODY_BYTES } from './attempt.ts';
 
-/** What was asked for; named in every error. */
+/** A question to the API, as every error names it. */
 export interface Asked {
-  /** E.g. `instanceOrg.deviceCounts`: also the name of the scope it needs. */
+  /** The action, e.g. `instanceOrg.deviceCounts`: also the name of the scope it needs. */
   readonly action: string;
-  /** What to name in the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
+  /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
   readonly ids?: Readonly<Record<string, string>>;
 }
 
 /**
- * The error a request ends with. Built from plain texts only: HTTP libraries'
- * own errors hold the request and with it the token. Its message has no control
- * character, whatever was answered; its body is kept as received.
+ * The error that a request ends with, built from plain texts only: a proxy's error page or
+ * a library's message may quote the token. Its message has no control character, whatever
+ * was answered; its body is kept as received but for the token.
  */
 export function losantError(
   asked: Asked,
-  failure: Omit<AttemptFailure, 'isFinal' | 'retryAfterMs'>,
-  hint = hintFor(failure.kind, asked.action),
+  failure: Omit<AttemptFailure, 'isFinal'>,
+  {
+    token,
+    hint = hintFor(failure.kind, asked.action),
+  }: { readonly token?: string; readonly hint?: string } = {},
 ): LosantError {
-  const { kind, status, detail, body, cause } = failure;
+  const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
+  const { kind, status, detail, body } = failure;
   const ids = Object.entries(asked.ids ?? {}).map(([name, value]) => `${name} ${value}`);
   const about = ids.length === 0 ? '' : ` (${ids.join(', ')})`;
-  return new LosantError(kind, `${asked.action}${about}: ${harmless(detail)}`, {
+  const cause = plainCause(failure.cause, scrub);
+  return new LosantError(kind, `${asked.action}${about}: ${harmless(scrub(detail))}`, {
     action: asked.action,
     status,
-    body,
+    body: body === null ? null : scrub(body),
     hint,
     ...(cause === undefined ? {} : { cause }),
   });
 }
 
-/** The error of a failed attempt: a proxy's error page or a library's message may quote the token. */
-export function errorWithoutToken(
-  token: string,
-  asked: Asked,
-  failure: AttemptFailure,
-  hint?: string,
-): LosantError {
-  const scrub = (text: string) => text.replaceAll(token, '[token]');
-  const { kind, status, detail, body, cause } = failure;
-  const plain = {
-    detail: scrub(detail),
-    body: body === null ? null : scrub(body),
-    cause: plainCause(cause, scrub),
-  };
-  return losantError(asked, { kind, status, ...plain }, hint);
-}
-
-/** Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API. */
-export function refuseEcho(token: string, result: AttemptResult): AttemptResult {
-  if (!result.ok || !result.answer.text.includes(token)) return result;
-  const detail = 'the body repeats the token, as a proxy that shows requests would';
-  const failure = { kind: 'bad_body', detail, status: 200, body: result.answer.text } as const;
-  return { ok: false, failure: { ...failure, isFinal: true, retryAfterMs: null } };
+/** The error for an answer of status 200 that cannot be understood. */
+export function unusableAnswer(asked: Asked, { text }: Pick<Answer, 'text'>, problem: string): LosantError {
+  const detail = `unexpected body: ${problem}`;
+  return losantError(asked, { kind: 'bad_body', status: 200, detail, body: text.slice(0, KEPT_BODY_BYTES) });
 }
 
 /** Neither a database nor a terminal takes what an answer may hold: U+FFFD for control characters and lone surrogates. */

@@ -1,10 +1,4 @@
-import { type Abortable, AbortWatch } from './abort-watch.ts';
-
-/**
- * The longest pause a request waits for. A longer one refuses the waiting
- * requests at once: a run that ends early is taken up by the next wake-up, a
- * run that sleeps for an hour blocks it.
- */
+/** The longest pause that a request waits for: a run that ends is taken up by the next wake-up, one that sleeps blocks it. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** The longest pause that is believed, so that one absurd Retry-After cannot silence a worker for days. */
@@ -21,77 +15,72 @@ export interface GateOptions {
   readonly concurrency: number;
   /** Requests started per second, evenly spaced; may be a fraction. */
   readonly requestsPerSecond: number;
-  readonly now: () => number;
 }
 
 /** The API asked for a pause longer than {@link LONGEST_WAIT_MS}: the request was not sent. */
 export class PausedTooLongError extends Error {
   override readonly name = 'PausedTooLongError';
-  readonly pauseMs: number;
 
   constructor(pauseMs: number) {
     super(`all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`);
-    this.pauseMs = pauseMs;
   }
 }
 
 /** A request that waits for its turn. */
-interface Waiter extends Abortable {
+interface Waiter {
   start(): void;
+  refuse(reason: unknown): void;
 }
 
 /**
- * The one way out for all requests of a token: bounds how many are under way,
- * spaces their starts evenly, and stops them all when the API asks for it.
+ * Gate is the one way out for all requests of a token: it bounds how many are under
+ * way, spaces their starts evenly, and stops them all while the API asks for a pause.
+ * All times are of the steady clock. Only a waiting request keeps the process alive.
  */
 export class Gate {
-  /** Most requests under way at once. */
   readonly concurrency: number;
-  readonly #now: () => number;
-  readonly #aborts = new AbortWatch();
-  /** In the order in which they came. */
+  /** Waiting requests, in the order in which they came. */
   readonly #waiters = new Set<Waiter>();
   #underWay = 0;
-  /** Between two starts. */
+  /** Time between two starts. */
   #spacingMs: number;
-  /** By the steady clock, like the start timer. */
   #nextStartMs = 0;
-  #startTimer: NodeJS.Timeout | undefined;
   #pausedUntilMs = 0;
-  #resumeTimer: NodeJS.Timeout | undefined;
+  /** The timer for the next start, if only time is in its way. */
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor({ concurrency, requestsPerSecond, now }: GateOptions) {
+  constructor({ concurrency, requestsPerSecond }: GateOptions) {
     this.concurrency = concurrency;
     this.#spacingMs = 1000 / requestsPerSecond;
-    this.#now = now;
   }
 
-  /** Requests that have not started yet. */
+  /** The number of requests that have not started yet. */
   get waiting(): number {
     return this.#waiters.size;
   }
 
   /** Milliseconds until the pause ends; 0 when there is none. */
   get pauseLeftMs(): number {
-    return this.#resumeTimer === undefined ? 0 : Math.max(0, this.#pausedUntilMs - this.#now());
+    return Math.max(0, this.#pausedUntilMs - performance.now());
   }
 
   /**
-   * Runs `task` when its turn comes, and tells it how long it waited. As long as
-   * it waits, rejects with the signal's reason as soon as the signal aborts, and
-   * with {@link PausedTooLongError}; afterwards the task itself has to watch the signal.
+   * Runs `task` when its turn comes, and tells it how long it waited. While it waits, the
+   * promise rejects with the signal's reason as soon as the signal aborts, and with
+   * {@link PausedTooLongError}; once started, the task itself has to watch the signal.
    */
   async run<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
-    if (this.pauseLeftMs > LONGEST_WAIT_MS) throw new PausedTooLongError(this.pauseLeftMs);
+    const { pauseLeftMs } = this;
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw new PausedTooLongError(pauseLeftMs);
+    const sinceMs = performance.now();
     let waitedMs = 0;
-    if (this.#waiters.size === 0 && this.#startsIn() <= 0) {
-      // Nothing was waiting: what the schedule is behind was not asked for, and is not made up for.
-      this.#takeTurn(performance.now());
+    if (this.#waiters.size === 0 && this.#startsInMs() <= 0) {
+      // Nothing was waiting: a schedule that lies behind was not asked for, and is not made up for.
+      this.#takeTurn(sinceMs);
     } else {
-      const since = this.#now();
       await this.#waitForTurn(signal);
-      waitedMs = this.#now() - since;
+      waitedMs = performance.now() - sinceMs;
     }
     try {
       return await task(waitedMs);
@@ -105,16 +94,10 @@ export class Gate {
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
-    clearTimeout(this.#resumeTimer);
-    this.#pausedUntilMs = this.#now() + pauseMs;
-    this.#resumeTimer = setTimeout(() => {
-      this.#resumeTimer = undefined;
-      this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
-      this.#startWaiters();
-    }, pauseMs);
-    this.#holdProcess();
+    this.#pausedUntilMs = performance.now() + pauseMs;
+    this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.abort(new PausedTooLongError(pauseMs));
+    for (const waiter of this.#waiters) waiter.refuse(new PausedTooLongError(pauseMs));
   }
 
   /** Changes the rate, also for the requests that wait already: processes share a token's rate. */
@@ -123,77 +106,75 @@ export class Gate {
     if (spacingMs === this.#spacingMs) return;
     this.#spacingMs = spacingMs;
     this.#nextStartMs = Math.min(this.#nextStartMs, performance.now() + spacingMs);
-    clearTimeout(this.#startTimer);
-    this.#startTimer = undefined;
+    this.#setTimer(null);
     this.#startWaiters();
   }
 
   #waitForTurn(signal: AbortSignal): Promise<void> {
-    const turn = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     const leave = () => {
       this.#waiters.delete(waiter);
-      this.#aborts.delete(signal, waiter);
-      this.#holdProcess();
+      signal.removeEventListener('abort', onAbort);
+      if (this.#waiters.size === 0) this.#setTimer(null);
     };
     const waiter: Waiter = {
       start: () => {
         leave();
-        turn.resolve();
+        resolve();
       },
-      abort: (reason) => {
+      refuse: (reason) => {
         leave();
-        turn.reject(reason);
+        reject(reason);
       },
     };
+    const onAbort = () => waiter.refuse(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
     this.#waiters.add(waiter);
-    this.#aborts.add(signal, waiter);
-    this.#holdProcess();
     this.#startWaiters();
-    return turn.promise;
+    return promise;
   }
 
-  /** Starts all whose turn has come; for the next one a timer is set. */
+  /** Starts every request whose turn has come, and sets the timer for the next. */
   #startWaiters(): void {
-    const now = performance.now();
-    // Of the one that is to wait, read once: if its turn came between two readings, nothing would ever start it.
-    let startsInMs = 0;
     for (const waiter of this.#waiters) {
-      startsInMs = this.#startsIn();
-      if (startsInMs > 0) break;
-      this.#takeTurn(now - CATCH_UP_MS);
+      // Read once: if the turn came between two readings of the clock, nothing would ever start the request.
+      const startsInMs = this.#startsInMs();
+      if (startsInMs > 0) {
+        if (startsInMs < Infinity) this.#setTimer(startsInMs + this.#earlyMs);
+        return;
+      }
+      this.#takeTurn(performance.now() - CATCH_UP_MS);
       waiter.start();
     }
-    const isRateBound = this.#waiters.size > 0 && startsInMs < Infinity;
-    if (!isRateBound || this.#startTimer !== undefined) return;
-    this.#startTimer = setTimeout(
-      () => {
-        this.#startTimer = undefined;
-        this.#startWaiters();
-      },
-      Math.ceil(this.#nextStartMs - now),
-    );
   }
 
-  /** Milliseconds until the rate allows a start; Infinity while something else has to end first. */
-  #startsIn(): number {
-    if (this.#underWay >= this.concurrency || this.#resumeTimer !== undefined) return Infinity;
-    const early = Math.max(0, TICK_MS - this.#spacingMs);
-    return this.#nextStartMs - early - performance.now();
+  /** A timer that is set already stays: should it ring too early, it is set anew. */
+  #setTimer(ms: number | null): void {
+    if (ms === null) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#startWaiters();
+    }, Math.ceil(ms));
   }
 
-  /** A schedule that lies before `earliestMs` goes on from there. */
+  /** How long before its time a start may go. */
+  get #earlyMs(): number {
+    return Math.max(0, TICK_MS - this.#spacingMs);
+  }
+
+  /** Milliseconds until the next start; Infinity while another request has to end first. */
+  #startsInMs(): number {
+    if (this.#underWay >= this.concurrency) return Infinity;
+    return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
+  }
+
+  /** Counts a start; a schedule that lies before `earliestMs` goes on from there. */
   #takeTurn(earliestMs: number): void {
     this.#underWay += 1;
     this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;
-  }
-
-  /** Only a waiting request keeps the process alive, not a pause or the time of the next start. */
-  #holdProcess(): void {
-    if (this.#waiters.size > 0) this.#resumeTimer?.ref();
-    else {
-      this.#resumeTimer?.unref();
-      clearTimeout(this.#startTimer);
-      this.#startTimer = undefined;
-    }
   }
 }

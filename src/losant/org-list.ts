@@ -9,7 +9,7 @@ export interface ListedPage {
   readonly page: number;
   /** Organizations of the instance, as told with this page. */
   readonly totalCount: number;
-  /** Of each item in lower case; null for an item without a readable one. */
+  /** The id of each item in lower case; null for an item without a readable one. */
   readonly ids: readonly (string | null)[];
 }
 
@@ -19,7 +19,7 @@ export interface OrgListVerdict {
   readonly isComplete: boolean;
   /** Why it is not complete; null if it is. */
   readonly reason: string | null;
-  /** As told last. */
+  /** The count that the last page told. */
   readonly totalCount: number;
   /** Different organizations listed; one that was deleted meanwhile may be among them. */
   readonly listed: number;
@@ -30,7 +30,7 @@ export interface OrgListVerdict {
 export type ListStep =
   | {
       readonly kind: 'accept';
-      /** For each item, whether it was not seen before. */
+      /** Whether each item was not seen before. */
       readonly fresh: readonly boolean[];
       /** Whether the next page is to be read: `asked`, only if it was asked for already. */
       readonly next: 'page' | 'asked' | 'end';
@@ -59,7 +59,7 @@ interface Progress {
   /** Items up to the end of the page accepted last, as the list stood with that page. */
   readonly position: number;
   readonly lastId: string;
-  /** Of the page accepted last. */
+  /** The ids of the page accepted last. */
   readonly lastIds: ListedPage['ids'];
 }
 
@@ -81,7 +81,7 @@ export class OrgListJudge {
   #pageSize = 0;
   /** The list has shifted: the next page must overlap with what was read. */
   #mustOverlap = false;
-  /** Up to this page, pages are read again and may overlap. */
+  /** The last page that is read again and may overlap. */
   #overlapTo = -1;
   #shiftsInARow = 0;
   /** The page that showed the newest shift. */

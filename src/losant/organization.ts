@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { describeProblems, hexId, instant, storable } from '../usage/body.ts';
 import { InexactNumber } from '../usage/exact-json.ts';
 import type { Organization, Tag } from '../usage/organization.ts';
 
@@ -21,21 +22,14 @@ export type OrganizationReading =
 /** A creation this long after the answer was sent is none: clocks may differ by less. */
 const FUTURE_MS = 5 * 60_000;
 
-const id = z
-  .string()
-  .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
-  .transform((text) => text.toLowerCase());
-
 /** Numbers and booleans are taken as their text: an odd type must not cost the organization. */
 const text = z.preprocess((value) => textOf(value) ?? value, z.string());
 
-const time = z.iso.datetime({ offset: true }).transform((iso) => Date.parse(iso));
-
 /** Only the name is required by the API's published schema; unknown keys are tolerated. */
 const apiOrganization = z.object({
-  orgId: id.nullish(),
-  id: id.nullish(),
-  instanceId: id.nullish(),
+  orgId: hexId.nullish(),
+  id: hexId.nullish(),
+  instanceId: hexId.nullish(),
   name: text,
   tags: z.array(z.unknown()).nullish(),
   referralId: text.nullish(),
@@ -43,10 +37,10 @@ const apiOrganization = z.object({
   customerId: text.nullish(),
   limits: z.record(z.string(), z.unknown()).nullish(),
   isReadOnly: z.boolean().nullish(),
-  disabledAt: z.union([z.literal(false), time]).nullish(),
-  currentPeriodStart: time.nullish(),
-  currentPeriodEnd: time.nullish(),
-  creationDate: time.nullish(),
+  disabledAt: z.union([z.literal(false), instant]).nullish(),
+  currentPeriodStart: instant.nullish(),
+  currentPeriodEnd: instant.nullish(),
+  creationDate: instant.nullish(),
 });
 
 const TEXTS = ['name', 'referralId', 'planId', 'customerId'];
@@ -83,16 +77,9 @@ export function readOrganization(raw: unknown, answeredAtMs: number): Organizati
   return { ok: true, organization, oddities };
 }
 
-/** One line with the path of each problem, the first three of them. */
-export function describeProblems(error: z.ZodError): string {
-  const problems = error.issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
-  const more = problems.length > 3 ? ` and ${problems.length - 3} more` : '';
-  return problems.slice(0, 3).join('; ') + more;
-}
-
 const anyId = z.union([
-  z.object({ orgId: id }).transform((it) => it.orgId),
-  z.object({ id }).transform((it) => it.id),
+  z.object({ orgId: hexId }).transform((it) => it.orgId),
+  z.object({ id: hexId }).transform((it) => it.id),
 ]);
 
 function readId(raw: unknown): string | null {
@@ -107,7 +94,7 @@ function halfOpen(endMs: number | null): number | null {
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
-/** Null for what no four-digit year after 0 can hold: Postgres takes no such text. */
+/** The time as text; null for what no four-digit year after 0 can hold: Postgres takes no such text. */
 function readTime(ms: number | null, onUnreadable: () => void): string | null {
   if (ms === null) return null;
   if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
@@ -139,20 +126,16 @@ function fieldOf(of: unknown, name: string): unknown {
   return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
 }
 
-/** Null for what is no scalar. NUL and lone surrogates can be stored neither as text in Postgres nor as JSON. */
+/** The value as a text that can be stored; null for what is no scalar. */
 function textOf(value: unknown): string | null {
-  if (typeof value === 'string') return storableText(value);
+  if (typeof value === 'string') return storable(value);
   if (value instanceof InexactNumber) return value.text;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
-}
-
-function storableText(value: string): string {
-  return value.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
 function numbersOf(limits: Record<string, unknown>): Record<string, number> {
   const numbers = Object.entries(limits).filter((entry): entry is [string, number] =>
     Number.isFinite(entry[1]),
   );
-  return Object.fromEntries(numbers.map(([key, value]) => [storableText(key), value]));
+  return Object.fromEntries(numbers.map(([key, value]) => [storable(key), value]));
 }

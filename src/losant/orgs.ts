@@ -1,28 +1,25 @@
 import { z } from 'zod';
-import type { LosantError } from '../errors.ts';
+import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { type Asked, losantError } from './failure.ts';
+import { type Asked, unusableAnswer } from './failure.ts';
 import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
-import { describeProblems, type OrganizationReading, readOrganization } from './organization.ts';
+import { type OrganizationReading, readOrganization } from './organization.ts';
 
 export interface Instance {
   /** Lower-case hex. */
   readonly id: string;
   readonly name: string | null;
-  /** The API's clock, from the response's Date header; null if it has none. */
-  readonly dateMs: number | null;
-  readonly sentAtMs: number;
-  readonly receivedAtMs: number;
+  readonly answer: Answer;
 }
 
 export interface OrgPage {
-  /** From 0. */
+  /** The number of the page, from 0. */
   readonly page: number;
   /** Organizations of the instance, as told with this page. */
   readonly totalCount: number;
-  /** Those that no page before had. */
+  /** The organizations that no page before had. */
   readonly items: readonly Organization[];
   /** Organizations on this page that could not be read; they exist all the same. */
   readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
@@ -60,14 +57,13 @@ export async function getInstance(
   const path = `instances/${encodeURIComponent(instanceId)}`;
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const parsed = instanceBody.safeParse(answer.body);
-  if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
+  if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
   // The fields of this body are not documented: one that only names the instance will do.
   const named = parsed.data.name == null ? undefined : instanceId;
   const id = (parsed.data.id ?? parsed.data.instanceId ?? named)?.toLowerCase();
   if (id !== instanceId.toLowerCase())
-    throw unusable(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
-  const { dateMs, sentAtMs, receivedAtMs } = answer;
-  return { id, name: parsed.data.name ?? null, dateMs, sentAtMs, receivedAtMs };
+    throw unusableAnswer(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
+  return { id, name: parsed.data.name ?? null, answer };
 }
 
 /** Throws a `LosantError`: `not_found` if the org is unknown, `bad_body` if its attributes cannot be read. */
@@ -87,7 +83,7 @@ export interface OrgResource {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/** The same with all that Losant answers. */
+/** The organization with all that Losant answers of it. Throws a `LosantError` as {@link getOrg} does. */
 export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
@@ -98,9 +94,9 @@ export async function getOrgResource(client: LosantClient, options: OrgQuestion)
 /** Reads the answer to a request about one organization. Throws a `LosantError` if it is not about that. */
 export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgResource {
   const reading = readOrganization(answer.body, clockOf(answer));
-  if (!reading.ok) throw unusable(asked, answer, reading.problem);
+  if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
   if (reading.organization.orgId !== orgId.toLowerCase()) {
-    throw unusable(asked, answer, `answered for organization ${reading.organization.orgId}`);
+    throw unusableAnswer(asked, answer, `answered for organization ${reading.organization.orgId}`);
   }
   const resource = JSON.parse(answer.text) as Record<string, unknown>;
   return { organization: reading.organization, resource };
@@ -177,9 +173,9 @@ async function readPage(
     signal,
   });
   const parsed = pageBody.safeParse(answer.body);
-  if (!parsed.success) throw unusable(asked, answer, describeProblems(parsed.error));
+  if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
   const { items, totalCount, page: echoed } = parsed.data;
-  if (echoed != null && echoed !== page) throw unusable(asked, answer, `answered with page ${echoed}`);
+  if (echoed != null && echoed !== page) throw unusableAnswer(asked, answer, `answered with page ${echoed}`);
   return { readings: items.map((item) => readOrganization(item, clockOf(answer))), totalCount };
 }
 
@@ -201,13 +197,4 @@ function splitReadings(readings: readonly OrganizationReading[]): Pick<OrgPage, 
     items: readings.filter((reading) => reading.ok).map((reading) => reading.organization),
     rejected: readings.filter((reading) => !reading.ok),
   };
-}
-
-function unusable(asked: Asked, answer: Answer, problem: string): LosantError {
-  return losantError(asked, {
-    kind: 'bad_body',
-    status: 200,
-    detail: `unexpected body: ${problem}`,
-    body: answer.text.slice(0, 64 * 1024),
-  });
 }

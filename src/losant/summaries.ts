@@ -1,13 +1,13 @@
 import { z } from 'zod';
+import { describeProblems, hexId, storable } from '../usage/body.ts';
 import { dayStartMs, type UsageDay } from '../usage/day.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { losantError } from './failure.ts';
-import { describeProblems } from './organization.ts';
+import { unusableAnswer } from './failure.ts';
 
 /** Losant's own figures of a month, of one organization. */
 export interface MonthlySummary {
-  /** In Losant's words: `organization`, `application` or `whitelabel`. */
+  /** The type in Losant's words: `organization`, `application` or `whitelabel`. */
   readonly resourceType: string;
   /** Lower-case hex. */
   readonly resourceId: string;
@@ -39,14 +39,9 @@ const PER_PAGE = 1000;
 /** The 15th at noon: whatever the API rounds it to, no other month holds it. */
 const MIDDLE_OF_MONTH_MS = 14.5 * 24 * 3_600_000;
 
-const id = z
-  .string()
-  .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
-  .transform((text) => text.toLowerCase());
-
 const summaryBody = z.looseObject({
   resourceType: z.string(),
-  resourceId: id,
+  resourceId: hexId,
   resourceName: z.string().nullish(),
   resourceProration: z.number().nullish(),
 });
@@ -65,7 +60,7 @@ export async function* listSummaryPages(
   for (let page = 0; ; page += 1) {
     const answer = await askPage(client, question, page);
     const parsed = pageBody.safeParse(answer.body);
-    if (!parsed.success) throw unusable(question, answer, describeProblems(parsed.error));
+    if (!parsed.success) throw unusableAnswer(asked(question), answer, describeProblems(parsed.error));
     const items = parsed.data.items.map((item) => readSummary(item, question, answer));
     const before = seen.size;
     for (const { resourceType, resourceId } of items) seen.add(`${resourceType} ${resourceId}`);
@@ -73,7 +68,7 @@ export async function* listSummaryPages(
     const { totalCount } = parsed.data;
     if (seen.size >= totalCount) return;
     if (seen.size === before) {
-      throw unusable(question, answer, `it has ${seen.size} different items of ${totalCount}`);
+      throw unusableAnswer(asked(question), answer, `it has ${seen.size} different items of ${totalCount}`);
     }
   }
 }
@@ -95,7 +90,8 @@ async function askPage(client: LosantClient, question: SummaryQuestion, page: nu
 
 function readSummary(item: unknown, question: SummaryQuestion, answer: Answer): MonthlySummary {
   const parsed = summaryBody.safeParse(item);
-  if (!parsed.success) throw unusable(question, answer, `items: ${describeProblems(parsed.error)}`);
+  if (!parsed.success)
+    throw unusableAnswer(asked(question), answer, `items: ${describeProblems(parsed.error)}`);
   const { resourceType, resourceId, resourceName, resourceProration, ...rest } = parsed.data;
   return {
     resourceType: storable(resourceType),
@@ -110,20 +106,6 @@ function readSummary(item: unknown, question: SummaryQuestion, answer: Answer): 
   };
 }
 
-/** NUL and lone surrogates can be stored neither as text in Postgres nor as JSON. */
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\uFFFD');
-}
-
 function asked({ instanceId, month }: SummaryQuestion) {
   return { action: SUMMARIES_ACTION, ids: { instance: instanceId, month: month.slice(0, 7) } };
-}
-
-function unusable(question: SummaryQuestion, answer: Answer, problem: string): Error {
-  return losantError(asked(question), {
-    kind: 'bad_body',
-    status: 200,
-    detail: `unexpected body: ${problem}`,
-    body: answer.text.slice(0, 64 * 1024),
-  });
 }

@@ -1,74 +1,212 @@
-import type { Dispatcher } from 'undici';
-import Pool from 'undici/lib/dispatcher/pool.js';
-import { AbortWatch } from './abort-watch.ts';
-import { Deadlines } from './deadlines.ts';
-import { type BodyBounds, Exchange, type Reply } from './exchange.ts';
+import { pipeline, type Readable, type Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
+import {
+  AttemptError,
+  badBody,
+  KEPT_BODY_BYTES,
+  type Reply,
+  readDate,
+  statusFailure,
+  WholeResponse,
+} from './attempt.ts';
 
 export interface TransportOptions {
-  /** `https://api.losant.com`: scheme, host and port. */
-  readonly origin: string;
-  /** Sent with each request. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** Bound on each exchange, from the wait for a connection to the end of the body. */
+  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
+  readonly apiUrl: string;
+  /** The token is added to each request at the last moment: no error of a library above can hold it. */
+  readonly token: string;
+  /** Bound on each request, from the wait for a connection to the end of the body. */
   readonly timeoutMs: number;
-  readonly bounds: BodyBounds;
+  /** Bound on the body of an answer. */
+  readonly maxBodyBytes: number;
   /** Most connections: as many as requests may be under way. */
   readonly connections: number;
-}
-
-export interface SentRequest {
-  readonly method: 'GET' | 'PATCH' | 'DELETE';
-  /** With its query, from the slash on. */
-  readonly path: string;
-  /** JSON text; left out for a request without a body. */
-  readonly body?: string;
+  readonly now: () => number;
+  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
+  readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
 /**
- * Sends requests to one origin and reads their answers to the end. Whatever the
- * method: so only http.ts, which sends nothing but GET, and admin.ts may import it.
+ * A fetch that sends one request to the API and reads its answer to the end, within one
+ * bound on time and one on size: a body that is slow, cut, huge or no JSON fails the
+ * attempt. Redirects are not followed. It resolves to an answer of status 200 or to a
+ * response of 300 and above, throws an {@link AttemptError} for anything else that comes
+ * of the request, and the signal's reason as soon as that aborts.
+ *
+ * It sends any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
  */
-export interface Transport {
-  /** Resolves whatever happens on the wire; rejects only with the reason of the signal. */
-  send(request: SentRequest, signal: AbortSignal): Promise<Reply>;
-}
+export type Transport = (request: Request, signal: AbortSignal) => Promise<WholeResponse>;
 
 export function createTransport(options: TransportOptions): Transport {
-  const { origin, headers, timeoutMs, bounds, connections } = options;
-  // A connection is free again only a moment after its answer: without the bound there would be twice as many.
-  const dispatcher =
-    findProxyDispatcher() ??
-    new Pool(origin, { pipelining: 1, connections, keepAliveMaxTimeout: IDLE_MAX_MS });
-  const deadlines = new Deadlines(timeoutMs);
-  const aborts = new AbortWatch();
-  const pairs = Object.entries(headers).flat();
-  return {
-    send({ method, path, body = null }, signal) {
-      if (signal.aborted) return Promise.reject(signal.reason as Error);
-      const exchange = new Exchange(bounds, (ended) => {
-        deadlines.delete(ended);
-        aborts.delete(signal, ended);
-      });
-      deadlines.add(exchange);
-      aborts.add(signal, exchange);
-      dispatcher.dispatch({ origin, path, method, body, headers: pairs, ...NO_TIMERS }, exchange);
-      return exchange.reply;
-    },
+  const { token, timeoutMs, maxBodyBytes, now, onClock } = options;
+  const { origin } = new URL(options.apiUrl);
+  const dispatcher = createDispatcher(origin, options.connections);
+  return async (request, signal) => {
+    signal.throwIfAborted();
+    const { method } = request;
+    const path = request.url.slice(origin.length);
+    const headers = { ...Object.fromEntries(request.headers), authorization: `Bearer ${token}` };
+    const body = request.body === null ? null : await request.text();
+    // Half the price of AbortSignal.any with AbortSignal.timeout.
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(TIMED_OUT), timeoutMs);
+    const onAbort = () => stop.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const sentAtMs = now();
+    const sent = { origin, path, method, headers, body, signal: stop.signal };
+    const received = await exchange(dispatcher, sent, maxBodyBytes);
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+    signal.throwIfAborted();
+    const receivedAtMs = now();
+    const dateMs = readDate(received);
+    if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
+    // The status alone decides on an error, whose body only explains it.
+    const { status } = received;
+    if (status === null || (status === 200 && received.end !== 'complete')) {
+      throw stop.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : unfinished(received, maxBodyBytes);
+    }
+    const reply: Reply = { ...received, status, sentAtMs, receivedAtMs };
+    // No body, a part of one, or a status that a Response cannot have.
+    const isResponse = status === 200 || (status >= 300 && status <= 599);
+    if (!isResponse) throw new AttemptError(statusFailure(reply));
+    const response = new WholeResponse(reply);
+    // Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API.
+    if (response.answer?.text.includes(token) === true) {
+      const detail = 'the body repeats the token, as a proxy that shows requests would';
+      throw badBody(detail, reply.content, { isFinal: true });
+    }
+    return response;
   };
 }
 
-/** However long the server would keep an idle connection: each run has its own, and is not to leave them behind. */
+interface Caller {
+  readonly domain?: string | null | undefined;
+  readonly userAgent?: string | undefined;
+}
+
+/** The headers of each request. */
+export function headersFor({ domain, userAgent }: Caller) {
+  return {
+    accept: 'application/json',
+    // Bodies are small, a day of an organization is below 2 kB: decompressing would cost more than it saves.
+    'accept-encoding': 'identity',
+    // Sent by the official clients of the API version whose schemas this program follows.
+    'accept-version': '^1.30.0',
+    'user-agent': userAgent ?? 'losant-usage-export',
+    ...(domain == null ? {} : { losantdomain: domain }),
+  };
+}
+
+/** Sent with each request, to keep bodies small: this program follows no hypermedia. */
+export const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
+
+const TIMED_OUT = Symbol('timed out');
+
+/** The bound on the whole request is enough. */
+const NO_OTHER_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
+
+/** An idle connection ends after this time, whatever the server says: each run has its own and leaves none behind. */
 const IDLE_MAX_MS = 4_000;
 
-/** The bound on the whole exchange is enough. */
-const NO_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
-
 /**
- * Node's own dispatcher for HTTP_PROXY, HTTPS_PROXY and NO_PROXY, which it sets up
- * for NODE_USE_ENV_PROXY or --use-env-proxy; null where neither is given.
+ * The connections to one origin. Proxies are used where Node's own fetch would use them:
+ * with NODE_USE_ENV_PROXY or --use-env-proxy, whose global dispatcher tells so.
  */
-function findProxyDispatcher(): Dispatcher | null {
-  const dispatcher = (globalThis as Record<symbol, unknown>)[Symbol.for('undici.globalDispatcher.1')];
-  const isForProxies = dispatcher?.constructor.name === 'EnvHttpProxyAgent';
-  return isForProxies ? (dispatcher as Dispatcher) : null;
+function createDispatcher(origin: string, connections: number): Dispatcher {
+  // A connection is free again only a moment after its answer: without the bound there would be twice as many.
+  const options = { pipelining: 1, connections, keepAliveMaxTimeout: IDLE_MAX_MS };
+  const usesProxies = getGlobalDispatcher().constructor.name === EnvHttpProxyAgent.name;
+  return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
+}
+
+const DECODERS: Readonly<Record<string, () => Transform>> = {
+  gzip: createGunzip,
+  'x-gzip': createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress,
+};
+
+/** The body without the compression of a server that compresses unasked; as it is for an unknown encoding. */
+function decompress(body: Readable, encoding = ''): Readable {
+  const names = encoding.toLowerCase().split(',', 5);
+  return names.reduceRight((rest, name) => {
+    const decoder = DECODERS[name.trim()]?.();
+    return decoder === undefined ? rest : pipeline(rest, decoder, () => {});
+  }, body);
+}
+
+/** What was received of an answer. */
+interface Received extends Pick<Reply, 'headers' | 'content'> {
+  /** The status; null if nothing came at all. */
+  readonly status: number | null;
+  readonly end: 'complete' | 'too_large' | 'cut';
+  /** The error that cut the body. */
+  readonly cause: unknown;
+}
+
+async function exchange(
+  dispatcher: Dispatcher,
+  request: Dispatcher.RequestOptions,
+  maxBodyBytes: number,
+): Promise<Received> {
+  let status: number | null = null;
+  let headers: Reply['headers'] = {};
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const received = (end: Received['end'], cause: unknown = null): Received => {
+    return { status, headers, content: Buffer.concat(chunks, size), end, cause };
+  };
+  try {
+    const response = await dispatcher.request({ ...request, ...NO_OTHER_TIMERS });
+    status = response.statusCode;
+    headers = firstOfEach(response.headers);
+    const bound = status === 200 ? maxBodyBytes : KEPT_BODY_BYTES;
+    for await (const chunk of decompress(response.body, headers['content-encoding'])) {
+      chunks.push(chunk as Buffer);
+      size += (chunk as Buffer).length;
+      if (size > bound) return received('too_large');
+    }
+    return received('complete');
+  } catch (cause) {
+    return received('cut', cause);
+  }
+}
+
+/** The first value of each header, without characters that no Response takes. */
+function firstOfEach(headers: Readonly<Record<string, string | string[] | undefined>>): Reply['headers'] {
+  const first: Record<string, string> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    const text = Array.isArray(value) ? value[0] : value;
+    if (text !== undefined) first[name] = text.replaceAll(/[^\t\x20-\xff]/g, '?');
+  }
+  return first;
+}
+
+function timedOut(timeoutMs: number): AttemptError {
+  const detail = `no complete answer within ${timeoutMs} ms`;
+  return new AttemptError({ kind: 'timeout', status: null, detail, body: null });
+}
+
+/** The failure of an answer that has no end, or no body that could be one. */
+function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: number): AttemptError {
+  if (end === 'too_large') {
+    return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
+  }
+  const reason = describeCause(cause);
+  if (headers['content-encoding'] !== undefined)
+    return badBody(`the body cannot be decompressed: ${reason}`, content);
+  const detail = `connection failed: ${reason}`;
+  return new AttemptError({ kind: 'unreachable', status: null, detail, body: null, cause });
+}
+
+/** The innermost cause: what a library says of its own is mostly that it failed. */
+function describeCause(error: unknown): string {
+  let inner = error;
+  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
+  if (!(inner instanceof Error)) return 'unknown error';
+  const { code } = inner as NodeJS.ErrnoException;
+  return code === undefined || inner.message.includes(code) ? inner.message : `${inner.message} (${code})`;
 }

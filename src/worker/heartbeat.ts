@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { Logger } from '../logger.ts';
 
-/** Tells a dead man's switch how the runs of one wake-up go. Nothing it does or fails to do changes them. */
+/** A heartbeat tells a dead man's switch how the runs of one wake-up go. Nothing it does or fails to do changes them. */
 export interface WakeUpHeartbeat {
   /** A run has begun; later calls do nothing. */
   start(): void;
@@ -14,15 +14,17 @@ export interface Heartbeat {
 }
 
 export interface HeartbeatOptions {
-  /** Null: nobody is told. Secret: whoever knows it can say that all is well. */
+  /** The address of the monitor; null if nobody is told. It is a secret: whoever knows it can say that all is well. */
   readonly url: string | null;
   readonly logger: Logger;
 }
 
-/** A monitor that hangs delays a wake-up by no more than two of these and the wait between. */
-const TIMEOUT_MS = 5_000;
-const ATTEMPTS = 2;
-const RETRY_AFTER_MS = 1_000;
+/** A monitor that hangs delays a wake-up by a few of these timeouts and no more. */
+const monitor = ky.create({
+  timeout: 5_000,
+  redirect: 'manual',
+  retry: { limit: 1, shouldRetry: () => true, delay: () => 1_000 },
+});
 
 /**
  * Pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs
@@ -49,25 +51,19 @@ export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
 }
 
 async function ping(url: string, suffix: string, logger: Logger): Promise<void> {
-  let reason = '';
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    if (attempt > 1) await sleep(RETRY_AFTER_MS);
-    const failure = await send(address(url, suffix));
-    if (failure === null) return;
-    reason = failure;
+  try {
+    const response = await monitor.get(address(url, suffix));
+    await response.body?.cancel();
+  } catch (error) {
+    const reason = describe(error);
+    logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
   }
-  logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
 }
 
-/** Why it failed, in words that cannot hold the address; null: it did not. */
-async function send(target: string): Promise<string | null> {
-  try {
-    const response = await fetch(target, { redirect: 'manual', signal: AbortSignal.timeout(TIMEOUT_MS) });
-    await response.body?.cancel();
-    return response.ok ? null : `HTTP ${response.status}`;
-  } catch (error) {
-    return error instanceof Error && error.name === 'TimeoutError' ? 'timeout' : 'no connection';
-  }
+/** Why a ping failed, in words that cannot hold the address. */
+function describe(error: unknown): string {
+  if (isHTTPError(error)) return `HTTP ${error.response.status}`;
+  return isTimeoutError(error) ? 'timeout' : 'no connection';
 }
 
 function address(url: string, suffix: string): string {

@@ -4,7 +4,6 @@ import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { AttemptReport, GetRequest } from '../../src/losant/client.ts';
-import { InexactNumber, RepeatedKey } from '../../src/usage/exact-json.ts';
 import { clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const ask: GetRequest = {
@@ -83,52 +82,6 @@ describe('a request', () => {
   });
 });
 
-describe('an answer', () => {
-  it('holds body, text and the times of the attempt that succeeded', async () => {
-    await using server = await startServer((_, response, number) =>
-      number === 1
-        ? sendJson(response, {}, { status: 500 })
-        : sendJson(response, { counts: [] }, { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } }),
-    );
-    let clock = 1_000;
-    const answer = await clientFor(server, { now: () => (clock += 1) }).get(ask);
-    expect(answer).toMatchObject({
-      body: { counts: [] },
-      text: '{"counts":[]}',
-      dateMs: Date.UTC(2026, 10, 24, 12),
-    });
-    expect(answer.receivedAtMs).toBeGreaterThan(answer.sentAtMs);
-    expect(answer.sentAtMs).toBeGreaterThan(1_002);
-  });
-
-  it('has a marker where its text has a number that would be rounded, or a key twice', async () => {
-    await using server = await startServer((_, response) =>
-      response.end('{"a":9007199254740991.4,"b":5.0,"c":1,"c":2}'),
-    );
-    expect((await clientFor(server).get(ask)).body).toEqual({
-      a: new InexactNumber('9007199254740991.4'),
-      b: 5,
-      c: new RepeatedKey('c'),
-    });
-  });
-
-  it('is read through gzip', async () => {
-    await using server = await startServer((_, response) => {
-      response.writeHead(200, { 'content-encoding': 'gzip' });
-      response.end(gzipSync('{"a":1}'));
-    });
-    expect((await clientFor(server).get(ask)).body).toEqual({ a: 1 });
-  });
-
-  it('without a Date header has no date', async () => {
-    await using server = await startServer((_, response) => {
-      response.sendDate = false;
-      sendJson(response, {});
-    });
-    expect((await clientFor(server).get(ask)).dateMs).toBeNull();
-  });
-});
-
 describe('is retried', () => {
   const failures: Record<string, (response: ServerResponse) => void> = {
     'HTTP 500': (response) => sendJson(response, {}, { status: 500 }),
@@ -195,6 +148,8 @@ describe('gives up', () => {
     ['bad_body', 204, (response: ServerResponse) => response.writeHead(204).end()],
     ['bad_body', 206, (response: ServerResponse) => response.writeHead(206).end('{"counts":')],
     ['bad_body', 304, (response: ServerResponse) => response.writeHead(304).end()],
+    ['server_error', 520, (response: ServerResponse) => response.writeHead(520).end()],
+    ['server_error', 999, (response: ServerResponse) => response.writeHead(999).end()],
   ] as const)('with %s after all attempts', async (kind, status, answer) => {
     await using server = await startServer((_, response) => void answer(response));
     const error = await errorOf(clientFor(server, { attempts: 2, timeoutMs: 200 }).get(ask));
@@ -270,6 +225,18 @@ describe('gives up', () => {
     expect(error.message).toContain('ECONNREFUSED');
     expect(error.hint).toContain('LOSANT_API_URL');
   });
+});
+
+it('asks as often as the question says instead of the client, by the same rules', async () => {
+  await using server = await startServer((_, response, number) =>
+    number % 2 === 1 ? response.end('<html>log in</html>') : sendJson(response, { fine: true }),
+  );
+  const client = clientFor(server, { attempts: 5 });
+  expect(await errorOf(client.get({ ...ask, attempts: 1 }))).toMatchObject({ kind: 'bad_body' });
+  expect(server.received).toHaveLength(1);
+  expect((await client.get({ ...ask, attempts: 1 })).body).toEqual({ fine: true });
+  expect((await client.get({ ...ask, attempts: 2 })).body).toEqual({ fine: true });
+  expect(server.received).toHaveLength(4);
 });
 
 it('reports each attempt once', async () => {

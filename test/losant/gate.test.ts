@@ -4,7 +4,7 @@ import { Gate, PausedTooLongError } from '../../src/losant/gate.ts';
 
 const never = new AbortController().signal;
 const gateOf = (options: { concurrency?: number; requestsPerSecond?: number } = {}) =>
-  new Gate({ concurrency: 4, requestsPerSecond: 1000, now: Date.now, ...options });
+  new Gate({ concurrency: 4, requestsPerSecond: 1000, ...options });
 
 /** Starts `count` tasks and records when each began. */
 function startMany(gate: Gate, count: number, signal: AbortSignal = never) {

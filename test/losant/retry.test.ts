@@ -1,18 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { planRetry, type RetryState, readRetryAfter } from '../../src/losant/retry.ts';
+import type { LosantErrorKind } from '../../src/errors.ts';
+import { AttemptError, isWorthAnotherTry, readRetryAfter } from '../../src/losant/attempt.ts';
+import { backoffOf, halfAtRandom, pauseOf } from '../../src/losant/client.ts';
 
-const state = {
-  attempt: 1,
-  attempts: 5,
-  failure: { kind: 'server_error', isFinal: false, retryAfterMs: null },
-  waits: 0,
-  waitedMs: 0,
-  random: 0,
-} satisfies RetryState;
-
-const retryIn = (delayMs: number) => ({ retry: true, delayMs, pauseAllMs: 0, spendsAttempt: true });
-const pauseAll = (pauseAllMs: number) => ({ retry: true, delayMs: 0, pauseAllMs, spendsAttempt: false });
-const giveUp = { retry: false, delayMs: 0, pauseAllMs: 0, spendsAttempt: true };
+const failed = (kind: LosantErrorKind, isFinal = false) =>
+  new AttemptError({ kind, isFinal, status: null, detail: '', body: null });
 
 describe('backoff', () => {
   it.each([
@@ -24,39 +16,33 @@ describe('backoff', () => {
     { attempt: 7, random: 0, delayMs: 10_000 },
     { attempt: 30, random: 0, delayMs: 10_000 },
   ])('waits $delayMs ms after attempt $attempt with random $random', ({ attempt, random, delayMs }) => {
-    expect(planRetry({ ...state, attempts: 99, attempt, random })).toEqual(retryIn(delayMs));
+    expect(halfAtRandom(backoffOf(attempt), () => random)).toBe(delayMs);
+  });
+});
+
+describe('another try', () => {
+  it.each(['server_error', 'unreachable', 'timeout', 'bad_body'] as const)('follows %s', (kind) => {
+    expect(isWorthAnotherTry(failed(kind))).toBe(true);
   });
 
-  it.each(['server_error', 'unreachable', 'timeout', 'bad_body'] as const)('retries %s', (kind) => {
-    expect(planRetry({ ...state, failure: { ...state.failure, kind } })).toEqual(retryIn(250));
-  });
-
-  it.each(['unauthorized', 'forbidden', 'not_found', 'not_supported', 'refused'] as const)(
-    'never retries %s',
+  it.each(['unauthorized', 'forbidden', 'not_found', 'not_supported', 'refused', 'rate_limited'] as const)(
+    'never follows %s',
     (kind) => {
-      expect(planRetry({ ...state, failure: { ...state.failure, kind } })).toEqual(giveUp);
+      expect(isWorthAnotherTry(failed(kind))).toBe(false);
     },
   );
 
-  it('gives up after the last attempt', () => {
-    expect(planRetry({ ...state, attempt: 4 }).retry).toBe(true);
-    expect(planRetry({ ...state, attempt: 5 })).toEqual(giveUp);
-  });
-
-  it('does not retry a failure that must repeat itself', () => {
-    expect(planRetry({ ...state, failure: { kind: 'bad_body', isFinal: true, retryAfterMs: null } })).toEqual(
-      giveUp,
-    );
+  it('follows neither a failure that must repeat itself nor an error that is none of the wire', () => {
+    expect(isWorthAnotherTry(failed('bad_body', true))).toBe(false);
+    expect(isWorthAnotherTry(new TypeError('a defect'))).toBe(false);
   });
 });
 
 describe('pauses the API asks for', () => {
-  const limited = (retryAfterMs: number | null, more: Partial<RetryState> = {}) =>
-    planRetry({ ...state, failure: { kind: 'rate_limited', isFinal: false, retryAfterMs }, ...more });
-
-  it('pause all requests for as long as asked and spend no attempt, not even the last', () => {
-    expect(limited(7_000)).toEqual(pauseAll(7_000));
-    expect(limited(7_000, { attempt: 5 })).toEqual(pauseAll(7_000));
+  it('last as long as asked, and at least a second, so that Retry-After: 0 for ever reaches the bound', () => {
+    expect(pauseOf(7_000, 0)).toBe(7_000);
+    expect(pauseOf(3_600_000, 3)).toBe(3_600_000);
+    expect(pauseOf(0, 0)).toBe(1_000);
   });
 
   it.each([
@@ -67,25 +53,14 @@ describe('pauses the API asks for', () => {
     [6, 60_000],
     [40, 60_000],
   ])('without Retry-After double from 1 s to 60 s: wait %i lasts %i ms', (waits, ms) => {
-    expect(limited(null, { waits })).toEqual(pauseAll(ms));
-  });
-
-  it('last at least a second, so that Retry-After: 0 for ever reaches the bound', () => {
-    expect(limited(0)).toEqual(pauseAll(1_000));
-  });
-
-  it('end with 15 minutes per request; the pause is still due for the others', () => {
-    expect(limited(60_000, { waitedMs: 840_000 })).toEqual(pauseAll(60_000));
-    expect(limited(60_000, { waitedMs: 840_001 })).toMatchObject({ retry: false, pauseAllMs: 60_000 });
-    expect(limited(3_600_000)).toMatchObject({ retry: false, pauseAllMs: 3_600_000 });
+    expect(pauseOf(null, waits)).toBe(ms);
   });
 });
 
 describe('readRetryAfter', () => {
-  const answeredAtMs = Date.parse('2026-11-24T12:00:00Z');
+  const receivedAtMs = Date.parse('2026-11-24T12:00:00Z');
 
   it.each([
-    [null, null],
     ['', null],
     ['soon', null],
     ['0', 0],
@@ -94,6 +69,12 @@ describe('readRetryAfter', () => {
     ['Tue, 24 Nov 2026 12:00:30 GMT', 30_000],
     ['Tue, 24 Nov 2026 11:59:00 GMT', 0],
   ])('reads %j as %s ms', (header, ms) => {
-    expect(readRetryAfter(header, answeredAtMs)).toBe(ms);
+    const date = 'Tue, 24 Nov 2026 12:00:00 GMT';
+    expect(readRetryAfter({ headers: { 'retry-after': header, date }, receivedAtMs: 0 })).toBe(ms);
+    expect(readRetryAfter({ headers: { 'retry-after': header }, receivedAtMs })).toBe(ms);
+  });
+
+  it('is null without the header', () => {
+    expect(readRetryAfter({ headers: {}, receivedAtMs })).toBeNull();
   });
 });

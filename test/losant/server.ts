@@ -58,12 +58,12 @@ export function clientFor(server: TestServer, options: Partial<LosantClientOptio
   return createLosantClient({
     apiUrl: server.url,
     token: 'canary-token',
-    gate: new Gate({ concurrency: 4, requestsPerSecond: 1000, now: Date.now }),
+    gate: new Gate({ concurrency: 4, requestsPerSecond: 1000 }),
     timeoutMs: 2_000,
     attempts: 3,
     random: () => 0,
     now: Date.now,
-    sleep: async () => undefined,
+    backoffMs: 0,
     ...options,
   });
 }

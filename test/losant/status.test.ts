@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeStatus, kindOfStatus } from '../../src/losant/status.ts';
+import { describeStatus, kindOfStatus } from '../../src/losant/attempt.ts';
 
 describe('kindOfStatus', () => {
   it.each([

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { fetchUsage, type UsageQuestion } from '../../src/losant/usage.ts';
+import { fetchUsage } from '../../src/losant/usage.ts';
 import { clientFor, sendJson, startServer } from './server.ts';
 
-const question: UsageQuestion = {
+const question = {
   instanceId: '5c0000000000000000000001',
   orgId: '5d0000000000000000000001',
   action: 'payloadCountsBreakdown',
   query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },
   window: { from: '2025-11-25', to: '2025-11-26' },
   signal: new AbortController().signal,
-};
+} as const;
 
 describe('fetchUsage', () => {
   it('asks for whole UTC days, from the first to the last millisecond', async () => {

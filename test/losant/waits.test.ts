@@ -18,7 +18,7 @@ describe('rate limits', () => {
       if (number > 1) return sendJson(response, {});
       return sendJson(response, {}, { status: 429, headers: { 'retry-after': '1' } });
     });
-    const gate = new Gate({ concurrency: 4, requestsPerSecond: 1000, now: Date.now });
+    const gate = new Gate({ concurrency: 4, requestsPerSecond: 1000 });
     const client = clientFor(server, { attempts: 1, gate });
     const first = client.get(ask);
     while (gate.pauseLeftMs === 0) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -39,6 +39,25 @@ describe('rate limits', () => {
     const startedAt = Date.now();
     await clientFor(server, { attempts: 1 }).get(ask);
     expect(Date.now() - startedAt).toBeGreaterThanOrEqual(950);
+  });
+
+  it('end with 15 minutes per request, whatever lies between; the pause is still due for the others', async () => {
+    const pauses: number[] = [];
+    await using server = await startServer((_, response, number) => {
+      if (number === 3) return sendJson(response, {}, { status: 500 });
+      return sendJson(response, {}, { status: 429, headers: { 'retry-after': '300' } });
+    });
+    /** A gate whose pauses take no time. */
+    class SwiftGate extends Gate {
+      override pauseFor(ms: number): void {
+        pauses.push(ms);
+      }
+    }
+    const gate = new SwiftGate({ concurrency: 4, requestsPerSecond: 1000 });
+    const error = await errorOf(clientFor(server, { gate }).get(ask));
+    expect(error).toMatchObject({ kind: 'rate_limited', status: 429 });
+    expect(error.message).toContain('(after 5 attempts)');
+    expect(pauses).toEqual([300_000, 300_000, 300_000, 300_000]);
   });
 
   it('longer than 15 minutes end all requests of the token without sending more', async () => {
@@ -72,7 +91,7 @@ describe('an abort', () => {
   it('ends the wait before a retry', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 500 }));
     const stop = new AbortController();
-    const asked = clientFor(server, { sleep: undefined, random: () => 0.99, attempts: 9 }).get({
+    const asked = clientFor(server, { backoffMs: undefined, random: () => 0.99, attempts: 9 }).get({
       ...ask,
       signal: stop.signal,
     });

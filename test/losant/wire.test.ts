@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Gate } from '../../src/losant/gate.ts';
+import { InexactNumber, REPEATED_KEY } from '../../src/usage/exact-json.ts';
 import { clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const ask = {
@@ -20,11 +21,76 @@ function sendEncoded(response: ServerResponse, encoding: string, body: Uint8Arra
   response.end(body);
 }
 
+describe('an answer', () => {
+  it('holds body, text and the times of the attempt that succeeded', async () => {
+    await using server = await startServer((_, response, number) =>
+      number === 1
+        ? sendJson(response, {}, { status: 500 })
+        : sendJson(response, { counts: [] }, { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } }),
+    );
+    let clock = 1_000;
+    const answer = await clientFor(server, { now: () => (clock += 1) }).get(ask);
+    expect(answer).toMatchObject({
+      body: { counts: [] },
+      text: '{"counts":[]}',
+      dateMs: Date.UTC(2026, 10, 24, 12),
+    });
+    expect(answer.receivedAtMs).toBeGreaterThan(answer.sentAtMs);
+    expect(answer.sentAtMs).toBeGreaterThan(1_002);
+  });
+
+  it('has a marker where its text has a number that would be rounded, or a key twice', async () => {
+    await using server = await startServer((_, response) =>
+      response.end('{"a":9007199254740991.4,"b":5.0,"c":1,"c":2}'),
+    );
+    expect((await clientFor(server).get(ask)).body).toEqual({
+      a: new InexactNumber('9007199254740991.4'),
+      b: 5,
+      c: REPEATED_KEY,
+    });
+  });
+
+  it('is read through gzip', async () => {
+    await using server = await startServer((_, response) => {
+      response.writeHead(200, { 'content-encoding': 'gzip' });
+      response.end(gzipSync('{"a":1}'));
+    });
+    expect((await clientFor(server).get(ask)).body).toEqual({ a: 1 });
+  });
+
+  it('without a Date header has no date, and without Age no age', async () => {
+    await using server = await startServer((_, response) => {
+      response.sendDate = false;
+      sendJson(response, {});
+    });
+    expect(await clientFor(server).get(ask)).toMatchObject({ dateMs: null, ageSeconds: null });
+  });
+
+  it.each([
+    ['302400', 302_400],
+    ['0', 0],
+    ['soon', null],
+    ['-5', null],
+  ])('of a cache tells how old it is: Age %s', async (age, ageSeconds) => {
+    await using server = await startServer((_, response) => sendJson(response, {}, { headers: { age } }));
+    expect((await clientFor(server).get(ask)).ageSeconds).toBe(ageSeconds);
+  });
+
+  it('is read in spite of headers that no Response takes, and of a header that is there twice', async () => {
+    await using server = await startServer((_, response) => {
+      response.socket?.end(
+        'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2\r\n\r\n{}',
+      );
+    });
+    expect(await clientFor(server).get(ask)).toMatchObject({ body: {}, ageSeconds: 5 });
+  });
+});
+
 describe('an answer that comes compressed', () => {
-  it('is asked for as Node itself asks for it without TLS', async () => {
+  it('was not asked for', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}));
     await clientFor(server).get(ask);
-    expect(server.received[0]?.headers['accept-encoding']).toBe('gzip, deflate');
+    expect(server.received[0]?.headers['accept-encoding']).toBe('identity');
   });
 
   it.each<[string, Uint8Array]>([
@@ -32,7 +98,6 @@ describe('an answer that comes compressed', () => {
     ['x-gzip', gzipSync(BODY)],
     ['GZip', gzipSync(BODY)],
     ['deflate', deflateSync(BODY)],
-    ['deflate', deflateRawSync(BODY)],
     ['br', brotliCompressSync(BODY)],
     ['deflate, gzip', gzipSync(deflateSync(BODY))],
     ['identity', Buffer.from(BODY)],
@@ -76,7 +141,7 @@ describe('connections', () => {
       sockets.add(response.socket);
       setTimeout(() => sendJson(response, {}), 5);
     });
-    const gate = new Gate({ concurrency: 3, requestsPerSecond: 10_000, now: Date.now });
+    const gate = new Gate({ concurrency: 3, requestsPerSecond: 10_000 });
     const client = clientFor(server, { gate });
     await Promise.all(Array.from({ length: 30 }, () => client.get(ask)));
     for (let count = 0; count < 10; count += 1) await client.get(ask);
@@ -103,9 +168,9 @@ it('an interim answer is passed over', async () => {
   expect((await clientFor(server).get(ask)).body).toEqual({ fine: true });
 });
 
-it('many answers that never come end together, each in its time', async () => {
+it('many answers that never come end each in its own time, and none before', async () => {
   await using server = await startServer(() => undefined);
-  const gate = new Gate({ concurrency: 50, requestsPerSecond: 10_000, now: Date.now });
+  const gate = new Gate({ concurrency: 50, requestsPerSecond: 10_000 });
   const client = clientFor(server, { gate, attempts: 1, timeoutMs: 300 });
   const ends: number[] = [];
   const begunAt = performance.now();
@@ -116,7 +181,6 @@ it('many answers that never come end together, each in its time', async () => {
   });
   await Promise.all(asked);
   expect(Math.min(...ends.slice(0, 20))).toBeGreaterThanOrEqual(295);
-  expect(Math.max(...ends.slice(0, 20))).toBeLessThan(440);
   expect(Math.min(...ends.slice(20))).toBeGreaterThanOrEqual(445);
 });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { InexactNumber, parseJson, RepeatedKey } from '../../src/usage/exact-json.ts';
+import { InexactNumber, parseJson, REPEATED_KEY } from '../../src/usage/exact-json.ts';
 
 describe('a number that a double would turn into another integer', () => {
   test.each([
@@ -53,13 +53,13 @@ describe('a number that is exact, or a fraction in any case', () => {
 
 describe('a key that is repeated', () => {
   test.each<[string, unknown]>([
-    ['{"a":1,"a":1}', { a: new RepeatedKey('a') }],
-    ['{"a":1,"b":2,"a":3,"a":4}', { a: new RepeatedKey('a'), b: 2 }],
-    ['{"a":1,"\\u0061":2}', { a: new RepeatedKey('a') }],
-    ['{ "x" : [ { "a" : {} , "a" : [] } ] }', { x: [{ a: new RepeatedKey('a') }] }],
-    ['{"a":{"b":1},"a":{"c":1}}', { a: new RepeatedKey('a') }],
-    ['{"__proto__":1,"__proto__":2}', { ['__proto__']: new RepeatedKey('__proto__') }],
-    ['{"1":1,"1":2}', { 1: new RepeatedKey('1') }],
+    ['{"a":1,"a":1}', { a: REPEATED_KEY }],
+    ['{"a":1,"b":2,"a":3,"a":4}', { a: REPEATED_KEY, b: 2 }],
+    ['{"a":1,"\\u0061":2}', { a: REPEATED_KEY }],
+    ['{ "x" : [ { "a" : {} , "a" : [] } ] }', { x: [{ a: REPEATED_KEY }] }],
+    ['{"a":{"b":1},"a":{"c":1}}', { a: REPEATED_KEY }],
+    ['{"__proto__":1,"__proto__":2}', { ['__proto__']: REPEATED_KEY }],
+    ['{"1":1,"1":2}', { 1: REPEATED_KEY }],
   ])('is marked: %s', (text, value) => {
     expect(parseJson(text)).toEqual(value);
   });
@@ -98,6 +98,49 @@ test('any other JSON reads as JSON.parse reads it, by either way', () => {
       expect(parseJson(slow)).toEqual(JSON.parse(slow));
     }),
   );
+});
+
+test('of any object with keys that are repeated or not, each repeated key is marked and no other', () => {
+  const key = fc.oneof(fc.constantFrom('a', '__proto__', '1', '":', '\\', ' '), fc.string());
+  const entries = fc.array(fc.tuple(key, fc.nat()), { maxLength: 6 });
+  fc.assert(
+    fc.property(fc.array(entries, { maxLength: 3 }), (objects) => {
+      const texts = objects.map(
+        (each) => `{${each.map(([name, value]) => `${JSON.stringify(name)} : ${value}`).join()}}`,
+      );
+      const expected = objects.map((each) => {
+        const names = each.map(([name]) => name);
+        const valueOf = ([name, value]: [string, number]): [string, unknown] => {
+          const isRepeated = names.indexOf(name) !== names.lastIndexOf(name);
+          return [name, isRepeated ? REPEATED_KEY : value];
+        };
+        return Object.fromEntries(each.map(valueOf));
+      });
+      expect(parseJson(`[${texts.join()}]`)).toEqual(expected);
+    }),
+  );
+});
+
+test('any decimal number is a fraction, exact or marked', () => {
+  const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);
+  const fraction = fc.stringMatching(/^\d{0,25}$/);
+  fc.assert(
+    fc.property(digits, fraction, fc.integer({ min: -30, max: 30 }), (whole, part, exponent) => {
+      const text = `${whole}${part === '' ? '' : `.${part}`}e${exponent}`;
+      const shift = part.length - exponent;
+      const scaled = BigInt(whole + part) * 10n ** BigInt(Math.max(0, -shift));
+      const one = 10n ** BigInt(Math.max(0, shift));
+      const double = Number(text);
+      const isFraction = !Number.isInteger(double);
+      const isKept = isFraction || BigInt(double) * one === scaled;
+      expect(parseJson(text)).toEqual(isKept ? double : new InexactNumber(text));
+    }),
+  );
+});
+
+test('what only looks like a number or a key in a string changes nothing, in no time', () => {
+  const text = JSON.stringify({ a: ', 1.5, ":', b: `:${'1'.repeat(1_000_000)}x`, c: '\\": 1e400,' });
+  expect(parseJson(text)).toEqual(JSON.parse(text));
 });
 
 test('any integer of many digits is either exact or marked', () => {

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { apply } from '../../src/usage/apply.ts';
 import type { CellAnswer, CellOutcome, StoredCell, Witness } from '../../src/usage/cell.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { settleByWitness } from '../../src/usage/cross-check.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, failed, missing, PAST, row, stored, values, YOUNG } from '../database/answers.ts';
 
 const settle = (outcome: CellOutcome, witness: Witness, before: Parameters<typeof apply>[0] = null) =>

@@ -43,7 +43,7 @@ export async function checkEverything(context: CommandContext, options: CheckOpt
     for (const instance of config.instances) {
       const checked = await checkInstance(checkContext, { instance, database, list, ...options });
       if (!options.probe || !checked) continue;
-      const answers = await probeInstance(checked, instance);
+      const answers = await probeInstance(checked);
       probes.push(...answers);
       if (!output.json) output.print(...renderProbe(instance.instanceId, answers));
     }

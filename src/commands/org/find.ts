@@ -67,7 +67,7 @@ function openReading(
     apiUrl,
     domain: domain ?? undefined,
     token: instance.readToken(),
-    gate: new Gate({ concurrency, requestsPerSecond, now: hostNow }),
+    gate: new Gate({ concurrency, requestsPerSecond }),
     ...config.request,
     userAgent: `losant-usage-export/${version}`,
     random,

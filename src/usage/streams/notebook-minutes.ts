@@ -1,7 +1,15 @@
-import { singleBodyReader } from './buckets.ts';
+import * as z from 'zod';
+import { billed } from '../body.ts';
+import { readBuckets } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
-const columns = ['minutes', 'completed', 'canceled', 'errored', 'timeout'] as const;
+const bucket = z.object({
+  minutes: billed,
+  completed: billed,
+  canceled: billed,
+  errored: billed,
+  timeout: billed,
+});
 
 /** Notebook executions: minutes used, and runs by how they ended. */
 export const notebookMinutes: Stream = {
@@ -9,7 +17,7 @@ export const notebookMinutes: Stream = {
   requests: [{ action: 'notebookMinuteCounts', query: {} }],
   windowDays: 31,
   keyColumns: [],
-  columns,
+  columns: Object.keys(bucket.shape),
   metrics: [
     'notebook_minutes',
     'notebook_completed',
@@ -18,5 +26,5 @@ export const notebookMinutes: Stream = {
     'notebook_timeout',
   ],
   missingMeans: 'zero',
-  readBodies: singleBodyReader(columns),
+  readBodies: ([body], window) => readBuckets(body, window, bucket),
 };

@@ -1,15 +1,37 @@
+import * as z from 'zod';
+import { billed, describeProblems, ifRepeated } from '../body.ts';
 import type { UsageDay } from '../day.ts';
-import { RepeatedKey } from '../exact-json.ts';
-import { findNumberProblem } from './billed-number.ts';
-import { type DayReading, type Fact, type Stream, UnplaceableBodyError } from './stream.ts';
+import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
 
 /** Longest payload type or source that is stored, in UTF-16 code units. */
 const KEY_LENGTH_MAX = 200;
 
+/** A payload type or source: a text that Postgres holds, and without changing it. */
+const key = z.string().superRefine((text, context) => {
+  if (text.length > KEY_LENGTH_MAX) {
+    context.addIssue(`the key has ${text.length} characters, at most ${KEY_LENGTH_MAX} are stored`);
+  }
+  if (!text.isWellFormed() || text.includes('\0')) {
+    context.addIssue('the key holds a NUL or half a surrogate pair');
+  }
+});
+
+/** A map of keys that nobody listed. By its entries: `z.record` leaves out a key called `__proto__`. */
+function openMap<T extends z.ZodType>(value: T, problem: string) {
+  const error: z.core.$ZodErrorMap = (issue) => ifRepeated(issue) ?? problem;
+  const toMap = (input: unknown) => (isMap(input) ? new Map(Object.entries(input)) : input);
+  return z.preprocess(toMap, z.map(key, value, { error }));
+}
+
+const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a map of payload types').refine(
+  (types) => Number.isSafeInteger(sumOf(types)),
+  'the counts add up to more than 2^53 - 1',
+);
+
 /**
- * Payloads by type and source. The body is one undated total for the whole
- * range asked, so a slice is always a single day. Types and sources are an open
- * map: new ones appear without notice and are stored as they come.
+ * Payloads by type and source. The body is one undated total for the whole range asked, so a
+ * slice is always a single day. Types and sources are an open map: new ones appear without
+ * notice and are stored as they come.
  */
 export const payloadSources: Stream = {
   name: 'payload_sources',
@@ -28,44 +50,27 @@ export const payloadSources: Stream = {
   readBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
     const types = Object.entries(body).filter(([type]) => !type.startsWith('_'));
-    const reading = readTypes(types);
-    const days = new Map<UsageDay, DayReading>();
-    if (reading.kind === 'invalid' || reading.facts.length > 0) days.set(day, reading);
+    const reading = readTypes(Object.fromEntries(types));
+    const isLeftOut = reading.kind === 'values' && reading.facts.length === 0;
+    const days = new Map<UsageDay, DayReading>(isLeftOut ? [] : [[day, reading]]);
     return { days, outsideBuckets: 0, unknownKeys: 0 };
   },
 };
 
-function readTypes(types: readonly (readonly [string, unknown])[]): DayReading {
-  const facts: Fact[] = [];
-  for (const [type, counts] of types) {
-    // Before any problem that quotes the type: a problem is stored as text too.
-    const typeProblem = findKeyProblem(type);
-    if (typeProblem) return { kind: 'invalid', problem: typeProblem };
-    if (counts instanceof RepeatedKey) return { kind: 'invalid', problem: `${type}: is there twice` };
-    if (!isMap(counts)) return { kind: 'invalid', problem: `${type}: not a map of sources` };
-    for (const [source, value] of Object.entries(counts)) {
-      const sourceProblem = findKeyProblem(source);
-      if (sourceProblem) return { kind: 'invalid', problem: sourceProblem };
-      const numberProblem = findNumberProblem(value);
-      if (numberProblem) return { kind: 'invalid', problem: `${type}.${source}: ${numberProblem}` };
-      facts.push({ key: [type, source], values: [value as number] });
-    }
-  }
-  const sum = facts.reduce((total, { values: [count = 0] }) => total + count, 0);
-  if (!Number.isSafeInteger(sum))
-    return { kind: 'invalid', problem: 'the counts add up to more than 2^53 - 1' };
+function readTypes(types: unknown): DayReading {
+  const { data, error } = payloadCounts.safeParse(types);
+  if (error) return { kind: 'quarantined', code: 'invalid_value', message: describeProblems(error) };
+  const facts = [...data].flatMap(([type, sources]) =>
+    [...sources].map(([source, count]) => ({ key: [type, source], values: [count] })),
+  );
   return { kind: 'values', facts, missingColumns: [] };
 }
 
-function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function sumOf(types: ReadonlyMap<string, ReadonlyMap<string, number>>): number {
+  const counts = [...types.values()].flatMap((sources) => [...sources.values()]);
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
-/** Text that Postgres cannot hold, or holds only by changing it, must not become part of a key. */
-function findKeyProblem(key: string): string | null {
-  const shown = JSON.stringify(key.slice(0, 40));
-  if (key.length > KEY_LENGTH_MAX)
-    return `key ${shown}… has ${key.length} characters, at most ${KEY_LENGTH_MAX} are stored`;
-  if (key.includes('\0') || !key.isWellFormed()) return `key ${shown} holds a NUL or half a surrogate pair`;
-  return null;
+function isMap(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

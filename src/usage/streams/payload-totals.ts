@@ -1,15 +1,17 @@
+import * as z from 'zod';
+import { billed } from '../body.ts';
 import { eachDay, type UsageDay } from '../day.ts';
-import { type Bucket, bucketReader } from './buckets.ts';
+import { readBuckets } from './buckets.ts';
 import type { DayReading, Stream } from './stream.ts';
 
-/** Column → the query that asks for it. Without `includeNonBillable` the breakdown counts billable payloads only. */
+/** The query that asks for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
 const queries = {
   billable_count: {},
   all_count: { includeNonBillable: 'true' },
   all_bytes: { asBytes: 'true', includeNonBillable: 'true' },
 };
 const columns = Object.keys(queries);
-const readBuckets = bucketReader(['value']);
+const bucket = z.object({ value: billed });
 
 /** Payloads per day: billable ones, all of them, and the bytes of all of them. */
 export const payloadTotals: Stream = {
@@ -30,34 +32,31 @@ export const payloadTotals: Stream = {
     isRequired: true,
   },
   readBodies(bodies, window) {
-    const readings = bodies.map((body) => readBuckets(body, window));
+    const readings = bodies.map((body) => readBuckets(body, window, bucket));
     const days = new Map<UsageDay, DayReading>();
     for (const day of eachDay(window)) {
-      const reading = joinParts(readings.map(({ buckets }) => buckets.get(day)));
-      if (reading) days.set(day, reading);
+      const parts = readings.map((reading) => reading.days.get(day));
+      if (parts.some((part) => part !== undefined)) days.set(day, joinParts(parts));
     }
     return {
       days,
-      outsideBuckets: sum(readings.map((reading) => reading.outsideBuckets)),
-      unknownKeys: sum(readings.map((reading) => reading.unknownKeys)),
+      outsideBuckets: readings.reduce((sum, reading) => sum + reading.outsideBuckets, 0),
+      unknownKeys: readings.reduce((sum, reading) => sum + reading.unknownKeys, 0),
     };
   },
 };
 
-/** One day out of its three bodies; undefined if none of them has it. */
-function joinParts(parts: readonly (Bucket | undefined)[]): DayReading | undefined {
+/** One day out of its three bodies, of which some may have left it out. */
+function joinParts(parts: readonly (DayReading | undefined)[]): DayReading {
   const values: number[] = [];
   const missingColumns: string[] = [];
-  for (const [index, part] of parts.entries()) {
-    const column = columns[index] as string;
-    if (part?.kind === 'invalid') return { kind: 'invalid', problem: `${column}: ${part.problem}` };
-    if (part === undefined) missingColumns.push(column);
-    values.push(part === undefined ? 0 : (part.values[0] as number));
+  for (const [index, column] of columns.entries()) {
+    const part = parts[index];
+    if (part?.kind === 'quarantined') return { ...part, message: `${column}: ${part.message}` };
+    if (part === undefined) {
+      missingColumns.push(column);
+      values.push(0);
+    } else values.push(...part.facts.flatMap((fact) => fact.values));
   }
-  if (missingColumns.length === parts.length) return undefined;
   return { kind: 'values', facts: [{ key: [], values }], missingColumns };
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((a, b) => a + b, 0);
 }

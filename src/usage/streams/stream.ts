@@ -1,9 +1,8 @@
 import type { DayRange, UsageDay } from '../day.ts';
 
 /**
- * A stream is one kind of usage: what to ask Losant for, how to read the
- * bodies, and which table the numbers belong in. It knows nothing of HTTP,
- * SQL or what is already stored.
+ * A stream is one kind of usage: what to ask Losant for, how to read the bodies, and which
+ * table the numbers belong in. It knows nothing of HTTP, SQL or what is already stored.
  */
 export interface Stream {
   /** Name of the stream and of its table. */
@@ -65,7 +64,8 @@ export type DayReading =
       /** Columns whose bucket was left out while another part of the day was there; their value reads 0. */
       readonly missingColumns: readonly string[];
     }
-  | { readonly kind: 'invalid'; readonly problem: string };
+  /** Its numbers cannot be billed. */
+  | { readonly kind: 'quarantined'; readonly code: 'invalid_value'; readonly message: string };
 
 export interface WindowReading {
   readonly days: ReadonlyMap<UsageDay, DayReading>;

@@ -47,7 +47,11 @@ describe('a number that cannot be billed puts only its day in doubt', () => {
         {"date":"2025-11-26T00:00:00.000Z","created":4,"deleted":1,"total":17}]}`,
     );
     expect(daysOf(deviceCounts.readBodies([body], twoDays))).toEqual({
-      '2025-11-25': { kind: 'invalid', problem: expect.stringMatching(/^created: /) as unknown },
+      '2025-11-25': {
+        kind: 'quarantined',
+        code: 'invalid_value',
+        message: expect.stringMatching(/^created: /) as unknown,
+      },
       '2025-11-26': goodValues,
     });
   });
@@ -55,7 +59,11 @@ describe('a number that cannot be billed puts only its day in doubt', () => {
   test('a missing one, named by its key', () => {
     const { total: _, ...bucket } = goodBucket;
     expect(daysOf(deviceCounts.readBodies([{ counts: [bucket] }], oneDay))).toEqual({
-      '2025-11-25': { kind: 'invalid', problem: expect.stringMatching(/^total: /) as unknown },
+      '2025-11-25': {
+        kind: 'quarantined',
+        code: 'invalid_value',
+        message: expect.stringMatching(/^total: /) as unknown,
+      },
     });
   });
 });
@@ -174,7 +182,7 @@ test.each([
     `{"counts":[{"date":"2025-11-25T00:00:00.000Z","created":4,"deleted":1,"total":${json}}]}`,
   );
   expect(daysOf(deviceCounts.readBodies([body], oneDay))).toEqual({
-    '2025-11-25': { kind: 'invalid', problem },
+    '2025-11-25': { kind: 'quarantined', code: 'invalid_value', message: problem },
   });
 });
 
@@ -186,6 +194,13 @@ test('a repeated or inexact value that is not billed puts nothing in doubt', () 
 });
 
 describe('a body that can be placed', () => {
+  test('may have its keys in any order', () => {
+    const bucket = { total: 17, deleted: 1, created: 4, date: '2025-11-25T00:00:00.000Z' };
+    expect(daysOf(deviceCounts.readBodies([{ counts: [bucket] }], oneDay))).toEqual({
+      '2025-11-25': goodValues,
+    });
+  });
+
   test('may say nothing of its window', () => {
     expect(daysOf(deviceCounts.readBodies([{ counts: [goodBucket] }], oneDay))).toEqual({
       '2025-11-25': goodValues,

@@ -15,7 +15,11 @@ test('the recorded body gives minutes and executions by how they ended, and only
 test('each of the five numbers is required', () => {
   const bucket = { date: '2025-11-25T00:00:00.000Z', minutes: 17, completed: 4, canceled: 0, errored: 1 };
   expect(daysOf(notebookMinutes.readBodies([{ counts: [bucket] }], twoDays))).toEqual({
-    '2025-11-25': { kind: 'invalid', problem: expect.stringMatching(/^timeout: /) as unknown },
+    '2025-11-25': {
+      kind: 'quarantined',
+      code: 'invalid_value',
+      message: expect.stringMatching(/^timeout: /) as unknown,
+    },
   });
 });
 
@@ -29,6 +33,10 @@ test('every bad number of a day is named', () => {
     timeout: 0,
   };
   expect(daysOf(notebookMinutes.readBodies([{ counts: [bucket] }], twoDays))).toEqual({
-    '2025-11-25': { kind: 'invalid', problem: expect.stringMatching(/^minutes: .*; canceled: /) as unknown },
+    '2025-11-25': {
+      kind: 'quarantined',
+      code: 'invalid_value',
+      message: expect.stringMatching(/^minutes: .*; canceled: /) as unknown,
+    },
   });
 });

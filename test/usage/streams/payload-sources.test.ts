@@ -97,12 +97,16 @@ describe('the day is in doubt, for all its rows, when', () => {
     ['a type of 201 characters is no map', `{"${'k'.repeat(201)}":17}`, /at most 200/],
   ])('%s', (_, json, problem) => {
     const reading = readOne(json);
-    expect(reading).toEqual({ kind: 'invalid', problem: expect.stringMatching(problem) as unknown });
+    expect(reading).toEqual({
+      kind: 'quarantined',
+      code: 'invalid_value',
+      message: expect.stringMatching(problem) as unknown,
+    });
   });
 
   test('a bad key is shown in a way a database can store', () => {
     const reading = readOne('{"x\\u0000y":17}');
-    expect(reading?.kind === 'invalid' && reading.problem.includes('\0')).toBe(false);
+    expect(reading?.kind === 'quarantined' && reading.message.includes('\0')).toBe(false);
   });
 });
 

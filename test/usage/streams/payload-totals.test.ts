@@ -57,7 +57,11 @@ describe('a day that some of the three bodies leave out', () => {
 
   test('is in doubt when a part that is there cannot be billed', () => {
     expect(daysOf(payloadTotals.readBodies(bodiesOf(undefined, 21, -900), oneDay))).toEqual({
-      '2025-11-25': { kind: 'invalid', problem: expect.stringMatching(/^all_bytes: value: /) as unknown },
+      '2025-11-25': {
+        kind: 'quarantined',
+        code: 'invalid_value',
+        message: expect.stringMatching(/^all_bytes: value: /) as unknown,
+      },
     });
   });
 });
