@@ -1,10 +1,16 @@
 import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/open.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import { ClockError } from '../errors.ts';
 import type { ExportScope } from '../ledger/due.ts';
+import { readDatabaseClock } from '../ledger/instances.ts';
 import type { RunKind } from '../ledger/runs.ts';
+import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
 import type { Logger } from '../logger.ts';
-import type { LosantClient } from '../losant/client.ts';
+import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
+import { Gate } from '../losant/gate.ts';
+import type { Config } from '../settings/config.ts';
+import type { InstanceConfig } from '../settings/instance.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection } from '../usage/organization.ts';
 import type { PeriodSource } from '../usage/period.ts';
@@ -111,4 +117,112 @@ export function isFullRun(
 ): boolean {
   const isAll = streams.every((stream) => wanted.includes(stream));
   return kind !== 'backfill' && ask === undefined && orgIds === null && shard == null && isAll;
+}
+
+/** What every instance is opened with. */
+export interface ExportEnvironment {
+  readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods'>;
+  readonly logger: Logger;
+  /** This host's clock, ms. */
+  readonly hostNow: () => number;
+  readonly random: () => number;
+  readonly host: string;
+  readonly version: string;
+}
+
+/** One for each token, kept from run to run: a pause that Losant asked for goes on. */
+export type Gates = Map<string, Gate>;
+
+export interface OpenOptions {
+  readonly handle: DatabaseHandle;
+  /** ms by the database's clock. */
+  readonly now: () => number;
+  /** Instances with the same token share a gate: pass the same map for all. */
+  readonly gates: Gates;
+  /** Requests per second instead of the configured rate. */
+  readonly rate?: number | undefined;
+  readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
+}
+
+/** Everything needed to export one instance. Reads the token anew. Throws SettingsError if there is none. */
+export function openInstance(
+  environment: ExportEnvironment,
+  instance: InstanceConfig,
+  { handle, now, gates, rate, onAttempt }: OpenOptions,
+): InstanceContext {
+  const { config, logger, random, host, version } = environment;
+  const token = instance.readToken();
+  const requestsPerSecond = rate ?? instance.requestsPerSecond;
+  const concurrency = instance.requestConcurrency;
+  const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
+  gates.set(token, gate);
+  let aheadMs: number | null = null;
+  let requests = 0;
+  const client = createLosantClient({
+    apiUrl: instance.apiUrl,
+    token,
+    domain: instance.domain ?? undefined,
+    gate,
+    timeoutMs: config.request.timeoutMs,
+    attempts: config.request.attempts,
+    userAgent: `losant-usage-export/${version}`,
+    random,
+    now,
+    onClock: (ms) => {
+      aheadMs = ms;
+    },
+    onAttempt: (report) => {
+      requests += 1;
+      onAttempt?.(report);
+    },
+  });
+  return {
+    handle,
+    db: handle.db,
+    client,
+    logger,
+    instanceId: instance.instanceId,
+    apiUrl: instance.apiUrl,
+    selection: instance.orgs,
+    streams: instance.streams,
+    policy: config.policy,
+    billingPeriods: config.billingPeriods,
+    concurrency,
+    now,
+    apiAheadMs: () => aheadMs,
+    requestCount: () => requests,
+    shareRate: (liveRuns) => gate.setRate(requestsPerSecond / Math.max(1, liveRuns)),
+    host,
+    version,
+  };
+}
+
+/** The API's clock may differ by this much; beyond it, it is unclear which day is over. */
+const API_SKEW_MAX_MS = 5 * 60_000;
+
+/** Throws ClockError if the API's clock, `aheadMs` before this one, is too far off; null is not known. */
+export function requireApiClock(aheadMs: number | null): void {
+  if (aheadMs === null || Math.abs(aheadMs) <= API_SKEW_MAX_MS) return;
+  throw new ClockError(
+    `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
+    { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
+  );
+}
+
+/**
+ * A clock that runs with the host's and shows the database's time.
+ * Throws ClockError if the two are more than 30 s apart.
+ */
+export async function readClock(
+  { hostNow }: { readonly hostNow: () => number },
+  { db, describe }: DatabaseHandle,
+): Promise<() => number> {
+  const before = hostNow();
+  const databaseMs = await readDatabaseClock(db);
+  const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
+  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
+  throw new ClockError(
+    `This host's clock is ${Math.round(Math.abs(offsetMs) / 1_000)} s ${offsetMs > 0 ? 'behind' : 'ahead of'} that of the database at ${describe}`,
+    { hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over' },
+  );
 }

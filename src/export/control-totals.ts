@@ -117,7 +117,7 @@ function describeFailure(error: unknown, signal: AbortSignal): { code: string; m
   return { code: 'timeout', message: `no answer within ${LONGEST_MS / 1_000} s` };
 }
 
-async function askTotals(witness: Asking, stream: Stream, days: readonly UsageDay[]): Promise<void> {
+async function askTotals(asking: Asking, stream: Stream, days: readonly UsageDay[]): Promise<void> {
   const { db, client, instanceId } = asking.context;
   const problems: string[] = [];
   const due = days.map((day) => ({ day }));
@@ -164,7 +164,7 @@ function readTotals(
   return read;
 }
 
-async function askSummaries(witness: Asking, month: UsageDay): Promise<void> {
+async function askSummaries(asking: Asking, month: UsageDay): Promise<void> {
   const { db, client, instanceId, selection } = asking.context;
   const isOurs = ({ resourceId }: MonthlySummary) =>
     selection.kind === 'all' || selection.orgIds.includes(resourceId);

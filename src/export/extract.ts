@@ -1,11 +1,15 @@
+import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
+import type { QuarantinedBody } from '../ledger/quarantine.ts';
 import type { Answer } from '../losant/attempt.ts';
 import { fetchUsage } from '../losant/usage.ts';
-import { addDays, daysFrom } from '../usage/day.ts';
+import type { CellAnswer, CellOutcome } from '../usage/cell.ts';
+import { addDays, daysFrom, type UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
+import { ageOfRead, type Policy } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
+import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
-import { judgeAnswers, judgeFailure, type SliceResult } from './validate.ts';
 
 /**
  * Fetches a slice and judges what comes. A window that is refused or too slow is
@@ -55,3 +59,100 @@ function halve(slice: Slice): Slice[] | null {
     return newest && oldest ? [{ ...slice, window: { from: oldest.day, to: newest.day }, days }] : [];
   });
 }
+
+/** A settled slice, ready to be loaded: an answer for each of its cells, and the bodies worth keeping. */
+export interface SliceResult {
+  readonly slice: Slice;
+  readonly answers: readonly CellAnswer[];
+  readonly quarantined: readonly QuarantinedBody[];
+  readonly outsideBuckets: number;
+  readonly unknownKeys: number;
+  /** The bodies as received, should Postgres refuse their numbers. */
+  readonly texts: readonly string[];
+  /** The reason why no answer came; null if one came. */
+  readonly error: LosantError | null;
+}
+
+/** Judges the answers to a slice's requests: each of its days by itself, and no other day of the window. */
+export function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
+  const texts = answers.map(({ text }) => text);
+  const read = { sentAtMs: (answers[0] as Answer).sentAtMs, texts };
+  let reading: WindowReading;
+  try {
+    const bodies = answers.map(({ body }) => body);
+    reading = streamNamed(slice.stream).readBodies(bodies, slice.window);
+  } catch (error) {
+    if (!(error instanceof UnplaceableBodyError)) throw error;
+    return quarantineSlice(
+      settleSlice(slice, { ...read, outcome: MISSING }, policy),
+      UNPLACEABLE,
+      error.message,
+    );
+  }
+  const { days, outsideBuckets, unknownKeys } = reading;
+  const sha256 = hash('sha256', texts.join(''), 'hex');
+  const judged = settleSlice(slice, { ...read, sha256, outcome: (day) => days.get(day) ?? MISSING }, policy);
+  const { orgId, stream } = slice;
+  const quarantined = judged.answers.flatMap(({ day, outcome }) => {
+    if (outcome.kind !== 'quarantined') return [];
+    const { code, message: problem } = outcome;
+    return [{ orgId, stream, from: day, to: day, code, problem, bodies: texts }];
+  });
+  return { ...judged, quarantined, outsideBuckets, unknownKeys };
+}
+
+/** Judges a request that ended in an error: one whose body cannot be used is quarantined with it. */
+export function judgeFailure(
+  slice: Slice,
+  error: LosantError,
+  sentAtMs: number,
+  policy: Policy,
+): SliceResult {
+  const { kind: code, message, body } = error;
+  const texts = body === null || code !== 'bad_body' ? [] : [body];
+  const failed = settleSlice(
+    slice,
+    { sentAtMs, texts, error, outcome: { kind: 'failed', code, message } },
+    policy,
+  );
+  return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;
+}
+
+/** The same slice when no number of its bodies can be believed: each of its cells is quarantined. */
+export function quarantineSlice(result: SliceResult, code: string, problem: string): SliceResult {
+  const { slice, answers, texts } = result;
+  const { orgId, stream, window } = slice;
+  const asked = slice.days.map(({ day }) => day);
+  const outcome = { kind: 'quarantined', code, message: problem } as const;
+  return {
+    ...result,
+    answers: answers.map((answer) => ({ ...answer, sha256: null, outcome })),
+    quarantined: [{ orgId, stream, ...window, asked, code, problem, bodies: texts }],
+  };
+}
+
+interface SliceRead {
+  /** When the first request was sent, ms by the database's clock. */
+  readonly sentAtMs: number;
+  readonly sha256?: string;
+  readonly texts?: readonly string[];
+  readonly error?: LosantError;
+  /** The outcome of every cell, or of each day. */
+  readonly outcome: CellOutcome | ((day: UsageDay) => CellOutcome);
+}
+
+/** The slice with an answer for each of its cells. */
+export function settleSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
+  const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
+  const { orgId } = slice;
+  const stream = streamNamed(slice.stream);
+  const answers = slice.days.map(({ day }) => ({
+    ...{ orgId, stream, day, sentAtMs, sha256 },
+    outcome: typeof outcome === 'function' ? outcome(day) : outcome,
+    age: ageOfRead(day, sentAtMs, policy),
+  }));
+  return { slice, answers, quarantined: [], outsideBuckets: 0, unknownKeys: 0, texts, error };
+}
+
+const UNPLACEABLE = 'unplaceable_body';
+const MISSING: CellOutcome = { kind: 'missing' };

@@ -6,15 +6,11 @@ import { type CellOutcome, NOT_TRACKED, ORG_DELETED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
-import { loadSlices } from './batch.ts';
-import { requireApiClock } from './clock.ts';
-import type { InstanceContext, Progress } from './context.ts';
-import { extractSlice } from './extract.ts';
-import { readAhead } from './read-ahead.ts';
-import { isRefusal, Refusals } from './refusals.ts';
+import { type InstanceContext, type Progress, requireApiClock } from './context.ts';
+import { extractSlice, judgeFailure, type SliceResult, settleSlice } from './extract.ts';
+import { loadSlices } from './load-slices.ts';
 import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
-import { judgeFailure, type SliceResult, settleSlice } from './validate.ts';
 
 /** What is exported, by which session, and who is told. */
 export interface ExportWork {
@@ -194,4 +190,63 @@ async function loadResults(
   if (loadable.length === 0) return;
   for (const loaded of await loadSlices(context.db, loadable, loadOptions(work, signal)))
     tally.addLoad(loaded);
+}
+
+/** Organizations that must refuse a stream, and none answer it, before the scope is taken to be missing. */
+const REFUSING_ORGS = 3;
+
+/** Whether Losant refuses to answer: nothing is said of the cell itself. */
+export function isRefusal({ kind }: LosantError): boolean {
+  return kind === 'unauthorized' || kind === 'forbidden';
+}
+
+/** What Losant refuses in a run: everything, streams, or single organizations. */
+export class Refusals {
+  /** The refusal that stands for the run; null if there was none. */
+  worst: LosantError | null = null;
+  readonly #orgs = new Map<string, Set<string>>();
+  readonly #answered = new Set<string>();
+  readonly #streams = new Map<string, LosantError>();
+
+  addAnswer(stream: string): void {
+    this.#answered.add(stream);
+  }
+
+  add({ stream, orgId }: { stream: string; orgId: string }, error: LosantError): void {
+    if (error.kind === 'unauthorized') this.worst = error;
+    this.worst ??= error;
+    const orgs = this.#orgs.get(stream) ?? new Set();
+    this.#orgs.set(stream, orgs.add(orgId));
+    if (orgs.size >= REFUSING_ORGS && !this.#answered.has(stream)) this.#streams.set(stream, error);
+  }
+
+  /** Why the stream is not asked for any more in this run; undefined if it is. */
+  of(stream: string): LosantError | undefined {
+    return this.isTotal ? (this.worst ?? undefined) : this.#streams.get(stream);
+  }
+
+  get isTotal(): boolean {
+    return this.worst?.kind === 'unauthorized';
+  }
+}
+
+/**
+ * The same items in the same order, the next one already asked for while one is
+ * worked on. A failure is thrown when its turn comes. Ending it early waits for
+ * what was asked for and ends the source: nothing goes on behind.
+ */
+export async function* readAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T, void> {
+  let next = source.next();
+  try {
+    for (;;) {
+      const result = await next;
+      if (result.done) return;
+      next = source.next();
+      next.catch(() => {});
+      yield result.value;
+    }
+  } finally {
+    await next.catch(() => {});
+    await source.return(undefined);
+  }
 }

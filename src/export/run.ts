@@ -1,24 +1,32 @@
 import { requireSchema } from '../database/migrate.ts';
 import { LosantError, SettingsError } from '../errors.ts';
+import { isAnythingDue } from '../ledger/due.ts';
 import {
   applyPolicy,
+  readInstance,
   recordBillingPeriods,
   recordInstanceName,
   registerInstance,
   requireApiUrl,
 } from '../ledger/instances.ts';
 import { filterTracked } from '../ledger/tracking.ts';
+import type { Logger } from '../logger.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { countGapsLeft } from '../queries/gaps.ts';
+import { dayAt } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
-import { requireApiClock } from './clock.ts';
-import { type InstanceContext, isFullRun, type RunOptions, type Settled, scopeOf } from './context.ts';
+import {
+  type InstanceContext,
+  isFullRun,
+  type RunOptions,
+  requireApiClock,
+  type Settled,
+  scopeOf,
+} from './context.ts';
 import { readControlTotals } from './control-totals.ts';
-import { discover } from './discover.ts';
-import { isIdle, readSettled } from './idle.ts';
+import { confirmRemovals, discover } from './discover.ts';
 import { type ExportWork, exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
-import { confirmRemovals } from './removals.ts';
 import { type RunReport, Tally } from './report.ts';
 import { holdSession, type Session } from './session.ts';
 
@@ -174,4 +182,66 @@ async function requireTracked({ db, instanceId }: InstanceContext, orgIds: reado
       hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
     },
   );
+}
+
+/**
+ * Whether a run by the same configuration as the one that left `settled` has
+ * nothing to do: the organizations were listed today, and not since that run,
+ * and nothing is due. A handful of look-ups, however many organizations there are.
+ */
+export async function isIdle(
+  { db, instanceId, policy, now }: InstanceContext,
+  { listedAt }: Settled,
+): Promise<boolean> {
+  const instance = await readInstance(db, instanceId);
+  if (instance?.listedAt !== listedAt || instance.listProblem !== null) return false;
+  const nowMs = now();
+  return dayAt(Date.parse(listedAt)) === dayAt(nowMs) && !(await isAnythingDue(db, { nowMs, policy }));
+}
+
+/** What a complete run over everything leaves for the next of the same process. */
+export async function readSettled(
+  { db, instanceId }: InstanceContext,
+  excluded: number,
+): Promise<Settled | null> {
+  const listedAt = (await readInstance(db, instanceId))?.listedAt ?? null;
+  return listedAt === null ? null : { listedAt, excluded };
+}
+
+/** One log line for a run, and one more where final numbers were restated. */
+export function logRun(
+  logger: Logger,
+  instanceId: string,
+  { report, tally, refusal, excluded }: RunOutcome,
+): void {
+  const { runId, failures, from, to, kind, ...counts } = report;
+  const fields = {
+    instance_id: instanceId,
+    run_id: runId,
+    kind,
+    status: counts.status,
+    from,
+    to,
+    orgs: counts.orgs,
+    orgs_excluded: excluded,
+    cells: counts.cells,
+    rows: counts.rows,
+    requests: counts.requests,
+    duration_ms: counts.durationMs,
+    waiting: tally.waiting,
+    restated: tally.restated,
+    restated_final: tally.restatedFinal,
+    unknown_keys: tally.unknownKeys,
+    outside_buckets: tally.outsideBuckets,
+    failures: failures.length,
+    ...(refusal ? { refused: refusal.message } : {}),
+  };
+  if (report.status === 'complete' && !refusal) logger.info(fields, 'run finished');
+  else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished, something is missing');
+  if (tally.restatedFinal > 0) {
+    logger.warn(
+      { run_id: runId, cells: tally.restatedFinal },
+      'final numbers were restated, see the view restatements',
+    );
+  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readAhead } from '../../src/export/read-ahead.ts';
+import { readAhead } from '../../src/export/pipeline.ts';
 
 /** Notes what is asked of it; the third item fails. */
 async function* numbers(log: string[]): AsyncGenerator<number> {

@@ -3,7 +3,7 @@ import type { CheckContext } from '../../check/context.ts';
 import { checkDatabase } from '../../check/database.ts';
 import { checkInstance } from '../../check/losant.ts';
 import { type ProbeAnswer, probeInstance } from '../../check/probe.ts';
-import { readClock, requireApiClock } from '../../export/clock.ts';
+import { readClock, requireApiClock } from '../../export/context.ts';
 import { requireApiUrl } from '../../ledger/instances.ts';
 import type { InstanceConfig } from '../../settings/instance.ts';
 import { createProgress } from '../../terminal/progress.ts';

@@ -1,10 +1,8 @@
 import type { DatabaseHandle } from '../../database/open.ts';
 import { describeDatabaseError } from '../../database/sqlstate.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../../exit.ts';
-import { readClock } from '../../export/clock.ts';
-import { logRun } from '../../export/log-run.ts';
-import { type Gates, openInstance } from '../../export/open.ts';
-import { runInstance } from '../../export/run.ts';
+import { type Gates, openInstance, readClock } from '../../export/context.ts';
+import { logRun, runInstance } from '../../export/run.ts';
 import type { CommandContext } from '../command.ts';
 import { openSchema, useDatabase } from '../open/database.ts';
 import { readNextTry } from './next-try.ts';

@@ -1,8 +1,6 @@
 import { readSchemaState } from '../../database/migrate.ts';
 import { EXIT } from '../../exit.ts';
-import { readClock } from '../../export/clock.ts';
-import type { InstanceContext, PlanSummary } from '../../export/context.ts';
-import { openInstance } from '../../export/open.ts';
+import { type InstanceContext, openInstance, type PlanSummary, readClock } from '../../export/context.ts';
 import { previewRun } from '../../export/preview.ts';
 import { readInstance } from '../../ledger/instances.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';

@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../../database/open.ts';
 import { SettingsError } from '../../errors.ts';
 import { EXIT } from '../../exit.ts';
-import { readClock } from '../../export/clock.ts';
+import { readClock } from '../../export/context.ts';
 import type { RunOutcome } from '../../export/run.ts';
 import { line, styled } from '../../terminal/text.ts';
 import { count } from '../../terminal/words.ts';

@@ -1,5 +1,5 @@
 import type { DatabaseHandle } from '../../database/open.ts';
-import { openInstance } from '../../export/open.ts';
+import { openInstance } from '../../export/context.ts';
 import { type RunOutcome, runInstance } from '../../export/run.ts';
 import { readDevices, readTrackedCells } from '../../ledger/tracked-cells.ts';
 import type { Ask } from '../../usage/plan.ts';

@@ -1,6 +1,6 @@
 import { SettingsError } from '../../errors.ts';
 import { EXIT } from '../../exit.ts';
-import { readClock } from '../../export/clock.ts';
+import { readClock } from '../../export/context.ts';
 import { type AppSources, createApp } from '../../server/app.ts';
 import { hashToken } from '../../server/guard.ts';
 import { type Listening, listen } from '../../server/listen.ts';

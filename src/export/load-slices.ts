@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
-import { quarantineSlice, type SliceResult } from './validate.ts';
+import { quarantineSlice, type SliceResult } from './extract.ts';
 
 /** Waits between tries to load after a conflict or a lost connection: half a minute in all. */
 const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
