@@ -5,13 +5,12 @@ const FLOOR = ['src/usage', ...LEAVES];
 const CONNECTION = ['src/database/connect', 'src/database/schema.ts'];
 /** How numbers, days and times are said, in a terminal and on a page. */
 const WORDS = ['src/terminal/words.ts', 'src/terminal/time.ts'];
-const BELOW_COMMANDS = [
+const BELOW_CLI = [
   ...[
     'src/worker',
     'src/server',
     'src/explain',
     'src/export',
-    'src/check',
     'src/billing',
     'src/losant',
     'src/database',
@@ -21,7 +20,7 @@ const BELOW_COMMANDS = [
   ],
   ...FLOOR,
 ];
-const TESTED = ['simulator', 'lint', 'src/cli.ts', 'src/commands', ...BELOW_COMMANDS];
+const TESTED = ['simulator', 'lint', 'src/run.ts', 'src/cli', ...BELOW_CLI];
 
 /**
  * What each part of the project may import of it, beside its own folder: imports point down, from main
@@ -30,10 +29,10 @@ const TESTED = ['simulator', 'lint', 'src/cli.ts', 'src/commands', ...BELOW_COMM
  */
 export const MAY_IMPORT = {
   'src/main.ts': { values: ['src'] },
-  'src/cli.ts': { values: ['src/commands', 'src/settings', 'src/terminal', ...FLOOR] },
-  'src/commands': { values: BELOW_COMMANDS },
-  'src/commands/demo': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
-  'src/commands/simulator': { values: ['src/commands', 'simulator', ...BELOW_COMMANDS] },
+  'src/run.ts': { values: ['src/cli', 'src/settings', 'src/terminal', ...FLOOR] },
+  'src/cli': { values: BELOW_CLI },
+  'src/cli/demo.ts': { values: ['src/cli', 'simulator', ...BELOW_CLI] },
+  'src/cli/simulator.ts': { values: ['src/cli', 'simulator', ...BELOW_CLI] },
   'src/worker': { values: ['src/export', 'src/database', ...FLOOR], types: ['src/server', 'src/settings'] },
   'src/explain': { values: ['src/database/read', ...WORDS, ...FLOOR], types: ['src/database/schema.ts'] },
   'src/server': {
@@ -42,17 +41,6 @@ export const MAY_IMPORT = {
   },
   'src/export': { values: ['src/losant', 'src/database', ...FLOOR], types: ['src/settings'] },
   'src/billing': { values: ['src/database', 'src/files', ...FLOOR] },
-  'src/check': {
-    values: [
-      'src/losant',
-      'src/database/read',
-      'src/database/migrate',
-      ...CONNECTION,
-      'src/settings',
-      'src/terminal',
-      ...FLOOR,
-    ],
-  },
   'src/losant': { values: FLOOR },
   'src/database/read': { values: [...CONNECTION, ...FLOOR], types: ['src/files'] },
   'src/database/write': { values: [...CONNECTION, ...FLOOR] },
@@ -84,7 +72,7 @@ export const ONLY_IN = {
 
 /** Files that few files of src alone may import, even their types: what can write to Losant, and what could. */
 export const ONLY_FOR = {
-  'src/losant/admin.ts': ['src/commands/org'],
+  'src/losant/admin.ts': ['src/cli/org.ts', 'src/cli/org-set.ts', 'src/cli/org-delete.ts'],
   'src/losant/transport.ts': ['src/losant/http.ts', 'src/losant/admin.ts'],
 };
 

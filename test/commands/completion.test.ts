@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listForCompletion, renderCompletion } from '../../src/commands/completion/scripts.ts';
-import { commands, things } from '../../src/commands/list.ts';
+import { commands, things } from '../../src/cli/commands.ts';
+import { listForCompletion, renderCompletion } from '../../src/cli/x-completion-scripts.ts';
 import { runProgram, startProcess } from '../support/program.ts';
 
 let folder: string;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type InstanceEnd, renderEnd, type ShownOutcome } from '../../src/commands/export/result.ts';
+import { type InstanceEnd, renderEnd, type ShownOutcome } from '../../src/cli/export-result.ts';
 import { LosantError, SettingsError } from '../../src/errors.ts';
 import type { Failure, RunReport } from '../../src/export/report.ts';
 import { renderLine } from '../../src/terminal/text.ts';

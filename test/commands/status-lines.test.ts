@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type InstanceReport, renderStatus } from '../../src/commands/status/render.ts';
+import { type InstanceReport, renderStatus } from '../../src/cli/status.ts';
 import { renderLine } from '../../src/terminal/text.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 22, 57);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { commands } from '../../src/commands/list.ts';
+import { commands } from '../../src/cli/commands.ts';
 import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { commands } from '../../src/commands/list.ts';
+import { commands } from '../../src/cli/commands.ts';
 import { EXIT } from '../../src/exit.ts';
 import { anchorsIn, linkedAnchors, linkedFiles } from './links.ts';
 

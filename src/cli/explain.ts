@@ -1,0 +1,73 @@
+import type { CellStory, OrgName, StoredValue } from '../database/read/explain.ts';
+import {
+  describeAuthor,
+  describeChange,
+  describeSeen,
+  describeState,
+  describeWaiver,
+  ledgerFacts,
+  showHeld,
+} from '../explain/facts.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { showInstant } from '../terminal/time.ts';
+import { showDays } from '../terminal/words.ts';
+import type { UsageDay } from '../usage/day.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import type { Stream } from '../usage/streams/stream.ts';
+
+export interface Explained extends CellStory {
+  readonly nextStep: string;
+}
+
+/** The story of a day's cells, for people. */
+export function renderStory(
+  org: OrgName,
+  day: UsageDay,
+  { cells, nowMs }: { cells: readonly Explained[]; nowMs: number },
+): Line[] {
+  const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
+  return [
+    line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
+    ...cells.flatMap((cell) => [
+      '',
+      line`${styled('bold', cell.stream)}: ${renderState(cell)}`,
+      ...renderDetails(cell, nowMs),
+    ]),
+  ];
+}
+
+function renderState(cell: Explained): Line {
+  const state = describeState(cell);
+  return cell.isGap ? line`${state}, ${styled('red', 'a gap')}` : state;
+}
+
+function renderDetails(cell: Explained, nowMs: number): Line[] {
+  const { ledger, values, revisions, waivers, quarantine, nextStep } = cell;
+  const lines = renderValues(values, streamNamed(cell.stream));
+  if (ledger) lines.push(...ledgerFacts(ledger, nowMs).map(([name, value]) => `  ${name}: ${value}`));
+  for (const change of revisions) {
+    const { revision, changedAt } = change;
+    const made = `revision ${revision}, ${showInstant(changedAt)}, ${describeAuthor(change)}`;
+    lines.push(`  ${made}: ${describeChange(change)}`);
+  }
+  for (const waiver of waivers) lines.push(`  waived ${describeWaiver(waiver)}: ${waiver.reason}`);
+  for (const answer of quarantine) {
+    const { code, problem } = answer;
+    lines.push(`  quarantine ${showDays(answer)}: ${code}: ${problem} (${describeSeen(answer)})`);
+  }
+  return [...lines, line`  next: ${nextStep}`];
+}
+
+/** A row each, with the stream's columns in their own order. */
+function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
+  if (values.length === 0) return [];
+  const head = [...keyColumns, ...columns, 'revision'];
+  const rows = values.map((row) => [
+    ...keyColumns.map((column) => row.key[column] ?? ''),
+    ...columns.map((column) => showHeld(row.values[column])),
+    `${row.revision}`,
+  ]);
+  const right = head.map((_, column) => column).slice(keyColumns.length);
+  return renderTable({ head, rows, right });
+}

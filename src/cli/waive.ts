@@ -1,0 +1,48 @@
+import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { count } from '../terminal/words.ts';
+import { defineCommand } from './command.ts';
+import { daysOption, idOption, required, streamOption, textOption } from './options.ts';
+import { requirePastDay } from './x-days.ts';
+
+export const waive = defineCommand({
+  name: 'waive',
+  summary: 'accept a missing number as known missing; the next good read lifts it',
+  group: 'Decide',
+  needs: 'database',
+  options: {
+    org: required(idOption('organization', 'the organization')),
+    day: required(daysOption('the day, or the first and the last')),
+    stream: required(streamOption('the stream')),
+    reason: required(textOption('TEXT', 'why the number will not come, for whoever bills')),
+  },
+  examples: [
+    {
+      args: 'waive --org 575ec8687ae143cd83dc4a97 --day 2026-11-20 --stream payload_totals --reason "agreed with Acme"',
+      does: 'one number',
+    },
+  ],
+  async run(context, { org, day, stream, reason }) {
+    const { output, hostNow } = context;
+    requirePastDay('--day', day.from, hostNow());
+    requirePastDay('--day', day.to, hostNow());
+    const why = reason.trim();
+    if (why === '' || why === 'TEXT') {
+      throw new SettingsError(`--reason is ${why === '' ? 'empty' : 'TEXT, which stands for a reason'}`, {
+        hint: 'say why the number will not come, for whoever bills',
+      });
+    }
+    const { requireWritable, withDatabase } = await import('./open-database.ts');
+    const { waiveCells } = await import('../database/write/waive.ts');
+    const days = await withDatabase(context, async (handle) => {
+      requireWritable(handle);
+      return await waiveCells(handle.db, { orgId: org, stream, range: day, reason: why });
+    });
+    if (output.json) output.printJson({ orgId: org, stream, days, reason: why });
+    else {
+      output.print(`Waived ${count(days.length, 'number')}: ${stream} of ${org} for ${days.join(', ')}.`);
+      output.print('The next good read lifts it.');
+    }
+    return EXIT.ok;
+  },
+});
