@@ -1,7 +1,9 @@
 import { transform } from 'streaming-iterables';
 import { readWitnessProblems } from '../database/read/reconciliation.ts';
+import { requireApiUrl } from '../database/write/instances.ts';
 import { LosantError } from '../errors.ts';
 import { exitCodeOf, worstExitCode } from '../exit.ts';
+import { requireApiClock } from '../export/clock.ts';
 import { createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
@@ -11,13 +13,15 @@ import { lastCompleteDay } from '../usage/policy.ts';
 import { CheckError, type CheckList, type Outcome } from './check-list.ts';
 import { addReport, checkOrg, type OrgReport, type OrgTarget, RECONCILE } from './check-org.ts';
 import { type CheckedDatabase, showSkew } from './check-postgres.ts';
-import type { CheckContext } from './x-check-context.ts';
+import type { CommandContext } from './command.ts';
 
 export interface InstanceCheck {
   readonly instance: InstanceConfig;
   readonly database: CheckedDatabase;
   readonly list: CheckList;
   readonly allOrgs: boolean;
+  /** Called with how many organizations were asked for, and how many there are at most. */
+  readonly onOrg: (done: number, total: number) => void;
 }
 
 /** Enough to get over a hiccup; a check that retries for minutes tells less. */
@@ -34,8 +38,8 @@ const FAILURES_SHOWN = 10;
  * questions, or null if there is none to ask for.
  */
 export async function checkInstance(
-  context: CheckContext,
-  { instance, database, list, allOrgs }: InstanceCheck,
+  context: CommandContext,
+  { instance, database, list, allOrgs, onOrg }: InstanceCheck,
 ): Promise<OrgTarget | null> {
   const { instanceId, apiUrl, streams } = instance;
   const opened = openClient(context, instance, database.now);
@@ -45,8 +49,8 @@ export async function checkInstance(
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
   });
-  await checkClock(context, list, opened.aheadMs());
-  await checkApiUrl(context, list, { database, instance: { instanceId, apiUrl } });
+  await checkClock(list, opened.aheadMs());
+  await checkApiUrl(list, database, { instanceId, apiUrl });
   await checkWitness(list, database, instanceId);
   if (isHopeless(found)) return null;
   const first = await checkList(list, { client, instance, signal });
@@ -60,13 +64,13 @@ export async function checkInstance(
   }
   const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.ok && first.value;
   if (!orgId) return null;
-  if (allOrgs) await checkEveryOrg(context, list, { client, instance, signal, target });
+  if (allOrgs) await checkEveryOrg(list, { client, instance, signal, target, onOrg });
   else for (const report of await checkOrg(target(orgId))) addReport(list, report);
   return target(orgId);
 }
 
 function openClient(
-  { config, version, random, hostNow }: CheckContext,
+  { config, version, random, hostNow }: CommandContext,
   instance: InstanceConfig,
   now: () => number,
 ) {
@@ -108,11 +112,7 @@ function boundQuestions(client: LosantClient): LosantClient {
   };
 }
 
-async function checkClock(
-  { requireApiClock }: CheckContext,
-  list: CheckList,
-  aheadMs: number | null,
-): Promise<void> {
+async function checkClock(list: CheckList, aheadMs: number | null): Promise<void> {
   if (aheadMs === null) return;
   await list.run('clock.losant', () => {
     requireApiClock(aheadMs);
@@ -121,12 +121,9 @@ async function checkClock(
 }
 
 async function checkApiUrl(
-  { requireApiUrl }: CheckContext,
   list: CheckList,
-  {
-    database: { handle, isAtHead },
-    instance,
-  }: { database: CheckedDatabase; instance: { readonly instanceId: string; readonly apiUrl: string } },
+  { handle, isAtHead }: CheckedDatabase,
+  instance: Pick<InstanceConfig, 'instanceId' | 'apiUrl'>,
 ): Promise<void> {
   if (!handle || !isAtHead) return;
   await list.run('api_url', async () => {
@@ -181,9 +178,12 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
 
 /** One line for each endpoint, and one for each of the first organizations that fail. */
 async function checkEveryOrg(
-  { onOrg }: CheckContext,
   list: CheckList,
-  { target, ...question }: ListQuestion & { target: (orgId: string) => OrgTarget },
+  {
+    target,
+    onOrg,
+    ...question
+  }: ListQuestion & Pick<InstanceCheck, 'onOrg'> & { target: (orgId: string) => OrgTarget },
 ): Promise<void> {
   const sums = new Map<string, EndpointSum>();
   const { requestConcurrency } = question.instance;

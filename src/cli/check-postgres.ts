@@ -4,9 +4,11 @@ import type { DatabaseHandle } from '../database/connect/open.ts';
 import { describeDatabaseError } from '../database/connect/sqlstate.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate/migrate.ts';
 import { type Access, readAccess } from '../database/read/access.ts';
+import { readClock } from '../export/clock.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { CheckError, type CheckList, type Finding } from './check-list.ts';
-import type { CheckContext } from './x-check-context.ts';
+import type { CommandContext } from './command.ts';
+import { openDatabase } from './open-database.ts';
 
 /** What the database leaves to the checks after it. */
 export interface CheckedDatabase {
@@ -19,7 +21,7 @@ export interface CheckedDatabase {
 }
 
 /** Checks connection, version, schema, rights and clock. Reads only. */
-export async function checkDatabase(context: CheckContext, list: CheckList): Promise<CheckedDatabase> {
+export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
   const missingFolder = findMissingFolder(requireDatabaseUrl(context.config));
   if (missingFolder !== null) {
@@ -28,7 +30,7 @@ export async function checkDatabase(context: CheckContext, list: CheckList): Pro
     return nothing;
   }
   const opened = await list.run('database', async () => {
-    const handle = await context.openDatabase();
+    const handle = await openDatabase(context);
     try {
       const access = await readAccess(handle.db);
       const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
@@ -44,7 +46,7 @@ export async function checkDatabase(context: CheckContext, list: CheckList): Pro
   const isEmpty = schema.ok && schema.value === 'empty';
   await list.run('rights', () => Promise.resolve(checkRights(handle, access, { isEmpty })));
   const clock = await list.run('clock.database', async () => {
-    const value = await context.readClock(handle);
+    const value = await readClock(context, handle);
     const aheadMs = value() - context.hostNow();
     return { message: `${showSkew(aheadMs)} this host's`, value };
   });
@@ -71,7 +73,7 @@ function findMissingFolder(databaseUrl: string): string | null {
 }
 
 async function checkSchema(
-  { config }: CheckContext,
+  { config }: CommandContext,
   handle: DatabaseHandle,
 ): Promise<Finding<SchemaState['state']>> {
   const { state, applied, pending } = await readSchemaState(handle);

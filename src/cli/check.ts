@@ -1,23 +1,29 @@
-import { requireApiUrl } from '../database/write/instances.ts';
-import { readClock, requireApiClock } from '../export/clock.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { createProgress } from '../terminal/progress.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, type Span, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
-import { checkInstance } from './check-instance.ts';
-import { CheckList } from './check-list.ts';
+import { checkInstance, type InstanceCheck } from './check-instance.ts';
+import { type Check, CheckList } from './check-list.ts';
 import { checkDatabase } from './check-postgres.ts';
 import { type ProbeAnswer, probeInstance } from './check-probe.ts';
-import type { CommandContext } from './command.ts';
-import { openDatabase } from './open-database.ts';
-import type { CheckContext } from './x-check-context.ts';
-import { renderCheck, renderEnd, renderProbe } from './x-check-render.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { type OptionValues, switchOption } from './options.ts';
 
-export interface CheckOptions {
-  /** Every organization instead of the first. */
-  readonly allOrgs: boolean;
-  /** Find out what the documentation of the API leaves open. */
-  readonly probe: boolean;
-}
+const checkOptions = {
+  allOrgs: switchOption('ask for every organization, not only the first'),
+  probe: switchOption('also find out what the documentation of the API leaves open'),
+};
+
+export const check = defineCommand({
+  needs: 'losant',
+  options: checkOptions,
+  examples: () => [
+    { args: 'check', does: 'is everything ready for the first run?' },
+    { args: 'check --all-orgs', does: 'may the token read every organization?' },
+  ],
+  run: checkEverything,
+});
 
 /** Organizations a second, as far as can be known: each is asked several questions. */
 const ORGS_PER_SECOND = 3;
@@ -27,7 +33,10 @@ const ORGS_PER_SECOND = 3;
  * Goes on after a failure where that can tell more; returns the exit code of the
  * worst.
  */
-export async function checkEverything(context: CommandContext, options: CheckOptions): Promise<number> {
+export async function checkEverything(
+  context: CommandContext,
+  options: OptionValues<typeof checkOptions>,
+): Promise<number> {
   const { config, output, signal } = context;
   const list = new CheckList({
     signal,
@@ -36,12 +45,12 @@ export async function checkEverything(context: CommandContext, options: CheckOpt
     },
   });
   list.note('settings', { message: config.instances.map(describeInstance).join('; ') });
-  const checkContext = toCheckContext(context);
-  const database = await checkDatabase(checkContext, list);
+  const database = await checkDatabase(context, list);
+  const onOrg = showOrgs(context);
   const probes: ProbeAnswer[] = [];
   try {
     for (const instance of config.instances) {
-      const checked = await checkInstance(checkContext, { instance, database, list, ...options });
+      const checked = await checkInstance(context, { instance, database, list, onOrg, ...options });
       if (!options.probe || !checked) continue;
       const answers = await probeInstance(checked, instance);
       probes.push(...answers);
@@ -58,25 +67,13 @@ export async function checkEverything(context: CommandContext, options: CheckOpt
   return exitCode;
 }
 
-function toCheckContext(context: CommandContext): CheckContext {
-  const { output, hostNow } = context;
-  // As lines, on a terminal too: failures are printed in between.
-  const progress = createProgress({
-    output: { ...output, isTerminal: false },
-    now: hostNow,
-    rate: ORGS_PER_SECOND,
-    noun: 'organization',
-  });
-  return {
-    ...context,
-    openDatabase: () => openDatabase(context),
-    readClock: (handle) => readClock(context, handle),
-    requireApiClock,
-    requireApiUrl,
-    onOrg: (done, total) => {
-      if (done === 1) progress.start(total);
-      progress.show(done);
-    },
+/** Shows how many organizations were asked for: as lines, on a terminal too, since failures are printed in between. */
+function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
+  const options = { stderr, now, rate: ORGS_PER_SECOND, noun: 'organization' };
+  const progress = createProgress({ output: { ...output, isTerminal: false }, ...options });
+  return (done, total) => {
+    if (done === 1) progress.start(total);
+    progress.show(done);
   };
 }
 
@@ -93,4 +90,33 @@ function describeRules({
   return names === null && tags === null && exclude.length === 0
     ? 'all organizations'
     : 'organizations by rules';
+}
+
+const INDENT = ' '.repeat(10);
+
+/** A check as a line for people, with its hint below. */
+function renderCheck(check: Check): Line[] {
+  const { name, message, hint } = check;
+  // Errors of Losant's begin with the action, which is the name.
+  const shown = message.startsWith(name) ? message : `${name}: ${message}`;
+  const hints = hint === null ? [] : hint.split('\n').map((each) => `${INDENT}${each}`);
+  return [line`${verdictOf(check)}  ${shown}`, ...hints];
+}
+
+function verdictOf({ ok, hint }: Check): Span {
+  if (!ok) return styled('red', 'FAILED');
+  return hint === null ? styled('green', 'ok    ') : styled('yellow', 'look  ');
+}
+
+function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): Line[] {
+  const rows = answers.flatMap(({ question, answer, touches }) => [
+    [question, answer],
+    ['', styled('dim', `touches ${touches}`)],
+  ]);
+  return ['', `How the API of instance ${instanceId} behaves:`, ...renderTable({ rows }), ''];
+}
+
+function renderEnd(failed: number): Line {
+  if (failed === 0) return styled('green', 'Everything works.');
+  return styled('red', failed === 1 ? 'One check failed.' : `${failed} checks failed.`);
 }

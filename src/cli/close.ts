@@ -1,11 +1,93 @@
 import { describeBlocker } from '../billing/blockers.ts';
-import { type CloseOutcome, nameOf } from '../billing/close.ts';
+import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
+import type { DatabaseHandle } from '../database/connect/handle.ts';
 import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../database/read/statements.ts';
-import type { SettingsError } from '../errors.ts';
+import { VIEW_STATEMENT_MS } from '../database/read/view-rows.ts';
+import { describeError, SettingsError } from '../errors.ts';
+import { EXIT, worstExitCode } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
-import type { CloseOptions } from './x-close-instances.ts';
+import type { Month } from '../usage/period.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { chooseBilledInstances } from './instances.ts';
+import { requireWritable, withDatabase } from './open-database.ts';
+import { idsOption, monthOption, required, switchOption, textOption } from './options.ts';
+
+export const close = defineCommand({
+  needs: 'database',
+  whenInterrupted: 'what was closed stays closed; the same command goes on with the other instances',
+  options: {
+    period: required(monthOption('the month; with periods of Losant, the month in which they end')),
+    instance: idsOption('instance', 'only these instances'),
+    incomplete: textOption('REASON', 'close it though organizations are not billable, and why'),
+    adjust: switchOption('settle what changed since it was closed, as a statement of differences'),
+    dryRun: switchOption('show the statement, and keep nothing'),
+  },
+  examples: ({ lastMonth: { name } }) => [
+    { args: `close --period ${name} --dry-run`, does: 'what would be closed' },
+    { args: `close --period ${name}`, does: 'close last month' },
+    { args: `close --period ${name} --adjust`, does: 'settle what Losant restated since' },
+  ],
+  async run(context, { period: month, instance, incomplete, adjust: isAdjustment, dryRun: isDryRun }) {
+    const reason = incomplete === null ? null : incomplete.trim();
+    if (reason === '') {
+      throw new SettingsError('--incomplete is empty', {
+        hint: 'say why numbers are missing, for whoever bills',
+      });
+    }
+    if (reason !== null && isAdjustment) {
+      throw new SettingsError('--incomplete and --adjust exclude each other', {
+        hint: 'an adjustment asks for no complete numbers: leave --incomplete out',
+      });
+    }
+    const work = async (handle: DatabaseHandle) => {
+      requireWritable(handle);
+      return await closeInstances(context, handle, { month, instance, reason, isAdjustment, isDryRun });
+    };
+    // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
+    return await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
+  },
+});
+
+interface CloseOptions {
+  readonly month: Month;
+  readonly instance: readonly string[] | null;
+  readonly reason: string | null;
+  readonly isAdjustment: boolean;
+  readonly isDryRun: boolean;
+}
+
+/** Closes the month of each instance by itself: what is wrong with one does not stop another. */
+async function closeInstances(
+  context: CommandContext,
+  handle: DatabaseHandle,
+  options: CloseOptions,
+): Promise<number> {
+  const { output, newId, signal } = context;
+  const instances = await chooseBilledInstances(context, handle, options.instance);
+  const documents: object[] = [];
+  const codes: number[] = [];
+  for (const instance of instances) {
+    try {
+      const outcome = await closePeriod(handle, instance, { ...options, newId, signal });
+      codes.push(exitCodeOfOutcome(outcome));
+      documents.push(toDocument(instance, outcome));
+      if (!output.json) output.print(...renderOutcome(instance, outcome, options));
+    } catch (error) {
+      if (!(error instanceof SettingsError) || instances.length === 1) throw error;
+      codes.push(EXIT.usage);
+      documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
+      if (!output.json) output.print(...renderFailure(error));
+    }
+  }
+  if (output.json) output.printJson({ period: options.month, instances: documents });
+  return worstExitCode(codes);
+}
+
+function exitCodeOfOutcome({ kind }: CloseOutcome): number {
+  return kind === 'refused' ? EXIT.incomplete : EXIT.ok;
+}
 
 /** Organizations shown to people; `--json` has all. */
 const BLOCKERS_MAX = 50;
@@ -13,7 +95,7 @@ const BLOCKERS_MAX = 50;
 type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
 
 /** What became of an instance, as `--json` prints it. Quantities are text: they may exceed 2^53 − 1. */
-export function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
+function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
   const blockers = outcome.blockers.map((blocker) => {
     const { orgId, orgName, periodStart, periodEnd } = blocker;
@@ -37,11 +119,7 @@ export function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome
   };
 }
 
-export function renderOutcome(
-  instance: BilledInstance,
-  outcome: CloseOutcome,
-  options: CloseOptions,
-): Line[] {
+function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: CloseOptions): Line[] {
   const name = nameOf(instance, options.month);
   if (outcome.kind === 'unchanged') return [`Nothing of ${name} has changed since its newest statement.`];
   return outcome.kind === 'refused'
@@ -49,7 +127,7 @@ export function renderOutcome(
     : renderClosed(name, outcome, options);
 }
 
-export function renderFailure({ message, hint }: SettingsError): Line[] {
+function renderFailure({ message, hint }: SettingsError): Line[] {
   return [line`${styled('red', message)}.`, `  ${hint}`];
 }
 

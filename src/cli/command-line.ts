@@ -1,7 +1,9 @@
 import { Argument, CommanderError, Option, Command as Program } from 'commander';
 import { SettingsError } from '../errors.ts';
-import type { Command } from './command.ts';
-import { commands, things } from './commands.ts';
+import { capitalize } from '../terminal/words.ts';
+import { addDays, dayAt } from '../usage/day.ts';
+import type { Command, ExampleDays } from './command.ts';
+import { commandGroups, type ListedCommand, things } from './commands.ts';
 import {
   flagName,
   type OptionSpec,
@@ -22,29 +24,48 @@ export interface Invocation {
   readonly mayColor: boolean;
 }
 
-export interface CliTerminal {
+/** How help and the version are shown. */
+export interface HelpTerminal {
   readonly version: string;
-  /** Writes help and version texts. */
   readonly write: (text: string) => void;
   readonly hasColors: boolean;
+  /** Width of the terminal, in characters. */
+  readonly columns: number;
+  /** For the days in examples. */
+  readonly nowMs: number;
 }
 
 /** As given: the texts of each option by its name, `true` for a switch. */
 type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
 
 interface Parsed {
+  readonly name: string;
   readonly command: Command;
   readonly given: Given;
 }
 
+/** What is found out while commander goes through the arguments. */
+interface Reading {
+  /** The words of the command, as far as they are understood. */
+  meant: string;
+  parsed: Parsed | null;
+}
+
 const COMMON = {
   json: switchOption('print one JSON document instead of text'),
-  config: pathOption('settings file for several instances', 'LOSANT_USAGE_CONFIG'),
-} as const;
+  config: {
+    ...pathOption('FILE', 'settings file for several instances'),
+    shownDefault: 'LOSANT_USAGE_CONFIG',
+  },
+  noColor: switchOption('print without colours, as with NO_COLOR'),
+};
 
-const EXIT_CODES = `
-Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing ·
-            4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted`;
+const EXIT_CODES =
+  'Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing · ' +
+  '4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted';
+
+/** Wider lines are hard to read. */
+const HELP_WIDTH_MAX = 110;
 
 /**
  * Reads the command line. Returns null where help or the version was asked for
@@ -52,174 +73,178 @@ Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings �
  */
 export async function parseCommandLine(
   argv: readonly string[],
-  terminal: CliTerminal,
+  terminal: HelpTerminal,
 ): Promise<Invocation | null> {
   const parsed = await parse(argv, terminal);
   if (parsed === null) return null;
   const { command, given } = parsed;
-  const config = await readOption('config', COMMON.config, given['config']);
-  const options: Record<string, unknown> = {};
-  for (const [name, spec] of Object.entries(command.options)) {
-    options[name] = await readOption(name, spec, given[name]);
-  }
+  const specs = Object.entries(command.options);
+  const missing = specs.find(([name, spec]) => spec.isRequired && given[name] === undefined);
+  if (missing) throw mistake(`required option '${termOf(...missing)}' not specified`, parsed.name);
   return {
     command,
-    options,
+    options: Object.fromEntries(specs.map(([name, spec]) => [name, readOption(name, spec, given[name])])),
     json: given['json'] === true,
-    configFile: config,
+    configFile: readOption('config', COMMON.config, given['config']),
     mayColor: given['color'] !== false,
   };
 }
 
-async function parse(argv: readonly string[], terminal: CliTerminal): Promise<Parsed | null> {
-  const parsed: Parsed[] = [];
+async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<Parsed | null> {
+  const reading: Reading = { meant: '', parsed: null };
   const program = declareProgram(terminal);
-  for (const command of commands) {
-    const { described, names } = await describeOptions(command, argv);
-    declareCommand(program, command, { terminal, described }).action((...args: unknown[]) => {
-      const byPlace = names.map((name, index): [string, string[]] => [name, [String(args[index])]]);
-      const given: Given = Object.fromEntries(byPlace);
-      parsed.push({ command, given: { ...(args[names.length] as Given), ...given } });
-    });
+  for (const [group, listed] of Object.entries(commandGroups)) {
+    for (const each of listed) declareCommand(program, each, { group, terminal, reading });
   }
   try {
-    program.parse(argv, { from: 'user' });
+    // `help run` is `run --help`, for which the command declares its options.
+    const args = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+    await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return null;
-    throw describeMistake(error, argv);
+    throw describeMistake(error, reading.meant);
   }
-  return parsed[0] ?? null;
+  return reading.parsed;
 }
 
-/** Whether the words of the command's name are given. */
-function isMeant({ name }: Command, argv: readonly string[]): boolean {
-  const words = name.split(' ');
-  return argv.some((_, place) => words.every((word, index) => argv[place + index] === word));
-}
-
-function describeMistake({ code, message }: CommanderError, argv: readonly string[]): SettingsError {
-  if (code === 'commander.help') {
-    const thing = Object.keys(things).find((name) => argv.includes(name));
-    return new SettingsError('No command was given', {
-      hint: `losant-usage ${thing === undefined ? '' : `${thing} `}--help lists the commands`,
-    });
-  }
-  const command = commands.find((each) => isMeant(each, argv));
+function describeMistake({ code, message }: CommanderError, meant: string): SettingsError {
+  if (code === 'commander.help') return mistake('No command was given', meant);
   // A guess stands on a second line, in parentheses.
-  const text = message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1');
-  return new SettingsError(text, {
-    hint: command
-      ? `losant-usage ${command.name} --help lists its options`
-      : 'losant-usage --help lists the commands',
+  return mistake(message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1'), meant);
+}
+
+/** `meant` is the command or thing that was meant, empty for none. */
+function mistake(message: string, meant: string): SettingsError {
+  const lists = meant === '' || meant in things ? 'the commands' : 'its options';
+  return new SettingsError(message, {
+    hint: `${['losant-usage', meant, '--help'].filter((word) => word !== '').join(' ')} lists ${lists}`,
   });
 }
 
-function declareProgram(terminal: CliTerminal): Program {
-  return configure(new Program('losant-usage'), terminal)
+function declareProgram(terminal: HelpTerminal): Program {
+  const program = configure(new Program('losant-usage'), terminal);
+  return program
     .description('Copies Losant usage counters into Postgres, per organization and UTC day.')
     .version(terminal.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help; after a command, its options')
     .addHelpCommand(new Program('help').argument('[command]').description('show help').helpGroup('Set up:'))
-    .addHelpText('after', EXIT_CODES);
+    .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
 }
 
-/** The same for the program and each command: errors are thrown, help is written to `terminal`. */
-function configure(program: Program, { write, hasColors }: CliTerminal): Program {
+/** The same for the program and each command: errors are thrown, help is written to the terminal. */
+function configure(program: Program, terminal: HelpTerminal): Program {
   return program
     .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: () => {}, getOutHasColors: () => hasColors })
+    .configureOutput({
+      writeOut: terminal.write,
+      writeErr: () => {},
+      getOutHasColors: () => terminal.hasColors,
+    })
     .configureHelp({
       styleTitle: bold,
-      helpWidth: 110,
+      helpWidth: widthOf(terminal),
+      minWidthToWrap: 20,
       subcommandTerm: (each) => [each.name(), ...each.registeredArguments.map((arg) => arg.name())].join(' '),
     });
 }
 
-function declareCommand(
-  program: Program,
-  command: Command,
-  { terminal, described }: { terminal: CliTerminal; described: (Option | Argument)[] },
-): Program {
-  const [first = '', second] = command.name.split(' ');
-  const parent = second === undefined ? program : thingOf(program, first, { terminal, command });
-  const declared = configure(parent.command(second ?? first), terminal)
-    .summary(command.summary)
-    .description(`${command.summary.slice(0, 1).toUpperCase()}${command.summary.slice(1)}.`)
-    .helpOption('-h, --help', 'show this help')
-    .helpGroup(`${command.group}:`);
-  for (const each of described) {
-    if (each instanceof Option) declared.addOption(each);
-    else declared.addArgument(each);
-  }
-  if (command.json !== false) declared.option('--json', COMMON.json.summary);
-  if (command.needs !== 'none') declared.addOption(toOption('config', COMMON.config, []));
-  declared.option('--no-color', 'print without colours, as with NO_COLOR');
-  return declared.addHelpText('after', renderExamples(command));
+function widthOf({ columns }: HelpTerminal): number {
+  return Math.min(columns, HELP_WIDTH_MAX);
+}
+
+interface Place {
+  readonly group: string;
+  readonly terminal: HelpTerminal;
+  readonly reading: Reading;
+}
+
+/** Declares a command by its summary; its options follow once it turns out to be the one that is meant. */
+function declareCommand(program: Program, listed: ListedCommand, place: Place): void {
+  const [first = '', second] = listed.name.split(' ');
+  const parent = second === undefined ? program : declareThing(program, first, place);
+  const declared = declare(parent, second ?? first, { ...place, summary: listed.summary });
+  parent.hook('preSubcommand', async (_parent, meant) => {
+    if (meant !== declared) return;
+    place.reading.meant = listed.name;
+    declareOptions(declared, { name: listed.name, command: await listed.load() }, place);
+  });
 }
 
 /** The part of the program that holds all that can be done to a thing. */
-function thingOf(
-  program: Program,
-  name: string,
-  { terminal, command }: { terminal: CliTerminal; command: Command },
-): Program {
+function declareThing(program: Program, name: string, place: Place): Program {
   const known = program.commands.find((each) => each.name() === name);
   if (known) return known;
-  const summary = things[name] ?? '';
-  return configure(program.command(name), terminal)
+  const thing = declare(program, name, { ...place, summary: things[name] ?? '' }).helpCommand(false);
+  program.hook('preSubcommand', (_program, meant) => {
+    if (meant === thing) place.reading.meant = name;
+  });
+  return thing;
+}
+
+function declare(
+  parent: Program,
+  name: string,
+  { group, summary, terminal }: Place & { readonly summary: string },
+): Program {
+  return configure(parent.command(name), terminal)
     .summary(summary)
-    .description(`${summary.slice(0, 1).toUpperCase()}${summary.slice(1)}.`)
+    .description(`${capitalize(summary)}.`)
     .helpOption('-h, --help', 'show this help')
-    .helpCommand(false)
-    .helpGroup(`${command.group}:`);
+    .helpGroup(`${group}:`);
 }
 
-/** The options and arguments of a command; their choices are only looked up for the command that is meant. */
-async function describeOptions(command: Command, argv: readonly string[]) {
-  const described: (Option | Argument)[] = [];
-  const names: string[] = [];
-  const needsChoices = isMeant(command, argv) && argv.some((each) => /^(-h|--help|help)$/.test(each));
-  for (const [name, spec] of Object.entries(command.options)) {
-    const choices = needsChoices ? ((await spec.choices?.()) ?? []) : [];
+function declareOptions(
+  declared: Program,
+  { name, command }: Pick<Parsed, 'name' | 'command'>,
+  { terminal, reading }: Place,
+): void {
+  const specs = { ...command.options, ...commonOptions(command) };
+  const byPlace: string[] = [];
+  for (const [key, spec] of Object.entries(specs)) {
     if (spec.isArgument) {
-      described.push(new Argument(`<${name}>`, describe(spec, choices)));
-      names.push(name);
-    } else described.push(toOption(name, spec, choices));
+      byPlace.push(key);
+      declared.addArgument(new Argument(`<${key}>`, describe(spec)));
+    } else declared.addOption(toOption(key, spec));
   }
-  return { described, names };
+  declared.addHelpText('after', renderExamples(command, terminal)).action((...args: unknown[]) => {
+    const given = byPlace.map((key, index): [string, string[]] => [key, [String(args[index])]]);
+    const options = args[byPlace.length] as Given;
+    reading.parsed = { name, command, given: { ...options, ...Object.fromEntries(given) } };
+  });
 }
 
-function toOption(name: string, spec: OptionSpec<unknown>, choices: readonly string[]): Option {
-  const value = spec.value === null ? '' : ` <${spec.value}${spec.isList ? '...' : ''}>`;
-  const option = new Option(`${flagName(name)}${value}`, describe(spec, choices));
+/** The options that a command takes beside its own. */
+export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
+  const { json, config, noColor } = COMMON;
+  return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
+}
+
+function toOption(name: string, spec: OptionSpec<unknown>): Option {
+  const option = new Option(termOf(name, spec), describe(spec));
   if (spec.value === null) return option;
-  option.makeOptionMandatory(spec.isRequired ?? false);
   // The texts as they come: what they mean is read once the command is known.
   return option.argParser((text: string, previous: string[] | undefined) => [...(previous ?? []), text]);
 }
 
-function describe(
-  { summary, isRequired, isArgument, isList, isRepeated, shownDefault }: OptionSpec<unknown>,
-  choices: readonly string[],
-): string {
+function termOf(name: string, { value, isList }: OptionSpec<unknown>): string {
+  return `${flagName(name)}${value === null ? '' : ` <${value}${isList ? '...' : ''}>`}`;
+}
+
+function describe({ summary, choices, shownDefault, ...spec }: OptionSpec<unknown>): string {
   const facts = [
-    isRequired && !isArgument ? 'required' : null,
-    isList ? 'several: repeat it, or separate by commas' : null,
-    isRepeated ? 'several: repeat it' : null,
-    choices.length > 0 ? `one of: ${choices.join(', ')}` : null,
+    spec.isRequired && !spec.isArgument ? 'required' : null,
+    spec.isList ? 'several: repeat it, or separate by commas' : null,
+    spec.isRepeated ? 'several: repeat it' : null,
+    choices === undefined ? null : `one of: ${choices.join(', ')}`,
     shownDefault === undefined ? null : `default: ${shownDefault}`,
   ].filter((fact) => fact !== null);
   return facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`;
 }
 
-async function readOption<T>(
-  name: string,
-  spec: OptionSpec<T>,
-  given: readonly string[] | boolean | undefined,
-): Promise<T> {
+function readOption<T>(name: string, spec: OptionSpec<T>, given: readonly string[] | boolean | undefined): T {
   if (given === undefined || typeof given === 'boolean') {
-    return given === true ? await spec.read('', spec.absent) : spec.absent;
+    return given === true ? spec.read('', spec.absent) : spec.absent;
   }
   const shown = spec.isArgument ? name : flagName(name);
   if (given.length > 1 && !spec.isList && !spec.isRepeated) {
@@ -228,7 +253,7 @@ async function readOption<T>(
   let value = spec.absent;
   for (const text of given) {
     try {
-      value = await spec.read(text, value);
+      value = spec.read(text, value);
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error;
       throw new SettingsError(`${shown} ${text}: ${error.message}`, { hint: error.hint, cause: error });
@@ -237,10 +262,36 @@ async function readOption<T>(
   return value;
 }
 
-function renderExamples({ examples }: Command): string {
-  if (examples.length === 0) return '';
-  const lines = examples.map(({ args, does }) => `  # ${does}\n  losant-usage ${args}`);
+function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
+  const width = widthOf(terminal);
+  const lines = examples(exampleDays(terminal.nowMs)).map(({ args, does }) => {
+    return `  # ${does}\n${breakCommand(`  losant-usage ${args}`, width)}`;
+  });
   return `\n${bold('Examples:')}\n${lines.join('\n')}`;
+}
+
+/** Goes on with the next option on a line of its own where the command is too long, as a shell reads it. */
+function breakCommand(command: string, width: number): string {
+  const [first = '', ...options] = command.split(/ (?=--|\|)/);
+  const lines = [first];
+  for (const option of options) {
+    const line = `${lines.at(-1)} ${option}`;
+    if (line.length + ' \\'.length <= width) lines.splice(-1, 1, line);
+    else lines.push(`      ${option}`);
+  }
+  return lines.join(' \\\n');
+}
+
+function exampleDays(nowMs: number): ExampleDays {
+  const today = dayAt(nowMs);
+  const to = addDays(`${today.slice(0, 7)}-01`, -1);
+  const name = to.slice(0, 7);
+  return {
+    yesterday: addDays(today, -1),
+    weekAgo: addDays(today, -7),
+    twoMonthsAgo: addDays(today, -60),
+    lastMonth: { name, from: `${name}-01`, to },
+  };
 }
 
 /** Taken out again by the library where colours are not shown. */

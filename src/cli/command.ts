@@ -2,20 +2,40 @@ import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/table.ts';
 import type { Output } from '../terminal/output.ts';
+import type { UsageDay } from '../usage/day.ts';
+import type { Month } from '../usage/period.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
 
-/** What every command is given; built in main. */
-export interface BaseContext {
-  readonly output: Output;
-  /** Aborts with an InterruptedError on the first SIGINT, SIGTERM or SIGHUP. */
-  readonly signal: AbortSignal;
+/** A standard stream of the process, or what stands for it in a test. */
+export interface OutStream extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+  /** Width of the terminal, in characters. */
+  readonly columns?: number;
+  readonly hasColors?: (env: object) => boolean;
+}
+
+export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
+
+/** Everything that the program takes from outside but its arguments. */
+export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Opened by the first who asks. */
+  readonly stdin: () => InStream;
+  readonly stdout: OutStream;
+  readonly stderr: OutStream;
+  /** Aborts with an InterruptedError when the program is asked to end. */
+  readonly signal: AbortSignal;
   /** This host's clock, ms. */
   readonly hostNow: () => number;
   readonly random: () => number;
   readonly newId: () => string;
   readonly host: string;
   readonly version: string;
+}
+
+/** What every command is given. */
+export interface BaseContext extends Io {
+  readonly output: Output;
 }
 
 /** What a command is given that reads the settings. */
@@ -48,26 +68,27 @@ export interface Example {
   readonly does: string;
 }
 
-/**
- * A verb of the command line. Its file declares it and is loaded at every start,
- * for help and completion: what it works with is imported when it runs.
- */
+/** Days for examples, counted from the day on which they are shown: a day that is written out is soon past the horizon. */
+export interface ExampleDays {
+  readonly yesterday: UsageDay;
+  readonly weekAgo: UsageDay;
+  /** Far back, and still inside the horizon. */
+  readonly twoMonthsAgo: UsageDay;
+  /** The month before this one, with its first and last day. */
+  readonly lastMonth: { readonly name: Month; readonly from: UsageDay; readonly to: UsageDay };
+}
+
+/** A verb of the command line; name and summary stand in the list of commands. */
 export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
-  /** Two words, such as `org show`, for what can be done to a thing. */
-  readonly name: string;
-  /** One sentence, in lower case and without a full stop. */
-  readonly summary: string;
-  /** The heading it stands under in the list of commands. */
-  readonly group: 'Export' | 'Look' | 'Decide' | 'Set up' | 'Try out';
   readonly needs: N;
   readonly options: O;
-  readonly examples: readonly Example[];
+  readonly examples: (days: ExampleDays) => readonly Example[];
   /** `false`: it has no result that a document could hold, so it takes no `--json`. */
   readonly json?: boolean;
-  /** Ends the process when it returns, whatever is still open. */
-  readonly endsProcess?: boolean;
-  /** Keeps what is below `warn` from a terminal unless asked, as its result tells the same. */
+  /** Keeps what is below `warn` from a terminal unless asked, as its result says the same. */
   readonly isQuiet?: boolean;
+  /** What an interruption leaves behind, as the hint beside it. */
+  readonly whenInterrupted?: string;
   /** Does the work and returns the exit code. */
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
 }

@@ -1,52 +1,137 @@
-import { backfill } from './backfill.ts';
 import type { Command } from './command.ts';
-import { completionOf } from './completion.ts';
-import { migrate } from './migrate.ts';
-import { run } from './run.ts';
-import { statement } from './statement.ts';
-import { waive } from './waive.ts';
-import { check } from './x-check.ts';
-import { close } from './x-close.ts';
-import { demo } from './x-demo.ts';
-import { explain } from './x-explain.ts';
-import { exportFile } from './x-export.ts';
-import { gaps } from './x-gaps.ts';
-import { init } from './x-init.ts';
-import { orgDelete } from './x-org-delete.ts';
-import { orgSet } from './x-org-set.ts';
-import { orgShow } from './x-org-show.ts';
-import { reconcile } from './x-reconcile.ts';
-import { simulator } from './x-simulator.ts';
-import { status } from './x-status.ts';
-import { verify } from './x-verify.ts';
-import { worker } from './x-worker.ts';
+
+/** A command as the list of commands shows it. Its file is loaded only for its own help or to run it. */
+export interface ListedCommand {
+  /** Two words, such as `org show`, for what can be done to a thing. */
+  readonly name: string;
+  /** One sentence, in lower case and without a full stop. */
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
 
 /** What commands of two words are about, with a summary for help. */
 export const things: Readonly<Record<string, string>> = {
   org: 'show, change or delete an organization in Losant',
 };
 
-/** Every verb, in the order of help. To add one: its file, and a line here. */
-export const commands: readonly Command[] = [
-  run,
-  worker,
-  backfill,
-  status,
-  gaps,
-  explain,
-  exportFile,
-  reconcile,
-  waive,
-  close,
-  statement,
-  verify,
-  orgShow,
-  orgSet,
-  orgDelete,
-  init,
-  check,
-  migrate,
-  completionOf(() => commands, things),
-  simulator,
-  demo,
-];
+/** Every command, by the heading it stands under in help. To add one: its file, and an entry here. */
+export const commandGroups: Readonly<Record<string, readonly ListedCommand[]>> = {
+  Export: [
+    {
+      name: 'run',
+      summary: 'export now all that is due, or one day again',
+      load: async () => (await import('./run.ts')).run,
+    },
+    {
+      name: 'worker',
+      summary: 'the unattended service: exports by schedule, serves health, metrics and the console',
+      load: async () => (await import('./worker.ts')).worker,
+    },
+    {
+      name: 'backfill',
+      summary: 'read a range of days; skips what is stored unless it is due',
+      load: async () => (await import('./backfill.ts')).backfill,
+    },
+  ],
+  Look: [
+    {
+      name: 'status',
+      summary: 'how far the numbers reach, and the last runs; exits 3 if something is missing',
+      load: async () => (await import('./status.ts')).status,
+    },
+    {
+      name: 'gaps',
+      summary: 'every number that is missing; exits 3 if there is one',
+      load: async () => (await import('./gaps.ts')).gaps,
+    },
+    {
+      name: 'explain',
+      summary: 'where a number comes from, and what became of it',
+      load: async () => (await import('./explain.ts')).explain,
+    },
+    {
+      name: 'export',
+      summary: 'a view as a file: CSV, NDJSON or Parquet',
+      load: async () => (await import('./export.ts')).exportFile,
+    },
+    {
+      name: 'reconcile',
+      summary: "our sums beside Losant's own totals; exits 3 if final numbers differ",
+      load: async () => (await import('./reconcile.ts')).reconcile,
+    },
+  ],
+  Decide: [
+    {
+      name: 'waive',
+      summary: 'accept a missing number as known missing; the next good read lifts it',
+      load: async () => (await import('./waive.ts')).waive,
+    },
+    {
+      name: 'close',
+      summary: 'close a billing period: its numbers as a statement that nothing changes',
+      load: async () => (await import('./close.ts')).close,
+    },
+    {
+      name: 'statement',
+      summary: 'write the proof pack of a closed period into a folder',
+      load: async () => (await import('./statement.ts')).statement,
+    },
+    {
+      name: 'verify',
+      summary:
+        'check a proof pack, and where a database is configured, against it; exits 3 if anything differs',
+      load: async () => (await import('./verify.ts')).verify,
+    },
+    {
+      name: 'org show',
+      summary: 'an organization as Losant has it now',
+      load: async () => (await import('./org-show.ts')).orgShow,
+    },
+    {
+      name: 'org set',
+      summary: 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',
+      load: async () => (await import('./org-set.ts')).orgSet,
+    },
+    {
+      name: 'org delete',
+      summary: 'export the last days of an organization and delete it in Losant; needs LOSANT_ADMIN_TOKEN',
+      load: async () => (await import('./org-delete.ts')).orgDelete,
+    },
+  ],
+  'Set up': [
+    {
+      name: 'init',
+      summary: 'ask for instance, token and database, check them and write a file of settings',
+      load: async () => (await import('./init.ts')).init,
+    },
+    {
+      name: 'check',
+      summary: 'check settings, database, clock, token and scopes; changes nothing',
+      load: async () => (await import('./check.ts')).check,
+    },
+    {
+      name: 'migrate',
+      summary: 'bring the database to this version',
+      load: async () => (await import('./migrate.ts')).migrate,
+    },
+    {
+      name: 'completion',
+      summary: 'print a script that completes commands and options in your shell',
+      load: async () => (await import('./completion.ts')).completion,
+    },
+  ],
+  'Try out': [
+    {
+      name: 'simulator',
+      summary: 'a Losant API on loopback, for trying out',
+      load: async () => (await import('./simulator.ts')).simulator,
+    },
+    {
+      name: 'demo',
+      summary: 'the whole product on the simulator, in a fresh folder',
+      load: async () => (await import('./demo.ts')).demo,
+    },
+  ],
+};
+
+export const commands: readonly ListedCommand[] = Object.values(commandGroups).flat();

@@ -4,39 +4,55 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import type { DatabaseHandle } from '../database/connect/open.ts';
-import { readSample } from '../database/read/sample.ts';
 import { EXIT } from '../exit.ts';
 import { createLogger } from '../logger.ts';
-import type { Config } from '../settings/config.ts';
+import { createApp } from '../server/app.ts';
+import { type Listening, listen } from '../server/listen.ts';
+import { createMetrics } from '../server/metrics.ts';
+import type { InstanceStatus } from '../server/status.ts';
+import { readConfig } from '../settings/config.ts';
 import type { Output } from '../terminal/output.ts';
 import { type Line, piecesOf, renderLine } from '../terminal/text.ts';
-import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
+import { showDuration } from '../terminal/time.ts';
+import { addDays, dayAt } from '../usage/day.ts';
 import { backfill } from './backfill.ts';
-import type { BaseContext, CommandContext } from './command.ts';
-import { openDatabase } from './open-database.ts';
+import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
+import { explain } from './explain.ts';
+import { quoteForShell } from './init.ts';
+import { openDatabase, useDatabase } from './open-database.ts';
 import { run } from './run.ts';
-import { serveConsole } from './x-demo-console.ts';
-import { type DemoResult, type NextStep, renderDemo, renderNext } from './x-demo-result.ts';
+import { status } from './status.ts';
+import { createSources } from './worker-pages.ts';
 
 const ORGS = 25;
-/** Slow enough to be seen, fast enough that nobody waits. */
-const REQUESTS_PER_SECOND = 500;
-const REQUEST_CONCURRENCY = 16;
+const LOOPBACK = '127.0.0.1';
 
 const EVERYTHING = {
   ...{ instance: null, org: null, stream: null, shard: null },
   ...{ dryRun: false, wait: 0, verbose: false },
 };
 
+export const demo = defineCommand({
+  needs: 'none',
+  whenInterrupted: 'nothing of yours was touched; the folder of the demo can be deleted',
+  options: {},
+  examples: () => [
+    {
+      args: 'demo',
+      does: 'reads none of your settings; on a terminal it ends with the console, until Ctrl-C',
+    },
+  ],
+  run: showProduct,
+});
+
 /**
- * `demo`: the whole product on the simulator, in a fresh folder that stays. Reads
- * no setting, so that nothing of the user's is touched. On a terminal it ends by
+ * The whole product on the simulator, in a fresh folder that stays. Reads no
+ * setting, so that nothing of the user's is touched. On a terminal it ends by
  * serving the console until the signal aborts. Rejects with the signal's reason
  * when interrupted before.
  */
-export async function demoCommand(base: BaseContext): Promise<number> {
-  const { output, signal, hostNow } = base;
+async function showProduct(base: BaseContext): Promise<number> {
+  const { output, signal, hostNow, env } = base;
   const say = (text: string) => {
     if (!output.json) output.remark(text);
   };
@@ -45,120 +61,163 @@ export async function demoCommand(base: BaseContext): Promise<number> {
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
   say(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
-  const folder = await mkdtemp(join(tmpdir(), 'losant-usage-demo-'));
+  const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
   say(`2/4  An embedded Postgres is created in ${folder}.`);
-  const context = demoContext(base, configOf(simulator, databaseUrl));
+  const context = demoContext(base, simulator, databaseUrl);
   const to = addDays(dayAt(hostNow()), -1);
-  const before = { from: firstDay(to), to: addDays(to, -1) };
+  // This month and the one before it.
+  const from = `${addDays(`${to.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
-  await mustEndWell('run', context, (quiet) => run.run(quiet, { ...EVERYTHING, date: null }));
+  remarkOn(output, await use('run', context, (quiet) => run.run(quiet, { ...EVERYTHING, date: null })));
   signal.throwIfAborted();
-  say(`4/4  A backfill loads the days before, from ${before.from}: this month and the one before it.`);
-  await mustEndWell('backfill', context, (quiet) => backfillDays(quiet, before));
-  const handle = await openDatabase(context);
-  closing.defer(() => handle.close());
-  const sample = await readSample(handle.db);
-  const orgId = sample.orgDay?.orgId ?? '';
-  const finished: DemoResult = {
-    ...{ folder, databaseUrl, instanceId: simulator.instanceId, from: before.from, to },
-    durationMs: Math.round(hostNow() - startedAtMs),
-    ...sample,
-    next: nextSteps(simulator, { databaseUrl, day: to, orgId }),
-  };
+  say(`4/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
+  const options = { ...EVERYTHING, from, to: addDays(to, -1), force: false, pastHorizon: false, rate: null };
+  remarkOn(output, await use('backfill', context, (quiet) => backfill.run(quiet, options)));
+  const took = hostNow() - startedAtMs;
+  const reached = await use('status', context, (quiet) => status.run(quiet, {}));
+  const orgId = await readFirstOrg(context);
+  const asked = { org: orgId, day: to, stream: null };
+  const explained = await use('explain', context, (quiet) => explain.run(quiet, asked));
+  const next = nextSteps(simulator, { databaseUrl, day: to, orgId });
   if (output.json) {
-    output.printJson(finished);
+    const { instanceId } = simulator;
+    const durationMs = Math.round(took);
+    output.printJson({
+      folder,
+      databaseUrl,
+      instanceId,
+      from,
+      to,
+      durationMs,
+      status: reached.document,
+      next,
+    });
     return EXIT.ok;
   }
-  print(output, renderDemo(finished));
-  if (output.isTerminal) await showConsole(context, handle);
-  print(output, renderNext(finished));
+  output.print(
+    '',
+    `Loaded ${from} to ${to} of ${ORGS} organizations in ${showDuration(took)}. All of it is in ${folder}, an embedded Postgres.`,
+    'The folder stays until you delete it.',
+    '',
+    ...reached.lines,
+    '',
+    ...explained.lines,
+  );
+  if (output.isTerminal) await showConsole(context);
+  output.print(...renderNext(next));
   return EXIT.ok;
 }
 
-function print(output: Output, text: string): void {
-  output.print('', ...text.trimEnd().split('\n'));
+interface NextStep {
+  readonly why: string;
+  readonly commands: readonly string[];
 }
 
-/** Serves the console until the user stops it: that is how a demo on a terminal ends. */
-async function showConsole(context: CommandContext, handle: DatabaseHandle): Promise<void> {
-  const { output, signal } = context;
-  const { url, close } = await serveConsole(context, handle);
-  output.print('', `The console shows the same on ${url} until you press Ctrl-C.`);
-  if (!signal.aborted) await once(signal, 'abort');
-  await close();
-}
-
-/** The first day of the month before that of `day`. */
-function firstDay(day: UsageDay): UsageDay {
-  const lastOfMonthBefore = addDays(`${day.slice(0, 7)}-01`, -1);
-  return `${lastOfMonthBefore.slice(0, 7)}-01`;
-}
-
-function configOf({ url, instanceId, token }: Simulator, databaseUrl: string): Config {
-  return {
-    instances: [
-      {
-        instanceId,
-        apiUrl: url,
-        domain: null,
-        readToken: () => token,
-        tokenSource: 'LOSANT_API_TOKEN',
-        orgs: { kind: 'all', names: null, tags: null, exclude: [] },
-        streams: streamNames,
-        requestsPerSecond: REQUESTS_PER_SECOND,
-        requestConcurrency: REQUEST_CONCURRENCY,
-      },
-    ],
-    databaseUrl,
-    policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
-    schedule: '15 * * * *',
-    request: { timeoutMs: 30_000, attempts: 5 },
-    http: { host: '127.0.0.1', port: 0, token: null },
-    heartbeatUrl: null,
-    autoMigrate: false,
-    billingPeriods: 'calendar',
-    adminToken: null,
-    logLevel: 'warn',
-    warnings: [],
+function demoContext(
+  base: BaseContext,
+  { url, instanceId, token }: Simulator,
+  databaseUrl: string,
+): CommandContext {
+  const env = {
+    LOSANT_API_URL: url,
+    LOSANT_INSTANCE_ID: instanceId,
+    LOSANT_API_TOKEN: token,
+    DATABASE_URL: databaseUrl,
+    // Slow enough to be seen, fast enough that nobody waits.
+    REQUESTS_PER_SECOND: '500',
+    REQUEST_CONCURRENCY: '16',
+    LOG_LEVEL: 'warn',
   };
-}
-
-function demoContext(base: BaseContext, config: Config): CommandContext {
+  const config = readConfig({ env, configFile: null, needs: ['losant', 'database'] });
   const destination = { write: (text: string) => base.output.remark(text.trimEnd()) };
   const logger = createLogger({ level: config.logLevel, pretty: false, destination });
   return { ...base, config, logger, isSummaryEnough: true };
 }
 
-/** Runs a command without its own result on stdout. What the demo loads is never incomplete: anything else is a defect. */
-async function mustEndWell(
+/** What a command said. */
+interface Said {
+  readonly lines: readonly Line[];
+  /** With `--json`. */
+  readonly document: unknown;
+}
+
+/** Runs a command and keeps its result. What the demo loads is never incomplete: anything else is a defect. */
+async function use(
   name: string,
   context: CommandContext,
   command: (context: CommandContext) => Promise<number>,
-): Promise<void> {
-  const result: Line[] = [];
-  const remark = (...lines: readonly Line[]) => {
-    if (!context.output.json) context.output.remark(...lines.map(indent));
+): Promise<Said> {
+  const lines: Line[] = [];
+  let document: unknown = null;
+  const output: Output = {
+    ...context.output,
+    remark: (...more) => remarkOn(context.output, { lines: more }),
+    print: (...more) => void lines.push(...more),
+    printJson: (printed) => {
+      document = printed;
+    },
   };
-  const print = (...lines: readonly Line[]) => void result.push(...lines);
-  const printJson = (document: unknown) => print(JSON.stringify(document));
-  const output: Output = { ...context.output, remark, print, printJson };
   const exitCode = await command({ ...context, output });
-  const plain = () => result.map((line) => renderLine(line, { color: false })).join('\n');
-  if (exitCode !== EXIT.ok) throw new Error(`${name} ended with ${exitCode}: ${plain()}`);
-  remark(...result);
+  if (exitCode === EXIT.ok) return { lines, document };
+  const said = lines.map((each) => renderLine(each, { color: false })).join('\n');
+  throw new Error(`${name} ended with ${exitCode}: ${said}${JSON.stringify(document)}`);
 }
 
-function indent(line: Line): Line {
-  return ['     ', ...piecesOf(line)];
+/** Shows what a command of the demo said below its step. */
+function remarkOn(output: Output, { lines }: Pick<Said, 'lines'>): void {
+  if (!output.json) output.remark(...lines.map((each) => ['     ', ...piecesOf(each)]));
 }
 
-async function backfillDays(context: CommandContext, { from, to }: DayRange): Promise<number> {
-  return await backfill.run(context, {
-    ...{ ...EVERYTHING, from, to },
-    ...{ force: false, pastHorizon: false, rate: null },
+async function readFirstOrg(context: CommandContext): Promise<string> {
+  return await useDatabase(await openDatabase(context), async ({ db }) => {
+    const first = db.selectFrom('organizations').select('org_id').orderBy('name').limit(1);
+    return (await first.executeTakeFirstOrThrow()).org_id;
   });
+}
+
+/** Serves the console until the user stops it: that is how a demo on a terminal ends. */
+async function showConsole(context: CommandContext): Promise<void> {
+  const { output, signal } = context;
+  await useDatabase(await openDatabase(context), async (reader) => {
+    const listening = await serveConsole(context, reader);
+    output.print(
+      '',
+      `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,
+    );
+    if (!signal.aborted) await once(signal, 'abort');
+    await listening.close();
+  });
+}
+
+/** The worker's console on a free port of loopback, with what the demo has loaded; no run follows. */
+async function serveConsole(context: CommandContext, reader: DatabaseHandle): Promise<Listening> {
+  const { config, version, host, logger, hostNow } = context;
+  const startedAtMs = hostNow();
+  const finishedAt = new Date(startedAtMs).toISOString();
+  const instanceIds = config.instances.map(({ instanceId }) => instanceId);
+  const statuses = instanceIds.map(
+    (instanceId): InstanceStatus => ({
+      ...{ instanceId, state: 'idle', progress: null, trouble: null },
+      lastRun: { finishedAt, result: 'complete' },
+      lastCompleteRunAt: finishedAt,
+    }),
+  );
+  const schedule = { isArmed: () => false, nextWakeAt: () => null };
+  const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
+  const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
+  const access = { host: LOOPBACK, hostname: host, tokenHash: null };
+  return await listen(app, { access, port: 0, logger });
+}
+
+/** What to try next, once the demo has ended. */
+function renderNext(steps: readonly NextStep[]): string[] {
+  return [
+    '',
+    'The simulated Losant of the demo is gone, the database is not. To go on:',
+    ...steps.flatMap(({ why, commands }) => ['', `# ${why}`, ...commands]),
+  ];
 }
 
 /** On the same port, as a database stays with the API it was filled from. */
@@ -189,8 +248,4 @@ function nextSteps(
       ],
     },
   ];
-}
-
-function quoteForShell(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

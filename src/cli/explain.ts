@@ -1,4 +1,7 @@
 import type { CellStory, OrgName, StoredValue } from '../database/read/explain.ts';
+import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { showAdvice } from '../explain/advice.ts';
 import {
   describeAuthor,
   describeChange,
@@ -8,6 +11,7 @@ import {
   ledgerFacts,
   showHeld,
 } from '../explain/facts.ts';
+import { readDayStory } from '../explain/story.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showInstant } from '../terminal/time.ts';
@@ -16,12 +20,44 @@ import type { UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { Stream } from '../usage/streams/stream.ts';
 
-export interface Explained extends CellStory {
+import { defineCommand } from './command.ts';
+import { withDatabase } from './open-database.ts';
+import { dayOption, idOption, required, streamsOption } from './options.ts';
+
+export const explain = defineCommand({
+  needs: 'database',
+  options: {
+    org: required(idOption('organization', 'the organization')),
+    day: required(dayOption('the day')),
+    stream: streamsOption('only these streams'),
+  },
+  examples: ({ yesterday }) => [
+    { args: `explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`, does: 'every number of that day' },
+  ],
+  /** Tells where the numbers of one organization and day come from, and what became of them. */
+  async run(context, { org: orgId, day, stream: streams }) {
+    const { output, config, hostNow } = context;
+    const at = { nowMs: hostNow(), policy: config.policy };
+    const query = { orgId, day, streams };
+    const story = await withDatabase(context, async ({ db }) => await readDayStory(db, query, at));
+    if (!story) {
+      throw new SettingsError(`--org ${orgId}: this database has never seen that organization`, {
+        hint: 'check the id; losant_usage.organizations lists those it knows',
+      });
+    }
+    const cells = story.cells.map(({ advice, ...cell }) => ({ ...cell, nextStep: showAdvice(advice) }));
+    if (output.json) output.printJson({ ...story.org, day, cells });
+    else output.print(...renderStory(story.org, day, { cells, nowMs: at.nowMs }));
+    return EXIT.ok;
+  },
+});
+
+interface Explained extends CellStory {
   readonly nextStep: string;
 }
 
 /** The story of a day's cells, for people. */
-export function renderStory(
+function renderStory(
   org: OrgName,
   day: UsageDay,
   { cells, nowMs }: { cells: readonly Explained[]; nowMs: number },

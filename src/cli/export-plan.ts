@@ -2,16 +2,18 @@ import { readSchemaState } from '../database/migrate/migrate.ts';
 import { readInstance } from '../database/write/instances.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
-import type { InstanceContext, PlanSummary } from '../export/context.ts';
+import type { PlanSummary, Progress } from '../export/context.ts';
 import { openInstance } from '../export/open.ts';
 import { previewRun } from '../export/preview.ts';
+import type { AttemptReport } from '../losant/client.ts';
+import { createProgress, LINE_EVERY_MS } from '../terminal/progress.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showDuration } from '../terminal/time.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
+import { PlannedRequests } from '../usage/planned-requests.ts';
 import type { CommandContext } from './command.ts';
-import { findOrgs, type Scope } from './export-scope.ts';
+import { type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
 import { openDatabase, useDatabase } from './open-database.ts';
-import type { ExportRequest } from './x-export-request.ts';
 
 /** `--dry-run`: prints what would be read. Writes nothing; asks Losant only for organizations it does not know yet. */
 export async function printPlans(
@@ -24,7 +26,9 @@ export async function printPlans(
     const hasTables = (await readSchemaState(handle)).state !== 'empty';
     const tools = { handle, now: await readClock(context, handle), gates: new Map() };
     const open = (scope: Scope) => openInstance(context, scope.instance, tools);
-    const scopes = await narrowToOrgs(request, { chosen, open, hasTables, signal });
+    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables, signal });
+    const [failure] = failures.values();
+    if (failures.size > 0) throw failure;
     const plans: PlanSummary[] = [];
     for (const scope of scopes) {
       const { instanceId, requestsPerSecond } = scope.instance;
@@ -40,30 +44,8 @@ export async function printPlans(
   });
 }
 
-async function narrowToOrgs(
-  { org }: ExportRequest,
-  {
-    chosen,
-    open,
-    hasTables,
-    signal,
-  }: {
-    chosen: readonly Scope[];
-    open: (scope: Scope) => InstanceContext;
-    hasTables: boolean;
-    signal: AbortSignal;
-  },
-): Promise<readonly Scope[]> {
-  if (org === null) return chosen;
-  const sources = chosen.map((scope) => ({ scope, context: open(scope), hasTables }));
-  const { scopes, failures } = await findOrgs(sources, org, signal);
-  const [failure] = failures.values();
-  if (failures.size > 0) throw failure;
-  return scopes;
-}
-
 /** A plan for people, with the time it takes at `rate` requests per second. */
-export function renderPlan(plan: PlanSummary, rate: number): Line[] {
+function renderPlan(plan: PlanSummary, rate: number): Line[] {
   const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
   const lines: Line[] = [
     line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
@@ -86,4 +68,39 @@ export function renderPlan(plan: PlanSummary, rate: number): Line[] {
   }
   if (plan.waiting > 0) lines.push(`  ${count(plan.waiting, 'number')} missing, but not due for another try`);
   return lines;
+}
+
+/** Shows a run while it works: its plan, and how many of the plan's requests are done. */
+interface PlanView {
+  readonly onPlan: (plan: PlanSummary) => void;
+  readonly onProgress: (progress: Progress) => void;
+  readonly onAttempt: (report: AttemptReport) => void;
+  readonly stop: () => void;
+}
+
+export function createPlanView(
+  { output, stderr, hostNow }: CommandContext,
+  { rate, showsPlan }: { rate: number; showsPlan: boolean },
+): PlanView {
+  const bar = createProgress({ output, stderr, now: hostNow, rate, noun: 'request' });
+  const requests = new PlannedRequests();
+  let lastLineMs = hostNow();
+  return {
+    onPlan: (summary) => {
+      requests.plan(summary);
+      if (showsPlan) output.remark(...renderPlan(summary, rate));
+      bar.start(summary.requests);
+    },
+    // Where no plan was made, the numbers planned so far are all that is known: no time left can be told.
+    onProgress: ({ planned, done }) => {
+      if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
+      lastLineMs = hostNow();
+      output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
+    },
+    onAttempt: (report) => {
+      requests.count(report);
+      if (requests.progress !== null) bar.show(requests.progress.done);
+    },
+    stop: () => bar.stop(),
+  };
 }

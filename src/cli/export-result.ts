@@ -1,12 +1,12 @@
 import { describeError } from '../errors.ts';
 import type { Failure, RunReport } from '../export/report.ts';
 import type { RunOutcome } from '../export/run.ts';
+import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showDuration, showWhen } from '../terminal/time.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
+import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
-import { renderFailures } from './x-export-failures.ts';
 
 /** What is shown of how a run ended. */
 export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
@@ -121,4 +121,63 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
   if (!verbose) return lines;
   const changes = Object.entries(rows).map(([what, number]) => `${showNumber(number)} ${what}`);
   return [...lines, `  rows: ${changes.join(', ')}`];
+}
+
+/** Causes and examples of each that are shown to people; the document of `--json` has all. */
+const CAUSES_SHOWN = 10;
+const EXAMPLES_SHOWN = 3;
+
+/** By cause, each with how often and a few examples: one refused scope does not hide another org's trouble. */
+function renderFailures(failures: readonly Failure[]): Line[] {
+  const causes = [...Map.groupBy(failures, causeOf).values()];
+  const sorted = causes.toSorted((a, b) => countNumbers(b) - countNumbers(a));
+  const lines = sorted.slice(0, CAUSES_SHOWN).flatMap(renderCause);
+  const hidden = sorted.length - CAUSES_SHOWN;
+  if (hidden > 0) lines.push(`  and ${count(hidden, 'cause')} more (--json lists all failures)`);
+  return lines;
+}
+
+/** Failures with the same text but for ids and days. */
+function causeOf({ code, message }: Failure): string {
+  return `${code}: ${withoutPlaces(message)}`;
+}
+
+function renderCause(failures: readonly Failure[]): Line[] {
+  const [first] = failures;
+  if (!first) return [];
+  const days = ({ from, to }: Failure) => (from === null || to === null ? [] : [showDays({ from, to })]);
+  if (first.orgId === null) {
+    return [line`  ${styled('red', first.code)}: ${[first.message, ...days(first)].join(', ')}`];
+  }
+  const orgs = new Set(failures.map(({ orgId }) => orgId)).size;
+  const text = failures.length === 1 ? first.message : withoutPlaces(first.message);
+  const rows = failures
+    .slice(0, EXAMPLES_SHOWN)
+    .map((each): Line[] => [each.orgId ?? '', each.stream ?? 'all streams', ...days(each)]);
+  const hidden = failures.length - EXAMPLES_SHOWN;
+  const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;
+  return [
+    line`  ${styled('red', howMany)}: ${first.code}: ${text}`,
+    ...renderTable({ rows, indent: 4 }),
+    ...(hidden > 0 ? [`    and ${count(hidden, 'more', 'more')}`] : []),
+  ];
+}
+
+function countNumbers(failures: readonly Failure[]): number {
+  return failures.reduce(
+    (sum, { from, to }) => sum + (from === null || to === null ? 1 : daysFrom(from, to) + 1),
+    0,
+  );
+}
+
+/**
+ * A message without what it names in particular, so that the same trouble of
+ * many organizations and days is one cause. Losant's errors name in parentheses
+ * what was asked for.
+ */
+export function withoutPlaces(message: string): string {
+  return message
+    .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
+    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
+    .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
 }

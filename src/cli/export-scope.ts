@@ -1,11 +1,23 @@
+import type { RunKind } from '../database/schema.ts';
 import { filterTracked } from '../database/write/tracking.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import type { InstanceContext } from '../export/context.ts';
 import { getOrg } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { isSelected } from '../usage/organization.ts';
+import type { Ask } from '../usage/plan.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import type { ExportRequest } from './x-export-request.ts';
+import { chooseInstances } from './instances.ts';
+import type { exportOptions, OptionValues } from './options.ts';
+
+/** What `run` and `backfill` ask for: their options, and what those two add. */
+export interface ExportRequest extends OptionValues<typeof exportOptions> {
+  readonly kind: Exclude<RunKind, 'scheduled'>;
+  /** Undefined: everything that is due. */
+  readonly ask?: Ask;
+  /** Requests per second instead of the configured rate. */
+  readonly rate?: number | null;
+}
 
 /** What is meant of one instance. */
 export interface Scope {
@@ -36,25 +48,12 @@ export function chooseScopes(
   });
 }
 
-/** Throws SettingsError for an instance that is not configured. */
-export function chooseInstances(
-  instances: readonly InstanceConfig[],
-  wanted: readonly string[] | null,
-): readonly InstanceConfig[] {
-  if (wanted === null) return instances;
-  const unknown = wanted.filter((id) => !instances.some(({ instanceId }) => instanceId === id));
-  if (unknown.length === 0) return instances.filter(({ instanceId }) => wanted.includes(instanceId));
-  throw new SettingsError(`--instance ${unknown.join(', ')}: not an instance of the settings`, {
-    hint: `configured are ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
-  });
-}
-
-/** An instance that is asked for organizations. */
-export interface OrgSource {
-  readonly scope: Scope;
-  readonly context: InstanceContext;
-  /** Whether its database has this program's tables. */
+/** How the instances are asked for organizations. */
+export interface OrgSearch {
+  readonly open: (scope: Scope) => InstanceContext;
+  /** Whether the database has this program's tables. */
   readonly hasTables: boolean;
+  readonly signal: AbortSignal;
 }
 
 export interface FoundOrgs {
@@ -66,25 +65,33 @@ export interface FoundOrgs {
 
 /**
  * Finds which instance has which of the organizations: by the ledger, and by
- * asking Losant for those it does not know. Throws SettingsError for one that no
- * instance exports, unless an instance that might could not be asked.
+ * asking Losant for those it does not know; all instances as they are where no
+ * organization is named. Throws SettingsError for one that no instance exports,
+ * unless an instance that might could not be asked.
  */
 export async function findOrgs(
-  sources: readonly OrgSource[],
-  wanted: readonly string[],
-  signal: AbortSignal,
+  chosen: readonly Scope[],
+  wanted: readonly string[] | null,
+  { open, hasTables, signal }: OrgSearch,
 ): Promise<FoundOrgs> {
-  const found = new Map<Scope, Set<string>>();
-  for (const { scope, context, hasTables } of sources) {
-    const tracked = hasTables ? await filterTracked(context.db, context.instanceId, wanted) : [];
-    found.set(scope, new Set(tracked));
-  }
-  const isFound = (orgId: string) => [...found.values()].some((orgIds) => orgIds.has(orgId));
   const failures = new Map<string, unknown>();
+  if (wanted === null) return { scopes: chosen, failures };
+  const sources: { scope: Scope; context: InstanceContext; orgIds: Set<string> }[] = [];
+  for (const scope of chosen) {
+    try {
+      const context = open(scope);
+      const tracked = hasTables ? await filterTracked(context.db, context.instanceId, wanted) : [];
+      sources.push({ scope, context, orgIds: new Set(tracked) });
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      failures.set(scope.instance.instanceId, error);
+    }
+  }
+  const isFound = (orgId: string) => sources.some(({ orgIds }) => orgIds.has(orgId));
   for (const orgId of wanted.filter((each) => !isFound(each))) {
-    for (const { scope, context } of sources) {
+    for (const { context, orgIds } of sources) {
       try {
-        if (await isExported(context, orgId, signal)) found.get(scope)?.add(orgId);
+        if (await isExported(context, orgId, signal)) orgIds.add(orgId);
       } catch (error) {
         if (signal.aborted) throw error;
         failures.set(context.instanceId, error);
@@ -92,12 +99,11 @@ export async function findOrgs(
     }
   }
   const unknown = wanted.filter((orgId) => !isFound(orgId));
-  if (unknown.length > 0 && failures.size === 0) throw unknownOrgs(unknown, sources);
-  const scopes = sources.map(({ scope }) => ({
-    ...scope,
-    orgIds: wanted.filter((orgId) => found.get(scope)?.has(orgId)),
-  }));
-  return { scopes: scopes.filter(({ orgIds }) => orgIds.length > 0), failures };
+  if (unknown.length > 0 && failures.size === 0) throw unknownOrgs(unknown, chosen);
+  const scopes = sources
+    .filter(({ context, orgIds }) => orgIds.size > 0 && !failures.has(context.instanceId))
+    .map(({ scope, orgIds }) => ({ ...scope, orgIds: wanted.filter((orgId) => orgIds.has(orgId)) }));
+  return { scopes, failures };
 }
 
 /** Whether Losant has the organization and the settings include it. Throws LosantError if Losant does not say. */
@@ -116,8 +122,8 @@ async function isExported(
   }
 }
 
-function unknownOrgs(orgIds: readonly string[], sources: readonly OrgSource[]): SettingsError {
-  const whose = sources.map(({ context }) => context.instanceId);
+function unknownOrgs(orgIds: readonly string[], chosen: readonly Scope[]): SettingsError {
+  const whose = chosen.map(({ instance }) => instance.instanceId);
   const from = whose.length === 1 ? `from instance ${whose[0]}` : `from any of ${whose.length} instances`;
   const what =
     orgIds.length === 1 ? 'not an organization that is exported' : 'not organizations that are exported';

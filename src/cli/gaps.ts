@@ -1,16 +1,40 @@
-import type { Gap } from '../database/read/gaps.ts';
+import { type Gap, readGaps, readKnownMissing } from '../database/read/gaps.ts';
+import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showWhen } from '../terminal/time.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { addDays, type DayRange } from '../usage/day.ts';
-import { withoutPlaces } from './x-causes.ts';
+
+import { defineCommand } from './command.ts';
+import { withoutPlaces } from './export-result.ts';
+import { withDatabase } from './open-database.ts';
+import { switchOption } from './options.ts';
+
+export const gaps = defineCommand({
+  needs: 'database',
+  options: { all: switchOption('also what is unavailable or waived, which is no gap') },
+  examples: () => [
+    { args: 'gaps', does: 'what is missing, why, and when it is tried again' },
+    { args: 'gaps --all --json', does: 'the same and all that is known to be missing, as data' },
+  ],
+  async run(context, { all }) {
+    const { output, hostNow } = context;
+    const { missing, known } = await withDatabase(context, async ({ db }) => ({
+      missing: await readGaps(db),
+      known: all ? await readKnownMissing(db) : [],
+    }));
+    if (output.json) output.printJson([...missing, ...known].map(toDocument));
+    else output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
+    return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
+  },
+});
 
 /** Lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
 /** A gap as `--json` prints it. */
-export function toDocument(gap: Gap) {
+function toDocument(gap: Gap) {
   const { instanceId, orgId, orgName, stream, day, state, reason, nextAttemptAt } = gap;
   return { instanceId, orgId, orgName, stream, day, state, reason, nextAttemptAt };
 }

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
@@ -5,9 +7,9 @@ import { createLogger } from '../logger.ts';
 import { type Config, readConfig } from '../settings/config.ts';
 import { styled } from '../terminal/text.ts';
 import { checkEverything } from './check.ts';
-import type { BaseContext, CommandContext } from './command.ts';
+import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
+import { pathOption } from './options.ts';
 import { openQuestions, type Questions } from './questions.ts';
-import { type Answers, quoteForShell, requireNewFile, writeEnvFile } from './x-init-env-file.ts';
 
 const API_URL = 'https://api.losant.com';
 const DATABASE = './usage-data';
@@ -19,14 +21,28 @@ const RIGHT: Answers = {
   DATABASE_URL: 'embedded:./usage-data',
 };
 
+export const init = defineCommand({
+  needs: 'none',
+  json: false,
+  whenInterrupted: 'nothing was written',
+  options: {
+    file: {
+      ...pathOption('FILE', 'where the settings go; only you may read it'),
+      shownDefault: 'losant-usage.env',
+    },
+  },
+  examples: () => [{ args: 'init', does: 'the first thing to do' }],
+  run: async (context, { file }) => await askForSettings(context, file ?? 'losant-usage.env'),
+});
+
 /** Asks for what an export needs, checks it and writes it to a file. Returns the check's exit code if nothing was written. */
-export async function askForSettings(context: BaseContext, { file }: { file: string }): Promise<number> {
+async function askForSettings(context: BaseContext, file: string): Promise<number> {
   const { output } = context;
   requireNewFile(file);
   const noTerminal = new SettingsError('init asks questions, and this is no terminal', {
     hint: 'run it in a terminal, or set LOSANT_INSTANCE_ID, LOSANT_API_TOKEN and DATABASE_URL: see docs/settings.md',
   });
-  const questions = openQuestions((line) => output.remark(line), noTerminal);
+  const questions = openQuestions(context, noTerminal);
   try {
     output.remark('Three questions, then a check. Until then nothing is written.', '');
     const answers = await askAll(questions, context.env['LOSANT_API_URL']);
@@ -99,4 +115,39 @@ async function check(base: BaseContext, answers: Answers): Promise<number> {
   const logger = createLogger({ level: 'silent', pretty: false, destination: { write: () => {} } });
   const context: CommandContext = { ...base, config: readSettings(answers), logger, isSummaryEnough: true };
   return await checkEverything(context, { allOrgs: false, probe: false });
+}
+
+/** What is written, by the names of the settings. */
+type Answers = Readonly<Record<string, string>>;
+
+/** Nothing is ever overwritten: it may be the only copy of a token. */
+function requireNewFile(file: string): void {
+  if (!existsSync(file)) return;
+  throw new SettingsError(`--file ${file}: there is a file of that name`, {
+    hint: 'name another one with --file, or move it away',
+  });
+}
+
+/** Writes the settings for `. FILE` in a shell; only its owner may read it. */
+async function writeEnvFile(file: string, answers: Answers): Promise<void> {
+  const lines = Object.entries(answers).map(([name, value]) => `${name}=${quoteForShell(value)}`);
+  const text = [
+    '# Settings of losant-usage, written by `losant-usage init`. Secrets are in it: only its owner may read it.',
+    ...lines,
+    '',
+  ].join('\n');
+  try {
+    await writeFile(file, text, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SettingsError(`--file ${file}: cannot be written: ${reason}`, {
+      hint: 'name a file in a folder where you may write',
+      cause: error,
+    });
+  }
+}
+
+/** As one word of a shell. */
+export function quoteForShell(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,6 +1,7 @@
 import type { DatabaseHandle } from '../database/connect/handle.ts';
 import { type BilledInstance, readBilledInstances } from '../database/read/statements.ts';
 import { SettingsError } from '../errors.ts';
+import type { InstanceConfig } from '../settings/instance.ts';
 import type { CommandContext } from './command.ts';
 
 /**
@@ -32,5 +33,18 @@ export function requireKnownInstances(asked: readonly string[], known: readonly 
 function nothingOf(what: string, known: readonly string[]): SettingsError {
   return new SettingsError(`The database has nothing of ${what}`, {
     hint: known.length === 0 ? 'start with: losant-usage run' : `it has ${known.join(', ')}`,
+  });
+}
+
+/** Throws SettingsError for an instance that is not configured. */
+export function chooseInstances(
+  instances: readonly InstanceConfig[],
+  wanted: readonly string[] | null,
+): readonly InstanceConfig[] {
+  if (wanted === null) return instances;
+  const unknown = wanted.filter((id) => !instances.some(({ instanceId }) => instanceId === id));
+  if (unknown.length === 0) return instances.filter(({ instanceId }) => wanted.includes(instanceId));
+  throw new SettingsError(`--instance ${unknown.join(', ')}: not an instance of the settings`, {
+    hint: `configured are ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
   });
 }

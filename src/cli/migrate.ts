@@ -1,22 +1,19 @@
+import { migrateToHead, readSchemaState } from '../database/migrate/migrate.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
+import { openDatabase, requireWritable, useDatabase } from './open-database.ts';
 import { switchOption } from './options.ts';
 
 export const migrate = defineCommand({
-  name: 'migrate',
-  summary: 'bring the database to this version',
-  group: 'Set up',
   needs: 'database',
   options: { dryRun: switchOption('only list what would be applied') },
-  examples: [
+  examples: () => [
     { args: 'migrate --dry-run', does: 'what an upgrade would change' },
     { args: 'migrate', does: 'all of it, in one transaction' },
   ],
   async run(context, { dryRun }) {
     const { output } = context;
-    const { openDatabase, requireWritable, useDatabase } = await import('./open-database.ts');
-    const { migrateToHead, readSchemaState } = await import('../database/migrate/migrate.ts');
     const handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
     return await useDatabase(handle, async () => {
       if (!dryRun) requireWritable(handle);

@@ -1,7 +1,8 @@
 import { SettingsError } from '../errors.ts';
-import { type DayRange, parseDay, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, dayStartMs, parseDay, type UsageDay } from '../usage/day.ts';
 import { type Month, parseMonth } from '../usage/period.ts';
 import type { Shard } from '../usage/shard.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 
 /** An option of a command, by itself: its name is the key it is declared under, in kebab case. */
 export interface OptionSpec<T> {
@@ -19,12 +20,12 @@ export interface OptionSpec<T> {
   readonly isRepeated?: boolean;
   /** What the program does without it, for help. */
   readonly shownDefault?: string;
-  /** The only values there are: asked for when needed, as they may be costly to load. */
-  readonly choices?: () => Promise<readonly string[]>;
+  /** The only values there are. */
+  readonly choices?: readonly string[];
   /** Whether its value is the path of a file. */
   readonly isPath?: boolean;
   /** Reads one value; `previous` is what came before. Throws SettingsError with what is wrong about the value. */
-  read(text: string, previous: T): T | Promise<T>;
+  read(text: string, previous: T): T;
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
@@ -42,33 +43,13 @@ export function switchOption(summary: string): OptionSpec<boolean> {
   return { value: null, summary, absent: false, read: () => true };
 }
 
-/** One of a few values that is given by its place and must be given. */
-export function choiceArgument(summary: string, choices: readonly string[]): OptionSpec<string> {
-  return {
-    isArgument: true,
-    value: choices.join('|'),
-    summary,
-    absent: '',
-    isRequired: true,
-    choices: () => Promise.resolve(choices),
-    read: (text) => {
-      if (choices.includes(text)) return text;
-      throw wrong(`Use ${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}.`);
-    },
-  };
-}
-
-/** A folder that is given by its place and must be given. */
-export function folderArgument(summary: string): OptionSpec<string> {
-  return {
-    isArgument: true,
-    value: 'DIR',
-    summary,
-    absent: '',
-    isRequired: true,
-    isPath: true,
-    read: (text) => text,
-  };
+/** An option that is null when not given; `value` is what stands for it in help. */
+export function valueOption<T>(
+  value: string,
+  summary: string,
+  read: (text: string, previous: T | null) => T,
+): OptionSpec<T | null> {
+  return { value, summary, absent: null, read };
 }
 
 /** The same option, which must be given. */
@@ -77,179 +58,178 @@ export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
 }
 
-export function textOption(value: string, summary: string): OptionSpec<string | null> {
-  return { value, summary, absent: null, read: (text) => text };
+/** The same, given by its place. */
+export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
+  return { ...required(spec), isArgument: true };
 }
 
-export function pathOption(summary: string, shownDefault?: string): OptionSpec<string | null> {
-  const spec = { ...textOption('FILE', summary), isPath: true };
-  return shownDefault === undefined ? spec : { ...spec, shownDefault };
+export function textOption(value: string, summary: string): OptionSpec<string | null> {
+  return valueOption(value, summary, (text) => text);
+}
+
+export function pathOption(value: string, summary: string): OptionSpec<string | null> {
+  return { ...textOption(value, summary), isPath: true };
 }
 
 const DAY_FORMAT = 'YYYY-MM-DD';
 
 export function dayOption(summary: string): OptionSpec<UsageDay | null> {
-  return { value: DAY_FORMAT, summary, absent: null, read: readDay };
+  return valueOption(DAY_FORMAT, summary, (text) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`));
 }
 
 export function daysOption(summary: string): OptionSpec<DayRange | null> {
-  return { value: `${DAY_FORMAT}[..${DAY_FORMAT}]`, summary, absent: null, read: readDays };
+  return valueOption(`${DAY_FORMAT}[..${DAY_FORMAT}]`, summary, (text) => {
+    const [from = null, to = from, ...rest] = text.split('..').map(readDay);
+    if (from !== null && to !== null && rest.length === 0 && from <= to) return { from, to };
+    return fail(`Days are written ${DAY_FORMAT} or ${DAY_FORMAT}..${DAY_FORMAT}, the earlier first.`);
+  });
+}
+
+/** Null for a text that is written otherwise. Throws SettingsError for a day that the calendar does not have. */
+function readDay(text: string): UsageDay | null {
+  const day = parseDay(text);
+  if (day !== null || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return day;
+  const monthStart = dayStartMs(`${text.slice(0, 7)}-01`);
+  if (Number.isNaN(monthStart)) fail(`That day does not exist: there is no month ${text.slice(5, 7)}.`);
+  const [year, month] = text.split('-').map(Number);
+  const days = new Date(Date.UTC(year ?? 0, month ?? 0, 0)).getUTCDate();
+  return fail(`That day does not exist: ${text.slice(0, 7)} has ${days} days.`);
 }
 
 export function monthOption(summary: string): OptionSpec<Month | null> {
-  return {
-    value: 'YYYY-MM',
+  return valueOption(
+    'YYYY-MM',
     summary,
-    absent: null,
-    read: (text) => {
-      const month = parseMonth(text);
-      if (month !== null) return month;
-      throw wrong('A month is written YYYY-MM, from 2015-01 to 2049-12.');
-    },
-  };
+    (text) => parseMonth(text) ?? fail('A month is written YYYY-MM, from 2015-01 to 2049-12.'),
+  );
 }
 
 /** Ids in lower case, each once. */
 export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
-  return {
-    value: 'ID',
-    summary,
-    isList: true,
-    absent: null,
-    read: (text, previous) => [...new Set([...(previous ?? []), ...readIds(what, text)])],
-  };
+  const read = (text: string, previous: readonly string[] | null) => [
+    ...new Set([...(previous ?? []), ...readIds(what, text)]),
+  ];
+  return { ...valueOption('ID', summary, read), isList: true };
 }
 
 export function idOption(what: string, summary: string): OptionSpec<string | null> {
-  return {
-    value: 'ID',
-    summary,
-    absent: null,
-    read: (text) => {
-      const [id = '', ...others] = readIds(what, text);
-      if (others.length === 0) return id;
-      throw wrong(`One ${what} at a time.`);
-    },
-  };
+  return valueOption('ID', summary, (text) => {
+    const [id = '', ...others] = readIds(what, text);
+    return others.length === 0 ? id : fail(`One ${what} at a time.`);
+  });
+}
+
+function readIds(what: string, text: string): string[] {
+  const ids = text.split(',').map((id) => id.trim().toLowerCase());
+  return ids.every((id) => /^[0-9a-f]{24}$/.test(id)) ? ids : fail(`An ${what} id has 24 hex characters.`);
 }
 
 /** One of a few values; `plural` is what they are called. */
 export function choiceOption(
-  { value, plural }: { readonly value: string; readonly plural: string },
+  plural: string,
   summary: string,
-  choices: () => Promise<readonly string[]>,
+  choices: readonly string[],
 ): OptionSpec<string | null> {
-  return {
-    value,
-    summary,
-    absent: null,
-    choices,
-    read: async (text) => {
-      const names = await choices();
-      if (names.includes(text)) return text;
-      throw wrong(`The ${plural} are ${names.join(', ')}.`);
-    },
-  };
-}
-
-export function streamsOption(summary: string): OptionSpec<readonly string[] | null> {
-  return {
-    value: 'NAME',
-    summary,
-    isList: true,
-    absent: null,
-    choices: readStreamNames,
-    read: async (text, previous) => {
-      const names = await Promise.all(text.split(',').map(readStream));
-      return [...new Set([...(previous ?? []), ...names])];
-    },
-  };
+  const read = (text: string) => readChoice(plural, choices, text);
+  return { ...valueOption('NAME', summary, read), choices };
 }
 
 export function streamOption(summary: string): OptionSpec<string | null> {
-  return choiceOption({ value: 'NAME', plural: 'streams' }, summary, readStreamNames);
+  return choiceOption('streams', summary, streamNames);
 }
 
-/** A whole number from `min` to `max`; its default is what stands for it when not given. */
+export function streamsOption(summary: string): OptionSpec<readonly string[] | null> {
+  const read = (text: string, previous: readonly string[] | null) => {
+    const names = text.split(',').map((each) => readChoice('streams', streamNames, each.trim()));
+    return [...new Set([...(previous ?? []), ...names])];
+  };
+  return { ...valueOption('NAME', summary, read), isList: true, choices: streamNames };
+}
+
+function readChoice(plural: string, choices: readonly string[], text: string): string {
+  return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
+}
+
+/** A whole number from `min` to `max`; `initial` is what it is when not given. */
 export function numberOption(
   value: string,
   summary: string,
   { min, max, initial }: { readonly min: number; readonly max: number; readonly initial: number },
 ): OptionSpec<number> {
-  return {
-    value,
-    summary,
-    absent: initial,
-    shownDefault: `${initial}`,
-    read: (text) => {
-      const number = Number(text);
-      if (/^\d{1,9}$/.test(text) && number >= min && number <= max) return number;
-      throw wrong(`Use a whole number from ${min} to ${max}.`);
-    },
+  const read = (text: string) => {
+    const number = Number(text);
+    if (/^\d{1,9}$/.test(text) && number >= min && number <= max) return number;
+    return fail(`Use a whole number from ${min} to ${max}.`);
   };
+  return { value, summary, absent: initial, shownDefault: `${initial}`, read };
 }
 
 /** The bounds of the setting REQUESTS_PER_SECOND. */
 const RATE = { min: 0.1, max: 10_000 };
 
 export function rateOption(summary: string): OptionSpec<number | null> {
-  return {
-    value: 'N',
-    summary,
-    absent: null,
-    read: (text) => {
-      const rate = Number(text);
-      if (/^\d{1,9}(\.\d{1,9})?$/.test(text) && rate >= RATE.min && rate <= RATE.max) return rate;
-      throw wrong(`Use a number from ${RATE.min} to ${RATE.max}.`);
-    },
-  };
+  return valueOption('N', summary, (text) => {
+    const rate = Number(text);
+    if (/^\d{1,9}(\.\d{1,9})?$/.test(text) && rate >= RATE.min && rate <= RATE.max) return rate;
+    return fail(`Use a number from ${RATE.min} to ${RATE.max}.`);
+  });
 }
 
-export function shardOption(summary: string): OptionSpec<Shard | null> {
-  return {
-    value: 'I/N',
-    summary,
-    absent: null,
-    read: (text) => {
-      const [, index, of] = /^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? [];
-      const shard = { index: Number(index), count: Number(of) };
-      if (shard.index < shard.count) return shard;
-      const count = shard.count > 1 ? shard.count : 4;
-      throw wrong(`Shards are counted from 0: of ${count}, use 0/${count} to ${count - 1}/${count}.`);
-    },
-  };
+function shardOption(summary: string): OptionSpec<Shard | null> {
+  return valueOption('I/N', summary, (text) => {
+    const [, index, of] = /^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? [];
+    const shard = { index: Number(index), count: Number(of) };
+    if (shard.index < shard.count) return shard;
+    const count = shard.count > 1 ? shard.count : 4;
+    return fail(`Shards are counted from 0: of ${count}, use 0/${count} to ${count - 1}/${count}.`);
+  });
 }
 
-function readDay(text: string): UsageDay {
-  const day = parseDay(text);
-  if (day === null) throw wrong(`A day is written ${DAY_FORMAT}.`);
-  return day;
+/** Longer waits are a scheduler's matter. */
+const WAIT_MAX_SECONDS = 86_400;
+
+export const waitOption = numberOption('SECONDS', 'wait up to this long for another process to finish', {
+  min: 0,
+  max: WAIT_MAX_SECONDS,
+  initial: 0,
+});
+
+/** What `run` and `backfill` have in common. */
+export const exportOptions = {
+  instance: idsOption('instance', 'only these instances'),
+  org: idsOption('organization', 'only these organizations'),
+  stream: streamsOption('only these streams'),
+  shard: shardOption('only part I, from 0, of N parts of all organizations'),
+  dryRun: switchOption('print the plan and change nothing'),
+  wait: waitOption,
+  verbose: switchOption('print every count, and the log on a terminal'),
+};
+
+/** Throws the SettingsError of a value that is not understood. */
+export function fail(message: string): never {
+  throw new SettingsError(message, { hint: 'correct it and start again' });
 }
 
-function readDays(text: string): DayRange {
-  const [from = null, to = from, ...rest] = text.split('..').map((part) => parseDay(part));
-  if (from !== null && to !== null && rest.length === 0 && from <= to) return { from, to };
-  throw wrong(`Days are written ${DAY_FORMAT} or ${DAY_FORMAT}..${DAY_FORMAT}, the earlier first.`);
+/** Throws SettingsError for a range that begins after its end. */
+export function requireOrder({ from, to }: DayRange): void {
+  if (from <= to) return;
+  throw new SettingsError(`--from ${from} is later than --to ${to}`, {
+    hint: 'give the earlier day first; both are included',
+  });
 }
 
-function readIds(what: string, text: string): string[] {
-  const ids = text.split(',').map((id) => id.trim().toLowerCase());
-  if (ids.every((id) => /^[0-9a-f]{24}$/.test(id))) return ids;
-  throw wrong(`An ${what} id has 24 hex characters.`);
-}
+/** Years before the platform existed: an earlier day is a slip, not a request. */
+const EARLIEST_DAY = '2010-01-01';
 
-/** Loaded with all that reads a stream's answers. */
-async function readStreamNames(): Promise<readonly string[]> {
-  return (await import('../usage/streams/catalog.ts')).streamNames;
-}
-
-async function readStream(text: string): Promise<string> {
-  const names = await readStreamNames();
-  const name = names.find((each) => each === text.trim());
-  if (name !== undefined) return name;
-  throw wrong(`The streams are ${names.join(', ')}.`);
-}
-
-function wrong(message: string): SettingsError {
-  return new SettingsError(message, { hint: 'correct it and start again' });
+/** Throws SettingsError for a day of which nothing can be read: one before the platform existed, or one that is not over. */
+export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
+  if (day < EARLIEST_DAY) {
+    throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {
+      hint: 'correct the year',
+    });
+  }
+  if (day < dayAt(nowMs)) return;
+  throw new SettingsError(`${option} ${day}: that day is not over in UTC`, {
+    hint: `the newest day that can be read is ${addDays(dayAt(nowMs), -1)}`,
+  });
 }

@@ -1,30 +1,48 @@
 import type { DatabaseHandle } from '../database/connect/open.ts';
-import { SettingsError } from '../errors.ts';
+import { markRemoved } from '../database/write/organizations.ts';
+import { waiveCells } from '../database/write/waive.ts';
+import { LosantError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
 import type { RunOutcome } from '../export/run.ts';
+import { mayHaveHappened } from '../losant/admin.ts';
 import { line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { dayAt } from '../usage/day.ts';
-import type { CommandContext } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { waitWhileHeld } from './export-instances.ts';
 import { renderEnd } from './export-result.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
-import { type FoundOrg, findOrg, type OrgAsked } from './org.ts';
-import { type Ending, renderEnding } from './org-ending.ts';
+import { type OptionValues, switchOption, textOption, waitOption } from './options.ts';
+import { type FoundOrg, findOrg, lookAgain, placeOptions } from './org.ts';
+import { openAdmin } from './org-admin.ts';
+import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
 import { canAsk, openQuestions } from './questions.ts';
-import { waitWhileHeld } from './x-export-wait.ts';
-import { exportLastDays, readEnding } from './x-org-last-days.ts';
-import { recordRemoval, removeOrg } from './x-org-remove.ts';
 
-export interface DeleteOptions extends OrgAsked {
-  /** The name repeated; null: to be asked for. */
-  readonly nameAgain: string | null;
-  /** Why it is deleted although numbers are missing; null: it is not. */
-  readonly incomplete: string | null;
-  readonly dryRun: boolean;
-  /** Seconds. */
-  readonly wait: number;
-}
+const deleteOptions = {
+  ...placeOptions,
+  nameAgain: textOption('NAME', 'its name, repeated exactly; asked for on a terminal'),
+  incomplete: textOption(
+    'REASON',
+    'delete it although numbers are missing, which are waived with this reason',
+  ),
+  dryRun: switchOption('show what would end; export and delete nothing'),
+  wait: waitOption,
+};
+
+type DeleteOptions = OptionValues<typeof deleteOptions>;
+
+export const orgDelete = defineCommand({
+  needs: 'admin_export',
+  whenInterrupted:
+    'what was loaded stays; losant-usage org show tells whether the organization is still there',
+  options: deleteOptions,
+  examples: () => [
+    { args: 'org delete --org 575ec8687ae143cd83dc4a97 --dry-run', does: 'what would end' },
+    { args: 'org delete --org 575ec8687ae143cd83dc4a97 --name-again "Acme Metering"', does: 'for good' },
+  ],
+  run: deleteOrg,
+});
 
 /** What an organization is deleted with. */
 interface Work {
@@ -39,12 +57,12 @@ interface Work {
  * exported, nothing is missing and its name was repeated. Whatever fails before
  * leaves it as it is.
  */
-export async function deleteOrg(context: CommandContext, options: DeleteOptions): Promise<number> {
+async function deleteOrg(context: CommandContext, options: DeleteOptions): Promise<number> {
   const { nameAgain, dryRun, incomplete } = options;
   if (incomplete?.trim() === '') {
     throw new SettingsError('--incomplete is empty', { hint: 'say why the numbers may be missing' });
   }
-  if (nameAgain === null && !dryRun && !canAsk()) throw mustRepeat();
+  if (nameAgain === null && !dryRun && !canAsk(context)) throw mustRepeat();
   const found = await findOrg(context, options);
   if (nameAgain !== null) requireName(found, nameAgain);
   const giveUpAtMs = context.hostNow() + options.wait * 1_000;
@@ -164,8 +182,8 @@ function printDocument(
   });
 }
 
-async function askForName({ output }: CommandContext, { organization }: FoundOrg): Promise<void> {
-  const questions = openQuestions((text) => output.remark(text), mustRepeat());
+async function askForName(context: CommandContext, { organization }: FoundOrg): Promise<void> {
+  const questions = openQuestions(context, mustRepeat());
   try {
     await questions.ask({
       text: 'To delete it for good, type its name; Ctrl-C leaves it as it is',
@@ -190,4 +208,100 @@ function mustRepeat(): SettingsError {
       hint: 'give it with --name-again "NAME"; losant-usage org show tells it',
     },
   );
+}
+
+/**
+ * Deletes the organization in Losant: asked once, and done when Losant does not
+ * know it any more. Throws LosantError if it is still there, or nobody can say.
+ */
+async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
+  const { orgId, instance } = found;
+  let lost: LosantError | null = null;
+  try {
+    await openAdmin(context, instance).deleteOrg({ instanceId: instance.instanceId, orgId });
+  } catch (error) {
+    if (!mayHaveHappened(error)) throw error;
+    lost = error;
+    context.output.remark(`${error.message}: reading back what is so`);
+  }
+  if ((await confirm(found, lost)) === null) return;
+  const kind = lost?.kind ?? 'bad_body';
+  const said = lost === null ? 'Losant said that it was deleted' : lost.message;
+  throw failed(kind, `Not deleted: ${said}, but organization ${orgId} is still there`, {
+    hint: 'losant-usage org show tells what is so; a request that was slow may still be carried out',
+  });
+}
+
+async function confirm(found: FoundOrg, lost: LosantError | null) {
+  try {
+    return await lookAgain(found);
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    const said = lost === null ? 'said to be deleted' : 'perhaps deleted';
+    throw failed(
+      error.kind,
+      `Organization ${found.orgId} was ${said}, which cannot be confirmed: ${error.message}`,
+      {
+        hint: 'losant-usage org show tells once Losant answers; if it is gone, the next run notices',
+        cause: error,
+      },
+    );
+  }
+}
+
+function failed(
+  kind: LosantError['kind'],
+  message: string,
+  details: { readonly hint: string; readonly cause?: unknown },
+): LosantError {
+  return new LosantError(kind, message, {
+    ...details,
+    action: 'instanceOrg.delete',
+    status: null,
+    body: null,
+  });
+}
+
+/**
+ * Marks the organization as removed, and with a reason waives what is missing of
+ * it. Returns how many numbers were waived.
+ */
+async function recordRemoval(
+  { output }: CommandContext,
+  db: DatabaseHandle['db'],
+  {
+    orgId,
+    removedAtMs,
+    missing,
+    reason,
+  }: { orgId: string; removedAtMs: number; missing: Ending['missing']; reason: string | null },
+): Promise<number> {
+  try {
+    let waived = 0;
+    if (reason !== null) {
+      for (const { stream, day } of missing) {
+        waived += await waiveUnlessHeld(db, { orgId, stream, range: { from: day, to: day }, reason });
+      }
+    }
+    await markRemoved(db, [orgId], new Date(removedAtMs).toISOString());
+    return waived;
+  } catch (error) {
+    output.remark(
+      `Organization ${orgId} was deleted in Losant, but the database does not know it yet: the next run finds out.`,
+    );
+    throw error;
+  }
+}
+
+/** A number that another process has loaded meanwhile needs no waiver. */
+async function waiveUnlessHeld(
+  db: DatabaseHandle['db'],
+  waiver: Parameters<typeof waiveCells>[1],
+): Promise<number> {
+  try {
+    return (await waiveCells(db, waiver)).length;
+  } catch (error) {
+    if (error instanceof SettingsError) return 0;
+    throw error;
+  }
 }

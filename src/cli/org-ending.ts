@@ -1,8 +1,16 @@
-import type { TrackedCell } from '../database/read/tracked-cells.ts';
+import type { DatabaseHandle } from '../database/connect/open.ts';
+import { readDevices, readTrackedCells, type TrackedCell } from '../database/read/tracked-cells.ts';
+import { openInstance } from '../export/open.ts';
+import { type RunOutcome, runInstance } from '../export/run.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import type { Ask } from '../usage/plan.ts';
+import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
+import type { CommandContext } from './command.ts';
+import { waitWhileHeld } from './export-instances.ts';
+import type { FoundOrg } from './org.ts';
 
 /** What is held of an organization that is to end. */
 export interface Ending {
@@ -12,7 +20,7 @@ export interface Ending {
   readonly devices: { readonly day: UsageDay; readonly total: number } | null;
 }
 
-export interface StreamEnding {
+interface StreamEnding {
   readonly stream: string;
   /** Newest day of which the number is held; null if there is none. */
   readonly lastDay: UsageDay | null;
@@ -24,7 +32,7 @@ export interface StreamEnding {
   readonly knownMissing: number;
 }
 
-export function judgeEnding(cells: readonly TrackedCell[]): Pick<Ending, 'streams' | 'missing'> {
+function judgeEnding(cells: readonly TrackedCell[]): Pick<Ending, 'streams' | 'missing'> {
   const byStream = Map.groupBy(cells, ({ stream }) => stream);
   const streams = [...byStream].map(([stream, own]): StreamEnding => {
     const held = own.filter(({ state }) => state === 'loaded' || state === 'final');
@@ -45,13 +53,65 @@ export function judgeEnding(cells: readonly TrackedCell[]): Pick<Ending, 'stream
 }
 
 /** The oldest readable day that is missing or may have another number by now, up to `yesterday`; null if there is none. */
-export function findLastReadable(
+function findLastReadable(
   cells: readonly TrackedCell[],
   { horizon, yesterday }: { horizon: UsageDay; yesterday: UsageDay },
 ): DayRange | null {
   const open = cells.filter(({ day, isMissing, isOpen }) => day >= horizon && (isMissing || isOpen));
   const [from] = open.map(({ day }) => day).toSorted();
   return from === undefined ? null : { from, to: yesterday };
+}
+
+interface LastDays {
+  readonly handle: DatabaseHandle;
+  readonly found: FoundOrg;
+  readonly now: () => number;
+  readonly giveUpAtMs: number;
+}
+
+/**
+ * Exports all that is due of the organization, and then what is missing still, or
+ * could have another number at a later checkpoint: it is the last time that
+ * anybody can read it. Returns how the runs ended.
+ */
+export async function exportLastDays(context: CommandContext, work: LastDays): Promise<RunOutcome[]> {
+  const { handle, found, now } = work;
+  const sinceMs = now();
+  const outcomes = [await exportOrg(context, work, undefined)];
+  const cells = await readTrackedCells(handle.db, { orgId: found.orgId, nowMs: now(), sinceMs });
+  const horizon = horizonStart(now(), context.config.policy);
+  const range = findLastReadable(cells, { horizon, yesterday: lastCompleteDay(now()) });
+  if (range === null) return outcomes;
+  const ask = { range, reason: 'asked', force: true, pastHorizon: false } as const;
+  return [...outcomes, await exportOrg(context, work, ask)];
+}
+
+async function exportOrg(
+  context: CommandContext,
+  { handle, found, now, giveUpAtMs }: LastDays,
+  ask: Ask | undefined,
+): Promise<RunOutcome> {
+  const { instance, orgId } = found;
+  const opened = openInstance(context, instance, { handle, now, gates: new Map() });
+  const { streams } = instance;
+  const { signal } = context;
+  return await waitWhileHeld(context, giveUpAtMs, () => {
+    const runId = context.newId();
+    return runInstance(opened, { kind: 'manual', ask, orgIds: [orgId], streams, runId, signal });
+  });
+}
+
+/** What is held of the organization, and what is missing. */
+export async function readEnding(
+  { db }: DatabaseHandle,
+  { orgId }: FoundOrg,
+  now: () => number,
+): Promise<Ending> {
+  const nowMs = now();
+  const judged = judgeEnding(await readTrackedCells(db, { orgId, nowMs, sinceMs: nowMs }));
+  const day = judged.streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;
+  const total = day === null ? null : await readDevices(db, { orgId, day });
+  return { ...judged, devices: day === null || total === null ? null : { day, total } };
 }
 
 /** Lines of missing numbers that are shown; `--json` has all. */

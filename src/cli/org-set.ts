@@ -4,17 +4,87 @@ import { mayHaveHappened } from '../losant/admin.ts';
 import type { OrgPatch } from '../losant/org-patch.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import type { CommandContext } from './command.ts';
-import { type FoundOrg, findOrg, lookAgain, type OrgAsked } from './org.ts';
-import { completePatch, type PatchOptions, readWanted } from './org-changes.ts';
-import { openAdmin } from './x-org-admin.ts';
-import { compareFields, type FieldChange, fieldsOf, withPatch } from './x-org-fields.ts';
+import type { Tag } from '../usage/organization.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { fail, type OptionSpec, pathOption, switchOption, textOption, valueOption } from './options.ts';
+import { type FoundOrg, findOrg, lookAgain, type OrgAsked, placeOptions } from './org.ts';
+import { openAdmin } from './org-admin.ts';
+import {
+  compareFields,
+  completePatch,
+  type FieldChange,
+  fieldsOf,
+  type PatchOptions,
+  readWanted,
+  withPatch,
+} from './org-changes.ts';
+
+/** Limits by name, each once. */
+const limitOption: OptionSpec<Readonly<Record<string, number>> | null> = {
+  ...valueOption('NAME=N', 'set a limit; the others stay', (text, previous) => {
+    const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
+    if (name === '') fail('A limit is written NAME=N, N a whole number of 0 or more.');
+    if (previous !== null && Object.hasOwn(previous, name)) fail(`Give ${name} once.`);
+    return { ...previous, [name]: Number(number) };
+  }),
+  isRepeated: true,
+};
+
+const tagOption: OptionSpec<readonly Tag[] | null> = {
+  ...valueOption(
+    'KEY=VALUE',
+    'set a tag, in place of all with its key; the others stay',
+    (text, previous) => {
+      const [, key = '', value = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+      if (value === '') fail('A tag is written KEY=VALUE.');
+      return [...(previous ?? []), { key, value }];
+    },
+  ),
+  isRepeated: true,
+};
+
+const auditLogOption: OptionSpec<boolean | null> = {
+  ...valueOption('on|off', 'whether it keeps an audit log', (text) => {
+    if (text === 'on' || text === 'off') return text === 'on';
+    return fail('Use on or off.');
+  }),
+  choices: ['on', 'off'],
+};
+
+export const orgSet = defineCommand({
+  needs: 'admin',
+  options: {
+    ...placeOptions,
+    name: textOption('TEXT', 'its name'),
+    description: textOption('TEXT', 'its description'),
+    referralId: textOption('TEXT', 'your own customer number'),
+    limit: limitOption,
+    tag: tagOption,
+    disable: switchOption('disable it from now on'),
+    enable: switchOption('enable it again'),
+    auditLog: auditLogOption,
+    body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+    dryRun: switchOption('show what would change and send no change'),
+  },
+  whenInterrupted: 'losant-usage org show tells whether the change was made',
+  examples: () => [
+    {
+      args: 'org set --org 575ec8687ae143cd83dc4a97 --limit device=500 --limit payload=1000000 --dry-run',
+      does: 'what two new limits would change',
+    },
+    {
+      args: 'org set --org 575ec8687ae143cd83dc4a97 --tag region=eu --disable',
+      does: 'tag it, and disable it',
+    },
+  ],
+  run: setOrg,
+});
 
 /**
  * Changes an organization: everything is checked first, what changes is shown,
  * and the answer must have it. Nothing to change: nothing is sent.
  */
-export async function setOrg(
+async function setOrg(
   context: CommandContext,
   options: OrgAsked & PatchOptions & { readonly dryRun: boolean },
 ): Promise<number> {

@@ -3,18 +3,25 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, styled } from '../terminal/text.ts';
 import { showInstant } from '../terminal/time.ts';
 import { showNumber } from '../terminal/words.ts';
-import type { CommandContext } from './command.ts';
-import { type FoundOrg, findOrg, type OrgAsked } from './org.ts';
-import { fieldsOf } from './x-org-fields.ts';
+import { defineCommand } from './command.ts';
+import { type FoundOrg, findOrg, placeOptions } from './org.ts';
+import { fieldsOf } from './org-changes.ts';
 
-/** Prints an organization as Losant has it now; as JSON its whole answer. */
-export async function showOrg(context: CommandContext, asked: OrgAsked): Promise<number> {
-  const { output } = context;
-  const found = await findOrg(context, asked);
-  if (output.json) output.printJson(found.resource);
-  else output.print(...renderOrg(found));
-  return EXIT.ok;
-}
+export const orgShow = defineCommand({
+  needs: 'api',
+  options: placeOptions,
+  examples: () => [
+    { args: 'org show --org 575ec8687ae143cd83dc4a97', does: 'name, state, period, limits and tags' },
+    { args: 'org show --org 575ec8687ae143cd83dc4a97 --json', does: "Losant's whole answer" },
+  ],
+  async run(context, asked) {
+    const { output } = context;
+    const found = await findOrg(context, asked);
+    if (output.json) output.printJson(found.resource);
+    else output.print(...renderOrg(found));
+    return EXIT.ok;
+  },
+});
 
 function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[] {
   const fields = fieldsOf(resource);

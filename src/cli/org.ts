@@ -4,14 +4,16 @@ import { Gate } from '../losant/gate.ts';
 import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import type { CommandContext } from './command.ts';
-import { chooseInstances } from './export-scope.ts';
+import { chooseInstances } from './instances.ts';
+import { idOption, idsOption, type OptionValues, required } from './options.ts';
 
 /** Which organization is meant, and where it may be. */
-export interface OrgAsked {
-  readonly org: string;
-  /** Null: in any instance of the settings. */
-  readonly instance: readonly string[] | null;
-}
+export const placeOptions = {
+  org: required(idOption('organization', 'the organization')),
+  instance: idsOption('instance', 'look for it in these instances only'),
+};
+
+export type OrgAsked = OptionValues<typeof placeOptions>;
 
 export interface FoundOrg extends OrgResource {
   readonly instance: InstanceConfig;

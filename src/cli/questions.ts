@@ -1,6 +1,7 @@
 import { createInterface, type Interface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { InterruptedError, type SettingsError } from '../errors.ts';
+import type { BaseContext, OutStream } from './command.ts';
 
 export interface Question {
   readonly text: string;
@@ -21,14 +22,15 @@ export interface Questions {
 }
 
 /** Whether there is somebody to answer. */
-export function canAsk(): boolean {
-  return process.stdin.isTTY && process.stderr.isTTY;
+export function canAsk({ stdin, stderr }: Pick<BaseContext, 'stdin' | 'stderr'>): boolean {
+  return stderr.isTTY === true && stdin().isTTY === true;
 }
 
 /** Throws `refusal` where nobody can answer. */
-export function openQuestions(say: (line: string) => void, refusal: SettingsError): Questions {
-  const { stdin, stderr } = process;
-  if (!canAsk()) throw refusal;
+export function openQuestions(context: BaseContext, refusal: SettingsError): Questions {
+  if (!canAsk(context)) throw refusal;
+  const { stdin, stderr } = context;
+  const say = (line: string) => context.output.remark(line);
   const mask = { isOn: false };
   const output = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -36,8 +38,8 @@ export function openQuestions(say: (line: string) => void, refusal: SettingsErro
       done();
     },
   });
-  const reader = createInterface({ input: stdin, output, terminal: true });
-  const read = (text: string, isSecret: boolean) => readLine(reader, { text, isSecret, mask });
+  const reader = createInterface({ input: stdin(), output, terminal: true });
+  const read = (text: string, isSecret: boolean) => readLine(reader, { text, isSecret, mask, stderr });
   return {
     async ask({ text, initial, isSecret = false, problemOf }) {
       const prompt = initial === undefined ? `${text}: ` : `${text} [${initial}]: `;
@@ -56,7 +58,12 @@ export function openQuestions(say: (line: string) => void, refusal: SettingsErro
 
 async function readLine(
   reader: Interface,
-  { text, isSecret, mask }: { text: string; isSecret: boolean; mask: { isOn: boolean } },
+  {
+    text,
+    isSecret,
+    mask,
+    stderr,
+  }: { text: string; isSecret: boolean; mask: { isOn: boolean }; stderr: OutStream },
 ): Promise<string> {
   const stop = new AbortController();
   const end = () => stop.abort(new InterruptedError('SIGINT'));
@@ -70,7 +77,7 @@ async function readLine(
   } finally {
     mask.isOn = false;
     // The line break of the answer was not shown either.
-    if (isSecret || stop.signal.aborted) process.stderr.write('\n');
+    if (isSecret || stop.signal.aborted) stderr.write('\n');
     reader.off('SIGINT', end).off('close', end);
   }
 }

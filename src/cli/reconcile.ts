@@ -1,21 +1,68 @@
-import type { Comparison, Reconciliation, Scope, WitnessProblem } from '../database/read/reconciliation.ts';
+import { readInstanceNames } from '../database/read/instances.ts';
+import {
+  type Comparison,
+  type Reconciliation,
+  readReconciliation,
+  readWitnessProblems,
+  type Scope,
+  type WitnessProblem,
+} from '../database/read/reconciliation.ts';
+import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showWhen } from '../terminal/time.ts';
 import { count, showDays } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { defineCommand } from './command.ts';
+import { requireKnownInstances } from './instances.ts';
+import { withDatabase } from './open-database.ts';
+import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from './options.ts';
+
+/** Until then a day is read again, and with it the instance's totals. */
+const DAYS_SHOWN = 31;
+
+export const reconcile = defineCommand({
+  needs: 'database',
+  options: {
+    from: { ...dayOption('first day'), shownDefault: '30 days before --to' },
+    to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
+    instance: idsOption('instance', 'only these instances'),
+    verbose: switchOption('print what agrees too, and the log on a terminal'),
+  },
+  examples: ({ lastMonth: { from, to } }) => [
+    { args: 'reconcile', does: 'the last 31 days, and the months they touch' },
+    { args: `reconcile --from ${from} --to ${to} --verbose`, does: 'every comparison of last month' },
+  ],
+  async run(context, { from, to, instance: instanceIds, verbose }) {
+    const { output, hostNow } = context;
+    const last = to ?? addDays(dayAt(hostNow()), -1);
+    const range = { from: from ?? addDays(last, 1 - DAYS_SHOWN), to: last };
+    requirePastDay('--to', range.to, hostNow());
+    requirePastDay('--from', range.from, hostNow());
+    requireOrder(range);
+    const { found, problems } = await withDatabase(context, async ({ db }) => {
+      requireKnownInstances(instanceIds ?? [], [...(await readInstanceNames(db)).keys()]);
+      const found = await readReconciliation(db, { range, instanceIds, withEqual: verbose });
+      return { found, problems: await readWitnessProblems(db, instanceIds) };
+    });
+    const standing = found.rows.filter(({ differs, isFinal }) => differs && isFinal).length;
+    if (output.json) output.printJson({ ...range, differences: standing, ...found, problems });
+    else output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
+    return standing > 0 ? EXIT.incomplete : EXIT.ok;
+  },
+});
 
 /** Lines of a table shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
-export interface ReconciliationView {
+interface ReconciliationView {
   readonly range: DayRange;
   readonly found: Reconciliation;
   readonly problems: readonly WitnessProblem[];
   readonly nowMs: number;
 }
 
-export function renderReconciliation({ range, found, problems, nowMs }: ReconciliationView): Line[] {
+function renderReconciliation({ range, found, problems, nowMs }: ReconciliationView): Line[] {
   const { daysCompared, monthsCompared, rows } = found;
   const lines: Line[] = [];
   if (daysCompared === 0) {

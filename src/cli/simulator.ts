@@ -1,35 +1,44 @@
-import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { once } from 'node:events';
+import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';
-import type { BaseContext } from './command.ts';
+import { defineCommand } from './command.ts';
+import { numberOption, textOption } from './options.ts';
 
-export interface SimulatorCommandOptions {
-  readonly port: number;
-  readonly orgs: number;
-  readonly seed: string;
-  readonly token: string | undefined;
-}
-
-/** A Losant API on loopback, until it is interrupted. */
-export async function serveSimulator(
-  { output, signal }: Pick<BaseContext, 'output' | 'signal'>,
-  options: SimulatorCommandOptions,
-): Promise<number> {
-  const simulator = await start(options);
-  const { url, instanceId, token } = simulator;
-  if (output.json) output.printJson({ url, instanceId, token });
-  else output.print(...render({ url, instanceId, token, orgs: options.orgs }));
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  await simulator.close();
-  return EXIT.ok;
-}
+export const simulator = defineCommand({
+  needs: 'none',
+  options: {
+    port: numberOption('PORT', 'port; 0 takes a free one', { min: 0, max: 65_535, initial: 0 }),
+    orgs: numberOption('N', 'organizations', { min: 0, max: 1_000_000, initial: 25 }),
+    seed: { ...textOption('TEXT', 'everything is computed from it'), shownDefault: '1' },
+    token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
+  },
+  examples: () => [
+    { args: 'simulator --port 8080 --orgs 200', does: 'the same 200 organizations each time' },
+  ],
+  /** A Losant API on loopback, until it is interrupted. */
+  async run({ output, signal }, { seed, token, ...options }) {
+    const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
+    const { url, instanceId } = running;
+    if (output.json) output.printJson({ url, instanceId, token: running.token });
+    else {
+      output.print(
+        `A simulated Losant with ${count(options.orgs, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
+        '',
+        `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
+        '  export DATABASE_URL=embedded:./usage-data',
+        '  npx losant-usage run',
+      );
+    }
+    if (!signal.aborted) await once(signal, 'abort');
+    await running.close();
+    return EXIT.ok;
+  },
+});
 
 /** A port that is taken or refused is for the caller to change. */
-async function start(options: SimulatorCommandOptions): Promise<Simulator> {
+async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);
   } catch (error) {
@@ -42,24 +51,4 @@ async function start(options: SimulatorCommandOptions): Promise<Simulator> {
       cause: error,
     });
   }
-}
-
-function render({
-  url,
-  instanceId,
-  token,
-  orgs,
-}: {
-  url: string;
-  instanceId: string;
-  token: string;
-  orgs: number;
-}): string[] {
-  return [
-    `A simulated Losant with ${count(orgs, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
-    '',
-    `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
-    '  export DATABASE_URL=embedded:./usage-data',
-    '  npx losant-usage run',
-  ];
 }

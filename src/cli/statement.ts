@@ -1,31 +1,28 @@
+import { placePacks, writePacks } from '../billing/write-pack.ts';
+import { readStatements } from '../database/read/statements.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { idsOption, monthOption, required, textOption } from './options.ts';
+import { chooseBilledInstances } from './instances.ts';
+import { withDatabase } from './open-database.ts';
+import { idsOption, monthOption, pathOption, required } from './options.ts';
 
 export const statement = defineCommand({
-  name: 'statement',
-  summary: 'write the proof pack of a closed period into a folder',
-  group: 'Decide',
   needs: 'database',
   options: {
     period: required(monthOption('the month that was closed')),
-    out: required({ ...textOption('DIR', 'the folder, which is made'), isPath: true }),
+    out: required(pathOption('DIR', 'the folder, which is made')),
     instance: idsOption('instance', 'only these instances'),
   },
-  examples: [
+  examples: ({ lastMonth: { name } }) => [
     {
-      args: 'statement --period 2026-10 --out statement-2026-10',
+      args: `statement --period ${name} --out statement-${name}`,
       does: 'the statement, and all that stands behind it',
     },
   ],
   async run(context, { period: month, out, instance }) {
     const { output, signal } = context;
-    const { withDatabase } = await import('./open-database.ts');
-    const { chooseBilledInstances } = await import('./instances.ts');
-    const { readStatements } = await import('../database/read/statements.ts');
-    const { placePacks, writePacks } = await import('../billing/write-pack.ts');
     const places = await withDatabase(context, async (handle) => {
       const chosen = await chooseBilledInstances(context, handle, instance);
       const all = await readStatements(handle.db, { month });

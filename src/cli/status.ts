@@ -1,30 +1,46 @@
-import type { Freshness } from '../database/read/freshness.ts';
-import type { InstanceStatus } from '../database/read/instances.ts';
-import type { RunSummary } from '../database/read/runs.ts';
+import { type Freshness, readFreshness } from '../database/read/freshness.ts';
+import { type InstanceStatus, readInstances } from '../database/read/instances.ts';
+import { type RunSummary, readLastRuns } from '../database/read/runs.ts';
+import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showDistance, showDuration, showInstant } from '../terminal/time.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 
-/** All that is told of one instance. */
+import { defineCommand } from './command.ts';
+import { withDatabase } from './open-database.ts';
+
+const RUNS_SHOWN = 5;
+
+export const status = defineCommand({
+  needs: 'database',
+  options: {},
+  examples: () => [{ args: 'status', does: 'is everything there?' }],
+  async run(context) {
+    const { output, hostNow } = context;
+    const instances = await withDatabase(context, async ({ db }) => {
+      const streams = await readFreshness(db);
+      const runs = await readLastRuns(db, RUNS_SHOWN);
+      return (await readInstances(db)).map((instance): InstanceReport => {
+        const isOwn = ({ instanceId }: { instanceId: string }) => instanceId === instance.instanceId;
+        return { ...instance, streams: streams.filter(isOwn), runs: runs.filter(isOwn) };
+      });
+    });
+    const gaps = countGaps(instances.flatMap(({ streams }) => streams));
+    if (output.json) output.printJson({ gaps, instances });
+    else output.print(...renderStatus(instances, hostNow()));
+    return gaps > 0 ? EXIT.incomplete : EXIT.ok;
+  },
+});
+
+/** All that is said of one instance. */
 export interface InstanceReport extends InstanceStatus {
   readonly streams: readonly Freshness[];
   readonly runs: readonly RunSummary[];
 }
 
-export function joinReports({
-  instances,
-  streams,
-  runs,
-}: {
-  readonly instances: readonly InstanceStatus[];
-  readonly streams: readonly Freshness[];
-  readonly runs: readonly RunSummary[];
-}): InstanceReport[] {
-  return instances.map((instance) => {
-    const isOwn = ({ instanceId }: { instanceId: string }) => instanceId === instance.instanceId;
-    return { ...instance, streams: streams.filter(isOwn), runs: runs.filter(isOwn) };
-  });
+function countGaps(streams: readonly Freshness[]): number {
+  return streams.reduce((sum, stream) => sum + stream.gaps, 0);
 }
 
 export function renderStatus(instances: readonly InstanceReport[], nowMs: number): Line[] {
@@ -37,7 +53,6 @@ export function renderStatus(instances: readonly InstanceReport[], nowMs: number
 
 function renderInstance(instance: InstanceReport, nowMs: number): Line[] {
   const { instanceId, lease, quarantined, restatedFinal30Days: restated, streams, runs } = instance;
-  const gaps = streams.reduce((sum, stream) => sum + stream.gaps, 0);
   const lines: Line[] = [line`Instance ${styled('bold', instanceId)}`];
   lines.push(
     ...renderTable({
@@ -56,7 +71,7 @@ function renderInstance(instance: InstanceReport, nowMs: number): Line[] {
   }
   if (runs.length === 0) lines.push('  no runs on record');
   else lines.push('  last runs:', ...renderTable({ rows: runs.map(renderRun), indent: 4 }));
-  if (gaps > 0) lines.push('  Next: losant-usage gaps lists what is missing, and why');
+  if (countGaps(streams) > 0) lines.push('  Next: losant-usage gaps lists what is missing, and why');
   return lines;
 }
 
@@ -66,7 +81,7 @@ function renderStream({ stream, newestDay, completeTo, gaps, ...missing }: Fresh
       ? styled('green', 'nothing')
       : styled(
           'red',
-          `${count(gaps, 'number')} of ${count(missing.orgsWithGaps, 'organization')}, the oldest of ${missing.oldestGap}`,
+          `${count(gaps, 'number')} of ${count(missing.orgsWithGaps, 'organization')} since ${missing.oldestGap}`,
         );
   return [stream, renderOrgs(missing), newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
 }
@@ -74,8 +89,7 @@ function renderStream({ stream, newestDay, completeTo, gaps, ...missing }: Fresh
 /** How many there are, and of how many nothing is missing where that is not all of them. */
 function renderOrgs({ orgs, orgsComplete }: Pick<Freshness, 'orgs' | 'orgsComplete'>): string {
   if (orgsComplete >= orgs) return showNumber(orgs);
-  const percent = Math.floor((orgsComplete / orgs) * 100);
-  return `${showNumber(orgsComplete)} of ${showNumber(orgs)} complete (${percent} %)`;
+  return `${showNumber(orgsComplete)} of ${showNumber(orgs)} complete`;
 }
 
 function renderRun(run: RunSummary): Line[] {

@@ -2,11 +2,36 @@ import { checkDatabase } from '../billing/check-database.ts';
 import { checkSums, type Totals } from '../billing/check-sums.ts';
 import { findPacks, openPack, type Pack, type PackProblem } from '../billing/verify.ts';
 import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/file-problem.ts';
-import type { CommandContext } from './command.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { count } from '../terminal/words.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
+import { argument, pathOption } from './options.ts';
 
-export interface Verified {
+export const verify = defineCommand({
+  needs: 'database_if_set',
+  options: { dir: argument(pathOption('DIR', 'a folder that statement has written')) },
+  examples: ({ lastMonth: { name } }) => [
+    { args: `verify statement-${name}`, does: 'hashes, sums, completeness; then the database' },
+  ],
+  async run(context, { dir }) {
+    const { output } = context;
+    const verified = await verifyFolder(context, dir);
+    const { packs, problems, database } = verified;
+    if (output.json) {
+      const statements = packs.map(({ folder, manifest: { statement }, manifestSha256 }) => ({
+        ...{ folder, statementId: statement.id, instanceId: statement.instanceId, period: statement.month },
+        ...{ kind: statement.kind, manifestSha256 },
+      }));
+      output.printJson({ dir, ok: problems.length === 0, database, statements, problems });
+    } else output.print(...renderVerified(dir, verified));
+    return problems.length === 0 ? EXIT.ok : EXIT.incomplete;
+  },
+});
+
+interface Verified {
   readonly packs: readonly Pack[];
   readonly problems: readonly PackProblem[];
   /** The database it was compared with; null if none is configured, or the files were wrong already. */
@@ -14,7 +39,7 @@ export interface Verified {
 }
 
 /** Checks every pack in the folder and below it. Throws SettingsError where there is none. */
-export async function verifyFolder(context: CommandContext, dir: string): Promise<Verified> {
+async function verifyFolder(context: CommandContext, dir: string): Promise<Verified> {
   const packs: Pack[] = [];
   const problems: PackProblem[] = [];
   for (const folder of await findFolders(dir)) {
@@ -68,4 +93,29 @@ async function checkAllSums(packs: readonly Pack[]): Promise<PackProblem[]> {
     next = number + 1;
   }
   return problems;
+}
+
+/** Problems shown to people; `--json` has all. */
+const PROBLEMS_MAX = 50;
+
+function renderVerified(dir: string, { packs, problems, database }: Verified): Line[] {
+  if (problems.length > 0) {
+    const more = problems.length - PROBLEMS_MAX;
+    return [
+      line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
+      ...problems.slice(0, PROBLEMS_MAX).map(({ file, problem }) => `  ${file}: ${problem}`),
+      ...(more > 0 ? [`  and ${count(more, 'more', 'more')}: --json has all`] : []),
+      'To write the pack anew from the database: losant-usage statement',
+    ];
+  }
+  return [
+    line`${styled('green', `${dir} holds`)}: hashes, sums and completeness of ${count(packs.length, 'statement')}.`,
+    ...packs.map(
+      ({ manifest: { statement }, manifestSha256 }) =>
+        `  ${statement.kind} of ${statement.month}, instance ${statement.instanceId}: manifest SHA-256 ${manifestSha256}`,
+    ),
+    database === null
+      ? 'Not compared with a database: DATABASE_URL is not set.'
+      : `The same as in the database ${database}, and as its record of changes says was known then.`,
+  ];
 }

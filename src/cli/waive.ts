@@ -1,14 +1,12 @@
+import { waiveCells } from '../database/write/waive.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { daysOption, idOption, required, streamOption, textOption } from './options.ts';
-import { requirePastDay } from './x-days.ts';
+import { requireWritable, withDatabase } from './open-database.ts';
+import { daysOption, idOption, required, requirePastDay, streamOption, textOption } from './options.ts';
 
 export const waive = defineCommand({
-  name: 'waive',
-  summary: 'accept a missing number as known missing; the next good read lifts it',
-  group: 'Decide',
   needs: 'database',
   options: {
     org: required(idOption('organization', 'the organization')),
@@ -16,9 +14,9 @@ export const waive = defineCommand({
     stream: required(streamOption('the stream')),
     reason: required(textOption('TEXT', 'why the number will not come, for whoever bills')),
   },
-  examples: [
+  examples: ({ weekAgo }) => [
     {
-      args: 'waive --org 575ec8687ae143cd83dc4a97 --day 2026-11-20 --stream payload_totals --reason "agreed with Acme"',
+      args: `waive --org 575ec8687ae143cd83dc4a97 --day ${weekAgo} --stream payload_totals --reason "agreed with Acme"`,
       does: 'one number',
     },
   ],
@@ -32,8 +30,6 @@ export const waive = defineCommand({
         hint: 'say why the number will not come, for whoever bills',
       });
     }
-    const { requireWritable, withDatabase } = await import('./open-database.ts');
-    const { waiveCells } = await import('../database/write/waive.ts');
     const days = await withDatabase(context, async (handle) => {
       requireWritable(handle);
       return await waiveCells(handle.db, { orgId: org, stream, range: day, reason: why });

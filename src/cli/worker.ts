@@ -10,19 +10,28 @@ import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { WorkerLoop } from '../worker/loop.ts';
 import { armSchedule, type Schedule } from '../worker/schedule.ts';
-import type { CommandContext } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './open-database.ts';
 import { createSources, openReader } from './worker-pages.ts';
 
 /** How long a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
 
+export const worker = defineCommand({
+  needs: 'losant',
+  options: {},
+  examples: () => [
+    { args: 'worker', does: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' },
+  ],
+  run: serveWorker,
+});
+
 /**
  * `worker`: exports at the start and at each wake-up until it is asked to end,
  * and tells how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
  * start; later, nothing but a defect ends it.
  */
-export async function workerCommand(context: CommandContext): Promise<number> {
+async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
   requireServer(requireDatabaseUrl(config));
   signal.addEventListener('abort', () => logger.info({ reason: reasonOf(signal) }, 'asked to end'), {

@@ -1,4 +1,4 @@
-import { type Line, type Piece, piecesOf, styled, widthOf } from './text.ts';
+import { type HangingLine, type Line, type Piece, piecesOf, styled, widthOf } from './text.ts';
 
 export interface Table {
   /** Titles; a table without them has aligned columns only. */
@@ -11,7 +11,7 @@ export interface Table {
 
 const BETWEEN = '  ';
 
-/** Columns as wide as their widest cell; the last one may be as long as it likes. */
+/** Columns as wide as their widest cell; what does not fit of the last one goes on below it. */
 export function renderTable({ head, rows, right = [], indent = 2 }: Table): Line[] {
   const titles = head?.map((title): Line => styled('dim', title));
   const all = titles ? [titles, ...rows] : rows;
@@ -25,8 +25,9 @@ export function renderTable({ head, rows, right = [], indent = 2 }: Table): Line
 function renderRow(
   row: readonly Line[],
   { widths, right, indent }: { widths: readonly number[]; right: readonly number[]; indent: number },
-): readonly Piece[] {
+): HangingLine {
   const pieces: Piece[] = [' '.repeat(indent)];
+  const before = widths.slice(0, Math.max(0, row.length - 1));
   for (const [column, cell] of row.entries()) {
     const isLast = column === row.length - 1;
     const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
@@ -34,7 +35,7 @@ function renderRow(
     if (right.includes(column)) pieces.push(padding, ...piecesOf(cell));
     else pieces.push(...piecesOf(cell), ...(isLast ? [] : [padding]));
   }
-  return pieces;
+  return { pieces, hang: before.reduce((sum, width) => sum + width + BETWEEN.length, indent) };
 }
 
 function cellWidth(cell: Line): number {

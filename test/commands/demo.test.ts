@@ -151,7 +151,7 @@ describe('demo --json', () => {
         expect({ command, code, stderr }).toEqual({ command, code: 0, stderr: expect.any(String) as string });
       }
     } finally {
-      simulator.process.kill('SIGINT');
+      simulator.kill('SIGINT');
     }
     expect((await simulator.ended).code).toBe(0);
   }, 60_000);
@@ -161,7 +161,7 @@ it('ends at once with exit code 130 on Ctrl-C', async () => {
   const folder = mkdtempSync(join(temp, 'interrupted-'));
   const demo = startProgram(['demo'], { TMPDIR: folder });
   await expect.poll(() => demo.stderr(), { timeout: 15_000 }).toContain('2/4');
-  demo.process.kill('SIGINT');
+  demo.kill('SIGINT');
   const { code, stderr } = await demo.ended;
   expect(stderr).toContain('losant-usage: Interrupted by SIGINT');
   expect(code).toBe(130);
