@@ -10,7 +10,7 @@ import type { OptionSpecs, OptionValues } from './options.ts';
 export interface OutStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
   /** Width of the terminal, in characters. */
-  readonly columns?: number;
+  readonly columns?: number | undefined;
   readonly hasColors?: (env: object) => boolean;
 }
 

@@ -149,5 +149,5 @@ async function writeEnvFile(file: string, answers: Answers): Promise<void> {
 
 /** As one word of a shell. */
 export function quoteForShell(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

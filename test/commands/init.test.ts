@@ -73,7 +73,7 @@ describe('in a terminal', () => {
 
   it('ends with exit code 130 at Ctrl-C, and writes nothing', async () => {
     const { code, stdout } = await answer([INSTANCE, '\x03']);
-    expect(stdout).toContain('Interrupted by SIGINT');
+    expect(stdout).toContain('Interrupted by SIGINT\r\n  nothing was written\r\n');
     expect(code).toBe(130);
     expect(existsSync(file)).toBe(false);
   });

@@ -93,7 +93,7 @@ test('says of how many organizations nothing is missing, where it is not all of 
     '  device_counts          1,000  2026-11-23  2026-11-23   nothing',
   );
   expect(shown([{ ...QUIET, streams: [gappy] }])[2]).toBe(
-    '  device_counts  998 of 1,000 complete (99 %)  2026-11-23  no day       3 numbers of 2 organizations, the oldest of 2026-11-01',
+    '  device_counts  998 of 1,000 complete  2026-11-23  no day       3 numbers of 2 organizations since 2026-11-01',
   );
 });
 

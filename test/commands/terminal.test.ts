@@ -107,7 +107,7 @@ describe('a run on a terminal', () => {
 
   it('keeps each line of status within its width', async () => {
     const { stdout } = await onTerminal(['status', '--no-color']);
-    expect(stdout).toContain('exported now');
+    expect(stdout).toContain('last runs:');
     expect(stdout.split('\n').filter((line) => line.length > 120)).toEqual([]);
   });
 });

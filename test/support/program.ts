@@ -71,13 +71,13 @@ const NO_STDIN: InStream = process.stdin;
 /** A stream that keeps what is written to it; with a width it is a terminal. */
 class CapturedStream extends Writable {
   readonly isTTY: boolean;
-  readonly columns: number;
+  readonly columns: number | undefined;
   readonly #parts: Buffer[] = [];
 
   constructor(columns: number | undefined) {
     super({ decodeStrings: true });
     this.isTTY = columns !== undefined;
-    this.columns = columns ?? 0;
+    this.columns = columns;
   }
 
   override _write(part: Buffer, _encoding: string, done: () => void): void {
