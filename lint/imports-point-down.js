@@ -72,7 +72,7 @@ export const ONLY_IN = {
 
 /** Files that few files of src alone may import, even their types: what can write to Losant, and what could. */
 export const ONLY_FOR = {
-  'src/losant/admin.ts': ['src/cli/org.ts', 'src/cli/org-set.ts', 'src/cli/org-delete.ts'],
+  'src/losant/admin.ts': ['src/cli/org-admin.ts', 'src/cli/org-set.ts', 'src/cli/org-delete.ts'],
   'src/losant/transport.ts': ['src/losant/http.ts', 'src/losant/admin.ts'],
 };
 

@@ -272,7 +272,7 @@ function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
 
 /** Goes on with the next option on a line of its own where the command is too long, as a shell reads it. */
 function breakCommand(command: string, width: number): string {
-  const [first = '', ...options] = command.split(/ (?=--|\|)/);
+  const [first = '', ...options] = command.split(/ (?=--|[|>])/);
   const lines = [first];
   for (const option of options) {
     const line = `${lines.at(-1)} ${option}`;

@@ -39,7 +39,7 @@ export const demo = defineCommand({
   examples: () => [
     {
       args: 'demo',
-      does: 'reads none of your settings; on a terminal it ends with the console, until Ctrl-C',
+      does: 'reads none of your settings; on a terminal it ends with the console',
     },
   ],
   run: showProduct,

@@ -10,11 +10,12 @@ import { type Gates, openInstance } from '../export/open.ts';
 import { runInstance } from '../export/run.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
+import type { exportOptions } from './export-options.ts';
 import { createPlanView, printPlans } from './export-plan.ts';
 import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
 import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
 import { openSchema, useDatabase } from './open-database.ts';
-import type { exportOptions, OptionValues } from './options.ts';
+import type { OptionValues } from './options.ts';
 
 /** What an export works with, over all instances. */
 interface Tools {

@@ -1,5 +1,6 @@
 import { defineCommand } from './command.ts';
-import { dayOption, exportOptions, requirePastDay } from './options.ts';
+import { exportOptions } from './export-options.ts';
+import { dayOption, requirePastDay } from './options.ts';
 
 export const run = defineCommand({
   needs: 'losant',

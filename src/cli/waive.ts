@@ -3,8 +3,9 @@ import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
+import { streamOption } from './export-options.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
-import { daysOption, idOption, required, requirePastDay, streamOption, textOption } from './options.ts';
+import { daysOption, idOption, required, requirePastDay, textOption } from './options.ts';
 
 export const waive = defineCommand({
   needs: 'database',

@@ -158,7 +158,7 @@ const ALLOWED: readonly Import[] = [
   ['src/server/console', '../guard.ts'],
   ['src/losant/http.ts', './transport.ts'],
   ['src/losant/admin.ts', './transport.ts'],
-  ['src/cli/org.ts', '../losant/admin.ts'],
+  ['src/cli/org-admin.ts', '../losant/admin.ts'],
   ['src/cli/org-set.ts', '../losant/admin.ts'],
   ['test', '../src/losant/admin.ts'],
   ['src/worker', '../export/x.ts'],

@@ -32,6 +32,8 @@ export interface Running {
 
 /** The surroundings of a run in this process that differ from the usual: no terminal, the host's clock. */
 export interface Surroundings extends Partial<Pick<Io, 'hostNow' | 'random' | 'stdin'>> {
+  /** Instead of one whose text is kept. */
+  readonly stdout?: Writable;
   /** Width of the terminal that both stdout and stderr are; left out: they are none. */
   readonly columns?: number;
 }
