@@ -112,7 +112,7 @@ function hasColors(stream: OutStream, { env }: Io): boolean {
 function printError(output: Output, error: unknown, command: Command | null): void {
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;
-  const hint = (isInterrupted ? command.whenInterrupted : undefined) ?? described.hint;
+  const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
   if (output.json && !output.hasDocument()) output.printJson({ error: { ...described, hint } });
   // Only settings are told in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];

@@ -4,8 +4,7 @@ import { requireApiUrl } from '../database/write/instances.ts';
 import { LosantError } from '../errors.ts';
 import { exitCodeOf, worstExitCode } from '../exit.ts';
 import { requireApiClock } from '../export/clock.ts';
-import { createLosantClient, type LosantClient } from '../losant/client.ts';
-import { Gate } from '../losant/gate.ts';
+import type { LosantClient } from '../losant/client.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { isSelected } from '../usage/organization.ts';
@@ -14,6 +13,7 @@ import { CheckError, type CheckList, type Outcome } from './check-list.ts';
 import { addReport, checkOrg, type OrgReport, type OrgTarget, RECONCILE } from './check-org.ts';
 import { type CheckedDatabase, showSkew } from './check-postgres.ts';
 import type { CommandContext } from './command.ts';
+import { openReading } from './org.ts';
 
 export interface InstanceCheck {
   readonly instance: InstanceConfig;
@@ -42,14 +42,21 @@ export async function checkInstance(
   { instance, database, list, allOrgs, onOrg }: InstanceCheck,
 ): Promise<OrgTarget | null> {
   const { instanceId, apiUrl, streams } = instance;
-  const opened = openClient(context, instance, database.now);
-  const client = boundQuestions(opened.client);
+  let aheadMs: number | null = null;
+  const opened = openReading(context, instance, {
+    attempts: Math.min(ATTEMPTS, context.config.request.attempts),
+    now: database.now,
+    onClock: (ms) => {
+      aheadMs = ms;
+    },
+  });
+  const client = boundQuestions(opened);
   const { signal } = context;
   const found = await list.run('instance.get', async () => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
   });
-  await checkClock(list, opened.aheadMs());
+  await checkClock(list, aheadMs);
   await checkApiUrl(list, database, { instanceId, apiUrl });
   await checkWitness(list, database, instanceId);
   if (isHopeless(found)) return null;
@@ -67,33 +74,6 @@ export async function checkInstance(
   if (allOrgs) await checkEveryOrg(list, { client, instance, signal, target, onOrg });
   else for (const report of await checkOrg(target(orgId))) addReport(list, report);
   return target(orgId);
-}
-
-function openClient(
-  { config, version, random, hostNow }: CommandContext,
-  instance: InstanceConfig,
-  now: () => number,
-) {
-  let aheadMs: number | null = null;
-  const client = createLosantClient({
-    apiUrl: instance.apiUrl,
-    token: instance.readToken(),
-    domain: instance.domain ?? undefined,
-    gate: new Gate({
-      concurrency: instance.requestConcurrency,
-      requestsPerSecond: instance.requestsPerSecond,
-      now: hostNow,
-    }),
-    timeoutMs: config.request.timeoutMs,
-    attempts: Math.min(ATTEMPTS, config.request.attempts),
-    userAgent: `losant-usage-export/${version}`,
-    random,
-    now,
-    onClock: (ms) => {
-      aheadMs = ms;
-    },
-  });
-  return { client, aheadMs: () => aheadMs };
 }
 
 /** The same client, whose requests end within a minute. */

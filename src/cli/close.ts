@@ -71,22 +71,18 @@ async function closeInstances(
   for (const instance of instances) {
     try {
       const outcome = await closePeriod(handle, instance, { ...options, newId, signal });
-      codes.push(exitCodeOfOutcome(outcome));
+      codes.push(outcome.kind === 'refused' ? EXIT.incomplete : EXIT.ok);
       documents.push(toDocument(instance, outcome));
       if (!output.json) output.print(...renderOutcome(instance, outcome, options));
     } catch (error) {
       if (!(error instanceof SettingsError) || instances.length === 1) throw error;
       codes.push(EXIT.usage);
       documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-      if (!output.json) output.print(...renderFailure(error));
+      if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
     }
   }
   if (output.json) output.printJson({ period: options.month, instances: documents });
   return worstExitCode(codes);
-}
-
-function exitCodeOfOutcome({ kind }: CloseOutcome): number {
-  return kind === 'refused' ? EXIT.incomplete : EXIT.ok;
 }
 
 /** Organizations shown to people; `--json` has all. */
@@ -106,17 +102,8 @@ function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): obje
   const shown = { lines, totals, blockers };
   if (statement === null) return { instanceId, outcome: 'dry_run', ...shown, table: dryRun };
   const { statementId, kind, orgs, closedAt, closedBy, manifestSha256 } = statement;
-  return {
-    instanceId,
-    outcome: 'closed',
-    statementId,
-    kind,
-    orgs,
-    closedAt,
-    closedBy,
-    manifestSha256,
-    ...shown,
-  };
+  const facts = { statementId, kind, orgs, closedAt, closedBy, manifestSha256 };
+  return { instanceId, outcome: 'closed', ...facts, ...shown };
 }
 
 function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: CloseOptions): Line[] {
@@ -125,10 +112,6 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
   return outcome.kind === 'refused'
     ? renderRefusal(name, outcome.blockers, options)
     : renderClosed(name, outcome, options);
-}
-
-function renderFailure({ message, hint }: SettingsError): Line[] {
-  return [line`${styled('red', message)}.`, `  ${hint}`];
 }
 
 function renderRefusal(name: string, blockers: readonly Blocker[], { month }: CloseOptions): Line[] {
@@ -143,19 +126,11 @@ function renderRefusal(name: string, blockers: readonly Blocker[], { month }: Cl
 }
 
 function renderBlockers(blockers: readonly Blocker[]): Line[] {
-  const rows = blockers
-    .slice(0, BLOCKERS_MAX)
-    .map((blocker) => [
-      blocker.orgId,
-      blocker.orgName,
-      showDays({ from: blocker.periodStart, to: blocker.periodEnd }),
-      describeBlocker(blocker),
-    ]);
-  const more = blockers.length - rows.length;
-  return [
-    ...renderTable({ head: ['organization', 'name', 'period', 'why'], rows }),
-    ...(more > 0 ? [`  and ${count(more, 'more', 'more')}: --json has all`] : []),
-  ];
+  const rows = blockers.map((blocker) => {
+    const { orgId, orgName, periodStart: from, periodEnd: to } = blocker;
+    return [orgId, orgName, showDays({ from, to }), describeBlocker(blocker)];
+  });
+  return renderTable({ head: ['organization', 'name', 'period', 'why'], rows, most: BLOCKERS_MAX });
 }
 
 function renderClosed(name: string, closed: Closed, { month, reason, isAdjustment }: CloseOptions): Line[] {
@@ -190,14 +165,10 @@ function renderTotals(totals: readonly StatementTotal[], isAdjustment: boolean):
 /** The table of a dry run. */
 function renderLines(lines: readonly StatementLine[]): Line[] {
   if (lines.length === 0) return [];
-  const rows = lines.map((each) => [
-    each.orgName,
-    each.orgId,
-    showDays({ from: each.periodStart, to: each.periodEnd }),
-    each.metric,
-    show(each.quantity),
-    `${each.daysHeld}/${each.daysExpected}`,
-  ]);
+  const rows = lines.map(({ periodStart: from, periodEnd: to, ...each }) => {
+    const days = `${each.daysHeld}/${each.daysExpected}`;
+    return [each.orgName, each.orgId, showDays({ from, to }), each.metric, show(each.quantity), days];
+  });
   const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days held'];
   return ['', ...renderTable({ head, rows, right: [4, 5] })];
 }

@@ -3,7 +3,7 @@ import { SettingsError } from '../errors.ts';
 import { capitalize } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Command, ExampleDays } from './command.ts';
-import { commandGroups, type ListedCommand, things } from './commands.ts';
+import { commands, type ListedCommand, things } from './commands.ts';
 import {
   flagName,
   type OptionSpec,
@@ -93,9 +93,7 @@ export async function parseCommandLine(
 async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<Parsed | null> {
   const reading: Reading = { meant: '', parsed: null };
   const program = declareProgram(terminal);
-  for (const [group, listed] of Object.entries(commandGroups)) {
-    for (const each of listed) declareCommand(program, each, { group, terminal, reading });
-  }
+  for (const each of commands) declareCommand(program, each, { group: each.group, terminal, reading });
   try {
     // `help run` is `run --help`, for which the command declares its options.
     const args = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;

@@ -87,7 +87,7 @@ export interface Command<N extends Needs = Needs, O extends OptionSpecs = Option
   readonly json?: boolean;
   /** Keeps what is below `warn` from a terminal unless asked, as its result says the same. */
   readonly isQuiet?: boolean;
-  /** What an interruption leaves behind, as the hint beside it. */
+  /** What an interruption leaves behind, as the hint beside it; left out: nothing that anybody has to know. */
   readonly whenInterrupted?: string;
   /** Does the work and returns the exit code. */
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;

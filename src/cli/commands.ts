@@ -4,6 +4,8 @@ import type { Command } from './command.ts';
 export interface ListedCommand {
   /** Two words, such as `org show`, for what can be done to a thing. */
   readonly name: string;
+  /** The heading it stands under in help. */
+  readonly group: string;
   /** One sentence, in lower case and without a full stop. */
   readonly summary: string;
   readonly load: () => Promise<Command>;
@@ -14,124 +16,106 @@ export const things: Readonly<Record<string, string>> = {
   org: 'show, change or delete an organization in Losant',
 };
 
-/** Every command, by the heading it stands under in help. To add one: its file, and an entry here. */
-export const commandGroups: Readonly<Record<string, readonly ListedCommand[]>> = {
-  Export: [
-    {
-      name: 'run',
+/** Every command, by its heading and its name. To add one: its file, and an entry here. */
+const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand, 'name' | 'group'>>>>> = {
+  Export: {
+    run: {
       summary: 'export now all that is due, or one day again',
       load: async () => (await import('./run.ts')).run,
     },
-    {
-      name: 'worker',
+    worker: {
       summary: 'the unattended service: exports by schedule, serves health, metrics and the console',
       load: async () => (await import('./worker.ts')).worker,
     },
-    {
-      name: 'backfill',
+    backfill: {
       summary: 'read a range of days; skips what is stored unless it is due',
       load: async () => (await import('./backfill.ts')).backfill,
     },
-  ],
-  Look: [
-    {
-      name: 'status',
+  },
+  Look: {
+    status: {
       summary: 'how far the numbers reach, and the last runs; exits 3 if something is missing',
       load: async () => (await import('./status.ts')).status,
     },
-    {
-      name: 'gaps',
+    gaps: {
       summary: 'every number that is missing; exits 3 if there is one',
       load: async () => (await import('./gaps.ts')).gaps,
     },
-    {
-      name: 'explain',
+    explain: {
       summary: 'where a number comes from, and what became of it',
       load: async () => (await import('./explain.ts')).explain,
     },
-    {
-      name: 'export',
+    export: {
       summary: 'a view as a file: CSV, NDJSON or Parquet',
       load: async () => (await import('./export.ts')).exportFile,
     },
-    {
-      name: 'reconcile',
+    reconcile: {
       summary: "our sums beside Losant's own totals; exits 3 if final numbers differ",
       load: async () => (await import('./reconcile.ts')).reconcile,
     },
-  ],
-  Decide: [
-    {
-      name: 'waive',
+  },
+  Decide: {
+    waive: {
       summary: 'accept a missing number as known missing; the next good read lifts it',
       load: async () => (await import('./waive.ts')).waive,
     },
-    {
-      name: 'close',
+    close: {
       summary: 'close a billing period: its numbers as a statement that nothing changes',
       load: async () => (await import('./close.ts')).close,
     },
-    {
-      name: 'statement',
+    statement: {
       summary: 'write the proof pack of a closed period into a folder',
       load: async () => (await import('./statement.ts')).statement,
     },
-    {
-      name: 'verify',
+    verify: {
       summary:
         'check a proof pack, and where a database is configured, against it; exits 3 if anything differs',
       load: async () => (await import('./verify.ts')).verify,
     },
-    {
-      name: 'org show',
+    'org show': {
       summary: 'an organization as Losant has it now',
       load: async () => (await import('./org-show.ts')).orgShow,
     },
-    {
-      name: 'org set',
+    'org set': {
       summary: 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',
       load: async () => (await import('./org-set.ts')).orgSet,
     },
-    {
-      name: 'org delete',
+    'org delete': {
       summary: 'export the last days of an organization and delete it in Losant; needs LOSANT_ADMIN_TOKEN',
       load: async () => (await import('./org-delete.ts')).orgDelete,
     },
-  ],
-  'Set up': [
-    {
-      name: 'init',
+  },
+  'Set up': {
+    init: {
       summary: 'ask for instance, token and database, check them and write a file of settings',
       load: async () => (await import('./init.ts')).init,
     },
-    {
-      name: 'check',
+    check: {
       summary: 'check settings, database, clock, token and scopes; changes nothing',
       load: async () => (await import('./check.ts')).check,
     },
-    {
-      name: 'migrate',
+    migrate: {
       summary: 'bring the database to this version',
       load: async () => (await import('./migrate.ts')).migrate,
     },
-    {
-      name: 'completion',
+    completion: {
       summary: 'print a script that completes commands and options in your shell',
       load: async () => (await import('./completion.ts')).completion,
     },
-  ],
-  'Try out': [
-    {
-      name: 'simulator',
+  },
+  'Try out': {
+    simulator: {
       summary: 'a Losant API on loopback, for trying out',
       load: async () => (await import('./simulator.ts')).simulator,
     },
-    {
-      name: 'demo',
+    demo: {
       summary: 'the whole product on the simulator, in a fresh folder',
       load: async () => (await import('./demo.ts')).demo,
     },
-  ],
+  },
 };
 
-export const commands: readonly ListedCommand[] = Object.values(commandGroups).flat();
+/** In the order of help. */
+export const commands: readonly ListedCommand[] = Object.entries(GROUPS).flatMap(([group, own]) =>
+  Object.entries(own).map(([name, listed]) => ({ name, group, ...listed })),
+);

@@ -151,15 +151,15 @@ function renderCause(failures: readonly Failure[]): Line[] {
   }
   const orgs = new Set(failures.map(({ orgId }) => orgId)).size;
   const text = failures.length === 1 ? first.message : withoutPlaces(first.message);
-  const rows = failures
-    .slice(0, EXAMPLES_SHOWN)
-    .map((each): Line[] => [each.orgId ?? '', each.stream ?? 'all streams', ...days(each)]);
-  const hidden = failures.length - EXAMPLES_SHOWN;
+  const rows = failures.map((each): Line[] => [
+    each.orgId ?? '',
+    each.stream ?? 'all streams',
+    ...days(each),
+  ]);
   const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;
   return [
     line`  ${styled('red', howMany)}: ${first.code}: ${text}`,
-    ...renderTable({ rows, indent: 4 }),
-    ...(hidden > 0 ? [`    and ${count(hidden, 'more', 'more')}`] : []),
+    ...renderTable({ rows, indent: 4, most: EXAMPLES_SHOWN }),
   ];
 }
 

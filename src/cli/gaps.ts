@@ -4,7 +4,7 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showWhen } from '../terminal/time.ts';
 import { count, showDays } from '../terminal/words.ts';
-import { addDays, type DayRange } from '../usage/day.ts';
+import { mergeDays } from '../usage/day.ts';
 
 import { defineCommand } from './command.ts';
 import { withoutPlaces } from './export-result.ts';
@@ -107,25 +107,10 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
     const [first] = track;
     if (!first) return [];
     const { stream, orgId, orgName } = first;
-    return mergeDays(track).map((range) => [
-      showDays(range),
-      stream,
-      ...more(first),
-      orgId,
-      styled('cyan', orgName),
-    ]);
+    // The newest first.
+    const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
+    return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
   });
-}
-
-/** Neighbouring days as one range, the newest first. */
-function mergeDays(gaps: readonly Gap[]): DayRange[] {
-  const ranges: { from: string; to: string }[] = [];
-  for (const { day } of gaps.toSorted((a, b) => (a.day < b.day ? 1 : -1))) {
-    const last = ranges.at(-1);
-    if (last && addDays(day, 1) === last.from) last.from = day;
-    else ranges.push({ from: day, to: day });
-  }
-  return ranges;
 }
 
 function showNextTry({ nextAttemptAt }: Gap, nowMs: number): string {

@@ -5,7 +5,7 @@ import { type RunOutcome, runInstance } from '../export/run.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
-import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { mergeDays, type UsageDay } from '../usage/day.ts';
 import type { Ask } from '../usage/plan.ts';
 import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
 import type { CommandContext } from './command.ts';
@@ -52,16 +52,6 @@ function judgeEnding(cells: readonly TrackedCell[]): Pick<Ending, 'streams' | 'm
   };
 }
 
-/** The oldest readable day that is missing or may have another number by now, up to `yesterday`; null if there is none. */
-function findLastReadable(
-  cells: readonly TrackedCell[],
-  { horizon, yesterday }: { horizon: UsageDay; yesterday: UsageDay },
-): DayRange | null {
-  const open = cells.filter(({ day, isMissing, isOpen }) => day >= horizon && (isMissing || isOpen));
-  const [from] = open.map(({ day }) => day).toSorted();
-  return from === undefined ? null : { from, to: yesterday };
-}
-
 interface LastDays {
   readonly handle: DatabaseHandle;
   readonly found: FoundOrg;
@@ -80,8 +70,10 @@ export async function exportLastDays(context: CommandContext, work: LastDays): P
   const outcomes = [await exportOrg(context, work, undefined)];
   const cells = await readTrackedCells(handle.db, { orgId: found.orgId, nowMs: now(), sinceMs });
   const horizon = horizonStart(now(), context.config.policy);
-  const range = findLastReadable(cells, { horizon, yesterday: lastCompleteDay(now()) });
-  if (range === null) return outcomes;
+  const open = cells.filter(({ day, isMissing, isOpen }) => day >= horizon && (isMissing || isOpen));
+  const [from] = open.map(({ day }) => day).toSorted();
+  if (from === undefined) return outcomes;
+  const range = { from, to: lastCompleteDay(now()) };
   const ask = { range, reason: 'asked', force: true, pastHorizon: false } as const;
   return [...outcomes, await exportOrg(context, work, ask)];
 }
@@ -144,28 +136,10 @@ function renderMissing(missing: Ending['missing']): Line[] {
   const byCause = Map.groupBy(missing, ({ stream, reason }) => JSON.stringify([stream, reason]));
   const rows = [...byCause.values()].flatMap((alike) => {
     const { stream, reason } = alike[0] as Ending['missing'][number];
-    return mergeDays(alike.map(({ day }) => day)).map((range): Line[] => [
-      showDays(range),
-      stream,
-      reason ?? 'no reason is known',
-    ]);
+    const ranges = mergeDays(alike.map(({ day }) => day));
+    return ranges.map((range): Line[] => [showDays(range), stream, reason ?? 'no reason is known']);
   });
   if (rows.length === 0) return [];
-  const hidden = rows.length - MISSING_SHOWN;
-  return [
-    styled('red', `  ${count(missing.length, 'number')} missing:`),
-    ...renderTable({ rows: rows.slice(0, MISSING_SHOWN), indent: 4 }),
-    ...(hidden > 0 ? [`    and ${count(hidden, 'line')} more (--json has all)`] : []),
-  ];
-}
-
-/** Neighbouring days, in their order, as one range. */
-function mergeDays(days: readonly UsageDay[]): DayRange[] {
-  const ranges: { from: UsageDay; to: UsageDay }[] = [];
-  for (const day of days) {
-    const last = ranges.at(-1);
-    if (last && addDays(last.to, 1) === day) last.to = day;
-    else ranges.push({ from: day, to: day });
-  }
-  return ranges;
+  const head = styled('red', `  ${count(missing.length, 'number')} missing:`);
+  return [head, ...renderTable({ rows, indent: 4, most: MISSING_SHOWN })];
 }

@@ -1,5 +1,5 @@
 import { LosantError, SettingsError } from '../errors.ts';
-import { createLosantClient, type LosantClient } from '../losant/client.ts';
+import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
@@ -60,9 +60,11 @@ export async function lookAgain({ client, instance, orgId }: FoundOrg): Promise<
   }
 }
 
-function openReading(
+/** A client that reads from the instance and sends nothing but GET. */
+export function openReading(
   { config, hostNow, random, version }: CommandContext,
   instance: InstanceConfig,
+  more: Partial<LosantClientOptions> = {},
 ): LosantClient {
   const { apiUrl, domain, requestConcurrency: concurrency, requestsPerSecond } = instance;
   return createLosantClient({
@@ -74,5 +76,6 @@ function openReading(
     userAgent: `losant-usage-export/${version}`,
     random,
     now: hostNow,
+    ...more,
   });
 }

@@ -108,11 +108,11 @@ function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line
   if (own.length === 0) return [head];
   const table = renderTable({
     head: [...(scope === 'org_month' ? ['month'] : ['day']), 'metric', 'ours', "Losant's", 'difference', ''],
-    rows: own.slice(0, LINES_MAX).map((row) => renderComparison(row, isOne)),
+    rows: own.map((row) => renderComparison(row, isOne)),
     right: [2, 3, 4],
+    most: LINES_MAX,
   });
-  const hidden = own.length - LINES_MAX;
-  return [head, ...table, ...(hidden > 0 ? [`  and ${count(hidden, 'line')} more (--json has all)`] : [])];
+  return [head, ...table];
 }
 
 function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {

@@ -4,6 +4,7 @@ import { findPacks, openPack, type Pack, type PackProblem } from '../billing/ver
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/file-problem.ts';
+import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -100,11 +101,12 @@ const PROBLEMS_MAX = 50;
 
 function renderVerified(dir: string, { packs, problems, database }: Verified): Line[] {
   if (problems.length > 0) {
-    const more = problems.length - PROBLEMS_MAX;
     return [
       line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
-      ...problems.slice(0, PROBLEMS_MAX).map(({ file, problem }) => `  ${file}: ${problem}`),
-      ...(more > 0 ? [`  and ${count(more, 'more', 'more')}: --json has all`] : []),
+      ...renderTable({
+        rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
+        most: PROBLEMS_MAX,
+      }),
       'To write the pack anew from the database: losant-usage statement',
     ];
   }

@@ -136,7 +136,7 @@ describe('failures', () => {
       `    ${orgOf(0)}  notebook_minutes  2026-11-23`,
       `    ${orgOf(1)}  notebook_minutes  2026-11-23`,
       `    ${orgOf(2)}  notebook_minutes  2026-11-23`,
-      '    and 200 more',
+      '    and 200 more (--json has all)',
       `  4 failures in 1 organization: server_error: ${broken.message}`,
       `    ${orgOf(999)}  device_counts  2026-11-20..2026-11-23`,
     ]);
