@@ -10,7 +10,7 @@ import type { InstanceConfig } from '../settings/instance.ts';
 import { isSelected } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { CheckError, type CheckList, type Outcome } from './check-list.ts';
-import { addReport, checkOrg, type OrgReport, type OrgTarget, RECONCILE } from './check-org.ts';
+import { checkOrg, type OrgReport, type OrgTarget, RECONCILE } from './check-org.ts';
 import { type CheckedDatabase, showSkew } from './check-postgres.ts';
 import type { CommandContext } from './command.ts';
 import { openReading } from './org.ts';
@@ -72,7 +72,7 @@ export async function checkInstance(
   const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.ok && first.value;
   if (!orgId) return null;
   if (allOrgs) await checkEveryOrg(list, { client, instance, signal, target, onOrg });
-  else for (const report of await checkOrg(target(orgId))) addReport(list, report);
+  else for (const { name, outcome } of await checkOrg(target(orgId))) list.add(name, outcome);
   return target(orgId);
 }
 
@@ -212,7 +212,7 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
     sum.bad += 1;
     sum.exitCodes.add(exitCodeOf(outcome.error));
   }
-  if (sum.odd + sum.bad <= FAILURES_SHOWN) addReport(list, report);
+  if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
 }
 
 /** Each organization that is exported, and how many there are at most. */

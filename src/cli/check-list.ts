@@ -47,15 +47,14 @@ export class CheckList {
 
   /** Notes what `work` finds, or its failure. Throws only the signal's reason, when interrupted. */
   async run<T>(name: string, work: () => Promise<Finding<T>>): Promise<Outcome<T>> {
-    try {
-      const finding = await work();
-      this.note(name, finding);
-      return { ok: true, value: finding.value };
-    } catch (error) {
-      this.#signal.throwIfAborted();
-      this.fail(name, error);
-      return { ok: false, error };
-    }
+    const outcome = await outcomeOf(this.#signal, work);
+    this.add(name, outcome);
+    return outcome.ok ? { ok: true, value: outcome.value.value } : outcome;
+  }
+
+  add(name: string, outcome: Outcome<Finding<unknown>>): void {
+    if (outcome.ok) this.note(name, outcome.value);
+    else this.fail(name, outcome.error);
   }
 
   note(name: string, { message, hint = null }: Pick<Finding<unknown>, 'message' | 'hint'>): void {
@@ -78,3 +77,13 @@ export class CheckList {
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: unknown };
+
+/** What became of `work`. Throws only the signal's reason, when interrupted. */
+export async function outcomeOf<T>(signal: AbortSignal, work: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { ok: false, error };
+  }
+}

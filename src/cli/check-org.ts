@@ -4,7 +4,7 @@ import { fetchUsage } from '../losant/usage.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { DayReading, Fact, Stream } from '../usage/streams/stream.ts';
-import { CheckError, type CheckList, type Finding, type Outcome } from './check-list.ts';
+import { CheckError, type Finding, type Outcome, outcomeOf } from './check-list.ts';
 
 /** The name of the comparison, which is no question of its own. */
 export const RECONCILE = 'reconcile';
@@ -28,40 +28,21 @@ export interface OrgReport {
 /** Asks for the organization and for its usage of the day, as a run does. Throws only when interrupted. */
 export async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
   const { client, streams, signal } = target;
-  const reports: OrgReport[] = [
-    await report('instanceOrg.get', target, async () => {
-      const { name } = await getOrg(client, { ...target, signal });
-      return { message: `organization ${target.orgId}, ${name}`, value: null };
-    }),
-  ];
+  const found = await outcomeOf(signal, async () => {
+    const { name } = await getOrg(client, target);
+    return { message: `organization ${target.orgId}, ${name}`, value: null };
+  });
+  const reports: OrgReport[] = [{ name: 'instanceOrg.get', outcome: found }];
   const readings = new Map<string, DayReading | null>();
   for (const stream of streams.map(streamNamed)) {
     const name = `instanceOrg.${stream.requests[0]?.action ?? stream.name}`;
-    const answer = await report(name, target, () => readDay(stream, target));
-    reports.push(answer);
-    if (answer.outcome.ok) readings.set(stream.name, answer.outcome.value.value);
+    const outcome = await outcomeOf(signal, () => readDay(stream, target));
+    reports.push({ name, outcome });
+    if (outcome.ok) readings.set(stream.name, outcome.value.value);
   }
   const comparison = comparePayloads(readings, target);
   if (comparison) reports.push({ name: RECONCILE, outcome: { ok: true, value: comparison } });
   return reports;
-}
-
-export function addReport(list: CheckList, { name, outcome }: OrgReport): void {
-  if (outcome.ok) list.note(name, outcome.value);
-  else list.fail(name, outcome.error);
-}
-
-async function report(
-  name: string,
-  { signal }: OrgTarget,
-  work: () => Promise<Finding<DayReading | null>>,
-): Promise<OrgReport> {
-  try {
-    return { name, outcome: { ok: true, value: await work() } };
-  } catch (error) {
-    signal.throwIfAborted();
-    return { name, outcome: { ok: false, error } };
-  }
 }
 
 async function readDay(stream: Stream, target: OrgTarget): Promise<Finding<DayReading | null>> {

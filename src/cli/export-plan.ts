@@ -71,33 +71,26 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
 }
 
 /** Shows a run while it works: its plan, and how many of the plan's requests are done. */
-interface PlanView {
-  readonly onPlan: (plan: PlanSummary) => void;
-  readonly onProgress: (progress: Progress) => void;
-  readonly onAttempt: (report: AttemptReport) => void;
-  readonly stop: () => void;
-}
-
 export function createPlanView(
   { output, stderr, hostNow }: CommandContext,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },
-): PlanView {
+) {
   const bar = createProgress({ output, stderr, now: hostNow, rate, noun: 'request' });
   const requests = new PlannedRequests();
   let lastLineMs = hostNow();
   return {
-    onPlan: (summary) => {
+    onPlan: (summary: PlanSummary) => {
       requests.plan(summary);
       if (showsPlan) output.remark(...renderPlan(summary, rate));
       bar.start(summary.requests);
     },
     // Where no plan was made, the numbers planned so far are all that is known: no time left can be told.
-    onProgress: ({ planned, done }) => {
+    onProgress: ({ planned, done }: Progress) => {
       if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
       lastLineMs = hostNow();
       output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
     },
-    onAttempt: (report) => {
+    onAttempt: (report: AttemptReport) => {
       requests.count(report);
       if (requests.progress !== null) bar.show(requests.progress.done);
     },
