@@ -55,7 +55,7 @@ async function askForSettings(context: BaseContext, file: string): Promise<numbe
       ['Wrote ', styled('bold', file), ', which only you may read. Next:'],
       '',
       `  set -a; . ${file.includes('/') ? quoteForShell(file) : quoteForShell(`./${file}`)}; set +a`,
-      '  losant-usage run',
+      '  npx losant-usage run',
     );
     return EXIT.ok;
   } finally {

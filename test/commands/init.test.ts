@@ -37,6 +37,7 @@ describe('in a terminal', () => {
       [DATABASE, join(folder, 'data')],
     );
     expect(code).toBe(0);
+    expect(stdout).toContain('  npx losant-usage run\r\n');
     expect(stdout).toContain('LOSANT_INSTANCE_ID="short" is not an instance id');
     expect(stdout).toContain('Everything works.');
     expect(stdout).not.toContain(platform.token);
