@@ -39,7 +39,10 @@ async function serveWorker(context: CommandContext): Promise<number> {
   });
   const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { createIfEmpty: true });
-  const reader = await openReader(context);
+  const reader = await openReader(context).catch(async (error: unknown) => {
+    await handle.close();
+    throw error;
+  });
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
   const loop: WorkerLoop = new WorkerLoop({
