@@ -1,4 +1,4 @@
-import type { Blocker } from '../database/read/statements.ts';
+import type { Blocker } from './statements.ts';
 
 /** Why an organization is not billable, for people. */
 export function describeBlocker(blocker: Blocker): string {

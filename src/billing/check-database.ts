@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
-import { linesTable, readKnownAt } from '../database/read/pack.ts';
-import { readStatements } from '../database/read/statements.ts';
+import { linesTable, readKnownAt } from './pack-files.ts';
+import { readStatements } from './statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { metricsOf } from './manifest.ts';
 import type { Pack, PackProblem, PackRow } from './verify.ts';

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
-import type { DatabaseHandle } from '../database/connect/handle.ts';
-import { isUniqueViolation } from '../database/connect/sqlstate.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
+import { isUniqueViolation } from '../database/sqlstate.ts';
 import {
   type BilledInstance,
   type Blocker,
@@ -12,7 +12,7 @@ import {
   type Statement,
   type StatementLine,
   type StatementTotal,
-} from '../database/read/statements.ts';
+} from './statements.ts';
 import type { Schema } from '../database/schema.ts';
 import {
   atOneMoment,
@@ -20,7 +20,7 @@ import {
   insertClosingLines,
   insertStatement,
   type NewStatement,
-} from '../database/write/statements.ts';
+} from './write-statements.ts';
 import { SettingsError } from '../errors.ts';
 import { daysOfMonth, isMonthOver, type Month } from '../usage/period.ts';
 import { makePack } from './make-pack.ts';

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
-import { type PackTable, readPackTables } from '../database/read/pack.ts';
-import { readTotals } from '../database/read/statements.ts';
+import { type PackTable, readPackTables } from './pack-files.ts';
+import { readTotals } from './statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { insertFilePart, type NewStatement } from '../database/write/statements.ts';
+import { insertFilePart, type NewStatement } from './write-statements.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { csvColumns, MANIFEST_NAME, type Manifest, renderManifest } from './manifest.ts';
 

@@ -1,9 +1,9 @@
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { DatabaseHandle } from '../database/connect/handle.ts';
-import { readFileParts } from '../database/read/pack.ts';
-import type { Statement } from '../database/read/statements.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
+import { readFileParts } from './pack-files.ts';
+import type { Statement } from './statements.ts';
 import { SettingsError } from '../errors.ts';
 import { codeOf, describeFileProblem } from '../files/file-problem.ts';
 

@@ -1,6 +1,6 @@
 import { transform } from 'streaming-iterables';
-import { readWitnessProblems } from '../database/read/reconciliation.ts';
-import { requireApiUrl } from '../database/write/instances.ts';
+import { readWitnessProblems } from '../queries/reconciliation.ts';
+import { requireApiUrl } from '../ledger/instances.ts';
 import { LosantError } from '../errors.ts';
 import { exitCodeOf, worstExitCode } from '../exit.ts';
 import { requireApiClock } from '../export/clock.ts';

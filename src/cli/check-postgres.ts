@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { describeDatabaseError } from '../database/connect/sqlstate.ts';
-import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate/migrate.ts';
-import { type Access, readAccess } from '../database/read/access.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
+import { type Access, readAccess } from '../queries/access.ts';
 import { readClock } from '../export/clock.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { CheckError, type CheckList, type Finding } from './check-list.ts';

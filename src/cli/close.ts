@@ -1,8 +1,8 @@
 import { describeBlocker } from '../billing/blockers.ts';
 import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
-import type { DatabaseHandle } from '../database/connect/handle.ts';
-import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../database/read/statements.ts';
-import { VIEW_STATEMENT_MS } from '../database/read/view-rows.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
+import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../billing/statements.ts';
+import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';

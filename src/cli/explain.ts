@@ -1,7 +1,7 @@
-import type { CellStory, OrgName, StoredValue } from '../database/read/explain.ts';
+import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { showAdvice } from '../explain/advice.ts';
+import { showAdvice } from '../queries/advice.ts';
 import {
   describeAuthor,
   describeChange,
@@ -10,8 +10,8 @@ import {
   describeWaiver,
   ledgerFacts,
   showHeld,
-} from '../explain/facts.ts';
-import { readDayStory } from '../explain/story.ts';
+} from '../queries/story-facts.ts';
+import { readDayStory } from '../queries/story.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showInstant } from '../terminal/time.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { describeDatabaseError } from '../database/connect/sqlstate.ts';
-import { readGaps } from '../database/read/gaps.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { readGaps } from '../queries/gaps.ts';
 import { HeldError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
 import { readClock } from '../export/clock.ts';

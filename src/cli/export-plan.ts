@@ -1,5 +1,5 @@
-import { readSchemaState } from '../database/migrate/migrate.ts';
-import { readInstance } from '../database/write/instances.ts';
+import { readSchemaState } from '../database/migrate.ts';
+import { readInstance } from '../ledger/instances.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
 import type { PlanSummary, Progress } from '../export/context.ts';

@@ -1,5 +1,5 @@
 import type { RunKind } from '../database/schema.ts';
-import { filterTracked } from '../database/write/tracking.ts';
+import { filterTracked } from '../ledger/tracking.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import type { InstanceContext } from '../export/context.ts';
 import { getOrg } from '../losant/orgs.ts';

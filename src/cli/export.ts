@@ -1,12 +1,12 @@
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { type ExportedView, exportedView, exportedViewNames } from '../database/read/exported-views.ts';
-import { readInstanceNames } from '../database/read/instances.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { type ExportedView, exportedView, exportedViewNames } from '../queries/exported-views.ts';
+import { readInstanceNames } from '../queries/instances.ts';
 import {
   readUnknownOrgs,
   readViewColumns,
   streamView,
   VIEW_STATEMENT_MS,
-} from '../database/read/view-rows.ts';
+} from '../queries/view-rows.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import type { Column, Part, Row } from '../files/column.ts';

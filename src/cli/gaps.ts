@@ -1,4 +1,4 @@
-import { type Gap, readGaps, readKnownMissing } from '../database/read/gaps.ts';
+import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
 import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';

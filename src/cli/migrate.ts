@@ -1,4 +1,4 @@
-import { migrateToHead, readSchemaState } from '../database/migrate/migrate.ts';
+import { migrateToHead, readSchemaState } from '../database/migrate.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';

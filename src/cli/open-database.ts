@@ -1,6 +1,6 @@
-import { createDatabase, type DatabaseHandle, type IfMissing } from '../database/connect/open.ts';
-import { describeDatabaseError } from '../database/connect/sqlstate.ts';
-import { readSchemaState, requireSchema } from '../database/migrate/migrate.ts';
+import { createDatabase, type DatabaseHandle, type IfMissing } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { DatabaseError } from '../errors.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';

@@ -1,6 +1,6 @@
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { markRemoved } from '../database/write/organizations.ts';
-import { waiveCells } from '../database/write/waive.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { markRemoved } from '../ledger/organizations.ts';
+import { waiveCells } from '../ledger/waive.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';

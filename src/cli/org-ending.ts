@@ -1,5 +1,5 @@
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { readDevices, readTrackedCells, type TrackedCell } from '../database/read/tracked-cells.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { readDevices, readTrackedCells, type TrackedCell } from '../ledger/tracked-cells.ts';
 import { openInstance } from '../export/open.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
 import { renderTable } from '../terminal/table.ts';

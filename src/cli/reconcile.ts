@@ -1,4 +1,4 @@
-import { readInstanceNames } from '../database/read/instances.ts';
+import { readInstanceNames } from '../queries/instances.ts';
 import {
   type Comparison,
   type Reconciliation,
@@ -6,7 +6,7 @@ import {
   readWitnessProblems,
   type Scope,
   type WitnessProblem,
-} from '../database/read/reconciliation.ts';
+} from '../queries/reconciliation.ts';
 import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';

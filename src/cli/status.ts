@@ -1,6 +1,6 @@
-import { type Freshness, readFreshness } from '../database/read/freshness.ts';
-import { type InstanceStatus, readInstances } from '../database/read/instances.ts';
-import { type RunSummary, readLastRuns } from '../database/read/runs.ts';
+import { type Freshness, readFreshness } from '../queries/freshness.ts';
+import { type InstanceStatus, readInstances } from '../queries/instances.ts';
+import { type RunSummary, readLastRuns } from '../queries/runs.ts';
 import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';

@@ -1,4 +1,4 @@
-import { waiveCells } from '../database/write/waive.ts';
+import { waiveCells } from '../ledger/waive.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';

@@ -5,7 +5,7 @@ import { createApp } from '../server/app.ts';
 import { hashToken } from '../server/guard.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import type { PageSources } from '../server/page-sources.ts';
+import type { PageSources } from '../console/page-sources.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { WorkerLoop } from '../worker/loop.ts';

@@ -1,6 +1,6 @@
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import { readDatabaseClock } from '../database/write/instances.ts';
-import { DATABASE_SKEW_MAX_MS } from '../database/write/transaction.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { readDatabaseClock } from '../ledger/instances.ts';
+import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
 import { ClockError } from '../errors.ts';
 
 /** The API's clock may differ by this much; beyond it, it is unclear which day is over. */

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
-import type { DatabaseHandle } from '../database/connect/open.ts';
-import type { ExportScope } from '../database/read/due.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import type { ExportScope } from '../ledger/due.ts';
 import type { Instant, RunKind, Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { readOrganizationPage } from '../database/read/organization-page.ts';
+import { readOrganizationPage } from '../ledger/organization-page.ts';
 import type { Schema } from '../database/schema.ts';
 import {
   readInstance,
   recordListing,
   recordListProblem,
   type StoredInstance,
-} from '../database/write/instances.ts';
+} from '../ledger/instances.ts';
 import {
   addUnreadable,
   countOrganizations,
@@ -15,8 +15,8 @@ import {
   readUnreadable,
   readUnseenOrganizations,
   upsertOrganizations,
-} from '../database/write/organizations.ts';
-import { trackOrganizations, untrackOrganizations, untrackStreams } from '../database/write/tracking.ts';
+} from '../ledger/organizations.ts';
+import { trackOrganizations, untrackOrganizations, untrackStreams } from '../ledger/tracking.ts';
 import { LosantError } from '../errors.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages, type OrgListing, type OrgPage } from '../losant/orgs.ts';

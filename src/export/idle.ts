@@ -1,5 +1,5 @@
-import { isAnythingDue } from '../database/read/due.ts';
-import { readInstance } from '../database/write/instances.ts';
+import { isAnythingDue } from '../ledger/due.ts';
+import { readInstance } from '../ledger/instances.ts';
 import { dayAt } from '../usage/day.ts';
 import type { InstanceContext, Settled } from './context.ts';
 

@@ -1,4 +1,4 @@
-import type { DatabaseHandle } from '../database/connect/open.ts';
+import type { DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
 import { type AttemptReport, createLosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';

@@ -1,7 +1,7 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import { type ExportScope, readDuePages } from '../database/read/due.ts';
-import { ORG_REMOVED } from '../database/write/organizations.ts';
-import { trackDays } from '../database/write/tracking.ts';
+import { type ExportScope, readDuePages } from '../ledger/due.ts';
+import { ORG_REMOVED } from '../ledger/organizations.ts';
+import { trackDays } from '../ledger/tracking.ts';
 import type { LosantError } from '../errors.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';

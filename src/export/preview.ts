@@ -1,5 +1,5 @@
-import { readDuePages } from '../database/read/due.ts';
-import { countGapsLeft } from '../database/read/gaps.ts';
+import { readDuePages } from '../ledger/due.ts';
+import { countGapsLeft } from '../queries/gaps.ts';
 import { listOrgPages } from '../losant/orgs.ts';
 import { type DayRange, dayAt, latestDay, type UsageDay } from '../usage/day.ts';
 import { isSelected } from '../usage/organization.ts';

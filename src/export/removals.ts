@@ -1,4 +1,4 @@
-import { countOrganizations, markRemoved } from '../database/write/organizations.ts';
+import { countOrganizations, markRemoved } from '../ledger/organizations.ts';
 import { LosantError } from '../errors.ts';
 import { getInstance, getOrg, listOrgPages } from '../losant/orgs.ts';
 import type { Organization } from '../usage/organization.ts';

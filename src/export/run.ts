@@ -1,13 +1,13 @@
-import { requireSchema } from '../database/migrate/migrate.ts';
-import { countGapsLeft } from '../database/read/gaps.ts';
+import { requireSchema } from '../database/migrate.ts';
+import { countGapsLeft } from '../queries/gaps.ts';
 import {
   applyPolicy,
   recordBillingPeriods,
   recordInstanceName,
   registerInstance,
   requireApiUrl,
-} from '../database/write/instances.ts';
-import { filterTracked } from '../database/write/tracking.ts';
+} from '../ledger/instances.ts';
+import { filterTracked } from '../ledger/tracking.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
@@ -19,7 +19,7 @@ import { type ExportWork, exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
 import { confirmRemovals } from './removals.ts';
 import { type RunReport, Tally } from './report.ts';
-import { askSecondWitness } from './second-witness.ts';
+import { askSecondWitness } from './control-totals.ts';
 import { holdSession, type Session } from './session.ts';
 
 /** How often a run goes on to what was added while it worked. */

@@ -7,8 +7,8 @@ import {
   releaseLease,
   renewLease,
   takeLease,
-} from '../database/write/lease.ts';
-import { beatRun, finishRun, interruptDeadRuns, startRun } from '../database/write/runs.ts';
+} from '../ledger/lease.ts';
+import { beatRun, finishRun, interruptDeadRuns, startRun } from '../ledger/runs.ts';
 import { HeldError } from '../errors.ts';
 import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';

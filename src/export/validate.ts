@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { QuarantinedBody } from '../database/write/quarantine.ts';
+import type { QuarantinedBody } from '../ledger/quarantine.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
 import { ageOfRead, type Policy } from '../usage/policy.ts';

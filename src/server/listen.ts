@@ -5,7 +5,7 @@ import type { Hono } from 'hono';
 import { SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { limitConnections } from './connections.ts';
-import { STYLE_SOURCE } from './console/style.ts';
+import { STYLE_SOURCE } from '../console/style.ts';
 import { type Access, refuse } from './guard.ts';
 
 export interface ListenOptions {

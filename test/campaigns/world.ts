@@ -1,7 +1,7 @@
 /** What one seeded world of the fault campaign consists of. */
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/cli/command.ts';
-import type { DatabaseHandle } from '../../src/database/connect/open.ts';
+import type { DatabaseHandle } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readConfig } from '../../src/settings/config.ts';
 import type { Ask } from '../../src/usage/plan.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type GapsView, renderGaps } from '../../src/cli/gaps.ts';
-import type { Gap } from '../../src/database/read/gaps.ts';
+import type { Gap } from '../../src/queries/gaps.ts';
 import { renderLine } from '../../src/terminal/text.ts';
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');

@@ -1,7 +1,7 @@
 /** How arrays reach Postgres as parameters. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 let database: TestDatabase;

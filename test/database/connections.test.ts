@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
-import { boundedClient } from '../../src/database/connect/postgres-client.ts';
-import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/connect/sqlstate.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import { boundedClient } from '../../src/database/postgres-client.ts';
+import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,
   createEmbeddedFolder,

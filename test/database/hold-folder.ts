@@ -1,6 +1,6 @@
 /** Run as a process of its own: opens the embedded database, commits a row, and stays until it is killed. */
 import { sql } from 'kysely';
-import { createDatabase } from '../../src/database/connect/open.ts';
+import { createDatabase } from '../../src/database/open.ts';
 
 const handle = await createDatabase({ url: process.argv[2] ?? '', applicationName: 'test', poolSize: 1 });
 await sql`create table held (value bigint)`.execute(handle.db);

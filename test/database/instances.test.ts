@@ -6,7 +6,7 @@ import {
   recordListing,
   registerInstance,
   requireApiUrl,
-} from '../../src/database/write/instances.ts';
+} from '../../src/ledger/instances.ts';
 import { type Ledger, openLedger, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;

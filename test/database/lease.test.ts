@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/database/write/lease.ts';
-import { beginWriting } from '../../src/database/write/transaction.ts';
+import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
+import { beginWriting } from '../../src/ledger/transaction.ts';
 import { HeldError } from '../../src/errors.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
 

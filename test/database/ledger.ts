@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { copyEmbeddedDatabase, createTestDatabase } from '../support/databases.ts';
 

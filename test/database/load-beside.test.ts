@@ -1,8 +1,8 @@
 /** Loads that meet: two workers, a worker and a backfill, a worker and its successor. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { takeLease } from '../../src/database/write/lease.ts';
-import { type Batch, loadBatch } from '../../src/database/write/load.ts';
+import { takeLease } from '../../src/ledger/lease.ts';
+import { type Batch, loadBatch } from '../../src/ledger/load.ts';
 import { addDays } from '../../src/usage/day.ts';
 import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { isRefusedForData } from '../../src/database/connect/sqlstate.ts';
-import { type Batch, type LoadOptions, loadBatch } from '../../src/database/write/load.ts';
+import { isRefusedForData } from '../../src/database/sqlstate.ts';
+import { type Batch, type LoadOptions, loadBatch } from '../../src/ledger/load.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';

@@ -4,9 +4,9 @@
  */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { applyPolicy } from '../../src/database/write/instances.ts';
-import { markRemoved, upsertOrganizations } from '../../src/database/write/organizations.ts';
-import { trackDays, untrackOrganizations, untrackStreams } from '../../src/database/write/tracking.ts';
+import { applyPolicy } from '../../src/ledger/instances.ts';
+import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { trackDays, untrackOrganizations, untrackStreams } from '../../src/ledger/tracking.ts';
 import { until } from '../support/wait.ts';
 import { policy } from '../usage/tracks.ts';
 import { addTracking, clearOrganizations, INSTANCE, type Ledger, openLedger } from './ledger.ts';

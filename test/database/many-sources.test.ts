@@ -1,7 +1,7 @@
 /** A day of very many sources: each read costs as much as there are rows, not as much as there are pairs of them. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 import { answer, at, values } from './answers.ts';

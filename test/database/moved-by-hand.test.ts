@@ -1,7 +1,7 @@
 /** Payloads by source that somebody moves to another day in SQL: both days are on record and read again. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, values } from './answers.ts';
 import { coverageOf, type Ledger, openLedger, RUN_1, revisionsOf, rowsOf } from './ledger.ts';

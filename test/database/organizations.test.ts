@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readOrganizationPage } from '../../src/database/read/organization-page.ts';
+import { readOrganizationPage } from '../../src/ledger/organization-page.ts';
 import {
   countOrganizations,
   filterKnown,
   markRemoved,
   readUnseenOrganizations,
   upsertOrganizations,
-} from '../../src/database/write/organizations.ts';
+} from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
 import { clearOrganizations, coverageOf, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
 

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { readDuePages } from '../../src/database/read/due.ts';
+import { readDuePages } from '../../src/ledger/due.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { type Ask, type PagePlan, planPage } from '../../src/usage/plan.ts';
 import type { Policy } from '../../src/usage/policy.ts';

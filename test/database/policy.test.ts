@@ -2,8 +2,8 @@
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { applyPolicy } from '../../src/database/write/instances.ts';
-import { loadBatch } from '../../src/database/write/load.ts';
+import { applyPolicy } from '../../src/ledger/instances.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import { ageOfRead, type Policy } from '../../src/usage/policy.ts';
 import type { CellOutcome } from '../../src/usage/settlement.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';

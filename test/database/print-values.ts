@@ -1,6 +1,6 @@
 /** Run as a process of its own, under a TZ of its own: prints what each database given by URL makes of VALUES. */
 import { sql } from 'kysely';
-import { createDatabase } from '../../src/database/connect/open.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { VALUES } from './values.ts';
 
 const results = [];

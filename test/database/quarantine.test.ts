@@ -1,8 +1,8 @@
 import { gunzipSync } from 'node:zlib';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
-import type { QuarantinedBody } from '../../src/database/write/quarantine.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
+import type { QuarantinedBody } from '../../src/ledger/quarantine.ts';
 import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { answer, at, failed, quarantined, row, values } from './answers.ts';
 import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';

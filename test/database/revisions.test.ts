@@ -1,7 +1,7 @@
 /** Numbers changed by hand, in SQL: on record like any other change, and known to the ledger. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, row, values } from './answers.ts';

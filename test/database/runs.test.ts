@@ -6,7 +6,7 @@ import {
   interruptDeadRuns,
   type RunCounts,
   startRun,
-} from '../../src/database/write/runs.ts';
+} from '../../src/ledger/runs.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, RUN_3, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;

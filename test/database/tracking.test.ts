@@ -1,13 +1,13 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readDuePages } from '../../src/database/read/due.ts';
+import { readDuePages } from '../../src/ledger/due.ts';
 import {
   filterTracked,
   trackDays,
   trackOrganizations,
   untrackOrganizations,
   untrackStreams,
-} from '../../src/database/write/tracking.ts';
+} from '../../src/ledger/tracking.ts';
 import { policy } from '../usage/tracks.ts';
 import { clearOrganizations, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
 

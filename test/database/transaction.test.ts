@@ -1,12 +1,12 @@
 /** What holds in each transaction of the program, whatever the server's defaults and the host's clock. */
 import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createDatabase } from '../../src/database/connect/open.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import { readDatabaseClock } from '../../src/database/write/instances.ts';
-import { type LoadOptions, loadBatch } from '../../src/database/write/load.ts';
-import { markRemoved } from '../../src/database/write/organizations.ts';
-import { waiveCells } from '../../src/database/write/waive.ts';
+import { readDatabaseClock } from '../../src/ledger/instances.ts';
+import { type LoadOptions, loadBatch } from '../../src/ledger/load.ts';
+import { markRemoved } from '../../src/ledger/organizations.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
 import { queryOnce } from '../support/databases.ts';
 import { answer, failed, row, values } from './answers.ts';
 import { addTracking, coverageOf, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';

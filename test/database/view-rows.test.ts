@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { exportedView, exportedViewNames } from '../../src/database/read/exported-views.ts';
+import { exportedView, exportedViewNames } from '../../src/queries/exported-views.ts';
 import {
   readUnknownOrgs,
   readViewColumns,
   streamView,
   type ViewRequest,
-} from '../../src/database/read/view-rows.ts';
+} from '../../src/queries/view-rows.ts';
 import type { Row } from '../../src/files/column.ts';
 import { INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
 

@@ -1,8 +1,8 @@
 /** Missing numbers that a person accepts: what may be waived, what lifts it, and what stays on record. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
-import { waiveCells } from '../../src/database/write/waive.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
 import { until } from '../support/wait.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';

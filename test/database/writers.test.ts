@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadBatch } from '../../src/database/write/load.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, failed, row, values } from './answers.ts';

@@ -1,7 +1,7 @@
 /** Losant's own totals beside our sums: agreement, differences, and a witness that does not answer. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
-import { readReconciliation, readWitnessProblems } from '../../src/database/read/reconciliation.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import { readReconciliation, readWitnessProblems } from '../../src/queries/reconciliation.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { closePeriod } from '../../src/billing/close.ts';
-import { createDatabase, type DatabaseHandle } from '../../src/database/connect/open.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
 import { readTruth } from './usage.ts';
 

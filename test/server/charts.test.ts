@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { DailyChart } from '../../src/server/console/charts/chart.ts';
-import { renderDailyChart } from '../../src/server/console/charts/daily-chart.ts';
-import { scaleOf, showBytes } from '../../src/server/console/charts/scale.ts';
-import { barPaths, linePath, runsOf, tickDays } from '../../src/server/console/charts/shapes.ts';
+import type { DailyChart } from '../../src/console/chart.ts';
+import { renderDailyChart } from '../../src/console/daily-chart.ts';
+import { scaleOf, showBytes } from '../../src/console/scale.ts';
+import { barPaths, linePath, runsOf, tickDays } from '../../src/console/shapes.ts';
 import { eachDay } from '../../src/usage/day.ts';
 
 const scale = scaleOf({ series: [{ name: 'a', values: [0, 100] }], unit: 'count' }, 100);

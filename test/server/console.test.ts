@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readCoverageMap } from '../../src/database/read/coverage-map.ts';
+import { readCoverageMap } from '../../src/queries/coverage.ts';
 import { RUN_1, RUN_2 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readFreshness } from '../../src/database/read/freshness.ts';
-import { type Health, readHealth } from '../../src/database/read/health.ts';
+import { readFreshness } from '../../src/queries/freshness.ts';
+import { type Health, readHealth } from '../../src/queries/health.ts';
 import { INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';

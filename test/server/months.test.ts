@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { OrganizationPeriod } from '../../src/database/read/month.ts';
-import type { Statement } from '../../src/database/read/statements.ts';
-import { judgeMonth } from '../../src/server/console/months/judge.ts';
-import { describePeriod, stateOfPeriod } from '../../src/server/console/months/state.ts';
+import type { OrganizationPeriod } from '../../src/billing/month.ts';
+import type { Statement } from '../../src/billing/statements.ts';
+import { judgeMonth } from '../../src/console/month-judge.ts';
+import { describePeriod, stateOfPeriod } from '../../src/console/month-state.ts';
 import { INSTANCE } from '../database/ledger.ts';
 
 /** Of an organization that is ready. */

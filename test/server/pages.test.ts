@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Health } from '../../src/database/read/health.ts';
+import type { Health } from '../../src/queries/health.ts';
 import {
   HEALTH,
   INSTANCE,

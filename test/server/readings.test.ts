@@ -5,7 +5,7 @@ import {
   keepReadings,
   SlowReadingError,
   shareReading,
-} from '../../src/server/readings.ts';
+} from '../../src/console/readings.ts';
 
 test('a read is shared by all who ask meanwhile and for a while after', async () => {
   let nowMs = 0;

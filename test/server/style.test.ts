@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { COLORS, STYLE } from '../../src/server/console/style.ts';
+import { COLORS, STYLE } from '../../src/console/style.ts';
 
 /** Relative luminance by WCAG 2.2. */
 function luminance(color: string): number {

@@ -1,6 +1,6 @@
 /** How a run counts what became of its cells. */
 import { expect, test } from 'vitest';
-import type { LoadResult } from '../../src/database/write/load.ts';
+import type { LoadResult } from '../../src/ledger/load.ts';
 import { Tally } from '../../src/export/report.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, missing } from '../database/answers.ts';

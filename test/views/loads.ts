@@ -1,4 +1,4 @@
-import { loadBatch } from '../../src/database/write/load.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/settlement.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';

@@ -1,7 +1,7 @@
 /** Months of usage, as an invoice reads them. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waiveCells } from '../../src/database/write/waive.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { answer, closed, FINAL, missing } from '../database/answers.ts';
 import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { KyselyPlugin } from 'kysely';
-import { createDatabase } from '../../src/database/connect/open.ts';
-import { readHealth } from '../../src/database/read/health.ts';
+import { createDatabase } from '../../src/database/open.ts';
+import { readHealth } from '../../src/queries/health.ts';
 import { createLogger } from '../../src/logger.ts';
-import type { DatabaseView } from '../../src/server/database-view.ts';
+import type { DatabaseView } from '../../src/console/database-view.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { Config } from '../../src/settings/config.ts';
 import type { InstanceConfig } from '../../src/settings/instance.ts';

@@ -1,0 +1,122 @@
+import { html } from 'hono/html';
+import {
+  type CoverageMap,
+  type CoverageQuery,
+  ORGANIZATIONS_PER_MAP,
+  readCoverageMap,
+} from '../queries/coverage.ts';
+import { readInstanceNames } from '../queries/instances.ts';
+import { count } from '../terminal/words.ts';
+import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
+import { type ConsolePage, readOrNull, readSearch, renderAway } from './console-page.ts';
+import { renderGrid, renderKeys } from './coverage-grid.ts';
+import { instanceOptions, readChoice, renderSearch, renderSelect } from './filters.ts';
+import { renderDay } from './instants.ts';
+import { type Html, renderPage } from './page.ts';
+import { addressOf, readPageNumber, renderPages } from './pagination.ts';
+
+const PATH = '/coverage';
+const LENGTHS = ['30', '90'] as const;
+/** Before this day nothing can be stored. */
+const FIRST_DAY = '2015-01-01';
+
+interface CoverageRequest extends CoverageQuery {
+  /** The newest day there is. */
+  readonly yesterday: UsageDay;
+  readonly length: (typeof LENGTHS)[number];
+}
+
+export const coveragePage: ConsolePage = {
+  path: PATH,
+  open: (sources) => async (c) => {
+    const yesterday = addDays(dayAt(sources.now()), -1);
+    const request = readRequest((name) => c.req.query(name), yesterday);
+    const found = await readOrNull(sources, async (db) => ({
+      map: await readCoverageMap(db, request),
+      names: await readInstanceNames(db),
+    }));
+    return await c.html(renderCoverage(request, found), found === null ? 503 : 200);
+  },
+};
+
+/** What a reader asks for, from the address; whatever makes no sense is left out. */
+function readRequest(given: (name: string) => string | undefined, yesterday: UsageDay): CoverageRequest {
+  const length = readChoice(given('days'), LENGTHS) ?? LENGTHS[0];
+  const wanted = parseDay(given('to') ?? '') ?? yesterday;
+  const to = wanted > yesterday || wanted < FIRST_DAY ? yesterday : wanted;
+  const instanceId = given('instance') ?? '';
+  return {
+    search: readSearch(given('q')),
+    instanceId: /^[0-9a-f]{24}$/.test(instanceId) ? instanceId : null,
+    stream: readChoice(given('stream'), streamNames),
+    only: readChoice(given('only'), ['gap', 'known']),
+    range: { from: addDays(to, 1 - Number(length)), to },
+    page: readPageNumber(given('page')),
+    yesterday,
+    length,
+  };
+}
+
+function renderCoverage(
+  request: CoverageRequest,
+  found: { readonly map: CoverageMap; readonly names: ReadonlyMap<string, string> } | null,
+): Html {
+  const body = html`<h1>Coverage</h1>
+<p class="quiet">What is held of each organization and UTC day. A day that is not final leads to its story.</p>
+${renderForm(request, found?.names ?? new Map())}
+${found === null ? renderAway() : renderMap(request, found.map)}`;
+  return renderPage({ title: 'Coverage', path: PATH, body });
+}
+
+function renderForm(request: CoverageRequest, names: ReadonlyMap<string, string>): Html {
+  const { search, instanceId, stream, only, length, range, yesterday } = request;
+  return html`<form method="get" action="${PATH}" role="search">
+${renderSearch(search)}
+${names.size > 1 ? renderSelect({ name: 'instance', label: 'Instance', options: instanceOptions(names), chosen: instanceId ?? '' }) : ''}
+${renderSelect({ name: 'stream', label: 'Stream', options: [['', 'all'], ...streamNames.map((name) => [name, name] as const)], chosen: stream ?? '' })}
+${renderSelect({
+  name: 'only',
+  label: 'Organizations',
+  options: [
+    ['', 'all'],
+    ['gap', 'with something missing'],
+    ['known', 'with something known to be missing'],
+  ],
+  chosen: only ?? '',
+})}
+${renderSelect({ name: 'days', label: 'Days', options: LENGTHS.map((days) => [days, days] as const), chosen: length })}
+${range.to === yesterday ? '' : html`<input type="hidden" name="to" value="${range.to}">`}
+<button type="submit">Show</button></form>`;
+}
+
+function renderMap(request: CoverageRequest, { count: found, organizations }: CoverageMap): Html {
+  const { range, stream, page } = request;
+  const what = count(found, 'organization');
+  if (organizations.length === 0) return html`<p>${what}${found === 0 ? '' : ', none on this page'}.</p>`;
+  return html`<p>${what}, ${renderDay(range.from)} to ${renderDay(range.to)}. ${renderSteps(request)}</p>
+${renderKeys()}
+${renderGrid({ lines: organizations, range, stream })}
+${renderPages({ path: PATH, query: queryOf(request), page, found, perPage: ORGANIZATIONS_PER_MAP })}`;
+}
+
+/** Links to the days before and after. */
+function renderSteps(request: CoverageRequest): Html {
+  const { range, length, yesterday } = request;
+  const before = addDays(range.from, -1);
+  const after = addDays(range.to, Number(length));
+  const link = (to: UsageDay, text: string) =>
+    html`<a href="${addressOf(PATH, { ...queryOf(request), to: to >= yesterday ? '' : to })}">${text}</a> `;
+  return html`<span class="whole">${before < FIRST_DAY ? '' : link(before, 'Earlier')} ${range.to === yesterday ? '' : link(after, 'Later')}</span>`;
+}
+
+function queryOf({ search, instanceId, stream, only, length, range, yesterday }: CoverageRequest) {
+  return {
+    q: search,
+    instance: instanceId ?? '',
+    stream: stream ?? '',
+    only: only ?? '',
+    days: length === LENGTHS[0] ? '' : length,
+    to: range.to === yesterday ? '' : range.to,
+  };
+}

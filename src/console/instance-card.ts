@@ -1,0 +1,133 @@
+import { html } from 'hono/html';
+import type { Health, InstanceHealth, RunLine, StreamHealth } from '../queries/health.ts';
+import { showDuration } from '../terminal/time.ts';
+import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { addDays, dayAt, daysFrom } from '../usage/day.ts';
+import { estimateLeftMs } from '../usage/planned-requests.ts';
+import type { InstanceStatus, RunProgress } from './worker-status.ts';
+import { renderDay, renderDistance } from './instants.ts';
+import type { Html } from './page.ts';
+import { addressOf } from './pagination.ts';
+import { completeTo, describeKind, isInFirstRun } from './verdict.ts';
+
+export interface CardFacts {
+  /** Null: it is not known. */
+  readonly health: Health | null;
+  /** Days for which Losant keeps the detail. */
+  readonly horizonDays: number;
+  /** Of the process that serves the page. */
+  readonly host: string;
+  readonly nowMs: number;
+}
+
+/** A run without a sign of life for longer is over, though nothing says so yet. */
+const ALIVE_MS = 60_000;
+
+/** One instance: what it does now, how far its numbers reach, and what is wrong with them. */
+export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
+  const { health, nowMs } = facts;
+  const instance = health?.instances.find(({ instanceId }) => instanceId === status.instanceId);
+  const isFirst = health !== null && isInFirstRun(status, health);
+  return html`<section class="card"><h2>${instance?.name ?? status.instanceId}</h2>
+${instance?.name == null ? '' : html`<p class="quiet">${status.instanceId}</p>`}
+${renderActivity(status, instance, nowMs)}
+${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)}</p>`)}
+<dl>${instance === undefined ? '' : renderFacts(instance, { ...facts, isFirst })}
+<div><dt>Last wake-up here</dt><dd>${renderLastWake(status, nowMs)}</dd></div>
+</dl></section>\n`;
+}
+
+/** What it came to is told by the newest runs, where anything was due. */
+function renderLastWake({ lastRun }: InstanceStatus, nowMs: number): Html {
+  if (lastRun === null || lastRun.result === 'standby') return html`–`;
+  return renderDistance(lastRun.finishedAt, nowMs);
+}
+
+function renderActivity(
+  { state, progress }: InstanceStatus,
+  instance: InstanceHealth | undefined,
+  nowMs: number,
+): Html {
+  if (progress !== null) {
+    const { total, done } = progress.plan;
+    return html`<progress max="${Math.max(total, 1)}" value="${done}" aria-label="Requests done of those planned"></progress>
+<p>${describeProgress(progress, nowMs)}</p>`;
+  }
+  if (state === 'standby') {
+    return html`<p>Standing by: exported by ${instance?.leaseHost ?? 'another process'}</p>`;
+  }
+  return html`<p>${state === 'starting' ? 'Starting' : 'Idle'}</p>`;
+}
+
+/** The same as the progress bar of a command. */
+function describeProgress({ plan }: RunProgress, nowMs: number): string {
+  const { total, done, rate } = plan;
+  const elapsedMs = Math.max(0, nowMs - Date.parse(plan.startedAt));
+  const shown = `Running: ${showNumber(done)} of ${count(total, 'request')} done${describeRate(done, elapsedMs)}`;
+  if (done >= total) return shown;
+  return `${shown}, about ${showDuration(estimateLeftMs({ done, total, elapsedMs, rate }))} left`;
+}
+
+function describeRate(requests: number, elapsedMs: number): string {
+  return elapsedMs < 1_000 ? '' : ` (${showNumber(Math.round(requests / (elapsedMs / 1_000)))}/s)`;
+}
+
+/** Runs of the instance by other processes, such as backfills. */
+function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: CardFacts): RunLine[] {
+  if (health === null) return [];
+  return health.runs.filter((run) => {
+    const isAlive =
+      run.status === 'running' && Date.parse(health.at) - Date.parse(run.heartbeatAt) < ALIVE_MS;
+    const isOwn = progress !== null && run.kind === 'scheduled' && run.host === host;
+    return run.instanceId === instanceId && isAlive && !isOwn;
+  });
+}
+
+function describeRunBeside({ kind, host, startedAt, requests }: RunLine, nowMs: number): string {
+  const elapsedMs = Math.max(0, nowMs - Date.parse(startedAt));
+  return `A ${kind} run on ${host} for ${showDuration(elapsedMs)}: ${count(requests, 'request')}${describeRate(requests, elapsedMs)}`;
+}
+
+function renderFacts(
+  { instanceId, streams, restatedFinal30Days, quarantined, lastCompleteRunAt, differences }: InstanceHealth,
+  { horizonDays, nowMs, isFirst }: CardFacts & { isFirst: boolean },
+): Html {
+  const sum = (pick: (stream: StreamHealth) => number) =>
+    streams.reduce((total, each) => total + pick(each), 0);
+  const [gaps, expiring] = [sum((stream) => stream.gaps), sum((stream) => stream.expiring)];
+  const missing = addressOf('/coverage', { instance: instanceId, only: 'gap', days: '90' });
+  const restated = showNumber(restatedFinal30Days);
+  return html`<div><dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd></div>
+<div><dt>${isFirst ? 'Still to be read' : capitalize(describeKind(streams))}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd></div>
+${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
+<div><dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd></div>
+<div><dt>Answers in quarantine</dt><dd>${showNumber(quarantined)}</dd></div>
+${differences === undefined ? '' : renderDifferences(differences)}
+<div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
+}
+
+function renderDifferences(differences: NonNullable<InstanceHealth['differences']>): Html {
+  const total = sumOf(differences);
+  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd class="${total > 0 ? 'bad' : ''}">${showNumber(total)}</dd></div>`;
+}
+
+/** Of all scopes that Losant gives totals of. */
+export function sumOf(differences: NonNullable<InstanceHealth['differences']>): number {
+  return Object.values(differences).reduce((sum, each) => sum + each, 0);
+}
+
+/** When the oldest gap that can still be read leaves what Losant keeps; its day is then unavailable. */
+function renderExpiry(
+  streams: readonly StreamHealth[],
+  { expiring, horizonDays, nowMs }: { expiring: number; horizonDays: number; nowMs: number },
+): Html | string {
+  const horizon = addDays(dayAt(nowMs), -horizonDays);
+  const oldest = streams
+    .flatMap(({ oldestGap }) => oldestGap ?? [])
+    .filter((day) => day >= horizon)
+    .sort()[0];
+  if (oldest === undefined) return '';
+  const days = daysFrom(horizon, oldest) + 1;
+  const shown = html`in ${count(days, 'day')}${expiring > 0 ? html` (${showNumber(expiring)} within 7 days)` : ''}`;
+  return html`<div><dt>First missing day is unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
+}

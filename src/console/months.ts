@@ -1,0 +1,143 @@
+import { html } from 'hono/html';
+import {
+  type InvoicedMonth,
+  type MonthEntry,
+  PERIODS_MAX,
+  readMonths,
+} from '../billing/month.ts';
+import { showNumber } from '../terminal/words.ts';
+import { addDays, dayAt } from '../usage/day.ts';
+import type { Month } from '../usage/period.ts';
+import type { Reading } from './readings.ts';
+import {
+  type ConsolePage,
+  instanceNames,
+  READING_WAIT_MS,
+  readOrNull,
+  readSearch,
+  renderAway,
+} from './console-page.ts';
+import { renderDistance } from './instants.ts';
+import { type Html, renderMissing, renderPage } from './page.ts';
+import { readPageNumber } from './pagination.ts';
+import { judgeMonth, showMonth } from './month-judge.ts';
+import { type MonthQuery, renderInstances, renderPeriods } from './month-lists.ts';
+import { PERIOD_STATES } from './month-state.ts';
+
+const PATH = '/months';
+/** How soon a browser asks again for a month that is being counted. */
+const AGAIN_S = 3;
+
+/** The newest month that is over, or the first one while none is. */
+export const monthsPage: ConsolePage = { path: PATH, open: openMonth };
+export const monthPage: ConsolePage = { path: `${PATH}/:month`, open: openMonth };
+
+function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<ConsolePage['open']> {
+  return async (c) => {
+    const [view, months] = await Promise.all([
+      sources.database(READING_WAIT_MS),
+      readOrNull(sources, readMonths),
+    ]);
+    if (months === null || !view.isUp)
+      return c.html(renderPage({ title: 'Months', path: PATH, body: renderAway() }), 503);
+    const asked = c.req.param('month');
+    const entry = asked === undefined ? newest(months) : months.find(({ month }) => month === asked);
+    if (entry === undefined) {
+      return asked === undefined ? c.html(renderEmpty()) : c.html(renderUnknown(asked), 404);
+    }
+    const reading = await sources.month(entry.month);
+    if (reading === null) {
+      c.header('refresh', String(AGAIN_S));
+      return c.html(renderCounting(entry, months));
+    }
+    const query = readQuery(entry.month, (name) => c.req.query(name));
+    const instances = view.reading?.value.instances ?? [];
+    const facts = {
+      ...{ query, months, reading, names: instanceNames(view), nowMs: sources.now() },
+      hasRun: instances.length > 0 && instances.every(({ hasRun }) => hasRun),
+    };
+    return c.html(renderMonth(facts));
+  };
+}
+
+function newest(months: readonly MonthEntry[]): MonthEntry | undefined {
+  return months.find(({ isOver }) => isOver) ?? months[0];
+}
+
+function readQuery(month: Month, given: (name: string) => string | undefined): MonthQuery {
+  return {
+    month,
+    search: readSearch(given('q')),
+    state: PERIOD_STATES.find((state) => state === given('state')) ?? null,
+    order: given('order') === 'payloads' ? 'payloads' : 'state',
+    page: readPageNumber(given('page')),
+  };
+}
+
+interface MonthFacts {
+  readonly query: MonthQuery;
+  readonly months: readonly MonthEntry[];
+  readonly reading: Reading<InvoicedMonth>;
+  readonly names: ReadonlyMap<string, string>;
+  readonly hasRun: boolean;
+  readonly nowMs: number;
+}
+
+function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFacts): Html {
+  const { month, periods, statements, differing = 0, doubted = 0 } = reading.value;
+  const name = showMonth(month);
+  const choice = renderChoice(months, month);
+  if (periods === null)
+    return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
+  const yesterday = addDays(dayAt(nowMs), -1);
+  const verdict = judgeMonth({ month, periods, statements, differing, doubted, yesterday, hasRun });
+  const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
+<p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
+${choice}
+${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map((step) => html`<li>${renderCommands(step)}</li>`)}</ul>`}
+${differing === 0 ? '' : html`<p><a href="/changes?month=${month}">Final numbers of ${name} that changed</a></p>`}
+${renderInstances({ periods, statements, names, nowMs })}
+${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
+  return renderPage({ title: name, path: PATH, body });
+}
+
+function renderTooMany(month: Month): Html {
+  return html`<h1>${showMonth(month)} has more organizations than this page holds.</h1>
+<p>It holds ${showNumber(PERIODS_MAX)}. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
+}
+
+function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
+  const body = html`<h1>${showMonth(month)} is being counted.</h1>
+<p>It takes a moment with many organizations. This page loads again by itself.</p>
+${renderChoice(months, month)}`;
+  return renderPage({ title: showMonth(month), path: PATH, body });
+}
+
+function renderEmpty(): Html {
+  const body = html`<h1>Nothing has been exported yet.</h1><p>The first run begins the first month.</p>`;
+  return renderPage({ title: 'Months', path: PATH, body });
+}
+
+function renderUnknown(asked: string): Html {
+  return renderMissing({
+    path: PATH,
+    title: 'Unknown month',
+    sentence: `There is no month ${asked} here.`,
+    hint: html`Nothing is tracked in it, or it is not written like 2026-10. <a href="${PATH}">The newest month that is over</a> leads to the others.`,
+  });
+}
+
+/** Commands stand between backticks. */
+function renderCommands(text: string): (Html | string)[] {
+  return text.split('`').map((part, place) => (place % 2 === 0 ? part : html`<code>${part}</code>`));
+}
+
+/** All months to choose from. */
+function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
+  const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
+  const link = ({ month, isOver, isClosed }: MonthEntry) => {
+    const mark = isClosed ? ' closed' : isOver ? '' : ' not over';
+    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month).split(' ')[0]}</a><span class="quiet">${mark}</span></span> `;
+  };
+  return html`<nav class="months" aria-label="Months">${years.map(([year, each]) => html`<p>${year}: ${each.map(link)}</p>`)}</nav>`;
+}

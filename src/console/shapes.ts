@@ -1,0 +1,87 @@
+import { line, stack } from 'd3-shape';
+import type { UsageDay } from '../usage/day.ts';
+import type { DailyChart, Series } from './chart.ts';
+import type { Scale } from './scale.ts';
+
+/** A path from one held day to the next, a unit wide for each day; a day on its own is a dot. */
+export function linePath(values: readonly (number | null)[], { y }: Scale): string {
+  const draw = line<number | null>()
+    .defined((value) => value !== null)
+    .x((_, place) => place + 0.5)
+    .y((value) => y(value ?? 0))
+    .digits(1);
+  return draw(values) ?? '';
+}
+
+/** With this many days or more, bars touch: there is no room between them. */
+const TOUCHING_DAYS = 180;
+
+/** For each series, its bars above those of the series before, in shares of the plot's width and height. */
+export function barPaths(series: readonly Series[], { y, height }: Scale): string[] {
+  const days = series[0]?.values.map((_, place) => place) ?? [];
+  const layers = stack<number, number>()
+    .keys(series.keys())
+    .value((place, key) => series[key]?.values[place] ?? 0)(days);
+  const width = days.length < TOUCHING_DAYS ? 0.76 : 1;
+  return layers.map((layer) =>
+    layer
+      .map(([from, to], place) => {
+        if (to === from) return '';
+        const left = share((place + (1 - width) / 2) / days.length);
+        const wide = share(width / days.length);
+        // What is counted is seen, however little it is.
+        const high = share(Math.max((y(from) - y(to)) / height, 1 / height));
+        return `M${left} ${share(y(from) / height - high)}h${wide}v${high}h${-wide}z`;
+      })
+      .join(''),
+  );
+}
+
+/** Neighbouring days of the same state. */
+export function runsOf<T>(states: readonly T[], wanted: T): { from: number; count: number }[] {
+  const runs: { from: number; count: number }[] = [];
+  for (const [place, state] of states.entries()) {
+    const last = runs.at(-1);
+    if (state !== wanted) continue;
+    if (last && last.from + last.count === place) last.count += 1;
+    else runs.push({ from: place, count: 1 });
+  }
+  return runs;
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
+
+interface TickDay {
+  readonly place: number;
+  readonly label: string;
+  readonly anchor: 'start' | 'middle' | 'end';
+}
+
+/** The days that are named on the axis: few enough for a narrow screen. */
+export function tickDays(days: DailyChart['days']): TickDay[] {
+  return [...days.entries()]
+    .filter(([, day]) => isTick(day, days.length))
+    .map(([place, day]) => ({ place, label: labelOf(day), anchor: anchorOf(place / days.length) }));
+}
+
+function isTick(day: UsageDay, count: number): boolean {
+  const [month, date] = [Number(day.slice(5, 7)), Number(day.slice(8))];
+  if (count <= 31) return [1, 8, 15, 22].includes(date);
+  if (count <= 92) return date === 1 || date === 15;
+  return date === 1 && month % 3 === 1;
+}
+
+function labelOf(day: UsageDay): string {
+  const month = MONTHS[Number(day.slice(5, 7)) - 1];
+  const date = Number(day.slice(8));
+  return day.slice(5) === '01-01' ? `${day.slice(0, 4)}` : `${date} ${month}`;
+}
+
+function anchorOf(share: number): TickDay['anchor'] {
+  if (share < 0.05) return 'start';
+  return share > 0.95 ? 'end' : 'middle';
+}
+
+function share(value: number): number {
+  return Math.round(value * 100_000) / 100_000;
+}

@@ -1,0 +1,48 @@
+import { html } from 'hono/html';
+import { showNumber } from '../terminal/words.ts';
+import type { Html } from './page.ts';
+
+const WIDTH = 120;
+const HEIGHT = 24;
+/** Room for the line's own width. */
+const MARGIN = 1.5;
+
+/**
+ * A line through one number per day. Days that are not held are shown as bars and
+ * break the line: they are never drawn as zero. `name` says what is counted.
+ */
+export function renderSparkline(values: readonly (number | null)[], name: string): Html {
+  const step = WIDTH / values.length;
+  const gaps = values.flatMap((value, index) => (value === null ? [index * step] : []));
+  const bars = gaps.map(
+    (x) => html`<rect class="spark-gap" x="${round(x)}" y="0" width="${round(step)}" height="${HEIGHT}"/>`,
+  );
+  return html`<svg role="img" aria-label="${describe(values, name)}" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}">${bars}<path class="spark" d="${linesThrough(values)}"/></svg>`;
+}
+
+/** The path of the line, from one held day to the next; a held day between others that are not is a dot. */
+export function linesThrough(values: readonly (number | null)[]): string {
+  const most = Math.max(1, ...values.map((value) => value ?? 0));
+  const step = WIDTH / values.length;
+  return values
+    .map((value, index) => {
+      if (value === null) return '';
+      const isFirst = index === 0 || values[index - 1] === null;
+      const y = HEIGHT - MARGIN - (value / most) * (HEIGHT - 2 * MARGIN);
+      const point = `${round((index + 0.5) * step)} ${round(y)}`;
+      return isFirst ? `M${point}h0` : `L${point}`;
+    })
+    .join('');
+}
+
+function describe(values: readonly (number | null)[], name: string): string {
+  const held = values.filter((value) => value !== null);
+  if (held.length === 0) return `${name}: none of ${values.length} days is held`;
+  const missing = values.length - held.length;
+  const range = `from ${showNumber(Math.min(...held))} to ${showNumber(Math.max(...held))}`;
+  return `${name} by day, ${range}${missing === 0 ? '' : `; ${missing} of ${values.length} days are not held`}`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,33 @@
+import type { Kysely } from 'kysely';
+import type { Schema } from './schema.ts';
+
+/** Where every table of this program lives, in any database. */
+export const SCHEMA_NAME = 'losant_usage';
+
+/** An open database. Whoever opened it closes it. */
+export interface DatabaseHandle {
+  /** Queries built here are qualified with the schema; raw `sql` must name it itself. */
+  readonly db: Kysely<Schema>;
+  readonly kind: 'postgres' | 'embedded';
+  /** `host:port/name` or the folder: for messages, never a password. */
+  readonly describe: string;
+  /** Why its transactions cannot write; null if they can, as far as the session tells. */
+  readonly readOnly: ReadOnly | null;
+  /**
+   * Runs `work` with a connection of its own whose statements may take an hour:
+   * for migrations. Its `db` adds no schema name. Not inside a transaction of `db`.
+   */
+  runLong<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** A standby server, or a user whose transactions only read. */
+export interface ReadOnly {
+  readonly reason: 'standby' | 'user';
+  readonly user: string;
+}
+
+/** The part of the program's logger that is used here. */
+export interface DatabaseLogger {
+  info(fields: Record<string, unknown>, message: string): void;
+}

@@ -1,0 +1,142 @@
+/**
+ * What a database error means, decided by SQLSTATE (the same from pg and PGlite)
+ * or, for a connection that never came or was lost, by the system's error code.
+ */
+import { DatabaseError } from '../errors.ts';
+import { describeTlsTrouble } from './tls.ts';
+
+/** Codes of sockets and name lookups that mean: no connection to the server. */
+const NETWORK_REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'host name not found',
+  EAI_AGAIN: 'host name lookup failed',
+  ETIMEDOUT: 'timed out',
+  EHOSTUNREACH: 'no route to the host',
+  ENETUNREACH: 'network unreachable',
+  ECONNRESET: 'connection reset',
+  ECONNABORTED: 'connection aborted',
+  EPIPE: 'connection closed',
+  ENETDOWN: 'network down',
+};
+
+/** Raised by pg and kysely without any code, when the connection is gone or did not come in time. */
+const CONNECTION_MESSAGES: readonly string[] = [
+  'Connection terminated',
+  'Client has encountered a connection error',
+  'Client was closed and is not queryable',
+  'Postgres connection has been discarded',
+  'Query read timeout',
+  'timeout expired',
+  'timeout exceeded when trying to connect',
+  'PGlite is closed',
+];
+
+/** Sent by a server that ends the session, or has no place for one. */
+const SESSION_ENDED: readonly string[] = ['57P01', '57P02', '57P03', '57P05', '25P03'];
+const TOO_MANY_CONNECTIONS = '53300';
+
+/** What a server in trouble says, and the operator's next step. Nothing of the transaction was kept. */
+const TROUBLES: Readonly<Record<string, string>> = {
+  '53100': 'free disk space on the database server; the next run does the rest',
+  '53200': 'give the database server more memory; the next run does the rest',
+  '55P03':
+    'another session holds a lock for long: see pg_locks and pg_stat_activity; the next run does the rest',
+  '57014':
+    'the statement took too long or was cancelled: see what else the server does; the next run does the rest',
+};
+
+/** The database refuses the values themselves: sending the same batch again cannot help. */
+export function isRefusedForData(error: unknown): boolean {
+  return ['22', '23', '54'].includes(sqlstate(error)?.slice(0, 2) ?? '');
+}
+
+/** A serialization failure or a deadlock: the same transaction may be run again. */
+export function isRetryable(error: unknown): boolean {
+  return ['40001', '40P01'].includes(sqlstate(error) ?? '');
+}
+
+/** Another row has the key already. */
+export function isUniqueViolation(error: unknown): boolean {
+  return sqlstate(error) === '23505';
+}
+
+/** The connection is gone, or could not be made: whether the last statement took effect is unknown. */
+export function isConnectionLost(error: unknown): boolean {
+  const state = sqlstate(error);
+  if (state !== null) return state.startsWith('08') || SESSION_ENDED.includes(state);
+  return networkReason(error) !== null;
+}
+
+/**
+ * The error as one the operator can act on, or null if it is no matter of
+ * connection, rights or a server in trouble. `where` names the database without its password. The
+ * original is not kept: drivers attach the client, and with it the password.
+ */
+export function describeDatabaseError(error: unknown, where: string): DatabaseError | null {
+  if (error instanceof DatabaseError) return error;
+  const state = sqlstate(error);
+  if (isConnectionLost(error) || state === TOO_MANY_CONNECTIONS) {
+    const reason = state === null ? networkReason(error) : messageOf(error);
+    return new DatabaseError('database_unreachable', `Cannot reach the database at ${where}: ${reason}`, {
+      hint: 'check that the server runs and that host and port in DATABASE_URL are right',
+      cause: bare(error),
+    });
+  }
+  const tls = state === null ? describeTlsTrouble(error) : null;
+  if (tls !== null) {
+    const message = `No encrypted connection to the database at ${where}: ${tls.problem}`;
+    const kind = tls.isSettings ? 'database_refused' : 'database_unreachable';
+    return new DatabaseError(kind, message, { hint: tls.hint, cause: bare(error) });
+  }
+  const trouble = state === null ? undefined : TROUBLES[state];
+  if (trouble !== undefined) {
+    const message = `The database at ${where} failed: ${messageOf(error)}`;
+    return new DatabaseError('database_failed', message, { hint: trouble, cause: bare(error) });
+  }
+  const hint = refusalHint(error, state);
+  if (hint === null) return null;
+  const message = `The database at ${where} refused: ${messageOf(error)}`;
+  return new DatabaseError('database_refused', message, { hint, cause: bare(error) });
+}
+
+function refusalHint(error: unknown, state: string | null): string | null {
+  // Also said by a server that takes no unencrypted connections.
+  if (state === '28000') {
+    return 'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full';
+  }
+  // pg raises a missing or malformed password in the SCRAM exchange without a code.
+  const isLogin = state?.startsWith('28') || (state === null && messageOf(error).startsWith('SASL'));
+  if (isLogin) return 'check user and password in DATABASE_URL';
+  if (state === '3D000') return 'create the database, or correct its name in DATABASE_URL';
+  if (state === '42501') return 'grant the missing right to the user in DATABASE_URL';
+  if (state === '25006') {
+    return 'transactions only read here: the server is a standby, or the user may only read; point DATABASE_URL at the primary, with the user that writes';
+  }
+  return null;
+}
+
+function networkReason(error: unknown): string | null {
+  if (!(error instanceof Error)) return null;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const reason = NETWORK_REASONS[code];
+  if (reason !== undefined) return `${reason} (${code})`;
+  // A Unix socket's file that is missing or closed to us; the same codes mean other things elsewhere.
+  const isSocket = 'syscall' in error && error.syscall === 'connect';
+  if (isSocket || CONNECTION_MESSAGES.some((start) => error.message.startsWith(start))) return error.message;
+  return null;
+}
+
+/** The SQLSTATE, only of an error that came from a server: system codes such as `EPIPE` look alike. */
+function sqlstate(error: unknown): string | null {
+  if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return null;
+  return typeof error.code === 'string' ? error.code : null;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function bare(error: unknown): Error {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return Object.assign(new Error(messageOf(error)), { code });
+}

@@ -1,0 +1,70 @@
+import { type Kysely, sql } from 'kysely';
+import type { UsageDay } from '../usage/day.ts';
+import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
+import type { Schema } from '../database/schema.ts';
+
+/** What the second witness is to be asked now. */
+export interface WitnessDue {
+  /** A stream and the days of the whole instance that are due, the newest first. */
+  readonly totals: readonly { readonly stream: string; readonly days: readonly UsageDay[] }[];
+  /** First days of months that are over and whose summaries are due. */
+  readonly months: readonly UsageDay[];
+}
+
+export interface WitnessDueOptions {
+  /** Whose totals are asked for; none: no totals are. */
+  readonly streams: readonly string[];
+  readonly policy: Policy;
+  readonly nowMs: number;
+}
+
+/** How a month's summaries are named among the questions. */
+export function summariesQuestion(month: UsageDay): string {
+  return `monthly_summaries ${month.slice(0, 7)}`;
+}
+
+/**
+ * Days of the instance's totals are due at the checkpoints of usage days; a month's summaries
+ * when its last day can be final, and at the last checkpoint. Only days and months of which
+ * any organization is tracked, inside the horizon; nothing that failed and waits for its retry.
+ */
+export async function readWitnessDue(
+  db: Kysely<Schema>,
+  instanceId: string,
+  { streams, policy, nowMs }: WitnessDueOptions,
+): Promise<WitnessDue> {
+  const now = new Date(nowMs).toISOString();
+  const [horizon, yesterday] = [horizonStart(nowMs, policy), lastCompleteDay(nowMs)];
+  const { readAtHours, finalAtHours } = policy;
+  const monthHours = [finalAtHours, Math.max(finalAtHours, ...readAtHours)];
+  const { rows } = await sql<{ question: string; days: UsageDay[]; isMonth: boolean }>`
+    with first as (
+      select min(k.tracked_from) as from_day from losant_usage.tracking k
+      join losant_usage.organizations o on o.org_id = k.org_id where o.instance_id = ${instanceId}
+    ), due as (
+      select m.stream as question, day, false as is_month, losant_usage.next_checkpoint(
+        day, min(t.verified_at), ${readAtHours}::integer[]) as due_at
+      from first
+      cross join lateral losant_usage.days_between(greatest(first.from_day, ${horizon}::date), ${yesterday}::date) as day
+      join losant_usage.metrics m on m.stream = any (${streams}::text[])
+      left join losant_usage.instance_totals t
+        on t.instance_id = ${instanceId} and t.usage_date = day and t.metric = m.metric
+      group by m.stream, day
+      union all
+      select 'monthly_summaries ' || to_char(m.month, 'YYYY-MM'), m.month, true, losant_usage.next_checkpoint(
+        m.next_month - 1, w.verified_at, ${monthHours}::integer[])
+      from first
+      join losant_usage.months m on m.next_month > greatest(first.from_day, ${horizon}::date)
+        and m.next_month - 1 <= ${yesterday}::date
+      left join losant_usage.witness_reads w on w.instance_id = ${instanceId}
+        and w.question = 'monthly_summaries ' || to_char(m.month, 'YYYY-MM')
+    )
+    select d.question, array_agg(d.day order by d.day desc) as days, d.is_month as "isMonth"
+    from due d left join losant_usage.witness_reads w on w.instance_id = ${instanceId} and w.question = d.question
+    where d.due_at <= ${now}::timestamptz and (w.next_read_at is null or w.next_read_at <= ${now}::timestamptz)
+    group by d.question, d.is_month order by d.is_month, d.question`.execute(db);
+  return {
+    totals: rows.filter(({ isMonth }) => !isMonth).map(({ question, days }) => ({ stream: question, days })),
+    months: rows.filter(({ isMonth }) => isMonth).flatMap(({ days }) => days),
+  };
+}

@@ -1,0 +1,190 @@
+import { createHash } from 'node:crypto';
+import { readWitnessDue, summariesQuestion } from './control-totals-due.ts';
+import {
+  type DayTotals,
+  readWitnessFailures,
+  recordSummaries,
+  recordTotals,
+  recordWitnessFailure,
+  recordWitnessRead,
+  type StoredSummary,
+} from './store-control-totals.ts';
+import { LosantError } from '../errors.ts';
+import type { Answer } from '../losant/attempt.ts';
+import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
+import { fetchUsage } from '../losant/usage.ts';
+import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
+import { cutWindows } from '../usage/plan.ts';
+import { retryAtMs } from '../usage/policy.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
+import type { InstanceContext } from './context.ts';
+import type { Session } from './session.ts';
+
+/** The witness must not hold a run up: what it has not said by then is asked again by a later one. */
+const LONGEST_MS = 120_000;
+
+/** A later wake-up asks again anyway. */
+const ATTEMPTS = 2;
+
+/** A scope, an endpoint or an instance that is not there today: asked again once a day. */
+const REFUSALS: readonly string[] = ['forbidden', 'not_found', 'not_supported', 'refused'];
+const REFUSED_ATTEMPTS = 5;
+
+interface Witness {
+  readonly context: InstanceContext;
+  readonly session: Session;
+  /** The session's, bounded. */
+  readonly signal: AbortSignal;
+}
+
+/** An answer that came and cannot be used. */
+class UnusableTotals extends Error {
+  override readonly name = 'UnusableTotals';
+}
+
+/**
+ * Asks Losant for its own figures, where they are due: the instance's totals by day, and the
+ * summaries of months that are over. Whatever becomes of it, it changes no number and fails no
+ * run: a failure is on record and logged once. Throws only when the session's signal aborts.
+ */
+export async function askSecondWitness(context: InstanceContext, session: Session): Promise<void> {
+  const { db, instanceId, policy, selection, streams, now, logger, requestCount } = context;
+  const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
+  const witness = { context, session, signal };
+  const before = requestCount();
+  try {
+    // Of a few named organizations the instance's totals say nothing.
+    const asked = selection.kind === 'all' ? streams : [];
+    const due = await readWitnessDue(db, instanceId, { streams: asked, policy, nowMs: now() });
+    for (const { stream, days } of due.totals) {
+      const ask = () => askTotals(witness, streamNamed(stream), days);
+      if (!(await settleQuestion(witness, stream, ask))) return;
+    }
+    for (const month of due.months) {
+      const ask = () => askSummaries(witness, month);
+      if (!(await settleQuestion(witness, summariesQuestion(month), ask))) return;
+    }
+  } catch (error) {
+    session.signal.throwIfAborted();
+    logger.warn({ instance_id: instanceId, err: error }, 'second witness not stored, a later run asks again');
+  } finally {
+    const requests = requestCount() - before;
+    if (requests > 0) logger.debug({ instance_id: instanceId, requests }, 'second witness asked');
+  }
+}
+
+/** Asks one question and notes how it went. False: the others would fare no better now. */
+async function settleQuestion(
+  { context, session, signal }: Witness,
+  question: string,
+  ask: () => Promise<void>,
+): Promise<boolean> {
+  const { db, instanceId, now, logger } = context;
+  const attemptedAtMs = now();
+  const attemptedAt = new Date(attemptedAtMs).toISOString();
+  try {
+    await ask();
+  } catch (error) {
+    session.signal.throwIfAborted();
+    const { code, message } = describeFailure(error, signal);
+    const known = await readWitnessFailures(db, { instanceId, question });
+    const isRefusal = REFUSALS.includes(code);
+    const attempts = known.attempts + 1;
+    const nextReadAtMs = retryAtMs(attemptedAtMs, isRefusal ? REFUSED_ATTEMPTS : attempts);
+    const nextReadAt = new Date(nextReadAtMs).toISOString();
+    await recordWitnessFailure(db, {
+      ...{ instanceId, question, attempts, attemptedAt, nextReadAt, code, message },
+    });
+    const fields = { instance_id: instanceId, question, code, reason: message, next_read_at: nextReadAt };
+    const text = 'second witness not read, numbers and run are not affected';
+    if (known.code === code) logger.debug(fields, text);
+    else logger.warn(fields, text);
+    return isRefusal || code === UNUSABLE || code === 'bad_body';
+  }
+  await recordWitnessRead(db, { instanceId, question, verifiedAt: attemptedAt });
+  return true;
+}
+
+const UNUSABLE = 'unusable';
+
+function describeFailure(error: unknown, signal: AbortSignal): { code: string; message: string } {
+  if (error instanceof LosantError) return { code: error.kind, message: error.message };
+  if (error instanceof UnplaceableBodyError || error instanceof UnusableTotals) {
+    return { code: UNUSABLE, message: error.message };
+  }
+  if (!signal.aborted) throw error;
+  return { code: 'timeout', message: `no answer within ${LONGEST_MS / 1_000} s` };
+}
+
+async function askTotals(witness: Witness, stream: Stream, days: readonly UsageDay[]): Promise<void> {
+  const { db, client, instanceId } = witness.context;
+  const problems: string[] = [];
+  const due = days.map((day) => ({ day }));
+  for (const { window, days: wanted } of cutWindows(due, stream.windowDays)) {
+    const answers: Answer[] = [];
+    for (const request of stream.requests) {
+      const asked = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal: witness.signal };
+      answers.push(await fetchUsage(client, { ...asked, ...request }));
+    }
+    const bodies = answers.map(({ body }) => body);
+    const totals = readTotals(stream, bodies, { window, problems });
+    const asked = new Set(wanted.map(({ day }) => day));
+    await recordTotals(
+      db,
+      { instanceId, ...proofOf(answers), days: totals.filter(({ day }) => asked.has(day)) },
+      beginOf(witness),
+    );
+  }
+  if (problems.length > 0) throw new UnusableTotals(`${stream.name}: ${problems[0]}`);
+}
+
+/** The totals of each day of the window; of a day that cannot be believed, a problem instead. */
+function readTotals(
+  stream: Stream,
+  bodies: readonly unknown[],
+  { window, problems }: { window: DayRange; problems: string[] },
+): DayTotals[] {
+  const { metrics, columns } = stream;
+  const { days } = stream.readBodies(bodies, window);
+  const read: DayTotals[] = [];
+  for (const day of eachDay(window)) {
+    const reading = days.get(day);
+    if (reading?.kind === 'invalid') {
+      problems.push(`${day}: ${reading.problem}`);
+      continue;
+    }
+    const totals = metrics.map((metric, index) => {
+      const isLeftOut = reading === undefined || reading.missingColumns.includes(columns[index] as string);
+      const values = reading?.facts.map((fact) => fact.values[index] as number) ?? [];
+      return [metric, isLeftOut ? null : values.reduce((sum, value) => sum + value, 0)] as const;
+    });
+    read.push({ day, totals: Object.fromEntries(totals) });
+  }
+  return read;
+}
+
+async function askSummaries(witness: Witness, month: UsageDay): Promise<void> {
+  const { db, client, instanceId, selection } = witness.context;
+  const isOurs = ({ resourceId }: MonthlySummary) =>
+    selection.kind === 'all' || selection.orgIds.includes(resourceId);
+  let count = 0;
+  const question = { instanceId, month, attempts: ATTEMPTS, signal: witness.signal };
+  for await (const { answer, items } of listSummaryPages(client, question)) {
+    const summaries: StoredSummary[] = items.filter(isOurs);
+    count += items.length;
+    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, beginOf(witness));
+  }
+  if (count === 0) throw new UnusableTotals(`${month.slice(0, 7)}: Losant has no summaries of the month`);
+}
+
+function proofOf(answers: readonly Answer[]): { verifiedAt: string; sha256: string } {
+  const hash = createHash('sha256');
+  for (const { text } of answers) hash.update(text);
+  const sentAtMs = Math.min(...answers.map((answer) => answer.sentAtMs));
+  return { verifiedAt: new Date(sentAtMs).toISOString(), sha256: hash.digest('hex') };
+}
+
+function beginOf({ session, context }: Witness) {
+  return { runId: session.runId, lease: session.lease, now: context.now };
+}

@@ -1,0 +1,272 @@
+/**
+ * Finds what is due, a page of organizations at a time: cells whose next read
+ * has come, and tracked days that no row of coverage has. Nothing but SQL
+ * decides that; the plan only cuts what is found into slices.
+ */
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { DayRange, UsageDay } from '../usage/day.ts';
+import { addDays } from '../usage/day.ts';
+import type { Ask, DueTrack } from '../usage/plan.ts';
+import { lastCompleteDay, lastDueDay, type Policy } from '../usage/policy.ts';
+import type { Shard } from '../usage/shard.ts';
+import type { Schema } from '../database/schema.ts';
+import { isAfter } from './organization-page.ts';
+
+/** Which part of an instance is meant. */
+export interface ExportScope {
+  readonly instanceId: string;
+  /** Null: every stream that is tracked. */
+  readonly streams: readonly string[] | null;
+  /** Null: every organization that is tracked. */
+  readonly orgIds: readonly string[] | null;
+  /** Null: all of them. */
+  readonly shard: Shard | null;
+}
+
+export interface DueOptions {
+  readonly nowMs: number;
+  readonly policy: Policy;
+  readonly ask?: Ask | undefined;
+}
+
+/** Organizations a page; small enough that a page's slices fit in a few megabytes. */
+const ORGS_PER_PAGE = 100;
+/** Rows looked through for a page: an organization has some of the same time, one for each stream. */
+const ROWS_PER_PAGE = 1_000;
+
+/**
+ * The tracks with something due in the scope, in the order of their
+ * organizations' ids, a page at a time. Read from the tables, never from
+ * Losant's list, so a list that shifts loses nobody. The one seam for sharing
+ * the work between processes.
+ */
+export async function* readDuePages(
+  db: Kysely<Schema>,
+  scope: ExportScope,
+  options: DueOptions,
+): AsyncGenerator<DueTrack[]> {
+  const { ask } = options;
+  let afterOrgId = '';
+  for (;;) {
+    const orgIds = ask
+      ? await readAskedOrgs(db, scope, afterOrgId)
+      : await readDueOrgs(db, scope, { ...options, afterOrgId });
+    const last = orgIds.at(-1);
+    if (last === undefined) return;
+    afterOrgId = last;
+    yield ask
+      ? await readAskedTracks(db, { orgIds, scope, ask, nowMs: options.nowMs })
+      : await readDueTracks(db, { orgIds, scope, options });
+  }
+}
+
+/** Distinct values of a column up to `last` as the query `name`, which ends with null, found by leaps through the index. */
+const leaps = (name: string, [table, column]: readonly [string, string], last: RawBuilder<unknown>) => {
+  const [from, of] = [sql.table(`losant_usage.${table}`), sql.ref(column)];
+  return sql`${sql.ref(name)} (${of}) as (
+    (select c.${of} from ${from} c where c.${of} <= ${last} order by c.${of} limit 1)
+    union all
+    select (select c.${of} from ${from} c where c.${of} > l.${of} and c.${of} <= ${last} order by c.${of} limit 1)
+    from ${sql.ref(name)} l where l.${of} is not null
+  )`;
+};
+
+/** The times at which something was due. */
+const dueTimes = (now: string) =>
+  sql`with recursive ${leaps('due_at', ['coverage', 'next_read_at'], sql`${now}::timestamptz`)}`;
+
+const isNamed = (orgId: string, { orgIds }: ExportScope) =>
+  sql`(${orgIds}::text[] is null or ${sql.ref(orgId)} = any (${orgIds}::text[]))`;
+
+const isInShard = (orgId: string, { shard }: ExportScope) => sql`
+  (${shard?.count ?? null}::integer is null
+    or (hashtext(${sql.ref(orgId)}) & 2147483647) % ${shard?.count ?? null}::integer = ${shard?.index ?? null}::integer)`;
+
+/** The days from which something is unread; follows `dueTimes`. */
+const unreadDays = (lastDay: UsageDay) =>
+  sql`, ${leaps('unread_at', ['tracking', 'unread_from'], sql`${lastDay}::date`)}`;
+
+/**
+ * A page of organizations with something unread, leaping from one to the next: one at a time, since Postgres
+ * sorts all that are left, for each page, where no statistics tell it how many a first run has just stored.
+ */
+const unreadOrgs = (scope: ExportScope, afterOrgId: string, lastDay: UsageDay) => {
+  const next = (after: RawBuilder<unknown>) => sql`(
+    select k.org_id from losant_usage.tracking k
+    where k.unread_from = u.unread_from and k.org_id > ${after} order by k.org_id limit 1)`;
+  return sql`
+    select found.org_id from unread_at u cross join lateral (
+      with recursive leap (org_id) as (
+        ${next(sql`${afterOrgId}`)}
+        union all
+        select ${next(sql.ref('l.org_id'))} from leap l where l.org_id is not null
+      )
+      select l.org_id from leap l
+      where ${isNamed('l.org_id', scope)} and ${isInShard('l.org_id', scope)}
+        and (select o.instance_id from losant_usage.organizations o where o.org_id = l.org_id) = ${scope.instanceId}
+        and (${scope.streams}::text[] is null or exists (select from losant_usage.tracking k
+          where k.org_id = l.org_id and k.unread_from <= ${lastDay}::date
+            and k.stream = any (${scope.streams}::text[])))
+      limit ${ORGS_PER_PAGE}
+    ) as found`;
+};
+
+async function readDueOrgs(
+  db: Kysely<Schema>,
+  scope: ExportScope,
+  { nowMs, policy, afterOrgId }: DueOptions & { afterOrgId: string },
+): Promise<string[]> {
+  const { instanceId, streams } = scope;
+  const lastDay = lastDueDay(nowMs, policy);
+  const { rows } = await sql<{ org_id: string }>`
+    ${dueTimes(new Date(nowMs).toISOString())}${unreadDays(lastDay)}
+    select org_id from (
+      select found.org_id from due_at d cross join lateral (
+        select c.org_id from losant_usage.coverage c
+        where c.next_read_at = d.next_read_at and c.org_id > ${afterOrgId}
+          and ${isNamed('c.org_id', scope)} and ${isInShard('c.org_id', scope)}
+          and (${streams}::text[] is null or c.stream = any (${streams}::text[]))
+          and (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) = ${instanceId}
+        order by c.org_id limit ${ROWS_PER_PAGE}
+      ) as found
+      union
+      ${unreadOrgs(scope, afterOrgId, lastDay)}
+    ) as due
+    order by org_id limit ${ORGS_PER_PAGE}`.execute(db);
+  return rows.map(({ org_id }) => org_id);
+}
+
+/**
+ * Whether anything may be due for anybody: two look-ups in indexes, so that a
+ * wake-up with nothing to do costs nothing. A tracked day of a deleted
+ * organization may make it true in vain.
+ */
+export async function isAnythingDue(
+  db: Kysely<Schema>,
+  { nowMs, policy }: Pick<DueOptions, 'nowMs' | 'policy'>,
+): Promise<boolean> {
+  const { rows } = await sql<{ isDue: boolean }>`
+    select exists (select from losant_usage.coverage where next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz)
+      or exists (select from losant_usage.tracking where unread_from <= ${lastDueDay(nowMs, policy)}::date) as "isDue"`.execute(
+    db,
+  );
+  return (rows[0] as { isDue: boolean }).isDue;
+}
+
+interface TrackRow {
+  org_id: string;
+  stream: string;
+  removed_on: UsageDay | null;
+  unread: string;
+  held: string;
+  uncovered: string;
+  untracked: string;
+}
+
+async function readDueTracks(
+  db: Kysely<Schema>,
+  { orgIds, scope, options }: { orgIds: readonly string[]; scope: ExportScope; options: DueOptions },
+): Promise<DueTrack[]> {
+  const { nowMs, policy } = options;
+  const now = new Date(nowMs).toISOString();
+  const { streams } = scope;
+  const { rows } = await sql<TrackRow>`
+    ${dueTimes(now)}, cells as materialized (
+      select c.org_id, c.stream, c.usage_date, c.state in ('loaded', 'final') as is_held,
+        coalesce(c.usage_date <@ k.tracked_days, false) as is_tracked
+      from due_at d
+      cross join unnest(${orgIds}::text[]) as page (org_id)
+      cross join lateral (
+        select c.org_id, c.stream, c.usage_date, c.state from losant_usage.coverage c
+        where c.next_read_at = d.next_read_at and c.org_id = page.org_id offset 0
+      ) as c
+      left join losant_usage.tracking k on k.org_id = c.org_id and k.stream = c.stream
+    ), due as (
+      select org_id, stream,
+        range_agg(daterange(usage_date, usage_date + 1)) filter (where is_held) as held,
+        range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_held and is_tracked) as uncovered,
+        range_agg(daterange(usage_date, usage_date + 1)) filter (where not is_held and not is_tracked) as untracked
+      from cells group by org_id, stream
+    )
+    select o.org_id, s.stream, o.removed_on, coalesce(unread.days, '{}')::text as unread,
+      coalesce(due.held, '{}')::text as held, coalesce(due.uncovered, '{}')::text as uncovered,
+      coalesce(due.untracked, '{}')::text as untracked
+    from losant_usage.organizations o
+    cross join losant_usage.streams s
+    left join due on due.org_id = o.org_id and due.stream = s.stream
+    left join lateral (
+      select t.unread_days * datemultirange(daterange(null, ${lastDueDay(nowMs, policy)}::date + 1)) as days
+      from losant_usage.tracked_at(${now}::timestamptz) t
+      where t.org_id collate "C" = o.org_id and t.stream collate "C" = s.stream offset 0
+    ) as unread on true
+    where o.org_id = any (${orgIds}::text[])
+      and (${streams}::text[] is null or s.stream = any (${streams}::text[]))
+      and (due.org_id is not null or not isempty(unread.days))
+    order by o.org_id, s.stream`.execute(db);
+  return rows.map((row) => ({ ...toTrack(row), asked: [] }));
+}
+
+/** A backfill goes over what is exported; one that left the configuration is read only where it is named. */
+async function readAskedOrgs(db: Kysely<Schema>, scope: ExportScope, afterOrgId: string): Promise<string[]> {
+  const { rows } = await sql<{ org_id: string }>`
+    select o.org_id from losant_usage.organizations o
+    cross join lateral (
+      select from losant_usage.tracking k
+      where k.org_id = o.org_id and (upper_inf(k.tracked_days) or ${scope.orgIds}::text[] is not null)
+        and ${isInShard('o.org_id', scope)} limit 1
+    ) as k
+    where ${isAfter(scope.instanceId, afterOrgId)} and ${isNamed('o.org_id', scope)}
+    order by o.instance_id, o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
+  return rows.map(({ org_id }) => org_id);
+}
+
+async function readAskedTracks(
+  db: Kysely<Schema>,
+  { orgIds, scope, ask, nowMs }: { orgIds: readonly string[]; scope: ExportScope; ask: Ask; nowMs: number },
+): Promise<DueTrack[]> {
+  const { from, to } = ask.range;
+  const last = lastCompleteDay(nowMs);
+  const now = new Date(nowMs).toISOString();
+  const { rows } = await sql<TrackRow & { asked: string }>`
+    select o.org_id, k.stream, o.removed_on, '{}' as unread, '{}' as uncovered, '{}' as untracked,
+      coalesce(c.held, '{}')::text as held,
+      (datemultirange(daterange(greatest(${from}::date, o.created_on),
+        greatest(${from}::date, o.created_on, least(${to}::date, ${last}::date) + 1)))
+        - case when ${ask.force}::boolean then '{}' else coalesce(c.settled, '{}') end)::text as asked
+    from losant_usage.organizations o
+    join losant_usage.tracking k on k.org_id = o.org_id
+    left join lateral (
+      select range_agg(daterange(c.usage_date, c.usage_date + 1)) as held,
+        range_agg(daterange(c.usage_date, c.usage_date + 1))
+          filter (where c.next_read_at is null or c.next_read_at > ${now}::timestamptz) as settled
+      from losant_usage.days_between(${from}::date, ${to}::date) as d (day) cross join lateral (
+        select c.usage_date, c.next_read_at from losant_usage.coverage c
+        where c.usage_date = d.day and c.stream = k.stream and c.org_id = k.org_id
+          and c.state in ('loaded', 'final') offset 0
+      ) as c
+    ) as c on true
+    where o.org_id = any (${orgIds}::text[])
+      and (${scope.streams}::text[] is null or k.stream = any (${scope.streams}::text[]))
+    order by o.org_id, k.stream`.execute(db);
+  return rows.map((row) => ({ ...toTrack(row), asked: parseDays(row.asked) }));
+}
+
+function toTrack(row: TrackRow): Omit<DueTrack, 'asked'> {
+  return {
+    orgId: row.org_id,
+    stream: row.stream,
+    removedOn: row.removed_on,
+    unread: parseDays(row.unread),
+    held: parseDays(row.held),
+    uncovered: parseDays(row.uncovered),
+    untracked: parseDays(row.untracked),
+  };
+}
+
+/** A bounded multirange, `{[2026-08-26,2026-11-20),…}`, as inclusive ranges. */
+function parseDays(multirange: string): DayRange[] {
+  return [...multirange.matchAll(/\[([\d-]+),([\d-]+)\)/g)].map(([, from, until]) => ({
+    from: from as string,
+    to: addDays(until as string, -1),
+  }));
+}

@@ -1,0 +1,171 @@
+import { type Kysely, sql } from 'kysely';
+import { DatabaseError } from '../errors.ts';
+import type { UsageDay } from '../usage/day.ts';
+import type { PeriodSource } from '../usage/period.ts';
+import { horizonStart, type Policy } from '../usage/policy.ts';
+import { ABSENT_CODES } from '../usage/witness.ts';
+import type { Instant, Schema } from '../database/schema.ts';
+import { beginWriting } from './transaction.ts';
+
+export interface StoredInstance {
+  readonly trackedFrom: UsageDay;
+  /** Stream to the first day it is collected from. */
+  readonly streamsFrom: Readonly<Record<string, UsageDay>>;
+  /** When its organizations were last listed completely. */
+  readonly listedAt: Instant | null;
+  /** Why the newest list was not complete; null if it was. */
+  readonly listProblem: string | null;
+}
+
+/** The instance, or null if this database has never collected for it. */
+export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
+  const row = await db
+    .selectFrom('instances')
+    .select(['tracked_from', 'streams_from', 'listed_at', 'list_problem'])
+    .where('instance_id', '=', instanceId)
+    .executeTakeFirst();
+  if (!row) return null;
+  return {
+    trackedFrom: row.tracked_from,
+    streamsFrom: row.streams_from,
+    listedAt: row.listed_at,
+    listProblem: row.list_problem,
+  };
+}
+
+/** Throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
+export async function requireApiUrl(
+  db: Kysely<Schema>,
+  { instanceId, apiUrl }: { instanceId: string; apiUrl: string },
+): Promise<void> {
+  const row = await db
+    .selectFrom('instances')
+    .select('api_url')
+    .where('instance_id', '=', instanceId)
+    .executeTakeFirst();
+  if (!row || row.api_url === apiUrl) return;
+  throw new DatabaseError(
+    'database_mismatch',
+    `Instance ${instanceId} was collected from ${row.api_url}, not from ${apiUrl}`,
+    {
+      hint: 'use another database for another API, or, if the same API moved, update losant_usage.instances.api_url by hand',
+    },
+  );
+}
+
+/** Makes the instance known and starts the streams that are new to it, both from `yesterday`. */
+export async function registerInstance(
+  db: Kysely<Schema>,
+  {
+    instanceId,
+    apiUrl,
+    streams,
+    yesterday,
+  }: { instanceId: string; apiUrl: string; streams: readonly string[]; yesterday: UsageDay },
+): Promise<void> {
+  const start = JSON.stringify(Object.fromEntries(streams.map((stream) => [stream, yesterday])));
+  await sql`
+    insert into losant_usage.instances as i (instance_id, api_url, tracked_from, streams_from)
+    values (${instanceId}, ${apiUrl}, ${yesterday}, ${start}::text::jsonb)
+    on conflict (instance_id) do update set streams_from = excluded.streams_from || i.streams_from
+    where not i.streams_from ?& ${streams}::text[]`.execute(db);
+}
+
+/** Notes that the organizations were listed completely at `at`. */
+export async function recordListing(db: Kysely<Schema>, instanceId: string, at: Instant): Promise<void> {
+  await db
+    .updateTable('instances')
+    .set({ listed_at: at, list_problem: null })
+    .where('instance_id', '=', instanceId)
+    .execute();
+}
+
+/** Notes that the list was not complete: it is asked for again with the next run. */
+export async function recordListProblem(
+  db: Kysely<Schema>,
+  instanceId: string,
+  problem: string,
+): Promise<void> {
+  await db
+    .updateTable('instances')
+    .set({ list_problem: problem })
+    .where('instance_id', '=', instanceId)
+    .execute();
+}
+
+export async function recordInstanceName(
+  db: Kysely<Schema>,
+  instanceId: string,
+  name: string,
+): Promise<void> {
+  await sql`update losant_usage.instances set name = ${name}
+    where instance_id = ${instanceId} and name is distinct from ${name}`.execute(db);
+}
+
+/** Notes what the instance's billing periods are from now on, for the views. */
+export async function recordBillingPeriods(
+  db: Kysely<Schema>,
+  instanceId: string,
+  source: PeriodSource,
+): Promise<void> {
+  await sql`update losant_usage.instances set billing_periods = ${source}
+    where instance_id = ${instanceId} and billing_periods <> ${source}`.execute(db);
+}
+
+/**
+ * Sets the time of the next read anew for the cells inside the horizon if the
+ * policy is another than the one by which it was computed, by the same rules: the
+ * first checkpoint after the accepted read. A cell read late enough becomes
+ * final; one that is absent after its last checkpoint becomes unavailable, and
+ * absent again where it has another checkpoint to come.
+ */
+export async function applyPolicy(
+  db: Kysely<Schema>,
+  instanceId: string,
+  { policy, nowMs }: { policy: Policy; nowMs: number },
+): Promise<void> {
+  const text = JSON.stringify(policy);
+  await db.transaction().execute(async (trx) => {
+    const { rows } = await sql<{ isFirst: boolean }>`
+      update losant_usage.instances i set policy = ${text}::text::jsonb
+      from (select instance_id, policy from losant_usage.instances where instance_id = ${instanceId} for update) as old
+      where i.instance_id = old.instance_id and old.policy is distinct from ${text}::text::jsonb
+      returning old.policy is null as "isFirst"`.execute(trx);
+    if (rows[0] === undefined || rows[0].isFirst) return;
+    await beginWriting(trx, { runId: null, lease: null });
+    // Locked in key order, as every writer does.
+    await sql`
+      update losant_usage.coverage c set next_read_at = k.next_read_at, state = k.state,
+        finalized_at = case when k.state = 'final' then coalesce(c.finalized_at, now()) else c.finalized_at end
+      from (
+        select c.usage_date, c.stream, c.org_id, n.state,
+          case when c.attempts > 0 then coalesce(c.next_read_at, n.next_read_at) else n.next_read_at end as next_read_at
+        from losant_usage.coverage c
+        join losant_usage.organizations o on o.org_id = c.org_id
+        cross join lateral (
+          select losant_usage.next_checkpoint(c.usage_date, c.verified_at, ${policy.readAtHours}::integer[]) as next_read_at,
+            ((c.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour') at time zone 'UTC' as final_from
+        ) as age
+        cross join lateral (
+          select age.next_read_at, case
+            when c.state = 'loaded' and c.verified_at >= age.final_from then 'final'
+            when c.state in ('loaded', 'final') then c.state
+            when age.next_read_at is null then 'unavailable' else 'absent' end as state
+        ) as n
+        where o.instance_id = ${instanceId} and o.removed_at is null
+          and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+          and (c.state in ('loaded', 'final', 'absent')
+            or (c.state = 'unavailable' and c.error_code = any (${ABSENT_CODES}::text[])))
+          and (c.next_read_at, c.state) is distinct from (n.next_read_at, n.state)
+        order by c.usage_date, c.stream, c.org_id
+        for update of c
+      ) as k
+      where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+  });
+}
+
+/** The database's clock, ms since 1970. */
+export async function readDatabaseClock(db: Kysely<Schema>): Promise<number> {
+  const { rows } = await sql<{ at: Instant }>`select clock_timestamp() as at`.execute(db);
+  return Date.parse((rows[0] as { at: Instant }).at);
+}

@@ -1,0 +1,229 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Organization } from '../usage/organization.ts';
+import type { Instant, Schema } from '../database/schema.ts';
+import { untrackRemoved } from './tracking.ts';
+import { beginWriting } from './transaction.ts';
+
+/** Error code of cells that are not read any more because their organization is gone. */
+export const ORG_REMOVED = 'org_removed';
+
+/** Columns whose change makes a new version in the history. */
+const ATTRIBUTES = [
+  'instance_id',
+  'name',
+  'tags',
+  'referral_id',
+  'plan_id',
+  'customer_id',
+  'limits',
+  'is_read_only',
+  'disabled_at',
+  'current_period_start',
+  'current_period_end',
+];
+
+const attributes = sql.join(ATTRIBUTES.map((column) => sql.ref(column)));
+const attributesOf = (alias: string) => sql.join(ATTRIBUTES.map((column) => sql.ref(`${alias}.${column}`)));
+
+/**
+ * Stores organizations as seen at `seenAt`: a new one is added, a removed one is
+ * back, and a change of attributes makes a new version in the history.
+ */
+export async function upsertOrganizations(
+  db: Kysely<Schema>,
+  {
+    instanceId,
+    organizations,
+    seenAt,
+  }: { instanceId: string; organizations: readonly Organization[]; seenAt: Instant },
+): Promise<void> {
+  if (organizations.length === 0) return;
+  // One statement cannot touch a row twice: of an organization that is listed twice, the later counts.
+  const distinct = new Map(organizations.map((org) => [org.orgId, org]));
+  const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    await reopenReturned(
+      trx,
+      organizations.map(({ orgId }) => orgId),
+    );
+    await sql`
+      insert into losant_usage.organizations (org_id, ${attributes}, created_at, first_seen_at, last_seen_at)
+      select n.org_id, ${attributesOf('n')}, n.created_at, ${seenAt}::timestamptz, ${seenAt}::timestamptz
+      from jsonb_populate_recordset(null::losant_usage.organizations, ${rows}::text::jsonb) as n
+      order by n.org_id
+      on conflict (org_id) do update set
+        (${attributes}) = row (${attributesOf('excluded')}),
+        created_at = coalesce(excluded.created_at, organizations.created_at),
+        last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
+    await recordVersions(
+      trx,
+      organizations.map(({ orgId }) => orgId),
+      seenAt,
+    );
+  });
+}
+
+/** Cells that were closed because their organization was gone are read again when it is back. */
+async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
+  const closed = sql`c.error_code is not null and c.state = 'unavailable' and c.error_code = ${ORG_REMOVED}
+    and exists (select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
+  await sql`
+    update losant_usage.coverage c set state = 'failed', verified_at = null, next_read_at = now()
+    from ${lockedCells(orgIds, closed)}
+    where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+}
+
+/** The rows of coverage of organizations that `where` means, locked in key order as every writer does. */
+const lockedCells = (orgIds: readonly string[], where: RawBuilder<unknown>) => sql`(
+  select c.usage_date, c.stream, c.org_id from losant_usage.coverage c
+  where c.org_id = any (${orgIds}::text[]) and ${where}
+  order by c.usage_date, c.stream, c.org_id for update
+) as k`;
+
+/**
+ * Closes the current version of each organization that has changed, and opens its new one. Versions
+ * are looked up by key: a join would go over all of them where statistics do not know them yet.
+ */
+async function recordVersions(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  seenAt: Instant,
+): Promise<void> {
+  await sql`
+    with changed as materialized (
+      select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
+        select v.valid_from from losant_usage.organization_history v
+        where v.org_id = o.org_id and v.valid_to is null
+          and (${attributesOf('v')}) is distinct from (${attributesOf('o')}) offset 0
+      ) as v
+      where o.org_id = any (${orgIds}::text[])
+    )
+    update losant_usage.organization_history h set valid_to = ${seenAt} from changed c
+    where h.org_id = c.org_id and h.valid_from = c.valid_from and h.valid_to is null`.execute(trx);
+  await sql`
+    insert into losant_usage.organization_history (org_id, valid_from, ${attributes})
+    select o.org_id, ${seenAt}, ${attributesOf('o')}
+    from losant_usage.organizations o left join lateral (
+      select true as is_there from losant_usage.organization_history h
+      where h.org_id = o.org_id and h.valid_to is null offset 0
+    ) as h on true
+    where o.org_id = any (${orgIds}::text[]) and h.is_there is null
+    order by o.org_id
+    on conflict do nothing`.execute(trx);
+}
+
+/** Notes organizations that exist but whose attributes cannot be read: they are exported all the same. */
+export async function addUnreadable(
+  db: Kysely<Schema>,
+  {
+    instanceId,
+    unreadable,
+    seenAt,
+  }: {
+    instanceId: string;
+    unreadable: readonly { readonly orgId: string; readonly problem: string }[];
+    seenAt: Instant;
+  },
+): Promise<void> {
+  if (unreadable.length === 0) return;
+  await sql`
+    insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at, problem)
+    select org_id, ${instanceId}, org_id, ${seenAt}::timestamptz, ${seenAt}::timestamptz, problem
+    from unnest(${unreadable.map(({ orgId }) => orgId)}::text[], ${unreadable.map(({ problem }) => problem)}::text[])
+      as u (org_id, problem) order by org_id
+    on conflict (org_id) do update set last_seen_at = excluded.last_seen_at, problem = excluded.problem`.execute(
+    db,
+  );
+}
+
+/** Organizations whose attributes could not be read when they were last listed. */
+export async function readUnreadable(
+  db: Kysely<Schema>,
+  instanceId: string,
+): Promise<{ orgId: string; problem: string }[]> {
+  const { rows } = await sql<{ orgId: string; problem: string }>`
+    select org_id as "orgId", problem from losant_usage.organizations
+    where instance_id = ${instanceId} and problem is not null and removed_at is null
+    order by org_id limit 100`.execute(db);
+  return rows;
+}
+
+/** Organizations that exist as far as is known but were not seen since `since`, up to `limit` of them. */
+export async function readUnseenOrganizations(
+  db: Kysely<Schema>,
+  { instanceId, since, limit }: { instanceId: string; since: Instant; limit: number },
+): Promise<string[]> {
+  const rows = await db
+    .selectFrom('organizations')
+    .select('org_id')
+    .where('instance_id', '=', instanceId)
+    .where('removed_at', 'is', null)
+    .where('last_seen_at', '<', since)
+    .orderBy('org_id')
+    .limit(limit)
+    .execute();
+  return rows.map(({ org_id }) => org_id);
+}
+
+/** How many organizations of the instance exist as far as is known. */
+export async function countOrganizations(db: Kysely<Schema>, instanceId: string): Promise<number> {
+  const { count } = await db
+    .selectFrom('organizations')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('instance_id', '=', instanceId)
+    .where('removed_at', 'is', null)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** Which of the ids are stored as existing organizations of the instance. */
+export async function filterKnown(
+  db: Kysely<Schema>,
+  instanceId: string,
+  orgIds: readonly string[],
+): Promise<Set<string>> {
+  const { rows } = await sql<{ org_id: string }>`
+    select org_id from losant_usage.organizations
+    where instance_id = ${instanceId} and removed_at is null and org_id = any (${orgIds}::text[])`.execute(
+    db,
+  );
+  return new Set(rows.map(({ org_id }) => org_id));
+}
+
+/** Marks organizations as deleted in Losant: nothing is tracked beyond that day, and what is open is closed by the next run. */
+export async function markRemoved(
+  db: Kysely<Schema>,
+  orgIds: readonly string[],
+  removedAt: Instant,
+): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    await sql`
+      update losant_usage.organizations set removed_at = ${removedAt}
+      where org_id = any (${orgIds}::text[]) and removed_at is null`.execute(trx);
+    await sql`
+      update losant_usage.coverage c set next_read_at = now()
+      from ${lockedCells(orgIds, sql`c.next_read_at is not null`)}
+      where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+    await untrackRemoved(trx, orgIds);
+  });
+}
+
+function toRow(org: Organization, instanceId: string) {
+  return {
+    org_id: org.orgId,
+    instance_id: instanceId,
+    name: org.name,
+    tags: org.tags,
+    referral_id: org.referralId,
+    plan_id: org.planId,
+    customer_id: org.customerId,
+    limits: org.limits,
+    is_read_only: org.isReadOnly,
+    disabled_at: org.disabledAt,
+    current_period_start: org.currentPeriodStart,
+    current_period_end: org.currentPeriodEnd,
+    created_at: org.createdAt,
+  };
+}

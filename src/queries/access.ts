@@ -1,0 +1,65 @@
+import { type Kysely, sql } from 'kysely';
+import { streams } from '../usage/streams/catalog.ts';
+import { SCHEMA_NAME } from '../database/handle.ts';
+import type { Schema } from '../database/schema.ts';
+
+/** What the connected user may do, as far as this program needs it. */
+export interface Access {
+  /** E.g. `18.4`. */
+  readonly serverVersion: string;
+  readonly user: string;
+  /** A standby, or a user whose transactions only read. */
+  readonly isReadOnly: boolean;
+  /** Whether the user may make the schema's tables. */
+  readonly mayCreate: boolean;
+  /** Rights on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
+  readonly missing: readonly string[];
+}
+
+/** Tables of numbers by further keys: they lose rows when Losant takes numbers back. */
+const DETAILS = streams.filter(({ keyColumns }) => keyColumns.length > 0).map(({ name }) => name);
+
+/** Tables in which a run inserts and updates. */
+const WRITTEN = [
+  'instances',
+  'organizations',
+  'organization_history',
+  'tracking',
+  'coverage',
+  'usage_days',
+  'runs',
+  'quarantine',
+  'instance_totals',
+  'monthly_summaries',
+  'witness_reads',
+  ...DETAILS,
+];
+
+/** Reads the catalog alone, so that any user may ask. Tables that are not there lack nothing. */
+export async function readAccess(db: Kysely<Schema>): Promise<Access> {
+  const { rows } = await sql<Omit<Access, 'missing'>>`
+    select current_setting('server_version') as "serverVersion",
+      current_user::text as "user",
+      pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as "isReadOnly",
+      coalesce(
+        (select has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage')
+         from pg_namespace where nspname = ${SCHEMA_NAME}),
+        has_database_privilege(current_database(), 'create')
+      ) as "mayCreate"`.execute(db);
+  return { ...(rows[0] as Omit<Access, 'missing'>), missing: await readMissing(db) };
+}
+
+async function readMissing(db: Kysely<Schema>): Promise<string[]> {
+  const { rows } = await sql<{ missing: string }>`
+    select 'usage on schema ' || nspname as missing from pg_namespace
+    where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
+    union all
+    (select needed.right || ' on ' || relname
+    from pg_class join pg_namespace n on n.oid = relnamespace,
+      unnest(array['select', 'insert', 'update', 'delete']) with ordinality as needed ("right", place)
+    where nspname = ${SCHEMA_NAME} and relkind = 'r' and relname = any (${WRITTEN}::text[])
+      and (needed.right <> 'delete' or relname = any (${DETAILS}::text[]))
+      and not has_table_privilege(pg_class.oid, needed.right)
+    order by relname, place)`.execute(db);
+  return rows.map(({ missing }) => missing);
+}

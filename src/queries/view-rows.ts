@@ -1,0 +1,173 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Column, ColumnKind, Row } from '../files/column.ts';
+import type { DayRange } from '../usage/day.ts';
+import { instantText } from '../database/exact-text.ts';
+import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
+import type { Schema } from '../database/schema.ts';
+import { readInPages } from './cursor.ts';
+import type { ExportedView } from './exported-views.ts';
+
+export interface ViewRequest {
+  readonly name: string;
+  readonly view: ExportedView;
+  /** As {@link readViewColumns} gives them. */
+  readonly columns: readonly Column[];
+  /** Rows of these days, and of months and periods that hold one of them. */
+  readonly range: DayRange;
+  /** Null: all. */
+  readonly instanceIds: readonly string[] | null;
+  readonly orgIds: readonly string[] | null;
+}
+
+/** Rows held at once: a few hundred kilobytes. */
+const CHUNK_ROWS = 250;
+
+/** How long the server may take until it has sorted the rows. */
+export const VIEW_STATEMENT_MS = 15 * 60_000;
+
+/** How long whoever reads what is streamed may pause: an open transaction keeps the server from cleaning up. */
+const PAUSE_MS = 15 * 60_000;
+
+const KINDS: Readonly<Record<string, ColumnKind>> = {
+  bigint: 'integer',
+  integer: 'integer',
+  smallint: 'integer',
+  numeric: 'decimal',
+  'double precision': 'decimal',
+  boolean: 'boolean',
+  date: 'day',
+  'timestamp with time zone': 'instant',
+  jsonb: 'json',
+  json: 'json',
+};
+
+/** The columns of a view or table in its own order, told by their types in the catalog. */
+export async function readViewColumns(db: Kysely<Schema>, name: string): Promise<Column[]> {
+  const { rows } = await sql<{ name: string; type: string }>`
+    select a.attname::text as name, format_type(a.atttypid, null) as type
+    from pg_attribute a
+    where a.attrelid = ${`${SCHEMA_NAME}.${name}`}::regclass and a.attnum > 0 and not a.attisdropped
+    order by a.attnum`.execute(db);
+  return rows.map(({ name: column, type }) => ({ name: column, kind: KINDS[type] ?? 'text' }));
+}
+
+/**
+ * Hands on the rows of a view in chunks, ordered by date and key, all as of one
+ * moment, and asks for more once they are taken; `take` ends it by false. An abort of
+ * `signal` cancels the statement on the server, and rejects with its reason.
+ */
+export async function streamView(
+  { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
+  request: ViewRequest,
+  { signal, take }: { signal: AbortSignal; take: (rows: readonly Row[]) => Promise<boolean> },
+): Promise<void> {
+  try {
+    await db
+      .transaction()
+      .setIsolationLevel('repeatable read')
+      .setAccessMode('read only')
+      .execute(async (trx) => {
+        const { pid } = await prepare(trx);
+        // The embedded database has one connection, and nobody else to cancel by.
+        const stopWatching = cancelOnAbort(signal, kind === 'postgres' ? { db, pid } : null);
+        try {
+          const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
+          for await (const rows of pages) {
+            signal.throwIfAborted();
+            if (!(await take(rows.map((row) => toRow(row, request.columns))))) return;
+          }
+        } finally {
+          await stopWatching();
+        }
+      });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+/** For this transaction alone. */
+async function prepare(trx: Kysely<Schema>): Promise<{ readonly pid: number }> {
+  const { rows } = await sql<{ pid: number }>`
+    select pg_backend_pid() as pid,
+      set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
+      set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true)`.execute(trx);
+  return rows[0] as { pid: number };
+}
+
+function cancelOnAbort(
+  signal: AbortSignal,
+  server: { readonly db: Kysely<Schema>; readonly pid: number } | null,
+): () => Promise<void> {
+  let cancelling: Promise<unknown> | null = null;
+  const cancel = () => {
+    cancelling = server && sql`select pg_cancel_backend(${server.pid}::integer)`.execute(server.db);
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  return async () => {
+    signal.removeEventListener('abort', cancel);
+    await cancelling;
+  };
+}
+
+function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
+  const { name, view, columns } = request;
+  const order = [view.date, ...view.key].map((key) => {
+    // The same order on every server, whatever the database's language.
+    const isText = columns.some((column) => column.name === key && column.kind === 'text');
+    return isText ? sql`v.${sql.ref(key)}::text collate "C"` : sql`v.${sql.ref(key)}`;
+  });
+  return sql<Readonly<Record<string, string | null>>>`
+    select ${sql.join(columns.map(toText))}
+    from ${sql.table(`${SCHEMA_NAME}.${name}`)} v
+    where ${sql.join(conditions(request), sql` and `)}
+    order by ${sql.join(order)}`;
+}
+
+function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest): RawBuilder<unknown>[] {
+  const date = sql`v.${sql.ref(view.date)}`;
+  const org = sql`v.${sql.ref(view.org ?? 'org_id')}`;
+  const { from, to } = range;
+  const wanted = [sql`${date} <= ${to}::date`];
+  if (view.end !== undefined) wanted.push(sql`v.${sql.ref(view.end)} >= ${from}::date`);
+  else if (view.date === 'month') wanted.push(sql`${date} >= date_trunc('month', ${from}::date)::date`);
+  else wanted.push(sql`${date} >= ${from}::date`);
+  if (orgIds !== null) wanted.push(sql`${org} = any (${orgIds}::text[])`);
+  if (instanceIds !== null) {
+    const hasInstance = columns.some(({ name }) => name === 'instance_id');
+    wanted.push(
+      hasInstance
+        ? sql`v.instance_id = any (${instanceIds}::text[])`
+        : sql`${org} in (select o.org_id from losant_usage.organizations o
+            where o.instance_id = any (${instanceIds}::text[]))`,
+    );
+  }
+  return wanted;
+}
+
+function toText({ name, kind }: Column): RawBuilder<unknown> {
+  const value = sql`v.${sql.ref(name)}`;
+  const text = kind === 'instant' ? instantText(value) : sql`${value}::text`;
+  return sql`${text} as ${sql.ref(name)}`;
+}
+
+function toRow(values: Readonly<Record<string, string | null>>, columns: readonly Column[]): Row {
+  return columns.map(({ name, kind }) => {
+    const text = values[name] ?? null;
+    return kind === 'json' && text !== null ? compactJson(text) : text;
+  });
+}
+
+/** The same JSON text without white space between its parts; its numbers and strings stay as they are. */
+function compactJson(json: string): string {
+  return json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
+}
+
+/** Those of the organizations that were never seen. */
+export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ orgs: string[] }>`
+    select array(select unnest(${orgIds}::text[]) except select org_id from losant_usage.organizations) as orgs`.execute(
+    db,
+  );
+  return rows[0]?.orgs ?? [];
+}
