@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { createDatabase } from '../src/database/open.ts';
 import { migrateToHead } from '../src/database/migrate.ts';
+import { createDatabase } from '../src/database/open.ts';
 import { query } from './servers.ts';
 
 /** Gives a database the schema and, if no organization is in it, so many with so many days. By a superuser. */

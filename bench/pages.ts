@@ -7,16 +7,17 @@
  * its first request, the median of five more, and its size. Without a URL it starts
  * a Postgres of its own. The readings that a worker keeps are kept here too, as long.
  */
+
+import { readMonth } from '../src/billing/month.ts';
+import type { PageSources } from '../src/console/page-sources.ts';
+import { keepReading, keepReadings } from '../src/console/readings.ts';
 import { createDatabase } from '../src/database/open.ts';
+import { createLogger } from '../src/logger.ts';
 import { readHealth } from '../src/queries/health.ts';
 import { readHeatMap } from '../src/queries/heat-map.ts';
 import { readPayloadShares } from '../src/queries/limits.ts';
-import { readMonth } from '../src/billing/month.ts';
-import { createLogger } from '../src/logger.ts';
 import { createApp } from '../src/server/app.ts';
 import { createMetrics } from '../src/server/metrics.ts';
-import type { PageSources } from '../src/console/page-sources.ts';
-import { keepReading, keepReadings } from '../src/console/readings.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
 import { fillIfEmpty } from './filled.ts';
 import { startPostgres } from './servers.ts';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
-import { linesTable, readKnownAt } from './pack-files.ts';
-import { readStatements } from './statements.ts';
 import type { Schema } from '../database/schema.ts';
 import { metricsOf } from './manifest.ts';
+import { linesTable, readKnownAt } from './pack-files.ts';
+import { readStatements } from './statements.ts';
 import type { Pack, PackProblem, PackRow } from './verify.ts';
 
 /** Problems that are told of one pack; the rest would be more of the same. */

@@ -1,6 +1,10 @@
 import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
+import type { Schema } from '../database/schema.ts';
 import { isUniqueViolation } from '../database/sqlstate.ts';
+import { SettingsError } from '../errors.ts';
+import { daysOfMonth, isMonthOver, type Month } from '../usage/period.ts';
+import { makePack } from './make-pack.ts';
 import {
   type BilledInstance,
   type Blocker,
@@ -13,7 +17,6 @@ import {
   type StatementLine,
   type StatementTotal,
 } from './statements.ts';
-import type { Schema } from '../database/schema.ts';
 import {
   atOneMoment,
   insertAdjustmentLines,
@@ -21,9 +24,6 @@ import {
   insertStatement,
   type NewStatement,
 } from './write-statements.ts';
-import { SettingsError } from '../errors.ts';
-import { daysOfMonth, isMonthOver, type Month } from '../usage/period.ts';
-import { makePack } from './make-pack.ts';
 
 export interface CloseRequest {
   readonly month: Month;

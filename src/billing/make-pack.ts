@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
-import { type PackTable, readPackTables } from './pack-files.ts';
-import { readTotals } from './statements.ts';
 import type { Schema } from '../database/schema.ts';
-import { insertFilePart, type NewStatement } from './write-statements.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { csvColumns, MANIFEST_NAME, type Manifest, renderManifest } from './manifest.ts';
+import { type PackTable, readPackTables } from './pack-files.ts';
+import { readTotals } from './statements.ts';
+import { insertFilePart, type NewStatement } from './write-statements.ts';
 
 /**
  * Makes the proof pack of a statement whose lines are written, from what the transaction sees, and keeps

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
-import type { Schema } from '../database/schema.ts';
 import {
   type Blocker,
   readBilledInstances,

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { daysOfMonth, type Month, type PeriodSource } from '../usage/period.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import { daysOfMonth, type Month, type PeriodSource } from '../usage/period.ts';
 
 /** An instance this database collects for. */
 export interface BilledInstance {

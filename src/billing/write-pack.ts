@@ -2,10 +2,10 @@ import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { readFileParts } from './pack-files.ts';
-import type { Statement } from './statements.ts';
 import { SettingsError } from '../errors.ts';
 import { codeOf, describeFileProblem } from '../files/file-problem.ts';
+import { readFileParts } from './pack-files.ts';
+import type { Statement } from './statements.ts';
 
 /** A statement's pack and the folder it goes to, relative to that of all; '' for that folder itself. */
 export interface PackPlace {

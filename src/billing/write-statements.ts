@@ -1,9 +1,9 @@
 import { type ControlledTransaction, type Kysely, sql } from 'kysely';
-import type { Month, PeriodSource } from '../usage/period.ts';
 import { instantText } from '../database/exact-text.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { beginWriting } from '../ledger/transaction.ts';
+import type { Month, PeriodSource } from '../usage/period.ts';
 
 /**
  * Does `work` on the numbers as of one moment, in a transaction that sees nothing newer.

@@ -1,11 +1,11 @@
 import { transform } from 'streaming-iterables';
-import { readWitnessProblems } from '../queries/reconciliation.ts';
-import { requireApiUrl } from '../ledger/instances.ts';
 import { LosantError } from '../errors.ts';
 import { exitCodeOf, worstExitCode } from '../exit.ts';
 import { requireApiClock } from '../export/clock.ts';
+import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
+import { readWitnessProblems } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { isSelected } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
-import { type Access, readAccess } from '../queries/access.ts';
 import { readClock } from '../export/clock.ts';
+import { type Access, readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { CheckError, type CheckList, type Finding } from './check-list.ts';
 import type { CommandContext } from './command.ts';

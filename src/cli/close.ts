@@ -1,10 +1,10 @@
 import { describeBlocker } from '../billing/blockers.ts';
 import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
 import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../billing/statements.ts';
-import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
+import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';

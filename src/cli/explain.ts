@@ -1,7 +1,8 @@
-import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { showAdvice } from '../queries/advice.ts';
+import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
+import { readDayStory } from '../queries/story.ts';
 import {
   describeAuthor,
   describeChange,
@@ -11,7 +12,6 @@ import {
   ledgerFacts,
   showHeld,
 } from '../queries/story-facts.ts';
-import { readDayStory } from '../queries/story.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showInstant } from '../terminal/time.ts';

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { readGaps } from '../queries/gaps.ts';
 import { HeldError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
 import { logRun } from '../export/log-run.ts';
 import { type Gates, openInstance } from '../export/open.ts';
 import { runInstance } from '../export/run.ts';
+import { readGaps } from '../queries/gaps.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';

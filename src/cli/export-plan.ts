@@ -1,10 +1,10 @@
 import { readSchemaState } from '../database/migrate.ts';
-import { readInstance } from '../ledger/instances.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
 import type { PlanSummary, Progress } from '../export/context.ts';
 import { openInstance } from '../export/open.ts';
 import { previewRun } from '../export/preview.ts';
+import { readInstance } from '../ledger/instances.ts';
 import type { AttemptReport } from '../losant/client.ts';
 import { createProgress, LINE_EVERY_MS } from '../terminal/progress.ts';
 import { type Line, line, styled } from '../terminal/text.ts';

@@ -1,7 +1,7 @@
 import type { RunKind } from '../database/schema.ts';
-import { filterTracked } from '../ledger/tracking.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import type { InstanceContext } from '../export/context.ts';
+import { filterTracked } from '../ledger/tracking.ts';
 import { getOrg } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { isSelected } from '../usage/organization.ts';

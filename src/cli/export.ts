@@ -1,17 +1,12 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { type ExportedView, exportedView, exportedViewNames } from '../queries/exported-views.ts';
-import { readInstanceNames } from '../queries/instances.ts';
-import {
-  readUnknownOrgs,
-  readViewColumns,
-  streamView,
-  VIEW_STATEMENT_MS,
-} from '../queries/view-rows.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import type { Column, Part, Row } from '../files/column.ts';
 import { createRenderer, type FormatName, formatNames } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
+import { type ExportedView, exportedView, exportedViewNames } from '../queries/exported-views.ts';
+import { readInstanceNames } from '../queries/instances.ts';
+import { readUnknownOrgs, readViewColumns, streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { line } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';

@@ -1,5 +1,5 @@
-import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
 import { EXIT } from '../exit.ts';
+import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showWhen } from '../terminal/time.ts';

@@ -1,5 +1,5 @@
-import type { DatabaseHandle } from '../database/handle.ts';
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import type { CommandContext } from './command.ts';

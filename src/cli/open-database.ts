@@ -1,6 +1,6 @@
+import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle, type IfMissing } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { DatabaseError } from '../errors.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';

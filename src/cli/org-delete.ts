@@ -1,10 +1,10 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { markRemoved } from '../ledger/organizations.ts';
-import { waiveCells } from '../ledger/waive.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
 import type { RunOutcome } from '../export/run.ts';
+import { markRemoved } from '../ledger/organizations.ts';
+import { waiveCells } from '../ledger/waive.ts';
 import { mayHaveHappened } from '../losant/admin.ts';
 import { line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';

@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { readDevices, readTrackedCells, type TrackedCell } from '../ledger/tracked-cells.ts';
 import { openInstance } from '../export/open.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
+import { readDevices, readTrackedCells, type TrackedCell } from '../ledger/tracked-cells.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';

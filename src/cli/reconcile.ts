@@ -1,3 +1,4 @@
+import { EXIT } from '../exit.ts';
 import { readInstanceNames } from '../queries/instances.ts';
 import {
   type Comparison,
@@ -7,7 +8,6 @@ import {
   type Scope,
   type WitnessProblem,
 } from '../queries/reconciliation.ts';
-import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showWhen } from '../terminal/time.ts';

@@ -1,5 +1,5 @@
-import { placePacks, writePacks } from '../billing/write-pack.ts';
 import { readStatements } from '../billing/statements.ts';
+import { placePacks, writePacks } from '../billing/write-pack.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { count } from '../terminal/words.ts';

@@ -1,7 +1,7 @@
+import { EXIT } from '../exit.ts';
 import { type Freshness, readFreshness } from '../queries/freshness.ts';
 import { type InstanceStatus, readInstances } from '../queries/instances.ts';
 import { type RunSummary, readLastRuns } from '../queries/runs.ts';
-import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showDistance, showDuration, showInstant } from '../terminal/time.ts';

@@ -1,6 +1,6 @@
-import { waiveCells } from '../ledger/waive.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
+import { waiveCells } from '../ledger/waive.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
 import { streamOption } from './export-options.ts';

@@ -1,3 +1,4 @@
+import type { PageSources } from '../console/page-sources.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/clock.ts';
@@ -5,7 +6,6 @@ import { createApp } from '../server/app.ts';
 import { hashToken } from '../server/guard.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import type { PageSources } from '../console/page-sources.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { WorkerLoop } from '../worker/loop.ts';

@@ -1,10 +1,5 @@
 import { html } from 'hono/html';
-import {
-  type ChangeLine,
-  type ChangeList,
-  type ChangeQuery,
-  readChangeList,
-} from '../queries/changes.ts';
+import { type ChangeLine, type ChangeList, type ChangeQuery, readChangeList } from '../queries/changes.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, parseDay } from '../usage/day.ts';
 import { type ConsolePage, readOrNull, readSearch, renderAway } from './console-page.ts';

@@ -3,8 +3,8 @@ import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { DatabaseView } from './database-view.ts';
-import type { PageSources } from './page-sources.ts';
 import type { Html } from './page.ts';
+import type { PageSources } from './page-sources.ts';
 
 /** A page of the console: where it is, and how it answers. */
 export interface ConsolePage {

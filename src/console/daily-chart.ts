@@ -1,8 +1,8 @@
 import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
-import { type Html, renderTable } from './page.ts';
 import type { DailyChart, DayState } from './chart.ts';
 import { fillOf, renderSwatch } from './fills.ts';
+import { type Html, renderTable } from './page.ts';
 import { type Scale, scaleOf } from './scale.ts';
 import { barPaths, linePath, runsOf, tickDays } from './shapes.ts';
 

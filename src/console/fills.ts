@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
-import type { Html } from './page.ts';
 import type { DailyChart } from './chart.ts';
+import type { Html } from './page.ts';
 
 /** Series differ in pattern and in lightness as well as in colour. */
 const SERIES_FILLS = 7;

@@ -3,14 +3,14 @@ import type { Health, RunLine, StreamHealth } from '../queries/health.ts';
 import type { HeatCell } from '../queries/heat-map.ts';
 import { showDistance, showDuration, showWhen } from '../terminal/time.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
-import { type DatabaseView, shownHealth } from './database-view.ts';
-import type { WorkerStatus } from './worker-status.ts';
 import { type ConsolePage, READING_WAIT_MS } from './console-page.ts';
+import { type DatabaseView, shownHealth } from './database-view.ts';
 import { renderHeatMap } from './heat-map.ts';
 import { renderCard, sumOf } from './instance-card.ts';
 import { renderDay, renderDistance, renderInstant } from './instants.ts';
 import { type Html, renderPage, renderTable } from './page.ts';
 import { currentTroubles, describeKind, type InstanceTrouble, isInFirstRun, judgeState } from './verdict.ts';
+import type { WorkerStatus } from './worker-status.ts';
 
 /** An answer this old is told with its age: it may have been overtaken. */
 const OLD_READING_MS = 120_000;

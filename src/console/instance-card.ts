@@ -4,11 +4,11 @@ import { showDuration } from '../terminal/time.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom } from '../usage/day.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
-import type { InstanceStatus, RunProgress } from './worker-status.ts';
 import { renderDay, renderDistance } from './instants.ts';
 import type { Html } from './page.ts';
 import { addressOf } from './pagination.ts';
 import { completeTo, describeKind, isInFirstRun } from './verdict.ts';
+import type { InstanceStatus, RunProgress } from './worker-status.ts';
 
 export interface CardFacts {
   /** Null: it is not known. */

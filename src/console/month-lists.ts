@@ -4,10 +4,10 @@ import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { earliestDay, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import { renderInstant } from './instants.ts';
-import { type Html, renderTable } from './page.ts';
-import { addressOf, renderPages } from './pagination.ts';
 import { countStates } from './month-judge.ts';
 import { describePeriod, PERIOD_STATES, type PeriodState, stateOfPeriod } from './month-state.ts';
+import { type Html, renderTable } from './page.ts';
+import { addressOf, renderPages } from './pagination.ts';
 
 export interface MonthQuery {
   readonly month: Month;

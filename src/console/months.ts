@@ -1,14 +1,8 @@
 import { html } from 'hono/html';
-import {
-  type InvoicedMonth,
-  type MonthEntry,
-  PERIODS_MAX,
-  readMonths,
-} from '../billing/month.ts';
+import { type InvoicedMonth, type MonthEntry, PERIODS_MAX, readMonths } from '../billing/month.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
-import type { Reading } from './readings.ts';
 import {
   type ConsolePage,
   instanceNames,
@@ -18,11 +12,12 @@ import {
   renderAway,
 } from './console-page.ts';
 import { renderDistance } from './instants.ts';
-import { type Html, renderMissing, renderPage } from './page.ts';
-import { readPageNumber } from './pagination.ts';
 import { judgeMonth, showMonth } from './month-judge.ts';
 import { type MonthQuery, renderInstances, renderPeriods } from './month-lists.ts';
 import { PERIOD_STATES } from './month-state.ts';
+import { type Html, renderMissing, renderPage } from './page.ts';
+import { readPageNumber } from './pagination.ts';
+import type { Reading } from './readings.ts';
 
 const PATH = '/months';
 /** How soon a browser asks again for a month that is being counted. */

@@ -1,5 +1,5 @@
-import type { Organization } from '../queries/organization.ts';
 import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
+import type { Organization } from '../queries/organization.ts';
 import type { DailyChart } from './chart.ts';
 
 /** The table behind a chart as a file; a day that is not held has empty cells. */

@@ -1,15 +1,15 @@
 import type { Kysely } from 'kysely';
-import type { HeatCell } from '../queries/heat-map.ts';
-import type { PayloadShare } from '../queries/limits.ts';
 import type { InvoicedMonth } from '../billing/month.ts';
-import type { ViewRequest } from '../queries/view-rows.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Row } from '../files/column.ts';
 import type { Logger } from '../logger.ts';
+import type { HeatCell } from '../queries/heat-map.ts';
+import type { PayloadShare } from '../queries/limits.ts';
+import type { ViewRequest } from '../queries/view-rows.ts';
+import type { Metrics } from '../server/metrics.ts';
 import type { Month } from '../usage/period.ts';
 import type { Policy } from '../usage/policy.ts';
 import type { DatabaseView } from './database-view.ts';
-import type { Metrics } from '../server/metrics.ts';
 import type { Reading } from './readings.ts';
 import type { WorkerStatus } from './worker-status.ts';
 

@@ -1,13 +1,7 @@
 import { html } from 'hono/html';
-import type {
-  CellStory,
-  LedgerRow,
-  QuarantinedAnswer,
-  Revision,
-  StoredValue,
-} from '../queries/explain.ts';
-import type { QuarantinedBody } from '../queries/quarantined-bodies.ts';
 import { type Advice, type CellPlace, explainCommand, rereadCommand } from '../queries/advice.ts';
+import type { CellStory, LedgerRow, QuarantinedAnswer, Revision, StoredValue } from '../queries/explain.ts';
+import type { QuarantinedBody } from '../queries/quarantined-bodies.ts';
 import {
   describeChange,
   describeSeen,

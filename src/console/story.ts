@@ -5,10 +5,10 @@ import { type QuarantinedBody, readQuarantinedBodies } from '../queries/quaranti
 import { type DayStory, readDayStory, type StoryQuery } from '../queries/story.ts';
 import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import type { PageSources } from './page-sources.ts';
 import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
 import { renderDay, renderInstant } from './instants.ts';
 import { type Html, renderMissing, renderPage } from './page.ts';
+import type { PageSources } from './page-sources.ts';
 import { renderCell } from './story-cell.ts';
 
 const PATH = '/coverage';

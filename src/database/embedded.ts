@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, PGliteDialect } from 'kysely';
 import { DatabaseError } from '../errors.ts';
-import type { Schema } from './schema.ts';
 import { type FolderLock, lockFolder } from './folder-lock.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
+import type { Schema } from './schema.ts';
 
 /**
  * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and

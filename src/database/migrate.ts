@@ -6,9 +6,9 @@
 import { type Kysely, sql } from 'kysely';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
-import { describeDatabaseError } from './sqlstate.ts';
-import type { Schema } from './schema.ts';
 import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './migration-files.ts';
+import type { Schema } from './schema.ts';
+import { describeDatabaseError } from './sqlstate.ts';
 
 export interface SchemaState {
   /**

@@ -1,10 +1,10 @@
 import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { SettingsError } from '../errors.ts';
-import type { Schema } from './schema.ts';
 import { type DatabaseHandle, type DatabaseLogger, type ReadOnly, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import { boundedClient } from './postgres-client.ts';
+import type { Schema } from './schema.ts';
 import { prepareSession } from './session.ts';
 import { describeDatabaseError } from './sqlstate.ts';
 import { spellSslMode } from './tls.ts';

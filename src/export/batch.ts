@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
-import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { Schema } from '../database/schema.ts';
+import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
 import type { Slice } from '../usage/plan.ts';
 import type { SliceVerdict } from './validate.ts';

@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/open.ts';
+import { ClockError } from '../errors.ts';
 import { readDatabaseClock } from '../ledger/instances.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
-import { ClockError } from '../errors.ts';
 
 /** The API's clock may differ by this much; beyond it, it is unclear which day is over. */
 const API_SKEW_MAX_MS = 5 * 60_000;

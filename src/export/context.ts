@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/open.ts';
-import type { ExportScope } from '../ledger/due.ts';
 import type { Instant, RunKind, Schema } from '../database/schema.ts';
+import type { ExportScope } from '../ledger/due.ts';
 import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';
 import type { UsageDay } from '../usage/day.ts';

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
-import type { Schema } from '../database/schema.ts';
 
 /** What the second witness is to be asked now. */
 export interface WitnessDue {

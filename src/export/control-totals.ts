@@ -1,14 +1,4 @@
 import { createHash } from 'node:crypto';
-import { readWitnessDue, summariesQuestion } from './control-totals-due.ts';
-import {
-  type DayTotals,
-  readWitnessFailures,
-  recordSummaries,
-  recordTotals,
-  recordWitnessFailure,
-  recordWitnessRead,
-  type StoredSummary,
-} from './store-control-totals.ts';
 import { LosantError } from '../errors.ts';
 import type { Answer } from '../losant/attempt.ts';
 import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
@@ -19,7 +9,17 @@ import { retryAtMs } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
+import { readWitnessDue, summariesQuestion } from './control-totals-due.ts';
 import type { Session } from './session.ts';
+import {
+  type DayTotals,
+  readWitnessFailures,
+  recordSummaries,
+  recordTotals,
+  recordWitnessFailure,
+  recordWitnessRead,
+  type StoredSummary,
+} from './store-control-totals.ts';
 
 /** The witness must not hold a run up: what it has not said by then is asked again by a later one. */
 const LONGEST_MS = 120_000;

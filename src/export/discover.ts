@@ -1,13 +1,9 @@
 import type { Kysely } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { readOrganizationPage } from '../ledger/organization-page.ts';
 import type { Schema } from '../database/schema.ts';
-import {
-  readInstance,
-  recordListing,
-  recordListProblem,
-  type StoredInstance,
-} from '../ledger/instances.ts';
+import { LosantError } from '../errors.ts';
+import { readInstance, recordListing, recordListProblem, type StoredInstance } from '../ledger/instances.ts';
+import { readOrganizationPage } from '../ledger/organization-page.ts';
 import {
   addUnreadable,
   countOrganizations,
@@ -17,7 +13,6 @@ import {
   upsertOrganizations,
 } from '../ledger/organizations.ts';
 import { trackOrganizations, untrackOrganizations, untrackStreams } from '../ledger/tracking.ts';
-import { LosantError } from '../errors.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages, type OrgListing, type OrgPage } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';

@@ -1,8 +1,8 @@
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
+import type { LosantError } from '../errors.ts';
 import { type ExportScope, readDuePages } from '../ledger/due.ts';
 import { ORG_REMOVED } from '../ledger/organizations.ts';
 import { trackDays } from '../ledger/tracking.ts';
-import type { LosantError } from '../errors.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import type { CellOutcome } from '../usage/settlement.ts';

@@ -1,6 +1,6 @@
 import { readDuePages } from '../ledger/due.ts';
-import { countGapsLeft } from '../queries/gaps.ts';
 import { listOrgPages } from '../losant/orgs.ts';
+import { countGapsLeft } from '../queries/gaps.ts';
 import { type DayRange, dayAt, latestDay, type UsageDay } from '../usage/day.ts';
 import { isSelected } from '../usage/organization.ts';
 import { type DueTrack, planPage } from '../usage/plan.ts';

@@ -1,5 +1,5 @@
-import { countOrganizations, markRemoved } from '../ledger/organizations.ts';
 import { LosantError } from '../errors.ts';
+import { countOrganizations, markRemoved } from '../ledger/organizations.ts';
 import { getInstance, getOrg, listOrgPages } from '../losant/orgs.ts';
 import type { Organization } from '../usage/organization.ts';
 import type { DiscoverOptions, Refresh } from './discover.ts';

@@ -1,8 +1,8 @@
-import type { RunFailure } from '../queries/run-list.ts';
 import type { RunKind, RunStatus } from '../database/schema.ts';
 import type { LoadedCell, LoadResult, WitnessedCell } from '../ledger/load.ts';
 import type { RowCounts } from '../ledger/numbers.ts';
 import type { RunCounts } from '../ledger/runs.ts';
+import type { RunFailure } from '../queries/run-list.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import { isGapAge } from '../usage/policy.ts';
 import type { CellResult } from '../usage/settlement.ts';

@@ -1,5 +1,5 @@
 import { requireSchema } from '../database/migrate.ts';
-import { countGapsLeft } from '../queries/gaps.ts';
+import { LosantError, SettingsError } from '../errors.ts';
 import {
   applyPolicy,
   recordBillingPeriods,
@@ -8,18 +8,18 @@ import {
   requireApiUrl,
 } from '../ledger/instances.ts';
 import { filterTracked } from '../ledger/tracking.ts';
-import { LosantError, SettingsError } from '../errors.ts';
 import { getInstance } from '../losant/orgs.ts';
+import { countGapsLeft } from '../queries/gaps.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { requireApiClock } from './clock.ts';
 import { type InstanceContext, isFullRun, type RunOptions, type Settled, scopeOf } from './context.ts';
+import { askSecondWitness } from './control-totals.ts';
 import { discover } from './discover.ts';
 import { isIdle, readSettled } from './idle.ts';
 import { type ExportWork, exportScope, trackAsked } from './pipeline.ts';
 import { previewRun } from './preview.ts';
 import { confirmRemovals } from './removals.ts';
 import { type RunReport, Tally } from './report.ts';
-import { askSecondWitness } from './control-totals.ts';
 import { holdSession, type Session } from './session.ts';
 
 /** How often a run goes on to what was added while it worked. */

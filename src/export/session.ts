@@ -1,15 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunStatus } from '../database/schema.ts';
-import {
-  LEASE_MS,
-  type LeaseHold,
-  RENEW_MS,
-  releaseLease,
-  renewLease,
-  takeLease,
-} from '../ledger/lease.ts';
-import { beatRun, finishRun, interruptDeadRuns, startRun } from '../ledger/runs.ts';
 import { HeldError } from '../errors.ts';
+import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease, takeLease } from '../ledger/lease.ts';
+import { beatRun, finishRun, interruptDeadRuns, startRun } from '../ledger/runs.ts';
 import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';
 

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { type BeginOptions, beginWriting } from '../ledger/transaction.ts';
+import type { UsageDay } from '../usage/day.ts';
 
 /** The totals of a day, by metric; null: Losant left the day out. */
 export interface DayTotals {

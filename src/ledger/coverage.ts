@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
+import type { Instant, Schema } from '../database/schema.ts';
 import { type CellKey, type CellState, cellId } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { StoredCell } from '../usage/settlement.ts';
-import type { Instant, Schema } from '../database/schema.ts';
 
 /** A row of coverage as it was before the transaction. */
 export interface LockedCell extends StoredCell {

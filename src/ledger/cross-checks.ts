@@ -1,11 +1,11 @@
 /** Streams that speak for or against the zeros of another: which cells are looked at, and what follows for them. */
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { type CellKey, cellId, isHeldState } from '../usage/cell.ts';
 import type { CellAnswer, Settlement, StoredCell, Witness } from '../usage/settlement.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import type { Fact } from '../usage/streams/stream.ts';
 import { settleByWitness } from '../usage/witness.ts';
-import type { Schema } from '../database/schema.ts';
 import { columnsOf, type LockedCell } from './coverage.ts';
 import type { HeldFacts, SettledCell } from './load.ts';
 

@@ -4,12 +4,12 @@
  * decides that; the plan only cuts what is found into slices.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { addDays } from '../usage/day.ts';
 import type { Ask, DueTrack } from '../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy } from '../usage/policy.ts';
 import type { Shard } from '../usage/shard.ts';
-import type { Schema } from '../database/schema.ts';
 import { isAfter } from './organization-page.ts';
 
 /** Which part of an instance is meant. */

@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely';
+import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { PeriodSource } from '../usage/period.ts';
 import { horizonStart, type Policy } from '../usage/policy.ts';
 import { ABSENT_CODES } from '../usage/witness.ts';
-import type { Instant, Schema } from '../database/schema.ts';
 import { beginWriting } from './transaction.ts';
 
 export interface StoredInstance {

@@ -1,11 +1,12 @@
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { type CellKey, cellId, compareText, isHeldState } from '../usage/cell.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
 import { settleCell } from '../usage/settle.ts';
 import { type CellAnswer, type CellResult, type Settlement, WAIVED } from '../usage/settlement.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';
-import type { Schema } from '../database/schema.ts';
 import { insertCells, type LockedCell, lockCells, updateCells, type WrittenCell } from './coverage.ts';
+import { dependentKeys, settleDependents, Witnesses, witnessKeys } from './cross-checks.ts';
 import {
   type CellChange,
   dayKey,
@@ -18,7 +19,6 @@ import {
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
 import { type BeginOptions, beginWriting, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
-import { dependentKeys, settleDependents, Witnesses, witnessKeys } from './cross-checks.ts';
 
 export interface Batch {
   readonly answers: readonly CellAnswer[];

@@ -4,12 +4,12 @@
  * `usage_days` too. Writes only what differs.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { compareText } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { factKey, sameValues } from '../usage/settlement.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';
-import type { Schema } from '../database/schema.ts';
 
 export interface RowCounts {
   inserted: number;

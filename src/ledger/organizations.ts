@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Organization } from '../usage/organization.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import type { Organization } from '../usage/organization.ts';
 import { untrackRemoved } from './tracking.ts';
 import { beginWriting } from './transaction.ts';
 

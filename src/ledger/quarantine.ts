@@ -1,9 +1,9 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { Schema } from '../database/schema.ts';
 
 /** How much of the bodies is kept, in UTF-16 code units before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { DayRange } from '../usage/day.ts';
 import type { RunKind, RunStatus, Schema } from '../database/schema.ts';
+import type { DayRange } from '../usage/day.ts';
 import { LEASE_MS } from './lease.ts';
 
 export interface NewRun {

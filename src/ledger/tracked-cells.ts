@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import type { CellState } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { Schema } from '../database/schema.ts';
 
 /** One tracked number of an organization: what is held of it. */
 export interface TrackedCell {

@@ -1,7 +1,7 @@
 /** Which days are tracked: begun, ended and widened as sets of days, never as an interval that swallows what lies between. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Schema } from '../database/schema.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 import { beginWriting } from './transaction.ts';
 
 /** The rows that `where` means, locked in key order as every writer does. */

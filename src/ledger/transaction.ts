@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { ClockError } from '../errors.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import { ClockError } from '../errors.ts';
 import { type LeaseHold, leaseLost } from './lease.ts';
 
 /** A host clock that has moved this far against the database's makes it unclear which day is over. */

@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellKey, cellId, isHeldState } from '../usage/cell.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { isGapWhileHeld, neverRead, type StoredCell, WAIVED } from '../usage/settlement.ts';
-import type { Schema } from '../database/schema.ts';
 import { columnsOf, insertCells, lockCells, updateCells } from './coverage.ts';
 import { writeNumbers } from './numbers.ts';
 import { beginWriting } from './transaction.ts';

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import { streams } from '../usage/streams/catalog.ts';
 import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
+import { streams } from '../usage/streams/catalog.ts';
 
 /** What the connected user may do, as far as this program needs it. */
 export interface Access {

@@ -1,5 +1,5 @@
-import type { CellStory, LedgerRow } from './explain.ts';
 import { showWhen } from '../terminal/time.ts';
+import type { CellStory, LedgerRow } from './explain.ts';
 
 /** What an advice depends on beside the cell itself. */
 export interface CellPlace {

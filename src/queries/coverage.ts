@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 import { matchesOf } from './organization-list.ts';
 
 export interface CoverageQuery {

@@ -1,10 +1,10 @@
 /** The whole story of the numbers of one organization and day. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Instant, Schema } from '../database/schema.ts';
+import { readHostColumns } from '../ledger/hosts.ts';
 import type { CellState } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Stream } from '../usage/streams/stream.ts';
-import type { Instant, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/hosts.ts';
 
 export interface OrgName {
   readonly orgId: string;

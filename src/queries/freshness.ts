@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
 import type { Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
 
 /** How far the numbers of one stream of one instance reach. */
 export interface Freshness {

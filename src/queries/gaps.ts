@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
-import type { CellState } from '../usage/cell.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { ExportScope } from '../ledger/due.ts';
+import type { CellState } from '../usage/cell.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 
 /** A tracked number that is missing. */
 export interface Gap {

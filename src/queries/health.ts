@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely';
+import type { Instant, Schema } from '../database/schema.ts';
+import { leaseInForce } from '../ledger/lease-holder.ts';
 import type { CellState } from '../usage/cell.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
-import type { Instant, Schema } from '../database/schema.ts';
 import { countQuarantined, countRestatedFinal } from './counts.ts';
-import { leaseInForce } from '../ledger/lease-holder.ts';
 import type { Scope } from './reconciliation.ts';
 import type { RunSummary } from './runs.ts';
 

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { addDays, type UsageDay } from '../usage/day.ts';
 import type { Schema } from '../database/schema.ts';
+import { addDays, type UsageDay } from '../usage/day.ts';
 
 /** How the cells of a stream and day stand, over all instances and organizations. */
 export interface HeatCell {

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
-import { countQuarantined, countRestatedFinal } from './counts.ts';
 import { readHostColumns } from '../ledger/hosts.ts';
 import { leaseInForce } from '../ledger/lease-holder.ts';
+import { countQuarantined, countRestatedFinal } from './counts.ts';
 
 /** An instance that is collected, and what stands beside its numbers. */
 export interface InstanceStatus {

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
 import type { Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
 
 /** The period that holds yesterday, to date, beside a limit of an organization: a row of usage_vs_limits. */
 export interface LimitUse {

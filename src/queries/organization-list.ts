@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
 
 export interface OrganizationQuery {
   /** Part of a name or referral id, or the beginning of an id; empty: all. */

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 
 /** An organization as last seen, and its numbers by day. */
 export interface Organization {

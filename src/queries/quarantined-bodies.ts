@@ -1,7 +1,7 @@
 import { gunzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
 import type { Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
 
 /** What Losant answered where it was invalid. */
 export interface QuarantinedBody {

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 
 export const SCOPES = ['instance_day', 'org_day', 'org_month'] as const;
 /** What is compared: organizations' sum and instance, two metrics of an organization, a month and its summary. */

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
-import type { UsageDay } from '../usage/day.ts';
 import type { Instant, RunKind, RunStatus, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/hosts.ts';
+import type { UsageDay } from '../usage/day.ts';
 
 export interface RunQuery {
   /** Null: every one. */

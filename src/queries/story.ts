@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely';
-import { type CellStory, type OrgName, readCellStories, readOrgName } from './explain.ts';
 import type { Schema } from '../database/schema.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
 import { horizonStart, type Policy } from '../usage/policy.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import { type Advice, adviseCell, type CellPlace } from './advice.ts';
+import { type CellStory, type OrgName, readCellStories, readOrgName } from './explain.ts';
 
 export interface DayStory {
   readonly org: OrgName;

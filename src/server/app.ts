@@ -2,17 +2,17 @@ import { type Context, Hono } from 'hono';
 import { changesPage } from '../console/changes.ts';
 import type { ConsolePage } from '../console/console-page.ts';
 import { coveragePage } from '../console/coverage.ts';
+import { shownHealth } from '../console/database-view.ts';
 import { homePage } from '../console/home.ts';
-import { monthFilePage } from '../console/months-csv.ts';
 import { monthPage, monthsPage } from '../console/months.ts';
+import { monthFilePage } from '../console/months-csv.ts';
 import { organizationPage } from '../console/organization.ts';
 import { organizationsPage } from '../console/organizations.ts';
 import { ICON } from '../console/page.ts';
+import type { PageSources } from '../console/page-sources.ts';
 import { runPage } from '../console/run.ts';
 import { runsPage } from '../console/runs.ts';
 import { dayStoryPage, streamStoryPage } from '../console/story.ts';
-import { shownHealth } from '../console/database-view.ts';
-import type { PageSources } from '../console/page-sources.ts';
 
 /** Each page of the console. */
 export const PAGES: readonly ConsolePage[] = [

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import { ageOf, type DatabaseView, shownHealth } from '../console/database-view.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
-import { ageOf, type DatabaseView, shownHealth } from '../console/database-view.ts';
 
 export interface HealthGauges {
   show(view: DatabaseView, nowMs: number): void;

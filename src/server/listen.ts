@@ -2,10 +2,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
+import { STYLE_SOURCE } from '../console/style.ts';
 import { SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { limitConnections } from './connections.ts';
-import { STYLE_SOURCE } from '../console/style.ts';
 import { type Access, refuse } from './guard.ts';
 
 export interface ListenOptions {

@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { DatabaseView } from '../console/database-view.ts';
-import { createHealthGauges } from './health-gauges.ts';
 import { RUN_RESULTS, type RunResult } from '../console/worker-status.ts';
+import { createHealthGauges } from './health-gauges.ts';
 
 /** How a wake-up of the schedule went. `skipped`: a run was under way, another follows it. */
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];

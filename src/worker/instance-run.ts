@@ -1,13 +1,13 @@
+import type { RunProgress, RunResult, Trouble } from '../console/worker-status.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { recordFailedRun } from '../ledger/runs.ts';
 import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';
 import type { Progress, Settled } from '../export/context.ts';
 import { logRun } from '../export/log-run.ts';
 import { type ExportEnvironment, type Gates, openInstance } from '../export/open.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
+import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
-import type { RunProgress, RunResult, Trouble } from '../console/worker-status.ts';
 import type { Config } from '../settings/config.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import { PlannedRequests, type RequestProgress } from '../usage/planned-requests.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transform } from 'streaming-iterables';
-import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceStatus, RunProgress, RunResult } from '../console/worker-status.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceConfig } from '../settings/instance.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
 import { exportInstance, judgeFailure, type RunEnd, type RunTools } from './instance-run.ts';

@@ -1,5 +1,5 @@
-import type { ExportEnvironment } from '../export/open.ts';
 import type { RunProgress } from '../console/worker-status.ts';
+import type { ExportEnvironment } from '../export/open.ts';
 
 /** Often enough to see that a long run moves, seldom enough for a log. */
 const LINE_EVERY_MS = 60_000;

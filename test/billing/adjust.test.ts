@@ -3,8 +3,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { readStatements } from '../../src/billing/statements.ts';
+import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { devices, load } from '../views/loads.ts';
 import { type Books, openBooks, SIGNAL } from './books.ts';
 

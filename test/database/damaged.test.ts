@@ -1,7 +1,7 @@
 /** A schema that lost a part since it was migrated is noticed before a number changes off the record. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 
 let database: TestDatabase;

@@ -1,12 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import {
-  beatRun,
-  finishRun,
-  interruptDeadRuns,
-  type RunCounts,
-  startRun,
-} from '../../src/ledger/runs.ts';
+import { beatRun, finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, RUN_3, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Row } from '../../src/files/column.ts';
 import { exportedView, exportedViewNames } from '../../src/queries/exported-views.ts';
 import {
   readUnknownOrgs,
@@ -7,7 +8,6 @@ import {
   streamView,
   type ViewRequest,
 } from '../../src/queries/view-rows.ts';
-import type { Row } from '../../src/files/column.ts';
 import { INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
 
 const ORG = '5d0000000000000000000001';

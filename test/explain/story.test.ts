@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describeSeen, describeWaiver } from '../../src/queries/story-facts.ts';
 import { readDayStory } from '../../src/queries/story.ts';
+import { describeSeen, describeWaiver } from '../../src/queries/story-facts.ts';
 import { type Ledger, openLedger, RUN_1 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type LimitUse, readLimits, readPayloadShares } from '../../src/queries/limits.ts';
 import { renderLimits, renderPayloadShare } from '../../src/console/limits.ts';
+import { type LimitUse, readLimits, readPayloadShares } from '../../src/queries/limits.ts';
 import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';

@@ -1,13 +1,13 @@
 import { connect, type Socket } from 'node:net';
-import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
-import { createLogger } from '../../src/logger.ts';
-import { createApp } from '../../src/server/app.ts';
 import type { DatabaseView } from '../../src/console/database-view.ts';
+import type { PageSources, ReadPage } from '../../src/console/page-sources.ts';
+import type { InstanceStatus, WorkerStatus } from '../../src/console/worker-status.ts';
+import { createLogger } from '../../src/logger.ts';
+import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
+import { createApp } from '../../src/server/app.ts';
 import { hashToken } from '../../src/server/guard.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
-import type { PageSources, ReadPage } from '../../src/console/page-sources.ts';
-import type { InstanceStatus, WorkerStatus } from '../../src/console/worker-status.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const TOKEN = 'a-token-for-readers-0001';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Health, InstanceHealth } from '../../src/queries/health.ts';
 import { currentTroubles, judgeState } from '../../src/console/verdict.ts';
 import type { InstanceStatus, Trouble } from '../../src/console/worker-status.ts';
+import type { Health, InstanceHealth } from '../../src/queries/health.ts';
 import { HEALTH, INSTANCE, INSTANCE_HEALTH, INSTANCE_STATUS, NOW_MS, STREAM, viewOf } from './pages.ts';
 
 const gappy: InstanceHealth = {

@@ -1,6 +1,7 @@
 /** Databases whose clock is the test's: the program refuses to load by another clock than the database's. */
-import { createDatabase } from '../../src/database/open.ts';
+
 import { migrateToHead } from '../../src/database/migrate.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {

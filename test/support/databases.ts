@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
-import { createDatabase } from '../../src/database/open.ts';
 import { migrateToHead } from '../../src/database/migrate.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { until } from './wait.ts';
 
 export interface TestDatabase {

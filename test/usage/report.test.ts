@@ -1,7 +1,7 @@
 /** How a run counts what became of its cells. */
 import { expect, test } from 'vitest';
-import type { LoadResult } from '../../src/ledger/load.ts';
 import { Tally } from '../../src/export/report.ts';
+import type { LoadResult } from '../../src/ledger/load.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, missing } from '../database/answers.ts';
 

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { KyselyPlugin } from 'kysely';
-import { createDatabase } from '../../src/database/open.ts';
-import { readHealth } from '../../src/queries/health.ts';
-import { createLogger } from '../../src/logger.ts';
 import type { DatabaseView } from '../../src/console/database-view.ts';
+import { createDatabase } from '../../src/database/open.ts';
+import { createLogger } from '../../src/logger.ts';
+import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { Config } from '../../src/settings/config.ts';
 import type { InstanceConfig } from '../../src/settings/instance.ts';
