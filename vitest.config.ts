@@ -7,7 +7,7 @@ export default defineConfig({
     globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.
     env: { TZ: 'Pacific/Auckland' },
-    // Most tests wait for programs they start: more of them at once keep two cores busy.
+    // Many tests wait for Postgres and the simulated Losant: more of them at once keep two cores busy.
     maxWorkers: 4,
     // No test file changes anything that another one reads, and loading the program anew for each costs a fifth of the CPU.
     isolate: false,

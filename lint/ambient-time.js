@@ -2,7 +2,7 @@
  * A lint rule the linter lacks: `new Date()` and `Date()` without arguments read the host's clock.
  * `now` travels as a value instead, so that every decision can be tested with a literal instant.
  */
-const MESSAGE = 'Take `now` as a parameter: the clock is read only in main and commands.';
+const MESSAGE = 'Take `now` as a parameter: the clock is read only in main.';
 
 const noAmbientDate = {
   create(context) {

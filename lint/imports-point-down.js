@@ -10,7 +10,7 @@ export const LAYERS = [
   ['test/support'],
   ['src/main.ts'],
   ['src/run.ts'],
-  ['src/cli', 'src/commands', 'src/check'],
+  ['src/cli'],
   ['simulator', 'src/worker'],
   ['src/server'],
   ['src/console'],
@@ -46,9 +46,9 @@ export const ONLY_IN = {
 
 /** Files that few files of src alone may import, even their types: what can write to Losant, and the simulator. */
 export const ONLY_FOR = {
-  'src/losant/admin.ts': ['src/cli/org', 'src/commands/org'],
+  'src/losant/admin.ts': ['src/cli/org'],
   'src/losant/transport.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
-  simulator: ['src/cli/demo', 'src/cli/simulator', 'src/commands/demo', 'src/commands/simulator'],
+  simulator: ['src/cli/demo', 'src/cli/simulator'],
 };
 
 const ROOT = resolve(import.meta.dirname, '..');

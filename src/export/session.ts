@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HeldError } from '../errors.ts';
 import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease, takeLease } from '../ledger/lease.ts';
-import type { RunStatus } from '../ledger/runs.ts';
-import { beatRun, finishRun, interruptDeadRuns, startRun } from '../ledger/runs.ts';
+import { beatRun, finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';
 

@@ -5,8 +5,7 @@
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
-import { addDays } from '../usage/day.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import type { Ask, DueTrack } from '../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy } from '../usage/policy.ts';
 import type { Shard } from '../usage/shard.ts';

@@ -1,5 +1,5 @@
 import type { Sink } from './sink.ts';
-import { escapeJson, escapeLines, type Line, renderLine } from './text.ts';
+import { escapeJson, escapeLines, type Line, renderLine, wrapLine } from './text.ts';
 
 /** Where a command's result goes. Logs go to stderr, by the logger. */
 export interface Output {
@@ -13,6 +13,8 @@ export interface Output {
   readonly print: (...lines: readonly Line[]) => void;
   /** Writes the one document of `--json` to stdout. */
   readonly printJson: (document: unknown) => void;
+  /** Whether that was written. */
+  readonly hasDocument: () => boolean;
   /**
    * Writes a part of a file to stdout, byte by byte as it is unless it is shown, and
    * resolves once it is written: to false if no more of it can be.
@@ -26,6 +28,8 @@ export interface OutputOptions {
   readonly json: boolean;
   readonly isTerminal: boolean;
   readonly isShown: boolean;
+  /** Width of the terminal on stdout; null where it is none. */
+  readonly columns: number | null;
   /** Whether colours are shown, on stdout and on stderr. */
   readonly color: { readonly out: boolean; readonly err: boolean };
 }
@@ -33,14 +37,22 @@ export interface OutputOptions {
 /** The one boundary to the terminal: whatever passes here holds no control character but its line breaks. */
 export function createOutput(
   { out, err }: { out: Sink; err: Sink },
-  { json, isTerminal, isShown, color }: OutputOptions,
+  { json, isTerminal, isShown, columns, color }: OutputOptions,
 ): Output {
+  let hasDocument = false;
   return {
     json,
     isTerminal,
     isShown,
-    print: (...lines) => writeLines(out, lines, color.out),
-    printJson: (document) => out.write(`${escapeJson(JSON.stringify(document))}\n`),
+    print: (...lines) => {
+      const shown = columns === null ? lines : lines.flatMap((each) => wrapLine(each, columns));
+      writeLines(out, shown, color.out);
+    },
+    printJson: (document) => {
+      hasDocument = true;
+      out.write(`${escapeJson(JSON.stringify(document))}\n`);
+    },
+    hasDocument: () => hasDocument,
     writePart: async (part) => {
       out.write(isShown && typeof part === 'string' ? escapeLines(part) : part);
       await out.drain();

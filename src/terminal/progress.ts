@@ -17,6 +17,8 @@ export interface ProgressView {
 
 export interface ProgressOptions {
   readonly output: Output;
+  /** Where a bar is drawn. */
+  readonly stderr: NodeJS.WritableStream;
   readonly now: () => number;
   /** Steps per second that are expected. */
   readonly rate: number;
@@ -31,10 +33,10 @@ export function createProgress(options: ProgressOptions): ProgressView {
   return output.isTerminal ? createBar(options) : createLines(options);
 }
 
-function createBar({ now, rate, noun }: ProgressOptions): ProgressView {
+function createBar({ stderr, now, rate, noun }: ProgressOptions): ProgressView {
   const format = '{bar} {percentage}% | {shown} | {left} left';
   const bar = new SingleBar(
-    { format, clearOnComplete: true, hideCursor: true, gracefulExit: false },
+    { format, stream: stderr, clearOnComplete: true, hideCursor: true, gracefulExit: false },
     Presets.shades_classic,
   );
   let startedAtMs = now();

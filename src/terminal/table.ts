@@ -1,4 +1,5 @@
-import { type Line, type Piece, piecesOf, styled, widthOf } from './text.ts';
+import { type HangingLine, type Line, type Piece, piecesOf, styled, widthOf } from './text.ts';
+import { count } from './words.ts';
 
 export interface Table {
   /** Titles; a table without them has aligned columns only. */
@@ -7,26 +8,33 @@ export interface Table {
   /** Columns of numbers, by their place. */
   readonly right?: readonly number[];
   readonly indent?: number;
+  /** Rows that are shown to people; a line below says how many more there are. */
+  readonly most?: number;
 }
 
 const BETWEEN = '  ';
 
-/** Columns as wide as their widest cell; the last one may be as long as it likes. */
-export function renderTable({ head, rows, right = [], indent = 2 }: Table): Line[] {
+/** Columns as wide as their widest cell; what does not fit of the last one goes on below it. */
+export function renderTable({ head, rows, right = [], indent = 2, most = rows.length }: Table): Line[] {
   const titles = head?.map((title): Line => styled('dim', title));
-  const all = titles ? [titles, ...rows] : rows;
+  const shown = rows.slice(0, most);
+  const all = titles ? [titles, ...shown] : shown;
   const columns = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...all.map((row) => cellWidth(row[column] ?? ''))),
   );
-  return all.map((row) => renderRow(row, { widths, right, indent }));
+  const lines = all.map((row): Line => renderRow(row, { widths, right, indent }));
+  const hidden = rows.length - shown.length;
+  if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
+  return lines;
 }
 
 function renderRow(
   row: readonly Line[],
   { widths, right, indent }: { widths: readonly number[]; right: readonly number[]; indent: number },
-): readonly Piece[] {
+): HangingLine {
   const pieces: Piece[] = [' '.repeat(indent)];
+  const before = widths.slice(0, Math.max(0, row.length - 1));
   for (const [column, cell] of row.entries()) {
     const isLast = column === row.length - 1;
     const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
@@ -34,7 +42,7 @@ function renderRow(
     if (right.includes(column)) pieces.push(padding, ...piecesOf(cell));
     else pieces.push(...piecesOf(cell), ...(isLast ? [] : [padding]));
   }
-  return pieces;
+  return { pieces, hang: before.reduce((sum, width) => sum + width + BETWEEN.length, indent) };
 }
 
 function cellWidth(cell: Line): number {

@@ -15,8 +15,15 @@ export interface Span {
 
 export type Piece = string | Span;
 
+/** A line that goes on below itself where the terminal is too narrow. */
+export interface HangingLine {
+  readonly pieces: readonly Piece[];
+  /** The column at which it goes on. */
+  readonly hang: number;
+}
+
 /** One line: its pieces one after the other. */
-export type Line = Piece | readonly Piece[];
+export type Line = Piece | readonly Piece[] | HangingLine;
 
 /**
  * What may not reach a terminal: C0, DEL and C1 controls, the separators that
@@ -76,7 +83,35 @@ export function renderLine(content: Line, { color }: { color: boolean }): string
 }
 
 export function piecesOf(content: Line): readonly Piece[] {
-  return typeof content === 'string' || 'text' in content ? [content] : content;
+  if (typeof content === 'string' || 'text' in content) return [content];
+  return 'pieces' in content ? content.pieces : content;
+}
+
+/** Below this, what hangs would be a column of single words. */
+const HANGING_MIN = 20;
+
+/** The lines on which `content` is shown in so many columns: a hanging line is broken between words. */
+export function wrapLine(content: Line, columns: number): readonly Line[] {
+  if (typeof content === 'string' || !('hang' in content)) return [content];
+  const { pieces, hang } = content;
+  if (columns - hang < HANGING_MIN) return [content];
+  const lines: Piece[][] = [[]];
+  let width = 0;
+  for (const word of pieces.flatMap(wordsOf)) {
+    const text = typeof word === 'string' ? word : word.text;
+    if (width > hang && width + widthOf(text.trimEnd()) > columns) {
+      lines.push([' '.repeat(hang)]);
+      width = hang;
+    }
+    lines.at(-1)?.push(word);
+    width += widthOf(text);
+  }
+  return lines;
+}
+
+function wordsOf(piece: Piece): Piece[] {
+  if (typeof piece === 'string') return piece.split(/(?<= )/);
+  return piece.text.split(/(?<= )/).map((text) => ({ ...piece, text }));
 }
 
 /** Characters that take two columns: East Asian wide forms and pictographs. */

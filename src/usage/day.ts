@@ -80,3 +80,14 @@ export function earliestDay(...days: readonly (UsageDay | null | undefined)[]): 
 function present(days: readonly (UsageDay | null | undefined)[]): UsageDay[] {
   return days.filter((day) => day != null);
 }
+
+/** Neighbouring days as one range, the oldest first. */
+export function mergeDays(days: readonly UsageDay[]): DayRange[] {
+  const ranges: { from: UsageDay; to: UsageDay }[] = [];
+  for (const day of days.toSorted()) {
+    const last = ranges.at(-1);
+    if (last && addDays(last.to, 1) === day) last.to = day;
+    else ranges.push({ from: day, to: day });
+  }
+  return ranges;
+}

@@ -8,7 +8,7 @@ import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import type { Ended } from '../support/program.ts';
-import { startProgram } from './program.ts';
+import { spawnWith, startWith } from './program.ts';
 import { countFrom, inLanes, rollFrom } from './seeds.ts';
 import { differences, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { portOf, startWire, through, type Wire } from './wire.ts';
@@ -99,7 +99,7 @@ async function setStage(scenario: Scenario): Promise<Stage> {
   const platform = await startPlatform({ now: Date.now, orgs: 16, seed: 'crash' });
   const { token, instanceId } = platform;
   const start = (databaseUrl: string, apiUrl: string, args: readonly string[] = scenario.args) =>
-    startProgram([...args, '--json'], { apiUrl, token, instanceId, databaseUrl }).ended;
+    startWith([...args, '--json'], { apiUrl, token, instanceId, databaseUrl }).ended;
   const model = await createTestDatabase({ template: scenario.isEmpty !== true });
   open.push(platform, { [Symbol.asyncDispose]: () => model.drop() });
   if (scenario.isRestated) {
@@ -170,7 +170,7 @@ async function killAndRunAgain({ id, stage, waits }: Point): Promise<string[]> {
   const isDropped = dice.chance(0.5);
   const isCut = side === 'database' && !waits && dice.chance(0.25);
   const { token, instanceId } = platform;
-  const program = startProgram([...scenario.args, '--json'], {
+  const program = spawnWith([...scenario.args, '--json'], {
     ...{ apiUrl: api.url, token, instanceId, databaseUrl: through(databaseWire, database.url) },
   });
   const wire = side === 'api' ? api.wire : databaseWire;

@@ -1,5 +1,5 @@
 /** One seeded world: runs at several times while things go wrong, each checked, then a clean end. */
-import { openSchema } from '../../src/commands/open/database.ts';
+import { openSchema } from '../../src/cli/open-database.ts';
 import type { Ask } from '../../src/usage/plan.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { makeFastFolder, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import type { Program } from './program.ts';
+import type { Running } from '../support/program.ts';
 import { differences, takeSnapshot } from './snapshot.ts';
 import { openStage, SOON, type Stage } from './stage.ts';
 import { startWire } from './wire.ts';
@@ -16,7 +16,7 @@ const BACKFILL = ['backfill', '--from', daysAgo(9), '--to', daysAgo(1)];
 const open = () => openStage({ orgs: 8, seed: 'losses' });
 
 /** Long enough for something to happen in the middle: it has begun to ask for usage. */
-async function startSlowly({ platform, start, hasAsked }: Stage, url?: string): Promise<Program> {
+async function startSlowly({ platform, start, hasAsked }: Stage, url?: string): Promise<Running> {
   await platform.control('config', { latencyMs: 60 });
   const program = start(BACKFILL, url === undefined ? {} : { url });
   await hasAsked(20);

@@ -3,7 +3,7 @@ import { checkAlways, DAY_MS, dayAt } from './checker.ts';
 import { checkReport, countFacts } from './database-checks.ts';
 import { readLedgerRows } from './ledger-rows.ts';
 import { drawFaults, drawListFaults } from './mischief.ts';
-import { startProgram } from './program.ts';
+import { spawnWith, startWith } from './program.ts';
 import { checkComplete } from './run-checks.ts';
 import { count, POLICIES, settingsOf, type World } from './world.ts';
 
@@ -28,11 +28,10 @@ export async function playProgram(world: World): Promise<string[]> {
   };
   const { url: apiUrl, token, instanceId } = platform;
   const isRead = dice.chance(0.5);
-  const { code, stdout, stderr } = await startProgram(
-    ['run', '--json'],
-    { apiUrl, token, instanceId, databaseUrl: database.url, more },
-    { closesStdout: !isRead },
-  ).ended;
+  const settings = { apiUrl, token, instanceId, databaseUrl: database.url, more };
+  const args = ['run', '--json'];
+  const started = isRead ? startWith(args, settings) : spawnWith(args, settings, { closesStdout: true });
+  const { code, stdout, stderr } = await started.ended;
   const ledger = await readLedgerRows(database.url);
   const wrong = checkAlways(ledger, book);
   count(world, `programs ${isRead ? '' : 'into a closed pipe '}that ended with ${code}`);

@@ -1,13 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Ended, startProgram as start } from '../support/program.ts';
-
-/** The program as a process of its own. */
-export interface Program {
-  readonly pid: number;
-  kill(signal: NodeJS.Signals): void;
-  readonly ended: Promise<Ended>;
-}
+import { type Env, type Running, type Spawned, spawnProgram, startProgram } from '../support/program.ts';
 
 /** What the program is told of its surroundings; nothing else of this process's environment reaches it. */
 export interface ProgramSettings {
@@ -18,25 +11,33 @@ export interface ProgramSettings {
   readonly more?: Readonly<Record<string, string>>;
 }
 
-export function startProgram(
+/** The program within this process. */
+export function startWith(args: readonly string[], settings: ProgramSettings): Running {
+  return startProgram(args, envOf(settings));
+}
+
+/** The program as a process of its own, to be stopped and killed. */
+export function spawnWith(
   args: readonly string[],
   settings: ProgramSettings,
   { closesStdout = false }: { readonly closesStdout?: boolean } = {},
-): Program {
-  const { process: child, ended } = start(args, {
+): Spawned {
+  const spawned = spawnProgram(args, envOf(settings));
+  // Nobody reads what it prints.
+  if (closesStdout) spawned.process.stdout?.destroy();
+  return spawned;
+}
+
+function envOf({ apiUrl, token, instanceId, databaseUrl, more }: ProgramSettings): Env {
+  return {
     TZ: 'Pacific/Auckland',
     NODE_COMPILE_CACHE: join(tmpdir(), 'losant-usage-test-compiled'),
-    LOSANT_API_URL: settings.apiUrl,
-    LOSANT_API_TOKEN: settings.token,
-    LOSANT_INSTANCE_ID: settings.instanceId,
-    DATABASE_URL: settings.databaseUrl,
+    LOSANT_API_URL: apiUrl,
+    LOSANT_API_TOKEN: token,
+    LOSANT_INSTANCE_ID: instanceId,
+    DATABASE_URL: databaseUrl,
     REQUESTS_PER_SECOND: '10000',
     LOG_LEVEL: 'warn',
-    ...settings.more,
-  });
-  // Nobody reads what it prints.
-  if (closesStdout) child.stdout?.destroy();
-  const { pid } = child;
-  if (pid === undefined) throw new Error('the program did not start');
-  return { pid, ended, kill: (signal) => void child.kill(signal) };
+    ...more,
+  };
 }

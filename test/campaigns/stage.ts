@@ -1,18 +1,22 @@
 import { expect } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import type { Ended } from '../support/program.ts';
-import { type Program, startProgram } from './program.ts';
+import type { Ended, Running, Spawned } from '../support/program.ts';
+import { spawnWith, startWith } from './program.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
+
+export interface StartOptions {
+  readonly more?: Record<string, string>;
+  readonly url?: string;
+}
 
 /** A platform, a database, and the program between them. */
 export interface Stage extends AsyncDisposable {
   readonly platform: Platform;
   readonly database: TestDatabase;
-  readonly start: (
-    args: readonly string[],
-    options?: { more?: Record<string, string>; url?: string },
-  ) => Program;
+  readonly start: (args: readonly string[], options?: StartOptions) => Running;
+  /** As a process of its own, which can be stopped and killed. */
+  readonly spawn: (args: readonly string[], options?: StartOptions) => Spawned;
   readonly run: (args: readonly string[]) => Promise<Ended>;
   readonly sql: (statement: string) => Promise<Record<string, unknown>[]>;
   /** Status of each run, in the order of their starts. */
@@ -31,14 +35,17 @@ export async function openStage({ orgs, seed }: { orgs: number; seed: string }):
   const platform = await startPlatform({ now: Date.now, orgs, seed });
   const database = await createTestDatabase();
   const { url: apiUrl, token, instanceId } = platform;
-  const start: Stage['start'] = (args, { more = {}, url = database.url } = {}) =>
-    startProgram([...args, '--json'], { apiUrl, token, instanceId, databaseUrl: url, more });
+  const settings = ({ more = {}, url = database.url }: StartOptions = {}) => {
+    return { apiUrl, token, instanceId, databaseUrl: url, more };
+  };
+  const start: Stage['start'] = (args, options) => startWith([...args, '--json'], settings(options));
   const sql = (statement: string) => queryOnce(database.url, statement);
   const asked = async () => ((await platform.control('stats')) as { requests: number }).requests;
   return {
     platform,
     database,
     start,
+    spawn: (args, options) => spawnWith([...args, '--json'], settings(options)),
     sql,
     run: (args) => start(args).ended,
     statuses: async () =>

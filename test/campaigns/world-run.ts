@@ -1,6 +1,6 @@
 /** One run within this process, and what it says and leaves held against the truth. */
 import { randomUUID } from 'node:crypto';
-import type { CommandContext } from '../../src/commands/command.ts';
+import type { CommandContext } from '../../src/cli/command.ts';
 import { openInstance } from '../../src/export/context.ts';
 import { type RunOutcome, runInstance } from '../../src/export/run.ts';
 import { checkAlways, DAY_MS, dayAt } from './checker.ts';

@@ -1,6 +1,6 @@
 /** What one seeded world of the fault campaign consists of. */
 import { randomUUID } from 'node:crypto';
-import type { CommandContext } from '../../src/commands/command.ts';
+import type { CommandContext } from '../../src/cli/command.ts';
 import type { DatabaseHandle } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readConfig } from '../../src/settings/config.ts';
@@ -96,6 +96,9 @@ export function contextOf(
     output: SILENT,
     isSummaryEnough: true,
     env: all,
+    stdin: () => process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
     signal: new AbortController().signal,
     hostNow: Date.now,
     random: () => waits.next() / 2,

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
+import { Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
-import { CLOCK, type Env, LAUNCHER } from '../support/program.ts';
+import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 let exported: Export;
@@ -54,8 +55,21 @@ const INCOMPLETE: readonly (readonly string[])[] = [
   [...BACKFILL, '--json'],
 ];
 
+/** A stream whose reader went away before the first line. */
+function closedPipe(): Writable {
+  const failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+  return new Writable({ write: (_part, _encoding, done) => done(failure) });
+}
+
 describe('a reader that goes away', () => {
   it.each(INCOMPLETE.map((args) => [args]))('of stdout keeps exit code 3 of %j', async (args) => {
+    const env = { ...exported.env, REQUEST_ATTEMPTS: '1' };
+    const { code, stderr } = await runProgram(args, env, { stdout: closedPipe() });
+    expect(stderr).not.toMatch(/defect|EPIPE/);
+    expect(code).toBe(3);
+  });
+
+  it.each([[['run', '--json']], [['status']]])('of a pipe keeps exit code 3 of %j', async (args) => {
     const { code, stderr } = await runInto({ closed: ['stdout'] }, args);
     expect(stderr).not.toMatch(/defect|EPIPE/);
     expect(code).toBe(3);

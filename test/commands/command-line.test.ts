@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { commands } from '../../src/cli/commands.ts';
 import { LAUNCHER, runProgram, startProcess } from '../support/program.ts';
 
 const VERBS = [
@@ -103,15 +104,65 @@ describe('the help of a command', () => {
 const SETTINGS = {
   LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97',
   LOSANT_API_TOKEN: 'token',
-  DATABASE_URL: 'embedded:/nowhere',
+  LOSANT_API_URL: 'http://127.0.0.1:1',
+  DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere',
 };
+
+describe('help', () => {
+  it('breaks no word and no command at a width of 80', async () => {
+    for (const { name } of commands) {
+      const { stdout } = await runProgram([...name.split(' '), '--help'], {}, { columns: 80 });
+      expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    }
+    const { stdout } = await runProgram(['--help'], {}, { columns: 80 });
+    expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([]);
+  });
+
+  it('has examples for the day on which it is read', async () => {
+    const hostNow = () => Date.parse('2031-03-01T00:30:00.000Z');
+    const help = async (name: string) => (await runProgram([name, '--help'], {}, { hostNow })).stdout;
+    expect(await help('run')).toContain('losant-usage run --date 2031-02-28 --stream payload_totals');
+    expect(await help('backfill')).toContain('losant-usage backfill --from 2030-12-31\n');
+    expect(await help('close')).toContain('losant-usage close --period 2031-02 --dry-run');
+  });
+
+  it.each([
+    ['help', 'gaps'],
+    ['help', 'org', 'show'],
+  ])('is the same for %s %s', async (...args) => {
+    const [, ...words] = args;
+    expect(await runProgram(args, {})).toEqual(await runProgram([...words, '--help'], {}));
+  });
+});
+
+it('a mistake is one document with --json', async () => {
+  const { code, stdout } = await runProgram(['export', '--veiw', 'x', '--json'], {});
+  expect(JSON.parse(stdout)).toEqual({
+    error: {
+      code: 'settings',
+      message: "unknown option '--veiw'. Did you mean --view?",
+      hint: 'losant-usage export --help lists its options',
+    },
+  });
+  expect(code).toBe(2);
+});
 
 describe('a mistake is named with the next step, and nothing is begun', () => {
   it.each([
     [['gaps', '--al'], "unknown option '--al'. Did you mean --all?\n  losant-usage gaps --help"],
     [['gapss'], "unknown command 'gapss'. Did you mean gaps?\n  losant-usage --help lists"],
-    [['backfill', '--from', '2026-11-01'], "required option '--to <YYYY-MM-DD>' not specified"],
-    [['run', '--date', '2026-02-30'], '--date 2026-02-30: A day is written YYYY-MM-DD.'],
+    [['backfill', '--to', '2026-11-01'], "required option '--from <YYYY-MM-DD>' not specified"],
+    [
+      ['export', '--veiw', 'x'],
+      "unknown option '--veiw'. Did you mean --view?\n  losant-usage export --help",
+    ],
+    [
+      ['backfill', '--from', '2026-02-30'],
+      '--from 2026-02-30: That day does not exist: 2026-02 has 28 days.',
+    ],
+    [['run', '--date', '2024-02-30'], '--date 2024-02-30: That day does not exist: 2024-02 has 29 days.'],
+    [['run', '--date', '2026-13-01'], '--date 2026-13-01: That day does not exist: there is no month 13.'],
+    [['run', '--date', 'yesterday'], '--date yesterday: A day is written YYYY-MM-DD.'],
     [['run', '--date', '2026-11-01', '--date', '2026-11-02'], '--date was given 2 times'],
     [['run', '--org', 'abc'], '--org abc: An organization id has 24 hex characters.'],
     [['run', '--instance', 'x'], '--instance x: An instance id has 24 hex characters.'],
@@ -164,7 +215,7 @@ describe('a mistake is named with the next step, and nothing is begun', () => {
     ],
     [['org', 'set', '--org', '0'.repeat(24), '--name', 'x'], 'LOSANT_ADMIN_TOKEN is not set; create a token'],
     [['simulator', '--port', '65536'], '--port 65536: Use a whole number from 0 to 65535.'],
-    [['completion', 'tcsh'], 'shell tcsh: Use bash, zsh or fish.'],
+    [['completion', 'tcsh'], 'shell tcsh: The shells are bash, zsh, fish.'],
     [['completion'], "missing required argument 'shell'"],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await runProgram(args, SETTINGS);

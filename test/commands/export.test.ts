@@ -14,20 +14,16 @@ import { parquetReadObjects } from 'hyparquet';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { parseCommandLine } from '../../src/cli.ts';
-import type { CommandContext } from '../../src/commands/command.ts';
-import { SettingsError } from '../../src/errors.ts';
 import { type Ledger, openLedger } from '../database/ledger.ts';
-import { SILENT } from '../support/output.ts';
 import {
   jsonOf,
   LAUNCHER,
   type Refusal,
   runProgram,
+  spawnProgram,
   startProcess,
   startProgram,
 } from '../support/program.ts';
-import { runInTerminal } from '../support/terminal.ts';
 import { until } from '../support/wait.ts';
 
 let ledger: Ledger;
@@ -71,11 +67,15 @@ describe('a view', () => {
     });
   });
 
+  test('goes to stdout with - as the file', async () => {
+    expect(await run(...CSV, '--out', '-')).toMatchObject({ code: 0, stdout: FILE });
+  });
+
   test('shows no control character on a terminal, where Parquet is refused', async () => {
-    const csv = await runInTerminal(CSV, { DATABASE_URL: ledger.url });
+    const csv = await runProgram(CSV, { DATABASE_URL: ledger.url }, { columns: 120 });
     expect(csv.stdout).toContain(String.raw`"'=cmd|""x""\x1b[2J","",,,2026-10-02`);
     const parquet = ['export', ...VIEW, ...DAYS, '--format', 'parquet'];
-    const refused = await runInTerminal(parquet, { DATABASE_URL: ledger.url });
+    const refused = await runProgram(parquet, { DATABASE_URL: ledger.url }, { columns: 120 });
     expect(refused.code).toBe(2);
     expect(refused.stdout).toContain('name the file with --out');
   });
@@ -136,16 +136,17 @@ describe('what cannot be is refused with exit code 2', () => {
     [{ format: 'xlsx' }, /^--format xlsx: The formats are csv, ndjson, parquet\.$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
     [{ out: null }, /^--json tells about a file, and the file itself would go to stdout$/],
+    [{ out: '-' }, /^--json tells about a file, and the file itself would go to stdout$/],
+    [{ to: '2026-09-31' }, /^--to 2026-09-31: That day does not exist: 2026-09 has 30 days\.$/],
   ])('%j', async (changes, message) => {
     const options = Object.entries({ ...USUAL, ...changes }).filter(([, value]) => value !== null);
     const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const asked = async () => {
-      const terminal = { version: '0', write: () => {}, hasColors: false };
-      const invocation = await parseCommandLine(['export', ...args, '--json'], terminal);
-      await invocation?.command.run({ output: SILENT } as CommandContext, invocation.options);
-    };
-    await expect(asked()).rejects.toThrow(SettingsError);
-    await expect(asked()).rejects.toThrow(message);
+    const { code, stdout } = await runProgram(['export', ...args, '--json'], {
+      DATABASE_URL: 'postgres://nowhere',
+    });
+    const { error } = JSON.parse(stdout) as Refusal;
+    expect(error.message).toMatch(message);
+    expect(code).toBe(2);
   });
 });
 
@@ -174,7 +175,7 @@ describe('a file that is not finished leaves nothing behind, and what was there 
       await until('it waits for the table', async () => {
         return (await readings()).includes('Lock') && readdirSync(folder).length === 2;
       });
-      running.process.kill('SIGINT');
+      running.kill('SIGINT');
       expect(await running.ended).toMatchObject({ code: 130, signal: null });
       const { rows } = await holder.query(
         `select from pg_stat_activity where query like 'declare "view_rows"%'`,
@@ -203,7 +204,7 @@ describe('a file that is not finished leaves nothing behind, and what was there 
 });
 
 test('a reader that goes away is no failure, and ends the reading', async () => {
-  const running = startProgram([...CSV.slice(0, -1), 'ndjson'], { DATABASE_URL: ledger.url });
+  const running = spawnProgram([...CSV.slice(0, -1), 'ndjson'], { DATABASE_URL: ledger.url });
   running.process.stdout?.destroy();
   expect(await running.ended).toEqual({ code: 0, signal: null, stdout: '', stderr: '' });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type GapsView, renderGaps } from '../../src/commands/gaps/render.ts';
+import { type GapsView, renderGaps } from '../../src/cli/gaps.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 import { renderLine } from '../../src/terminal/text.ts';
 

@@ -37,6 +37,7 @@ describe('in a terminal', () => {
       [DATABASE, join(folder, 'data')],
     );
     expect(code).toBe(0);
+    expect(stdout).toContain('  npx losant-usage run\r\n');
     expect(stdout).toContain('LOSANT_INSTANCE_ID="short" is not an instance id');
     expect(stdout).toContain('Everything works.');
     expect(stdout).not.toContain(platform.token);
@@ -73,7 +74,7 @@ describe('in a terminal', () => {
 
   it('ends with exit code 130 at Ctrl-C, and writes nothing', async () => {
     const { code, stdout } = await answer([INSTANCE, '\x03']);
-    expect(stdout).toContain('Interrupted by SIGINT');
+    expect(stdout).toContain('Interrupted by SIGINT\r\n  nothing was written\r\n');
     expect(code).toBe(130);
     expect(existsSync(file)).toBe(false);
   });

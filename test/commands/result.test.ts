@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type InstanceEnd, renderEnd, type ShownOutcome } from '../../src/commands/export/result.ts';
+import { type InstanceEnd, renderEnd, type ShownOutcome } from '../../src/cli/export-result.ts';
 import { LosantError, SettingsError } from '../../src/errors.ts';
 import type { Failure, RunReport } from '../../src/export/report.ts';
 import { renderLine } from '../../src/terminal/text.ts';
@@ -136,7 +136,7 @@ describe('failures', () => {
       `    ${orgOf(0)}  notebook_minutes  2026-11-23`,
       `    ${orgOf(1)}  notebook_minutes  2026-11-23`,
       `    ${orgOf(2)}  notebook_minutes  2026-11-23`,
-      '    and 200 more',
+      '    and 200 more (--json has all)',
       `  4 failures in 1 organization: server_error: ${broken.message}`,
       `    ${orgOf(999)}  device_counts  2026-11-20..2026-11-23`,
     ]);

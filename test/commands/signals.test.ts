@@ -19,9 +19,9 @@ describe('a run that is asked to end', () => {
     ['SIGTERM', 143, 'terminated'],
     ['SIGHUP', 143, 'terminated'],
   ] as const)('by %s gives its lease back and ends with %i', async (signal, code, kind) => {
-    const running = exported.start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
+    const running = exported.spawn(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
     await until('it holds the lease', async () => (await leases()).length === 1);
-    running.process.kill(signal);
+    running.kill(signal);
     const ended = await running.ended;
     expect(ended).toMatchObject({ code, signal: null });
     expect(jsonOf<Refusal>(ended).error).toEqual({

@@ -12,7 +12,7 @@ it('names its address, instance and token in the first line of --json, once it l
   const headers = { authorization: `Bearer ${token}` };
   const answer = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
   expect(await answer.json()).toMatchObject({ totalCount: 3 });
-  running.process.kill('SIGTERM');
+  running.kill('SIGTERM');
   expect((await running.ended).code).toBe(0);
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { type InstanceReport, renderStatus } from '../../src/commands/status/render.ts';
-import { renderLine } from '../../src/terminal/text.ts';
+import { type InstanceReport, renderStatus } from '../../src/cli/status.ts';
+import { renderLine, wrapLine } from '../../src/terminal/text.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 22, 57);
 const RUN = {
@@ -93,8 +93,27 @@ test('says of how many organizations nothing is missing, where it is not all of 
     '  device_counts          1,000  2026-11-23  2026-11-23   nothing',
   );
   expect(shown([{ ...QUIET, streams: [gappy] }])[2]).toBe(
-    '  device_counts  998 of 1,000 complete (99 %)  2026-11-23  no day       3 numbers of 2 organizations, the oldest of 2026-11-01',
+    '  device_counts  998 of 1,000 complete  2026-11-23  no day       3 numbers of 2 organizations since 2026-11-01',
   );
+});
+
+test('fits a terminal of 120 columns, also with large numbers and long reasons', () => {
+  const stream = { ...STREAM, stream: 'notebook_minutes', orgs: 12_345, orgsComplete: 11_999 };
+  const gappy = { ...stream, gaps: 1_234_567, orgsWithGaps: 10_346, oldestGap: '2026-11-01' };
+  const run = {
+    ...RUN,
+    from: '2026-09-01',
+    cells: { planned: 1_234_567, failed: 123_456, quarantined: 999 },
+  };
+  const error =
+    'The database at db.example.com:5432/usage cannot be reached: connect ECONNREFUSED 10.0.0.12:5432';
+  const runs = [{ ...run, status: 'partial' } as const, { ...run, status: 'failed', error } as const];
+  const lines = renderStatus([{ ...QUIET, streams: [gappy], runs }], NOW).flatMap((line) =>
+    wrapLine(line, 120),
+  );
+  const texts = lines.map((line) => renderLine(line, { color: false }));
+  expect(texts[2]).toContain('1,234,567 numbers of 10,346 organizations');
+  expect(texts.filter((text) => text.trimEnd().length > 120)).toEqual([]);
 });
 
 test('says that final numbers were restated', () => {

@@ -105,7 +105,7 @@ describe('status', () => {
     await exported.place.query(deleteNumbers('device_counts', orgId));
     const ended = await status(url);
     expect(ended.code).toBe(3);
-    expect(ended.stdout).toContain(`1 number of 1 organization, the oldest of ${day}`);
+    expect(ended.stdout).toContain(`1 number of 1 organization since ${day}`);
     expect(ended.stdout).toContain('  Next: losant-usage gaps lists what is missing, and why\n');
     const env = { DATABASE_URL: url };
     expect((await runProgram(['gaps', '--all', '--json'], env)).code).toBe(3);

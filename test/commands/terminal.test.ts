@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
+import { runProgram } from '../support/program.ts';
 import { runInTerminal } from '../support/terminal.ts';
 
 const day = daysAgo(1);
@@ -31,7 +32,7 @@ function env(changes: Record<string, string> = {}) {
 }
 
 const onTerminal = (args: readonly string[], changes?: Record<string, string>) =>
-  runInTerminal(args, env(changes));
+  runProgram(args, { TERM: 'xterm-256color', ...env(changes) }, { columns: 120 });
 
 describe('a hostile name', () => {
   const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
@@ -41,7 +42,7 @@ describe('a hostile name', () => {
     async (args) => {
       const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
       const withoutColors = stdout.replaceAll(COLOR, '');
-      expect(withoutColors.replaceAll('\r\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
+      expect(withoutColors.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
       if (args[0] !== 'check') expect(withoutColors).toContain(SHOWN);
     },
   );
@@ -65,7 +66,7 @@ describe('a run on a terminal', () => {
     expect(stdout).toContain(' of 18 requests | ');
     expect(stdout).toMatch(COLOR);
     expect(stdout).not.toMatch(/run finished|INFO|"level"/);
-    const shown = stripVTControlCharacters(stdout).split('\r\n').slice(-3);
+    const shown = stripVTControlCharacters(stdout).split('\n').slice(-3);
     expect(shown[0]).toMatch(/Instance [0-9a-f]{24}: complete, \S+, 3 organizations, 19 requests, [\d.]+ s$/);
     expect(shown.slice(1)).toEqual(['  12 numbers read: 12 unchanged', '']);
   });
@@ -101,6 +102,13 @@ describe('a run on a terminal', () => {
     for (const args of [['status'], ['--help'], ['run', '--colour']]) {
       expect((await onTerminal(args)).stdout).toMatch(COLOR);
     }
+    expect((await runInTerminal(['status'], env())).stdout).toMatch(COLOR);
+  });
+
+  it('keeps each line of status within its width', async () => {
+    const { stdout } = await onTerminal(['status', '--no-color']);
+    expect(stdout).toContain('last runs:');
+    expect(stdout.split('\n').filter((line) => line.length > 120)).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Place } from '../e2e/usage.ts';
-import type { Running } from '../support/program.ts';
+import type { Spawned } from '../support/program.ts';
 
 /** How long processes are really frozen: `npm run test:freeze`. 0: only until their leases were made to lapse. */
 export const FREEZE_MS = Number(process.env['FREEZE_SECONDS'] ?? 0) * 1_000;
@@ -10,12 +10,12 @@ const STUCK = `select from pg_stat_activity where datname = current_database()
   and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
 
 /** Stops a process where it is, but not in a transaction: Postgres would end that after a minute. */
-export async function freeze({ process }: Running, { query }: Pick<Place, 'query'>): Promise<void> {
+export async function freeze({ kill }: Spawned, { query }: Pick<Place, 'query'>): Promise<void> {
   for (;;) {
-    process.kill('SIGSTOP');
+    kill('SIGSTOP');
     await sleep(500);
     if ((await query(STUCK)).length === 0) return;
-    process.kill('SIGCONT');
+    kill('SIGCONT');
     await sleep(30);
   }
 }

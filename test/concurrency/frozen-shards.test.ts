@@ -29,14 +29,15 @@ describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () 
   test('one killed, one frozen until another has its shard: every number once, and exit code 4 for the frozen one', async () => {
     const perSecond = FREEZE_MS > 0 ? 3 : 50;
     await using exported = await open({ orgs: 48, perSecond, latencyMs: 300 });
-    const { platform, place, proxy, env, run, start } = exported;
+    const { platform, place, proxy, env, run, start, spawn } = exported;
     const startPart = (index: number, ...more: string[]) => start(part(index, ...more), env);
-    const [first, frozen, killed] = [startPart(0), startPart(1), startPart(2)];
+    const first = startPart(0);
+    const [frozen, killed] = [spawn(part(1), env), spawn(part(2), env)];
     const held = `select lease_run_id from losant_usage.shard_leases l where exists (
       select from losant_usage.coverage c where c.run_id = l.lease_run_id) order by shard_index`;
     await expect.poll(async () => (await place.query(held)).length, PATIENTLY).toBe(3);
     const [, ...lost] = (await place.query(held)).map(({ lease_run_id }) => lease_run_id);
-    killed.process.kill('SIGKILL');
+    killed.kill('SIGKILL');
     await freeze(frozen, place);
     const frozenAtMs = Date.now();
     // Until now it kept them from finishing before they were stopped.
@@ -57,7 +58,7 @@ describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () 
     await expect.poll(runs, { timeout: 40_000 + FREEZE_MS }).toBe(5);
     await sleep(Math.max(0, frozenAtMs + FREEZE_MS - Date.now()));
     const thawedAtMs = Date.now();
-    frozen.process.kill('SIGCONT');
+    frozen.kill('SIGCONT');
     const woken = await frozen.ended;
     expect(woken.code).toBe(4);
     expect(jsonOf<Refusal>(woken).error.code).toBe('lease_lost');
@@ -86,7 +87,7 @@ describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () 
     await expect.poll(() => readStarts(place, platform.instanceId), PATIENTLY).toHaveLength(3);
     const startsMs = await readStarts(place, platform.instanceId);
     await sleep(Math.max(...startsMs) + 19_000 - Date.now());
-    for (const { process } of parts) process.kill('SIGTERM');
+    for (const { kill } of parts) kill('SIGTERM');
     const ends = await Promise.all(parts.map(({ ended }) => ended));
     expect(ends.map(({ code }) => code)).toEqual([143, 143, 143]);
     const late = proxy.atMs.filter((each) => each >= Math.max(...startsMs) + 16_500);

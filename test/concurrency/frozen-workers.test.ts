@@ -3,14 +3,14 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';
-import type { Env } from '../support/program.ts';
+import { type Env, spawnProgram } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 import { until } from '../support/wait.ts';
-import { startTestWorker } from '../worker/process.ts';
+import { startTestWorker, startWorker } from '../worker/process.ts';
 import { FREEZE_MS, freeze, letLapse, PATIENTLY, readDoubled, readStarts } from './freeze.ts';
 import { excessOf } from './rate.ts';
 
@@ -77,7 +77,8 @@ async function holdAll({ query }: Place, sources: readonly Source[]): Promise<vo
 async function startOver(place: Place, env: Env, sources: readonly Source[]) {
   await place.query(`update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null,
     lease_until = null where instance_id in (${idsOf(sources)})`);
-  const worker = await startTestWorker(env);
+  const worker = await startWorker(env, spawnProgram);
+  onTestFinished(() => worker.running.kill('SIGKILL'));
   const working = `select r.run_id from losant_usage.runs r where r.instance_id in (${idsOf(sources)})
     and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
   await expect.poll(async () => (await place.query(working)).length, PATIENTLY).toBe(sources.length);
@@ -100,7 +101,8 @@ test('of three over four instances one killed, one frozen until others have its 
   const killed = await startOver(place, env, [two]);
   const frozen = await startOver(place, env, [three, four]);
 
-  await killed.worker.stop('SIGKILL');
+  killed.worker.running.kill('SIGKILL');
+  await killed.worker.running.ended;
   await freeze(frozen.worker.running, place);
   const frozenAtMs = Date.now();
   for (const { platform } of sources) await platform.control('config', { latencyMs: 0 });
@@ -110,7 +112,7 @@ test('of three over four instances one killed, one frozen until others have its 
   await expect.poll(runs, { timeout: 40_000 + FREEZE_MS }).toBe(7);
   await sleep(Math.max(0, frozenAtMs + FREEZE_MS - Date.now()));
   const thawedAtMs = Date.now();
-  frozen.worker.running.process.kill('SIGCONT');
+  frozen.worker.running.kill('SIGCONT');
   const standsBy = () => frozen.worker.running.stderr().split('"msg":"standing by"').length - 1;
   await until('it has lost both', () => standsBy() === 4);
 

@@ -65,7 +65,7 @@ describe('several processes', { timeout: 180_000 }, () => {
     await using stage = await open();
     const expected = await stage.alone(['run']);
     await stage.platform.control('config', { latencyMs: 60 });
-    const paused = stage.start(['run'], { more: { REQUEST_CONCURRENCY: '2' } });
+    const paused = stage.spawn(['run'], { more: { REQUEST_CONCURRENCY: '2' } });
     await stage.hasAsked(6);
     paused.kill('SIGSTOP');
     await stage.sql(LAPSE);
@@ -87,7 +87,7 @@ describe('several processes', { timeout: 180_000 }, () => {
   test('a run that is killed keeps others out until its lease lapses; the next one marks it interrupted', async () => {
     await using stage = await open();
     await stage.platform.control('config', { latencyMs: 60 });
-    const killed = stage.start(['run']);
+    const killed = stage.spawn(['run']);
     await stage.hasAsked(6);
     killed.kill('SIGKILL');
     await killed.ended;

@@ -1,8 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readDuePages } from '../../src/ledger/due.ts';
-import { readOrganizationPage } from '../../src/ledger/organization-page.ts';
-import { upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { readOrganizationPage, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { trackOrganizations } from '../../src/ledger/tracking.ts';
 import { policy } from '../usage/tracks.ts';
 import { INSTANCE, type Ledger, openLedger } from './ledger.ts';

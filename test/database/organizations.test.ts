@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readOrganizationPage } from '../../src/ledger/organization-page.ts';
 import {
   countOrganizations,
   filterKnown,
   markRemoved,
+  readOrganizationPage,
   readUnseenOrganizations,
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';

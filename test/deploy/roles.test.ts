@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import { addDays } from '../../src/usage/day.ts';
@@ -8,7 +6,7 @@ import { CHOSEN } from '../dashboards/chosen.ts';
 import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { CLOCK } from '../support/program.ts';
+import { runProgram } from '../support/program.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
 const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] as const;
@@ -56,24 +54,16 @@ function urlOf(role: Role | typeof ADMINISTRATOR): string {
   return url.href;
 }
 
-/** The program as a process, with the role's database URL and the simulator's settings. */
+/** The program with the role's database URL and the simulator's settings. */
 async function program(role: Role, ...args: readonly string[]) {
-  const child = spawn(process.execPath, ['bin/losant-usage.js', ...args], {
-    env: {
-      PATH: process.env['PATH'],
-      ...CLOCK,
-      LOSANT_API_URL: simulator.url,
-      LOSANT_INSTANCE_ID: simulator.instanceId,
-      LOSANT_API_TOKEN: simulator.token,
-      DATABASE_URL: urlOf(role),
-      REQUESTS_PER_SECOND: '2000',
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+  const { code, stdout, stderr } = await runProgram(args, {
+    LOSANT_API_URL: simulator.url,
+    LOSANT_INSTANCE_ID: simulator.instanceId,
+    LOSANT_API_TOKEN: simulator.token,
+    DATABASE_URL: urlOf(role),
+    REQUESTS_PER_SECOND: '2000',
   });
-  const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
-  const [status, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
-  return { status, stdout, stderr };
+  return { status: code, stdout, stderr };
 }
 
 /** The SQLSTATE a statement fails with, or null if it does not. */

@@ -28,17 +28,17 @@ it('reads ninety days with no request more than they need', async () => {
 });
 
 it('goes on where it was killed, and ends with every row', async () => {
-  const { platform, start, run } = exported;
+  const { platform, spawn, run } = exported;
   const from = daysAgo(31);
   const args = ['backfill', '--json', '--from', from, '--to', to];
   await run(['migrate']);
   await platform.control('config', { latencyMs: 20 });
-  const killed = start(args);
+  const killed = spawn(args);
   await until('a good part is stored', async () => {
     const [row] = await exported.place.query('select count(*)::int as cells from losant_usage.coverage');
     return (row?.['cells'] as number) > 200;
   });
-  killed.process.kill('SIGKILL');
+  killed.kill('SIGKILL');
   expect((await killed.ended).code).toBeNull();
 
   const [before] = await exported.place.query(

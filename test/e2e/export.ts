@@ -1,7 +1,15 @@
 import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { type Ended, type Env, type Running, runProgram, startProgram } from '../support/program.ts';
+import {
+  type Ended,
+  type Env,
+  type Running,
+  runProgram,
+  type Spawned,
+  spawnProgram,
+  startProgram,
+} from '../support/program.ts';
 import { createPlace, type Place } from './usage.ts';
 
 /** Each test starts the program several times: on a machine that is busy otherwise, that takes its time. */
@@ -18,6 +26,8 @@ export interface Export {
   readonly env: Env;
   readonly run: (args: readonly string[], env?: Env) => Promise<Ended>;
   readonly start: (args: readonly string[], env?: Env) => Running;
+  /** As a process of its own, for what only a process shows. */
+  readonly spawn: (args: readonly string[], env?: Env) => Spawned;
   /** Frees the platform's port before the end. */
   readonly stopPlatform: () => Promise<void>;
   close(): Promise<void>;
@@ -41,6 +51,7 @@ export async function openExport(
     env,
     run: (args, changes = {}) => runProgram(args, { ...env, ...changes }),
     start: (args, changes = {}) => startProgram(args, { ...env, ...changes }),
+    spawn: (args, changes = {}) => spawnProgram(args, { ...env, ...changes }),
     stopPlatform,
     close: async () => {
       await stopPlatform();

@@ -17,7 +17,7 @@ it.each([
 ] as const)(
   'a second run on the same %s database ends with exit code 4, or waits',
   async (kind, code, message) => {
-    const { platform, start, run } = exported;
+    const { platform, start, spawn, run } = exported;
     const place = await createPlace(kind);
     const env = { DATABASE_URL: place.url };
     try {
@@ -26,7 +26,7 @@ it.each([
       const actions = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
       await platform.control('config', { faults: { kinds, actions, forever: true, slowMs: 600_000 } });
       await platform.control('stats/reset', {});
-      const first = start(['run', '--json'], { ...env, REQUEST_TIMEOUT_MS: '600000' });
+      const first = spawn(['run', '--json'], { ...env, REQUEST_TIMEOUT_MS: '600000' });
       await until('the run is in the middle', async () => {
         const { faults } = (await platform.control('stats')) as { faults: Record<string, number> };
         return (faults['hang'] ?? 0) > 0;
@@ -41,7 +41,7 @@ it.each([
       const third = start(['run', '--json', '--wait', '60'], env);
       await until('it waits', () => third.stderr().includes('waiting'));
       await platform.control('config', { faults: null });
-      first.process.kill('SIGTERM');
+      first.kill('SIGTERM');
       expect((await first.ended).code).toBe(143);
       const waited = await third.ended;
       expect(waited.code).toBe(0);

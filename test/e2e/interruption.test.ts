@@ -16,14 +16,14 @@ afterAll(() => exported.close());
 
 /** Starts reading the day, and sends the signal once some of it is stored. */
 async function interrupt(day: string, signal: NodeJS.Signals) {
-  const { place, start } = exported;
-  const running = start(['run', '--json', '--date', day], SLOW);
+  const { place, spawn } = exported;
+  const running = spawn(['run', '--json', '--date', day], SLOW);
   const isUnderWay = async () => {
     const rows = await place.query(`select from losant_usage.coverage where usage_date = '${day}' limit 1`);
     return rows.length > 0;
   };
   await until('some of it is stored', isUnderWay);
-  running.process.kill(signal);
+  running.kill(signal);
   return await running.ended;
 }
 

@@ -7,6 +7,7 @@ export const SILENT: Output = {
   isShown: false,
   print: () => {},
   printJson: () => {},
+  hasDocument: () => false,
   writePart: () => Promise.resolve(true),
   remark: () => {},
 };

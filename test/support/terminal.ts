@@ -1,4 +1,4 @@
-import { type Ended, type Env, LAUNCHER, type Running, startProcess } from './program.ts';
+import { type Ended, type Env, LAUNCHER, type Spawned, startProcess } from './program.ts';
 
 /**
  * Runs the program with a terminal of its own, by `script` of util-linux. What it
@@ -13,7 +13,7 @@ export function startInTerminal(
   args: readonly string[],
   env: Env,
   stdin: 'ignore' | 'pipe' = 'pipe',
-): Running {
+): Spawned {
   // Without a shell between, whose exit code after Ctrl-C would be its own.
   const command = `exec ${[process.execPath, LAUNCHER, ...args].map(quote).join(' ')}`;
   const settings = { TERM: 'xterm-256color', ...env };

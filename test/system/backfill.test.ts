@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Env, jsonOf, type Running, runProgram, startProgram } from '../support/program.ts';
+import { type Env, jsonOf, type Running, runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
 /** A platform in a process of its own, as `losant-usage simulator` starts it. */
@@ -12,7 +12,7 @@ interface Simulated {
 }
 
 async function startSimulated(orgs: number): Promise<Simulated> {
-  const running = startProgram(['simulator', '--json', '--orgs', String(orgs)], {});
+  const running = spawnProgram(['simulator', '--json', '--orgs', String(orgs)], {});
   await until('it listens', () => running.stdout().includes('\n'));
   const { url, instanceId, token } = JSON.parse(running.stdout()) as Record<
     'url' | 'instanceId' | 'token',
@@ -32,7 +32,7 @@ beforeAll(async () => {
   simulated = await startSimulated(500);
 });
 afterAll(async () => {
-  simulated.running.process.kill('SIGTERM');
+  simulated.running.kill('SIGTERM');
   await simulated.running.ended;
   await place.remove();
 });

@@ -9,7 +9,11 @@ function lines() {
   const clock = { ms: 0 };
   const remark: Output['remark'] = (...more) => void said.push(...more);
   const output: Output = { ...SILENT, json: false, remark };
-  return { said, clock, view: createProgress({ output, now: () => clock.ms, rate: 20, noun: 'request' }) };
+  return {
+    said,
+    clock,
+    view: createProgress({ output, stderr: process.stderr, now: () => clock.ms, rate: 20, noun: 'request' }),
+  };
 }
 
 test('without a terminal it is a line every ten seconds, in requests', () => {

@@ -5,9 +5,9 @@ import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vites
 import { type Received, startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { runProgram } from '../support/program.ts';
+import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { startWorker, type WorkerProcess } from './process.ts';
+import { type StartedWorker, startWorker } from './process.ts';
 
 /** One for each secret, so that whatever shows up tells which one leaked. */
 const CANARY = {
@@ -57,16 +57,16 @@ async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: 
   return { database, env };
 }
 
-async function start(env: Record<string, string>): Promise<WorkerProcess> {
+async function start(env: Record<string, string>): Promise<StartedWorker> {
   const worker = await startWorker(env);
   onTestFinished(async () => {
-    await worker.stop('SIGKILL');
+    await worker.stop();
   });
   return worker;
 }
 
 /** All that is served, with the token and without. */
-async function pagesOf(worker: WorkerProcess): Promise<string> {
+async function pagesOf(worker: StartedWorker): Promise<string> {
   const texts: string[] = [];
   for (const path of ['/', '/metrics', '/status.json', '/healthz', '/readyz', '/nowhere']) {
     texts.push((await worker.get(path)).text, (await worker.get(path, {})).text);
@@ -210,7 +210,8 @@ test.for([
     ${crash};
   }, 500)`;
   const preload = `data:text/javascript,${encodeURIComponent(code)}`;
-  const worker = await start({ ...env, NODE_OPTIONS: `--import=${preload}` });
+  const worker = await startWorker({ ...env, NODE_OPTIONS: `--import=${preload}` }, spawnProgram);
+  onTestFinished(() => worker.running.kill('SIGKILL'));
   const ended = await worker.running.ended;
   expect(ended.code).toBe(1);
   const last = ended.stderr.trimEnd().split('\n').at(-1) ?? '';

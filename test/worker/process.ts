@@ -2,24 +2,37 @@ import { onTestFinished } from 'vitest';
 import type { Platform } from '../simulator/platform.ts';
 import type { TestDatabase } from '../support/databases.ts';
 import { freePort } from '../support/ports.ts';
-import { type Ended, type Env, type Running, startProgram } from '../support/program.ts';
+import {
+  type Ended,
+  type Env,
+  type Running,
+  type Spawned,
+  type spawnProgram,
+  startProgram,
+} from '../support/program.ts';
 
-/** `losant-usage worker` as a process, with its HTTP server. */
-export interface WorkerProcess {
+/** `losant-usage worker` with its HTTP server. */
+export interface StartedWorker<Started = Running> {
   readonly url: string;
-  readonly running: Running;
+  readonly running: Started;
   /** A page's answer; status 0 while nobody answers. */
   get(path: string, headers?: Record<string, string>): Promise<{ status: number; text: string }>;
   /** The value of a metric, by its name with labels as Prometheus writes them; null: it is not there. */
   metric(series: string): Promise<number | null>;
   /** Ends it as an orchestrator does. */
-  stop(signal?: NodeJS.Signals): Promise<Ended>;
+  stop(signal?: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): Promise<Ended>;
 }
 
-export async function startWorker(env: Env): Promise<WorkerProcess> {
+/** Starts it in this process, or with `spawnProgram` as one of its own. */
+export async function startWorker(env: Env): Promise<StartedWorker>;
+export async function startWorker(env: Env, start: typeof spawnProgram): Promise<StartedWorker<Spawned>>;
+export async function startWorker(
+  env: Env,
+  start: (args: readonly string[], env: Env) => Running | Spawned = startProgram,
+): Promise<StartedWorker<Running | Spawned>> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const running = startProgram(['worker'], { HTTP_PORT: `${port}`, SCHEDULE: '0 0 1 1 *', ...env });
+  const running = start(['worker'], { HTTP_PORT: `${port}`, SCHEDULE: '0 0 1 1 *', ...env });
   const token = env['HTTP_TOKEN'];
   const own: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   const get = async (path: string, headers = own) => {
@@ -36,17 +49,17 @@ export async function startWorker(env: Env): Promise<WorkerProcess> {
     get,
     metric: async (series) => readMetric((await get('/metrics')).text, series),
     stop: async (signal = 'SIGTERM') => {
-      running.process.kill(signal);
+      running.kill(signal);
       return await running.ended;
     },
   };
 }
 
-/** A worker that is killed when the test is over. */
-export async function startTestWorker(env: Env): Promise<WorkerProcess> {
+/** A worker that ends when the test is over. */
+export async function startTestWorker(env: Env): Promise<StartedWorker> {
   const worker = await startWorker(env);
   onTestFinished(async () => {
-    await worker.stop('SIGKILL');
+    await worker.stop();
   });
   return worker;
 }

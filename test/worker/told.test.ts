@@ -5,7 +5,7 @@ import { createTestDatabase, queryOnce, type TestDatabase } from '../support/dat
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { readMetric, settingsOf, startTestWorker, type WorkerProcess } from './process.ts';
+import { readMetric, type StartedWorker, settingsOf, startTestWorker } from './process.ts';
 
 /** What the worker tells of the database, by whatever process it came there. */
 
@@ -27,7 +27,7 @@ const command = async (...args: string[]) => await runProgram(args, settingsOf(p
 const asHand = async (statement: string) => await queryOnce(database.url, asProgram(statement));
 
 /** A worker beside another process that has the lease: what it tells was not found by it. */
-async function startStandby(): Promise<WorkerProcess> {
+async function startStandby(): Promise<StartedWorker> {
   await asHand(`update losant_usage.instances set lease_run_id = gen_random_uuid(), lease_host = 'elsewhere',
     lease_since = now(), lease_until = now() + interval '1 hour', lease_epoch = lease_epoch + 1`);
   const worker = await startTestWorker(settingsOf(platform, database));
@@ -47,7 +47,7 @@ interface StatusPage {
   };
 }
 
-const statusOf = async (worker: WorkerProcess) =>
+const statusOf = async (worker: StartedWorker) =>
   JSON.parse((await worker.get('/status.json')).text) as StatusPage;
 
 interface StatusCommand {

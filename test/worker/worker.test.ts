@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { runProgram } from '../support/program.ts';
+import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { settingsOf, startTestWorker } from './process.ts';
+import { settingsOf, startTestWorker, startWorker } from './process.ts';
 
 let platform: Platform;
 let database: TestDatabase;
@@ -75,14 +75,16 @@ test.for(['SIGTERM', 'SIGHUP'] as const)(
       LOSANT_INSTANCE_ID: slow.instanceId,
       LOSANT_API_TOKEN: slow.token,
     };
-    const worker = await start(env);
+    const worker = await startWorker({ ...settings(), ...env }, spawnProgram);
+    onTestFinished(() => worker.running.kill('SIGKILL'));
     const leases = 'select count(lease_run_id)::integer from losant_usage.instances';
     await until('the run is under way', async () => (await count(leases)) === 1);
     await until(
       'a run is on record',
       async () => (await count('select count(*)::integer from losant_usage.runs')) === 1,
     );
-    const { code, stderr } = await worker.stop(name);
+    worker.running.kill(name);
+    const { code, stderr } = await worker.running.ended;
     expect(code).toBe(0);
     expect(stderr).toContain(`"reason":"Interrupted by ${name}","msg":"asked to end"`);
     expect(await count(leases)).toBe(0);

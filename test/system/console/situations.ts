@@ -4,11 +4,11 @@ import { createTestDatabase, queryOnce, type TestDatabase } from '../../support/
 import { daysAgo } from '../../support/days.ts';
 import { type Env, runProgram } from '../../support/program.ts';
 import { until } from '../../support/wait.ts';
-import { settingsOf, startWorker, type WorkerProcess } from '../../worker/process.ts';
+import { type StartedWorker, settingsOf, startWorker } from '../../worker/process.ts';
 
 /** A worker in some situation, whose console is to be looked at. */
 export interface Situation extends AsyncDisposable {
-  readonly worker: WorkerProcess;
+  readonly worker: StartedWorker;
   readonly database: TestDatabase;
   readonly platform: Platform;
   /** An organization whose pages are opened; where nothing is exported, one that is not known. */
@@ -41,7 +41,7 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
   stack.defer(() => database.drop());
   await prepare?.(platform, database);
   const worker = await startWorker({ ...settingsOf(platform, database), ...env });
-  stack.defer(async () => void (await worker.stop('SIGKILL')));
+  stack.defer(async () => void (await worker.stop()));
   await untilStatus(worker, status);
   const orgs = await queryOnce(database.url, 'select org_id from losant_usage.organizations order by name');
   const held = stack.move();
@@ -52,7 +52,7 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
   };
 }
 
-async function untilStatus(worker: WorkerProcess, pattern: RegExp): Promise<void> {
+async function untilStatus(worker: StartedWorker, pattern: RegExp): Promise<void> {
   await until(`status.json has ${pattern.source}`, async () =>
     pattern.test((await worker.get('/status.json')).text),
   );

@@ -1,0 +1,231 @@
+import { transform } from 'streaming-iterables';
+import { LosantError } from '../errors.ts';
+import { exitCodeOf, worstExitCode } from '../exit.ts';
+import { requireApiClock } from '../export/context.ts';
+import { requireApiUrl } from '../ledger/instances.ts';
+import type { LosantClient } from '../losant/client.ts';
+import { getInstance, listOrgPages } from '../losant/orgs.ts';
+import { readWitnessProblems } from '../queries/reconciliation.ts';
+import type { InstanceConfig } from '../settings/instance.ts';
+import { isSelected } from '../usage/organization.ts';
+import { lastCompleteDay } from '../usage/policy.ts';
+import { CheckError, type CheckList, type Outcome } from './check-list.ts';
+import { checkOrg, type OrgReport, type OrgTarget, RECONCILE } from './check-org.ts';
+import { type CheckedDatabase, showSkew } from './check-postgres.ts';
+import type { CommandContext } from './command.ts';
+import { openReading } from './org.ts';
+
+export interface InstanceCheck {
+  readonly instance: InstanceConfig;
+  readonly database: CheckedDatabase;
+  readonly list: CheckList;
+  readonly allOrgs: boolean;
+  /** Called with how many organizations were asked for, and how many there are at most. */
+  readonly onOrg: (done: number, total: number) => void;
+}
+
+/** Enough to get over a hiccup; a check that retries for minutes tells less. */
+const ATTEMPTS = 2;
+
+/** Each question ends within this, even if Losant asks to wait. */
+const QUESTION_MS = 60_000;
+
+/** Organizations whose failure is told; of the others the number. */
+const FAILURES_SHOWN = 10;
+
+/**
+ * Checks what a run asks of Losant. Returns an organization for further
+ * questions, or null if there is none to ask for.
+ */
+export async function checkInstance(
+  context: CommandContext,
+  { instance, database, list, allOrgs, onOrg }: InstanceCheck,
+): Promise<OrgTarget | null> {
+  const { instanceId, apiUrl, streams } = instance;
+  let aheadMs: number | null = null;
+  const opened = openReading(context, instance, {
+    attempts: Math.min(ATTEMPTS, context.config.request.attempts),
+    now: database.now,
+    onClock: (ms) => {
+      aheadMs = ms;
+    },
+  });
+  const client = boundQuestions(opened);
+  const { signal } = context;
+  const found = await list.run('instance.get', async () => {
+    const { name } = await getInstance(client, { instanceId, signal });
+    return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
+  });
+  await checkClock(list, aheadMs);
+  await checkApiUrl(list, database, { instanceId, apiUrl });
+  await checkWitness(list, database, instanceId);
+  if (isHopeless(found)) return null;
+  const first = await checkList(list, { client, instance, signal });
+  const day = lastCompleteDay(database.now());
+  const target = (orgId: string): OrgTarget => ({ client, instanceId, orgId, streams, day, signal });
+  if (instance.orgs.kind === 'all' && !first.ok) {
+    const hint = 'name organizations in LOSANT_ORG_IDS, or fix the list error first';
+    const notAsked = new CheckError('invalid', 'not asked: no organization is known', hint);
+    list.fail('instanceOrg', notAsked, exitCodeOf(first.error));
+    return null;
+  }
+  const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.ok && first.value;
+  if (!orgId) return null;
+  if (allOrgs) await checkEveryOrg(list, { client, instance, signal, target, onOrg });
+  else for (const { name, outcome } of await checkOrg(target(orgId))) list.add(name, outcome);
+  return target(orgId);
+}
+
+/** The same client, whose requests end within a minute. */
+function boundQuestions(client: LosantClient): LosantClient {
+  return {
+    get: async (request) => {
+      const limit = AbortSignal.timeout(QUESTION_MS);
+      try {
+        return await client.get({ ...request, signal: AbortSignal.any([request.signal, limit]) });
+      } catch (error) {
+        if (!limit.aborted || request.signal.aborted) throw error;
+        const hint = 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND';
+        throw new CheckError('invalid', `${request.action}: no answer within ${QUESTION_MS / 1_000} s`, hint);
+      }
+    },
+  };
+}
+
+async function checkClock(list: CheckList, aheadMs: number | null): Promise<void> {
+  if (aheadMs === null) return;
+  await list.run('clock.losant', () => {
+    requireApiClock(aheadMs);
+    return Promise.resolve({ message: `${showSkew(aheadMs)} the clock used here`, value: null });
+  });
+}
+
+async function checkApiUrl(
+  list: CheckList,
+  { handle, isAtHead }: CheckedDatabase,
+  instance: Pick<InstanceConfig, 'instanceId' | 'apiUrl'>,
+): Promise<void> {
+  if (!handle || !isAtHead) return;
+  await list.run('api_url', async () => {
+    await requireApiUrl(handle.db, instance);
+    return { message: 'the database has numbers of this API or none yet', value: null };
+  });
+}
+
+/** What of Losant's own totals could not be read: something to look at, and no failure. */
+async function checkWitness(
+  list: CheckList,
+  { handle, isAtHead }: CheckedDatabase,
+  instanceId: string,
+): Promise<void> {
+  if (!handle || !isAtHead) return;
+  for (const { question, reason } of await readWitnessProblems(handle.db, [instanceId])) {
+    const hint =
+      'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
+    list.note('second witness', { message: `${question} not read: ${reason}`, hint });
+  }
+}
+
+/** Whether every further question would fail the same way. */
+function isHopeless(outcome: Outcome<unknown>): boolean {
+  if (outcome.ok) return false;
+  const { error } = outcome;
+  return !(error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind));
+}
+
+interface ListQuestion {
+  readonly client: LosantClient;
+  readonly instance: InstanceConfig;
+  readonly signal: AbortSignal;
+}
+
+/** Finds the first organization that is exported; null if Losant lists none. */
+async function checkList(list: CheckList, question: ListQuestion): Promise<Outcome<string | null>> {
+  return await list.run('instanceOrgs.get', async () => {
+    const { instanceId, orgs } = question.instance;
+    for await (const { items, totalCount } of listOrgPages(question.client, { ...question, instanceId })) {
+      const message = `${totalCount} organizations`;
+      const first = items.find((org) => isSelected(orgs, org))?.orgId;
+      if (first !== undefined || orgs.kind === 'ids') return { message, value: first ?? null };
+    }
+    return {
+      message: 'no organization that is exported',
+      hint: 'nothing will be loaded: see which organizations the instance has, and LOSANT_ORG_IDS',
+      value: null,
+    };
+  });
+}
+
+/** One line for each endpoint, and one for each of the first organizations that fail. */
+async function checkEveryOrg(
+  list: CheckList,
+  {
+    target,
+    onOrg,
+    ...question
+  }: ListQuestion & Pick<InstanceCheck, 'onOrg'> & { target: (orgId: string) => OrgTarget },
+): Promise<void> {
+  const sums = new Map<string, EndpointSum>();
+  const { requestConcurrency } = question.instance;
+  const ids = eachOrg(question);
+  const reports = transform(
+    requestConcurrency,
+    async ({ orgId, total }) => ({ total, reports: await checkOrg(target(orgId)) }),
+    ids,
+  );
+  let done = 0;
+  for await (const each of reports) {
+    for (const report of each.reports) addToSum(sums, report, list);
+    done += 1;
+    onOrg(done, each.total);
+  }
+  for (const [name, { good, bad, odd, exitCodes }] of sums) {
+    const what = name === RECONCILE ? 'have payloads by source that add up' : 'answered';
+    const message = `${good} of ${good + bad + odd} organizations ${what}`;
+    if (bad === 0) list.note(name, { message });
+    else {
+      const hint = 'the lines above tell what failed';
+      list.fail(name, new CheckError('invalid', message, hint), worstExitCode([...exitCodes]));
+    }
+  }
+}
+
+/** Answers to one question, of all organizations. */
+interface EndpointSum {
+  good: number;
+  /** Answered, with something to look at. */
+  odd: number;
+  bad: number;
+  readonly exitCodes: Set<number>;
+}
+
+function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: CheckList): void {
+  const { name, outcome } = report;
+  const sum = sums.get(name) ?? { good: 0, odd: 0, bad: 0, exitCodes: new Set() };
+  sums.set(name, sum);
+  if (outcome.ok && outcome.value.hint == null) {
+    sum.good += 1;
+    return;
+  }
+  if (outcome.ok) sum.odd += 1;
+  else {
+    sum.bad += 1;
+    sum.exitCodes.add(exitCodeOf(outcome.error));
+  }
+  if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
+}
+
+/** Each organization that is exported, and how many there are at most. */
+async function* eachOrg({
+  client,
+  instance,
+  signal,
+}: ListQuestion): AsyncGenerator<{ orgId: string; total: number }> {
+  const { instanceId, orgs } = instance;
+  if (orgs.kind === 'ids') {
+    return yield* orgs.orgIds.map((orgId) => ({ orgId, total: orgs.orgIds.length }));
+  }
+  for await (const { items, totalCount: total } of listOrgPages(client, { instanceId, signal })) {
+    yield* items.filter((org) => isSelected(orgs, org)).map(({ orgId }) => ({ orgId, total }));
+  }
+}

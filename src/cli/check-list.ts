@@ -1,0 +1,89 @@
+import { describeError, ExportError } from '../errors.ts';
+import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
+
+/** One line of `check`. */
+export interface Check {
+  /** What was checked; of a question to Losant its action, which is also the name of its scope. */
+  readonly name: string;
+  readonly ok: boolean;
+  readonly message: string;
+  /** The operator's next step; where `ok`, something to look at. */
+  readonly hint: string | null;
+}
+
+/** What a check found: a message, perhaps something to look at, and what later checks go on from. */
+export interface Finding<T> {
+  readonly message: string;
+  readonly hint?: string | null;
+  readonly value: T;
+}
+
+/** Something that is wrong though no call failed. */
+export class CheckError extends ExportError {
+  override readonly name = 'CheckError';
+  readonly kind: 'settings' | 'database_refused' | 'invalid';
+
+  constructor(kind: CheckError['kind'], message: string, hint: string) {
+    super(message, { hint });
+    this.kind = kind;
+  }
+}
+
+/** The checks done so far. One that fails does not stop those after it. */
+export class CheckList {
+  readonly checks: Check[] = [];
+  readonly #exitCodes: number[] = [];
+  readonly #signal: AbortSignal;
+  readonly #onCheck: (check: Check) => void;
+
+  constructor({ signal, onCheck }: { signal: AbortSignal; onCheck: (check: Check) => void }) {
+    this.#signal = signal;
+    this.#onCheck = onCheck;
+  }
+
+  get exitCode(): number {
+    return worstExitCode(this.#exitCodes);
+  }
+
+  /** Notes what `work` finds, or its failure. Throws only the signal's reason, when interrupted. */
+  async run<T>(name: string, work: () => Promise<Finding<T>>): Promise<Outcome<T>> {
+    const outcome = await outcomeOf(this.#signal, work);
+    this.add(name, outcome);
+    return outcome.ok ? { ok: true, value: outcome.value.value } : outcome;
+  }
+
+  add(name: string, outcome: Outcome<Finding<unknown>>): void {
+    if (outcome.ok) this.note(name, outcome.value);
+    else this.fail(name, outcome.error);
+  }
+
+  note(name: string, { message, hint = null }: Pick<Finding<unknown>, 'message' | 'hint'>): void {
+    this.#add({ name, ok: true, message, hint }, EXIT.ok);
+  }
+
+  /** @param exitCode for a failure that sums up, or follows from, another one */
+  fail(name: string, error: unknown, exitCode = exitCodeOf(error)): void {
+    const { message, hint } = describeError(error);
+    this.#add({ name, ok: false, message, hint }, exitCode);
+  }
+
+  #add(check: Check, exitCode: number): void {
+    this.checks.push(check);
+    this.#exitCodes.push(exitCode);
+    this.#onCheck(check);
+  }
+}
+
+export type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: unknown };
+
+/** What became of `work`. Throws only the signal's reason, when interrupted. */
+export async function outcomeOf<T>(signal: AbortSignal, work: () => Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { ok: false, error };
+  }
+}

@@ -1,0 +1,116 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
+import type { DatabaseHandle } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { readClock } from '../export/context.ts';
+import { type Access, readAccess } from '../queries/access.ts';
+import { requireDatabaseUrl } from '../settings/config.ts';
+import { CheckError, type CheckList, type Finding } from './check-list.ts';
+import type { CommandContext } from './command.ts';
+import { openDatabase } from './open-database.ts';
+
+/** What the database leaves to the checks after it. */
+export interface CheckedDatabase {
+  /** Null if it cannot be opened, or is not there yet. Its user closes it. */
+  readonly handle: DatabaseHandle | null;
+  /** Whether this program's tables are there. */
+  readonly isAtHead: boolean;
+  /** The database's clock, or this host's where that cannot be read. */
+  readonly now: () => number;
+}
+
+/** Checks connection, version, schema, rights and clock. Reads only. */
+export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
+  const nothing = { handle: null, isAtHead: false, now: context.hostNow };
+  const missingFolder = findMissingFolder(requireDatabaseUrl(context.config));
+  if (missingFolder !== null) {
+    const message = `${missingFolder} holds no embedded database yet: run creates it`;
+    list.note('database', { message });
+    return nothing;
+  }
+  const opened = await list.run('database', async () => {
+    const handle = await openDatabase(context);
+    try {
+      const access = await readAccess(handle.db);
+      const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
+      return { message, value: { handle, access } };
+    } catch (error) {
+      await handle.close();
+      throw describeDatabaseError(error, handle.describe) ?? error;
+    }
+  });
+  if (!opened.ok) return nothing;
+  const { handle, access } = opened.value;
+  const schema = await list.run('schema', () => checkSchema(context, handle));
+  const isEmpty = schema.ok && schema.value === 'empty';
+  await list.run('rights', () => Promise.resolve(checkRights(handle, access, { isEmpty })));
+  const clock = await list.run('clock.database', async () => {
+    const value = await readClock(context, handle);
+    const aheadMs = value() - context.hostNow();
+    return { message: `${showSkew(aheadMs)} this host's`, value };
+  });
+  return {
+    handle,
+    isAtHead: schema.ok && schema.value === 'at_head',
+    now: clock.ok ? clock.value : context.hostNow,
+  };
+}
+
+/** The difference of a clock to another one, in words that go before its name. */
+export function showSkew(aheadMs: number): string {
+  const seconds = Math.round(Math.abs(aheadMs) / 1_000);
+  // The Date header of an answer is in whole seconds.
+  if (seconds <= 1) return 'within a second of';
+  return `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
+}
+
+/** The folder of an embedded database that is not made yet: opening it would make it. */
+function findMissingFolder(databaseUrl: string): string | null {
+  if (!databaseUrl.startsWith('embedded:')) return null;
+  const folder = resolve(databaseUrl.slice('embedded:'.length));
+  return existsSync(join(folder, 'pgdata')) ? null : folder;
+}
+
+async function checkSchema(
+  { config }: CommandContext,
+  handle: DatabaseHandle,
+): Promise<Finding<SchemaState['state']>> {
+  const { state, applied, pending } = await readSchemaState(handle);
+  if (state === 'empty') return { message: 'no tables yet: run creates them', value: state };
+  if (state === 'behind' && config.autoMigrate) {
+    const message = `${pending.join(', ')} not applied yet: the next run does it, as AUTO_MIGRATE is true`;
+    return { message, value: state };
+  }
+  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  return { message: `at ${applied.at(-1)}, as this program`, value: state };
+}
+
+function checkRights(
+  { describe }: DatabaseHandle,
+  { user, isReadOnly, mayCreate, missing }: Access,
+  { isEmpty }: { isEmpty: boolean },
+): Finding<null> {
+  const refuse = (what: string, hint: string) =>
+    new CheckError('database_refused', `The user ${user} may not write to ${describe}: ${what}`, hint);
+  if (isReadOnly) {
+    throw refuse(
+      'it only reads',
+      'point DATABASE_URL at the primary, with a user whose transactions may write',
+    );
+  }
+  if (isEmpty && !mayCreate) {
+    throw refuse(
+      'the tables do not exist yet, and this user may not create them',
+      'run `losant-usage migrate` as the migrator, or grant create on the database',
+    );
+  }
+  if (missing.length > 0) {
+    throw refuse(
+      `it lacks ${missing.join(', ')}`,
+      `grant to ${user} what is missing, in schema losant_usage`,
+    );
+  }
+  const message = isEmpty ? 'may create the tables' : 'may read and write every table that a run writes';
+  return { message, value: null };
+}

@@ -1,0 +1,212 @@
+import { LosantError } from '../errors.ts';
+import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
+import { askUsage } from '../losant/usage.ts';
+import { addDays, DAY_MS, dayStartMs } from '../usage/day.ts';
+import type { UsageAction } from '../usage/streams/stream.ts';
+import type { OrgTarget } from './check-org.ts';
+import { probeSummaries, probeTotals } from './check-totals.ts';
+
+/** Something the documentation of the API leaves open, and what this API does. */
+export interface ProbeAnswer {
+  readonly question: string;
+  readonly answer: string;
+  /** Which setting, column or note of docs/losant-api.md the answer is for. */
+  readonly touches: string;
+}
+
+interface Probe {
+  readonly ask: (target: OrgTarget) => Promise<string>;
+  readonly touches: string;
+}
+
+const PROBES: Readonly<Record<string, Probe>> = {
+  'end inclusive?': {
+    ask: probeEnd,
+    touches: 'nothing: the last millisecond of the last day is sent',
+  },
+  'echo of start and end?': {
+    ask: probeEcho,
+    touches: 'which answers go to quarantine: those that cover another range than was asked for',
+  },
+  'zero days present?': {
+    ask: probeZeroDays,
+    touches: 'reported, and days_unreported of months: whether zeros are said or left out',
+  },
+  'a 100-day-old day': { ask: (target) => probeOldDay(target, 100), touches: 'HORIZON_DAYS' },
+  'a 400-day-old day': {
+    ask: (target) => probeOldDay(target, 400),
+    touches: 'HORIZON_DAYS, backfill --past-horizon',
+  },
+  'longest range': { ask: probeLongestRange, touches: 'nothing: at most 31 days are asked for at once' },
+  'perPage 1000': { ask: probePageSize, touches: 'nothing: a page may be shorter than asked for' },
+  'missing scope or unknown instance': {
+    ask: probeRefusal,
+    touches: 'exit code 5, and whether the second witness can be read',
+  },
+  'payloads in two ways': {
+    ask: probeSums,
+    touches: 'which of payload_source_count and payload_all_count you bill; org_day of reconciliation',
+  },
+  'instance totals equal to sums?': {
+    ask: probeTotals,
+    touches: 'instance_day of reconciliation, LosantUsageTotalsDiffer',
+  },
+  'summaries equal to months?': {
+    ask: probeSummaries,
+    touches: 'org_month of reconciliation; summary_scale of metrics, the bytes of a Mb',
+  },
+  'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
+};
+
+/** Asks a handful of questions about one organization. A refusal is an answer; throws only when interrupted. */
+export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
+  const answers: ProbeAnswer[] = [];
+  for (const [question, { ask, touches }] of Object.entries(PROBES)) {
+    answers.push({ question, answer: await answerOf(target, () => ask(target)), touches });
+  }
+  return answers;
+}
+
+async function answerOf({ signal }: OrgTarget, probe: () => Promise<string>): Promise<string> {
+  try {
+    return await probe();
+  } catch (error) {
+    signal.throwIfAborted();
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+async function probeEnd(target: OrgTarget): Promise<string> {
+  const start = dayStartMs(addDays(target.day, -1));
+  const buckets = bucketsOf(await ask(target, 'deviceCounts', { start, end: start + DAY_MS }));
+  if (buckets.length === 0) return 'unknown: no bucket came';
+  return buckets.length > 1
+    ? 'yes: a range that ends at the midnight after a day has two buckets'
+    : 'no: a range that ends at the midnight after a day has one bucket';
+}
+
+async function probeEcho(target: OrgTarget): Promise<string> {
+  const start = dayStartMs(target.day);
+  const end = start + DAY_MS - 1;
+  const body = bodyOf(await ask(target, 'deviceCounts', { start, end }));
+  const asked = `asked ${new Date(start).toISOString()} to ${new Date(end).toISOString()}`;
+  if (body['start'] === undefined && body['end'] === undefined) return `none (${asked})`;
+  return `${String(body['start'])} to ${String(body['end'])} (${asked})`;
+}
+
+async function probeZeroDays(target: OrgTarget): Promise<string> {
+  const days = 31;
+  const buckets = bucketsOf(await ask(target, 'notebookMinuteCounts', lastDays(target, days)));
+  const zeros = buckets.filter((bucket) => numbersOf(bucket).every((value) => value === 0)).length;
+  const verdict =
+    zeros > 0 ? 'yes' : buckets.length < days ? 'no, they are left out' : 'unknown, there are none';
+  return `${verdict}: ${buckets.length} buckets for ${days} days of notebook minutes, ${zeros} of them all zero`;
+}
+
+async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
+  const start = dayStartMs(addDays(target.day, -age));
+  const buckets = bucketsOf(
+    await ask(target, 'payloadCountsBreakdown', { start, end: start + DAY_MS - 1 }, DAILY),
+  );
+  if (buckets.length === 0) return 'no bucket';
+  return `${buckets.length} bucket with ${buckets.map((bucket) => numbersOf(bucket).join(', ')).join('; ')}`;
+}
+
+/** No more than these are tried: each is a request. */
+async function probeLongestRange(target: OrgTarget): Promise<string> {
+  const answers: string[] = [];
+  for (const days of [31, 93, 180, 366]) {
+    const answer = await answerOf(target, async () => {
+      const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', lastDays(target, days), DAILY));
+      return `${buckets.length} buckets`;
+    });
+    answers.push(`${days} days: ${answer}`);
+  }
+  return answers.join('; ');
+}
+
+async function probePageSize({ client, instanceId, signal }: OrgTarget): Promise<string> {
+  const pages = listOrgPages(client, { instanceId, perPage: 1000, signal });
+  const { value } = (await pages.next()) as IteratorResult<OrgPage, undefined>;
+  if (!value) return 'no page';
+  return `${value.items.length + value.rejected.length} organizations on the first page, of ${value.totalCount}`;
+}
+
+/** A token seldom has the scopes for the whole instance; nobody has those of an instance that is not there. */
+async function probeRefusal(target: OrgTarget): Promise<string> {
+  const { client, instanceId, day, signal } = target;
+  const startMs = dayStartMs(day);
+  const range = { startMs, endMs: startMs + DAY_MS - 1 };
+  const ofInstance = await statusOf(target, () =>
+    askUsage(client, { instanceId, orgId: null, action: 'deviceCounts', query: {}, ...range, signal }),
+  );
+  const ofOther = await statusOf(target, () => getInstance(client, { instanceId: '0'.repeat(24), signal }));
+  return `instance.deviceCounts with this token: ${ofInstance}; an instance that is not there: ${ofOther}`;
+}
+
+async function statusOf({ signal }: OrgTarget, work: () => Promise<unknown>): Promise<string> {
+  try {
+    await work();
+    return 'HTTP 200';
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof LosantError && error.status !== null) return `HTTP ${error.status}`;
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+async function probeSums(target: OrgTarget): Promise<string> {
+  const start = dayStartMs(target.day);
+  const range = { start, end: start + DAY_MS - 1 };
+  const sources = bodyOf(await ask(target, 'payloadCounts', range));
+  const types = Object.entries(sources).filter(([type]) => !type.startsWith('_'));
+  const sum = types.flatMap(([, map]) => numbersOf(map)).reduce((a, b) => a + b, 0);
+  const billable = sumOf(await ask(target, 'payloadCountsBreakdown', range, DAILY));
+  const all = sumOf(
+    await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, includeNonBillable: 'true' }),
+  );
+  const equal = sum === all ? 'all payloads' : sum === billable ? 'billable payloads' : 'neither';
+  return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}: equal to ${equal}`;
+}
+
+async function probeHeaders({ client, instanceId, signal }: OrgTarget): Promise<string> {
+  const { answer } = await getInstance(client, { instanceId, signal });
+  const shown = [...answer.headers].filter(([name]) => name !== 'set-cookie');
+  return shown.map(([name, value]) => `${name}: ${value}`).join('; ');
+}
+
+const DAILY = { resolution: String(DAY_MS) };
+
+async function ask(
+  { client, instanceId, orgId, signal }: OrgTarget,
+  action: UsageAction,
+  { start, end }: { readonly start: number; readonly end: number },
+  query: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
+  const range = { startMs: start, endMs: end };
+  return (await askUsage(client, { instanceId, orgId, action, query, ...range, signal })).body;
+}
+
+/** The days up to the target's. */
+function lastDays({ day }: OrgTarget, days: number): { start: number; end: number } {
+  return { start: dayStartMs(addDays(day, 1 - days)), end: dayStartMs(day) + DAY_MS - 1 };
+}
+
+function bodyOf(body: unknown): Record<string, unknown> {
+  return typeof body === 'object' && body !== null ? { ...body } : {};
+}
+
+function bucketsOf(body: unknown): unknown[] {
+  const { counts } = bodyOf(body);
+  return Array.isArray(counts) ? counts : [];
+}
+
+function numbersOf(bucket: unknown): number[] {
+  return Object.values(bodyOf(bucket)).filter((value) => typeof value === 'number');
+}
+
+function sumOf(body: unknown): number {
+  return bucketsOf(body)
+    .flatMap(numbersOf)
+    .reduce((a, b) => a + b, 0);
+}

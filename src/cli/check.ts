@@ -1,0 +1,122 @@
+import type { InstanceConfig } from '../settings/instance.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, type Span, styled } from '../terminal/text.ts';
+import { count } from '../terminal/words.ts';
+import { checkInstance, type InstanceCheck } from './check-instance.ts';
+import { type Check, CheckList } from './check-list.ts';
+import { checkDatabase } from './check-postgres.ts';
+import { type ProbeAnswer, probeInstance } from './check-probe.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { type OptionValues, switchOption } from './options.ts';
+
+const checkOptions = {
+  allOrgs: switchOption('ask for every organization, not only the first'),
+  probe: switchOption('also find out what the documentation of the API leaves open'),
+};
+
+export const check = defineCommand({
+  needs: 'losant',
+  options: checkOptions,
+  examples: () => [
+    { args: 'check', does: 'is everything ready for the first run?' },
+    { args: 'check --all-orgs', does: 'may the token read every organization?' },
+  ],
+  run: checkEverything,
+});
+
+/** Organizations a second, as far as can be known: each is asked several questions. */
+const ORGS_PER_SECOND = 3;
+
+/**
+ * Settings, database, clock, token and scopes, one line each. Changes nothing.
+ * Goes on after a failure where that can tell more; returns the exit code of the
+ * worst.
+ */
+export async function checkEverything(
+  context: CommandContext,
+  options: OptionValues<typeof checkOptions>,
+): Promise<number> {
+  const { config, output, signal } = context;
+  const list = new CheckList({
+    signal,
+    onCheck: (check) => {
+      if (!output.json) output.print(...renderCheck(check));
+    },
+  });
+  list.note('settings', { message: config.instances.map(describeInstance).join('; ') });
+  const database = await checkDatabase(context, list);
+  const onOrg = showOrgs(context);
+  const probes: ProbeAnswer[] = [];
+  try {
+    for (const instance of config.instances) {
+      const checked = await checkInstance(context, { instance, database, list, onOrg, ...options });
+      if (!options.probe || !checked) continue;
+      const answers = await probeInstance(checked);
+      probes.push(...answers);
+      if (!output.json) output.print(...renderProbe(instance.instanceId, answers));
+    }
+  } finally {
+    await database.handle?.close();
+  }
+  const { exitCode, checks } = list;
+  if (output.json) {
+    const probe = options.probe ? { probe: probes } : {};
+    output.printJson({ ok: exitCode === 0, checks, ...probe });
+  } else output.print(renderEnd(checks.filter(({ ok }) => !ok).length));
+  return exitCode;
+}
+
+/** Shows how many organizations were asked for: as lines, on a terminal too, since failures are printed in between. */
+function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
+  const options = { stderr, now, rate: ORGS_PER_SECOND, noun: 'organization' };
+  const progress = createProgress({ output: { ...output, isTerminal: false }, ...options });
+  return (done, total) => {
+    if (done === 1) progress.start(total);
+    progress.show(done);
+  };
+}
+
+function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
+  const which = orgs.kind === 'ids' ? count(orgs.orgIds.length, 'organization') : describeRules(orgs);
+  return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
+}
+
+function describeRules({
+  names,
+  tags,
+  exclude,
+}: Extract<InstanceConfig['orgs'], { readonly kind: 'all' }>): string {
+  return names === null && tags === null && exclude.length === 0
+    ? 'all organizations'
+    : 'organizations by rules';
+}
+
+const INDENT = ' '.repeat(10);
+
+/** A check as a line for people, with its hint below. */
+function renderCheck(check: Check): Line[] {
+  const { name, message, hint } = check;
+  // Errors of Losant's begin with the action, which is the name.
+  const shown = message.startsWith(name) ? message : `${name}: ${message}`;
+  const hints = hint === null ? [] : hint.split('\n').map((each) => `${INDENT}${each}`);
+  return [line`${verdictOf(check)}  ${shown}`, ...hints];
+}
+
+function verdictOf({ ok, hint }: Check): Span {
+  if (!ok) return styled('red', 'FAILED');
+  return hint === null ? styled('green', 'ok    ') : styled('yellow', 'look  ');
+}
+
+function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): Line[] {
+  const rows = answers.flatMap(({ question, answer, touches }) => [
+    [question, answer],
+    ['', styled('dim', `touches ${touches}`)],
+  ]);
+  return ['', `How the API of instance ${instanceId} behaves:`, ...renderTable({ rows }), ''];
+}
+
+function renderEnd(failed: number): Line {
+  if (failed === 0) return styled('green', 'Everything works.');
+  return styled('red', failed === 1 ? 'One check failed.' : `${failed} checks failed.`);
+}

@@ -1,0 +1,298 @@
+import { Argument, CommanderError, Option, Command as Program } from 'commander';
+import { SettingsError } from '../errors.ts';
+import { capitalize } from '../terminal/words.ts';
+import { addDays, dayAt } from '../usage/day.ts';
+import type { Command, ExampleDays } from './command.ts';
+import { commands, type ListedCommand, things } from './commands.ts';
+import {
+  flagName,
+  type OptionSpec,
+  type OptionSpecs,
+  type OptionValues,
+  pathOption,
+  switchOption,
+} from './options.ts';
+
+/** What the command line asks for. */
+export interface Invocation {
+  readonly command: Command;
+  /** The command's own options, checked. */
+  readonly options: OptionValues<OptionSpecs>;
+  readonly json: boolean;
+  readonly configFile: string | null;
+  /** False where colours are not wanted. */
+  readonly mayColor: boolean;
+}
+
+/** How help and the version are shown. */
+export interface HelpTerminal {
+  readonly version: string;
+  readonly write: (text: string) => void;
+  readonly hasColors: boolean;
+  /** Width of the terminal, in characters. */
+  readonly columns: number;
+  /** For the days in examples. */
+  readonly nowMs: number;
+}
+
+/** As given: the texts of each option by its name, `true` for a switch. */
+type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
+
+interface Parsed {
+  readonly name: string;
+  readonly command: Command;
+  readonly given: Given;
+}
+
+/** What is found out while commander goes through the arguments. */
+interface Reading {
+  /** The words of the command, as far as they are understood. */
+  meant: string;
+  parsed: Parsed | null;
+}
+
+const COMMON = {
+  json: switchOption('print one JSON document instead of text'),
+  config: {
+    ...pathOption('FILE', 'settings file for several instances'),
+    shownDefault: 'LOSANT_USAGE_CONFIG',
+  },
+  noColor: switchOption('print without colours, as with NO_COLOR'),
+};
+
+const EXIT_CODES =
+  'Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing · ' +
+  '4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted';
+
+/** Wider lines are hard to read. */
+const HELP_WIDTH_MAX = 110;
+
+/**
+ * Reads the command line. Returns null where help or the version was asked for
+ * and has been written. Throws SettingsError for anything it does not understand.
+ */
+export async function parseCommandLine(
+  argv: readonly string[],
+  terminal: HelpTerminal,
+): Promise<Invocation | null> {
+  const parsed = await parse(argv, terminal);
+  if (parsed === null) return null;
+  const { command, given } = parsed;
+  const specs = Object.entries(command.options);
+  const missing = specs.find(([name, spec]) => spec.isRequired && given[name] === undefined);
+  if (missing) throw mistake(`required option '${termOf(...missing)}' not specified`, parsed.name);
+  return {
+    command,
+    options: Object.fromEntries(specs.map(([name, spec]) => [name, readOption(name, spec, given[name])])),
+    json: given['json'] === true,
+    configFile: readOption('config', COMMON.config, given['config']),
+    mayColor: given['color'] !== false,
+  };
+}
+
+async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<Parsed | null> {
+  const reading: Reading = { meant: '', parsed: null };
+  const program = declareProgram(terminal);
+  for (const each of commands) declareCommand(program, each, { group: each.group, terminal, reading });
+  try {
+    // `help run` is `run --help`, for which the command declares its options.
+    const args = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return null;
+    throw describeMistake(error, reading.meant);
+  }
+  return reading.parsed;
+}
+
+function describeMistake({ code, message }: CommanderError, meant: string): SettingsError {
+  if (code === 'commander.help') return mistake('No command was given', meant);
+  // A guess stands on a second line, in parentheses.
+  return mistake(message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1'), meant);
+}
+
+/** `meant` is the command or thing that was meant, empty for none. */
+function mistake(message: string, meant: string): SettingsError {
+  const lists = meant === '' || meant in things ? 'the commands' : 'its options';
+  return new SettingsError(message, {
+    hint: `${['losant-usage', meant, '--help'].filter((word) => word !== '').join(' ')} lists ${lists}`,
+  });
+}
+
+function declareProgram(terminal: HelpTerminal): Program {
+  const program = configure(new Program('losant-usage'), terminal);
+  return program
+    .description('Copies Losant usage counters into Postgres, per organization and UTC day.')
+    .version(terminal.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show help; after a command, its options')
+    .addHelpCommand(new Program('help').argument('[command]').description('show help').helpGroup('Set up:'))
+    .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
+}
+
+/** The same for the program and each command: errors are thrown, help is written to the terminal. */
+function configure(program: Program, terminal: HelpTerminal): Program {
+  return program
+    .exitOverride()
+    .configureOutput({
+      writeOut: terminal.write,
+      writeErr: () => {},
+      getOutHasColors: () => terminal.hasColors,
+    })
+    .configureHelp({
+      styleTitle: bold,
+      helpWidth: widthOf(terminal),
+      minWidthToWrap: 20,
+      subcommandTerm: (each) => [each.name(), ...each.registeredArguments.map((arg) => arg.name())].join(' '),
+    });
+}
+
+function widthOf({ columns }: HelpTerminal): number {
+  return Math.min(columns, HELP_WIDTH_MAX);
+}
+
+interface Place {
+  readonly group: string;
+  readonly terminal: HelpTerminal;
+  readonly reading: Reading;
+}
+
+/** Declares a command by its summary; its options follow once it turns out to be the one that is meant. */
+function declareCommand(program: Program, listed: ListedCommand, place: Place): void {
+  const [first = '', second] = listed.name.split(' ');
+  const parent = second === undefined ? program : declareThing(program, first, place);
+  const declared = declare(parent, second ?? first, { ...place, summary: listed.summary });
+  parent.hook('preSubcommand', async (_parent, meant) => {
+    if (meant !== declared) return;
+    place.reading.meant = listed.name;
+    declareOptions(declared, { name: listed.name, command: await listed.load() }, place);
+  });
+}
+
+/** The part of the program that holds all that can be done to a thing. */
+function declareThing(program: Program, name: string, place: Place): Program {
+  const known = program.commands.find((each) => each.name() === name);
+  if (known) return known;
+  const thing = declare(program, name, { ...place, summary: things[name] ?? '' }).helpCommand(false);
+  program.hook('preSubcommand', (_program, meant) => {
+    if (meant === thing) place.reading.meant = name;
+  });
+  return thing;
+}
+
+function declare(
+  parent: Program,
+  name: string,
+  { group, summary, terminal }: Place & { readonly summary: string },
+): Program {
+  return configure(parent.command(name), terminal)
+    .summary(summary)
+    .description(`${capitalize(summary)}.`)
+    .helpOption('-h, --help', 'show this help')
+    .helpGroup(`${group}:`);
+}
+
+function declareOptions(
+  declared: Program,
+  { name, command }: Pick<Parsed, 'name' | 'command'>,
+  { terminal, reading }: Place,
+): void {
+  const specs = { ...command.options, ...commonOptions(command) };
+  const byPlace: string[] = [];
+  for (const [key, spec] of Object.entries(specs)) {
+    if (spec.isArgument) {
+      byPlace.push(key);
+      declared.addArgument(new Argument(`<${key}>`, describe(spec)));
+    } else declared.addOption(toOption(key, spec));
+  }
+  declared.addHelpText('after', renderExamples(command, terminal)).action((...args: unknown[]) => {
+    const given = byPlace.map((key, index): [string, string[]] => [key, [String(args[index])]]);
+    const options = args[byPlace.length] as Given;
+    reading.parsed = { name, command, given: { ...options, ...Object.fromEntries(given) } };
+  });
+}
+
+/** The options that a command takes beside its own. */
+export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
+  const { json, config, noColor } = COMMON;
+  return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
+}
+
+function toOption(name: string, spec: OptionSpec<unknown>): Option {
+  const option = new Option(termOf(name, spec), describe(spec));
+  if (spec.value === null) return option;
+  // The texts as they come: what they mean is read once the command is known.
+  return option.argParser((text: string, previous: string[] | undefined) => [...(previous ?? []), text]);
+}
+
+function termOf(name: string, { value, isList }: OptionSpec<unknown>): string {
+  return `${flagName(name)}${value === null ? '' : ` <${value}${isList ? '...' : ''}>`}`;
+}
+
+function describe({ summary, choices, shownDefault, ...spec }: OptionSpec<unknown>): string {
+  const facts = [
+    spec.isRequired && !spec.isArgument ? 'required' : null,
+    spec.isList ? 'several: repeat it, or separate by commas' : null,
+    spec.isRepeated ? 'several: repeat it' : null,
+    choices === undefined ? null : `one of: ${choices.join(', ')}`,
+    shownDefault === undefined ? null : `default: ${shownDefault}`,
+  ].filter((fact) => fact !== null);
+  return facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`;
+}
+
+function readOption<T>(name: string, spec: OptionSpec<T>, given: readonly string[] | boolean | undefined): T {
+  if (given === undefined || typeof given === 'boolean') {
+    return given === true ? spec.read('', spec.absent) : spec.absent;
+  }
+  const shown = spec.isArgument ? name : flagName(name);
+  if (given.length > 1 && !spec.isList && !spec.isRepeated) {
+    throw new SettingsError(`${shown} was given ${given.length} times`, { hint: 'give it once' });
+  }
+  let value = spec.absent;
+  for (const text of given) {
+    try {
+      value = spec.read(text, value);
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      throw new SettingsError(`${shown} ${text}: ${error.message}`, { hint: error.hint, cause: error });
+    }
+  }
+  return value;
+}
+
+function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
+  const width = widthOf(terminal);
+  const lines = examples(exampleDays(terminal.nowMs)).map(({ args, does }) => {
+    return `  # ${does}\n${breakCommand(`  losant-usage ${args}`, width)}`;
+  });
+  return `\n${bold('Examples:')}\n${lines.join('\n')}`;
+}
+
+/** Goes on with the next option on a line of its own where the command is too long, as a shell reads it. */
+function breakCommand(command: string, width: number): string {
+  const [first = '', ...options] = command.split(/ (?=--|[|>])/);
+  const lines = [first];
+  for (const option of options) {
+    const line = `${lines.at(-1)} ${option}`;
+    if (line.length + ' \\'.length <= width) lines.splice(-1, 1, line);
+    else lines.push(`      ${option}`);
+  }
+  return lines.join(' \\\n');
+}
+
+function exampleDays(nowMs: number): ExampleDays {
+  const today = dayAt(nowMs);
+  const to = addDays(`${today.slice(0, 7)}-01`, -1);
+  const name = to.slice(0, 7);
+  return {
+    yesterday: addDays(today, -1),
+    weekAgo: addDays(today, -7),
+    twoMonthsAgo: addDays(today, -60),
+    lastMonth: { name, from: `${name}-01`, to },
+  };
+}
+
+/** Taken out again by the library where colours are not shown. */
+function bold(text: string): string {
+  return `\x1b[1m${text}\x1b[22m`;
+}

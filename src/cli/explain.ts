@@ -1,0 +1,110 @@
+import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { showAdvice } from '../queries/advice.ts';
+import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
+import { readDayStory } from '../queries/story.ts';
+import {
+  describeAuthor,
+  describeChange,
+  describeSeen,
+  describeState,
+  describeWaiver,
+  ledgerFacts,
+  showHeld,
+} from '../queries/story-facts.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { showInstant } from '../terminal/time.ts';
+import { showDays } from '../terminal/words.ts';
+import type { UsageDay } from '../usage/day.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import type { Stream } from '../usage/streams/stream.ts';
+
+import { defineCommand } from './command.ts';
+import { streamsOption } from './export-options.ts';
+import { withDatabase } from './open-database.ts';
+import { dayOption, idOption, required } from './options.ts';
+
+export const explain = defineCommand({
+  needs: 'database',
+  options: {
+    org: required(idOption('organization', 'the organization')),
+    day: required(dayOption('the day')),
+    stream: streamsOption('only these streams'),
+  },
+  examples: ({ yesterday }) => [
+    { args: `explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`, does: 'every number of that day' },
+  ],
+  /** Tells where the numbers of one organization and day come from, and what became of them. */
+  async run(context, { org: orgId, day, stream: streams }) {
+    const { output, config, hostNow } = context;
+    const at = { nowMs: hostNow(), policy: config.policy };
+    const query = { orgId, day, streams };
+    const story = await withDatabase(context, async ({ db }) => await readDayStory(db, query, at));
+    if (!story) {
+      throw new SettingsError(`--org ${orgId}: this database has never seen that organization`, {
+        hint: 'check the id; losant_usage.organizations lists those it knows',
+      });
+    }
+    const cells = story.cells.map(({ advice, ...cell }) => ({ ...cell, nextStep: showAdvice(advice) }));
+    if (output.json) output.printJson({ ...story.org, day, cells });
+    else output.print(...renderStory(story.org, day, { cells, nowMs: at.nowMs }));
+    return EXIT.ok;
+  },
+});
+
+interface Explained extends CellStory {
+  readonly nextStep: string;
+}
+
+/** The story of a day's cells, for people. */
+function renderStory(
+  org: OrgName,
+  day: UsageDay,
+  { cells, nowMs }: { cells: readonly Explained[]; nowMs: number },
+): Line[] {
+  const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
+  return [
+    line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
+    ...cells.flatMap((cell) => [
+      '',
+      line`${styled('bold', cell.stream)}: ${renderState(cell)}`,
+      ...renderDetails(cell, nowMs),
+    ]),
+  ];
+}
+
+function renderState(cell: Explained): Line {
+  const state = describeState(cell);
+  return cell.isGap ? line`${state}, ${styled('red', 'a gap')}` : state;
+}
+
+function renderDetails(cell: Explained, nowMs: number): Line[] {
+  const { ledger, values, revisions, waivers, quarantine, nextStep } = cell;
+  const lines = renderValues(values, streamNamed(cell.stream));
+  if (ledger) lines.push(...ledgerFacts(ledger, nowMs).map(([name, value]) => `  ${name}: ${value}`));
+  for (const change of revisions) {
+    const { revision, changedAt } = change;
+    const made = `revision ${revision}, ${showInstant(changedAt)}, ${describeAuthor(change)}`;
+    lines.push(`  ${made}: ${describeChange(change)}`);
+  }
+  for (const waiver of waivers) lines.push(`  waived ${describeWaiver(waiver)}: ${waiver.reason}`);
+  for (const answer of quarantine) {
+    const { code, problem } = answer;
+    lines.push(`  quarantine ${showDays(answer)}: ${code}: ${problem} (${describeSeen(answer)})`);
+  }
+  return [...lines, line`  next: ${nextStep}`];
+}
+
+/** A row each, with the stream's columns in their own order. */
+function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
+  if (values.length === 0) return [];
+  const head = [...keyColumns, ...columns, 'revision'];
+  const rows = values.map((row) => [
+    ...keyColumns.map((column) => row.key[column] ?? ''),
+    ...columns.map((column) => showHeld(row.values[column])),
+    `${row.revision}`,
+  ]);
+  const right = head.map((_, column) => column).slice(keyColumns.length);
+  return renderTable({ head, rows, right });
+}

@@ -1,0 +1,161 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DatabaseHandle } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { HeldError } from '../errors.ts';
+import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
+import { type Gates, openInstance, readClock } from '../export/context.ts';
+import { logRun, runInstance } from '../export/run.ts';
+import { readGaps } from '../queries/gaps.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
+import type { CommandContext } from './command.ts';
+import type { exportOptions } from './export-options.ts';
+import { createPlanView, printPlans } from './export-plan.ts';
+import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
+import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
+import { openSchema, useDatabase } from './open-database.ts';
+import type { OptionValues } from './options.ts';
+
+/** What an export works with, over all instances. */
+interface Tools {
+  readonly handle: DatabaseHandle;
+  readonly now: () => number;
+  readonly gates: Gates;
+}
+
+/**
+ * Exports one instance after the other; one's trouble never stops another.
+ * Returns the exit code; throws only if nothing could begin, or on a signal.
+ */
+export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
+  const { signal } = context;
+  const chosen = chooseScopes(context.config.instances, request);
+  if (request.dryRun) return await printPlans(context, request, chosen);
+  const giveUpAtMs = context.hostNow() + request.wait * 1_000;
+  const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
+  return await useDatabase(handle, async () => {
+    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
+    const open = (scope: Scope) => openInstance(context, scope.instance, tools);
+    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables: true, signal });
+    const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
+    const [failure] = failures.values();
+    if (chosen.length === 1 && failures.size > 0) throw failure;
+    for (const scope of scopes) {
+      const isOnly = scopes.length + ends.length === 1;
+      const work = () =>
+        waitWhileHeld(context, giveUpAtMs, () => exportInstance(context, request, { tools, scope }));
+      ends.push(await endOf(context, scope, { isOnly, work }));
+    }
+    printEnds(context, ends, request.verbose);
+    return worstExitCode(ends.map(exitCodeOfEnd));
+  });
+}
+
+async function exportInstance(
+  context: CommandContext,
+  request: ExportRequest,
+  { tools, scope }: { tools: Tools; scope: Scope },
+): Promise<InstanceEnd> {
+  const { output, config, signal } = context;
+  const { instance, streams, orgIds } = scope;
+  const { instanceId } = instance;
+  const { kind, ask, shard } = request;
+  const rate = request.rate ?? instance.requestsPerSecond;
+  const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
+  const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
+  // The plan is only worth its queries where someone reads it.
+  const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
+  try {
+    const outcome = await runInstance(opened, {
+      ...{ kind, ask, orgIds, shard, streams, signal },
+      runId: context.newId(),
+      onProgress: view.onProgress,
+      onPlan: wantsPlan ? view.onPlan : undefined,
+    });
+    const isShown = outcome.tally.waiting > 0 && !output.json;
+    const nextTryAt = isShown ? await readNextTry(tools, instanceId) : null;
+    if (ask === undefined) return { instanceId, outcome, nextTryAt };
+    const { horizonDays } = config.policy;
+    const asked = { instanceId, range: ask.range, horizonDays };
+    return { instanceId, outcome: addUnreadable(outcome, asked), nextTryAt };
+  } catch (error) {
+    throw describeDatabaseError(error, tools.handle.describe) ?? error;
+  } finally {
+    view.stop();
+  }
+}
+
+/** When the first of an instance's gaps that has to wait is tried again; null if none has. */
+async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
+  const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
+  const tries = gaps.map(({ nextAttemptAt }) => nextAttemptAt).filter((instant) => instant !== null);
+  return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
+}
+
+async function endOf(
+  { logger, signal, isSummaryEnough }: CommandContext,
+  { instance: { instanceId } }: Scope,
+  { isOnly, work }: { isOnly: boolean; work: () => Promise<InstanceEnd> },
+): Promise<InstanceEnd> {
+  try {
+    const end = await work();
+    if ('outcome' in end && !isSummaryEnough) logRun(logger, instanceId, end.outcome);
+    return end;
+  } catch (error) {
+    // With a single instance its error is the command's; so is a signal.
+    if (signal.aborted || isOnly) throw error;
+    if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+    return { instanceId, error };
+  }
+}
+
+function exitCodeOfEnd(end: InstanceEnd): number {
+  if ('error' in end) return exitCodeOf(end.error);
+  const { report, refusal } = end.outcome;
+  if (refusal) return EXIT.refused;
+  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
+}
+
+/** How often a held lease or folder is tried again while waiting. */
+const WAIT_STEP_MS = 1_000;
+
+/** Tries again while another process holds what `open` needs, until `giveUpAtMs`. */
+export async function waitWhileHeld<T>(
+  { hostNow, signal, output }: CommandContext,
+  giveUpAtMs: number,
+  open: () => Promise<T>,
+): Promise<T> {
+  let hasSaid = false;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      const mayWait = error instanceof HeldError && error.kind !== 'lease_lost' && hostNow() < giveUpAtMs;
+      if (!mayWait) throw error;
+      if (!hasSaid) output.remark(`${error.message}; waiting`);
+      hasSaid = true;
+      await sleep(Math.min(WAIT_STEP_MS, giveUpAtMs - hostNow()), undefined, { signal });
+    }
+  }
+}
+
+/**
+ * Reports to the monitor how a run goes. Only a run over everything can say that
+ * nothing is missing, so one over a part of it is not reported.
+ */
+export async function withHeartbeat(
+  { config, logger, signal }: CommandContext,
+  { instance, org, stream, shard, dryRun }: OptionValues<typeof exportOptions>,
+  run: () => Promise<number>,
+): Promise<number> {
+  if (dryRun || [instance, org, stream, shard].some((part) => part !== null)) return await run();
+  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
+  try {
+    const exitCode = await run();
+    await heartbeat.end(exitCode === EXIT.ok);
+    return exitCode;
+  } catch (error) {
+    // Another process at work says itself how it ends, and a signal is no failure.
+    if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
+    throw error;
+  }
+}

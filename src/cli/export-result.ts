@@ -1,0 +1,183 @@
+import { describeError } from '../errors.ts';
+import type { Failure, RunReport } from '../export/report.ts';
+import type { RunOutcome } from '../export/run.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { showDuration, showWhen } from '../terminal/time.ts';
+import { count, showDays, showNumber } from '../terminal/words.ts';
+import { type DayRange, daysFrom } from '../usage/day.ts';
+import type { CommandContext } from './command.ts';
+
+/** What is shown of how a run ended. */
+export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
+  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting' | 'unreadable'>;
+}
+
+/** How the export of one instance ended. */
+export type InstanceEnd<Outcome = RunOutcome> =
+  | {
+      readonly instanceId: string;
+      readonly outcome: Outcome;
+      /** When a number that is missing is tried again at the earliest; null if that is not known. */
+      readonly nextTryAt: string | null;
+    }
+  | { readonly instanceId: string; readonly error: unknown };
+
+/** Names among the failures the numbers that were asked for and cannot be read, which nothing else in the document does. */
+export function addUnreadable<Outcome extends ShownOutcome>(
+  outcome: Outcome,
+  {
+    instanceId,
+    range: { from, to },
+    horizonDays,
+  }: { instanceId: string; range: DayRange; horizonDays: number },
+): Outcome {
+  const { report, tally } = outcome;
+  if (tally.unreadable === 0) return outcome;
+  const message = `${count(tally.unreadable, 'number')} cannot be read: older than the ${horizonDays} days for which Losant keeps the detail (backfill --past-horizon asks anyway), or of a deleted organization`;
+  const failure: Failure = { instanceId, orgId: null, stream: null, from, to, code: 'unreadable', message };
+  return { ...outcome, report: { ...report, failures: [...report.failures, failure] } };
+}
+
+/** Prints how the instances ended: one document, or text for people. */
+export function printEnds(
+  { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
+  ends: readonly InstanceEnd[],
+  verbose: boolean,
+): void {
+  if (!output.json) {
+    output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
+    return;
+  }
+  const documents = ends.map((end) =>
+    'error' in end ? { error: describeError(end.error) } : end.outcome.report,
+  );
+  output.printJson(documents.length === 1 ? documents[0] : documents);
+}
+
+export function renderEnd(
+  end: InstanceEnd<ShownOutcome>,
+  { verbose, nowMs }: { verbose: boolean; nowMs: number },
+): Line[] {
+  if ('error' in end) {
+    const { message, hint } = describeError(end.error);
+    return [
+      line`Instance ${styled('bold', end.instanceId)}: ${styled('red', 'not exported')}. ${message}`,
+      `  ${hint}`,
+    ];
+  }
+  const { instanceId, outcome, nextTryAt } = end;
+  const { report, refusal, tally, excluded } = outcome;
+  const lines = [renderHead(instanceId, report), ...renderCounts(report, tally.restated, verbose)];
+  if (tally.restatedFinal > 0) {
+    const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
+    lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
+  }
+  if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
+  if (tally.waiting > 0) {
+    const what = `${count(tally.waiting, 'number')} ${tally.waiting === 1 ? 'is' : 'are'} missing`;
+    const next = nextTryAt === null ? 'not due for another try' : `next try ${showWhen(nextTryAt, nowMs)}`;
+    lines.push(line`  ${styled('yellow', what)}; ${next}: see losant-usage gaps`);
+  }
+  lines.push(...renderFailures(report.failures));
+  if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
+  return lines;
+}
+
+function renderHead(instanceId: string, report: RunReport): Line {
+  const { status, from, to, orgs, requests, durationMs } = report;
+  const head = line`Instance ${styled('bold', instanceId)}: `;
+  if (from === null || to === null) {
+    const state =
+      status === 'complete' ? styled('green', 'nothing is due') : styled('red', 'nothing was read');
+    return orgs === 0 ? [...head, state] : [...head, state, ` (${count(orgs, 'organization')})`];
+  }
+  const state = status === 'complete' ? styled('green', 'complete') : styled('yellow', 'incomplete');
+  const facts = [
+    showDays({ from, to }),
+    count(orgs, 'organization'),
+    count(requests, 'request'),
+    showDuration(durationMs),
+  ];
+  return [...head, state, `, ${facts.join(', ')}`];
+}
+
+/** `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
+function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
+  if (from === null) return [];
+  const parts: readonly (readonly [number, string])[] = [
+    [cells.loaded - restated, 'new'],
+    [restated, 'changed'],
+    [cells.unchanged, 'unchanged'],
+    [cells.left_out, 'left out'],
+    [cells.failed, 'failed'],
+    [cells.quarantined, 'in quarantine'],
+    [cells.unavailable, 'unavailable'],
+  ];
+  const shown = parts
+    .filter(([number]) => verbose || number > 0)
+    .map(([number, what]) => `${showNumber(number)} ${what}`);
+  const lines = [`  ${count(cells.planned, 'number')} read: ${shown.join(', ')}`];
+  if (!verbose) return lines;
+  const changes = Object.entries(rows).map(([what, number]) => `${showNumber(number)} ${what}`);
+  return [...lines, `  rows: ${changes.join(', ')}`];
+}
+
+/** Causes and examples of each that are shown to people; the document of `--json` has all. */
+const CAUSES_SHOWN = 10;
+const EXAMPLES_SHOWN = 3;
+
+/** By cause, each with how often and a few examples: one refused scope does not hide another org's trouble. */
+function renderFailures(failures: readonly Failure[]): Line[] {
+  const causes = [...Map.groupBy(failures, causeOf).values()];
+  const sorted = causes.toSorted((a, b) => countNumbers(b) - countNumbers(a));
+  const lines = sorted.slice(0, CAUSES_SHOWN).flatMap(renderCause);
+  const hidden = sorted.length - CAUSES_SHOWN;
+  if (hidden > 0) lines.push(`  and ${count(hidden, 'cause')} more (--json lists all failures)`);
+  return lines;
+}
+
+/** Failures with the same text but for ids and days. */
+function causeOf({ code, message }: Failure): string {
+  return `${code}: ${withoutPlaces(message)}`;
+}
+
+function renderCause(failures: readonly Failure[]): Line[] {
+  const [first] = failures;
+  if (!first) return [];
+  const days = ({ from, to }: Failure) => (from === null || to === null ? [] : [showDays({ from, to })]);
+  if (first.orgId === null) {
+    return [line`  ${styled('red', first.code)}: ${[first.message, ...days(first)].join(', ')}`];
+  }
+  const orgs = new Set(failures.map(({ orgId }) => orgId)).size;
+  const text = failures.length === 1 ? first.message : withoutPlaces(first.message);
+  const rows = failures.map((each): Line[] => [
+    each.orgId ?? '',
+    each.stream ?? 'all streams',
+    ...days(each),
+  ]);
+  const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;
+  return [
+    line`  ${styled('red', howMany)}: ${first.code}: ${text}`,
+    ...renderTable({ rows, indent: 4, most: EXAMPLES_SHOWN }),
+  ];
+}
+
+function countNumbers(failures: readonly Failure[]): number {
+  return failures.reduce(
+    (sum, { from, to }) => sum + (from === null || to === null ? 1 : daysFrom(from, to) + 1),
+    0,
+  );
+}
+
+/**
+ * A message without what it names in particular, so that the same trouble of
+ * many organizations and days is one cause. Losant's errors name in parentheses
+ * what was asked for.
+ */
+export function withoutPlaces(message: string): string {
+  return message
+    .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
+    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
+    .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
+}

@@ -1,0 +1,134 @@
+import type { RunKind } from '../ledger/runs.ts';
+import { LosantError, SettingsError } from '../errors.ts';
+import type { InstanceContext } from '../export/context.ts';
+import { filterTracked } from '../ledger/tracking.ts';
+import { getOrg } from '../losant/orgs.ts';
+import type { InstanceConfig } from '../settings/instance.ts';
+import { isSelected } from '../usage/organization.ts';
+import type { Ask } from '../usage/plan.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
+import type { exportOptions } from './export-options.ts';
+import { chooseInstances } from './instances.ts';
+import type { OptionValues } from './options.ts';
+
+/** What `run` and `backfill` ask for: their options, and what those two add. */
+export interface ExportRequest extends OptionValues<typeof exportOptions> {
+  readonly kind: Exclude<RunKind, 'scheduled'>;
+  /** Undefined: everything that is due. */
+  readonly ask?: Ask;
+  /** Requests per second instead of the configured rate. */
+  readonly rate?: number | null;
+}
+
+/** What is meant of one instance. */
+export interface Scope {
+  readonly instance: InstanceConfig;
+  readonly streams: readonly string[];
+  /** Null: all organizations that are configured. */
+  readonly orgIds: readonly string[] | null;
+}
+
+/** The instances and streams that are meant. Throws SettingsError for an instance or stream that is not configured. */
+export function chooseScopes(
+  instances: readonly InstanceConfig[],
+  { instance: instanceIds, stream: wanted }: Pick<ExportRequest, 'instance' | 'stream'>,
+): Scope[] {
+  const chosen = chooseInstances(instances, instanceIds).map((instance) => ({
+    instance,
+    streams: instance.streams.filter((stream) => wanted === null || wanted.includes(stream)),
+    orgIds: null,
+  }));
+  const missing = wanted?.filter((stream) => !chosen.some(({ streams }) => streams.includes(stream))) ?? [];
+  if (missing.length === 0) return chosen.filter(({ streams }) => streams.length > 0);
+  const whose = chosen.map(({ instance }) => instance.instanceId).join(', ');
+  const exported = streamNames.filter((name) =>
+    chosen.some(({ instance }) => instance.streams.includes(name)),
+  );
+  throw new SettingsError(`--stream ${missing.join(', ')}: not exported from instance ${whose}`, {
+    hint: `exported are ${exported.join(', ')}; there are ${streamNames.join(', ')} (setting STREAMS)`,
+  });
+}
+
+/** How the instances are asked for organizations. */
+export interface OrgSearch {
+  readonly open: (scope: Scope) => InstanceContext;
+  /** Whether the database has this program's tables. */
+  readonly hasTables: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface FoundOrgs {
+  /** Instances that have any of the organizations, each with its own. */
+  readonly scopes: readonly Scope[];
+  /** Instances that could not be asked, by id. */
+  readonly failures: ReadonlyMap<string, unknown>;
+}
+
+/**
+ * Finds which instance has which of the organizations: by the ledger, and by
+ * asking Losant for those it does not know; all instances as they are where no
+ * organization is named. Throws SettingsError for one that no instance exports,
+ * unless an instance that might could not be asked.
+ */
+export async function findOrgs(
+  chosen: readonly Scope[],
+  wanted: readonly string[] | null,
+  { open, hasTables, signal }: OrgSearch,
+): Promise<FoundOrgs> {
+  const failures = new Map<string, unknown>();
+  if (wanted === null) return { scopes: chosen, failures };
+  const sources: { scope: Scope; context: InstanceContext; orgIds: Set<string> }[] = [];
+  for (const scope of chosen) {
+    try {
+      const context = open(scope);
+      const tracked = hasTables ? await filterTracked(context.db, context.instanceId, wanted) : [];
+      sources.push({ scope, context, orgIds: new Set(tracked) });
+    } catch (error) {
+      if (!(error instanceof SettingsError)) throw error;
+      failures.set(scope.instance.instanceId, error);
+    }
+  }
+  const isFound = (orgId: string) => sources.some(({ orgIds }) => orgIds.has(orgId));
+  for (const orgId of wanted.filter((each) => !isFound(each))) {
+    for (const { context, orgIds } of sources) {
+      try {
+        if (await isExported(context, orgId, signal)) orgIds.add(orgId);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failures.set(context.instanceId, error);
+      }
+    }
+  }
+  const unknown = wanted.filter((orgId) => !isFound(orgId));
+  if (unknown.length > 0 && failures.size === 0) throw unknownOrgs(unknown, chosen);
+  const scopes = sources
+    .filter(({ context, orgIds }) => orgIds.size > 0 && !failures.has(context.instanceId))
+    .map(({ scope, orgIds }) => ({ ...scope, orgIds: wanted.filter((orgId) => orgIds.has(orgId)) }));
+  return { scopes, failures };
+}
+
+/** Whether Losant has the organization and the settings include it. Throws LosantError if Losant does not say. */
+async function isExported(
+  { client, instanceId, selection }: InstanceContext,
+  orgId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return isSelected(selection, await getOrg(client, { instanceId, orgId, signal }));
+  } catch (error) {
+    if (error instanceof LosantError && error.kind === 'not_found') return false;
+    // It is there, though its attributes cannot be read: the run says so.
+    if (error instanceof LosantError && error.kind === 'bad_body') return true;
+    throw error;
+  }
+}
+
+function unknownOrgs(orgIds: readonly string[], chosen: readonly Scope[]): SettingsError {
+  const whose = chosen.map(({ instance }) => instance.instanceId);
+  const from = whose.length === 1 ? `from instance ${whose[0]}` : `from any of ${whose.length} instances`;
+  const what =
+    orgIds.length === 1 ? 'not an organization that is exported' : 'not organizations that are exported';
+  return new SettingsError(`--org ${orgIds.join(', ')}: ${what} ${from}`, {
+    hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
+  });
+}

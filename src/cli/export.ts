@@ -1,0 +1,206 @@
+import type { DatabaseHandle } from '../database/open.ts';
+import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import type { Column, Part, Row } from '../files/column.ts';
+import { createRenderer, type FormatName, formatNames } from '../files/formats.ts';
+import { type FileFacts, WholeFile } from '../files/whole-file.ts';
+import { type ExportedView, exportedView, exportedViewNames } from '../queries/exported-views.ts';
+import { readInstanceNames } from '../queries/instances.ts';
+import { readUnknownOrgs, readViewColumns, streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { line } from '../terminal/text.ts';
+import { count, showDays } from '../terminal/words.ts';
+import { type DayRange, daysFrom } from '../usage/day.ts';
+import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
+import { requireKnownInstances } from './instances.ts';
+import { withDatabase } from './open-database.ts';
+import { choiceOption, dayOption, idsOption, pathOption, required, requireOrder } from './options.ts';
+
+export const exportFile = defineCommand({
+  needs: 'database',
+  whenInterrupted: 'nothing was written; a file that was there before is as it was',
+  options: {
+    view: required(choiceOption('views', 'the view', exportedViewNames)),
+    from: required(dayOption('first day; of months and periods, those that hold it')),
+    to: required(dayOption('last day, included')),
+    format: required(choiceOption('formats', 'the format', formatNames)),
+    out: {
+      ...pathOption('FILE', 'the file, which is replaced once the new one is whole; - is stdout'),
+      shownDefault: '-',
+    },
+    instance: idsOption('instance', 'only these instances'),
+    org: idsOption('organization', 'only these organizations'),
+  },
+  examples: ({ lastMonth: { name, from, to }, twoMonthsAgo, yesterday }) => [
+    {
+      args: `export --view monthly_usage --from ${from} --to ${to} --format csv --out ${name}.csv`,
+      does: 'last month of every organization, for a spreadsheet',
+    },
+    {
+      args: `export --view daily_usage --from ${twoMonthsAgo} --to ${yesterday} --format parquet --out days.parquet`,
+      does: 'two months of days, for a data lake',
+    },
+    {
+      args: `export --view coverage_gaps --from ${from} --to ${to} --format ndjson | jq .reason`,
+      does: 'the gaps of a month, for a program',
+    },
+  ],
+  async run(context, { view: name, from, to, format, out, instance: instanceIds, org: orgIds }) {
+    const range = { from, to };
+    requireOrder(range);
+    const file = out === '-' ? null : out;
+    if (file === null && context.output.json) {
+      throw new SettingsError('--json tells about a file, and the file itself would go to stdout', {
+        hint: 'name the file with --out, or leave out --json',
+      });
+    }
+    // Both are choices of the command line.
+    const chosen = { view: exportedView(name) as ExportedView, format: format as FormatName };
+    return await writeViewFile(context, { name, range, out: file, instanceIds, orgIds, ...chosen });
+  },
+});
+
+interface FileRequest {
+  /** The view's name. */
+  readonly name: string;
+  readonly view: ExportedView;
+  readonly range: DayRange;
+  readonly format: FormatName;
+  /** The file; null: stdout. */
+  readonly out: string | null;
+  readonly instanceIds: readonly string[] | null;
+  readonly orgIds: readonly string[] | null;
+}
+
+interface Written {
+  readonly rows: number;
+  /** Null if it went to stdout. */
+  readonly facts: FileFacts | null;
+  /** Whether the reader of stdout went away before the end. */
+  readonly isCut: boolean;
+}
+
+/** For a first estimate; the time goes by the days. */
+const DAYS_PER_SECOND = 5;
+
+/** Writes a view to a file or to stdout and says so. Returns the exit code. */
+async function writeViewFile(context: CommandContext, request: FileRequest): Promise<number> {
+  const { output } = context;
+  const written = await withDatabase(
+    context,
+    async (handle) => {
+      const columns = await readViewColumns(handle.db, request.name);
+      const orgColumn = request.view.org ?? 'org_id';
+      const hasOrg = columns.some(({ name }) => name === orgColumn);
+      await requireKnown(handle, request, hasOrg);
+      const target = await openTarget(context, request);
+      try {
+        return await writeRows({ context, handle, target }, { ...request, columns });
+      } finally {
+        await target.discard();
+      }
+    },
+    { statementTimeoutMs: VIEW_STATEMENT_MS },
+  );
+  const { rows, facts, isCut } = written;
+  if (output.json) {
+    const { name, range, format, out } = request;
+    output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
+  } else if (!isCut) {
+    const said = `${count(rows, 'row')} of ${request.name}, ${showDays(request.range)}`;
+    if (facts === null) output.remark(`${said}.`);
+    else {
+      output.print(
+        line`${said}, in ${request.out ?? ''}: ${count(facts.bytes, 'byte')}.`,
+        `sha256 ${facts.sha256}`,
+      );
+    }
+  }
+  return EXIT.ok;
+}
+
+interface Writing {
+  readonly context: CommandContext;
+  readonly handle: DatabaseHandle;
+  readonly target: Target;
+}
+
+async function writeRows(
+  { context: { output, stderr, hostNow, signal }, handle, target }: Writing,
+  request: FileRequest & { readonly columns: readonly Column[] },
+): Promise<Written> {
+  const { view, columns, range } = request;
+  const renderer = await createRenderer(request.format, columns);
+  const dateAt = columns.findIndex(({ name }) => name === view.date);
+  const progress = createProgress({ output, stderr, now: hostNow, rate: DAYS_PER_SECOND, noun: 'day' });
+  let rows = 0;
+  let isCut = !(await target.write(renderer.begin()));
+  const take = async (chunk: readonly Row[]) => {
+    rows += chunk.length;
+    progress.show(Math.max(0, daysFrom(range.from, chunk.at(-1)?.[dateAt] ?? range.from)));
+    isCut = !(await target.write(await renderer.add(chunk)));
+    return !isCut;
+  };
+  progress.start(daysFrom(range.from, range.to) + 1);
+  try {
+    if (!isCut) await streamView(handle, request, { signal, take });
+  } finally {
+    progress.stop();
+  }
+  if (!isCut) isCut = !(await target.write(await renderer.end()));
+  signal.throwIfAborted();
+  return { rows, facts: await target.finish(), isCut };
+}
+
+/** A filter that nothing can match is a slip, and would leave an empty file. */
+async function requireKnown(
+  { db }: DatabaseHandle,
+  { name, instanceIds, orgIds }: FileRequest,
+  hasOrg: boolean,
+): Promise<void> {
+  if (orgIds !== null && !hasOrg) {
+    throw new SettingsError(`--org: ${name} has no rows by organization`, { hint: 'leave out --org' });
+  }
+  if (instanceIds !== null) requireKnownInstances(instanceIds, [...(await readInstanceNames(db)).keys()]);
+  const orgs = await readUnknownOrgs(db, orgIds ?? []);
+  if (orgs.length === 0) return;
+  throw new SettingsError(`--org ${orgs.join(', ')}: no such organization was ever seen`, {
+    hint: 'correct the id; names and ids are in losant_usage.organizations',
+  });
+}
+
+/** Where a file goes. */
+interface Target {
+  /** False if nobody reads it any more. */
+  write(part: Part): Promise<boolean>;
+  /** Null for stdout, which is no file. */
+  finish(): Promise<FileFacts | null>;
+  /** Leaves nothing half-written behind. */
+  discard(): Promise<void>;
+}
+
+/** Throws SettingsError for a file that cannot be written, and for a terminal that cannot show the format. */
+async function openTarget(
+  { output, newId }: Pick<BaseContext, 'output' | 'newId'>,
+  { out, format }: Pick<FileRequest, 'out' | 'format'>,
+): Promise<Target> {
+  if (out !== null) return await openFile(out, newId());
+  if (format === 'parquet' && output.isShown) {
+    throw new SettingsError('A Parquet file is not text, which a terminal could show', {
+      hint: 'name the file with --out',
+    });
+  }
+  return { write: output.writePart, finish: () => Promise.resolve(null), discard: () => Promise.resolve() };
+}
+
+async function openFile(path: string, id: string): Promise<Target> {
+  const file = await WholeFile.create(path, id);
+  return {
+    write: async (part) => {
+      await file.write(part);
+      return true;
+    },
+    finish: () => file.finish(),
+    discard: () => file.discard(),
+  };
+}

@@ -1,0 +1,119 @@
+import { EXIT } from '../exit.ts';
+import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { showWhen } from '../terminal/time.ts';
+import { count, showDays } from '../terminal/words.ts';
+import { mergeDays } from '../usage/day.ts';
+
+import { defineCommand } from './command.ts';
+import { withoutPlaces } from './export-result.ts';
+import { withDatabase } from './open-database.ts';
+import { switchOption } from './options.ts';
+
+export const gaps = defineCommand({
+  needs: 'database',
+  options: { all: switchOption('also what is unavailable or waived, which is no gap') },
+  examples: () => [
+    { args: 'gaps', does: 'what is missing, why, and when it is tried again' },
+    { args: 'gaps --all --json', does: 'the same and all that is known to be missing, as data' },
+  ],
+  async run(context, { all }) {
+    const { output, hostNow } = context;
+    const { missing, known } = await withDatabase(context, async ({ db }) => ({
+      missing: await readGaps(db),
+      known: all ? await readKnownMissing(db) : [],
+    }));
+    if (output.json) output.printJson([...missing, ...known].map(toDocument));
+    else output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
+    return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
+  },
+});
+
+/** Lines shown to people; `--json` has all. */
+const LINES_MAX = 200;
+
+/** A gap as `--json` prints it. */
+function toDocument(gap: Gap) {
+  const { instanceId, orgId, orgName, stream, day, state, reason, nextAttemptAt } = gap;
+  return { instanceId, orgId, orgName, stream, day, state, reason, nextAttemptAt };
+}
+
+export interface GapsView {
+  readonly missing: readonly Gap[];
+  /** What is missing for good; null if it was not asked for. */
+  readonly known: readonly Gap[] | null;
+  readonly nowMs: number;
+}
+
+export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
+  const lines: Line[] = [];
+  if (missing.length === 0) lines.push(styled('green', 'No gaps.'));
+  else {
+    lines.push(
+      line`${styled('red', `${numbersOf(missing)} missing`)}.`,
+      ...renderCauses(missing, (gap) => [showNextTry(gap, nowMs)]),
+    );
+    lines.push(
+      '',
+      'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
+      'More about one: losant-usage explain --org ID --day DAY. To accept what will not come: losant-usage waive',
+    );
+  }
+  if (known === null) return lines;
+  if (known.length === 0) return [...lines, 'Nothing is waived or unavailable.'];
+  return [...lines, '', `${numbersOf(known)} known to be missing.`, ...renderCauses(known, () => [])];
+}
+
+function numbersOf(gaps: readonly Gap[]): string {
+  const orgs = new Set(gaps.map(({ orgId }) => orgId)).size;
+  return `${count(gaps.length, 'number')} of ${count(orgs, 'organization')} ${gaps.length === 1 ? 'is' : 'are'}`;
+}
+
+/** By cause, the most frequent first: a heading, and below it a line for each run of days, with what `more` tells of it. */
+function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
+  const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.state, causeOf(gap)]));
+  const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
+  const lines: Line[] = [];
+  let left = LINES_MAX;
+  let hidden = 0;
+  for (const cause of causes) {
+    const rows = renderRows(cause, more);
+    const shown = rows.slice(0, Math.max(0, left));
+    left -= shown.length;
+    hidden += rows.length - shown.length;
+    if (shown.length === 0) continue;
+    lines.push('', renderCause(cause), ...renderTable({ rows: shown }));
+  }
+  if (hidden > 0) lines.push('', `and ${count(hidden, 'line')} more (--json has all)`);
+  return lines;
+}
+
+function renderCause(cause: readonly Gap[]): Line {
+  const [first] = cause;
+  if (!first) return '';
+  const state = styled('bold', first.state.replaceAll('_', ' '));
+  return line`${state}: ${causeOf(first)} (${count(cause.length, 'number')})`;
+}
+
+/** The reason of a waiver was written by a person, and stays as it is. */
+function causeOf({ state, reason }: Gap): string {
+  return state === 'waived' ? reason : withoutPlaces(reason);
+}
+
+function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[][] {
+  const tracks = Map.groupBy(gaps, (gap) => JSON.stringify([gap.orgId, gap.stream, ...more(gap)]));
+  return [...tracks.values()].flatMap((track) => {
+    const [first] = track;
+    if (!first) return [];
+    const { stream, orgId, orgName } = first;
+    // The newest first.
+    const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
+    return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
+  });
+}
+
+function showNextTry({ nextAttemptAt }: Gap, nowMs: number): string {
+  if (nextAttemptAt === null || Date.parse(nextAttemptAt) <= nowMs) return 'next run';
+  return `next try ${showWhen(nextAttemptAt, nowMs)}`;
+}

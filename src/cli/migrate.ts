@@ -1,0 +1,32 @@
+import { migrateToHead, readSchemaState } from '../database/migrate.ts';
+import { EXIT } from '../exit.ts';
+import { count } from '../terminal/words.ts';
+import { defineCommand } from './command.ts';
+import { openDatabase, requireWritable, useDatabase } from './open-database.ts';
+import { switchOption } from './options.ts';
+
+export const migrate = defineCommand({
+  needs: 'database',
+  options: { dryRun: switchOption('only list what would be applied') },
+  examples: () => [
+    { args: 'migrate --dry-run', does: 'what an upgrade would change' },
+    { args: 'migrate', does: 'all of it, in one transaction' },
+  ],
+  async run(context, { dryRun }) {
+    const { output } = context;
+    const handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
+    return await useDatabase(handle, async () => {
+      if (!dryRun) requireWritable(handle);
+      const names = dryRun ? (await readSchemaState(handle)).pending : await migrateToHead(handle);
+      if (output.json) output.printJson(dryRun ? { pending: names } : { applied: names });
+      else output.print(...render(handle.describe, names, dryRun));
+      return EXIT.ok;
+    });
+  },
+});
+
+function render(database: string, names: readonly string[], dryRun: boolean): string[] {
+  if (names.length === 0) return [`The database at ${database} is up to date.`];
+  const done = `${count(names.length, 'migration')} ${dryRun ? 'to be applied to' : 'applied to'} ${database}:`;
+  return [done, ...names.map((name) => `  ${name}`)];
+}

@@ -1,0 +1,118 @@
+import { readSchemaState, requireSchema } from '../database/migrate.ts';
+import { createDatabase, type DatabaseHandle, type IfMissing } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { DatabaseError } from '../errors.ts';
+import { requireDatabaseUrl } from '../settings/config.ts';
+import type { CommandContext } from './command.ts';
+
+/** Loading, planning, the lease and the heartbeat each take a connection at times. */
+const POOL_SIZE = 4;
+
+export interface OpenBounds {
+  /** How long the server lets one statement run, if not for the usual time. */
+  readonly statementTimeoutMs?: number | undefined;
+}
+
+/** Opens the database as it is, whatever its schema. */
+export async function openDatabase(
+  { config, logger }: CommandContext,
+  { ifMissing, statementTimeoutMs }: OpenBounds & { ifMissing: IfMissing } = { ifMissing: 'create' },
+): Promise<DatabaseHandle> {
+  return await createDatabase({
+    url: requireDatabaseUrl(config),
+    applicationName: 'losant-usage',
+    poolSize: POOL_SIZE,
+    ifMissing,
+    statementTimeoutMs,
+    logger,
+  });
+}
+
+/**
+ * Does `work` with an open database and closes it. A connection or right that is
+ * lost meanwhile becomes a DatabaseError that names the database.
+ */
+export async function useDatabase<T>(
+  handle: DatabaseHandle,
+  work: (handle: DatabaseHandle) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(handle);
+  } catch (error) {
+    throw describeDatabaseError(error, handle.describe) ?? error;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Opens the database for a command that creates nothing in it, and closes it whatever happens. */
+export async function withDatabase<T>(
+  context: CommandContext,
+  work: (handle: DatabaseHandle) => Promise<T>,
+  bounds: OpenBounds = {},
+): Promise<T> {
+  return await useDatabase(await openSchema(context, { createIfEmpty: false, ...bounds }), work);
+}
+
+/**
+ * Opens the database with this program's schema. A command that writes creates it
+ * in an empty one; for one that only reads, a missing database is refused.
+ */
+export async function openSchema(
+  context: CommandContext,
+  { createIfEmpty, statementTimeoutMs }: OpenBounds & { createIfEmpty: boolean },
+): Promise<DatabaseHandle> {
+  const ifMissing = createIfEmpty ? 'create' : 'refuse';
+  const handle = await openDatabase(context, { ifMissing, statementTimeoutMs });
+  try {
+    if (createIfEmpty) requireWritable(handle);
+    const applied = await prepareSchema(handle, {
+      createIfEmpty,
+      autoMigrate: createIfEmpty && context.config.autoMigrate,
+    });
+    for (const migration of applied) context.logger.info({ migration }, 'migration applied');
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The schema at head, and what was applied for it. */
+async function prepareSchema(
+  handle: DatabaseHandle,
+  options: { createIfEmpty: boolean; autoMigrate: boolean },
+): Promise<string[]> {
+  // Read on its own: the same refusal means something else where there are tables.
+  const { state } = await readSchemaState(handle);
+  try {
+    return await requireSchema(handle, options);
+  } catch (error) {
+    if (state !== 'empty' || !isDenied(error)) throw error;
+    const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
+    const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+    throw new DatabaseError('database_refused', message, { hint, cause: error });
+  }
+}
+
+function isDenied(error: unknown): error is DatabaseError {
+  const isRefused = error instanceof DatabaseError && error.kind === 'database_refused';
+  return isRefused && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '42501';
+}
+
+/** Said before anything is tried: a refused statement could not tell a reader's role from a standby. */
+export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
+  if (readOnly === null) return;
+  if (readOnly.reason === 'standby') {
+    throw new DatabaseError('database_refused', `The server of ${describe} is a standby, which only reads`, {
+      hint: 'point DATABASE_URL at the primary',
+    });
+  }
+  throw new DatabaseError(
+    'database_refused',
+    `Transactions of the user ${readOnly.user} on ${describe} only read`,
+    {
+      hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
+    },
+  );
+}

@@ -1,0 +1,191 @@
+import { SettingsError } from '../errors.ts';
+import { addDays, type DayRange, dayAt, dayStartMs, parseDay, type UsageDay } from '../usage/day.ts';
+import { type Month, parseMonth } from '../usage/period.ts';
+
+/** An option of a command, by itself: its name is the key it is declared under, in kebab case. */
+export interface OptionSpec<T> {
+  /** Given by its place, without a name. */
+  readonly isArgument?: boolean;
+  /** What stands for its value in help; null: a switch. */
+  readonly value: string | null;
+  readonly summary: string;
+  /** What it is when not given. */
+  readonly absent: T;
+  readonly isRequired?: boolean;
+  /** Takes several values: repeated, or one after the other. */
+  readonly isList?: boolean;
+  /** Takes several values, each with its name: a value may hold commas. */
+  readonly isRepeated?: boolean;
+  /** What the program does without it, for help. */
+  readonly shownDefault?: string;
+  /** The only values there are. */
+  readonly choices?: readonly string[];
+  /** Whether its value is the path of a file. */
+  readonly isPath?: boolean;
+  /** Reads one value; `previous` is what came before. Throws SettingsError with what is wrong about the value. */
+  read(text: string, previous: T): T;
+}
+
+export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
+
+export type OptionValues<O extends OptionSpecs> = {
+  readonly [Name in keyof O]: O[Name] extends OptionSpec<infer T> ? T : never;
+};
+
+/** `dryRun` as it is written on the command line. */
+export function flagName(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+export function switchOption(summary: string): OptionSpec<boolean> {
+  return { value: null, summary, absent: false, read: () => true };
+}
+
+/** An option that is null when not given; `value` is what stands for it in help. */
+export function valueOption<T>(
+  value: string,
+  summary: string,
+  read: (text: string, previous: T | null) => T,
+): OptionSpec<T | null> {
+  return { value, summary, absent: null, read };
+}
+
+/** The same option, which must be given. */
+export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
+  // Never seen: a command whose required option is missing does not run.
+  return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
+}
+
+/** The same, given by its place. */
+export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
+  return { ...required(spec), isArgument: true };
+}
+
+export function textOption(value: string, summary: string): OptionSpec<string | null> {
+  return valueOption(value, summary, (text) => text);
+}
+
+export function pathOption(value: string, summary: string): OptionSpec<string | null> {
+  return { ...textOption(value, summary), isPath: true };
+}
+
+const DAY_FORMAT = 'YYYY-MM-DD';
+
+export function dayOption(summary: string): OptionSpec<UsageDay | null> {
+  return valueOption(DAY_FORMAT, summary, (text) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`));
+}
+
+export function daysOption(summary: string): OptionSpec<DayRange | null> {
+  return valueOption(`${DAY_FORMAT}[..${DAY_FORMAT}]`, summary, (text) => {
+    const [from = null, to = from, ...rest] = text.split('..').map(readDay);
+    if (from !== null && to !== null && rest.length === 0 && from <= to) return { from, to };
+    return fail(`Days are written ${DAY_FORMAT} or ${DAY_FORMAT}..${DAY_FORMAT}, the earlier first.`);
+  });
+}
+
+/** Null for a text that is written otherwise. Throws SettingsError for a day that the calendar does not have. */
+function readDay(text: string): UsageDay | null {
+  const day = parseDay(text);
+  if (day !== null || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return day;
+  const monthStart = dayStartMs(`${text.slice(0, 7)}-01`);
+  if (Number.isNaN(monthStart)) fail(`That day does not exist: there is no month ${text.slice(5, 7)}.`);
+  const [year, month] = text.split('-').map(Number);
+  const days = new Date(Date.UTC(year ?? 0, month ?? 0, 0)).getUTCDate();
+  return fail(`That day does not exist: ${text.slice(0, 7)} has ${days} days.`);
+}
+
+export function monthOption(summary: string): OptionSpec<Month | null> {
+  return valueOption(
+    'YYYY-MM',
+    summary,
+    (text) => parseMonth(text) ?? fail('A month is written YYYY-MM, from 2015-01 to 2049-12.'),
+  );
+}
+
+/** Ids in lower case, each once. */
+export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
+  const read = (text: string, previous: readonly string[] | null) => [
+    ...new Set([...(previous ?? []), ...readIds(what, text)]),
+  ];
+  return { ...valueOption('ID', summary, read), isList: true };
+}
+
+export function idOption(what: string, summary: string): OptionSpec<string | null> {
+  return valueOption('ID', summary, (text) => {
+    const [id = '', ...others] = readIds(what, text);
+    return others.length === 0 ? id : fail(`One ${what} at a time.`);
+  });
+}
+
+function readIds(what: string, text: string): string[] {
+  const ids = text.split(',').map((id) => id.trim().toLowerCase());
+  return ids.every((id) => /^[0-9a-f]{24}$/.test(id)) ? ids : fail(`An ${what} id has 24 hex characters.`);
+}
+
+/** One of a few values; `plural` is what they are called. */
+export function choiceOption(
+  plural: string,
+  summary: string,
+  choices: readonly string[],
+): OptionSpec<string | null> {
+  const read = (text: string) => readChoice(plural, choices, text);
+  return { ...valueOption('NAME', summary, read), choices };
+}
+
+export function readChoice(plural: string, choices: readonly string[], text: string): string {
+  return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
+}
+
+/** A whole number from `min` to `max`; `initial` is what it is when not given. */
+export function numberOption(
+  value: string,
+  summary: string,
+  { min, max, initial }: { readonly min: number; readonly max: number; readonly initial: number },
+): OptionSpec<number> {
+  const read = (text: string) => {
+    const number = Number(text);
+    if (/^\d{1,9}$/.test(text) && number >= min && number <= max) return number;
+    return fail(`Use a whole number from ${min} to ${max}.`);
+  };
+  return { value, summary, absent: initial, shownDefault: `${initial}`, read };
+}
+
+/** The bounds of the setting REQUESTS_PER_SECOND. */
+const RATE = { min: 0.1, max: 10_000 };
+
+export function rateOption(summary: string): OptionSpec<number | null> {
+  return valueOption('N', summary, (text) => {
+    const rate = Number(text);
+    if (/^\d{1,9}(\.\d{1,9})?$/.test(text) && rate >= RATE.min && rate <= RATE.max) return rate;
+    return fail(`Use a number from ${RATE.min} to ${RATE.max}.`);
+  });
+}
+
+/** Throws the SettingsError of a value that is not understood. */
+export function fail(message: string): never {
+  throw new SettingsError(message, { hint: 'correct it and start again' });
+}
+
+/** Throws SettingsError for a range that begins after its end. */
+export function requireOrder({ from, to }: DayRange): void {
+  if (from <= to) return;
+  throw new SettingsError(`--from ${from} is later than --to ${to}`, {
+    hint: 'give the earlier day first; both are included',
+  });
+}
+
+/** Years before the platform existed: an earlier day is a slip, not a request. */
+const EARLIEST_DAY = '2010-01-01';
+
+/** Throws SettingsError for a day of which nothing can be read: one before the platform existed, or one that is not over. */
+export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
+  if (day < EARLIEST_DAY) {
+    throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {
+      hint: 'correct the year',
+    });
+  }
+  if (day < dayAt(nowMs)) return;
+  throw new SettingsError(`${option} ${day}: that day is not over in UTC`, {
+    hint: `the newest day that can be read is ${addDays(dayAt(nowMs), -1)}`,
+  });
+}

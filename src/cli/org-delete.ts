@@ -1,0 +1,308 @@
+import type { DatabaseHandle } from '../database/open.ts';
+import { LosantError, SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { readClock } from '../export/context.ts';
+import type { RunOutcome } from '../export/run.ts';
+import { markRemoved } from '../ledger/organizations.ts';
+import { waiveCells } from '../ledger/waive.ts';
+import { mayHaveHappened } from '../losant/admin.ts';
+import { line, styled } from '../terminal/text.ts';
+import { count } from '../terminal/words.ts';
+import { dayAt } from '../usage/day.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { waitWhileHeld } from './export-instances.ts';
+import { waitOption } from './export-options.ts';
+import { renderEnd } from './export-result.ts';
+import { openSchema, requireWritable, useDatabase } from './open-database.ts';
+import { type OptionValues, switchOption, textOption } from './options.ts';
+import { type FoundOrg, findOrg, lookAgain, placeOptions } from './org.ts';
+import { openAdmin } from './org-admin.ts';
+import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
+import { canAsk, openQuestions } from './questions.ts';
+
+const deleteOptions = {
+  ...placeOptions,
+  nameAgain: textOption('NAME', 'its name, repeated exactly; asked for on a terminal'),
+  incomplete: textOption(
+    'REASON',
+    'delete it although numbers are missing, which are waived with this reason',
+  ),
+  dryRun: switchOption('show what would end; export and delete nothing'),
+  wait: waitOption,
+};
+
+type DeleteOptions = OptionValues<typeof deleteOptions>;
+
+export const orgDelete = defineCommand({
+  needs: 'admin_export',
+  whenInterrupted:
+    'what was loaded stays; losant-usage org show tells whether the organization is still there',
+  options: deleteOptions,
+  examples: () => [
+    { args: 'org delete --org 575ec8687ae143cd83dc4a97 --dry-run', does: 'what would end' },
+    { args: 'org delete --org 575ec8687ae143cd83dc4a97 --name-again "Acme Metering"', does: 'for good' },
+  ],
+  run: deleteOrg,
+});
+
+/** What an organization is deleted with. */
+interface Work {
+  readonly handle: DatabaseHandle;
+  readonly found: FoundOrg;
+  readonly options: DeleteOptions;
+  readonly giveUpAtMs: number;
+}
+
+/**
+ * Deletes an organization in Losant, once all that is still readable of it is
+ * exported, nothing is missing and its name was repeated. Whatever fails before
+ * leaves it as it is.
+ */
+async function deleteOrg(context: CommandContext, options: DeleteOptions): Promise<number> {
+  const { nameAgain, dryRun, incomplete } = options;
+  if (incomplete?.trim() === '') {
+    throw new SettingsError('--incomplete is empty', { hint: 'say why the numbers may be missing' });
+  }
+  if (nameAgain === null && !dryRun && !canAsk(context)) throw mustRepeat();
+  const found = await findOrg(context, options);
+  if (nameAgain !== null) requireName(found, nameAgain);
+  const giveUpAtMs = context.hostNow() + options.wait * 1_000;
+  const open = () => openSchema(context, { createIfEmpty: false });
+  const handle = await waitWhileHeld(context, giveUpAtMs, open);
+  const work = { handle, found, options, giveUpAtMs };
+  return await useDatabase(handle, () =>
+    dryRun ? showOnly(context, work) : deleteAfterExport(context, work),
+  );
+}
+
+async function showOnly(context: CommandContext, { handle, found }: Work): Promise<number> {
+  const now = await readClock(context, handle);
+  const ending = await readEnding(handle, found, now);
+  tellEnding(context, found, { ending, nowMs: now() });
+  if (context.output.json)
+    printDocument(context, found, { ending, outcomes: [], removedAt: null, waived: 0 });
+  else
+    context.output.print(
+      'Nothing was exported or deleted (--dry-run). Before it is deleted, all of it that can be read is exported.',
+    );
+  return EXIT.ok;
+}
+
+async function deleteAfterExport(context: CommandContext, work: Work): Promise<number> {
+  const { output, signal, logger } = context;
+  const { handle, found, options } = work;
+  const { incomplete } = options;
+  requireWritable(handle);
+  const now = await readClock(context, handle);
+  const outcomes = await exportLastDays(context, { ...work, now });
+  const { instanceId } = found.instance;
+  if (!output.json) {
+    const told = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
+    const ends = told.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
+    output.print(...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })));
+  }
+  const ending = await readEnding(handle, found, now);
+  tellEnding(context, found, { ending, nowMs: now() });
+  const refusal = incomplete === null ? whyNot(found, ending, outcomes.at(-1)) : null;
+  if (refusal !== null) {
+    if (output.json) printDocument(context, found, { ending, outcomes, removedAt: null, waived: 0 });
+    output.remark(...refusal.lines);
+    return refusal.exitCode;
+  }
+  if (options.nameAgain === null) await askForName(context, found);
+  signal.throwIfAborted();
+  await removeOrg(context, found);
+  const record = { orgId: found.orgId, removedAtMs: now(), missing: ending.missing, reason: incomplete };
+  const waived = await recordRemoval(context, handle.db, record);
+  logger.info(
+    { org_id: found.orgId, instance_id: instanceId, reason: incomplete, waived },
+    'organization deleted',
+  );
+  const removedAt = new Date(record.removedAtMs).toISOString();
+  if (output.json) printDocument(context, found, { ending, outcomes, removedAt, waived });
+  else {
+    output.print(
+      line`Deleted: ${styled('bold', found.organization.name)}. Its numbers stay in the database.`,
+    );
+    if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${incomplete ?? ''}`);
+  }
+  return EXIT.ok;
+}
+
+/** Why the organization is not deleted; null if nothing is missing and its last days were all read. */
+function whyNot(
+  { orgId }: FoundOrg,
+  { missing }: Ending,
+  last: RunOutcome | undefined,
+): { lines: string[]; exitCode: number } | null {
+  const failures = last?.report.failures.filter((failure) => failure.orgId === orgId) ?? [];
+  if (missing.length === 0 && failures.length === 0) return null;
+  const what =
+    missing.length > 0
+      ? `${count(missing.length, 'tracked number')} ${missing.length === 1 ? 'is' : 'are'} missing`
+      : 'not all of its last days could be read again';
+  return {
+    lines: [
+      `losant-usage: Not deleted: ${what}, and nobody could read it any more`,
+      '  losant-usage gaps tells why; repair it and start again, or give --incomplete REASON',
+    ],
+    exitCode: last?.refusal ? EXIT.refused : EXIT.incomplete,
+  };
+}
+
+function tellEnding(
+  { output }: CommandContext,
+  { organization, orgId, instance }: FoundOrg,
+  { ending, nowMs }: { ending: Ending; nowMs: number },
+): void {
+  if (output.json) return;
+  const head = line`${styled('bold', organization.name)} (${orgId}) of instance ${instance.instanceId}:`;
+  output.print(head, ...renderEnding(ending, dayAt(nowMs)));
+}
+
+function printDocument(
+  { output }: CommandContext,
+  { organization, instance, orgId }: FoundOrg,
+  facts: {
+    readonly ending: Ending;
+    readonly outcomes: readonly RunOutcome[];
+    readonly removedAt: string | null;
+    readonly waived: number;
+  },
+): void {
+  const { ending, outcomes, removedAt, waived } = facts;
+  output.printJson({
+    instanceId: instance.instanceId,
+    orgId,
+    name: organization.name,
+    isDeleted: removedAt !== null,
+    removedAt,
+    ...ending,
+    waived,
+    exports: outcomes.map(({ report }) => report),
+  });
+}
+
+async function askForName(context: CommandContext, { organization }: FoundOrg): Promise<void> {
+  const questions = openQuestions(context, mustRepeat());
+  try {
+    await questions.ask({
+      text: 'To delete it for good, type its name; Ctrl-C leaves it as it is',
+      problemOf: (answer) => (answer === organization.name.trim() ? null : 'That is not its name.'),
+    });
+  } finally {
+    questions.close();
+  }
+}
+
+function requireName({ organization, orgId }: FoundOrg, nameAgain: string): void {
+  if (nameAgain === organization.name) return;
+  throw new SettingsError(`--name-again ${nameAgain}: organization ${orgId} is called ${organization.name}`, {
+    hint: 'nothing was deleted; repeat the name exactly, if it is the right organization',
+  });
+}
+
+function mustRepeat(): SettingsError {
+  return new SettingsError(
+    'The name of the organization was not repeated, and this is no terminal to ask at',
+    {
+      hint: 'give it with --name-again "NAME"; losant-usage org show tells it',
+    },
+  );
+}
+
+/**
+ * Deletes the organization in Losant: asked once, and done when Losant does not
+ * know it any more. Throws LosantError if it is still there, or nobody can say.
+ */
+async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
+  const { orgId, instance } = found;
+  let lost: LosantError | null = null;
+  try {
+    await openAdmin(context, instance).deleteOrg({ instanceId: instance.instanceId, orgId });
+  } catch (error) {
+    if (!mayHaveHappened(error)) throw error;
+    lost = error;
+    context.output.remark(`${error.message}: reading back what is so`);
+  }
+  if ((await confirm(found, lost)) === null) return;
+  const kind = lost?.kind ?? 'bad_body';
+  const said = lost === null ? 'Losant said that it was deleted' : lost.message;
+  throw failed(kind, `Not deleted: ${said}, but organization ${orgId} is still there`, {
+    hint: 'losant-usage org show tells what is so; a request that was slow may still be carried out',
+  });
+}
+
+async function confirm(found: FoundOrg, lost: LosantError | null) {
+  try {
+    return await lookAgain(found);
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    const said = lost === null ? 'said to be deleted' : 'perhaps deleted';
+    throw failed(
+      error.kind,
+      `Organization ${found.orgId} was ${said}, which cannot be confirmed: ${error.message}`,
+      {
+        hint: 'losant-usage org show tells once Losant answers; if it is gone, the next run notices',
+        cause: error,
+      },
+    );
+  }
+}
+
+function failed(
+  kind: LosantError['kind'],
+  message: string,
+  details: { readonly hint: string; readonly cause?: unknown },
+): LosantError {
+  return new LosantError(kind, message, {
+    ...details,
+    action: 'instanceOrg.delete',
+    status: null,
+    body: null,
+  });
+}
+
+/**
+ * Marks the organization as removed, and with a reason waives what is missing of
+ * it. Returns how many numbers were waived.
+ */
+async function recordRemoval(
+  { output }: CommandContext,
+  db: DatabaseHandle['db'],
+  {
+    orgId,
+    removedAtMs,
+    missing,
+    reason,
+  }: { orgId: string; removedAtMs: number; missing: Ending['missing']; reason: string | null },
+): Promise<number> {
+  try {
+    let waived = 0;
+    if (reason !== null) {
+      for (const { stream, day } of missing) {
+        waived += await waiveUnlessHeld(db, { orgId, stream, range: { from: day, to: day }, reason, asZero: false });
+      }
+    }
+    await markRemoved(db, [orgId], new Date(removedAtMs).toISOString());
+    return waived;
+  } catch (error) {
+    output.remark(
+      `Organization ${orgId} was deleted in Losant, but the database does not know it yet: the next run finds out.`,
+    );
+    throw error;
+  }
+}
+
+/** A number that another process has loaded meanwhile needs no waiver. */
+async function waiveUnlessHeld(
+  db: DatabaseHandle['db'],
+  waiver: Parameters<typeof waiveCells>[1],
+): Promise<number> {
+  try {
+    return (await waiveCells(db, waiver)).length;
+  } catch (error) {
+    if (error instanceof SettingsError) return 0;
+    throw error;
+  }
+}

@@ -1,0 +1,83 @@
+import { createInterface, type Interface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+import { InterruptedError, type SettingsError } from '../errors.ts';
+import type { BaseContext, OutStream } from './command.ts';
+
+export interface Question {
+  readonly text: string;
+  /** Taken where nothing is entered. */
+  readonly initial?: string;
+  /** Not shown while it is entered. */
+  readonly isSecret?: boolean;
+  /** What is wrong with an answer; null if nothing is. It is then asked for again. */
+  readonly problemOf: (answer: string) => string | null;
+}
+
+/** Asks a person at a terminal. */
+export interface Questions {
+  /** The answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
+  readonly ask: (question: Question) => Promise<string>;
+  readonly confirm: (text: string) => Promise<boolean>;
+  readonly close: () => void;
+}
+
+/** Whether there is somebody to answer. */
+export function canAsk({ stdin, stderr }: Pick<BaseContext, 'stdin' | 'stderr'>): boolean {
+  return stderr.isTTY === true && stdin().isTTY === true;
+}
+
+/** Throws `refusal` where nobody can answer. */
+export function openQuestions(context: BaseContext, refusal: SettingsError): Questions {
+  if (!canAsk(context)) throw refusal;
+  const { stdin, stderr } = context;
+  const say = (line: string) => context.output.remark(line);
+  const mask = { isOn: false };
+  const output = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (!mask.isOn) stderr.write(chunk);
+      done();
+    },
+  });
+  const reader = createInterface({ input: stdin(), output, terminal: true });
+  const read = (text: string, isSecret: boolean) => readLine(reader, { text, isSecret, mask, stderr });
+  return {
+    async ask({ text, initial, isSecret = false, problemOf }) {
+      const prompt = initial === undefined ? `${text}: ` : `${text} [${initial}]: `;
+      for (;;) {
+        const entered = (await read(prompt, isSecret)).trim();
+        const answer = entered === '' ? (initial ?? '') : entered;
+        const problem = problemOf(answer);
+        if (problem === null) return answer;
+        say(`  ${problem}`);
+      }
+    },
+    confirm: async (text) => /^y(es)?$/i.test((await read(`${text} [y/N]: `, false)).trim()),
+    close: () => reader.close(),
+  };
+}
+
+async function readLine(
+  reader: Interface,
+  {
+    text,
+    isSecret,
+    mask,
+    stderr,
+  }: { text: string; isSecret: boolean; mask: { isOn: boolean }; stderr: OutStream },
+): Promise<string> {
+  const stop = new AbortController();
+  const end = () => stop.abort(new InterruptedError('SIGINT'));
+  reader.once('SIGINT', end).once('close', end);
+  try {
+    const answer = reader.question(text, { signal: stop.signal });
+    mask.isOn = isSecret;
+    return await answer;
+  } catch (error) {
+    throw stop.signal.aborted ? (stop.signal.reason as Error) : error;
+  } finally {
+    mask.isOn = false;
+    // The line break of the answer was not shown either.
+    if (isSecret || stop.signal.aborted) stderr.write('\n');
+    reader.off('SIGINT', end).off('close', end);
+  }
+}

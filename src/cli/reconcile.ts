@@ -1,0 +1,170 @@
+import { EXIT } from '../exit.ts';
+import { readInstanceNames } from '../queries/instances.ts';
+import {
+  type Comparison,
+  type Reconciliation,
+  readReconciliation,
+  readWitnessProblems,
+  type Scope,
+  type WitnessProblem,
+} from '../queries/reconciliation.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { showWhen } from '../terminal/time.ts';
+import { count, showDays } from '../terminal/words.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { defineCommand } from './command.ts';
+import { requireKnownInstances } from './instances.ts';
+import { withDatabase } from './open-database.ts';
+import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from './options.ts';
+
+/** Until then a day is read again, and with it the instance's totals. */
+const DAYS_SHOWN = 31;
+
+export const reconcile = defineCommand({
+  needs: 'database',
+  options: {
+    from: { ...dayOption('first day'), shownDefault: '30 days before --to' },
+    to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
+    instance: idsOption('instance', 'only these instances'),
+    verbose: switchOption('print what agrees too, and the log on a terminal'),
+  },
+  examples: ({ lastMonth: { from, to } }) => [
+    { args: 'reconcile', does: 'the last 31 days, and the months they touch' },
+    { args: `reconcile --from ${from} --to ${to} --verbose`, does: 'every comparison of last month' },
+  ],
+  async run(context, { from, to, instance: instanceIds, verbose }) {
+    const { output, hostNow } = context;
+    const last = to ?? addDays(dayAt(hostNow()), -1);
+    const range = { from: from ?? addDays(last, 1 - DAYS_SHOWN), to: last };
+    requirePastDay('--to', range.to, hostNow());
+    requirePastDay('--from', range.from, hostNow());
+    requireOrder(range);
+    const { found, problems } = await withDatabase(context, async ({ db }) => {
+      requireKnownInstances(instanceIds ?? [], [...(await readInstanceNames(db)).keys()]);
+      const found = await readReconciliation(db, { range, instanceIds, withEqual: verbose });
+      return { found, problems: await readWitnessProblems(db, instanceIds) };
+    });
+    const standing = found.rows.filter(({ differs, isFinal }) => differs && isFinal).length;
+    if (output.json) output.printJson({ ...range, differences: standing, ...found, problems });
+    else output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
+    return standing > 0 ? EXIT.incomplete : EXIT.ok;
+  },
+});
+
+/** Lines of a table shown to people; `--json` has all. */
+const LINES_MAX = 200;
+
+interface ReconciliationView {
+  readonly range: DayRange;
+  readonly found: Reconciliation;
+  readonly problems: readonly WitnessProblem[];
+  readonly nowMs: number;
+}
+
+function renderReconciliation({ range, found, problems, nowMs }: ReconciliationView): Line[] {
+  const { daysCompared, monthsCompared, rows } = found;
+  const lines: Line[] = [];
+  if (daysCompared === 0) {
+    lines.push(
+      `No totals of Losant's own have been read for ${showDays(range)}: run and the worker read them, unless only named organizations are exported.`,
+    );
+  } else
+    lines.push(...renderScope('instance_day', found, `${count(daysCompared, 'day')} of ${showDays(range)}`));
+  if (rows.some(({ scope }) => scope === 'org_day')) lines.push('', ...renderScope('org_day', found, ''));
+  if (monthsCompared.length > 0) {
+    const months = monthsCompared.map(({ month, organizations }) => {
+      return `${month.slice(0, 7)} (${count(organizations, 'organization')})`;
+    });
+    lines.push('', ...renderScope('org_month', found, months.join(', ')));
+  }
+  if (problems.length > 0) lines.push('', ...renderProblems(problems, nowMs));
+  return lines;
+}
+
+const TITLES: Readonly<Record<Scope, string>> = {
+  instance_day: "Sums over organizations beside the instance's totals",
+  org_day: 'Payloads by source beside all payloads',
+  org_month: "Months of organizations beside Losant's summaries",
+};
+
+/** A sentence, and a table of what differs and of what else was asked for. */
+function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line[] {
+  const own = rows.filter((row) => row.scope === scope);
+  const isOne = new Set(rows.map(({ instanceId }) => instanceId)).size === 1;
+  const standing = own.filter(({ differs, isFinal }) => differs && isFinal).length;
+  const open = own.filter(({ differs, isFinal }) => differs && !isFinal).length;
+  const verdict = [
+    ...(standing > 0
+      ? [styled('red', `${count(standing, 'final number')} ${standing === 1 ? 'differs' : 'differ'}`)]
+      : []),
+    ...(open > 0
+      ? [styled('yellow', `${count(open, 'number')} ${open === 1 ? 'differs' : 'differ'}, not final yet`)]
+      : []),
+  ];
+  const shown = verdict.length === 0 ? [styled('green', 'no difference')] : verdict;
+  const sentence = shown.flatMap((part, index) => (index === 0 ? [part] : ['; ', part]));
+  const head: Line = [TITLES[scope], ...(what === '' ? [] : [`, ${what}`]), ': ', ...sentence, '.'];
+  if (own.length === 0) return [head];
+  const table = renderTable({
+    head: [...(scope === 'org_month' ? ['month'] : ['day']), 'metric', 'ours', "Losant's", 'difference', ''],
+    rows: own.map((row) => renderComparison(row, isOne)),
+    right: [2, 3, 4],
+    most: LINES_MAX,
+  });
+  return [head, ...table];
+}
+
+function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
+  const { day, month, metric, quantity, total, difference, orgId, orgName } = row;
+  const shown =
+    difference === null
+      ? ''
+      : difference.startsWith('-')
+        ? showAmount(difference)
+        : `+${showAmount(difference)}`;
+  const org: Line = orgId === null ? '' : line`${orgId}  ${styled('cyan', orgName ?? '')}  `;
+  return [
+    day ?? month.slice(0, 7),
+    metric,
+    showAmount(quantity),
+    showAmount(total),
+    row.differs ? styled(row.isFinal ? 'red' : 'yellow', shown) : shown.replace('+0', '0'),
+    line`${isOnlyInstance ? '' : `${row.instanceId}  `}${org}${describeStanding(row)}`,
+  ];
+}
+
+/** What keeps a difference from counting, or makes it count. */
+function describeStanding(row: Comparison): string {
+  const { isListed, orgsMissing, orgsRemoved, daysMissing, isFinal } = row;
+  if (!isListed) return 'was never listed: nothing was exported of it';
+  const reasons = [
+    ...((orgsMissing ?? 0) > 0 ? [`${count(orgsMissing ?? 0, 'organization')} missing from the sum`] : []),
+    ...((orgsRemoved ?? 0) > 0 ? [`${count(orgsRemoved ?? 0, 'organization')} deleted since`] : []),
+    ...((daysMissing ?? 0) > 0 ? [`${count(daysMissing ?? 0, 'day')} missing`] : []),
+  ];
+  if (reasons.length > 0) return reasons.join(', ');
+  return isFinal ? 'final' : 'not final yet';
+}
+
+/** With thousands separators, to the last digit: sums pass what a number holds. */
+function showAmount(amount: string | null): string {
+  if (amount === null) return '–';
+  const [whole = '', fraction = ''] = amount.split('.');
+  const digits = whole.replaceAll(/\B(?=(\d{3})+$)/g, ',');
+  const rest = fraction.replace(/0+$/, '');
+  return rest === '' ? digits : `${digits}.${rest}`;
+}
+
+function renderProblems(problems: readonly WitnessProblem[], nowMs: number): Line[] {
+  return [
+    'Not read, which changes no number:',
+    ...renderTable({
+      rows: problems.map(({ question, reason, nextReadAt }) => [
+        question,
+        nextReadAt === null ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`,
+        reason,
+      ]),
+    }),
+  ];
+}

@@ -1,0 +1,54 @@
+import { once } from 'node:events';
+import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
+import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { count } from '../terminal/words.ts';
+import { defineCommand } from './command.ts';
+import { numberOption, textOption } from './options.ts';
+
+export const simulator = defineCommand({
+  needs: 'none',
+  options: {
+    port: numberOption('PORT', 'port; 0 takes a free one', { min: 0, max: 65_535, initial: 0 }),
+    orgs: numberOption('N', 'organizations', { min: 0, max: 1_000_000, initial: 25 }),
+    seed: { ...textOption('TEXT', 'everything is computed from it'), shownDefault: '1' },
+    token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
+  },
+  examples: () => [
+    { args: 'simulator --port 8080 --orgs 200', does: 'the same 200 organizations each time' },
+  ],
+  /** A Losant API on loopback, until it is interrupted. */
+  async run({ output, signal }, { seed, token, ...options }) {
+    const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
+    const { url, instanceId } = running;
+    if (output.json) output.printJson({ url, instanceId, token: running.token });
+    else {
+      output.print(
+        `A simulated Losant with ${count(options.orgs, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
+        '',
+        `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
+        '  export DATABASE_URL=embedded:./usage-data',
+        '  npx losant-usage run',
+      );
+    }
+    if (!signal.aborted) await once(signal, 'abort');
+    await running.close();
+    return EXIT.ok;
+  },
+});
+
+/** A port that is taken or refused is for the caller to change. */
+async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
+  try {
+    return await startSimulator(options);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
+    const problem =
+      code === 'EADDRINUSE' ? 'another process listens there' : 'this user may not listen there';
+    throw new SettingsError(`--port ${options.port}: ${problem}`, {
+      hint: 'use another port, or leave --port out to get a free one',
+      cause: error,
+    });
+  }
+}

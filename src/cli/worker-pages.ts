@@ -1,0 +1,142 @@
+import { readMonth } from '../billing/month.ts';
+import type { PageSources } from '../console/page-sources.ts';
+import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
+import type { WorkerStatus } from '../console/worker-status.ts';
+import { readSchemaState } from '../database/migrate.ts';
+import { createDatabase, type DatabaseHandle } from '../database/open.ts';
+import { type Health, readHealth } from '../queries/health.ts';
+import { readHeatMap } from '../queries/heat-map.ts';
+import { readPayloadShares } from '../queries/limits.ts';
+import { pingDatabase } from '../queries/ping.ts';
+import { countDifferences, type Differences } from '../queries/reconciliation.ts';
+import { streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import { requireDatabaseUrl } from '../settings/config.ts';
+import { addDays, dayAt } from '../usage/day.ts';
+import type { Month } from '../usage/period.ts';
+import type { WorkerLoop } from '../worker/loop.ts';
+import type { Schedule } from '../worker/schedule.ts';
+import type { CommandContext } from './command.ts';
+
+/** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */
+const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+/** A caller waits for a new reading for that long, and is then given the last good one with its age. */
+const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
+const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
+/** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
+const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
+const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
+/** Sums of five weeks of all organizations, and what is wrong there stays wrong for a while. */
+const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
+const PING = { keepMs: 1_000, timeoutMs: 3_000 };
+const PAGES = { max: 2, timeoutMs: 5_000 };
+const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
+
+/** The connections of the pages. */
+export async function openReader({ config, logger }: CommandContext): Promise<DatabaseHandle> {
+  const url = requireDatabaseUrl(config);
+  return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
+}
+
+export interface SourceOptions {
+  readonly reader: DatabaseHandle;
+  readonly loop: Pick<WorkerLoop, 'statuses'>;
+  readonly schedule: Pick<Schedule, 'isArmed' | 'nextWakeAt'>;
+  readonly startedAtMs: number;
+}
+
+/** What the pages show, each read shared among all who ask. */
+export function createSources(context: CommandContext, options: SourceOptions): Omit<PageSources, 'metrics'> {
+  const { config, logger, hostNow: now } = context;
+  const { db } = options.reader;
+  const ping = shareReading(() => pingDatabase(db), { ...PING, now });
+  const onFailure = (error: unknown) =>
+    logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
+  const { horizonDays } = config.policy;
+  const differences = keepReading(() => countDifferences(db, now()), { ...DIFFERENCES, now, onFailure });
+  const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays }), {
+    ...HEALTH,
+    now,
+    onFailure,
+  });
+  const heatMap = keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), {
+    ...HEAT_MAP,
+    now,
+    onFailure,
+  });
+  const oneMonth = boundReads({ max: 1, timeoutMs: READER.statementTimeoutMs });
+  const month = keepReadings(
+    (name: Month) => oneMonth(() => readMonth(db, { month: name, today: dayAt(now()) })),
+    {
+      ...MONTHS,
+      now,
+      onFailure,
+    },
+  );
+  const payloadShares = keepReading(() => readPayloadShares(db), { ...SHARES, now, onFailure });
+  const bound = boundReads(PAGES);
+  const oneFile = boundReads({ max: 1, timeoutMs: VIEW_STATEMENT_MS });
+  return {
+    logger,
+    now,
+    policy: config.policy,
+    heatMap,
+    month,
+    payloadShares,
+    read: (query) => bound(() => query(db)),
+    streamRows: (request, take) =>
+      oneFile(() => streamView(options.reader, request, { signal: context.signal, take })),
+    database: async (waitMs) => {
+      const reads = [ping().then(...YES_OR_NO), health(waitMs), differences()] as const;
+      const [isUp, reading, counted] = await Promise.all(reads);
+      return { isUp, reading: reading && addDifferences(reading, counted?.value) };
+    },
+    status: () => statusOf(context, options),
+    readiness: createReadiness(context, options),
+  };
+}
+
+/** They are counted less often than the rest is read, and take longer. */
+function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
+  const instances = reading.value.instances.map((instance) => {
+    return { ...instance, differences: differences?.get(instance.instanceId) };
+  });
+  return { ...reading, value: { ...reading.value, instances } };
+}
+
+const YES_OR_NO = [() => true, () => false] as const;
+
+function statusOf(
+  { config, version, host, signal }: CommandContext,
+  { loop, schedule, startedAtMs }: SourceOptions,
+): WorkerStatus {
+  return {
+    version,
+    host,
+    startedAt: new Date(startedAtMs).toISOString(),
+    schedule: config.schedule,
+    isArmed: schedule.isArmed(),
+    nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
+    isStopping: signal.aborted,
+    instances: loop.statuses,
+  };
+}
+
+/** For probes that anybody may ask: only the fact, and no word of why the database does not answer. */
+function createReadiness(
+  { hostNow: now, signal }: CommandContext,
+  { reader, schedule }: SourceOptions,
+): () => Promise<readonly string[]> {
+  const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
+  return async () => {
+    const problems = [];
+    if (signal.aborted) problems.push('the worker is ending');
+    else if (!schedule.isArmed()) problems.push('the schedule is not armed');
+    const state = await schema().then(
+      (found) => found.state,
+      () => 'unreachable',
+    );
+    if (state === 'unreachable') problems.push('the database does not answer');
+    else if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
+    return problems;
+  };
+}

@@ -1,0 +1,118 @@
+import { SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { readClock } from '../export/context.ts';
+import { type AppSources, createApp } from '../server/app.ts';
+import { hashToken } from '../server/guard.ts';
+import { type Listening, listen } from '../server/listen.ts';
+import { createMetrics } from '../server/metrics.ts';
+import { requireDatabaseUrl } from '../settings/config.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
+import { WorkerLoop } from '../worker/loop.ts';
+import { armSchedule, type Schedule } from '../worker/schedule.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { openSchema } from './open-database.ts';
+import { createSources, openReader } from './worker-pages.ts';
+
+/** How long a run may take to end when the process is asked to; orchestrators kill after 30 s. */
+const SHUTDOWN_MS = 25_000;
+
+export const worker = defineCommand({
+  needs: 'losant',
+  options: {},
+  examples: () => [
+    { args: 'worker', does: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' },
+  ],
+  run: serveWorker,
+});
+
+/**
+ * `worker`: exports at the start and at each wake-up until it is asked to end,
+ * and tells how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
+ * start; later, nothing but a defect ends it.
+ */
+async function serveWorker(context: CommandContext): Promise<number> {
+  const { config, logger, signal } = context;
+  requireServer(requireDatabaseUrl(config));
+  signal.addEventListener('abort', () => logger.info({ reason: reasonOf(signal) }, 'asked to end'), {
+    once: true,
+  });
+  const startedAtMs = context.hostNow();
+  const handle = await openSchema(context, { createIfEmpty: true });
+  const reader = await openReader(context).catch(async (error: unknown) => {
+    await handle.close();
+    throw error;
+  });
+  const instanceIds = config.instances.map(({ instanceId }) => instanceId);
+  const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
+  const loop: WorkerLoop = new WorkerLoop({
+    context,
+    handle,
+    metrics,
+    gates: new Map(),
+    settled: new Map(),
+    heartbeat: createHeartbeat({ url: config.heartbeatUrl, logger }),
+    readNow: () => readClock(context, handle),
+    nextWakeAt: () => schedule.nextWakeAt(),
+  });
+  const schedule: Schedule = await armSchedule(config.schedule, { onWake: (kind) => loop.wake(kind) });
+  let listening: Listening | null = null;
+  try {
+    listening = await serve(context, {
+      ...createSources(context, { reader, loop, schedule, startedAtMs }),
+      metrics,
+    });
+    logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
+    if (!(await endsInTime(loop.run(), signal))) {
+      logger.warn('the run did not end in time, its lease lapses by itself');
+    }
+    logger.info('worker ended');
+    return EXIT.ok;
+  } finally {
+    await schedule.stop();
+    await listening?.close();
+    await endsInTime(Promise.allSettled([handle.close(), reader.close()]), signal);
+  }
+}
+
+function reasonOf({ reason }: AbortSignal): string {
+  return reason instanceof Error ? reason.message : String(reason);
+}
+
+function requireServer(url: string): void {
+  if (!url.startsWith('embedded:')) return;
+  throw new SettingsError('The worker does not run on an embedded database', {
+    hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
+  });
+}
+
+/** Serves the pages, unless they are turned off, and says in the log where and how they open. */
+async function serve(
+  { config, logger, host }: CommandContext,
+  sources: AppSources,
+): Promise<Listening | null> {
+  const { host: address, port, token } = config.http;
+  if (port === 0) return null;
+  const access = { host: address, hostname: host, tokenHash: token === null ? null : hashToken(token) };
+  const listening = await listen(createApp(sources), { access, port, logger });
+  const login = token === null ? undefined : 'any user name, HTTP_TOKEN as the password';
+  const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
+  logger.info({ url: `http://${name}:${listening.port}/`, login }, 'pages served');
+  return listening;
+}
+
+/** Waits for the work, once the signal has aborted no longer than 25 s. Throws what the work throws. */
+async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<'late'>();
+  let timer: NodeJS.Timeout | undefined;
+  const arm = () => {
+    timer = setTimeout(() => resolve('late'), SHUTDOWN_MS);
+  };
+  if (signal.aborted) arm();
+  else signal.addEventListener('abort', arm, { once: true });
+  try {
+    return (await Promise.race([work, late])) !== 'late';
+  } finally {
+    signal.removeEventListener('abort', arm);
+    clearTimeout(timer);
+  }
+}

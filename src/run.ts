@@ -1,0 +1,127 @@
+import { type BaseContext, type Command, type Io, type OutStream, SETTINGS_NEEDED } from './cli/command.ts';
+import { type Invocation, parseCommandLine } from './cli/command-line.ts';
+import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
+import { EXIT, exitCodeOf } from './exit.ts';
+import type { Need } from './settings/table.ts';
+import { createOutput, type Output } from './terminal/output.ts';
+import { Sink } from './terminal/sink.ts';
+import { type Line, styled } from './terminal/text.ts';
+
+/** Where help is not shown on a terminal. */
+const USUAL_COLUMNS = 80;
+
+/**
+ * Runs the program: command line → settings → command → exit code. Resolves once
+ * everything is written and closed. Whatever comes from outside is in `io`, and
+ * nothing of a call is left behind for the next.
+ */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const out = new Sink(io.stdout);
+  const err = new Sink(io.stderr);
+  const mayColor = !argv.includes('--no-color');
+  let output = openOutput(io, { out, err }, { json: argv.includes('--json'), mayColor });
+  let command: Command | null = null;
+  let exitCode: number;
+  try {
+    if (argv[0] === 'complete') {
+      const { completeWords } = await import('./cli/complete.ts');
+      out.write(await completeWords(argv.slice(2)));
+      return await finish(EXIT.ok, { out, err });
+    }
+    const invocation = await parseCommandLine(argv, {
+      version: io.version,
+      write: (text) => out.write(text),
+      hasColors: mayColor && hasColors(io.stdout, io),
+      columns: io.stdout.columns ?? USUAL_COLUMNS,
+      nowMs: io.hostNow(),
+    });
+    if (invocation === null) exitCode = EXIT.ok;
+    else {
+      output = openOutput(io, { out, err }, invocation);
+      command = invocation.command;
+      exitCode = await execute(invocation, { ...io, output }, err);
+    }
+  } catch (error) {
+    exitCode = exitCodeOf(error);
+    printError(output, error, command);
+  }
+  return await finish(exitCode, { out, err });
+}
+
+async function execute(invocation: Invocation, base: BaseContext, err: Sink): Promise<number> {
+  const { command, options, configFile } = invocation;
+  // A command without settings takes no more than the base.
+  if (command.needs === 'none') return await command.run(base, options);
+  const { readConfig } = await import('./settings/config.ts');
+  const { createLogger } = await import('./logger.ts');
+  const { env, stderr, output } = base;
+  const config = readConfig({ env, configFile, needs: needsOf(command, configFile, env) });
+  const isSummaryEnough = isQuiet(invocation, base);
+  const logger = createLogger({
+    level: isSummaryEnough ? 'warn' : config.logLevel,
+    pretty: stderr.isTTY === true,
+    destination: { write: (text: string) => err.write(text) },
+  });
+  for (const warning of config.warnings) logger.warn(warning);
+  return await command.run({ ...base, output, config, logger, isSummaryEnough }, options);
+}
+
+function needsOf({ needs }: Command, configFile: string | null, env: Io['env']): readonly Need[] {
+  if (needs !== 'database_if_set' && needs !== 'none') return SETTINGS_NEEDED[needs];
+  const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
+  const isSet = configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '');
+  return isSet ? SETTINGS_NEEDED.database : [];
+}
+
+/** On a terminal the printed result is enough, unless the log is asked for. */
+function isQuiet({ command, options }: Invocation, { output, env }: BaseContext): boolean {
+  const isAsked = options['verbose'] === true || (env['LOG_LEVEL'] ?? '').trim() !== '';
+  return (command.isQuiet ?? false) && output.isTerminal && !isAsked;
+}
+
+/** Waits until everything is written. A result that could not be is a failure, unless its reader went away. */
+async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
+  await out.drain();
+  const { failure } = out;
+  if (failure !== null) err.write(`losant-usage: the result cannot be written: ${failure.message}\n`);
+  await err.drain();
+  return failure === null ? exitCode : EXIT.failure;
+}
+
+function openOutput(
+  io: Io,
+  sinks: { out: Sink; err: Sink },
+  { json, mayColor }: Pick<Invocation, 'json' | 'mayColor'>,
+): Output {
+  const { stdout, stderr } = io;
+  return createOutput(sinks, {
+    json,
+    isShown: stdout.isTTY === true,
+    isTerminal: stdout.isTTY === true && stderr.isTTY === true,
+    columns: stdout.isTTY === true ? (stdout.columns ?? null) : null,
+    color: { out: mayColor && hasColors(stdout, io), err: mayColor && hasColors(stderr, io) },
+  });
+}
+
+/** Node's own judgement, which heeds NO_COLOR and TERM. */
+function hasColors(stream: OutStream, { env }: Io): boolean {
+  return stream.isTTY === true && stream.hasColors?.(env) === true;
+}
+
+/** Says what went wrong: with `--json` as the one document, unless the command has printed that already. */
+function printError(output: Output, error: unknown, command: Command | null): void {
+  const described = describeError(error);
+  const isInterrupted = error instanceof InterruptedError && command !== null;
+  const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
+  if (output.json && !output.hasDocument()) output.printJson({ error: { ...described, hint } });
+  // Only settings are told in several lines, all of them this program's own.
+  const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
+  const [first = '', ...more] = lines;
+  const stack = error instanceof ExportError || !(error instanceof Error) ? [] : framesOf(error);
+  const head: Line = [styled('red', 'losant-usage: '), first];
+  output.remark(head, ...more, `  ${hint}`, ...stack);
+}
+
+function framesOf({ stack = '' }: Error): string[] {
+  return stack.split('\n').filter((line) => /^ {4}at /.test(line));
+}
