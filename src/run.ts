@@ -3,8 +3,7 @@ import { type Invocation, parseCommandLine } from './cli/command-line.ts';
 import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Need } from './settings/table.ts';
-import { createOutput, type Output } from './terminal/output.ts';
-import { Sink } from './terminal/sink.ts';
+import { createOutput, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
 
 /** Where help is not shown on a terminal. */

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCsv } from '../files/csv.ts';
-import { codeOf } from '../files/file-problem.ts';
+import { codeOf } from '../files/whole-file.ts';
 import { csvColumns, MANIFEST_NAME, type Manifest, manifestSchema } from './manifest.ts';
 
 /** A row of a file, by column. */

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
-import { codeOf, describeFileProblem } from '../files/file-problem.ts';
+import { codeOf, describeFileProblem } from '../files/whole-file.ts';
 import { readFileParts } from './pack-files.ts';
 import type { Statement } from './statements.ts';
 

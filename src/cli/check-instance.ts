@@ -6,7 +6,7 @@ import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
 import { readWitnessProblems } from '../queries/reconciliation.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { isSelected } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { CheckError, type CheckList, type Outcome } from './check-list.ts';

@@ -1,4 +1,4 @@
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, type Span, styled } from '../terminal/text.ts';

@@ -13,7 +13,7 @@ import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import type { Output } from '../terminal/output.ts';
 import { type Line, piecesOf, renderLine } from '../terminal/text.ts';
-import { showDuration } from '../terminal/time.ts';
+import { showDuration } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { backfill } from './backfill.ts';
 import { type BaseContext, type CommandContext, defineCommand } from './command.ts';

@@ -14,8 +14,7 @@ import {
 } from '../queries/story-facts.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import { showInstant } from '../terminal/time.ts';
-import { showDays } from '../terminal/words.ts';
+import { showDays, showInstant } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { Stream } from '../usage/streams/stream.ts';

@@ -1,4 +1,4 @@
-import type { Shard } from '../usage/shard.ts';
+import type { Shard } from '../usage/organization.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import {
   choiceOption,

@@ -3,8 +3,7 @@ import type { Failure, RunReport } from '../export/report.ts';
 import type { RunOutcome } from '../export/run.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import { showDuration, showWhen } from '../terminal/time.ts';
-import { count, showDays, showNumber } from '../terminal/words.ts';
+import { count, showDays, showDuration, showNumber, showWhen } from '../terminal/words.ts';
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
 

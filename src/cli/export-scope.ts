@@ -1,9 +1,9 @@
-import type { RunKind } from '../ledger/runs.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import type { InstanceContext } from '../export/context.ts';
+import type { RunKind } from '../ledger/runs.ts';
 import { filterTracked } from '../ledger/tracking.ts';
 import { getOrg } from '../losant/orgs.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { isSelected } from '../usage/organization.ts';
 import type { Ask } from '../usage/plan.ts';
 import { streamNames } from '../usage/streams/catalog.ts';

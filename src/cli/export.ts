@@ -1,8 +1,14 @@
 import type { DatabaseHandle } from '../database/open.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import type { Column, Part, Row } from '../files/column.ts';
-import { createRenderer, type FormatName, formatNames } from '../files/formats.ts';
+import {
+  type Column,
+  createRenderer,
+  type FormatName,
+  formatNames,
+  type Part,
+  type Row,
+} from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
 import { type ExportedView, exportedView, exportedViewNames } from '../queries/exported-views.ts';
 import { readInstanceNames } from '../queries/instances.ts';

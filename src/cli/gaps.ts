@@ -2,8 +2,7 @@ import { EXIT } from '../exit.ts';
 import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import { showWhen } from '../terminal/time.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 
 import { defineCommand } from './command.ts';

@@ -1,7 +1,7 @@
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
 /**

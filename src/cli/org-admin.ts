@@ -1,6 +1,6 @@
 import { SettingsError } from '../errors.ts';
 import { type AdminClient, createAdminClient } from '../losant/admin.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { SERVICE } from '../settings/table.ts';
 import type { CommandContext } from './command.ts';
 

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { namesAt, type OrgPatch, orgPatch } from '../losant/org-patch.ts';
-import { readFileFromDisk, readNamedFile } from '../settings/disk.ts';
+import { readFileFromDisk, readNamedFile } from '../settings/checks.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import type { Tag } from '../usage/organization.ts';
 

@@ -281,7 +281,13 @@ async function recordRemoval(
     let waived = 0;
     if (reason !== null) {
       for (const { stream, day } of missing) {
-        waived += await waiveUnlessHeld(db, { orgId, stream, range: { from: day, to: day }, reason, asZero: false });
+        waived += await waiveUnlessHeld(db, {
+          orgId,
+          stream,
+          range: { from: day, to: day },
+          reason,
+          asZero: false,
+        });
       }
     }
     await markRemoved(db, [orgId], new Date(removedAtMs).toISOString());

@@ -1,8 +1,7 @@
 import { EXIT } from '../exit.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, styled } from '../terminal/text.ts';
-import { showInstant } from '../terminal/time.ts';
-import { showNumber } from '../terminal/words.ts';
+import { showInstant, showNumber } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
 import { type FoundOrg, findOrg, placeOptions } from './org.ts';
 import { fieldsOf } from './org-changes.ts';

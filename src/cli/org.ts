@@ -2,7 +2,7 @@ import { LosantError, SettingsError } from '../errors.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 import { chooseInstances } from './instances.ts';
 import { idOption, idsOption, type OptionValues, required } from './options.ts';

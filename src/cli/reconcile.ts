@@ -10,8 +10,7 @@ import {
 } from '../queries/reconciliation.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import { showWhen } from '../terminal/time.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, showDays, showWhen } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { requireKnownInstances } from './instances.ts';

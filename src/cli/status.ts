@@ -4,8 +4,7 @@ import { type InstanceStatus, readInstances } from '../queries/instances.ts';
 import { type RunSummary, readLastRuns } from '../queries/runs.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import { showDistance, showDuration, showInstant } from '../terminal/time.ts';
-import { count, showDays, showNumber } from '../terminal/words.ts';
+import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 
 import { defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';

@@ -3,7 +3,7 @@ import { checkSums, type Totals } from '../billing/check-sums.ts';
 import { findPacks, openPack, type Pack, type PackProblem } from '../billing/verify.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { codeOf } from '../files/file-problem.ts';
+import { codeOf } from '../files/whole-file.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';

@@ -39,7 +39,9 @@ export const waive = defineCommand({
     if (output.json) output.printJson({ orgId: org, stream, days, reason: why, asZero });
     else {
       const as = asZero ? ' as zero' : '';
-      output.print(`Waived ${count(days.length, 'number')}${as}: ${stream} of ${org} for ${days.join(', ')}.`);
+      output.print(
+        `Waived ${count(days.length, 'number')}${as}: ${stream} of ${org} for ${days.join(', ')}.`,
+      );
       output.print('The next good read lifts it.');
     }
     return EXIT.ok;

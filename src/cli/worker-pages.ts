@@ -13,8 +13,7 @@ import { streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
-import type { WorkerLoop } from '../worker/loop.ts';
-import type { Schedule } from '../worker/schedule.ts';
+import type { Schedule, WorkerLoop } from '../worker/loop.ts';
 import type { CommandContext } from './command.ts';
 
 /** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */

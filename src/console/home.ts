@@ -1,8 +1,7 @@
 import { html } from 'hono/html';
 import type { Health, RunLine, StreamHealth } from '../queries/health.ts';
 import type { HeatCell } from '../queries/heat-map.ts';
-import { showDistance, showDuration, showWhen } from '../terminal/time.ts';
-import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showDistance, showDuration, showNumber, showWhen } from '../terminal/words.ts';
 import { type ConsolePage, READING_WAIT_MS } from './console-page.ts';
 import { type DatabaseView, shownHealth } from './database-view.ts';
 import { renderHeatMap } from './heat-map.ts';

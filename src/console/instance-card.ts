@@ -1,7 +1,6 @@
 import { html } from 'hono/html';
 import type { Health, InstanceHealth, RunLine, StreamHealth } from '../queries/health.ts';
-import { showDuration } from '../terminal/time.ts';
-import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom } from '../usage/day.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
 import { renderDay, renderDistance } from './instants.ts';

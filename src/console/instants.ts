@@ -1,5 +1,5 @@
 import { html } from 'hono/html';
-import { showDistance, showInstant } from '../terminal/time.ts';
+import { showDistance, showInstant } from '../terminal/words.ts';
 import type { Html } from './page.ts';
 
 /** How long ago, or how soon; the instant itself in UTC shows on hover, and is read out. */

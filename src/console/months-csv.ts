@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
-import type { Column, Part, Row } from '../files/column.ts';
 import { createCsv } from '../files/csv.ts';
+import type { Column, Part, Row } from '../files/formats.ts';
 import { type ExportedView, exportedView } from '../queries/exported-views.ts';
 import { readViewColumns } from '../queries/view-rows.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { InvoicedMonth } from '../billing/month.ts';
 import type { Schema } from '../database/schema.ts';
-import type { Row } from '../files/column.ts';
+import type { Row } from '../files/formats.ts';
 import type { Logger } from '../logger.ts';
 import type { HeatCell } from '../queries/heat-map.ts';
 import type { PayloadShare } from '../queries/limits.ts';

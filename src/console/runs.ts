@@ -7,8 +7,7 @@ import {
   type RunRecord,
   readRunList,
 } from '../queries/run-list.ts';
-import { showDuration } from '../terminal/time.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
 import { instanceOptions, readChoice, renderSelect } from './filters.ts';
 import { renderDay, renderDistance } from './instants.ts';

@@ -9,14 +9,12 @@ import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
 import type { Logger } from '../logger.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
-import type { Config } from '../settings/config.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { OrgSelection } from '../usage/organization.ts';
+import type { OrgSelection, Shard } from '../usage/organization.ts';
 import type { PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
-import type { Shard } from '../usage/shard.ts';
 
 /** An instance, and everything needed to export it. */
 export interface InstanceContext {

@@ -6,7 +6,7 @@
 import { pipeline } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
 import { type Options, stringify } from 'csv-stringify/sync';
-import type { Column, Renderer } from './column.ts';
+import type { Column, Renderer } from './formats.ts';
 
 export interface CsvColumn {
   readonly name: string;

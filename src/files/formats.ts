@@ -1,5 +1,3 @@
-import type { Column, Renderer } from './column.ts';
-
 /** The library of each is loaded when its file is written. */
 const FORMATS = {
   csv: async (columns: readonly Column[]) => (await import('./csv.ts')).createCsv(columns),
@@ -13,4 +11,31 @@ export const formatNames: readonly FormatName[] = ['csv', 'ndjson', 'parquet'];
 
 export async function createRenderer(format: FormatName, columns: readonly Column[]): Promise<Renderer> {
   return await FORMATS[format](columns);
+}
+
+/** How a column's values are written; `decimal` may have a fraction. */
+export type ColumnKind = 'integer' | 'decimal' | 'boolean' | 'day' | 'instant' | 'json' | 'text';
+
+export interface Column {
+  readonly name: string;
+  readonly kind: ColumnKind;
+}
+
+/**
+ * A row's values in the order of its columns, as text, so that none is rounded on the
+ * way: numbers in decimal digits, `true` and `false`, days as `YYYY-MM-DD`, instants as
+ * `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`, JSON without white space between its parts. Null is a value that is not there.
+ */
+export type Row = readonly (string | null)[];
+
+/** A part of a file. */
+export type Part = string | Uint8Array;
+
+/** Renders a file from its rows, in chunks: no more than some thousands of rows are ever held. */
+export interface Renderer {
+  /** What the file begins with. */
+  begin(): Part;
+  /** What can be written now that these rows are known. */
+  add(rows: readonly Row[]): Part | Promise<Part>;
+  end(): Part | Promise<Part>;
 }

@@ -1,4 +1,4 @@
-import type { Column, ColumnKind, Renderer, Row } from './column.ts';
+import type { Column, ColumnKind, Renderer, Row } from './formats.ts';
 
 /** One JSON object a line, with every column. A number of more than 2^53 stands there with all its digits. */
 export function createNdjson(columns: readonly Column[]): Renderer {

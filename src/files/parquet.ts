@@ -1,6 +1,6 @@
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { daysFrom } from '../usage/day.ts';
-import type { Column, ColumnKind, Part, Renderer, Row } from './column.ts';
+import type { Column, ColumnKind, Part, Renderer, Row } from './formats.ts';
 
 /** A row group is held in memory until it is whole: 24 columns of so many rows are a few megabytes. */
 const GROUP_ROWS = 2_500;

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { FileError, SettingsError } from '../errors.ts';
-import type { Part } from './column.ts';
-import { codeOf, describeFileProblem } from './file-problem.ts';
+import type { Part } from './formats.ts';
 
 export interface FileFacts {
   readonly bytes: number;
@@ -98,4 +97,39 @@ function requireRegular<S extends { isFile(): boolean; isDirectory(): boolean }>
   if (stats.isFile()) return stats;
   const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
   throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
+}
+
+/** What the file system refused to do, and what the operator can do about it. */
+export interface FileProblem {
+  readonly problem: string;
+  readonly hint: string;
+}
+
+const ELSEWHERE = 'name a place where this user may write';
+const ROOM = 'give it room, or name a place elsewhere';
+
+const PROBLEMS: Readonly<Record<string, (path: string) => FileProblem>> = {
+  ENOENT: (path) => ({
+    problem: `there is no folder ${dirname(resolve(path))}`,
+    hint: 'create the folder, or name another place',
+  }),
+  ENOTDIR: () => ({ problem: 'a part of its path is a file, not a folder', hint: ELSEWHERE }),
+  EACCES: () => ({ problem: 'this user may not write there', hint: ELSEWHERE }),
+  EPERM: () => ({ problem: 'this user may not write there', hint: ELSEWHERE }),
+  EROFS: () => ({ problem: 'the file system is read-only', hint: ELSEWHERE }),
+  ENOSPC: () => ({ problem: 'the disk is full', hint: ROOM }),
+  EDQUOT: () => ({ problem: 'the quota of this user is used up', hint: ROOM }),
+};
+
+/** An error of the file system about a file or folder that was to be written; null for any other error. */
+export function describeFileProblem(error: unknown, path: string): FileProblem | null {
+  const code = codeOf(error);
+  if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
+  // `EIO: i/o error`: without the call and the path that Node adds.
+  return PROBLEMS[code]?.(path) ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
+}
+
+/** The code of an error of the system, or null. */
+export function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

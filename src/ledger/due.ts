@@ -6,9 +6,9 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import type { Shard } from '../usage/organization.ts';
 import type { Ask, DueTrack } from '../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy } from '../usage/policy.ts';
-import type { Shard } from '../usage/shard.ts';
 import { isAfter } from './organizations.ts';
 
 /** Which part of an instance is meant. */

@@ -2,7 +2,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { HeldError } from '../errors.ts';
-import type { Shard } from '../usage/shard.ts';
+import type { Shard } from '../usage/organization.ts';
 
 /** How long a lease lasts unless it is renewed; a dead holder is succeeded within this time. */
 export const LEASE_MS = 60_000;

@@ -1,4 +1,4 @@
-import { showWhen } from '../terminal/time.ts';
+import { showWhen } from '../terminal/words.ts';
 import type { CellStory, LedgerRow } from './explain.ts';
 
 /** What an advice depends on beside the cell itself. */

@@ -1,7 +1,6 @@
 /** What the ledger says of a cell, as words: the same in a terminal and on a page. */
 
-import { showInstant, showWhen } from '../terminal/time.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { count, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import type { CellStory, LedgerRow, QuarantinedAnswer, Revision, Waiver } from './explain.ts';
 
 export type Fact = readonly [name: string, value: string];

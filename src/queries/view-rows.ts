@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/exact-text.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import type { Column, ColumnKind, Row } from '../files/column.ts';
+import type { Column, ColumnKind, Row } from '../files/formats.ts';
 import type { DayRange } from '../usage/day.ts';
 import { readInPages } from './cursor.ts';
 import type { ExportedView } from './exported-views.ts';

@@ -1,3 +1,4 @@
+import { readFileSync, statSync } from 'node:fs';
 import { validateDetailed } from 'node-cron';
 import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
 import type { SettingsFile } from './file.ts';
@@ -66,4 +67,47 @@ export function warningsOf(config: Checked, file: SettingsFile | null, source: S
     warnings.push(`HTTP_HOST=${quote(http.host)} without HTTP_TOKEN: ${what}; set HTTP_TOKEN`);
   }
   return warnings;
+}
+
+export interface FileContent {
+  readonly text: string;
+  /** Permission bits; null where they say nothing. */
+  readonly mode: number | null;
+}
+
+/** Reads a whole file; throws as `node:fs` does. */
+export type ReadFile = (path: string) => FileContent;
+
+/** No setting is nearly as large: a wrong path, e.g. to a database or a disk, is not read into memory. */
+const LARGEST_FILE_BYTES = 1024 * 1024;
+
+/** Reads a regular file; a pipe could block for ever, and could not be read again. */
+export function readFileFromDisk(path: string): FileContent {
+  const stats = statSync(path);
+  if (!stats.isFile()) throw Object.assign(new Error('not a regular file'), { code: 'not a regular file' });
+  if (stats.size > LARGEST_FILE_BYTES) throw Object.assign(new Error('too large'), { code: 'over 1 MiB' });
+  // Windows invents the bits of group and others.
+  const mode = process.platform === 'win32' ? null : stats.mode & 0o777;
+  return { text: readFileSync(path, 'utf8'), mode };
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'it does not exist',
+  ENOTDIR: 'it does not exist',
+  EACCES: 'this user may not read it',
+  EPERM: 'this user may not read it',
+};
+
+/** Reads the file that a setting names; or says what is wrong with the setting. */
+export function readNamedFile(
+  path: string,
+  readFile: ReadFile,
+): FileContent | { readonly problem: string; readonly remedy: string } {
+  try {
+    return readFile(path);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const problem = `names a file that cannot be read: ${REASONS[code] ?? code}`;
+    return { problem, remedy: 'correct the path, or let this user read a file there' };
+  }
 }

@@ -1,12 +1,10 @@
 import { SettingsError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
-import { checkPolicy, warningsOf } from './checks.ts';
-import { type ReadFile, readFileFromDisk } from './disk.ts';
-import { readSettingsFile } from './file.ts';
-import { type InstanceConfig, readInstances } from './instance.ts';
-import { type Problem, settingsError } from './problems.ts';
-import { readGroup } from './reader.ts';
-import { HTTP, type Need, POLICY, REQUEST, SERVICE, type Values } from './table.ts';
+import { checkPolicy, type ReadFile, readFileFromDisk, warningsOf } from './checks.ts';
+import { instanceSource, readSettingsFile, type SettingsFile } from './file.ts';
+import { describeProblem, type Problem, settingsError } from './problems.ts';
+import { type Reading, readGroup, readSetting, type Source } from './reader.ts';
+import { HTTP, INSTANCE, type Need, POLICY, REQUEST, SERVICE, type Values } from './table.ts';
 import { checkVariables, type Environment, environmentSource, topSource } from './variables.ts';
 
 /** All settings, checked. */
@@ -57,4 +55,41 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
 export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
   if (databaseUrl !== null) return databaseUrl;
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });
+}
+
+/** One Losant instance: what is exported of it, and how fast. */
+export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
+  /** The token as it is now: a new one needs no restart. Throws SettingsError. */
+  readonly readToken: () => string;
+  /** Where the token comes from, to name in a hint: a variable, or a key of the settings file. */
+  readonly tokenSource: string;
+}
+
+/** The instances that are described; null for each that is wrong. */
+export function readInstances(
+  file: SettingsFile | null,
+  environment: Source,
+  reading: Reading,
+): (InstanceConfig | null)[] {
+  if (file !== null) {
+    return file.instances.map((_, i) => readInstance(instanceSource(file, i, environment), reading));
+  }
+  const isGiven = environment(INSTANCE.instanceId.env).raw !== undefined;
+  return isGiven || reading.needs.includes('losant') ? [readInstance(environment, reading)] : [];
+}
+
+function readInstance(source: Source, reading: Reading): InstanceConfig | null {
+  const values = readGroup(INSTANCE, source, reading);
+  if (values === null) return null;
+  const { token: _, ...rest } = values;
+  const { env } = INSTANCE.token;
+  const [direct, named] = [source(env), source(`${env}_FILE`)];
+  const readToken = () => {
+    const problems: Problem[] = [];
+    const token = readSetting(INSTANCE.token, source, { ...reading, needs: ['losant'], problems });
+    if (token !== null) return token;
+    const [problem = { name: env, problem: 'is not set', remedy: INSTANCE.token.remedy }] = problems;
+    throw new SettingsError(describeProblem(problem), { hint: problem.remedy });
+  };
+  return { ...rest, readToken, tokenSource: (named.raw === undefined ? direct : named).name };
 }

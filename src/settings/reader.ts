@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from 'node:path';
 import type { z } from 'zod';
-import { type ReadFile, readNamedFile } from './disk.ts';
+import { type ReadFile, readNamedFile } from './checks.ts';
 import { type Problem, showSteps, splitMessage } from './problems.ts';
 import type { Group, Need, Setting, Values } from './table.ts';
 

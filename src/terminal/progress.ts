@@ -1,8 +1,7 @@
 import { Presets, SingleBar } from 'cli-progress';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
 import type { Output } from './output.ts';
-import { showDuration } from './time.ts';
-import { count, showNumber } from './words.ts';
+import { count, showDuration, showNumber } from './words.ts';
 
 /** How often a line is written where no terminal shows a bar. */
 export const LINE_EVERY_MS = 10_000;

@@ -19,3 +19,58 @@ export function showDays({ from, to }: { from: string; to: string }): string {
 export function capitalize(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
+
+/** Durations and instants for people; every instant is in UTC and says so. */
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const YEAR_MS = 365.25 * DAY_MS;
+const MONTH_MS = YEAR_MS / 12;
+/** From here on nobody counts days. */
+const FAR_MS = 60 * DAY_MS;
+
+/** In one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2 h`. */
+export function showDuration(ms: number): string {
+  if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
+  if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
+  if (ms < HOUR_MS) return inUnits(ms, [MINUTE_MS, 'min'], [SECOND_MS, 's']);
+  if (ms < DAY_MS) return inUnits(ms, [HOUR_MS, 'h'], [MINUTE_MS, 'min']);
+  return inUnits(ms, [DAY_MS, 'd'], [HOUR_MS, 'h']);
+}
+
+type Unit = readonly [ms: number, name: string];
+
+function inUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
+  const larges = Math.floor(ms / large);
+  const smalls = Math.floor((ms % large) / small);
+  return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;
+}
+
+/** `2026-11-25 00:57 UTC`, of an ISO instant. */
+export function showInstant(instant: string): string {
+  return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
+}
+
+/** An instant with its distance: `00:57 UTC (in 2 h)`, with the date when it is another day's than `nowMs`. */
+export function showWhen(instant: string, nowMs: number): string {
+  const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
+  const shown = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
+  return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
+}
+
+/** `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a moment`. */
+export function showDistance(ms: number): string {
+  const size = Math.abs(ms);
+  if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';
+  const shown = showSize(size);
+  return ms < 0 ? `${shown} ago` : `in ${shown}`;
+}
+
+function showSize(ms: number): string {
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < FAR_MS) return showDuration(ms);
+  if (ms < 2 * YEAR_MS) return `${Math.round(ms / MONTH_MS)} months`;
+  return `${Math.floor(ms / YEAR_MS)} years`;
+}

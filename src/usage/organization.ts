@@ -69,3 +69,9 @@ function matchesGlob(pattern: string, name: string): boolean {
     .replaceAll('?', '.');
   return new RegExp(`^${source}$`, 'su').test(name);
 }
+
+/** A part of all organizations, by a hash of their ids: part `index`, from 0, of `count`. */
+export interface Shard {
+  readonly index: number;
+  readonly count: number;
+}

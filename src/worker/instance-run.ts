@@ -12,10 +12,8 @@ import {
 import { logRun, type RunOutcome, runInstance } from '../export/run.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
-import type { Config } from '../settings/config.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { Config, InstanceConfig } from '../settings/config.ts';
 import { PlannedRequests, type RequestProgress } from '../usage/planned-requests.ts';
-import { logProgress } from './progress.ts';
 
 export interface WorkerContext extends ExportEnvironment {
   readonly config: Config;
@@ -190,4 +188,23 @@ async function recordFailure(
   } catch (error) {
     context.logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
   }
+}
+
+/** Often enough to see that a long run moves, seldom enough for a log. */
+const LINE_EVERY_MS = 60_000;
+
+/** Logs the beginning of a run when it is first told of progress, and then how far it is, once a minute. */
+export function logProgress(
+  { logger, hostNow }: Pick<ExportEnvironment, 'logger' | 'hostNow'>,
+  { instanceId, runId }: { instanceId: string; runId: string },
+): (progress: RunProgress) => void {
+  const fields = { instance_id: instanceId, run_id: runId };
+  let lastLineMs: number | null = null;
+  return ({ planned, done, requests }) => {
+    const isFirst = lastLineMs === null;
+    if (lastLineMs !== null && hostNow() - lastLineMs < LINE_EVERY_MS) return;
+    lastLineMs = hostNow();
+    if (isFirst) logger.info(fields, 'run started');
+    else logger.info({ ...fields, cells_done: done, cells_planned: planned, requests }, 'run under way');
+  };
 }

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type Logger as CronLogger, createTask } from 'node-cron';
 import { transform } from 'streaming-iterables';
 import type { InstanceStatus, RunProgress, RunResult } from '../console/worker-status.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import type { InstanceConfig } from '../settings/instance.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
 import { exportInstance, judgeFailure, type RunEnd, type RunTools } from './instance-run.ts';
-import type { Wake } from './schedule.ts';
 
 export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
@@ -160,3 +160,45 @@ export function judgeRuns(results: readonly RunResult[]): boolean | null {
   const own = results.filter((result) => result !== 'standby' && result !== 'interrupted');
   return own.length === 0 ? null : own.every((result) => result === 'complete');
 }
+
+export interface ScheduleOptions {
+  /** Called at each wake-up, and late for one that was missed. Must not throw. */
+  readonly onWake: (wake: Wake) => void;
+}
+
+/** `missed`: the process was paused or blocked when the wake-up was due. */
+export type Wake = 'on_time' | 'missed';
+
+export interface Schedule {
+  /** False before it is armed and after it is stopped. */
+  readonly isArmed: () => boolean;
+  readonly nextWakeAt: () => Date | null;
+  readonly stop: () => Promise<void>;
+}
+
+/**
+ * Wakes up at the times of a cron expression, in UTC. It decides nothing: which
+ * days are due is read from the ledger, so that no pattern of wake-ups, missed
+ * or doubled ones among them, can lose a day.
+ */
+export async function armSchedule(expression: string, { onWake }: ScheduleOptions): Promise<Schedule> {
+  let isArmed = true;
+  const task = createTask(expression, () => onWake('on_time'), {
+    name: 'export',
+    timezone: 'UTC',
+    logger: silent,
+  });
+  task.on('execution:missed', () => onWake('missed'));
+  await task.start();
+  return {
+    isArmed: () => isArmed,
+    nextWakeAt: () => (isArmed ? task.getNextRun() : null),
+    stop: async () => {
+      isArmed = false;
+      await task.destroy();
+    },
+  };
+}
+
+/** It would print to stdout; what matters is reported by `onWake`. */
+const silent: CronLogger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };

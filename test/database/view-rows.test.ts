@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Row } from '../../src/files/column.ts';
+import type { Row } from '../../src/files/formats.ts';
 import { exportedView, exportedViewNames } from '../../src/queries/exported-views.ts';
 import {
   readUnknownOrgs,

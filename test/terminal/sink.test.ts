@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { expect, test } from 'vitest';
-import { Sink } from '../../src/terminal/sink.ts';
+import { Sink } from '../../src/terminal/output.ts';
 
 /** A stream whose writes end as the test says. */
 function stream() {

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { showDistance, showDuration, showInstant, showWhen } from '../../src/terminal/time.ts';
-import { count, showDays, showNumber } from '../../src/terminal/words.ts';
+import {
+  count,
+  showDays,
+  showDistance,
+  showDuration,
+  showInstant,
+  showNumber,
+  showWhen,
+} from '../../src/terminal/words.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;

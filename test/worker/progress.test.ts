@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createLogger } from '../../src/logger.ts';
-import { logProgress } from '../../src/worker/progress.ts';
+import { logProgress } from '../../src/worker/instance-run.ts';
 
 test('the beginning of a run is logged, and then how far it is, once a minute', () => {
   const logged: unknown[] = [];
