@@ -6,7 +6,7 @@ import type { UsageDay } from '../usage/day.ts';
 export interface Sample {
   /** Rows by table. */
   readonly tables: Readonly<Record<SampleTable, number>>;
-  /** Cells of the ledger by state. */
+  /** Cells of the ledger by standing. */
   readonly cells: Readonly<Record<string, number>>;
   /** HTTP requests of all runs. */
   readonly requests: number;
@@ -50,30 +50,38 @@ export async function readSample(db: Kysely<Schema>): Promise<Sample> {
 async function countRows(db: Kysely<Schema>): Promise<Record<SampleTable, number>> {
   const counts: Partial<Record<SampleTable, number>> = {};
   for (const table of TABLES) {
-    const { rows } = await sql<{ count: number }>`
-      select count(*) as count from ${sql.table(`losant_usage.${table}`)}`.execute(db);
-    counts[table] = (rows[0] as { count: number }).count;
+    const { count } = await db
+      .selectFrom(table)
+      .select((eb) => eb.fn.countAll<number>().as('count'))
+      .executeTakeFirstOrThrow();
+    counts[table] = count;
   }
   return counts as Record<SampleTable, number>;
 }
 
 async function countCells(db: Kysely<Schema>): Promise<Record<string, number>> {
-  const { rows } = await sql<{ state: string; count: number }>`
-    select state, count(*) as count from losant_usage.coverage group by state order by state`.execute(db);
-  return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
+  const rows = await db
+    .selectFrom('coverage')
+    .select(['standing', (eb) => eb.fn.countAll<number>().as('count')])
+    .groupBy('standing')
+    .orderBy('standing')
+    .execute();
+  return Object.fromEntries(rows.map(({ standing, count }) => [standing, count]));
 }
 
 async function sumRequests(db: Kysely<Schema>): Promise<number> {
-  const { rows } = await sql<{ requests: number }>`
-    select coalesce(sum(requests), 0)::bigint as requests from losant_usage.runs`.execute(db);
-  return (rows[0] as { requests: number }).requests;
+  const rows = await db.selectFrom('runs').select('requests').execute();
+  return rows.reduce((sum, { requests }) => sum + requests, 0);
 }
 
 async function sumPayloads(db: Kysely<Schema>): Promise<Sample['payloadsByDay']> {
-  const { rows } = await sql<{ day: UsageDay; payloads: number }>`
-    select usage_date as day, sum(all_count)::bigint as payloads
-    from losant_usage.payload_totals group by usage_date order by usage_date`.execute(db);
-  return rows;
+  const rows = await db
+    .selectFrom('payload_totals')
+    .select(['usage_date as day', (eb) => eb.fn.sum<string>('all_count').as('payloads')])
+    .groupBy('usage_date')
+    .orderBy('usage_date')
+    .execute();
+  return rows.map(({ day, payloads }) => ({ day, payloads: Number(payloads) }));
 }
 
 /** The newest day of the organization that sent payloads from the most sources on it. */
