@@ -1,8 +1,6 @@
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { showAdvice } from '../queries/advice.ts';
 import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
-import { readDayStory } from '../queries/story.ts';
 import {
   describeAuthor,
   describeChange,
@@ -10,8 +8,10 @@ import {
   describeState,
   describeWaiver,
   ledgerFacts,
+  readDayStory,
+  showAdvice,
   showHeld,
-} from '../queries/story-facts.ts';
+} from '../queries/story.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showDays, showInstant } from '../terminal/words.ts';

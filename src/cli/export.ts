@@ -10,9 +10,16 @@ import {
   type Row,
 } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
-import { type ExportedView, exportedView, exportedViewNames } from '../queries/exported-views.ts';
 import { readInstanceNames } from '../queries/instances.ts';
-import { readUnknownOrgs, readViewColumns, streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import {
+  type ExportedView,
+  exportedView,
+  exportedViewNames,
+  readUnknownOrgs,
+  readViewColumns,
+  streamView,
+  VIEW_STATEMENT_MS,
+} from '../queries/view-rows.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { line } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';

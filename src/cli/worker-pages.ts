@@ -1,11 +1,11 @@
 import { readMonth } from '../billing/month.ts';
-import type { PageSources } from '../console/page-sources.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
+import type { PageSources } from '../console/sources.ts';
 import type { WorkerStatus } from '../console/worker-status.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
+import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, readHealth } from '../queries/health.ts';
-import { readHeatMap } from '../queries/heat-map.ts';
 import { readPayloadShares } from '../queries/limits.ts';
 import { pingDatabase } from '../queries/ping.ts';
 import { countDifferences, type Differences } from '../queries/reconciliation.ts';

@@ -5,19 +5,32 @@ import {
   ORGANIZATIONS_PER_MAP,
   readCoverageMap,
 } from '../queries/coverage.ts';
-import { readInstanceNames } from '../queries/instances.ts';
-import { count } from '../terminal/words.ts';
+import { readInstanceNames } from '../queries/organizations.ts';
 import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
+import { isGap, STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type ConsolePage, readOrNull, readSearch, renderAway } from './console-page.ts';
-import { renderGrid, renderKeys } from './coverage-grid.ts';
-import { instanceOptions, readChoice, renderSearch, renderSelect } from './filters.ts';
-import { renderDay } from './instants.ts';
-import { type Html, renderPage } from './page.ts';
-import { addressOf, readPageNumber, renderPages } from './pagination.ts';
+import { renderGrid } from './coverage-maps.ts';
+import {
+  addressOf,
+  describeOrganizations,
+  instanceOptions,
+  readChoice,
+  readInstanceId,
+  readPageNumber,
+  readSearch,
+  renderPages,
+  renderSearch,
+  renderSelect,
+} from './lists.ts';
+import { type Html, renderAway, renderDay, renderPage } from './page.ts';
+import { type ConsolePage, readOrNull } from './sources.ts';
+import { renderGlossary, renderKeys, worstFirst } from './standings.ts';
 
 const PATH = '/coverage';
-const LENGTHS = ['30', '90'] as const;
+/** A month of any length, and a quarter of a year. */
+const LENGTHS = ['31', '90'] as const;
+/** Organizations to choose: those with a gap of either kind, or with one standing. */
+const CHOICES = ['gap', ...standings.filter((standing) => standing !== 'final')] as const;
 /** Before this day nothing can be stored. */
 const FIRST_DAY = '2015-01-01';
 
@@ -25,6 +38,7 @@ interface CoverageRequest extends CoverageQuery {
   /** The newest day there is. */
   readonly yesterday: UsageDay;
   readonly length: (typeof LENGTHS)[number];
+  readonly choice: (typeof CHOICES)[number] | null;
 }
 
 export const coveragePage: ConsolePage = {
@@ -45,12 +59,13 @@ function readRequest(given: (name: string) => string | undefined, yesterday: Usa
   const length = readChoice(given('days'), LENGTHS) ?? LENGTHS[0];
   const wanted = parseDay(given('to') ?? '') ?? yesterday;
   const to = wanted > yesterday || wanted < FIRST_DAY ? yesterday : wanted;
-  const instanceId = given('instance') ?? '';
+  const choice = readChoice(given('only'), CHOICES);
   return {
     search: readSearch(given('q')),
-    instanceId: /^[0-9a-f]{24}$/.test(instanceId) ? instanceId : null,
+    instanceId: readInstanceId(given('instance')),
     stream: readChoice(given('stream'), streamNames),
-    only: readChoice(given('only'), ['gap', 'known']),
+    choice,
+    only: choice === null ? null : choice === 'gap' ? standings.filter(isGap) : [choice],
     range: { from: addDays(to, 1 - Number(length)), to },
     page: readPageNumber(given('page')),
     yesterday,
@@ -63,14 +78,16 @@ function renderCoverage(
   found: { readonly map: CoverageMap; readonly names: ReadonlyMap<string, string> } | null,
 ): Html {
   const body = html`<h1>Coverage</h1>
-<p class="quiet">What is held of each organization and UTC day. A day that is not final leads to its story.</p>
+<p class="quiet">How each organization and UTC day stands: by the worst of its numbers. Each day leads to its story.</p>
 ${renderForm(request, found?.names ?? new Map())}
 ${found === null ? renderAway() : renderMap(request, found.map)}`;
   return renderPage({ title: 'Coverage', path: PATH, body });
 }
 
 function renderForm(request: CoverageRequest, names: ReadonlyMap<string, string>): Html {
-  const { search, instanceId, stream, only, length, range, yesterday } = request;
+  const { search, instanceId, stream, choice, length, range, yesterday } = request;
+  const standingOption = (standing: Standing) =>
+    [standing, `with a number ${STANDINGS[standing].label}`] as const;
   return html`<form method="get" action="${PATH}" role="search">
 ${renderSearch(search)}
 ${names.size > 1 ? renderSelect({ name: 'instance', label: 'Instance', options: instanceOptions(names), chosen: instanceId ?? '' }) : ''}
@@ -80,23 +97,24 @@ ${renderSelect({
   label: 'Organizations',
   options: [
     ['', 'all'],
-    ['gap', 'with something missing'],
-    ['known', 'with something known to be missing'],
+    ['gap', 'with a gap'],
+    ...worstFirst.filter((standing) => standing !== 'final').map(standingOption),
   ],
-  chosen: only ?? '',
+  chosen: choice ?? '',
 })}
 ${renderSelect({ name: 'days', label: 'Days', options: LENGTHS.map((days) => [days, days] as const), chosen: length })}
 ${range.to === yesterday ? '' : html`<input type="hidden" name="to" value="${range.to}">`}
 <button type="submit">Show</button></form>`;
 }
 
-function renderMap(request: CoverageRequest, { count: found, organizations }: CoverageMap): Html {
+function renderMap(request: CoverageRequest, { count: found, deleted, organizations }: CoverageMap): Html {
   const { range, stream, page } = request;
-  const what = count(found, 'organization');
+  const what = describeOrganizations(found - deleted, deleted);
   if (organizations.length === 0) return html`<p>${what}${found === 0 ? '' : ', none on this page'}.</p>`;
   return html`<p>${what}, ${renderDay(range.from)} to ${renderDay(range.to)}. ${renderSteps(request)}</p>
 ${renderKeys()}
 ${renderGrid({ lines: organizations, range, stream })}
+${renderGlossary()}
 ${renderPages({ path: PATH, query: queryOf(request), page, found, perPage: ORGANIZATIONS_PER_MAP })}`;
 }
 
@@ -110,12 +128,12 @@ function renderSteps(request: CoverageRequest): Html {
   return html`<span class="whole">${before < FIRST_DAY ? '' : link(before, 'Earlier')} ${range.to === yesterday ? '' : link(after, 'Later')}</span>`;
 }
 
-function queryOf({ search, instanceId, stream, only, length, range, yesterday }: CoverageRequest) {
+function queryOf({ search, instanceId, stream, choice, length, range, yesterday }: CoverageRequest) {
   return {
     q: search,
     instance: instanceId ?? '',
     stream: stream ?? '',
-    only: only ?? '',
+    only: choice ?? '',
     days: length === LENGTHS[0] ? '' : length,
     to: range.to === yesterday ? '' : range.to,
   };

@@ -1,10 +1,40 @@
 import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
-import type { DailyChart, DayState } from './chart.ts';
-import { fillOf, renderSwatch } from './fills.ts';
+import type { UsageDay } from '../usage/day.ts';
+import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { type Html, renderTable } from './page.ts';
-import { type Scale, scaleOf } from './scale.ts';
-import { barPaths, linePath, runsOf, tickDays } from './shapes.ts';
+import { barPaths, linePath, runsOf, type Scale, scaleOf, tickDays } from './shapes.ts';
+import { renderStanding } from './standings.ts';
+
+export interface Series {
+  readonly name: string;
+  /** By day; null where it is not stored. */
+  readonly values: readonly (number | null)[];
+}
+
+/** One number per UTC day, or several that add up to one. */
+export interface DailyChart {
+  /** In addresses and ids. */
+  readonly id: string;
+  readonly title: string;
+  /** What the axis counts, e.g. `Payloads per day`. */
+  readonly axis: string;
+  readonly unit: 'count' | 'bytes';
+  /** One series as a line, or any number of them stacked as bars, the first at the bottom. */
+  readonly shape: 'line' | 'bars';
+  readonly days: readonly UsageDay[];
+  /** The address of a day's story. */
+  readonly storyOf?: (day: UsageDay) => string;
+  /** By day; null where it is not tracked. */
+  readonly standings: readonly (Standing | null)[];
+  /** By day, whether a zero stands for a day that Losant left out. */
+  readonly leftOut: readonly boolean[];
+  readonly series: readonly Series[];
+  /** Whether the series are parts whose names the legend shows. */
+  readonly hasParts: boolean;
+  /** What the chart shows, in a sentence. */
+  readonly summary: string;
+}
 
 /** In pixels; the width is whatever there is. */
 const HEIGHT = 180;
@@ -27,7 +57,7 @@ ${scale.ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy
 ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="100%" y1="${y}" y2="${y}"/>`)}
 ${renderAbsences(chart)}
 ${chart.shape === 'line' ? renderLine(chart, scale) : renderBars(chart, scale)}
-${chart.states.map((state, place) => (state === 'zeros' ? html`<circle class="zeros" cx="${percent(place + 0.5, days)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
+${chart.leftOut.map((isLeftOut, place) => (isLeftOut ? html`<circle class="zeros" cx="${percent(place + 0.5, days)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
 ${days.map((_, place) => html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`)}
 ${tickDays(days).map(({ place, label, anchor }) => html`<text x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
 <text x="50%" y="${HEIGHT + 34}" text-anchor="middle">UTC day</text></svg></div>
@@ -51,76 +81,113 @@ function renderBars(chart: DailyChart, scale: Scale): Html[] {
   );
 }
 
-/** Days that are not held are hatched: they are never drawn as zero. */
-function renderAbsences({ days, states }: DailyChart): Html[] {
-  const absences = (['missing', 'untracked'] as const).flatMap((state) =>
-    runsOf(states, state).map((run) => ({ state, ...run })),
-  );
-  return absences.map(
-    ({ state, from, count }) =>
-      html`<rect x="${percent(from, days)}" width="${percent(count, days)}" height="${HEIGHT}" fill="url(#${state})"/>`,
-  );
+/** Whether the day is tracked and its number is not stored. */
+function isAbsent({ standings, series }: DailyChart, place: number): boolean {
+  return standings[place] != null && series[0]?.values[place] == null;
+}
+
+/** Days that are not stored are hatched: they are never drawn as zero. */
+function renderAbsences(chart: DailyChart): Html[] {
+  const { days, standings } = chart;
+  const absent = days.map((_, place) => isAbsent(chart, place));
+  const untracked = standings.map((standing) => standing === null);
+  const draw = (holds: readonly boolean[], fill: string) =>
+    runsOf(holds).map(
+      ({ from, count }) =>
+        html`<rect x="${percent(from, days)}" width="${percent(count, days)}" height="${HEIGHT}" fill="url(#${fill})"/>`,
+    );
+  return [...draw(absent, 'absent'), ...draw(untracked, 'untracked')];
 }
 
 function renderLegend(chart: DailyChart): Html {
-  const { series, states, hasParts } = chart;
-  const entry = (swatch: Html, text: string) => html`<li>${swatch} ${text}</li>`;
+  const { series, standings, leftOut, hasParts, days } = chart;
+  const entry = (swatch: Html, text: string | Html) => html`<li>${swatch} ${text}</li>`;
+  const absent = [...days.keys()].filter((place) => isAbsent(chart, place));
+  const words = [...new Set(absent.flatMap((place) => standings[place] ?? []))];
+  const labels = words.map((standing) => STANDINGS[standing].label).join(', ');
   return html`<ul class="legend">${!hasParts ? '' : series.map(({ name }, place) => entry(renderSwatch(fillOf(chart, place)), name))}
-${states.includes('missing') ? html`<li>${renderSwatch('url(#missing)')} not held${renderMissing(chart)}</li>` : ''}
-${states.includes('untracked') ? entry(renderSwatch('url(#untracked)'), 'not tracked') : ''}
-${states.includes('zeros') ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
+${absent.length === 0 ? '' : entry(renderSwatch('url(#absent)'), html`${labels}${renderWhy(chart, absent)}`)}
+${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked') : ''}
+${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
-/** The newest of the days that are not held, each with its story. */
-function renderMissing({ days, states, storyOf }: DailyChart): Html | string {
+/** The newest of the days that are not stored, each with its story. */
+function renderWhy({ days, storyOf }: DailyChart, absent: readonly number[]): Html | string {
   if (storyOf === undefined) return '';
-  const missing = days.filter((_, place) => states[place] === 'missing').slice(-MISSING_MAX);
-  return html`: why ${missing.map((day) => html`<a href="${storyOf(day)}">${day}</a> `)}`;
+  const newest = absent.slice(-MISSING_MAX).map((place) => days[place] ?? '');
+  return html`: why ${newest.map((day) => html`<a href="${storyOf(day)}">${day}</a> `)}`;
 }
 
-const ABSENCE: Readonly<Partial<Record<DayState, string>>> = {
-  missing: 'not held',
-  untracked: 'not tracked',
-};
-
-function describeDay({ days, states, series }: DailyChart, place: number, { show }: Scale): string {
-  const state = states[place] ?? 'missing';
-  const values = series.map(({ name, values: all }) => `${name} ${show(all[place] ?? 0)}`);
-  const text =
-    ABSENCE[state] ?? (values.length === 1 ? show(series[0]?.values[place] ?? 0) : values.join(', '));
-  return `${days[place]}: ${text}${state === 'zeros' ? ', as Losant left the day out' : ''}`;
+function describeDay(chart: DailyChart, place: number, { show }: Scale): string {
+  const { days, standings, leftOut, series } = chart;
+  const standing = standings[place] ?? null;
+  const shown = series.map(({ name, values }) => ({ name, value: values[place] ?? null }));
+  const values = shown.flatMap(({ name, value }) =>
+    value === null ? [] : [shown.length === 1 ? show(value) : `${name} ${show(value)}`],
+  );
+  const words = [
+    ...(values.length === 0 ? [] : [values.join(', ')]),
+    standing === null ? 'not tracked' : STANDINGS[standing].label,
+    ...(leftOut[place] ? ['left out by Losant'] : []),
+  ];
+  return `${days[place]}: ${words.join(', ')}`;
 }
 
-function renderDays({ days, states, series, storyOf }: DailyChart): Html {
+function renderDays({ days, standings, leftOut, series, storyOf }: DailyChart): Html {
   const rows = days.map((day, place) => {
-    const state = states[place] ?? 'missing';
-    const said =
-      state === 'missing' && storyOf !== undefined
-        ? html`<a href="${storyOf(day)}">${STATES[state]}</a>`
-        : STATES[state];
+    const word = html`${renderStanding(standings[place] ?? null)}${leftOut[place] ? ', left out by Losant' : ''}`;
     const cells = series.map(({ values }) => {
       const value = values[place] ?? null;
       return value === null ? '–' : showNumber(value);
     });
+    const said =
+      storyOf === undefined || standings[place] == null ? word : html`<a href="${storyOf(day)}">${word}</a>`;
     return [html`<time datetime="${day}">${day}</time>`, ...cells, said];
   });
   return html`<div class="days">${renderTable({
     columns: [
       { name: 'UTC day' },
       ...series.map(({ name }) => ({ name, isNumber: true })),
-      { name: 'State' },
+      { name: 'Standing' },
     ],
     rows: rows.reverse(),
   })}</div>`;
 }
 
-const STATES: Readonly<Record<DayState, string>> = {
-  held: 'held',
-  zeros: 'left out by Losant',
-  missing: 'not held',
-  untracked: 'not tracked',
-};
-
 function percent(place: number, days: readonly unknown[]): string {
   return `${Math.round((place / days.length) * 100_000) / 1_000}%`;
 }
+
+/** Series differ in pattern and in lightness as well as in colour. */
+const SERIES_FILLS = 7;
+
+/** How the series at that place is filled; one on its own is plain. */
+function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
+  return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
+}
+
+/** A square of what fills a series, for the legend. */
+function renderSwatch(fill: string): Html {
+  return html`<svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="${fill}"/></svg>`;
+}
+
+/** What the charts of a page are filled with; once on each page that has one. */
+export function renderFills(): Html {
+  return html`<svg class="hidden" aria-hidden="true" width="0" height="0"><defs>
+${MARKS.map((mark, place) => html`<pattern id="series-${place}" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="series-${place}" width="6" height="6"/>${mark}</pattern>`)}
+<pattern id="absent" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="absent" width="6" height="6"/><path class="hatch" d="M-1 1l2-2M0 6l6-6M5 7l2-2"/></pattern>
+<pattern id="untracked" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="absent" width="6" height="6"/><path class="rule" d="M-1 5l2 2M0 0l6 6M5-1l2 2"/></pattern>
+</defs></svg>`;
+}
+
+const mark = (path: string) => html`<path class="mark" d="${path}"/>`;
+
+const MARKS: readonly (Html | string)[] = [
+  '',
+  mark('M-1 1l2-2M0 6l6-6M5 7l2-2'),
+  mark('M0 3h6'),
+  mark('M2 2h2v2h-2z'),
+  mark('M-1 5l2 2M0 0l6 6M5-1l2 2'),
+  mark('M3 0v6'),
+  mark('M0 3h6M3 0v6'),
+];

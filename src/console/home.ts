@@ -1,21 +1,32 @@
 import { html } from 'hono/html';
-import type { Health, RunLine, StreamHealth } from '../queries/health.ts';
-import type { HeatCell } from '../queries/heat-map.ts';
-import { capitalize, count, showDistance, showDuration, showNumber, showWhen } from '../terminal/words.ts';
-import { type ConsolePage, READING_WAIT_MS } from './console-page.ts';
-import { type DatabaseView, shownHealth } from './database-view.ts';
-import { renderHeatMap } from './heat-map.ts';
+import type { HeatCell } from '../queries/coverage.ts';
+import type { Health, StreamHealth } from '../queries/health.ts';
+import type { RunRecord } from '../queries/runs.ts';
+import { capitalize, count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
+import { STANDINGS } from '../usage/standing.ts';
+import { renderHeatMap } from './coverage-maps.ts';
 import { renderCard, sumOf } from './instance-card.ts';
-import { renderDay, renderDistance, renderInstant } from './instants.ts';
-import { type Html, renderPage, renderTable } from './page.ts';
-import { currentTroubles, describeKind, type InstanceTrouble, isInFirstRun, judgeState } from './verdict.ts';
+import { addressOf, describeOrganizations } from './lists.ts';
+import { type Html, renderDay, renderDistance, renderInstant, renderPage, renderTable } from './page.ts';
+import { describeTrouble, renderLength, renderRange, renderStatus } from './runs.ts';
+import { type ConsolePage, type DatabaseView, READING_WAIT_MS, shownHealth } from './sources.ts';
+import {
+  currentTroubles,
+  describeKind,
+  type InstanceTrouble,
+  isInFirstRun,
+  judgeState,
+  judgeYesterday,
+  type YesterdayVerdict,
+} from './verdict.ts';
 import type { WorkerStatus } from './worker-status.ts';
 
-/** An answer this old is told with its age: it may have been overtaken. */
+/** An answer this old is shown with its age: it may have been overtaken. */
 const OLD_READING_MS = 120_000;
 
 /** How often a browser loads the page anew. */
 const REFRESH_S = 60;
+const RUNS_SHOWN = 10;
 
 interface HomeFacts {
   readonly status: WorkerStatus;
@@ -45,12 +56,15 @@ function renderHome(facts: HomeFacts): Html {
   const isFirst = health !== null && status.instances.some((instance) => isInFirstRun(instance, health));
   const cardFacts = { health, horizonDays, host: status.host, nowMs };
   const verdict = judgeState(view, { statuses: status.instances, nowMs });
+  const yesterday = health && judgeYesterday(health, { statuses: status.instances, nowMs });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
+${yesterday === null ? '' : renderYesterday(yesterday)}
 <p class="quiet">${renderScope(facts)}</p>
 ${verdict.hint === undefined ? '' : html`<p><a href="/coverage?only=gap&amp;days=90">See what it is by organization and day</a>, or in a terminal: ${verdict.hint}</p>`}
 ${renderAge(view, nowMs)}
 ${currentTroubles(status.instances, health).map(renderTrouble)}
 ${health === null ? '' : renderContradictions(health)}
+${health === null ? '' : renderByHand(health)}
 <div class="cards">${status.instances.map((instance) => renderCard(instance, cardFacts))}</div>
 ${health === null || heatMap === null || isFirst ? '' : renderHeatMap(heatMap)}
 ${health === null ? '' : renderReach(health, status)}
@@ -60,14 +74,21 @@ ${health === null ? '' : renderRuns(health, nowMs)}
   return renderPage({ title: 'Home', path: '/', body });
 }
 
+function renderYesterday({ tone, word, sentence }: YesterdayVerdict): Html {
+  return html`<p class="yesterday">Yesterday: <strong class="${tone}">${word}</strong>. <span class="quiet">${sentence}</span></p>`;
+}
+
 function renderScope({ status, view, nowMs }: HomeFacts): string {
-  const organizations = shownHealth(view)?.instances.map((instance) => instance.organizations) ?? [];
-  const known = organizations.reduce((sum, each) => sum + each, 0);
+  const instances = shownHealth(view)?.instances ?? [];
+  const sum = (pick: (instance: Health['instances'][number]) => number) =>
+    instances.reduce((total, instance) => total + pick(instance), 0);
+  const organizations = sum((instance) => instance.organizations);
+  const deleted = sum((instance) => instance.deletedOrganizations);
   const next =
     status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`;
   return [
     count(status.instances.length, 'instance'),
-    ...(organizations.length === 0 ? [] : [count(known, 'organization')]),
+    ...(instances.length === 0 ? [] : [describeOrganizations(organizations, deleted)]),
     next,
   ].join(' · ');
 }
@@ -89,7 +110,15 @@ function renderContradictions({ instances }: Health): Html | string {
   );
   if (total === 0) return '';
   const verb = total === 1 ? 'differs' : 'differ';
-  return html`<p>${count(total, 'final number')} ${verb} from Losant's own totals: <code>losant-usage reconcile</code> lists each with both figures.</p>`;
+  return html`<p>${count(total, 'final number')} ${verb} from Losant's own totals: <a href="/totals">each with both figures</a>.</p>`;
+}
+
+/** A number that was invoiced may be another one now. */
+function renderByHand({ instances }: Health): Html | string {
+  const changed = instances.reduce((sum, instance) => sum + instance.finalChangesByHand30Days, 0);
+  if (changed === 0) return '';
+  const verb = changed === 1 ? 'was' : 'were';
+  return html`<p><span class="bad">${count(changed, 'final number')} ${verb} changed by hand</span> in the last 30 days: <a href="${addressOf('/changes', { by: 'hand', days: '30' })}">see which</a>.</p>`;
 }
 
 const namesOf = ({ instances }: Health) =>
@@ -98,7 +127,7 @@ const namesOf = ({ instances }: Health) =>
 function renderReach(health: Health, { instances: statuses }: WorkerStatus): Html {
   const names = namesOf(health);
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
-  const gaps = describeKind(health.instances.flatMap(({ streams }) => streams));
+  const gaps = describeKind(health.instances.flatMap(({ streams }) => streams.map(({ cells }) => cells)));
   return html`<h2>How far the numbers reach</h2>
 ${renderTable({
   caption: names.size > 1 ? 'By instance and stream; days are UTC.' : 'By stream; days are UTC.',
@@ -109,8 +138,7 @@ ${renderTable({
     { name: 'Organizations complete', isNumber: true },
     { name: capitalize(gaps), isNumber: true },
     { name: `Oldest ${gaps}` },
-    { name: 'Known to be missing', isNumber: true },
-    { name: 'Final', isNumber: true },
+    ...SHOWN.map((standing) => ({ name: capitalize(STANDINGS[standing].label), isNumber: true })),
   ],
   rows: health.instances.flatMap(({ instanceId, streams }) =>
     streams.map((stream) => [
@@ -134,47 +162,46 @@ ${renderTable({
     { name: 'Took' },
     { name: 'Days' },
     { name: 'Numbers', isNumber: true },
-    { name: 'Error', isText: true },
+    { name: 'What went wrong', isText: true },
   ],
-  rows: health.runs.map((run) =>
-    renderRun(run, names.size > 1 ? [names.get(run.instanceId) ?? run.instanceId] : [], nowMs),
-  ),
+  rows: health.runs
+    .slice(0, RUNS_SHOWN)
+    .map((run) => renderRun(run, names.size > 1 ? [names.get(run.instanceId) ?? run.instanceId] : [], nowMs)),
 })}
 <p><a href="/runs">Every run</a></p>`;
 }
 
+/** Standings with a column of their own beside gaps. */
+const SHOWN = ['unavailable', 'accepted', 'final'] as const;
+
 /** In its first run nothing of an instance is late. */
 function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[] {
-  const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete, knownMissing } = health;
+  const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete } = health;
+  const found = addressOf('/coverage', { stream, only: 'gap', to: oldestGap ?? '', days: '90' });
   return [
     stream,
     renderDay(health.completeTo),
     `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)}${showShare(orgsComplete, orgsTracked)}`,
-    gaps > 0 && !isFirst ? html`<span class="bad">${showNumber(gaps)}</span>` : showNumber(gaps),
+    gaps > 0 && !isFirst ? html`<a class="bad" href="${found}">${showNumber(gaps)}</a>` : showNumber(gaps),
     renderDay(oldestGap),
-    showNumber(knownMissing),
-    showNumber(cells.final),
+    ...SHOWN.map((standing) => showNumber(cells[standing])),
   ];
 }
 
 /** Rounded down, so that 100 % means all. */
-function showShare(part: number, whole: number): string {
-  return whole === 0 ? '' : ` (${Math.floor((part / whole) * 100)} %)`;
+function showShare(part: number, all: number): string {
+  return all === 0 ? '' : ` (${Math.floor((part / all) * 100)} %)`;
 }
 
-function renderRun(run: RunLine, instance: readonly string[], nowMs: number): (Html | string)[] {
-  const { startedAt, finishedAt, kind, status, from, to, cells, error } = run;
-  const isGood = status === 'complete' || status === 'running';
+function renderRun(run: RunRecord, instance: readonly string[], nowMs: number): (Html | string)[] {
   return [
-    html`<a href="/runs/${run.runId}">${renderDistance(startedAt, nowMs)}</a>`,
+    html`<a href="/runs/${run.runId}">${renderDistance(run.startedAt, nowMs)}</a>`,
     ...instance,
-    kind,
-    isGood ? status : html`<span class="bad">${status}</span>`,
-    finishedAt === null ? '–' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),
-    from === null || to === null || from === to
-      ? renderDay(from)
-      : html`${renderDay(from)} to ${renderDay(to)}`,
-    showNumber(cells),
-    error ?? (isGood ? '–' : html`<a href="/runs/${run.runId}">see what failed</a>`),
+    run.kind,
+    renderStatus(run),
+    renderLength(run, nowMs),
+    renderRange(run),
+    showNumber(run.planned),
+    describeTrouble(run),
   ];
 }

@@ -1,11 +1,16 @@
 import { html } from 'hono/html';
-import type { Health, InstanceHealth, RunLine, StreamHealth } from '../queries/health.ts';
+import {
+  CHANGES_SHOWN_DAYS,
+  type Health,
+  type InstanceHealth,
+  type StreamHealth,
+} from '../queries/health.ts';
+import type { RunRecord } from '../queries/runs.ts';
 import { capitalize, count, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom } from '../usage/day.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
-import { renderDay, renderDistance } from './instants.ts';
-import type { Html } from './page.ts';
-import { addressOf } from './pagination.ts';
+import { addressOf } from './lists.ts';
+import { type Html, renderDay, renderDistance } from './page.ts';
 import { completeTo, describeKind, isInFirstRun } from './verdict.ts';
 import type { InstanceStatus, RunProgress } from './worker-status.ts';
 
@@ -36,7 +41,7 @@ ${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)
 </dl></section>\n`;
 }
 
-/** What it came to is told by the newest runs, where anything was due. */
+/** The newest runs show what it came to, where anything was due. */
 function renderLastWake({ lastRun }: InstanceStatus, nowMs: number): Html {
   if (lastRun === null || lastRun.result === 'standby') return html`–`;
   return renderDistance(lastRun.finishedAt, nowMs);
@@ -53,7 +58,7 @@ function renderActivity(
 <p>${describeProgress(progress, nowMs)}</p>`;
   }
   if (state === 'standby') {
-    return html`<p>Standing by: exported by ${instance?.leaseHost ?? 'another process'}</p>`;
+    return html`<p>Standing by: exported by ${instance?.lease?.host ?? 'another process'}</p>`;
   }
   return html`<p>${state === 'starting' ? 'Starting' : 'Idle'}</p>`;
 }
@@ -72,7 +77,7 @@ function describeRate(requests: number, elapsedMs: number): string {
 }
 
 /** Runs of the instance by other processes, such as backfills. */
-function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: CardFacts): RunLine[] {
+function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: CardFacts): RunRecord[] {
   if (health === null) return [];
   return health.runs.filter((run) => {
     const isAlive =
@@ -82,32 +87,37 @@ function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: 
   });
 }
 
-function describeRunBeside({ kind, host, startedAt, requests }: RunLine, nowMs: number): string {
+function describeRunBeside({ kind, host, startedAt, requests }: RunRecord, nowMs: number): string {
   const elapsedMs = Math.max(0, nowMs - Date.parse(startedAt));
-  return `A ${kind} run on ${host} for ${showDuration(elapsedMs)}: ${count(requests, 'request')}${describeRate(requests, elapsedMs)}`;
+  return `A ${kind} run on ${host ?? 'another host'} for ${showDuration(elapsedMs)}: ${count(requests, 'request')}${describeRate(requests, elapsedMs)}`;
 }
 
 function renderFacts(
-  { instanceId, streams, restatedFinal30Days, quarantined, lastCompleteRunAt, differences }: InstanceHealth,
+  instance: InstanceHealth,
   { horizonDays, nowMs, isFirst }: CardFacts & { isFirst: boolean },
 ): Html {
+  const { instanceId, streams, finalChanges30Days, quarantined, lastCompleteRunAt, differences } = instance;
   const sum = (pick: (stream: StreamHealth) => number) =>
     streams.reduce((total, each) => total + pick(each), 0);
   const [gaps, expiring] = [sum((stream) => stream.gaps), sum((stream) => stream.expiring)];
-  const missing = addressOf('/coverage', { instance: instanceId, only: 'gap', days: '90' });
-  const restated = showNumber(restatedFinal30Days);
+  const toRead = sum(({ cells }) => cells.waiting + cells.missing);
+  const coverage = addressOf('/coverage', { instance: instanceId, only: 'gap', days: '90' });
+  const kind = describeKind(streams.map(({ cells }) => cells));
+  const changes = addressOf('/changes', { days: `${CHANGES_SHOWN_DAYS}` });
+  const link = (number: number, address: string, tone = '') =>
+    number === 0 ? showNumber(number) : html`<a class="${tone}" href="${address}">${showNumber(number)}</a>`;
   return html`<div><dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd></div>
-<div><dt>${isFirst ? 'Still to be read' : capitalize(describeKind(streams))}</dt><dd>${isFirst || gaps === 0 ? showNumber(gaps) : html`<a class="bad" href="${missing}">${showNumber(gaps)}</a>`}</dd></div>
+<div><dt>${isFirst ? 'Still to be read' : capitalize(kind)}</dt><dd>${isFirst ? showNumber(toRead) : link(gaps, coverage, 'bad')}</dd></div>
 ${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
-<div><dt>Final numbers restated in 30 days</dt><dd>${restatedFinal30Days === 0 ? restated : html`<a href="/changes">${restated}</a>`}</dd></div>
-<div><dt>Answers in quarantine</dt><dd>${showNumber(quarantined)}</dd></div>
+<div><dt>Final numbers changed in ${CHANGES_SHOWN_DAYS} days</dt><dd>${link(finalChanges30Days, changes)}</dd></div>
+<div><dt>Answers in quarantine</dt><dd>${link(quarantined, '/quarantine')}</dd></div>
 ${differences === undefined ? '' : renderDifferences(differences)}
 <div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
 }
 
 function renderDifferences(differences: NonNullable<InstanceHealth['differences']>): Html {
   const total = sumOf(differences);
-  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd class="${total > 0 ? 'bad' : ''}">${showNumber(total)}</dd></div>`;
+  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd>${total > 0 ? html`<a class="bad" href="/totals">${showNumber(total)}</a>` : '0'}</dd></div>`;
 }
 
 /** Of all scopes that Losant gives totals of. */
@@ -128,5 +138,5 @@ function renderExpiry(
   if (oldest === undefined) return '';
   const days = daysFrom(horizon, oldest) + 1;
   const shown = html`in ${count(days, 'day')}${expiring > 0 ? html` (${showNumber(expiring)} within 7 days)` : ''}`;
-  return html`<div><dt>First missing day is unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
+  return html`<div><dt>First gap is unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
 }

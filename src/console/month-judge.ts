@@ -1,100 +1,101 @@
-import type { InvoicedMonth, OrganizationPeriod } from '../billing/month.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import {
+  describeBlocker,
+  type InvoicedMonth,
+  type OrganizationPeriod,
+  type PeriodBlocker,
+} from '../billing/month.ts';
+import { capitalize, count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
-import { type PeriodState, stateOfPeriod } from './month-state.ts';
 
 /** Whether a month can be invoiced, in one sentence that nothing else on the page contradicts. */
 export interface MonthVerdict {
   readonly tone: 'good' | 'bad' | 'quiet';
   readonly sentence: string;
-  /** What is in the way, and what to do about it; commands stand between backticks. */
-  readonly steps: readonly string[];
+  /** What blocks it, and what to do about it. */
+  readonly steps: readonly MonthStep[];
 }
 
-export interface MonthFacts extends Pick<InvoicedMonth, 'month' | 'statements' | 'differing' | 'doubted'> {
+export interface MonthStep {
+  readonly text: string;
+  /** A sentence or a command each. */
+  readonly actions: readonly string[];
+}
+
+export interface MonthFacts extends InvoicedMonth {
   readonly periods: readonly OrganizationPeriod[];
   readonly yesterday: UsageDay;
   /** Before the first run is over it is the beginning that days are missing, and nothing is wrong. */
   readonly hasRun: boolean;
 }
 
+/** Causes that pass by themselves. */
+const PASSING: readonly string[] = ['not_over', 'not_final'];
+/** Lines that are shown to copy. */
+const ACTIONS_MAX = 200;
+
 export function judgeMonth(facts: MonthFacts): MonthVerdict {
-  const { month, periods, statements, yesterday } = facts;
+  const { month, periods, statements, yesterday, hasRun } = facts;
   const name = showMonth(month);
   const closed = new Set(statements.map(({ instanceId }) => instanceId));
   const left = periods.filter(({ instanceId }) => !closed.has(instanceId));
   if (periods.length === 0) return { tone: 'quiet', sentence: `Nothing is tracked in ${name}.`, steps: [] };
   if (left.length === 0) {
-    return {
-      tone: 'good',
-      sentence: `${name} is closed.`,
-      steps: [...describeSince(facts), ...describeDoubted(facts)],
-    };
+    return { tone: 'good', sentence: `${name} is closed.`, steps: [describeSince(facts)] };
   }
-  const states = countStates(left);
-  const steps = [...describeSteps(states, month), ...describeDoubted(facts)];
-  const hasTrouble = states.missing + states.partial > 0;
+  const blockers = [
+    ...facts.blockers.filter(({ instanceId }) => !closed.has(instanceId)),
+    ...left.flatMap((period) => period.blockers),
+  ];
+  const hasTrouble = blockers.some(({ cause }) => !PASSING.includes(cause));
+  const steps = describeBlockers(blockers, month, hasTrouble);
   const end = daysOfMonth(month).to;
   if (yesterday < end) {
     const sentence = `${name} cannot be invoiced yet: it ends on ${end}.`;
     return { tone: 'quiet', sentence, steps };
   }
   const others = closed.size === 0 ? '' : ' of instances that are not closed';
-  if (states.ready === left.length) {
+  const not = left.filter(({ isBillable }) => !isBillable).length;
+  if (not === 0) {
     const all =
       left.length === 1
         ? `the one organization${others} is`
         : `all ${organizations(left.length)}${others} are`;
-    const sentence = `${name} can be invoiced: ${all} ready.`;
-    return { tone: 'good', sentence, steps };
+    return { tone: 'good', sentence: `${name} can be invoiced: ${all} ready.`, steps };
   }
-  const not = left.length - states.ready;
   return {
-    tone: hasTrouble && facts.hasRun ? 'bad' : 'quiet',
+    tone: hasTrouble && hasRun ? 'bad' : 'quiet',
     sentence: `${name} cannot be invoiced yet: ${showNumber(not)} of ${organizations(left.length)}${others} ${not === 1 ? 'is' : 'are'} not ready.`,
     steps,
   };
 }
 
 /** Whether anything became of the numbers after they were closed. */
-function describeSince({ month, differing = 0 }: MonthFacts): string[] {
-  if (differing === 0) return ['No number differs now from what was closed.'];
-  return [
-    `Numbers of ${organizations(differing)} differ now from what was closed: \`losant-usage close --period ${month} --adjust\` settles that as a statement of differences; with \`--dry-run\` it only shows them.`,
-  ];
+function describeSince({ month, differing }: MonthFacts): MonthStep {
+  if (differing === 0) return { text: 'No number differs now from what was closed.', actions: [] };
+  const text = `Numbers of ${organizations(differing)} differ now from what was closed; with --dry-run this only shows them:`;
+  return { text, actions: [`losant-usage close --period ${month} --adjust`] };
 }
 
-/** They stop no invoice, as the number stands; elsewhere they count among the gaps. */
-function describeDoubted({ doubted = 0 }: MonthFacts): string[] {
-  if (doubted === 0) return [];
-  const [are, them] = doubted === 1 ? ['is', 'it'] : ['are', 'them'];
-  return [
-    `${count(doubted, 'number')} of these days ${are} held but in doubt: Losant left ${them} out when the day was read again, or somebody changed ${them}. \`losant-usage gaps\` names ${them}; what is held is invoiced.`,
-  ];
-}
-
-export function countStates(periods: readonly OrganizationPeriod[]): Record<PeriodState, number> {
-  const counts = { missing: 0, partial: 0, open: 0, running: 0, ready: 0 };
-  for (const period of periods) counts[stateOfPeriod(period)] += 1;
-  return counts;
-}
-
-function describeSteps({ missing, partial, open }: Record<PeriodState, number>, month: Month): string[] {
-  return [
-    missing === 0
-      ? ''
-      : `${organizations(missing)} with days that are not held: \`losant-usage gaps --all\` tells why and when they are tried again; \`losant-usage waive\` accepts what is no longer available.`,
-    partial === 0
-      ? ''
-      : `${organizations(partial)} with days that are not tracked: \`losant-usage backfill\` makes them tracked and reads them, as far back as Losant keeps them.`,
-    open === 0
-      ? ''
-      : `${organizations(open)} with days that are not final yet: nothing to do, they will be with the next checkpoint.`,
-    missing + partial === 0
-      ? ''
-      : `To close it all the same: \`losant-usage close --period ${month} --incomplete REASON\``,
-  ].filter((step) => step !== '');
+/** By cause, with what to do for each organization. */
+function describeBlockers(
+  blockers: readonly PeriodBlocker[],
+  month: Month,
+  hasTrouble: boolean,
+): MonthStep[] {
+  const causes = [...Map.groupBy(blockers, ({ cause }) => cause).values()];
+  const steps = causes.flatMap(([first, ...others]): MonthStep[] => {
+    if (first === undefined) return [];
+    const each = [first, ...others];
+    const actions = [...new Set(each.map(({ whatToDo }) => whatToDo))].slice(0, ACTIONS_MAX);
+    const streams = [...new Set(each.flatMap((blocker) => blocker.streams ?? []))];
+    const what = { ...first, days: null, streams: streams.length === 0 ? null : streams };
+    const text = `${capitalize(describeBlocker(what))}: ${count(each.length, 'time')}.`;
+    return [{ text, actions }];
+  });
+  if (!hasTrouble) return steps;
+  const command = `losant-usage close --period ${month} --incomplete REASON`;
+  return [...steps, { text: 'To close it all the same:', actions: [command] }];
 }
 
 const organizations = (number: number) => count(number, 'organization');

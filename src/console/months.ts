@@ -3,21 +3,12 @@ import { type InvoicedMonth, type MonthEntry, PERIODS_MAX, readMonths } from '..
 import { showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
-import {
-  type ConsolePage,
-  instanceNames,
-  READING_WAIT_MS,
-  readOrNull,
-  readSearch,
-  renderAway,
-} from './console-page.ts';
-import { renderDistance } from './instants.ts';
-import { judgeMonth, showMonth } from './month-judge.ts';
-import { type MonthQuery, renderInstances, renderPeriods } from './month-lists.ts';
-import { PERIOD_STATES } from './month-state.ts';
-import { type Html, renderMissing, renderPage } from './page.ts';
-import { readPageNumber } from './pagination.ts';
+import { readChoice, readPageNumber, readSearch } from './lists.ts';
+import { judgeMonth, type MonthStep, showMonth } from './month-judge.ts';
+import { MONTH_FILTERS, type MonthQuery, renderInstances, renderPeriods } from './month-list.ts';
+import { type Html, renderAway, renderDistance, renderMissing, renderPage } from './page.ts';
 import type { Reading } from './readings.ts';
+import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 const PATH = '/months';
 /** How soon a browser asks again for a month that is being counted. */
@@ -63,8 +54,8 @@ function readQuery(month: Month, given: (name: string) => string | undefined): M
   return {
     month,
     search: readSearch(given('q')),
-    state: PERIOD_STATES.find((state) => state === given('state')) ?? null,
-    order: given('order') === 'payloads' ? 'payloads' : 'state',
+    filter: readChoice(given('show'), MONTH_FILTERS),
+    order: readChoice(given('order'), ['payloads']) ?? 'standing',
     page: readPageNumber(given('page')),
   };
 }
@@ -79,26 +70,38 @@ interface MonthFacts {
 }
 
 function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFacts): Html {
-  const { month, periods, statements, differing = 0, doubted = 0 } = reading.value;
+  const { month, periods, statements, differing } = reading.value;
   const name = showMonth(month);
   const choice = renderChoice(months, month);
   if (periods === null)
     return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
   const yesterday = addDays(dayAt(nowMs), -1);
-  const verdict = judgeMonth({ month, periods, statements, differing, doubted, yesterday, hasRun });
+  const verdict = judgeMonth({ ...reading.value, periods, yesterday, hasRun });
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
 <p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
 ${choice}
-${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map((step) => html`<li>${renderCommands(step)}</li>`)}</ul>`}
+${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
 ${differing === 0 ? '' : html`<p><a href="/changes?month=${month}">Final numbers of ${name} that changed</a></p>`}
 ${renderInstances({ periods, statements, names, nowMs })}
-${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
+${renderPeriods(periods, { query, names, yesterday })}`;
   return renderPage({ title: name, path: PATH, body });
+}
+
+/** With what to do for each organization, as lines to copy. */
+function renderStep({ text, actions }: MonthStep): Html {
+  const [first, ...others] = actions;
+  if (first === undefined) return html`<li>${text}</li>`;
+  if (others.length === 0) return html`<li>${text} ${renderAction(first)}</li>`;
+  return html`<li>${text} <details><summary>What to do, ${showNumber(actions.length)} lines</summary><pre>${actions.join('\n')}</pre></details></li>`;
+}
+
+function renderAction(action: string): Html | string {
+  return action.startsWith('losant-usage ') ? html`<code>${action}</code>` : action;
 }
 
 function renderTooMany(month: Month): Html {
   return html`<h1>${showMonth(month)} has more organizations than this page holds.</h1>
-<p>It holds ${showNumber(PERIODS_MAX)}. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
+<p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
 }
 
 function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
@@ -120,11 +123,6 @@ function renderUnknown(asked: string): Html {
     sentence: `There is no month ${asked} here.`,
     hint: html`Nothing is tracked in it, or it is not written like 2026-10. <a href="${PATH}">The newest month that is over</a> leads to the others.`,
   });
-}
-
-/** Commands stand between backticks. */
-function renderCommands(text: string): (Html | string)[] {
-  return text.split('`').map((part, place) => (place % 2 === 0 ? part : html`<code>${part}</code>`));
 }
 
 /** All months to choose from. */

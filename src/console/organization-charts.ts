@@ -1,9 +1,10 @@
+import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
 import type { Organization, OrganizationDay } from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import type { DailyChart, DayState } from './chart.ts';
-import { showBytes } from './scale.ts';
+import type { DailyChart } from './daily-chart.ts';
+import { showBytes } from './shapes.ts';
 
-/** The charts of an organization's page, in their order. */
+/** The charts of an organization's page, in their order: the number that is billed comes first. */
 export function organizationCharts(organization: Organization): DailyChart[] {
   const { days } = organization;
   const chartOf = (
@@ -12,24 +13,29 @@ export function organizationCharts(organization: Organization): DailyChart[] {
     chart: Pick<DailyChart, 'id' | 'title' | 'axis' | 'unit' | 'shape'> & { readonly name: string },
   ): DailyChart => {
     const values = days.map(pick);
-    const states = days.map((day, place) => stateOf(day, stream, values[place] ?? null));
+    const standings = days.map((day) => day.standings[stream] ?? null);
     return {
       ...chart,
       days: days.map(({ day }) => day),
       storyOf: (day) => `/coverage/${organization.orgId}/${day}/${stream}`,
-      states,
+      standings,
+      leftOut: days.map(({ unreported }) => unreported.includes(stream)),
       series: [{ name: chart.name, values }],
       hasParts: false,
       summary:
-        chart.shape === 'line' ? describeLevel(days, values) : describeFlow(values, states, chart.unit),
+        chart.shape === 'line' ? describeLevel(days, values) : describeFlow(values, standings, chart.unit),
     };
   };
-  const payloads = chartOf('payload_sources', (day) => day.payloadSourceCount, {
+  const sources = chartOf('payload_sources', (day) => day.payloadSourceCount, {
     ...{ id: 'payloads', title: 'All payloads by type', name: 'Payloads' },
     ...{ axis: 'Payloads per day', unit: 'count', shape: 'bars' },
   });
   return [
-    { ...payloads, ...partsByType(organization, payloads) },
+    chartOf('payload_totals', (day) => day.payloadBillableCount, {
+      ...{ id: 'billable', title: 'Billable payloads', name: 'Payloads' },
+      ...{ axis: 'Billable payloads per day', unit: 'count', shape: 'bars' },
+    }),
+    { ...sources, ...partsByType(organization, sources) },
     chartOf('device_counts', (day) => day.devicesTotal, {
       ...{ id: 'devices', title: 'Devices', name: 'Devices' },
       ...{ axis: 'Devices at about the end of the day', unit: 'count', shape: 'line' },
@@ -43,12 +49,6 @@ export function organizationCharts(organization: Organization): DailyChart[] {
       ...{ axis: 'Bytes per day', unit: 'bytes', shape: 'bars' },
     }),
   ];
-}
-
-function stateOf({ tracked, unreported }: OrganizationDay, stream: string, value: number | null): DayState {
-  if (!tracked.includes(stream)) return 'untracked';
-  if (value === null) return 'missing';
-  return unreported.includes(stream) ? 'zeros' : 'held';
 }
 
 /** A series for each of the largest types, the largest at the bottom, and one for the others. */
@@ -66,33 +66,60 @@ function partsByType(
   sums.sort((a, b) => Number(a.type === null) - Number(b.type === null) || b.sum - a.sum);
   const types = sums.map(({ type, counts }) => ({
     name: type ?? 'other types',
+    // A type that a stored day does not have was not used on it.
     values: days.map((day, place) => (total?.values[place] == null ? null : (counts.get(day) ?? 0))),
   }));
   return types.length === 0 ? { series, hasParts: false } : { series: types, hasParts: true };
 }
 
+const NONE = (days: number) => `None of these ${count(days, 'day')} is stored.`;
+
 function describeLevel(days: readonly OrganizationDay[], values: readonly (number | null)[]): string {
-  const last = values.findLastIndex((value) => value !== null);
-  if (last === -1) return `None of these ${count(days.length, 'day')} is held.`;
-  const first = values.findIndex((value) => value !== null);
-  const [from, to] = [values[first] ?? 0, values[last] ?? 0];
-  const change =
-    to === from ? 'as many as' : `${showNumber(Math.abs(to - from))} ${to > from ? 'more' : 'fewer'} than`;
-  const since = first === last ? '' : `, ${change} on ${days[first]?.day}`;
-  return `${count(to, 'device')} on ${days[last]?.day}${since}.`;
+  const stored = values.flatMap((value, place) => (value === null ? [] : [{ value, day: days[place]?.day }]));
+  const [first, last] = [stored[0], stored.at(-1)];
+  if (first === undefined || last === undefined) return NONE(days.length);
+  const change = last.value - first.value;
+  const than =
+    change === 0 ? 'as many as' : `${showNumber(Math.abs(change))} ${change > 0 ? 'more' : 'fewer'} than`;
+  const since = first === last ? '' : `, ${than} on ${first.day}`;
+  return `${count(last.value, 'device')} on ${last.day}${since}.`;
 }
 
 function describeFlow(
   values: readonly (number | null)[],
-  states: readonly DayState[],
+  standings: DailyChart['standings'],
   unit: DailyChart['unit'],
 ): string {
-  const held = values.filter((value) => value !== null);
-  if (held.length === 0) return `None of these ${count(values.length, 'day')} is held.`;
-  const sum = held.reduce((total, value) => total + value, 0);
+  const stored = values.filter((value) => value !== null);
+  if (stored.length === 0) return NONE(values.length);
+  const sum = stored.reduce((total, value) => total + value, 0);
   const show = unit === 'bytes' ? showBytes : showNumber;
-  const missing = states.filter((state) => state === 'missing').length;
+  const absent = standings.filter((standing, place) => standing !== null && values[place] === null).length;
   const but =
-    missing === 0 ? '' : `; ${count(missing, 'tracked day')} ${missing === 1 ? 'is' : 'are'} not held`;
-  return `${show(sum)} on ${count(held.length, 'day')}, ${show(Math.round(sum / held.length))} a day on average${but}.`;
+    absent === 0 ? '' : `; ${count(absent, 'tracked day')} ${absent === 1 ? 'is' : 'are'} not stored`;
+  return `${show(sum)} on ${count(stored.length, 'day')}, ${show(Math.round(sum / stored.length))} a day on average${but}.`;
+}
+
+/** The table behind a chart as a file; a day that is not stored has empty cells, one that is not tracked no standing. */
+export function renderChartCsv(
+  { orgId, name }: Organization,
+  { days, standings, leftOut, series }: DailyChart,
+): string {
+  const columns: readonly CsvColumn[] = [
+    { name: 'usage_date', isText: false },
+    { name: 'org_id', isText: false },
+    { name: 'org_name', isText: true },
+    ...series.map((each) => ({ name: each.name, isText: false })),
+    { name: 'standing', isText: false },
+    { name: 'left_out', isText: false },
+  ];
+  // The names of types come from outside.
+  const head = columns.map((column) => ({ ...column, isText: true }));
+  const rows = days.map((day, place) => [
+    ...[day, orgId, name],
+    ...series.map(({ values }) => values[place] ?? null),
+    standings[place] ?? null,
+    leftOut[place] ?? false,
+  ]);
+  return renderCsvRows(head, [columns.map((column) => column.name)]) + renderCsvRows(columns, rows);
 }

@@ -1,17 +1,32 @@
 import { html } from 'hono/html';
-import { type LimitUse, readLimits } from '../queries/limits.ts';
-import { type Organization, readOrganization } from '../queries/organization.ts';
+import {
+  type LimitUse,
+  type Organization,
+  type OrganizationMonth,
+  readLimits,
+  readOrganization,
+  readOrganizationMonths,
+} from '../queries/organization.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
-import type { DailyChart } from './chart.ts';
-import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
-import { renderDailyChart } from './daily-chart.ts';
-import { renderFills } from './fills.ts';
-import { renderDayOf, renderDistance, renderInstant } from './instants.ts';
-import { renderLimits } from './limits.ts';
-import { organizationCharts } from './organization-charts.ts';
-import { renderChartCsv } from './organization-csv.ts';
-import { type Html, renderMissing, renderPage } from './page.ts';
-import { addressOf } from './pagination.ts';
+import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
+import { addressOf } from './lists.ts';
+import { showMonth } from './month-judge.ts';
+import { organizationCharts, renderChartCsv } from './organization-charts.ts';
+import { renderShare } from './organizations.ts';
+import {
+  type Html,
+  renderAway,
+  renderDay,
+  renderDayOf,
+  renderDistance,
+  renderInstant,
+  renderMissing,
+  renderPage,
+  renderTable,
+} from './page.ts';
+import { type ConsolePage, readOrNull } from './sources.ts';
+import { describeCounts, renderStanding } from './standings.ts';
 
 const RANGES = [30, 90, 365] as const;
 const RANGE_DAYS = 90;
@@ -27,9 +42,10 @@ export const organizationPage: ConsolePage = {
     const found = await readOrNull(sources, async (db) => ({
       organization: await readOrganization(db, { orgId, range }),
       limits: await readLimits(db, orgId),
+      months: await readOrganizationMonths(db, orgId),
     }));
     if (found === null) return c.html(renderPage({ title: orgId, path: PATH, body: renderAway() }), 503);
-    const { organization, limits } = found;
+    const { organization, limits, months } = found;
     if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
     const asked = charts.find(({ id }) => id === c.req.query('csv'));
@@ -37,7 +53,9 @@ export const organizationPage: ConsolePage = {
       c.header('content-disposition', `attachment; filename="${orgId}-${asked.id}-${range.from}-${to}.csv"`);
       return c.body(renderChartCsv(organization, asked), 200, { 'content-type': 'text/csv; charset=utf-8' });
     }
-    return c.html(renderOrganization({ organization, limits, charts, range, days, nowMs: sources.now() }));
+    return c.html(
+      renderOrganization({ organization, limits, months, charts, range, days, nowMs: sources.now() }),
+    );
   },
 };
 
@@ -56,20 +74,25 @@ A new one is found by the first run of each UTC day, if the token and LOSANT_ORG
 interface OrganizationFacts {
   readonly organization: Organization;
   readonly limits: readonly LimitUse[];
+  readonly months: readonly OrganizationMonth[];
   readonly charts: readonly DailyChart[];
   readonly range: DayRange;
   readonly days: number;
   readonly nowMs: number;
 }
 
-function renderOrganization({ organization, limits, charts, range, days, nowMs }: OrganizationFacts): Html {
-  const { orgId, name } = organization;
+function renderOrganization(facts: OrganizationFacts): Html {
+  const { organization, limits, months, charts, range, days, nowMs } = facts;
+  const { orgId, name, open } = organization;
+  const counts = describeCounts(open);
   const address = (query: Readonly<Record<string, string>>) => addressOf(`${PATH}/${orgId}`, query);
   const body = html`<h1>${name}</h1>
-<p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId} · <a href="${addressOf('/coverage', { q: orgId })}">Coverage</a></p>
+<p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId} · <a href="${addressOf('/coverage', { q: orgId })}">Coverage</a> · <a href="${addressOf('/changes', { q: orgId, which: 'all' })}">Changes</a></p>
+<p>${counts === '' ? 'Every tracked number is final.' : html`Not final: <a href="${addressOf('/coverage', { q: orgId, days: '90' })}">${counts}</a>.`}</p>
 ${renderStates(organization, nowMs)}
 <dl class="facts">${renderFacts(organization, nowMs)}</dl>
 ${renderLimits(limits)}
+${renderMonths(months)}
 <h2>Usage by day</h2>
 <nav aria-label="Days shown"><p>The last ${RANGES.map((each) =>
     each === days
@@ -110,4 +133,86 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
     ([name, value]) =>
       html`<div class="${name === 'Tags' ? 'tags' : ''}"><dt>${name}</dt><dd>${value ?? '–'}</dd></div>\n`,
   );
+}
+
+/** The running period of an organization, to date, against its limits. */
+function renderLimits(uses: readonly LimitUse[]): Html {
+  const [first] = uses;
+  if (first === undefined) {
+    return html`<h2>Limits</h2><p class="quiet">No limits of it are known for a period that is running.</p>`;
+  }
+  const { from, to, source, daysExpected } = first;
+  const period = source === 'calendar' ? showMonth(from.slice(0, 7)) : 'The billing period';
+  return html`<h2>Limits</h2>
+<p class="quiet">${period} to date, <span class="whole">${from}</span> to <span class="whole">${to}</span>, ${count(daysExpected, 'day')} of it tracked so far. Projected is what it comes to if it goes on like on the days stored.</p>
+${renderTable({
+  columns: [
+    { name: 'Limit' },
+    { name: 'To date', isNumber: true },
+    { name: 'Allowed', isNumber: true },
+    { name: 'Share', isNumber: true },
+    { name: 'Used' },
+    { name: 'Days stored', isNumber: true },
+    { name: 'Projected', isNumber: true },
+    { name: 'Passed on' },
+  ],
+  rows: uses.map(renderUse),
+})}`;
+}
+
+function renderUse(use: LimitUse): (Html | string)[] {
+  const { limitName, metric, unit, limit, quantity, share, projected, projectedShare } = use;
+  if (metric === null) {
+    return [
+      limitName,
+      html`<span class="quiet">not counted here</span>`,
+      showNumber(limit),
+      '–',
+      '–',
+      '–',
+      '–',
+      '–',
+    ];
+  }
+  return [
+    html`${limitName}<br><span class="quiet">${metric}</span>`,
+    quantity === null ? '–' : `${showNumber(quantity)} ${unit}`,
+    showNumber(limit),
+    renderShare(share),
+    share === null ? '–' : renderBar(share, projectedShare ?? share),
+    use.daysStored === null ? '–' : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
+    projected === null ? '–' : html`${showNumber(projected)} (${renderShare(projectedShare)})`,
+    renderDay(use.crossesOn),
+  ];
+}
+
+/** Of the limit's bar: what is used, and a mark at what is projected. It ends at the limit, or where more is used. */
+function renderBar(share: number, projected: number): Html {
+  const end = Math.max(1, share, projected);
+  const at = (value: number) => Math.round((value / end) * 1_000) / 10;
+  return html`<svg class="bar" aria-hidden="true" width="140" height="14" viewBox="0 0 100 14" preserveAspectRatio="none">
+<rect class="bar-room" width="${at(1)}" y="3" height="8"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${at(share)}" y="3" height="8"/>
+<rect class="bar-mark" x="${Math.min(at(projected), 99)}" width="1" height="14"/></svg>`;
+}
+
+/** Its newest months, with links to their pages. */
+function renderMonths(months: readonly OrganizationMonth[]): Html | string {
+  if (months.length === 0) return '';
+  return html`<h2>Months</h2>
+${renderTable({
+  columns: [
+    { name: 'Month' },
+    { name: 'Standing' },
+    { name: 'Can be invoiced' },
+    { name: 'Billable payloads', isNumber: true },
+    { name: 'Notebook minutes', isNumber: true },
+    { name: 'Devices', isNumber: true },
+  ],
+  rows: months.map(({ month, standing, isBillable, payloads, notebookMinutes, devices }) => [
+    html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
+    renderStanding(standing),
+    isBillable ? 'yes' : 'no',
+    ...[payloads, notebookMinutes, devices].map((value) => (value === null ? '–' : showNumber(value))),
+  ]),
+})}`;
 }

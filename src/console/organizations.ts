@@ -1,29 +1,28 @@
 import { html } from 'hono/html';
-import type { PayloadShare } from '../queries/limits.ts';
 import {
   DAYS_SHOWN,
+  ORGANIZATION_ORDERS,
   ORGANIZATIONS_PER_PAGE,
   type OrganizationLine,
   type OrganizationList,
+  type OrganizationOrder,
   type OrganizationQuery,
+  type PayloadShare,
   readOrganizationList,
-} from '../queries/organization-list.ts';
-import { count, showNumber } from '../terminal/words.ts';
+} from '../queries/organizations.ts';
+import { showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import {
-  type ConsolePage,
-  instanceNames,
-  READING_WAIT_MS,
-  readOrNull,
+  addressOf,
+  describeOrganizations,
+  readChoice,
+  readPageNumber,
   readSearch,
-  renderAway,
-} from './console-page.ts';
-import { readChoice } from './filters.ts';
-import { renderDay } from './instants.ts';
-import { renderPayloadShare } from './limits.ts';
+  renderPages,
+} from './lists.ts';
 import { showMonth } from './month-judge.ts';
-import { type Html, renderPage, renderTable } from './page.ts';
-import { addressOf, readPageNumber, renderPages } from './pagination.ts';
+import { type Html, renderAway, renderDay, renderPage, renderTable } from './page.ts';
+import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
 import { renderSparkline } from './sparkline.ts';
 
 export const organizationsPage: ConsolePage = {
@@ -51,7 +50,7 @@ export function readQuery(
     search: readSearch(given('q')),
     page: readPageNumber(given('page')),
     to,
-    order: readChoice(given('order'), ['payloads']) ?? 'name',
+    order: readChoice(given('order'), ORGANIZATION_ORDERS) ?? 'name',
   };
 }
 
@@ -76,26 +75,26 @@ ${list === null ? renderAway() : renderList(query, list, beside)}`;
 
 function renderList(
   query: OrganizationQuery,
-  { count: found, organizations }: OrganizationList,
+  { count: found, deleted, organizations }: OrganizationList,
   beside: Beside,
 ): Html {
   const { search, page, to } = query;
-  const what =
-    search === '' ? count(found, 'organization') : `${count(found, 'organization')} with “${search}”`;
+  const what = `${describeOrganizations(found - deleted, deleted)}${search === '' ? '' : ` with “${search}”`}`;
   if (organizations.length === 0) return html`<p>${what}${found === 0 ? '' : ', none on this page'}.</p>`;
   const month = showMonth(to.slice(0, 7)).split(' ')[0] ?? '';
   return html`${renderOrders(query, month)}
 <p class="quiet">${what}. Payloads are the billable ones, in ${month} up to ${renderDay(to)}, and by day since ${renderDay(addDays(to, 1 - DAYS_SHOWN))};
-a day without a line is not held. Devices are those of the newest day held. The share of the limit is that of the running period to date${beside.shares === null ? ', which is being counted: load the page again for it' : ''}.</p>
+a day without a line is not stored. Devices are those of the newest day stored. The change is that against the same days of the month before. The share of the limit is that of the running period to date${beside.shares === null ? ', which is being counted: load the page again for it' : ''}.</p>
 ${renderTable({
   columns: [
     { name: 'Organization', isText: true },
     ...(beside.names.size > 1 ? [{ name: 'Instance', isText: true }] : []),
     { name: 'Devices', isNumber: true },
     { name: `Payloads in ${month}`, isNumber: true },
+    { name: 'Change', isNumber: true },
     { name: 'By day' },
     { name: 'Of payload limit', isNumber: true },
-    { name: 'Missing', isNumber: true },
+    { name: 'Gaps', isNumber: true },
   ],
   rows: organizations.map((line) => renderLine(line, { ...beside, to })),
 })}
@@ -105,7 +104,14 @@ ${renderPages({ path: '/organizations', query: { q: search, order: orderOf(query
 function renderOrders(query: OrganizationQuery, month: string): Html {
   const link = (order: OrganizationQuery['order'], text: string) =>
     html`<a href="${addressOf('/organizations', { q: query.search, order: orderOf({ order }) })}"${order === query.order ? html` aria-current="true"` : ''}>${text}</a> `;
-  return html`<nav aria-label="Order"><p>Order: ${link('name', 'by name')} ${link('payloads', `most payloads in ${month} first`)}</p></nav>`;
+  const words: Readonly<Record<OrganizationOrder, string>> = {
+    name: 'by name',
+    payloads: `most payloads in ${month} first`,
+    change: 'largest increase first',
+    share: 'nearest to the limit first',
+    gaps: 'most gaps first',
+  };
+  return html`<nav aria-label="Order"><p>Order: ${ORGANIZATION_ORDERS.map((order) => link(order, words[order]))}</p></nav>`;
 }
 
 /** As it stands in addresses: the usual one is left out. */
@@ -117,16 +123,40 @@ function renderLine(
   line: OrganizationLine,
   { names, shares, to }: Beside & Pick<OrganizationQuery, 'to'>,
 ): (Html | string)[] {
-  const { orgId, name, removedAt, devices, payloads, gaps } = line;
-  const held = payloads.slice(-Number(to.slice(8))).filter((value) => value !== null);
-  const total = held.reduce((sum, value) => sum + value, 0);
+  const { orgId, name, removedAt, devices, payloads, lastMonth, gaps } = line;
+  const stored = payloads.slice(-Number(to.slice(8))).filter((value) => value !== null);
+  const total = stored.reduce((sum, value) => sum + value, 0);
   return [
-    html`<a href="/organizations/${orgId}">${name}</a><br><span class="quiet whole">${orgId}</span>${removedAt === null ? '' : html`<br><span class="quiet">deleted ${renderDay(removedAt.slice(0, 10))}</span>`}`,
+    html`<a href="/organizations/${orgId}" title="${orgId}">${name}</a>${removedAt === null ? '' : html` <span class="quiet">deleted ${renderDay(removedAt.slice(0, 10))}</span>`}`,
     ...(names.size > 1 ? [names.get(line.instanceId) ?? line.instanceId] : []),
     devices === null ? '–' : showNumber(devices),
-    held.length === 0 ? '–' : showNumber(total),
+    stored.length === 0 ? '–' : showNumber(total),
+    stored.length === 0 || lastMonth === null ? '–' : showChange(total, lastMonth),
     renderSparkline(payloads, 'Billable payloads'),
     shares === null ? '…' : renderPayloadShare(shares.get(orgId)),
-    gaps > 0 ? html`<span class="bad">${showNumber(gaps)}</span>` : '0',
+    gaps > 0
+      ? html`<a class="bad" href="${addressOf('/coverage', { q: orgId, days: '90' })}">${showNumber(gaps)}</a>`
+      : '0',
   ];
+}
+
+/** With its sign, and as a share of what it was. */
+function showChange(now: number, before: number): string {
+  const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
+  return before === 0 ? change : `${change} (${Math.round(((now - before) / before) * 100)} %)`;
+}
+
+/** Rounded down, so that 100 % means that the limit is reached. */
+export function renderShare(share: number | null): Html | string {
+  if (share === null) return '–';
+  const shown = `${showNumber(Math.floor(share * 100))} %`;
+  return share > 1 ? html`<span class="bad">${shown}, over</span>` : shown;
+}
+
+/** The share of its limit of payloads; of what is projected only when it would be passed. */
+export function renderPayloadShare(use: PayloadShare | undefined): Html | string {
+  if (use === undefined || use.share === null) return '–';
+  const { share, projectedShare, crossesOn } = use;
+  if (share > 1 || projectedShare === null || projectedShare <= 1) return renderShare(share);
+  return html`${renderShare(share)} <span class="bad">${showNumber(Math.floor(projectedShare * 100))} % projected${crossesOn === null ? '' : html`, over on ${renderDay(crossesOn)}`}</span>`;
 }

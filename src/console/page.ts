@@ -1,4 +1,5 @@
 import { html, raw } from 'hono/html';
+import { showDistance, showInstant } from '../terminal/words.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -53,6 +54,11 @@ export function renderMissing({
   return renderPage({ title, path, body: html`<h1>${sentence}</h1><p>${hint}</p>` });
 }
 
+/** What stands in place of what a page shows when the database does not answer in time; the answer is then 503. */
+export function renderAway(): Html {
+  return html`<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
+}
+
 function renderLink({ href, name, path }: { href: string; name: string; path: string }): Html {
   return href === path
     ? html`<a href="${href}" aria-current="page">${name}</a> `
@@ -83,7 +89,31 @@ export function renderTable({
     const column = columns[index] as Column;
     return html`<td data-label="${column.name}" class="${classOf(column)}"><span>${cell}</span></td>`;
   };
-  return html`<table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
+  return html`<div class="scroll"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
 <thead><tr>${head}</tr></thead>
-<tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table>`;
+<tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table></div>`;
+}
+
+const DAY_MS = 86_400_000;
+
+/** How long ago, or how soon; from a day on the instant itself. The other one shows on hover. */
+export function renderDistance(instant: string, nowMs: number): Html {
+  const ms = Date.parse(instant) - nowMs;
+  const [exact, distance] = [showInstant(instant), showDistance(ms)];
+  const [shown, title] = Math.abs(ms) < DAY_MS ? [distance, exact] : [exact, distance];
+  return html`<time datetime="${instant}" title="${title}">${shown}</time>`;
+}
+
+/** The instant in UTC with its distance. */
+export function renderInstant(instant: string, nowMs: number): Html {
+  return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
+}
+
+/** The UTC day of an instant; the instant itself shows on hover. */
+export function renderDayOf(instant: string): Html {
+  return html`<time datetime="${instant}" title="${showInstant(instant)}">${instant.slice(0, 10)}</time>`;
+}
+
+export function renderDay(day: string | null): Html {
+  return day === null ? html`–` : html`<time datetime="${day}">${day}</time>`;
 }

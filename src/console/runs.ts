@@ -1,18 +1,34 @@
 import { html } from 'hono/html';
-import { readInstanceNames } from '../queries/instances.ts';
+import { readInstanceNames } from '../queries/organizations.ts';
 import {
   RUNS_PER_PAGE,
   type RunList,
   type RunQuery,
   type RunRecord,
+  readRun,
   readRunList,
-} from '../queries/run-list.ts';
+} from '../queries/runs.ts';
 import { count, showDuration, showNumber } from '../terminal/words.ts';
-import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
-import { instanceOptions, readChoice, renderSelect } from './filters.ts';
-import { renderDay, renderDistance } from './instants.ts';
-import { type Html, renderPage, renderTable } from './page.ts';
-import { readPageNumber, renderPages } from './pagination.ts';
+import { addDays, parseDay } from '../usage/day.ts';
+import {
+  instanceOptions,
+  readChoice,
+  readInstanceId,
+  readPageNumber,
+  renderPages,
+  renderSelect,
+} from './lists.ts';
+import {
+  type Html,
+  renderAway,
+  renderDay,
+  renderDistance,
+  renderInstant,
+  renderMissing,
+  renderPage,
+  renderTable,
+} from './page.ts';
+import { type ConsolePage, readOrNull } from './sources.ts';
 
 const PATH = '/runs';
 const KINDS = ['scheduled', 'manual', 'backfill'] as const;
@@ -38,11 +54,13 @@ export function readRunId(given: string | undefined): string | null {
 
 /** What a reader asks for, from the address; whatever makes no sense is left out. */
 function readQuery(given: (name: string) => string | undefined): RunQuery {
-  const instanceId = given('instance') ?? '';
+  const day = parseDay(given('started') ?? '');
   return {
-    instanceId: /^[0-9a-f]{24}$/.test(instanceId) ? instanceId : null,
+    instanceId: readInstanceId(given('instance')),
     kind: readChoice(given('kind'), KINDS),
     status: readChoice(given('status'), STATUSES),
+    // The night before belongs to a day's runs.
+    started: day === null ? null : { from: addDays(day, -1), to: day },
     page: readPageNumber(given('page')),
   };
 }
@@ -53,7 +71,7 @@ interface RunsFacts {
 }
 
 function renderRuns(query: RunQuery, list: RunList | null, facts: RunsFacts): Html {
-  const { instanceId, kind, status } = query;
+  const { instanceId, kind, status, started } = query;
   const { names } = facts;
   const body = html`<h1>Runs</h1>
 <p class="quiet">Every export that had something to do, the newest first. A wake-up with nothing due leaves none.</p>
@@ -61,6 +79,7 @@ function renderRuns(query: RunQuery, list: RunList | null, facts: RunsFacts): Ht
 ${names.size > 1 ? renderSelect({ name: 'instance', label: 'Instance', options: instanceOptions(names), chosen: instanceId ?? '' }) : ''}
 ${renderSelect({ name: 'kind', label: 'Kind', options: [['', 'all'], ...KINDS.map((each) => [each, each] as const)], chosen: kind ?? '' })}
 ${renderSelect({ name: 'status', label: 'Ended', options: [['', 'all'], ...STATUSES.map((each) => [each, each] as const)], chosen: status ?? '' })}
+<label>Day and night before <input name="started" type="date" value="${started?.to ?? ''}"></label>
 <button type="submit">Show</button></form>
 ${list === null ? renderAway() : renderList(query, list, facts)}`;
   return renderPage({ title: 'Runs', path: PATH, body });
@@ -69,8 +88,11 @@ ${list === null ? renderAway() : renderList(query, list, facts)}`;
 function renderList(query: RunQuery, { count: found, runs }: RunList, { names, nowMs }: RunsFacts): Html {
   if (runs.length === 0)
     return html`<p>${count(found, 'run')}${found === 0 ? '' : ', none on this page'}.</p>`;
-  const { instanceId, kind, status, page } = query;
-  const address = { instance: instanceId ?? '', kind: kind ?? '', status: status ?? '' };
+  const { instanceId, kind, status, started, page } = query;
+  const address = {
+    ...{ instance: instanceId ?? '', kind: kind ?? '', status: status ?? '' },
+    started: started?.to ?? '',
+  };
   return html`<p>${count(found, 'run')}.</p>
 ${renderTable({
   columns: [
@@ -103,9 +125,16 @@ ${renderTable({
 ${renderPages({ path: PATH, query: address, page, found, perPage: RUNS_PER_PAGE })}`;
 }
 
-export function renderStatus({ status }: RunRecord): Html | string {
+/** A run that read all it set out to read is not to blame for gaps from before. */
+export function renderStatus(run: RunRecord): Html | string {
+  const { status } = run;
+  if (leftOlderGaps(run)) return 'complete, gaps left';
   const isGood = status === 'complete' || status === 'running';
   return isGood ? status : html`<span class="bad">${status}</span>`;
+}
+
+function leftOlderGaps({ status, failures, failed, quarantined, error }: RunRecord): boolean {
+  return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
 }
 
 /** How long it took, or for how long it has been running. */
@@ -123,10 +152,106 @@ export function renderRange({ from, to }: RunRecord): Html {
 }
 
 /** The first cause, and how many more there are. */
-function describeTrouble({ error, failures }: RunRecord): string {
+export function describeTrouble(run: RunRecord): Html | string {
+  const { error, failures, failed, quarantined } = run;
   const [first] = failures;
   if (error !== null) return error;
-  if (first === undefined) return '–';
+  if (leftOlderGaps(run)) return GAPS_LEFT;
+  if (first === undefined)
+    return failed + quarantined === 0
+      ? '–'
+      : count(failed + quarantined, 'number not read', 'numbers not read');
   const more = failures.length === 1 ? '' : `; ${count(failures.length - 1, 'more cause')}`;
   return `${first.code}: ${first.message} (${count(first.orgs, 'organization')})${more}`;
+}
+
+const GAPS_LEFT = html`<a href="/coverage?only=gap&amp;days=90">gaps from before</a>`;
+
+/** One run: what it set out to read, what became of it, and what failed. */
+export const runPage: ConsolePage = {
+  path: `${PATH}/:id`,
+  open: (sources) => async (c) => {
+    const runId = readRunId(c.req.param('id'));
+    if (runId === null) return await c.html(renderUnknown(), 404);
+    const found = await readOrNull(sources, async (db) => ({
+      run: await readRun(db, runId),
+      names: await readInstanceNames(db),
+    }));
+    if (found === null)
+      return await c.html(renderPage({ title: 'Run', path: PATH, body: renderAway() }), 503);
+    if (found.run === null) return await c.html(renderUnknown(), 404);
+    const instance = found.names.get(found.run.instanceId) ?? found.run.instanceId;
+    return await c.html(renderRun(found.run, { instance, nowMs: sources.now() }));
+  },
+};
+
+function renderUnknown(): Html {
+  return renderMissing({
+    path: PATH,
+    title: 'Not found',
+    sentence: 'There is no such run on record.',
+    hint: html`<a href="${PATH}">The list of runs</a> has all that are.`,
+  });
+}
+
+function renderRun(run: RunRecord, { instance, nowMs }: { instance: string; nowMs: number }): Html {
+  const facts: readonly (readonly [string, Html | string])[] = [
+    ['Instance', instance],
+    ['Ended', renderStatus(run)],
+    ['Started', renderInstant(run.startedAt, nowMs)],
+    ['Took', renderLength(run, nowMs)],
+    ['Days read', renderRange(run)],
+    ['Streams', run.streams.join(', ')],
+    ['Organizations', showNumber(run.orgs)],
+    ['Requests', showNumber(run.requests)],
+    ['Host', `${run.host ?? '–'}, version ${run.version}`],
+    ['Id', run.runId],
+  ];
+  const body = html`<h1>Run: ${run.kind}, ${leftOlderGaps(run) ? 'complete, gaps left' : run.status}</h1>
+${run.error === null ? '' : html`<p class="bad">${run.error}</p>`}
+<dl class="list">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}</dl>
+<h2>${count(run.planned, 'number')}</h2>
+${renderCells(run)}
+${run.restated === 0 ? '' : html`<p><a href="/changes?which=all&amp;run=${run.runId}">${count(run.restated, 'number')} changed that ${run.restated === 1 ? 'was' : 'were'} stored before</a>, ${showNumber(run.restatedFinal)} of them final.</p>`}
+${renderFailures(run)}`;
+  return renderPage({ title: `Run of ${run.startedAt.slice(0, 16).replace('T', ' ')}`, path: PATH, body });
+}
+
+function renderCells({ loaded, unchanged, leftOut, failed, quarantined, unavailable }: RunRecord): Html {
+  const cells = {
+    'new or changed': loaded,
+    unchanged,
+    'left out': leftOut,
+    failed,
+    quarantined,
+    unavailable,
+  };
+  return renderTable({
+    columns: Object.keys(cells).map((name) => ({ name, isNumber: true })),
+    rows: [Object.values(cells).map((value) => showNumber(value))],
+  });
+}
+
+function renderFailures(run: RunRecord): Html {
+  const { failures } = run;
+  if (failures.length === 0) {
+    return html`<h2>Nothing failed</h2>${leftOlderGaps(run) ? html`<p>It read all it set out to read. <a href="/coverage?only=gap&amp;days=90">Gaps from before</a> are left: they are read again at their own time.</p>` : ''}`;
+  }
+  return html`<h2>What failed, by cause</h2>
+${renderTable({
+  columns: [
+    { name: 'Cause', isText: true },
+    { name: 'Stream' },
+    { name: 'Numbers', isNumber: true },
+    { name: 'Organizations', isNumber: true },
+    { name: 'For example', isText: true },
+  ],
+  rows: failures.map(({ code, message, stream, cells, orgs, example }) => [
+    html`<strong>${code}</strong>: ${message}`,
+    stream ?? '–',
+    showNumber(cells),
+    showNumber(orgs),
+    example === null ? '–' : html`<a href="/coverage?q=${example}">${example}</a>`,
+  ]),
+})}`;
 }

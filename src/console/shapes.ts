@@ -1,9 +1,56 @@
+/** The geometry of charts: scales, paths and ticks. */
+import { scaleLinear } from 'd3-scale';
 import { line, stack } from 'd3-shape';
+import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { DailyChart, Series } from './chart.ts';
-import type { Scale } from './scale.ts';
+import type { DailyChart, Series } from './daily-chart.ts';
 
-/** A path from one held day to the next, a unit wide for each day; a day on its own is a dot. */
+/** From 0 to at least the greatest value, with a few round numbers between. */
+export interface Scale {
+  /** The top of a value, in pixels from the top of the plot. */
+  readonly y: (value: number) => number;
+  readonly height: number;
+  readonly ticks: readonly { readonly y: number; readonly label: string }[];
+  /** A value in full. */
+  readonly show: (value: number) => string;
+}
+
+const TICKS = 4;
+
+export function scaleOf({ series, unit }: Pick<DailyChart, 'series' | 'unit'>, height: number): Scale {
+  const sums = (series[0]?.values ?? []).map((_, place) =>
+    series.reduce((sum, { values }) => sum + (values[place] ?? 0), 0),
+  );
+  const most = sums.reduce((a, b) => Math.max(a, b), 0);
+  // Nothing is counted in halves.
+  const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
+  const y = (value: number) => roundTenth(scale(value));
+  const show = unit === 'bytes' ? showBytes : showNumber;
+  const label = unit === 'bytes' ? showBytes : showCompact;
+  return { y, height, show, ticks: scale.ticks(TICKS).map((tick) => ({ y: y(tick), label: label(tick) })) };
+}
+
+const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
+
+/** For an axis: `1.2M`. */
+function showCompact(value: number): string {
+  return COMPACT.format(value);
+}
+
+const SIZES = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
+
+/** In the largest decimal unit of which there is one: `1.2 GB`. */
+export function showBytes(value: number): string {
+  const power = value < 1 ? 0 : Math.min(Math.floor(Math.log10(value) / 3), SIZES.length - 1);
+  const shown = value / 1_000 ** power;
+  return `${showNumber(power === 0 ? shown : Math.round(shown * 10) / 10)} ${SIZES[power]}`;
+}
+
+function roundTenth(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+/** A path from one stored day to the next, a unit wide for each day; a day on its own is a dot. */
 export function linePath(values: readonly (number | null)[], { y }: Scale): string {
   const draw = line<number | null>()
     .defined((value) => value !== null)
@@ -37,12 +84,12 @@ export function barPaths(series: readonly Series[], { y, height }: Scale): strin
   );
 }
 
-/** Neighbouring days of the same state. */
-export function runsOf<T>(states: readonly T[], wanted: T): { from: number; count: number }[] {
+/** Neighbouring days for which it holds. */
+export function runsOf(holds: readonly boolean[]): { from: number; count: number }[] {
   const runs: { from: number; count: number }[] = [];
-  for (const [place, state] of states.entries()) {
+  for (const [place, holdsHere] of holds.entries()) {
     const last = runs.at(-1);
-    if (state !== wanted) continue;
+    if (!holdsHere) continue;
     if (last && last.from + last.count === place) last.count += 1;
     else runs.push({ from: place, count: 1 });
   }

@@ -8,7 +8,7 @@ const HEIGHT = 24;
 const MARGIN = 1.5;
 
 /**
- * A line through one number per day. Days that are not held are shown as bars and
+ * A line through one number per day. Days that are not stored are shown as bars and
  * break the line: they are never drawn as zero. `name` says what is counted.
  */
 export function renderSparkline(values: readonly (number | null)[], name: string): Html {
@@ -20,7 +20,7 @@ export function renderSparkline(values: readonly (number | null)[], name: string
   return html`<svg role="img" aria-label="${describe(values, name)}" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}">${bars}<path class="spark" d="${linesThrough(values)}"/></svg>`;
 }
 
-/** The path of the line, from one held day to the next; a held day between others that are not is a dot. */
+/** The path of the line, from one stored day to the next; a stored day between others that are not is a dot. */
 export function linesThrough(values: readonly (number | null)[]): string {
   const most = Math.max(1, ...values.map((value) => value ?? 0));
   const step = WIDTH / values.length;
@@ -36,11 +36,11 @@ export function linesThrough(values: readonly (number | null)[]): string {
 }
 
 function describe(values: readonly (number | null)[], name: string): string {
-  const held = values.filter((value) => value !== null);
-  if (held.length === 0) return `${name}: none of ${values.length} days is held`;
-  const missing = values.length - held.length;
-  const range = `from ${showNumber(Math.min(...held))} to ${showNumber(Math.max(...held))}`;
-  return `${name} by day, ${range}${missing === 0 ? '' : `; ${missing} of ${values.length} days are not held`}`;
+  const stored = values.filter((value) => value !== null);
+  if (stored.length === 0) return `${name}: none of ${values.length} days is stored`;
+  const missing = values.length - stored.length;
+  const range = `from ${showNumber(Math.min(...stored))} to ${showNumber(Math.max(...stored))}`;
+  return `${name} by day, ${range}${missing === 0 ? '' : `; ${missing} of ${values.length} days are not stored`}`;
 }
 
 function round(value: number): number {

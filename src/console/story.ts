@@ -1,15 +1,48 @@
 import type { Context } from 'hono';
 import { html } from 'hono/html';
-import { readInstanceNames } from '../queries/instances.ts';
-import { type QuarantinedBody, readQuarantinedBodies } from '../queries/quarantined-bodies.ts';
-import { type DayStory, readDayStory, type StoryQuery } from '../queries/story.ts';
+import {
+  type CellStory,
+  type LedgerRow,
+  type QuarantinedAnswer,
+  type QuarantinedBody,
+  type Revision,
+  readQuarantinedBodies,
+  type StoredValue,
+  type StoryQuery,
+} from '../queries/explain.ts';
+import { readInstanceNames } from '../queries/organizations.ts';
+import {
+  type Advice,
+  type CellPlace,
+  type DayStory,
+  describeCell,
+  describeChange,
+  describeSeen,
+  describeWaiver,
+  explainCommand,
+  type Fact,
+  ledgerFacts,
+  readDayStory,
+  rereadCommand,
+  showStored,
+} from '../queries/story.ts';
+import { escapeControls } from '../terminal/text.ts';
+import { capitalize, count, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
-import { type ConsolePage, readOrNull, renderAway } from './console-page.ts';
-import { renderDay, renderInstant } from './instants.ts';
-import { type Html, renderMissing, renderPage } from './page.ts';
-import type { PageSources } from './page-sources.ts';
-import { renderCell } from './story-cell.ts';
+import { isGap, STANDINGS } from '../usage/standing.ts';
+import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import {
+  type Html,
+  renderAway,
+  renderDay,
+  renderDistance,
+  renderInstant,
+  renderMissing,
+  renderPage,
+  renderTable,
+} from './page.ts';
+import { type ConsolePage, type PageSources, readOrNull } from './sources.ts';
+import { renderStanding } from './standings.ts';
 
 const PATH = '/coverage';
 const answer = (sources: PageSources) => (c: Context) => answerStory(sources, c);
@@ -77,7 +110,7 @@ interface StoryFacts {
 }
 
 function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: StoryFacts): Html {
-  const { org, cells, place } = story;
+  const { org, cells, place, standing } = story;
   const { day, streams } = query;
   const removed =
     org.removedAt === null ? '' : html` · found deleted in Losant ${renderInstant(org.removedAt, nowMs)}`;
@@ -85,7 +118,7 @@ function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: Story
   const link = (to: UsageDay, text: string) =>
     html`<a href="${PATH}/${org.orgId}/${to}${suffix}">${text}</a>`;
   const isLast = day >= addDays(dayAt(nowMs), -1);
-  const body = html`<h1>${org.orgName}, ${renderDay(day)}</h1>
+  const body = html`<h1>${org.orgName}, ${renderDay(day)}: ${renderStanding(standing)}</h1>
 <p class="quiet"><a href="/organizations/${org.orgId}">${org.orgId}</a> · instance ${names.get(org.instanceId) ?? org.instanceId}${removed}</p>
 <nav aria-label="Days beside this one"><p>${link(addDays(day, -1), `← ${addDays(day, -1)}`)} · ${isLast ? '' : html`${link(addDays(day, 1), `${addDays(day, 1)} →`)} · `}
 <a href="${PATH}?days=90&amp;q=${org.orgId}">its days in the map of coverage</a>
@@ -103,4 +136,149 @@ ${cells.map((cell) =>
 
 function renderStoryPage(title: string, body: Html): Html {
   return renderPage({ title, path: PATH, body });
+}
+
+/** A day may have many sources, and many changes: a page shows the first of them, and says how many there are. */
+const ROWS_MAX = 200;
+
+interface CellContext {
+  readonly place: CellPlace;
+  /** Of invalid answers of its stream. */
+  readonly bodies: readonly QuarantinedBody[];
+  readonly nowMs: number;
+  /** After its end, by which a day that is read is final. */
+  readonly finalAtHours: number;
+}
+
+/** How a cell stands, what is stored of it, how that came about, and what can be done. */
+function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
+  const { stream, standing, ledger, values, advice } = cell;
+  const tone = standing !== null && isGap(standing) ? 'bad' : '';
+  return html`<section class="card story"><h2>${stream}: <span class="${tone}">${describeCell(cell)}</span></h2>
+${renderReason(cell, context)}
+<p>Next: ${advice.text}</p>
+${renderValues(values, stream)}
+${renderFacts(ledger, context.nowMs)}
+${renderCommands(cell, context.place)}
+${renderRevisions(cell.revisions, context.nowMs)}
+${renderWaivers(cell)}
+${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
+</section>\n`;
+}
+
+/** Why the cell is not final, before anything else; nothing where it is. */
+function renderReason({ standing, ledger }: CellStory, { finalAtHours }: CellContext): Html | string {
+  if (ledger === null) return html`<p>Why: no run has read it</p>`;
+  const { reason, message } = ledger;
+  if (reason !== null) return html`<p>Why: <strong>${reason}</strong>: ${message ?? ''}</p>`;
+  if (standing !== 'stored') return '';
+  return html`<p>${capitalize(STANDINGS.stored.sentence)}: a read ${count(finalAtHours, 'hour')} or more after the end of its day makes it final</p>`;
+}
+
+/** Facts that take a line of their own: times stand side by side before them. */
+const LONG_FACTS: readonly string[] = ['run', 'response sha256'];
+
+/** Facts that are shown above them. */
+const SAID: readonly string[] = ['reason', 'next read', 'next try'];
+
+function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
+  if (ledger === null) return '';
+  const facts = ledgerFacts(ledger, nowMs).filter(([name]) => !SAID.includes(name));
+  const isLong = ([name]: Fact) => LONG_FACTS.includes(name);
+  const ordered = [...facts.filter((fact) => !isLong(fact)), ...facts.filter(isLong)];
+  return html`<dl class="facts">${ordered.map(
+    (fact) =>
+      html`<div class="${isLong(fact) ? 'long' : ''}"><dt>${capitalize(fact[0])}</dt><dd>${renderFact(fact, ledger)}</dd></div>\n`,
+  )}</dl>`;
+}
+
+/** A run that is on record has a page. */
+function renderFact([name, value]: Fact, { runId, runKind }: LedgerRow): Html | string {
+  if (name === 'run' && runKind !== null) return html`<a href="/runs/${runId}">${value}</a>`;
+  return name === 'response sha256' ? html`<code>${value}</code>` : value;
+}
+
+function renderCommands(cell: CellStory & { readonly advice: Advice }, place: CellPlace): Html {
+  const reread = rereadCommand(cell, place);
+  const commands = [
+    ...cell.advice.commands,
+    ...(reread === null ? [] : [{ when: 'to read it anew', command: reread }]),
+    { when: 'to see this in a terminal', command: explainCommand(cell, place) },
+  ];
+  const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));
+  return html`<details${cell.standing !== null && isGap(cell.standing) ? html` open` : ''}><summary>Commands</summary>
+<dl class="commands">${commands.map(({ when, command }) => html`<dt>${capitalize(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
+${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes: it stays on record.</p>` : ''}</details>`;
+}
+
+function renderValues(values: readonly StoredValue[], stream: string): Html | string {
+  if (values.length === 0) return '';
+  const { keyColumns, columns } = streamNamed(stream);
+  const table = renderTable({
+    columns: [
+      ...keyColumns.map((name) => ({ name, isText: true })),
+      ...columns.map((name) => ({ name, isNumber: true })),
+    ],
+    rows: values
+      .slice(0, ROWS_MAX)
+      .map((row) => [
+        ...keyColumns.map((column) => row.key[column] ?? ''),
+        ...columns.map((column) => showStored(row.values[column])),
+      ]),
+  });
+  return html`${table}${renderRest(values.length)}`;
+}
+
+function renderRest(length: number): Html | string {
+  if (length <= ROWS_MAX) return '';
+  return html`<p class="quiet">The first ${ROWS_MAX} of ${showNumber(length)}; losant-usage explain lists them all.</p>`;
+}
+
+function renderRevisions(revisions: readonly Revision[], nowMs: number): Html | string {
+  if (revisions.length === 0) return '';
+  return html`<h3>Changes</h3>
+${renderTable({
+  columns: [
+    { name: 'When' },
+    { name: 'Revision', isNumber: true },
+    { name: 'What changed', isText: true },
+    { name: 'By', isText: true },
+  ],
+  rows: revisions
+    .slice(0, ROWS_MAX)
+    .map((change) => [
+      renderDistance(change.changedAt, nowMs),
+      showNumber(change.revision),
+      describeChange(change).replaceAll(' -> ', ' → '),
+      renderAuthor(change),
+    ]),
+})}${renderRest(revisions.length)}`;
+}
+
+/** The run that made a change, or the database user that made it by hand. */
+export function renderAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): Html {
+  if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
+  return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
+}
+
+function renderWaivers({ waivers }: CellStory): Html | string {
+  if (waivers.length === 0) return '';
+  const lines = waivers.map(
+    (waiver) => html`<li>“${waiver.reason}” <span class="quiet">${describeWaiver(waiver)}</span></li>\n`,
+  );
+  return html`<h3>Waivers</h3><ul>${lines}</ul>`;
+}
+
+/** An invalid answer with what Losant sent: as text, with its control characters shown. */
+function renderAnswer(answer: QuarantinedAnswer, bodies: readonly QuarantinedBody[]): Html {
+  const body = bodies.find(({ from, to }) => from === answer.from && to === answer.to);
+  const text = body?.text.split('\n').map(escapeControls).join('\n');
+  return html`<h3>Invalid answer for ${showDays(answer)}</h3>
+<p>${answer.code}: ${answer.problem} <span class="quiet">(${describeSeen(answer)})</span></p>
+${
+  body === undefined
+    ? html`<p class="quiet">What Losant sent is not kept, or this database user may not see it.</p>`
+    : html`<details${answer.isResolved ? '' : html` open`}><summary>What Losant sent${body.isCut ? ', its beginning' : ''}</summary>
+<pre>${text}</pre>${body.isCut ? html`<p class="quiet">Cut here. The table losant_usage.quarantine keeps up to 256 Ki characters.</p>` : ''}</details>`
+}`;
 }

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { MAP_STYLE, STORY_STYLE } from './map-style.ts';
 
 /** Colours by what they are for; text on `ground` and `panel` has a contrast of 4.5 and more. */
 export const COLORS = {
@@ -46,6 +45,44 @@ const variables = (colors: Readonly<Record<string, string>>) =>
     .map(([name, value]) => `--${name}: ${value};`)
     .join(' ');
 
+/**
+ * Looks of the map of coverage: as wide as its days, inside a box that scrolls by itself where the screen is
+ * narrow, and begins with the newest days.
+ */
+const MAP_STYLE = `
+.map { direction: rtl; position: relative; overflow-x: auto; margin: .5rem 0 } .map:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
+.grid { direction: ltr; table-layout: fixed; border-collapse: separate; border-spacing: 0 } .grid-30 { min-width: 56rem } .grid-90 { min-width: 74rem }
+.grid .names { width: 15rem } .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; white-space: nowrap; text-align: center }
+.grid thead th { color: var(--quiet); vertical-align: bottom; overflow: visible } .grid .month { text-align: left; border-left: 1px solid var(--line); padding-left: .3rem; font-weight: 600 } .month span:not(.hidden) { position: sticky; left: 15.5rem }
+.grid .name { position: sticky; left: 0; z-index: 1; background: var(--ground); text-align: left; overflow: hidden; text-overflow: ellipsis; color: var(--text); padding-right: .6rem; font-size: .9rem }
+.grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; background-clip: padding-box; text-align: center }
+.grid td a { display: block; height: 1.6rem; line-height: 1.6rem; font-weight: 700; text-decoration: none } .grid td a:hover { outline: 2px solid var(--text) } .grid td a:focus-visible { outline-offset: 0; position: relative; z-index: 2 }
+.grid-90 td a { font-size: .7rem }
+.grid, .key, .heat { forced-color-adjust: none }
+.key { display: inline-block; width: 1rem; height: 1rem; line-height: 1rem; text-align: center; font-weight: 700; font-size: .8rem; vertical-align: -2px; margin-left: .75rem }
+.whole:first-child > .key { margin-left: 0 }
+.m-good { background: color-mix(in srgb, var(--mark) 70%, var(--ground)) } .m-untracked { background: none } .grid td a { color: var(--text) }
+td.m-calm a, .key.m-calm { background: linear-gradient(to top, color-mix(in srgb, var(--mark) 70%, var(--ground)) 45%, var(--line) 45%) }
+td.m-open a, .key.m-open { background: var(--line) }
+td.m-known a, .key.m-known { background: repeating-linear-gradient(45deg, var(--quiet) 0 2px, var(--line) 2px 5px) }
+td.m-bad a, .key.m-bad { background: var(--bad); color: var(--ground) }
+.key.m-untracked { border: 1px solid var(--line) }
+@media (max-width: 52rem) { .grid .names { width: 9rem } .month span:not(.hidden) { left: 9.5rem } .grid-30 { min-width: 50rem } .grid-90 { min-width: 70rem } }
+`;
+
+/** Looks of stories and lists of facts. */
+const STORY_STYLE = `
+.story { margin: 1rem 0 } h3 { font-size: 1rem; margin: 1rem 0 .25rem } .story ul { margin: .25rem 0; padding-left: 1.2rem }
+.list { grid-template-columns: 12rem minmax(0, 1fr); margin: .75rem 0 } .list dd { text-align: left }
+code, pre { font: .87rem/1.5 ui-monospace, monospace } code { background: var(--ground); border: 1px solid var(--line); border-radius: 4px; padding: .1rem .35rem; display: inline-block }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--ground); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .75rem; margin: .5rem 0 }
+
+.story .facts { margin: .75rem 0; gap: .5rem 1.5rem } .facts .long { grid-column: 1 / -1 } .story .facts dd { text-align: left }
+.commands { grid-template-columns: minmax(0, 1fr); gap: 0; margin: .5rem 0 } .commands dd { text-align: left; margin: .1rem 0 .6rem } .commands code { display: block; padding: .35rem .6rem; user-select: all }
+progress { width: 100%; height: .75rem; accent-color: var(--mark) } summary { width: max-content; max-width: 100% } .story table { margin: .5rem 0; width: auto; min-width: min(100%, 24rem) }
+@media (max-width: 48rem) { .list { grid-template-columns: 1fr; gap: 0 } .list dd { margin-bottom: .4rem } .story tr { background: var(--ground) } }
+`;
+
 /** Wide tables become cards on narrow screens: each cell then says its column's name. */
 export const STYLE = `
 :root { color-scheme: light dark; ${variables(COLORS.light)} }
@@ -57,7 +94,7 @@ header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: baseli
 header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
 nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
 h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
-p { margin: .35rem 0 } .quiet { color: var(--quiet) } .good { color: var(--good) } .bad { color: var(--bad); font-weight: 600 }
+p { margin: .35rem 0 } .quiet { color: var(--quiet) } .good { color: var(--good) } .bad { color: var(--bad); font-weight: 600 } .known { color: var(--quiet); font-weight: 600 } .open { color: var(--quiet) }
 time, .whole { white-space: nowrap; overflow-wrap: normal }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 1rem; margin: 1rem 0 }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .75rem 1rem }
@@ -73,7 +110,7 @@ input, button, select { font: inherit; color: inherit; background: var(--panel);
 input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stroke: var(--mark); fill: none; stroke-width: 1.5 }
 .spark-gap { fill: var(--line) } .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 .heat { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1rem; align-items: center; margin: .75rem 0 } .heat svg { width: 100% } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
-.heat-ground { fill: var(--panel) } .heat-held { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-gap { fill: var(--bad) } summary { cursor: pointer }
+.heat-ground { fill: var(--panel) } .heat-good, .heat-calm, .heat-open { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-bad { fill: var(--bad) } summary { cursor: pointer }
 nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-weight: 600 }
 .months { display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; margin: .5rem 0 } .months .whole { margin-right: .6rem } code { font: .92em ui-monospace, monospace }
 .bar { display: inline-block } .bar-room { fill: var(--line) } .bar-used { fill: var(--blue) } .bar-over { fill: var(--bad) } .bar-mark { fill: var(--text) }
@@ -89,7 +126,9 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .absent { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
 .series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
-@media (max-width: 64rem) {
+.scroll { overflow-x: auto } .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }
+@media print { header nav, form, details > summary, nav[aria-label] { display: none } body { max-width: none; font-size: 11px } a { color: inherit; text-decoration: none } tr, .card, figure { break-inside: avoid } }
+@media (max-width: 48rem) {
   .facts div { display: flex; gap: 1rem } .facts .tags { grid-column: auto } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
   .heat { grid-template-columns: 1fr; gap: .1rem } .heat svg { margin-bottom: .5rem }
   table:not(.grid) thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }

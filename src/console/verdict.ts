@@ -1,7 +1,8 @@
-import type { Health, InstanceHealth } from '../queries/health.ts';
-import { count } from '../terminal/words.ts';
+import type { Health, InstanceHealth, StreamHealth } from '../queries/health.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
-import type { DatabaseView } from './database-view.ts';
+import { countGaps, sumStandings } from '../usage/standing.ts';
+import type { DatabaseView } from './sources.ts';
 import type { InstanceStatus, Trouble } from './worker-status.ts';
 
 /** How everything stands, in one sentence that nothing else on the page contradicts. */
@@ -18,7 +19,7 @@ export interface InstanceTrouble {
   readonly trouble: Pick<Trouble, 'message' | 'hint'>;
 }
 
-const GAPS_HINT = 'losant-usage gaps lists each with its reason and its next try.';
+const GAPS_HINT = 'losant-usage gaps lists each with its reason and its next read.';
 
 /** What is wrong now: not what a later run or the database has overtaken. */
 export function currentTroubles(
@@ -53,11 +54,11 @@ export function judgeState(
   if (view.reading === null) return { tone: 'quiet', sentence: 'The database is being read.' };
   const health = view.reading.value;
   const first = statuses.filter((status) => isInFirstRun(status, health));
-  const instances = health.instances.filter(({ instanceId }) =>
-    first.every((status) => status.instanceId !== instanceId),
-  );
-  const gaps = countGaps(instances.flatMap(({ streams }) => streams));
-  if (gaps > 0) return { tone: 'bad', sentence: describeGaps(gaps, instances), hint: GAPS_HINT };
+  const instances = instancesRead(health, statuses);
+  const streams = instances.flatMap((instance) => instance.streams);
+  if (streams.some(({ gaps }) => gaps > 0)) {
+    return { tone: 'bad', sentence: describeGaps(streams), hint: GAPS_HINT };
+  }
   const hasTrouble = currentTroubles(statuses, health).length > 0;
   const isEmpty = health.instances.every(({ streams }) => streams.length === 0);
   if (hasTrouble) {
@@ -65,7 +66,53 @@ export function judgeState(
     return { tone: 'bad', sentence: `${what}, but the newest run had trouble.` };
   }
   if (first.length > 0) return { tone: 'quiet', sentence: describeFirstRun(first) };
-  return { tone: 'good', sentence: describeReach(instances, nowMs) };
+  return { tone: 'good', sentence: describeReach(streams, nowMs) };
+}
+
+/** Instances whose first run is over. */
+function instancesRead(health: Health, statuses: readonly InstanceStatus[]): InstanceHealth[] {
+  const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
+  return health.instances.filter(({ instanceId }) => !first.includes(instanceId));
+}
+
+/** Whether yesterday is complete, whatever is the matter with older days. */
+export interface YesterdayVerdict {
+  readonly tone: Verdict['tone'];
+  readonly word: 'complete' | 'incomplete' | 'not read yet' | 'nothing tracked';
+  readonly sentence: string;
+}
+
+/** Judges the instances whose first run is over; null while there is none. */
+export function judgeYesterday(
+  health: Health,
+  { statuses, nowMs }: { statuses: readonly InstanceStatus[]; nowMs: number },
+): YesterdayVerdict | null {
+  const instances = instancesRead(health, statuses);
+  if (instances.length === 0) return null;
+  const day = addDays(dayAt(nowMs), -1);
+  const streams = instances.flatMap((instance) => instance.streams);
+  const tracked = streams.reduce((sum, { orgsTracked }) => sum + orgsTracked, 0);
+  const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
+  const { waiting, unavailable } = counts;
+  const gaps = countGaps(counts);
+  const of = (number: number) => `${showNumber(number)} of ${count(Math.max(tracked, number), 'number')}`;
+  const are = (number: number) => (number === 1 ? 'is' : 'are');
+  if (gaps > 0) {
+    const named = streams.filter(({ yesterday }) => yesterday.in_doubt + yesterday.missing > 0);
+    const names = [...new Set(named.map(({ stream }) => stream))].join(', ');
+    const sentence = `${of(gaps)} of ${day} ${are(gaps)} ${describeKind([counts])} (${names}).`;
+    return { tone: 'bad', word: 'incomplete', sentence };
+  }
+  if (waiting > 0) {
+    const sentence = `${of(waiting)} of ${day} ${are(waiting)} waiting to be read; none is late.`;
+    return { tone: 'quiet', word: 'not read yet', sentence };
+  }
+  if (tracked === 0) {
+    return { tone: 'quiet', word: 'nothing tracked', sentence: `Nothing is tracked on ${day}.` };
+  }
+  const but = unavailable === 0 ? '' : `, apart from ${showNumber(unavailable)} unavailable`;
+  const sentence = `${count(tracked, 'number')} of ${day} ${are(tracked)} stored${but}.`;
+  return { tone: 'good', word: 'complete', sentence };
 }
 
 /**
@@ -84,24 +131,20 @@ function endOfRun({ lastRun }: InstanceStatus): number | null {
   return Date.parse(lastRun.finishedAt);
 }
 
-function countGaps(streams: readonly { readonly gaps: number }[]): number {
-  return streams.reduce((sum, { gaps }) => sum + gaps, 0);
+function describeGaps(streams: readonly StreamHealth[]): string {
+  const gaps = streams.reduce((sum, stream) => sum + stream.gaps, 0);
+  const oldest = streams.flatMap(({ oldestGap }) => oldestGap ?? []).sort()[0];
+  const what = describeKind(streams.map(({ cells }) => cells));
+  return `${count(gaps, 'number')} ${gaps === 1 ? 'is' : 'are'} ${what}, the oldest of ${oldest}.`;
 }
 
-function describeGaps(gaps: number, instances: readonly InstanceHealth[]): string {
-  const oldest = instances.flatMap(({ streams }) => streams.flatMap(({ oldestGap }) => oldestGap ?? []));
-  const verb = gaps === 1 ? 'is' : 'are';
-  const what = describeKind(instances.flatMap(({ streams }) => streams));
-  return `${count(gaps, 'number')} ${verb} ${what}, the oldest of ${oldest.sort()[0]}.`;
-}
-
-/** What to call the gaps of streams: one that is held is not missing. */
+/** What to call the gaps among these cells: those that are stored are not missing. */
 export function describeKind(
-  streams: readonly { readonly gaps: number; readonly doubted: number }[],
+  cells: readonly { readonly in_doubt: number; readonly missing: number }[],
 ): string {
-  const doubted = streams.reduce((sum, stream) => sum + stream.doubted, 0);
-  if (doubted === 0) return 'missing';
-  return doubted < countGaps(streams) ? 'missing or in doubt' : 'in doubt';
+  const { in_doubt, missing } = sumStandings(cells);
+  if (in_doubt === 0) return 'missing';
+  return missing > 0 ? 'missing or in doubt' : 'in doubt';
 }
 
 function describeFirstRun(statuses: readonly InstanceStatus[]): string {
@@ -115,10 +158,15 @@ function describeFirstRun(statuses: readonly InstanceStatus[]): string {
   return `The first run is under way: ${count(done, 'number')} read so far.`;
 }
 
-function describeReach(instances: readonly InstanceHealth[], nowMs: number): string {
-  const streams = instances.flatMap((instance) => instance.streams);
-  const known = streams.reduce((sum, { knownMissing }) => sum + knownMissing, 0);
-  const but = known === 0 ? '' : `, apart from ${count(known, 'number')} known to be missing`;
+function describeReach(streams: readonly StreamHealth[], nowMs: number): string {
+  const { unavailable, accepted } = sumStandings(streams.map(({ cells }) => cells));
+  const parts = [
+    unavailable === 0 ? '' : `${count(unavailable, 'number')} unavailable`,
+    accepted === 0
+      ? ''
+      : `${count(accepted, 'number')} accepted as ${accepted === 1 ? 'it stands' : 'they stand'}`,
+  ].filter((part) => part !== '');
+  const but = parts.length === 0 ? '' : `, apart from ${parts.join(' and ')}`;
   if (streams.length === 0) return 'Nothing has been exported yet.';
   const to = completeTo(streams);
   if (to === null) return `Nothing is late${but}.`;

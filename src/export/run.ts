@@ -63,7 +63,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
     const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const range = options.ask?.range ?? null;
-    const gaps = await countGapsLeft(db, scopeOf(context, options), { nowMs: now(), startedAtMs, range });
+    const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
     // A day that was asked for need not be tracked: what it lacks is no gap, and yet not what was asked.
     tally.waiting = range === null ? gaps : Math.max(gaps, tally.lateOmissions);
     tally.requests = context.requestCount() - requestsBefore;
@@ -161,7 +161,7 @@ async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<
   const { context, scope, tally } = work;
   let refusal: LosantError | null = null;
   for (let round = 0; round < ADDED_ROUNDS_MAX && !refusal; round++) {
-    const left = { nowMs: context.now(), startedAtMs, range: null };
+    const left = { startedAtMs, range: null };
     if ((await countGapsLeft(context.db, scope, left)) === 0) break;
     const { planned, orgs } = tally;
     refusal = await exportScope(work);

@@ -31,7 +31,7 @@ const WRITTEN = [
   'quarantine',
   'instance_totals',
   'monthly_summaries',
-  'witness_reads',
+  'control_total_reads',
   ...DETAILS,
 ];
 

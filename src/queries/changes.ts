@@ -1,7 +1,7 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
-import { matchesOf } from './organization-list.ts';
+import { matching } from './organizations.ts';
 
 export interface ChangeQuery {
   /** Part of a name or referral id of organizations, or the beginning of an id; empty: all. */
@@ -10,19 +10,29 @@ export interface ChangeQuery {
   readonly range: DayRange | null;
   /** Only numbers that were final before. */
   readonly onlyFinal: boolean;
+  /** Only changes by hand. */
+  readonly onlyByHand: boolean;
+  /** Only those made at or after it; null: all. */
+  readonly since: Instant | null;
   /** Only those that this run made; null: all. */
   readonly runId: string | null;
   /** Only changes older than the one of this id; null: from the newest on. */
   readonly beforeId: number | null;
 }
 
-export interface ChangeList {
+/** Changes are counted in cells: all values of an organization's stream and day that changed at once are one number. */
+export interface ChangeCounts {
+  readonly numbers: number;
+  readonly byHand: number;
+}
+
+export interface ChangeList extends ChangeCounts {
   readonly changes: readonly ChangeLine[];
   /** For `beforeId` of the next page; null: there is none. */
   readonly nextId: number | null;
 }
 
-/** A change of one number: the view restatements. */
+/** A change of one value: a row of the view restatements. */
 export interface ChangeLine {
   readonly instanceId: string;
   readonly orgId: string;
@@ -33,7 +43,7 @@ export interface ChangeLine {
   readonly unit: string;
   readonly payloadType: string | null;
   readonly source: string | null;
-  /** Null: none was held, or none is. */
+  /** Null: none was stored, or none is. */
   readonly old: number | null;
   readonly new: number | null;
   readonly difference: number;
@@ -44,30 +54,101 @@ export interface ChangeLine {
   readonly changedAt: Instant;
 }
 
-/** Changes of cells; one of them may be of several numbers. */
+/** Rows of the record; one of them may be of several values. */
 const CHANGES_PER_PAGE = 50;
 
-/** The changes that match, newest first. */
+/** The changes that match, newest first, with how many numbers they are on all pages. */
 export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeList> {
-  const { search, range, onlyFinal, runId, beforeId } = query;
-  const { rows: found } = await sql<{ id: number }>`
-    select r.id from losant_usage.revisions r
-    where (${!onlyFinal} or r.was_final)
-      and (${runId}::uuid is null or r.run_id = ${runId}::uuid)
-      and (${beforeId}::bigint is null or r.id < ${beforeId}::bigint)
-      and (${range?.from ?? null}::date is null
-        or r.usage_date between ${range?.from ?? null}::date and ${range?.to ?? null}::date)
-      and (${search} = '' or r.org_id = any (array(
-        select o.org_id from losant_usage.organizations o where ${matchesOf(search)})))
-    order by r.id desc limit ${CHANGES_PER_PAGE + 1}`.execute(db);
-  const ids = found.slice(0, CHANGES_PER_PAGE).map(({ id }) => id);
-  const { rows: changes } = await sql<ChangeLine>`
-    select r.instance_id as "instanceId", r.org_id as "orgId", r.org_name as "orgName", r.usage_date as day,
-      r.stream, r.metric, r.unit, r.payload_type as "payloadType", r.source, r.old_quantity as old,
-      r.new_quantity as new, r.difference, r.was_final as "wasFinal", r.run_id as "runId",
-      r.changed_by as "changedBy", r.changed_at as "changedAt"
-    from losant_usage.restatements r join losant_usage.metrics m on m.metric = r.metric
-    where r.revision_id = any (${ids}::bigint[])
-    order by r.revision_id desc, m.position`.execute(db);
-  return { changes, nextId: found.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null };
+  const { beforeId } = query;
+  const found = selectChanges(db, query);
+  const page = beforeId === null ? found : found.where('r.id', '<', beforeId);
+  const rows = await page
+    .select('r.id')
+    .orderBy('r.id', 'desc')
+    .limit(CHANGES_PER_PAGE + 1)
+    .execute();
+  const ids = rows.slice(0, CHANGES_PER_PAGE).map(({ id }) => id);
+  const changes = await db
+    .selectFrom('restatements as r')
+    .innerJoin('metrics as m', 'm.metric', 'r.metric')
+    .select([
+      'r.instance_id as instanceId',
+      'r.org_id as orgId',
+      'r.org_name as orgName',
+      'r.usage_date as day',
+    ])
+    .select(['r.stream', 'r.metric', 'r.unit', 'r.payload_type as payloadType', 'r.source'])
+    .select(['r.old_quantity as old', 'r.new_quantity as new', 'r.difference', 'r.was_final as wasFinal'])
+    .select(['r.run_id as runId', 'r.changed_by as changedBy', 'r.changed_at as changedAt'])
+    .where((eb) => eb('r.revision_id', '=', eb.fn.any(eb.val(ids))))
+    .orderBy('r.revision_id', 'desc')
+    .orderBy('m.position')
+    .execute();
+  const counts = await db
+    .selectFrom(groupByCell(found).as('c'))
+    .select(({ fn }) => [
+      fn.countAll<number>().as('numbers'),
+      fn.countAll<number>().filterWhere('c.byHand', '=', true).as('byHand'),
+    ])
+    .executeTakeFirstOrThrow();
+  return { changes, ...counts, nextId: rows.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null };
+}
+
+const EVERY_FINAL: ChangeQuery = {
+  ...{
+    search: '',
+    range: null,
+    onlyFinal: true,
+    onlyByHand: false,
+    since: null,
+    runId: null,
+    beforeId: null,
+  },
+};
+
+/** By instance, how many final numbers changed since ever, since `since`, and by hand since then. */
+export async function countFinalChanges(
+  db: Kysely<Schema>,
+  since: Instant,
+): Promise<
+  ReadonlyMap<string, { readonly all: number; readonly recent: number; readonly recentByHand: number }>
+> {
+  const rows = await db
+    .selectFrom(groupByCell(selectChanges(db, EVERY_FINAL)).as('c'))
+    .select('c.instance_id')
+    .select(({ fn }) => [
+      fn.countAll<number>().as('all'),
+      fn.countAll<number>().filterWhere('c.changed_at', '>=', since).as('recent'),
+      fn
+        .countAll<number>()
+        .filterWhere('c.changed_at', '>=', since)
+        .filterWhere('c.byHand', '=', true)
+        .as('recentByHand'),
+    ])
+    .groupBy('c.instance_id')
+    .execute();
+  return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
+}
+
+/** Rows of the record that the view restatements shows: of payloads by source each source, and not their sum. */
+function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
+  const { search, range, onlyFinal, onlyByHand, since, runId } = query;
+  let rows = db
+    .selectFrom('revisions as r')
+    .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
+    .where((eb) => eb(eb(eb.cast('r.key', 'text'), '=', '{}'), '=', eb('r.stream', '<>', 'payload_sources')));
+  if (onlyFinal) rows = rows.where('r.was_final', '=', true);
+  if (onlyByHand) rows = rows.where('r.run_id', 'is', null);
+  if (since !== null) rows = rows.where('r.changed_at', '>=', since);
+  if (runId !== null) rows = rows.where('r.run_id', '=', runId);
+  if (range !== null) rows = rows.where((eb) => eb.between('r.usage_date', range.from, range.to));
+  if (search !== '') rows = rows.where(matching(search));
+  return rows;
+}
+
+function groupByCell(rows: ReturnType<typeof selectChanges>) {
+  return rows
+    .select(['o.instance_id', 'r.org_id', 'r.stream', 'r.usage_date', 'r.revision'])
+    .select((eb) => [eb.fn.max('r.changed_at').as('changed_at'), eb('r.run_id', 'is', null).as('byHand')])
+    .groupBy(['o.instance_id', 'r.org_id', 'r.stream', 'r.usage_date', 'r.revision', 'r.run_id']);
 }

@@ -1,7 +1,9 @@
+/** How the cells of each day stand: by organization, and over all of them. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
-import { matchesOf } from './organization-list.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import type { Standing, StandingCounts } from '../usage/standing.ts';
+import { countOrganizations, matching, type OrganizationCounts } from './organizations.ts';
 
 export interface CoverageQuery {
   /** Part of a name or referral id, or the beginning of an id; empty: all. */
@@ -10,16 +12,14 @@ export interface CoverageQuery {
   readonly instanceId: string | null;
   /** Null: every stream. */
   readonly stream: string | null;
-  /** Only organizations with such a cell in the range; null: all. */
-  readonly only: 'gap' | 'known' | null;
+  /** Only organizations that have a cell with one of these in the range; null: all. */
+  readonly only: readonly Standing[] | null;
   readonly range: DayRange;
   /** From 1. */
   readonly page: number;
 }
 
-export interface CoverageMap {
-  /** How many organizations match. */
-  readonly count: number;
+export interface CoverageMap extends OrganizationCounts {
   readonly organizations: readonly CoverageLine[];
 }
 
@@ -30,49 +30,48 @@ export interface CoverageLine {
   readonly removedAt: Instant | null;
   /** The days of the range on which a stream is tracked. */
   readonly tracked: readonly DayRange[];
-  /** The days that are not wholly final, in their order. */
+  /** The days with a cell that is not final, in their order. */
   readonly days: readonly OpenDay[];
 }
 
-/** How many of a day's cells are not final; a cell counts once, in the first of these that fits. */
+/** The cells of a day that are not final, by standing. */
 export interface OpenDay {
   readonly day: UsageDay;
-  readonly gaps: number;
-  readonly knownMissing: number;
-  /** Held and not final yet, or not late yet. */
-  readonly open: number;
+  readonly counts: Readonly<Partial<StandingCounts>>;
 }
 
 export const ORGANIZATIONS_PER_MAP = 50;
 
-/** A page of the organizations that match, by name, with how each of their days stands. */
+/** A page of the organizations that match, by name, with the standings of each of their days. */
 export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery): Promise<CoverageMap> {
   const matches = whereOf(query);
-  const total = await sql<{ count: number }>`
-    select count(*) as count from losant_usage.organizations o where ${matches}`.execute(db);
-  const { rows: lines } = await sql<Omit<CoverageLine, 'tracked' | 'days'>>`
-    select o.org_id as "orgId", o.instance_id as "instanceId", o.name, o.removed_at as "removedAt"
-    from losant_usage.organizations o where ${matches}
-    order by lower(o.name), o.org_id
-    limit ${ORGANIZATIONS_PER_MAP} offset ${(query.page - 1) * ORGANIZATIONS_PER_MAP}`.execute(db);
+  const lines = await db
+    .selectFrom('organizations as o')
+    .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'o.name', 'o.removed_at as removedAt'])
+    .where(matches)
+    .orderBy((eb) => eb.fn('lower', ['o.name']))
+    .orderBy('o.org_id')
+    .limit(ORGANIZATIONS_PER_MAP)
+    .offset((query.page - 1) * ORGANIZATIONS_PER_MAP)
+    .execute();
   const orgIds = lines.map(({ orgId }) => orgId);
   const tracked = Map.groupBy(await readTracked(db, orgIds, query), ({ orgId }) => orgId);
   const days = Map.groupBy(await readOpenDays(db, orgIds, query), ({ orgId }) => orgId);
   const organizations = lines.map((line) => ({
     ...line,
     tracked: (tracked.get(line.orgId) ?? []).map(({ from, to }) => ({ from, to })),
-    days: (days.get(line.orgId) ?? []).map(({ orgId: _, ...day }) => day),
+    days: (days.get(line.orgId) ?? []).map(({ day, counts }) => ({ day, counts })),
   }));
-  return { count: total.rows[0]?.count ?? 0, organizations };
+  return { ...(await countOrganizations(db, matches)), organizations };
 }
 
-function whereOf({ search, instanceId, only, ...cells }: CoverageQuery): RawBuilder<unknown> {
-  const views = { gap: sql`losant_usage.coverage_gaps`, known: sql`losant_usage.known_missing` };
+function whereOf({ search, instanceId, only, ...cells }: CoverageQuery): RawBuilder<boolean> {
   const having =
     only === null
       ? sql`true`
-      : sql`o.org_id = any (array(select c.org_id from ${views[only]} c where ${inside(cells)}))`;
-  return sql`${matchesOf(search)} and (${instanceId}::text is null or o.instance_id = ${instanceId}) and ${having}`;
+      : sql`o.org_id = any (array(select c.org_id from losant_usage.cells c
+          where c.standing = any (${only}::losant_usage.standing[]) and ${inside(cells)}))`;
+  return sql`${matching(search)} and (${instanceId}::text is null or o.instance_id = ${instanceId}) and ${having}`;
 }
 
 /** The condition on a cell `c`: of the range, and of the stream if there is one. */
@@ -106,22 +105,60 @@ async function readOpenDays(
 ): Promise<(OpenDay & { orgId: string })[]> {
   const cells = sql`c.org_id = any (${orgIds}::text[]) and ${inside(query)}`;
   const { rows } = await sql<OpenDay & { orgId: string }>`
-    with marks as (
-      select c.org_id, c.usage_date, c.stream, 1 as mark from losant_usage.coverage_gaps c where ${cells}
-      union all
-      select c.org_id, c.usage_date, c.stream, 2 from losant_usage.known_missing c where ${cells}
-      union all
-      select c.org_id, c.usage_date, c.stream, 3
-      from losant_usage.days_between(${query.range.from}::date, ${query.range.to}::date) as day
-      join losant_usage.open_cells c on c.usage_date = day and ${cells}
-      where c.state <> 'final'
-      union all
-      select c.org_id, c.usage_date, c.stream, 3 from losant_usage.unread_cells c where ${cells}
-    ), worst as (
-      select org_id, usage_date, stream, min(mark) as mark from marks group by org_id, usage_date, stream
+    with counts as (
+      select org_id, usage_date, standing, count(*) as cells from (
+        select c.org_id, c.usage_date, c.standing
+        from losant_usage.days_between(${query.range.from}::date, ${query.range.to}::date) as day
+        join losant_usage.read_cells c on c.usage_date = day and ${cells}
+        where c.standing <> 'final'
+        union all
+        select c.org_id, c.usage_date, c.standing from losant_usage.unread_cells c where ${cells}
+      ) as open group by org_id, usage_date, standing
     )
-    select org_id as "orgId", usage_date as day, count(*) filter (where mark = 1) as gaps,
-      count(*) filter (where mark = 2) as "knownMissing", count(*) filter (where mark = 3) as open
-    from worst group by org_id, usage_date order by org_id, usage_date`.execute(db);
+    select org_id as "orgId", usage_date as day, json_object_agg(standing, cells) as counts
+    from counts group by org_id, usage_date order by org_id, usage_date`.execute(db);
+  return rows;
+}
+
+/** The cells of a stream and day, over all instances and organizations, by standing. */
+export interface HeatCell {
+  readonly stream: string;
+  readonly day: UsageDay;
+  /** Tracked cells of any standing. */
+  readonly tracked: number;
+  /** Those that are not final. */
+  readonly counts: Readonly<Partial<StandingCounts>>;
+}
+
+const HEAT_DAYS = 90;
+
+/** Each stream and day of the last 90 up to `to`, by stream and day. */
+export async function readHeatMap(db: Kysely<Schema>, to: UsageDay): Promise<HeatCell[]> {
+  const from = addDays(to, 1 - HEAT_DAYS);
+  const { rows } = await sql<HeatCell>`
+    with parts as (
+      -- Ranges of days instead of single ones: their bounds tell how many begin and end on a day.
+      select t.stream, part from losant_usage.tracked t
+      cross join lateral unnest(t.days * datemultirange(daterange(${from}::date, ${to}::date + 1))) as part
+    ), changes as (
+      select stream, day, sum(change) as change from (
+        select stream, lower(part) as day, 1 as change from parts
+        union all select stream, upper(part), -1 from parts
+      ) as bounds group by stream, day
+    ), open as (
+      select stream, usage_date as day, standing, count(*) as cells from losant_usage.cells
+      where standing <> 'final' and usage_date between ${from}::date and ${to}::date
+      group by stream, usage_date, standing
+    ), counts as (
+      select stream, day, json_object_agg(standing, cells) as counts from open group by stream, day
+    )
+    select s.stream, d.day,
+      (sum(coalesce(c.change, 0)) over (partition by s.stream order by d.day))::bigint as tracked,
+      coalesce(n.counts, '{}') as counts
+    from losant_usage.streams s
+    cross join losant_usage.days_between(${from}::date, ${to}::date) as d (day)
+    left join changes c on c.stream = s.stream and c.day = d.day
+    left join counts n on n.stream = s.stream and n.day = d.day
+    order by s.position, d.day`.execute(db);
   return rows;
 }

@@ -1,9 +1,10 @@
 /** The whole story of the numbers of one organization and day. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { gunzipSync } from 'node:zlib';
+import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
-import type { CellState } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
+import type { Standing } from '../usage/standing.ts';
 import type { Stream } from '../usage/streams/stream.ts';
 
 export interface OrgName {
@@ -15,32 +16,33 @@ export interface OrgName {
 
 export interface CellStory {
   readonly stream: string;
-  /** Whether the number is tracked. */
-  readonly isTracked: boolean;
-  readonly isGap: boolean;
-  /** What is held; null if the cell was never asked for. */
+  /** Null: the cell is not tracked. */
+  readonly standing: Standing | null;
+  /** Its row in the ledger; null if the cell was never read. */
   readonly ledger: LedgerRow | null;
-  /** The rows that are held. */
+  /** The rows that are stored. */
   readonly values: readonly StoredValue[];
   /** Every change after the first load, oldest first. */
   readonly revisions: readonly Revision[];
-  /** When it was accepted as missing, oldest first. */
+  /** When it was accepted, oldest first. */
   readonly waivers: readonly Waiver[];
   /** Answers that were invalid, newest first. */
   readonly quarantine: readonly QuarantinedAnswer[];
 }
 
 export interface LedgerRow {
-  readonly state: CellState;
-  readonly reported: boolean;
+  /** As the ledger has it, also of a cell that is not tracked. */
+  readonly standing: Standing;
+  readonly isStored: boolean;
+  readonly isReported: boolean;
   readonly revision: number;
   readonly verifiedAt: Instant | null;
   readonly attemptedAt: Instant | null;
   readonly attempts: number;
   /** When it is read next; null: it is not. */
   readonly nextReadAt: Instant | null;
-  readonly errorCode: string | null;
-  readonly errorMessage: string | null;
+  readonly reason: string | null;
+  readonly message: string | null;
   readonly responseSha256: string | null;
   readonly firstLoadedAt: Instant | null;
   readonly finalizedAt: Instant | null;
@@ -55,8 +57,6 @@ export interface StoredValue {
   readonly key: Readonly<Record<string, string>>;
   readonly values: Readonly<Record<string, number>>;
   readonly revision: number;
-  readonly runId: string | null;
-  readonly loadedAt: Instant;
 }
 
 export interface Revision {
@@ -74,7 +74,7 @@ export interface Waiver {
   readonly reason: string;
   readonly waivedBy: string;
   readonly waivedAt: Instant;
-  /** Until when it held; null while it does. */
+  /** Until when it was in force; null while it is. */
   readonly liftedAt: Instant | null;
   /** The run that brought the number; null if another waiver replaced it. */
   readonly liftedByRun: string | null;
@@ -94,180 +94,230 @@ export interface QuarantinedAnswer {
   readonly isResolved: boolean;
 }
 
-/** The organization, or null if this database has never seen it. */
+export interface StoryQuery {
+  readonly orgId: string;
+  readonly day: UsageDay;
+  /** Null: all streams. */
+  readonly streams: readonly string[] | null;
+}
+
+/** The organization; null if this database has never seen it. */
 export async function readOrgName(db: Kysely<Schema>, orgId: string): Promise<OrgName | null> {
   const row = await db
     .selectFrom('organizations')
-    .select(['org_id', 'name', 'instance_id', 'removed_at'])
+    .select(['org_id as orgId', 'name as orgName', 'instance_id as instanceId', 'removed_at as removedAt'])
     .where('org_id', '=', orgId)
     .executeTakeFirst();
-  if (!row) return null;
-  return { orgId: row.org_id, orgName: row.name, instanceId: row.instance_id, removedAt: row.removed_at };
-}
-
-/** Reads what the database knows of the cells of one organization and day, of these streams, as of one moment. */
-export async function readCellStories(
-  db: Kysely<Schema>,
-  streams: readonly Stream[],
-  { orgId, day }: { orgId: string; day: UsageDay },
-): Promise<CellStory[]> {
-  return await db
-    .transaction()
-    .setIsolationLevel('repeatable read')
-    .setAccessMode('read only')
-    .execute(async (trx) => {
-      const cells = { streams: streams.map(({ name }) => name), orgId, day };
-      const tracking = await readTracking(trx, cells);
-      const ledger = await readLedgerRows(trx, cells);
-      const revisions = await readRevisions(trx, cells);
-      const waivers = await readWaivers(trx, cells);
-      const quarantine = await readQuarantine(trx, cells);
-      const stories = [];
-      for (const stream of streams) {
-        stories.push({
-          stream: stream.name,
-          isTracked: false,
-          isGap: false,
-          ...tracking.get(stream.name)?.[0],
-          ledger: ledger.get(stream.name)?.[0] ?? null,
-          values: await readValues(trx, stream, { orgId, day }),
-          revisions: revisions.get(stream.name) ?? [],
-          waivers: waivers.get(stream.name) ?? [],
-          quarantine: quarantine.get(stream.name) ?? [],
-        });
-      }
-      return stories;
-    });
+  return row ?? null;
 }
 
 interface DayCells {
-  readonly streams: readonly string[];
   readonly orgId: string;
   readonly day: UsageDay;
 }
 
-/** The rows of each stream, without the name of it. */
-async function byStream<T>(
+/** What the database knows of the cells of one organization and day, of these streams. */
+export async function readCellStories(
   db: Kysely<Schema>,
-  query: RawBuilder<T & { stream: string }>,
-): Promise<Map<string, T[]>> {
-  const { rows } = await query.execute(db);
-  const groups = Map.groupBy(rows, ({ stream }) => stream);
-  return new Map(
-    [...groups].map(([name, found]) => [name, found.map(({ stream: _, ...row }) => row as unknown as T)]),
-  );
-}
-
-async function readTracking(
-  db: Kysely<Schema>,
-  { streams, orgId, day }: DayCells,
-): Promise<Map<string, { isTracked: boolean; isGap: boolean }[]>> {
-  return await byStream(
-    db,
-    sql`
-    select s.stream,
-      exists (
-        select from losant_usage.tracked t
-        where t.org_id = ${orgId} and t.stream = s.stream and ${day}::date <@ t.days
-      ) as "isTracked",
-      s.stream = any (array(
-        select g.stream from losant_usage.coverage_gaps g where g.org_id = ${orgId} and g.usage_date = ${day}
-      )) as "isGap"
-    from unnest(${streams}::text[]) as s (stream)`,
-  );
+  wanted: readonly Stream[],
+  cells: DayCells,
+): Promise<CellStory[]> {
+  const { orgId, day } = cells;
+  const standings = await db
+    .selectFrom('cells')
+    .select(['stream', 'standing'])
+    .where('org_id', '=', orgId)
+    .where('usage_date', '=', day)
+    .execute();
+  const ledger = await readLedgerRows(db, cells);
+  const revisions = await readRevisions(db, cells);
+  const waivers = await readWaivers(db, cells);
+  const quarantine = await readQuarantine(db, cells);
+  const stories = [];
+  for (const stream of wanted) {
+    const isOwn = (row: { readonly stream: string }) => row.stream === stream.name;
+    const own = <Row extends { readonly stream: string }>(rows: readonly Row[]) =>
+      rows.filter(isOwn).map(({ stream: _, ...row }) => row);
+    stories.push({
+      stream: stream.name,
+      standing: standings.find(isOwn)?.standing ?? null,
+      ledger: own(ledger)[0] ?? null,
+      values: await readValues(db, stream, cells),
+      revisions: own(revisions),
+      waivers: own(waivers),
+      quarantine: own(quarantine),
+    });
+  }
+  return stories;
 }
 
 async function readLedgerRows(
   db: Kysely<Schema>,
-  { streams, orgId, day }: DayCells,
-): Promise<Map<string, LedgerRow[]>> {
+  { orgId, day }: DayCells,
+): Promise<(LedgerRow & { stream: string })[]> {
   const hosts = await readHostColumns(db);
-  return await byStream(
-    db,
-    sql`
-    select c.stream, c.state, c.reported, c.revision, c.verified_at as "verifiedAt", c.attempted_at as "attemptedAt",
-      c.attempts, c.next_read_at as "nextReadAt", c.error_code as "errorCode",
-      c.error_message as "errorMessage", encode(c.response_sha256, 'hex') as "responseSha256",
-      c.first_loaded_at as "firstLoadedAt", c.finalized_at as "finalizedAt", c.run_id as "runId",
-      r.kind as "runKind", ${hosts.run} as "runHost", r.version as "runVersion"
-    from losant_usage.coverage c left join losant_usage.runs r on r.run_id = c.run_id
-    where c.usage_date = ${day} and c.stream = any (${streams}::text[]) and c.org_id = ${orgId}`,
-  );
+  const rows = await db
+    .selectFrom('coverage as c')
+    .leftJoin('runs as r', 'r.run_id', 'c.run_id')
+    .select([
+      'c.stream',
+      'c.standing',
+      'c.is_stored as isStored',
+      'c.is_reported as isReported',
+      'c.revision',
+    ])
+    .select(['c.verified_at as verifiedAt', 'c.attempted_at as attemptedAt', 'c.attempts'])
+    .select(['c.next_read_at as nextReadAt', 'c.reason', 'c.message', 'c.response_sha256'])
+    .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt', 'c.run_id as runId'])
+    .select(['r.kind as runKind', hosts.run.as('runHost'), 'r.version as runVersion'])
+    .where('c.usage_date', '=', day)
+    .where('c.org_id', '=', orgId)
+    .execute();
+  return rows.map(({ response_sha256, ...row }) => ({
+    ...row,
+    responseSha256: response_sha256?.toString('hex') ?? null,
+  }));
 }
 
 async function readValues(
   db: Kysely<Schema>,
-  stream: Stream,
-  { orgId, day }: { orgId: string; day: UsageDay },
+  { name, metrics, columns, keyColumns }: Stream,
+  { orgId, day }: DayCells,
 ): Promise<StoredValue[]> {
-  const { rows } = await sql<StoredValue>`
-    select coalesce(d.key, '{}') as key, coalesce(d.values, ${pick(stream, 'u')}) as values,
-      coalesce(d.revision, c.revision) as revision, c.run_id as "runId",
-      coalesce((select max(r.changed_at) from losant_usage.revisions r
-        where r.org_id = ${orgId} and r.usage_date = ${day} and r.stream = ${stream.name}), c.first_loaded_at) as "loadedAt"
-    from losant_usage.usage_days u
-    join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = ${stream.name}
-    left join ${detailsOf(stream)} d on d.usage_date = u.usage_date and d.org_id = u.org_id
-    where u.usage_date = ${day} and u.org_id = ${orgId} and u.${sql.ref(stream.metrics[0] as string)} is not null
-      and (d.key is not null or ${stream.keyColumns.length === 0})
-    order by d.key::text collate "C"`.execute(db);
-  return rows;
-}
-
-const pick = ({ metrics, columns }: Stream, alias: string) =>
-  sql`jsonb_build_object(${sql.join(columns.flatMap((column, index) => [sql.lit(column), sql.ref(`${alias}.${metrics[index]}`)]))})`;
-
-/** The rows of a stream with further keys as `key`, `values` and `revision`; none for another. */
-function detailsOf({ name, keyColumns, columns }: Stream) {
-  if (keyColumns.length === 0) {
-    return sql`(select null::date as usage_date, null::text as org_id, null::jsonb as key, null::jsonb as values,
-      null::integer as revision where false)`;
+  const [first] = metrics;
+  if (keyColumns.length > 0) {
+    const rows = await db
+      .selectFrom('payload_sources')
+      .select(['payload_type', 'source', 'count', 'revision'])
+      .where('usage_date', '=', day)
+      .where('org_id', '=', orgId)
+      .orderBy('payload_type')
+      .orderBy('source')
+      .execute();
+    return rows.map(({ count, revision, ...key }) => ({ key, values: { count }, revision }));
   }
-  const build = (names: readonly string[]) =>
-    sql`jsonb_build_object(${sql.join(names.flatMap((each) => [sql.lit(each), sql.ref(each)]))})`;
-  return sql`(select usage_date, org_id, ${build(keyColumns)} as key, ${build(columns)} as values, revision
-    from ${sql.table(`losant_usage.${name}`)})`;
+  const rows = await db
+    .selectFrom('usage_days as u')
+    .innerJoin('coverage as c', (join) =>
+      join
+        .onRef('c.usage_date', '=', 'u.usage_date')
+        .onRef('c.org_id', '=', 'u.org_id')
+        .on('c.stream', '=', name),
+    )
+    .selectAll('u')
+    .select('c.revision')
+    .where('u.usage_date', '=', day)
+    .where('u.org_id', '=', orgId)
+    .execute();
+  return rows.flatMap(({ revision, ...row }) => {
+    const numbers: Readonly<Record<string, unknown>> = row;
+    if (first === undefined || numbers[first] === null) return [];
+    const values = Object.fromEntries(
+      columns.map((column, at) => [column, Number(numbers[metrics[at] ?? ''])]),
+    );
+    return [{ key: {}, values, revision }];
+  });
 }
 
 async function readRevisions(
   db: Kysely<Schema>,
-  { streams, orgId, day }: DayCells,
-): Promise<Map<string, Revision[]>> {
-  return await byStream(
-    db,
-    sql`
-    select stream, revision, key, old, new, run_id as "runId", changed_by as "changedBy", changed_at as "changedAt"
-    from losant_usage.revisions
-    where org_id = ${orgId} and usage_date = ${day} and stream = any (${streams}::text[]) order by id`,
-  );
+  { orgId, day }: DayCells,
+): Promise<(Revision & { stream: string })[]> {
+  return await db
+    .selectFrom('revisions')
+    .select(['stream', 'revision', 'run_id as runId', 'changed_by as changedBy', 'changed_at as changedAt'])
+    .select((eb) => [
+      eb.ref('key').$castTo<Revision['key']>().as('key'),
+      eb.ref('old').$castTo<Revision['old']>().as('old'),
+      eb.ref('new').$castTo<Revision['new']>().as('new'),
+    ])
+    .where('org_id', '=', orgId)
+    .where('usage_date', '=', day)
+    .orderBy('id')
+    .execute();
 }
 
 async function readWaivers(
   db: Kysely<Schema>,
-  { streams, orgId, day }: DayCells,
-): Promise<Map<string, Waiver[]>> {
-  return await byStream(
-    db,
-    sql`
-    select stream, reason, waived_by as "waivedBy", waived_at as "waivedAt", lifted_at as "liftedAt",
-      lifted_by_run as "liftedByRun"
-    from losant_usage.waivers
-    where usage_date = ${day} and org_id = ${orgId} and stream = any (${streams}::text[]) order by id`,
-  );
+  { orgId, day }: DayCells,
+): Promise<(Waiver & { stream: string })[]> {
+  return await db
+    .selectFrom('waivers')
+    .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
+    .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
+    .where('usage_date', '=', day)
+    .where('org_id', '=', orgId)
+    .orderBy('id')
+    .execute();
 }
 
 async function readQuarantine(
   db: Kysely<Schema>,
-  { streams, orgId, day }: DayCells,
-): Promise<Map<string, QuarantinedAnswer[]>> {
-  return await byStream(
-    db,
-    sql`
-    select stream, from_date as "from", to_date as "to", code, problem, times, first_seen_at as "firstSeenAt",
-      last_seen_at as "lastSeenAt", resolved_at as "resolvedAt",
-      resolved_at is not null or ${day}::date <@ resolved_days as "isResolved"
-    from losant_usage.quarantine
-    where org_id = ${orgId} and stream = any (${streams}::text[]) and ${day}::date between from_date and to_date
-    order by last_seen_at desc, from_date`,
+  { orgId, day }: DayCells,
+): Promise<(QuarantinedAnswer & { stream: string })[]> {
+  return await db
+    .selectFrom('quarantine')
+    .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'times'])
+    .select(['first_seen_at as firstSeenAt', 'last_seen_at as lastSeenAt', 'resolved_at as resolvedAt'])
+    .select(sql<boolean>`resolved_at is not null or ${day}::date <@ resolved_days`.as('isResolved'))
+    .where('org_id', '=', orgId)
+    .where('from_date', '<=', day)
+    .where('to_date', '>=', day)
+    .orderBy('last_seen_at', 'desc')
+    .orderBy('from_date')
+    .execute();
+}
+
+/** What Losant answered where it was invalid. */
+export interface QuarantinedBody {
+  readonly stream: string;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  /** The beginning of the bodies as they came, joined by line breaks. */
+  readonly text: string;
+  /** Whether there was more of them than `text`. */
+  readonly isCut: boolean;
+}
+
+/** No more than that many answers, and characters of each, are handed out at once. */
+const ANSWERS_MAX = 8;
+const BODY_CHARACTERS_MAX = 4_096;
+/** A body in quarantine has up to 256 Ki characters; of what is larger than this no text is made. */
+const BYTES_MAX = 4 * 1024 * 1024;
+
+/** The bodies of invalid answers for the day, newest first; none for a role that may not see them. */
+export async function readQuarantinedBodies(
+  db: Kysely<Schema>,
+  { orgId, day, streams: wanted }: StoryQuery,
+): Promise<QuarantinedBody[]> {
+  const { rows: rights } = await sql<{ isSeen: boolean }>`
+    select has_column_privilege('losant_usage.quarantine', 'body_gzip', 'select') as "isSeen"`.execute(db);
+  if (rights[0]?.isSeen !== true) return [];
+  let bodies = db
+    .selectFrom('quarantine')
+    .select([
+      'stream',
+      'from_date as from',
+      'to_date as to',
+      'body_gzip as gzip',
+      'body_truncated as isTruncated',
+    ])
+    .where('org_id', '=', orgId)
+    .where('from_date', '<=', day)
+    .where('to_date', '>=', day)
+    .orderBy('last_seen_at', 'desc')
+    .orderBy('stream')
+    .orderBy('from_date')
+    .limit(ANSWERS_MAX);
+  if (wanted !== null) bodies = bodies.where('stream', 'in', wanted);
+  const rows = await bodies.execute();
+  return rows.flatMap(({ gzip, isTruncated, ...where }) =>
+    gzip === null ? [] : [{ ...where, ...beginningOf(gzip, isTruncated) }],
   );
+}
+
+function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
+  const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
+  const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();
+  return { text, isCut: isTruncated || text.length < whole.length };
 }

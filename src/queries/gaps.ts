@@ -1,63 +1,143 @@
+/** Cells that need attention: gaps, what is known to be missing, and the cells of one organization. */
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { ExportScope } from '../ledger/due.ts';
-import type { CellState } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
+import type { Standing } from '../usage/standing.ts';
 
-/** A tracked number that is missing. */
+/** A tracked number that is in doubt, missing, unavailable or accepted. */
 export interface Gap {
   readonly instanceId: string;
   readonly orgId: string;
   readonly orgName: string;
   readonly stream: string;
   readonly day: UsageDay;
-  readonly state: CellState | 'never_read';
-  /** Why, for people. */
+  readonly standing: Standing;
+  /** A code to group by. */
   readonly reason: string;
-  /** Not tried again before; null if nothing keeps the next run from it. */
-  readonly nextAttemptAt: Instant | null;
+  /** Why, for people. */
+  readonly message: string;
+  /** When it is read next; null: with the next run if it was never read, otherwise not again. */
+  readonly nextReadAt: Instant | null;
 }
 
 /** Every gap, newest day first. */
 export async function readGaps(db: Kysely<Schema>): Promise<Gap[]> {
-  const { rows } = await sql<Gap>`
-    select instance_id as "instanceId", org_id as "orgId", org_name as "orgName", stream, usage_date as day,
-      state, reason, next_read_at as "nextAttemptAt"
-    from losant_usage.coverage_gaps
-    order by usage_date desc, instance_id, org_id, stream`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('coverage_gaps')
+    .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'stream'])
+    .select(['usage_date as day', 'standing', 'reason', 'message', 'next_read_at as nextReadAt'])
+    .orderBy('usage_date', 'desc')
+    .orderBy('instance_id')
+    .orderBy('org_id')
+    .orderBy('stream')
+    .execute();
 }
 
-/** Numbers that are known to be missing for good, and so are no gaps: unavailable or waived. Newest day first. */
+/** Cells that are unavailable or accepted, and so are no gaps; newest day first. */
 export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
-  const { rows } = await sql<Gap>`
-    select instance_id as "instanceId", org_id as "orgId", org_name as "orgName", stream, usage_date as day,
-      state, reason, null::timestamptz as "nextAttemptAt"
-    from losant_usage.known_missing
-    order by usage_date desc, instance_id, org_id, stream`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('known_missing')
+    .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'stream'])
+    .select(['usage_date as day', 'standing', 'reason', 'message'])
+    .select((eb) => eb.lit(null).as('nextReadAt'))
+    .orderBy('usage_date', 'desc')
+    .orderBy('instance_id')
+    .orderBy('org_id')
+    .orderBy('stream')
+    .execute();
 }
 
-/**
- * How many gaps a run leaves in its scope beside those that it failed at itself:
- * the same gaps that `gaps` lists.
- */
+/** How many gaps a run leaves in its scope beside those that it failed at itself: the same gaps that `gaps` lists. */
 export async function countGapsLeft(
   db: Kysely<Schema>,
   { instanceId, orgIds, streams, shard }: ExportScope,
-  { nowMs, startedAtMs, range }: { nowMs: number; startedAtMs: number; range: DayRange | null },
+  { startedAtMs, range }: { startedAtMs: number; range: DayRange | null },
 ): Promise<number> {
-  const { rows } = await sql<{ count: number }>`
-    select count(*)::integer as count
-    from losant_usage.coverage_gaps_at(${new Date(nowMs).toISOString()}::timestamptz) g
-    where g.instance_id = ${instanceId}
-      and (${orgIds}::text[] is null or g.org_id = any (${orgIds}::text[]))
-      and (${streams}::text[] is null or g.stream = any (${streams}::text[]))
-      and (${shard?.count ?? null}::integer is null
-        or (hashtext(g.org_id) & 2147483647) % ${shard?.count ?? null}::integer = ${shard?.index ?? null}::integer)
-      and (${range?.from ?? null}::date is null or g.usage_date between ${range?.from ?? null}::date and ${range?.to ?? null}::date)
-      and not (g.attempts > 0 and coalesce(g.attempted_at >= ${new Date(startedAtMs).toISOString()}::timestamptz, false))`.execute(
-    db,
-  );
-  return (rows[0] as { count: number }).count;
+  let gaps = db
+    .selectFrom('coverage_gaps')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('instance_id', '=', instanceId)
+    .where((eb) =>
+      eb.or([
+        eb('attempts', '=', 0),
+        eb('attempted_at', 'is', null),
+        eb('attempted_at', '<', new Date(startedAtMs).toISOString()),
+      ]),
+    );
+  if (orgIds !== null) gaps = gaps.where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))));
+  if (streams !== null) gaps = gaps.where((eb) => eb('stream', '=', eb.fn.any(eb.val(streams))));
+  if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));
+  if (shard !== null) {
+    const { count, index } = shard;
+    gaps = gaps.where(sql<boolean>`(hashtext(org_id) & 2147483647) % ${count}::integer = ${index}::integer`);
+  }
+  return (await gaps.executeTakeFirstOrThrow()).count;
+}
+
+/** One tracked cell of an organization. */
+export interface OrgCell {
+  readonly stream: string;
+  readonly day: UsageDay;
+  readonly standing: Standing;
+  readonly isStored: boolean;
+  /** Whether a later answer could differ from the newest accepted one. */
+  readonly isReadAgain: boolean;
+  readonly verifiedAt: Instant | null;
+  readonly reason: string | null;
+  readonly message: string;
+}
+
+/** All tracked cells of an organization up to yesterday, by stream and day: a few thousand after years. */
+export async function readOrgCells(db: Kysely<Schema>, orgId: string): Promise<OrgCell[]> {
+  return await db
+    .selectFrom('cells')
+    .select(['stream', 'usage_date as day', 'standing', 'is_stored as isStored', 'reason', 'message'])
+    .select(['verified_at as verifiedAt', (eb) => eb('next_read_at', 'is not', null).as('isReadAgain')])
+    .where('org_id', '=', orgId)
+    .orderBy('stream')
+    .orderBy('usage_date')
+    .execute()
+    .then((rows) => rows.map((row) => ({ ...row, isReadAgain: Boolean(row.isReadAgain) })));
+}
+
+/** How many devices the organization had at the end of a day; null if that is not stored. */
+export async function readDevices(
+  db: Kysely<Schema>,
+  { orgId, day }: { orgId: string; day: UsageDay },
+): Promise<number | null> {
+  const row = await db
+    .selectFrom('usage_days')
+    .select('devices_total')
+    .where('usage_date', '=', day)
+    .where('org_id', '=', orgId)
+    .executeTakeFirst();
+  return row?.devices_total ?? null;
+}
+
+/** An invalid answer of Losant that no good one has followed. */
+export interface OpenQuarantine {
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly stream: string;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  readonly code: string;
+  readonly problem: string;
+  readonly times: number;
+  readonly lastSeenAt: Instant;
+}
+
+/** The newest invalid answers that no good one has followed, at most `max`. */
+export async function readOpenQuarantine(db: Kysely<Schema>, max: number): Promise<OpenQuarantine[]> {
+  return await db
+    .selectFrom('quarantine as q')
+    .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
+    .select(['q.org_id as orgId', 'o.name as orgName', 'q.stream', 'q.from_date as from', 'q.to_date as to'])
+    .select(['q.code', 'q.problem', 'q.times', 'q.last_seen_at as lastSeenAt'])
+    .where('q.resolved_at', 'is', null)
+    .orderBy('q.last_seen_at', 'desc')
+    .orderBy('q.org_id')
+    .limit(max)
+    .execute();
 }

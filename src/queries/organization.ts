@@ -1,6 +1,8 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
+import type { Standing, StandingCounts } from '../usage/standing.ts';
+import { type PayloadShare, toShare } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
 export interface Organization {
@@ -22,27 +24,24 @@ export interface Organization {
   readonly problem: string | null;
   /** Every day that was asked for, oldest first. */
   readonly days: readonly OrganizationDay[];
-  /** Payloads by type on the days whose sources are held: the types with most of the range, and the others together. */
+  /** Payloads by type on the days whose sources are stored: the types with most of the range, and the others together. */
   readonly payloads: readonly TypeCount[];
+  /** All its tracked cells up to yesterday that are not final, by standing. */
+  readonly open: Readonly<Partial<StandingCounts>>;
 }
 
-/** The numbers of a day; null where they are not held, or not tracked. */
+/** The numbers of a day; null where they are not stored, or not tracked. */
 export interface OrganizationDay {
   readonly day: UsageDay;
-  readonly devicesCreated: number | null;
-  readonly devicesDeleted: number | null;
   readonly devicesTotal: number | null;
   readonly notebookMinutes: number | null;
   readonly payloadBillableCount: number | null;
-  readonly payloadAllCount: number | null;
   readonly payloadAllBytes: number | null;
   readonly payloadSourceCount: number | null;
-  /** Streams that are tracked. */
-  readonly tracked: readonly string[];
+  /** The standing of each stream that is tracked. */
+  readonly standings: Readonly<Partial<Record<string, Standing>>>;
   /** Streams whose zeros stand for a day that Losant left out. */
   readonly unreported: readonly string[];
-  /** Tracked streams that are not final. */
-  readonly open: readonly string[];
 }
 
 export interface TypeCount {
@@ -65,18 +64,31 @@ export async function readOrganization(
   db: Kysely<Schema>,
   request: OrganizationRequest,
 ): Promise<Organization | null> {
-  const { rows } = await sql<Omit<Organization, 'days' | 'payloads'>>`
-    select o.org_id as "orgId", o.instance_id as "instanceId", i.name as "instanceName", o.name,
-      o.referral_id as "referralId", o.plan_id as "planId", o.customer_id as "customerId", o.tags,
-      o.is_read_only as "isReadOnly", o.disabled_at as "disabledAt", o.removed_at as "removedAt",
-      o.created_at as "createdAt", o.first_seen_at as "firstSeenAt", o.last_seen_at as "lastSeenAt", o.problem
-    from losant_usage.organizations o
-    join losant_usage.instances i on i.instance_id = o.instance_id
-    where o.org_id = ${request.orgId}`.execute(db);
-  const [organization] = rows;
+  const { orgId } = request;
+  const organization = await db
+    .selectFrom('organizations as o')
+    .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
+    .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'i.name as instanceName', 'o.name'])
+    .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId'])
+    .select(['o.is_read_only as isReadOnly', 'o.disabled_at as disabledAt', 'o.removed_at as removedAt'])
+    .select(['o.created_at as createdAt', 'o.first_seen_at as firstSeenAt', 'o.last_seen_at as lastSeenAt'])
+    .select((eb) => ['o.problem', eb.ref('o.tags').$castTo<Organization['tags']>().as('tags')])
+    .where('o.org_id', '=', orgId)
+    .executeTakeFirst();
   if (organization === undefined) return null;
-  const days = await readDays(db, request);
-  return { ...organization, days, payloads: await readTypes(db, request) };
+  const open = await db
+    .selectFrom('cells')
+    .select(['standing', (eb) => eb.fn.countAll<number>().as('cells')])
+    .where('org_id', '=', orgId)
+    .where('standing', '<>', 'final')
+    .groupBy('standing')
+    .execute();
+  return {
+    ...organization,
+    days: await readDays(db, request),
+    payloads: await readTypes(db, request),
+    open: Object.fromEntries(open.map(({ standing, cells }) => [standing, cells])),
+  };
 }
 
 async function readDays(
@@ -89,21 +101,21 @@ async function readDays(
       where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
     ), tracks as materialized (
       select stream, days, unread_days from losant_usage.tracked where org_id = ${orgId}
-    ), open as materialized (
-      select c.usage_date, c.stream, c.state, c.reported
+    ), standings as materialized (
+      select c.usage_date, c.stream, c.standing, c.is_stored and not c.is_reported as is_unreported
       from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
-      join losant_usage.open_cells c on c.usage_date = day and c.org_id = ${orgId}
+      join losant_usage.read_cells c on c.usage_date = day and c.org_id = ${orgId}
+      union all
+      select day, t.stream, losant_usage.unread_standing(day), false
+      from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
+      join tracks t on day <@ t.unread_days
     )
-    select day, n.devices_created as "devicesCreated", n.devices_deleted as "devicesDeleted",
-      n.devices_total as "devicesTotal", n.notebook_minutes as "notebookMinutes",
-      n.payload_billable_count as "payloadBillableCount", n.payload_all_count as "payloadAllCount",
-      n.payload_all_bytes as "payloadAllBytes", n.payload_source_count as "payloadSourceCount",
-      (select coalesce(json_agg(t.stream), '[]') from tracks t where day <@ t.days) as tracked,
-      (select coalesce(json_agg(c.stream), '[]') from open c
-       where c.usage_date = day and c.state in ('loaded', 'final') and not c.reported) as unreported,
-      (select coalesce(json_agg(c.stream), '[]') from (
-         select c.stream from open c where c.usage_date = day and c.state <> 'final'
-         union all select t.stream from tracks t where day <@ t.unread_days) as c) as open
+    select day, n.devices_total as "devicesTotal", n.notebook_minutes as "notebookMinutes",
+      n.payload_billable_count as "payloadBillableCount", n.payload_all_bytes as "payloadAllBytes",
+      n.payload_source_count as "payloadSourceCount",
+      (select coalesce(json_object_agg(s.stream, s.standing), '{}') from standings s where s.usage_date = day) as standings,
+      (select coalesce(json_agg(s.stream), '[]') from standings s
+       where s.usage_date = day and s.is_unreported) as unreported
     from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
     left join numbers n on n.usage_date = day
     order by day`.execute(db);
@@ -124,4 +136,70 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
     from sums s left join largest l on l.type = s.type
     group by s.day, l.type order by s.day, l.type`.execute(db);
   return rows;
+}
+
+/** The period that holds yesterday, to date, beside a limit of an organization: a row of usage_vs_limits. */
+export interface LimitUse extends PayloadShare {
+  readonly limitName: string;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  /** `losant`: the organization's own billing period. */
+  readonly source: string;
+  /** Days of the period to date that are tracked. */
+  readonly daysExpected: number;
+  /** Those of them whose number of this metric is stored; null where it is not counted. */
+  readonly daysStored: number | null;
+  /** Null: nothing that is counted here is bounded by it. */
+  readonly metric: string | null;
+  readonly unit: string | null;
+  readonly limit: number;
+  /** Null: none is stored. */
+  readonly quantity: number | null;
+  /** What the period comes to if it goes on like this. */
+  readonly projected: number | null;
+}
+
+/** By name, those that bound what is counted first. */
+export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<LimitUse[]> {
+  const rows = await db
+    .selectFrom('usage_vs_limits')
+    .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
+    .select(['days_expected as daysExpected', 'days_stored as daysStored', 'metric', 'unit'])
+    .select(['limit_quantity as limit', 'quantity', 'share', 'projected_quantity as projected'])
+    .select(['projected_share as projectedShare', 'crosses_on as crossesOn'])
+    .where('org_id', '=', orgId)
+    .orderBy((eb) => eb('metric', 'is', null))
+    .orderBy('limit_name')
+    .execute();
+  return rows.map(({ share, projectedShare, ...use }) => ({
+    ...use,
+    share: toShare(share),
+    projectedShare: toShare(projectedShare),
+  }));
+}
+
+/** A month of the organization, newest first: the months' row without most of its numbers. */
+export interface OrganizationMonth {
+  readonly month: UsageDay;
+  readonly standing: Standing | null;
+  readonly isBillable: boolean;
+  readonly payloads: number | null;
+  readonly notebookMinutes: number | null;
+  readonly devices: number | null;
+}
+
+const MONTHS_SHOWN = 13;
+
+export async function readOrganizationMonths(
+  db: Kysely<Schema>,
+  orgId: string,
+): Promise<OrganizationMonth[]> {
+  return await db
+    .selectFrom('monthly_usage')
+    .select(['month', 'standing', 'is_billable as isBillable', 'payload_billable_count as payloads'])
+    .select(['notebook_minutes as notebookMinutes', 'devices_total as devices'])
+    .where('org_id', '=', orgId)
+    .orderBy('month', 'desc')
+    .limit(MONTHS_SHOWN)
+    .execute();
 }

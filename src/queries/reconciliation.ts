@@ -1,10 +1,14 @@
-import { type Kysely, sql } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
+import { daysOfMonth } from '../usage/period.ts';
 
 export const SCOPES = ['instance_day', 'org_day', 'org_month'] as const;
 /** What is compared: organizations' sum and instance, two metrics of an organization, a month and its summary. */
 export type Scope = (typeof SCOPES)[number];
+
+/** `pending`: something is not final, or the total is older than the newest number. */
+export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
 /** Two numbers that should be equal: a row of the view `reconciliation`. */
 export interface Comparison {
@@ -20,7 +24,7 @@ export interface Comparison {
   readonly isListed: boolean;
   readonly metric: string;
   readonly unit: string;
-  /** Ours, as text: sums pass 2^53. Null: nothing is held. */
+  /** Ours, as text: sums pass 2^53. Null: nothing is stored. */
   readonly quantity: string | null;
   /** Theirs; null: Losant left it out. */
   readonly total: string | null;
@@ -29,8 +33,7 @@ export interface Comparison {
   readonly orgsMissing: number | null;
   readonly orgsRemoved: number | null;
   readonly daysMissing: number | null;
-  readonly differs: boolean;
-  readonly isFinal: boolean;
+  readonly outcome: Outcome;
   readonly verifiedAt: Instant | null;
 }
 
@@ -42,7 +45,7 @@ export interface ReconciliationScope {
   readonly withEqual: boolean;
 }
 
-/** What was compared in the range, and where it differs. */
+/** What was compared in the range, and where it differs or could not be compared. */
 export interface Reconciliation {
   /** Usage days of instances whose totals were read. */
   readonly daysCompared: number;
@@ -57,18 +60,27 @@ export async function readReconciliation(
   scope: ReconciliationScope,
 ): Promise<Reconciliation> {
   const { range, instanceIds } = scope;
-  const { rows: days } = await sql<{ count: number }>`
-    select count(distinct (instance_id, usage_date))::integer as count from losant_usage.instance_totals
-    where usage_date between ${range.from}::date and ${range.to}::date
-      and (${instanceIds}::text[] is null or instance_id = any (${instanceIds}::text[]))`.execute(db);
-  const { rows: monthsCompared } = await sql<{ month: UsageDay; organizations: number }>`
-    select month, count(*)::integer as organizations from losant_usage.monthly_summaries
-    where resource_type = 'organization' and month between ${monthOf(range.from)}::date and ${range.to}::date
-      and (${instanceIds}::text[] is null or instance_id = any (${instanceIds}::text[]))
-    group by month order by month`.execute(db);
+  let days = db
+    .selectFrom('instance_totals')
+    .select(['instance_id', 'usage_date'])
+    .distinct()
+    .where((eb) => eb.between('usage_date', range.from, range.to));
+  let summaries = db
+    .selectFrom('monthly_summaries')
+    .select(['month', (eb) => eb.fn.countAll<number>().as('organizations')])
+    .where('resource_type', '=', 'organization')
+    .where('month', '>=', `${range.from.slice(0, 7)}-01`)
+    .where('month', '<=', range.to)
+    .groupBy('month')
+    .orderBy('month');
+  if (instanceIds !== null) {
+    days = days.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+    summaries = summaries.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  }
+  const monthsCompared = await summaries.execute();
   const rows = [...(await readRows(db, scope, 'instance_day')), ...(await readRows(db, scope, 'org_day'))];
   for (const { month } of monthsCompared) rows.push(...(await readRows(db, scope, 'org_month', month)));
-  return { daysCompared: (days[0] as { count: number }).count, monthsCompared, rows };
+  return { daysCompared: (await days.execute()).length, monthsCompared, rows };
 }
 
 async function readRows(
@@ -77,72 +89,124 @@ async function readRows(
   scope: Scope,
   month?: UsageDay,
 ): Promise<Comparison[]> {
-  const when =
+  let rows = db
+    .selectFrom('reconciliation as r')
+    .innerJoin('metrics as m', 'm.metric', 'r.metric')
+    .select(['r.instance_id as instanceId', 'r.month', 'r.usage_date as day', 'r.org_id as orgId'])
+    .select([
+      'r.org_name as orgName',
+      'r.is_listed as isListed',
+      'r.metric',
+      'r.unit',
+      'r.quantity',
+      'r.total',
+    ])
+    .select(['r.difference', 'r.orgs_missing as orgsMissing', 'r.orgs_removed as orgsRemoved'])
+    .select(['r.days_missing as daysMissing', 'r.verified_at as verifiedAt'])
+    .select((eb) => [
+      eb.ref('r.scope').$castTo<Scope>().as('scope'),
+      eb.ref('r.outcome').$castTo<Outcome>().as('outcome'),
+    ])
+    .where('r.scope', '=', scope)
+    .orderBy('r.instance_id')
+    .orderBy('r.usage_date', 'desc')
+    .orderBy('r.month', 'desc')
+    .orderBy('r.org_name')
+    .orderBy('r.org_id')
+    .orderBy('m.position');
+  rows =
     month === undefined
-      ? sql`r.usage_date between ${range.from}::date and ${range.to}::date`
-      : sql`r.month = ${month}::date`;
-  const { rows } = await sql<Comparison>`
-    select r.scope, r.instance_id as "instanceId", r.month, r.usage_date as day, r.org_id as "orgId",
-      r.org_name as "orgName", r.is_listed as "isListed", r.metric, r.unit, r.quantity::text as quantity,
-      r.total::text as total, r.difference::text as difference, r.orgs_missing as "orgsMissing",
-      r.orgs_removed as "orgsRemoved", r.days_missing as "daysMissing", r.differs, r.is_final as "isFinal",
-      r.verified_at as "verifiedAt"
-    from losant_usage.reconciliation r join losant_usage.metrics m on m.metric = r.metric
-    where r.scope = ${sql.lit(scope)} and ${when} and (${withEqual}::boolean or r.differs)
-      and (${instanceIds}::text[] is null or r.instance_id = any (${instanceIds}::text[]))
-    order by r.instance_id, r.usage_date desc, r.month desc, r.org_name, r.org_id, m.position`.execute(db);
-  return rows;
+      ? rows.where((eb) => eb.between('r.usage_date', range.from, range.to))
+      : rows.where('r.month', '=', month);
+  if (instanceIds !== null)
+    rows = rows.where((eb) => eb('r.instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  if (!withEqual) {
+    rows = rows.where((eb) =>
+      eb.or([
+        eb('r.outcome', 'in', ['differs', 'not_compared']),
+        eb.and([eb('r.outcome', '=', 'pending'), eb('r.difference', '<>', '0')]),
+      ]),
+    );
+  }
+  return await rows.execute();
 }
 
-function monthOf(day: UsageDay): UsageDay {
-  return `${day.slice(0, 7)}-01`;
-}
-
-/** By instance id and scope, how many final numbers of the last weeks differ. */
+/** By instance id and scope, how many final numbers differ. */
 export type Differences = ReadonlyMap<string, Readonly<Record<Scope, number>>>;
 
 /** A day is read for the last time 30 days after its end; a month at most as long after its own. */
 const RECENT_DAYS = 35;
+/** Months that nobody closes are looked at no further back: it takes seconds a month with many organizations. */
+const OPEN_MONTHS_MAX = 3;
 
-/** Counts the differences that stand: days of the last five weeks, and months that ended in the last nine. */
-export async function countDifferences(db: Kysely<Schema>, nowMs: number): Promise<Differences> {
+/** The days of the last five weeks and of every month that is not closed, but of no more than the last three. */
+export async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<DayRange> {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const range = { from: addDays(yesterday, 1 - RECENT_DAYS), to: yesterday };
-  const scope = { range, instanceIds: null, withEqual: false };
-  const { rows } = await readReconciliation(db, scope);
-  const { rows: instances } = await sql<{ instanceId: string }>`
-    select instance_id as "instanceId" from losant_usage.instances`.execute(db);
-  const standing = rows.filter(({ isFinal }) => isFinal);
+  const recent = addDays(yesterday, 1 - RECENT_DAYS);
+  const months = [yesterday.slice(0, 7)];
+  while (months.length <= OPEN_MONTHS_MAX) {
+    months.push(addDays(daysOfMonth(months.at(-1) ?? '').from, -1).slice(0, 7));
+  }
+  const firsts = months.map((month) => daysOfMonth(month).from);
+  const instances = await db.selectFrom('instances').select(['instance_id', 'tracked_from']).execute();
+  const statements = await db
+    .selectFrom('statements')
+    .select(['instance_id', 'period_month'])
+    .where('period_month', 'in', firsts)
+    .execute();
+  const isOpen = (first: UsageDay) =>
+    instances.some(
+      ({ instance_id, tracked_from }) =>
+        tracked_from <= daysOfMonth(first.slice(0, 7)).to &&
+        statements.every((each) => each.instance_id !== instance_id || each.period_month !== first),
+    );
+  const oldestOpen = firsts.filter(isOpen).at(-1) ?? recent;
+  return { from: oldestOpen < recent ? oldestOpen : recent, to: yesterday };
+}
+
+/** Counts the differences of {@link readDifferencesRange}, by instance. */
+export async function countDifferences(db: Kysely<Schema>, nowMs: number): Promise<Differences> {
+  const range = await readDifferencesRange(db, nowMs);
+  const { rows } = await readReconciliation(db, { range, instanceIds: null, withEqual: false });
+  const instances = await db.selectFrom('instances').select('instance_id').execute();
   return new Map(
-    instances.map(({ instanceId }) => {
-      const own = standing.filter((row) => row.instanceId === instanceId);
+    instances.map(({ instance_id }) => {
+      const own = rows.filter((row) => row.instanceId === instance_id && row.outcome === 'differs');
       const countOf = (of: Scope) => own.filter((row) => row.scope === of).length;
-      const [instanceDay, orgDay, orgMonth] = SCOPES.map(countOf) as [number, number, number];
-      return [instanceId, { instance_day: instanceDay, org_day: orgDay, org_month: orgMonth }];
+      return [
+        instance_id,
+        {
+          instance_day: countOf('instance_day'),
+          org_day: countOf('org_day'),
+          org_month: countOf('org_month'),
+        },
+      ];
     }),
   );
 }
 
-/** A question that the second witness has not answered. */
-export interface WitnessProblem {
+/** A control total that could not be read. */
+export interface ControlTotalProblem {
   readonly instanceId: string;
   /** A stream, or `monthly_summaries` and a month. */
   readonly question: string;
-  readonly code: string;
   readonly reason: string;
+  readonly message: string | null;
   readonly nextReadAt: Instant | null;
 }
 
-export async function readWitnessProblems(
+export async function readControlTotalProblems(
   db: Kysely<Schema>,
   instanceIds: readonly string[] | null,
-): Promise<WitnessProblem[]> {
-  const { rows } = await sql<WitnessProblem>`
-    select instance_id as "instanceId", question, error_code as code, error_message as reason,
-      next_read_at as "nextReadAt"
-    from losant_usage.witness_reads
-    where error_code is not null
-      and (${instanceIds}::text[] is null or instance_id = any (${instanceIds}::text[]))
-    order by instance_id, question`.execute(db);
-  return rows;
+): Promise<ControlTotalProblem[]> {
+  let reads = db
+    .selectFrom('control_total_reads')
+    .select(['instance_id as instanceId', 'question', 'reason', 'message', 'next_read_at as nextReadAt'])
+    .where('reason', 'is not', null)
+    .$narrowType<{ reason: string }>()
+    .orderBy('instance_id')
+    .orderBy('question');
+  if (instanceIds !== null)
+    reads = reads.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  return await reads.execute();
 }

@@ -2,40 +2,133 @@ import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import type { RunKind, RunStatus } from '../ledger/runs.ts';
-import type { UsageDay } from '../usage/day.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 
-/** A run on record. */
-export interface RunSummary {
+/** A run with all that is on record of it. */
+export interface RunRecord {
   readonly runId: string;
   readonly instanceId: string;
   readonly kind: RunKind;
   readonly status: RunStatus;
+  /** Usage days read; null: none was. */
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
+  readonly streams: readonly string[];
   readonly startedAt: Instant;
+  readonly heartbeatAt: Instant;
   readonly finishedAt: Instant | null;
-  /** Null for who may not see it. */
+  /** Null for a role that may not see it. */
   readonly host: string | null;
   readonly version: string;
-  readonly cells: { readonly planned: number; readonly failed: number; readonly quarantined: number };
+  readonly orgs: number;
+  readonly planned: number;
+  readonly loaded: number;
+  readonly unchanged: number;
+  readonly leftOut: number;
+  readonly failed: number;
+  readonly quarantined: number;
+  readonly unavailable: number;
+  readonly restated: number;
+  readonly restatedFinal: number;
+  readonly requests: number;
+  /** What failed, grouped by cause, the most frequent first. */
+  readonly failures: readonly RunFailure[];
   readonly error: string | null;
 }
 
-/** The newest runs of each instance, newest first. */
-export async function readLastRuns(db: Kysely<Schema>, perInstance: number): Promise<RunSummary[]> {
+/** Failures that are alike, as they are kept with the run. */
+export interface RunFailure {
+  readonly code: string;
+  /** The first of them. */
+  readonly message: string;
+  readonly stream: string | null;
+  readonly cells: number;
+  readonly orgs: number;
+  /** An organization it happened to. */
+  readonly example: string | null;
+}
+
+export interface RunQuery {
+  /** Null: every one. */
+  readonly instanceId: string | null;
+  readonly kind: RunKind | null;
+  readonly status: RunStatus | null;
+  /** UTC days on which it started; null: all. */
+  readonly started: DayRange | null;
+  /** From 1. */
+  readonly page: number;
+}
+
+export interface RunList {
+  /** How many match. */
+  readonly count: number;
+  readonly runs: readonly RunRecord[];
+}
+
+export const RUNS_PER_PAGE = 50;
+
+/** A page of the runs that match, newest first. */
+export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<RunList> {
+  const { instanceId, kind, status, started, page } = query;
+  let matching = (await selectRuns(db)).orderBy('r.started_at', 'desc').orderBy('r.run_id');
+  if (instanceId !== null) matching = matching.where('r.instance_id', '=', instanceId);
+  if (kind !== null) matching = matching.where('r.kind', '=', kind);
+  if (status !== null) matching = matching.where('r.status', '=', status);
+  if (started !== null) {
+    matching = matching
+      .where('r.started_at', '>=', `${started.from}T00:00:00.000Z`)
+      .where('r.started_at', '<=', `${started.to}T23:59:59.999Z`);
+  }
+  const { count } = await matching
+    .clearSelect()
+    .clearOrderBy()
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .executeTakeFirstOrThrow();
+  const runs = await matching
+    .limit(RUNS_PER_PAGE)
+    .offset((page - 1) * RUNS_PER_PAGE)
+    .execute();
+  return { count, runs };
+}
+
+/** One run; null if it is not on record. */
+export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
+  return (await (await selectRuns(db)).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;
+}
+
+/** The newest runs of each instance, the newest of all first. */
+export async function readLastRuns(db: Kysely<Schema>, perInstance: number): Promise<RunRecord[]> {
+  const runs = await selectRuns(db);
+  return await db
+    .selectFrom('instances as i')
+    .innerJoinLateral(
+      runs
+        .where((eb) => eb('r.instance_id', '=', sql.ref<string>('i.instance_id')))
+        .orderBy('r.started_at', 'desc')
+        .limit(perInstance)
+        .as('last'),
+      (join) => join.onTrue(),
+    )
+    .selectAll('last')
+    .orderBy('last.startedAt', 'desc')
+    .orderBy('last.runId')
+    .execute();
+}
+
+async function selectRuns(db: Kysely<Schema>) {
   const hosts = await readHostColumns(db);
-  const { rows } = await sql<RunSummary>`
-    select r.run_id as "runId", r.instance_id as "instanceId", r.kind, r.status, r.from_date as "from", r.to_date as "to",
-      r.started_at as "startedAt", r.finished_at as "finishedAt", r.host, r.version,
-      json_build_object('planned', r.cells_planned, 'failed', r.cells_failed, 'quarantined', r.cells_quarantined) as cells,
-      r.error
-    from losant_usage.instances i
-    cross join lateral (
-      select r.run_id, r.instance_id, r.kind, r.status, r.from_date, r.to_date, r.started_at, r.finished_at,
-        ${hosts.run} as host, r.version, r.cells_planned, r.cells_failed, r.cells_quarantined, r.error
-      from losant_usage.runs r where r.instance_id = i.instance_id
-      order by r.started_at desc limit ${perInstance}
-    ) as r
-    order by r.instance_id, r.started_at desc`.execute(db);
-  return rows;
+  return db
+    .selectFrom('runs as r')
+    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.from_date as from', 'r.to_date as to'])
+    .select(['r.streams', 'r.started_at as startedAt', 'r.heartbeat_at as heartbeatAt'])
+    .select(['r.finished_at as finishedAt', hosts.run.as('host'), 'r.version', 'r.orgs'])
+    .select(['r.cells_planned as planned', 'r.cells_loaded as loaded', 'r.cells_unchanged as unchanged'])
+    .select(['r.cells_left_out as leftOut', 'r.cells_failed as failed', 'r.cells_quarantined as quarantined'])
+    .select(['r.cells_unavailable as unavailable', 'r.cells_restated as restated'])
+    .select(['r.cells_restated_final as restatedFinal', 'r.requests', 'r.error'])
+    .select((eb) => [
+      eb.ref('r.kind').$castTo<RunKind>().as('kind'),
+      eb.ref('r.status').$castTo<RunStatus>().as('status'),
+      eb.ref('r.failures').$castTo<readonly RunFailure[]>().as('failures'),
+    ]);
 }

@@ -1,17 +1,17 @@
 import { type Context, Hono } from 'hono';
+import { compress } from 'hono/compress';
+import { html } from 'hono/html';
 import { changesPage } from '../console/changes.ts';
-import type { ConsolePage } from '../console/console-page.ts';
+import { quarantinePage, totalsPage } from '../console/checks.ts';
 import { coveragePage } from '../console/coverage.ts';
-import { shownHealth } from '../console/database-view.ts';
 import { homePage } from '../console/home.ts';
+import { monthFilePage } from '../console/month-csv.ts';
 import { monthPage, monthsPage } from '../console/months.ts';
-import { monthFilePage } from '../console/months-csv.ts';
 import { organizationPage } from '../console/organization.ts';
 import { organizationsPage } from '../console/organizations.ts';
-import { ICON } from '../console/page.ts';
-import type { PageSources } from '../console/page-sources.ts';
-import { runPage } from '../console/run.ts';
-import { runsPage } from '../console/runs.ts';
+import { ICON, renderMissing } from '../console/page.ts';
+import { runPage, runsPage } from '../console/runs.ts';
+import { type ConsolePage, type PageSources, shownHealth } from '../console/sources.ts';
 import { dayStoryPage, streamStoryPage } from '../console/story.ts';
 import type { Metrics } from './metrics.ts';
 
@@ -27,6 +27,8 @@ export const PAGES: readonly ConsolePage[] = [
   dayStoryPage,
   streamStoryPage,
   changesPage,
+  totalsPage,
+  quarantinePage,
   runsPage,
   runPage,
 ];
@@ -36,10 +38,18 @@ export interface AppSources extends PageSources {
   readonly metrics: Metrics;
 }
 
+const NOT_FOUND = renderMissing({
+  path: '',
+  title: 'Not found',
+  sentence: 'There is no such page',
+  hint: html`<a href="/">Home</a> and the links above lead to all there are.`,
+});
+
 /** The routes. Who may see them is decided before, in the guard. */
 export function createApp({ metrics, ...sources }: AppSources): Hono {
   const { status, database, readiness, logger, now } = sources;
   const app = new Hono();
+  app.use(compress());
   app.get('/healthz', (c) => c.text('ok\n'));
   app.get('/readyz', async (c) => {
     const problems = await readiness();
@@ -57,7 +67,7 @@ export function createApp({ metrics, ...sources }: AppSources): Hono {
   });
   for (const { path, open } of PAGES) app.get(path, open(sources));
   app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
-  app.notFound((c) => c.text('There is no such page\n', 404));
+  app.notFound((c) => c.html(NOT_FOUND, 404));
   app.onError((error, c: Context) => {
     logger.error({ err: error, path: c.req.path }, 'page failed');
     return c.text('This page failed; the log says why\n', 500);

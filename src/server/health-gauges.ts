@@ -1,7 +1,8 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { ageOf, type DatabaseView, shownHealth } from '../console/database-view.ts';
+import { ageOf, type DatabaseView, shownHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
+import { standings } from '../usage/standing.ts';
 
 export interface HealthGauges {
   show(view: DatabaseView, nowMs: number): void;
@@ -9,24 +10,24 @@ export interface HealthGauges {
 }
 
 /**
- * Gauges read from the database at each scrape: every replica tells the same.
+ * Gauges read from the database at each scrape: every replica shows the same.
  * While the database is away nothing old is shown but what cannot become less.
  */
 export function createHealthGauges(registry: Registry, startedAtMs: number): HealthGauges {
   const gauges = createGauges(registry);
-  const restated = new Counter({
-    name: 'losant_usage_final_restatements_total',
-    help: 'Final numbers that changed, by whatever process, as the database has them on record.',
+  const changed = new Counter({
+    name: 'losant_usage_final_changes_total',
+    help: 'Numbers that changed although they were final, restated by Losant or changed by hand, as the database has them on record.',
     labelNames: ['instance_id'],
     registers: [registry],
   });
-  const most = { lastCompleteMs: new Map<string, number>(), restated: new Map<string, number>() };
+  const most = { lastCompleteMs: new Map<string, number>(), changed: new Map<string, number>() };
   // What this process saw itself is not forgotten while the database is away.
   const showLastComplete = (instance_id: string, atMs: number) =>
     gauges.lastComplete.set({ instance_id }, keepMost(most.lastCompleteMs, instance_id, atMs) / 1_000);
-  const showRestated = (instance_id: string, count: number) => {
-    restated.remove({ instance_id });
-    restated.inc({ instance_id }, keepMost(most.restated, instance_id, count));
+  const showChanged = (instance_id: string, count: number) => {
+    changed.remove({ instance_id });
+    changed.inc({ instance_id }, keepMost(most.changed, instance_id, count));
   };
   return {
     showLastComplete,
@@ -37,7 +38,7 @@ export function createHealthGauges(registry: Registry, startedAtMs: number): Hea
       if (view.reading) gauges.readSeconds.set(view.reading.tookMs / 1_000);
       for (const instance of shownHealth(view)?.instances ?? []) {
         showInstance(gauges, instance, nowMs);
-        showRestated(instance.instanceId, instance.restatedFinal);
+        showChanged(instance.instanceId, instance.finalChanges);
         const { instanceId, lastCompleteRunAt } = instance;
         if (lastCompleteRunAt !== null) showLastComplete(instanceId, Date.parse(lastCompleteRunAt));
       }
@@ -58,11 +59,6 @@ function createGauges(registry: Registry) {
     new Gauge({ name: `losant_usage_${name}`, help, labelNames, registers: [registry] });
   const perStream = (name: string, help: string) => gauge(name, help, ['instance_id', 'stream']);
   const perInstance = (name: string, help: string) => gauge(name, help, ['instance_id']);
-  const byState = gauge(
-    'cells',
-    'Tracked cells (organization, stream and usage day) inside the horizon, by what is held of them.',
-    ['instance_id', 'stream', 'state'],
-  );
   const shown = {
     organizations: perInstance('organizations', 'Organizations of the instance that exist in Losant.'),
     tracked: perStream('organizations_tracked', 'Organizations that are tracked up to yesterday.'),
@@ -74,8 +70,15 @@ function createGauges(registry: Registry) {
       'complete_to_timestamp_seconds',
       'Start of the last usage day up to which nothing is missing; no sample if even the first tracked day is.',
     ),
-    cells: byState,
-    gaps: perStream('gaps', 'Tracked cells that are late or whose read failed.'),
+    cells: gauge(
+      'cells',
+      'Tracked cells (organization, stream and usage day) up to yesterday, by standing.',
+      ['instance_id', 'stream', 'standing'],
+    ),
+    yesterday: perStream(
+      'yesterday_open_cells',
+      'Tracked cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
+    ),
     gapAge: perInstance(
       'oldest_gap_age_seconds',
       'Time since the end of the oldest usage day with a gap; 0 without a gap.',
@@ -84,10 +87,18 @@ function createGauges(registry: Registry) {
       'gaps_expiring',
       'Gaps that pass the horizon within 7 days and are then no longer available.',
     ),
+    changedByHand: perInstance(
+      'final_numbers_changed_by_hand',
+      'Final numbers that somebody changed by hand in the last 30 days.',
+    ),
+    listIncomplete: perInstance(
+      'organization_list_incomplete',
+      'Whether the newest list of organizations was not complete, so that some may be missing.',
+    ),
     quarantined: perInstance('quarantined', 'Answers in quarantine that no good answer has followed.'),
     differences: gauge(
       'reconciliation_differences',
-      "Final numbers that differ from Losant's own totals, of the last five weeks, by scope of the view reconciliation; no sample before the first count.",
+      "Final numbers that differ from Losant's own totals, of the last five weeks and of months that are not closed, by scope of the view reconciliation; no sample before the first count.",
       ['instance_id', 'scope'],
     ),
   };
@@ -109,6 +120,8 @@ function createGauges(registry: Registry) {
 
 function showInstance(gauges: Gauges, instance: InstanceHealth, nowMs: number): void {
   const { instanceId: instance_id, organizations, quarantined, streams } = instance;
+  gauges.changedByHand.set({ instance_id }, instance.finalChangesByHand30Days);
+  gauges.listIncomplete.set({ instance_id }, instance.listProblem === null ? 0 : 1);
   gauges.organizations.set({ instance_id }, organizations);
   gauges.quarantined.set({ instance_id }, quarantined);
   for (const [scope, count] of Object.entries(instance.differences ?? {})) {
@@ -124,14 +137,13 @@ function showInstance(gauges: Gauges, instance: InstanceHealth, nowMs: number): 
 }
 
 function showStream(gauges: Gauges, instance_id: string, health: StreamHealth): void {
-  const { stream, cells, gaps, completeTo, orgsTracked, orgsComplete } = health;
-  gauges.gaps.set({ instance_id, stream }, gaps);
+  const { stream, cells, yesterday, completeTo, orgsTracked, orgsComplete } = health;
+  const { waiting, in_doubt, missing } = yesterday;
+  gauges.yesterday.set({ instance_id, stream }, waiting + in_doubt + missing);
   gauges.tracked.set({ instance_id, stream }, orgsTracked);
   gauges.complete.set({ instance_id, stream }, orgsComplete);
   if (completeTo !== null) {
     gauges.completeTo.set({ instance_id, stream }, dayStartMs(completeTo) / 1_000);
   }
-  for (const [state, count] of Object.entries(cells)) {
-    gauges.cells.set({ instance_id, stream, state }, count);
-  }
+  for (const standing of standings) gauges.cells.set({ instance_id, stream, standing }, cells[standing]);
 }

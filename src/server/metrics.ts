@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { DatabaseView } from '../console/database-view.ts';
+import type { DatabaseView } from '../console/sources.ts';
 import { RUN_RESULTS, type RunResult } from '../console/worker-status.ts';
 import { createHealthGauges } from './health-gauges.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { adviseCell, type CellPlace, showAdvice } from '../../src/queries/advice.ts';
 import type { CellStory, LedgerRow } from '../../src/queries/explain.ts';
+import { adviseCell, type CellPlace, showAdvice } from '../../src/queries/story.ts';
 
 const orgId = '5d0000000000000000000001';
 const backfill = `losant-usage backfill --from 2026-11-20 --to 2026-11-20 --org ${orgId} --stream device_counts`;

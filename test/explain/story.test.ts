@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readDayStory } from '../../src/queries/story.ts';
-import { describeSeen, describeWaiver } from '../../src/queries/story-facts.ts';
+import { describeSeen, describeWaiver, readDayStory } from '../../src/queries/story.ts';
 import { type Ledger, openLedger, RUN_1 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { stateOf } from '../../src/console/heat-map.ts';
-import type { PageSources } from '../../src/console/page-sources.ts';
+import type { PageSources } from '../../src/console/sources.ts';
+import type { HeatCell } from '../../src/queries/coverage.ts';
 import type { Health, RunLine } from '../../src/queries/health.ts';
-import type { HeatCell } from '../../src/queries/heat-map.ts';
 import {
   HEALTH,
   INSTANCE,

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readMonth, readMonths } from '../../src/billing/month.ts';
-import type { ReadPage } from '../../src/console/page-sources.ts';
+import type { ReadPage } from '../../src/console/sources.ts';
 import { streamView } from '../../src/queries/view-rows.ts';
 import { addTracking, INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ReadPage } from '../../src/console/page-sources.ts';
+import type { ReadPage } from '../../src/console/sources.ts';
 import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';

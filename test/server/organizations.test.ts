@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readQuery } from '../../src/console/organizations.ts';
 import { linesThrough, renderSparkline } from '../../src/console/sparkline.ts';
-import { readHeatMap } from '../../src/queries/heat-map.ts';
+import { readHeatMap } from '../../src/queries/coverage.ts';
 import { type OrganizationLine, readOrganizationList } from '../../src/queries/organization-list.ts';
 import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';

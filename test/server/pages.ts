@@ -1,6 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import type { DatabaseView } from '../../src/console/database-view.ts';
-import type { PageSources, ReadPage } from '../../src/console/page-sources.ts';
+import type { DatabaseView, PageSources, ReadPage } from '../../src/console/sources.ts';
 import type { InstanceStatus, WorkerStatus } from '../../src/console/worker-status.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';

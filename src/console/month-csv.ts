@@ -1,12 +1,9 @@
 import type { HttpBindings } from '@hono/node-server';
 import { createCsv } from '../files/csv.ts';
-import type { Column, Part, Row } from '../files/formats.ts';
-import { type ExportedView, exportedView } from '../queries/exported-views.ts';
-import { readViewColumns } from '../queries/view-rows.ts';
+import { type ExportedView, exportedView, readViewColumns } from '../queries/view-rows.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
-import { type ConsolePage, renderAway } from './console-page.ts';
-import { renderPage } from './page.ts';
-import type { PageSources } from './page-sources.ts';
+import { renderAway, renderPage } from './page.ts';
+import type { ConsolePage, PageSources } from './sources.ts';
 
 const VIEW = 'period_usage';
 

@@ -1,0 +1,155 @@
+/** Maps of days: organizations by days, and streams by days over all organizations. */
+import { html, raw } from 'hono/html';
+import type { CoverageLine, HeatCell, OpenDay } from '../queries/coverage.ts';
+import { showNumber } from '../terminal/words.ts';
+import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
+import { isGap, STANDINGS, type Standing, type StandingWords, worstOf } from '../usage/standing.ts';
+import { addressOf } from './lists.ts';
+import { type Html, renderDay, renderTable } from './page.ts';
+import { describeCounts } from './standings.ts';
+
+export interface CoverageGrid {
+  readonly lines: readonly CoverageLine[];
+  readonly range: DayRange;
+  /** Null: every stream; a day then shows its worst cell. */
+  readonly stream: string | null;
+}
+
+/** Organizations by days: each day leads to its story. */
+export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
+  const days = eachDay(range);
+  const months = [...Map.groupBy(days, (day) => day.slice(0, 7))];
+  return html`<div class="map" role="region" tabindex="0" aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
+<table class="grid ${days.length > 31 ? 'grid-90' : 'grid-30'}"><caption class="hidden">How each day of each organization stands, ${range.from} to ${range.to}</caption>
+<colgroup><col class="names"><col span="${days.length}"></colgroup>
+<thead><tr><td></td>${months.map(([month, { length }]) => html`<th class="month" scope="colgroup" colspan="${length}">${renderMonth(month, length, days.length)}</th>`)}</tr>
+<tr><th class="name" scope="col">Organization</th>${days.map((day) => renderHead(day, days.length))}</tr></thead>
+<tbody>${lines.map((line) => renderLine(line, days, stream))}</tbody></table></div>`;
+}
+
+/** Where its days leave no room for it, it is only read out. */
+function renderMonth(month: string, length: number, shown: number): Html {
+  const isRoomy = length * 30 >= shown * 2;
+  return html`<span class="${isRoomy ? '' : 'hidden'}">${month}</span>`;
+}
+
+/** The day of the month; where days are narrow, that of Mondays. */
+function renderHead(day: UsageDay, shown: number): Html {
+  const isShown = shown <= 31 || new Date(`${day}T00:00:00Z`).getUTCDay() === 1;
+  return html`<th scope="col"><span class="hidden">${renderDay(day)}</span><span aria-hidden="true" title="${day}">${isShown ? day.slice(8) : ''}</span></th>`;
+}
+
+function renderLine(line: CoverageLine, days: readonly UsageDay[], stream: string | null): Html {
+  const { orgId, name, tracked } = line;
+  const open = new Map(line.days.map((day) => [day.day, day]));
+  const isTracked = (day: UsageDay) => tracked.some(({ from, to }) => from <= day && day <= to);
+  const suffix = stream === null ? '' : `/${stream}`;
+  const cells = days.map((day) => {
+    const address = `/coverage/${orgId}/${day}${suffix}`;
+    const known = open.get(day);
+    if (known) return renderOpen(known, { name, address });
+    return isTracked(day) ? renderFinal(day, address) : UNTRACKED;
+  });
+  return html`<tr><th class="name" scope="row" title="${name}"><a href="/organizations/${orgId}">${name}</a></th>${cells}</tr>\n`;
+}
+
+const UNTRACKED = raw('<td class="m-untracked" aria-label="not tracked"></td>');
+
+/** Most cells are final. Its parts need no escaping: a day, and an address of this server. */
+function renderFinal(day: UsageDay, address: string): ReturnType<typeof raw> {
+  return raw(
+    `<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final" aria-label="final"></a></td>`,
+  );
+}
+
+function renderOpen(
+  { day, counts }: OpenDay,
+  { name, address }: { readonly name: string; readonly address: string },
+): Html {
+  const { tone, symbol } = wordsOf(worstOf(counts) ?? 'final');
+  const said = `${day}: ${describeCounts(counts)}`;
+  return html`<td class="m-${tone}"><a href="${address}" title="${said}" aria-label="${name}, ${said}">${symbol}</a></td>`;
+}
+
+function wordsOf(standing: Standing): StandingWords {
+  return STANDINGS[standing];
+}
+
+/** A row of cells, in units of its own: it is stretched to the width there is. */
+const ROW_HEIGHT = 16;
+
+/** Each stream over the last days: a row of cells for each, and the same as a table. */
+export function renderHeatMap(cells: readonly HeatCell[]): Html {
+  const streams = [...Map.groupBy(cells, ({ stream }) => stream)];
+  const days = streams[0]?.[1].map(({ day }) => day) ?? [];
+  const [first = null, last = null] = [days[0], days.at(-1)];
+  const shown = [...new Set(cells.flatMap((cell) => standingOf(cell) ?? []))];
+  const sample = (standing: Standing) =>
+    html`<span class="whole"><svg class="sample" aria-hidden="true" width="12" height="${ROW_HEIGHT}" viewBox="0 0 1 ${ROW_HEIGHT}" preserveAspectRatio="none">${renderShape(standing, 0)}</svg> ${STANDINGS[standing].label}</span> `;
+  return html`<h2>The last ${days.length} days</h2>
+<p class="quiet">One cell for each stream and UTC day, ${renderDay(first)} to ${renderDay(last)}: the worst of all organizations; blank where nothing is tracked.
+${shown.map(sample)}<a class="whole" href="/coverage">By organization and day</a></p>
+<div class="heat">${streams.map(([stream, row]) => renderRow(stream, row))}</div>
+<details><summary>The same as a table</summary>
+${renderTable({
+  columns: [{ name: 'Day' }, ...streams.map(([stream]) => ({ name: stream }))],
+  rows: days
+    .map((day, index) => [renderDay(day), ...streams.map(([, row]) => renderLink(row[index] as HeatCell))])
+    .reverse(),
+})}</details>`;
+}
+
+/** Of the worst cell; null where none is tracked. */
+function standingOf({ tracked, counts }: HeatCell): Standing | null {
+  return worstOf(counts) ?? (tracked === 0 ? null : 'final');
+}
+
+function renderRow(stream: string, row: readonly HeatCell[]): Html {
+  const gaps = row.filter((cell) => isGap(standingOf(cell) ?? 'final')).length;
+  const label = `${stream}: gaps on ${gaps} of ${row.length} days`;
+  const cells = row.map((cell, x) => {
+    const standing = standingOf(cell);
+    const shape = html`<title>${cell.day}: ${describeCell(cell)}</title><rect class="heat-ground" x="${x}" width="1" height="${ROW_HEIGHT}"/>${standing === null ? '' : renderShape(standing, x)}`;
+    return standing === null
+      ? html`<g>${shape}</g>`
+      : html`<a href="${coverageOf(cell, standing)}" tabindex="-1">${shape}</a>`;
+  });
+  return html`<span>${stream}</span><svg role="img" aria-label="${label}" height="${ROW_HEIGHT}" viewBox="0 0 ${row.length} ${ROW_HEIGHT}" preserveAspectRatio="none">${cells}</svg>\n`;
+}
+
+/** Tones differ in shape as well as in colour. */
+function renderShape(standing: Standing, x: number): Html {
+  const { tone } = wordsOf(standing);
+  const bar = (y: number, height: number) =>
+    html`<rect class="heat-${tone}" x="${x + 0.08}" y="${y}" width="0.84" height="${height}"/>`;
+  switch (tone) {
+    case 'good':
+      return bar(0, 16);
+    case 'calm':
+      return bar(8, 8);
+    case 'open':
+      return bar(14, 2);
+    case 'known':
+      return bar(11, 5);
+    case 'bad':
+      return html`${bar(0, 6)}${bar(10, 6)}`;
+  }
+}
+
+function renderLink(cell: HeatCell): Html | string {
+  const standing = standingOf(cell);
+  if (standing === null || standing === 'final') return describeCell(cell);
+  return html`<a href="${coverageOf(cell, standing)}">${describeCell(cell)}</a>`;
+}
+
+/** The map of organizations that have such a cell. */
+function coverageOf({ stream, day }: HeatCell, standing: Standing): string {
+  return addressOf('/coverage', { stream, to: day, only: standing === 'final' ? '' : standing });
+}
+
+function describeCell(cell: HeatCell): string {
+  const { tracked, counts } = cell;
+  if (standingOf(cell) === null) return 'not tracked';
+  const open = describeCounts(counts);
+  return open === '' ? `all ${showNumber(tracked)} final` : `${open} of ${showNumber(tracked)}`;
+}

@@ -1,0 +1,97 @@
+/** Forms, choices and pages of lists. */
+import { html } from 'hono/html';
+import { count, showNumber } from '../terminal/words.ts';
+import type { Html } from './page.ts';
+
+export type Option = readonly [value: string, text: string];
+
+/** A choice of a form, with its name beside it. The first option is what holds where nothing was chosen. */
+export function renderSelect({
+  name,
+  label,
+  options,
+  chosen,
+}: {
+  readonly name: string;
+  readonly label: string;
+  readonly options: readonly Option[];
+  readonly chosen: string;
+}): Html {
+  const each = options.map(([value, text]) =>
+    value === chosen
+      ? html`<option value="${value}" selected>${text}</option>`
+      : html`<option value="${value}">${text}</option>`,
+  );
+  return html`<label>${label} <select name="${name}">${each}</select></label>\n`;
+}
+
+/** The field in which organizations are searched for. */
+export function renderSearch(search: string): Html {
+  return html`<label class="wide"><span class="hidden">Name, referral id or id of organizations</span>
+<input name="q" type="search" value="${search}" placeholder="Name, referral id or id"></label>\n`;
+}
+
+/** What was chosen of the options, from the address; null for what is none of them. */
+export function readChoice<T extends string>(given: string | undefined, options: readonly T[]): T | null {
+  return options.find((option) => option === given) ?? null;
+}
+
+/** Instances to choose from: every one of them by its name. */
+export function instanceOptions(names: ReadonlyMap<string, string>): Option[] {
+  return [['', 'every one'], ...names];
+}
+
+const SEARCH_LENGTH_MAX = 100;
+
+/** What is searched for, from the address: text that Postgres can store, of a length that makes sense. */
+export function readSearch(given: string | undefined): string {
+  // Postgres stores no NUL and no half of a character.
+  const search = (given ?? '').replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX);
+  return search.toWellFormed();
+}
+
+/** An instance's id from the address; null for what is none. */
+export function readInstanceId(given: string | undefined): string | null {
+  return given !== undefined && /^[0-9a-f]{24}$/.test(given) ? given : null;
+}
+
+/** How many organizations there are, the same on every page: `301 organizations`, `301 organizations and 1 deleted`. */
+export function describeOrganizations(existing: number, deleted: number): string {
+  const also = deleted === 0 ? '' : ` and ${showNumber(deleted)} deleted`;
+  return `${count(existing, 'organization')}${also}`;
+}
+
+const PAGE_MAX = 100_000;
+
+/** A page's number from the address; whatever makes no sense is page 1. */
+export function readPageNumber(given: string | undefined): number {
+  const page = /^[1-9]\d{0,5}$/.test(given ?? '') ? Number(given) : 1;
+  return Math.min(page, PAGE_MAX);
+}
+
+export interface Pagination {
+  /** The address without its query. */
+  readonly path: string;
+  /** The rest of the query; what is empty is left out. */
+  readonly query: Readonly<Record<string, string>>;
+  readonly page: number;
+  /** How many lines there are on all pages. */
+  readonly found: number;
+  readonly perPage: number;
+}
+
+/** Links to the page before and after; nothing where one page holds everything. */
+export function renderPages({ path, query, page, found, perPage }: Pagination): Html | string {
+  const last = Math.ceil(found / perPage);
+  if (last <= 1) return '';
+  const link = (to: number, text: string) =>
+    html`<a href="${addressOf(path, { ...query, page: `${to}` })}">${text}</a> `;
+  return html`<nav aria-label="Pages of the list"><p>${page > 1 ? link(page - 1, 'Previous') : ''}
+Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, 'Next') : ''}</p></nav>`;
+}
+
+/** An address of this server with a query; what is empty is left out. */
+export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
+  const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  return given.size === 0 ? path : `${path}?${given.toString()}`;
+}

@@ -1,0 +1,40 @@
+/** How standings are shown: one sign, colour and word for each, on every page. */
+import { html } from 'hono/html';
+import { showNumber } from '../terminal/words.ts';
+import { STANDINGS, type Standing, type StandingCounts, standings } from '../usage/standing.ts';
+import type { Html } from './page.ts';
+
+/** The worst first. */
+export const worstFirst: readonly Standing[] = standings.toReversed();
+
+/** Its sign and word; of what has none, that it is not tracked. */
+export function renderStanding(standing: Standing | null): Html {
+  if (standing === null) return html`<span class="quiet">not tracked</span>`;
+  const { symbol, label, sentence, tone } = STANDINGS[standing];
+  return html`<span class="${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
+}
+
+/** What signs and colours mean, for maps of days. */
+export function renderKeys(): Html {
+  const key = (tone: string, symbol: string, text: string) =>
+    html`<span class="whole"><span class="key m-${tone}" aria-hidden="true">${symbol}</span> ${text}</span> `;
+  return html`<p class="quiet">${standings.map((standing) => {
+    const { tone, symbol, label } = STANDINGS[standing];
+    return key(tone, symbol, label);
+  })}${key('untracked', ' ', 'not tracked')}</p>`;
+}
+
+/** What each standing means, in a sentence. */
+export function renderGlossary(): Html {
+  return html`<details><summary>What the words mean</summary><dl class="list">${standings.map(
+    (standing) => html`<dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd>\n`,
+  )}</dl></details>`;
+}
+
+/** The cells that are not final by their standing, the worst first: `3 missing, 2 stored`; empty: none. */
+export function describeCounts(counts: Readonly<Partial<StandingCounts>>): string {
+  return worstFirst
+    .filter((standing) => standing !== 'final' && (counts[standing] ?? 0) > 0)
+    .map((standing) => `${showNumber(counts[standing] ?? 0)} ${STANDINGS[standing].label}`)
+    .join(', ');
+}
