@@ -14,7 +14,7 @@ import { createDatabase } from '../src/database/open.ts';
 import { createLogger } from '../src/logger.ts';
 import { readHeatMap } from '../src/queries/coverage.ts';
 import { readHealth } from '../src/queries/health.ts';
-import { readPayloadShares } from '../src/queries/limits.ts';
+import { readPayloadShares } from '../src/queries/organizations.ts';
 import { type AppSources, createApp } from '../src/server/app.ts';
 import { createMetrics } from '../src/server/metrics.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
@@ -96,7 +96,7 @@ function createSources(db: Database): AppSources {
     database: async (waitMs) => ({ isUp: true, reading: await health(waitMs) }),
     heatMap: keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), kept),
     payloadShares: keepReading(() => readPayloadShares(db), kept),
-    month: keepReadings((month: string) => readMonth(db, { month, today: dayAt(now()) }), {
+    month: keepReadings((month: string) => readMonth(db, month), {
       ...kept,
       max: 2,
     }),

@@ -5,7 +5,7 @@ import { requireApiClock } from '../export/context.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { getInstance, listOrgPages } from '../losant/orgs.ts';
-import { readWitnessProblems } from '../queries/reconciliation.ts';
+import { readControlTotalProblems } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { isSelected } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
@@ -58,7 +58,7 @@ export async function checkInstance(
   });
   await checkClock(list, aheadMs);
   await checkApiUrl(list, database, { instanceId, apiUrl });
-  await checkWitness(list, database, instanceId);
+  await checkControlTotals(list, database, instanceId);
   if (isHopeless(found)) return null;
   const first = await checkList(list, { client, instance, signal });
   const day = lastCompleteDay(database.now());
@@ -113,16 +113,16 @@ async function checkApiUrl(
 }
 
 /** What of Losant's own totals could not be read: something to look at, and no failure. */
-async function checkWitness(
+async function checkControlTotals(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
   instanceId: string,
 ): Promise<void> {
   if (!handle || !isAtHead) return;
-  for (const { question, reason } of await readWitnessProblems(handle.db, [instanceId])) {
+  for (const { question, message } of await readControlTotalProblems(handle.db, [instanceId])) {
     const hint =
       'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
-    list.note('second witness', { message: `${question} not read: ${reason}`, hint });
+    list.note('control totals', { message: `${question} not read: ${message}`, hint });
   }
 }
 

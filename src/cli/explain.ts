@@ -3,19 +3,20 @@ import { EXIT } from '../exit.ts';
 import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
 import {
   describeAuthor,
+  describeCell,
   describeChange,
   describeSeen,
-  describeState,
   describeWaiver,
   ledgerFacts,
   readDayStory,
   showAdvice,
-  showHeld,
+  showStored,
 } from '../queries/story.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { showDays, showInstant } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
+import { isGap } from '../usage/standing.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { Stream } from '../usage/streams/stream.ts';
 
@@ -67,15 +68,15 @@ function renderStory(
     line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
     ...cells.flatMap((cell) => [
       '',
-      line`${styled('bold', cell.stream)}: ${renderState(cell)}`,
+      line`${styled('bold', cell.stream)}: ${renderStanding(cell)}`,
       ...renderDetails(cell, nowMs),
     ]),
   ];
 }
 
-function renderState(cell: Explained): Line {
-  const state = describeState(cell);
-  return cell.isGap ? line`${state}, ${styled('red', 'a gap')}` : state;
+function renderStanding(cell: Explained): Line {
+  const text = describeCell(cell);
+  return cell.standing !== null && isGap(cell.standing) ? styled('red', text) : text;
 }
 
 function renderDetails(cell: Explained, nowMs: number): Line[] {
@@ -101,7 +102,7 @@ function renderValues(values: readonly StoredValue[], { keyColumns, columns }: S
   const head = [...keyColumns, ...columns, 'revision'];
   const rows = values.map((row) => [
     ...keyColumns.map((column) => row.key[column] ?? ''),
-    ...columns.map((column) => showHeld(row.values[column])),
+    ...columns.map((column) => showStored(row.values[column])),
     `${row.revision}`,
   ]);
   const right = head.map((_, column) => column).slice(keyColumns.length);

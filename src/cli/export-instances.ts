@@ -87,7 +87,7 @@ async function exportInstance(
 /** When the first of an instance's gaps that has to wait is tried again; null if none has. */
 async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
   const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
-  const tries = gaps.map(({ nextAttemptAt }) => nextAttemptAt).filter((instant) => instant !== null);
+  const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
   return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
 }
 

@@ -10,12 +10,11 @@ import {
   type Row,
 } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
-import { readInstanceNames } from '../queries/instances.ts';
+import { readInstanceNames, readUnknownOrgs } from '../queries/organizations.ts';
 import {
   type ExportedView,
   exportedView,
   exportedViewNames,
-  readUnknownOrgs,
   readViewColumns,
   streamView,
   VIEW_STATEMENT_MS,

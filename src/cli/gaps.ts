@@ -4,15 +4,15 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
+import { STANDINGS } from '../usage/standing.ts';
 
 import { defineCommand } from './command.ts';
-import { withoutPlaces } from './export-result.ts';
 import { withDatabase } from './open-database.ts';
 import { switchOption } from './options.ts';
 
 export const gaps = defineCommand({
   needs: 'database',
-  options: { all: switchOption('also what is unavailable or waived, which is no gap') },
+  options: { all: switchOption('also what is unavailable or accepted, which is no gap') },
   examples: () => [
     { args: 'gaps', does: 'what is missing, why, and when it is tried again' },
     { args: 'gaps --all --json', does: 'the same and all that is known to be missing, as data' },
@@ -34,13 +34,13 @@ const LINES_MAX = 200;
 
 /** A gap as `--json` prints it. */
 function toDocument(gap: Gap) {
-  const { instanceId, orgId, orgName, stream, day, state, reason, nextAttemptAt } = gap;
-  return { instanceId, orgId, orgName, stream, day, state, reason, nextAttemptAt };
+  const { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt } = gap;
+  return { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt };
 }
 
 export interface GapsView {
   readonly missing: readonly Gap[];
-  /** What is missing for good; null if it was not asked for. */
+  /** What is known not to come; null if it was not asked for. */
   readonly known: readonly Gap[] | null;
   readonly nowMs: number;
 }
@@ -50,18 +50,18 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
   if (missing.length === 0) lines.push(styled('green', 'No gaps.'));
   else {
     lines.push(
-      line`${styled('red', `${numbersOf(missing)} missing`)}.`,
+      line`${styled('red', `${numbersOf(missing)} missing or in doubt`)}.`,
       ...renderCauses(missing, (gap) => [showNextTry(gap, nowMs)]),
     );
     lines.push(
       '',
       'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
-      'More about one: losant-usage explain --org ID --day DAY. To accept what will not come: losant-usage waive',
+      'More about one: losant-usage explain --org ID --day DAY. To accept one as it stands: losant-usage waive',
     );
   }
   if (known === null) return lines;
-  if (known.length === 0) return [...lines, 'Nothing is waived or unavailable.'];
-  return [...lines, '', `${numbersOf(known)} known to be missing.`, ...renderCauses(known, () => [])];
+  if (known.length === 0) return [...lines, 'Nothing is accepted or unavailable.'];
+  return [...lines, '', `${numbersOf(known)} accepted or unavailable.`, ...renderCauses(known, () => [])];
 }
 
 function numbersOf(gaps: readonly Gap[]): string {
@@ -71,7 +71,7 @@ function numbersOf(gaps: readonly Gap[]): string {
 
 /** By cause, the most frequent first: a heading, and below it a line for each run of days, with what `more` tells of it. */
 function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
-  const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.state, causeOf(gap)]));
+  const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, causeOf(gap)]));
   const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
   const lines: Line[] = [];
   let left = LINES_MAX;
@@ -91,13 +91,13 @@ function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[
 function renderCause(cause: readonly Gap[]): Line {
   const [first] = cause;
   if (!first) return '';
-  const state = styled('bold', first.state.replaceAll('_', ' '));
-  return line`${state}: ${causeOf(first)} (${count(cause.length, 'number')})`;
+  const label = styled('bold', STANDINGS[first.standing].label);
+  return line`${label}: ${first.reason}, ${first.message} (${count(cause.length, 'number')})`;
 }
 
-/** The reason of a waiver was written by a person, and stays as it is. */
-function causeOf({ state, reason }: Gap): string {
-  return state === 'waived' ? reason : withoutPlaces(reason);
+/** What an accepted cell was accepted for was written by a person: each is a cause of its own. */
+function causeOf({ standing, reason, message }: Gap): string {
+  return standing === 'accepted' ? message : reason;
 }
 
 function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[][] {
@@ -112,7 +112,7 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
   });
 }
 
-function showNextTry({ nextAttemptAt }: Gap, nowMs: number): string {
-  if (nextAttemptAt === null || Date.parse(nextAttemptAt) <= nowMs) return 'next run';
-  return `next try ${showWhen(nextAttemptAt, nowMs)}`;
+function showNextTry({ nextReadAt }: Gap, nowMs: number): string {
+  if (nextReadAt === null || Date.parse(nextReadAt) <= nowMs) return 'next run';
+  return `next try ${showWhen(nextReadAt, nowMs)}`;
 }

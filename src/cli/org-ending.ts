@@ -1,55 +1,60 @@
 import type { DatabaseHandle } from '../database/open.ts';
 import { openInstance } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
-import { readDevices, readTrackedCells, type TrackedCell } from '../ledger/tracked-cells.ts';
+import { type OrgCell, readDevices, readOrgCells } from '../queries/gaps.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 import { mergeDays, type UsageDay } from '../usage/day.ts';
 import type { Ask } from '../usage/plan.ts';
 import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
+import { isGap } from '../usage/standing.ts';
 import type { CommandContext } from './command.ts';
 import { waitWhileHeld } from './export-instances.ts';
 import type { FoundOrg } from './org.ts';
 
-/** What is held of an organization that is to end. */
+/** What is stored of an organization that is to end. */
 export interface Ending {
   readonly streams: readonly StreamEnding[];
-  /** Tracked numbers that are missing. */
-  readonly missing: readonly Pick<TrackedCell, 'stream' | 'day' | 'state' | 'reason'>[];
+  /** Tracked numbers that are missing, in doubt or waiting. */
+  readonly missing: readonly Pick<OrgCell, 'stream' | 'day' | 'standing' | 'reason' | 'message'>[];
   readonly devices: { readonly day: UsageDay; readonly total: number } | null;
 }
 
 interface StreamEnding {
   readonly stream: string;
-  /** Newest day of which the number is held; null if there is none. */
+  /** Newest day of which the number is stored; null if there is none. */
   readonly lastDay: UsageDay | null;
-  readonly held: number;
+  readonly stored: number;
   /** Of those: how many are not final, and never will be. */
   readonly notFinal: number;
   readonly missing: number;
-  /** Waived, or no longer available. */
+  /** Accepted without a number, or no longer available. */
   readonly knownMissing: number;
 }
 
-function judgeEnding(cells: readonly TrackedCell[]): Pick<Ending, 'streams' | 'missing'> {
+function judgeEnding(cells: readonly OrgCell[]): Pick<Ending, 'streams' | 'missing'> {
   const byStream = Map.groupBy(cells, ({ stream }) => stream);
   const streams = [...byStream].map(([stream, own]): StreamEnding => {
-    const held = own.filter(({ state }) => state === 'loaded' || state === 'final');
+    const stored = own.filter(({ isStored }) => isStored);
     return {
       stream,
-      lastDay: held.at(-1)?.day ?? null,
-      held: held.length,
-      notFinal: held.filter(({ state }) => state === 'loaded').length,
-      missing: own.filter(({ isMissing }) => isMissing).length,
-      knownMissing: own.filter(({ state }) => state === 'waived' || state === 'unavailable').length,
+      lastDay: stored.at(-1)?.day ?? null,
+      stored: stored.length,
+      notFinal: stored.filter(({ standing }) => standing === 'stored').length,
+      missing: own.filter(isMissing).length,
+      knownMissing: own.filter(({ isStored, ...cell }) => !isStored && !isMissing(cell)).length,
     };
   });
-  const missing = cells.filter(({ isMissing }) => isMissing);
-  return {
-    streams,
-    missing: missing.map(({ stream, day, state, reason }) => ({ stream, day, state, reason })),
-  };
+  const missing = cells.filter(isMissing).map(({ stream, day, standing, reason, message }) => {
+    return { stream, day, standing, reason, message };
+  });
+  return { streams, missing };
+}
+
+/** Whether the number is a gap, or would be one once it is late. */
+function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
+  return isGap(standing) || standing === 'waiting';
 }
 
 interface LastDays {
@@ -68,9 +73,12 @@ export async function exportLastDays(context: CommandContext, work: LastDays): P
   const { handle, found, now } = work;
   const sinceMs = now();
   const outcomes = [await exportOrg(context, work, undefined)];
-  const cells = await readTrackedCells(handle.db, { orgId: found.orgId, nowMs: now(), sinceMs });
+  const cells = await readOrgCells(handle.db, found.orgId);
   const horizon = horizonStart(now(), context.config.policy);
-  const open = cells.filter(({ day, isMissing, isOpen }) => day >= horizon && (isMissing || isOpen));
+  const open = cells.filter((cell) => {
+    const isOlder = cell.verifiedAt === null || Date.parse(cell.verifiedAt) < sinceMs;
+    return cell.day >= horizon && (isMissing(cell) || (cell.isReadAgain && isOlder));
+  });
   const [from] = open.map(({ day }) => day).toSorted();
   if (from === undefined) return outcomes;
   const range = { from, to: lastCompleteDay(now()) };
@@ -93,14 +101,9 @@ async function exportOrg(
   });
 }
 
-/** What is held of the organization, and what is missing. */
-export async function readEnding(
-  { db }: DatabaseHandle,
-  { orgId }: FoundOrg,
-  now: () => number,
-): Promise<Ending> {
-  const nowMs = now();
-  const judged = judgeEnding(await readTrackedCells(db, { orgId, nowMs, sinceMs: nowMs }));
+/** What is stored of the organization, and what is missing. */
+export async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
+  const judged = judgeEnding(await readOrgCells(db, orgId));
   const day = judged.streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;
   const total = day === null ? null : await readDevices(db, { orgId, day });
   return { ...judged, devices: day === null || total === null ? null : { day, total } };
@@ -112,10 +115,10 @@ const MISSING_SHOWN = 20;
 export function renderEnding({ streams, missing, devices }: Ending, today: UsageDay): Line[] {
   const rows = streams.map((each): Line[] => [
     each.stream,
-    ...[each.held, each.notFinal, each.missing, each.knownMissing].map(showNumber),
+    ...[each.stored, each.notFinal, each.missing, each.knownMissing].map(showNumber),
     each.lastDay ?? 'none',
   ]);
-  const head = ['stream', 'held', 'not final', 'missing', 'known missing', 'last day held'];
+  const head = ['stream', 'stored', 'not final', 'missing', 'known missing', 'last day stored'];
   const notFinal = streams.reduce((sum, each) => sum + each.notFinal, 0);
   return [
     ...(devices === null ? [] : [`  ${count(devices.total, 'device')} at the end of ${devices.day}`]),
@@ -126,18 +129,20 @@ export function renderEnding({ streams, missing, devices }: Ending, today: Usage
     ...(notFinal === 0
       ? []
       : [
-          `  ${count(notFinal, 'number')} held but not final, and never will be: waive them after the run that follows, or their months stay not billable.`,
+          `  ${count(notFinal, 'number')} stored but not final, and never will be: waive them after the run that follows, or their months stay not billable.`,
         ]),
     line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${today}, which is not over and will never be read.`,
   ];
 }
 
 function renderMissing(missing: Ending['missing']): Line[] {
-  const byCause = Map.groupBy(missing, ({ stream, reason }) => JSON.stringify([stream, reason]));
+  const byCause = Map.groupBy(missing, ({ stream, reason, message }) =>
+    JSON.stringify([stream, reason, message]),
+  );
   const rows = [...byCause.values()].flatMap((alike) => {
-    const { stream, reason } = alike[0] as Ending['missing'][number];
+    const { stream, message } = alike[0] as Ending['missing'][number];
     const ranges = mergeDays(alike.map(({ day }) => day));
-    return ranges.map((range): Line[] => [showDays(range), stream, reason ?? 'no reason is known']);
+    return ranges.map((range): Line[] => [showDays(range), stream, message]);
   });
   if (rows.length === 0) return [];
   const head = styled('red', `  ${count(missing.length, 'number')} missing:`);

@@ -1,12 +1,13 @@
 import { EXIT } from '../exit.ts';
-import { readInstanceNames } from '../queries/instances.ts';
+import { readInstanceNames } from '../queries/organizations.ts';
 import {
   type Comparison,
+  type ControlTotalProblem,
+  type Outcome,
   type Reconciliation,
+  readControlTotalProblems,
   readReconciliation,
-  readWitnessProblems,
   type Scope,
-  type WitnessProblem,
 } from '../queries/reconciliation.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
@@ -42,9 +43,9 @@ export const reconcile = defineCommand({
     const { found, problems } = await withDatabase(context, async ({ db }) => {
       requireKnownInstances(instanceIds ?? [], [...(await readInstanceNames(db)).keys()]);
       const found = await readReconciliation(db, { range, instanceIds, withEqual: verbose });
-      return { found, problems: await readWitnessProblems(db, instanceIds) };
+      return { found, problems: await readControlTotalProblems(db, instanceIds) };
     });
-    const standing = found.rows.filter(({ differs, isFinal }) => differs && isFinal).length;
+    const standing = found.rows.filter(({ outcome }) => outcome === 'differs').length;
     if (output.json) output.printJson({ ...range, differences: standing, ...found, problems });
     else output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
     return standing > 0 ? EXIT.incomplete : EXIT.ok;
@@ -57,7 +58,7 @@ const LINES_MAX = 200;
 interface ReconciliationView {
   readonly range: DayRange;
   readonly found: Reconciliation;
-  readonly problems: readonly WitnessProblem[];
+  readonly problems: readonly ControlTotalProblem[];
   readonly nowMs: number;
 }
 
@@ -91,15 +92,18 @@ const TITLES: Readonly<Record<Scope, string>> = {
 function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line[] {
   const own = rows.filter((row) => row.scope === scope);
   const isOne = new Set(rows.map(({ instanceId }) => instanceId)).size === 1;
-  const standing = own.filter(({ differs, isFinal }) => differs && isFinal).length;
-  const open = own.filter(({ differs, isFinal }) => differs && !isFinal).length;
+  const countOf = (wanted: Outcome) => own.filter(({ outcome }) => outcome === wanted).length;
+  const differing = countOf('differs');
+  const open = countOf('pending');
+  const notCompared = countOf('not_compared');
   const verdict = [
-    ...(standing > 0
-      ? [styled('red', `${count(standing, 'final number')} ${standing === 1 ? 'differs' : 'differ'}`)]
+    ...(differing > 0
+      ? [styled('red', `${count(differing, 'final number')} ${differing === 1 ? 'differs' : 'differ'}`)]
       : []),
     ...(open > 0
       ? [styled('yellow', `${count(open, 'number')} ${open === 1 ? 'differs' : 'differ'}, not final yet`)]
       : []),
+    ...(notCompared > 0 ? [styled('yellow', `${count(notCompared, 'number')} could not be compared`)] : []),
   ];
   const shown = verdict.length === 0 ? [styled('green', 'no difference')] : verdict;
   const sentence = shown.flatMap((part, index) => (index === 0 ? [part] : ['; ', part]));
@@ -128,14 +132,14 @@ function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
     metric,
     showAmount(quantity),
     showAmount(total),
-    row.differs ? styled(row.isFinal ? 'red' : 'yellow', shown) : shown.replace('+0', '0'),
+    toneOf(row.outcome) === null ? shown.replace('+0', '0') : styled(toneOf(row.outcome) ?? 'red', shown),
     line`${isOnlyInstance ? '' : `${row.instanceId}  `}${org}${describeStanding(row)}`,
   ];
 }
 
 /** What keeps a difference from counting, or makes it count. */
 function describeStanding(row: Comparison): string {
-  const { isListed, orgsMissing, orgsRemoved, daysMissing, isFinal } = row;
+  const { isListed, orgsMissing, orgsRemoved, daysMissing, outcome } = row;
   if (!isListed) return 'was never listed: nothing was exported of it';
   const reasons = [
     ...((orgsMissing ?? 0) > 0 ? [`${count(orgsMissing ?? 0, 'organization')} missing from the sum`] : []),
@@ -143,7 +147,13 @@ function describeStanding(row: Comparison): string {
     ...((daysMissing ?? 0) > 0 ? [`${count(daysMissing ?? 0, 'day')} missing`] : []),
   ];
   if (reasons.length > 0) return reasons.join(', ');
-  return isFinal ? 'final' : 'not final yet';
+  if (outcome === 'not_compared') return 'not compared: one side is not there';
+  return outcome === 'pending' ? 'not final yet' : 'final';
+}
+
+function toneOf(outcome: Outcome): 'red' | 'yellow' | null {
+  if (outcome === 'equal') return null;
+  return outcome === 'differs' ? 'red' : 'yellow';
 }
 
 /** With thousands separators, to the last digit: sums pass what a number holds. */
@@ -155,14 +165,14 @@ function showAmount(amount: string | null): string {
   return rest === '' ? digits : `${digits}.${rest}`;
 }
 
-function renderProblems(problems: readonly WitnessProblem[], nowMs: number): Line[] {
+function renderProblems(problems: readonly ControlTotalProblem[], nowMs: number): Line[] {
   return [
     'Not read, which changes no number:',
     ...renderTable({
-      rows: problems.map(({ question, reason, nextReadAt }) => [
+      rows: problems.map(({ question, reason, message, nextReadAt }) => [
         question,
         nextReadAt === null ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`,
-        reason,
+        `${reason}: ${message ?? ''}`,
       ]),
     }),
   ];

@@ -1,97 +1,118 @@
 import { EXIT } from '../exit.ts';
-import { type Freshness, readFreshness } from '../queries/freshness.ts';
-import { type InstanceStatus, readInstances } from '../queries/instances.ts';
-import { type RunSummary, readLastRuns } from '../queries/runs.ts';
+import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
+import type { RunRecord } from '../queries/runs.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
-
+import { addDays, dayAt } from '../usage/day.ts';
+import {
+  isGap,
+  STANDINGS,
+  type StandingCounts,
+  standings,
+  sumStandings,
+  worstOf,
+} from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
-
-const RUNS_SHOWN = 5;
 
 export const status = defineCommand({
   needs: 'database',
   options: {},
   examples: () => [{ args: 'status', does: 'is everything there?' }],
   async run(context) {
-    const { output, hostNow } = context;
-    const instances = await withDatabase(context, async ({ db }) => {
-      const streams = await readFreshness(db);
-      const runs = await readLastRuns(db, RUNS_SHOWN);
-      return (await readInstances(db)).map((instance): InstanceReport => {
-        const isOwn = ({ instanceId }: { instanceId: string }) => instanceId === instance.instanceId;
-        return { ...instance, streams: streams.filter(isOwn), runs: runs.filter(isOwn) };
-      });
-    });
-    const gaps = countGaps(instances.flatMap(({ streams }) => streams));
-    if (output.json) output.printJson({ gaps, instances });
-    else output.print(...renderStatus(instances, hostNow()));
-    return gaps > 0 ? EXIT.incomplete : EXIT.ok;
+    const { output, config, hostNow } = context;
+    const { horizonDays } = config.policy;
+    const health = await withDatabase(context, ({ db }) => readHealth(db, { nowMs: hostNow(), horizonDays }));
+    if (output.json) output.printJson(health);
+    else output.print(...renderStatus(health, hostNow()));
+    const isWhole = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
+    return isWhole ? EXIT.ok : EXIT.incomplete;
   },
 });
 
-/** All that is said of one instance. */
-export interface InstanceReport extends InstanceStatus {
-  readonly streams: readonly Freshness[];
-  readonly runs: readonly RunSummary[];
-}
-
-function countGaps(streams: readonly Freshness[]): number {
-  return streams.reduce((sum, stream) => sum + stream.gaps, 0);
-}
-
-export function renderStatus(instances: readonly InstanceReport[], nowMs: number): Line[] {
+export function renderStatus({ instances, runs }: Health, nowMs: number): Line[] {
   if (instances.length === 0) return ['Nothing has been exported yet. Start with: losant-usage run'];
   return instances.flatMap((instance, index) => [
     ...(index === 0 ? [] : ['']),
-    ...renderInstance(instance, nowMs),
+    ...renderInstance(
+      instance,
+      runs.filter(({ instanceId }) => instanceId === instance.instanceId),
+      nowMs,
+    ),
   ]);
 }
 
-function renderInstance(instance: InstanceReport, nowMs: number): Line[] {
-  const { instanceId, lease, quarantined, restatedFinal30Days: restated, streams, runs } = instance;
-  const lines: Line[] = [line`Instance ${styled('bold', instanceId)}`];
-  lines.push(
+function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): Line[] {
+  const { instanceId, lease, quarantined, finalChanges30Days: changed, listProblem, streams } = instance;
+  const lines: Line[] = [
+    line`Instance ${styled('bold', instanceId)}`,
+    line`  ${renderYesterday(streams, nowMs)}`,
     ...renderTable({
-      head: ['stream', 'organizations', 'newest', 'complete to', 'missing'],
+      head: ['stream', 'organizations', 'newest', 'complete to', 'gaps'],
       rows: streams.map(renderStream),
       right: [1],
     }),
     lease
       ? `  exported now${lease.host === null ? '' : ` by ${lease.host}`}, since ${showInstant(lease.since)} (${showDistance(Date.parse(lease.since) - nowMs)})`
       : '  idle',
-  );
+  ];
+  if (listProblem !== null) {
+    lines.push(
+      line`  ${styled('red', 'organizations may be missing')}: the list was not complete, ${listProblem}`,
+    );
+  }
   if (quarantined > 0) lines.push(`  ${count(quarantined, 'answer')} in quarantine`);
-  if (restated > 0) {
-    const numbers = `${count(restated, 'final number')} ${restated === 1 ? 'was' : 'were'} restated`;
-    lines.push(line`  ${styled('yellow', numbers)} in the last 30 days: see the view restatements`);
+  if (changed > 0) {
+    const numbers = `${count(changed, 'final number')} changed`;
+    const byHand = instance.finalChangesByHand30Days;
+    const how = byHand > 0 ? `, ${showNumber(byHand)} by hand` : '';
+    lines.push(line`  ${styled('yellow', numbers)} in the last 30 days${how}: see the view restatements`);
   }
   if (runs.length === 0) lines.push('  no runs on record');
   else lines.push('  last runs:', ...renderTable({ rows: runs.map(renderRun), indent: 4 }));
-  if (countGaps(streams) > 0) lines.push('  Next: losant-usage gaps lists what is missing, and why');
+  if (streams.some(({ gaps }) => gaps > 0)) lines.push('  Next: losant-usage gaps lists the gaps, and why');
   return lines;
 }
 
-function renderStream({ stream, newestDay, completeTo, gaps, ...missing }: Freshness): Line[] {
+/** One sentence on yesterday, whatever is the matter with older days. */
+function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
+  const yesterday = addDays(dayAt(nowMs), -1);
+  if (streams.every(({ orgsTracked }) => orgsTracked === 0))
+    return `Yesterday, ${yesterday}, is not tracked.`;
+  const open = sumStandings(streams.map((stream) => stream.yesterday));
+  const worst = worstOf(open);
+  if (worst === null) return line`Yesterday, ${yesterday}, is ${styled('green', 'complete')}.`;
+  const tone = isGap(worst) ? 'red' : 'yellow';
+  return line`Yesterday, ${yesterday}, is ${styled(tone, 'not complete')}: ${describeCounts(open)}.`;
+}
+
+/** `3 missing, 2 waiting`, the worst first. */
+function describeCounts(counts: StandingCounts): string {
+  return standings
+    .toReversed()
+    .filter((standing) => counts[standing] > 0)
+    .map((standing) => `${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
+    .join(', ');
+}
+
+function renderStream({ stream, newestDay, completeTo, gaps, ...rest }: StreamHealth): Line[] {
+  const { orgsTracked, orgsComplete, orgsWithGaps, oldestGap } = rest;
+  const orgs =
+    orgsComplete >= orgsTracked
+      ? showNumber(orgsTracked)
+      : `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)} complete`;
   const where =
     gaps === 0
-      ? styled('green', 'nothing')
+      ? styled('green', 'none')
       : styled(
           'red',
-          `${count(gaps, 'number')} of ${count(missing.orgsWithGaps, 'organization')} since ${missing.oldestGap}`,
+          `${count(gaps, 'number')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`,
         );
-  return [stream, renderOrgs(missing), newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
+  return [stream, orgs, newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
 }
 
-/** How many there are, and of how many nothing is missing where that is not all of them. */
-function renderOrgs({ orgs, orgsComplete }: Pick<Freshness, 'orgs' | 'orgsComplete'>): string {
-  if (orgsComplete >= orgs) return showNumber(orgs);
-  return `${showNumber(orgsComplete)} of ${showNumber(orgs)} complete`;
-}
-
-function renderRun(run: RunSummary): Line[] {
+function renderRun(run: RunRecord): Line[] {
   const { startedAt, finishedAt, from, to } = run;
   const took =
     finishedAt === null ? 'still running' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt));
@@ -99,16 +120,16 @@ function renderRun(run: RunSummary): Line[] {
   return [showInstant(startedAt), days, took, renderRunEnd(run)];
 }
 
-const KINDS: Readonly<Record<RunSummary['kind'], string>> = {
+const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
   scheduled: 'scheduled run',
   manual: 'run',
   backfill: 'backfill',
 };
 
 /** How a run ended, in a sentence. */
-function renderRunEnd({ kind, status, cells, error }: RunSummary): Line {
+function renderRunEnd({ kind, status, planned, failed, quarantined, error }: RunRecord): Line {
   const what = KINDS[kind];
-  const numbers = count(cells.planned, 'number');
+  const numbers = count(planned, 'number');
   switch (status) {
     case 'running':
       return `${what}: ${numbers} so far`;
@@ -116,8 +137,8 @@ function renderRunEnd({ kind, status, cells, error }: RunSummary): Line {
       return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
     case 'partial': {
       const trouble = [
-        cells.failed > 0 ? `${count(cells.failed, 'number')} failed` : null,
-        cells.quarantined > 0 ? `${cells.quarantined} in quarantine` : null,
+        failed > 0 ? `${count(failed, 'number')} failed` : null,
+        quarantined > 0 ? `${quarantined} in quarantine` : null,
       ].filter((part) => part !== null);
       return line`${what}: ${styled('yellow', 'incomplete')}, ${[numbers, ...trouble].join(', ')}`;
     }

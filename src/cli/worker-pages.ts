@@ -5,9 +5,8 @@ import type { WorkerStatus } from '../console/worker-status.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import { readHeatMap } from '../queries/coverage.ts';
-import { type Health, readHealth } from '../queries/health.ts';
-import { readPayloadShares } from '../queries/limits.ts';
-import { pingDatabase } from '../queries/ping.ts';
+import { type Health, pingDatabase, readHealth } from '../queries/health.ts';
+import { readPayloadShares } from '../queries/organizations.ts';
 import { countDifferences, type Differences } from '../queries/reconciliation.ts';
 import { streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
@@ -63,14 +62,11 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     onFailure,
   });
   const oneMonth = boundReads({ max: 1, timeoutMs: READER.statementTimeoutMs });
-  const month = keepReadings(
-    (name: Month) => oneMonth(() => readMonth(db, { month: name, today: dayAt(now()) })),
-    {
-      ...MONTHS,
-      now,
-      onFailure,
-    },
-  );
+  const month = keepReadings((name: Month) => oneMonth(() => readMonth(db, name)), {
+    ...MONTHS,
+    now,
+    onFailure,
+  });
   const payloadShares = keepReading(() => readPayloadShares(db), { ...SHARES, now, onFailure });
   const bound = boundReads(PAGES);
   const oneFile = boundReads({ max: 1, timeoutMs: VIEW_STATEMENT_MS });

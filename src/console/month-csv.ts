@@ -1,5 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
 import { createCsv } from '../files/csv.ts';
+import type { Column, Part, Row } from '../files/formats.ts';
 import { type ExportedView, exportedView, readViewColumns } from '../queries/view-rows.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
 import { renderAway, renderPage } from './page.ts';
