@@ -1,21 +1,22 @@
 import { expect, test } from 'vitest';
-import { adviseCell, type CellPlace, showAdvice } from '../../src/queries/advice.ts';
 import type { CellStory, LedgerRow } from '../../src/queries/explain.ts';
+import { adviseCell, type CellPlace, showAdvice } from '../../src/queries/story.ts';
 
 const orgId = '5d0000000000000000000001';
 const backfill = `losant-usage backfill --from 2026-11-20 --to 2026-11-20 --org ${orgId} --stream device_counts`;
 const waive = `losant-usage waive --org ${orgId} --day 2026-11-20 --stream device_counts --reason TEXT`;
 
 const row: LedgerRow = {
-  state: 'loaded',
-  reported: true,
+  standing: 'stored',
+  isStored: true,
+  isReported: true,
   revision: 1,
   verifiedAt: '2026-11-21T00:15:00.000Z',
   attemptedAt: '2026-11-21T00:15:00.000Z',
   attempts: 0,
   nextReadAt: null,
-  errorCode: null,
-  errorMessage: null,
+  reason: null,
+  message: null,
   responseSha256: null,
   firstLoadedAt: null,
   finalizedAt: null,
@@ -25,72 +26,82 @@ const row: LedgerRow = {
   runVersion: null,
 };
 const NOW = Date.UTC(2026, 10, 24, 0, 15);
-const inBackoff = { attempts: 1, nextReadAt: '2026-11-24T02:15:00.000Z', errorCode: 'server_error' };
+const inBackoff = { attempts: 1, nextReadAt: '2026-11-24T02:15:00.000Z', reason: 'server_error' };
+const missing = { ...inBackoff, standing: 'missing', isStored: false } as const;
+const unavailable = { standing: 'unavailable', isStored: false, reason: 'past_horizon' } as const;
 
 test.each<[string, Partial<LedgerRow> | null, Partial<CellStory>, Partial<CellPlace>, string]>([
-  ['is held', {}, {}, {}, 'nothing to do'],
+  ['is stored', {}, {}, {}, 'nothing to do'],
   [
-    'is held and has checkpoints to come',
+    'is stored and has checkpoints to come',
     { nextReadAt: '2026-11-25T00:00:00.000Z' },
     {},
     {},
     'nothing to do; it is read again 2026-11-25 00:00 UTC (in 23 h 45 min)',
   ],
   [
-    'is held, and whose newest read failed',
+    'is stored, and whose newest read failed',
     inBackoff,
     {},
     {},
-    `the number is held, but its newest read failed: tried again 02:15 UTC (in 2 h); at once: ${backfill}`,
+    `the number is stored, but its newest read failed: tried again 02:15 UTC (in 2 h); at once: ${backfill}`,
   ],
   [
-    'is waived',
-    { state: 'waived', errorCode: 'waived' },
-    {},
+    'is accepted',
+    { standing: 'accepted', reason: 'waived' },
+    { standing: 'accepted' },
     {},
     'nothing to do; a good read lifts the waiver',
   ],
   [
     'is no longer available',
-    { state: 'unavailable', errorCode: 'past_horizon' },
-    {},
+    unavailable,
+    { standing: 'unavailable' },
     {},
     `nothing can be read any more; to accept it: ${waive}`,
   ],
-  [
-    'is unavailable and not tracked',
-    { state: 'unavailable', errorCode: 'past_horizon' },
-    { isTracked: false },
-    {},
-    'nothing can be read any more',
-  ],
+  ['is unavailable and not tracked', unavailable, { standing: null }, {}, 'nothing can be read any more'],
   [
     'failed',
-    { ...inBackoff, state: 'failed' },
-    { isGap: true },
+    missing,
+    { standing: 'missing' },
     {},
     `tried again 02:15 UTC (in 2 h); at once: ${backfill}; if it will not come: ${waive}`,
   ],
   [
     'was never read',
     null,
-    { isGap: true },
+    { standing: 'missing' },
     {},
     `read by the next run; at once: ${backfill}; if it will not come: ${waive}`,
   ],
-  ['was never read and is young', null, {}, {}, 'read by the next run'],
-  ['is not tracked', null, { isTracked: false }, {}, `the number is not tracked; to read it: ${backfill}`],
+  [
+    'was left out since',
+    { standing: 'in_doubt', reason: 'left_out' },
+    { standing: 'in_doubt' },
+    {},
+    `read by the next run; at once: ${backfill}; to accept it as it stands: ${waive}; to store zeros in its place: ${waive} --as-zero`,
+  ],
+  [
+    'was changed by hand',
+    { standing: 'in_doubt', reason: 'changed_by_hand' },
+    { standing: 'in_doubt' },
+    {},
+    `read by the next run; at once: ${backfill}; to accept it as it stands: ${waive}`,
+  ],
+  ['was never read and is young', null, { standing: 'waiting' }, {}, 'read by the next run'],
+  ['is not tracked', null, { standing: null }, {}, `the number is not tracked; to read it: ${backfill}`],
   [
     'is not tracked and older than Losant keeps the detail',
     null,
-    { isTracked: false },
+    { standing: null },
     { isPastHorizon: true },
     `the number is not tracked; to read it: ${backfill} --past-horizon`,
   ],
   [
     'is missing and older than Losant keeps the detail',
-    { state: 'failed', attempts: 1 },
-    { isGap: true },
+    { ...missing, nextReadAt: null },
+    { standing: 'missing' },
     { isPastHorizon: true },
     `read by the next run; at once: ${backfill} --past-horizon; if it will not come: ${waive}`,
   ],
@@ -103,16 +114,15 @@ test.each<[string, Partial<LedgerRow> | null, Partial<CellStory>, Partial<CellPl
   ],
   [
     'is missing of a deleted organization',
-    { ...inBackoff, state: 'failed' },
-    { isGap: true },
+    missing,
+    { standing: 'missing' },
     { isRemoved: true },
     'the organization was deleted in Losant: the next run marks what is missing unavailable',
   ],
 ])('a number that %s', (_, ledger, story, ...[about, expected]) => {
   const cell: CellStory = {
     stream: 'device_counts',
-    isTracked: true,
-    isGap: false,
+    standing: 'stored',
     ledger: ledger && { ...row, ...ledger },
     values: [],
     revisions: [],
