@@ -84,7 +84,7 @@ describe('the page', () => {
     expect(text).toContain('device_counts stored on');
     expect(text).toContain('not every day is tracked');
     expect(text).toMatch(
-      new RegExp(`<a href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`),
+      new RegExp(`<a class="whole" href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`),
     );
     expect(text.match(/day by day/g)).toHaveLength(2);
     expect(text).toContain('&lt;b&gt;Alpha&lt;/b&gt;');
