@@ -12,9 +12,9 @@ import { readMonth } from '../src/billing/month.ts';
 import { keepReading, keepReadings } from '../src/console/readings.ts';
 import { createDatabase } from '../src/database/open.ts';
 import { createLogger } from '../src/logger.ts';
+import { readHeatMap } from '../src/queries/coverage.ts';
 import { readHealth } from '../src/queries/health.ts';
-import { readHeatMap } from '../src/queries/heat-map.ts';
-import { readPayloadShares } from '../src/queries/limits.ts';
+import { readPayloadShares } from '../src/queries/organizations.ts';
 import { type AppSources, createApp } from '../src/server/app.ts';
 import { createMetrics } from '../src/server/metrics.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
@@ -67,6 +67,9 @@ function pagesOf(yesterday: string): string[] {
     '/organizations?q=99&page=2',
     '/organizations?order=payloads',
     '/organizations?order=payloads&page=20',
+    '/organizations?order=change',
+    '/organizations?order=share',
+    '/organizations?order=gaps',
     `/organizations/${ORG}`,
     `/organizations/${ORG}?days=365`,
     '/coverage',
@@ -78,7 +81,10 @@ function pagesOf(yesterday: string): string[] {
     '/months?order=payloads&q=Org%207',
     '/changes',
     '/changes?which=all&q=Org%207',
+    '/changes?by=hand&days=30',
     '/runs',
+    '/totals',
+    '/quarantine',
   ];
 }
 
@@ -96,7 +102,7 @@ function createSources(db: Database): AppSources {
     database: async (waitMs) => ({ isUp: true, reading: await health(waitMs) }),
     heatMap: keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), kept),
     payloadShares: keepReading(() => readPayloadShares(db), kept),
-    month: keepReadings((month: string) => readMonth(db, { month, today: dayAt(now()) }), {
+    month: keepReadings((month: string) => readMonth(db, month), {
       ...kept,
       max: 2,
     }),

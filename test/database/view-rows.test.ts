@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Row } from '../../src/files/column.ts';
-import { exportedView, exportedViewNames } from '../../src/queries/exported-views.ts';
 import {
+  exportedView,
+  exportedViewNames,
   readUnknownOrgs,
   readViewColumns,
   streamView,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { KyselyPlugin } from 'kysely';
-import type { DatabaseView } from '../../src/console/database-view.ts';
+import type { DatabaseView } from '../../src/console/sources.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
