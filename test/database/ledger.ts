@@ -73,8 +73,13 @@ export async function addTracking(
   orgId: string,
   { streams, days }: { readonly streams: readonly string[]; readonly days: string },
 ): Promise<void> {
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(db);
+  await db.transaction().execute(async (trx) => {
+    await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
+    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(
+      trx,
+    );
+  });
 }
 
 /** The rows of a query as plain objects. */
