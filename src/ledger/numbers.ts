@@ -5,8 +5,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema, UsageDays } from '../database/schema.ts';
 import { unnested } from '../database/unnested.ts';
-import { factKey, sameValues } from '../usage/apply.ts';
-import { compareText } from '../usage/cell.ts';
+import { compareText, factKey, sameValues } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';

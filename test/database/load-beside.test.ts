@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { takeLease } from '../../src/ledger/lease.ts';
 import { type Batch, loadBatch } from '../../src/ledger/load.ts';
-import { addDays } from '../../src/usage/day.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
+import { addDays } from '../../src/usage/day.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, row, values } from './answers.ts';
 import {
