@@ -206,3 +206,14 @@ comment on column losant_usage.runs.rows_unchanged is 'Rows of numbers compared 
 comment on column losant_usage.runs.requests is 'HTTP requests sent, retries included; kept up to date while it runs.';
 comment on column losant_usage.runs.failures is 'What failed, grouped by cause: array of {code, message, stream, cells, orgs, example}.';
 comment on column losant_usage.runs.error is 'Why it failed or was interrupted; null otherwise.';
+
+create trigger truncated before truncate on losant_usage.instances for each statement
+  execute function losant_usage.refuse('instances stay, with all that was collected for them');
+create trigger truncated before truncate on losant_usage.leases for each statement
+  execute function losant_usage.refuse('a lease lapses by itself, a minute after its process was last alive');
+create trigger truncated before truncate on losant_usage.organizations for each statement
+  execute function losant_usage.refuse('deleted organizations stay, with removed_at');
+create trigger truncated before truncate on losant_usage.organization_history for each statement
+  execute function losant_usage.refuse('the history of organizations stays on record');
+create trigger truncated before truncate on losant_usage.runs for each statement
+  execute function losant_usage.refuse('runs stay on record');

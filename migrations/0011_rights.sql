@@ -108,8 +108,20 @@ create function losant_usage.changed_definitions() returns setof text language s
   select d.object from losant_usage.definitions d left join losant_usage.list_definitions() l on l.object = d.object
   where l.object is null
     or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000)
-  order by d.object
+  union all
+  select 'what table definitions says' where not exists (select from losant_usage.definitions)
+  order by 1
 $$;
 comment on function losant_usage.changed_definitions is 'What was dropped, disabled or replaced since the schema was migrated last.';
+
+create trigger truncated before truncate on losant_usage.definitions for each statement
+  execute function losant_usage.refuse('losant-usage migrate keeps it');
+create trigger truncated before truncate on losant_usage.instance_totals for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+create trigger truncated before truncate on losant_usage.monthly_summaries for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+create trigger truncated before truncate on losant_usage.control_total_reads for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+
 select losant_usage.grant_rights();
 select losant_usage.record_definitions();

@@ -35,7 +35,7 @@ import {
   writeNumbers,
 } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
-import { type BeginOptions, beginWriting, requireDatabaseClock } from './transaction.ts';
+import { type BeginOptions, beginWriting, markLocked, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
 
 export interface Batch {
@@ -281,6 +281,8 @@ async function writeApplied(
   runId: string,
 ): Promise<Record<string, RowCounts>> {
   const all = [...cells, ...others];
+  const changes = all.flatMap(toChange);
+  if (changes.some(({ revision }) => revision > 1)) await markLocked(trx);
   const written = all.flatMap(toWrittenCell);
   await updateCells(
     trx,
@@ -288,7 +290,7 @@ async function writeApplied(
     runId,
   );
   const added = written.filter(({ isNew }) => isNew);
-  const rows = await writeNumbers(trx, all.flatMap(toChange), added);
+  const rows = await writeNumbers(trx, changes, added);
   for (const { of, numbers, applied } of cells) {
     if (applied.result !== 'unchanged') continue;
     const counts = (rows[of.name] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });

@@ -7,6 +7,7 @@ import {
   type Cell,
   type CellAnswer,
   type CellOutcome,
+  CHANGED_BY_HAND,
   earliest,
   hasAnyNumber,
   hasNumber,
@@ -223,8 +224,9 @@ function recordFailure(
   const isGivenUp = cell.standing === 'unavailable';
   const isClosed = isGivenUp || (cell.standing === 'accepted' && cell.nextReadAtMs === null);
   const isWaiting = cell.reason === 'unconfirmed' && !cell.isStored && !age.isPastHorizon;
-  const keepsStanding = cell.isStored || isClosed || isWaiting;
-  const keepsReason = isWaiting || isGivenUp || cell.standing === 'accepted' || cell.standing === 'in_doubt';
+  const keepsStanding = cell.isStored || isClosed || isWaiting || isByHand(cell);
+  const keepsReason =
+    isWaiting || isGivenUp || ['accepted', 'in_doubt'].includes(cell.standing) || isByHand(cell);
   return {
     result: kind,
     cell: {
@@ -245,17 +247,22 @@ function closeStored(cell: Cell): Applied {
   return { ...unchanged, cell: { ...cell, nextReadAtMs: null } };
 }
 
+/** Whether a person has removed the numbers in SQL: that stays so until they are read again, or somebody accepts it. */
+function isByHand(cell: Cell): boolean {
+  return !cell.isStored && cell.reason === CHANGED_BY_HAND;
+}
+
 /** A cell without a number that is not read any more. */
 function close(cell: Cell, { code, message }: Reason): Applied {
   const problem = { code, message };
   if (code === NOT_TRACKED) {
     return { ...unchanged, cell: cell === neverRead ? null : { ...cell, nextReadAtMs: null } };
   }
-  const isAccepted = cell.standing === 'accepted';
+  const isKept = cell.standing === 'accepted' || isByHand(cell);
   const closed = { ...cell, attempts: 0, nextReadAtMs: null };
   return {
     result: 'unavailable',
-    cell: isAccepted ? closed : { ...closed, standing: 'unavailable', ...said(problem) },
+    cell: isKept ? closed : { ...closed, standing: 'unavailable', ...said(problem) },
     facts: null,
     problem,
   };

@@ -90,6 +90,8 @@ export const unchanged: Applied = { result: 'unchanged', cell: null, facts: null
 export const LEFT_OUT_REASONS: readonly string[] = ['left_out', 'unconfirmed', 'contradicted'];
 /** Reason of a cell whose stream or organization is not tracked on the day: nobody wants it. */
 export const NOT_TRACKED = 'not_tracked';
+/** Reason of a cell whose numbers a person has changed or removed in SQL. */
+export const CHANGED_BY_HAND = 'changed_by_hand';
 /** Reason of an accepted cell. */
 export const WAIVED = 'waived';
 /** Reason of cells that are not read any more because their organization is gone. */

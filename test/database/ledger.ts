@@ -51,10 +51,20 @@ async function createPlace(kind: 'postgres' | 'embedded') {
   return { url: database.url, remove: () => database.drop() };
 }
 
+/** Does what only the program may: changes of the ledger, of tracking and of the record. */
+export async function asProgram<T>(
+  db: Kysely<Schema>,
+  work: (trx: Kysely<Schema>) => Promise<T>,
+): Promise<T> {
+  return await db.transaction().execute(async (trx) => {
+    await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
+    return await work(trx);
+  });
+}
+
 /** Removes every organization with all that hangs on it, as the program would: nothing is put on record. */
 export async function clearOrganizations(db: Kysely<Schema>): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
+  await asProgram(db, async (trx) => {
     const tables = [
       'coverage',
       'usage_days',
@@ -73,8 +83,12 @@ export async function addTracking(
   orgId: string,
   { streams, days }: { readonly streams: readonly string[]; readonly days: string },
 ): Promise<void> {
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(db);
+  await asProgram(db, (trx) =>
+    sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(
+      trx,
+    ),
+  );
 }
 
 /** The rows of a query as plain objects. */
@@ -100,8 +114,8 @@ export const sourcesOf = (db: Kysely<Schema>, orgId: string) =>
 export const coverageOf = (db: Kysely<Schema>, orgId: string) =>
   rowsOf(
     db,
-    sql`select usage_date, stream, state, reported, revision, verified_at, attempted_at, attempts,
-        next_read_at, error_code, encode(response_sha256, 'hex') as response_sha256, run_id
+    sql`select usage_date, stream, standing, is_reported, revision, verified_at, attempted_at, attempts,
+        next_read_at, reason, encode(response_sha256, 'hex') as response_sha256, run_id
       from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
   );
 

@@ -78,7 +78,7 @@ test('two loaders with the same cells in opposite order do not deadlock and end 
       bool_and(revision in (1, 2)) as plausible
     from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by state, verified_at`;
   expect(await rowsOf(ledger.db, ledgerRows)).toEqual([
-    { state: 'loaded', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
+    { standing: 'stored', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
   ]);
 });
 

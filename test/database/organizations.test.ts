@@ -154,9 +154,9 @@ describe('an organization that is seen', () => {
     await see(WEDNESDAY, acme());
     expect(await stored()).toMatchObject([{ removed_at: null, last_seen_at: WEDNESDAY }]);
     expect(await coverageOf(ledger.db, A)).toMatchObject([
-      { usage_date: '2026-11-21', state: 'unavailable' },
-      { usage_date: '2026-11-22', state: 'failed', verified_at: null },
-      { usage_date: '2026-11-23', state: 'loaded' },
+      { usage_date: '2026-11-21', standing: 'unavailable' },
+      { usage_date: '2026-11-22', standing: 'missing', verified_at: null },
+      { usage_date: '2026-11-23', standing: 'stored' },
     ]);
   });
 

@@ -72,8 +72,8 @@ describe('what is missing', () => {
     await read(failed, 0);
     expect(await waive('Acme agreed', '2025-11-19', '2025-11-20')).toEqual(['2025-11-19', '2025-11-20']);
     expect(await states()).toEqual([
-      { usage_date: '2025-11-19', state: 'waived', error_code: 'waived' },
-      { usage_date: '2025-11-20', state: 'waived', error_code: 'waived' },
+      { usage_date: '2025-11-19', standing: 'accepted', reason: 'waived' },
+      { usage_date: '2025-11-20', standing: 'accepted', reason: 'waived' },
     ]);
     const waiver = { reason: 'Acme agreed', by_me: true, now: true, lifted: null, lifted_by_run: null };
     expect(await waivers()).toEqual([
@@ -82,8 +82,8 @@ describe('what is missing', () => {
     ]);
     expect(await gaps()).toEqual([]);
     expect(await knownMissing()).toEqual([
-      { usage_date: '2025-11-19', state: 'waived', reason: 'Acme agreed' },
-      { usage_date: '2025-11-20', state: 'waived', reason: 'Acme agreed' },
+      { usage_date: '2025-11-19', standing: 'accepted', reason: 'Acme agreed' },
+      { usage_date: '2025-11-20', standing: 'accepted', reason: 'Acme agreed' },
     ]);
   });
 
@@ -93,7 +93,7 @@ describe('what is missing', () => {
     await read(failed, 1, { runId: RUN_1 });
     expect(await waivers()).toMatchObject([{ lifted: null }]);
     await read(values(row(4, 1, 17)), 2, { runId: RUN_2 });
-    expect(await states()).toEqual([{ usage_date: '2025-11-20', state: 'loaded', error_code: null }]);
+    expect(await states()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: null }]);
     expect(await waivers()).toEqual([
       {
         usage_date: '2025-11-20',
@@ -125,12 +125,12 @@ describe('a number that Losant left out since', () => {
   });
 
   test('is a gap that can be waived, keeps its number, and is known to be missing', async () => {
-    expect(await gaps()).toEqual([{ usage_date: '2025-11-20', error_code: 'bucket_missing' }]);
+    expect(await gaps()).toEqual([{ usage_date: '2025-11-20', reason: 'left_out' }]);
     await waive('the platform lost it, Acme has the bill');
-    expect(await states()).toEqual([{ usage_date: '2025-11-20', state: 'loaded', error_code: 'waived' }]);
+    expect(await states()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: 'waived' }]);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 1 }]);
     expect(await gaps()).toEqual([]);
-    expect(await knownMissing()).toMatchObject([{ state: 'waived' }]);
+    expect(await knownMissing()).toMatchObject([{ standing: 'accepted' }]);
   });
 
   test('stays waived while Losant leaves it out or does not answer, and no run calls it a failure', async () => {
@@ -138,7 +138,7 @@ describe('a number that Losant left out since', () => {
     expect(await read(missing, 2)).toMatchObject({ result: 'unchanged', error: null });
     expect(await read(failed, 3)).toMatchObject({ result: 'failed' });
     expect(await read(missing, 4)).toMatchObject({ result: 'unchanged', error: null });
-    expect(await states()).toEqual([{ usage_date: '2025-11-20', state: 'loaded', error_code: 'waived' }]);
+    expect(await states()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: 'waived' }]);
     expect(await gaps()).toEqual([]);
     expect(await waivers()).toMatchObject([{ reason: 'the platform lost it', lifted: null }]);
   });
@@ -146,7 +146,7 @@ describe('a number that Losant left out since', () => {
   test('and names again is held without a waiver', async () => {
     await waive('the platform lost it');
     await read(values(row(5, 1, 18)), 2, { runId: RUN_2 });
-    expect(await states()).toEqual([{ usage_date: '2025-11-20', state: 'loaded', error_code: null }]);
+    expect(await states()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: null }]);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 18, revision: 2 }]);
     expect(await waivers()).toMatchObject([{ lifted: true, lifted_by_run: RUN_2 }]);
   });
@@ -158,7 +158,7 @@ test('a number that is held and will never become final can be waived, so that i
   await expect(waive('Acme agreed')).rejects.toMatchObject({ name: 'SettingsError' });
   await read(closed, 1);
   await waive('Acme agreed');
-  expect(await states()).toEqual([{ usage_date: '2025-11-20', state: 'loaded', error_code: 'waived' }]);
+  expect(await states()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: 'waived' }]);
 });
 
 describe('nothing of a range is waived', () => {
@@ -168,7 +168,7 @@ describe('nothing of a range is waived', () => {
       name: 'SettingsError',
       message: 'Nothing was waived: a number is held for 2025-11-20',
     });
-    expect(await states()).toEqual([{ usage_date: '2025-11-20', state: 'loaded', error_code: null }]);
+    expect(await states()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: null }]);
     expect(await waivers()).toEqual([]);
   });
 

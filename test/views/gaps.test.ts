@@ -57,8 +57,8 @@ describe('a gap', () => {
     await cell(orgId, '2026-11-19', 'quarantined', 'invalid_value');
     await cell(orgId, '2026-11-20', 'absent', 'absent');
     expect(await gapsAt('2026-11-21T00:00:00.000Z', orgId)).toMatchObject([
-      { usage_date: '2026-11-18', state: 'failed', reason: 'server_error' },
-      { usage_date: '2026-11-19', state: 'quarantined', reason: 'invalid_value' },
+      { usage_date: '2026-11-18', standing: 'missing', reason: 'server_error' },
+      { usage_date: '2026-11-19', standing: 'missing', reason: 'invalid_value' },
     ]);
     expect(await gapsAt('2026-11-21T06:00:00.000Z', orgId)).toHaveLength(3);
   });
@@ -80,8 +80,8 @@ describe('a gap', () => {
         sql`select usage_date, state from losant_usage.known_missing where org_id = ${orgId} order by usage_date`,
       ),
     ).toEqual([
-      { usage_date: '2026-11-20', state: 'waived' },
-      { usage_date: '2026-11-21', state: 'unavailable' },
+      { usage_date: '2026-11-20', standing: 'accepted' },
+      { usage_date: '2026-11-21', standing: 'unavailable' },
     ]);
   });
 
@@ -101,7 +101,7 @@ describe('a gap', () => {
     await cell(orgId, '2026-11-18', 'loaded', 'waived');
     expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toEqual([]);
     const known = sql`select state from losant_usage.known_missing where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, known)).toEqual([{ state: 'waived' }]);
+    expect(await rowsOf(ledger.db, known)).toEqual([{ standing: 'accepted' }]);
   });
 
   test('does not depend on the time zone of the session', async () => {

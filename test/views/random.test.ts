@@ -108,7 +108,7 @@ function lay({ createdAgo, removedAgo, tracked, isOngoing, cells, isWhollyRead }
   for (const stream of STREAMS) {
     for (const day of eachDay({ from: ago(70), to: ago(1) })) {
       if (isWhollyRead && isTracked(stream, day)) {
-        read.set(`${stream} ${day}`, { state: 'final', reported: true, isWaived: false, quantity: 1 });
+        read.set(`${stream} ${day}`, { standing: 'final', is_reported: true, isWaived: false, quantity: 1 });
       }
     }
   }

@@ -41,7 +41,7 @@ describe('daily_usage', () => {
         payload_billable_count: null,
         streams_expected: 2,
         streams_held: 2,
-        reported: true,
+        is_reported: true,
         is_final: false,
       },
       ...['2026-10-02', '2026-10-03'].map((day) => ({
@@ -53,7 +53,7 @@ describe('daily_usage', () => {
         payload_billable_count: null,
         streams_expected: 2,
         streams_held: 0,
-        reported: null,
+        is_reported: null,
         is_final: false,
       })),
     ]);
@@ -69,8 +69,8 @@ describe('daily_usage', () => {
       await ask(sql`select payload_source_count, reported from losant_usage.daily_usage
         where org_id = ${orgId} order by usage_date`),
     ).toEqual([
-      { payload_source_count: 0, reported: true },
-      { payload_source_count: 0, reported: false },
+      { payload_source_count: 0, is_reported: true },
+      { payload_source_count: 0, is_reported: false },
     ]);
   });
 
@@ -114,7 +114,7 @@ describe('daily_usage_long', () => {
         unit: 'devices',
         kind: 'flow',
         quantity: 4,
-        reported: true,
+        is_reported: true,
         is_final: true,
       },
       {
@@ -122,7 +122,7 @@ describe('daily_usage_long', () => {
         unit: 'devices',
         kind: 'flow',
         quantity: 1,
-        reported: true,
+        is_reported: true,
         is_final: true,
       },
       {
@@ -130,7 +130,7 @@ describe('daily_usage_long', () => {
         unit: 'devices',
         kind: 'level',
         quantity: 17,
-        reported: true,
+        is_reported: true,
         is_final: true,
       },
       {
@@ -138,7 +138,7 @@ describe('daily_usage_long', () => {
         unit: 'payloads',
         kind: 'flow',
         quantity: null,
-        reported: null,
+        is_reported: null,
         is_final: false,
       },
     ]);
