@@ -47,7 +47,7 @@ export async function upsertOrganizations(
       trx,
       organizations.map(({ orgId }) => orgId),
     );
-    // A number that was read beats a creation date that moved later: the day it moved from counts on.
+    // A day that is tracked or was read beats a creation date that moved later: the day it moved from counts on.
     await sql`
       insert into losant_usage.organizations as o (org_id, ${attributes}, created_at, created_on, first_seen_at, last_seen_at)
       select n.org_id, ${listed(ATTRIBUTES, 'n.')}, n.created_at, case when n.created_at <= ${seenAt}::timestamptz
@@ -59,7 +59,7 @@ export async function upsertOrganizations(
         created_at = coalesce(excluded.created_at, o.created_at),
         created_on = case
           when excluded.created_on > o.created_on and exists (select from losant_usage.tracking t
-            where t.org_id = o.org_id and t.read_from < excluded.created_on) then o.created_on
+            where t.org_id = o.org_id and least(t.tracked_from, t.read_from) < excluded.created_on) then o.created_on
           when excluded.created_at <= o.first_seen_at then excluded.created_on
           else o.created_on end,
         last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
@@ -83,7 +83,7 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
     update losant_usage.coverage c set
       standing = case when c.is_stored then c.standing else 'missing' end,
       verified_at = case when c.is_stored then c.verified_at end,
-      next_read_at = case when c.is_stored then k.next_read_at else clock_timestamp() end
+      next_read_at = case when c.standing in ('stored', 'final') then k.next_read_at else clock_timestamp() end
     from (
       select c.usage_date, c.stream, c.org_id, losant_usage.next_checkpoint(c.usage_date, c.verified_at, (
           select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next_read_at
@@ -91,7 +91,7 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
       join losant_usage.organizations o on o.org_id = c.org_id
       join losant_usage.instances i on i.instance_id = o.instance_id
       where c.org_id = any (${orgIds}::text[]) and ${isBack}
-        and (${isUnavailable} or (c.is_stored and c.next_read_at is null))
+        and (${isUnavailable} or (c.is_stored and c.standing <> 'accepted' and c.next_read_at is null))
       order by c.usage_date, c.stream, c.org_id for update of c
     ) as k
     where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
@@ -117,7 +117,7 @@ async function recordVersions(
     with changed as materialized (
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
         select v.valid_from from losant_usage.organization_history v
-        where v.org_id = o.org_id and v.valid_to is null
+        where v.org_id = o.org_id and v.valid_to is null and v.valid_from < ${seenAt}
           and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) offset 0
       ) as v
       where o.org_id = any (${orgIds}::text[])

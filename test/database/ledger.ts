@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
+import type { Cell } from '../../src/usage/cell.ts';
 import { copyEmbeddedDatabase, createTestDatabase } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
@@ -56,10 +57,11 @@ export async function asProgram<T>(
   db: Kysely<Schema>,
   work: (trx: Kysely<Schema>) => Promise<T>,
 ): Promise<T> {
-  return await db.transaction().execute(async (trx) => {
+  const run = async (trx: Kysely<Schema>) => {
     await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
     return await work(trx);
-  });
+  };
+  return db.isTransaction ? await run(db) : await db.transaction().execute(run);
 }
 
 /** Removes every organization with all that hangs on it, as the program would: nothing is put on record. */
@@ -89,6 +91,51 @@ export async function addTracking(
       trx,
     ),
   );
+}
+
+/** A row of the ledger for a test to begin with. */
+export interface GivenCell {
+  readonly day: string;
+  readonly stream?: string;
+  readonly standing: Cell['standing'];
+  /** Without it, none where it is all right, and `given` otherwise. */
+  readonly reason?: string;
+  readonly isReported?: boolean;
+  readonly verifiedAt?: string | null;
+  readonly nextReadAt?: string | null;
+}
+
+/** Adds rows to the ledger as a run would have left them, without numbers. */
+export async function addCells(
+  db: Kysely<Schema>,
+  orgId: string,
+  cells: readonly GivenCell[],
+): Promise<void> {
+  await asProgram(db, async (trx) => {
+    for (const { day, stream = 'device_counts', standing, ...cell } of cells) {
+      const isStored = ['final', 'stored', 'in_doubt'].includes(standing);
+      const isRight = standing === 'final' || standing === 'stored';
+      const verifiedAt = cell.verifiedAt ?? (standing === 'final' ? `${day}T23:59:59Z` : null);
+      await trx
+        .insertInto('coverage')
+        .values({
+          usage_date: day,
+          stream,
+          org_id: orgId,
+          standing,
+          is_stored: isStored,
+          is_reported: cell.isReported ?? isStored,
+          revision: isStored ? 1 : 0,
+          first_loaded_at: isStored ? sql`now()` : null,
+          finalized_at: standing === 'final' ? sql`now()` : null,
+          verified_at: verifiedAt,
+          next_read_at: cell.nextReadAt ?? null,
+          reason: cell.reason ?? (isRight ? null : 'given'),
+          message: cell.reason ?? (isRight ? null : 'given'),
+        })
+        .execute();
+    }
+  });
 }
 
 /** The rows of a query as plain objects. */

@@ -8,6 +8,7 @@ import { addDays } from '../../src/usage/day.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, row, values } from './answers.ts';
 import {
+  addCells,
   coverageOf,
   devicesOf,
   INSTANCE,
@@ -74,9 +75,9 @@ test('two loaders with the same cells in opposite order do not deadlock and end 
     { source: 'same', count: 1, days: 90 },
     { source: 'v2', count: 2, days: 90 },
   ]);
-  const ledgerRows = sql`select state, verified_at, count(*)::integer as cells,
+  const ledgerRows = sql`select standing, verified_at, count(*)::integer as cells,
       bool_and(revision in (1, 2)) as plausible
-    from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by state, verified_at`;
+    from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by standing, verified_at`;
   expect(await rowsOf(ledger.db, ledgerRows)).toEqual([
     { standing: 'stored', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
   ]);
@@ -113,7 +114,7 @@ test('of two first loads of one cell at once, the newer wins and the other is in
 });
 
 describe('a load under a lease', () => {
-  const lapse = sql`update losant_usage.instances set lease_until = clock_timestamp() where instance_id = ${INSTANCE}`;
+  const lapse = sql`update losant_usage.leases set until = clock_timestamp() where instance_id = ${INSTANCE}`;
 
   test('is refused, as a whole, once another process has taken over', async () => {
     const orgId = await ledger.newOrg();
@@ -153,7 +154,7 @@ describe('a load under a lease', () => {
     await expect.poll(countWaiting).toBe(2);
     await release();
     expect(await loading).toMatchObject({ cells: [{ result: 'loaded' }] });
-    expect((await taking).epoch).toBe(lease.epoch + 1);
+    expect((await taking).epoch).toBeGreaterThan(lease.epoch);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 1 }]);
   });
 });
@@ -163,8 +164,7 @@ async function holdCell(orgId: string, day: string): Promise<() => Promise<void>
   const isHeld = Promise.withResolvers<undefined>();
   const mayEnd = Promise.withResolvers<undefined>();
   const outside = ledger.db.transaction().execute(async (trx) => {
-    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code)
-      values (${day}, 'device_counts', ${orgId}, 'failed', 'server_error')`.execute(trx);
+    await addCells(trx, orgId, [{ day, standing: 'missing', reason: 'server_error' }]);
     isHeld.resolve(undefined);
     await mayEnd.promise;
   });

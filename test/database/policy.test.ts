@@ -37,12 +37,12 @@ const read = async (outcome: CellOutcome, sentAt: string, { day = DAY, policy = 
 };
 const cells = async () =>
   (await coverageOf(ledger.db, orgId)).map((cell) => {
-    const { state, next_read_at } = cell as Record<string, unknown>;
-    return { state, next_read_at };
+    const { standing, next_read_at } = cell as Record<string, unknown>;
+    return { standing, next_read_at };
   });
 const number = values(row(4, 1, 17));
 
-test('a number that nothing witnessed and whose last read failed is read again once there is another checkpoint', async () => {
+test('a number that nothing confirms and whose last read failed is read again once there is another checkpoint', async () => {
   const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };
   await apply(early);
   await addTracking(ledger.db, orgId, {
@@ -80,7 +80,7 @@ describe('with earlier checkpoints than before', () => {
     expect(await cells()).toEqual([{ standing: 'stored', next_read_at: '2026-11-11T06:00:00.000Z' }]);
   });
 
-  test('a number that is absent after the last of them is unavailable, and no gap for ever', async () => {
+  test('a number that is left out after the last of them is unavailable, and no gap for ever', async () => {
     await read(missing, '2026-11-12T06:00:00.000Z');
     await apply(early);
     expect(await cells()).toEqual([{ standing: 'unavailable', next_read_at: null }]);
@@ -92,7 +92,7 @@ describe('with earlier checkpoints than before', () => {
     await read(number, '2026-11-12T06:00:00.000Z');
     await read(failed, '2026-11-13T00:15:00.000Z');
     await apply(early);
-    expect(await cells()).toEqual([{ standing: 'final', next_read_at: '2026-11-13T02:15:00.000Z' }]);
+    expect(await cells()).toEqual([{ standing: 'final', next_read_at: '2026-11-13T00:15:00.000Z' }]);
   });
 });
 
@@ -149,14 +149,14 @@ test('whatever the policies, a cell ends as if it had been read by the new one',
       await apply(before);
       orgId = await ledger.newOrg();
       await read(outcome, sentAt, { policy: before });
-      const [old] = (await cells()) as { state: string }[];
+      const [old] = (await cells()) as { standing: string }[];
       await apply(after);
       const [changed] = await cells();
       orgId = await ledger.newOrg();
       await read(outcome, sentAt, { policy: after });
       const [fresh] = await cells();
       // What was final once stays it.
-      expect(changed).toEqual(old?.state === 'final' ? { ...fresh, standing: 'final' } : fresh);
+      expect(changed).toEqual(old?.standing === 'final' ? { ...fresh, standing: 'final' } : fresh);
     }),
     { numRuns: 100 },
   );
