@@ -96,6 +96,9 @@ comment on column losant_usage.definitions.object is 'A view, column, index, con
 comment on column losant_usage.definitions.md5 is 'MD5 of its definition as Postgres described it (hex).';
 comment on column losant_usage.definitions.server_major is 'Major version of the server that described it: another one may use other words.';
 
+-- Whoever may use the schema may see whether it is as it was migrated.
+grant select on losant_usage.definitions to public;
+
 create function losant_usage.record_definitions() returns void language sql as $$
   delete from losant_usage.definitions;
   insert into losant_usage.definitions

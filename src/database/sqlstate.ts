@@ -60,6 +60,11 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlstate(error) === '23505';
 }
 
+/** A table or function that the statement names is not there. */
+export function isUndefined(error: unknown): boolean {
+  return ['42P01', '42883'].includes(sqlstate(error) ?? '');
+}
+
 /** The connection is gone, or could not be made: whether the last statement took effect is unknown. */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlstate(error);

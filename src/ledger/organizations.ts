@@ -118,12 +118,12 @@ async function recordVersions(
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
         select v.valid_from from losant_usage.organization_history v
         where v.org_id = o.org_id and v.valid_to is null and v.valid_from < ${seenAt}
-          and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) offset 0
+          and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) for update
       ) as v
       where o.org_id = any (${orgIds}::text[])
     )
     update losant_usage.organization_history h set valid_to = ${seenAt} from changed c
-    where h.org_id = c.org_id and h.valid_from = c.valid_from and h.valid_to is null`.execute(trx);
+    where h.org_id = c.org_id and h.valid_from = c.valid_from`.execute(trx);
   await sql`
     insert into losant_usage.organization_history (org_id, valid_from, ${listed(HISTORY)})
     select o.org_id, ${seenAt}, ${listed(HISTORY, 'o.')}
