@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import type { Cell } from '../../src/usage/cell.ts';
-import { copyEmbeddedDatabase, createTestDatabase } from '../support/databases.ts';
+import { copyEmbeddedDatabase, createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
@@ -18,9 +18,9 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
-/** A database with the schema at head and one instance. */
-export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger> {
-  const { url, remove } = await createPlace(kind);
+/** A database with the schema at head and one instance; one that was made for it, if it is given. */
+export async function openLedger(kind: 'postgres' | 'embedded', made?: TestDatabase): Promise<Ledger> {
+  const { url, remove } = await createPlace(kind, made);
   const handle: DatabaseHandle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
   const { db } = handle;
   await sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
@@ -43,12 +43,12 @@ export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger>
   };
 }
 
-async function createPlace(kind: 'postgres' | 'embedded') {
+async function createPlace(kind: 'postgres' | 'embedded', made: TestDatabase | undefined) {
   if (kind === 'embedded') {
     const folder = await copyEmbeddedDatabase();
     return { url: folder.url, remove: () => Promise.resolve(folder.remove()) };
   }
-  const database = await createTestDatabase();
+  const database = made ?? (await createTestDatabase());
   return { url: database.url, remove: () => database.drop() };
 }
 
@@ -101,9 +101,13 @@ export interface GivenCell {
   /** Without it, none where it is all right, and `given` otherwise. */
   readonly reason?: string;
   readonly isReported?: boolean;
+  /** Of an accepted cell; of others their standing says so. */
+  readonly isStored?: boolean;
   readonly verifiedAt?: string | null;
   readonly nextReadAt?: string | null;
 }
+
+const STORED: readonly string[] = ['final', 'stored', 'in_doubt'];
 
 /** Adds rows to the ledger as a run would have left them, without numbers. */
 export async function addCells(
@@ -113,7 +117,7 @@ export async function addCells(
 ): Promise<void> {
   await asProgram(db, async (trx) => {
     for (const { day, stream = 'device_counts', standing, ...cell } of cells) {
-      const isStored = ['final', 'stored', 'in_doubt'].includes(standing);
+      const isStored = standing === 'accepted' ? cell.isStored === true : STORED.includes(standing);
       const isRight = standing === 'final' || standing === 'stored';
       const verifiedAt = cell.verifiedAt ?? (standing === 'final' ? `${day}T23:59:59Z` : null);
       await trx
