@@ -4,7 +4,7 @@
  */
 import { type Kysely, sql } from 'kysely';
 import type { Schema, UsageDays } from '../database/schema.ts';
-import { unnested } from '../database/unnested.ts';
+import { unnested } from '../database/expressions.ts';
 import { compareText, factKey, sameValues } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streams } from '../usage/streams/catalog.ts';

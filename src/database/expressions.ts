@@ -1,0 +1,34 @@
+/** Expressions of SQL that statements share. */
+import { type AliasedRawBuilder, type RawBuilder, sql } from 'kysely';
+import type { Instant } from './schema.ts';
+
+/** The time of the database at which it is asked, not that of the transaction's begin. */
+export const CLOCK = sql<Instant>`clock_timestamp()`;
+
+/** SQL for an instant as text, to the microsecond and in UTC whatever the session's time zone. */
+export function instantText(value: RawBuilder<unknown>): RawBuilder<string> {
+  return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
+
+/** Whether a column has one of the values, which are sent as one array. */
+export function isAny(column: string, values: readonly string[]): RawBuilder<boolean> {
+  return sql<boolean>`${sql.ref(column)} = any (${values}::text[])`;
+}
+
+/** Types of columns as Postgres names them, by column. */
+export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;
+
+/**
+ * Rows as a table of a statement, one array a column, so that the text of the statement is the same for any number
+ * of rows. The types are SQL of this program, never a person's.
+ */
+export function unnested<R, A extends string>(
+  alias: A,
+  rows: readonly R[],
+  types: ColumnTypes<R>,
+): AliasedRawBuilder<R, A> {
+  const names = Object.keys(types) as (keyof R & string)[];
+  const arrays = names.map((name) => sql`${rows.map((row) => row[name])}::${sql.raw(types[name])}[]`);
+  const columns = sql.join(names.map((name) => sql.ref(name)));
+  return sql<R>`unnest(${sql.join(arrays)})`.as<A>(sql`${sql.ref(alias)} (${columns})`);
+}
