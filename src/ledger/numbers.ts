@@ -3,8 +3,8 @@
  * whose sum is in `usage_days` too. Writes only what differs.
  */
 import { type Kysely, sql } from 'kysely';
-import type { Schema, UsageDays } from '../database/schema.ts';
 import { unnested } from '../database/expressions.ts';
+import type { Schema, UsageDays } from '../database/schema.ts';
 import { compareText, factKey, sameValues } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streams } from '../usage/streams/catalog.ts';

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type Acceptance, acceptByPerson, isAcceptable } from '../usage/apply.ts';
@@ -102,7 +103,7 @@ export async function liftWaivers(
   await trx
     .updateTable('waivers as w')
     .from(keysOf(keys))
-    .set({ lifted_at: sql`clock_timestamp()`, lifted_by_run: runId })
+    .set({ lifted_at: CLOCK, lifted_by_run: runId })
     .whereRef('w.usage_date', '=', 'k.usage_date')
     .whereRef('w.stream', '=', 'k.stream')
     .whereRef('w.org_id', '=', 'k.org_id')

@@ -267,6 +267,30 @@ describe('an organization that left the configuration on 2026-11-22', () => {
   });
 });
 
+describe('for a run that a person has asked for, on 2026-11-21 at 07:15', () => {
+  const later = '2026-11-21T23:15:00.000Z';
+  test.each<[string, KnownCell, string]>([
+    ['a read that failed is tried again', { ...cell(DAY, 'missing', later), attempts: 4 }, 'read: gap'],
+    [
+      'a re-read that failed is tried again',
+      { ...cell(DAY, 'stored', later), attempts: 1 },
+      'read: checkpoint',
+    ],
+    [
+      'a number that was left out is read again',
+      { ...cell(DAY, 'in_doubt', later), attempts: 1 },
+      'read: checkpoint',
+    ],
+    ['what waits for its next checkpoint waits', cell(DAY, 'stored', later), 'nothing'],
+    ['what is closed stays so', { ...cell(DAY, 'unavailable'), attempts: 2 }, 'nothing'],
+  ])('%s', async (_, known, expected) => {
+    const only = track({ trackedFrom: DAY, trackedTo: DAY, cells: [known] });
+    const now = '2026-11-21T07:15:00.000Z';
+    expect(fateOf(await planTracks(ledger, [only], { now, retriesFailed: true }))).toBe(expected);
+    expect(fateOf(await planTracks(ledger, [only], { now }))).toBe('nothing');
+  });
+});
+
 test('checkpoints may begin later than the end of the day', async () => {
   const late = { ...policy, readAtHours: [6, 24], finalAtHours: 24 };
   const planAt = async (now: string) =>

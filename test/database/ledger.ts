@@ -105,6 +105,7 @@ export interface GivenCell {
   readonly isStored?: boolean;
   readonly verifiedAt?: string | null;
   readonly nextReadAt?: string | null;
+  readonly attempts?: number;
 }
 
 const STORED: readonly string[] = ['final', 'stored', 'in_doubt'];
@@ -134,6 +135,7 @@ export async function addCells(
           finalized_at: standing === 'final' ? sql`now()` : null,
           verified_at: verifiedAt,
           next_read_at: cell.nextReadAt ?? null,
+          attempts: cell.attempts ?? 0,
           reason: cell.reason ?? (isRight ? null : 'given'),
           message: cell.reason ?? (isRight ? null : 'given'),
         })

@@ -9,13 +9,14 @@ export interface PlanMoment {
   readonly now: string;
   readonly policy?: Policy;
   readonly ask?: Ask;
+  readonly retriesFailed?: boolean;
 }
 
 /** Stores the tracks and plans what the database finds to be due of them, or what is asked for. */
 export async function planTracks(
   ledger: Ledger,
   tracks: readonly Track[],
-  { now, policy = defaultPolicy, ask }: PlanMoment,
+  { now, policy = defaultPolicy, ...asked }: PlanMoment,
 ): Promise<PagePlan> {
   const stored = new Map<string, string>();
   for (const track of tracks) {
@@ -25,7 +26,7 @@ export async function planTracks(
   }
   const names = new Map([...stored].map(([name, orgId]) => [orgId, name]));
   const scope = { instanceId: INSTANCE, streams: null, orgIds: [...names.keys()], shard: null };
-  const options = { nowMs: Date.parse(now), policy, ask };
+  const options = { nowMs: Date.parse(now), policy, ...asked };
   const plans: PagePlan[] = [];
   for await (const page of readDuePages(ledger.db, scope, options)) {
     plans.push(

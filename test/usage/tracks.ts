@@ -30,6 +30,7 @@ export interface KnownCell {
   readonly day: string;
   readonly standing: Cell['standing'];
   readonly nextReadAtMs: number | null;
+  readonly attempts?: number;
 }
 
 /** A ranged stream, tracked long enough, of which nothing is stored. */
