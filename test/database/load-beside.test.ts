@@ -6,9 +6,10 @@ import { type Batch, loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { answer, at, row, values } from './answers.ts';
+import { answer, at, FINAL, row, values } from './answers.ts';
 import {
   addCells,
+  addTracking,
   coverageOf,
   devicesOf,
   INSTANCE,
@@ -111,6 +112,53 @@ test('of two first loads of one cell at once, the newer wins and the other is in
       from losant_usage.coverage c where c.org_id = ${orgId}`;
     expect(await rowsOf(ledger.db, complete)).toEqual([{ complete: true }]);
   }
+});
+
+describe('a load that has waited for a closing', () => {
+  const read = { sentAtMs: at('2026-11-22T12:00:00.000Z'), age: FINAL };
+
+  /** Loads while the loads are held, as for a closing; the moment at which they are let go. */
+  async function loadHeld(answers: readonly CellAnswer[]): Promise<string> {
+    let loading: Promise<unknown> = Promise.resolve();
+    const moment = await ledger.db.transaction().execute(async (trx) => {
+      await sql`select losant_usage.hold_loads()`.execute(trx);
+      loading = load(answers, RUN_2);
+      await expect.poll(countWaiting).toBe(1);
+      const { rows } = await sql<{ now: string }>`select clock_timestamp()::text as now`.execute(trx);
+      return rows[0]?.now ?? '';
+    });
+    await loading;
+    return moment;
+  }
+  const knownAt = (orgId: string, moment: string) =>
+    rowsOf(
+      ledger.db,
+      sql`select devices_total, is_final from losant_usage.usage_as_of(${moment}::timestamptz) where org_id = ${orgId}`,
+    );
+
+  test('was not known at it, nor final', async () => {
+    const orgId = await ledger.newOrg();
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-20,2026-11-21)}' });
+    const moment = await loadHeld([answer(values(row(4, 1, 17)), { orgId, ...read })]);
+    expect(await knownAt(orgId, moment)).toEqual([]);
+    const times = sql`select first_loaded_at > ${moment}::timestamptz as loaded, finalized_at > ${moment}::timestamptz as final
+      from losant_usage.coverage where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, times)).toEqual([{ loaded: true, final: true }]);
+  });
+
+  test('leaves what was known at it, and became final after it', async () => {
+    const orgId = await ledger.newOrg();
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-20,2026-11-21)}' });
+    await load([answer(values(row(4, 1, 17)), { orgId })], RUN_1);
+    const later = { ...read, sentAtMs: at('2026-11-24T12:00:00.000Z') };
+    const moment = await loadHeld([answer(values(row(4, 1, 18)), { orgId, ...later })]);
+    expect(await knownAt(orgId, moment)).toEqual([{ devices_total: 17, is_final: false }]);
+    const [clock] = await rowsOf(ledger.db, sql`select clock_timestamp()::text as now`);
+    const now = (clock as { now: string }).now;
+    expect(await knownAt(orgId, now)).toEqual([{ devices_total: 18, is_final: true }]);
+    const record = sql`select was_final from losant_usage.revisions where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, record)).toEqual([{ was_final: false }]);
+  });
 });
 
 describe('a load under a lease', () => {
