@@ -196,7 +196,7 @@ function asText(value: unknown): unknown {
 }
 
 /** An array as Postgres reads one from text; null for one that has other elements than text, numbers, booleans and null. */
-export function arrayText(values: readonly unknown[]): string | null {
+function arrayText(values: readonly unknown[]): string | null {
   const parts: string[] = [];
   for (const value of values) {
     if (value === null) parts.push('NULL');

@@ -163,7 +163,7 @@ export async function isAnythingDue(
     .select('org_id')
     .where('unread_from', '<=', lastDueDay(nowMs, policy));
   const { isDue } = await db
-    .selectNoFrom(({ or, exists }) => or([exists(due), exists(unread)]).as('isDue'))
+    .selectNoFrom((eb) => eb.or([eb.exists(due), eb.exists(unread)]).as('isDue'))
     .executeTakeFirstOrThrow();
   return isDue === true;
 }

@@ -182,10 +182,11 @@ async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Pro
   const rows = await trx
     .selectFrom(keysOf(keys))
     .select(['k.usage_date as day', 'k.stream', 'k.org_id as orgId'])
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('tracking as t')
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('tracking as t')
             .whereRef('t.org_id', '=', 'k.org_id')
             .whereRef('t.stream', '=', 'k.stream')
             .where(sql<boolean>`k.usage_date <@ t.tracked_days`),

@@ -150,9 +150,9 @@ export async function addUnreadable(
     .insertInto('organizations')
     .values(rows.toSorted((a, b) => compareText(a.org_id, b.org_id)))
     .onConflict((conflict) =>
-      conflict.column('org_id').doUpdateSet(({ ref }) => ({
-        last_seen_at: ref('excluded.last_seen_at'),
-        problem: ref('excluded.problem'),
+      conflict.column('org_id').doUpdateSet((eb) => ({
+        last_seen_at: eb.ref('excluded.last_seen_at'),
+        problem: eb.ref('excluded.problem'),
       })),
     )
     .execute();

@@ -111,7 +111,7 @@ export async function finishRun(
 export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<number> {
   const { numUpdatedRows } = await db
     .updateTable('runs')
-    .set(({ ref }) => ({ status: 'interrupted', finished_at: ref('heartbeat_at'), error: DIED }))
+    .set((eb) => ({ status: 'interrupted', finished_at: eb.ref('heartbeat_at'), error: DIED }))
     .where('instance_id', '=', instanceId)
     .where('status', '=', 'running')
     .where('heartbeat_at', '<=', SILENT_SINCE)

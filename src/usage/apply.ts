@@ -25,7 +25,7 @@ import { OMISSIONS_NEEDED, retryAtMs } from './policy.ts';
 import type { Fact } from './streams/stream.ts';
 
 /** A cell before its first answer. */
-export const neverRead: Cell = {
+const neverRead: Cell = {
   standing: 'missing',
   isStored: false,
   isReported: false,

@@ -173,7 +173,10 @@ describe('an organization that is seen', () => {
     const isNow = expect.not.stringMatching(/^2026-11-2[0-5]|^null/) as unknown;
     const rows = await coverageOf(ledger.db, A);
     expect(
-      rows.map((cell) => ({ ...cell, next_read_at: `${'next_read_at' in cell && cell.next_read_at}` })),
+      rows.map((cell) => ({
+        ...cell,
+        next_read_at: String((cell as Record<string, unknown>)['next_read_at']),
+      })),
     ).toMatchObject([
       { usage_date: '2026-10-20', standing: 'final', next_read_at: 'null' },
       { usage_date: '2026-11-18', standing: 'final', next_read_at: '2026-11-26T00:00:00.000Z' },

@@ -78,12 +78,12 @@ describe('a day that is left out while nothing is stored', () => {
     });
   });
 
-  test.each([
+  test.each<[string, CellAnswer['age'], string, string, string, string | null]>([
     ['before the final age', YOUNG, 'left_out', 'missing', 'left_out', '2026-11-23T00:00:00.000Z'],
     ['at the final age', FINAL, 'left_out', 'missing', 'left_out', '2026-11-28T00:00:00.000Z'],
     ['at the last checkpoint', LAST, 'unavailable', 'unavailable', 'left_out', null],
     ['past the horizon', PAST, 'unavailable', 'unavailable', 'past_horizon', null],
-  ])('ends for a level, %s, as it must', (_, age, result, standing, reason, next) => {
+  ])('ends for a level, %s, as it must', (_, age, ...[result, standing, reason, next]) => {
     const nextReadAtMs = next === null ? null : at(next);
     expect(applyMissing(null, [], { age })).toMatchObject({
       result,
@@ -214,7 +214,7 @@ describe('a zero that Losant never named is final only after three answers, an h
     ['three, of which two are close', [0, 60, 90], 'stored', 2, '2026-11-28T02:30:00.000Z'],
     ['three an hour apart', [0, 60, 120], 'final', 3, null],
     ['three days apart', [0, 1440, 2880], 'final', 3, null],
-  ])('%s', (_, minutes, standing, omissions, next) => {
+  ])('%s', (_, minutes, ...[standing, omissions, next]) => {
     const { cell, numbers } = readAt(minutes, notebookMinutes, leftOut, LAST);
     expect(numbers).toEqual([zeros]);
     expect(cell).toMatchObject({ standing, omissions, isReported: false, revision: 1 });

@@ -264,7 +264,7 @@ describe('a count that comes later', () => {
     ['totals, young', payloadTotals, zeros, '2026-11-21T12:00:00.000Z', 'stored'],
     ['totals of the final age', payloadTotals, zeros, '2026-11-24T12:00:00.000Z', 'final'],
     ['sources of the final age', payloadSources, [], '2026-11-24T12:00:00.000Z', 'final'],
-  ])('of 0 confirms zeros that nobody named: %s', (_, stream, numbers, read, standing) => {
+  ])('of 0 confirms zeros that nobody named: %s', (_, stream, numbers, ...[read, standing]) => {
     const before = stored('stored', { isReported: false, omissions: 1, verifiedAtMs: at(read) });
     expect(applyCrossCheck(before, numbers, { ...by(0), stream })).toMatchObject({
       result: 'unchanged',
