@@ -28,7 +28,12 @@ export function unnested<R, A extends string>(
   types: ColumnTypes<R>,
 ): AliasedRawBuilder<R, A> {
   const names = Object.keys(types) as (keyof R & string)[];
-  const arrays = names.map((name) => sql`${rows.map((row) => row[name])}::${sql.raw(types[name])}[]`);
+  const arrays = names.map((name) => {
+    const type = types[name];
+    // The embedded database knows no arrays of a type of ours: they come as text.
+    const cast = type.includes('.') ? `text[]::${type}[]` : `${type}[]`;
+    return sql`${rows.map((row) => row[name])}::${sql.raw(cast)}`;
+  });
   const columns = sql.join(names.map((name) => sql.ref(name)));
   return sql<R>`unnest(${sql.join(arrays)})`.as<A>(sql`${sql.ref(alias)} (${columns})`);
 }
