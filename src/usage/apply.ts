@@ -19,7 +19,13 @@ import {
   unchanged,
   WAIVED,
 } from './cell.ts';
-import { applyCrossCheck, type CrossCheck, contradicts, reasonAgainstZero, zerosOf } from './cross-check.ts';
+import {
+  applyCrossCheck,
+  type CrossCheck,
+  reasonAgainstPart,
+  reasonAgainstZero,
+  zerosOf,
+} from './cross-check.ts';
 import { HOUR_MS } from './day.ts';
 import { OMISSIONS_NEEDED, retryAtMs } from './policy.ts';
 import type { Fact } from './streams/stream.ts';
@@ -110,14 +116,16 @@ function applyValues(
   const { cell, numbers, answer } = situation;
   const { missingColumns } = outcome;
   if (answer.age.isPastHorizon && missingColumns.length > 0) return close(cell, pastHorizon);
-  if (contradicts(outcome, answer.stream, crossCheck)) {
-    return cell.isStored ? doubt(situation, missingColumns.join(', ')) : applyOmission(situation, crossCheck);
+  const against = reasonAgainstPart(outcome, answer.stream, crossCheck);
+  if (!cell.isStored) {
+    return against === null ? acceptValues(situation, outcome) : recordOmission(situation, against);
   }
   const lacking = missingColumns.filter((column) =>
     hasNumber(numbers, answer.stream.columns.indexOf(column)),
   );
-  if (cell.isStored && lacking.length > 0) return doubt(situation, lacking.join(', '));
-  return acceptValues(situation, outcome);
+  if (lacking.length > 0) return doubt(situation, leftOut(lacking.join(', ')));
+  // Zeros that are stored need no confirmation, but nothing may speak against them.
+  return against?.code === 'contradicted' ? doubt(situation, against) : acceptValues(situation, outcome);
 }
 
 function acceptValues(
@@ -139,22 +147,25 @@ function acceptValues(
 /** Zeros that are stored stay where the day is left out; a number other than zero is in doubt. */
 function keepStored(situation: Situation): Applied {
   const { cell, numbers, answer } = situation;
-  if (hasAnyNumber(numbers)) return doubt(situation, 'the day');
+  if (hasAnyNumber(numbers)) return doubt(situation, leftOut('the day'));
   if (cell.standing === 'accepted') return keepAccepted(situation);
   return { ...unchanged, cell: acceptNumbers(cell, answer, {}) };
 }
 
 /** A day that was left out while nothing is stored: zeros where they may be, otherwise no number. */
-function applyOmission({ cell, answer }: Situation, crossCheck: CrossCheck): Applied {
-  const { age } = answer;
-  if (age.isPastHorizon) return close(cell, pastHorizon);
-  const reason = reasonAgainstZero(answer, crossCheck);
-  if (reason === null) {
-    const zeros = acceptNumbers(cell, answer, { isReported: false, revision: cell.revision + 1 });
-    return { result: 'loaded', cell: zeros, facts: zerosOf(answer.stream), problem: null };
-  }
+function applyOmission(situation: Situation, crossCheck: CrossCheck): Applied {
+  const { cell, answer } = situation;
+  if (answer.age.isPastHorizon) return close(cell, pastHorizon);
+  const reason = reasonAgainstZero(answer.stream, crossCheck);
+  if (reason !== null) return recordOmission(situation, reason);
+  const zeros = acceptNumbers(cell, answer, { isReported: false, revision: cell.revision + 1 });
+  return { result: 'loaded', cell: zeros, facts: zerosOf(answer.stream), problem: null };
+}
+
+/** A cell that has no number after an accepted answer: it is read again until its last checkpoint. */
+function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
   if (cell.standing === 'accepted') return { ...unchanged, result: 'left_out' };
-  const isUnavailable = age.isLastRead || cell.standing === 'unavailable';
+  const isUnavailable = answer.age.isLastRead || cell.standing === 'unavailable';
   const read = readNow(cell, answer);
   return {
     result: isUnavailable ? 'unavailable' : 'left_out',
@@ -188,18 +199,21 @@ function fillSilence({ cell, numbers, answer }: Situation): Applied {
   const filled = acceptValues({ cell, numbers, answer }, outcome);
   if (lacked.length === 0 || filled.cell === null) return filled;
   const silence = { ...answer, sentAtMs: verifiedAtMs };
-  const inDoubt = doubt({ cell: filled.cell, numbers: outcome.facts, answer: silence }, lacked.join(', '));
-  return { ...filled, cell: inDoubt.cell ?? filled.cell };
+  const inDoubt = { cell: filled.cell, numbers: outcome.facts, answer: silence };
+  return { ...filled, cell: doubt(inDoubt, leftOut(lacked.join(', '))).cell };
 }
 
-/** A stored number was left out: it stays, in doubt, unless a person accepted it as it stands. */
-function doubt(situation: Situation, what: string): Applied {
+/** Something speaks against what is stored: it stays, in doubt, unless a person accepted it as it stands. */
+function doubt(situation: Situation, reason: Reason): Applied {
   const { cell } = situation;
   if (cell.standing === 'accepted') return keepAccepted(situation);
+  const failure = recordFailure(situation, { kind: 'failed', ...reason });
+  return { ...failure, cell: { ...(failure.cell ?? cell), standing: 'in_doubt', ...said(reason) } };
+}
+
+function leftOut(what: string): Reason {
   const message = `Losant left out ${what}, for which a number other than zero is stored`;
-  const failure = recordFailure(situation, { kind: 'failed', code: 'left_out', message });
-  const inDoubt = { ...(failure.cell ?? cell), standing: 'in_doubt', reason: 'left_out', message } as const;
-  return { ...failure, cell: inDoubt };
+  return { code: 'left_out', message };
 }
 
 /** What a person accepted stands until Losant names the number; where nothing of it is asked for, that stays so. */

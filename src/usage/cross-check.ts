@@ -21,21 +21,27 @@ export type CrossCheck =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'counted'; readonly count: number };
 
+const namesOthers: Reason = {
+  code: 'contradicted',
+  message: 'Losant left out numbers of the day while it names others',
+};
+
 /**
- * Whether columns that Losant left out beside others cannot be zeros: another number of the day, or the cross-check,
- * shows that there was something.
+ * Why columns that Losant left out beside others may not be zeros: another number of the day, or the cross-check, shows
+ * that there was something, or the cross-check is not stored yet. Null if they may.
  */
-export function contradicts(
-  outcome: CellOutcome & { kind: 'values' },
-  { columns, crossCheck }: Stream,
+export function reasonAgainstPart(
+  { facts, missingColumns }: CellOutcome & { kind: 'values' },
+  stream: Stream,
   check: CrossCheck,
-): boolean {
-  if (!crossCheck?.isRequired || outcome.missingColumns.length === 0) return false;
-  const isChecked = outcome.missingColumns.some((column) => crossCheck.columns.includes(column));
-  const hasOther = columns.some((_, index) => outcome.facts.some(({ values }) => values[index] !== 0));
-  const isCounted = check.kind === 'counted' && check.count > 0;
-  if (!isChecked) return isCounted && !hasOther;
-  return hasOther || isCounted || check.kind === 'unknown';
+): Reason | null {
+  const { crossCheck } = stream;
+  if (!crossCheck?.isRequired || missingColumns.length === 0) return null;
+  const isChecked = missingColumns.some((column) => crossCheck.columns.includes(column));
+  const hasOther = hasAnyNumber(facts);
+  if (hasOther) return isChecked ? namesOthers : null;
+  if (check.kind === 'counted' && check.count > 0) return contradictedBy(stream, check.count);
+  return isChecked && check.kind === 'unknown' ? unconfirmedBy(crossCheck.stream) : null;
 }
 
 export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
@@ -43,18 +49,18 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
 }
 
 /** Why a day that was left out may not be stored as zeros; null if it may. */
-export function reasonAgainstZero({ stream, outcome }: CellAnswer, check: CrossCheck): Reason | null {
-  if (stream.missingMeans === 'absent') {
-    return { code: 'left_out', message: 'Losant has no number for this day' };
-  }
-  if (outcome.kind === 'values' && hasAnyNumber(outcome.facts)) {
-    return { code: 'contradicted', message: 'Losant left out numbers of the day while it names others' };
-  }
-  if (!stream.crossCheck?.isRequired || check.kind === 'none') return null;
-  if (check.kind === 'counted') return check.count === 0 ? null : contradictedBy(stream, check.count);
+export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
+  const { missingMeans, crossCheck } = stream;
+  if (missingMeans === 'absent') return { code: 'left_out', message: 'Losant has no number for this day' };
+  if (!crossCheck?.isRequired || check.kind === 'none') return null;
+  if (check.kind === 'unknown') return unconfirmedBy(crossCheck.stream);
+  return check.count === 0 ? null : contradictedBy(stream, check.count);
+}
+
+function unconfirmedBy(stream: string): Reason {
   return {
     code: 'unconfirmed',
-    message: `Losant left out numbers of the day, and its ${stream.crossCheck.stream} are not stored yet`,
+    message: `Losant left out numbers of the day, and its ${stream} are not stored yet`,
   };
 }
 

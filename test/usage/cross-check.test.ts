@@ -114,13 +114,50 @@ describe('a day of which some totals were left out', () => {
     });
   });
 
-  test('keeps what is stored, in doubt and not as zero', () => {
-    const partial = answer(lacking(row(5, 0, 900), 'all_count'), { stream: payloadTotals });
-    expect(apply(stored('stored'), [row(0, 0, 0)], partial, counted(5))).toMatchObject({
-      result: 'failed',
-      cell: { standing: 'in_doubt', reason: 'left_out' },
-    });
-  });
+  test.each<[string, CellOutcome, CrossCheck, Fact, string, string | null]>([
+    [
+      'beside other numbers',
+      lacking(row(5, 0, 900), 'all_count'),
+      counted(5),
+      row(0, 0, 0),
+      'in_doubt',
+      'contradicted',
+    ],
+    [
+      'beside sources that count something',
+      lacking(row(0, 0, 0), 'all_count'),
+      counted(5),
+      row(0, 0, 0),
+      'in_doubt',
+      'contradicted',
+    ],
+    [
+      'that is stored with a number',
+      lacking(row(0, 0, 0), 'all_count'),
+      counted(0),
+      row(0, 5, 0),
+      'in_doubt',
+      'left_out',
+    ],
+    [
+      'beside zeros, with nothing against it',
+      lacking(row(0, 0, 0), 'all_count'),
+      unknown,
+      row(0, 0, 0),
+      'stored',
+      null,
+    ],
+  ])(
+    'keeps what is stored, in doubt where something speaks against it: %s',
+    (_, outcome, ...[check, number, standing, reason]) => {
+      const partial = answer(outcome, { stream: payloadTotals });
+      expect(apply(stored('stored'), [number], partial, check)).toMatchObject({
+        result: standing === 'stored' ? 'unchanged' : 'failed',
+        cell: { standing, reason },
+        facts: null,
+      });
+    },
+  );
 });
 
 describe('zeros that nobody named, and a new answer beside sources that count something', () => {
