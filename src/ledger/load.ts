@@ -25,15 +25,7 @@ import {
   updateCells,
   type WrittenCell,
 } from './coverage.ts';
-import {
-  type CellChange,
-  dayKey,
-  factsIn,
-  type RowCounts,
-  readDayRows,
-  readSources,
-  writeNumbers,
-} from './numbers.ts';
+import { type CellChange, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
 import { type BeginOptions, beginWriting, markLocked, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
@@ -132,7 +124,7 @@ async function applyLocked(
     for (const answer of answers) {
       const key = keyOf(answer);
       const before = ledger.cells.get(cellId(key)) ?? null;
-      const numbers = ledger.numbersOf(key, answer.stream);
+      const numbers = ledger.numbersOf(key);
       const applied = apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
       cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
     }
@@ -151,7 +143,7 @@ interface Ledger {
   readonly cells: ReadonlyMap<string, LockedCell>;
   /** Ids of cells that have no row and are not tracked: nobody collects them. */
   readonly untracked: ReadonlySet<string>;
-  readonly numbersOf: (key: CellKey, stream: Stream) => readonly Fact[];
+  readonly numbersOf: (key: CellKey) => readonly Fact[];
 }
 
 async function readLedger(
@@ -160,20 +152,15 @@ async function readLedger(
   answers: readonly CellAnswer[],
 ): Promise<Ledger> {
   const cells = await lockCells(trx, keys);
-  const stored = keys.filter((key) => cells.get(cellId(key))?.isStored);
-  const days = await readDayRows(trx, [...new Map(stored.map((key) => [dayKey(key), key])).values()]);
-  const withSources = stored.filter(({ stream }) => streamNamed(stream).keyColumns.length > 0);
-  const sources = await readSources(trx, withSources);
+  const numbers = await readNumbers(
+    trx,
+    keys.filter((key) => cells.get(cellId(key))?.isStored),
+  );
   const untracked = await readUntracked(
     trx,
     checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
   );
-  const numbersOf = (key: CellKey, stream: Stream) => {
-    if (!cells.get(cellId(key))?.isStored) return [];
-    return stream.keyColumns.length > 0
-      ? (sources.get(dayKey(key)) ?? [])
-      : factsIn(stream, days.get(dayKey(key)));
-  };
+  const numbersOf = (key: CellKey) => (cells.get(cellId(key))?.isStored ? numbers(key) : []);
   return { cells, untracked, numbersOf };
 }
 
@@ -229,7 +216,7 @@ function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, Appli
   const of = streamNamed(key.stream);
   const found = cells.get(cellId(key));
   if (found || !before) return found ?? null;
-  return { ...key, of, before, numbers: ledger.numbersOf(key, of), applied: unchanged };
+  return { ...key, of, before, numbers: ledger.numbersOf(key), applied: unchanged };
 }
 
 function crossCheckOf(

@@ -329,9 +329,14 @@ export interface Acceptance {
 }
 
 /** The row of a cell that a person accepts as it stands, or as zero: its facts are the stream's zeros then. */
-export function acceptByPerson(cell: Cell | null, { message, asZero, isEnded }: Acceptance): Cell {
+export function acceptByPerson(
+  cell: Cell | null,
+  numbers: readonly Fact[],
+  { message, asZero, isEnded }: Acceptance,
+): Cell {
   const before = cell ?? neverRead;
-  const zero = { isStored: true, isReported: false, revision: before.revision + 1 };
+  const isChanged = !before.isStored || hasAnyNumber(numbers);
+  const zero = { isStored: true, isReported: false, revision: before.revision + (isChanged ? 1 : 0) };
   return {
     ...before,
     ...(asZero ? zero : {}),

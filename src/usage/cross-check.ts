@@ -2,7 +2,6 @@
 import {
   type Applied,
   type Cell,
-  type CellAnswer,
   type CellOutcome,
   hasAnyNumber,
   type Reason,

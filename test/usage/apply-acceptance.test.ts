@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { acceptByPerson, isAcceptable } from '../../src/usage/apply.ts';
 import type { Cell } from '../../src/usage/cell.ts';
-import { at, stored } from '../database/answers.ts';
+import type { Fact } from '../../src/usage/streams/stream.ts';
+import { at, row, stored } from '../database/answers.ts';
 
 const NEXT = at('2026-11-23T00:00:00.000Z');
 const asItStands = { message: 'the customer agreed', asZero: false, isEnded: false };
@@ -45,22 +46,30 @@ describe('a cell that is accepted', () => {
       { isStored: true, isReported: true, revision: 1, nextReadAtMs: NEXT },
     ],
   ])('%s', (_, before, after) => {
-    expect(acceptByPerson(before, asItStands)).toMatchObject({ ...accepted, ...after });
+    expect(acceptByPerson(before, [], asItStands)).toMatchObject({ ...accepted, ...after });
   });
 
   test('of a stream whose tracking has ended is asked for no more', () => {
-    expect(acceptByPerson(stored('stored', trouble), { ...asItStands, isEnded: true })).toMatchObject({
+    expect(
+      acceptByPerson(stored('stored', trouble), [row(4, 1, 17)], { ...asItStands, isEnded: true }),
+    ).toMatchObject({
       ...accepted,
       isStored: true,
       nextReadAtMs: null,
     });
   });
 
-  test.each<[string, Cell | null, number]>([
-    ['a number in doubt', stored('in_doubt', { ...trouble, revision: 2 }), 3],
-    ['a day without a number', null, 1],
-  ])('as zero has its next revision, which Losant has not named: %s', (_, before, revision) => {
-    expect(acceptByPerson(before, { ...asItStands, asZero: true })).toMatchObject({
+  test.each<[string, Cell | null, Fact[], number]>([
+    [
+      'a number in doubt has its next revision',
+      stored('in_doubt', { ...trouble, revision: 2 }),
+      [row(0, 3)],
+      3,
+    ],
+    ['a day without a number has its first', null, [], 1],
+    ['a zero stays as it is', stored('in_doubt', { ...trouble, revision: 2 }), [row(0, 0)], 2],
+  ])('as zero, which Losant has not named: %s', (_, before, numbers, revision) => {
+    expect(acceptByPerson(before, numbers, { ...asItStands, asZero: true })).toMatchObject({
       ...accepted,
       isStored: true,
       isReported: false,
