@@ -1,28 +1,20 @@
-import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
-import { earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
+import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
+import type { PeriodBlockers, Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
-import {
-  type Blocker,
-  readBilledInstances,
-  readBlockers,
-  readStatements,
-  type Statement,
-} from './statements.ts';
+import type { Standing } from '../usage/standing.ts';
+import { readStatements, type Statement } from './statements.ts';
 
 /** A month as it is invoiced: every organization's period of it, and what was closed. */
 export interface InvoicedMonth {
   readonly month: Month;
-  /**
-   * By name; those of which no day is tracked come last. Who is not billable are those that `close`
-   * refuses. Null: there are more than can be held in memory.
-   */
+  /** By name. Null: there are more than can be kept in memory. */
   readonly periods: readonly OrganizationPeriod[] | null;
+  /** What blocks every organization of an instance. */
+  readonly blockers: readonly InstanceBlocker[];
   readonly statements: readonly Statement[];
   /** Organizations of which a number differs now from what was closed and is not settled. */
-  readonly differing?: number;
-  /** Numbers of its days that are held, and are gaps all the same: Losant left them out since, or somebody changed them. */
-  readonly doubted?: number;
+  readonly differing: number;
 }
 
 /** A row of period_usage without most of the numbers, or what stands for one that is not there. */
@@ -33,87 +25,240 @@ export interface OrganizationPeriod {
   readonly referralId: string | null;
   readonly from: UsageDay;
   readonly to: UsageDay;
-  /** Days that lie in no known billing period: there is no row of them. */
-  readonly daysWithoutPeriod: number | null;
+  /** Of the worst cell; null if no day is tracked. */
+  readonly standing: Standing | null;
+  readonly isOver: boolean;
+  readonly isBillable: boolean;
+  /** What blocks it, as `close` has it; none if it is billable or something blocks the whole instance. */
+  readonly blockers: readonly PeriodBlocker[];
   readonly daysExpected: number;
-  readonly daysHeld: number;
-  readonly daysFinal: number;
-  readonly daysWaived: number;
-  readonly daysUnavailable: number;
+  /** By stream, the days whose number is stored. */
+  readonly streamDays: Readonly<Record<string, number>>;
+  readonly daysAccepted: number;
   readonly daysUnreported: number;
   readonly daysUntracked: number;
-  readonly isOver: boolean;
-  readonly isWhole: boolean;
-  readonly isBillable: boolean;
-  /** Billable ones; null if no day is held. */
+  /** Billable ones; null if no day is stored. */
   readonly payloads: number | null;
-  /** On the last day held. */
+  /** On the last day stored. */
   readonly devices: number | null;
 }
 
-/** About 400 bytes each. */
-export const PERIODS_MAX = 200_000;
-
-/** Takes two seconds at 10,000 organizations. */
-export async function readMonth(
-  db: Kysely<Schema>,
-  { month, today }: { readonly month: Month; readonly today: UsageDay },
-): Promise<InvoicedMonth> {
-  const statements = await readStatements(db, { month });
-  const periods = await readPeriods(db, month);
-  if (periods.length > PERIODS_MAX) return { month, periods: null, statements };
-  for (const { instanceId, source } of await readBilledInstances(db)) {
-    const blockers = await readBlockers(db, { instanceId, month, source });
-    const others = blockers.filter(({ daysExpected }) => daysExpected === null);
-    periods.push(...others.map((blocker) => toPeriod(blocker, { instanceId, today })));
-  }
-  const differing = statements.length === 0 ? 0 : await countDiffering(db, month);
-  return { month, periods, statements, differing, doubted: await countDoubted(db, periods) };
+/** A cause for which a period cannot be invoiced: a row of the view period_blockers. */
+export interface PeriodBlocker {
+  readonly cause: string;
+  /** Null where days mean nothing. */
+  readonly days: number | null;
+  readonly firstDay: UsageDay;
+  readonly lastDay: UsageDay;
+  readonly streams: readonly string[] | null;
+  /** A sentence or a command. */
+  readonly whatToDo: string;
 }
 
-async function countDoubted(db: Kysely<Schema>, periods: readonly OrganizationPeriod[]): Promise<number> {
-  if (periods.length === 0) return 0;
-  const from = periods.map((period) => period.from).reduce((a, b) => earliestDay(a, b));
-  const to = periods.map((period) => period.to).reduce((a, b) => latestDay(a, b));
-  const { rows } = await sql<{ numbers: number }>`
-    select count(*)::integer as numbers from losant_usage.coverage_gaps
-    where usage_date between ${from}::date and ${to}::date and state in ('loaded', 'final')`.execute(db);
-  return rows[0]?.numbers ?? 0;
+export interface InstanceBlocker extends PeriodBlocker {
+  readonly instanceId: string;
+}
+
+/** Causes as they are shown beside their days; a person may not know the codes of the view. */
+const CAUSES: Readonly<Record<string, string>> = {
+  not_over: 'not over',
+  list_incomplete: 'organizations may be missing',
+  not_fully_tracked: 'not every day is tracked',
+  no_period: 'in no known billing period',
+  not_final: 'not final yet',
+  missing: 'missing',
+  in_doubt: 'in doubt',
+  unavailable: 'unavailable',
+  contradicted: "contradicted by Losant's own total",
+  changed_by_hand: 'changed by hand',
+};
+
+/** E.g. `3 days missing (payload_totals)`. */
+export function describeBlocker({ cause, days, streams }: PeriodBlocker): string {
+  const text = CAUSES[cause] ?? cause.replaceAll('_', ' ');
+  const counted = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
+  return streams === null ? counted : `${counted} (${streams.join(', ')})`;
+}
+
+/** About 500 bytes each. */
+export const PERIODS_MAX = 200_000;
+
+/** Takes four seconds at 10,000 organizations. */
+export async function readMonth(db: Kysely<Schema>, month: Month): Promise<InvoicedMonth> {
+  const statements = await readStatements(db, { month });
+  const periods = await readPeriods(db, month);
+  const blockers = await readBlockers(db, { month });
+  const ofInstances = blockers.flatMap(({ blocker, instanceId, orgId }) =>
+    orgId === null ? [{ instanceId, ...blocker }] : [],
+  );
+  const base = { month, statements, blockers: ofInstances };
+  const differing = statements.length === 0 ? 0 : await countDiffering(db, month);
+  if (periods.length > PERIODS_MAX) return { ...base, periods: null, differing };
+  const byPeriod = Map.groupBy(blockers, ({ orgId, from }) => `${orgId} ${from}`);
+  const blockersOf = (orgId: string, from: UsageDay) =>
+    (byPeriod.get(`${orgId} ${from}`) ?? []).map(({ blocker }) => blocker);
+  const known = new Set(periods.map(({ orgId, from }) => `${orgId} ${from}`));
+  const others = [...byPeriod].flatMap(([key, [first]]) =>
+    first === undefined || first.orgId === null || known.has(key) ? [] : [toPeriod(first, first.orgId)],
+  );
+  return {
+    ...base,
+    differing,
+    periods: [...periods, ...others].map((period) => ({
+      ...period,
+      blockers: blockersOf(period.orgId, period.from),
+    })),
+  };
 }
 
 async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number> {
-  const { rows } = await sql<{ orgs: number }>`
-    select count(distinct org_id)::integer as orgs from losant_usage.adjustments
-    where period_month = ${`${month}-01`}::date`.execute(db);
-  return rows[0]?.orgs ?? 0;
+  const { orgs } = await db
+    .selectFrom('adjustments')
+    .select((eb) => eb.fn.count<number>('org_id').distinct().as('orgs'))
+    .where('period_month', '=', `${month}-01`)
+    .executeTakeFirstOrThrow();
+  return orgs;
 }
 
 /** As statements have it: the month itself, or the billing periods of Losant that end in it. */
-async function readPeriods(db: Kysely<Schema>, month: Month): Promise<OrganizationPeriod[]> {
+async function readPeriods(
+  db: Kysely<Schema>,
+  month: Month,
+): Promise<Omit<OrganizationPeriod, 'blockers'>[]> {
   const { from, to } = daysOfMonth(month);
-  const { rows } = await sql<OrganizationPeriod>`
-    select org_id as "orgId", instance_id as "instanceId", org_name as name, referral_id as "referralId",
-      period_start as "from", period_end as "to", null as "daysWithoutPeriod",
-      days_expected as "daysExpected", days_held as "daysHeld",
-      days_final as "daysFinal", days_waived as "daysWaived", days_unavailable as "daysUnavailable",
-      days_unreported as "daysUnreported", days_untracked as "daysUntracked", is_over as "isOver",
-      is_whole as "isWhole", is_billable as "isBillable", payload_billable_count as payloads, devices_total as devices
-    from losant_usage.period_usage
-    where days_expected > 0 and (source = 'calendar' and period_start = ${from}::date
-      or source = 'losant' and period_end between ${from}::date and ${to}::date)
-    order by lower(org_name), org_id, period_start limit ${PERIODS_MAX + 1}`.execute(db);
-  return rows;
+  const rows = await db
+    .selectFrom('period_usage')
+    .select(['org_id as orgId', 'instance_id as instanceId', 'org_name as name', 'referral_id as referralId'])
+    .select(['period_start as from', 'period_end as to', 'standing', 'is_over as isOver'])
+    .select(['is_billable as isBillable', 'days_expected as daysExpected', 'days_accepted as daysAccepted'])
+    .select(['days_unreported as daysUnreported', 'days_untracked as daysUntracked'])
+    .select(['device_counts_days', 'notebook_minutes_days', 'payload_totals_days', 'payload_sources_days'])
+    .select(['payload_billable_count as payloads', 'devices_total as devices'])
+    .where('days_expected', '>', 0)
+    .where((eb) =>
+      eb.or([
+        eb.and([eb('source', '=', 'calendar'), eb('period_start', '=', from)]),
+        eb.and([eb('source', '=', 'losant'), eb.between('period_end', from, to)]),
+      ]),
+    )
+    .orderBy((eb) => eb.fn('lower', ['org_name']))
+    .orderBy('org_id')
+    .orderBy('period_start')
+    .limit(PERIODS_MAX + 1)
+    .execute();
+  return rows.map(
+    ({
+      device_counts_days,
+      notebook_minutes_days,
+      payload_totals_days,
+      payload_sources_days,
+      ...period
+    }) => ({
+      ...period,
+      streamDays: {
+        device_counts: device_counts_days,
+        notebook_minutes: notebook_minutes_days,
+        payload_totals: payload_totals_days,
+        payload_sources: payload_sources_days,
+      },
+    }),
+  );
 }
 
-function toPeriod(
-  { orgId, orgName, periodStart, periodEnd, daysWithoutPeriod }: Blocker,
-  { instanceId, today }: { readonly instanceId: string; readonly today: UsageDay },
-): OrganizationPeriod {
+/** Of which period of which organization, or of a whole instance, a blocker is. */
+export interface BlockedPeriod {
+  readonly instanceId: string;
+  /** Null: it speaks against every period of the instance that has one of its days. */
+  readonly orgId: string | null;
+  readonly orgName: string | null;
+  readonly referralId: string | null;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  readonly blocker: PeriodBlocker;
+}
+
+/**
+ * What keeps the month from being invoiced: the month itself, or the billing periods of Losant that end in it. Of a
+ * whole instance, what speaks against any of these, even if it happened before the month began.
+ */
+export async function readBlockers(
+  db: Kysely<Schema>,
+  { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
+): Promise<BlockedPeriod[]> {
+  const { from, to } = daysOfMonth(month);
+  let all = db
+    .selectFrom('period_blockers as b')
+    .selectAll('b')
+    .orderBy('b.instance_id')
+    .orderBy('b.org_name')
+    .orderBy('b.org_id')
+    .orderBy('b.period_start')
+    .orderBy('b.cause');
+  if (instanceId !== null) all = all.where('b.instance_id', '=', instanceId);
+  // Each by itself: the view works on the months that are named only, and not if that depends on the source.
+  const rows = await all.where('b.source', '=', 'calendar').where('b.period_start', '=', from).execute();
+  const own = await db
+    .selectFrom('billing_periods')
+    .select((eb) => eb.fn.min('period_start').as('first'))
+    .where('source', '=', 'losant')
+    .where((eb) => eb.between('period_end', from, to))
+    .executeTakeFirst();
+  const ofLosant = all.where('b.source', '=', 'losant');
+  rows.push(
+    ...(await ofLosant
+      .where('b.org_id', 'is not', null)
+      .where((eb) => eb.between('b.period_end', from, to))
+      .execute()),
+  );
+  if (own?.first) rows.push(...(await readInstanceBlockers(ofLosant, { month, first: own.first })));
+  return rows.map((row) => ({
+    ...{ instanceId: row.instance_id, orgId: row.org_id, orgName: row.org_name, referralId: row.referral_id },
+    ...{ from: row.period_start, to: row.period_end },
+    blocker: {
+      ...{ cause: row.cause, days: row.days, firstDay: row.first_day, lastDay: row.last_day },
+      ...{ streams: row.streams, whatToDo: row.what_to_do },
+    },
+  }));
+}
+
+type BlockerQuery = SelectQueryBuilder<Schema & { b: PeriodBlockers }, 'b', Selectable<PeriodBlockers>>;
+
+/** Of instances with periods of Losant: by the days of the periods that end in the month, the first of which is `first`. */
+async function readInstanceBlockers(
+  query: BlockerQuery,
+  { month, first }: { readonly month: Month; readonly first: UsageDay },
+): Promise<Selectable<PeriodBlockers>[]> {
+  const { from, to } = daysOfMonth(month);
+  return await query
+    .where('b.org_id', 'is', null)
+    .where((eb) => eb.between('b.period_start', `${first.slice(0, 7)}-01`, from))
+    .where((eb) =>
+      eb.or([
+        eb.and([eb('b.cause', '=', 'list_incomplete'), eb('b.period_start', '=', from)]),
+        eb.and([
+          eb('b.cause', '<>', 'list_incomplete'),
+          eb.exists(
+            eb
+              .selectFrom('billing_periods as p')
+              .innerJoin('organizations as o', 'o.org_id', 'p.org_id')
+              .whereRef('o.instance_id', '=', 'b.instance_id')
+              .where((of) => of.between('p.period_end', from, to))
+              .whereRef('p.period_start', '<=', 'b.last_day')
+              .whereRef('p.period_end', '>=', 'b.first_day'),
+          ),
+        ]),
+      ]),
+    )
+    .execute();
+}
+
+/** What stands for an organization that is blocked and has no row of the period. */
+function toPeriod(blocked: BlockedPeriod, orgId: string): Omit<OrganizationPeriod, 'blockers'> {
+  const { instanceId, orgName, referralId, from, to } = blocked;
   return {
-    ...{ orgId, instanceId, name: orgName, referralId: null, from: periodStart, to: periodEnd },
-    ...{ daysWithoutPeriod, isOver: periodEnd < today, isWhole: false, isBillable: false },
-    ...{ daysExpected: 0, daysHeld: 0, daysFinal: 0, daysWaived: 0, daysUnavailable: 0 },
-    ...{ daysUnreported: 0, daysUntracked: 0, payloads: null, devices: null },
+    ...{ orgId, instanceId, name: orgName ?? orgId, referralId, from, to },
+    ...{ standing: null, isOver: true, isBillable: false, daysExpected: 0, streamDays: {} },
+    ...{ daysAccepted: 0, daysUnreported: 0, daysUntracked: 0, payloads: null, devices: null },
   };
 }
 

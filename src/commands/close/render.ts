@@ -1,6 +1,6 @@
-import { describeBlocker } from '../../billing/blockers.ts';
 import { type CloseOutcome, nameOf } from '../../billing/close.ts';
-import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../../billing/statements.ts';
+import { type BlockedPeriod, describeBlocker } from '../../billing/month.ts';
+import type { BilledInstance, StatementLine, StatementTotal } from '../../billing/statements.ts';
 import type { SettingsError } from '../../errors.ts';
 import { renderTable } from '../../terminal/table.ts';
 import { type Line, line, styled } from '../../terminal/text.ts';
@@ -15,9 +15,8 @@ type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
 /** What became of an instance, as `--json` prints it. Quantities are text: they may exceed 2^53 − 1. */
 export function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
-  const blockers = outcome.blockers.map((blocker) => {
-    const { orgId, orgName, periodStart, periodEnd } = blocker;
-    return { orgId, orgName, periodStart, periodEnd, reason: describeBlocker(blocker) };
+  const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
+    return { orgId, orgName, periodStart: from, periodEnd: to, ...blocker };
   });
   if (outcome.kind === 'refused') return { instanceId, outcome: 'refused', blockers };
   const { statement, lines, totals, dryRun } = outcome;
@@ -53,29 +52,37 @@ export function renderFailure({ message, hint }: SettingsError): Line[] {
   return [line`${styled('red', message)}.`, `  ${hint}`];
 }
 
-function renderRefusal(name: string, blockers: readonly Blocker[], { month }: CloseOptions): Line[] {
-  const orgs = new Set(blockers.map(({ orgId }) => orgId)).size;
+function renderRefusal(name: string, blockers: readonly BlockedPeriod[], { month }: CloseOptions): Line[] {
   return [
-    line`${styled('red', `${name} cannot be closed`)}: ${count(orgs, 'organization')} ${orgs === 1 ? 'is' : 'are'} not billable.`,
+    line`${styled('red', `${name} cannot be closed`)}: ${describeBlocked(blockers)}.`,
     ...renderBlockers(blockers),
     '',
-    'What is missing and when it is tried again: losant-usage gaps. To accept what will not come: losant-usage waive',
-    `To close it all the same, on record: losant-usage close --period ${month} --incomplete REASON`,
+    'To close it all the same, on record:',
+    `  losant-usage close --period ${month} --incomplete REASON`,
   ];
 }
 
-function renderBlockers(blockers: readonly Blocker[]): Line[] {
+/** How many organizations are not billable, or that it is the whole instance. */
+function describeBlocked(blockers: readonly BlockedPeriod[]): string {
+  const orgs = new Set(blockers.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]))).size;
+  if (orgs === 0) return 'no organization is billable';
+  const are = `${count(orgs, 'organization')} ${orgs === 1 ? 'is' : 'are'} not billable`;
+  return blockers.some(({ orgId }) => orgId === null) ? `${are}, and something speaks against all` : are;
+}
+
+function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {
   const rows = blockers
     .slice(0, BLOCKERS_MAX)
-    .map((blocker) => [
-      blocker.orgId,
-      blocker.orgName,
-      showDays({ from: blocker.periodStart, to: blocker.periodEnd }),
+    .map(({ orgId, orgName, from, to, blocker }) => [
+      orgId ?? 'all organizations',
+      orgName ?? '',
+      showDays({ from, to }),
       describeBlocker(blocker),
+      blocker.whatToDo,
     ]);
   const more = blockers.length - rows.length;
   return [
-    ...renderTable({ head: ['organization', 'name', 'period', 'why'], rows }),
+    ...renderTable({ head: ['organization', 'name', 'period', 'why', 'what to do'], rows }),
     ...(more > 0 ? [`  and ${count(more, 'more', 'more')}: --json has all`] : []),
   ];
 }
@@ -118,9 +125,9 @@ function renderLines(lines: readonly StatementLine[]): Line[] {
     showDays({ from: each.periodStart, to: each.periodEnd }),
     each.metric,
     show(each.quantity),
-    `${each.daysHeld}/${each.daysExpected}`,
+    `${each.daysStored}/${each.daysExpected}`,
   ]);
-  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days held'];
+  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days stored'];
   return ['', ...renderTable({ head, rows, right: [4, 5] })];
 }
 

@@ -65,7 +65,7 @@ export function createSources(context: CommandContext, options: SourceOptions): 
   });
   const oneMonth = boundReads({ max: 1, timeoutMs: READER.statementTimeoutMs });
   const month = keepReadings(
-    (name: Month) => oneMonth(() => readMonth(db, { month: name, today: dayAt(now()) })),
+    (name: Month) => oneMonth(() => readMonth(db, name)),
     {
       ...MONTHS,
       now,
