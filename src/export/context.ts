@@ -7,7 +7,7 @@ import type { Logger } from '../logger.ts';
 import type { LosantClient } from '../losant/client.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection } from '../usage/organization.ts';
-import type { PeriodSource } from '../usage/period.ts';
+import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
 import type { Shard } from '../usage/shard.ts';
@@ -26,6 +26,7 @@ export interface InstanceContext {
   readonly streams: readonly string[];
   readonly policy: Policy;
   readonly billingPeriods: PeriodSource;
+  readonly controlTotals: ControlTotalUse;
   readonly concurrency: number;
   /** ms by the database's clock. */
   readonly now: () => number;

@@ -8,7 +8,7 @@ import type { InstanceContext } from './context.ts';
 
 /** What every instance is opened with. */
 export interface ExportEnvironment {
-  readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods'>;
+  readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods' | 'controlTotals'>;
   readonly logger: Logger;
   /** This host's clock, ms. */
   readonly hostNow: () => number;
@@ -74,6 +74,7 @@ export function openInstance(
     streams: instance.streams,
     policy: config.policy,
     billingPeriods: config.billingPeriods,
+    controlTotals: config.controlTotals,
     concurrency,
     now,
     apiAheadMs: () => aheadMs,

@@ -2,7 +2,7 @@ import { requireSchema } from '../database/migrate.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import {
   applyPolicy,
-  recordBillingPeriods,
+  recordBilling,
   recordInstanceName,
   registerInstance,
   requireApiUrl,
@@ -79,11 +79,11 @@ async function exportUnlessIdle(
   options: RunOptions,
   work: { tally: Tally; session: Session; startedAtMs: number },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
-  const { db, instanceId, policy, billingPeriods, now } = context;
+  const { db, instanceId, policy, now } = context;
   const { settled } = options;
   if (settled && (await isIdle(context, settled))) return { refusal: null, excluded: settled.excluded };
   await applyPolicy(db, instanceId, { policy, nowMs: now() });
-  await recordBillingPeriods(db, instanceId, billingPeriods);
+  await recordBilling(db, instanceId, context);
   return await discoverAndExport(context, options, work);
 }
 

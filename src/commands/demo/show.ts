@@ -119,6 +119,7 @@ function configOf({ url, instanceId, token }: Simulator, databaseUrl: string): C
     heartbeatUrl: null,
     autoMigrate: false,
     billingPeriods: 'calendar',
+    controlTotals: 'block',
     adminToken: null,
     logLevel: 'warn',
     warnings: [],
