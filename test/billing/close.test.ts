@@ -5,7 +5,10 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readStatements } from '../../src/billing/statements.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { answer, closed, FINAL } from '../database/answers.ts';
+import type { CellOutcome } from '../../src/usage/cell.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { answer, closed, FINAL, missing, row, values } from '../database/answers.ts';
+import { addTracking } from '../database/ledger.ts';
 import { load } from '../views/loads.ts';
 import { type Books, openBooks, whyNot } from './books.ts';
 
@@ -91,6 +94,60 @@ describe('a month', () => {
         `^org_id,.*\\r\\n${orgId},2026-02-11,device_counts,"'=agreed, ""in writing""",postgres,\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z,\\r\\n$`,
       ),
     );
+  });
+
+  test('bills a later zero that was accepted as zero, with the number it replaced on record', async () => {
+    const orgId = await books.orgOf({ from: '2026-07-10', to: '2026-07-11' });
+    await addTracking(books.ledger.db, orgId, {
+      streams: ['notebook_minutes'],
+      days: '{[2026-07-10,2026-07-11]}',
+    });
+    const minutes = (day: string, outcome: CellOutcome, sentAt: string) =>
+      answer(outcome, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) });
+    await load(books.ledger, [
+      minutes('2026-07-10', values(row(5, 2, 0, 0, 0)), '2026-11-22T12:00:00Z'),
+      minutes('2026-07-11', values(row(7, 3, 0, 0, 0)), '2026-11-22T12:00:00Z'),
+    ]);
+    await load(books.ledger, [minutes('2026-07-10', missing, '2026-11-22T14:00:00Z')]);
+    expect(whyNot(await books.closeMonth('2026-07'))).toEqual(['1 day in doubt (notebook_minutes)']);
+    await waiveCells(books.ledger.db, {
+      ...{ orgId, stream: 'notebook_minutes', range: { from: '2026-07-10', to: '2026-07-10' } },
+      ...{ reason: 'Losant took it back', asZero: true },
+    });
+    expect(await books.closeMonth('2026-07')).toMatchObject({ kind: 'closed', blockers: [] });
+    expect(
+      await books.ask(sql`select metric, quantity, days_stored, days_final, days_accepted
+        from losant_usage.statement_lines where org_id = ${orgId} and metric = 'notebook_minutes'`),
+    ).toEqual([{ metric: 'notebook_minutes', quantity: 7, days_stored: 2, days_final: 1, days_accepted: 1 }]);
+    expect(
+      await books.ask(sql`select old ->> 'minutes' as old, new ->> 'minutes' as new from losant_usage.revisions
+        where org_id = ${orgId}`),
+    ).toEqual([{ old: '5', new: '0' }]);
+    const { out, problems } = await books.verifyMonth('2026-07');
+    expect(problems).toEqual([]);
+    expect(await readFile(join(out, 'waivers.csv'), 'utf8')).toContain(
+      `${orgId},2026-07-10,notebook_minutes,Losant took it back,postgres,`,
+    );
+  });
+
+  test('with numbers that are accepted because they will not become final is closed', async () => {
+    const days = { from: '2026-05-10', to: '2026-05-11' };
+    const orgId = await books.orgOf(days);
+    await addTracking(books.ledger.db, orgId, {
+      streams: ['notebook_minutes'],
+      days: '{[2026-05-10,2026-05-11]}',
+    });
+    await load(
+      books.ledger,
+      ['2026-05-10', '2026-05-11'].map((day) =>
+        answer(values(row(5, 2, 0, 0, 0)), { orgId, day, stream: notebookMinutes }),
+      ),
+    );
+    expect(whyNot(await books.closeMonth('2026-05'))).toEqual(['2 days not final yet (notebook_minutes)']);
+    await waiveCells(books.ledger.db, {
+      ...{ orgId, stream: 'notebook_minutes', range: days, reason: 'the scope is refused', asZero: false },
+    });
+    expect(await books.closeMonth('2026-05')).toMatchObject({ kind: 'closed', blockers: [] });
   });
 
   test('in which an organization existed, but no day of it is tracked, is refused', async () => {
