@@ -101,9 +101,13 @@ export interface GivenCell {
   /** Without it, none where it is all right, and `given` otherwise. */
   readonly reason?: string;
   readonly isReported?: boolean;
+  /** Of an accepted cell; of others their standing says so. */
+  readonly isStored?: boolean;
   readonly verifiedAt?: string | null;
   readonly nextReadAt?: string | null;
 }
+
+const STORED: readonly string[] = ['final', 'stored', 'in_doubt'];
 
 /** Adds rows to the ledger as a run would have left them, without numbers. */
 export async function addCells(
@@ -113,7 +117,7 @@ export async function addCells(
 ): Promise<void> {
   await asProgram(db, async (trx) => {
     for (const { day, stream = 'device_counts', standing, ...cell } of cells) {
-      const isStored = ['final', 'stored', 'in_doubt'].includes(standing);
+      const isStored = standing === 'accepted' ? cell.isStored === true : STORED.includes(standing);
       const isRight = standing === 'final' || standing === 'stored';
       const verifiedAt = cell.verifiedAt ?? (standing === 'final' ? `${day}T23:59:59Z` : null);
       await trx
