@@ -20,8 +20,8 @@ begin
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
       losant_usage.focus_usage
       to losant_usage_reader;
-    -- Read by functions.
-    grant select on losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
+    -- Read by functions and by what finds the cells that are due.
+    grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
       losant_usage.month_rows, losant_usage.own_period_rows to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
