@@ -96,7 +96,7 @@ function createSources(db: Database): AppSources {
     database: async (waitMs) => ({ isUp: true, reading: await health(waitMs) }),
     heatMap: keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), kept),
     payloadShares: keepReading(() => readPayloadShares(db), kept),
-    month: keepReadings((month: string) => readMonth(db, { month, today: dayAt(now()) }), {
+    month: keepReadings((month: string) => readMonth(db, month), {
       ...kept,
       max: 2,
     }),

@@ -145,7 +145,7 @@ async function checkWitness(
   for (const { question, reason } of await readWitnessProblems(handle.db, [instanceId])) {
     const hint =
       'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
-    list.note('second witness', { message: `${question} not read: ${reason}`, hint });
+    list.note('control totals', { message: `${question} not read: ${reason}`, hint });
   }
 }
 

@@ -42,7 +42,7 @@ const PROBES: Readonly<Record<string, Probe>> = {
   'perPage 1000': { ask: probePageSize, touches: 'nothing: a page may be shorter than asked for' },
   'missing scope or unknown instance': {
     ask: probeRefusal,
-    touches: 'exit code 5, and whether the second witness can be read',
+    touches: 'exit code 5, and whether the control totals can be read',
   },
   'payloads in two ways': {
     ask: probeSums,
