@@ -246,4 +246,31 @@ describe('monthly_usage', () => {
         where org_id = ${orgId} and days_expected > 0`),
     ).toEqual([{ days_final: 1, isFinalOnceOver: true }]);
   });
+
+  const plan = async (query: RawBuilder<unknown>) => {
+    const rows = await ledger.db.transaction().execute(async (trx) => {
+      // As with many rows, of which a test has few.
+      await sql`set local enable_seqscan = off`.execute(trx);
+      return await rowsOf(trx, sql`explain (costs off) ${query}`);
+    });
+    return rows.map((each) => (each as Record<string, string>)['QUERY PLAN']).join('\n');
+  };
+
+  test('looks at control totals only where is_billable is asked for', async () => {
+    const sums = sql`select org_id, payload_billable_count, standing from losant_usage.monthly_usage where month = '2026-10-01'`;
+    const billable = sql`select org_id, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`;
+    expect(await plan(sums)).not.toMatch(/instance_totals|monthly_summaries/);
+    expect(await plan(billable)).toMatch(
+      /instance_totals[^]*monthly_summaries|monthly_summaries[^]*instance_totals/,
+    );
+  });
+
+  test('finds the days of one organization by their key', async () => {
+    const orgId = '5d0000000000000000000001';
+    const found = await plan(sql`select month, payload_billable_count from losant_usage.monthly_usage
+      where org_id = ${sql.lit(orgId)} and month = '2026-10-01'`);
+    expect(found).toMatch(
+      /using usage_days_pkey on usage_days u\b.*\n.*Index Cond: .*org_id = '5d0000000000000000000001'/,
+    );
+  });
 });
