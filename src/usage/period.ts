@@ -4,6 +4,10 @@ import { type DayRange, dayAt } from './day.ts';
 export const PERIOD_SOURCES = ['calendar', 'losant'] as const;
 export type PeriodSource = (typeof PERIOD_SOURCES)[number];
 
+/** What a control total that differs from final numbers does to their period. */
+export const CONTROL_TOTAL_USES = ['block', 'show'] as const;
+export type ControlTotalUse = (typeof CONTROL_TOTAL_USES)[number];
+
 /** A calendar month in UTC, `YYYY-MM`. What is closed is named by the month in which it ends. */
 export type Month = string;
 
