@@ -57,9 +57,7 @@ const UNTRACKED = raw('<td class="m-untracked" aria-label="not tracked"></td>');
 
 /** Most cells are final. Its parts need no escaping: a day, and an address of this server. */
 function renderFinal(day: UsageDay, address: string): ReturnType<typeof raw> {
-  return raw(
-    `<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final" aria-label="final"></a></td>`,
-  );
+  return raw(`<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final"></a></td>`);
 }
 
 function renderOpen(

@@ -84,7 +84,9 @@ describe('the page', () => {
     expect(text).toContain('device_counts stored on');
     expect(text).toContain('not every day is tracked');
     expect(text).toMatch(
-      new RegExp(`<a class="whole" href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`),
+      new RegExp(
+        `<a class="whole" href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`,
+      ),
     );
     expect(text.match(/day by day/g)).toHaveLength(2);
     expect(text).toContain('&lt;b&gt;Alpha&lt;/b&gt;');
@@ -223,6 +225,6 @@ test('more organizations than fit into memory are not shown in part', async () =
     sources: { read, month: () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 }) },
   });
   expect(await (await pages.get('/months')).text()).toContain(
-    'October 2026 has more organizations than this page holds.',
+    'October 2026 has more organizations than this page shows.',
   );
 });
