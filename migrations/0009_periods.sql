@@ -114,7 +114,7 @@ comment on column losant_usage.monthly_usage.is_over is 'Whether the month is ov
 comment on column losant_usage.monthly_usage.is_fully_tracked is 'Whether every day of the month, up to yesterday, on which the organization existed is tracked, for the same streams on each.';
 comment on column losant_usage.monthly_usage.standing is 'Standing of the worst tracked cell of the month, see cells; null if no day is tracked.';
 comment on column losant_usage.monthly_usage.is_final is 'Whether the month is over and fully tracked, and every number of it is final.';
-comment on column losant_usage.monthly_usage.is_billable is 'Whether the month may be invoiced: no row of period_blockers speaks against it.';
+comment on column losant_usage.monthly_usage.is_billable is 'Whether the month may be invoiced: a day of it is tracked, and no row of period_blockers speaks against it.';
 comment on column losant_usage.monthly_usage.devices_created is 'Devices created (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.devices_deleted is 'Devices deleted (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.devices_total is 'Devices at about the end of the day (devices, level) on the last day of the month that is stored; null if none is.';
@@ -186,7 +186,7 @@ comment on column losant_usage.period_usage.is_over is 'Whether the period is ov
 comment on column losant_usage.period_usage.is_fully_tracked is 'Whether every day of the period, up to yesterday, on which the organization existed is tracked, for the same streams on each.';
 comment on column losant_usage.period_usage.standing is 'Standing of the worst tracked cell of the period, see cells; null if no day is tracked.';
 comment on column losant_usage.period_usage.is_final is 'Whether the period is over and fully tracked, and every number of it is final.';
-comment on column losant_usage.period_usage.is_billable is 'Whether the period may be invoiced: no row of period_blockers speaks against it.';
+comment on column losant_usage.period_usage.is_billable is 'Whether the period may be invoiced: a day of it is tracked, and no row of period_blockers speaks against it.';
 comment on column losant_usage.period_usage.devices_created is 'Devices created (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.devices_deleted is 'Devices deleted (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.devices_total is 'Devices at about the end of the day (devices, level) on the last day of the period that is stored; null if none is.';
@@ -249,7 +249,7 @@ from (
     ('changed_by_hand', s.by_hand_days is not null, s.by_hand_days, s.by_hand_streams),
     ('contradicted', s.is_contradicted, null, null)
   ) as c (cause, applies, days, streams)
-  where c.applies and (not s.is_clear or s.is_contradicted)
+  where c.applies and s.is_wanted and (not s.is_clear or s.is_contradicted)
   union all
   select p.instance_id, p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, m.month, m.next_month - 1, 'losant',
     'no_period', datemultirange(daterange(greatest(p.first_day, m.month), least(p.last_day + 1, m.next_month))), null

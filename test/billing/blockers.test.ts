@@ -1,4 +1,4 @@
-/** What keeps a period from being invoiced, and that nothing else does: is_billable is the absence of a blocker. */
+/** What keeps a period from being invoiced, and that nothing else does: of a tracked one is_billable is the absence of a blocker. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readBlockers } from '../../src/billing/month.ts';
@@ -85,8 +85,10 @@ beforeAll(async () => {
   await change(sql`update losant_usage.organizations set created_on = '2026-08-20'
     where org_id = ${await addOrg('untracked', { from: '2026-09-01', to: '2026-09-02' })}`);
   // Not exported any more since August.
-  await change(sql`update losant_usage.organizations set removed_at = null
-    where org_id = ${await addOrg('july', { from: '2026-07-30', to: '2026-07-31' })}`);
+  const july = await addOrg('july', { from: '2026-07-30', to: '2026-07-31' });
+  await change(sql`update losant_usage.organizations set removed_at = null where org_id = ${july}`);
+  // Read all the same: a number of August that is in no sum, of a month that nobody wants.
+  await load(ledger, [devices(july, '2026-08-02', 4, 1, 17)]);
   await addOrg('running', { from: '2026-11-20', to: '2026-11-21' });
 });
 
@@ -118,15 +120,15 @@ const contradictions = () =>
   ask(sql`
     select m.org_name, m.month::text as period, m.is_billable from losant_usage.monthly_usage m
     join losant_usage.instances i on i.instance_id = m.instance_id and i.billing_periods = 'calendar'
-    where m.is_billable = exists (
+    where m.is_billable <> (m.days_expected > 0 and not exists (
       select from losant_usage.period_blockers b where b.instance_id = m.instance_id
-        and b.period_start = m.month and (b.org_id = m.org_id or b.org_id is null))
+        and b.period_start = m.month and (b.org_id = m.org_id or b.org_id is null)))
     union all
     select p.org_name, p.period_start || '..' || p.period_end, p.is_billable from losant_usage.period_usage p
-    where p.is_billable = exists (
+    where p.is_billable <> (p.days_expected > 0 and not exists (
       select from losant_usage.period_blockers b where b.instance_id = p.instance_id
         and (b.org_id = p.org_id and b.period_start = p.period_start
-          or b.org_id is null and b.first_day <= p.period_end and b.last_day >= p.period_start))`);
+          or b.org_id is null and b.first_day <= p.period_end and b.last_day >= p.period_start)))`);
 
 const billable = async (start: string) =>
   (
