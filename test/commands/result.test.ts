@@ -5,7 +5,7 @@ import type { Failure, RunReport } from '../../src/export/report.ts';
 import { renderLine } from '../../src/terminal/text.ts';
 
 const instanceId = '575ec8687ae143cd83dc4a97';
-const NONE = { planned: 0, loaded: 0, unchanged: 0, absent: 0, failed: 0, quarantined: 0, unavailable: 0 };
+const NONE = { planned: 0, loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
 
 const REPORT: RunReport = {
   runId: '00000000-0000-4000-8000-000000000001',
@@ -72,7 +72,7 @@ describe('the summary of a run', () => {
 
   test('shows every count when asked', () => {
     expect(shown({}, {}, { verbose: true }).slice(1)).toEqual([
-      '  4,936 numbers read: 4,936 new, 0 changed, 0 unchanged, 0 absent, 0 failed, 0 in quarantine, 0 unavailable',
+      '  4,936 numbers read: 4,936 new, 0 changed, 0 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable',
       '  rows: 7,000 inserted, 0 updated, 0 deleted, 0 unchanged',
     ]);
   });

@@ -24,20 +24,20 @@ const waive = (days: string, reason = 'Acme agreed') =>
 
 const state = async () =>
   await exported.place.query(
-    `select usage_date::text as day, state, error_code, error_message from losant_usage.coverage
+    `select usage_date::text as day, standing, reason, message from losant_usage.coverage
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
 
 describe('waive', () => {
-  it('refuses a number that is held, and leaves it', async () => {
+  it('refuses a number that is stored and all right, and leaves it', async () => {
     const ended = await waive(day);
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error).toEqual({
       code: 'settings',
-      message: `Nothing was waived: a number is held for ${day}`,
-      hint: 'only a missing number can be waived: losant-usage gaps lists them',
+      message: `Nothing was waived: the number is stored, and all right, for ${day}`,
+      hint: 'a number is accepted where it is missing, in doubt, unavailable or will not become final: losant-usage gaps --all lists them',
     });
-    expect(await state()).toEqual([{ day, state: 'loaded', error_code: null, error_message: null }]);
+    expect(await state()).toEqual([{ day, standing: 'stored', reason: null, message: null }]);
   });
 
   it('refuses days that were never tracked, and a day that is not over', async () => {
@@ -52,7 +52,7 @@ describe('waive', () => {
     expect(await state()).toHaveLength(1);
   });
 
-  it('refuses to be told no reason', async () => {
+  it('refuses to be given no reason', async () => {
     const ended = await waive(day, ' ');
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error.message).toBe('--reason is empty');
@@ -77,17 +77,18 @@ describe('waive', () => {
       stream: 'device_counts',
       days: [from, day],
       reason: 'Acme agreed',
+      asZero: false,
     });
     expect(await state()).toEqual([
-      { day: from, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
-      { day, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
+      { day: from, standing: 'accepted', reason: 'waived', message: 'Acme agreed' },
+      { day, standing: 'accepted', reason: 'waived', message: 'Acme agreed' },
     ]);
     expect((await look('gaps')).code).toBe(0);
 
     expect(await exported.run(['run', '--date', day])).toMatchObject({ code: 0 });
     expect(await state()).toEqual([
-      { day: from, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
-      { day, state: 'loaded', error_code: null, error_message: null },
+      { day: from, standing: 'accepted', reason: 'waived', message: 'Acme agreed' },
+      { day, standing: 'stored', reason: null, message: null },
     ]);
   });
 });
