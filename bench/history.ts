@@ -3,12 +3,12 @@ import { query } from './servers.ts';
 
 /**
  * Gives every organization that was exported once a history of `days` days:
- * tracked, held, final and read since the last checkpoint.
+ * tracked, stored, final and read since the last checkpoint.
  */
 export async function fillLedger(databaseUrl: string, days: number): Promise<void> {
   await query(
     databaseUrl,
-    `insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at,
+    `insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_reported, revision, verified_at,
        attempted_at, response_sha256, run_id, first_loaded_at, finalized_at)
      select c.usage_date - back, c.stream, c.org_id, 'final', true, 1, now(), now(), c.response_sha256, c.run_id,
        now(), now()

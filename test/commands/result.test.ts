@@ -19,6 +19,7 @@ const REPORT: RunReport = {
   requests: 7_405,
   durationMs: 372_000,
   failures: [],
+  alsoTracked: null,
 };
 
 function shown(
@@ -99,6 +100,13 @@ describe('the summary of a run', () => {
     const nextTryAt = '2026-11-25T00:51:00.000Z';
     expect(shown({ status: 'partial' }, { tally }, { nextTryAt }).slice(2)).toEqual([
       '  1 number is missing; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',
+    ]);
+  });
+
+  test('of a backfill says which days it made tracked beside those that were asked for', () => {
+    const alsoTracked = { from: '2026-11-10', to: '2026-11-19' };
+    expect(shown({ kind: 'backfill', alsoTracked }).slice(2)).toEqual([
+      '  2026-11-10..2026-11-19, up to what was tracked already, is tracked too: the next run reads it',
     ]);
   });
 

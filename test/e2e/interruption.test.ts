@@ -56,8 +56,9 @@ it.each([
       'select status, finished_at is not null as is_finished from losant_usage.runs order by started_at desc limit 1',
     );
     expect(run).toEqual({ status: 'interrupted', is_finished: true });
-    const [lease] = await exported.place.query('select lease_run_id from losant_usage.instances');
-    expect(lease).toEqual({ lease_run_id: null });
+    expect(
+      await exported.place.query('select run_id from losant_usage.leases where run_id is not null'),
+    ).toEqual([]);
     await completes(day);
   },
 );
@@ -68,7 +69,7 @@ it('is killed without reporting, and the next run notes it and completes what it
   expect(ended).toMatchObject({ code: null, stdout: '' });
   const halves = await exported.place.query(`
     select c.org_id from losant_usage.coverage c left join losant_usage.device_counts f using (usage_date, org_id)
-    where c.stream = 'device_counts' and (c.state in ('loaded', 'final')) <> (f.org_id is not null)`);
+    where c.stream = 'device_counts' and c.is_stored <> (f.org_id is not null)`);
   expect(halves).toEqual([]);
   await completes(day);
   const [run] = await exported.place.query(
