@@ -56,7 +56,7 @@ describe('explain', () => {
             runKind: 'manual',
             responseSha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
           },
-          values: [{ key: {}, values: numbers, revision: 1, runId }],
+          values: [{ key: {}, values: numbers, revision: 1 }],
           revisions: [],
           quarantine: [],
           nextStep: expect.stringMatching(READ_AGAIN) as string,
@@ -106,7 +106,7 @@ describe('explain', () => {
     const ended = await explain('--stream', 'device_counts');
     expect(ended.code).toBe(0);
     expect(ended.stdout).toContain('device_counts: missing, a gap\n');
-    expect(ended.stdout).toContain('  reason: changed_by_hand: its numbers were deleted by hand\n');
+    expect(ended.stdout).toContain('  reason: changed_by_hand: its numbers were removed by hand\n');
     expect(ended.stdout).toContain(
       `  next: read by the next run; at once: losant-usage backfill --from ${day} --to ${day} --org ${orgId} --stream device_counts; if it will not come: losant-usage waive `,
     );

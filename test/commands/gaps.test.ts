@@ -48,7 +48,7 @@ describe('gaps', () => {
         day,
         standing: 'missing',
         reason: 'changed_by_hand',
-        message: 'its numbers were deleted by hand',
+        message: 'its numbers were removed by hand',
         orgName: name,
         nextReadAt: expect.any(String) as string,
       },
@@ -58,7 +58,7 @@ describe('gaps', () => {
     expect(shown.stdout.split('\n').slice(0, 6)).toEqual([
       '1 number of 1 organization is missing or in doubt.',
       '',
-      'missing: changed_by_hand, its numbers were deleted by hand (1 number)',
+      'missing: changed_by_hand, its numbers were removed by hand (1 number)',
       `  ${day}  payload_totals  next run  ${orgId}  ${name}`,
       '',
       expect.stringContaining('losant-usage backfill'),

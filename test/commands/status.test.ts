@@ -92,7 +92,7 @@ describe('status', () => {
 
   it('shows a shard that is exported, as of an instance', async () => {
     await exported.place.query(`insert into losant_usage.leases values ('${instanceId}', 3, 1,
-      gen_random_uuid(), 'pod-1', now(), now() + interval '1 hour', 99)`);
+      gen_random_uuid(), 'pod-1', now(), now() + interval '1 hour')`);
     const shown = await status(exported.place.url);
     expect(shown.stdout).toMatch(/\n {2}exported now by pod-1, since \S+ \S+ UTC \(.*\)\n/);
     await exported.place.query('delete from losant_usage.leases');

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
-import { deleteNumbers } from '../support/by-hand.ts';
+import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -64,8 +64,10 @@ describe('waive', () => {
   it('accepts missing numbers, asked for or not, and the next good read lifts it', async () => {
     const from = daysAgo(2);
     await exported.place.query(
-      `update losant_usage.tracking set tracked_days = tracked_days + datemultirange(daterange('${from}', '${day}'))
-       where stream = 'device_counts'`,
+      asProgram(
+        `update losant_usage.tracking set tracked_days = tracked_days + datemultirange(daterange('${from}', '${day}'))
+         where stream = 'device_counts'`,
+      ),
     );
     await exported.place.query(deleteNumbers('device_counts', orgId));
     expect((await look('gaps')).code).toBe(3);

@@ -144,7 +144,7 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     const { status, cells, failures } = jsonOf(ended);
     expect(status).toBe('partial');
     expect(cells).toEqual({
-      ...{ planned: 120, loaded: 106, unchanged: 0, absent: 0 },
+      ...{ planned: 120, loaded: 106, unchanged: 0, left_out: 0 },
       ...{ failed: 2, quarantined: 12, unavailable: 0 },
     });
     expect(failures.map(({ orgId, stream, code, from, to }) => ({ orgId, stream, code, from, to }))).toEqual(

@@ -31,7 +31,7 @@ async function completes(day: string): Promise<void> {
   const { platform, place, run } = exported;
   await platform.control('config', { latencyMs: 0 });
   // The killed process's lease lapses within a minute by itself; nobody has to wait for it here.
-  await place.query('update losant_usage.instances set lease_until = now()');
+  await place.query('update losant_usage.leases set until = now()');
   const ended = await run(['run', '--json', '--date', day]);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended).cells['unchanged']).toBeGreaterThan(0);
