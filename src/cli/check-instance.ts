@@ -24,13 +24,13 @@ export interface InstanceCheck {
   readonly onOrg: (done: number, total: number) => void;
 }
 
-/** Enough to get over a hiccup; a check that retries for minutes tells less. */
+/** Enough to get over a hiccup; a check that retries for minutes shows less. */
 const ATTEMPTS = 2;
 
 /** Each question ends within this, even if Losant asks to wait. */
 const QUESTION_MS = 60_000;
 
-/** Organizations whose failure is told; of the others the number. */
+/** Organizations whose failure is shown; the others are only counted. */
 const FAILURES_SHOWN = 10;
 
 /**
@@ -184,7 +184,7 @@ async function checkEveryOrg(
     const message = `${good} of ${good + bad + odd} organizations ${what}`;
     if (bad === 0) list.note(name, { message });
     else {
-      const hint = 'the lines above tell what failed';
+      const hint = 'the lines above say what failed';
       list.fail(name, new CheckError('invalid', message, hint), worstExitCode([...exitCodes]));
     }
   }

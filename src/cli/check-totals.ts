@@ -20,7 +20,7 @@ export async function probeTotals(target: OrgTarget): Promise<string> {
   const { value: page } = (await pages.next()) as IteratorResult<OrgPage, undefined>;
   const totalCount = page?.totalCount ?? 0;
   if (totalCount > ORGS_MAX) {
-    return `not asked of ${totalCount} organizations, only of up to ${ORGS_MAX}: losant-usage reconcile tells once some days were exported`;
+    return `not asked of ${totalCount} organizations, only of up to ${ORGS_MAX}: losant-usage reconcile shows it once some days are exported`;
   }
   const day = addDays(target.day, -FINAL_DAYS);
   const window = { from: day, to: day };

@@ -169,7 +169,7 @@ function renderLines(lines: readonly StatementLine[]): Line[] {
     const days = `${each.daysHeld}/${each.daysExpected}`;
     return [each.orgName, each.orgId, showDays({ from, to }), each.metric, show(each.quantity), days];
   });
-  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days held'];
+  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days stored'];
   return ['', ...renderTable({ head, rows, right: [4, 5] })];
 }
 

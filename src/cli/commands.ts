@@ -34,11 +34,11 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
   },
   Look: {
     status: {
-      summary: 'how far the numbers reach, and the last runs; exits 3 if something is missing',
+      summary: 'how far the numbers reach, and the last runs; exits 3 if there is a gap',
       load: async () => (await import('./status.ts')).status,
     },
     gaps: {
-      summary: 'every number that is missing; exits 3 if there is one',
+      summary: 'every number that is missing or in doubt; exits 3 if there is one',
       load: async () => (await import('./gaps.ts')).gaps,
     },
     explain: {
@@ -56,7 +56,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
   },
   Decide: {
     waive: {
-      summary: 'accept a missing number as known missing; the next good read lifts it',
+      summary: 'accept a number that is missing or in doubt as it stands; the next good read lifts it',
       load: async () => (await import('./waive.ts')).waive,
     },
     close: {

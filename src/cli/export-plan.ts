@@ -81,7 +81,7 @@ export function createPlanView(
       if (showsPlan) output.remark(...renderPlan(summary, rate));
       bar.start(summary.requests);
     },
-    // Where no plan was made, the numbers planned so far are all that is known: no time left can be told.
+    // Where no plan was made, the numbers planned so far are all that is known: no time left can be given.
     onProgress: ({ planned, done }: Progress) => {
       if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
       lastLineMs = hostNow();

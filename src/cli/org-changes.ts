@@ -64,8 +64,8 @@ export function completePatch({ patch: wanted, tags, disables }: Wanted, resourc
   const patch = isSettled ? rest : wanted;
   const isLimit = ([name, value]: readonly [string, unknown]) =>
     orgPatch.safeParse({ limits: { [name]: value } }).success;
-  const held = Object.entries(mapOf(resource['limits'])).filter(isLimit);
-  const limits = patch.limits && { limits: { ...Object.fromEntries(held), ...patch.limits } };
+  const kept = Object.entries(mapOf(resource['limits'])).filter(isLimit);
+  const limits = patch.limits && { limits: { ...Object.fromEntries(kept), ...patch.limits } };
   const keys = new Set(tags.map(({ key }) => key));
   if (tags.length > 0 && hasOddTags(resource)) {
     throw new SettingsError('--tag: the organization has tags that are no texts, and would lose them', {

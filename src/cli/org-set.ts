@@ -66,7 +66,7 @@ export const orgSet = defineCommand({
     body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
     dryRun: switchOption('show what would change and send no change'),
   },
-  whenInterrupted: 'losant-usage org show tells whether the change was made',
+  whenInterrupted: 'losant-usage org show says whether the change was made',
   examples: () => [
     {
       args: 'org set --org 575ec8687ae143cd83dc4a97 --limit device=500 --limit payload=1000000 --dry-run',
@@ -154,7 +154,7 @@ function notTaken({ orgId }: FoundOrg, missed: readonly FieldChange[]): LosantEr
     'bad_body',
     `instanceOrg.patch (org ${orgId}): not all is as asked: ${shown.join('; ')}`,
     {
-      hint: 'losant-usage org show tells what is so; a request that was slow may still be carried out',
+      hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
       action: 'instanceOrg.patch',
       status: null,
       body: null,

@@ -26,8 +26,8 @@ export const status = defineCommand({
     const health = await withDatabase(context, ({ db }) => readHealth(db, { nowMs: hostNow(), horizonDays }));
     if (output.json) output.printJson(health);
     else output.print(...renderStatus(health, hostNow()));
-    const isWhole = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
-    return isWhole ? EXIT.ok : EXIT.incomplete;
+    const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
+    return isComplete ? EXIT.ok : EXIT.incomplete;
   },
 });
 

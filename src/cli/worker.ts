@@ -26,7 +26,7 @@ export const worker = defineCommand({
 
 /**
  * `worker`: exports at the start and at each wake-up until it is asked to end,
- * and tells how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
+ * and shows how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
  * start; later, nothing but a defect ends it.
  */
 async function serveWorker(context: CommandContext): Promise<number> {
