@@ -135,8 +135,8 @@ describe('what cannot be is refused with exit code 2', () => {
     [{ view: 'usage' }, /^--view usage: The views are daily_usage, daily_usage_long, monthly_usage, /],
     [{ format: 'xlsx' }, /^--format xlsx: The formats are csv, ndjson, parquet\.$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
-    [{ out: null }, /^--json tells about a file, and the file itself would go to stdout$/],
-    [{ out: '-' }, /^--json tells about a file, and the file itself would go to stdout$/],
+    [{ out: null }, /^--json describes a file, and the file itself would go to stdout$/],
+    [{ out: '-' }, /^--json describes a file, and the file itself would go to stdout$/],
     [{ to: '2026-09-31' }, /^--to 2026-09-31: That day does not exist: 2026-09 has 30 days\.$/],
   ])('%j', async (changes, message) => {
     const options = Object.entries({ ...USUAL, ...changes }).filter(([, value]) => value !== null);
