@@ -29,7 +29,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     },
     backfill: {
       summary: 'read a range of days; skips what is stored unless it is due',
-      load: async () => (await import('./backfill.ts')).backfill,
+      load: async () => (await import('./run.ts')).backfill,
     },
   },
   Look: {
@@ -74,7 +74,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     },
     'org show': {
       summary: 'an organization as Losant has it now',
-      load: async () => (await import('./org-show.ts')).orgShow,
+      load: async () => (await import('./org.ts')).orgShow,
     },
     'org set': {
       summary: 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',

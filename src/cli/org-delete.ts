@@ -11,12 +11,10 @@ import { count } from '../terminal/words.ts';
 import { dayAt } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { waitWhileHeld } from './export-instances.ts';
-import { waitOption } from './export-options.ts';
 import { renderEnd } from './export-result.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
-import { type OptionValues, switchOption, textOption } from './options.ts';
-import { type FoundOrg, findOrg, lookAgain, placeOptions } from './org.ts';
-import { openAdmin } from './org-admin.ts';
+import { type OptionValues, switchOption, textOption, waitOption } from './options.ts';
+import { type FoundOrg, findOrg, lookAgain, openAdmin, placeOptions } from './org.ts';
 import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
 import { canAsk, openQuestions } from './questions.ts';
 

@@ -20,7 +20,12 @@ function requestsByHour(): Record<string, number> {
       const unread = days.filter((day) => !verified.has(day));
       const stored = days.filter((day) => isDue(day, verified.get(day), nowMs));
       const none = { removedOn: null, uncovered: [], untracked: [], asked: [] };
-      const track = { orgId: '5d0000000000000000000001', stream, unread: ranges(unread), stored: ranges(stored) };
+      const track = {
+        orgId: '5d0000000000000000000001',
+        stream,
+        unread: ranges(unread),
+        stored: ranges(stored),
+      };
       const { slices } = planPage([{ ...none, ...track }], { nowMs, policy });
       for (const { day } of slices.flatMap((slice) => slice.days)) verified.set(day, nowMs);
       const now = new Date(nowMs).toISOString();
