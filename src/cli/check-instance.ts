@@ -234,7 +234,7 @@ async function* eachOrg({
 }
 
 /** The name of the comparison, which is no question of its own. */
-export const RECONCILE = 'reconcile';
+const RECONCILE = 'reconcile';
 
 /** An organization, and what to ask for. */
 export interface OrgTarget {
@@ -253,7 +253,7 @@ export interface OrgReport {
 }
 
 /** Asks for the organization and for its usage of the day, as a run does. Throws only when interrupted. */
-export async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
+async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
   const { client, streams, signal } = target;
   const found = await outcomeOf(signal, async () => {
     const { name } = await getOrg(client, target);

@@ -220,7 +220,7 @@ const FINAL_DAYS = 4;
 
 const PROBED = ['device_counts', 'payload_totals'];
 
-export async function probeTotals(target: OrgTarget): Promise<string> {
+async function probeTotals(target: OrgTarget): Promise<string> {
   const { client, instanceId, signal } = target;
   const pages = listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal });
   const { value: page } = (await pages.next()) as IteratorResult<OrgPage, undefined>;
@@ -242,7 +242,7 @@ export async function probeTotals(target: OrgTarget): Promise<string> {
 }
 
 /** One organization's last whole month: its days added up, and its summary. */
-export async function probeSummaries(target: OrgTarget): Promise<string> {
+async function probeSummaries(target: OrgTarget): Promise<string> {
   const { client, instanceId, orgId, signal } = target;
   const monthEnd = addDays(`${addDays(target.day, -FINAL_DAYS).slice(0, 7)}-01`, -1);
   const month = `${monthEnd.slice(0, 7)}-01`;

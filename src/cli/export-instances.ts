@@ -167,7 +167,7 @@ export async function withHeartbeat(
 }
 
 /** `--dry-run`: prints what would be read. Writes nothing; asks Losant only for organizations it does not know yet. */
-export async function printPlans(
+async function printPlans(
   context: CommandContext,
   request: ExportRequest,
   chosen: readonly Scope[],
@@ -222,7 +222,7 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
 }
 
 /** Shows a run while it works: its plan, and how many of the plan's requests are done. */
-export function createPlanView(
+function createPlanView(
   { output, stderr, hostNow }: CommandContext,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },
 ) {

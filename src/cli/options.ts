@@ -134,7 +134,7 @@ export function choiceOption(
   return { ...valueOption('NAME', summary, read), choices };
 }
 
-export function readChoice(plural: string, choices: readonly string[], text: string): string {
+function readChoice(plural: string, choices: readonly string[], text: string): string {
   return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
 }
 

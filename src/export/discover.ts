@@ -232,12 +232,12 @@ async function applySelection(options: DiscoverOptions, instance: StoredInstance
 const REMOVALS_MAX = 1;
 const REMOVALS_SHARE_MAX = 0.05;
 
-export async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
+async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
   return Math.max(REMOVALS_MAX, Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX));
 }
 
 /** The organization, `unknown` for a 404, or why its attributes cannot be read: one's trouble stops no other. */
-export async function lookUpOrg(
+async function lookUpOrg(
   { client, instanceId, signal }: DiscoverOptions,
   orgId: string,
 ): Promise<Organization | string> {

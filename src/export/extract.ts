@@ -74,7 +74,7 @@ export interface SliceResult {
 }
 
 /** Judges the answers to a slice's requests: each of its days by itself, and no other day of the window. */
-export function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
+function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
   const texts = answers.map(({ text }) => text);
   const read = { sentAtMs: (answers[0] as Answer).sentAtMs, texts };
   let reading: WindowReading;

@@ -196,12 +196,12 @@ async function loadResults(
 const REFUSING_ORGS = 3;
 
 /** Whether Losant refuses to answer: nothing is said of the cell itself. */
-export function isRefusal({ kind }: LosantError): boolean {
+function isRefusal({ kind }: LosantError): boolean {
   return kind === 'unauthorized' || kind === 'forbidden';
 }
 
 /** What Losant refuses in a run: everything, streams, or single organizations. */
-export class Refusals {
+class Refusals {
   /** The refusal that stands for the run; null if there was none. */
   worst: LosantError | null = null;
   readonly #orgs = new Map<string, Set<string>>();

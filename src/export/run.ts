@@ -189,7 +189,7 @@ async function requireTracked({ db, instanceId }: InstanceContext, orgIds: reado
  * nothing to do: the organizations were listed today, and not since that run,
  * and nothing is due. A handful of look-ups, however many organizations there are.
  */
-export async function isIdle(
+async function isIdle(
   { db, instanceId, policy, now }: InstanceContext,
   { listedAt }: Settled,
 ): Promise<boolean> {
@@ -200,7 +200,7 @@ export async function isIdle(
 }
 
 /** What a complete run over everything leaves for the next of the same process. */
-export async function readSettled(
+async function readSettled(
   { db, instanceId }: InstanceContext,
   excluded: number,
 ): Promise<Settled | null> {
