@@ -21,8 +21,9 @@ import { streamNamed } from '../usage/streams/catalog.ts';
 import type { Stream } from '../usage/streams/stream.ts';
 
 import { defineCommand } from './command.ts';
+import { streamsOption } from './export-options.ts';
 import { withDatabase } from './open-database.ts';
-import { dayOption, idOption, required, streamsOption } from './options.ts';
+import { dayOption, idOption, required } from './options.ts';
 
 export const explain = defineCommand({
   needs: 'database',

@@ -16,10 +16,11 @@ import { count, showDays, showDuration, showNumber } from '../terminal/words.ts'
 import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
+import type { exportOptions } from './export-options.ts';
 import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
 import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
-import type { exportOptions, OptionValues } from './options.ts';
+import type { OptionValues } from './options.ts';
 
 /** What an export works with, over all instances. */
 interface Tools {

@@ -7,8 +7,9 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { isSelected } from '../usage/organization.ts';
 import type { Ask } from '../usage/plan.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
+import type { exportOptions } from './export-options.ts';
 import { chooseInstances } from './instances.ts';
-import type { exportOptions, OptionValues } from './options.ts';
+import type { OptionValues } from './options.ts';
 
 /** What `run` and `backfill` ask for: their options, and what those two add. */
 export interface ExportRequest extends OptionValues<typeof exportOptions> {

@@ -1,14 +1,7 @@
 import { addDays, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
-import {
-  dayOption,
-  exportOptions,
-  rateOption,
-  required,
-  requireOrder,
-  requirePastDay,
-  switchOption,
-} from './options.ts';
+import { exportOptions } from './export-options.ts';
+import { dayOption, rateOption, required, requireOrder, requirePastDay, switchOption } from './options.ts';
 
 export const run = defineCommand({
   needs: 'losant',

@@ -3,16 +3,9 @@ import { EXIT } from '../exit.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
+import { streamOption } from './export-options.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
-import {
-  daysOption,
-  idOption,
-  required,
-  requirePastDay,
-  streamOption,
-  switchOption,
-  textOption,
-} from './options.ts';
+import { daysOption, idOption, required, requirePastDay, switchOption, textOption } from './options.ts';
 
 export const waive = defineCommand({
   needs: 'database',

@@ -200,10 +200,7 @@ async function isIdle(
 }
 
 /** What a complete run over everything leaves for the next of the same process. */
-async function readSettled(
-  { db, instanceId }: InstanceContext,
-  excluded: number,
-): Promise<Settled | null> {
+async function readSettled({ db, instanceId }: InstanceContext, excluded: number): Promise<Settled | null> {
   const listedAt = (await readInstance(db, instanceId))?.listedAt ?? null;
   return listedAt === null ? null : { listedAt, excluded };
 }

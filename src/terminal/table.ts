@@ -14,9 +14,8 @@ export interface Table {
 
 const BETWEEN = '  ';
 
-/** Columns as wide as their widest cell; what does not fit of the last one goes on below it. Without a row there is no head either. */
+/** Columns as wide as their widest cell; what does not fit of the last one goes on below it. */
 export function renderTable({ head, rows, right = [], indent = 2, most = rows.length }: Table): Line[] {
-  if (rows.length === 0) return [];
   const titles = head?.map((title): Line => styled('dim', title));
   const shown = rows.slice(0, most);
   const all = titles ? [titles, ...shown] : shown;
