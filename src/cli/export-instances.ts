@@ -185,9 +185,10 @@ async function printPlans(
     for (const scope of scopes) {
       const { instanceId, requestsPerSecond } = scope.instance;
       const isKnown = hasTables && (await readInstance(handle.db, instanceId)) !== null;
-      const { ask, shard } = request;
+      const { kind, ask, shard } = request;
       const { orgIds, streams } = scope;
-      const plan = await previewRun(open(scope), { ask, orgIds, shard, streams, signal }, { isKnown });
+      const options = { kind, ask, orgIds, shard, streams, signal };
+      const plan = await previewRun(open(scope), options, { isKnown });
       plans.push(plan);
       if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
     }
