@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
 import { createPlace } from '../e2e/usage.ts';
-import { deleteNumbers } from '../support/by-hand.ts';
+import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -96,6 +96,20 @@ describe('status', () => {
     const shown = await status(exported.place.url);
     expect(shown.stdout).toMatch(/\n {2}exported now by pod-1, since \S+ \S+ UTC \(.*\)\n/);
     await exported.place.query('delete from losant_usage.leases');
+  });
+
+  it('exits 3 while organizations may be missing from the list, and says so', async () => {
+    const setProblem = (problem: string) =>
+      exported.place.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+    await setProblem(`'page 2 did not come'`);
+    const ended = await status(exported.place.url);
+    expect(ended.code).toBe(3);
+    expect(ended.stdout).toContain(
+      '  organizations may be missing: the list was not complete, page 2 did not come\n',
+    );
+    expect((await status(exported.place.url, '--json')).code).toBe(3);
+    await setProblem('null');
+    expect((await status(exported.place.url)).code).toBe(0);
   });
 
   it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {

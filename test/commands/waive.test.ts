@@ -93,4 +93,24 @@ describe('waive', () => {
       { day, standing: 'stored', reason: null, message: null },
     ]);
   });
+
+  it('stores zeros in place of a number that Losant leaves out by now, where --as-zero says so', async () => {
+    const stream = 'notebook_minutes';
+    await exported.platform.control('omit', { orgId, day, action: stream });
+    const range = ['--from', day, '--to', day, '--stream', stream];
+    expect(await exported.run(['backfill', ...range, '--force'])).toMatchObject({ code: 3 });
+    const cell = async () =>
+      await exported.place.query(
+        `select standing, reason, minutes::integer from losant_usage.coverage
+           join losant_usage.notebook_minutes using (usage_date, org_id)
+         where org_id = '${orgId}' and stream = '${stream}' and usage_date = '${day}'`,
+      );
+    expect(await cell()).toMatchObject([{ standing: 'in_doubt', reason: 'left_out' }]);
+
+    const where = ['--org', orgId, '--day', day, '--stream', stream];
+    const ended = await look('waive', ...where, '--reason', 'nothing ran', '--as-zero', '--json');
+    expect(ended.code).toBe(0);
+    expect(jsonOf(ended)).toEqual({ orgId, stream, days: [day], reason: 'nothing ran', asZero: true });
+    expect(await cell()).toEqual([{ standing: 'accepted', reason: 'waived', minutes: 0 }]);
+  });
 });
