@@ -39,7 +39,7 @@ function listenToSignals(): AbortSignal {
   return interruption.signal;
 }
 
-/** A promise or a listener that nobody watches: one last line that says where, and nothing of what it held. */
+/** A promise or a listener that nobody watches: one last line that says where, and nothing of what it carried. */
 function endOnDefect(): void {
   const end = (error: unknown) => {
     const shown = error instanceof Error ? error : { name: `no error, but ${typeof error}` };

@@ -36,6 +36,8 @@ export interface RunReport {
   readonly requests: number;
   readonly durationMs: number;
   readonly failures: readonly Failure[];
+  /** Days between a backfill and what was tracked already, which it made tracked too; null: none, or another kind of run. */
+  readonly alsoTracked: DayRange | null;
 }
 
 /** Adds up what becomes of the cells of a run. */
@@ -185,6 +187,7 @@ export class Tally {
       requests: this.requests,
       durationMs: facts.durationMs,
       failures: mergeDays(this.failures),
+      alsoTracked: this.alsoTracked,
     };
   }
 

@@ -1,6 +1,6 @@
 /**
  * CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an
- * empty cell and an empty text is `""`, so they can be told apart. A text that a
+ * empty cell and an empty text is `""`, so they stay apart. A text that a
  * spreadsheet would take for a formula gets an apostrophe in front.
  */
 import { pipeline } from 'node:stream';
@@ -73,7 +73,7 @@ export async function* readCsv(
   });
   let isHeader = true;
   try {
-    // A failure of either ends the parser, whose reader is told.
+    // A failure of either ends the parser, whose reader gets it.
     const lines: AsyncIterable<Cell[]> = pipeline(chunks, parser, () => {});
     for await (const cells of lines) {
       if (isHeader) requireHeader(columns, cells);

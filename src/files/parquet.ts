@@ -2,7 +2,7 @@ import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from
 import { daysFrom } from '../usage/day.ts';
 import type { Column, ColumnKind, Part, Renderer, Row } from './formats.ts';
 
-/** A row group is held in memory until it is whole: 24 columns of so many rows are a few megabytes. */
+/** A row group stays in memory until it is complete: 24 columns of so many rows are a few megabytes. */
 const GROUP_ROWS = 2_500;
 
 /** Most different JSON texts that are remembered: tags of an organization are the same each day. */

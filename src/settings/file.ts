@@ -35,7 +35,7 @@ function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
 
 const OTHERS = SETTINGS.filter((each) => !INSTANCE_SETTINGS.includes(each));
 
-/** Losant would be told what is in these. */
+/** What is in these is sent to Losant. */
 const OTHER_SECRETS = OTHERS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
 
 const anyValues = (settings: typeof SETTINGS) =>
