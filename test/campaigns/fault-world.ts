@@ -126,11 +126,11 @@ async function playRound(world: World): Promise<void> {
 async function changeByHand(world: World): Promise<void> {
   const { database, dice, campaign, book } = world;
   for (let times = 1 + dice.below(3); times > 0; times -= 1) {
-    const { what, refused, isAllowed } = await editByHand(database.url, dice);
+    const { what, refused, rows, isAllowed } = await editByHand(database.url, dice);
     campaign.edits[what] = (campaign.edits[what] ?? 0) + 1;
     if (refused !== null) count(world, 'edits refused');
     const about = `${what} at ${new Date(nowOf(world)).toISOString()}`;
-    if (!isAllowed && refused === null) say(world, about, ['was not refused']);
+    if (!isAllowed && refused === null && rows !== 0) say(world, about, ['was not refused']);
     say(world, about, checkAlways(await readLedgerRows(database.url), book));
   }
 }

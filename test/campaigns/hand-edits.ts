@@ -53,7 +53,7 @@ const NUMBER_EDITS: Readonly<Record<string, Edit>> = {
       : `delete from losant_usage.payload_sources where ${someDay(dice)}`,
 };
 
-/** What the schema refuses, whether or not there is a row that it would change. */
+/** What the schema refuses, of tables as a whole whether or not there is a row that it would change. */
 const REFUSED_EDITS: Readonly<Record<string, Edit>> = {
   'all days are truncated': () => 'truncate losant_usage.usage_days',
   'all sources are truncated': () => 'truncate losant_usage.payload_sources',
@@ -86,6 +86,8 @@ interface Edited {
   readonly what: string;
   /** Why the schema refused it; null if it did not. */
   readonly refused: string | null;
+  /** Rows it was about, by itself; null where the statement has none. */
+  readonly rows: number | null;
   /** Whether it may be done; the schema refuses it all the same where its numbers make no sense. */
   readonly isAllowed: boolean;
 }
@@ -98,12 +100,12 @@ export async function editByHand(url: string, dice: Dice): Promise<Edited> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query((edits[what] as Edit)(dice));
-    return { what, refused: null, isAllowed };
+    const { rowCount } = await client.query((edits[what] as Edit)(dice));
+    return { what, refused: null, rows: rowCount, isAllowed };
   } catch (error) {
     // Raised by a trigger, or a check: nothing was changed. Anything else is a defect of the schema.
     if (!(error instanceof pg.DatabaseError) || !['P0001', '23514'].includes(error.code ?? '')) throw error;
-    return { what, refused: error.message, isAllowed };
+    return { what, refused: error.message, rows: null, isAllowed };
   } finally {
     await client.end();
   }

@@ -12,6 +12,9 @@ const holds = Object.entries({ ...NUMBERS, payload_sources: { count: 'payload_so
       ${Object.keys(columns).length} as wanted from losant_usage.usage_days`,
 );
 
+/** The oldest day that Losant still answers for, of an instance `i`. What is left out or changed by hand stays as it is before it. */
+const HORIZON = `(now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`;
+
 /** Rule to the query that gives a text for each breach of it. */
 const RULES: Readonly<Record<string, string>> = {
   'a row of the ledger has no row of numbers': `
@@ -52,7 +55,9 @@ const RULES: Readonly<Record<string, string>> = {
     select concat_ws(' ', c.stream, c.org_id, c.usage_date, c.standing) as what from losant_usage.coverage c
     join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream and c.usage_date <@ t.days
     join losant_usage.organizations o on o.org_id = c.org_id
-    where c.standing = 'missing' and c.next_read_at is null`,
+    join losant_usage.instances i on i.instance_id = o.instance_id
+    where c.standing = 'missing' and c.next_read_at is null
+      and not (c.reason = 'changed_by_hand' and (o.removed_at is not null or c.usage_date < ${HORIZON}))`,
   'a number that is not sure is read again never': `
     select concat_ws(' ', c.stream, c.org_id, c.usage_date, c.standing) as what from losant_usage.coverage c
     join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream and c.usage_date <@ t.days
@@ -60,7 +65,7 @@ const RULES: Readonly<Record<string, string>> = {
     join losant_usage.instances i on i.instance_id = o.instance_id
     where (c.standing = 'in_doubt' or c.standing = 'stored' and not c.is_reported and c.omissions < 3)
       and c.next_read_at is null
-      and c.usage_date > (now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`,
+      and c.usage_date > ${HORIZON}`,
   'an invalid answer is not kept': `
     select concat_ws(' ', c.stream, c.org_id, c.usage_date) as what from losant_usage.coverage c
     where c.reason in ('unplaceable_body', 'invalid_value', 'database_refused') and not exists (select from losant_usage.quarantine q
