@@ -18,7 +18,7 @@ export interface ExportWork {
   readonly session: Session;
   readonly scope: ExportScope;
   readonly ask: Ask | undefined;
-  /** Whether what failed is tried again, though its retry has not come: a person asked for the run. */
+  /** Reads what has failed as well, though its retry has not come. */
   readonly retriesFailed: boolean;
   readonly tally: Tally;
   readonly onProgress: ((progress: Progress) => void) | undefined;
