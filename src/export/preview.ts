@@ -11,8 +11,8 @@ import { type InstanceContext, type PlanSummary, type RunOptions, scopeOf } from
 export type PreviewOptions = Pick<RunOptions, 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
 /**
- * Adds up the plan of a run. Reads only; an instance this database has never
- * collected for is planned from Losant's list, as its first run would.
+ * Adds up the plan of a run. Reads only. An instance that this database has never collected is planned
+ * from Losant's list, as its first run would be.
  */
 export async function previewRun(
   context: InstanceContext,
@@ -47,7 +47,7 @@ export async function previewRun(
   return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, waiting, reasons };
 }
 
-/** The tracks that a first run would begin with. */
+/** Yields the tracks that a first run would begin with. */
 async function* listTrackPages(
   { client, instanceId, selection, now }: InstanceContext,
   { ask, orgIds, streams, signal }: PreviewOptions,

@@ -3,7 +3,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { type BeginOptions, beginWriting } from '../ledger/transaction.ts';
 import type { UsageDay } from '../usage/day.ts';
 
-/** The totals of a day, by metric; null: Losant left the day out. */
+/** The totals of a day by metric; null if Losant left the day out. */
 export interface DayTotals {
   readonly day: UsageDay;
   readonly totals: Readonly<Record<string, number | null>>;
@@ -11,14 +11,14 @@ export interface DayTotals {
 
 interface TotalsAnswer {
   readonly instanceId: string;
-  /** When it was asked for. */
+  /** The time at which they were asked for. */
   readonly verifiedAt: Instant;
   readonly sha256: string;
 }
 
 /**
- * Stores the instance's totals of some days, in one transaction. A number that Losant has changed is kept in
- * `earlier`; a day that is left out now keeps the number it had, and an older answer changes nothing.
+ * Stores the instance's totals of some days in one transaction. A number that Losant has changed is
+ * kept in `earlier`. A day that is left out now keeps its number, and an older answer changes nothing.
  */
 export async function recordTotals(
   db: Kysely<Schema>,
@@ -53,7 +53,7 @@ export interface StoredSummary {
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** Stores monthly summaries, in one transaction; figures that Losant has changed are kept in `earlier`. */
+/** Stores monthly summaries in one transaction. Figures that Losant has changed are kept in `earlier`. */
 export async function recordSummaries(
   db: Kysely<Schema>,
   {
@@ -84,7 +84,7 @@ export async function recordSummaries(
   });
 }
 
-/** Notes that a question was answered completely. */
+/** Records that a question was answered completely. */
 export async function recordTotalsRead(
   db: Kysely<Schema>,
   { instanceId, question, verifiedAt }: { instanceId: string; question: string; verifiedAt: Instant },
@@ -96,7 +96,7 @@ export async function recordTotalsRead(
       attempted_at = excluded.attempted_at, next_read_at = null, reason = null, message = null`.execute(db);
 }
 
-/** How often a question has failed in a row, and why it did the last time; null: it was answered. */
+/** The number of failures in a row of a question, and the reason of the last; null if it was answered. */
 export interface TotalsFailures {
   readonly attempts: number;
   readonly code: string | null;
@@ -122,7 +122,7 @@ export interface TotalsFailure {
   readonly message: string;
 }
 
-/** Notes that a question was not answered, and when it is asked again. */
+/** Records that a question was not answered, and when it is asked again. */
 export async function recordTotalsFailure(db: Kysely<Schema>, failure: TotalsFailure): Promise<void> {
   const { instanceId, question, attempts, attemptedAt, nextReadAt, code, message } = failure;
   await sql`
