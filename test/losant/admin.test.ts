@@ -155,7 +155,7 @@ describe('a change that is refused or whose answer is lost', () => {
     expect(error.message).toContain(`instanceOrg.delete (org ${PLACE.orgId}): `);
     expect(error.message).toContain(expected.message);
     expect(mayHaveHappened(error)).toBe(expected.isUncertain);
-    expect(error.hint).toContain(expected.isUncertain ? 'It may have been done all the same' : '');
+    expect(error.hint).toContain(expected.isUncertain ? 'The change may have been made' : '');
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
   });
 });
