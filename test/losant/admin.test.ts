@@ -147,7 +147,7 @@ const CASES: readonly Case[] = [
 ];
 
 describe('a change that is refused or whose answer is lost', () => {
-  it.each(CASES)('after %s is not sent again, and is reported without the token', async (_, answer, expected) => {
+  it.each(CASES)('after %s is not sent again and is shown without the token', async (_, answer, expected) => {
     await using server = await startServer(answer);
     const error = await errorOf(
       clientOf(server, expected.kind === 'timeout' ? 1_000 : undefined).deleteOrg(PLACE),
