@@ -67,6 +67,9 @@ function pagesOf(yesterday: string): string[] {
     '/organizations?q=99&page=2',
     '/organizations?order=payloads',
     '/organizations?order=payloads&page=20',
+    '/organizations?order=change',
+    '/organizations?order=share',
+    '/organizations?order=gaps',
     `/organizations/${ORG}`,
     `/organizations/${ORG}?days=365`,
     '/coverage',
@@ -78,7 +81,10 @@ function pagesOf(yesterday: string): string[] {
     '/months?order=payloads&q=Org%207',
     '/changes',
     '/changes?which=all&q=Org%207',
+    '/changes?by=hand&days=30',
     '/runs',
+    '/totals',
+    '/quarantine',
   ];
 }
 

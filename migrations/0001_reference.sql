@@ -134,6 +134,10 @@ create function losant_usage.current_run() returns uuid language sql stable para
   select nullif(current_setting('losant_usage.run_id', true), '')::uuid
 $$;
 comment on function losant_usage.current_run is 'The run the current transaction belongs to; null outside a run.';
+create function losant_usage.locked_at() returns timestamptz language sql stable parallel safe as $$
+  select coalesce(nullif(current_setting('losant_usage.locked_at', true), '')::timestamptz, now())
+$$;
+comment on function losant_usage.locked_at is 'When the current transaction had locked the cells it changes (UTC, database clock): what was final before, was final then.';
 
 create function losant_usage.refuse() returns trigger language plpgsql as $$
 begin
@@ -141,3 +145,11 @@ begin
 end
 $$;
 comment on function losant_usage.refuse is 'Statement trigger that refuses a statement, with its argument as the hint.';
+create trigger truncated before truncate on losant_usage.migrations for each statement
+  execute function losant_usage.refuse('losant-usage migrate keeps it');
+create trigger truncated before truncate on losant_usage.streams for each statement
+  execute function losant_usage.refuse('reference data is changed by migrations only');
+create trigger truncated before truncate on losant_usage.metrics for each statement
+  execute function losant_usage.refuse('reference data is changed by migrations only');
+create trigger truncated before truncate on losant_usage.months for each statement
+  execute function losant_usage.refuse('reference data is changed by migrations only');

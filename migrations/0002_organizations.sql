@@ -87,7 +87,7 @@ comment on column losant_usage.organizations.first_seen_at is 'When this program
 comment on column losant_usage.organizations.last_seen_at is 'When this program last saw it (UTC).';
 comment on column losant_usage.organizations.removed_at is 'When it was found to be deleted in Losant (UTC); null while it exists.';
 comment on column losant_usage.organizations.problem is 'Why its attributes could not be read when it was last listed; null if they could. Its usage is collected all the same.';
-comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it counts as existing: that of created_at, or an earlier one that was read before created_at moved later; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
+comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it counts as existing: that of created_at, or an earlier one from which on days were tracked before created_at moved later; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
 comment on column losant_usage.organizations.removed_on is 'Last usage date (UTC) on which it existed; null while it exists.';
 
 create table losant_usage.organization_history (
@@ -206,3 +206,14 @@ comment on column losant_usage.runs.rows_unchanged is 'Rows of numbers compared 
 comment on column losant_usage.runs.requests is 'HTTP requests sent, retries included; kept up to date while it runs.';
 comment on column losant_usage.runs.failures is 'What failed, grouped by cause: array of {code, message, stream, cells, orgs, example}.';
 comment on column losant_usage.runs.error is 'Why it failed or was interrupted; null otherwise.';
+
+create trigger truncated before truncate on losant_usage.instances for each statement
+  execute function losant_usage.refuse('instances stay, with all that was collected for them');
+create trigger truncated before truncate on losant_usage.leases for each statement
+  execute function losant_usage.refuse('a lease lapses by itself, a minute after its process was last alive');
+create trigger truncated before truncate on losant_usage.organizations for each statement
+  execute function losant_usage.refuse('deleted organizations stay, with removed_at');
+create trigger truncated before truncate on losant_usage.organization_history for each statement
+  execute function losant_usage.refuse('the history of organizations stays on record');
+create trigger truncated before truncate on losant_usage.runs for each statement
+  execute function losant_usage.refuse('runs stay on record');

@@ -190,15 +190,16 @@ create trigger by_hand before insert or update or delete on losant_usage.trackin
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('losant-usage backfill tracks days; LOSANT_ORG_IDS and STREAMS say what is tracked from now on');
 create trigger by_hand before insert or update or delete on losant_usage.waivers for each statement
-  when (losant_usage.is_by_hand()) execute function losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it');
+  when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
+  execute function losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it');
 create trigger truncated before truncate on losant_usage.coverage for each statement
   execute function losant_usage.refuse('losant-usage prune removes old days');
 create trigger truncated before truncate on losant_usage.tracking for each statement
   execute function losant_usage.refuse('LOSANT_ORG_IDS and STREAMS say what is tracked from now on');
 create trigger truncated before truncate on losant_usage.waivers for each statement
   execute function losant_usage.refuse('waivers stay on record');
-create trigger truncated before truncate on losant_usage.organizations for each statement
-  execute function losant_usage.refuse('deleted organizations stay, with removed_at');
+create trigger truncated before truncate on losant_usage.quarantine for each statement
+  execute function losant_usage.refuse('what was set aside stays on record');
 
 create view losant_usage.tracks as
 select o.instance_id, k.org_id, k.stream, k.tracked_days, k.read_days, k.days_read, k.read_from, k.read_to,

@@ -89,6 +89,9 @@ comment on column losant_usage.revisions.changed_at is 'When the change was made
 comment on column losant_usage.revisions.was_final is 'Whether the cell was final before the change.';
 create trigger append_only before update or delete or truncate on losant_usage.revisions
   for each statement execute function losant_usage.refuse('the record of changes is only added to');
+create trigger by_hand before insert on losant_usage.revisions for each statement
+  when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
+  execute function losant_usage.refuse('a change of the numbers is put on record by itself');
 create trigger truncated before truncate on losant_usage.usage_days for each statement
   execute function losant_usage.refuse('losant-usage prune removes old days');
 create trigger truncated before truncate on losant_usage.payload_sources for each statement
@@ -199,6 +202,11 @@ begin
     select array_agg(c) into changes from old_rows o
     cross join lateral losant_usage.cell_changes(tg_table_name, to_jsonb(o), null) as c;
   else
+    if is_by_hand and not is_detail and exists (
+      select from old_rows o
+      where not exists (select from new_rows n where n.usage_date = o.usage_date and n.org_id = o.org_id)) then
+      raise exception 'losant_usage.usage_days: the key of a row cannot change' using hint = 'change the numbers of both days';
+    end if;
     select array_agg(c) into changes
     from (select r.usage_date, r.org_id, to_jsonb(r) as value, losant_usage.row_key(to_jsonb(r), tg_argv) as key from old_rows r) as o
     full join (select r.usage_date, r.org_id, to_jsonb(r) as value, losant_usage.row_key(to_jsonb(r), tg_argv) as key from new_rows r) as n
@@ -212,6 +220,7 @@ begin
       where s.key_columns <> '{}' and c.new is not null) then
       raise exception 'losant_usage.usage_days: a sum over the rows of another table is refused' using hint = 'change the rows of that table: the sum follows them';
     end if;
+    -- Losant has named nothing of it: what an earlier answer said of the cell is no longer so.
     insert into losant_usage.coverage as c
       (usage_date, stream, org_id, standing, is_stored, revision, first_loaded_at, next_read_at, reason, message)
     select usage_date, stream, org_id,
@@ -226,15 +235,19 @@ begin
     ) as cell
     order by usage_date, stream, org_id
     on conflict (usage_date, stream, org_id) do update set
-      standing = excluded.standing, is_stored = excluded.is_stored, revision = c.revision + 1,
+      standing = excluded.standing, is_stored = excluded.is_stored, is_reported = false, revision = c.revision + 1,
       first_loaded_at = coalesce(c.first_loaded_at, excluded.first_loaded_at), next_read_at = excluded.next_read_at,
-      attempts = 0, omissions = 0, run_id = null, reason = excluded.reason, message = excluded.message;
+      verified_at = null, response_sha256 = null, attempts = 0, omissions = 0, run_id = null,
+      reason = excluded.reason, message = excluded.message;
+    update losant_usage.waivers w set lifted_at = clock_timestamp() from unnest(changes) as k
+    where w.usage_date = k.usage_date and w.stream = k.stream and w.org_id = k.org_id and w.lifted_at is null;
   end if;
   -- A first load is no change.
   insert into losant_usage.revisions
     (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
   select n.stream, n.org_id, n.usage_date, c.revision, n.key, n.old, n.new,
-    losant_usage.current_run(), session_user, clock_timestamp(), coalesce(c.finalized_at < now(), false)
+    losant_usage.current_run(), session_user, clock_timestamp(),
+    c.finalized_at is not null and (is_by_hand or c.finalized_at < losant_usage.locked_at())
   from unnest(changes) as n
   join losant_usage.coverage c on c.usage_date = n.usage_date and c.stream = n.stream and c.org_id = n.org_id
   where is_by_hand or n.old is not null or c.revision > 1

@@ -66,16 +66,21 @@ comment on column losant_usage.cell_counts.cells is 'Tracked cells with that sta
 
 create view losant_usage.freshness as
 with tracks as (
-  select t.instance_id, t.stream, t.first_day, t.last_day, upper(t.read_days) - 1 as newest_day,
-    t.last_day = (now() at time zone 'UTC')::date - 1 as is_current,
-    least(lower(t.unread_days), m.usage_date, case when t.has_holes then
+  -- Multiranges are worked out only of tracks where dates alone do not tell.
+  select t.instance_id, t.stream, upper(t.read_days) - 1 as newest_day,
+    case when t.has_holes then t.first_day else t.from_day end as first_day,
+    case when t.has_holes then t.last_day else t.to_day end as last_day,
+    o.removed_at is null
+      and case when t.has_holes then t.last_day else t.to_day end = (now() at time zone 'UTC')::date - 1 as is_current,
+    least(case when t.unread_from <= t.to_day then lower(t.unread_days) end, m.usage_date, case when t.has_holes then
       lower(datemultirange(daterange(t.first_day, t.last_day, '[]')) - t.days) end) as missing_from
   from losant_usage.tracked t
+  join losant_usage.organizations o on o.org_id = t.org_id
   left join (
     select org_id, stream, min(usage_date) as usage_date from losant_usage.read_cells
     where standing in ('waiting', 'in_doubt', 'missing') group by org_id, stream
   ) as m on m.org_id = t.org_id and m.stream = t.stream
-  where t.first_day is not null
+  where case when t.has_holes then t.first_day is not null else t.from_day <= t.to_day end
 ), reach as (
   select instance_id, stream, min(first_day) as tracked_from, max(last_day) as tracked_to, max(newest_day) as newest_day,
     min(missing_from) as missing_from, count(*) filter (where is_current)::integer as orgs_tracked,
@@ -96,7 +101,7 @@ comment on view losant_usage.freshness is 'How far the numbers reach, one row pe
 comment on column losant_usage.freshness.instance_id is 'Losant instance id.';
 comment on column losant_usage.freshness.stream is 'Stream.';
 comment on column losant_usage.freshness.tracked_from is 'First tracked usage date of any organization (UTC).';
-comment on column losant_usage.freshness.orgs_tracked is 'Organizations tracked up to yesterday (count).';
+comment on column losant_usage.freshness.orgs_tracked is 'Organizations that exist in Losant and are tracked up to yesterday (count).';
 comment on column losant_usage.freshness.newest_day is 'Newest usage date (UTC) that was read for any organization; null if there is none.';
 comment on column losant_usage.freshness.complete_to is 'Last usage date (UTC) up to which every number of every organization is tracked and stored, accepted or known to be unavailable; null if that is not so for even the first tracked day.';
 comment on column losant_usage.freshness.orgs_complete is 'Organizations of which that is so up to yesterday (count).';

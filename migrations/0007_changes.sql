@@ -93,11 +93,12 @@ create function losant_usage.usage_as_of(moment timestamptz) returns table (
     from losant_usage.usage_days u
     left join (
       select c.org_id, array_agg(c.stream) filter (where c.first_loaded_at > moment) as unknown,
-        bool_or(t.days @> c.usage_date and (c.finalized_at is null or c.finalized_at > moment)) as is_open
+        bool_or(t.days @> c.usage_date and (c.finalized_at is null or c.finalized_at > moment
+          or (c.standing <> 'final' and coalesce(c.attempted_at <= moment, true)))) as is_open
       from losant_usage.coverage c
       left join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
       where c.usage_date = day and c.stream = any (array(select stream from losant_usage.streams))
-        and (c.first_loaded_at > moment or c.finalized_at > moment or c.finalized_at is null)
+        and (c.first_loaded_at > moment or c.finalized_at > moment or c.finalized_at is null or c.standing <> 'final')
       group by c.org_id
     ) as c on c.org_id = u.org_id
     left join (

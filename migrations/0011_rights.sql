@@ -96,6 +96,9 @@ comment on column losant_usage.definitions.object is 'A view, column, index, con
 comment on column losant_usage.definitions.md5 is 'MD5 of its definition as Postgres described it (hex).';
 comment on column losant_usage.definitions.server_major is 'Major version of the server that described it: another one may use other words.';
 
+-- Whoever may use the schema may see whether it is as it was migrated.
+grant select on losant_usage.definitions to public;
+
 create function losant_usage.record_definitions() returns void language sql as $$
   delete from losant_usage.definitions;
   insert into losant_usage.definitions
@@ -108,8 +111,20 @@ create function losant_usage.changed_definitions() returns setof text language s
   select d.object from losant_usage.definitions d left join losant_usage.list_definitions() l on l.object = d.object
   where l.object is null
     or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000)
-  order by d.object
+  union all
+  select 'what table definitions says' where not exists (select from losant_usage.definitions)
+  order by 1
 $$;
 comment on function losant_usage.changed_definitions is 'What was dropped, disabled or replaced since the schema was migrated last.';
+
+create trigger truncated before truncate on losant_usage.definitions for each statement
+  execute function losant_usage.refuse('losant-usage migrate keeps it');
+create trigger truncated before truncate on losant_usage.instance_totals for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+create trigger truncated before truncate on losant_usage.monthly_summaries for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+create trigger truncated before truncate on losant_usage.control_total_reads for each statement
+  execute function losant_usage.refuse('losant-usage prune removes old days');
+
 select losant_usage.grant_rights();
 select losant_usage.record_definitions();

@@ -1,17 +1,10 @@
 -- Question: How many numbers of the last 90 days are missing, and why?
 -- Units: numbers: one is an organization, stream and UTC day.
--- Filter: another span: change 90, or put dates. Gaps are tried again by themselves; unavailable and waived are known to be
--- missing. Each single one: losant_usage.coverage_gaps and losant_usage.known_missing.
-select stream, state, coalesce(error_code, state) as reason, count(*) as numbers, count(distinct org_id) as organizations,
+-- Filter: another span: change 90, or put dates. Standings: in_doubt and missing are gaps, which are read again by themselves;
+-- unavailable can no longer be read; accepted ones were waived by a person. Each single one: losant_usage.cells.
+select stream, standing, reason, count(*) as numbers, count(distinct org_id) as organizations,
   min(usage_date) as oldest_day, max(usage_date) as newest_day
-from (
-  select stream, state, error_code, org_id, usage_date
-  from losant_usage.coverage_gaps
-  where usage_date >= (now() at time zone 'UTC')::date - 90
-  union all
-  select stream, state, error_code, org_id, usage_date
-  from losant_usage.known_missing
-  where usage_date >= (now() at time zone 'UTC')::date - 90
-) as missing
-group by stream, state, coalesce(error_code, state)
-order by numbers desc, stream, state, reason;
+from losant_usage.cells
+where usage_date >= (now() at time zone 'UTC')::date - 90 and standing in ('in_doubt', 'missing', 'unavailable', 'accepted')
+group by stream, standing, reason
+order by numbers desc, stream, standing, reason;

@@ -1,15 +1,11 @@
 -- Question: Which organizations cannot be billed for last month yet, and why?
--- Units: days (UTC).
--- Filter: another month: put its first day after `month =`. What to do about each reason is in docs/operations.md, "A month is
--- not billable".
-select org_name, referral_id,
-  concat_ws(', ',
-    case when not is_over then 'the month is not over' end,
-    case when not is_whole then 'days are not tracked' end,
-    case when days_held < days_expected then 'days missing: ' || days_expected - days_held end,
-    case when days_final < days_held then 'days not final: ' || days_held - days_final end,
-    case when days_unavailable > 0 then 'days unavailable: ' || days_unavailable end) as why,
-  days_expected, days_held, days_final, days_waived, days_unavailable, org_id
-from losant_usage.monthly_usage
-where month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date and not is_billable
-order by days_expected - days_held desc, org_name, org_id;
+-- Units: days (UTC); null where days mean nothing.
+-- Filter: another month: put its days in both places. A row for each organization and cause; without an organization, the
+-- cause keeps every one of its instance from being billed. What to do is a sentence, or a command to copy.
+select coalesce(i.name, i.instance_id) as instance, b.org_name, b.referral_id, b.cause, b.days, b.first_day, b.last_day,
+  array_to_string(b.streams, ', ') as streams, b.what_to_do, b.org_id
+from losant_usage.period_blockers b
+join losant_usage.instances i on i.instance_id = b.instance_id
+where b.period_end between date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
+  and date_trunc('month', now() at time zone 'UTC')::date - 1
+order by b.org_name nulls first, b.org_id, b.cause, instance;

@@ -1,9 +1,9 @@
 -- Question: What did one organization use on each of the last 30 days?
--- Units: payloads, bytes, minutes, devices. Null: not held.
+-- Units: payloads, bytes, minutes, devices. Null: not stored.
 -- Filter: put the organization's name in the place of 'Acme', or `org_id = '…'`; names may repeat. Another span: change 30, or
--- put dates. A day is complete where streams_held equals streams_expected.
+-- put dates. standing is that of the day's worst number.
 select usage_date, payload_billable_count, payload_all_count, payload_all_bytes, notebook_minutes, devices_total,
-  devices_created, devices_deleted, streams_held, streams_expected, reported, is_final, org_id
+  devices_created, devices_deleted, streams_stored, streams_expected, standing, is_reported, is_final, org_id
 from losant_usage.daily_usage
 where org_id in (select org_id from losant_usage.organizations where name = 'Acme')
   and usage_date >= (now() at time zone 'UTC')::date - 30

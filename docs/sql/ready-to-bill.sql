@@ -1,10 +1,9 @@
 -- Question: Which organizations can be billed for last month, and for what?
 -- Units: payloads, bytes, minutes, devices, days (UTC).
--- Filter: another month: put its first day after `month =`. Billable: the month is over, every day on which the organization
--- existed is tracked, and every number is final or was waived; days_waived and days_unreported (zeros that nobody
--- reported) tell what stands behind the sums.
+-- Filter: another month: put its first day after `month =`. Billable: nothing is in period_blockers. days_accepted (numbers
+-- that a person accepted, missing or as they stood) and days_unreported (zeros that nobody reported) say what is behind the sums.
 select referral_id, org_name, payload_billable_count, payload_all_bytes, notebook_minutes, devices_total,
-  devices_total_max, is_final, days_waived, days_unreported, org_id
+  devices_total_max, is_final, days_accepted, days_unreported, org_id
 from losant_usage.monthly_usage
 where month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date and is_billable
 order by org_name, org_id;

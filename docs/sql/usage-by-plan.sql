@@ -4,7 +4,7 @@
 -- was before is in losant_usage.organization_history.
 select coalesce(plan_id, 'no plan') as plan, count(*) as organizations, count(*) filter (where is_billable) as billable,
   sum(payload_billable_count) as payload_billable_count, sum(payload_all_bytes) as payload_all_bytes,
-  sum(notebook_minutes) as notebook_minutes, sum(days_expected - days_held) as days_missing
+  sum(notebook_minutes) as notebook_minutes, sum(days_expected - days_stored) as days_missing
 from losant_usage.monthly_usage
 where month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
 group by coalesce(plan_id, 'no plan')

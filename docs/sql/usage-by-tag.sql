@@ -4,7 +4,7 @@
 -- so that the rows add up to the whole. Tags are those of today. Another month: put its first day after `month =`.
 select coalesce(t.value, 'no such tag') as tier, count(*) as organizations,
   sum(m.payload_billable_count) as payload_billable_count, sum(m.payload_all_bytes) as payload_all_bytes,
-  sum(m.notebook_minutes) as notebook_minutes, sum(m.days_expected - m.days_held) as days_missing
+  sum(m.notebook_minutes) as notebook_minutes, sum(m.days_expected - m.days_stored) as days_missing
 from losant_usage.monthly_usage m
 left join losant_usage.organization_tags t on t.org_id = m.org_id and t.key = 'tier' and t.nth = 1
 where m.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date

@@ -5,7 +5,7 @@
 select date_trunc('month', usage_date::timestamp)::date as month, count(distinct org_id) as organizations,
   sum(payload_billable_count) as payload_billable_count, sum(payload_all_bytes) as payload_all_bytes,
   sum(notebook_minutes) as notebook_minutes,
-  count(*) filter (where streams_held < streams_expected) as days_incomplete
+  count(*) filter (where streams_stored < streams_expected) as days_incomplete
 from losant_usage.daily_usage
 where usage_date >= date_trunc('month', now() at time zone 'UTC' - interval '12 months')::date
   and usage_date < date_trunc('month', now() at time zone 'UTC')::date

@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/exact-text.ts';
+import { instantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/cursor.ts';
 

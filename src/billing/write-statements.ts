@@ -1,5 +1,5 @@
 import { type ControlledTransaction, type Kysely, sql } from 'kysely';
-import { instantText } from '../database/exact-text.ts';
+import { instantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { beginWriting } from '../ledger/transaction.ts';

@@ -78,6 +78,8 @@ interface PeriodListOptions {
   readonly query: MonthQuery;
   readonly names: ReadonlyMap<string, string>;
   readonly yesterday: UsageDay;
+  /** Whether the first run is over: before it nothing is an alarm. */
+  readonly hasRun: boolean;
 }
 
 /** The organizations that are asked for, a page of them. */
@@ -110,7 +112,7 @@ ${renderPages({ path: pathOf(query), query: choiceOf(query), page: query.page, f
 
 function renderPeriod(
   period: OrganizationPeriod,
-  { query, names, yesterday }: PeriodListOptions,
+  { query, names, yesterday, hasRun }: PeriodListOptions,
 ): (Html | string)[] {
   const { orgId, name, instanceId, from, to, payloads, devices, standing } = period;
   const days = daysOfMonth(query.month);
@@ -118,7 +120,7 @@ function renderPeriod(
   return [
     html`<a href="/organizations/${orgId}" title="${orgId}">${name}</a>${isOwn ? html` <span class="quiet whole">${from} to ${to}</span>` : ''}`,
     ...(names.size > 1 ? [names.get(instanceId) ?? instanceId] : []),
-    renderStanding(standing),
+    renderStanding(standing, !(period.isOver && hasRun)),
     html`${describePeriod(period)}${period.isBillable ? '' : html` <a class="whole" href="${coverageOf(period, yesterday)}">day by day</a>`}`,
     payloads === null ? '–' : showNumber(payloads),
     devices === null ? '–' : showNumber(devices),
@@ -128,7 +130,10 @@ function renderPeriod(
 /** Whether it can be invoiced or what blocks it, and what else is to be known of its numbers. */
 export function describePeriod(period: OrganizationPeriod): string {
   const { isBillable, blockers, daysExpected, daysAccepted, daysUnreported, daysUntracked } = period;
-  const fewer = Object.entries(period.streamDays).filter(([, days]) => days < daysExpected);
+  const blocking = new Set(blockers.flatMap(({ streams }) => streams ?? []));
+  const fewer = Object.entries(period.streamDays).filter(
+    ([stream, days]) => blocking.has(stream) && days < daysExpected,
+  );
   const facts = [
     isBillable ? 'ready' : '',
     ...blockers.map(describeBlocker),

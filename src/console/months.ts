@@ -83,7 +83,7 @@ ${choice}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
 ${differing === 0 ? '' : html`<p><a href="/changes?month=${month}">Final numbers of ${name} that changed</a></p>`}
 ${renderInstances({ periods, statements, names, nowMs })}
-${renderPeriods(periods, { query, names, yesterday })}`;
+${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 

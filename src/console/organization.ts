@@ -136,7 +136,7 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
 }
 
 /** The running period of an organization, to date, against its limits. */
-function renderLimits(uses: readonly LimitUse[]): Html {
+export function renderLimits(uses: readonly LimitUse[]): Html {
   const [first] = uses;
   if (first === undefined) {
     return html`<h2>Limits</h2><p class="quiet">No limits of it are known for a period that is running.</p>`;

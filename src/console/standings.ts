@@ -7,11 +7,11 @@ import type { Html } from './page.ts';
 /** The worst first. */
 export const worstFirst: readonly Standing[] = standings.toReversed();
 
-/** Its sign and word; of what has none, that it is not tracked. */
-export function renderStanding(standing: Standing | null): Html {
+/** Its sign and word; of what has none, that it is not tracked. `isCalm`: a gap is no alarm here. */
+export function renderStanding(standing: Standing | null, isCalm = false): Html {
   if (standing === null) return html`<span class="quiet">not tracked</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
-  return html`<span class="${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
+  return html`<span class="${isCalm && tone === 'bad' ? 'quiet' : tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
 }
 
 /** What signs and colours mean, for maps of days. */

@@ -1,21 +1,23 @@
 /**
- * Brings a database to this program's schema. What was applied is on record in
- * `losant_usage.migrations` with the checksum of each file; only that table is
- * read to tell a database's state, so a reader may do it.
+ * Brings a database to this program's schema. What was applied is on record in `losant_usage.migrations` with the
+ * checksum of each file, and what it made in `losant_usage.definitions`: a reader may compare both.
  */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { findPackageJSON } from 'node:module';
+import { dirname, join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
-import { MIGRATIONS_FOLDER, type MigrationFile, readMigrationFiles } from './migration-files.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError } from './sqlstate.ts';
+import { describeDatabaseError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
   /**
    * `ahead`: it has migrations this program does not know. `edited`: a file was
    * changed after it was applied, so what the database holds is not what it says.
    * `damaged`: at head, but something was dropped, disabled or replaced since.
-   * `foreign`: its first migration is another one, as of a version before the first release.
+   * `foreign`: it was made by other migrations from the first on, as before the first release.
    */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'damaged' | 'foreign';
   readonly applied: readonly string[];
@@ -131,7 +133,7 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   const unknown = names.filter((name) => !known.has(name));
   const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
   const [first] = known.keys();
-  const isForeign = names.length > 0 && first !== undefined && known.get(first) !== applied.get(first);
+  const isForeign = names.length > 0 && first !== undefined && !applied.has(first);
   const state = isForeign ? 'foreign' : stateOf({ names, pending, unknown, edited });
   return { state, applied: names, pending, unknown, edited, changed: [] };
 }
@@ -139,10 +141,19 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
 /** A schema at head, compared by definitions with what it was when it was migrated. */
 async function withDefinitions(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
   if (found.state !== 'at_head') return found;
-  const { rows } = await sql<{ object: string }>`
-    select * from losant_usage.changed_definitions() as object`.execute(db);
-  const changed = rows.map(({ object }) => object);
+  const changed = await readChanged(db);
   return changed.length === 0 ? found : { ...found, state: 'damaged', changed };
+}
+
+async function readChanged(db: Kysely<Schema>): Promise<string[]> {
+  try {
+    const { rows } = await sql<{ object: string }>`
+      select object from losant_usage.changed_definitions() as object`.execute(db);
+    return rows.map(({ object }) => object);
+  } catch (error) {
+    if (isUndefined(error)) return ['function losant_usage.changed_definitions()'];
+    throw error;
+  }
 }
 
 function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', string[]>): SchemaState['state'] {
@@ -184,4 +195,41 @@ async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: Migra
     }
   }
   await sql`insert into losant_usage.migrations (name, sha256) values (${name}, ${sha256})`.execute(db);
+}
+
+interface MigrationFile {
+  /** `NNNN_name`, the file's name without `.sql`. */
+  readonly name: string;
+  /** Of the text with LF line ends, so that a checkout that converts them agrees. */
+  readonly sha256: string;
+  readonly statements: readonly string[];
+}
+
+/** In the package's root, which is above `src` in a checkout and above `dist/src` where it is installed. */
+const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
+
+const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
+
+/** The migrations of this program, in the order they run. Other files in the folder are passed over. */
+async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
+  const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
+  return await Promise.all(
+    names.map(async (name) => {
+      const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
+      const sha256 = createHash('sha256').update(text).digest('hex');
+      return { name, sha256, statements: splitStatements(text) };
+    }),
+  );
+}
+
+/** A comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
+const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
+
+/** PGlite takes one statement at a time in a transaction. */
+function splitStatements(text: string): string[] {
+  const ends = [...text.matchAll(TOKEN)].flatMap(({ 0: token, index }) => (token === ';' ? [index] : []));
+  const starts = [0, ...ends.map((end) => end + 1)];
+  return starts
+    .map((start, index) => text.slice(start, ends[index] ?? text.length))
+    .filter((part) => part.replaceAll(/--[^\n]*/g, '').trim() !== '');
 }

@@ -1,13 +1,12 @@
+import type { Socket } from 'node:net';
 import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { SettingsError } from '../errors.ts';
 import { type DatabaseHandle, type DatabaseLogger, type ReadOnly, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
-import { boundedClient } from './postgres-client.ts';
 import type { Schema } from './schema.ts';
 import { prepareSession } from './session.ts';
 import { describeDatabaseError } from './sqlstate.ts';
-import { spellSslMode } from './tls.ts';
 
 export interface PostgresOptions {
   readonly url: string;
@@ -141,4 +140,75 @@ function locate(url: string): string {
       },
     );
   }
+}
+
+/**
+ * The URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which
+ * is how the driver takes them: with eight lines of warning for the other names.
+ */
+export function spellSslMode(url: string): string {
+  const query = url.indexOf('?');
+  // Whoever asks for libpq's weaker meaning gets it.
+  if (query === -1 || /[?&]uselibpqcompat=/.test(url)) return url;
+  const parameters = url
+    .slice(query)
+    .replaceAll(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/g, '$1verify-full');
+  return `${url.slice(0, query)}${parameters}`;
+}
+
+export interface ClientBounds {
+  readonly connectTimeoutMs: number;
+  /** How long a query may stay unanswered: above the server's own statement timeout. */
+  readonly silenceMs: number;
+}
+
+/**
+ * A pg client class whose every wait ends, even when the server or the network
+ * in between falls silent: a connection that answers too late is destroyed, and
+ * its queries fail as lost. (pg's own `query_timeout` would hand the busy
+ * connection back to the pool; the pool's `connectionTimeoutMillis` would also
+ * fail those who merely wait for a free connection.) Queries by promise only.
+ */
+export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
+  return class BoundedClient extends pg.Client {
+    constructor(config: pg.ClientConfig) {
+      super({ ...config, connectionTimeoutMillis: connectTimeoutMs });
+      // An error while checked out and idle would have no listener and end the process;
+      // the query that follows reports the loss.
+      this.on('error', () => {});
+      const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
+      const bounded = (text: unknown, values?: readonly unknown[]): Promise<unknown> => {
+        const timer = setTimeout(() => socketOf(this).destroy(), silenceMs);
+        return query(text, values?.map(asText)).finally(() => clearTimeout(timer));
+      };
+      this.query = bounded as typeof this.query;
+    }
+  };
+}
+
+function socketOf(client: pg.Client): Socket {
+  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+}
+
+/** Long arrays are most of what is sent: pg's own way to write them takes three times as long. */
+function asText(value: unknown): unknown {
+  return Array.isArray(value) ? (arrayText(value) ?? value) : value;
+}
+
+/** An array as Postgres reads one from text; null for one that has other elements than text, numbers, booleans and null. */
+function arrayText(values: readonly unknown[]): string | null {
+  const parts: string[] = [];
+  for (const value of values) {
+    if (value === null) parts.push('NULL');
+    else if (typeof value === 'string') parts.push(`"${NEEDS_ESCAPE.test(value) ? escape(value) : value}"`);
+    else if (typeof value === 'number' || typeof value === 'boolean') parts.push(String(value));
+    else return null;
+  }
+  return `{${parts.join(',')}}`;
+}
+
+const NEEDS_ESCAPE = /["\\]/;
+
+function escape(text: string): string {
+  return text.replaceAll(/["\\]/g, String.raw`\$&`);
 }

@@ -83,13 +83,6 @@ export interface Cells {
   verified_at: Instant | null;
 }
 
-export interface ContradictedDays {
-  instance_id: string | null;
-  metric: string | null;
-  stream: string | null;
-  usage_date: UsageDay | null;
-}
-
 export interface ControlTotalReads {
   attempted_at: Instant;
   attempts: Generated<number>;
@@ -566,23 +559,6 @@ export interface Quarantine {
   to_date: UsageDay;
 }
 
-export interface ReadCells {
-  attempted_at: Instant | null;
-  attempts: number | null;
-  instance_id: string | null;
-  is_reported: boolean | null;
-  is_stored: boolean | null;
-  message: string | null;
-  next_read_at: Instant | null;
-  org_id: string | null;
-  reason: string | null;
-  revision: number | null;
-  standing: Standing | null;
-  stream: string | null;
-  usage_date: UsageDay | null;
-  verified_at: Instant | null;
-}
-
 export interface Reconciliation {
   customer_id: string | null;
   days_missing: number | null;
@@ -828,7 +804,6 @@ export interface Schema {
   billing_periods: BillingPeriods;
   cell_counts: CellCounts;
   cells: Cells;
-  contradicted_days: ContradictedDays;
   control_total_reads: ControlTotalReads;
   coverage: Coverage;
   coverage_gaps: CoverageGaps;
@@ -858,7 +833,6 @@ export interface Schema {
   period_blockers: PeriodBlockers;
   period_usage: PeriodUsage;
   quarantine: Quarantine;
-  read_cells: ReadCells;
   reconciliation: Reconciliation;
   restatements: Restatements;
   revisions: Revisions;

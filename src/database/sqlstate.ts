@@ -3,7 +3,6 @@
  * or, for a connection that never came or was lost, by the system's error code.
  */
 import { DatabaseError } from '../errors.ts';
-import { describeTlsTrouble } from './tls.ts';
 
 /** Codes of sockets and name lookups that mean: no connection to the server. */
 const NETWORK_REASONS: Readonly<Record<string, string>> = {
@@ -58,6 +57,11 @@ export function isRetryable(error: unknown): boolean {
 /** Another row has the key already. */
 export function isUniqueViolation(error: unknown): boolean {
   return sqlstate(error) === '23505';
+}
+
+/** A table or function that the statement names is not there. */
+export function isUndefined(error: unknown): boolean {
+  return ['42P01', '42883'].includes(sqlstate(error) ?? '');
 }
 
 /** The connection is gone, or could not be made: whether the last statement took effect is unknown. */
@@ -139,4 +143,69 @@ function messageOf(error: unknown): string {
 function bare(error: unknown): Error {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return Object.assign(new Error(messageOf(error)), { code });
+}
+
+interface TlsTrouble {
+  readonly problem: string;
+  readonly hint: string;
+  /** Whether only other settings help; a certificate that has expired is the server's matter. */
+  readonly isSettings: boolean;
+}
+
+const NO_TLS_MESSAGE = 'The server does not support SSL connections';
+
+const UNKNOWN_ISSUER =
+  'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem';
+
+/** Codes of OpenSSL's certificate checks, as Node gives them. */
+const CERTIFICATE: Readonly<Record<string, TlsTrouble>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: untrusted('its certificate is self-signed'),
+  SELF_SIGNED_CERT_IN_CHAIN: untrusted('its certificate was signed by an authority that is not known here'),
+  UNABLE_TO_GET_ISSUER_CERT: untrusted('its certificate was signed by an authority that is not known here'),
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted(
+    'its certificate was signed by an authority that is not known here',
+  ),
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted(
+    'its certificate was signed by an authority that is not known here',
+  ),
+  CERT_SIGNATURE_FAILURE: untrusted('its certificate was not signed by the authority given'),
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    problem: 'its certificate is for another host name',
+    hint: 'use the host name that the certificate names in DATABASE_URL',
+    isSettings: true,
+  },
+  CERT_HAS_EXPIRED: ofServer('its certificate has expired'),
+  CERT_NOT_YET_VALID: ofServer('its certificate is not valid yet'),
+};
+
+function untrusted(problem: string): TlsTrouble {
+  return { problem, hint: UNKNOWN_ISSUER, isSettings: true };
+}
+
+function ofServer(problem: string): TlsTrouble {
+  return { problem, hint: "renew the server's certificate, and compare the clocks", isSettings: false };
+}
+
+/** What is wrong with the encryption of the connection; null if the error is about something else. */
+function describeTlsTrouble(error: unknown): TlsTrouble | null {
+  if (!(error instanceof Error)) return null;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const known = CERTIFICATE[code];
+  if (known) return known;
+  // Raised by the driver without a code.
+  if (error.message === NO_TLS_MESSAGE) {
+    return {
+      problem: 'it offers no TLS, which sslmode asks for',
+      hint: 'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
+      isSettings: true,
+    };
+  }
+  if (/^ERR_(SSL|TLS|OSSL)_/.test(code)) {
+    return {
+      problem: `TLS could not be agreed on (${code})`,
+      hint: 'check that the server speaks TLS there, and the files of sslrootcert, sslcert and sslkey in DATABASE_URL',
+      isSettings: true,
+    };
+  }
+  return null;
 }

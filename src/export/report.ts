@@ -2,7 +2,7 @@ import type { CrossCheckedCell, LoadedCell, LoadResult } from '../ledger/load.ts
 import type { RowCounts } from '../ledger/numbers.ts';
 import type { RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { RunFailure } from '../queries/runs.ts';
-import type { CellResult } from '../usage/apply.ts';
+import type { CellResult } from '../usage/cell.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import { isLate } from '../usage/policy.ts';
 import type { DiscoveryFailure } from './discover.ts';

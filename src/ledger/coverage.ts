@@ -1,7 +1,7 @@
 /** Rows of `coverage`, the ledger's cells: locked, inserted and updated, always in key order. */
 import { type Kysely, type Selectable, sql } from 'kysely';
+import { unnested } from '../database/expressions.ts';
 import type { Coverage, Instant, Schema } from '../database/schema.ts';
-import { unnested } from '../database/unnested.ts';
 import { type Cell, type CellKey, cellId } from '../usage/cell.ts';
 
 /** A row of the ledger as it was before the transaction. */

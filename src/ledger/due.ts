@@ -5,10 +5,10 @@
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import type { Shard } from '../usage/organization.ts';
 import type { Ask, DueTrack } from '../usage/plan.ts';
-import { lastCompleteDay, lastDueDay, type Policy } from '../usage/policy.ts';
+import { lastCompleteDay, lastDueDay, type Policy, RETRY_HOURS_MAX } from '../usage/policy.ts';
 import { isAfter } from './organizations.ts';
 
 /** Which part of an instance is meant. */
@@ -26,6 +26,8 @@ export interface DueOptions {
   readonly nowMs: number;
   readonly policy: Policy;
   readonly ask?: Ask | undefined;
+  /** Takes what has failed for due as well, though its retry has not come: a person has asked for a run. */
+  readonly retriesFailed?: boolean | undefined;
 }
 
 /** Organizations a page; small enough that a page's slices fit in a few megabytes. */
@@ -70,9 +72,15 @@ const leaps = (name: string, [table, column]: readonly [string, string], last: R
   )`;
 };
 
-/** The times at which something was due. */
-const dueTimes = (now: string) =>
-  sql`with recursive ${leaps('due_at', ['coverage', 'next_read_at'], sql`${now}::timestamptz`)}`;
+/** The times at which something was due, or is to be tried again. */
+const dueTimes = ({ nowMs, retriesFailed = false }: DueOptions) => {
+  const last = new Date(nowMs + (retriesFailed ? RETRY_HOURS_MAX * HOUR_MS : 0)).toISOString();
+  return sql`with recursive ${leaps('due_at', ['coverage', 'next_read_at'], sql`${last}::timestamptz`)}`;
+};
+
+/** Of a cell `c` with one of these times. */
+const isDueNow = ({ nowMs }: DueOptions) =>
+  sql`(c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz or c.attempts > 0)`;
 
 const isNamed = (orgId: string, { orgIds }: ExportScope) =>
   sql`(${orgIds}::text[] is null or ${sql.ref(orgId)} = any (${orgIds}::text[]))`;
@@ -113,16 +121,17 @@ const unreadOrgs = (scope: ExportScope, afterOrgId: string, lastDay: UsageDay) =
 async function readDueOrgs(
   db: Kysely<Schema>,
   scope: ExportScope,
-  { nowMs, policy, afterOrgId }: DueOptions & { afterOrgId: string },
+  { afterOrgId, ...options }: DueOptions & { afterOrgId: string },
 ): Promise<string[]> {
   const { instanceId, streams } = scope;
+  const { nowMs, policy } = options;
   const lastDay = lastDueDay(nowMs, policy);
   const { rows } = await sql<{ org_id: string }>`
-    ${dueTimes(new Date(nowMs).toISOString())}${unreadDays(lastDay)}
+    ${dueTimes(options)}${unreadDays(lastDay)}
     select org_id from (
       select found.org_id from due_at d cross join lateral (
         select c.org_id from losant_usage.coverage c
-        where c.next_read_at = d.next_read_at and c.org_id > ${afterOrgId}
+        where c.next_read_at = d.next_read_at and c.org_id > ${afterOrgId} and ${isDueNow(options)}
           and ${isNamed('c.org_id', scope)} and ${isInShard('c.org_id', scope)}
           and (${streams}::text[] is null or c.stream = any (${streams}::text[]))
           and (select o.instance_id from losant_usage.organizations o where o.org_id = c.org_id) = ${instanceId}
@@ -144,12 +153,18 @@ export async function isAnythingDue(
   db: Kysely<Schema>,
   { nowMs, policy }: Pick<DueOptions, 'nowMs' | 'policy'>,
 ): Promise<boolean> {
-  const { rows } = await sql<{ isDue: boolean }>`
-    select exists (select from losant_usage.coverage where next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz)
-      or exists (select from losant_usage.tracking where unread_from <= ${lastDueDay(nowMs, policy)}::date) as "isDue"`.execute(
-    db,
-  );
-  return (rows[0] as { isDue: boolean }).isDue;
+  const due = db
+    .selectFrom('coverage')
+    .select('org_id')
+    .where('next_read_at', '<=', new Date(nowMs).toISOString());
+  const unread = db
+    .selectFrom('tracking')
+    .select('org_id')
+    .where('unread_from', '<=', lastDueDay(nowMs, policy));
+  const { isDue } = await db
+    .selectNoFrom((eb) => eb.or([eb.exists(due), eb.exists(unread)]).as('isDue'))
+    .executeTakeFirstOrThrow();
+  return isDue === true;
 }
 
 interface TrackRow {
@@ -167,17 +182,16 @@ async function readDueTracks(
   { orgIds, scope, options }: { orgIds: readonly string[]; scope: ExportScope; options: DueOptions },
 ): Promise<DueTrack[]> {
   const { nowMs, policy } = options;
-  const now = new Date(nowMs).toISOString();
   const { streams } = scope;
   const { rows } = await sql<TrackRow>`
-    ${dueTimes(now)}, cells as materialized (
+    ${dueTimes(options)}, cells as materialized (
       select c.org_id, c.stream, c.usage_date, c.is_stored,
         coalesce(c.usage_date <@ k.tracked_days, false) as is_tracked
       from due_at d
       cross join unnest(${orgIds}::text[]) as page (org_id)
       cross join lateral (
         select c.org_id, c.stream, c.usage_date, c.is_stored from losant_usage.coverage c
-        where c.next_read_at = d.next_read_at and c.org_id = page.org_id offset 0
+        where c.next_read_at = d.next_read_at and c.org_id = page.org_id and ${isDueNow(options)} offset 0
       ) as c
       left join losant_usage.tracking k on k.org_id = c.org_id and k.stream = c.stream
     ), due as (

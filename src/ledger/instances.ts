@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { LEFT_OUT_REASONS } from '../usage/cell.ts';
@@ -64,11 +65,19 @@ export async function registerInstance(
   }: { instanceId: string; apiUrl: string; streams: readonly string[]; yesterday: UsageDay },
 ): Promise<void> {
   const start = JSON.stringify(Object.fromEntries(streams.map((stream) => [stream, yesterday])));
-  await sql`
-    insert into losant_usage.instances as i (instance_id, api_url, tracked_from, streams_from)
-    values (${instanceId}, ${apiUrl}, ${yesterday}, ${start}::text::jsonb)
-    on conflict (instance_id) do update set streams_from = excluded.streams_from || i.streams_from
-    where not i.streams_from ?& ${streams}::text[]`.execute(db);
+  await db
+    .insertInto('instances')
+    .values({
+      ...{ instance_id: instanceId, api_url: apiUrl, tracked_from: yesterday },
+      streams_from: sql`${start}::text::jsonb`,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .column('instance_id')
+        .doUpdateSet({ streams_from: sql`excluded.streams_from || instances.streams_from` })
+        .where(sql<boolean>`not instances.streams_from ?& ${streams}::text[]`),
+    )
+    .execute();
 }
 
 /** Notes that the organizations were listed completely at `at`. */
@@ -98,8 +107,12 @@ export async function recordInstanceName(
   instanceId: string,
   name: string,
 ): Promise<void> {
-  await sql`update losant_usage.instances set name = ${name}
-    where instance_id = ${instanceId} and name is distinct from ${name}`.execute(db);
+  await db
+    .updateTable('instances')
+    .set({ name })
+    .where('instance_id', '=', instanceId)
+    .where('name', 'is distinct from', name)
+    .execute();
 }
 
 /** Notes what the instance's billing periods are from now on, for the views. */
@@ -168,6 +181,6 @@ export async function applyPolicy(
 
 /** The database's clock, ms since 1970. */
 export async function readDatabaseClock(db: Kysely<Schema>): Promise<number> {
-  const { rows } = await sql<{ at: Instant }>`select clock_timestamp() as at`.execute(db);
-  return Date.parse((rows[0] as { at: Instant }).at);
+  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
+  return Date.parse(at);
 }

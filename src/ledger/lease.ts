@@ -1,5 +1,6 @@
 /** Leases: one process at a time exports an instance, or a shard of it. By the database's clock alone. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { HeldError } from '../errors.ts';
 import type { Shard } from '../usage/organization.ts';
@@ -50,7 +51,7 @@ export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Prom
         .deleteFrom('leases')
         .where('instance_id', '=', instanceId)
         .where(overlaps)
-        .where('until', '<=', sql<Instant>`clock_timestamp()`)
+        .where('until', '<=', CLOCK)
         .execute();
       const holder = await trx
         .selectFrom('leases')
@@ -69,7 +70,7 @@ export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Prom
           shard_count: count,
           run_id: runId,
           host,
-          since: sql<Instant>`clock_timestamp()`,
+          since: CLOCK,
           until: UNTIL,
         })
         .returning('epoch')

@@ -1,9 +1,19 @@
 /** Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written together. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type Applied, apply, applyCrossCheck, type CellResult } from '../usage/apply.ts';
-import { type CellAnswer, type CellKey, cellId, compareText, type Reason, WAIVED } from '../usage/cell.ts';
-import type { CrossCheck } from '../usage/cross-check.ts';
+import { apply, joinEffects } from '../usage/apply.ts';
+import {
+  type Applied,
+  type CellAnswer,
+  type CellKey,
+  type CellResult,
+  cellId,
+  compareText,
+  type Reason,
+  unchanged,
+  WAIVED,
+} from '../usage/cell.ts';
+import { applyCrossCheck, type CrossCheck } from '../usage/cross-check.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';
@@ -15,18 +25,9 @@ import {
   updateCells,
   type WrittenCell,
 } from './coverage.ts';
-import {
-  type CellChange,
-  type DayRows,
-  dayKey,
-  factsIn,
-  type RowCounts,
-  readDayRows,
-  readSources,
-  writeNumbers,
-} from './numbers.ts';
+import { type CellChange, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
-import { type BeginOptions, beginWriting, requireDatabaseClock } from './transaction.ts';
+import { type BeginOptions, beginWriting, markLocked, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
 
 export interface Batch {
@@ -88,7 +89,7 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
     const answers = sortByKey(batch.answers);
     if (options.now) for (const answer of answers) requireSentInTime(answer, atMs);
     const { cells, others } = await applyLocked(trx, answers, runId);
-    const rows = await writeApplied(trx, [...cells, ...others], runId);
+    const rows = await writeApplied(trx, { cells, others }, runId);
     await recordQuarantine(trx, batch.quarantined, runId);
     await resolveQuarantine(trx, cells.filter(isRecovered));
     await liftWaivers(trx, cells.filter(isLifted), runId);
@@ -108,7 +109,7 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 /**
  * Locks the cells and applies the answers; new cells are inserted as they come out of it. Where another transaction
  * has inserted one meanwhile, all locks are given back and taken once more: whoever waits for one then has none that
- * comes later.
+ * comes later. Returns the cells of the answers, and others that a cross-check concerns.
  */
 async function applyLocked(
   trx: Kysely<Schema>,
@@ -123,14 +124,16 @@ async function applyLocked(
     for (const answer of answers) {
       const key = keyOf(answer);
       const before = ledger.cells.get(cellId(key)) ?? null;
-      const numbers = ledger.numbersOf(key, answer.stream);
+      const numbers = ledger.numbersOf(key);
       const applied = apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
       cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
     }
-    const others = crossCheck(answers, ledger, cells);
+    crossCheck(answers, ledger, cells);
     const added = [...cells.values()].flatMap(toWrittenCell).filter(({ isNew }) => isNew);
-    if ((await insertCells(trx, added, runId)) === added.length)
-      return { cells: [...cells.values()], others };
+    if ((await insertCells(trx, added, runId)) === added.length) {
+      const all = [...cells.values()];
+      return { cells: all.slice(0, answers.length), others: all.slice(answers.length) };
+    }
     await sql`rollback to savepoint cells`.execute(trx);
   }
 }
@@ -138,10 +141,9 @@ async function applyLocked(
 /** What the database has of the cells of a batch. */
 interface Ledger {
   readonly cells: ReadonlyMap<string, LockedCell>;
-  readonly days: DayRows;
   /** Ids of cells that have no row and are not tracked: nobody collects them. */
   readonly untracked: ReadonlySet<string>;
-  readonly numbersOf: (key: CellKey, stream: Stream) => readonly Fact[];
+  readonly numbersOf: (key: CellKey) => readonly Fact[];
 }
 
 async function readLedger(
@@ -150,21 +152,16 @@ async function readLedger(
   answers: readonly CellAnswer[],
 ): Promise<Ledger> {
   const cells = await lockCells(trx, keys);
-  const stored = keys.filter((key) => cells.get(cellId(key))?.isStored);
-  const days = await readDayRows(trx, [...new Map(stored.map((key) => [dayKey(key), key])).values()]);
-  const withSources = stored.filter(({ stream }) => streamNamed(stream).keyColumns.length > 0);
-  const sources = await readSources(trx, withSources);
+  const numbers = await readNumbers(
+    trx,
+    keys.filter((key) => cells.get(cellId(key))?.isStored),
+  );
   const untracked = await readUntracked(
     trx,
     checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
   );
-  const numbersOf = (key: CellKey, stream: Stream) => {
-    if (!cells.get(cellId(key))?.isStored) return [];
-    return stream.keyColumns.length > 0
-      ? (sources.get(dayKey(key)) ?? [])
-      : factsIn(stream, days.get(dayKey(key)));
-  };
-  return { cells, days, untracked, numbersOf };
+  const numbersOf = (key: CellKey) => (cells.get(cellId(key))?.isStored ? numbers(key) : []);
+  return { cells, untracked, numbersOf };
 }
 
 async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Set<string>> {
@@ -172,10 +169,11 @@ async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Pro
   const rows = await trx
     .selectFrom(keysOf(keys))
     .select(['k.usage_date as day', 'k.stream', 'k.org_id as orgId'])
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('tracking as t')
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('tracking as t')
             .whereRef('t.org_id', '=', 'k.org_id')
             .whereRef('t.stream', '=', 'k.stream')
             .where(sql<boolean>`k.usage_date <@ t.tracked_days`),
@@ -212,6 +210,15 @@ function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   });
 }
 
+/** A cell as it is by now; null if it has no row and no answer. */
+function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, AppliedCell>): AppliedCell | null {
+  const before = ledger.cells.get(cellId(key));
+  const of = streamNamed(key.stream);
+  const found = cells.get(cellId(key));
+  if (found || !before) return found ?? null;
+  return { ...key, of, before, numbers: ledger.numbersOf(key), applied: unchanged };
+}
+
 function crossCheckOf(
   { stream, orgId, day }: CellAnswer,
   ledger: Ledger,
@@ -219,17 +226,10 @@ function crossCheckOf(
 ): CrossCheck {
   if (!stream.crossCheck) return { kind: 'none' };
   const key = { orgId, day, stream: stream.crossCheck.stream };
-  const id = cellId(key);
-  const { metric } = stream.crossCheck;
-  const inBatch = cells.get(id);
-  const row = ledger.cells.get(id);
-  const count = inBatch
-    ? countAfter(inBatch, metric)
-    : row?.isStored
-      ? (ledger.days.get(dayKey(key))?.[metric as keyof object] ?? null)
-      : null;
+  const cell = findCell(key, ledger, cells);
+  const count = cell && countAfter(cell, stream.crossCheck.metric);
   if (count !== null) return { kind: 'counted', count };
-  return { kind: !inBatch && !row && ledger.untracked.has(id) ? 'none' : 'unknown' };
+  return { kind: cell === null && ledger.untracked.has(cellId(key)) ? 'none' : 'unknown' };
 }
 
 /** The sum of a metric that a cell has after its answer; null if it is not stored. */
@@ -240,58 +240,45 @@ function countAfter({ of, before, numbers, applied }: AppliedCell, metric: strin
 }
 
 /**
- * What the counts of a batch do to cells that were applied before them, which change in `cells`, and to cells that
- * have no answer in it, which are returned.
+ * What the counts of a batch do to cells that were applied before them, and to cells that have no answer in it: both
+ * change in `cells`. Zeros that come of it confirm those of the count in turn.
  */
-function crossCheck(
-  answers: readonly CellAnswer[],
-  ledger: Ledger,
-  cells: Map<string, AppliedCell>,
-): AppliedCell[] {
-  const others: AppliedCell[] = [];
+function crossCheck(answers: readonly CellAnswer[], ledger: Ledger, cells: Map<string, AppliedCell>): void {
+  const check = (key: CellKey, by: CellKey, { age, sentAtMs }: CellAnswer) => {
+    const cell = findCell(key, ledger, cells);
+    const checking = findCell(by, ledger, cells);
+    const count = checking && countAfter(checking, cell?.of.crossCheck?.metric ?? '');
+    const row = cell?.applied.cell ?? cell?.before ?? null;
+    if (cell === null || row === null || count === null) return;
+    const { of: stream, applied, numbers } = cell;
+    const effect = applyCrossCheck(row, applied.facts ?? numbers, { stream, count, age, sentAtMs });
+    if (effect) cells.set(cellId(key), { ...cell, applied: joinEffects(applied, effect) });
+  };
   for (const answer of answers) {
-    const checking = cells.get(cellId(keyOf(answer))) as AppliedCell;
-    for (const key of checkedKeys([answer])) {
-      const of = streamNamed(key.stream);
-      const count = countAfter(checking, of.crossCheck?.metric ?? '');
-      const inBatch = cells.get(cellId(key));
-      const before = ledger.cells.get(cellId(key)) ?? null;
-      const cell = inBatch?.applied.cell ?? before;
-      if (count === null || cell === null) continue;
-      const numbers = inBatch?.numbers ?? ledger.numbersOf(key, of);
-      const current = inBatch?.applied.facts ?? numbers;
-      const effect = applyCrossCheck(cell, current, {
-        stream: of,
-        count,
-        age: answer.age,
-        sentAtMs: answer.sentAtMs,
-      });
-      if (effect === null) continue;
-      if (!inBatch) others.push({ ...key, of, before, numbers, applied: effect });
-      else cells.set(cellId(key), { ...inBatch, applied: joinEffects(inBatch.applied, effect) });
+    const key = keyOf(answer);
+    for (const checked of checkedKeys([answer])) {
+      check(checked, key, answer);
+      if (answer.stream.crossCheck?.stream === checked.stream) check(key, checked, answer);
     }
   }
-  return others;
-}
-
-function joinEffects(first: Applied, then: Applied): Applied {
-  if (then.facts === null && then.problem === null) return { ...first, cell: then.cell };
-  return { ...then, facts: then.facts ?? first.facts };
 }
 
 async function writeApplied(
   trx: Kysely<Schema>,
-  cells: readonly AppliedCell[],
+  { cells, others }: { readonly cells: readonly AppliedCell[]; readonly others: readonly AppliedCell[] },
   runId: string,
 ): Promise<Record<string, RowCounts>> {
-  const written = cells.flatMap(toWrittenCell);
+  const all = [...cells, ...others];
+  const changes = all.flatMap(toChange);
+  if (changes.some(({ revision }) => revision > 1)) await markLocked(trx);
+  const written = all.flatMap(toWrittenCell);
   await updateCells(
     trx,
     written.filter(({ isNew }) => !isNew),
     runId,
   );
   const added = written.filter(({ isNew }) => isNew);
-  const rows = await writeNumbers(trx, cells.flatMap(toChange), added);
+  const rows = await writeNumbers(trx, changes, added);
   for (const { of, numbers, applied } of cells) {
     if (applied.result !== 'unchanged') continue;
     const counts = (rows[of.name] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });

@@ -3,12 +3,11 @@
  * whose sum is in `usage_days` too. Writes only what differs.
  */
 import { type Kysely, sql } from 'kysely';
+import { unnested } from '../database/expressions.ts';
 import type { Schema, UsageDays } from '../database/schema.ts';
-import { unnested } from '../database/unnested.ts';
-import { factKey, sameValues } from '../usage/apply.ts';
-import { compareText } from '../usage/cell.ts';
+import { type CellKey, compareText, factKey, sameValues } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { streams } from '../usage/streams/catalog.ts';
+import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';
 
 export interface RowCounts {
@@ -42,9 +41,9 @@ type DayRow = { readonly usage_date: UsageDay; readonly org_id: string } & Reado
 >;
 
 /** Rows of `usage_days` by {@link dayKey}. */
-export type DayRows = ReadonlyMap<string, DayRow>;
+type DayRows = ReadonlyMap<string, DayRow>;
 
-export function dayKey({ day, orgId }: OrgDay): string {
+function dayKey({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
 }
 
@@ -58,7 +57,7 @@ function keysOf(keys: readonly OrgDay[]) {
   );
 }
 
-export async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<DayRows> {
+async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<DayRows> {
   if (keys.length === 0) return new Map();
   // Row by row through the index, here and below: a table that was just filled has no statistics to plan a join by.
   const rows = await trx
@@ -79,17 +78,34 @@ export async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]):
   return new Map(rows.map((row) => [dayKey({ day: row.usage_date, orgId: row.org_id }), row]));
 }
 
+/** Finds the numbers that are stored of each of the cells. */
+export async function readNumbers(
+  trx: Kysely<Schema>,
+  cells: readonly CellKey[],
+): Promise<(cell: CellKey) => readonly Fact[]> {
+  const days = await readDayRows(trx, [...new Map(cells.map((cell) => [dayKey(cell), cell])).values()]);
+  const sources = await readSources(
+    trx,
+    cells.filter(({ stream }) => hasKeys(streamNamed(stream))),
+  );
+  return (cell) => {
+    const stream = streamNamed(cell.stream);
+    return hasKeys(stream) ? (sources.get(dayKey(cell)) ?? []) : factsIn(stream, days.get(dayKey(cell)));
+  };
+}
+
+function hasKeys({ keyColumns }: Stream): boolean {
+  return keyColumns.length > 0;
+}
+
 /** The one fact that a stream without further keys has in a row; none if it is not stored. */
-export function factsIn(stream: Stream, row: DayRow | undefined): Fact[] {
+function factsIn(stream: Stream, row: DayRow | undefined): Fact[] {
   const values = stream.metrics.map((metric) => row?.[metric as Metric] ?? null);
   return values.includes(null) ? [] : [{ key: [], values: values as number[] }];
 }
 
 /** The rows of `payload_sources` by {@link dayKey}. */
-export async function readSources(
-  trx: Kysely<Schema>,
-  keys: readonly OrgDay[],
-): Promise<Map<string, Fact[]>> {
+async function readSources(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<Map<string, Fact[]>> {
   const byDay = new Map<string, Fact[]>();
   if (keys.length === 0) return byDay;
   const rows = await trx
@@ -127,7 +143,7 @@ export async function writeNumbers(
   const differences = new Map(
     [...Map.groupBy(changes, (change) => change.stream)].map(([stream, group]) => [stream, compare(group)]),
   );
-  const sources = [...differences].flatMap(([stream, each]) => (stream.keyColumns.length > 0 ? [each] : []));
+  const sources = [...differences].flatMap(([stream, each]) => (hasKeys(stream) ? [each] : []));
   // Rows of cells that had numbers before go on record; those of new cells do not.
   for (const { inserts } of sources) await insertSources(trx, inserts.filter(isFirst));
   const isFirstLoad = changes.every((change) => isFirst(change) && change.isStored);

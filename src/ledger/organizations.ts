@@ -1,6 +1,7 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, type NotNull, type RawBuilder, sql } from 'kysely';
+import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ORG_DELETED } from '../usage/cell.ts';
+import { compareText, ORG_DELETED } from '../usage/cell.ts';
 import type { Organization } from '../usage/organization.ts';
 import { untrackRemoved } from './tracking.ts';
 import { beginWriting } from './transaction.ts';
@@ -47,7 +48,7 @@ export async function upsertOrganizations(
       trx,
       organizations.map(({ orgId }) => orgId),
     );
-    // A number that was read beats a creation date that moved later: the day it moved from counts on.
+    // A day that is tracked or was read beats a creation date that moved later: the day it moved from counts on.
     await sql`
       insert into losant_usage.organizations as o (org_id, ${attributes}, created_at, created_on, first_seen_at, last_seen_at)
       select n.org_id, ${listed(ATTRIBUTES, 'n.')}, n.created_at, case when n.created_at <= ${seenAt}::timestamptz
@@ -59,7 +60,7 @@ export async function upsertOrganizations(
         created_at = coalesce(excluded.created_at, o.created_at),
         created_on = case
           when excluded.created_on > o.created_on and exists (select from losant_usage.tracking t
-            where t.org_id = o.org_id and t.read_from < excluded.created_on) then o.created_on
+            where t.org_id = o.org_id and least(t.tracked_from, t.read_from) < excluded.created_on) then o.created_on
           when excluded.created_at <= o.first_seen_at then excluded.created_on
           else o.created_on end,
         last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
@@ -83,7 +84,7 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
     update losant_usage.coverage c set
       standing = case when c.is_stored then c.standing else 'missing' end,
       verified_at = case when c.is_stored then c.verified_at end,
-      next_read_at = case when c.is_stored then k.next_read_at else clock_timestamp() end
+      next_read_at = case when c.standing in ('stored', 'final') then k.next_read_at else clock_timestamp() end
     from (
       select c.usage_date, c.stream, c.org_id, losant_usage.next_checkpoint(c.usage_date, c.verified_at, (
           select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next_read_at
@@ -91,18 +92,11 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
       join losant_usage.organizations o on o.org_id = c.org_id
       join losant_usage.instances i on i.instance_id = o.instance_id
       where c.org_id = any (${orgIds}::text[]) and ${isBack}
-        and (${isUnavailable} or (c.is_stored and c.next_read_at is null))
+        and (${isUnavailable} or (c.is_stored and c.standing <> 'accepted' and c.next_read_at is null))
       order by c.usage_date, c.stream, c.org_id for update of c
     ) as k
     where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
 }
-
-/** The rows of coverage of organizations that `where` means, locked in key order as every writer does. */
-const lockedCells = (orgIds: readonly string[], where: RawBuilder<unknown>) => sql`(
-  select c.usage_date, c.stream, c.org_id from losant_usage.coverage c
-  where c.org_id = any (${orgIds}::text[]) and ${where}
-  order by c.usage_date, c.stream, c.org_id for update
-) as k`;
 
 /**
  * Closes the current version of each organization that has changed, and opens its new one. Versions
@@ -117,13 +111,13 @@ async function recordVersions(
     with changed as materialized (
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
         select v.valid_from from losant_usage.organization_history v
-        where v.org_id = o.org_id and v.valid_to is null
-          and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) offset 0
+        where v.org_id = o.org_id and v.valid_to is null and v.valid_from < ${seenAt}
+          and (${listed(HISTORY, 'v.')}) is distinct from (${listed(HISTORY, 'o.')}) for update
       ) as v
       where o.org_id = any (${orgIds}::text[])
     )
     update losant_usage.organization_history h set valid_to = ${seenAt} from changed c
-    where h.org_id = c.org_id and h.valid_from = c.valid_from and h.valid_to is null`.execute(trx);
+    where h.org_id = c.org_id and h.valid_from = c.valid_from`.execute(trx);
   await sql`
     insert into losant_usage.organization_history (org_id, valid_from, ${listed(HISTORY)})
     select o.org_id, ${seenAt}, ${listed(HISTORY, 'o.')}
@@ -150,14 +144,18 @@ export async function addUnreadable(
   },
 ): Promise<void> {
   if (unreadable.length === 0) return;
-  await sql`
-    insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at, problem)
-    select org_id, ${instanceId}, org_id, ${seenAt}::timestamptz, ${seenAt}::timestamptz, problem
-    from unnest(${unreadable.map(({ orgId }) => orgId)}::text[], ${unreadable.map(({ problem }) => problem)}::text[])
-      as u (org_id, problem) order by org_id
-    on conflict (org_id) do update set last_seen_at = excluded.last_seen_at, problem = excluded.problem`.execute(
-    db,
-  );
+  const seen = { instance_id: instanceId, first_seen_at: seenAt, last_seen_at: seenAt };
+  const rows = unreadable.map(({ orgId, problem }) => ({ org_id: orgId, name: orgId, problem, ...seen }));
+  await db
+    .insertInto('organizations')
+    .values(rows.toSorted((a, b) => compareText(a.org_id, b.org_id)))
+    .onConflict((conflict) =>
+      conflict.column('org_id').doUpdateSet((eb) => ({
+        last_seen_at: eb.ref('excluded.last_seen_at'),
+        problem: eb.ref('excluded.problem'),
+      })),
+    )
+    .execute();
 }
 
 /** Organizations whose attributes could not be read when they were last listed. */
@@ -165,11 +163,16 @@ export async function readUnreadable(
   db: Kysely<Schema>,
   instanceId: string,
 ): Promise<{ orgId: string; problem: string }[]> {
-  const { rows } = await sql<{ orgId: string; problem: string }>`
-    select org_id as "orgId", problem from losant_usage.organizations
-    where instance_id = ${instanceId} and problem is not null and removed_at is null
-    order by org_id limit 100`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('organizations')
+    .select(['org_id as orgId', 'problem'])
+    .where('instance_id', '=', instanceId)
+    .where('problem', 'is not', null)
+    .where('removed_at', 'is', null)
+    .orderBy('org_id')
+    .limit(100)
+    .$narrowType<{ problem: NotNull }>()
+    .execute();
 }
 
 /** Organizations that exist as far as is known but were not seen since `since`, up to `limit` of them. */
@@ -206,11 +209,13 @@ export async function filterKnown(
   instanceId: string,
   orgIds: readonly string[],
 ): Promise<Set<string>> {
-  const { rows } = await sql<{ org_id: string }>`
-    select org_id from losant_usage.organizations
-    where instance_id = ${instanceId} and removed_at is null and org_id = any (${orgIds}::text[])`.execute(
-    db,
-  );
+  const rows = await db
+    .selectFrom('organizations')
+    .select('org_id')
+    .where('instance_id', '=', instanceId)
+    .where('removed_at', 'is', null)
+    .where(isAny('org_id', orgIds))
+    .execute();
   return new Set(rows.map(({ org_id }) => org_id));
 }
 
@@ -222,13 +227,32 @@ export async function markRemoved(
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
-    await sql`
-      update losant_usage.organizations set removed_at = ${removedAt}
-      where org_id = any (${orgIds}::text[]) and removed_at is null`.execute(trx);
-    await sql`
-      update losant_usage.coverage c set next_read_at = clock_timestamp()
-      from ${lockedCells(orgIds, sql`c.next_read_at is not null`)}
-      where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+    await trx
+      .updateTable('organizations')
+      .set({ removed_at: removedAt })
+      .where(isAny('org_id', orgIds))
+      .where('removed_at', 'is', null)
+      .execute();
+    // Locked in key order, as every writer does.
+    await trx
+      .updateTable('coverage as c')
+      .from((eb) =>
+        eb
+          .selectFrom('coverage')
+          .select(['usage_date', 'stream', 'org_id'])
+          .where(isAny('org_id', orgIds))
+          .where('next_read_at', 'is not', null)
+          .orderBy('usage_date')
+          .orderBy('stream')
+          .orderBy('org_id')
+          .forUpdate()
+          .as('k'),
+      )
+      .set({ next_read_at: CLOCK })
+      .whereRef('c.usage_date', '=', 'k.usage_date')
+      .whereRef('c.stream', '=', 'k.stream')
+      .whereRef('c.org_id', '=', 'k.org_id')
+      .execute();
     await untrackRemoved(trx, orgIds);
   });
 }
@@ -267,13 +291,14 @@ export async function readOrganizationPage(
   { afterOrgId, limit }: { afterOrgId: string; limit: number },
 ): Promise<{ orgId: string; name: string; tags: readonly { key: string; value: string }[] }[]> {
   // In a case, as Postgres expects a time that no statistics speak of hardly ever to be null.
-  const { rows } = await sql<{
-    org_id: string;
-    name: string;
-    tags: readonly { key: string; value: string }[];
-  }>`
-    select o.org_id, o.name, o.tags from losant_usage.organizations o
-    where ${isAfter(instanceId, afterOrgId)} and case when o.removed_at is null then true else false end
-    order by o.instance_id, o.org_id limit ${limit}`.execute(db);
-  return rows.map(({ org_id, name, tags }) => ({ orgId: org_id, name, tags }));
+  return await db
+    .selectFrom('organizations as o')
+    .select(['o.org_id as orgId', 'o.name'])
+    .select(sql<readonly { key: string; value: string }[]>`o.tags`.as('tags'))
+    .where(isAfter(instanceId, afterOrgId))
+    .where(sql<boolean>`case when o.removed_at is null then true else false end`)
+    .orderBy('o.instance_id')
+    .orderBy('o.org_id')
+    .limit(limit)
+    .execute();
 }

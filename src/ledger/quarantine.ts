@@ -1,14 +1,17 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
+import { keysOf } from './coverage.ts';
 
 /** How much of the bodies is kept, in UTF-16 code units before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
+/** When the transaction that loads the answer began. */
+const NOW = sql<Instant>`now()`;
 
 /** An answer that was invalid, for a day or a window of days. */
 export interface QuarantinedBody {
@@ -33,35 +36,60 @@ export async function recordQuarantine(
   for (const { orgId, stream, from, to, asked = null, code, problem, bodies } of quarantined) {
     const text = bodies.join('\n');
     const body = await compress(text.slice(0, BODY_LENGTH_MAX));
-    await sql`
-      insert into losant_usage.quarantine as q
-        (org_id, stream, from_date, to_date, code, problem, body_gzip, body_truncated, first_seen_at, last_seen_at,
-          resolved_days, run_id)
-      values (${orgId}, ${stream}, ${from}, ${to}, ${code}, ${problem}, ${body}, ${text.length > BODY_LENGTH_MAX},
-        now(), now(), coalesce((
-          select datemultirange(daterange(${from}::date, ${to}::date + 1)) - range_agg(daterange(day, day + 1))
-          from unnest(${asked}::date[]) as day), '{}'), ${runId})
-      on conflict (org_id, stream, from_date, to_date) do update set
-        code = excluded.code, problem = excluded.problem, body_gzip = excluded.body_gzip,
-        body_truncated = excluded.body_truncated, times = q.times + 1, last_seen_at = excluded.last_seen_at,
-        resolved_days = excluded.resolved_days, resolved_at = null, run_id = excluded.run_id`.execute(trx);
+    // Of the days that were not to be read no good answer is to be waited for.
+    const others = sql<string>`coalesce((
+      select datemultirange(daterange(${from}::date, ${to}::date + 1)) - range_agg(daterange(day, day + 1))
+      from unnest(${asked}::date[]) as day), '{}')`;
+    await trx
+      .insertInto('quarantine')
+      .values({
+        ...{ org_id: orgId, stream, from_date: from, to_date: to, code, problem, body_gzip: body },
+        ...{ body_truncated: text.length > BODY_LENGTH_MAX, first_seen_at: NOW, last_seen_at: NOW },
+        ...{ resolved_days: others, run_id: runId },
+      })
+      .onConflict((conflict) =>
+        conflict.columns(['org_id', 'stream', 'from_date', 'to_date']).doUpdateSet((eb) => ({
+          ...Object.fromEntries(RENEWED.map((column) => [column, eb.ref(`excluded.${column}`)])),
+          times: eb('quarantine.times', '+', 1),
+          resolved_at: null,
+        })),
+      )
+      .execute();
   }
 }
+
+/** What the newest answer says of a window that was kept before. */
+const RENEWED = [
+  'code',
+  'problem',
+  'body_gzip',
+  'body_truncated',
+  'last_seen_at',
+  'resolved_days',
+  'run_id',
+] as const;
 
 /** Closes what was kept for cells that have since had a good answer; a window when all its days had one. */
 export async function resolveQuarantine(trx: Kysely<Schema>, cells: readonly CellKey[]): Promise<void> {
   if (cells.length === 0) return;
-  await sql`
-    update losant_usage.quarantine q set
-      resolved_days = q.resolved_days + k.days * datemultirange(daterange(q.from_date, q.to_date + 1)),
-      resolved_at = case when datemultirange(daterange(q.from_date, q.to_date + 1)) <@ (q.resolved_days + k.days)
-        then now() end
-    from (
-      select org_id, stream, range_agg(daterange(day, day + 1)) as days
-      from unnest(${cells.map(({ orgId }) => orgId)}::text[], ${cells.map(({ stream }) => stream)}::text[],
-                  ${cells.map(({ day }) => day)}::date[]) as k (org_id, stream, day)
-      group by org_id, stream
-    ) as k
-    where q.org_id = k.org_id and q.stream = k.stream and q.resolved_at is null
-      and daterange(q.from_date, q.to_date + 1) && k.days`.execute(trx);
+  const window = sql`datemultirange(daterange(q.from_date, q.to_date + 1))`;
+  await trx
+    .updateTable('quarantine as q')
+    .from((eb) =>
+      eb
+        .selectFrom(keysOf(cells))
+        .select(['k.org_id', 'k.stream'])
+        .select(sql<string>`range_agg(daterange(k.usage_date, k.usage_date + 1))`.as('days'))
+        .groupBy(['k.org_id', 'k.stream'])
+        .as('k'),
+    )
+    .set({
+      resolved_days: sql<string>`q.resolved_days + k.days * ${window}`,
+      resolved_at: sql<Instant>`case when ${window} <@ (q.resolved_days + k.days) then now() end`,
+    })
+    .whereRef('q.org_id', '=', 'k.org_id')
+    .whereRef('q.stream', '=', 'k.stream')
+    .where('q.resolved_at', 'is', null)
+    .where(sql<boolean>`daterange(q.from_date, q.to_date + 1) && k.days`)
+    .execute();
 }

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import { CLOCK } from '../database/expressions.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange } from '../usage/day.ts';
 import { LEASE_MS } from './lease.ts';
 
@@ -38,13 +39,15 @@ export interface RunCounts {
 
 /** What stands of a run that was found without a sign of life. */
 const DIED = 'the process died without reporting';
+/** Without a sign of life since then, the process is gone. */
+const SILENT_SINCE = sql<Instant>`clock_timestamp() - ${LEASE_MS} * interval '1 ms'`;
 
 /** Puts a run on record. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
-  await sql`
-    insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, streams, started_at, heartbeat_at, host, version)
-    values (${run.runId}, ${run.instanceId}, ${run.kind}, ${run.isFull}, 'running', ${run.streams}::text[],
-      clock_timestamp(), clock_timestamp(), ${run.host}, ${run.version})`.execute(db);
+  await db
+    .insertInto('runs')
+    .values({ ...toRow(run), status: 'running', started_at: CLOCK, heartbeat_at: CLOCK })
+    .execute();
 }
 
 /**
@@ -55,15 +58,20 @@ export async function beatRun(
   db: Kysely<Schema>,
   { runId, instanceId, requests }: Pick<NewRun, 'runId' | 'instanceId'> & { requests: number },
 ): Promise<number> {
-  await sql`
-    update losant_usage.runs set heartbeat_at = clock_timestamp(), status = 'running', requests = ${requests},
-      finished_at = null, error = null
-    where run_id = ${runId} and (finished_at is null or error = ${DIED})`.execute(db);
-  const { rows } = await sql<{ live: number }>`
-    select count(*)::integer as live from losant_usage.runs
-    where instance_id = ${instanceId} and status = 'running'
-      and heartbeat_at > clock_timestamp() - ${LEASE_MS} * interval '1 ms'`.execute(db);
-  return (rows[0] as { live: number }).live;
+  await db
+    .updateTable('runs')
+    .set({ heartbeat_at: CLOCK, status: 'running', requests, finished_at: null, error: null })
+    .where('run_id', '=', runId)
+    .where((eb) => eb.or([eb('finished_at', 'is', null), eb('error', '=', DIED)]))
+    .execute();
+  const { live } = await db
+    .selectFrom('runs')
+    .select(({ fn }) => fn.countAll<number>().as('live'))
+    .where('instance_id', '=', instanceId)
+    .where('status', '=', 'running')
+    .where('heartbeat_at', '>', SILENT_SINCE)
+    .executeTakeFirstOrThrow();
+  return live;
 }
 
 export async function finishRun(
@@ -94,19 +102,21 @@ export async function finishRun(
       error: error === null ? null : storable(error),
       failures: JSON.stringify(failures),
     })
-    .set({ finished_at: sql`clock_timestamp()`, heartbeat_at: sql`clock_timestamp()` })
+    .set({ finished_at: CLOCK, heartbeat_at: CLOCK })
     .where('run_id', '=', runId)
     .execute();
 }
 
 /** Marks runs whose process is gone: no sign of life for as long as a lease lasts. Returns how many. */
 export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<number> {
-  const { numAffectedRows } = await sql`
-    update losant_usage.runs set status = 'interrupted', finished_at = heartbeat_at,
-      error = ${DIED}
-    where instance_id = ${instanceId} and status = 'running'
-      and heartbeat_at <= clock_timestamp() - ${LEASE_MS} * interval '1 ms'`.execute(db);
-  return Number(numAffectedRows ?? 0);
+  const { numUpdatedRows } = await db
+    .updateTable('runs')
+    .set((eb) => ({ status: 'interrupted', finished_at: eb.ref('heartbeat_at'), error: DIED }))
+    .where('instance_id', '=', instanceId)
+    .where('status', '=', 'running')
+    .where('heartbeat_at', '<=', SILENT_SINCE)
+    .executeTakeFirstOrThrow();
+  return Number(numUpdatedRows);
 }
 
 /**
@@ -114,13 +124,26 @@ export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string):
  * on record already, or if the instance was never exported.
  */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
-  await sql`
-    insert into losant_usage.runs
-      (run_id, instance_id, kind, is_full, status, streams, started_at, heartbeat_at, finished_at, host, version, error)
-    select ${run.runId}::uuid, instance_id, ${run.kind}, ${run.isFull}, 'failed', ${run.streams}::text[],
-      clock_timestamp(), clock_timestamp(), clock_timestamp(), ${run.host}, ${run.version}, ${storable(error)}
-    from losant_usage.instances where instance_id = ${run.instanceId}
-    on conflict (run_id) do nothing`.execute(db);
+  const times = { started_at: CLOCK, heartbeat_at: CLOCK, finished_at: CLOCK };
+  const row = { ...toRow(run), status: 'failed', error: storable(error) };
+  const known = await db
+    .selectFrom('instances')
+    .select('instance_id')
+    .where('instance_id', '=', run.instanceId)
+    .executeTakeFirst();
+  if (!known) return;
+  await db
+    .insertInto('runs')
+    .values({ ...row, ...times })
+    .onConflict((conflict) => conflict.column('run_id').doNothing())
+    .execute();
+}
+
+function toRow({ runId, instanceId, kind, isFull, streams, host, version }: NewRun) {
+  return {
+    ...{ run_id: runId, instance_id: instanceId, kind, is_full: isFull, streams: [...streams] },
+    ...{ host, version },
+  };
 }
 
 /** Postgres stores no NUL and no half of a surrogate pair. */

@@ -1,5 +1,6 @@
 /** Which days are tracked: begun, ended and widened as sets of days, never as an interval that swallows what lies between. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { beginWriting } from './transaction.ts';
@@ -112,9 +113,14 @@ export async function filterTracked(
   instanceId: string,
   orgIds: readonly string[],
 ): Promise<Set<string>> {
-  const { rows } = await sql<{ org_id: string }>`
-    select distinct org_id from losant_usage.tracking join losant_usage.organizations o using (org_id)
-    where o.instance_id = ${instanceId} and org_id = any (${orgIds}::text[])`.execute(db);
+  const rows = await db
+    .selectFrom('tracking as t')
+    .innerJoin('organizations as o', 'o.org_id', 't.org_id')
+    .select('t.org_id')
+    .distinct()
+    .where('o.instance_id', '=', instanceId)
+    .where(isAny('t.org_id', orgIds))
+    .execute();
   return new Set(rows.map(({ org_id }) => org_id));
 }
 

@@ -43,6 +43,11 @@ export async function beginWriting(
   return atMs;
 }
 
+/** Notes that the cells which change are locked: only what was final before was final when its numbers changed. */
+export async function markLocked(trx: Kysely<Schema>): Promise<void> {
+  await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
+}
+
 /** Throws ClockError if the clock of the run is `aheadMs` before the database's, or behind it, by more than 30 s. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;

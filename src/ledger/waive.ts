@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type Acceptance, acceptByPerson, isAcceptable } from '../usage/apply.ts';
@@ -7,7 +8,7 @@ import { zerosOf } from '../usage/cross-check.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { insertCells, keysOf, lockCells, updateCells } from './coverage.ts';
-import { dayKey, factsIn, readDayRows, readSources, writeNumbers } from './numbers.ts';
+import { readNumbers, writeNumbers } from './numbers.ts';
 import { beginWriting } from './transaction.ts';
 
 export interface Waiver {
@@ -56,11 +57,12 @@ async function waiveLocked(
   const rows = await lockCells(trx, keys);
   const refused = keys.filter((key) => !isAcceptable(rows.get(cellId(key)) ?? null, acceptance));
   if (refused.length > 0) throw refusal(refused.map(({ day }) => day));
-  const cells = keys.map((key) => ({
-    ...key,
-    cell: acceptByPerson(rows.get(cellId(key)) ?? null, acceptance),
-    isNew: !rows.has(cellId(key)),
-  }));
+  const numbers = await readNumbers(trx, keys);
+  const cells = keys.map((key) => {
+    const before = rows.get(cellId(key)) ?? null;
+    const cell = acceptByPerson(before, numbers(key), acceptance);
+    return { ...key, cell, isNew: before === null, isChanged: cell.revision !== (before?.revision ?? 0) };
+  });
   const added = cells.filter(({ isNew }) => isNew);
   if ((await insertCells(trx, added, null)) < added.length) {
     await sql`rollback to savepoint cells`.execute(trx);
@@ -71,25 +73,15 @@ async function waiveLocked(
     cells.filter(({ isNew }) => !isNew),
     null,
   );
-  const changes = acceptance.asZero ? await zeroChanges(trx, cells) : [];
+  const changes = cells
+    .filter(({ isChanged }) => isChanged)
+    .map(({ orgId, stream, day, cell }) => {
+      const of = streamNamed(stream);
+      const change = { orgId, day, stream: of, revision: cell.revision, isStored: true };
+      return { ...change, numbers: numbers({ orgId, stream, day }), facts: zerosOf(of) };
+    });
   await writeNumbers(trx, changes, added);
   return true;
-}
-
-/** Zeros instead of the numbers that are stored. */
-async function zeroChanges(
-  trx: Kysely<Schema>,
-  cells: readonly (CellKey & { readonly cell: { readonly revision: number } })[],
-) {
-  const days = await readDayRows(trx, cells);
-  const sources = await readSources(trx, cells);
-  return cells.map(({ orgId, day, stream, cell }) => {
-    const of = streamNamed(stream);
-    const key = dayKey({ orgId, day });
-    const numbers = of.keyColumns.length > 0 ? (sources.get(key) ?? []) : factsIn(of, days.get(key));
-    const at = { orgId, day, stream: of, revision: cell.revision };
-    return { ...at, isStored: true, numbers, facts: zerosOf(of) };
-  });
 }
 
 /** Ends the waivers of cells that had a good read, or that get another reason. */
@@ -102,7 +94,7 @@ export async function liftWaivers(
   await trx
     .updateTable('waivers as w')
     .from(keysOf(keys))
-    .set({ lifted_at: sql`clock_timestamp()`, lifted_by_run: runId })
+    .set({ lifted_at: CLOCK, lifted_by_run: runId })
     .whereRef('w.usage_date', '=', 'k.usage_date')
     .whereRef('w.stream', '=', 'k.stream')
     .whereRef('w.org_id', '=', 'k.org_id')

@@ -136,7 +136,11 @@ function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
   let rows = db
     .selectFrom('revisions as r')
     .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
-    .where((eb) => eb(eb(eb.cast('r.key', 'text'), '=', '{}'), '=', eb('r.stream', '<>', 'payload_sources')));
+    .where((eb) => {
+      const isDetail = eb('r.stream', '=', 'payload_sources');
+      const isSum = eb(eb.cast('r.key', 'text'), '=', '{}');
+      return eb.or([eb.and([isDetail, eb.not(isSum)]), eb.and([eb.not(isDetail), isSum])]);
+    });
   if (onlyFinal) rows = rows.where('r.was_final', '=', true);
   if (onlyByHand) rows = rows.where('r.run_id', 'is', null);
   if (since !== null) rows = rows.where('r.changed_at', '>=', since);

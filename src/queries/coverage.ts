@@ -70,7 +70,7 @@ function whereOf({ search, instanceId, only, ...cells }: CoverageQuery): RawBuil
     only === null
       ? sql`true`
       : sql`o.org_id = any (array(select c.org_id from losant_usage.cells c
-          where c.standing = any (${only}::losant_usage.standing[]) and ${inside(cells)}))`;
+          where c.standing = any (${only}::text[]::losant_usage.standing[]) and ${inside(cells)}))`;
   return sql`${matching(search)} and (${instanceId}::text is null or o.instance_id = ${instanceId}) and ${having}`;
 }
 

@@ -140,7 +140,7 @@ const RECENT_DAYS = 35;
 const OPEN_MONTHS_MAX = 3;
 
 /** The days of the last five weeks and of every month that is not closed, but of no more than the last three. */
-export async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<DayRange> {
+async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<DayRange> {
   const yesterday = addDays(dayAt(nowMs), -1);
   const recent = addDays(yesterday, 1 - RECENT_DAYS);
   const months = [yesterday.slice(0, 7)];

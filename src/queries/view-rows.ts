@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/exact-text.ts';
+import { instantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Column, ColumnKind, Row } from '../files/formats.ts';
@@ -29,6 +29,8 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   statement_lines: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'period_month'] },
   focus_usage: { date: 'x_UsageDate', org: 'SubAccountId', key: ['SubAccountId', 'SkuMeter'] },
+  period_blockers: { date: 'period_start', end: 'period_end', key: ['instance_id', 'org_id', 'cause'] },
+  cells: { date: 'usage_date', key: ['org_id', 'stream'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
   known_missing: { date: 'usage_date', key: ['org_id', 'stream'] },
   reconciliation: { date: 'month', key: ['scope', 'usage_date', 'org_id', 'metric'] },

@@ -55,11 +55,28 @@ function keepMost(known: Map<string, number>, key: string, value: number): numbe
 type Gauges = ReturnType<typeof createGauges>;
 
 function createGauges(registry: Registry) {
-  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
-    new Gauge({ name: `losant_usage_${name}`, help, labelNames, registers: [registry] });
-  const perStream = (name: string, help: string) => gauge(name, help, ['instance_id', 'stream']);
-  const perInstance = (name: string, help: string) => gauge(name, help, ['instance_id']);
-  const shown = {
+  const { gauge, perInstance } = gaugesOf(registry);
+  const ledger = createLedgerGauges(registry);
+  return {
+    ...ledger,
+    ofTheDatabase: Object.values(ledger),
+    databaseUp: gauge('database_up', 'Whether the database answered a trivial query in time.'),
+    age: gauge(
+      'database_reading_age_seconds',
+      'Age of the reading that the gauges of organizations, cells and gaps show; since the start before the first.',
+    ),
+    readSeconds: gauge('database_reading_seconds', 'How long that reading took.'),
+    lastComplete: perInstance(
+      'last_complete_run_timestamp_seconds',
+      'When a run of everything last ended with nothing due missing, by whatever process.',
+    ),
+  };
+}
+
+/** What the ledger says, left out while the database is away. */
+function createLedgerGauges(registry: Registry) {
+  const { gauge, perInstance, perStream } = gaugesOf(registry);
+  return {
     organizations: perInstance('organizations', 'Organizations of the instance that exist in Losant.'),
     tracked: perStream('organizations_tracked', 'Organizations that are tracked up to yesterday.'),
     complete: perStream(
@@ -102,19 +119,15 @@ function createGauges(registry: Registry) {
       ['instance_id', 'scope'],
     ),
   };
+}
+
+function gaugesOf(registry: Registry) {
+  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
+    new Gauge({ name: `losant_usage_${name}`, help, labelNames, registers: [registry] });
   return {
-    ...shown,
-    ofTheDatabase: Object.values(shown),
-    databaseUp: gauge('database_up', 'Whether the database answered a trivial query in time.'),
-    age: gauge(
-      'database_reading_age_seconds',
-      'Age of the reading that the gauges of organizations, cells and gaps show; since the start before the first.',
-    ),
-    readSeconds: gauge('database_reading_seconds', 'How long that reading took.'),
-    lastComplete: perInstance(
-      'last_complete_run_timestamp_seconds',
-      'When a run of everything last ended with nothing due missing, by whatever process.',
-    ),
+    gauge,
+    perStream: (name: string, help: string) => gauge(name, help, ['instance_id', 'stream']),
+    perInstance: (name: string, help: string) => gauge(name, help, ['instance_id']),
   };
 }
 

@@ -2,29 +2,36 @@
  * What an answer does to a cell: the row it has in the ledger from then on, with its standing and the time of
  * its next read, and the numbers that change. Pure; nothing else decides a standing.
  */
-import { type Cell, type CellAnswer, type CellOutcome, NOT_TRACKED, type Reason, WAIVED } from './cell.ts';
-import { type CrossCheck, confirm, contradicts, reasonAgainstZero, zerosOf } from './cross-check.ts';
+import {
+  type Applied,
+  type Cell,
+  type CellAnswer,
+  type CellOutcome,
+  CHANGED_BY_HAND,
+  earliest,
+  hasAnyNumber,
+  hasNumber,
+  NOT_TRACKED,
+  type Reason,
+  said,
+  sameFacts,
+  stand,
+  unchanged,
+  WAIVED,
+} from './cell.ts';
+import {
+  applyCrossCheck,
+  type CrossCheck,
+  reasonAgainstPart,
+  reasonAgainstZero,
+  zerosOf,
+} from './cross-check.ts';
 import { HOUR_MS } from './day.ts';
-import { OMISSIONS_NEEDED, type ReadAge, retryAtMs, wakeUpMs } from './policy.ts';
+import { OMISSIONS_NEEDED, retryAtMs } from './policy.ts';
 import type { Fact } from './streams/stream.ts';
 
-/** How a cell counts in the result of a run. */
-export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quarantined' | 'unavailable';
-
-export interface Applied {
-  readonly result: CellResult;
-  /** The row from now on; null where the answer changes nothing (an older one, or a day past the horizon). */
-  readonly cell: Cell | null;
-  /** The numbers the cell has from now on; null where they stay. */
-  readonly facts: readonly Fact[] | null;
-  /** What was wrong with the answer; null if nothing. */
-  readonly problem: Reason | null;
-}
-
-const unchanged: Applied = { result: 'unchanged', cell: null, facts: null, problem: null };
-
 /** A cell before its first answer. */
-export const neverRead: Cell = {
+const neverRead: Cell = {
   standing: 'missing',
   isStored: false,
   isReported: false,
@@ -70,10 +77,15 @@ export function apply(
   const applied = applyAnswer({ cell: stored ?? neverRead, numbers, answer }, crossCheck);
   const cell = applied.cell ?? stored;
   if (crossCheck.kind !== 'counted' || cell === null) return applied;
-  const effect = applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, count: crossCheck.count });
-  if (effect === null) return applied;
-  if (effect.facts === null && effect.problem === null) return { ...applied, cell: effect.cell };
-  return { ...effect, facts: effect.facts ?? applied.facts };
+  const { count } = crossCheck;
+  return joinEffects(applied, applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, count }));
+}
+
+/** What an answer does together with what a cross-check does after it. */
+export function joinEffects(first: Applied, then: Applied | null): Applied {
+  if (then === null) return first;
+  if (then.facts === null && then.problem === null) return { ...first, cell: then.cell };
+  return { ...then, facts: then.facts ?? first.facts };
 }
 
 function applyAnswer(situation: Situation, crossCheck: CrossCheck): Applied {
@@ -81,19 +93,13 @@ function applyAnswer(situation: Situation, crossCheck: CrossCheck): Applied {
   const { outcome, age, sentAtMs } = answer;
   const isClosed = outcome.kind === 'closed';
   if (cell.isStored && (age.isPastHorizon || isClosed)) return closeStored(cell);
-  if (outcome.kind === 'closed') return close(cell, outcome);
+  if (isClosed) return close(cell, outcome);
   if (cell.verifiedAtMs !== null && cell.verifiedAtMs >= sentAtMs) return fillSilence(situation);
   switch (outcome.kind) {
     case 'values':
-      if (age.isPastHorizon && outcome.missingColumns.length > 0) return close(cell, pastHorizon);
-      if (contradicts(outcome, answer.stream, crossCheck)) {
-        return cell.isStored
-          ? doubt(situation, outcome.missingColumns.join(', '))
-          : acceptOmission(situation, crossCheck);
-      }
-      return acceptValues(situation, outcome);
+      return applyValues(situation, outcome, crossCheck);
     case 'missing':
-      return cell.isStored ? keepStored(situation) : acceptOmission(situation, crossCheck);
+      return cell.isStored ? keepStored(situation) : applyOmission(situation, crossCheck);
     case 'failed':
     case 'quarantined':
       if (age.isPastHorizon && outcome.code === 'refused') return close(cell, outcome);
@@ -101,20 +107,39 @@ function applyAnswer(situation: Situation, crossCheck: CrossCheck): Applied {
   }
 }
 
-function acceptValues(situation: Situation, outcome: CellOutcome & { kind: 'values' }): Applied {
+/** Numbers, of which some columns may have been left out: those read as zeros where nothing speaks against it. */
+function applyValues(
+  situation: Situation,
+  outcome: CellOutcome & { kind: 'values' },
+  crossCheck: CrossCheck,
+): Applied {
   const { cell, numbers, answer } = situation;
-  const lacking = outcome.missingColumns.filter((column) =>
+  const { missingColumns } = outcome;
+  if (answer.age.isPastHorizon && missingColumns.length > 0) return close(cell, pastHorizon);
+  const against = reasonAgainstPart(outcome, answer.stream, crossCheck);
+  if (!cell.isStored) {
+    return against === null ? acceptValues(situation, outcome) : recordOmission(situation, against);
+  }
+  const lacking = missingColumns.filter((column) =>
     hasNumber(numbers, answer.stream.columns.indexOf(column)),
   );
-  if (cell.isStored && lacking.length > 0) return doubt(situation, lacking.join(', '));
-  const isEqual = cell.isStored && sameFacts(numbers, outcome.facts);
-  if (isEqual && outcome.missingColumns.length > 0 && cell.standing === 'accepted')
-    return keepAccepted(situation);
-  const isReported = (cell.isStored && cell.isReported) || outcome.missingColumns.length === 0;
+  if (lacking.length > 0) return doubt(situation, leftOut(lacking.join(', ')));
+  // Zeros that are stored need no confirmation, but nothing may speak against them.
+  return against?.code === 'contradicted' ? doubt(situation, against) : acceptValues(situation, outcome);
+}
+
+function acceptValues(
+  situation: Situation,
+  { facts, missingColumns }: CellOutcome & { kind: 'values' },
+): Applied {
+  const { cell, numbers, answer } = situation;
+  const isEqual = cell.isStored && sameFacts(numbers, facts);
+  if (isEqual && missingColumns.length > 0 && cell.standing === 'accepted') return keepAccepted(situation);
+  const isReported = (cell.isStored && cell.isReported) || missingColumns.length === 0;
   return {
     result: isEqual ? 'unchanged' : 'loaded',
     cell: acceptNumbers(cell, answer, { isReported, revision: cell.revision + (isEqual ? 0 : 1) }),
-    facts: isEqual ? null : outcome.facts,
+    facts: isEqual ? null : facts,
     problem: null,
   };
 }
@@ -122,22 +147,25 @@ function acceptValues(situation: Situation, outcome: CellOutcome & { kind: 'valu
 /** Zeros that are stored stay where the day is left out; a number other than zero is in doubt. */
 function keepStored(situation: Situation): Applied {
   const { cell, numbers, answer } = situation;
-  if (answer.stream.columns.some((_, index) => hasNumber(numbers, index))) return doubt(situation, 'the day');
+  if (hasAnyNumber(numbers)) return doubt(situation, leftOut('the day'));
   if (cell.standing === 'accepted') return keepAccepted(situation);
   return { ...unchanged, cell: acceptNumbers(cell, answer, {}) };
 }
 
 /** A day that was left out while nothing is stored: zeros where they may be, otherwise no number. */
-function acceptOmission({ cell, answer }: Situation, crossCheck: CrossCheck): Applied {
-  const { age } = answer;
-  if (age.isPastHorizon) return close(cell, pastHorizon);
-  const reason = reasonAgainstZero(answer, crossCheck);
-  if (reason === null) {
-    const zeros = acceptNumbers(cell, answer, { isReported: false, revision: cell.revision + 1 });
-    return { result: 'loaded', cell: zeros, facts: zerosOf(answer.stream), problem: null };
-  }
+function applyOmission(situation: Situation, crossCheck: CrossCheck): Applied {
+  const { cell, answer } = situation;
+  if (answer.age.isPastHorizon) return close(cell, pastHorizon);
+  const reason = reasonAgainstZero(answer.stream, crossCheck);
+  if (reason !== null) return recordOmission(situation, reason);
+  const zeros = acceptNumbers(cell, answer, { isReported: false, revision: cell.revision + 1 });
+  return { result: 'loaded', cell: zeros, facts: zerosOf(answer.stream), problem: null };
+}
+
+/** A cell that has no number after an accepted answer: it is read again until its last checkpoint. */
+function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
   if (cell.standing === 'accepted') return { ...unchanged, result: 'left_out' };
-  const isUnavailable = age.isLastRead || cell.standing === 'unavailable';
+  const isUnavailable = answer.age.isLastRead || cell.standing === 'unavailable';
   const read = readNow(cell, answer);
   return {
     result: isUnavailable ? 'unavailable' : 'left_out',
@@ -161,59 +189,66 @@ function fillSilence({ cell, numbers, answer }: Situation): Applied {
   const { outcome, stream, sentAtMs } = answer;
   const { verifiedAtMs } = cell;
   if (outcome.kind !== 'values' || outcome.missingColumns.length > 0) return unchanged;
+  if (cell.standing === 'accepted') return unchanged;
   if (cell.isReported || verifiedAtMs === null || verifiedAtMs === sentAtMs) return unchanged;
   const lacked = stream.columns.filter(
     (_, index) => !hasNumber(numbers, index) && hasNumber(outcome.facts, index),
   );
-  const isSilent = !stream.columns.some((_, index) => hasNumber(numbers, index));
+  const isSilent = !hasAnyNumber(numbers);
   if (lacked.length === 0 && !isSilent) return unchanged;
   const filled = acceptValues({ cell, numbers, answer }, outcome);
   if (lacked.length === 0 || filled.cell === null) return filled;
   const silence = { ...answer, sentAtMs: verifiedAtMs };
-  const inDoubt = doubt({ cell: filled.cell, numbers: outcome.facts, answer: silence }, lacked.join(', '));
-  return { ...filled, cell: inDoubt.cell ?? filled.cell };
+  const inDoubt = { cell: filled.cell, numbers: outcome.facts, answer: silence };
+  return { ...filled, cell: doubt(inDoubt, leftOut(lacked.join(', '))).cell };
 }
 
-/** A stored number was left out: it stays, in doubt, unless a person accepted it as it stands. */
-function doubt(situation: Situation, what: string): Applied {
-  if (situation.cell.standing === 'accepted') return keepAccepted(situation);
+/** Something speaks against what is stored: it stays, in doubt, unless a person accepted it as it stands. */
+function doubt(situation: Situation, reason: Reason): Applied {
+  const { cell } = situation;
+  if (cell.standing === 'accepted') return keepAccepted(situation);
+  const failure = recordFailure(situation, { kind: 'failed', ...reason });
+  return { ...failure, cell: { ...(failure.cell ?? cell), standing: 'in_doubt', ...said(reason) } };
+}
+
+function leftOut(what: string): Reason {
   const message = `Losant left out ${what}, for which a number other than zero is stored`;
-  const failed = recordFailure(situation, { kind: 'failed', code: 'left_out', message });
-  return failed.cell
-    ? { ...failed, cell: { ...failed.cell, standing: 'in_doubt', reason: 'left_out', message } }
-    : failed;
+  return { code: 'left_out', message };
 }
 
-/** What a person accepted stands until Losant names the number. */
+/** What a person accepted stands until Losant names the number; where nothing of it is asked for, that stays so. */
 function keepAccepted({ cell, answer }: Situation): Applied {
-  return { ...unchanged, cell: { ...cell, nextReadAtMs: answer.age.nextCheckpointMs } };
+  const nextReadAtMs = cell.nextReadAtMs === null ? null : answer.age.nextCheckpointMs;
+  return { ...unchanged, cell: { ...cell, nextReadAtMs } };
 }
 
 /**
- * A failed read takes no number and no standing away: it only shows beside it. A cell that was accepted or is in
- * doubt keeps its reason, and one that waits for its cross-check goes on waiting.
+ * A failed read takes no number and no standing away: it only shows beside it. What was accepted, is in doubt or was
+ * given up keeps its reason, and what waits for its cross-check goes on waiting.
  */
 function recordFailure(
   { cell, answer }: Situation,
   { kind, ...problem }: Reason & { readonly kind: 'failed' | 'quarantined' },
 ): Applied {
-  if (cell.attemptedAtMs !== null && cell.attemptedAtMs >= answer.sentAtMs) {
+  const { sentAtMs, age } = answer;
+  if (cell.attemptedAtMs !== null && cell.attemptedAtMs >= sentAtMs) {
     return { result: kind, cell: null, facts: null, problem };
   }
   const attempts = cell.attempts + 1;
-  const { isPastHorizon } = answer.age;
-  const isClosed = !cell.isStored && (cell.standing === 'accepted' || cell.standing === 'unavailable');
-  const isWaiting = cell.reason === 'unconfirmed';
-  const keepsReason = isWaiting || cell.standing === 'accepted' || cell.standing === 'in_doubt';
-  const keepsStanding = cell.isStored || isClosed || (isWaiting && !isPastHorizon);
+  const isGivenUp = cell.standing === 'unavailable';
+  const isClosed = isGivenUp || (cell.standing === 'accepted' && cell.nextReadAtMs === null);
+  const isWaiting = cell.reason === 'unconfirmed' && !cell.isStored && !age.isPastHorizon;
+  const keepsStanding = cell.isStored || isClosed || isWaiting || isByHand(cell);
+  const keepsReason =
+    isWaiting || isGivenUp || ['accepted', 'in_doubt'].includes(cell.standing) || isByHand(cell);
   return {
     result: kind,
     cell: {
       ...cell,
-      standing: keepsStanding ? cell.standing : isPastHorizon ? 'unavailable' : 'missing',
-      attemptedAtMs: answer.sentAtMs,
+      standing: keepsStanding ? cell.standing : age.isPastHorizon ? 'unavailable' : 'missing',
+      attemptedAtMs: sentAtMs,
       attempts,
-      nextReadAtMs: isClosed || isPastHorizon ? null : retryAtMs(answer.sentAtMs, attempts),
+      nextReadAtMs: isClosed || age.isPastHorizon ? null : retryAtMs(sentAtMs, attempts, problem.code),
       ...(keepsReason ? {} : said(problem)),
     },
     facts: null,
@@ -226,17 +261,22 @@ function closeStored(cell: Cell): Applied {
   return { ...unchanged, cell: { ...cell, nextReadAtMs: null } };
 }
 
+/** Whether a person has removed the numbers in SQL: that stays so until they are read again, or somebody accepts it. */
+function isByHand(cell: Cell): boolean {
+  return !cell.isStored && cell.reason === CHANGED_BY_HAND;
+}
+
 /** A cell without a number that is not read any more. */
 function close(cell: Cell, { code, message }: Reason): Applied {
   const problem = { code, message };
   if (code === NOT_TRACKED) {
     return { ...unchanged, cell: cell === neverRead ? null : { ...cell, nextReadAtMs: null } };
   }
-  const isAccepted = cell.standing === 'accepted';
+  const isKept = cell.standing === 'accepted' || isByHand(cell);
   const closed = { ...cell, attempts: 0, nextReadAtMs: null };
   return {
     result: 'unavailable',
-    cell: isAccepted ? closed : { ...closed, standing: 'unavailable', ...said(problem) },
+    cell: isKept ? closed : { ...closed, standing: 'unavailable', ...said(problem) },
     facts: null,
     problem,
   };
@@ -263,22 +303,6 @@ function omissionsAfter(cell: Cell, sentAtMs: number): number {
   return before > 0 && !isApart ? before : Math.min(OMISSIONS_NEEDED, before + 1);
 }
 
-/** The standing of a cell whose numbers nothing speaks against; zeros that are not sure are read again soon. */
-function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>): Cell {
-  const verifiedAtMs = cell.verifiedAtMs ?? 0;
-  const isLate = cell.wasFinal || verifiedAtMs >= finalFromMs;
-  const isSure = cell.isReported || cell.omissions >= OMISSIONS_NEEDED;
-  const isFinal = isLate && isSure;
-  // Until enough answers have left them out, also after the last checkpoint.
-  const soonMs = isLate && !isSure ? verifiedAtMs + HOUR_MS : null;
-  return {
-    ...cell,
-    standing: isFinal ? 'final' : 'stored',
-    wasFinal: cell.wasFinal || isFinal,
-    nextReadAtMs: earliest(cell.nextReadAtMs, soonMs),
-  };
-}
-
 /** The row as read by an accepted answer. A failure of a later read, seen first, stays on it. */
 function readNow(cell: Cell, { age, sentAtMs, sha256 }: CellAnswer): Cell {
   const isFailing = cell.attempts > 0 && cell.standing !== 'accepted';
@@ -295,70 +319,6 @@ function readNow(cell: Cell, { age, sentAtMs, sha256 }: CellAnswer): Cell {
   };
 }
 
-/** What a count of another stream says about a cell, with the age that any answer for its day has. */
-export interface CrossCheckCount {
-  readonly stream: CellAnswer['stream'];
-  readonly count: number;
-  readonly age: ReadAge;
-  /** When the count was read. */
-  readonly sentAtMs: number;
-}
-
-/**
- * What a cross-check does to a cell that waits for it, or that has zeros Losant never named: a count of 0 makes
- * zeros of a day that was left out, and confirms zeros; a higher one takes back zeros that stand against it, and
- * has the cell read again. Null if it changes nothing.
- */
-export function applyCrossCheck(
-  cell: Cell,
-  numbers: readonly Fact[],
-  check: CrossCheckCount,
-): Applied | null {
-  const { stream, age, sentAtMs } = check;
-  if (age.isPastHorizon) return null;
-  const verdict = confirm(cell, numbers, check);
-  switch (verdict.kind) {
-    case 'nothing':
-      return null;
-    case 'contradicts_wait':
-      return {
-        result: 'left_out',
-        cell: { ...cell, ...said(verdict.reason) },
-        facts: null,
-        problem: verdict.reason,
-      };
-    case 'makes_zeros': {
-      const zeros = {
-        ...cell,
-        isStored: true,
-        isReported: false,
-        omissions: OMISSIONS_NEEDED,
-        revision: cell.revision + 1,
-        reason: null,
-        message: null,
-      };
-      return { result: 'loaded', cell: stand(zeros, age), facts: zerosOf(stream), problem: null };
-    }
-    case 'confirms_zeros':
-      return { ...unchanged, cell: stand({ ...cell, omissions: OMISSIONS_NEEDED }, age) };
-    case 'takes_zeros_back':
-      return {
-        result: 'left_out',
-        cell: {
-          ...cell,
-          standing: 'missing',
-          isStored: false,
-          omissions: 0,
-          revision: cell.revision + 1,
-          ...said(verdict.reason),
-          nextReadAtMs: wakeUpMs(sentAtMs),
-        },
-        facts: [],
-        problem: verdict.reason,
-      };
-  }
-}
-
 /** How a person accepts a cell. */
 export interface Acceptance {
   readonly message: string;
@@ -369,9 +329,14 @@ export interface Acceptance {
 }
 
 /** The row of a cell that a person accepts as it stands, or as zero: its facts are the stream's zeros then. */
-export function acceptByPerson(cell: Cell | null, { message, asZero, isEnded }: Acceptance): Cell {
+export function acceptByPerson(
+  cell: Cell | null,
+  numbers: readonly Fact[],
+  { message, asZero, isEnded }: Acceptance,
+): Cell {
   const before = cell ?? neverRead;
-  const zero = { isStored: true, isReported: false, revision: before.revision + 1 };
+  const isChanged = !before.isStored || hasAnyNumber(numbers);
+  const zero = { isStored: true, isReported: false, revision: before.revision + (isChanged ? 1 : 0) };
   return {
     ...before,
     ...(asZero ? zero : {}),
@@ -387,36 +352,4 @@ export function isAcceptable(cell: Cell | null, { isEnded }: Pick<Acceptance, 'i
   if (cell === null || !cell.isStored) return true;
   if (cell.standing === 'in_doubt' || cell.standing === 'accepted') return true;
   return cell.standing === 'stored' && (isEnded || cell.nextReadAtMs === null);
-}
-
-function said({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
-  return { reason: code, message };
-}
-
-function earliest(a: number | null, b: number | null): number | null {
-  if (a === null || b === null) return a ?? b;
-  return Math.min(a, b);
-}
-
-/** Whether a number other than zero is stored in the column. */
-export function hasNumber(facts: readonly Fact[], column: number): boolean {
-  return facts.some(({ values }) => values[column] !== 0);
-}
-
-function sameFacts(a: readonly Fact[], b: readonly Fact[]): boolean {
-  if (a.length !== b.length) return false;
-  const byKey = new Map(a.map((fact) => [factKey(fact), fact]));
-  return b.every((fact) => {
-    const other = byKey.get(factKey(fact));
-    return other !== undefined && sameValues(other, fact);
-  });
-}
-
-export function sameValues(a: Fact, b: Fact): boolean {
-  return a.values.every((value, index) => value === b.values[index]);
-}
-
-/** One text per key: NUL cannot be part of a stored key. */
-export function factKey({ key }: Fact): string {
-  return key.join('\0');
 }

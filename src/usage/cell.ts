@@ -1,5 +1,5 @@
-import type { UsageDay } from './day.ts';
-import type { ReadAge } from './policy.ts';
+import { HOUR_MS, type UsageDay } from './day.ts';
+import { OMISSIONS_NEEDED, type ReadAge } from './policy.ts';
 import type { Standing } from './standing.ts';
 import type { Fact, Stream } from './streams/stream.ts';
 
@@ -70,11 +70,84 @@ export interface CellAnswer {
   readonly age: ReadAge;
 }
 
+/** How a cell counts in the result of a run. */
+export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quarantined' | 'unavailable';
+
+export interface Applied {
+  readonly result: CellResult;
+  /** The row from now on; null where the answer changes nothing (an older one, or a day past the horizon). */
+  readonly cell: Cell | null;
+  /** The numbers the cell has from now on; null where they stay. */
+  readonly facts: readonly Fact[] | null;
+  /** What was wrong with the answer; null if nothing. */
+  readonly problem: Reason | null;
+}
+
+/** An answer that changes nothing. */
+export const unchanged: Applied = { result: 'unchanged', cell: null, facts: null, problem: null };
+
 /** Reasons of cells that Losant left out and that have no number: they wait as long as they are not late. */
 export const LEFT_OUT_REASONS: readonly string[] = ['left_out', 'unconfirmed', 'contradicted'];
 /** Reason of a cell whose stream or organization is not tracked on the day: nobody wants it. */
 export const NOT_TRACKED = 'not_tracked';
+/** Reason of a cell whose numbers a person has changed or removed in SQL. */
+export const CHANGED_BY_HAND = 'changed_by_hand';
 /** Reason of an accepted cell. */
 export const WAIVED = 'waived';
 /** Reason of cells that are not read any more because their organization is gone. */
 export const ORG_DELETED = 'org_deleted';
+
+/** The standing of a cell whose numbers nothing speaks against; zeros that are not sure are read again soon. */
+export function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>): Cell {
+  const verifiedAtMs = cell.verifiedAtMs ?? 0;
+  const isLate = cell.wasFinal || verifiedAtMs >= finalFromMs;
+  const isSure = cell.isReported || cell.omissions >= OMISSIONS_NEEDED;
+  const isFinal = isLate && isSure;
+  // Until enough answers have left them out, also after the last checkpoint.
+  const soonMs = isLate && !isSure ? verifiedAtMs + HOUR_MS : null;
+  return {
+    ...cell,
+    standing: isFinal ? 'final' : 'stored',
+    wasFinal: cell.wasFinal || isFinal,
+    nextReadAtMs: earliest(cell.nextReadAtMs, soonMs),
+  };
+}
+
+/** The columns of a cell that say why. */
+export function said({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
+  return { reason: code, message };
+}
+
+/** The earlier of two times that may not be; null if neither is. */
+export function earliest(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return Math.min(a, b);
+}
+
+/** Whether a fact has a number other than zero in the column. */
+export function hasNumber(facts: readonly Fact[], column: number): boolean {
+  return facts.some(({ values }) => values[column] !== 0);
+}
+
+export function hasAnyNumber(facts: readonly Fact[]): boolean {
+  return facts.some(({ values }) => values.some((value) => value !== 0));
+}
+
+/** Whether two sets of facts have the same keys and values, in whatever order. */
+export function sameFacts(a: readonly Fact[], b: readonly Fact[]): boolean {
+  if (a.length !== b.length) return false;
+  const byKey = new Map(a.map((fact) => [factKey(fact), fact]));
+  return b.every((fact) => {
+    const other = byKey.get(factKey(fact));
+    return other !== undefined && sameValues(other, fact);
+  });
+}
+
+export function sameValues(a: Fact, b: Fact): boolean {
+  return a.values.every((value, index) => value === b.values[index]);
+}
+
+/** One text per key: NUL cannot be part of a stored key. */
+export function factKey({ key }: Fact): string {
+  return key.join('\0');
+}

@@ -1,6 +1,15 @@
 /** Cross-checks: what a stream that counts the same says about zeros that Losant never named. Pure. */
-import type { Cell, CellAnswer, CellOutcome, Reason } from './cell.ts';
-import { OMISSIONS_NEEDED } from './policy.ts';
+import {
+  type Applied,
+  type Cell,
+  type CellOutcome,
+  hasAnyNumber,
+  type Reason,
+  said,
+  stand,
+  unchanged,
+} from './cell.ts';
+import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
 import type { Fact, Stream } from './streams/stream.ts';
 
 /** What another stream of the same organization and day says about a number that Losant left out. */
@@ -11,21 +20,27 @@ export type CrossCheck =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'counted'; readonly count: number };
 
+const namesOthers: Reason = {
+  code: 'contradicted',
+  message: 'Losant left out numbers of the day while it names others',
+};
+
 /**
- * Whether columns that Losant left out beside others cannot be zeros: another number of the day, or the cross-check,
- * shows that there was something.
+ * Why columns that Losant left out beside others may not be zeros: another number of the day, or the cross-check, shows
+ * that there was something, or the cross-check is not stored yet. Null if they may.
  */
-export function contradicts(
-  outcome: CellOutcome & { kind: 'values' },
-  { columns, crossCheck }: Stream,
+export function reasonAgainstPart(
+  { facts, missingColumns }: CellOutcome & { kind: 'values' },
+  stream: Stream,
   check: CrossCheck,
-): boolean {
-  if (!crossCheck?.isRequired || outcome.missingColumns.length === 0) return false;
-  const isChecked = outcome.missingColumns.some((column) => crossCheck.columns.includes(column));
-  const hasOther = columns.some((_, index) => outcome.facts.some(({ values }) => values[index] !== 0));
-  const isCounted = check.kind === 'counted' && check.count > 0;
-  if (!isChecked) return isCounted && !hasOther;
-  return hasOther || isCounted || check.kind === 'unknown';
+): Reason | null {
+  const { crossCheck } = stream;
+  if (!crossCheck?.isRequired || missingColumns.length === 0) return null;
+  const isChecked = missingColumns.some((column) => crossCheck.columns.includes(column));
+  const hasOther = hasAnyNumber(facts);
+  if (hasOther) return isChecked ? namesOthers : null;
+  if (check.kind === 'counted' && check.count > 0) return contradictedBy(stream, check.count);
+  return isChecked && check.kind === 'unknown' ? unconfirmedBy(crossCheck.stream) : null;
 }
 
 export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
@@ -33,53 +48,82 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
 }
 
 /** Why a day that was left out may not be stored as zeros; null if it may. */
-export function reasonAgainstZero({ stream, outcome }: CellAnswer, check: CrossCheck): Reason | null {
-  if (stream.missingMeans === 'absent') {
-    return { code: 'left_out', message: 'Losant has no number for this day' };
-  }
-  if (outcome.kind === 'values' && hasAnyNumber(outcome.facts)) {
-    return { code: 'contradicted', message: 'Losant left out numbers of the day while it names others' };
-  }
-  if (!stream.crossCheck?.isRequired || check.kind === 'none') return null;
-  if (check.kind === 'counted') return check.count === 0 ? null : contradictedBy(stream, check.count);
+export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
+  const { missingMeans, crossCheck } = stream;
+  if (missingMeans === 'absent') return { code: 'left_out', message: 'Losant has no number for this day' };
+  if (!crossCheck?.isRequired || check.kind === 'none') return null;
+  if (check.kind === 'unknown') return unconfirmedBy(crossCheck.stream);
+  return check.count === 0 ? null : contradictedBy(stream, check.count);
+}
+
+function unconfirmedBy(stream: string): Reason {
   return {
     code: 'unconfirmed',
-    message: `Losant left out numbers of the day, and its ${stream.crossCheck.stream} are not stored yet`,
+    message: `Losant left out numbers of the day, and its ${stream} are not stored yet`,
   };
 }
 
-type Verdict =
-  | { readonly kind: 'nothing' | 'makes_zeros' | 'confirms_zeros' }
-  | { readonly kind: 'contradicts_wait' | 'takes_zeros_back'; readonly reason: Reason };
+/** A count of another stream, with the age that any answer for its day has. */
+export interface CrossCheckCount {
+  /** The stream that is checked. */
+  readonly stream: Stream;
+  readonly count: number;
+  readonly age: ReadAge;
+  /** When the count was read. */
+  readonly sentAtMs: number;
+}
 
-/** What a count says about the cell. */
-export function confirm(
+/**
+ * What a count of another stream does to a cell that waits for it, or that has zeros Losant never named: 0 makes zeros
+ * of a day that was left out, and confirms zeros; a higher one takes back zeros that stand against it, and has the
+ * cell read again. Null if it changes nothing.
+ */
+export function applyCrossCheck(
   cell: Cell,
   numbers: readonly Fact[],
-  { stream, count }: { readonly stream: Stream; readonly count: number },
-): Verdict {
-  const isRequired = stream.crossCheck?.isRequired ?? false;
-  if (cell.reason === 'unconfirmed' && !cell.isStored) {
-    if (count === 0) return { kind: 'makes_zeros' };
-    return { kind: 'contradicts_wait', reason: contradictedBy(stream, count) };
-  }
-  const isZero = cell.isStored && !cell.isReported && !hasAnyNumber(numbers);
-  if (!isZero || cell.standing === 'accepted') return { kind: 'nothing' };
-  if (count > 0) {
-    return isRequired
-      ? { kind: 'takes_zeros_back', reason: contradictedBy(stream, count) }
-      : { kind: 'nothing' };
-  }
-  return cell.standing === 'stored' && cell.omissions < OMISSIONS_NEEDED
-    ? { kind: 'confirms_zeros' }
-    : { kind: 'nothing' };
+  { stream, count, age, sentAtMs }: CrossCheckCount,
+): Applied | null {
+  if (age.isPastHorizon || cell.standing === 'accepted') return null;
+  const isWaiting = !cell.isStored && cell.reason === 'unconfirmed';
+  const hasZeros = cell.isStored && !cell.isReported && !hasAnyNumber(numbers);
+  if (isWaiting) return count === 0 ? makeZeros(cell, stream, age) : contradictWait(cell, stream, count);
+  if (!hasZeros) return null;
+  if (count > 0)
+    return stream.crossCheck?.isRequired ? takeZerosBack(cell, stream, { count, sentAtMs }) : null;
+  if (cell.standing !== 'stored' || cell.omissions >= OMISSIONS_NEEDED) return null;
+  return { ...unchanged, cell: stand({ ...cell, omissions: OMISSIONS_NEEDED }, age) };
+}
+
+function makeZeros(cell: Cell, stream: Stream, age: ReadAge): Applied {
+  const { revision } = cell;
+  const numbers = { isStored: true, isReported: false, omissions: OMISSIONS_NEEDED, revision: revision + 1 };
+  const zeros = stand({ ...cell, ...numbers, reason: null, message: null }, age);
+  return { result: 'loaded', cell: zeros, facts: zerosOf(stream), problem: null };
+}
+
+function contradictWait(cell: Cell, stream: Stream, count: number): Applied {
+  const problem = contradictedBy(stream, count);
+  const result = cell.standing === 'unavailable' ? 'unavailable' : 'left_out';
+  return { result, cell: { ...cell, ...said(problem) }, facts: null, problem };
+}
+
+function takeZerosBack(
+  cell: Cell,
+  stream: Stream,
+  { count, sentAtMs }: Pick<CrossCheckCount, 'count' | 'sentAtMs'>,
+): Applied {
+  const problem = contradictedBy(stream, count);
+  const none = { isStored: false, omissions: 0, revision: cell.revision + 1 };
+  const nextReadAtMs = wakeUpMs(sentAtMs);
+  return {
+    result: 'left_out',
+    cell: { ...cell, ...none, standing: 'missing', ...said(problem), nextReadAtMs },
+    facts: [],
+    problem,
+  };
 }
 
 function contradictedBy({ crossCheck }: Stream, count: number): Reason {
   const message = `Losant left out numbers of the day, but its ${crossCheck?.stream} add up to ${count}`;
   return { code: 'contradicted', message };
-}
-
-function hasAnyNumber(facts: readonly Fact[]): boolean {
-  return facts.some(({ values }) => values.some((value) => value !== 0));
 }

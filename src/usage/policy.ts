@@ -84,9 +84,19 @@ export function ageOfRead(day: UsageDay, sentAtMs: number, policy: Policy): Read
 /** Wake-ups come at fixed minutes and a failure some seconds later: rounded down, a retry does not miss its wake-up. */
 const RETRY_STEP_MS = 5 * 60_000;
 
-/** When a cell is read again after the `attempts`-th failure in a row: 2, 4, 8, 16, then 24 hours later. */
-export function retryAtMs(failedAtMs: number, attempts: number): number {
-  return wakeUpMs(failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS);
+/** What failed is read again at the latest this long after it. */
+export const RETRY_HOURS_MAX = 24;
+
+/** Codes of failures that mostly pass by themselves. */
+const PASSING: readonly string[] = ['timeout', 'server_error', 'unreachable'];
+
+/**
+ * When what failed for the `attempts`-th time in a row is read again: by the next wake-up after a first failure that
+ * mostly passes by itself, otherwise 2, 4, 8, 16, then 24 hours later.
+ */
+export function retryAtMs(failedAtMs: number, attempts: number, code: string | null = null): number {
+  if (attempts === 1 && code !== null && PASSING.includes(code)) return wakeUpMs(failedAtMs);
+  return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }
 
 /** The instant rounded down, so that cells which become due at about the same time share one. */

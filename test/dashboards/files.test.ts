@@ -113,7 +113,7 @@ test('the worker has every metric that a dashboard reads', async () => {
     ...worker,
     ...dashboards.flatMap(expressions).flatMap(({ expr }) => metricsIn(expr)),
   ]);
-  expect(read.size).toBe(31);
+  expect(read.size).toBe(30);
   expect([...read].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
 });
 

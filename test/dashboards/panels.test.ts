@@ -26,11 +26,15 @@ afterAll(() => seeded.close());
 
 const queries = dashboards.flatMap(sqlQueries);
 
-async function look(name: string, variables: Chosen['variables'] = {}): Promise<readonly Row[]> {
+async function look(
+  name: string,
+  variables: Chosen['variables'] = {},
+  moment = LOOKED_AT,
+): Promise<readonly Row[]> {
   const found = queries.find((each) => each.name === `Losant usage: ${name}`);
   if (!found) throw new Error(`no query ${name}`);
   const chosen = { ...CHOSEN, variables: { ...CHOSEN.variables, ...variables } };
-  const [answer] = await seeded.ask(fillIn(found.sql, chosen), { moment: LOOKED_AT });
+  const [answer] = await seeded.ask(fillIn(found.sql, chosen), { moment });
   return answer?.rows ?? [];
 }
 
@@ -45,28 +49,26 @@ function on(day: string, rows: readonly Row[]): Row {
 }
 
 describe('the overview', () => {
-  test('sums a day, and sets days apart of which somebody is missing; nothing missing is 0', async () => {
+  test('sums a day, and counts beside it who is missing; nothing missing is 0', async () => {
     const rows = await panel('overview', 'Billable payloads');
-    const day = (whole: number | null, low: number | null, missing: number) => ({
-      'Billable payloads': whole,
-      'Billable payloads, too low': low,
+    const day = (sum: number | null, missing: number) => ({
+      'Billable payloads': sum,
       'Organizations missing': missing,
     });
-    expect(on('2026-10-01', rows)).toEqual(day(10, null, 0));
-    expect(on('2026-10-05', rows)).toEqual(day(0, null, 0));
-    expect(on('2026-10-10', rows)).toEqual(day(null, null, 1));
-    expect(on('2026-10-30', rows)).toEqual(day(110, null, 0));
-    expect(on('2026-10-31', rows)).toEqual(day(null, 10, 1));
-    expect(on('2026-11-01', rows)).toEqual(day(100, null, 0));
+    expect(on('2026-10-01', rows)).toEqual(day(10, 0));
+    expect(on('2026-10-05', rows)).toEqual(day(0, 0));
+    expect(on('2026-10-10', rows)).toEqual(day(null, 1));
+    expect(on('2026-10-30', rows)).toEqual(day(110, 0));
+    expect(on('2026-10-31', rows)).toEqual(day(10, 1));
+    expect(on('2026-11-01', rows)).toEqual(day(100, 0));
     // Globex is tracked, but not for payloads, and so is not missing.
-    expect(on('2026-11-02', rows)).toEqual(day(null, null, 1));
+    expect(on('2026-11-02', rows)).toEqual(day(null, 1));
   });
 
   test('shows one instance where one is chosen', async () => {
     const rows = await panel('overview', 'Devices', { instance: [SOUTH] });
     expect(on('2026-10-20', rows)).toEqual({
       Devices: 9,
-      'Devices, too low': null,
       'Organizations missing': 0,
     });
     expect(on('2026-10-21', rows)).toMatchObject({ Devices: 7 });
@@ -102,7 +104,8 @@ describe('the overview', () => {
         Month: '2026-11',
         Organizations: 1,
         'Billable payloads': 100,
-        'Days missing': 1,
+        'Days not stored': 1,
+        'Worst standing': 'missing',
       }),
       expect.objectContaining({
         Month: '2026-10',
@@ -111,7 +114,7 @@ describe('the overview', () => {
         'Not billable': 2,
         'Billable payloads': 380,
         'Notebook minutes': 64,
-        'Days missing': 4,
+        'Days not stored': 4,
       }),
     ]);
   });
@@ -122,7 +125,7 @@ describe('the overview', () => {
         'Complete up to': '2026-10-09',
         'Newest day read': '2026-11-02',
         Organizations: 3,
-        'Missing numbers': 6,
+        Gaps: 6,
         'Incomplete lists of organizations': 0,
       },
     ]);
@@ -130,7 +133,7 @@ describe('the overview', () => {
 });
 
 describe('one organization', () => {
-  test('leaves a hole where a day is not held or not tracked, and shows a 0 that is one', async () => {
+  test('leaves a hole where a day is not stored or not tracked, and shows a 0 that is one', async () => {
     const rows = await panel('one organization', 'Payloads');
     const day = (billable: number | null, all: number | null) => ({
       'Billable payloads': billable,
@@ -142,24 +145,24 @@ describe('one organization', () => {
     expect(on('2026-11-01', rows)).toEqual(day(null, null));
   });
 
-  test('shades what is not held, run by run', async () => {
-    expect(await look('one organization / annotation Not held')).toEqual([
+  test('shades what is not stored, run by run', async () => {
+    expect(await look('one organization / annotation Not stored')).toEqual([
       {
         time: '2026-10-10T00:00:00.000Z',
         timeend: '2026-10-11T00:00:00.000Z',
-        text: 'payload_totals is not held',
+        text: 'payload_totals is not stored',
         tags: 'payload_totals',
       },
       {
         time: '2026-10-12T00:00:00.000Z',
         timeend: '2026-10-12T00:00:00.000Z',
-        text: 'notebook_minutes is not held',
+        text: 'notebook_minutes is not stored',
         tags: 'notebook_minutes',
       },
     ]);
   });
 
-  test('stacks payloads by source: 0 on a held day without any, a hole where the day is not held', async () => {
+  test('stacks payloads by source: 0 on a stored day without any, a hole where the day is not stored', async () => {
     const rows = await panel('one organization', 'Payloads by type and source');
     const of = (day: string) =>
       rows.filter(({ time }) => time === `${day}T00:00:00.000Z`).map(({ metric, value }) => [metric, value]);
@@ -186,18 +189,24 @@ describe('one organization', () => {
         Allowed: 20,
         Share: 0.3,
         Projected: 6,
-        'Days missing': 0,
+        'Days not stored': 0,
       }),
-      expect.objectContaining({ Limit: 'payload', Used: 50, Allowed: 1000, Share: 0.05, 'Days missing': 0 }),
+      expect.objectContaining({
+        Limit: 'payload',
+        Used: 50,
+        Allowed: 1000,
+        Share: 0.05,
+        'Days not stored': 0,
+      }),
     ]);
   });
 
   test('lists what is missing of it with the reason, and what changed', async () => {
-    const missing = await panel('one organization', 'Missing numbers');
-    expect(missing.map((row) => [row['Day'], row['Stream'], row['State'], row['Reason']])).toEqual([
-      ['2026-10-12', 'notebook_minutes', 'waived', 'because of waived'],
-      ['2026-10-11', 'payload_totals', 'unavailable', 'because of past_horizon'],
-      ['2026-10-10', 'payload_totals', 'failed', 'because of server_error'],
+    const missing = await panel('one organization', 'Numbers that are not stored, or in doubt');
+    expect(missing.map((row) => [row['Day'], row['Stream'], row['Standing'], row['Reason']])).toEqual([
+      ['2026-10-12', 'notebook_minutes', 'accepted', 'waived'],
+      ['2026-10-11', 'payload_totals', 'unavailable', 'past_horizon'],
+      ['2026-10-10', 'payload_totals', 'missing', 'server_error'],
     ]);
     const changed = await panel('one organization', 'Changed numbers');
     expect(changed.map((row) => [row['Changed'], row['Day'], row['Before'], row['After']])).toEqual([
@@ -214,39 +223,31 @@ describe('one organization', () => {
 });
 
 describe('data quality', () => {
-  test('counts what is missing by day and state', async () => {
-    const rows = await panel('data quality', 'Missing numbers by day');
-    const none = {
-      'Never read': 0,
-      Failed: 0,
-      'In quarantine': 0,
-      'No number yet': 0,
-      'In doubt': 0,
-      Unavailable: 0,
-      Waived: 0,
-    };
+  test('counts numbers by day and standing', async () => {
+    const rows = await panel('data quality', 'Numbers that are not stored, or in doubt, by day');
+    const none = { Missing: 0, 'In doubt': 0, Unavailable: 0, Waiting: 0, Accepted: 0 };
     expect(on('2026-10-09', rows)).toEqual(none);
-    expect(on('2026-10-10', rows)).toEqual({ ...none, Failed: 1 });
+    expect(on('2026-10-10', rows)).toEqual({ ...none, Missing: 1 });
     expect(on('2026-10-11', rows)).toEqual({ ...none, Unavailable: 1 });
-    expect(on('2026-10-12', rows)).toEqual({ ...none, Waived: 1 });
-    expect(on('2026-11-02', rows)).toEqual({ ...none, 'Never read': 4 });
+    expect(on('2026-10-12', rows)).toEqual({ ...none, Accepted: 1 });
+    expect(on('2026-11-02', rows)).toEqual({ ...none, Missing: 4 });
   });
 
   test('shows one stream where one is chosen', async () => {
     const rows = await panel('data quality', 'By reason', { stream: ['payload_totals'] });
-    expect(
-      rows.map((row) => [row['State'], row['Reason'], row['Missing numbers'], row['Oldest day']]),
-    ).toEqual([
-      ['failed', 'server_error', 2, '2026-10-10'],
-      ['never_read', 'never_read', 1, '2026-11-02'],
+    expect(rows.map((row) => [row['Standing'], row['Reason'], row['Numbers'], row['Oldest day']])).toEqual([
+      ['missing', 'server_error', 2, '2026-10-10'],
+      ['missing', 'never_read', 1, '2026-11-02'],
       ['unavailable', 'past_horizon', 1, '2026-10-11'],
     ]);
   });
 
   test('counts changes on the UTC day on which they were found', async () => {
     const rows = await panel('data quality', 'Numbers changed');
-    expect(on('2026-10-20', rows)).toEqual({ 'Final numbers': 1, 'Numbers not final yet': 0 });
-    expect(on('2026-10-21', rows)).toEqual({ 'Final numbers': 0, 'Numbers not final yet': 0 });
+    expect(on('2026-10-20', rows)).toEqual({
+      ...{ 'Final numbers restated': 0, 'Changed by hand': 1, 'Numbers not final yet': 0 },
+    });
+    expect(on('2026-10-21', rows)).toMatchObject({ 'Changed by hand': 0 });
   });
 
   test('shows what differs from a closed month, and from a total of Losant', async () => {
@@ -262,18 +263,19 @@ describe('data quality', () => {
       {
         ...{ org_id: null, Compared: 'instance and day', 'Day or month': '2026-10-20', Instance: SOUTH },
         ...{ Organization: null, Metric: 'devices_total', Stored: 9, "Losant's total": 10, Difference: -1 },
-        ...{ Unit: 'devices', Final: false },
+        ...{ Unit: 'devices', Outcome: 'differs' },
       },
     ]);
   });
 
-  test('names the months that cannot be billed yet, and what is missing of each', async () => {
-    const rows = await panel('data quality', 'Months that cannot be billed yet', { instance: [NORTH] });
-    expect(
-      rows.map((row) => [row['org_id'], row['Month'], row['Days missing'], row['Days unavailable']]),
-    ).toEqual([
-      [ACME, '2026-10', 3, 1],
-      [HOSTILE, '2026-10', 1, 0],
+  test('names what keeps periods from being invoiced, with the days and what to do', async () => {
+    const title = 'data quality / What keeps periods from being invoiced';
+    const rows = await look(title, { instance: [NORTH] }, '2026-11-03T12:00:00Z');
+    const october = rows.filter((row) => row['From'] === '2026-10-01');
+    expect(october.map((row) => [row['org_id'], row['Cause'], row['Days'], row['Streams']])).toEqual([
+      [HOSTILE, 'missing', 1, 'payload_totals'],
+      [ACME, 'missing', 1, expect.stringContaining('payload_totals')],
+      [ACME, 'unavailable', 1, expect.stringContaining('payload_totals')],
     ]);
   });
 

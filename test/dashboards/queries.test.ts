@@ -67,9 +67,9 @@ describe.each(dashboards.flatMap(sqlQueries))('$name', ({ sql, panel: shown, tar
   });
 });
 
-test('no query makes a 0 of a number that is not held', () => {
+test('no query makes a 0 of a number that is not stored', () => {
   const all = [...dashboards.flatMap(sqlQueries), ...questions].map(({ sql }) => sql).join('\n');
   const zeros = all.match(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/g) ?? [];
-  // Payloads of a source that has no row on a day that is held; missing days of a month that there is not.
-  expect(zeros).toEqual(['coalesce(s.count, 0)', 'coalesce(b.days_expected - b.days_held, 0)']);
+  // Payloads of a source that has no row on a day that is stored.
+  expect(zeros).toEqual(['coalesce(s.count, 0)']);
 });

@@ -22,13 +22,14 @@ async function ask(name: string, moment = ASKED_AT): Promise<readonly Row[]> {
   return answer?.rows ?? [];
 }
 
-describe.each(questions)('docs/sql/$name', ({ sql }) => {
+describe.each(questions)('docs/sql/$name', ({ name, sql }) => {
   test('says what it answers, in which units and how to filter, and answers the same in every time zone', async () => {
     expect(sql).toMatch(
       /^-- Question: .+\n(?:-- .+\n)*-- Units: .+\n(?:-- .+\n)*-- Filter: .+\n(?:-- .+\n)*select /,
     );
     const [utc, ...others] = await seeded.ask(sql, { zones: ZONES, moment: ASKED_AT });
-    expect(utc?.rows.length).toBeGreaterThan(0);
+    // Nobody is silent among the known numbers; a test below has one that is.
+    if (name !== 'silent-organizations.sql') expect(utc?.rows.length).toBeGreaterThan(0);
     for (const other of others) expect(other).toEqual(utc);
   });
 });
@@ -58,7 +59,7 @@ test('months of UTC are ranked and compared, and none that is missing is 0', asy
     org_name: 'Globex',
     payloads: null,
     payloads_change: null,
-    days_missing: 0,
+    standing: 'final',
   });
   expect(others).toEqual([
     expect.objectContaining({
@@ -104,20 +105,22 @@ test('what can be billed, and why the rest cannot', async () => {
   expect((await ask('ready-to-bill.sql')).map((row) => [row['org_name'], row['devices_total']])).toEqual([
     ['Globex', 7],
   ]);
-  expect((await ask('not-ready-to-bill.sql')).map((row) => [row['org_id'], row['why']])).toEqual([
-    [ACME, 'days missing: 3, days unavailable: 1'],
-    [HOSTILE, 'days missing: 1'],
+  const blockers = await ask('not-ready-to-bill.sql');
+  expect(blockers.map((row) => [row['org_id'], row['cause'], row['days'], row['first_day']])).toEqual([
+    [HOSTILE, 'missing', 1, '2026-10-31'],
+    [ACME, 'missing', 1, '2026-10-10'],
+    [ACME, 'unavailable', 1, '2026-10-11'],
   ]);
+  expect(blockers[1]?.['what_to_do']).toMatch(
+    /^losant-usage backfill --org 5d0000000000000000000001 --from 2026-10-10/,
+  );
 });
 
 test('missing numbers by reason', async () => {
   const rows = await ask('missing-days-by-reason.sql');
-  expect(rows.map((row) => [row['stream'], row['state'], row['numbers'], row['oldest_day']])).toContainEqual([
-    'payload_totals',
-    'failed',
-    2,
-    '2026-10-10',
-  ]);
+  expect(
+    rows.map((row) => [row['stream'], row['standing'], row['reason'], row['numbers'], row['oldest_day']]),
+  ).toContainEqual(['payload_totals', 'missing', 'server_error', 2, '2026-10-10']);
   expect(rows.reduce((sum, { numbers }) => sum + Number(numbers), 0)).toBe(8);
 });
 
@@ -136,6 +139,52 @@ test('what changed since the invoice, and not what changed before it', async () 
     ['2026-10-03', 3],
     ['2026-10-02', 2],
   ]);
+});
+
+test('what changed since the invoice is null, and not 0, where no number was stored then', async () => {
+  const own = await openSeeded(`${CLOSED}
+    set losant_usage.program = 'seed';
+    update losant_usage.coverage set first_loaded_at = '2026-11-20 08:00Z'
+    where org_id = '${HOSTILE}' and stream = 'notebook_minutes' and usage_date < '2026-11-01';`);
+  try {
+    const sql = questions.find(({ name }) => name === 'changed-since-invoice.sql')?.sql ?? '';
+    const [answer] = await own.ask(sql, { moment: '2026-11-01T05:00:00Z' });
+    expect(
+      answer?.rows.filter(({ org_id, metric }) => org_id === HOSTILE && metric === 'notebook_minutes'),
+    ).toEqual([expect.objectContaining({ quantity_then: null, quantity_now: 4 })]);
+  } finally {
+    await own.close();
+  }
+});
+
+test('who fell silent, and whose payloads changed most', async () => {
+  const silent = '5d0000000000000000000009';
+  const day = (date: string, payloads: number) =>
+    `('${date}', '${silent}', ${payloads}, ${payloads}, ${payloads})`;
+  const own = await openSeeded(`
+    insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+      values ('${silent}', '5c0000000000000000000001', 'Quiet', now(), now());
+    set losant_usage.program = 'seed';
+    insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count, payload_all_bytes)
+      values ${day('2026-09-20', 40)}, ${day('2026-10-20', 7)}, ${day('2026-10-29', 0)}, ${day('2026-10-30', 0)}, ${day('2026-10-31', 0)};`);
+  const askOwn = async (file: string) => {
+    const sql = questions.find(({ name }) => name === file)?.sql ?? '';
+    return (await own.ask(sql, { moment: ASKED_AT }))[0]?.rows ?? [];
+  };
+  try {
+    expect(await askOwn('silent-organizations.sql')).toEqual([
+      {
+        ...{ org_name: 'Quiet', referral_id: null, last_day_with_payloads: '2026-10-20' },
+        ...{ payloads_before: 7, days_not_stored: 0, org_id: silent },
+      },
+    ]);
+    const changes = await askOwn('largest-changes.sql');
+    expect(changes.find(({ org_id }) => org_id === silent)).toMatchObject({
+      ...{ before_payloads: 40, now_payloads: 7, change: -33, share: -0.825 },
+    });
+  } finally {
+    await own.close();
+  }
 });
 
 test('what differs from a closed period', async () => {
@@ -194,6 +243,7 @@ test('days, months and sources of all organizations', async () => {
   const acme = await ask('one-organization.sql');
   expect(acme.find(({ usage_date }) => usage_date === '2026-10-11')).toMatchObject({
     payload_billable_count: null,
-    streams_held: 3,
+    streams_stored: 3,
+    standing: 'unavailable',
   });
 });

@@ -1,4 +1,4 @@
-import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/cell.ts';
+import { type Cell, type CellAnswer, type CellOutcome, ORG_DELETED } from '../../src/usage/cell.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 
@@ -51,19 +51,27 @@ export const quarantined: CellOutcome = {
   code: 'invalid_value',
   message: 'created: not an integer',
 };
-export const closed: CellOutcome = { kind: 'closed', code: 'org_removed', message: 'deleted in Losant' };
+export const closed: CellOutcome = { kind: 'closed', code: ORG_DELETED, message: 'deleted in Losant' };
 
-/** A ledger row as an accepted answer of 2026-11-21 at noon left it. */
-export function stored(state: StoredCell['state'], changes: Partial<StoredCell> = {}): StoredCell {
+/**
+ * A ledger row as an accepted answer of 2026-11-21 at noon left it: with numbers where its standing says so, and
+ * without where it is accepted, unless told.
+ */
+export function stored(standing: Cell['standing'], changes: Partial<Cell> = {}): Cell {
+  const isStored = ['final', 'stored', 'in_doubt'].includes(standing);
   return {
-    state,
-    reported: true,
-    revision: 1,
+    standing,
+    isStored,
+    isReported: isStored,
+    omissions: 0,
+    revision: isStored ? 1 : 0,
     verifiedAtMs: at('2026-11-21T12:00:00.000Z'),
     attemptedAtMs: at('2026-11-21T12:00:00.000Z'),
     attempts: 0,
     nextReadAtMs: null,
-    error: null,
+    wasFinal: standing === 'final',
+    reason: null,
+    message: null,
     sha256: 'b'.repeat(64),
     ...changes,
   };

@@ -7,7 +7,7 @@ import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
-import { boundedClient } from '../../src/database/postgres-client.ts';
+import { boundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,

@@ -60,7 +60,7 @@ describe('a backfill', () => {
     expect(plan).toEqual({ slices: [], closed: [], unreadable: 0 });
   });
 
-  test('skips what is held, whether its row was settled or only not due', async () => {
+  test('skips what is stored, whether its row was settled or only not due', async () => {
     const plan = await planAsked(backfill('2026-11-10', '2026-11-14'), {
       settled: [{ from: '2026-11-10', to: '2026-11-12' }],
       cells: [verified('2026-11-13', 'final', '2026-11-22T00:15:00.000Z')],
@@ -68,7 +68,7 @@ describe('a backfill', () => {
     expect(readDays(plan)).toEqual({ '2026-11-14': 'backfill' });
   });
 
-  test('reads held days when it is forced to', async () => {
+  test('reads stored days when it is forced to', async () => {
     const plan = await planAsked(backfill('2026-11-10', '2026-11-14', { force: true }), {
       settled: [{ from: '2026-11-10', to: '2026-11-12' }],
       cells: [verified('2026-11-13', 'final', '2026-11-22T00:15:00.000Z')],
@@ -84,22 +84,22 @@ describe('a backfill', () => {
 
   test.each<[string, KnownCell, string]>([
     [
-      'held, and a checkpoint has passed since',
-      verified('2026-11-20', 'loaded', '2026-11-21T00:15:00.000Z'),
+      'stored, and a checkpoint has passed since',
+      verified('2026-11-20', 'stored', '2026-11-21T00:15:00.000Z'),
       'read: backfill',
     ],
     [
       'in backoff after a failure',
-      cell('2026-11-20', 'failed', '2026-11-25T00:00:00.000Z'),
+      cell('2026-11-20', 'missing', '2026-11-25T00:00:00.000Z'),
       'read: backfill',
     ],
-    ['quarantined', cell('2026-11-20', 'quarantined', '2026-11-25T00:00:00.000Z'), 'read: backfill'],
+    ['quarantined', cell('2026-11-20', 'missing', '2026-11-25T00:00:00.000Z'), 'read: backfill'],
     [
-      'absent, before its next checkpoint',
-      verified('2026-11-20', 'absent', '2026-11-24T09:00:00.000Z'),
+      'left out, before its next checkpoint',
+      verified('2026-11-20', 'missing', '2026-11-24T09:00:00.000Z'),
       'read: backfill',
     ],
-    ['waived', cell('2026-11-20', 'waived'), 'read: backfill'],
+    ['accepted', cell('2026-11-20', 'accepted'), 'read: backfill'],
     ['unavailable', cell('2026-11-20', 'unavailable'), 'read: backfill'],
   ])('a cell that is %s: %s', async (_, known, expected) => {
     expect(fateOf(await planAsked(backfill('2026-11-20', '2026-11-20'), { cells: [known] }))).toBe(expected);
@@ -123,7 +123,7 @@ describe('a backfill past the horizon, which begins on 2026-08-26', () => {
   test.each([
     ['settled', { settled: [{ from: '2026-08-20', to: '2026-08-20' }] }],
     ['listed', { cells: [verified('2026-08-20', 'final', '2026-08-24T00:15:00.000Z')] }],
-  ])('neither asks for nor counts a day that is held (%s)', async (_, changes) => {
+  ])('neither asks for nor counts a day that is stored (%s)', async (_, changes) => {
     for (const force of [false, true]) {
       const plan = await planAsked(backfill('2026-08-20', '2026-08-20', { force }), changes);
       expect(plan).toEqual({ slices: [], closed: [], unreadable: 0 });
@@ -136,7 +136,7 @@ describe('a backfill past the horizon, which begins on 2026-08-26', () => {
 describe('a day named on the command line', () => {
   const asked = (day: string) => backfill(day, day, { reason: 'asked', force: true });
 
-  test('is read though it is held and not due', async () => {
+  test('is read though it is stored and not due', async () => {
     const plan = await planAsked(asked('2026-11-15'), {
       settled: [{ from: '2026-11-01', to: '2026-11-23' }],
     });

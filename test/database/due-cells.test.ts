@@ -37,9 +37,9 @@ async function fate(
 const DAY = '2026-11-20';
 
 /** A cell whose first read failed then. */
-const failedAt = (state: KnownCell['state'], failedAt: string): KnownCell => ({
+const failedAt = (standing: KnownCell['standing'], failedAt: string): KnownCell => ({
   day: DAY,
-  state,
+  standing,
   nextReadAtMs: retryAtMs(at(failedAt), 1),
 });
 
@@ -51,67 +51,67 @@ describe('a cell of 2026-11-20', () => {
     ['never read, a day later', null, '2026-11-22T00:00:00.000Z', 'read: gap'],
     [
       'failed, before its retry',
-      failedAt('failed', '2026-11-21T00:15:04.000Z'),
+      failedAt('missing', '2026-11-21T00:15:04.000Z'),
       '2026-11-21T02:14:59.999Z',
       'nothing',
     ],
     [
       'failed some seconds after a wake-up, at the wake-up two hours later',
-      failedAt('failed', '2026-11-21T00:15:04.000Z'),
+      failedAt('missing', '2026-11-21T00:15:04.000Z'),
       '2026-11-21T02:15:00.000Z',
       'read: gap',
     ],
     [
       'failed, long after its retry',
-      failedAt('failed', '2026-11-21T00:15:00.000Z'),
+      failedAt('missing', '2026-11-21T00:15:00.000Z'),
       '2026-11-28T00:15:00.000Z',
       'read: gap',
     ],
     [
       'emptied by hand',
-      cell(DAY, 'failed', '2026-11-23T10:00:00.000Z'),
+      cell(DAY, 'missing', '2026-11-23T10:00:00.000Z'),
       '2026-11-24T00:15:00.000Z',
       'read: gap',
     ],
     [
       'quarantined, before its retry',
-      cell(DAY, 'quarantined', '2026-11-24T08:15:00.000Z'),
+      cell(DAY, 'missing', '2026-11-24T08:15:00.000Z'),
       '2026-11-24T00:15:00.000Z',
       'nothing',
     ],
     [
       'quarantined, at its retry',
-      cell(DAY, 'quarantined', '2026-11-24T00:15:00.000Z'),
+      cell(DAY, 'missing', '2026-11-24T00:15:00.000Z'),
       '2026-11-24T00:15:00.000Z',
       'read: gap',
     ],
     [
-      'loaded and read since its newest checkpoint',
-      verified(DAY, 'loaded', '2026-11-21T06:00:00.000Z'),
+      'stored and read since its newest checkpoint',
+      verified(DAY, 'stored', '2026-11-21T06:00:00.000Z'),
       '2026-11-21T23:59:00.000Z',
       'nothing',
     ],
     [
-      'loaded, and a checkpoint has passed since',
-      verified(DAY, 'loaded', '2026-11-21T05:59:59.999Z'),
+      'stored, and a checkpoint has passed since',
+      verified(DAY, 'stored', '2026-11-21T05:59:59.999Z'),
       '2026-11-21T06:00:00.000Z',
       'read: checkpoint',
     ],
     [
-      'loaded, and several checkpoints have passed since',
-      verified(DAY, 'loaded', '2026-11-21T00:15:00.000Z'),
+      'stored, and several checkpoints have passed since',
+      verified(DAY, 'stored', '2026-11-21T00:15:00.000Z'),
       '2026-11-24T00:15:00.000Z',
       'read: checkpoint',
     ],
     [
-      'loaded, and its due re-read failed a while ago',
-      cell(DAY, 'loaded', '2026-11-21T08:15:00.000Z'),
+      'stored, and its due re-read failed a while ago',
+      cell(DAY, 'stored', '2026-11-21T08:15:00.000Z'),
       '2026-11-21T07:15:00.000Z',
       'nothing',
     ],
     [
-      'loaded, at the retry of its re-read',
-      cell(DAY, 'loaded', '2026-11-21T08:15:00.000Z'),
+      'stored, at the retry of its re-read',
+      cell(DAY, 'stored', '2026-11-21T08:15:00.000Z'),
       '2026-11-21T08:15:00.000Z',
       'read: checkpoint',
     ],
@@ -134,30 +134,30 @@ describe('a cell of 2026-11-20', () => {
       'nothing',
     ],
     [
-      'absent, before its next checkpoint',
-      verified(DAY, 'absent', '2026-11-21T00:15:00.000Z'),
+      'left out, before its next checkpoint',
+      verified(DAY, 'missing', '2026-11-21T00:15:00.000Z'),
       '2026-11-21T05:59:59.999Z',
       'nothing',
     ],
     [
-      'absent, at its next checkpoint',
-      verified(DAY, 'absent', '2026-11-21T00:15:00.000Z'),
+      'left out, at its next checkpoint',
+      verified(DAY, 'missing', '2026-11-21T00:15:00.000Z'),
       '2026-11-21T06:00:00.000Z',
       'read: gap',
     ],
     ['unavailable', cell(DAY, 'unavailable'), '2026-11-24T00:15:00.000Z', 'nothing'],
-    ['waived', cell(DAY, 'waived'), '2026-11-24T00:15:00.000Z', 'nothing'],
+    ['accepted', cell(DAY, 'accepted'), '2026-11-24T00:15:00.000Z', 'nothing'],
   ])('%s', async (_, known, ...[now, expected]) => {
     expect(await fate(now, DAY, known)).toBe(expected);
   });
 
-  test('that nobody tracks is closed if it is not held, and re-read if it is', async () => {
+  test('that nobody tracks is closed if it is not stored, and re-read if it is', async () => {
     const elsewhere = { trackedFrom: '2026-11-22', trackedTo: '2026-11-22' };
     const now = '2026-11-22T12:00:00.000Z';
-    expect(await fate(now, DAY, cell(DAY, 'failed', '2026-11-22T00:00:00.000Z'), elsewhere)).toBe(
+    expect(await fate(now, DAY, cell(DAY, 'missing', '2026-11-22T00:00:00.000Z'), elsewhere)).toBe(
       'closed: not_tracked',
     );
-    expect(await fate(now, DAY, cell(DAY, 'loaded', '2026-11-22T00:00:00.000Z'), elsewhere)).toBe(
+    expect(await fate(now, DAY, cell(DAY, 'stored', '2026-11-22T00:00:00.000Z'), elsewhere)).toBe(
       'read: checkpoint',
     );
   });
@@ -165,23 +165,30 @@ describe('a cell of 2026-11-20', () => {
 
 describe('a day on the edge of the horizon of 90 days, on 2026-11-24', () => {
   const due = '2026-11-01T00:00:00.000Z';
-  test.each<[string, string, KnownCell['state'] | null, string]>([
-    ['the oldest day inside, not held', '2026-08-26', null, 'read: gap'],
-    ['the first day past it, not held', '2026-08-25', null, 'closed: past_horizon'],
-    ['the first day past it, failed', '2026-08-25', 'failed', 'closed: past_horizon'],
-    ['the first day past it, quarantined', '2026-08-25', 'quarantined', 'closed: past_horizon'],
-    ['the first day past it, absent', '2026-08-25', 'absent', 'closed: past_horizon'],
-    ['the first day past it, held with a checkpoint to come', '2026-08-25', 'loaded', 'closed: past_horizon'],
-  ])('%s: %s', async (_, day, state, expected) => {
-    expect(await fate('2026-11-24T00:15:00.000Z', day, state === null ? null : cell(day, state, due))).toBe(
-      expected,
-    );
+  test.each<[string, string, KnownCell['standing'] | null, string]>([
+    ['the oldest day inside, not stored', '2026-08-26', null, 'read: gap'],
+    ['the first day past it, not stored', '2026-08-25', null, 'closed: past_horizon'],
+    ['the first day past it, failed', '2026-08-25', 'missing', 'closed: past_horizon'],
+    ['the first day past it, quarantined', '2026-08-25', 'missing', 'closed: past_horizon'],
+    ['the first day past it, left out', '2026-08-25', 'missing', 'closed: past_horizon'],
+    [
+      'the first day past it, stored with a checkpoint to come',
+      '2026-08-25',
+      'stored',
+      'closed: past_horizon',
+    ],
+  ])('%s: %s', async (_, day, standing, expected) => {
+    expect(
+      await fate('2026-11-24T00:15:00.000Z', day, standing === null ? null : cell(day, standing, due)),
+    ).toBe(expected);
   });
 
-  test.each<KnownCell['state']>(['loaded', 'final', 'waived', 'unavailable'])(
+  test.each<KnownCell['standing']>(['stored', 'final', 'accepted', 'unavailable'])(
     'past it nothing is decided again of a cell that is %s and closed',
-    async (state) => {
-      expect(await fate('2026-11-24T00:15:00.000Z', '2026-08-25', cell('2026-08-25', state))).toBe('nothing');
+    async (standing) => {
+      expect(await fate('2026-11-24T00:15:00.000Z', '2026-08-25', cell('2026-08-25', standing))).toBe(
+        'nothing',
+      );
     },
   );
 });
@@ -189,22 +196,22 @@ describe('a day on the edge of the horizon of 90 days, on 2026-11-24', () => {
 describe('an organization found deleted on 2026-11-22', () => {
   const removed = { trackedFrom: '2026-11-18', trackedTo: null, removedOn: '2026-11-22' };
 
-  test('is not asked about: what is not held up to that day is closed, what is held stays', async () => {
+  test('is not asked about: what is not stored up to that day is closed, what is stored stays', async () => {
     const plan = await planTracks(
       ledger,
       [
         track({
           ...removed,
           settled: [{ from: '2026-11-18', to: '2026-11-19' }],
-          cells: [cell('2026-11-20', 'failed', '2026-11-30T00:00:00.000Z'), cell('2026-11-21', 'waived')],
+          cells: [cell('2026-11-20', 'missing', '2026-11-30T00:00:00.000Z'), cell('2026-11-21', 'accepted')],
         }),
       ],
       { now: '2026-11-24T00:15:00.000Z' },
     );
     expect(plan.slices).toEqual([]);
     expect(plan.closed.map(({ day, reason }) => [day, reason])).toEqual([
-      ['2026-11-22', 'org_removed'],
-      ['2026-11-20', 'org_removed'],
+      ['2026-11-22', 'org_deleted'],
+      ['2026-11-20', 'org_deleted'],
     ]);
   });
 
@@ -250,13 +257,37 @@ describe('an organization that left the configuration on 2026-11-22', () => {
         track({
           trackedFrom: '2026-11-20',
           trackedTo: '2026-11-22',
-          cells: [verified('2026-11-21', 'loaded', '2026-11-22T06:15:00.000Z')],
+          cells: [verified('2026-11-21', 'stored', '2026-11-22T06:15:00.000Z')],
           settled: [{ from: '2026-11-20', to: '2026-11-20' }],
         }),
       ],
       { now: '2026-11-24T00:15:00.000Z' },
     );
     expect(readDays(plan)).toEqual({ '2026-11-22': 'gap', '2026-11-21': 'checkpoint' });
+  });
+});
+
+describe('for a run that a person has asked for, on 2026-11-21 at 07:15', () => {
+  const later = '2026-11-21T23:15:00.000Z';
+  test.each<[string, KnownCell, string]>([
+    ['a read that failed is tried again', { ...cell(DAY, 'missing', later), attempts: 4 }, 'read: gap'],
+    [
+      'a re-read that failed is tried again',
+      { ...cell(DAY, 'stored', later), attempts: 1 },
+      'read: checkpoint',
+    ],
+    [
+      'a number that was left out is read again',
+      { ...cell(DAY, 'in_doubt', later), attempts: 1 },
+      'read: checkpoint',
+    ],
+    ['what waits for its next checkpoint waits', cell(DAY, 'stored', later), 'nothing'],
+    ['what is closed stays so', { ...cell(DAY, 'unavailable'), attempts: 2 }, 'nothing'],
+  ])('%s', async (_, known, expected) => {
+    const only = track({ trackedFrom: DAY, trackedTo: DAY, cells: [known] });
+    const now = '2026-11-21T07:15:00.000Z';
+    expect(fateOf(await planTracks(ledger, [only], { now, retriesFailed: true }))).toBe(expected);
+    expect(fateOf(await planTracks(ledger, [only], { now }))).toBe('nothing');
   });
 });
 

@@ -63,9 +63,9 @@ describe('the first days', () => {
 
 describe('a night with daily wake-ups at 00:15', () => {
   const cells = [
-    verified('2026-11-22', 'loaded', '2026-11-23T00:15:04.000Z'),
-    verified('2026-11-21', 'loaded', '2026-11-23T00:15:04.000Z'),
-    verified('2026-11-20', 'loaded', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-22', 'stored', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-21', 'stored', '2026-11-23T00:15:04.000Z'),
+    verified('2026-11-20', 'stored', '2026-11-23T00:15:04.000Z'),
     verified('2026-11-19', 'final', '2026-11-23T00:15:04.000Z'),
     verified('2026-11-16', 'final', '2026-11-20T00:15:04.000Z'),
     verified('2026-10-24', 'final', '2026-11-01T00:15:04.000Z'),
@@ -105,8 +105,8 @@ function agesOfReads(day: string, wakeUps: readonly number[]): number[] {
   for (const nowMs of wakeUps) {
     const over = eachDay({ from: '2026-03-01', to: new Date(nowMs - 86_400_000).toISOString().slice(0, 10) });
     const unread = over.filter((each) => !nextReads.has(each)).map((each) => ({ from: each, to: each }));
-    const held = [...nextReads].filter(([, nextMs]) => nextMs !== null && nextMs <= nowMs);
-    const due = dueTrack({ unread, held: held.map(([each]) => ({ from: each, to: each })) });
+    const stored = [...nextReads].filter(([, nextMs]) => nextMs !== null && nextMs <= nowMs);
+    const due = dueTrack({ unread, stored: stored.map(([each]) => ({ from: each, to: each })) });
     for (const read of Object.keys(readDays(planPage([due], { nowMs, policy })))) {
       nextReads.set(read, nextCheckpointMs(read, nowMs + 4000, policy));
       if (read === day) ages.push((nowMs - at(`${day}T24:00:00.000Z`)) / 3_600_000);
@@ -149,9 +149,9 @@ describe('after the worker was down', () => {
       track({
         settled: [{ from: '2026-01-01', to: '2026-11-14' }],
         cells: [
-          verified('2026-11-19', 'loaded', '2026-11-20T06:15:00.000Z'),
-          verified('2026-11-18', 'loaded', '2026-11-20T00:15:00.000Z'),
-          verified('2026-11-17', 'loaded', '2026-11-20T00:15:00.000Z'),
+          verified('2026-11-19', 'stored', '2026-11-20T06:15:00.000Z'),
+          verified('2026-11-18', 'stored', '2026-11-20T00:15:00.000Z'),
+          verified('2026-11-17', 'stored', '2026-11-20T00:15:00.000Z'),
           verified('2026-11-16', 'final', '2026-11-20T00:15:00.000Z'),
           verified('2026-11-15', 'final', '2026-11-19T00:15:00.000Z'),
         ],

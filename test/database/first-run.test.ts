@@ -4,7 +4,7 @@ import { readDuePages } from '../../src/ledger/due.ts';
 import { readOrganizationPage, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { trackOrganizations } from '../../src/ledger/tracking.ts';
 import { policy } from '../usage/tracks.ts';
-import { INSTANCE, type Ledger, openLedger } from './ledger.ts';
+import { asProgram, INSTANCE, type Ledger, openLedger } from './ledger.ts';
 
 const ORGS = 30_000;
 /** The page that follows is from the middle of all organizations. */
@@ -27,7 +27,7 @@ beforeAll(async () => {
     from generate_series(1, ${ORGS}) as n`.execute(ledger.db);
   await sql`insert into losant_usage.organization_history
       (org_id, valid_from, instance_id, name, tags, limits, is_read_only)
-    select org_id, now(), instance_id, name, tags, limits, is_read_only
+    select org_id, '2026-11-24T00:15:00Z', instance_id, name, tags, limits, is_read_only
     from losant_usage.organizations`.execute(ledger.db);
   await sql`begin; set local session_replication_role = replica;
     insert into losant_usage.tracking (org_id, stream, tracked_days)
@@ -60,8 +60,10 @@ it('finds a page of what is due without going over all tracks', async () => {
 });
 
 it('finds a page of what is due without going over all organizations when most were read', async () => {
-  await sql`update losant_usage.tracking set read_days = '{[2026-11-24,2026-11-25)}'
-    where org_id < '5d0000000000000000029500'`.execute(ledger.db);
+  await asProgram(ledger.db, (trx) =>
+    sql`update losant_usage.tracking set read_days = '{[2026-11-24,2026-11-25)}'
+      where org_id < '5d0000000000000000029500'`.execute(trx),
+  );
   await sql`vacuum losant_usage.tracking`.execute(ledger.db);
   const scope = { instanceId: INSTANCE, streams: null, orgIds: null, shard: null };
   const options = { nowMs: Date.parse('2026-11-25T12:00:00Z'), policy };
@@ -95,8 +97,8 @@ it('looks up the versions of a page of organizations without going over all vers
 
 it('begins to track a new organization without going through the ledger', async () => {
   await sql`begin; set local session_replication_role = replica;
-    insert into losant_usage.coverage (usage_date, stream, org_id, state)
-    select day, 'device_counts', org_id, 'loaded' from losant_usage.organizations,
+    insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, revision, first_loaded_at)
+    select day, 'device_counts', org_id, 'stored', true, 1, now() from losant_usage.organizations,
       unnest('{2026-11-22,2026-11-23}'::date[]) as day; commit`.execute(ledger.db);
   const blocks = async () => {
     await sql`select pg_stat_force_next_flush(), pg_stat_clear_snapshot()`.execute(ledger.db);

@@ -1,7 +1,8 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import { copyEmbeddedDatabase, createTestDatabase } from '../support/databases.ts';
+import type { Cell } from '../../src/usage/cell.ts';
+import { copyEmbeddedDatabase, createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
@@ -17,9 +18,9 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
-/** A database with the schema at head and one instance. */
-export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger> {
-  const { url, remove } = await createPlace(kind);
+/** A database with the schema at head and one instance; one that was made for it, if it is given. */
+export async function openLedger(kind: 'postgres' | 'embedded', made?: TestDatabase): Promise<Ledger> {
+  const { url, remove } = await createPlace(kind, made);
   const handle: DatabaseHandle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
   const { db } = handle;
   await sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
@@ -42,19 +43,30 @@ export async function openLedger(kind: 'postgres' | 'embedded'): Promise<Ledger>
   };
 }
 
-async function createPlace(kind: 'postgres' | 'embedded') {
+async function createPlace(kind: 'postgres' | 'embedded', made: TestDatabase | undefined) {
   if (kind === 'embedded') {
     const folder = await copyEmbeddedDatabase();
     return { url: folder.url, remove: () => Promise.resolve(folder.remove()) };
   }
-  const database = await createTestDatabase();
+  const database = made ?? (await createTestDatabase());
   return { url: database.url, remove: () => database.drop() };
+}
+
+/** Does what only the program may: changes of the ledger, of tracking and of the record. */
+export async function asProgram<T>(
+  db: Kysely<Schema>,
+  work: (trx: Kysely<Schema>) => Promise<T>,
+): Promise<T> {
+  const run = async (trx: Kysely<Schema>) => {
+    await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
+    return await work(trx);
+  };
+  return db.isTransaction ? await run(db) : await db.transaction().execute(run);
 }
 
 /** Removes every organization with all that hangs on it, as the program would: nothing is put on record. */
 export async function clearOrganizations(db: Kysely<Schema>): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
+  await asProgram(db, async (trx) => {
     const tables = [
       'coverage',
       'usage_days',
@@ -73,8 +85,63 @@ export async function addTracking(
   orgId: string,
   { streams, days }: { readonly streams: readonly string[]; readonly days: string },
 ): Promise<void> {
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(db);
+  await asProgram(db, (trx) =>
+    sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+      select ${orgId}, stream, ${days}::datemultirange from unnest(${streams}::text[]) as stream`.execute(
+      trx,
+    ),
+  );
+}
+
+/** A row of the ledger for a test to begin with. */
+export interface GivenCell {
+  readonly day: string;
+  readonly stream?: string;
+  readonly standing: Cell['standing'];
+  /** Without it, none where it is all right, and `given` otherwise. */
+  readonly reason?: string;
+  readonly isReported?: boolean;
+  /** Of an accepted cell; of others their standing says so. */
+  readonly isStored?: boolean;
+  readonly verifiedAt?: string | null;
+  readonly nextReadAt?: string | null;
+  readonly attempts?: number;
+}
+
+const STORED: readonly string[] = ['final', 'stored', 'in_doubt'];
+
+/** Adds rows to the ledger as a run would have left them, without numbers. */
+export async function addCells(
+  db: Kysely<Schema>,
+  orgId: string,
+  cells: readonly GivenCell[],
+): Promise<void> {
+  await asProgram(db, async (trx) => {
+    for (const { day, stream = 'device_counts', standing, ...cell } of cells) {
+      const isStored = standing === 'accepted' ? cell.isStored === true : STORED.includes(standing);
+      const isRight = standing === 'final' || standing === 'stored';
+      const verifiedAt = cell.verifiedAt ?? (standing === 'final' ? `${day}T23:59:59Z` : null);
+      await trx
+        .insertInto('coverage')
+        .values({
+          usage_date: day,
+          stream,
+          org_id: orgId,
+          standing,
+          is_stored: isStored,
+          is_reported: cell.isReported ?? isStored,
+          revision: isStored ? 1 : 0,
+          first_loaded_at: isStored ? sql`now()` : null,
+          finalized_at: standing === 'final' ? sql`now()` : null,
+          verified_at: verifiedAt,
+          next_read_at: cell.nextReadAt ?? null,
+          attempts: cell.attempts ?? 0,
+          reason: cell.reason ?? (isRight ? null : 'given'),
+          message: cell.reason ?? (isRight ? null : 'given'),
+        })
+        .execute();
+    }
+  });
 }
 
 /** The rows of a query as plain objects. */
@@ -100,8 +167,8 @@ export const sourcesOf = (db: Kysely<Schema>, orgId: string) =>
 export const coverageOf = (db: Kysely<Schema>, orgId: string) =>
   rowsOf(
     db,
-    sql`select usage_date, stream, state, reported, revision, verified_at, attempted_at, attempts,
-        next_read_at, error_code, encode(response_sha256, 'hex') as response_sha256, run_id
+    sql`select usage_date, stream, standing, is_reported, revision, verified_at, attempted_at, attempts,
+        next_read_at, reason, encode(response_sha256, 'hex') as response_sha256, run_id
       from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`,
   );
 

@@ -6,8 +6,10 @@ import { type Batch, loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { answer, at, row, values } from './answers.ts';
+import { answer, at, FINAL, row, values } from './answers.ts';
 import {
+  addCells,
+  addTracking,
   coverageOf,
   devicesOf,
   INSTANCE,
@@ -74,11 +76,11 @@ test('two loaders with the same cells in opposite order do not deadlock and end 
     { source: 'same', count: 1, days: 90 },
     { source: 'v2', count: 2, days: 90 },
   ]);
-  const ledgerRows = sql`select state, verified_at, count(*)::integer as cells,
+  const ledgerRows = sql`select standing, verified_at, count(*)::integer as cells,
       bool_and(revision in (1, 2)) as plausible
-    from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by state, verified_at`;
+    from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by standing, verified_at`;
   expect(await rowsOf(ledger.db, ledgerRows)).toEqual([
-    { state: 'loaded', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
+    { standing: 'stored', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
   ]);
 });
 
@@ -112,8 +114,55 @@ test('of two first loads of one cell at once, the newer wins and the other is in
   }
 });
 
+describe('a load that has waited for a closing', () => {
+  const read = { sentAtMs: at('2026-11-22T12:00:00.000Z'), age: FINAL };
+
+  /** Loads while the loads are held, as for a closing; the moment at which they are let go. */
+  async function loadHeld(answers: readonly CellAnswer[]): Promise<string> {
+    let loading: Promise<unknown> = Promise.resolve();
+    const moment = await ledger.db.transaction().execute(async (trx) => {
+      await sql`select losant_usage.hold_loads()`.execute(trx);
+      loading = load(answers, RUN_2);
+      await expect.poll(countWaiting).toBe(1);
+      const { rows } = await sql<{ now: string }>`select clock_timestamp()::text as now`.execute(trx);
+      return rows[0]?.now ?? '';
+    });
+    await loading;
+    return moment;
+  }
+  const knownAt = (orgId: string, moment: string) =>
+    rowsOf(
+      ledger.db,
+      sql`select devices_total, is_final from losant_usage.usage_as_of(${moment}::timestamptz) where org_id = ${orgId}`,
+    );
+
+  test('was not known at it, nor final', async () => {
+    const orgId = await ledger.newOrg();
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-20,2026-11-21)}' });
+    const moment = await loadHeld([answer(values(row(4, 1, 17)), { orgId, ...read })]);
+    expect(await knownAt(orgId, moment)).toEqual([]);
+    const times = sql`select first_loaded_at > ${moment}::timestamptz as loaded, finalized_at > ${moment}::timestamptz as final
+      from losant_usage.coverage where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, times)).toEqual([{ loaded: true, final: true }]);
+  });
+
+  test('leaves what was known at it, and became final after it', async () => {
+    const orgId = await ledger.newOrg();
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-20,2026-11-21)}' });
+    await load([answer(values(row(4, 1, 17)), { orgId })], RUN_1);
+    const later = { ...read, sentAtMs: at('2026-11-24T12:00:00.000Z') };
+    const moment = await loadHeld([answer(values(row(4, 1, 18)), { orgId, ...later })]);
+    expect(await knownAt(orgId, moment)).toEqual([{ devices_total: 17, is_final: false }]);
+    const [clock] = await rowsOf(ledger.db, sql`select clock_timestamp()::text as now`);
+    const now = (clock as { now: string }).now;
+    expect(await knownAt(orgId, now)).toEqual([{ devices_total: 18, is_final: true }]);
+    const record = sql`select was_final from losant_usage.revisions where org_id = ${orgId}`;
+    expect(await rowsOf(ledger.db, record)).toEqual([{ was_final: false }]);
+  });
+});
+
 describe('a load under a lease', () => {
-  const lapse = sql`update losant_usage.instances set lease_until = clock_timestamp() where instance_id = ${INSTANCE}`;
+  const lapse = sql`update losant_usage.leases set until = clock_timestamp() where instance_id = ${INSTANCE}`;
 
   test('is refused, as a whole, once another process has taken over', async () => {
     const orgId = await ledger.newOrg();
@@ -153,7 +202,7 @@ describe('a load under a lease', () => {
     await expect.poll(countWaiting).toBe(2);
     await release();
     expect(await loading).toMatchObject({ cells: [{ result: 'loaded' }] });
-    expect((await taking).epoch).toBe(lease.epoch + 1);
+    expect((await taking).epoch).toBeGreaterThan(lease.epoch);
     expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 1 }]);
   });
 });
@@ -163,8 +212,7 @@ async function holdCell(orgId: string, day: string): Promise<() => Promise<void>
   const isHeld = Promise.withResolvers<undefined>();
   const mayEnd = Promise.withResolvers<undefined>();
   const outside = ledger.db.transaction().execute(async (trx) => {
-    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code)
-      values (${day}, 'device_counts', ${orgId}, 'failed', 'server_error')`.execute(trx);
+    await addCells(trx, orgId, [{ day, standing: 'missing', reason: 'server_error' }]);
     isHeld.resolve(undefined);
     await mayEnd.promise;
   });

@@ -50,14 +50,14 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
       {
         usage_date: '2026-11-20',
         stream: 'device_counts',
-        state: 'final',
-        reported: true,
+        standing: 'final',
+        is_reported: true,
         revision: 1,
         verified_at: '2026-11-22T12:00:00.000Z',
         attempted_at: '2026-11-22T12:00:00.000Z',
         attempts: 0,
         next_read_at: '2026-11-28T00:00:00.000Z',
-        error_code: null,
+        reason: null,
         response_sha256: 'a'.repeat(64),
         run_id: RUN_1,
       },
@@ -65,7 +65,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     expect(await revisions(orgId)).toEqual([]);
     expect(result.rows).toEqual({ device_counts: { inserted: 1, updated: 0, deleted: 0, unchanged: 0 } });
     expect(result.cells).toMatchObject([
-      { result: 'loaded', error: null, isRestated: false, wasFinal: false },
+      { result: 'loaded', problem: null, isRestated: false, wasFinal: false },
     ]);
   });
 
@@ -130,9 +130,10 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     expect(await rowsOf(ledger.db, equalRow)).toEqual(before);
     expect(await coverage(orgId)).toMatchObject([{ stream: 'payload_sources', revision: 2 }]);
     const changes = await revisions(orgId);
-    expect(changes).toHaveLength(3);
+    expect(changes).toHaveLength(4);
     expect(changes).toEqual(
       expect.arrayContaining([
+        expect.objectContaining({ revision: 2, key: {}, old: { count: 6 }, new: { count: 13 } }),
         expect.objectContaining({
           revision: 2,
           key: { payload_type: 'mqttIn', source: 'gone' },
@@ -156,11 +157,11 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     expect(result.rows).toEqual({ payload_sources: { inserted: 1, updated: 1, deleted: 1, unchanged: 1 } });
   });
 
-  test('a set without rows is held as well', async () => {
+  test('a set without rows is stored as well', async () => {
     const orgId = await ledger.newOrg();
     const result = await load([answer(missing, { orgId, stream: payloadSources })]);
     expect(await sources(orgId)).toEqual([]);
-    expect(await coverage(orgId)).toMatchObject([{ state: 'loaded', reported: false, revision: 1 }]);
+    expect(await coverage(orgId)).toMatchObject([{ standing: 'stored', is_reported: false, revision: 1 }]);
     expect(result.cells).toMatchObject([{ result: 'loaded' }]);
   });
 
@@ -228,7 +229,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     const minutes = sql`select minutes, completed, revision from losant_usage.notebook_minutes where org_id = ${orgId}`;
     expect(await rowsOf(ledger.db, minutes)).toEqual([{ minutes: 17, completed: 4, revision: 2 }]);
     expect(await coverage(orgId)).toMatchObject([
-      { state: 'loaded', reported: true, revision: 2, attempts: 1, error_code: 'bucket_missing' },
+      { standing: 'in_doubt', is_reported: true, revision: 2, attempts: 1, reason: 'left_out' },
     ]);
     expect(await revisions(orgId)).toMatchObject([
       { revision: 2, old: { minutes: 0, completed: 0 }, new: { minutes: 17, completed: 4 } },
@@ -239,21 +240,21 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     const orgId = await ledger.newOrg();
     await load([answer(values(row(4, 1, 17)), { orgId, age: FINAL })]);
     const result = await load([answer(failed, { orgId, sentAtMs: at('2026-11-23T12:00:00.000Z') })], RUN_2);
-    expect(result.cells).toMatchObject([{ result: 'failed', error: { code: 'server_error' } }]);
+    expect(result.cells).toMatchObject([{ result: 'failed', problem: { code: 'server_error' } }]);
     expect(await devices(orgId)).toMatchObject([{ created: 4, revision: 1 }]);
     expect(await coverage(orgId)).toMatchObject([
       {
-        state: 'final',
+        standing: 'final',
         verified_at: '2026-11-22T12:00:00.000Z',
         attempted_at: '2026-11-23T12:00:00.000Z',
         attempts: 1,
-        next_read_at: '2026-11-23T14:00:00.000Z',
-        error_code: 'server_error',
+        next_read_at: '2026-11-23T12:00:00.000Z',
+        reason: 'server_error',
       },
     ]);
   });
 
-  test('what was held first and when it became final is kept', async () => {
+  test('when it was first stored and when it became final is kept', async () => {
     const orgId = await ledger.newOrg();
     const times = () =>
       rowsOf(
@@ -290,6 +291,6 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   });
 
   test('nothing to load is nothing done', async () => {
-    expect(await load([])).toEqual({ cells: [], witnessed: [], rows: {} });
+    expect(await load([])).toEqual({ cells: [], crossChecked: [], rows: {} });
   });
 });

@@ -9,7 +9,15 @@ import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations
 import { trackDays, untrackOrganizations, untrackStreams } from '../../src/ledger/tracking.ts';
 import { until } from '../support/wait.ts';
 import { policy } from '../usage/tracks.ts';
-import { addTracking, clearOrganizations, INSTANCE, type Ledger, openLedger } from './ledger.ts';
+import {
+  addCells,
+  addTracking,
+  asProgram,
+  clearOrganizations,
+  INSTANCE,
+  type Ledger,
+  openLedger,
+} from './ledger.ts';
 
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
@@ -23,8 +31,7 @@ beforeAll(async () => {
 /** Two organizations with two days each, whose rows lie in the table the wrong way round. */
 beforeEach(async () => {
   await clearOrganizations(ledger.db);
-  await ledger.db.transaction().execute(async (trx) => {
-    await sql`select set_config('losant_usage.program', 'first', true)`.execute(trx);
+  await asProgram(ledger.db, async (trx) => {
     for (const orgId of BOTH.toReversed()) {
       await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_at, first_seen_at, last_seen_at)
         values (${orgId}, ${INSTANCE}, 'Acme', '2024-01-01T00:00:00Z', '2026-11-01T00:00:00Z', '2026-11-01T00:00:00Z')`.execute(
@@ -36,9 +43,10 @@ beforeEach(async () => {
       });
     }
     for (const day of ['2026-11-21', '2026-11-20'])
-      await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code, verified_at, next_read_at)
-        select ${day}, 'device_counts', org_id, 'absent', 'absent', '2026-11-22T00:15:00Z', '2026-11-23T00:00:00Z'
-        from losant_usage.organizations order by org_id desc`.execute(trx);
+      for (const orgId of BOTH.toReversed()) {
+        const times = { verifiedAt: '2026-11-22T00:15:00Z', nextReadAt: '2026-11-23T00:00:00Z' };
+        await addCells(trx, orgId, [{ day, standing: 'missing', reason: 'left_out', ...times }]);
+      }
   });
 });
 
@@ -46,10 +54,10 @@ afterAll(() => ledger.close());
 
 /** Begins `work` while somebody has locked `first`; whether `last` is still free then. */
 async function leavesFree(
-  work: () => Promise<void>,
+  work: () => Promise<unknown>,
   { first, last }: { first: RawBuilder<unknown>; last: RawBuilder<unknown> },
 ): Promise<boolean> {
-  let working: Promise<void> = Promise.resolve();
+  let working: Promise<unknown> = Promise.resolve();
   const isFree = await ledger.db.transaction().execute(async (trx) => {
     const locked = await sql`${first} for update`.execute(trx);
     expect(locked.rows).toHaveLength(1);
@@ -76,10 +84,15 @@ describe('a writer that waits for the first row has not locked the last', () => 
   const cells = { first: cell(A, '2026-11-20'), last: cell(B, '2026-11-21') };
   const range = { from: '2026-10-01', to: '2026-10-31' };
 
-  test.each<[string, () => Promise<void>]>([
+  test.each<[string, () => Promise<unknown>]>([
     [
       'a backfill that tracks days',
-      () => trackDays(ledger.db, { instanceId: INSTANCE, orgIds: null, streams: null }, range),
+      () =>
+        trackDays(
+          ledger.db,
+          { instanceId: INSTANCE, orgIds: null, streams: null, horizon: '2026-08-26' },
+          range,
+        ),
     ],
     ['organizations that leave', () => untrackOrganizations(ledger.db, BOTH, '2026-11-23')],
     [
@@ -107,12 +120,9 @@ describe('a writer that waits for the first row has not locked the last', () => 
 
   test('of the ledger: organizations that are back', async () => {
     await markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z');
-    await ledger.db.transaction().execute(async (trx) => {
-      await sql`select set_config('losant_usage.program', 'first', true)`.execute(trx);
-      await sql`update losant_usage.coverage set state = 'unavailable', error_code = 'org_removed'`.execute(
-        trx,
-      );
-    });
+    await asProgram(ledger.db, (trx) =>
+      sql`update losant_usage.coverage set standing = 'unavailable', reason = 'org_deleted'`.execute(trx),
+    );
     const organizations = BOTH.map((orgId) => ({
       orgId,
       instanceId: INSTANCE,

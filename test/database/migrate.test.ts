@@ -19,6 +19,7 @@ end $$;
 create table losant_usage.migrations (
   name text primary key, sha256 text not null, applied_at timestamptz not null default clock_timestamp());
 grant select on losant_usage.migrations to public;
+create function losant_usage.changed_definitions() returns setof text language sql stable as 'select null where false';
 create table losant_usage.first (value bigint not null);
 comment on table losant_usage.first is 'It''s; fine.';
 create function losant_usage.twice(value bigint) returns bigint language plpgsql as $$
@@ -201,6 +202,26 @@ describe('a database that is not at head', () => {
       const error = await failure(refused());
       expect(error).toMatchObject({ kind: 'database_too_new' });
       expect(String(error)).toContain('it has 0002_second');
+    }
+  });
+
+  test('is left alone when it was made before the first release, by other migrations', async () => {
+    write('0000_earlier', FIRST);
+    rmSync(join(folder, '0001_first.sql'));
+    await migrateToHead(handle, { folder });
+    rmSync(join(folder, '0000_earlier.sql'));
+    write('0001_first', FIRST);
+    expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'foreign' });
+    for (const refused of [
+      () => migrateToHead(handle, { folder }),
+      () => requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: true }),
+    ]) {
+      const error = await failure(refused());
+      expect(error).toMatchObject({
+        kind: 'database_mismatch',
+        hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
+      });
+      expect(String(error)).toContain('was made by a version before the first release');
     }
   });
 

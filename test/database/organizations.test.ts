@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { applyPolicy } from '../../src/ledger/instances.ts';
 import {
   countOrganizations,
   filterKnown,
@@ -9,7 +10,17 @@ import {
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
-import { clearOrganizations, coverageOf, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
+import { policy } from '../usage/tracks.ts';
+import {
+  addCells,
+  addTracking,
+  clearOrganizations,
+  coverageOf,
+  INSTANCE,
+  type Ledger,
+  openLedger,
+  rowsOf,
+} from './ledger.ts';
 
 let ledger: Ledger;
 
@@ -147,16 +158,76 @@ describe('an organization that is seen', () => {
   test('after it was removed is back, with the cells that were given up for it', async () => {
     await see(MONDAY, acme());
     await markRemoved(ledger.db, [A], TUESDAY);
-    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code, verified_at)
-      values ('2026-11-21', 'device_counts', ${A}, 'unavailable', 'past_horizon', null),
-             ('2026-11-22', 'device_counts', ${A}, 'unavailable', 'org_removed', ${MONDAY}),
-             ('2026-11-23', 'device_counts', ${A}, 'loaded', null, ${TUESDAY})`.execute(ledger.db);
+    await applyPolicy(ledger.db, INSTANCE, { policy, nowMs: Date.parse(TUESDAY) });
+    await addCells(ledger.db, A, [
+      { day: '2026-10-20', standing: 'final', verifiedAt: TUESDAY },
+      { day: '2026-11-18', standing: 'final', verifiedAt: TUESDAY },
+      { day: '2026-11-19', standing: 'in_doubt', reason: 'left_out', verifiedAt: MONDAY },
+      { day: '2026-11-20', standing: 'accepted', reason: 'waived' },
+      { day: '2026-11-21', standing: 'unavailable', reason: 'past_horizon' },
+      { day: '2026-11-22', standing: 'unavailable', reason: 'org_deleted', verifiedAt: MONDAY },
+      { day: '2026-11-23', standing: 'stored', verifiedAt: TUESDAY },
+    ]);
     await see(WEDNESDAY, acme());
     expect(await stored()).toMatchObject([{ removed_at: null, last_seen_at: WEDNESDAY }]);
-    expect(await coverageOf(ledger.db, A)).toMatchObject([
-      { usage_date: '2026-11-21', state: 'unavailable' },
-      { usage_date: '2026-11-22', state: 'failed', verified_at: null },
-      { usage_date: '2026-11-23', state: 'loaded' },
+    const isNow = expect.not.stringMatching(/^2026-11-2[0-5]|^null/) as unknown;
+    const rows = await coverageOf(ledger.db, A);
+    expect(
+      rows.map((cell) => ({
+        ...cell,
+        next_read_at: String((cell as Record<string, unknown>)['next_read_at']),
+      })),
+    ).toMatchObject([
+      { usage_date: '2026-10-20', standing: 'final', next_read_at: 'null' },
+      { usage_date: '2026-11-18', standing: 'final', next_read_at: '2026-11-26T00:00:00.000Z' },
+      { usage_date: '2026-11-19', standing: 'in_doubt', next_read_at: isNow },
+      { usage_date: '2026-11-20', standing: 'accepted', next_read_at: 'null' },
+      { usage_date: '2026-11-21', standing: 'unavailable', next_read_at: 'null' },
+      { usage_date: '2026-11-22', standing: 'missing', verified_at: null, next_read_at: isNow },
+      { usage_date: '2026-11-23', standing: 'stored', next_read_at: '2026-11-24T06:00:00.000Z' },
+    ]);
+  });
+
+  test.each<[string, string | null, string]>([
+    ['later, after what is tracked', '2026-11-10T00:00:00.000Z', '2025-03-04'],
+    ['earlier', '2024-01-01T00:00:00.000Z', '2024-01-01'],
+    ['later, before what is tracked', '2026-10-01T00:00:00.000Z', '2026-10-01'],
+  ])(
+    'with a creation date that moved %s takes no tracked day away, and has it on record',
+    async (_, createdAt, createdOn) => {
+      await see(MONDAY, acme());
+      await addTracking(ledger.db, A, { streams: ['device_counts'], days: '{[2026-11-01,2026-11-21)}' });
+      await addCells(ledger.db, A, [{ day: '2026-11-02', standing: 'stored' }]);
+      const cells = () =>
+        rowsOf(
+          ledger.db,
+          sql`select standing, reason, count(*)::integer as cells from losant_usage.cells
+          where org_id = ${A} group by standing, reason order by standing`,
+        );
+      const before = [
+        { standing: 'stored', reason: null, cells: 1 },
+        { standing: 'missing', reason: 'never_read', cells: 19 },
+      ];
+      expect(await cells()).toEqual(before);
+      await see(TUESDAY, acme({ createdAt }));
+      expect(await stored()).toMatchObject([{ created_at: createdAt, created_on: createdOn }]);
+      expect(await cells()).toEqual(before);
+      const versions = sql`select created_at from losant_usage.organization_history order by valid_from`;
+      expect(await rowsOf(ledger.db, versions)).toEqual([
+        { created_at: '2025-03-04T05:06:07.089Z' },
+        { created_at: createdAt },
+      ]);
+    },
+  );
+
+  test('by a process that is late does not end a version that began after it', async () => {
+    await see(TUESDAY, acme());
+    await see(MONDAY, acme({ name: 'Acme GmbH' }));
+    expect(await history()).toMatchObject([{ name: 'Acme', valid_from: TUESDAY, valid_to: null }]);
+    await see(WEDNESDAY, acme({ name: 'Acme GmbH' }));
+    expect(await history()).toMatchObject([
+      { name: 'Acme', valid_from: TUESDAY, valid_to: WEDNESDAY },
+      { name: 'Acme GmbH', valid_from: WEDNESDAY, valid_to: null },
     ]);
   });
 

@@ -1,22 +1,22 @@
-import { sql } from 'kysely';
 import { readDuePages } from '../../src/ledger/due.ts';
-import { eachDay } from '../../src/usage/day.ts';
+import { addDays, eachDay } from '../../src/usage/day.ts';
 import { type Ask, type PagePlan, planPage } from '../../src/usage/plan.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { policy as defaultPolicy, type KnownCell, type Track } from '../usage/tracks.ts';
-import { INSTANCE, type Ledger } from './ledger.ts';
+import { addCells, addTracking, asProgram, INSTANCE, type Ledger } from './ledger.ts';
 
 export interface PlanMoment {
   readonly now: string;
   readonly policy?: Policy;
   readonly ask?: Ask;
+  readonly retriesFailed?: boolean;
 }
 
 /** Stores the tracks and plans what the database finds to be due of them, or what is asked for. */
 export async function planTracks(
   ledger: Ledger,
   tracks: readonly Track[],
-  { now, policy = defaultPolicy, ask }: PlanMoment,
+  { now, policy = defaultPolicy, ...asked }: PlanMoment,
 ): Promise<PagePlan> {
   const stored = new Map<string, string>();
   for (const track of tracks) {
@@ -26,7 +26,7 @@ export async function planTracks(
   }
   const names = new Map([...stored].map(([name, orgId]) => [orgId, name]));
   const scope = { instanceId: INSTANCE, streams: null, orgIds: [...names.keys()], shard: null };
-  const options = { nowMs: Date.parse(now), policy, ask };
+  const options = { nowMs: Date.parse(now), policy, ...asked };
   const plans: PagePlan[] = [];
   for await (const page of readDuePages(ledger.db, scope, options)) {
     plans.push(
@@ -50,25 +50,25 @@ async function store(
 ): Promise<void> {
   const { stream, trackedFrom, trackedTo, createdOn, removedOn } = track;
   const last = removedOn ?? trackedTo;
-  await db.transaction().execute(async (trx) => {
-    await sql`select set_config('losant_usage.program', 'first', true)`.execute(trx);
-    await sql`update losant_usage.organizations set
-      created_at = ${createdOn === null ? null : `${createdOn}T08:00:00Z`},
-      removed_at = ${removedOn === null ? null : `${removedOn}T12:00:00Z`} where org_id = ${orgId}`.execute(
-      trx,
-    );
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days) values (${orgId}, ${stream},
-      datemultirange(daterange(${trackedFrom}::date, ${last}::date + 1)))`.execute(trx);
+  await asProgram(db, async (trx) => {
+    await trx
+      .updateTable('organizations')
+      .set({
+        created_on: createdOn,
+        removed_at: removedOn === null ? null : `${removedOn}T12:00:00Z`,
+      })
+      .where('org_id', '=', orgId)
+      .execute();
+    const until = last === null ? '' : addDays(last, 1);
+    await addTracking(trx, orgId, { streams: [stream], days: `{[${trackedFrom},${until})}` });
     const settled = track.settled
       .flatMap(eachDay)
-      .map((day): KnownCell => ({ day, state: 'final', nextReadAtMs: null }));
-    for (const { day, state, nextReadAtMs } of [...settled, ...track.cells]) {
-      // Of a deleted organization every open cell is due at once.
+      .map((day): KnownCell => ({ day, standing: 'final', nextReadAtMs: null }));
+    const cells = [...settled, ...track.cells].map(({ nextReadAtMs, ...cell }) => {
       const nextReadAt = nextReadAtMs === null ? null : new Date(nextReadAtMs).toISOString();
-      await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, next_read_at, error_code)
-        values (${day}, ${stream}, ${orgId}, ${state},
-          ${nextReadAt !== null && removedOn !== null ? now : nextReadAt}::timestamptz,
-          ${state === 'loaded' || state === 'final' ? null : state})`.execute(trx);
-    }
+      // Of a deleted organization every open cell is due at once.
+      return { ...cell, stream, nextReadAt: nextReadAt !== null && removedOn !== null ? now : nextReadAt };
+    });
+    await addCells(trx, orgId, cells);
   });
 }

@@ -37,12 +37,12 @@ const read = async (outcome: CellOutcome, sentAt: string, { day = DAY, policy = 
 };
 const cells = async () =>
   (await coverageOf(ledger.db, orgId)).map((cell) => {
-    const { state, next_read_at } = cell as Record<string, unknown>;
-    return { state, next_read_at };
+    const { standing, next_read_at } = cell as Record<string, unknown>;
+    return { standing, next_read_at };
   });
 const number = values(row(4, 1, 17));
 
-test('a number that nothing witnessed and whose last read failed is read again once there is another checkpoint', async () => {
+test('a number that nothing confirms and whose last read failed is read again once there is another checkpoint', async () => {
   const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };
   await apply(early);
   await addTracking(ledger.db, orgId, {
@@ -56,9 +56,9 @@ test('a number that nothing witnessed and whose last read failed is read again o
   };
   await load(payloadTotals, missing, '2026-11-12T01:15:00.000Z');
   await load(payloadTotals, failed, '2026-11-12T02:15:00.000Z');
-  expect(await cells()).toEqual([{ state: 'unavailable', next_read_at: null }]);
+  expect(await cells()).toEqual([{ standing: 'unavailable', next_read_at: null }]);
   await apply(usual);
-  expect(await cells()).toEqual([{ state: 'absent', next_read_at: '2026-11-13T00:00:00.000Z' }]);
+  expect(await cells()).toEqual([{ standing: 'missing', next_read_at: '2026-11-13T00:00:00.000Z' }]);
 });
 
 describe('with earlier checkpoints than before', () => {
@@ -66,9 +66,9 @@ describe('with earlier checkpoints than before', () => {
 
   test('a number that was read after the last of them is final, and not read again', async () => {
     await read(number, '2026-11-12T06:00:00.000Z');
-    expect(await cells()).toEqual([{ state: 'loaded', next_read_at: '2026-11-13T00:00:00.000Z' }]);
+    expect(await cells()).toEqual([{ standing: 'stored', next_read_at: '2026-11-13T00:00:00.000Z' }]);
     await apply(early);
-    expect(await cells()).toEqual([{ state: 'final', next_read_at: null }]);
+    expect(await cells()).toEqual([{ standing: 'final', next_read_at: null }]);
     const final = sql`select finalized_at > now() - interval '1 minute' as now from losant_usage.coverage
       where org_id = ${orgId}`;
     expect(await rowsOf(ledger.db, final)).toEqual([{ now: true }]);
@@ -77,22 +77,22 @@ describe('with earlier checkpoints than before', () => {
   test('a number that was read before the last of them is read at it', async () => {
     await read(number, '2026-11-11T00:15:00.000Z');
     await apply(early);
-    expect(await cells()).toEqual([{ state: 'loaded', next_read_at: '2026-11-11T06:00:00.000Z' }]);
+    expect(await cells()).toEqual([{ standing: 'stored', next_read_at: '2026-11-11T06:00:00.000Z' }]);
   });
 
-  test('a number that is absent after the last of them is unavailable, and no gap for ever', async () => {
+  test('a number that is left out after the last of them is unavailable, and no gap for ever', async () => {
     await read(missing, '2026-11-12T06:00:00.000Z');
     await apply(early);
-    expect(await cells()).toEqual([{ state: 'unavailable', next_read_at: null }]);
+    expect(await cells()).toEqual([{ standing: 'unavailable', next_read_at: null }]);
     await apply(usual);
-    expect(await cells()).toEqual([{ state: 'absent', next_read_at: '2026-11-13T00:00:00.000Z' }]);
+    expect(await cells()).toEqual([{ standing: 'missing', next_read_at: '2026-11-13T00:00:00.000Z' }]);
   });
 
   test('a failed read keeps its retry', async () => {
     await read(number, '2026-11-12T06:00:00.000Z');
     await read(failed, '2026-11-13T00:15:00.000Z');
     await apply(early);
-    expect(await cells()).toEqual([{ state: 'final', next_read_at: '2026-11-13T02:15:00.000Z' }]);
+    expect(await cells()).toEqual([{ standing: 'final', next_read_at: '2026-11-13T00:15:00.000Z' }]);
   });
 });
 
@@ -101,13 +101,13 @@ describe('with a later checkpoint than before', () => {
 
   test('a number that was read for the last time is read again, and stays final', async () => {
     await read(number, '2026-12-11T00:00:00.000Z');
-    expect(await cells()).toEqual([{ state: 'final', next_read_at: null }]);
+    expect(await cells()).toEqual([{ standing: 'final', next_read_at: null }]);
     await apply(late);
-    expect(await cells()).toEqual([{ state: 'final', next_read_at: '2026-12-22T16:00:00.000Z' }]);
+    expect(await cells()).toEqual([{ standing: 'final', next_read_at: '2026-12-22T16:00:00.000Z' }]);
   });
 
   test('nothing is decided again past the horizon, and of organizations that are gone', async () => {
-    const closed = [{ state: 'final', next_read_at: null }];
+    const closed = [{ standing: 'final', next_read_at: null }];
     await read(number, '2026-10-24T00:00:00.000Z', { day: '2026-08-25' });
     await apply(late);
     expect(await cells()).toEqual(closed);
@@ -149,14 +149,14 @@ test('whatever the policies, a cell ends as if it had been read by the new one',
       await apply(before);
       orgId = await ledger.newOrg();
       await read(outcome, sentAt, { policy: before });
-      const [old] = (await cells()) as { state: string }[];
+      const [old] = (await cells()) as { standing: string }[];
       await apply(after);
       const [changed] = await cells();
       orgId = await ledger.newOrg();
       await read(outcome, sentAt, { policy: after });
       const [fresh] = await cells();
       // What was final once stays it.
-      expect(changed).toEqual(old?.state === 'final' ? { ...fresh, state: 'final' } : fresh);
+      expect(changed).toEqual(old?.standing === 'final' ? { ...fresh, standing: 'final' } : fresh);
     }),
     { numRuns: 100 },
   );

@@ -47,7 +47,7 @@ describe('quarantine', () => {
     await load([answer(quarantined, { orgId })], [body(orgId, { bodies })]);
     expect(await bodyOf(orgId)).toBe('{"counts":[{"ü\\u0000":1}]}\n<html>\r\n</html>\nnull');
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([
-      { state: 'quarantined', attempts: 1, verified_at: null, error_code: 'invalid_value' },
+      { standing: 'missing', attempts: 1, verified_at: null, reason: 'invalid_value' },
     ]);
     expect(await kept(orgId)).toEqual([
       {
@@ -91,7 +91,9 @@ describe('quarantine', () => {
     expect(await kept(orgId)).toMatchObject([{ times: 1, resolved: true }]);
     await load([answer(quarantined, { orgId, sentAtMs: hour(3) })], [body(orgId)]);
     expect(await kept(orgId)).toMatchObject([{ times: 2, resolved: false }]);
-    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state: 'loaded', revision: 1, attempts: 1 }]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { standing: 'stored', revision: 1, attempts: 1 },
+    ]);
   });
 
   test('of a window is resolved once every day of it that was to be read has a good answer', async () => {
@@ -115,7 +117,7 @@ describe('quarantine', () => {
     await load([answer(quarantined, { orgId, sentAtMs: hour(1) })], [body(orgId)]);
     await load([answer(values(row(4, 1, 17)), { orgId })]);
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([
-      { state: 'loaded', error_code: 'invalid_value' },
+      { standing: 'stored', reason: 'invalid_value' },
     ]);
     expect(await kept(orgId)).toMatchObject([{ resolved: false }]);
   });
@@ -129,7 +131,10 @@ describe('quarantine', () => {
       ],
       [body(orgId, { from: '2026-11-19', to: '2026-11-19' })],
     );
-    expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ state: 'quarantined' }, { state: 'loaded' }]);
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { standing: 'missing' },
+      { standing: 'stored' },
+    ]);
     expect(await kept(orgId)).toMatchObject([{ from_date: '2026-11-19', resolved: false }]);
   });
 });

@@ -40,7 +40,7 @@ const counts: RunCounts = {
   cells_planned: 21,
   cells_loaded: 1,
   cells_unchanged: 2,
-  cells_absent: 3,
+  cells_left_out: 3,
   cells_failed: 4,
   cells_quarantined: 5,
   cells_unavailable: 6,

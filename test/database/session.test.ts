@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createDatabase } from '../../src/database/open.ts';
-import { spellSslMode } from '../../src/database/tls.ts';
+import { spellSslMode } from '../../src/database/postgres.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 
 let database: TestDatabase;

@@ -8,8 +8,17 @@ import {
   untrackOrganizations,
   untrackStreams,
 } from '../../src/ledger/tracking.ts';
+import { eachDay } from '../../src/usage/day.ts';
 import { policy } from '../usage/tracks.ts';
-import { clearOrganizations, INSTANCE, type Ledger, openLedger, rowsOf } from './ledger.ts';
+import {
+  addCells,
+  asProgram,
+  clearOrganizations,
+  INSTANCE,
+  type Ledger,
+  openLedger,
+  rowsOf,
+} from './ledger.ts';
 
 let ledger: Ledger;
 
@@ -19,9 +28,9 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   await clearOrganizations(ledger.db);
-  await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_at, first_seen_at, last_seen_at)
-    values (${A}, ${INSTANCE}, 'old', '2024-01-01T00:00:00Z', now(), now()),
-           (${B}, ${INSTANCE}, 'new', '2026-11-22T23:59:59.999Z', now(), now()),
+  await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+    values (${A}, ${INSTANCE}, 'old', '2024-01-01', now(), now()),
+           (${B}, ${INSTANCE}, 'new', '2026-11-22', now(), now()),
            (${C}, ${INSTANCE}, 'ageless', null, now(), now())`.execute(ledger.db);
 });
 
@@ -82,19 +91,18 @@ describe('tracking begins', () => {
     expect(await daysOf()).toEqual({ a: '{[2026-11-10,)}', b: '{[2026-11-22,)}', c: '{[2026-11-10,)}' });
   });
 
-  test('with the days that were read before, where its track was deleted', async () => {
+  test('with the days that were read before, where its track was lost', async () => {
     await track([A, B], { device_counts: '2026-11-10' });
-    await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state)
-      select day, 'device_counts', org_id, 'loaded' from unnest(array[${A}, ${B}]) as org_id
-      cross join unnest(array['2026-11-23', '2026-11-11', '2026-11-12']::date[]) as day
-      where not (org_id = ${B} and day = '2026-11-12')`.execute(ledger.db);
+    const stored = (...days: string[]) => days.map((day) => ({ day, standing: 'stored' }) as const);
+    await addCells(ledger.db, A, stored('2026-11-23', '2026-11-11', '2026-11-12'));
+    await addCells(ledger.db, B, stored('2026-11-23', '2026-11-11'));
     const read = sql`select right(org_id, 1) as org, read_days::text as days from losant_usage.tracking order by 1`;
     const before = await rowsOf(ledger.db, read);
     expect(before).toEqual([
       { org: 'a', days: '{[2026-11-11,2026-11-13),[2026-11-23,2026-11-24)}' },
       { org: 'b', days: '{[2026-11-11,2026-11-12),[2026-11-23,2026-11-24)}' },
     ]);
-    await sql`delete from losant_usage.tracking`.execute(ledger.db);
+    await asProgram(ledger.db, (trx) => sql`delete from losant_usage.tracking`.execute(trx));
     await track(ALL, { device_counts: '2026-11-10' });
     expect(await rowsOf(ledger.db, read)).toEqual([...before, { org: 'c', days: '{}' }]);
   });
@@ -150,16 +158,43 @@ describe('a backfill', () => {
   beforeEach(() => track(ALL, { device_counts: '2026-11-20' }));
 
   const extend = (from: string, to: string, orgIds: readonly string[] | null = null) =>
-    trackDays(ledger.db, { instanceId: INSTANCE, orgIds, streams: ['device_counts'] }, { from, to });
+    trackDays(
+      ledger.db,
+      { instanceId: INSTANCE, orgIds, streams: ['device_counts'], horizon: HORIZON },
+      { from, to },
+    );
 
   test('that reaches up to what is tracked widens it, not before the creation day', async () => {
-    await extend('2026-09-01', '2026-11-19');
+    expect(await extend('2026-09-01', '2026-11-19')).toBeNull();
     expect(await daysOf()).toEqual({ a: '{[2026-09-01,)}', b: '{[2026-11-22,)}', c: '{[2026-09-01,)}' });
   });
 
-  test('that does not reach it is remembered, and tracks no day in between', async () => {
-    await extend('2026-09-01', '2026-09-30');
-    expect(await daysOf()).toMatchObject({ a: '{[2026-09-01,2026-10-01),[2026-11-20,)}' });
+  test('that does not reach it tracks the days in between as well, on which they existed, and says which', async () => {
+    expect(await extend('2026-09-01', '2026-09-30')).toEqual({ from: '2026-10-01', to: '2026-11-19' });
+    expect(await daysOf()).toEqual({ a: '{[2026-09-01,)}', b: '{[2026-11-22,)}', c: '{[2026-09-01,)}' });
+  });
+
+  test('from before the horizon leaves the days out that can no longer be read: nothing is complete beyond', async () => {
+    expect(await extend('2026-08-01', '2026-08-10')).toEqual({ from: '2026-08-26', to: '2026-11-19' });
+    const days = '{[2026-08-01,2026-08-11),[2026-08-26,)}';
+    expect(await daysOf()).toEqual({ a: days, b: '{[2026-11-22,)}', c: days });
+    const stored = eachDay({ from: '2026-08-01', to: '2026-08-10' }).map(
+      (day) => ({ day, standing: 'final' }) as const,
+    );
+    await addCells(ledger.db, A, stored);
+    await addCells(ledger.db, C, stored);
+    const reach = sql`select tracked_from, complete_to from losant_usage.freshness where stream = 'device_counts'`;
+    expect(await rowsOf(ledger.db, reach)).toEqual([
+      { tracked_from: '2026-08-01', complete_to: '2026-08-10' },
+    ]);
+  });
+
+  test('beside days of another one closes the holes on both sides', async () => {
+    const track = sql`update losant_usage.tracking set tracked_days = '{[2026-09-01,2026-09-05),[2026-11-20,)}'
+      where org_id = ${A}`;
+    await asProgram(ledger.db, (trx) => track.execute(trx));
+    expect(await extend('2026-10-01', '2026-10-10', [A])).toEqual({ from: '2026-09-05', to: '2026-11-19' });
+    expect(await daysOf()).toMatchObject({ a: '{[2026-09-01,)}', c: '{[2026-11-20,)}' });
   });
 
   test('that lies within what is tracked does not narrow it', async () => {
@@ -170,9 +205,9 @@ describe('a backfill', () => {
   test('of one organization leaves the others alone, also one that left the configuration', async () => {
     await untrackOrganizations(ledger.db, [C], '2026-11-23');
     await extend('2026-09-01', '2026-09-30', [A]);
-    await extend('2026-10-01', '2026-10-10');
+    expect(await extend('2026-10-01', '2026-10-10')).toBeNull();
     expect(await daysOf()).toEqual({
-      a: '{[2026-09-01,2026-10-11),[2026-11-20,)}',
+      a: '{[2026-09-01,)}',
       b: '{[2026-11-22,)}',
       c: '{[2026-11-20,2026-11-24)}',
     });

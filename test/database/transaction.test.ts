@@ -105,7 +105,7 @@ describe('on a server that commits asynchronously by default', () => {
     const write = async (db: Kysely<Schema>, orgId: string) => {
       await addTracking(db, orgId, { streams: ['device_counts'], days: '{[2025-11-20,2025-11-21)}' });
       const range = { from: '2025-11-20', to: '2025-11-20' };
-      await waiveCells(db, { orgId, stream: 'device_counts', range, reason: 'Acme agreed' });
+      await waiveCells(db, { orgId, stream: 'device_counts', range, reason: 'Acme agreed', asZero: false });
       const answers = [answer(failed, { orgId })];
       await loadBatch(db, { answers, quarantined: [] }, { runId: RUN_1, lease: null });
       await markRemoved(db, [orgId], '2025-11-22T00:00:00.000Z');

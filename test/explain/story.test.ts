@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeSeen, describeWaiver, readDayStory } from '../../src/queries/story.ts';
 import { type Ledger, openLedger, RUN_1 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 
 let ledger: Ledger;
@@ -22,6 +23,7 @@ beforeAll(async () => {
         (org_id, stream, from_date, to_date, code, problem, times, first_seen_at, last_seen_at, resolved_days)
       values ('${orgId}', 'device_counts', '2026-11-10', '2026-11-12', 'wrong_window', 'it ends too early', 3,
         '2026-11-13T00:15:00Z', '2026-11-14T00:15:00Z', '{[2026-11-11,2026-11-12)}');
+      ${addCell({ day: '2026-11-10', stream: 'device_counts', orgId }, 'stored')}
       insert into losant_usage.waivers
         (org_id, stream, usage_date, reason, waived_by, waived_at, lifted_at, lifted_by_run) values
         ('${orgId}', 'device_counts', '2026-11-10', 'not billed', 'anna', '2026-11-15T08:00:00Z', '2026-11-16T09:00:00Z', null),

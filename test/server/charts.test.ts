@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { DailyChart } from '../../src/console/chart.ts';
-import { renderDailyChart } from '../../src/console/daily-chart.ts';
-import { scaleOf, showBytes } from '../../src/console/scale.ts';
-import { barPaths, linePath, runsOf, tickDays } from '../../src/console/shapes.ts';
+import { type DailyChart, renderDailyChart } from '../../src/console/daily-chart.ts';
+import { barPaths, linePath, runsOf, scaleOf, showBytes, tickDays } from '../../src/console/shapes.ts';
 import { eachDay } from '../../src/usage/day.ts';
 
 const scale = scaleOf({ series: [{ name: 'a', values: [0, 100] }], unit: 'count' }, 100);
@@ -34,7 +32,7 @@ test.for([
 });
 
 describe('what is drawn', () => {
-  test('a line breaks where a day is not held, and a day on its own is a dot', () => {
+  test('a line breaks where a day is not stored, and a day on its own is a dot', () => {
     expect(linePath([0, 50, null, 100, null], scale)).toBe('M0.5,100L1.5,50M3.5,0Z');
   });
 
@@ -51,8 +49,8 @@ describe('what is drawn', () => {
     ]);
   });
 
-  test('neighbouring days of a state are one', () => {
-    expect(runsOf(['a', 'b', 'b', 'a', 'b'], 'b')).toEqual([
+  test('neighbouring days are one', () => {
+    expect(runsOf([false, true, true, false, true])).toEqual([
       { from: 1, count: 2 },
       { from: 4, count: 1 },
     ]);
@@ -67,31 +65,36 @@ describe('what is drawn', () => {
   });
 });
 
-test('a day that is not held is hatched and says so, in the chart and in the table; zeros carry a mark', async () => {
+test('a day that is not stored is hatched and shows its standing, in the chart and in the table; zeros carry a mark', async () => {
   const chart: DailyChart = {
     ...{ id: 'x', title: 'Things', axis: 'Things per day', unit: 'count', shape: 'bars', summary: 'Few.' },
     days: ['2026-11-01', '2026-11-02', '2026-11-03', '2026-11-04'],
-    states: ['untracked', 'missing', 'zeros', 'held'],
+    standings: [null, 'missing', 'stored', 'final'],
+    leftOut: [false, false, true, false],
     series: [{ name: 'Things', values: [null, null, 0, 1_200] }],
     hasParts: false,
   };
   const text = (await renderDailyChart(chart, '/file')).toString();
   const linked = await renderDailyChart({ ...chart, storyOf: (day) => `/story/${day}` }, '/file');
-  expect(linked.toString().match(/<a href="\/story[^<]*/g)).toEqual([
-    '<a href="/story/2026-11-02">2026-11-02',
-    '<a href="/story/2026-11-02">not held',
+  expect(linked.toString().match(/<a href="\/story[^>]*>/g)).toEqual([
+    '<a href="/story/2026-11-02">',
+    '<a href="/story/2026-11-04">',
+    '<a href="/story/2026-11-03">',
+    '<a href="/story/2026-11-02">',
   ]);
   expect(text).toContain('aria-labelledby="x-title x-desc"');
   expect(text).toContain('<rect x="0%" width="25%" height="180" fill="url(#untracked)"/>');
-  expect(text).toContain('<rect x="25%" width="25%" height="180" fill="url(#missing)"/>');
+  expect(text).toContain('<rect x="25%" width="25%" height="180" fill="url(#absent)"/>');
   expect(text.match(/<path d="[^"]*"/g)).toEqual(['<path d="M0.78 0h0.19v1h-0.19z"']);
   expect(text).toContain('<circle class="zeros" cx="62.5%"');
   expect(text.match(/<title>[^<]*/g)).toEqual([
     '<title>2026-11-01: not tracked',
-    '<title>2026-11-02: not held',
-    '<title>2026-11-03: 0, as Losant left the day out',
-    '<title>2026-11-04: 1,200',
+    '<title>2026-11-02: missing',
+    '<title>2026-11-03: 0, stored, left out by Losant',
+    '<title>2026-11-04: 1,200, final',
   ]);
   const cells = text.replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ');
-  expect(cells).toContain('2026-11-04 1,200 held 2026-11-03 0 left out by Losant 2026-11-02 – not held');
+  expect(cells).toContain(
+    '2026-11-04 1,200 ● final 2026-11-03 0 ◐ stored , left out by Losant 2026-11-02 – ✕ missing',
+  );
 });

@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { type Ledger, openLedger, RUN_1, RUN_2 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { addCells, changeCells } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { INSTANCE } from './pages.ts';
@@ -29,14 +30,22 @@ export async function openConsoleData(): Promise<ConsoleData> {
       insert into losant_usage.tracking (org_id, stream, tracked_days)
         select org_id, stream, datemultirange(daterange('${daysAgo(6)}', null))
         from losant_usage.organizations cross join (values ('device_counts'), ('payload_totals')) as s (stream);
-      insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, error_code, error_message, attempts)
-        select day, stream, org_id, case when day = '${daysAgo(1)}' then 'loaded' else 'final' end, true, null, null, 0
-        from losant_usage.tracking cross join losant_usage.days_between('${daysAgo(6)}', '${daysAgo(1)}') as day;
-      update losant_usage.coverage set state = 'quarantined', error_code = 'invalid_value',
-          error_message = 'total: not a number', attempts = 2
-        where org_id = '${hostile}' and stream = 'device_counts' and usage_date = '${daysAgo(3)}';
-      update losant_usage.coverage set state = 'waived', error_code = 'waived', error_message = 'a test plant'
-        where org_id = '${hostile}' and stream = 'payload_totals' and usage_date = '${daysAgo(4)}';
+      ${addCells(
+        `select day, stream, org_id from losant_usage.tracking
+         cross join losant_usage.days_between('${daysAgo(6)}', '${daysAgo(2)}') as day`,
+        'final',
+      )}
+      ${addCells(`select date '${daysAgo(1)}', stream, org_id from losant_usage.tracking`, 'stored')}
+      ${changeCells(
+        `org_id = '${hostile}' and stream = 'device_counts' and usage_date = '${daysAgo(3)}'`,
+        'missing',
+        { reason: 'invalid_value', message: 'total: not a number' },
+      )}
+      ${changeCells(
+        `org_id = '${hostile}' and stream = 'payload_totals' and usage_date = '${daysAgo(4)}'`,
+        'accepted',
+        { reason: 'waived', message: 'a test plant' },
+      )}
       insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by)
         values ('${hostile}', 'payload_totals', '${daysAgo(4)}', 'a test plant', 'anna');
       insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, times, first_seen_at,
@@ -44,13 +53,13 @@ export async function openConsoleData(): Promise<ConsoleData> {
         values ('${hostile}', 'device_counts', '${daysAgo(3)}', '${daysAgo(3)}', 'invalid_value', 'total: not a number',
           2, now(), now(), decode('${body}', 'hex'));
       insert into losant_usage.revisions
-        (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final, is_held) values
+        (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final) values
         ('payload_totals', '${hostile}', '2026-10-20', 2, '{}', '{"billable_count": 1000, "all_count": 7}',
-          '{"billable_count": 1250, "all_count": 7}', '${RUN_1}', 'writer', '2026-11-01T08:00:00Z', true, true),
+          '{"billable_count": 1250, "all_count": 7}', '${RUN_1}', 'writer', '2026-11-01T08:00:00Z', true),
         ('payload_sources', '${hostile}', '2026-10-21', 3, '{"payload_type": "timer", "source": "<b>"}', '{"count": 5}',
-          null, null, 'anna', '2026-11-02T08:00:00Z', true, true),
+          null, null, 'anna', '2026-11-02T08:00:00Z', true),
         ('device_counts', '${calm}', '2026-10-22', 2, '{}', '{"total": 5}', '{"total": 4}', '${RUN_2}', 'writer',
-          '2026-11-03T08:00:00Z', false, true);
+          '2026-11-03T08:00:00Z', false);
       insert into losant_usage.runs (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at,
           host, version, orgs, cells_planned, cells_loaded, cells_failed, requests, from_date, to_date, failures) values
         ('${RUN_1}', '${INSTANCE}', 'scheduled', 'complete', '{device_counts}', '2026-11-24T09:00:00Z',

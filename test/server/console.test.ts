@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readCoverageMap } from '../../src/queries/coverage.ts';
 import { RUN_1, RUN_2 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { type CellOptions, changeCells } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type ConsoleData, HOSTILE_NAME, openConsoleData } from './console-data.ts';
@@ -43,7 +44,7 @@ describe('coverage', () => {
       ...query,
     });
 
-  test('tells each day that is not final by the worst of its cells, and which days are tracked', async () => {
+  test('gives the cells of each day that are not final by standing, and which days are tracked', async () => {
     const { count, organizations } = await map();
     expect(count).toBe(2);
     expect(organizations).toMatchObject([
@@ -53,20 +54,20 @@ describe('coverage', () => {
         instanceId: INSTANCE,
         tracked: [{ from: daysAgo(6), to: daysAgo(1) }],
         days: [
-          { day: daysAgo(4), gaps: 0, knownMissing: 1, open: 0 },
-          { day: daysAgo(3), gaps: 1, knownMissing: 0, open: 0 },
-          { day: daysAgo(1), gaps: 0, knownMissing: 0, open: 2 },
+          { day: daysAgo(4), counts: { accepted: 1 } },
+          { day: daysAgo(3), counts: { missing: 1 } },
+          { day: daysAgo(1), counts: { stored: 2 } },
         ],
       },
-      { orgId: data.calm, days: [{ day: daysAgo(1), gaps: 0, knownMissing: 0, open: 2 }] },
+      { orgId: data.calm, days: [{ day: daysAgo(1), counts: { stored: 2 } }] },
     ]);
   });
 
   test.for([
-    [{ only: 'gap' }, 1],
-    [{ only: 'gap', stream: 'payload_totals' }, 0],
-    [{ only: 'known', stream: 'payload_totals' }, 1],
-    [{ only: 'known', range: { from: daysAgo(3), to: daysAgo(1) } }, 0],
+    [{ only: ['in_doubt', 'missing'] }, 1],
+    [{ only: ['missing'], stream: 'payload_totals' }, 0],
+    [{ only: ['accepted'], stream: 'payload_totals' }, 1],
+    [{ only: ['accepted'], range: { from: daysAgo(3), to: daysAgo(1) } }, 0],
     [{ instanceId: INSTANCE }, 2],
     [{ instanceId: '5c0000000000000000000009' }, 0],
     [{ search: 'ONERROR' }, 1],
@@ -74,14 +75,16 @@ describe('coverage', () => {
     expect((await map(query)).count).toBe(found);
   });
 
-  test('a day that is not final is a link with a sign and a name; the others are none', async () => {
+  test('a day is a link, with a sign and a name where it is not final', async () => {
     const text = await open('/coverage');
     expect(text).toContain(
-      `<td class="m-gap"><a href="/coverage/${data.hostile}/${daysAgo(3)}" title="${daysAgo(3)}: 1 missing" aria-label="&lt;img src=x onerror=alert(1)&gt;, ${daysAgo(3)}: 1 missing">!</a></td>`,
+      `<td class="m-bad"><a href="/coverage/${data.hostile}/${daysAgo(3)}" title="${daysAgo(3)}: 1 missing" aria-label="&lt;img src=x onerror=alert(1)&gt;, ${daysAgo(3)}: 1 missing">✕</a></td>`,
     );
     expect(text.split('aria-label="final"')).toHaveLength(1 + 3 + 5);
-    expect(text.split('aria-label="not tracked"')).toHaveLength(1 + 2 * 24);
+    expect(text.split('aria-label="not tracked"')).toHaveLength(1 + 2 * 25);
+    expect(text).toContain(`<td class="m-good"><a href="/coverage/${data.calm}/${daysAgo(2)}"`);
     expect(text).toContain('role="region" tabindex="0"');
+    expect(textOf(text)).toContain('2 organizations');
   });
 
   test('a filter stays in the links to a story and to other days', async () => {
@@ -95,27 +98,23 @@ describe('coverage', () => {
 });
 
 describe('a story', () => {
-  test('calls a number that is held and a gap all the same in doubt, and not missing', async () => {
+  test('calls a number that is stored and a gap all the same in doubt, and not missing', async () => {
     const path = `/coverage/${data.calm}/${daysAgo(2)}/device_counts`;
-    const mark = async (code: string | null) => {
-      const what = code === null ? 'null' : `'${code}'`;
-      await queryOnce(
-        data.ledger.url,
-        asProgram(`update losant_usage.coverage set error_code = ${what}, error_message = ${what}
-          where org_id = '${data.calm}' and usage_date = '${daysAgo(2)}' and stream = 'device_counts'`),
-      );
+    const mark = async (standing: string, options: CellOptions = {}) => {
+      const cell = `org_id = '${data.calm}' and usage_date = '${daysAgo(2)}' and stream = 'device_counts'`;
+      await queryOnce(data.ledger.url, asProgram(changeCells(cell, standing, options)));
     };
-    await mark('bucket_missing');
-    expect(await open(path)).toMatch(
-      /device_counts: <span class="bad">(loaded|final), revision \d+, in doubt</,
-    );
-    await mark(null);
+    await mark('in_doubt', { reason: 'left_out' });
+    const text = await open(path);
+    expect(text).toContain('device_counts: <span class="bad">in doubt, a gap, revision 1</span>');
+    expect(text).toContain('--reason TEXT --as-zero</code>');
+    await mark('final');
     expect(await open(path)).not.toContain('in doubt');
   });
 
   test('shows why a number is missing, what Losant sent as text, and commands to paste', async () => {
     const text = await open(`/coverage/${data.hostile}/${daysAgo(3)}/device_counts`);
-    expect(text).toContain('device_counts: <span class="bad">quarantined, missing</span>');
+    expect(text).toContain('device_counts: <span class="bad">missing, a gap</span>');
     expect(text).toContain(
       `<code>losant-usage waive --org ${data.hostile} --day ${daysAgo(3)} --stream device_counts --reason TEXT</code>`,
     );
@@ -128,19 +127,19 @@ describe('a story', () => {
     expect(text.length).toBeLessThan(40_000);
   });
 
-  test('says when a number that is held becomes final', async () => {
+  test('says when a number that is stored becomes final', async () => {
     const text = await open(`/coverage/${data.calm}/${daysAgo(1)}/device_counts`);
     expect(text).toContain(
-      '<p>Not final yet: a read 72 hours or more after the end of its day makes it so</p>',
+      '<p>Stored, still to be read again: a read 72 hours or more after the end of its day makes it final</p>',
     );
   });
 
-  test('tells every stream of a day, a waiver with who and why, and how to read a held number anew', async () => {
+  test('tells every stream of a day, a waiver with who and why, and how to read a stored number anew', async () => {
     const text = textOf(await open(`/coverage/${data.hostile}/${daysAgo(4)}`));
-    expect(text).toContain('device_counts: final, revision 0');
-    expect(text).toContain('payload_totals: waived');
+    expect(text).toContain('device_counts: final, revision 1');
+    expect(text).toContain('payload_totals: accepted');
     expect(text).toMatch(/“a test plant” by anna \d{4}-\d\d-\d\d \d\d:\d\d UTC, in force/);
-    expect(text).toContain('payload_sources: never read, not tracked');
+    expect(text).toContain('payload_sources: not tracked');
     expect(text).toContain(
       `To read it anew losant-usage run --date ${daysAgo(4)} --org ${data.hostile} --stream device_counts`,
     );
@@ -160,8 +159,9 @@ describe('a story', () => {
 });
 
 describe('changes', () => {
-  test('are the final numbers that were restated, with who changed them', async () => {
+  test('are the final numbers that changed, with who changed them and how many they are', async () => {
     const text = textOf(await open('/changes'));
+    expect(text).toContain('2 final numbers changed, 1 by hand .');
     expect(text).toMatch(
       /2026-10-21 payload_source_count , payloads, timer from &lt;b&gt; 5 none -5 final anna , by hand/,
     );
@@ -173,6 +173,7 @@ describe('changes', () => {
   test.for([
     ['which=all', ['2026-10-22', '2026-10-21', '2026-10-20']],
     [`which=all&run=${RUN_2}`, ['2026-10-22']],
+    ['by=hand', ['2026-10-21']],
     ['month=2026-09', []],
     ['month=2026-10&q=onerror', ['2026-10-21', '2026-10-20']],
     ['month=rubbish&before=rubbish&run=rubbish', ['2026-10-21', '2026-10-20']],
@@ -205,11 +206,24 @@ describe('runs', () => {
   });
 });
 
+test('answers in quarantine are listed with what was wrong', async () => {
+  const text = textOf(await open('/quarantine'));
+  expect(text).toContain(`device_counts ${daysAgo(3)} 2 invalid_value : total: not a number`);
+});
+
+test('totals that were never read differ from nothing', async () => {
+  expect(textOf(await open('/totals?month=2026-10'))).toContain(
+    'Nothing that was compared differs in October 2026.',
+  );
+});
+
 test.for([
   '/coverage',
   `/coverage/${'5d'.padEnd(24, '0')}/2026-11-20`,
   '/changes',
   '/runs',
+  '/totals',
+  '/quarantine',
   `/runs/${RUN_1}`,
 ])('%s says that the database does not answer, with 503', async (path) => {
   await using away = await startPages({

@@ -1,9 +1,9 @@
-import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { readFreshness } from '../../src/queries/freshness.ts';
-import { type Health, readHealth } from '../../src/queries/health.ts';
+import { readChangeList } from '../../src/queries/changes.ts';
+import { changesShownSince, type Health, readHealth } from '../../src/queries/health.ts';
 import { INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 
@@ -33,18 +33,17 @@ async function track(orgId: string, from: number, to: number | null = null): Pro
   );
 }
 
-/** Settles the cell of so many days ago. */
-async function settle(orgId: string, back: number, state: string): Promise<void> {
-  const isHeld = ['loaded', 'final'].includes(state);
-  await queryOnce(
-    ledger.url,
-    asProgram(`insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, error_code)
-      values ('${daysAgo(back)}', 'device_counts', '${orgId}', '${state}', ${isHeld}, ${isHeld ? 'null' : `'${state}'`})`),
+/** Adds the cells of so many days ago. */
+async function add(
+  orgId: string,
+  backs: readonly number[],
+  standing: string,
+  reason?: string,
+): Promise<void> {
+  const cells = backs.map((back) =>
+    addCell({ day: daysAgo(back), stream: 'device_counts', orgId }, standing, reason ? { reason } : {}),
   );
-}
-
-async function settleAll(orgId: string, backs: readonly number[], state: string): Promise<void> {
-  for (const back of backs) await settle(orgId, back, state);
+  await queryOnce(ledger.url, asProgram(cells.join('')));
 }
 
 const read = async (): Promise<Health> => await readHealth(ledger.db, { nowMs: Date.now(), horizonDays: 90 });
@@ -52,77 +51,100 @@ const readInstance = async () => (await read()).instances[0];
 const readStream = async () => (await readInstance())?.streams[0];
 
 describe('a stream', () => {
-  test('has the gaps that the view shows, whatever the states and what is tracked', async () => {
+  test('has every standing that the view of cells shows, and its gaps', async () => {
     const orgs = [await ledger.newOrg(), await ledger.newOrg(), await ledger.newOrg()];
-    const [whole, left, removed] = orgs as [string, string, string];
-    await track(whole, 12);
+    const [tracked, left, removed] = orgs as [string, string, string];
+    await track(tracked, 12);
     await track(left, 12, 9);
     await track(removed, 12);
     await queryOnce(
       ledger.url,
       `update losant_usage.organizations set removed_at = now() - interval '8 days' where org_id = '${removed}'`,
     );
-    const states = ['loaded', 'final', 'absent', 'quarantined', 'failed', 'unavailable', 'waived'];
-    for (const [index, state] of states.entries()) await settle(whole, index + 2, state);
-    const [view] = await queryOnce(
+    await add(tracked, [2], 'stored');
+    await add(tracked, [3, 4], 'final');
+    await add(tracked, [5], 'in_doubt', 'left_out');
+    await add(tracked, [6, 7], 'missing');
+    await add(tracked, [8], 'unavailable', 'past_horizon');
+    await add(tracked, [9], 'accepted', 'waived');
+    const views = await queryOnce(
       ledger.url,
-      'select count(*)::integer as gaps, min(usage_date)::text as oldest from losant_usage.coverage_gaps',
+      `select standing, count(*)::integer as cells from losant_usage.cells group by standing`,
     );
     const stream = await readStream();
-    expect(view?.['gaps']).toBeGreaterThan(10);
-    expect({ gaps: stream?.gaps, oldest: stream?.oldestGap }).toEqual(view);
-    expect(stream?.cells).toMatchObject({
-      ...{ loaded: 1, final: 1, absent: 1, quarantined: 1, failed: 1, unavailable: 1, waived: 1 },
-    });
-    expect(stream?.knownMissing).toBe(2);
+    const shown = Object.entries(stream?.cells ?? {}).filter(([, cells]) => cells > 0);
+    expect(new Map(shown)).toEqual(new Map(views.map((row) => [row['standing'], row['cells']])));
+    expect(stream?.cells).toMatchObject({ stored: 1, final: 2, in_doubt: 1, unavailable: 1, accepted: 1 });
+    expect(stream?.gaps).toBe((stream?.cells.in_doubt ?? 0) + (stream?.cells.missing ?? 0));
+    expect(stream?.oldestGap).toBe(daysAgo(12));
   });
 
-  test('is complete up to the day before the first that lacks anything, in view, status and health alike', async () => {
+  test('is complete up to the day before the first that lacks anything, in view and health alike', async () => {
     const org = await ledger.newOrg();
     await track(org, 5);
-    await settleAll(org, [5, 4, 2, 1], 'loaded');
-    const told = async () => [
+    await add(org, [5, 4, 2, 1], 'stored');
+    const shown = async () => [
       (await readStream())?.completeTo,
-      (await readFreshness(ledger.db))[0]?.completeTo,
       (await queryOnce(ledger.url, 'select complete_to::text as day from losant_usage.freshness'))[0]?.[
         'day'
       ],
     ];
-    expect(await told()).toEqual([daysAgo(4), daysAgo(4), daysAgo(4)]);
-    await settle(org, 3, 'loaded');
-    expect(await told()).toEqual([daysAgo(1), daysAgo(1), daysAgo(1)]);
+    expect(await shown()).toEqual([daysAgo(4), daysAgo(4)]);
+    await add(org, [3], 'stored');
+    expect(await shown()).toEqual([daysAgo(1), daysAgo(1)]);
   });
 
   test('of which even the first tracked day is missing is complete up to no day', async () => {
     const org = await ledger.newOrg();
     await track(org, 3);
-    await settleAll(org, [2, 1], 'loaded');
+    await add(org, [2, 1], 'stored');
     expect(await readStream()).toMatchObject({ completeTo: null, gaps: 1, oldestGap: daysAgo(3) });
-    expect((await readFreshness(ledger.db))[0]?.completeTo).toBeNull();
   });
 
-  test('tells for how many organizations the numbers reach yesterday', async () => {
+  test('says for how many organizations the numbers reach yesterday', async () => {
     for (let number = 0; number < 3; number += 1) {
       const org = await ledger.newOrg();
       await track(org, 2);
-      await settleAll(org, number === 0 ? [1] : [2, 1], 'loaded');
+      await add(org, number === 0 ? [1] : [2, 1], 'stored');
     }
-    expect(await readStream()).toMatchObject({ orgsTracked: 3, orgsComplete: 2, gaps: 1 });
+    expect(await readStream()).toMatchObject({ orgsTracked: 3, orgsComplete: 2, gaps: 1, orgsWithGaps: 1 });
   });
 
-  test('tells which gaps are numbers that are held', async () => {
-    const org = await ledger.newOrg();
-    await track(org, 3);
-    await settleAll(org, [2, 1], 'loaded');
-    await sql`update losant_usage.coverage set error_code = 'bucket_missing', error_message = 'left out'
-      where usage_date = ${daysAgo(2)}::date`.execute(ledger.db);
-    expect(await readStream()).toMatchObject({ gaps: 2, doubted: 1, oldestGap: daysAgo(3) });
+  test('counts an organization that was deleted yesterday on neither side, as the lists do', async () => {
+    const [existing, deleted] = [await ledger.newOrg(), await ledger.newOrg()];
+    for (const org of [existing, deleted]) {
+      await track(org, 2);
+      await add(org, [2, 1], 'stored');
+    }
+    await queryOnce(
+      ledger.url,
+      `update losant_usage.organizations set removed_at = now() where org_id = '${deleted}'`,
+    );
+    const instance = await readInstance();
+    const existingOnes = (
+      await queryOnce(
+        ledger.url,
+        'select count(*)::integer as orgs from losant_usage.organizations where removed_at is null',
+      )
+    )[0]?.['orgs'];
+    expect(instance).toMatchObject({ organizations: existingOnes, deletedOrganizations: 1 });
+    expect(instance?.streams[0]).toMatchObject({ orgsTracked: 1, orgsComplete: 1 });
   });
 
-  test('tells of gaps that pass the horizon within a week', async () => {
+  test('says what yesterday lacks, whatever older days do', async () => {
+    const [early, late] = [await ledger.newOrg(), await ledger.newOrg()];
+    for (const org of [early, late]) await track(org, 4);
+    await add(early, [3, 2, 1], 'stored');
+    await add(late, [3, 2], 'stored');
+    await add(late, [1], 'in_doubt', 'left_out');
+    expect((await readStream())?.yesterday).toEqual({ waiting: 0, unavailable: 0, in_doubt: 1, missing: 0 });
+    expect(await readStream()).toMatchObject({ gaps: 3, oldestGap: daysAgo(4) });
+  });
+
+  test('says which gaps pass the horizon within a week', async () => {
     const org = await ledger.newOrg();
     await track(org, 91);
-    await settleAll(
+    await add(
       org,
       Array.from({ length: 82 }, (_, back) => back + 1),
       'final',
@@ -152,21 +174,36 @@ describe('an instance', () => {
     expect((await readInstance())?.lastCompleteRunAt).toMatch(/^\d{4}-/);
   });
 
-  test('counts the final numbers that Losant restated, whatever process found them, and none changed by hand', async () => {
+  test('counts changed final numbers as the page of changes does, those by hand too', async () => {
     const org = await ledger.newOrg();
-    const addRevision = async (wasFinal: boolean, ago: string, runId: string | null) =>
+    const addRevision = async (key: string, wasFinal: boolean, ago: string, runId: string | null) =>
       await queryOnce(
         ledger.url,
         `insert into losant_usage.revisions
-           (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final, is_held)
-         values ('device_counts', '${org}', '${daysAgo(9)}', 2, '{}', '{}', '{}',
-           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal}, true)`,
+           (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
+         values ('${key === '{}' ? 'device_counts' : 'payload_sources'}', '${org}', '${daysAgo(9)}',
+           (select count(*) + 2 from losant_usage.revisions), '${key}', '{"total": 1, "count": 1}', '{}',
+           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal})`,
       );
     const run = '00000000-0000-4000-8000-000000000001';
-    await addRevision(true, '1 hour', run);
-    await addRevision(true, '40 days', run);
-    await addRevision(false, '1 hour', run);
-    await addRevision(true, '1 hour', null);
-    expect(await readInstance()).toMatchObject({ restatedFinal: 2, restatedFinal30Days: 1 });
+    await addRevision('{}', true, '1 hour', run);
+    await addRevision('{"source": "s", "payload_type": "t"}', true, '2 hours', run);
+    await addRevision('{}', true, '40 days', run);
+    await addRevision('{}', false, '1 hour', run);
+    await addRevision('{}', true, '1 hour', null);
+    expect(await readInstance()).toMatchObject({
+      ...{ finalChanges: 4, finalChanges30Days: 3, finalChangesByHand30Days: 1 },
+    });
+    const query = {
+      search: '',
+      range: null,
+      onlyFinal: true,
+      onlyByHand: false,
+      runId: null,
+      beforeId: null,
+    };
+    const page = async (since: string | null) => await readChangeList(ledger.db, { ...query, since });
+    expect(await page(null)).toMatchObject({ numbers: 4, byHand: 1 });
+    expect(await page(changesShownSince(Date.now()))).toMatchObject({ numbers: 3, byHand: 1 });
   });
 });

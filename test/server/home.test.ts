@@ -1,14 +1,16 @@
 import { expect, test } from 'vitest';
-import { stateOf } from '../../src/console/heat-map.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import type { HeatCell } from '../../src/queries/coverage.ts';
-import type { Health, RunLine } from '../../src/queries/health.ts';
+import type { Health } from '../../src/queries/health.ts';
+import type { RunRecord } from '../../src/queries/runs.ts';
+import { sumStandings } from '../../src/usage/standing.ts';
 import {
   HEALTH,
   INSTANCE,
   INSTANCE_HEALTH,
   INSTANCE_STATUS,
   NOW_MS,
+  RUN,
   STATUS,
   STREAM,
   startPages,
@@ -63,7 +65,8 @@ test('tells how far a run is, and who works where another process does', async (
     'Running: 900 of 3,900 requests done (18/s), about 2 min 45 s left',
   );
   const standby = { ...INSTANCE_STATUS, state: 'standby' } as const;
-  const instances = [{ ...INSTANCE_HEALTH, leaseHost: 'pod-2' }];
+  const lease = { runId: RUN.runId, host: 'pod-2', since: RUN.startedAt };
+  const instances = [{ ...INSTANCE_HEALTH, lease }];
   expect(
     await home({
       ...withHealth({ ...HEALTH, instances }),
@@ -73,9 +76,9 @@ test('tells how far a run is, and who works where another process does', async (
 });
 
 test('tells of a run by another process while it gives signs of life', async () => {
-  const run: RunLine = {
-    ...{ runId: 'x', instanceId: INSTANCE, host: 'pod-7', cells: 0, kind: 'backfill', status: 'running' },
-    ...{ from: null, to: null, error: null, startedAt: '2026-11-24T10:20:00.000Z', finishedAt: null },
+  const run: RunRecord = {
+    ...{ ...RUN, host: 'pod-7', kind: 'backfill', status: 'running', from: null, to: null },
+    ...{ startedAt: '2026-11-24T10:20:00.000Z', finishedAt: null },
     ...{ requests: 9_000, heartbeatAt: '2026-11-24T10:29:50.000Z' },
   };
   const told = 'A backfill run on pod-7 for 10 min: 9,000 requests (15/s)';
@@ -95,10 +98,14 @@ test('links what is missing, and says in how many days the first of it becomes u
 });
 
 test('nothing is red before the first run is over', async () => {
-  const streams = [{ ...STREAM, gaps: 737, oldestGap: '2026-11-23', completeTo: null, orgsComplete: 0 }];
+  const cells = sumStandings([{ missing: 700, waiting: 37 }]);
+  const streams = [
+    { ...STREAM, cells, gaps: 700, oldestGap: '2026-11-23', completeTo: null, orgsComplete: 0 },
+  ];
   const instances = [{ ...INSTANCE_HEALTH, hasRun: false, lastCompleteRunAt: null, streams }];
   const first = { ...INSTANCE_STATUS, lastRun: null, state: 'working' } as const;
-  const heatMap = () => Promise.resolve({ value: [{ ...cell, gaps: 4 }], atMs: NOW_MS, tookMs: 1 });
+  const heatMap = () =>
+    Promise.resolve({ value: [{ ...cell, counts: { missing: 4 } }], atMs: NOW_MS, tookMs: 1 });
   const text = await home({
     ...withHealth({ ...HEALTH, instances }),
     status: () => ({ ...STATUS, instances: [first] }),
@@ -106,34 +113,37 @@ test('nothing is red before the first run is over', async () => {
   });
   expect(text).toContain('<dt>Still to be read</dt><dd>737</dd>');
   expect(text).not.toContain('class="bad"');
-  expect(text).not.toContain('heat-gap"');
+  expect(text).not.toContain('heat-bad"');
 });
 
 test('lists the newest runs with their length and what went wrong', async () => {
-  const run: RunLine = {
-    ...{ runId: 'x', instanceId: INSTANCE, host: 'h', cells: 28_320, kind: 'backfill', status: 'failed' },
+  const run: RunRecord = {
+    ...{ ...RUN, runId: 'x', planned: 28_320, kind: 'backfill', status: 'failed' },
     ...{ from: '2026-09-26', to: '2026-11-23', error: 'Losant is away' },
     ...{ startedAt: '2026-11-24T09:30:00.000Z', finishedAt: '2026-11-24T09:46:12.000Z' },
-    ...{ requests: 5_000, heartbeatAt: '2026-11-24T09:46:12.000Z' },
   };
   const text = (await home(withHealth({ ...HEALTH, runs: [run] }))).replaceAll(/<[^>]*>/g, '');
   expect(text).toMatch(/1 h agobackfillfailed16 min 12 s2026-09-26 to 2026-11-2328,320Losant is away/);
-  const partial = { ...run, status: 'partial', error: null } as const;
-  const linked = await home(withHealth({ ...HEALTH, runs: [partial] }));
-  expect(linked).toContain('<a href="/runs/x">see what failed</a>');
+  const failures = [
+    { code: 'server_error', message: 'HTTP 500', stream: null, cells: 8, orgs: 2, example: null },
+  ];
+  const partial: RunRecord = { ...run, status: 'partial', error: null, failed: 8, failures };
+  const shown = await home(withHealth({ ...HEALTH, runs: [partial] }));
+  expect(shown).toContain('<span class="bad">partial</span>');
+  expect(shown).toContain('server_error: HTTP 500 (2 organizations)');
 });
 
 test('says how to see the numbers that differ from the totals of Losant, and nothing where none does', async () => {
   const differences = { instance_day: 12, org_day: 0, org_month: 1 };
   const instances = [{ ...INSTANCE_HEALTH, differences }];
   expect(await home(withHealth({ ...HEALTH, instances }))).toContain(
-    "<p>13 final numbers differ from Losant's own totals: <code>losant-usage reconcile</code> lists each with both figures.</p>",
+    `<p>13 final numbers differ from Losant's own totals: <a href="/totals">each with both figures</a>.</p>`,
   );
   const none = [
     { ...INSTANCE_HEALTH, differences: { ...differences, instance_day: 0, org_month: 0 } },
     INSTANCE_HEALTH,
   ];
-  expect(await home(withHealth({ ...HEALTH, instances: none }))).not.toContain('losant-usage reconcile');
+  expect(await home(withHealth({ ...HEALTH, instances: none }))).not.toContain('/totals');
 });
 
 test('each value of a table says its column, for screens too narrow for columns, and no date breaks', async () => {
@@ -145,27 +155,64 @@ test('each value of a table says its column, for screens too narrow for columns,
   expect(text).toMatch(/time, \.whole \{ white-space: nowrap;/);
 });
 
-const cell: HeatCell = {
-  stream: 'device_counts',
-  day: '2026-11-23',
-  tracked: 1_200,
-  gaps: 0,
-  knownMissing: 0,
-  open: 0,
-};
+test('answers whether yesterday is complete although an older day has a gap', async () => {
+  const older = { ...STREAM, cells: sumStandings([{ missing: 3 }]), gaps: 3, oldestGap: '2026-11-02' };
+  const page = async (stream: typeof STREAM) =>
+    await home(withHealth({ ...HEALTH, instances: [{ ...INSTANCE_HEALTH, streams: [stream] }] }));
+  const read = await page(older);
+  expect(read).toContain('<h1 class="bad">3 numbers are missing, the oldest of 2026-11-02.</h1>');
+  expect(read).toContain(
+    'Yesterday: <strong class="good">complete</strong>. <span class="quiet">4 numbers of 2026-11-23 are stored.</span>',
+  );
+  const unread = await page({ ...older, yesterday: { ...STREAM.yesterday, waiting: 4 } });
+  expect(unread).toContain('Yesterday: <strong class="quiet">not read yet</strong>.');
+});
+
+test('names the organizations that exist and those that were deleted apart', async () => {
+  const instances = [{ ...INSTANCE_HEALTH, organizations: 301, deletedOrganizations: 1 }];
+  expect(await home(withHealth({ ...HEALTH, instances }))).toContain('301 organizations and 1 deleted');
+});
+
+test('signals a final number that was changed by hand, and leads to it', async () => {
+  const instances = [{ ...INSTANCE_HEALTH, finalChanges30Days: 26, finalChangesByHand30Days: 1 }];
+  const text = await home(withHealth({ ...HEALTH, instances }));
+  expect(text).toContain('<span class="bad">1 final number was changed by hand</span>');
+  expect(text).toContain('<a href="/changes?by=hand&amp;days=30">');
+  expect(text).toContain('<a class="" href="/changes?days=30">26</a>');
+});
+
+test('does not blame a run for gaps from before', async () => {
+  const run: RunRecord = { ...RUN, status: 'partial' };
+  const text = await home(withHealth({ ...HEALTH, runs: [run] }));
+  expect(text).toContain('complete, gaps left');
+  expect(text).not.toContain('<span class="bad">partial</span>');
+});
+
+const cell: HeatCell = { stream: 'device_counts', day: '2026-11-23', tracked: 1_200, counts: {} };
 
 test.for([
-  [{}, 'final', 'all 1,200 final'],
-  [{ open: 3 }, 'open', '3 not final of 1,200'],
-  [{ open: 3, knownMissing: 2 }, 'known', '2 known to be missing, 3 not final of 1,200'],
-  [{ open: 3, knownMissing: 2, gaps: 1 }, 'gap', '1 missing, 2 known to be missing, 3 not final of 1,200'],
-  [{ tracked: 0 }, 'untracked', 'not tracked'],
-] as const)('a day of a stream with %j is %s', async ([changes, state, said]) => {
+  [{}, 'heat-good', 'all 1,200 final'],
+  [{ counts: { stored: 3 } }, 'heat-calm', '3 stored of 1,200'],
+  [{ counts: { stored: 3, waiting: 2 } }, 'heat-open', '2 waiting, 3 stored of 1,200'],
+  [{ counts: { stored: 3, unavailable: 2 } }, 'heat-known', '2 unavailable, 3 stored of 1,200'],
+  [{ counts: { stored: 3, in_doubt: 1 } }, 'heat-bad', '1 in doubt, 3 stored of 1,200'],
+  [{ tracked: 0 }, null, 'not tracked'],
+] as const)('a day of a stream with %j is shown by its worst cell', async ([changes, shape, said]) => {
   const cells = [{ ...cell, ...changes }];
-  expect(stateOf(cells[0] as HeatCell)).toBe(state);
   const heatMap = () => Promise.resolve({ value: cells, atMs: NOW_MS, tookMs: 1 });
   const text = await home({ heatMap });
   expect(text).toContain(`<title>2026-11-23: ${said}</title>`);
+  const shapes = new Set([...text.matchAll(/<rect class="(heat-(?!ground)\w+)"/g)].map(([, name]) => name));
+  expect([...shapes]).toEqual(shape === null ? [] : [shape]);
   // The same as a table.
-  expect(text).toContain(`<td data-label="device_counts" class=""><span>${said}</span></td>`);
+  const row = text.split('<td data-label="device_counts"')[1]?.split('</td>')[0] ?? '';
+  expect(row.replaceAll(/<[^>]*>/g, '')).toContain(said);
+});
+
+test('a day in the map leads to the organizations that are the matter', async () => {
+  const cells = [{ ...cell, counts: { missing: 1 } }];
+  const heatMap = () => Promise.resolve({ value: cells, atMs: NOW_MS, tookMs: 1 });
+  expect(await home({ heatMap })).toContain(
+    '<a href="/coverage?stream=device_counts&amp;to=2026-11-23&amp;only=missing" tabindex="-1">',
+  );
 });

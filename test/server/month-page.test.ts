@@ -5,6 +5,7 @@ import type { ReadPage } from '../../src/console/sources.ts';
 import { streamView } from '../../src/queries/view-rows.ts';
 import { addTracking, INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { addCells, changeCells } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { HEALTH, NOW_MS, type Pages, startPages, viewOf } from './pages.ts';
@@ -37,13 +38,12 @@ describe('the page', () => {
       ledger.url,
       asProgram(`
         update losant_usage.instances set tracked_from = '${first}';
-        update losant_usage.organizations set created_at = '${first}', first_seen_at = '${first}';
+        update losant_usage.organizations set created_at = '${first}', created_on = '${first}', first_seen_at = '${first}';
         insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
           select d::date, o.org_id, 0, 0, 7 from losant_usage.organizations o,
             generate_series('${first}'::timestamp, now() at time zone 'UTC' - interval '1 day', '1 day') d
           where o.name <> 'delta' and (o.name <> 'gamma' or d > '${first}');
-        insert into losant_usage.coverage (usage_date, stream, org_id, state, reported)
-          select usage_date, 'device_counts', org_id, 'final', true from losant_usage.usage_days`),
+        ${addCells(`select usage_date, 'device_counts', org_id from losant_usage.usage_days`, 'final')}`),
     );
     const read: ReadPage = (query) => query(ledger.db);
     pages = await startPages({
@@ -56,7 +56,7 @@ describe('the page', () => {
             take,
           }),
         month: async (month) => ({
-          value: await readMonth(ledger.db, { month, today: daysAgo(0) }),
+          value: await readMonth(ledger.db, month),
           atMs: Date.now(),
           tookMs: 1,
         }),
@@ -80,35 +80,38 @@ describe('the page', () => {
     expect(text).toContain(
       `<h1 class="bad">${name} cannot be invoiced yet: 2 of 4 organizations are not ready.</h1>`,
     );
-    expect(text).toContain('days missing');
-    expect(text).toContain('1 day not held');
-    expect(text).toContain('no day is tracked');
+    expect(text).toContain('1 day missing (device_counts)');
+    expect(text).toContain('device_counts stored on');
+    expect(text).toContain('not every day is tracked');
     expect(text).toMatch(
-      new RegExp(`<a href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`),
+      new RegExp(
+        `<a class="whole" href="/coverage\\?q=${orgs[2]}&amp;to=${lastMonth}-(28|29|30|31)">day by day</a>`,
+      ),
     );
     expect(text.match(/day by day/g)).toHaveLength(2);
     expect(text).toContain('&lt;b&gt;Alpha&lt;/b&gt;');
     expect(text).not.toContain('<b>');
-    expect(text).toContain('<code>losant-usage gaps --all</code>');
+    expect(text).toContain(
+      `<code>losant-usage backfill --org ${orgs[2]} --from ${first} --to ${first}</code>`,
+    );
     expect(text).toContain(`<a href="/months/${lastMonth}" aria-current="true">`);
   });
 
-  test('counts what is held and a gap all the same', async () => {
-    await queryOnce(
-      ledger.url,
-      asProgram(`update losant_usage.coverage set error_code = 'bucket_missing', error_message = 'left out'
-        where org_id = '${orgs[0]}' and usage_date = '${first}'`),
-    );
-    expect(await page('/months')).toContain('<li>1 number of these days is held but in doubt: ');
-    await queryOnce(
-      ledger.url,
-      asProgram('update losant_usage.coverage set error_code = null, error_message = null'),
-    );
-    expect(await page('/months')).not.toContain('in doubt');
+  test('counts a number that is stored and in doubt for its own organization alone', async () => {
+    const cell = `org_id = '${orgs[0]}' and usage_date = '${first}'`;
+    await queryOnce(ledger.url, asProgram(changeCells(cell, 'in_doubt', { reason: 'left_out' })));
+    const { periods } = await readMonth(ledger.db, lastMonth);
+    const doubtful = periods?.filter(({ blockers }) => blockers.some(({ cause }) => cause === 'in_doubt'));
+    expect(doubtful?.map(({ orgId, standing, isBillable }) => [orgId, standing, isBillable])).toEqual([
+      [orgs[0], 'in_doubt', false],
+    ]);
+    expect(await page('/months')).toContain('1 day in doubt (device_counts)');
+    await queryOnce(ledger.url, asProgram(changeCells(cell, 'final')));
+    expect(await page('/months')).not.toContain('1 day in doubt');
   });
 
   test('shows nothing in red before the first run is over', async () => {
-    expect(await page('/months')).toContain('<span class="bad">');
+    expect(await page('/months')).toContain('<span class="bad whole"');
     const instances = HEALTH.instances.map((instance) => ({ ...instance, hasRun: false }));
     await using begun = await startPages({
       sources: {
@@ -116,19 +119,20 @@ describe('the page', () => {
         database: () => Promise.resolve(viewOf({ ...HEALTH, instances })),
         now: () => Date.now(),
         month: async (month) => ({
-          ...{ value: await readMonth(ledger.db, { month, today: daysAgo(0) }), atMs: Date.now(), tookMs: 1 },
+          ...{ value: await readMonth(ledger.db, month), atMs: Date.now(), tookMs: 1 },
         }),
       },
     });
     const text = await (await begun.get('/months')).text();
     expect(text).toContain('2 of 4 organizations are not ready.');
-    expect(text).not.toContain('class="bad"');
+    expect(text).not.toMatch(/class="bad/);
   });
 
-  test('lists what is not ready first, then by name, and narrows by state and search', async () => {
+  test('lists what is not ready first, then by name, and narrows by standing and search', async () => {
     const [beta, alpha, gamma, delta] = orgs;
-    expect(await listed('')).toEqual([gamma, delta, alpha, beta]);
-    expect(await listed('?state=ready')).toEqual([alpha, beta]);
+    expect(await listed('')).toEqual([delta, gamma, alpha, beta]);
+    expect(await listed('?show=ready')).toEqual([alpha, beta]);
+    expect(await listed('?show=missing')).toEqual([gamma]);
     expect(await listed('?q=GAM')).toEqual([gamma]);
     expect(await listed('?q=ref-0')).toEqual([beta]);
     expect(await listed(`?q=${alpha}`)).toEqual([alpha]);
@@ -214,9 +218,9 @@ test('before anything was exported, and without the database, it says so', async
   expect(await response.text()).toContain('The database does not answer in time.');
 });
 
-test('more organizations than are held in memory are not shown in part', async () => {
+test('more organizations than fit into memory are not shown in part', async () => {
   const read = (() => Promise.resolve([{ month: '2026-10', isOver: true, isClosed: false }])) as ReadPage;
-  const value = { month: '2026-10', periods: null, statements: [] };
+  const value = { month: '2026-10', periods: null, blockers: [], statements: [], differing: 0 };
   await using pages = await startPages({
     sources: { read, month: () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 }) },
   });

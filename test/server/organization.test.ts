@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ReadPage } from '../../src/console/sources.ts';
 import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Pages, startPages } from './pages.ts';
@@ -34,13 +35,12 @@ beforeAll(async () => {
           ('${daysAgo(9)}', '${orgId}', 0, 0, 77, null, null, null, null, null, null);
       insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
         values ${types.map((type, place) => `('${daysAgo(2)}', '${orgId}', '${type}', 's', ${80 - place * 10})`).join(', ')};
-      insert into losant_usage.coverage (usage_date, stream, org_id, state, reported)
-        values ('${daysAgo(1)}', 'device_counts', '${orgId}', 'loaded', true),
-          ('${daysAgo(1)}', 'notebook_minutes', '${orgId}', 'loaded', false),
-          ('${daysAgo(2)}', 'notebook_minutes', '${orgId}', 'final', true),
-          ('${daysAgo(2)}', 'payload_sources', '${orgId}', 'final', true),
-          ('${daysAgo(4)}', 'device_counts', '${orgId}', 'final', true),
-          ('${daysAgo(4)}', 'payload_sources', '${orgId}', 'final', true)`),
+      ${addCell({ day: daysAgo(1), stream: 'device_counts', orgId }, 'stored')}
+      ${addCell({ day: daysAgo(1), stream: 'notebook_minutes', orgId }, 'stored', { isReported: false })}
+      ${addCell({ day: daysAgo(2), stream: 'notebook_minutes', orgId }, 'final')}
+      ${addCell({ day: daysAgo(2), stream: 'payload_sources', orgId }, 'final')}
+      ${addCell({ day: daysAgo(4), stream: 'device_counts', orgId }, 'final')}
+      ${addCell({ day: daysAgo(4), stream: 'payload_sources', orgId }, 'final')}`),
   );
   const read: ReadPage = (query) => query(ledger.db);
   pages = await startPages({ sources: { read, now: () => Date.now() } });
@@ -69,29 +69,29 @@ test('shows who it is, what is unusual of it, and every text as text', async () 
   expect(text).not.toMatch(/<b>|<i>|style=/);
 });
 
-test('tells of each day whether it is held, tracked, or zero because Losant left it out', async () => {
+test('shows of each day its standing, and whether it is zero because Losant left it out', async () => {
   expect((await daysOf('Devices')).slice(0, 5)).toEqual([
-    `${daysAgo(1)}: 1,200`,
-    `${daysAgo(2)}: not held`,
-    `${daysAgo(3)}: not held`,
-    `${daysAgo(4)}: 1,000`,
+    `${daysAgo(1)}: 1,200, stored`,
+    `${daysAgo(2)}: missing`,
+    `${daysAgo(3)}: missing`,
+    `${daysAgo(4)}: 1,000, final`,
     `${daysAgo(5)}: not tracked`,
   ]);
   expect((await daysOf('Devices'))[8]).toBe(`${daysAgo(9)}: not tracked`);
   expect((await daysOf('Notebook minutes')).slice(0, 2)).toEqual([
-    `${daysAgo(1)}: 0, as Losant left the day out`,
-    `${daysAgo(2)}: 7`,
+    `${daysAgo(1)}: 0, stored, left out by Losant`,
+    `${daysAgo(2)}: 7, final`,
   ]);
   expect(await page()).toContain(`1,200 devices on ${daysAgo(1)}, 200 more than on ${daysAgo(4)}.`);
-  expect(await page()).toContain('360 on 2 days, 180 a day on average; 2 tracked days are not held.');
+  expect(await page()).toContain('360 on 2 days, 180 a day on average; 2 tracked days are not stored.');
 });
 
 test('stacks the six types with most payloads, and the others together', async () => {
   expect((await daysOf('All payloads by type'))[1]).toBe(
-    `${daysAgo(2)}: =a 80, b 70, c 60, d 50, e 40, f 30, other types 30`,
+    `${daysAgo(2)}: =a 80, b 70, c 60, d 50, e 40, f 30, other types 30, final`,
   );
   expect((await daysOf('All payloads by type'))[3]).toBe(
-    `${daysAgo(4)}: =a 0, b 0, c 0, d 0, e 0, f 0, other types 0`,
+    `${daysAgo(4)}: =a 0, b 0, c 0, d 0, e 0, f 0, other types 0, final`,
   );
 });
 
@@ -103,17 +103,17 @@ test('the table of a chart is a file too, in which no name is a formula', async 
   );
   const lines = (await response.text()).split('\r\n');
   expect(lines).toHaveLength(32);
-  expect(lines[0]).toBe("usage_date,org_id,org_name,'=a,b,c,d,e,f,other types,state");
-  expect(lines[29]).toBe(`${daysAgo(2)},${orgId},${NAME},80,70,60,50,40,30,30,held`);
-  expect(lines[30]).toBe(`${daysAgo(1)},${orgId},${NAME},,,,,,,,missing`);
+  expect(lines[0]).toBe("usage_date,org_id,org_name,'=a,b,c,d,e,f,other types,standing,left_out");
+  expect(lines[29]).toBe(`${daysAgo(2)},${orgId},${NAME},80,70,60,50,40,30,30,final,false`);
+  expect(lines[30]).toBe(`${daysAgo(1)},${orgId},${NAME},,,,,,,,missing,false`);
 });
 
 test('shows 90 days unless 30 or 365 are asked for', async () => {
   const days = async (query: string) => (await page(query)).match(/class="day"/g)?.length;
-  expect(await days('')).toBe(4 * 90);
-  expect(await days('?days=30')).toBe(4 * 30);
-  expect(await days('?days=365')).toBe(4 * 365);
-  expect(await days('?days=5000')).toBe(4 * 90);
+  expect(await days('')).toBe(5 * 90);
+  expect(await days('?days=30')).toBe(5 * 30);
+  expect(await days('?days=365')).toBe(5 * 365);
+  expect(await days('?days=5000')).toBe(5 * 90);
 });
 
 test.for(['5d0000000000000000000999', 'ACME', '%3Cb%3E'])(

@@ -3,9 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readQuery } from '../../src/console/organizations.ts';
 import { linesThrough, renderSparkline } from '../../src/console/sparkline.ts';
 import { readHeatMap } from '../../src/queries/coverage.ts';
-import { type OrganizationLine, readOrganizationList } from '../../src/queries/organization-list.ts';
+import {
+  type OrganizationLine,
+  readOrganizationList,
+  sameDaysOfLastMonth,
+} from '../../src/queries/organizations.ts';
 import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { answering, INSTANCE, NOW_MS, startPages } from './pages.ts';
@@ -17,6 +22,7 @@ const line: OrganizationLine = {
   removedAt: null,
   devices: 1_234,
   payloads: [null, 10, 20, null],
+  lastMonth: 20,
   gaps: 0,
 };
 
@@ -24,25 +30,25 @@ describe('the page', () => {
   test('shows names as text, and no instance where there is one', async () => {
     const organizations = [{ ...line, name: '<img src=x onerror=alert(1)>', gaps: 2 }];
     await using pages = await startPages({
-      sources: { read: answering({ count: 1_200, organizations }) },
+      sources: { read: answering({ count: 1_200, deleted: 1, organizations }) },
     });
     const text = await (await pages.get('/organizations?q=%3Cb%3E')).text();
     expect(text).toContain('&lt;img src=x onerror=alert(1)&gt;');
     expect(text).not.toContain('<img');
     expect(text).toContain('value="&lt;b&gt;"');
-    expect(text).toContain('1,200 organizations with “&lt;b&gt;”');
+    expect(text).toContain('1,199 organizations and 1 deleted with “&lt;b&gt;”');
     expect(text).not.toContain('data-label="Instance"');
     expect(text).toContain('<span>1,234</span>');
-    expect(text).toContain('<a href="/organizations/5d0000000000000000000001">');
+    expect(text).toContain('<a href="/organizations/5d0000000000000000000001" title=');
     expect(text).toContain('which is being counted: load the page again for it.');
     expect(text).toContain('<a href="/organizations?q=%3Cb%3E&amp;page=2">Next</a>');
   });
 
   test('tells the share of the limit of payloads once it was counted', async () => {
-    const value = new Map([[line.orgId, { share: 0.512, projectedShare: 0.66 }]]);
+    const value = new Map([[line.orgId, { share: 0.512, projectedShare: 0.66, crossesOn: null }]]);
     const payloadShares = () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 });
     await using pages = await startPages({
-      sources: { read: answering({ count: 1, organizations: [line] }), payloadShares },
+      sources: { read: answering({ count: 1, deleted: 0, organizations: [line] }), payloadShares },
     });
     const text = await (await pages.get('/organizations')).text();
     expect(text).toContain('<td data-label="Of payload limit" class="n"><span>51 %</span></td>');
@@ -78,7 +84,7 @@ describe('the page', () => {
 });
 
 describe('a sparkline', () => {
-  test('is broken where a day is not held, which is never drawn as zero', () => {
+  test('is broken where a day is not stored, which is never drawn as zero', () => {
     expect(linesThrough([10, 20, null, 0])).toBe('M15 12h0L45 1.5M105 22.5h0');
     expect(linesThrough([null, null])).toBe('');
     expect(linesThrough([0, 0])).toBe('M30 22.5h0L90 22.5');
@@ -90,8 +96,8 @@ describe('a sparkline', () => {
       return /aria-label="([^"]*)"/.exec(svg)?.[1];
     };
     expect(await label([1_000, 20, 5])).toBe('Payloads by day, from 5 to 1,000');
-    expect(await label([1, null])).toBe('Payloads by day, from 1 to 1; 1 of 2 days are not held');
-    expect(await label([null, null])).toBe('Payloads: none of 2 days is held');
+    expect(await label([1, null])).toBe('Payloads by day, from 1 to 1; 1 of 2 days are not stored');
+    expect(await label([null, null])).toBe('Payloads: none of 2 days is stored');
   });
 });
 
@@ -121,10 +127,9 @@ describe('what is read', () => {
             ('${daysAgo(30)}', '${alpha}', 5, 5, 100, 0, 0, 7);
         insert into losant_usage.tracking (org_id, stream, tracked_days)
           values ('${alpha}', 'device_counts', datemultirange(daterange('${daysAgo(4)}', null)));
-        insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, error_code)
-          values ('${daysAgo(1)}', 'device_counts', '${alpha}', 'loaded', true, null),
-            ('${daysAgo(2)}', 'device_counts', '${alpha}', 'final', true, null),
-            ('${daysAgo(3)}', 'device_counts', '${alpha}', 'unavailable', false, 'past_horizon')`),
+        ${addCell({ day: daysAgo(1), stream: 'device_counts', orgId: alpha }, 'stored')}
+        ${addCell({ day: daysAgo(2), stream: 'device_counts', orgId: alpha }, 'final')}
+        ${addCell({ day: daysAgo(3), stream: 'device_counts', orgId: alpha }, 'unavailable', { reason: 'past_horizon' })}`),
     );
   });
   afterAll(async () => {
@@ -148,7 +153,7 @@ describe('what is read', () => {
     expect(await names(search)).toEqual(found);
   });
 
-  test('is the numbers of 31 days, null where they are not held, and the gaps', async () => {
+  test('is the numbers of 31 days, null where they are not stored, and the gaps', async () => {
     const { count, organizations } = await list('ref-7');
     expect(count).toBe(1);
     const [alpha] = organizations;
@@ -176,8 +181,24 @@ describe('what is read', () => {
     expect(again.organizations.map(({ name }) => name)).toEqual(['gamma\\', 'Alpha', 'alpha_2', 'beta 100%']);
   });
 
+  test.for([
+    ['2026-11-23', { from: '2026-10-01', to: '2026-10-23' }],
+    ['2027-01-15', { from: '2026-12-01', to: '2026-12-15' }],
+    ['2027-03-31', { from: '2027-02-01', to: '2027-02-28' }],
+    ['2028-03-29', { from: '2028-02-01', to: '2028-02-29' }],
+  ] as const)('is compared on %s with the same days of the month before', ([to, days]) => {
+    expect(sameDaysOfLastMonth(to)).toEqual(days);
+  });
+
+  test.for(['change', 'share', 'gaps'] as const)('can begin with the greatest %s', async (order) => {
+    const query = { search: '', page: 1, to: daysAgo(1), order };
+    const { organizations } = await readOrganizationList(ledger.db, query);
+    expect(organizations).toHaveLength(4);
+    if (order === 'gaps') expect(organizations[0]?.name).toBe('Alpha');
+  });
+
   test('is nothing past the last page', async () => {
-    expect(await list('', 2)).toEqual({ count: 4, organizations: [] });
+    expect(await list('', 2)).toEqual({ count: 4, deleted: 0, organizations: [] });
   });
 
   test('is each day of each stream by how it stands', async () => {
@@ -185,11 +206,11 @@ describe('what is read', () => {
     expect(cells).toHaveLength(4 * 90);
     const devices = cells.filter(({ stream }) => stream === 'device_counts').slice(-5);
     expect(devices.map(({ stream: _, ...counts }) => counts)).toEqual([
-      { day: daysAgo(5), tracked: 0, gaps: 0, knownMissing: 0, open: 0 },
-      { day: daysAgo(4), tracked: 1, gaps: 1, knownMissing: 0, open: 0 },
-      { day: daysAgo(3), tracked: 1, gaps: 0, knownMissing: 1, open: 0 },
-      { day: daysAgo(2), tracked: 1, gaps: 0, knownMissing: 0, open: 0 },
-      { day: daysAgo(1), tracked: 1, gaps: 0, knownMissing: 0, open: 1 },
+      { day: daysAgo(5), tracked: 0, counts: {} },
+      { day: daysAgo(4), tracked: 1, counts: { missing: 1 } },
+      { day: daysAgo(3), tracked: 1, counts: { unavailable: 1 } },
+      { day: daysAgo(2), tracked: 1, counts: {} },
+      { day: daysAgo(1), tracked: 1, counts: { stored: 1 } },
     ]);
   });
 });

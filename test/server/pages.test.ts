@@ -18,11 +18,12 @@ const gappy: Health = {
     {
       ...INSTANCE_HEALTH,
       quarantined: 6,
-      restatedFinal: 3,
+      ...{ finalChanges: 3, finalChangesByHand30Days: 1 },
       streams: [
         {
           ...STREAM,
-          cells: { ...STREAM.cells, failed: 1, waived: 3, missing: 1 },
+          cells: { ...STREAM.cells, accepted: 3, missing: 2 },
+          yesterday: { ...STREAM.yesterday, missing: 1 },
           gaps: 2,
           oldestGap: '2026-11-20',
           expiring: 1,
@@ -76,8 +77,11 @@ test('shows the ledger as gauges', async () => {
   const lines = (await (await pages.get('/metrics')).text()).split('\n');
   const id = `instance_id="${INSTANCE}"`;
   expect(lines).toContain('losant_usage_database_up 1');
-  expect(lines).toContain(`losant_usage_gaps{${id},stream="device_counts"} 2`);
-  expect(lines).toContain(`losant_usage_cells{${id},stream="device_counts",state="waived"} 3`);
+  expect(lines).toContain(`losant_usage_cells{${id},stream="device_counts",standing="missing"} 2`);
+  expect(lines).toContain(`losant_usage_cells{${id},stream="device_counts",standing="accepted"} 3`);
+  expect(lines).toContain(`losant_usage_yesterday_open_cells{${id},stream="device_counts"} 1`);
+  expect(lines).toContain(`losant_usage_final_numbers_changed_by_hand{${id}} 1`);
+  expect(lines).toContain(`losant_usage_organization_list_incomplete{${id}} 0`);
   expect(lines).toContain(`losant_usage_gaps_expiring{${id}} 1`);
   expect(lines).toContain(`losant_usage_quarantined{${id}} 6`);
   // From 2026-11-21T00:00Z to 2026-11-24T10:30Z.
@@ -89,7 +93,7 @@ test('shows the ledger as gauges', async () => {
   );
   expect(lines).toContain(`losant_usage_organizations_tracked{${id},stream="device_counts"} 4`);
   expect(lines).toContain(`losant_usage_organizations_complete{${id},stream="device_counts"} 3`);
-  expect(lines).toContain(`losant_usage_final_restatements_total{${id}} 3`);
+  expect(lines).toContain(`losant_usage_final_changes_total{${id}} 3`);
   expect(lines).toContain('losant_usage_build_info{version="0.1.0"} 1');
 });
 
@@ -111,11 +115,11 @@ test('without the database it shows no old gauges, but still answers', async () 
   isUp = false;
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 0\n');
-  expect(text).not.toMatch(/^losant_usage_(gaps|cells)\{/m);
+  expect(text).not.toMatch(/^losant_usage_cells\{/m);
   expect(text).toContain(
     `losant_usage_last_complete_run_timestamp_seconds{instance_id="${INSTANCE}"} 1795514400`,
   );
-  expect(text).toContain(`losant_usage_final_restatements_total{instance_id="${INSTANCE}"} 3`);
+  expect(text).toContain(`losant_usage_final_changes_total{instance_id="${INSTANCE}"} 3`);
   expect(await (await pages.get('/')).text()).toContain('The database does not answer.');
   expect(await (await pages.get('/status.json')).json()).toMatchObject({ databaseUp: false, ledger: null });
 });
@@ -128,19 +132,19 @@ test('a database that answers, but is slow to read, is up: the last reading stay
   expect(text).toContain('\nlosant_usage_database_up 1\n');
   expect(text).toContain('\nlosant_usage_database_reading_age_seconds 600\n');
   expect(text).toContain('\nlosant_usage_database_reading_seconds 0.25\n');
-  expect(text).toMatch(/^losant_usage_gaps\{.*\} 2$/m);
+  expect(text).toMatch(/^losant_usage_cells\{.*standing="missing"\} 2$/m);
   expect(await (await pages.get('/')).text()).toContain('The numbers below were read 10 min ago');
   const status = (await (await pages.get('/status.json')).json()) as object;
   expect(status).toMatchObject({ databaseUp: true, ageMs: 600_000, ledger: { at: HEALTH.at } });
 });
 
-test('a count of restatements that an older reading brings takes nothing back', async () => {
+test('a count of changes that an older reading brings takes nothing back', async () => {
   let health: Health = gappy;
   await using pages = await startPages({ sources: { database: () => Promise.resolve(viewOf(health)) } });
   await (await pages.get('/metrics')).text();
-  health = { ...HEALTH, instances: [{ ...INSTANCE_HEALTH, restatedFinal: 2 }] };
+  health = { ...HEALTH, instances: [{ ...INSTANCE_HEALTH, finalChanges: 2 }] };
   const text = await (await pages.get('/metrics')).text();
-  expect(text).toContain(`losant_usage_final_restatements_total{instance_id="${INSTANCE}"} 3`);
+  expect(text).toContain(`losant_usage_final_changes_total{instance_id="${INSTANCE}"} 3`);
 });
 
 test('shows texts of others as text', async () => {

@@ -3,10 +3,12 @@ import type { DatabaseView, PageSources, ReadPage } from '../../src/console/sour
 import type { InstanceStatus, WorkerStatus } from '../../src/console/worker-status.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
+import type { RunRecord } from '../../src/queries/runs.ts';
 import { createApp } from '../../src/server/app.ts';
 import { hashToken } from '../../src/server/guard.ts';
 import { type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
+import { sumStandings } from '../../src/usage/standing.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const TOKEN = 'a-token-for-readers-0001';
@@ -16,12 +18,14 @@ export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
 /** A stream of which nothing is missing. */
 export const STREAM: StreamHealth = {
   stream: 'device_counts',
-  cells: { loaded: 5, final: 2, absent: 0, quarantined: 0, failed: 0, unavailable: 0, waived: 0, missing: 0 },
+  cells: sumStandings([{ stored: 5, final: 2 }]),
+  yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
   gaps: 0,
-  doubted: 0,
+  orgsWithGaps: 0,
   oldestGap: null,
   expiring: 0,
-  knownMissing: 0,
+  trackedFrom: '2026-11-20',
+  newestDay: '2026-11-23',
   completeTo: '2026-11-23',
   orgsTracked: 4,
   orgsComplete: 4,
@@ -31,21 +35,41 @@ export const STREAM: StreamHealth = {
 export const INSTANCE_HEALTH: InstanceHealth = {
   instanceId: INSTANCE,
   name: 'Northern plants',
+  apiUrl: 'https://api.example.com',
   organizations: 4,
+  deletedOrganizations: 0,
+  listedAt: '2026-11-24T00:15:00.000Z',
   listProblem: null,
   hasRun: true,
   lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
-  restatedFinal30Days: 0,
-  restatedFinal: 0,
-  leaseHost: null,
+  finalChanges30Days: 0,
+  finalChangesByHand30Days: 0,
+  finalChanges: 0,
+  lease: null,
   quarantined: 0,
   streams: [STREAM],
 };
 
 export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
+  gaps: 0,
   instances: [INSTANCE_HEALTH],
   runs: [],
+};
+
+/** A run that was complete. */
+export const RUN: RunRecord = {
+  ...{
+    runId: '00000000-0000-4000-8000-00000000000a',
+    instanceId: INSTANCE,
+    kind: 'scheduled',
+    status: 'complete',
+  },
+  ...{ from: '2026-11-23', to: '2026-11-23', streams: ['device_counts'], host: 'pod-1', version: '0.1.0' },
+  ...{ startedAt: '2026-11-24T10:00:00.000Z', heartbeatAt: '2026-11-24T10:01:00.000Z' },
+  ...{ finishedAt: '2026-11-24T10:01:00.000Z', orgs: 4, planned: 4, loaded: 4, unchanged: 0, leftOut: 0 },
+  ...{ failed: 0, quarantined: 0, unavailable: 0, restated: 0, restatedFinal: 0, requests: 5 },
+  ...{ failures: [], error: null },
 };
 
 /** What a worker says of the instance after a complete run. */

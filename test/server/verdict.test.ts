@@ -1,12 +1,19 @@
 import { describe, expect, test } from 'vitest';
-import { currentTroubles, judgeState } from '../../src/console/verdict.ts';
+import { currentTroubles, judgeState, judgeYesterday } from '../../src/console/verdict.ts';
 import type { InstanceStatus, Trouble } from '../../src/console/worker-status.ts';
 import type { Health, InstanceHealth } from '../../src/queries/health.ts';
+import { sumStandings } from '../../src/usage/standing.ts';
 import { HEALTH, INSTANCE, INSTANCE_HEALTH, INSTANCE_STATUS, NOW_MS, STREAM, viewOf } from './pages.ts';
+
+/** What a stream says of that many cells that are gaps. */
+const gapsOf = (cells: { missing?: number; in_doubt?: number }) => ({
+  cells: sumStandings([{ final: 9, ...cells }]),
+  gaps: (cells.missing ?? 0) + (cells.in_doubt ?? 0),
+});
 
 const gappy: InstanceHealth = {
   ...INSTANCE_HEALTH,
-  streams: [{ ...STREAM, gaps: 737, oldestGap: '2026-11-20', completeTo: '2026-11-19' }],
+  streams: [{ ...STREAM, ...gapsOf({ missing: 737 }), oldestGap: '2026-11-20', completeTo: '2026-11-19' }],
 };
 const healthOf = (instance: Partial<InstanceHealth>): Health => ({
   ...HEALTH,
@@ -60,10 +67,10 @@ test.for([
     'good: Nothing is late.',
   ],
   [
-    'some numbers were waived',
-    streamWith({ knownMissing: 1_200 }),
+    'some numbers are unavailable and one was accepted',
+    streamWith({ cells: sumStandings([{ unavailable: 1_200, accepted: 1 }]) }),
     INSTANCE_STATUS,
-    'good: Everything is here up to yesterday, 2026-11-23, apart from 1,200 numbers known to be missing.',
+    'good: Everything is here up to yesterday, 2026-11-23, apart from 1,200 numbers unavailable and 1 number accepted as it stands.',
   ],
   [
     'there are gaps',
@@ -73,19 +80,19 @@ test.for([
   ],
   [
     'there is one gap',
-    streamWith({ gaps: 1, oldestGap: '2026-11-20' }),
+    streamWith({ ...gapsOf({ missing: 1 }), oldestGap: '2026-11-20' }),
     INSTANCE_STATUS,
     'bad: 1 number is missing, the oldest of 2026-11-20.',
   ],
   [
-    'the only gap is a number that is held',
-    streamWith({ gaps: 1, doubted: 1, oldestGap: '2026-11-20' }),
+    'the only gap is a number that is stored',
+    streamWith({ ...gapsOf({ in_doubt: 1 }), oldestGap: '2026-11-20' }),
     INSTANCE_STATUS,
     'bad: 1 number is in doubt, the oldest of 2026-11-20.',
   ],
   [
-    'one of the gaps is a number that is held',
-    streamWith({ gaps: 3, doubted: 1, oldestGap: '2026-11-20' }),
+    'one of the gaps is a number that is stored',
+    streamWith({ ...gapsOf({ missing: 2, in_doubt: 1 }), oldestGap: '2026-11-20' }),
     INSTANCE_STATUS,
     'bad: 3 numbers are missing or in doubt, the oldest of 2026-11-20.',
   ],
@@ -153,7 +160,7 @@ describe('trouble of the newest run', () => {
     expect(judgeState(viewOf(still), { statuses: [status], nowMs: NOW_MS })).toEqual({
       tone: 'bad',
       sentence: '737 numbers are missing, the oldest of 2026-11-20.',
-      hint: 'losant-usage gaps lists each with its reason and its next try.',
+      hint: 'losant-usage gaps lists each with its reason and its next read.',
     });
   });
 
@@ -170,5 +177,47 @@ describe('trouble of the newest run', () => {
       },
     ]);
     expect(say(health, standby)).toBe('bad: Nothing is late, but the newest run had trouble.');
+  });
+});
+
+describe('whether yesterday is complete', () => {
+  const yesterdayOf = (counts: object, stream: object = {}) =>
+    streamWith({ yesterday: { ...STREAM.yesterday, ...counts }, ...stream });
+
+  test.for([
+    ['nothing is the matter', HEALTH, 'good: complete. 4 numbers of 2026-11-23 are stored.'],
+    [
+      'an older day has a gap',
+      yesterdayOf({}, { ...gapsOf({ missing: 3 }), oldestGap: '2026-11-02' }),
+      'good: complete. 4 numbers of 2026-11-23 are stored.',
+    ],
+    [
+      'no run has read it yet',
+      yesterdayOf({ waiting: 4 }),
+      'quiet: not read yet. 4 of 4 numbers of 2026-11-23 are waiting to be read; none is late.',
+    ],
+    [
+      'a part of it is late and another in doubt',
+      yesterdayOf({ waiting: 1, missing: 1, in_doubt: 1 }),
+      'bad: incomplete. 2 of 4 numbers of 2026-11-23 are missing or in doubt (device_counts).',
+    ],
+    [
+      'a part of it can no longer be read',
+      yesterdayOf({ unavailable: 1 }),
+      'good: complete. 4 numbers of 2026-11-23 are stored, apart from 1 unavailable.',
+    ],
+    [
+      'nothing is tracked any more',
+      yesterdayOf({}, { orgsTracked: 0 }),
+      'quiet: nothing tracked. Nothing is tracked on 2026-11-23.',
+    ],
+  ] as const)('when %s', ([, health, said]) => {
+    const verdict = judgeYesterday(health, { statuses: [INSTANCE_STATUS], nowMs: NOW_MS });
+    expect(`${verdict?.tone}: ${verdict?.word}. ${verdict?.sentence}`).toBe(said);
+  });
+
+  test('is not asked before the first run is over', () => {
+    const instances = [{ ...gappy, hasRun: false }];
+    expect(judgeYesterday({ ...HEALTH, instances }, { statuses: [starting], nowMs: NOW_MS })).toBeNull();
   });
 });

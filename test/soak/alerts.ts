@@ -34,10 +34,10 @@ export class AlertLog {
       largest('database_up') > 0 && largest('database_reading_age_seconds') > 3_600,
     );
     this.#note('DatabaseUnreachable', hour, largest('database_up') === 0);
-    const restated = largest(`final_restatements_total${label}`);
+    const restated = largest(`final_changes_total${label}`);
     const dayBefore = this.#finalRestatements.at(-24) ?? 0;
     this.#finalRestatements.push(restated);
-    this.#note('FinalDayRestated', hour, restated > dayBefore);
+    this.#note('FinalNumberChanged', hour, restated > dayBefore);
   }
 
   #note(alert: string, hour: number, fires: boolean): void {

@@ -37,7 +37,7 @@ const LATE_ALERTS: readonly Firing[] = [
   ['Gap', 312, 341],
   ['DatabaseUnreachable', 420, 422],
   // Changed in hour 480, seen when the day is read for the second-to-last time, a week after its end.
-  ['FinalDayRestated', 528, 551],
+  ['FinalNumberChanged', 528, 551],
 ];
 
 test(`after ${DAYS} days of hourly wake-ups with outages, restarts, a dead and a paused replica nothing is missing`, async () => {

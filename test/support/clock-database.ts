@@ -32,6 +32,7 @@ const USE_IN_FUNCTIONS = `
     for f in select oid::regprocedure as name from pg_proc
       where pronamespace = 'losant_usage'::regnamespace and proconfig::text like '%search_path%'
     loop execute format('alter function %s set search_path = ${SEARCH_PATH}, pg_temp', f.name); end loop;
+    perform losant_usage.record_definitions();
   end $$`;
 
 /**

@@ -88,8 +88,8 @@ describe('requests are organizations × (5 × windows of 31 days + days)', () =>
 
   test('re-reads in the same window cost the three ranged streams nothing', () => {
     const unread = [{ from: '2026-11-20', to: YESTERDAY }];
-    const held = ['2026-10-24', '2026-11-16'].map((day) => ({ from: day, to: day }));
-    const plan = planPage(tracksOf(1, { unread, held }), { nowMs, policy });
+    const stored = ['2026-10-24', '2026-11-16'].map((day) => ({ from: day, to: day }));
+    const plan = planPage(tracksOf(1, { unread, stored }), { nowMs, policy });
     expect(requestsOf(plan)).toBe(5 + 6);
     expect(countCells(plan)).toBe(4 * 6);
   });

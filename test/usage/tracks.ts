@@ -1,4 +1,4 @@
-import type { CellState } from '../../src/usage/cell.ts';
+import type { Cell } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { DueTrack, PagePlan } from '../../src/usage/plan.ts';
 import { nextCheckpointMs, type Policy } from '../../src/usage/policy.ts';
@@ -20,7 +20,7 @@ export interface Track {
   readonly trackedTo: string | null;
   readonly createdOn: string | null;
   readonly removedOn: string | null;
-  /** Days that are held and not read any more. */
+  /** Days that are stored and not read any more. */
   readonly settled: readonly DayRange[];
   readonly cells: readonly KnownCell[];
 }
@@ -28,8 +28,9 @@ export interface Track {
 /** A row of coverage. */
 export interface KnownCell {
   readonly day: string;
-  readonly state: CellState;
+  readonly standing: Cell['standing'];
   readonly nextReadAtMs: number | null;
+  readonly attempts?: number;
 }
 
 /** A ranged stream, tracked long enough, of which nothing is stored. */
@@ -54,7 +55,7 @@ export function dueTrack(changes: Partial<DueTrack> = {}): DueTrack {
     stream: 'device_counts',
     removedOn: null,
     unread: [],
-    held: [],
+    stored: [],
     uncovered: [],
     untracked: [],
     asked: [],
@@ -63,13 +64,13 @@ export function dueTrack(changes: Partial<DueTrack> = {}): DueTrack {
 }
 
 /** A row of coverage that is not read any more, unless told when. */
-export function cell(day: string, state: CellState, nextReadAt: string | null = null): KnownCell {
-  return { day, state, nextReadAtMs: nextReadAt === null ? null : at(nextReadAt) };
+export function cell(day: string, standing: Cell['standing'], nextReadAt: string | null = null): KnownCell {
+  return { day, standing, nextReadAtMs: nextReadAt === null ? null : at(nextReadAt) };
 }
 
 /** A cell as its accepted read of that time leaves it: read again at the next checkpoint. */
-export function verified(day: string, state: CellState, verifiedAt: string): KnownCell {
-  return { day, state, nextReadAtMs: nextCheckpointMs(day, at(verifiedAt), policy) };
+export function verified(day: string, standing: Cell['standing'], verifiedAt: string): KnownCell {
+  return { day, standing, nextReadAtMs: nextCheckpointMs(day, at(verifiedAt), policy) };
 }
 
 /** Each slice as a line: its window, then its days from the newest on. */

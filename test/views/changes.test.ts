@@ -134,14 +134,15 @@ describe('usage_as_of', () => {
     expect(await asOf(await now(), orgId)).toMatchObject([sum]);
   });
 
-  test('of now says what the daily view says, and 0 for a held day without sources', async () => {
+  test('of now says what the daily view says, and 0 for a stored day without sources', async () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
     await load(ledger, [sources(orgId, '2026-10-01')]);
     const differing = await ask(sql`
       select d.usage_date from losant_usage.daily_usage d
       left join losant_usage.usage_as_of(clock_timestamp()) a using (org_id, usage_date)
-      where d.streams_held > 0
-        and (a.devices_total, a.payload_source_count) is distinct from (d.devices_total, d.payload_source_count)`);
+      where d.streams_stored > 0
+        and (a.is_final, a.devices_total, a.payload_source_count)
+          is distinct from (d.is_final, d.devices_total, d.payload_source_count)`);
     expect(differing).toEqual([]);
     expect(await asOf(await now(), orgId)).toMatchObject([{ payload_source_count: 0 }]);
   });
@@ -195,7 +196,7 @@ describe('changes_since', () => {
   });
 });
 
-test('freshness tells the newest day held, and up to where nothing is missing', async () => {
+test('freshness tells the newest day that was read, and up to where nothing is missing', async () => {
   const own = await openLedger('postgres');
   try {
     const orgId = await own.newOrg();

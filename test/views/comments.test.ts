@@ -18,10 +18,11 @@ test('every table and view says what it holds', async () => {
   expect(await rowsOf(ledger.db, nameless)).toEqual([]);
 });
 
-test('every column says what it means', async () => {
+test('every column says what it means, but for those of building blocks of other views', async () => {
   const nameless = sql`
     select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v', 'm', 'p')
+      and obj_description(c.oid, 'pg_class') !~* 'building block'
       and a.attnum > 0 and not a.attisdropped and coalesce(col_description(c.oid, a.attnum), '') = ''`;
   expect(await rowsOf(ledger.db, nameless)).toEqual([]);
 });

@@ -1,7 +1,7 @@
 /** How far the numbers reach, for all and for how many. */
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { openLedger, rowsOf } from '../database/ledger.ts';
+import { asProgram, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load } from './loads.ts';
 
 test('one organization that is stuck holds complete_to back, and is the only one not complete', async () => {
@@ -15,9 +15,11 @@ test('one organization that is stuck holds complete_to back, and is the only one
     const { yesterday, first } = row as { yesterday: string; first: string };
     const orgIds = [await own.newOrg(), await own.newOrg(), await own.newOrg(), await own.newOrg()];
     // The last one left the configuration with a day missing: it is no more counted.
-    await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-      select org_id, 'device_counts', datemultirange(daterange(${first}::date, case when nth < 4 then null else ${first}::date + 2 end))
-      from unnest(${orgIds}::text[]) with ordinality as o (org_id, nth)`.execute(own.db);
+    await asProgram(own.db, (trx) =>
+      sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
+        select org_id, 'device_counts', datemultirange(daterange(${first}::date, case when nth < 4 then null else ${first}::date + 2 end))
+        from unnest(${orgIds}::text[]) with ordinality as o (org_id, nth)`.execute(trx),
+    );
     const between = sql`select ${first}::date + 1 as day`;
     const [middle] = await rowsOf(own.db, between);
     const days = [first, (middle as { day: string }).day, yesterday];

@@ -1,39 +1,46 @@
-/** The gaps people see are those of the one rule. */
+/** The gaps people see are those of the one rule, at any moment. */
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addDays, eachDay, earliestDay, latestDay } from '../../src/usage/day.ts';
-import { isGapAge, lastCompleteDay, nextCheckpointMs } from '../../src/usage/policy.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { isLate, lastCompleteDay, nextCheckpointMs } from '../../src/usage/policy.ts';
+import { isGap, standings } from '../../src/usage/standing.ts';
+import {
+  addCells,
+  addTracking,
+  type GivenCell,
+  type Ledger,
+  openLedger,
+  rowsOf,
+} from '../database/ledger.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { at, policy } from '../usage/tracks.ts';
 
+let clock: ClockDatabase;
 let ledger: Ledger;
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
+  clock = await createClockDatabase();
+  ledger = await openLedger('postgres', clock);
 });
 
 afterAll(() => ledger.close());
 
 async function gapsAt(moment: string, orgId: string): Promise<object[]> {
+  await clock.stopClock(at(moment));
   return await rowsOf(
     ledger.db,
-    sql`select stream, usage_date, state, reason from losant_usage.coverage_gaps_at(${moment})
+    sql`select stream, usage_date, standing, reason from losant_usage.coverage_gaps
       where org_id = ${orgId} order by usage_date, stream`,
   );
 }
 
-async function track(orgId: string, from: string, to: string | null = null): Promise<void> {
-  await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-    values (${orgId}, 'device_counts', datemultirange(daterange(${from}::date, ${to}::date + 1)))`.execute(
-    ledger.db,
-  );
-}
-
-async function cell(orgId: string, day: string, state: string, error: string | null = null): Promise<void> {
-  await sql`insert into losant_usage.coverage (usage_date, stream, org_id, state, error_code, error_message)
-    values (${day}, 'device_counts', ${orgId}, ${state}, ${error}, ${error})`.execute(ledger.db);
-}
+const track = (orgId: string, from: string, to: string | null = null) =>
+  addTracking(ledger.db, orgId, {
+    streams: ['device_counts'],
+    days: `{[${from},${to === null ? '' : addDays(to, 1)})}`,
+  });
+const leftOut = { standing: 'missing', reason: 'left_out' } as const;
 
 describe('a gap', () => {
   test('is a tracked number that was never read, from six hours after its day on', async () => {
@@ -41,90 +48,90 @@ describe('a gap', () => {
     await track(orgId, '2026-11-20');
     expect(await gapsAt('2026-11-21T05:59:59.999Z', orgId)).toEqual([]);
     expect(await gapsAt('2026-11-21T06:00:00.000Z', orgId)).toEqual([
-      {
-        stream: 'device_counts',
-        usage_date: '2026-11-20',
-        state: 'never_read',
-        reason: 'it was never read',
-      },
+      { stream: 'device_counts', usage_date: '2026-11-20', standing: 'missing', reason: 'never_read' },
     ]);
   });
 
-  test('is a read that failed or was not believed, at once; absent only after six hours', async () => {
+  test('is a read that failed or was not believed, at once; one that was left out only after six hours', async () => {
     const orgId = await ledger.newOrg();
     await track(orgId, '2026-11-18');
-    await cell(orgId, '2026-11-18', 'failed', 'server_error');
-    await cell(orgId, '2026-11-19', 'quarantined', 'invalid_value');
-    await cell(orgId, '2026-11-20', 'absent', 'absent');
+    await addCells(ledger.db, orgId, [
+      { day: '2026-11-18', standing: 'missing', reason: 'server_error' },
+      { day: '2026-11-19', standing: 'missing', reason: 'invalid_value' },
+      { day: '2026-11-20', ...leftOut },
+    ]);
     expect(await gapsAt('2026-11-21T00:00:00.000Z', orgId)).toMatchObject([
-      { usage_date: '2026-11-18', state: 'failed', reason: 'server_error' },
-      { usage_date: '2026-11-19', state: 'quarantined', reason: 'invalid_value' },
+      { usage_date: '2026-11-18', standing: 'missing', reason: 'server_error' },
+      { usage_date: '2026-11-19', standing: 'missing', reason: 'invalid_value' },
     ]);
+    const waiting = sql`select usage_date from losant_usage.cells where org_id = ${orgId} and standing = 'waiting'`;
+    expect(await rowsOf(ledger.db, waiting)).toEqual([{ usage_date: '2026-11-20' }]);
     expect(await gapsAt('2026-11-21T06:00:00.000Z', orgId)).toHaveLength(3);
+    expect(await rowsOf(ledger.db, waiting)).toEqual([]);
   });
 
-  test('is neither what is held nor what is known to be missing', async () => {
+  test('is neither what is stored nor what is known to be missing', async () => {
     const orgId = await ledger.newOrg();
-    await track(orgId, '2026-11-18');
-    for (const [day, state] of [
-      ['2026-11-18', 'loaded'],
-      ['2026-11-19', 'final'],
-      ['2026-11-20', 'waived'],
-      ['2026-11-21', 'unavailable'],
-    ] as const)
-      await cell(orgId, day, state, ['loaded', 'final'].includes(state) ? null : state);
+    await track(orgId, '2026-11-18', '2026-11-21');
+    await addCells(ledger.db, orgId, [
+      { day: '2026-11-18', standing: 'stored' },
+      { day: '2026-11-19', standing: 'final' },
+      { day: '2026-11-20', standing: 'accepted', reason: 'waived' },
+      { day: '2026-11-21', standing: 'unavailable', reason: 'past_horizon' },
+    ]);
     expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toEqual([]);
-    expect(
-      await rowsOf(
-        ledger.db,
-        sql`select usage_date, state from losant_usage.known_missing where org_id = ${orgId} order by usage_date`,
-      ),
-    ).toEqual([
-      { usage_date: '2026-11-20', state: 'waived' },
-      { usage_date: '2026-11-21', state: 'unavailable' },
+    const known = sql`select usage_date, standing from losant_usage.known_missing
+      where org_id = ${orgId} order by usage_date`;
+    expect(await rowsOf(ledger.db, known)).toEqual([
+      { usage_date: '2026-11-20', standing: 'accepted' },
+      { usage_date: '2026-11-21', standing: 'unavailable' },
     ]);
   });
 
-  test.each(['loaded', 'final'])('is a number that is %s and that Losant left out since', async (state) => {
+  test('is a number that is in doubt, and none whose re-read only failed', async () => {
     const orgId = await ledger.newOrg();
     await track(orgId, '2026-11-18', '2026-11-19');
-    await cell(orgId, '2026-11-18', state, 'bucket_missing');
-    await cell(orgId, '2026-11-19', state, 'server_error');
-    expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toMatchObject([
-      { usage_date: '2026-11-18', state },
+    await addCells(ledger.db, orgId, [
+      { day: '2026-11-18', standing: 'in_doubt', reason: 'left_out' },
+      { day: '2026-11-19', standing: 'final', reason: 'server_error' },
     ]);
-  });
-
-  test('is none where a number that Losant left out was waived: it is known to be missing', async () => {
-    const orgId = await ledger.newOrg();
-    await track(orgId, '2026-11-18', '2026-11-18');
-    await cell(orgId, '2026-11-18', 'loaded', 'waived');
-    expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toEqual([]);
-    const known = sql`select state from losant_usage.known_missing where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, known)).toEqual([{ state: 'waived' }]);
+    expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toMatchObject([
+      { usage_date: '2026-11-18', standing: 'in_doubt', reason: 'left_out' },
+    ]);
   });
 
   test('does not depend on the time zone of the session', async () => {
     const orgId = await ledger.newOrg();
     await track(orgId, '2026-11-20');
     for (const zone of ['Pacific/Auckland', 'America/Los_Angeles']) {
-      const counts = await ledger.db.transaction().execute(async (trx) => {
-        await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
-        const rows: unknown[] = [];
-        for (const moment of ['2026-11-21T05:59:59.999Z', '2026-11-21T06:00:00.000Z']) {
-          const gaps = await sql`
-            select from losant_usage.coverage_gaps_at(${moment}) where org_id = ${orgId}`.execute(trx);
-          rows.push(gaps.rows.length);
-        }
-        return rows;
-      });
+      const counts: unknown[] = [];
+      for (const moment of ['2026-11-21T05:59:59.999Z', '2026-11-21T06:00:00.000Z']) {
+        await clock.stopClock(at(moment));
+        await ledger.db.transaction().execute(async (trx) => {
+          await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
+          const gaps = sql`select from losant_usage.coverage_gaps where org_id = ${orgId}`;
+          counts.push((await gaps.execute(trx)).rows.length);
+        });
+      }
       expect(counts).toEqual([0, 1]);
     }
   });
 });
 
 const NOW_DAY = '2026-11-24';
-const states = ['loaded', 'final', 'absent', 'quarantined', 'failed', 'unavailable', 'waived'] as const;
+const given: readonly Omit<GivenCell, 'day'>[] = [
+  { standing: 'stored' },
+  { standing: 'final' },
+  { standing: 'in_doubt', reason: 'left_out' },
+  { standing: 'in_doubt', reason: 'changed_by_hand' },
+  leftOut,
+  { standing: 'missing', reason: 'unconfirmed' },
+  { standing: 'missing', reason: 'contradicted' },
+  { standing: 'missing', reason: 'invalid_value' },
+  { standing: 'missing', reason: 'server_error' },
+  { standing: 'unavailable', reason: 'left_out' },
+  { standing: 'accepted', reason: 'waived' },
+];
 const ago = fc.integer({ min: -1, max: 100 }).map((days) => addDays(NOW_DAY, -days));
 
 const orgs = fc.array(
@@ -133,7 +140,7 @@ const orgs = fc.array(
     createdOn: fc.option(ago, { freq: 4 }),
     trackedFrom: ago,
     trackedTo: fc.option(ago, { freq: 3 }),
-    cells: fc.uniqueArray(fc.record({ day: ago, state: fc.constantFrom(...states) }), {
+    cells: fc.uniqueArray(fc.record({ day: ago, cell: fc.constantFrom(...given) }), {
       maxLength: 20,
       selector: ({ day }) => day,
     }),
@@ -145,17 +152,18 @@ type Org = typeof orgs extends fc.Arbitrary<infer T extends readonly unknown[]> 
 
 async function store({ removedOn, createdOn, trackedFrom, trackedTo, cells }: Org): Promise<string> {
   const orgId = await ledger.newOrg();
-  await sql`update losant_usage.organizations set removed_at = ${removedOn && `${removedOn}T15:00:00Z`},
-    created_at = ${createdOn && `${createdOn}T08:00:00Z`}, first_seen_at = '2027-01-01T00:00:00Z'
-    where org_id = ${orgId}`.execute(ledger.db);
-  await track(
+  await ledger.db
+    .updateTable('organizations')
+    .set({ removed_at: removedOn && `${removedOn}T15:00:00Z`, created_on: createdOn })
+    .where('org_id', '=', orgId)
+    .execute();
+  const isEmpty = trackedTo !== null && trackedTo < trackedFrom;
+  await track(orgId, trackedFrom, isEmpty ? addDays(trackedFrom, -1) : trackedTo);
+  await addCells(
+    ledger.db,
     orgId,
-    trackedFrom,
-    trackedTo !== null && trackedTo < trackedFrom ? addDays(trackedFrom, -1) : trackedTo,
+    cells.map(({ day, cell }) => ({ day, ...cell })),
   );
-  for (const { day, state } of cells) {
-    await cell(orgId, day, state, ['loaded', 'final'].includes(state) ? null : state);
-  }
   return orgId;
 }
 
@@ -164,12 +172,12 @@ function expectedGaps({ removedOn, createdOn, trackedFrom, trackedTo, cells }: O
   const first = latestDay(trackedFrom, createdOn);
   const last = earliestDay(lastCompleteDay(nowMs), trackedTo, removedOn);
   if (first > last) return [];
-  const stateOf = new Map(cells.map(({ day, state }) => [day, state]));
+  const cellOf = new Map(cells.map(({ day, cell }) => [day, cell]));
   return eachDay({ from: first, to: last }).flatMap((day) => {
-    const state = stateOf.get(day);
-    if (state === 'failed' || state === 'quarantined') return [`${day} ${state}`];
-    if (state === 'absent' && isGapAge(day, nowMs)) return [`${day} absent`];
-    return state === undefined && isGapAge(day, nowMs) ? [`${day} never_read`] : [];
+    const { standing, reason = '' } = cellOf.get(day) ?? { standing: 'missing', reason: 'never_read' };
+    const mayWait = ['never_read', 'left_out', 'unconfirmed', 'contradicted'].includes(reason);
+    const isWaiting = standing === 'missing' && mayWait && !isLate(day, nowMs);
+    return isGap(standing) && !isWaiting ? [`${day} ${standing}`] : [];
   });
 }
 
@@ -177,16 +185,13 @@ test('the gaps of the view are those of the rule, on random ledgers at random mo
   const moment = fc.integer({ min: at('2026-11-24T00:00:00Z'), max: at('2026-11-24T23:59:59.999Z') });
   let seen = 0;
   await fc.assert(
-    fc.asyncProperty(orgs, moment, async (given, nowMs) => {
-      for (const org of given) {
+    fc.asyncProperty(orgs, moment, async (several, nowMs) => {
+      for (const org of several) {
         const orgId = await store(org);
-        const gaps = await rowsOf(
-          ledger.db,
-          sql`select usage_date, state from losant_usage.coverage_gaps_at(${new Date(nowMs).toISOString()})
-            where org_id = ${orgId} order by usage_date`,
-        );
+        const gaps = await gapsAt(new Date(nowMs).toISOString(), orgId);
         seen += gaps.length;
-        expect(gaps.map((gap) => Object.values(gap).join(' '))).toEqual(expectedGaps(org, nowMs));
+        const shown = gaps.map((gap) => `${Object.values(gap)[1]} ${Object.values(gap)[2]}`);
+        expect(shown).toEqual(expectedGaps(org, nowMs));
       }
     }),
     { numRuns: 60 },
@@ -202,15 +207,20 @@ test('the rules of age and of the next read are the same in SQL and in TypeScrip
       const instantText = ms === null ? null : new Date(ms).toISOString();
       const [rule] = await rowsOf(
         ledger.db,
-        sql`select ${day}::date < losant_usage.gap_before(${instantText}::timestamptz) as old,
+        sql`select ${day}::date < losant_usage.late_before(${instantText}::timestamptz) as old,
           losant_usage.next_checkpoint(${day}::date, ${instantText}::timestamptz, ${readAtHours}::integer[]) as next`,
       );
       const nextMs = nextCheckpointMs(day, ms, { ...policy, readAtHours });
       expect(rule).toEqual({
-        old: ms === null ? null : isGapAge(day, ms),
+        old: ms === null ? null : isLate(day, ms),
         next: nextMs === null ? null : new Date(nextMs).toISOString(),
       });
     }),
     { numRuns: 300 },
   );
+});
+
+test('standings have the same order in SQL and in TypeScript', async () => {
+  const order = sql`select unnest(enum_range(null::losant_usage.standing))::text as standing`;
+  expect(await rowsOf(ledger.db, order)).toEqual(standings.map((standing) => ({ standing })));
 });

@@ -1,4 +1,4 @@
-/** What usage_as_of tells of a moment is what was stored at that moment, whatever has happened since. */
+/** What was stored at a moment is what usage_as_of gives, and changes_since leads from there to now. */
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -62,7 +62,6 @@ const BY_HAND = [
   `update losant_usage.payload_sources set count = $n where $key`,
   `insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
    select usage_date, org_id, 'hand', 'made.up', $n from losant_usage.usage_days where $key on conflict do nothing`,
-  `delete from losant_usage.coverage where $key`,
   `update losant_usage.usage_days set payload_all_count = null, payload_billable_count = null, payload_all_bytes = null
    where $key`,
 ] as const;
@@ -97,7 +96,61 @@ async function asOf(orgId: string, moment: string): Promise<object[]> {
   return await rowsOf(ledger.db, known);
 }
 
-test('usage_as_of tells every moment of random histories as it was', { timeout: 120_000 }, async () => {
+interface Change {
+  readonly usage_date: string;
+  readonly metric: string;
+  readonly change: 'first_loaded' | 'restated';
+  readonly old_quantity: number | null;
+  readonly new_quantity: number | null;
+  readonly difference: number;
+}
+
+async function changesSince(orgId: string, moment: string): Promise<Change[]> {
+  const changes = sql.raw(`select usage_date, metric, change, old_quantity, new_quantity, difference
+    from losant_usage.changes_since('${moment}') where org_id = '${orgId}' order by changed_at`);
+  return (await rowsOf(ledger.db, changes)) as Change[];
+}
+
+type Numbers = Readonly<Record<string, number | null>>;
+
+/** Whether the changes of one number lead from what it was to what it is. */
+function requireChanges(
+  changes: readonly Change[],
+  was: number | null,
+  is: number | null,
+  isSum: boolean,
+): void {
+  const first = changes.find(({ change }) => change === 'first_loaded');
+  const restated = changes.filter(({ change }) => change === 'restated');
+  if (first) {
+    expect(was).toBeNull();
+    expect(first.new_quantity).toBe(is);
+  } else if (isSum) {
+    const difference = restated.reduce((sum, each) => sum + each.difference, 0);
+    expect((was ?? 0) + difference).toBe(is ?? 0);
+  } else {
+    expect(restated.length === 0 ? was : restated[0]?.old_quantity).toBe(was);
+    expect(restated.length === 0 ? was : restated.at(-1)?.new_quantity).toBe(is);
+  }
+}
+
+async function requireChangesSince(orgId: string, moment: string, days: readonly object[]): Promise<void> {
+  const changes = await changesSince(orgId, moment);
+  const now = (await snapshot(orgId)).rows;
+  for (const day of DAYS) {
+    const numbersOf = (rows: readonly object[]): Numbers =>
+      (rows.find((row) => 'usage_date' in row && row.usage_date === day) ?? {}) as Numbers;
+    for (const metric of METRICS.split(/,\s+/)) {
+      const of = changes.filter((each) => each.usage_date === day && each.metric === metric);
+      const isSum = metric === 'payload_source_count';
+      requireChanges(of, numbersOf(days)[metric] ?? null, numbersOf(now)[metric] ?? null, isSum);
+    }
+  }
+}
+
+test('usage_as_of and changes_since tell every moment of random histories as it was', {
+  timeout: 120_000,
+}, async () => {
   let seen = 0;
   await fc.assert(
     fc.asyncProperty(steps, async (history) => {
@@ -108,9 +161,10 @@ test('usage_as_of tells every moment of random histories as it was', { timeout: 
         await take(orgId, step, place);
         moments.push(await snapshot(orgId));
       }
-      for (const { moment, rows } of moments) {
+      for (const [place, { moment, rows }] of moments.entries()) {
         seen += rows.length;
         expect(await asOf(orgId, moment)).toEqual(rows);
+        if (place % 4 === 0) await requireChangesSince(orgId, moment, rows);
       }
     }),
     { numRuns: 60 },
@@ -118,7 +172,7 @@ test('usage_as_of tells every moment of random histories as it was', { timeout: 
   expect(seen).toBeGreaterThan(200);
 });
 
-test('a day that was emptied by hand and is read again as empty was not held in between', async () => {
+test('a day that was emptied by hand and is read again as empty was not stored in between', async () => {
   const orgId = await trackedOrg(ledger, ['payload_sources'], { from: DAYS[0], to: DAYS[0] });
   const load1 = { kind: 'load', day: DAYS[0], what: 5, numbers: [4, 0, 0] } as const;
   await take(orgId, load1, 0);

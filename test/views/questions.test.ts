@@ -26,7 +26,7 @@ const ACME = '5d0000000000000000000001';
 const GLOBEX = '5d0000000000000000000002';
 
 /**
- * Two organizations: October is held and final of Acme, but for a day that was waived; of Globex two days
+ * Two organizations: October is stored and final of Acme, but for a day that was waived; of Globex two days
  * in November are tracked and the second was never read. One number changed after it was final.
  */
 const NUMBERS = `
@@ -43,19 +43,24 @@ const NUMBERS = `
     ('${ACME}', 'device_counts', '{[2026-10-01,2026-11-01)}'),
     ('${GLOBEX}', 'device_counts', '{[2026-11-01,2026-11-03)}');
   insert into losant_usage.coverage
-    (usage_date, stream, org_id, state, reported, revision, verified_at, first_loaded_at, finalized_at, error_code, error_message)
-  select day, 'device_counts', '${ACME}', 'final', true, 1, day + interval '4 days', day + interval '4 days', day + interval '4 days', null, null
+    (usage_date, stream, org_id, standing, is_stored, is_reported, revision, verified_at, first_loaded_at, finalized_at, reason, message)
+  select day, 'device_counts', '${ACME}', 'final'::losant_usage.standing, true, true, 1, day + interval '4 days', day + interval '4 days', day + interval '4 days', null, null
   from generate_series(date '2026-10-01', date '2026-10-30', interval '1 day') as day
   union all
-  select '2026-10-31', 'device_counts', '${ACME}', 'waived', false, 0, null, null, null, 'waived', 'agreed with Acme'
+  select '2026-10-31', 'device_counts', '${ACME}', 'accepted', false, false, 0, null, null, null, 'waived', 'agreed with Acme'
   union all
-  select '2026-11-01', 'device_counts', '${GLOBEX}', 'final', true, 1, '2026-11-05', '2026-11-05', '2026-11-05', null, null;
+  select '2026-11-01', 'device_counts', '${GLOBEX}', 'final', true, true, 1, '2026-11-05', '2026-11-05', '2026-11-05', null, null;
   insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
   select day, '${ACME}', 1, 0, 10 from generate_series(date '2026-10-01', date '2026-10-30', interval '1 day') as day
   union all select '2026-10-31', '${ACME}', null, null, null
   union all select '2026-11-01', '${GLOBEX}', 4, 1, 17;
   commit;
+  begin;
+  select set_config('losant_usage.program', 'on', true);
+  select set_config('losant_usage.run_id', '00000000-0000-4000-8000-000000000001', true);
+  update losant_usage.coverage set revision = 2 where usage_date = '2026-10-02' and org_id = '${ACME}';
   update losant_usage.usage_days set devices_created = 3 where usage_date = '2026-10-02' and org_id = '${ACME}';
+  commit;
 `;
 
 let database: TestDatabase;
@@ -96,7 +101,7 @@ function question(beginning: string): string {
 
 test('the question for gaps finds the day that is missing', async () => {
   expect(await answerOf(question('What exactly is missing'))).toEqual([
-    expect.objectContaining({ org_name: 'Globex', stream: 'device_counts', state: 'never_read' }),
+    expect.objectContaining({ org_name: 'Globex', stream: 'device_counts', reason: 'never_read' }),
   ]);
 });
 
@@ -118,7 +123,7 @@ test('what the README shows of a month has the flag that an invoice asks for', a
     expect.objectContaining({
       org_name: 'Acme',
       referral_id: 'C-17',
-      days_held: 30,
+      days_stored: 30,
       days_expected: 31,
       is_billable: true,
     }),
@@ -128,7 +133,12 @@ test('what the README shows of a month has the flag that an invoice asks for', a
 test('a month that is not billable says why', async () => {
   const statements = sqlBelow(OPERATIONS, 'A month is not billable').replaceAll('2026-10-01', '2026-11-01');
   expect(await answerOf(statements)).toEqual([
-    expect.objectContaining({ org_name: 'Globex', is_whole: false, days_expected: 2, days_held: 1 }),
+    expect.objectContaining({
+      org_name: 'Globex',
+      is_fully_tracked: false,
+      days_expected: 2,
+      days_stored: 1,
+    }),
   ]);
 });
 
@@ -136,7 +146,9 @@ test('the body of an answer in quarantine is read with the command that is shown
   const body = '{"counts":[{"value":-1}]}';
   await queryOnce(
     database.url,
-    `insert into losant_usage.quarantine
+    `insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+    values ('575ec8687ae143cd83dc4a97', '5c0000000000000000000001', 'Initech', now(), now());
+    insert into losant_usage.quarantine
       (org_id, stream, from_date, to_date, code, problem, body_gzip, first_seen_at, last_seen_at)
     values ('575ec8687ae143cd83dc4a97', 'payload_totals', '2026-11-20', '2026-11-20', 'invalid_value', 'negative',
       '\\x${gzipSync(body).toString('hex')}', now(), now())`,
@@ -152,7 +164,8 @@ test('the body of an answer in quarantine is read with the command that is shown
 
 test('docs/tables.md names every view and every table', async () => {
   const names = await answerOf(`select relname::text from pg_class
-    where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v') order by relname`);
+    where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v')
+      and obj_description(oid, 'pg_class') !~* 'building block' order by relname`);
   expect(
     names.map(({ relname }) => String(relname)).filter((name) => !TABLES.includes(`\`${name}\``)),
   ).toEqual([]);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { addDays, eachDay, type UsageDay } from '../../src/usage/day.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { addCells, addTracking, asProgram, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 
 let ledger: Ledger;
 /** Today by the database; the ledgers lie in the 70 days before it. */
@@ -27,23 +27,23 @@ const METRIC = {
   payload_sources: 'payload_source_count',
 } as const satisfies Record<StreamName, string>;
 
-const STATES = [
-  'loaded',
+const STANDINGS = [
+  'stored',
+  'in_doubt',
   'final',
   'final',
   'final',
-  'absent',
-  'failed',
+  'missing',
   'unavailable',
-  'waived',
+  'accepted',
   'unread',
 ] as const;
 
 interface Cell {
-  readonly state: (typeof STATES)[number];
-  readonly reported: boolean;
-  /** A number that is held and was left out since, which somebody accepted. */
-  readonly isWaived: boolean;
+  readonly standing: (typeof STANDINGS)[number];
+  readonly isReported: boolean;
+  /** Whether one that somebody accepted has a number. */
+  readonly isKept: boolean;
   readonly quantity: number;
 }
 
@@ -63,9 +63,9 @@ const org = fc.record({
   cells: fc.dictionary(
     fc.tuple(fc.constantFrom(...STREAMS), fc.integer({ min: 1, max: 70 })).map((key) => key.join(' ')),
     fc.record<Cell>({
-      state: fc.constantFrom(...STATES),
-      reported: fc.boolean(),
-      isWaived: fc.nat(4).map((n) => n === 0),
+      standing: fc.constantFrom(...STANDINGS),
+      isReported: fc.boolean(),
+      isKept: fc.boolean(),
       quantity: fc.nat(9),
     }),
     { maxKeys: 60 },
@@ -108,55 +108,42 @@ function lay({ createdAgo, removedAgo, tracked, isOngoing, cells, isWhollyRead }
   for (const stream of STREAMS) {
     for (const day of eachDay({ from: ago(70), to: ago(1) })) {
       if (isWhollyRead && isTracked(stream, day)) {
-        read.set(`${stream} ${day}`, { state: 'final', reported: true, isWaived: false, quantity: 1 });
+        read.set(`${stream} ${day}`, { standing: 'final', isReported: true, isKept: false, quantity: 1 });
       }
     }
   }
   for (const [key, cell] of Object.entries(cells)) {
     const [stream, days] = key.split(' ') as [StreamName, string];
     const id = `${stream} ${ago(Number(days))}`;
-    if (cell.state === 'unread') read.delete(id);
+    if (cell.standing === 'unread') read.delete(id);
     else read.set(id, cell);
   }
   return { createdOn, removedOn, isTracked, cells: read, ranges };
 }
 
-const HELD: readonly string[] = ['loaded', 'final'];
-const isHeld = (cell: Cell | undefined): cell is Cell => cell !== undefined && HELD.includes(cell.state);
-
-/** A waiver stands in for a number that is not final; a final one needs none. */
-function isAccepted(cell: Cell): boolean {
-  return cell.state !== 'final' && errorOf(cell) === 'waived';
-}
-
-/** The error code of a cell's row: what was waived has it beside its number. */
-function errorOf({ state, isWaived }: Cell): string | null {
-  if (!HELD.includes(state)) return state;
-  return isWaived ? 'waived' : null;
+function isStored(cell: Cell | undefined): cell is Cell {
+  if (cell?.standing === 'accepted') return cell.isKept;
+  return cell !== undefined && ['final', 'stored', 'in_doubt'].includes(cell.standing);
 }
 
 async function store(stored: ReturnType<typeof lay>): Promise<string> {
   const orgId = await ledger.newOrg();
-  await ledger.db.transaction().execute(async (trx) => {
-    await sql`select set_config('losant_usage.program', 'first', true)`.execute(trx);
-    await sql`update losant_usage.organizations set created_at = ${stored.createdOn && `${stored.createdOn}T08:00:00Z`},
-      removed_at = ${stored.removedOn && `${stored.removedOn}T15:00:00Z`} where org_id = ${orgId}`.execute(
-      trx,
-    );
+  await asProgram(ledger.db, async (trx) => {
+    await trx
+      .updateTable('organizations')
+      .set({ created_on: stored.createdOn, removed_at: stored.removedOn && `${stored.removedOn}T15:00:00Z` })
+      .where('org_id', '=', orgId)
+      .execute();
     for (const stream of STREAMS) {
       const days = stored.ranges[stream];
-      if (days.length === 0) continue;
-      await sql`insert into losant_usage.tracking (org_id, stream, tracked_days)
-        values (${orgId}, ${stream}, ${`{${days.join(',')}}`}::text::datemultirange)`.execute(trx);
+      if (days.length > 0) await addTracking(trx, orgId, { streams: [stream], days: `{${days.join(',')}}` });
     }
     for (const [id, cell] of stored.cells) {
       const [stream, day] = id.split(' ') as [StreamName, string];
-      await sql`insert into losant_usage.coverage
-          (usage_date, stream, org_id, state, reported, revision, first_loaded_at, error_code)
-        values (${day}, ${stream}, ${orgId}, ${cell.state}, ${cell.reported}, 1, now(), ${errorOf(cell)})`.execute(
-        trx,
-      );
-      const numbers = isHeld(cell) ? cell.quantity : null;
+      const { standing, isReported } = cell;
+      if (standing === 'unread') continue;
+      await addCells(trx, orgId, [{ day, stream, standing, isReported, isStored: isStored(cell) }]);
+      const numbers = isStored(cell) ? cell.quantity : null;
       const columns = {
         device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
         notebook_minutes: [
@@ -185,18 +172,19 @@ function expectedDays({ isTracked, cells }: Stored): object[] {
   return eachDay({ from: addDays(today, -80), to: addDays(today, -1) }).flatMap((day) => {
     const expected = STREAMS.filter((stream) => isTracked(stream, day));
     if (expected.length === 0) return [];
-    const held = expected.filter((stream) => isHeld(cells.get(`${stream} ${day}`)));
+    const found = expected.filter((stream) => isStored(cells.get(`${stream} ${day}`)));
     const quantities = STREAMS.map((stream) => [
       METRIC[stream],
-      held.includes(stream) ? (cells.get(`${stream} ${day}`) as Cell).quantity : null,
+      found.includes(stream) ? (cells.get(`${stream} ${day}`) as Cell).quantity : null,
     ]);
     return [
       {
         usage_date: day,
         streams_expected: expected.length,
-        streams_held: held.length,
-        reported: held.length === 0 ? null : held.every((stream) => cells.get(`${stream} ${day}`)?.reported),
-        is_final: expected.every((stream) => cells.get(`${stream} ${day}`)?.state === 'final'),
+        streams_stored: found.length,
+        is_reported:
+          found.length === 0 ? null : found.every((stream) => cells.get(`${stream} ${day}`)?.isReported),
+        is_final: expected.every((stream) => cells.get(`${stream} ${day}`)?.standing === 'final'),
         ...Object.fromEntries(quantities),
       },
     ];
@@ -224,7 +212,7 @@ function expectedMonth(
   const count = (test: (cells: readonly (Cell | undefined)[]) => boolean) =>
     expected.filter((day) => test(cellsOf(day))).length;
   const untracked = days.filter((day) =>
-    STREAMS.some((stream) => !isTracked(stream, day) && isHeld(cells.get(`${stream} ${day}`))),
+    STREAMS.some((stream) => !isTracked(stream, day) && isStored(cells.get(`${stream} ${day}`))),
   ).length;
   if (expected.length + untracked === 0) return [];
   // The whole month, not only the part the ledger lies in.
@@ -239,15 +227,15 @@ function expectedMonth(
   const isWhole =
     expected.length === existing.length &&
     expected.every(({ streams }) => streams.join() === expected[0]?.streams.join());
-  const daysFinal = count((all) => all.every((cell) => cell?.state === 'final'));
+  const daysFinal = count((all) => all.every((cell) => cell?.standing === 'final'));
   const daysBillable = count((all) =>
-    all.every((cell) => cell !== undefined && (cell.state === 'final' || isAccepted(cell))),
+    all.every((cell) => cell !== undefined && (cell.standing === 'final' || cell.standing === 'accepted')),
   );
   const isBillable = isOver && isWhole && expected.length > 0;
   const sums = STREAMS.map((stream) => {
     const quantities = expected.flatMap(({ day, streams }) => {
       const cell = cells.get(`${stream} ${day}`);
-      return streams.includes(stream) && isHeld(cell) ? [cell.quantity] : [];
+      return streams.includes(stream) && isStored(cell) ? [cell.quantity] : [];
     });
     return [METRIC[stream], quantities.length === 0 ? null : quantities.reduce((sum, one) => sum + one, 0)];
   });
@@ -255,14 +243,14 @@ function expectedMonth(
     {
       month: `${month}-01`,
       days_expected: expected.length,
-      days_held: count((all) => all.every(isHeld)),
+      days_stored: count((all) => all.every(isStored)),
       days_final: daysFinal,
-      days_waived: count((all) => all.some((cell) => cell && isAccepted(cell))),
-      days_unavailable: count((all) => all.some((cell) => cell?.state === 'unavailable')),
-      days_unreported: count((all) => all.some((cell) => isHeld(cell) && !cell.reported)),
+      days_accepted: count((all) => all.some((cell) => cell && cell.standing === 'accepted')),
+      days_unavailable: count((all) => all.some((cell) => cell?.standing === 'unavailable')),
+      days_unreported: count((all) => all.some((cell) => isStored(cell) && !cell.isReported)),
       days_untracked: untracked,
       is_over: isOver,
-      is_whole: isWhole,
+      is_fully_tracked: isWhole,
       is_final: isBillable && daysFinal === expected.length,
       is_billable: isBillable && daysBillable === expected.length,
       ...Object.fromEntries(sums),
@@ -283,15 +271,16 @@ test('days and months of random ledgers are as the rules say', { timeout: 180_00
       const stored = lay(given);
       if (STREAMS.every((stream) => stored.ranges[stream].length === 0)) return;
       const orgId = await store(stored);
-      const days = sql.raw(`select usage_date, streams_expected, streams_held, reported, is_final, ${NUMBERS}
+      const days =
+        sql.raw(`select usage_date, streams_expected, streams_stored, is_reported, is_final, ${NUMBERS}
         from losant_usage.daily_usage where org_id = '${orgId}' and usage_date >= date '${today}' - 80 order by usage_date`);
       expect(await rowsOf(ledger.db, days)).toEqual(expectedDays(stored));
       const months =
-        sql.raw(`select month, days_expected, days_held, days_final, days_waived, days_unavailable,
-          days_unreported, days_untracked, is_over, is_whole, is_final, is_billable, ${NUMBERS}
+        sql.raw(`select month, days_expected, days_stored, days_final, days_accepted, days_unavailable,
+          days_unreported, days_untracked, is_over, is_fully_tracked, is_final, is_billable, ${NUMBERS}
         from losant_usage.monthly_usage where org_id = '${orgId}' order by month`);
       const found = await rowsOf(ledger.db, months);
-      whole += found.filter((row) => 'is_whole' in row && row.is_whole).length;
+      whole += found.filter((row) => 'is_fully_tracked' in row && row.is_fully_tracked).length;
       expect(found).toEqual(expectedMonths(stored));
     }),
     { numRuns: 80 },

@@ -1,4 +1,4 @@
-/** What the views say of numbers that are held, not held, or zero. */
+/** What the views say of numbers that are stored, not stored, or zero. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
@@ -17,7 +17,7 @@ afterAll(() => ledger.close());
 const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
 
 describe('daily_usage', () => {
-  test('has a row for every tracked day, with null where a number is not held', async () => {
+  test('has a row for every tracked day, with null where a number is not stored', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-01',
       to: '2026-10-03',
@@ -29,7 +29,7 @@ describe('daily_usage', () => {
     ]);
     expect(
       await ask(sql`select usage_date, devices_created, devices_total, payload_source_count, notebook_minutes,
-          payload_billable_count, streams_expected, streams_held, reported, is_final
+          payload_billable_count, streams_expected, streams_stored, is_reported, is_final
         from losant_usage.daily_usage where org_id = ${orgId} order by usage_date`),
     ).toEqual([
       {
@@ -40,8 +40,8 @@ describe('daily_usage', () => {
         notebook_minutes: null,
         payload_billable_count: null,
         streams_expected: 2,
-        streams_held: 2,
-        reported: true,
+        streams_stored: 2,
+        is_reported: true,
         is_final: false,
       },
       ...['2026-10-02', '2026-10-03'].map((day) => ({
@@ -52,29 +52,29 @@ describe('daily_usage', () => {
         notebook_minutes: null,
         payload_billable_count: null,
         streams_expected: 2,
-        streams_held: 0,
-        reported: null,
+        streams_stored: 0,
+        is_reported: null,
         is_final: false,
       })),
     ]);
   });
 
-  test('counts a day without any source as 0 once it is held, and tells zeros nobody reported', async () => {
+  test('counts a day without any source as 0 once it is stored, and tells zeros nobody reported', async () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
     await load(ledger, [
       sources(orgId, '2026-10-01'),
       answer(missing, { orgId, day: '2026-10-02', stream: payloadSources }),
     ]);
     expect(
-      await ask(sql`select payload_source_count, reported from losant_usage.daily_usage
+      await ask(sql`select payload_source_count, is_reported from losant_usage.daily_usage
         where org_id = ${orgId} order by usage_date`),
     ).toEqual([
-      { payload_source_count: 0, reported: true },
-      { payload_source_count: 0, reported: false },
+      { payload_source_count: 0, is_reported: true },
+      { payload_source_count: 0, is_reported: false },
     ]);
   });
 
-  test('leaves out a day that is held and not tracked, and is final where all of the day is', async () => {
+  test('leaves out a day that is stored and not tracked, and is final where all of the day is', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-02', to: '2026-10-02' });
     await load(ledger, [devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
     expect(
@@ -99,14 +99,14 @@ describe('daily_usage', () => {
 });
 
 describe('daily_usage_long', () => {
-  test('has a row per tracked metric, with unit and kind, and null where it is not held', async () => {
+  test('has a row per tracked metric, with unit and kind, and null where it is not stored', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-01',
       to: '2026-10-01',
     });
     await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
     expect(
-      await ask(sql`select metric, unit, kind, quantity, reported, is_final from losant_usage.daily_usage_long
+      await ask(sql`select metric, unit, kind, quantity, is_reported, is_final from losant_usage.daily_usage_long
         where org_id = ${orgId} order by metric`),
     ).toEqual([
       {
@@ -114,7 +114,7 @@ describe('daily_usage_long', () => {
         unit: 'devices',
         kind: 'flow',
         quantity: 4,
-        reported: true,
+        is_reported: true,
         is_final: true,
       },
       {
@@ -122,7 +122,7 @@ describe('daily_usage_long', () => {
         unit: 'devices',
         kind: 'flow',
         quantity: 1,
-        reported: true,
+        is_reported: true,
         is_final: true,
       },
       {
@@ -130,7 +130,7 @@ describe('daily_usage_long', () => {
         unit: 'devices',
         kind: 'level',
         quantity: 17,
-        reported: true,
+        is_reported: true,
         is_final: true,
       },
       {
@@ -138,7 +138,7 @@ describe('daily_usage_long', () => {
         unit: 'payloads',
         kind: 'flow',
         quantity: null,
-        reported: null,
+        is_reported: null,
         is_final: false,
       },
     ]);

@@ -41,7 +41,7 @@ interface StatusPage {
   readonly ageMs: number;
   readonly ledger: {
     readonly instances: readonly {
-      readonly restatedFinal: number;
+      readonly finalChanges: number;
       readonly streams: readonly { readonly completeTo: string | null; readonly orgsComplete: number }[];
     }[];
   };
@@ -52,7 +52,7 @@ const statusOf = async (worker: StartedWorker) =>
 
 interface StatusCommand {
   readonly instances: readonly {
-    readonly restatedFinal30Days: number;
+    readonly finalChanges30Days: number;
     readonly streams: readonly { readonly completeTo: string | null }[];
   }[];
 }
@@ -95,7 +95,7 @@ test('a final number that a command found restated reaches metric, page, /status
     `update losant_usage.coverage set state = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
   );
   const worker = await startStandby();
-  const restated = `losant_usage_final_restatements_total{instance_id="${platform.instanceId}"}`;
+  const restated = `losant_usage_final_changes_total{instance_id="${platform.instanceId}"}`;
   expect(await worker.metric(restated)).toBe(0);
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const orgId = orgs[0]?.orgId ?? '';
@@ -117,12 +117,12 @@ test('a final number that a command found restated reaches metric, page, /status
   );
   expect(count).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === count);
-  expect((await statusOf(worker)).ledger.instances[0]?.restatedFinal).toBe(count);
+  expect((await statusOf(worker)).ledger.instances[0]?.finalChanges).toBe(count);
   expect((await worker.get('/')).text).toContain(
-    `<dt>Final numbers restated in 30 days</dt><dd><a href="/changes">${String(count)}</a></dd>`,
+    `<dt>Final numbers changed in 30 days</dt><dd><a class="" href="/changes?days=30">${String(count)}</a></dd>`,
   );
   const status = jsonOf<StatusCommand>(await command('status', '--json'));
-  expect(status.instances[0]?.restatedFinal30Days).toBe(count);
+  expect(status.instances[0]?.finalChanges30Days).toBe(count);
 });
 
 test('a complete run by command, as a CronJob makes it, is the last complete run', async () => {
@@ -139,7 +139,7 @@ test('a complete run by command, as a CronJob makes it, is the last complete run
 test('a database that is slow to read answers all the same: it is up, and the last numbers stay with their age', async () => {
   expect((await command('run')).code).toBe(0);
   const worker = await startStandby();
-  const gaps = `losant_usage_gaps{instance_id="${platform.instanceId}",stream="device_counts"}`;
+  const gaps = `losant_usage_cells{instance_id="${platform.instanceId}",stream="device_counts",standing="missing"}`;
   await until('it was read', async () => (await worker.metric(gaps)) === 0);
   const locked = queryOnce(
     database.url,
@@ -154,7 +154,7 @@ test('a database that is slow to read answers all the same: it is up, and the la
   expect(readMetric(scrape, 'losant_usage_database_up')).toBe(1);
   expect(readMetric(scrape, gaps)).toBe(0);
   const status = await statusOf(worker);
-  expect(status).toMatchObject({ databaseUp: true, ledger: { instances: [{ restatedFinal: 0 }] } });
+  expect(status).toMatchObject({ databaseUp: true, ledger: { instances: [{ finalChanges: 0 }] } });
   expect(status.ageMs).toBeGreaterThan(5_000);
   await locked;
   await until('it is read anew', async () => ((await worker.metric(age)) ?? 100) < 3);

@@ -1,4 +1,19 @@
-import { type AliasedRawBuilder, sql } from 'kysely';
+/** Expressions of SQL that statements share. */
+import { type AliasedRawBuilder, type RawBuilder, sql } from 'kysely';
+import type { Instant } from './schema.ts';
+
+/** The time of the database at which it is asked, not that of the transaction's begin. */
+export const CLOCK = sql<Instant>`clock_timestamp()`;
+
+/** SQL for an instant as text, to the microsecond and in UTC whatever the session's time zone. */
+export function instantText(value: RawBuilder<unknown>): RawBuilder<string> {
+  return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+}
+
+/** Whether a column has one of the values, which are sent as one array. */
+export function isAny(column: string, values: readonly string[]): RawBuilder<boolean> {
+  return sql<boolean>`${sql.ref(column)} = any (${values}::text[])`;
+}
 
 /** Types of columns as Postgres names them, by column. */
 export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;

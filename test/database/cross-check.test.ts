@@ -6,7 +6,7 @@ import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
-import { answer, at, failed, missing, PAST, row, values } from './answers.ts';
+import { answer, at, FINAL, failed, missing, PAST, row, values } from './answers.ts';
 import {
   addTracking,
   coverageOf,
@@ -45,14 +45,14 @@ const sources = (outcome: CellOutcome, minute: number, changes: Partial<CellAnsw
   answer(outcome, { orgId, stream: payloadSources, sentAtMs: sentAt(minute), ...changes });
 const counting = (count: number) => values({ key: ['timer', 'timer.flow'], values: [count] });
 
-/** What is held of the day: all payloads, and those by source. */
-const held = async () =>
+/** What is stored of the day: all payloads, and those by source. */
+const storedOf = async () =>
   await rowsOf(
     ledger.db,
     sql`select payload_all_count as totals, payload_source_count as sources
       from losant_usage.usage_days where org_id = ${orgId}`,
   );
-/** State and error of the totals. */
+/** The ledger's row of the totals. */
 const totalsCell = async () =>
   (await coverageOf(ledger.db, orgId)).filter((cell) => 'stream' in cell && cell.stream === 'payload_totals');
 
@@ -69,40 +69,58 @@ describe.each(WAYS)('totals left out, with %s', (_, batchesOf) => {
 
   test('are zeros where the sources are empty', async () => {
     await loadBoth(totals(missing, 0), sources(missing, 1));
-    expect(await held()).toEqual([{ totals: 0, sources: 0 }]);
+    expect(await storedOf()).toEqual([{ totals: 0, sources: 0 }]);
     expect(await totalsCell()).toMatchObject([
       {
-        state: 'loaded',
-        reported: false,
+        standing: 'stored',
+        is_reported: false,
         revision: 1,
-        error_code: null,
+        reason: null,
         next_read_at: '2026-11-23T00:00:00.000Z',
       },
     ]);
     expect(await revisionsOf(ledger.db, orgId)).toEqual([]);
   });
 
-  test('are absent, and say why, where the sources count something', async () => {
-    await loadBoth(totals(missing, 0), sources(counting(8_259_025), 1));
-    expect(await held()).toEqual([{ totals: null, sources: 8_259_025 }]);
-    expect(await totalsCell()).toMatchObject([
-      { state: 'absent', revision: 0, error_code: 'contradicted', next_read_at: '2026-11-23T00:00:00.000Z' },
+  test('and sources that are empty confirm each other at once: both are final at the final age', async () => {
+    await loadBoth(totals(missing, 0, { age: FINAL }), sources(missing, 1, { age: FINAL }));
+    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+      { stream: 'payload_sources', standing: 'final', is_reported: false, revision: 1 },
+      { stream: 'payload_totals', standing: 'final', is_reported: false, revision: 1 },
     ]);
   });
 
-  test('are absent where the sources could not be read', async () => {
+  test('are missing, and say why, where the sources count something', async () => {
+    await loadBoth(totals(missing, 0), sources(counting(8_259_025), 1));
+    expect(await storedOf()).toEqual([{ totals: null, sources: 8_259_025 }]);
+    expect(await totalsCell()).toMatchObject([
+      { standing: 'missing', revision: 0, reason: 'contradicted', next_read_at: '2026-11-23T00:00:00.000Z' },
+    ]);
+  });
+
+  test('are missing where the sources could not be read', async () => {
     await loadBoth(totals(missing, 0), sources(failed, 1));
-    expect(await held()).toEqual([{ totals: null, sources: null }]);
-    expect(await totalsCell()).toMatchObject([{ state: 'absent', error_code: 'unwitnessed' }]);
+    expect(await storedOf()).toEqual([{ totals: null, sources: null }]);
+    expect(await totalsCell()).toMatchObject([{ standing: 'missing', reason: 'unconfirmed' }]);
   });
 });
 
+test.each<[string, CellOutcome, string, string]>([
+  ['totals that are named beside them do not', values(row(0, 21, 900)), 'stored', 'final'],
+  ['totals that name zeros do', values(row(0, 0, 0)), 'final', 'final'],
+])('empty sources are sure only where something confirms them: %s', async (_, named, ...standings) => {
+  await load([totals(named, 0, { age: FINAL }), sources(missing, 1, { age: FINAL })]);
+  expect(await coverageOf(ledger.db, orgId)).toMatchObject([
+    { stream: 'payload_sources', standing: standings[0], is_reported: false },
+    { stream: 'payload_totals', standing: standings[1], is_reported: true },
+  ]);
+});
+
 test('totals left out are zeros where the sources are not collected', async () => {
-  await sql`delete from losant_usage.tracking where stream = 'payload_sources' and org_id = ${orgId}`.execute(
-    ledger.db,
-  );
+  orgId = await ledger.newOrg();
+  await track('payload_totals');
   await load([totals(missing, 0)]);
-  expect(await held()).toEqual([{ totals: 0, sources: null }]);
+  expect(await storedOf()).toEqual([{ totals: 0, sources: null }]);
 });
 
 describe('zeros that stand for totals left out', () => {
@@ -119,16 +137,25 @@ describe('zeros that stand for totals left out', () => {
       [sources(counting(3), 60), ...again.map((outcome) => totals(outcome, 60))],
       RUN_2,
     );
-    expect(await held()).toEqual([{ totals: null, sources: 3 }]);
+    expect(await storedOf()).toEqual([{ totals: null, sources: 3 }]);
     expect(await totalsCell()).toMatchObject([
       {
-        state: 'absent',
+        standing: 'missing',
         revision: 2,
-        error_code: 'contradicted',
+        reason: 'contradicted',
         next_read_at: '2026-11-22T13:00:00.000Z',
       },
     ]);
+    const source = { payload_type: 'timer', source: 'timer.flow' };
     expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
+      {
+        stream: 'payload_sources',
+        revision: 2,
+        key: {},
+        old: { count: 0 },
+        new: { count: 3 },
+        run_id: RUN_2,
+      },
       {
         stream: 'payload_totals',
         revision: 2,
@@ -136,35 +163,40 @@ describe('zeros that stand for totals left out', () => {
         new: null,
         run_id: RUN_2,
       },
-      { stream: 'payload_sources', revision: 2, old: null, new: { count: 3 }, run_id: RUN_2 },
+      { stream: 'payload_sources', revision: 2, key: source, old: null, new: { count: 3 }, run_id: RUN_2 },
     ]);
-    const told = [...result.cells, ...result.witnessed].map(({ isRestated }) => isRestated);
+    const told = [...result.cells, ...result.crossChecked].map(({ isRestated }) => isRestated);
     expect(told).toEqual([true, true]);
   });
 
   test('are named in the end, as the next revision', async () => {
     await load([sources(counting(3), 60)]);
     await load([totals(values(row(2, 3, 90)), 61)], RUN_2);
-    expect(await held()).toEqual([{ totals: 3, sources: 3 }]);
-    expect(await totalsCell()).toMatchObject([{ state: 'loaded', revision: 3, error_code: null }]);
+    expect(await storedOf()).toEqual([{ totals: 3, sources: 3 }]);
+    expect(await totalsCell()).toMatchObject([{ standing: 'stored', revision: 3, reason: null }]);
   });
 
   test('stay past the horizon', async () => {
     await load([sources(counting(3), 60, { age: PAST })]);
-    expect(await held()).toEqual([{ totals: 0, sources: 0 }]);
-    expect(await totalsCell()).toMatchObject([{ state: 'loaded', error_code: null }]);
+    expect(await storedOf()).toEqual([{ totals: 0, sources: 0 }]);
+    expect(await totalsCell()).toMatchObject([{ standing: 'stored', reason: null }]);
   });
 });
 
-test('a run is told that what it counted as absent got its zeros, another run is not', async () => {
+test('a run is told that what it counted as left out got its zeros, another run is not', async () => {
   const told = { day: '2026-11-20', verifiedAtMs: sentAt(0), isRestated: false, wasFinal: false };
-  expect(await load([totals(missing, 0)])).toMatchObject({ cells: [{ result: 'absent' }], witnessed: [] });
-  expect(await load([sources(missing, 1)])).toMatchObject({ witnessed: [{ ...told, countedAs: 'absent' }] });
+  expect(await load([totals(missing, 0)])).toMatchObject({
+    cells: [{ result: 'left_out' }],
+    crossChecked: [],
+  });
+  expect(await load([sources(missing, 1)])).toMatchObject({
+    crossChecked: [{ ...told, countedAs: 'left_out' }],
+  });
   orgId = await ledger.newOrg();
   await track('payload_totals', 'payload_sources');
   await load([totals(missing, 0)]);
   expect(await load([sources(missing, 1)], RUN_2)).toMatchObject({
-    witnessed: [{ ...told, countedAs: null }],
+    crossChecked: [{ ...told, countedAs: null }],
   });
 });
 
@@ -227,7 +259,7 @@ test('whatever is read of both streams, in whatever order and batches, ends in t
       await load(batch);
       const sourceCount = told.sources.includes('number') ? 5 : told.sources.includes('silence') ? 0 : null;
       const zeros = told.totals.includes('silence') && sourceCount === 0 ? 0 : null;
-      expect(await held()).toEqual([
+      expect(await storedOf()).toEqual([
         { totals: told.totals.includes('number') ? 5 : zeros, sources: sourceCount },
       ]);
     }),

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { apply } from '../../src/usage/apply.ts';
-import type { CellAnswer, CellOutcome, StoredCell } from '../../src/usage/cell.ts';
+import type { Cell, CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
@@ -11,20 +11,21 @@ import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import type { Fact, Stream } from '../../src/usage/streams/stream.ts';
 import { answer, at, closed, FINAL, failed, missing, quarantined, row, values } from '../database/answers.ts';
 
-interface Held {
-  readonly cell: StoredCell | null;
+interface Loaded {
+  readonly cell: Cell | null;
   readonly facts: readonly Fact[];
   /** Every version the cell had, as the record of revisions keeps them. */
   readonly versions: readonly { readonly revision: number; readonly facts: readonly Fact[] }[];
 }
 
-const nothing: Held = { cell: null, facts: [], versions: [] };
+const nothing: Loaded = { cell: null, facts: [], versions: [] };
 
-function apply(answers: readonly CellAnswer[], before = nothing): Held {
-  return answers.reduce<Held>((held, next) => {
-    const { cell, facts } = apply(held.cell, held.facts, next);
-    const versions = facts && cell ? [...held.versions, { revision: cell.revision, facts }] : held.versions;
-    return { cell: cell ?? held.cell, facts: facts ?? held.facts, versions };
+function load(answers: readonly CellAnswer[], before = nothing): Loaded {
+  return answers.reduce<Loaded>((loaded, next) => {
+    const { cell, facts } = apply(loaded.cell, loaded.facts, next);
+    const versions =
+      facts && cell ? [...loaded.versions, { revision: cell.revision, facts }] : loaded.versions;
+    return { cell: cell ?? loaded.cell, facts: facts ?? loaded.facts, versions };
   }, before);
 }
 
@@ -36,28 +37,28 @@ const six = values(row(6, 0, 6));
 const zeros = values(row(0, 0, 0));
 
 describe('two answers end in the same state and numbers whichever is loaded first', () => {
-  const pairs: [string, CellAnswer, CellAnswer, StoredCell['state'], Fact[]][] = [
-    ['a number, then another', sent(1, five), sent(2, six), 'loaded', [row(6, 0, 6)]],
-    ['a number, then zero', sent(1, five), sent(2, zeros), 'loaded', [row(0, 0, 0)]],
+  const pairs: [string, CellAnswer, CellAnswer, Cell['standing'], Fact[]][] = [
+    ['a number, then another', sent(1, five), sent(2, six), 'stored', [row(6, 0, 6)]],
+    ['a number, then zero', sent(1, five), sent(2, zeros), 'stored', [row(0, 0, 0)]],
     ['a number, then a final one', sent(1, five), sent(2, six, { age: FINAL }), 'final', [row(6, 0, 6)]],
-    ['a number, then a failure', sent(1, five), sent(2, failed), 'loaded', [row(5, 0, 5)]],
-    ['a failure, then a number', sent(1, failed), sent(2, five), 'loaded', [row(5, 0, 5)]],
-    ['a number, then a quarantined body', sent(1, five), sent(2, quarantined), 'loaded', [row(5, 0, 5)]],
-    ['a failure, then a quarantined body', sent(1, failed), sent(2, quarantined), 'quarantined', []],
-    ['a number, then nothing for the day', sent(1, five), sent(2, missing), 'loaded', [row(5, 0, 5)]],
-    ['nothing for the day, then a number', sent(1, missing), sent(2, five), 'loaded', [row(5, 0, 5)]],
-    ['nothing for the day, then a failure', sent(1, missing), sent(2, failed), 'failed', []],
-    ['a failure, then nothing for the day', sent(1, failed), sent(2, missing), 'absent', []],
+    ['a number, then a failure', sent(1, five), sent(2, failed), 'stored', [row(5, 0, 5)]],
+    ['a failure, then a number', sent(1, failed), sent(2, five), 'stored', [row(5, 0, 5)]],
+    ['a number, then a quarantined body', sent(1, five), sent(2, quarantined), 'stored', [row(5, 0, 5)]],
+    ['a failure, then a quarantined body', sent(1, failed), sent(2, quarantined), 'missing', []],
+    ['a number, then nothing for the day', sent(1, five), sent(2, missing), 'in_doubt', [row(5, 0, 5)]],
+    ['nothing for the day, then a number', sent(1, missing), sent(2, five), 'stored', [row(5, 0, 5)]],
+    ['nothing for the day, then a failure', sent(1, missing), sent(2, failed), 'missing', []],
+    ['a failure, then nothing for the day', sent(1, failed), sent(2, missing), 'missing', []],
     ['nothing for the day, then given up', sent(1, missing), sent(2, closed), 'unavailable', []],
     ['given up, then nothing for the day', sent(1, closed), sent(2, missing), 'unavailable', []],
-    ['given up, then a number', sent(1, closed), sent(2, five), 'loaded', [row(5, 0, 5)]],
-    ['a number, then given up', sent(1, five), sent(2, closed), 'loaded', [row(5, 0, 5)]],
+    ['given up, then a number', sent(1, closed), sent(2, five), 'stored', [row(5, 0, 5)]],
+    ['a number, then given up', sent(1, five), sent(2, closed), 'stored', [row(5, 0, 5)]],
   ];
 
-  test.each(pairs)('%s', (_, first, second, ...[state, facts]) => {
-    for (const held of [apply([first, second]), apply([second, first])]) {
-      expect(held.cell?.state).toBe(state);
-      expect(held.facts).toEqual(facts);
+  test.each(pairs)('%s', (_, first, second, ...[standing, facts]) => {
+    for (const loaded of [load([first, second]), load([second, first])]) {
+      expect(loaded.cell?.standing).toBe(standing);
+      expect(loaded.facts).toEqual(facts);
     }
   });
 
@@ -77,16 +78,16 @@ describe('two answers end in the same state and numbers whichever is loaded firs
     (_, stream, named, facts) => {
       const first = sent(1, named, { stream });
       const second = sent(2, missing, { stream, age: FINAL });
-      for (const held of [apply([first, second]), apply([second, first])]) {
-        expect(held.facts).toEqual(facts);
-        expect(held.cell).toMatchObject({
-          state: 'loaded',
-          reported: true,
+      for (const loaded of [load([first, second]), load([second, first])]) {
+        expect(loaded.facts).toEqual(facts);
+        expect(loaded.cell).toMatchObject({
+          standing: 'in_doubt',
+          isReported: true,
           verifiedAtMs: at('2026-11-22T01:00:00.000Z'),
           attemptedAtMs: at('2026-11-22T02:00:00.000Z'),
           attempts: 1,
           nextReadAtMs: at('2026-11-22T04:00:00.000Z'),
-          error: { code: 'bucket_missing' },
+          reason: 'left_out',
         });
       }
     },
@@ -96,9 +97,9 @@ describe('two answers end in the same state and numbers whichever is loaded firs
     const first = sent(1, values(row(17, 21, 900)), { stream: payloadTotals });
     const lacking = { kind: 'values', facts: [row(0, 22, 950)], missingColumns: ['billable_count'] } as const;
     const second = sent(2, lacking, { stream: payloadTotals });
-    for (const held of [apply([first, second]), apply([second, first])]) {
-      expect(held.facts).toEqual([row(17, 21, 900)]);
-      expect(held.cell).toMatchObject({ state: 'loaded', error: { code: 'bucket_missing' } });
+    for (const loaded of [load([first, second]), load([second, first])]) {
+      expect(loaded.facts).toEqual([row(17, 21, 900)]);
+      expect(loaded.cell).toMatchObject({ standing: 'in_doubt', reason: 'left_out' });
     }
   });
 
@@ -106,15 +107,15 @@ describe('two answers end in the same state and numbers whichever is loaded firs
     const first = sent(1, values(row(0, 21, 900)), { stream: payloadTotals });
     const lacking = { kind: 'values', facts: [row(0, 22, 950)], missingColumns: ['billable_count'] } as const;
     const second = sent(2, lacking, { stream: payloadTotals });
-    for (const held of [apply([first, second]), apply([second, first])]) {
-      expect(held.facts).toEqual([row(0, 22, 950)]);
-      expect(held.cell).toMatchObject({ state: 'loaded', error: null });
+    for (const loaded of [load([first, second]), load([second, first])]) {
+      expect(loaded.facts).toEqual([row(0, 22, 950)]);
+      expect(loaded.cell).toMatchObject({ standing: 'stored', reason: null });
     }
   });
 
   test('a quarantined body still stands when an older good answer comes late', () => {
-    const held = apply([sent(2, quarantined), sent(1, five)]);
-    expect(held.cell).toMatchObject({ state: 'loaded', attempts: 1, error: { code: 'invalid_value' } });
+    const loaded = load([sent(2, quarantined), sent(1, five)]);
+    expect(loaded.cell).toMatchObject({ standing: 'stored', attempts: 1, reason: 'invalid_value' });
   });
 });
 
@@ -169,8 +170,8 @@ describe('answers from a mixed-up history of one cell', () => {
     fc.assert(
       fc.property(shuffled, (mixed) => {
         const { answers, loaded } = answersOf(mixed);
-        expect(apply(answers).facts).toEqual(expected(answers));
-        expect(apply(loaded).facts).toEqual(expected(answers));
+        expect(load(answers).facts).toEqual(expected(answers));
+        expect(load(loaded).facts).toEqual(expected(answers));
       }),
       { numRuns: 2000 },
     );
@@ -180,7 +181,7 @@ describe('answers from a mixed-up history of one cell', () => {
     fc.assert(
       fc.property(shuffled, (mixed) => {
         const { loaded } = answersOf(mixed);
-        const { versions, cell, facts } = apply(loaded);
+        const { versions, cell, facts } = load(loaded);
         expect(versions.map(({ revision }) => revision)).toEqual(versions.map((_, index) => index + 1));
         for (const [index, version] of versions.entries()) {
           if (index > 0) expect(version.facts).not.toEqual(versions[index - 1]?.facts);
@@ -192,13 +193,13 @@ describe('answers from a mixed-up history of one cell', () => {
     );
   });
 
-  test('never lose a held state to a read that failed or was silent', () => {
+  test('never lose a number to a read that failed or was silent', () => {
     fc.assert(
       fc.property(shuffled, (mixed) => {
         const { answers, loaded } = answersOf(mixed);
         const isNamed = answers.some(({ outcome }) => outcome.kind === 'values');
-        const { cell } = apply(loaded);
-        if (isNamed) expect(['loaded', 'final']).toContain(cell?.state);
+        const { cell } = load(loaded);
+        if (isNamed) expect(['stored', 'in_doubt', 'final']).toContain(cell?.standing);
       }),
       { numRuns: 1000 },
     );
@@ -208,8 +209,8 @@ describe('answers from a mixed-up history of one cell', () => {
     fc.assert(
       fc.property(shuffled, (mixed) => {
         const { loaded } = answersOf(mixed);
-        const once = apply(loaded);
-        const twice = apply(loaded, once);
+        const once = load(loaded);
+        const twice = load(loaded, once);
         expect(twice.facts).toEqual(once.facts);
         expect(twice.cell?.revision).toBe(once.cell?.revision);
       }),

@@ -1,0 +1,2944 @@
+-- column
+control_total_reads.attempted_at: timestamp with time zone not null
+control_total_reads.attempts: integer not null 0
+control_total_reads.instance_id: text not null
+control_total_reads.message: text
+control_total_reads.next_read_at: timestamp with time zone
+control_total_reads.question: text not null
+control_total_reads.reason: text
+control_total_reads.verified_at: timestamp with time zone
+coverage.attempted_at: timestamp with time zone
+coverage.attempts: integer not null 0
+coverage.finalized_at: timestamp with time zone
+coverage.first_loaded_at: timestamp with time zone
+coverage.is_reported: boolean not null false
+coverage.is_stored: boolean not null
+coverage.message: text
+coverage.next_read_at: timestamp with time zone
+coverage.omissions: smallint not null 0
+coverage.org_id: text not null
+coverage.reason: text
+coverage.response_sha256: bytea
+coverage.revision: integer not null 0
+coverage.run_id: uuid
+coverage.standing: losant_usage.standing not null
+coverage.stream: text not null
+coverage.usage_date: date not null
+coverage.verified_at: timestamp with time zone
+definitions.md5: text not null
+definitions.object: text not null
+definitions.server_major: integer not null
+instance_totals.earlier: jsonb not null '[]'::jsonb
+instance_totals.instance_id: text not null
+instance_totals.metric: text not null
+instance_totals.quantity: bigint
+instance_totals.response_sha256: bytea not null
+instance_totals.run_id: uuid
+instance_totals.usage_date: date not null
+instance_totals.verified_at: timestamp with time zone not null
+instances.api_url: text not null
+instances.billing_periods: text not null 'calendar'::text
+instances.control_totals: text not null 'block'::text
+instances.instance_id: text not null
+instances.list_problem: text
+instances.listed_at: timestamp with time zone
+instances.name: text
+instances.policy: jsonb
+instances.streams_from: jsonb not null '{}'::jsonb
+instances.tracked_from: date not null
+leases.epoch: bigint not null a
+leases.host: text not null
+leases.instance_id: text not null
+leases.run_id: uuid not null
+leases.shard_count: integer not null
+leases.shard_index: integer not null
+leases.since: timestamp with time zone not null
+leases.until: timestamp with time zone not null
+metrics.description: text not null
+metrics.kind: text not null
+metrics.limit_name: text
+metrics.metric: text not null
+metrics.position: integer not null
+metrics.same_as: text
+metrics.source_column: text not null
+metrics.stream: text not null
+metrics.summary_figures: text[]
+metrics.summary_scale: bigint not null 1
+metrics.unit: text not null
+migrations.applied_at: timestamp with time zone not null clock_timestamp()
+migrations.name: text not null
+migrations.sha256: text not null
+monthly_summaries.earlier: jsonb not null '[]'::jsonb
+monthly_summaries.figures: jsonb not null
+monthly_summaries.instance_id: text not null
+monthly_summaries.month: date not null
+monthly_summaries.proration: numeric
+monthly_summaries.resource_id: text not null
+monthly_summaries.resource_name: text
+monthly_summaries.resource_type: text not null
+monthly_summaries.response_sha256: bytea not null
+monthly_summaries.run_id: uuid
+monthly_summaries.verified_at: timestamp with time zone not null
+months.month: date not null
+months.next_month: date not null
+organization_history.created_at: timestamp with time zone
+organization_history.current_period_end: timestamp with time zone
+organization_history.current_period_start: timestamp with time zone
+organization_history.customer_id: text
+organization_history.disabled_at: timestamp with time zone
+organization_history.instance_id: text not null
+organization_history.is_read_only: boolean not null
+organization_history.limits: jsonb not null
+organization_history.name: text not null
+organization_history.org_id: text not null
+organization_history.plan_id: text
+organization_history.referral_id: text
+organization_history.tags: jsonb not null
+organization_history.valid_from: timestamp with time zone not null
+organization_history.valid_to: timestamp with time zone
+organizations.created_at: timestamp with time zone
+organizations.created_on: date
+organizations.current_period_end: timestamp with time zone
+organizations.current_period_start: timestamp with time zone
+organizations.customer_id: text
+organizations.disabled_at: timestamp with time zone
+organizations.first_seen_at: timestamp with time zone not null
+organizations.instance_id: text not null
+organizations.is_read_only: boolean not null false
+organizations.last_seen_at: timestamp with time zone not null
+organizations.limits: jsonb not null '{}'::jsonb
+organizations.name: text not null
+organizations.org_id: text not null
+organizations.plan_id: text
+organizations.problem: text
+organizations.referral_id: text
+organizations.removed_at: timestamp with time zone
+organizations.removed_on: date ((removed_at AT TIME ZONE 'UTC'::text))::date
+organizations.tags: jsonb not null '[]'::jsonb
+payload_sources.count: bigint not null
+payload_sources.org_id: text not null
+payload_sources.payload_type: text not null
+payload_sources.revision: integer not null 1
+payload_sources.source: text not null
+payload_sources.usage_date: date not null
+quarantine.body_gzip: bytea
+quarantine.body_truncated: boolean not null false
+quarantine.code: text not null
+quarantine.first_seen_at: timestamp with time zone not null
+quarantine.from_date: date not null
+quarantine.last_seen_at: timestamp with time zone not null
+quarantine.org_id: text not null
+quarantine.problem: text not null
+quarantine.resolved_at: timestamp with time zone
+quarantine.resolved_days: datemultirange not null '{}'::datemultirange
+quarantine.run_id: uuid
+quarantine.stream: text not null
+quarantine.times: integer not null 1
+quarantine.to_date: date not null
+revisions.changed_at: timestamp with time zone not null
+revisions.changed_by: text not null
+revisions.id: bigint not null a
+revisions.key: jsonb not null
+revisions.new: jsonb
+revisions.old: jsonb
+revisions.org_id: text not null
+revisions.revision: integer not null
+revisions.run_id: uuid
+revisions.stream: text not null
+revisions.usage_date: date not null
+revisions.was_final: boolean not null
+runs.cells_failed: bigint not null 0
+runs.cells_left_out: bigint not null 0
+runs.cells_loaded: bigint not null 0
+runs.cells_planned: bigint not null 0
+runs.cells_quarantined: bigint not null 0
+runs.cells_restated: bigint not null 0
+runs.cells_restated_final: bigint not null 0
+runs.cells_unavailable: bigint not null 0
+runs.cells_unchanged: bigint not null 0
+runs.error: text
+runs.failures: jsonb not null '[]'::jsonb
+runs.finished_at: timestamp with time zone
+runs.from_date: date
+runs.heartbeat_at: timestamp with time zone not null
+runs.host: text not null
+runs.instance_id: text not null
+runs.is_full: boolean not null false
+runs.kind: text not null
+runs.orgs: integer not null 0
+runs.requests: bigint not null 0
+runs.rows_deleted: bigint not null 0
+runs.rows_inserted: bigint not null 0
+runs.rows_unchanged: bigint not null 0
+runs.rows_updated: bigint not null 0
+runs.run_id: uuid not null
+runs.started_at: timestamp with time zone not null
+runs.status: text not null
+runs.streams: text[] not null
+runs.to_date: date
+runs.version: text not null
+statement_files.content_gzip: bytea not null
+statement_files.name: text not null
+statement_files.part: integer not null
+statement_files.statement_id: uuid not null
+statement_lines.customer_id: text
+statement_lines.days_accepted: integer not null
+statement_lines.days_expected: integer not null
+statement_lines.days_final: integer not null
+statement_lines.days_in_period: integer not null
+statement_lines.days_stored: integer not null
+statement_lines.days_unavailable: integer not null
+statement_lines.days_unreported: integer not null
+statement_lines.is_billable: boolean not null
+statement_lines.kind: text not null
+statement_lines.metric: text not null
+statement_lines.org_id: text not null
+statement_lines.org_name: text not null
+statement_lines.period_end: date not null
+statement_lines.period_start: date not null
+statement_lines.plan_id: text
+statement_lines.quantity: bigint
+statement_lines.referral_id: text
+statement_lines.revision_watermark: bigint not null
+statement_lines.statement_id: uuid not null
+statement_lines.total: bigint
+statement_lines.total_avg: numeric
+statement_lines.total_max: bigint
+statement_lines.unit: text not null
+statements.closed_at: timestamp with time zone not null
+statements.closed_by: text not null SESSION_USER
+statements.instance_id: text not null
+statements.kind: text not null
+statements.manifest_sha256: bytea not null
+statements.number: integer not null
+statements.orgs: integer not null
+statements.period_month: date not null
+statements.reason: text
+statements.source: text not null
+statements.statement_id: uuid not null
+streams.description: text not null
+streams.key_columns: text[] not null
+streams.missing_means: text not null
+streams.position: integer not null
+streams.stream: text not null
+tracking.days_read: integer losant_usage.count_days(read_days)
+tracking.has_holes: boolean (isempty(tracked_days) OR (tracked_days <> datemultirange(range_merge(tracked_days))))
+tracking.has_untracked: boolean (NOT (read_days <@ tracked_days))
+tracking.org_id: text not null
+tracking.read_days: datemultirange not null '{}'::datemultirange
+tracking.read_from: date lower(read_days)
+tracking.read_to: date (upper(read_days) - 1)
+tracking.stream: text not null
+tracking.tracked_days: datemultirange not null '{}'::datemultirange
+tracking.tracked_from: date lower(tracked_days)
+tracking.tracked_to: date (upper(tracked_days) - 1)
+tracking.unread_from: date lower((tracked_days - read_days))
+usage_days.devices_created: bigint
+usage_days.devices_deleted: bigint
+usage_days.devices_total: bigint
+usage_days.notebook_canceled: bigint
+usage_days.notebook_completed: bigint
+usage_days.notebook_errored: bigint
+usage_days.notebook_minutes: bigint
+usage_days.notebook_timeout: bigint
+usage_days.org_id: text not null
+usage_days.payload_all_bytes: bigint
+usage_days.payload_all_count: bigint
+usage_days.payload_billable_count: bigint
+usage_days.payload_source_count: bigint
+usage_days.usage_date: date not null
+waivers.id: bigint not null a
+waivers.lifted_at: timestamp with time zone
+waivers.lifted_by_run: uuid
+waivers.org_id: text not null
+waivers.reason: text not null
+waivers.stream: text not null
+waivers.usage_date: date not null
+waivers.waived_at: timestamp with time zone not null clock_timestamp()
+waivers.waived_by: text not null SESSION_USER
+
+-- constraint
+control_total_reads_check of control_total_reads: CHECK (((attempts = 0) = (reason IS NULL)))
+control_total_reads_instance_id_fkey of control_total_reads: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+control_total_reads_pkey of control_total_reads: PRIMARY KEY (instance_id, question)
+coverage_final of coverage: CHECK (((standing <> 'final'::losant_usage.standing) OR ((finalized_at IS NOT NULL) AND (verified_at IS NOT NULL))))
+coverage_first_load of coverage: CHECK (((NOT is_stored) OR ((first_loaded_at IS NOT NULL) AND (revision > 0))))
+coverage_is_stored of coverage: CHECK (
+CASE standing
+    WHEN 'accepted'::losant_usage.standing THEN true
+    ELSE (is_stored = (standing = ANY (ARRAY['final'::losant_usage.standing, 'stored'::losant_usage.standing, 'in_doubt'::losant_usage.standing])))
+END)
+coverage_omissions_check of coverage: CHECK (((omissions >= 0) AND (omissions <= 3)))
+coverage_org_id_fkey of coverage: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
+coverage_pkey of coverage: PRIMARY KEY (usage_date, stream, org_id)
+coverage_reason of coverage: CHECK (((standing = ANY (ARRAY['final'::losant_usage.standing, 'stored'::losant_usage.standing])) OR (reason IS NOT NULL)))
+coverage_response_sha256_check of coverage: CHECK ((octet_length(response_sha256) = 32))
+coverage_standing_check of coverage: CHECK ((standing <> 'waiting'::losant_usage.standing))
+coverage_stream_fkey of coverage: FOREIGN KEY (stream) REFERENCES losant_usage.streams(stream)
+coverage_usage_date_check of coverage: CHECK (((usage_date >= '2015-01-01'::date) AND (usage_date <= '2049-12-31'::date)))
+definitions_pkey of definitions: PRIMARY KEY (object)
+device_counts_whole of usage_days: CHECK ((num_nulls(devices_created, devices_deleted, devices_total) = ANY (ARRAY[0, 3])))
+instance_totals_instance_id_fkey of instance_totals: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+instance_totals_metric_fkey of instance_totals: FOREIGN KEY (metric) REFERENCES losant_usage.metrics(metric)
+instance_totals_pkey of instance_totals: PRIMARY KEY (instance_id, usage_date, metric)
+instance_totals_quantity_check of instance_totals: CHECK (((quantity >= 0) AND (quantity <= '9007199254740991'::bigint)))
+instance_totals_usage_date_check of instance_totals: CHECK (((usage_date >= '2015-01-01'::date) AND (usage_date <= '2049-12-31'::date)))
+instances_billing_periods_check of instances: CHECK ((billing_periods = ANY (ARRAY['calendar'::text, 'losant'::text])))
+instances_control_totals_check of instances: CHECK ((control_totals = ANY (ARRAY['block'::text, 'show'::text])))
+instances_instance_id_check of instances: CHECK ((instance_id ~ '^[0-9a-f]{24}$'::text))
+instances_pkey of instances: PRIMARY KEY (instance_id)
+leases_check of leases: CHECK (((shard_index >= 0) AND (shard_index < shard_count)))
+leases_instance_id_fkey of leases: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+leases_pkey of leases: PRIMARY KEY (instance_id, shard_count, shard_index)
+leases_shard_count_check of leases: CHECK ((shard_count >= 1))
+metrics_kind_check of metrics: CHECK ((kind = ANY (ARRAY['flow'::text, 'level'::text])))
+metrics_limit_name_key of metrics: UNIQUE (limit_name)
+metrics_pkey of metrics: PRIMARY KEY (metric)
+metrics_position_key of metrics: UNIQUE ("position")
+metrics_same_as_fkey of metrics: FOREIGN KEY (same_as) REFERENCES losant_usage.metrics(metric)
+metrics_stream_fkey of metrics: FOREIGN KEY (stream) REFERENCES losant_usage.streams(stream)
+metrics_stream_source_column_key of metrics: UNIQUE (stream, source_column)
+migrations_pkey of migrations: PRIMARY KEY (name)
+monthly_summaries_instance_id_fkey of monthly_summaries: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+monthly_summaries_month_fkey of monthly_summaries: FOREIGN KEY (month) REFERENCES losant_usage.months(month)
+monthly_summaries_pkey of monthly_summaries: PRIMARY KEY (instance_id, month, resource_type, resource_id)
+monthly_summaries_resource_id_check of monthly_summaries: CHECK ((resource_id ~ '^[0-9a-f]{24}$'::text))
+months_pkey of months: PRIMARY KEY (month)
+notebook_minutes_whole of usage_days: CHECK ((num_nulls(notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout) = ANY (ARRAY[0, 5])))
+organization_history_check of organization_history: CHECK ((valid_to >= valid_from))
+organization_history_org_id_fkey of organization_history: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
+organization_history_pkey of organization_history: PRIMARY KEY (org_id, valid_from)
+organizations_instance_id_fkey of organizations: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+organizations_org_id_check of organizations: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
+organizations_pkey of organizations: PRIMARY KEY (org_id)
+payload_sources_count_check of payload_sources: CHECK (((count >= 0) AND (count <= '9007199254740991'::bigint)))
+payload_sources_org_id_check of payload_sources: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
+payload_sources_payload_type_check of payload_sources: CHECK ((length(payload_type) <= 200))
+payload_sources_pkey of payload_sources: PRIMARY KEY (usage_date, org_id, payload_type, source)
+payload_sources_source_check of payload_sources: CHECK ((length(source) <= 200))
+payload_totals_whole of usage_days: CHECK ((num_nulls(payload_billable_count, payload_all_count, payload_all_bytes) = ANY (ARRAY[0, 3])))
+quarantine_check of quarantine: CHECK ((to_date >= from_date))
+quarantine_org_id_fkey of quarantine: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
+quarantine_pkey of quarantine: PRIMARY KEY (org_id, stream, from_date, to_date)
+quarantine_stream_fkey of quarantine: FOREIGN KEY (stream) REFERENCES losant_usage.streams(stream)
+revisions_pkey of revisions: PRIMARY KEY (id)
+runs_instance_id_fkey of runs: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+runs_kind_check of runs: CHECK ((kind = ANY (ARRAY['scheduled'::text, 'manual'::text, 'backfill'::text])))
+runs_pkey of runs: PRIMARY KEY (run_id)
+runs_status_check of runs: CHECK ((status = ANY (ARRAY['running'::text, 'complete'::text, 'partial'::text, 'failed'::text, 'interrupted'::text])))
+statement_files_pkey of statement_files: PRIMARY KEY (statement_id, name, part)
+statement_files_statement_id_fkey of statement_files: FOREIGN KEY (statement_id) REFERENCES losant_usage.statements(statement_id) DEFERRABLE INITIALLY DEFERRED
+statement_lines_check of statement_lines: CHECK ((period_end >= period_start))
+statement_lines_metric_fkey of statement_lines: FOREIGN KEY (metric) REFERENCES losant_usage.metrics(metric)
+statement_lines_org_id_fkey of statement_lines: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
+statement_lines_pkey of statement_lines: PRIMARY KEY (statement_id, org_id, period_start, metric)
+statement_lines_statement_id_fkey of statement_lines: FOREIGN KEY (statement_id) REFERENCES losant_usage.statements(statement_id) DEFERRABLE INITIALLY DEFERRED
+statements_check of statements: CHECK ((kind =
+CASE number
+    WHEN 1 THEN 'closing'::text
+    ELSE 'adjustment'::text
+END))
+statements_instance_id_fkey of statements: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+statements_instance_id_period_month_number_key of statements: UNIQUE (instance_id, period_month, number)
+statements_manifest_sha256_check of statements: CHECK ((octet_length(manifest_sha256) = 32))
+statements_number_check of statements: CHECK ((number >= 1))
+statements_period_month_check of statements: CHECK ((EXTRACT(day FROM period_month) = (1)::numeric))
+statements_pkey of statements: PRIMARY KEY (statement_id)
+statements_source_check of statements: CHECK ((source = ANY (ARRAY['calendar'::text, 'losant'::text])))
+streams_missing_means_check of streams: CHECK ((missing_means = ANY (ARRAY['zero'::text, 'absent'::text])))
+streams_pkey of streams: PRIMARY KEY (stream)
+streams_position_key of streams: UNIQUE ("position")
+tracking_org_id_fkey of tracking: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
+tracking_pkey of tracking: PRIMARY KEY (org_id, stream)
+tracking_stream_fkey of tracking: FOREIGN KEY (stream) REFERENCES losant_usage.streams(stream)
+tracking_tracked_days_check of tracking: CHECK ((NOT lower_inf(tracked_days)))
+usage_days_devices_created_check of usage_days: CHECK (((devices_created >= 0) AND (devices_created <= '9007199254740991'::bigint)))
+usage_days_devices_deleted_check of usage_days: CHECK (((devices_deleted >= 0) AND (devices_deleted <= '9007199254740991'::bigint)))
+usage_days_devices_total_check of usage_days: CHECK (((devices_total >= 0) AND (devices_total <= '9007199254740991'::bigint)))
+usage_days_notebook_canceled_check of usage_days: CHECK (((notebook_canceled >= 0) AND (notebook_canceled <= '9007199254740991'::bigint)))
+usage_days_notebook_completed_check of usage_days: CHECK (((notebook_completed >= 0) AND (notebook_completed <= '9007199254740991'::bigint)))
+usage_days_notebook_errored_check of usage_days: CHECK (((notebook_errored >= 0) AND (notebook_errored <= '9007199254740991'::bigint)))
+usage_days_notebook_minutes_check of usage_days: CHECK (((notebook_minutes >= 0) AND (notebook_minutes <= '9007199254740991'::bigint)))
+usage_days_notebook_timeout_check of usage_days: CHECK (((notebook_timeout >= 0) AND (notebook_timeout <= '9007199254740991'::bigint)))
+usage_days_org_id_check of usage_days: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
+usage_days_payload_all_bytes_check of usage_days: CHECK (((payload_all_bytes >= 0) AND (payload_all_bytes <= '9007199254740991'::bigint)))
+usage_days_payload_all_count_check of usage_days: CHECK (((payload_all_count >= 0) AND (payload_all_count <= '9007199254740991'::bigint)))
+usage_days_payload_billable_count_check of usage_days: CHECK (((payload_billable_count >= 0) AND (payload_billable_count <= '9007199254740991'::bigint)))
+usage_days_payload_source_count_check of usage_days: CHECK (((payload_source_count >= 0) AND (payload_source_count <= '9007199254740991'::bigint)))
+usage_days_pkey of usage_days: PRIMARY KEY (usage_date, org_id)
+usage_days_usage_date_check of usage_days: CHECK (((usage_date >= '2015-01-01'::date) AND (usage_date <= '2049-12-31'::date)))
+waivers_check of waivers: CHECK ((lifted_at >= waived_at))
+waivers_pkey of waivers: PRIMARY KEY (id)
+waivers_usage_date_stream_org_id_fkey of waivers: FOREIGN KEY (usage_date, stream, org_id) REFERENCES losant_usage.coverage(usage_date, stream, org_id)
+
+CREATE OR REPLACE FUNCTION losant_usage.adjustments_of(for_instance text, month date, of_source text)
+ RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, unit text, kind text, then_quantity bigint, now_quantity bigint, difference bigint, then_max bigint, now_max bigint, then_avg numeric, now_avg numeric, cause text)
+ LANGUAGE sql
+ STABLE STRICT ROWS 100
+ SET jit TO 'off'
+AS $function$
+  select d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.period_start, d.period_end,
+    d.metric, d.unit, d.kind, d.then_total, d.now_total, coalesce(d.now_total, 0) - coalesce(d.then_total, 0),
+    d.then_max, d.now_max, d.then_avg, d.now_avg,
+    case when d.watermark is null then 'not_in_statement'
+      when r.by_hand then 'changed_by_hand' when r.by_hand is not null then 'restated'
+      when exists (
+        select from losant_usage.coverage c where c.org_id = d.org_id and c.stream = d.stream
+          and c.usage_date between d.period_start and d.period_end and c.first_loaded_at > d.billed_at) then 'loaded_later'
+      else 'tracking' end
+  from (
+    select coalesce(n.org_id, b.org_id) as org_id, coalesce(n.org_name, b.org_name) as org_name,
+      coalesce(n.referral_id, b.referral_id) as referral_id, coalesce(n.plan_id, b.plan_id) as plan_id,
+      coalesce(n.customer_id, b.customer_id) as customer_id,
+      coalesce(n.period_start, b.period_start) as period_start, coalesce(n.period_end, b.period_end) as period_end,
+      coalesce(n.metric, b.metric) as metric, coalesce(n.unit, b.unit) as unit, coalesce(n.kind, b.kind) as kind,
+      b.total as then_total, n.total as now_total, b.total_max as then_max, n.total_max as now_max,
+      b.total_avg as then_avg, n.total_avg as now_avg, b.revision_watermark as watermark, b.closed_at as billed_at,
+      coalesce(n.stream, (select m.stream from losant_usage.metrics m where m.metric = b.metric)) as stream
+    from losant_usage.period_numbers(for_instance, month, of_source) as n
+    full join (
+      select distinct on (l.org_id, l.period_start, l.metric) l.*, s.closed_at
+      from losant_usage.statements s join losant_usage.statement_lines l on l.statement_id = s.statement_id
+      where s.instance_id = for_instance and s.period_month = month
+      order by l.org_id, l.period_start, l.metric, s.number desc
+    ) as b on b.org_id = n.org_id and b.period_start = n.period_start and b.metric = n.metric
+    where row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg)
+  ) as d
+  left join lateral (
+    select bool_or(r.run_id is null) as by_hand from losant_usage.revisions r
+    where r.org_id = d.org_id and r.usage_date between d.period_start and d.period_end and r.stream = d.stream
+      and r.id > d.watermark
+  ) as r on true
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.causes_of(is_over boolean, is_fully_tracked boolean, open_days datemultirange, missing_days datemultirange, in_doubt_days datemultirange, unavailable_days datemultirange, by_hand_days datemultirange)
+ RETURNS TABLE(cause text, days datemultirange)
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select c.cause, c.days
+  from (values
+    ('not_over', not is_over, null::datemultirange),
+    ('not_fully_tracked', not is_fully_tracked, null),
+    ('not_final', open_days is not null, open_days),
+    ('missing', missing_days is not null, missing_days),
+    ('in_doubt', in_doubt_days is not null, in_doubt_days),
+    ('unavailable', unavailable_days is not null, unavailable_days),
+    ('changed_by_hand', by_hand_days is not null, by_hand_days)
+  ) as c (cause, applies, days)
+  where c.applies
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.cell_changes(table_name text, old_row jsonb, new_row jsonb)
+ RETURNS SETOF losant_usage.cell_change
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
+    n.key, n.old, n.new
+  from losant_usage.streams s cross join lateral (
+    select case when table_name = 'usage_days' then '{}'::jsonb else (
+        select jsonb_object_agg(k, coalesce(new_row, old_row) -> k) from unnest(s.key_columns) as k) end as key,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> c.name)), '{}') as old,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> c.name)), '{}') as new
+    from losant_usage.metrics m
+    cross join lateral (select case when table_name = 'usage_days' then m.metric else m.source_column end as name) as c
+    where m.stream = s.stream
+  ) as n
+  where table_name in ('usage_days', s.stream) and n.old is distinct from n.new
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.changed_definitions()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select d.object from losant_usage.definitions d left join losant_usage.list_definitions() l on l.object = d.object
+  where l.object is null
+    or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000)
+  union all
+  select 'what table definitions says' where not exists (select from losant_usage.definitions)
+  order by 1
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.changes_since(moment timestamp with time zone)
+ RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, usage_date date, stream text, metric text, unit text, payload_type text, source text, change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean, by_hand boolean, changed_at timestamp with time zone)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
+    r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
+    'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
+  from losant_usage.restatements r where r.changed_at > moment
+  union all
+  select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+    day, c.stream, m.metric, m.unit, null, null,
+    'first_loaded', null, q.quantity, q.quantity, false, false, c.first_loaded_at
+  -- Day by day: of most days nothing was first loaded since, and one look at the index tells.
+  from losant_usage.days_between(
+    (select min(usage_date) from losant_usage.usage_days), (select max(usage_date) from losant_usage.usage_days)) as day
+  join losant_usage.coverage c on c.usage_date = day and c.first_loaded_at > moment
+  join losant_usage.usage_days u on u.usage_date = day and u.org_id = c.org_id
+  join losant_usage.organizations o on o.org_id = c.org_id
+  join losant_usage.metrics m on m.stream = c.stream
+  cross join lateral (
+    select case m.metric
+      when 'devices_created' then u.devices_created
+      when 'devices_deleted' then u.devices_deleted
+      when 'devices_total' then u.devices_total
+      when 'notebook_minutes' then u.notebook_minutes
+      when 'notebook_completed' then u.notebook_completed
+      when 'notebook_canceled' then u.notebook_canceled
+      when 'notebook_errored' then u.notebook_errored
+      when 'notebook_timeout' then u.notebook_timeout
+      when 'payload_billable_count' then u.payload_billable_count
+      when 'payload_all_count' then u.payload_all_count
+      when 'payload_all_bytes' then u.payload_all_bytes
+      when 'payload_source_count' then u.payload_source_count end as quantity
+  ) as q
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.count_days(days datemultirange)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE COST 2
+AS $function$
+  select coalesce(sum(upper(part) - lower(part)), 0)::integer from unnest(days) as part
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.current_run()
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select nullif(current_setting('losant_usage.run_id', true), '')::uuid
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.days_between(first_day date, last_day date)
+ RETURNS SETOF date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT ROWS 10
+AS $function$
+  select first_day + place from generate_series(0, last_day - first_day) as place
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.differs_from_summary(quantity numeric, total numeric, scale bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select coalesce(case when scale > 1 then abs(quantity - total) >= scale else quantity <> total end, false)
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.each_day(days datemultirange)
+ RETURNS SETOF date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT ROWS 2
+AS $function$
+  select lower(part) + place from unnest(days) as part, generate_series(0, upper(part) - lower(part) - 1) as place
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.grant_rights()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if exists (select from pg_roles where rolname = 'losant_usage_reader') then
+    grant usage on schema losant_usage to losant_usage_reader;
+    grant select on
+      losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.instances,
+      losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
+      losant_usage.tracking, losant_usage.coverage, losant_usage.waivers, losant_usage.tracked, losant_usage.cells,
+      losant_usage.read_cells, losant_usage.unread_cells, losant_usage.cell_counts,
+      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions,
+      losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
+      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.monthly_usage, losant_usage.period_usage,
+      losant_usage.usage_vs_limits, losant_usage.billing_periods, losant_usage.days_without_period, losant_usage.period_blockers,
+      losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
+      losant_usage.restatements, losant_usage.device_continuity,
+      losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
+      losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
+      losant_usage.focus_usage, losant_usage.definitions,
+      losant_usage.org_tracks, losant_usage.org_rows, losant_usage.rowless_days, losant_usage.month_rows,
+      losant_usage.own_period_rows, losant_usage.losant_periods, losant_usage.contradicted_days
+      to losant_usage_reader;
+    -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
+    grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
+      resolved_days, resolved_at, run_id) on losant_usage.quarantine to losant_usage_reader;
+    grant select (instance_id, shard_count, shard_index, run_id, since, until, epoch) on losant_usage.leases to losant_usage_reader;
+    grant select (run_id, instance_id, kind, is_full, status, from_date, to_date, streams, started_at, heartbeat_at,
+      finished_at, version, orgs, cells_planned, cells_loaded, cells_unchanged, cells_left_out, cells_failed,
+      cells_quarantined, cells_unavailable, cells_restated, cells_restated_final, rows_inserted, rows_updated,
+      rows_deleted, rows_unchanged, requests, failures, error) on losant_usage.runs to losant_usage_reader;
+  end if;
+  if exists (select from pg_roles where rolname = 'losant_usage_writer') then
+    grant usage on schema losant_usage to losant_usage_writer;
+    grant select on all tables in schema losant_usage to losant_usage_writer;
+    grant insert, update on
+      losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
+      losant_usage.tracking, losant_usage.coverage, losant_usage.quarantine, losant_usage.usage_days,
+      losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads to losant_usage_writer;
+    grant insert, update, delete on losant_usage.payload_sources, losant_usage.leases to losant_usage_writer;
+    grant insert, update (lifted_at, lifted_by_run) on losant_usage.waivers to losant_usage_writer;
+  end if;
+  if exists (select from pg_roles where rolname = 'losant_usage_closer') then
+    grant usage on schema losant_usage to losant_usage_closer;
+    grant select on all tables in schema losant_usage to losant_usage_closer;
+    revoke select on losant_usage.quarantine, losant_usage.leases, losant_usage.runs from losant_usage_closer;
+    grant insert on losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
+    grant execute on function losant_usage.hold_loads to losant_usage_closer;
+  end if;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.hold_loads()
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources in share mode
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.is_by_hand()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select coalesce(current_setting('losant_usage.program', true), '') = ''
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.is_contradicted(s losant_usage.month_rows)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select s.is_final and exists (
+    select from losant_usage.monthly_summaries r
+    join losant_usage.metrics m on m.summary_figures is not null
+    cross join lateral (
+      select case m.metric
+        when 'devices_total' then s.devices_total
+        when 'notebook_minutes' then s.notebook_minutes
+        when 'payload_billable_count' then s.payload_billable_count
+        when 'payload_all_count' then s.payload_all_count
+        when 'payload_all_bytes' then s.payload_all_bytes end as quantity
+    ) as q
+    where r.instance_id = s.instance_id and r.month = s.period_start and r.resource_type = 'organization'
+      and r.resource_id = s.org_id and losant_usage.is_settled_at(s.instance_id, s.period_end, r.verified_at)
+      and losant_usage.differs_from_summary(q.quantity, losant_usage.summary_total(r.figures, m.metric), m.summary_scale))
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.is_settled_at(of_instance text, last_day date, verified_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select coalesce(verified_at >= ((last_day + 1)::timestamp + (i.policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC', false)
+  from losant_usage.instances i where i.instance_id = of_instance
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.is_waiting(standing losant_usage.standing, reason text, usage_date date)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select standing = 'missing' and reason in ('left_out', 'unconfirmed', 'contradicted')
+    and usage_date >= losant_usage.late_before(now())
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.keep_read_days()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+begin
+  -- Locked in key order, after the rows of coverage: the order of every writer. By key, whatever the
+  -- statistics of a table that was just filled make the planner think.
+  perform from (select distinct c.org_id, c.stream from changed c order by c.org_id, c.stream) as c
+  cross join lateral (
+    select from losant_usage.tracking t where t.org_id = c.org_id and t.stream = c.stream for update
+  ) as t;
+  update losant_usage.tracking t
+  set read_days = case tg_op when 'INSERT' then t.read_days + c.days else t.read_days - c.days end
+  from (
+    select org_id, stream, range_agg(daterange(usage_date, usage_date + 1)) as days
+    from changed group by org_id, stream
+  ) as c
+  where t.org_id = c.org_id and t.stream = c.stream;
+  return null;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.late_before(moment timestamp with time zone)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select (moment at time zone 'UTC' - interval '6 hours')::date
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.list_definitions()
+ RETURNS TABLE(object text, definition text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select 'view ' || c.relname, pg_get_viewdef(c.oid) from pg_class c
+  where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
+  union all
+  select 'column ' || c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
+    case when a.attnotnull then 'not null' end, pg_get_expr(d.adbin, d.adrelid), nullif(a.attidentity, ''))
+  from pg_class c
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+  where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'r'
+  union all
+  select 'index ' || c.relname, pg_get_indexdef(c.oid) from pg_class c join pg_index i on i.indexrelid = c.oid
+  where c.relnamespace = 'losant_usage'::regnamespace and i.indisvalid
+  union all
+  select 'constraint ' || n.conname || ' of ' || c.relname, pg_get_constraintdef(n.oid)
+  from pg_constraint n join pg_class c on c.oid = n.conrelid
+  where n.connamespace = 'losant_usage'::regnamespace and n.contype in ('p', 'u', 'f', 'c') and n.convalidated
+  union all
+  select 'trigger ' || t.tgname || ' of ' || c.relname, pg_get_triggerdef(t.oid)
+  from pg_trigger t join pg_class c on c.oid = t.tgrelid
+  where c.relnamespace = 'losant_usage'::regnamespace and not t.tgisinternal and t.tgenabled in ('O', 'A')
+  union all
+  select 'function ' || p.oid::regprocedure::text, case p.prokind when 'a' then '' else pg_get_functiondef(p.oid) end
+  from pg_proc p where p.pronamespace = 'losant_usage'::regnamespace
+  union all
+  select 'type ' || t.typname, string_agg(e.enumlabel, ' ' order by e.enumsortorder)
+  from pg_type t join pg_enum e on e.enumtypid = t.oid where t.typnamespace = 'losant_usage'::regnamespace group by t.typname
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.loaded_at(cell losant_usage.coverage)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select case when cell.revision = 1 then cell.first_loaded_at else coalesce((
+    select max(r.changed_at) from losant_usage.revisions r
+    where r.org_id = cell.org_id and r.usage_date = cell.usage_date and r.stream = cell.stream
+  ), cell.first_loaded_at) end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.locked_at()
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select coalesce(nullif(current_setting('losant_usage.locked_at', true), '')::timestamptz, now())
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.next_checkpoint(usage_date date, verified_at timestamp with time zone, read_at_hours integer[])
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select min(checkpoint) from (
+    select ((usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as checkpoint
+    from unnest(read_at_hours) as hours
+  ) as c where verified_at is null or checkpoint > verified_at
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.period_numbers(for_instance text, of_month date, of_source text)
+ RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, stream text, unit text, kind text, total bigint, total_max bigint, total_avg numeric, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_unreported integer, is_billable boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, p.period_start, p.period_end,
+    m.metric, m.stream, m.unit, m.kind, m.total, m.total_max, m.total_avg,
+    p.days_in_period, p.days_expected, p.days_stored, p.days_final, p.days_accepted,
+    p.days_unavailable, p.days_unreported, p.is_clear
+  from (
+    select * from losant_usage.month_rows where of_source = 'calendar' and period_start = of_month
+    union all
+    select * from losant_usage.own_period_rows
+    where of_source = 'losant' and period_end between of_month and (of_month + interval '1 month')::date - 1
+  ) as p
+  cross join lateral (values
+    ('devices_created', 'device_counts', 'devices', 'flow', p.devices_created, null::bigint, null::numeric),
+    ('devices_deleted', 'device_counts', 'devices', 'flow', p.devices_deleted, null::bigint, null::numeric),
+    ('devices_total', 'device_counts', 'devices', 'level', p.devices_total, p.devices_total_max, p.devices_total_avg),
+    ('notebook_minutes', 'notebook_minutes', 'minutes', 'flow', p.notebook_minutes, null::bigint, null::numeric),
+    ('notebook_completed', 'notebook_minutes', 'executions', 'flow', p.notebook_completed, null::bigint, null::numeric),
+    ('notebook_canceled', 'notebook_minutes', 'executions', 'flow', p.notebook_canceled, null::bigint, null::numeric),
+    ('notebook_errored', 'notebook_minutes', 'executions', 'flow', p.notebook_errored, null::bigint, null::numeric),
+    ('notebook_timeout', 'notebook_minutes', 'executions', 'flow', p.notebook_timeout, null::bigint, null::numeric),
+    ('payload_billable_count', 'payload_totals', 'payloads', 'flow', p.payload_billable_count, null::bigint, null::numeric),
+    ('payload_all_count', 'payload_totals', 'payloads', 'flow', p.payload_all_count, null::bigint, null::numeric),
+    ('payload_all_bytes', 'payload_totals', 'bytes', 'flow', p.payload_all_bytes, null::bigint, null::numeric),
+    ('payload_source_count', 'payload_sources', 'payloads', 'flow', p.payload_source_count, null::bigint, null::numeric)
+  ) as m (metric, stream, unit, kind, total, total_max, total_avg)
+  where p.instance_id = for_instance and p.days_expected > 0
+    and (m.total is not null or exists (
+      select from losant_usage.tracked t where t.org_id = p.org_id and t.stream = m.stream
+        and t.days && daterange(p.period_start, p.period_end + 1)))
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.period_sums(first_day date, next_day date, first_org text, last_org text)
+ RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, tags jsonb, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_unreported integer, days_untracked integer, device_counts_days integer, notebook_minutes_days integer, payload_totals_days integer, payload_sources_days integer, days_possible integer, is_over boolean, is_fully_tracked boolean, standing losant_usage.standing, is_final boolean, is_clear boolean, open_days datemultirange, missing_days datemultirange, in_doubt_days datemultirange, unavailable_days datemultirange, by_hand_days datemultirange, blocking_streams text[], devices_created bigint, devices_deleted bigint, devices_total bigint, devices_total_on date, devices_total_max bigint, devices_total_avg numeric, notebook_minutes bigint, notebook_completed bigint, notebook_canceled bigint, notebook_errored bigint, notebook_timeout bigint, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint, payload_source_count bigint)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, o.tags,
+    next_day - first_day, e.days_expected,
+    e.days_expected - losant_usage.count_days(c.not_stored_days),
+    e.days_expected - losant_usage.count_days(c.not_final_days),
+    losant_usage.count_days(c.accepted_days), losant_usage.count_days(c.unavailable_days),
+    losant_usage.count_days(c.unreported_days), coalesce(u.days_untracked, 0),
+    coalesce(u.device_counts_days, 0), coalesce(u.notebook_minutes_days, 0), coalesce(u.payload_totals_days, 0), coalesce(u.payload_sources_days, 0),
+    e.days_possible, e.is_over, f.is_fully_tracked,
+    case when e.days_expected > 0 then coalesce(c.standing, 'final') end,
+    e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.not_final_days is null,
+    e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.blocking_streams is null,
+    c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days, c.blocking_streams,
+    u.devices_created, u.devices_deleted, u.devices_total, u.devices_total_on, u.devices_total_max,
+    u.devices_total_avg, u.notebook_minutes, u.notebook_completed, u.notebook_canceled, u.notebook_errored,
+    u.notebook_timeout, u.payload_billable_count, u.payload_all_count, u.payload_all_bytes, u.payload_source_count
+  from losant_usage.organizations o
+  left join (
+    select r.org_id,
+      count(*) filter (where r.is_tracked)::integer as days_tracked,
+      count(*) filter (where r.has_untracked)::integer as days_untracked,
+      min(r.streams_set) filter (where r.is_tracked) as first_set,
+      max(r.streams_set) filter (where r.is_tracked) as last_set,
+      count(r.devices_created)::integer as device_counts_days,
+      count(r.notebook_minutes)::integer as notebook_minutes_days,
+      count(r.payload_billable_count)::integer as payload_totals_days,
+      count(r.payload_source_count)::integer as payload_sources_days,
+      losant_usage.total(r.devices_created) as devices_created,
+      losant_usage.total(r.devices_deleted) as devices_deleted,
+      -- The newest day and its number are the greatest of both in one: numbers are below 2^53, days come above them.
+      max((r.usage_date - first_day)::bigint << 53 | r.devices_total) & 9007199254740991 as devices_total,
+      first_day + (max((r.usage_date - first_day)::bigint << 53 | r.devices_total) >> 53)::integer as devices_total_on,
+      max(r.devices_total) as devices_total_max,
+      round(losant_usage.total(r.devices_total)::numeric / nullif(count(r.devices_total), 0), 2) as devices_total_avg,
+      losant_usage.total(r.notebook_minutes) as notebook_minutes,
+      losant_usage.total(r.notebook_completed) as notebook_completed,
+      losant_usage.total(r.notebook_canceled) as notebook_canceled,
+      losant_usage.total(r.notebook_errored) as notebook_errored,
+      losant_usage.total(r.notebook_timeout) as notebook_timeout,
+      losant_usage.total(r.payload_billable_count) as payload_billable_count,
+      losant_usage.total(r.payload_all_count) as payload_all_count,
+      losant_usage.total(r.payload_all_bytes) as payload_all_bytes,
+      losant_usage.total(r.payload_source_count) as payload_source_count
+    from losant_usage.days_between(first_day, next_day - 1) as day
+    join losant_usage.org_rows r on r.usage_date = day and r.org_id between first_org and last_org
+    group by r.org_id
+  ) as u on u.org_id = o.org_id
+  left join (
+    select c.org_id, max(c.standing) as standing,
+      count(*) filter (where c.streams_set is not null)::integer as days_rowless,
+      min(c.streams_set) as first_set, max(c.streams_set) as last_set,
+      range_agg(c.day) filter (where not c.is_stored) as not_stored_days,
+      range_agg(c.day) filter (where c.standing <> 'final') as not_final_days,
+      range_agg(c.day) filter (where c.standing = 'accepted') as accepted_days,
+      range_agg(c.day) filter (where c.standing in ('stored', 'waiting')) as open_days,
+      range_agg(c.day) filter (where c.standing = 'missing' and c.reason <> 'changed_by_hand') as missing_days,
+      range_agg(c.day) filter (where c.standing = 'in_doubt' and c.reason <> 'changed_by_hand') as in_doubt_days,
+      range_agg(c.day) filter (where c.standing = 'unavailable') as unavailable_days,
+      range_agg(c.day) filter (where c.reason = 'changed_by_hand' and c.standing in ('in_doubt', 'missing')) as by_hand_days,
+      range_agg(c.day) filter (where c.is_stored and not c.is_reported) as unreported_days,
+      array_agg(distinct c.stream) filter (where c.standing not in ('final', 'accepted')) as blocking_streams
+    from (
+      select r.org_id, r.stream, daterange(day, day + 1) as day, r.standing, r.reason, r.is_stored, r.is_reported,
+        null::integer as streams_set
+      from losant_usage.days_between(first_day, next_day - 1) as day
+      join losant_usage.read_cells r on r.usage_date = day and r.org_id between first_org and last_org
+        and (r.standing <> 'final' or not r.is_reported)
+      union all
+      select r.org_id, r.stream, daterange(usage_date, usage_date + 1), r.standing, 'never_read', false, false, null
+      from losant_usage.unread_cells r
+      where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+      union all
+      select r.org_id, null, null, null, null, null, null, r.streams_set
+      from losant_usage.rowless_days r
+      where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+    ) as c group by c.org_id
+  ) as c on c.org_id = o.org_id
+  cross join lateral (
+    select coalesce(u.days_tracked, 0) + coalesce(c.days_rowless, 0) as days_expected,
+      next_day <= (now() at time zone 'UTC')::date as is_over,
+      greatest(0, least(next_day, o.removed_on + 1) - greatest(first_day, o.created_on)) as days_possible
+  ) as e
+  cross join lateral (
+    -- Every day on which it existed is tracked, each for the same streams.
+    select coalesce(least(u.first_set, c.first_set) = greatest(u.last_set, c.last_set), true)
+      and e.days_expected = greatest(0,
+        least(next_day, o.removed_on + 1, (now() at time zone 'UTC')::date) - greatest(first_day, o.created_on)) as is_fully_tracked
+  ) as f
+  where o.org_id between first_org and last_org and (e.days_expected > 0 or u.days_untracked > 0)
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.record_changes()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  changes losant_usage.cell_change[];
+  is_by_hand constant boolean := losant_usage.is_by_hand();
+  -- A trigger on the way to its own sum, or to the rows below it, only adds to the record.
+  is_outermost constant boolean := pg_trigger_depth() = 1;
+  is_detail constant boolean := tg_table_name <> 'usage_days';
+begin
+  if tg_op = 'INSERT' then
+    select array_agg(c) into changes from new_rows n
+    cross join lateral losant_usage.cell_changes(tg_table_name, null, to_jsonb(n)) as c;
+  elsif tg_op = 'DELETE' then
+    select array_agg(c) into changes from old_rows o
+    cross join lateral losant_usage.cell_changes(tg_table_name, to_jsonb(o), null) as c;
+  else
+    if is_by_hand and not is_detail and exists (
+      select from old_rows o
+      where not exists (select from new_rows n where n.usage_date = o.usage_date and n.org_id = o.org_id)) then
+      raise exception 'losant_usage.usage_days: the key of a row cannot change' using hint = 'change the numbers of both days';
+    end if;
+    select array_agg(c) into changes
+    from (select r.usage_date, r.org_id, to_jsonb(r) as value, losant_usage.row_key(to_jsonb(r), tg_argv) as key from old_rows r) as o
+    full join (select r.usage_date, r.org_id, to_jsonb(r) as value, losant_usage.row_key(to_jsonb(r), tg_argv) as key from new_rows r) as n
+      on n.usage_date = o.usage_date and n.org_id = o.org_id and n.key = o.key
+    cross join lateral losant_usage.cell_changes(tg_table_name, o.value, n.value) as c;
+  end if;
+  if changes is null then return null; end if;
+  if is_by_hand and is_outermost then
+    if not is_detail and exists (
+      select from unnest(changes) c join losant_usage.streams s on s.stream = c.stream
+      where s.key_columns <> '{}' and c.new is not null) then
+      raise exception 'losant_usage.usage_days: a sum over the rows of another table is refused' using hint = 'change the rows of that table: the sum follows them';
+    end if;
+    -- Losant has named nothing of it: what an earlier answer said of the cell is no longer so.
+    insert into losant_usage.coverage as c
+      (usage_date, stream, org_id, standing, is_stored, revision, first_loaded_at, next_read_at, reason, message)
+    select usage_date, stream, org_id,
+      case when is_stored then 'in_doubt' else 'missing' end::losant_usage.standing, is_stored, 1,
+      clock_timestamp(), clock_timestamp(), 'changed_by_hand',
+      case when is_stored then 'its numbers were changed by hand' else 'its numbers were removed by hand' end
+    from (
+      select distinct k.usage_date, k.stream, k.org_id, case when is_detail then exists (
+          select from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
+        else k.new is not null end as is_stored
+      from unnest(changes) as k
+    ) as cell
+    order by usage_date, stream, org_id
+    on conflict (usage_date, stream, org_id) do update set
+      standing = excluded.standing, is_stored = excluded.is_stored, is_reported = false, revision = c.revision + 1,
+      first_loaded_at = coalesce(c.first_loaded_at, excluded.first_loaded_at), next_read_at = excluded.next_read_at,
+      verified_at = null, response_sha256 = null, attempts = 0, omissions = 0, run_id = null,
+      reason = excluded.reason, message = excluded.message;
+    update losant_usage.waivers w set lifted_at = clock_timestamp() from unnest(changes) as k
+    where w.usage_date = k.usage_date and w.stream = k.stream and w.org_id = k.org_id and w.lifted_at is null;
+  end if;
+  -- A first load is no change.
+  insert into losant_usage.revisions
+    (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
+  select n.stream, n.org_id, n.usage_date, c.revision, n.key, n.old, n.new,
+    losant_usage.current_run(), session_user, clock_timestamp(),
+    c.finalized_at is not null and (is_by_hand or c.finalized_at < losant_usage.locked_at())
+  from unnest(changes) as n
+  join losant_usage.coverage c on c.usage_date = n.usage_date and c.stream = n.stream and c.org_id = n.org_id
+  where is_by_hand or n.old is not null or c.revision > 1
+  order by n.usage_date, n.org_id, n.stream, n.key::text collate "C";
+  if not (is_by_hand and is_outermost) then return null; end if;
+  if is_detail then
+    insert into losant_usage.usage_days as u (usage_date, org_id, payload_source_count)
+    select k.usage_date, k.org_id, (
+      select sum(p.count) from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
+    from (select distinct usage_date, org_id from unnest(changes)) as k order by k.usage_date, k.org_id
+    on conflict (usage_date, org_id) do update set payload_source_count = excluded.payload_source_count;
+  elsif tg_op <> 'INSERT' then
+    delete from losant_usage.payload_sources p using unnest(changes) as k
+    where k.stream = 'payload_sources' and k.new is null and p.usage_date = k.usage_date and p.org_id = k.org_id;
+    -- A day that the ledger has keeps its row.
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct usage_date, org_id from old_rows order by usage_date, org_id on conflict do nothing;
+  end if;
+  return null;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.record_definitions()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  delete from losant_usage.definitions;
+  insert into losant_usage.definitions
+  select object, md5(definition), current_setting('server_version_num')::integer / 10000 from losant_usage.list_definitions()
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.refuse()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'losant_usage.%: % is refused', tg_table_name, lower(tg_op) using hint = tg_argv[0];
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.refuse_addition()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if exists (select from added a join losant_usage.statements s on s.statement_id = a.statement_id) then
+    raise exception 'losant_usage.%: nothing can be added to a statement', tg_table_name;
+  end if;
+  return null;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.row_key(row_value jsonb, key_columns text[])
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.summary_total(figures jsonb, of_metric text)
+ RETURNS numeric
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select sum((figures ->> f.name)::numeric) * m.summary_scale
+  from losant_usage.metrics m cross join lateral unnest(m.summary_figures) as f (name)
+  where m.metric = of_metric group by m.metric, m.summary_scale, m.summary_figures
+  having count(figures ->> f.name) = cardinality(m.summary_figures)
+$function$
+
+-- losant_usage.total(bigint)
+
+CREATE OR REPLACE FUNCTION losant_usage.unread_standing(usage_date date)
+ RETURNS losant_usage.standing
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select case when usage_date < losant_usage.late_before(now()) then 'missing' else 'waiting' end::losant_usage.standing
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.usage_as_of(moment timestamp with time zone)
+ RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, usage_date date, is_final boolean, devices_created bigint, devices_deleted bigint, devices_total bigint, notebook_minutes bigint, notebook_completed bigint, notebook_canceled bigint, notebook_errored bigint, notebook_timeout bigint, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint, payload_source_count bigint)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select o.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, day,
+    u.is_open is not true and u.is_unread is not true,
+    case when 'device_counts' = any (u.unknown) then null when later.old ? 'device_counts' then (later.old -> 'device_counts' ->> 'created')::bigint else u.devices_created end,
+    case when 'device_counts' = any (u.unknown) then null when later.old ? 'device_counts' then (later.old -> 'device_counts' ->> 'deleted')::bigint else u.devices_deleted end,
+    case when 'device_counts' = any (u.unknown) then null when later.old ? 'device_counts' then (later.old -> 'device_counts' ->> 'total')::bigint else u.devices_total end,
+    case when 'notebook_minutes' = any (u.unknown) then null when later.old ? 'notebook_minutes' then (later.old -> 'notebook_minutes' ->> 'minutes')::bigint else u.notebook_minutes end,
+    case when 'notebook_minutes' = any (u.unknown) then null when later.old ? 'notebook_minutes' then (later.old -> 'notebook_minutes' ->> 'completed')::bigint else u.notebook_completed end,
+    case when 'notebook_minutes' = any (u.unknown) then null when later.old ? 'notebook_minutes' then (later.old -> 'notebook_minutes' ->> 'canceled')::bigint else u.notebook_canceled end,
+    case when 'notebook_minutes' = any (u.unknown) then null when later.old ? 'notebook_minutes' then (later.old -> 'notebook_minutes' ->> 'errored')::bigint else u.notebook_errored end,
+    case when 'notebook_minutes' = any (u.unknown) then null when later.old ? 'notebook_minutes' then (later.old -> 'notebook_minutes' ->> 'timeout')::bigint else u.notebook_timeout end,
+    case when 'payload_totals' = any (u.unknown) then null when later.old ? 'payload_totals' then (later.old -> 'payload_totals' ->> 'billable_count')::bigint else u.payload_billable_count end,
+    case when 'payload_totals' = any (u.unknown) then null when later.old ? 'payload_totals' then (later.old -> 'payload_totals' ->> 'all_count')::bigint else u.payload_all_count end,
+    case when 'payload_totals' = any (u.unknown) then null when later.old ? 'payload_totals' then (later.old -> 'payload_totals' ->> 'all_bytes')::bigint else u.payload_all_bytes end,
+    case when 'payload_sources' = any (u.unknown) then null when later.old ? 'payload_sources' then (later.old -> 'payload_sources' ->> 'count')::bigint else u.payload_source_count end
+  from losant_usage.days_between(
+    (select min(usage_date) from losant_usage.usage_days), (select max(usage_date) from losant_usage.usage_days)) as day
+  cross join lateral (
+    select u.*, c.unknown, c.is_open, n.is_unread
+    from losant_usage.usage_days u
+    left join (
+      select c.org_id, array_agg(c.stream) filter (where c.first_loaded_at > moment) as unknown,
+        bool_or(t.days @> c.usage_date and (c.finalized_at is null or c.finalized_at > moment
+          or (c.standing <> 'final' and coalesce(c.attempted_at <= moment, true)))) as is_open
+      from losant_usage.coverage c
+      left join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
+      where c.usage_date = day and c.stream = any (array(select stream from losant_usage.streams))
+        and (c.first_loaded_at > moment or c.finalized_at > moment or c.finalized_at is null or c.standing <> 'final')
+      group by c.org_id
+    ) as c on c.org_id = u.org_id
+    left join (
+      select org_id, true as is_unread from losant_usage.unread_cells where usage_date = day group by org_id
+    ) as n on n.org_id = u.org_id
+    where u.usage_date = day
+  ) as u
+  join losant_usage.organizations o on o.org_id = u.org_id
+  left join (
+    select r.usage_date, r.org_id, jsonb_object_agg(r.stream, r.old) as old
+    from (
+      select distinct on (l.usage_date, l.org_id, l.stream) l.usage_date, l.org_id, l.stream, coalesce(l.old, 'null') as old
+      from losant_usage.revisions l where l.changed_at > moment and l.key = '{}'
+      order by l.usage_date, l.org_id, l.stream, l.id
+    ) as r group by r.usage_date, r.org_id
+  ) as later on later.usage_date = day and later.org_id = u.org_id
+  where ('device_counts' = any (u.unknown) is not true
+    and case when later.old ? 'device_counts' then later.old -> 'device_counts' <> 'null' else u.devices_created is not null end)
+    or ('notebook_minutes' = any (u.unknown) is not true
+    and case when later.old ? 'notebook_minutes' then later.old -> 'notebook_minutes' <> 'null' else u.notebook_minutes is not null end)
+    or ('payload_totals' = any (u.unknown) is not true
+    and case when later.old ? 'payload_totals' then later.old -> 'payload_totals' <> 'null' else u.payload_billable_count is not null end)
+    or ('payload_sources' = any (u.unknown) is not true
+    and case when later.old ? 'payload_sources' then later.old -> 'payload_sources' <> 'null' else u.payload_source_count is not null end)
+$function$
+
+-- index
+control_total_reads_pkey: CREATE UNIQUE INDEX control_total_reads_pkey ON losant_usage.control_total_reads USING btree (instance_id, question)
+coverage_due: CREATE INDEX coverage_due ON losant_usage.coverage USING btree (next_read_at, org_id) WHERE (next_read_at IS NOT NULL)
+coverage_first_loaded: CREATE INDEX coverage_first_loaded ON losant_usage.coverage USING btree (usage_date, first_loaded_at)
+coverage_open: CREATE INDEX coverage_open ON losant_usage.coverage USING btree (usage_date, org_id) WHERE ((standing <> 'final'::losant_usage.standing) OR (NOT is_reported))
+coverage_pkey: CREATE UNIQUE INDEX coverage_pkey ON losant_usage.coverage USING btree (usage_date, stream, org_id)
+coverage_trouble: CREATE INDEX coverage_trouble ON losant_usage.coverage USING btree (usage_date, org_id) WHERE (standing = ANY (ARRAY['accepted'::losant_usage.standing, 'unavailable'::losant_usage.standing, 'in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]))
+definitions_pkey: CREATE UNIQUE INDEX definitions_pkey ON losant_usage.definitions USING btree (object)
+instance_totals_pkey: CREATE UNIQUE INDEX instance_totals_pkey ON losant_usage.instance_totals USING btree (instance_id, usage_date, metric)
+instances_pkey: CREATE UNIQUE INDEX instances_pkey ON losant_usage.instances USING btree (instance_id)
+leases_pkey: CREATE UNIQUE INDEX leases_pkey ON losant_usage.leases USING btree (instance_id, shard_count, shard_index)
+metrics_limit_name_key: CREATE UNIQUE INDEX metrics_limit_name_key ON losant_usage.metrics USING btree (limit_name)
+metrics_pkey: CREATE UNIQUE INDEX metrics_pkey ON losant_usage.metrics USING btree (metric)
+metrics_position_key: CREATE UNIQUE INDEX metrics_position_key ON losant_usage.metrics USING btree ("position")
+metrics_stream_source_column_key: CREATE UNIQUE INDEX metrics_stream_source_column_key ON losant_usage.metrics USING btree (stream, source_column)
+migrations_pkey: CREATE UNIQUE INDEX migrations_pkey ON losant_usage.migrations USING btree (name)
+monthly_summaries_pkey: CREATE UNIQUE INDEX monthly_summaries_pkey ON losant_usage.monthly_summaries USING btree (instance_id, month, resource_type, resource_id)
+months_pkey: CREATE UNIQUE INDEX months_pkey ON losant_usage.months USING btree (month)
+organization_history_open: CREATE UNIQUE INDEX organization_history_open ON losant_usage.organization_history USING btree (org_id) WHERE (valid_to IS NULL)
+organization_history_pkey: CREATE UNIQUE INDEX organization_history_pkey ON losant_usage.organization_history USING btree (org_id, valid_from)
+organizations_instance: CREATE INDEX organizations_instance ON losant_usage.organizations USING btree (instance_id, org_id)
+organizations_pkey: CREATE UNIQUE INDEX organizations_pkey ON losant_usage.organizations USING btree (org_id)
+organizations_problem: CREATE INDEX organizations_problem ON losant_usage.organizations USING btree (instance_id) WHERE (problem IS NOT NULL)
+organizations_removed: CREATE INDEX organizations_removed ON losant_usage.organizations USING btree (instance_id) WHERE (removed_at IS NOT NULL)
+payload_sources_pkey: CREATE UNIQUE INDEX payload_sources_pkey ON losant_usage.payload_sources USING btree (usage_date, org_id, payload_type, source)
+quarantine_pkey: CREATE UNIQUE INDEX quarantine_pkey ON losant_usage.quarantine USING btree (org_id, stream, from_date, to_date)
+quarantine_unresolved: CREATE INDEX quarantine_unresolved ON losant_usage.quarantine USING btree (last_seen_at) WHERE (resolved_at IS NULL)
+revisions_cell: CREATE INDEX revisions_cell ON losant_usage.revisions USING btree (org_id, usage_date, stream)
+revisions_changed_at: CREATE INDEX revisions_changed_at ON losant_usage.revisions USING btree (changed_at)
+revisions_final: CREATE INDEX revisions_final ON losant_usage.revisions USING btree (id) WHERE was_final
+revisions_pkey: CREATE UNIQUE INDEX revisions_pkey ON losant_usage.revisions USING btree (id)
+runs_instance_started: CREATE INDEX runs_instance_started ON losant_usage.runs USING btree (instance_id, started_at DESC)
+runs_pkey: CREATE UNIQUE INDEX runs_pkey ON losant_usage.runs USING btree (run_id)
+runs_running: CREATE INDEX runs_running ON losant_usage.runs USING btree (instance_id) WHERE (status = 'running'::text)
+runs_started: CREATE INDEX runs_started ON losant_usage.runs USING btree (started_at DESC)
+statement_files_pkey: CREATE UNIQUE INDEX statement_files_pkey ON losant_usage.statement_files USING btree (statement_id, name, part)
+statement_lines_org: CREATE INDEX statement_lines_org ON losant_usage.statement_lines USING btree (org_id, period_start)
+statement_lines_pkey: CREATE UNIQUE INDEX statement_lines_pkey ON losant_usage.statement_lines USING btree (statement_id, org_id, period_start, metric)
+statements_instance_id_period_month_number_key: CREATE UNIQUE INDEX statements_instance_id_period_month_number_key ON losant_usage.statements USING btree (instance_id, period_month, number)
+statements_pkey: CREATE UNIQUE INDEX statements_pkey ON losant_usage.statements USING btree (statement_id)
+streams_pkey: CREATE UNIQUE INDEX streams_pkey ON losant_usage.streams USING btree (stream)
+streams_position_key: CREATE UNIQUE INDEX streams_position_key ON losant_usage.streams USING btree ("position")
+tracking_pkey: CREATE UNIQUE INDEX tracking_pkey ON losant_usage.tracking USING btree (org_id, stream)
+tracking_unread: CREATE INDEX tracking_unread ON losant_usage.tracking USING btree (unread_from, org_id)
+usage_days_date: CREATE INDEX usage_days_date ON losant_usage.usage_days USING btree (usage_date)
+usage_days_pkey: CREATE UNIQUE INDEX usage_days_pkey ON losant_usage.usage_days USING btree (usage_date, org_id)
+waivers_cell: CREATE INDEX waivers_cell ON losant_usage.waivers USING btree (usage_date, org_id)
+waivers_current: CREATE UNIQUE INDEX waivers_current ON losant_usage.waivers USING btree (usage_date, stream, org_id) WHERE (lifted_at IS NULL)
+waivers_pkey: CREATE UNIQUE INDEX waivers_pkey ON losant_usage.waivers USING btree (id)
+
+-- trigger
+append_only of revisions: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.revisions FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the record of changes is only added to')
+append_only of statement_files: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_files FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
+append_only of statement_lines: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_lines FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
+append_only of statements: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statements FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
+by_hand of coverage: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.coverage FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, losant-usage prune removes old ones')
+by_hand of revisions: CREATE TRIGGER by_hand BEFORE INSERT ON losant_usage.revisions FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('a change of the numbers is put on record by itself')
+by_hand of tracking: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.tracking FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill tracks days; LOSANT_ORG_IDS and STREAMS say what is tracked from now on')
+by_hand of waivers: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.waivers FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it')
+closed of statement_files: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_files REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
+closed of statement_lines: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
+keep_read_days_delete of coverage: CREATE TRIGGER keep_read_days_delete AFTER DELETE ON losant_usage.coverage REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
+keep_read_days_insert of coverage: CREATE TRIGGER keep_read_days_insert AFTER INSERT ON losant_usage.coverage REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
+record_delete of payload_sources: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
+record_delete of usage_days: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes()
+record_insert of payload_sources: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.payload_sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
+record_insert of usage_days: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.usage_days REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
+record_update of payload_sources: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
+record_update of usage_days: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
+truncated of control_total_reads: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.control_total_reads FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old days')
+truncated of coverage: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.coverage FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old days')
+truncated of definitions: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.definitions FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage migrate keeps it')
+truncated of instance_totals: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.instance_totals FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old days')
+truncated of instances: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.instances FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('instances stay, with all that was collected for them')
+truncated of leases: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.leases FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a lease lapses by itself, a minute after its process was last alive')
+truncated of metrics: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.metrics FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
+truncated of migrations: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.migrations FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage migrate keeps it')
+truncated of monthly_summaries: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.monthly_summaries FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old days')
+truncated of months: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.months FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
+truncated of organization_history: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organization_history FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the history of organizations stays on record')
+truncated of organizations: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organizations FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('deleted organizations stay, with removed_at')
+truncated of payload_sources: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_sources FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old days')
+truncated of quarantine: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.quarantine FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('what was set aside stays on record')
+truncated of runs: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.runs FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('runs stay on record')
+truncated of streams: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.streams FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
+truncated of tracking: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.tracking FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('LOSANT_ORG_IDS and STREAMS say what is tracked from now on')
+truncated of usage_days: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.usage_days FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old days')
+truncated of waivers: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.waivers FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('waivers stay on record')
+
+-- type
+standing: final accepted stored waiting unavailable in_doubt missing
+
+-- view adjustments
+SELECT s.instance_id,
+    s.period_month,
+    a.org_id,
+    a.org_name,
+    a.referral_id,
+    a.plan_id,
+    a.customer_id,
+    a.period_start,
+    a.period_end,
+    a.metric,
+    a.unit,
+    a.kind,
+    a.then_quantity,
+    a.now_quantity,
+    a.difference,
+    a.then_max,
+    a.now_max,
+    a.then_avg,
+    a.now_avg,
+    a.cause
+   FROM (losant_usage.statements s
+     CROSS JOIN LATERAL losant_usage.adjustments_of(s.instance_id, s.period_month, s.source) a(org_id, org_name, referral_id, plan_id, customer_id, period_start, period_end, metric, unit, kind, then_quantity, now_quantity, difference, then_max, now_max, then_avg, now_avg, cause))
+  WHERE (s.number = 1);
+
+-- view billing_periods
+SELECT o.org_id,
+    m.month AS period_start,
+    (m.next_month - 1) AS period_end,
+    'calendar'::text AS source
+   FROM (((losant_usage.organizations o
+     JOIN losant_usage.instances i ON (((i.instance_id = o.instance_id) AND (i.billing_periods = 'calendar'::text))))
+     CROSS JOIN LATERAL ( SELECT min(lower(t_1.tracked_days)) AS first_day
+           FROM losant_usage.tracking t_1
+          WHERE (t_1.org_id = o.org_id)) t)
+     JOIN losant_usage.months m ON (((m.next_month > t.first_day) AND (m.month <= LEAST(((now() AT TIME ZONE 'UTC'::text))::date, o.removed_on)))))
+UNION ALL
+ SELECT p.org_id,
+    p.period_start,
+    p.period_end,
+    'losant'::text AS source
+   FROM ((losant_usage.losant_periods p
+     JOIN losant_usage.organizations o ON ((o.org_id = p.org_id)))
+     JOIN losant_usage.instances i ON (((i.instance_id = o.instance_id) AND (i.billing_periods = 'losant'::text))));
+
+-- view cell_counts
+WITH reads AS (
+         SELECT tracked.instance_id,
+            tracked.stream,
+            sum(
+                CASE
+                    WHEN tracked.has_untracked THEN losant_usage.count_days((tracked.days * tracked.read_days))
+                    ELSE tracked.days_read
+                END) AS cells
+           FROM losant_usage.tracked
+          GROUP BY tracked.instance_id, tracked.stream
+        ), open AS (
+         SELECT read_cells.instance_id,
+            read_cells.stream,
+            read_cells.standing,
+            count(*) AS cells
+           FROM losant_usage.read_cells
+          WHERE (read_cells.standing <> 'final'::losant_usage.standing)
+          GROUP BY read_cells.instance_id, read_cells.stream, read_cells.standing
+        ), others AS (
+         SELECT open.instance_id,
+            open.stream,
+            open.standing,
+            open.cells
+           FROM open
+        UNION ALL
+         SELECT unread_cells.instance_id,
+            unread_cells.stream,
+            unread_cells.standing,
+            count(*) AS count
+           FROM losant_usage.unread_cells
+          GROUP BY unread_cells.instance_id, unread_cells.stream, unread_cells.standing
+        )
+ SELECT r.instance_id,
+    r.stream,
+    'final'::losant_usage.standing AS standing,
+    (r.cells - (COALESCE(( SELECT sum(o.cells) AS sum
+           FROM open o
+          WHERE ((o.instance_id = r.instance_id) AND (o.stream = r.stream))), (0)::numeric))::bigint) AS cells
+   FROM reads r
+UNION ALL
+ SELECT others.instance_id,
+    others.stream,
+    others.standing,
+    (sum(others.cells))::bigint AS cells
+   FROM others
+  GROUP BY others.instance_id, others.stream, others.standing;
+
+-- view cells
+SELECT read_cells.instance_id,
+    read_cells.org_id,
+    read_cells.stream,
+    read_cells.usage_date,
+    read_cells.standing,
+    read_cells.reason,
+    read_cells.message,
+    read_cells.is_stored,
+    read_cells.is_reported,
+    read_cells.revision,
+    read_cells.verified_at,
+    read_cells.next_read_at,
+    read_cells.attempts,
+    read_cells.attempted_at
+   FROM losant_usage.read_cells
+UNION ALL
+ SELECT unread_cells.instance_id,
+    unread_cells.org_id,
+    unread_cells.stream,
+    unread_cells.usage_date,
+    unread_cells.standing,
+    'never_read'::text AS reason,
+    'it was never read'::text AS message,
+    false AS is_stored,
+    false AS is_reported,
+    0 AS revision,
+    NULL::timestamp with time zone AS verified_at,
+    NULL::timestamp with time zone AS next_read_at,
+    0 AS attempts,
+    NULL::timestamp with time zone AS attempted_at
+   FROM losant_usage.unread_cells;
+
+-- view contradicted_days
+SELECT instance_id,
+    usage_date,
+    stream,
+    metric
+   FROM losant_usage.total_differences
+  WHERE ((quantity <> total) AND (orgs_missing = 0) AND (orgs_removed = 0) AND is_settled);
+
+-- view coverage_gaps
+SELECT c.instance_id,
+    c.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    c.stream,
+    c.usage_date,
+    c.standing,
+    c.reason,
+    c.message,
+    c.attempts,
+    c.next_read_at,
+    c.attempted_at
+   FROM (losant_usage.cells c
+     JOIN losant_usage.organizations o ON ((o.org_id = c.org_id)))
+  WHERE (c.standing = ANY (ARRAY['in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]));
+
+-- view daily_usage
+SELECT o.instance_id,
+    d.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    o.tags,
+    d.usage_date,
+    d.streams_expected,
+    d.streams_stored,
+        CASE
+            WHEN (d.streams_stored > 0) THEN (NOT (EXISTS ( SELECT
+               FROM losant_usage.read_cells c
+              WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (NOT c.is_reported) AND c.is_stored))))
+            ELSE NULL::boolean
+        END AS is_reported,
+    s.standing,
+    (s.standing = 'final'::losant_usage.standing) AS is_final,
+    d.devices_created,
+    d.devices_deleted,
+    d.devices_total,
+    d.notebook_minutes,
+    d.notebook_completed,
+    d.notebook_canceled,
+    d.notebook_errored,
+    d.notebook_timeout,
+    d.payload_billable_count,
+    d.payload_all_count,
+    d.payload_all_bytes,
+    d.payload_source_count
+   FROM ((( SELECT day.day AS usage_date,
+            r.org_id,
+            r.streams_expected,
+            r.streams_stored,
+            r.devices_created,
+            r.devices_deleted,
+            r.devices_total,
+            r.notebook_minutes,
+            r.notebook_completed,
+            r.notebook_canceled,
+            r.notebook_errored,
+            r.notebook_timeout,
+            r.payload_billable_count,
+            r.payload_all_count,
+            r.payload_all_bytes,
+            r.payload_source_count
+           FROM (losant_usage.days_between(( SELECT min(usage_days.usage_date) AS min
+                   FROM losant_usage.usage_days), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+             JOIN losant_usage.org_rows r ON ((r.usage_date = day.day)))
+          WHERE r.is_tracked
+        UNION ALL
+         SELECT rowless_days.usage_date,
+            rowless_days.org_id,
+            rowless_days.streams_expected,
+            0,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint
+           FROM losant_usage.rowless_days) d
+     LEFT JOIN losant_usage.organizations o ON ((o.org_id = d.org_id)))
+     CROSS JOIN LATERAL ( SELECT GREATEST('final'::losant_usage.standing, ( SELECT max(c.standing) AS max
+                   FROM losant_usage.read_cells c
+                  WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (c.standing <> 'final'::losant_usage.standing))),
+                CASE
+                    WHEN ((d.streams_stored < d.streams_expected) AND (EXISTS ( SELECT
+                       FROM losant_usage.tracked t
+                      WHERE ((t.org_id = d.org_id) AND (t.unread_from <= d.usage_date) AND (d.usage_date <@ t.unread_days))))) THEN losant_usage.unread_standing(d.usage_date)
+                    ELSE NULL::losant_usage.standing
+                END) AS standing) s);
+
+-- view daily_usage_long
+SELECT d.instance_id,
+    d.org_id,
+    d.org_name,
+    d.referral_id,
+    d.plan_id,
+    d.customer_id,
+    d.usage_date,
+    m.stream,
+    m.metric,
+    m.unit,
+    m.kind,
+    m.quantity,
+    c.is_reported,
+    s.standing,
+    (s.standing = 'final'::losant_usage.standing) AS is_final
+   FROM (((losant_usage.daily_usage d
+     CROSS JOIN LATERAL ( VALUES ('device_counts'::text,'devices_created'::text,'devices'::text,'flow'::text,d.devices_created), ('device_counts'::text,'devices_deleted'::text,'devices'::text,'flow'::text,d.devices_deleted), ('device_counts'::text,'devices_total'::text,'devices'::text,'level'::text,d.devices_total), ('notebook_minutes'::text,'notebook_minutes'::text,'minutes'::text,'flow'::text,d.notebook_minutes), ('notebook_minutes'::text,'notebook_completed'::text,'executions'::text,'flow'::text,d.notebook_completed), ('notebook_minutes'::text,'notebook_canceled'::text,'executions'::text,'flow'::text,d.notebook_canceled), ('notebook_minutes'::text,'notebook_errored'::text,'executions'::text,'flow'::text,d.notebook_errored), ('notebook_minutes'::text,'notebook_timeout'::text,'executions'::text,'flow'::text,d.notebook_timeout), ('payload_totals'::text,'payload_billable_count'::text,'payloads'::text,'flow'::text,d.payload_billable_count), ('payload_totals'::text,'payload_all_count'::text,'payloads'::text,'flow'::text,d.payload_all_count), ('payload_totals'::text,'payload_all_bytes'::text,'bytes'::text,'flow'::text,d.payload_all_bytes), ('payload_sources'::text,'payload_source_count'::text,'payloads'::text,'flow'::text,d.payload_source_count)) m(stream, metric, unit, kind, quantity))
+     LEFT JOIN LATERAL ( SELECT
+                CASE
+                    WHEN c_1.is_stored THEN c_1.is_reported
+                    ELSE NULL::boolean
+                END AS is_reported,
+                CASE
+                    WHEN losant_usage.is_waiting(c_1.standing, c_1.reason, c_1.usage_date) THEN 'waiting'::losant_usage.standing
+                    ELSE c_1.standing
+                END AS standing
+           FROM losant_usage.coverage c_1
+          WHERE ((c_1.usage_date = d.usage_date) AND (c_1.stream = m.stream) AND (c_1.org_id = d.org_id))) c ON (true))
+     CROSS JOIN LATERAL ( SELECT COALESCE(c.standing, losant_usage.unread_standing(d.usage_date)) AS standing) s)
+  WHERE ((m.quantity IS NOT NULL) OR (EXISTS ( SELECT
+           FROM losant_usage.tracked t
+          WHERE ((t.org_id = d.org_id) AND (t.stream = m.stream) AND (d.usage_date <@ t.days)))));
+
+-- view days_without_period
+SELECT o.instance_id,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    lower(part.part) AS first_day,
+    (upper(part.part) - 1) AS last_day,
+    (upper(part.part) - lower(part.part)) AS days
+   FROM ((((losant_usage.organizations o
+     JOIN losant_usage.instances i ON (((i.instance_id = o.instance_id) AND (i.billing_periods = 'losant'::text))))
+     CROSS JOIN LATERAL ( SELECT range_agg(t_1.days) AS days
+           FROM losant_usage.tracked t_1
+          WHERE (t_1.org_id = o.org_id)) t)
+     CROSS JOIN LATERAL ( SELECT COALESCE(range_agg(daterange(p_1.period_start, (p_1.period_end + 1))), '{}'::datemultirange) AS days
+           FROM losant_usage.billing_periods p_1
+          WHERE (p_1.org_id = o.org_id)) p)
+     CROSS JOIN LATERAL unnest((t.days - p.days)) part(part));
+
+-- view device_continuity
+SELECT o.instance_id,
+    d.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    d.usage_date,
+    before.devices_total AS previous_total,
+    d.devices_created,
+    d.devices_deleted,
+    ((before.devices_total + d.devices_created) - d.devices_deleted) AS expected_total,
+    d.devices_total,
+    (d.devices_total - ((before.devices_total + d.devices_created) - d.devices_deleted)) AS difference
+   FROM ((losant_usage.usage_days d
+     JOIN losant_usage.usage_days before ON (((before.usage_date = (d.usage_date - 1)) AND (before.org_id = d.org_id))))
+     JOIN losant_usage.organizations o ON ((o.org_id = d.org_id)))
+  WHERE ((d.devices_total IS NOT NULL) AND (before.devices_total IS NOT NULL));
+
+-- view device_counts
+SELECT u.usage_date,
+    u.org_id,
+    c.revision,
+    c.run_id,
+    losant_usage.loaded_at(c.*) AS loaded_at,
+    u.devices_created AS created,
+    u.devices_deleted AS deleted,
+    u.devices_total AS total
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.coverage c ON (((c.usage_date = u.usage_date) AND (c.org_id = u.org_id) AND (c.stream = 'device_counts'::text))))
+  WHERE (u.devices_created IS NOT NULL);
+
+-- view focus_usage
+SELECT d.instance_id AS "BillingAccountId",
+    i.name AS "BillingAccountName",
+    d.org_id AS "SubAccountId",
+    d.org_name AS "SubAccountName",
+    ((p.first_day)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodStart",
+    (((p.last_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodEnd",
+    ((d.usage_date)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodStart",
+    (((d.usage_date + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodEnd",
+    'Usage'::text AS "ChargeCategory",
+    m.description AS "ChargeDescription",
+    (d.quantity)::numeric AS "ConsumedQuantity",
+    d.unit AS "ConsumedUnit",
+    'Losant'::text AS "ProviderName",
+    'Losant'::text AS "PublisherName",
+    'Internet of Things'::text AS "ServiceCategory",
+    'Losant'::text AS "ServiceName",
+    d.org_id AS "ResourceId",
+    d.org_name AS "ResourceName",
+    'Organization'::text AS "ResourceType",
+    d.metric AS "SkuMeter",
+    d.stream AS "x_Stream",
+    d.kind AS "x_Kind",
+    d.usage_date AS "x_UsageDate",
+    d.is_final AS "x_IsFinal",
+    d.referral_id AS "x_ReferralId",
+    d.plan_id AS "x_PlanId",
+    d.customer_id AS "x_CustomerId"
+   FROM (((losant_usage.daily_usage_long d
+     JOIN losant_usage.instances i ON ((i.instance_id = d.instance_id)))
+     JOIN losant_usage.metrics m ON ((m.metric = d.metric)))
+     LEFT JOIN LATERAL ( SELECT (date_trunc('month'::text, (d.usage_date)::timestamp without time zone))::date AS first_day,
+            (((date_trunc('month'::text, (d.usage_date)::timestamp without time zone) + '1 mon'::interval))::date - 1) AS last_day
+          WHERE (i.billing_periods = 'calendar'::text)
+        UNION ALL
+         SELECT l.period_start,
+            l.period_end
+           FROM losant_usage.losant_periods l
+          WHERE ((i.billing_periods = 'losant'::text) AND (l.org_id = d.org_id) AND ((d.usage_date >= l.period_start) AND (d.usage_date <= l.period_end)))) p ON (true))
+  WHERE (d.quantity IS NOT NULL);
+
+-- view freshness
+WITH tracks AS (
+         SELECT t.instance_id,
+            t.stream,
+            t.first_day,
+            t.last_day,
+            (upper(t.read_days) - 1) AS newest_day,
+            (t.last_day = (((now() AT TIME ZONE 'UTC'::text))::date - 1)) AS is_current,
+            LEAST(lower(t.unread_days), m.usage_date,
+                CASE
+                    WHEN t.has_holes THEN lower((datemultirange(daterange(t.first_day, t.last_day, '[]'::text)) - t.days))
+                    ELSE NULL::date
+                END) AS missing_from
+           FROM (losant_usage.tracked t
+             LEFT JOIN ( SELECT read_cells.org_id,
+                    read_cells.stream,
+                    min(read_cells.usage_date) AS usage_date
+                   FROM losant_usage.read_cells
+                  WHERE (read_cells.standing = ANY (ARRAY['waiting'::losant_usage.standing, 'in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]))
+                  GROUP BY read_cells.org_id, read_cells.stream) m ON (((m.org_id = t.org_id) AND (m.stream = t.stream))))
+          WHERE (t.first_day IS NOT NULL)
+        ), reach AS (
+         SELECT tracks.instance_id,
+            tracks.stream,
+            min(tracks.first_day) AS tracked_from,
+            max(tracks.last_day) AS tracked_to,
+            max(tracks.newest_day) AS newest_day,
+            min(tracks.missing_from) AS missing_from,
+            (count(*) FILTER (WHERE tracks.is_current))::integer AS orgs_tracked,
+            (count(*) FILTER (WHERE (tracks.is_current AND (tracks.missing_from IS NULL))))::integer AS orgs_complete
+           FROM tracks
+          GROUP BY tracks.instance_id, tracks.stream
+        ), gaps AS (
+         SELECT cells.instance_id,
+            cells.stream,
+            (count(*))::integer AS gaps,
+            (count(DISTINCT cells.org_id))::integer AS orgs_with_gaps,
+            min(cells.usage_date) AS oldest_gap,
+            max(cells.usage_date) AS newest_gap
+           FROM losant_usage.cells
+          WHERE (cells.standing = ANY (ARRAY['in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]))
+          GROUP BY cells.instance_id, cells.stream
+        )
+ SELECT r.instance_id,
+    r.stream,
+    r.tracked_from,
+    r.orgs_tracked,
+    r.newest_day,
+        CASE
+            WHEN (r.missing_from IS NULL) THEN r.tracked_to
+            WHEN (r.missing_from > r.tracked_from) THEN (r.missing_from - 1)
+            ELSE NULL::date
+        END AS complete_to,
+    r.orgs_complete,
+    COALESCE(g.gaps, 0) AS gaps,
+    COALESCE(g.orgs_with_gaps, 0) AS orgs_with_gaps,
+    g.oldest_gap,
+    g.newest_gap
+   FROM (reach r
+     LEFT JOIN gaps g ON (((g.instance_id = r.instance_id) AND (g.stream = r.stream))));
+
+-- view instance_days
+SELECT instance_id,
+    usage_date,
+    devices_created,
+    devices_created_orgs,
+    devices_deleted,
+    devices_deleted_orgs,
+    devices_total,
+    devices_total_orgs,
+    notebook_minutes,
+    notebook_minutes_orgs,
+    notebook_completed,
+    notebook_completed_orgs,
+    notebook_canceled,
+    notebook_canceled_orgs,
+    notebook_errored,
+    notebook_errored_orgs,
+    notebook_timeout,
+    notebook_timeout_orgs,
+    payload_billable_count,
+    payload_billable_count_orgs,
+    payload_all_count,
+    payload_all_count_orgs,
+    payload_all_bytes,
+    payload_all_bytes_orgs,
+    payload_source_count,
+    payload_source_count_orgs,
+    ( SELECT count(*) AS count
+           FROM losant_usage.organizations o
+          WHERE ((o.instance_id = n.instance_id) AND ((o.created_on IS NULL) OR (o.created_on <= n.usage_date)) AND ((o.removed_on IS NULL) OR (o.removed_on >= n.usage_date)))) AS orgs,
+    ARRAY( SELECT DISTINCT c.stream
+           FROM losant_usage.read_cells c
+          WHERE ((c.instance_id = n.instance_id) AND (c.usage_date = n.usage_date) AND (c.standing <> 'final'::losant_usage.standing))) AS open_streams
+   FROM ( SELECT o.instance_id,
+            r.usage_date,
+            sum(r.devices_created) AS devices_created,
+            count(r.devices_created) AS devices_created_orgs,
+            sum(r.devices_deleted) AS devices_deleted,
+            count(r.devices_deleted) AS devices_deleted_orgs,
+            sum(r.devices_total) AS devices_total,
+            count(r.devices_total) AS devices_total_orgs,
+            sum(r.notebook_minutes) AS notebook_minutes,
+            count(r.notebook_minutes) AS notebook_minutes_orgs,
+            sum(r.notebook_completed) AS notebook_completed,
+            count(r.notebook_completed) AS notebook_completed_orgs,
+            sum(r.notebook_canceled) AS notebook_canceled,
+            count(r.notebook_canceled) AS notebook_canceled_orgs,
+            sum(r.notebook_errored) AS notebook_errored,
+            count(r.notebook_errored) AS notebook_errored_orgs,
+            sum(r.notebook_timeout) AS notebook_timeout,
+            count(r.notebook_timeout) AS notebook_timeout_orgs,
+            sum(r.payload_billable_count) AS payload_billable_count,
+            count(r.payload_billable_count) AS payload_billable_count_orgs,
+            sum(r.payload_all_count) AS payload_all_count,
+            count(r.payload_all_count) AS payload_all_count_orgs,
+            sum(r.payload_all_bytes) AS payload_all_bytes,
+            count(r.payload_all_bytes) AS payload_all_bytes_orgs,
+            sum(r.payload_source_count) AS payload_source_count,
+            count(r.payload_source_count) AS payload_source_count_orgs
+           FROM (losant_usage.org_rows r
+             JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+          GROUP BY o.instance_id, r.usage_date) n;
+
+-- view known_missing
+SELECT c.instance_id,
+    c.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    c.stream,
+    c.usage_date,
+    c.standing,
+    c.reason,
+    c.message,
+    c.is_stored
+   FROM (losant_usage.read_cells c
+     JOIN losant_usage.organizations o ON ((o.org_id = c.org_id)))
+  WHERE (c.standing = ANY (ARRAY['unavailable'::losant_usage.standing, 'accepted'::losant_usage.standing]));
+
+-- view losant_periods
+SELECT org_id,
+    period_start,
+    LEAST(period_end, (lead(period_start) OVER (PARTITION BY org_id ORDER BY period_start) - 1)) AS period_end
+   FROM ( SELECT DISTINCT ON (s.org_id, s.period_start) s.org_id,
+            s.period_start,
+            s.period_end
+           FROM ( SELECT h.org_id,
+                    h.valid_from,
+                    ((((h.current_period_start AT TIME ZONE 'UTC'::text) + '1 day'::interval) - '00:00:00.000001'::interval))::date AS period_start,
+                    (((h.current_period_end AT TIME ZONE 'UTC'::text) - '00:00:00.000001'::interval))::date AS period_end
+                   FROM losant_usage.organization_history h
+                  WHERE (h.current_period_end > h.current_period_start)) s
+          WHERE (s.period_end >= s.period_start)
+          ORDER BY s.org_id, s.period_start, s.valid_from DESC) p;
+
+-- view month_rows
+SELECT m.month AS period_start,
+    (m.next_month - 1) AS period_end,
+    s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.days_possible,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    s.is_clear,
+    s.open_days,
+    s.missing_days,
+    s.in_doubt_days,
+    s.unavailable_days,
+    s.by_hand_days,
+    s.blocking_streams,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (losant_usage.months m
+     CROSS JOIN LATERAL losant_usage.period_sums(m.month, m.next_month, ''::text, 'g'::text) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, blocking_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count))
+  WHERE ((m.month >= ( SELECT (date_trunc('month'::text, (LEAST(min(usage_days.usage_date), ( SELECT min(tracking.tracked_from) AS min
+                   FROM losant_usage.tracking)))::timestamp without time zone))::date AS date_trunc
+           FROM losant_usage.usage_days)) AND (m.month <= (((now() AT TIME ZONE 'UTC'::text))::date - 1)));
+
+-- view monthly_usage
+SELECT s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.period_start AS month,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    (s.is_clear AND (i.list_problem IS NULL) AND ((i.control_totals = 'show'::text) OR ((s.instance_id <> ALL (x.instance_ids)) AND (NOT losant_usage.is_contradicted(s.*))))) AS is_billable,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM ((losant_usage.month_rows s
+     JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+     LEFT JOIN LATERAL ( SELECT COALESCE(array_agg(DISTINCT d.instance_id), '{}'::text[]) AS instance_ids
+           FROM losant_usage.contradicted_days d
+          WHERE ((d.usage_date >= s.period_start) AND (d.usage_date <= s.period_end))) x ON (true));
+
+-- view notebook_minutes
+SELECT u.usage_date,
+    u.org_id,
+    c.revision,
+    c.run_id,
+    losant_usage.loaded_at(c.*) AS loaded_at,
+    u.notebook_minutes AS minutes,
+    u.notebook_completed AS completed,
+    u.notebook_canceled AS canceled,
+    u.notebook_errored AS errored,
+    u.notebook_timeout AS timeout
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.coverage c ON (((c.usage_date = u.usage_date) AND (c.org_id = u.org_id) AND (c.stream = 'notebook_minutes'::text))))
+  WHERE (u.notebook_minutes IS NOT NULL);
+
+-- view org_rows
+SELECT u.usage_date,
+    u.org_id,
+    ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))) AS is_tracked,
+    (t.has_untracked AND (((u.devices_created IS NOT NULL) AND (NOT ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)))) OR ((u.notebook_minutes IS NOT NULL) AND (NOT ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)))) OR ((u.payload_billable_count IS NOT NULL) AND (NOT ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)))) OR ((u.payload_source_count IS NOT NULL) AND (NOT ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))))) AS has_untracked,
+        CASE
+            WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 4
+            ELSE (((COALESCE(((((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer, 0) + COALESCE(((((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer, 0))
+        END AS streams_expected,
+    ((((((u.devices_created IS NOT NULL) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer + (((u.notebook_minutes IS NOT NULL) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer) + (((u.payload_billable_count IS NOT NULL) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer) + (((u.payload_source_count IS NOT NULL) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer) AS streams_stored,
+        CASE
+            WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 15
+            ELSE (((
+            CASE
+                WHEN (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) THEN 1
+                ELSE 0
+            END +
+            CASE
+                WHEN (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) THEN 2
+                ELSE 0
+            END) +
+            CASE
+                WHEN (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) THEN 4
+                ELSE 0
+            END) +
+            CASE
+                WHEN (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))) THEN 8
+                ELSE 0
+            END)
+        END AS streams_set,
+        CASE
+            WHEN ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)) THEN u.devices_created
+            ELSE NULL::bigint
+        END AS devices_created,
+        CASE
+            WHEN ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)) THEN u.devices_deleted
+            ELSE NULL::bigint
+        END AS devices_deleted,
+        CASE
+            WHEN ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)) THEN u.devices_total
+            ELSE NULL::bigint
+        END AS devices_total,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_minutes
+            ELSE NULL::bigint
+        END AS notebook_minutes,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_completed
+            ELSE NULL::bigint
+        END AS notebook_completed,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_canceled
+            ELSE NULL::bigint
+        END AS notebook_canceled,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_errored
+            ELSE NULL::bigint
+        END AS notebook_errored,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_timeout
+            ELSE NULL::bigint
+        END AS notebook_timeout,
+        CASE
+            WHEN ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)) THEN u.payload_billable_count
+            ELSE NULL::bigint
+        END AS payload_billable_count,
+        CASE
+            WHEN ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)) THEN u.payload_all_count
+            ELSE NULL::bigint
+        END AS payload_all_count,
+        CASE
+            WHEN ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)) THEN u.payload_all_bytes
+            ELSE NULL::bigint
+        END AS payload_all_bytes,
+        CASE
+            WHEN ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)) THEN u.payload_source_count
+            ELSE NULL::bigint
+        END AS payload_source_count
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.org_tracks t ON ((t.org_id = u.org_id)));
+
+-- view org_tracks
+SELECT org_id,
+    (bool_or(has_untracked) OR (count(*) < 4)) AS has_untracked,
+        CASE
+            WHEN ((count(*) = 4) AND (NOT bool_or(has_holes))) THEN max(from_day)
+            ELSE NULL::date
+        END AS all_from,
+    min(to_day) AS all_to,
+    min(from_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_from,
+    min(to_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'device_counts'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'device_counts'::text) AND (has_holes OR has_untracked)))
+        END AS device_counts_days,
+    min(from_day) FILTER (WHERE (stream = 'notebook_minutes'::text)) AS notebook_minutes_from,
+    min(to_day) FILTER (WHERE (stream = 'notebook_minutes'::text)) AS notebook_minutes_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'notebook_minutes'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'notebook_minutes'::text) AND (has_holes OR has_untracked)))
+        END AS notebook_minutes_days,
+    min(from_day) FILTER (WHERE (stream = 'payload_totals'::text)) AS payload_totals_from,
+    min(to_day) FILTER (WHERE (stream = 'payload_totals'::text)) AS payload_totals_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'payload_totals'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'payload_totals'::text) AND (has_holes OR has_untracked)))
+        END AS payload_totals_days,
+    min(from_day) FILTER (WHERE (stream = 'payload_sources'::text)) AS payload_sources_from,
+    min(to_day) FILTER (WHERE (stream = 'payload_sources'::text)) AS payload_sources_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'payload_sources'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'payload_sources'::text) AND (has_holes OR has_untracked)))
+        END AS payload_sources_days
+   FROM losant_usage.tracked t
+  GROUP BY org_id;
+
+-- view organization_tags
+SELECT o.org_id,
+    tag.key,
+    tag.value,
+    (row_number() OVER (PARTITION BY o.org_id, tag.key ORDER BY tag.place))::integer AS nth
+   FROM (losant_usage.organizations o
+     CROSS JOIN LATERAL ( SELECT (t.item ->> 'key'::text) AS key,
+            (t.item ->> 'value'::text) AS value,
+            t.place
+           FROM jsonb_array_elements(o.tags) WITH ORDINALITY t(item, place)) tag);
+
+-- view own_period_rows
+SELECT p.period_start,
+    p.period_end,
+    s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.days_possible,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    s.is_clear,
+    s.open_days,
+    s.missing_days,
+    s.in_doubt_days,
+    s.unavailable_days,
+    s.by_hand_days,
+    s.blocking_streams,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (losant_usage.losant_periods p
+     CROSS JOIN LATERAL losant_usage.period_sums(p.period_start, (p.period_end + 1), p.org_id, p.org_id) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, blocking_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count));
+
+-- view payload_totals
+SELECT u.usage_date,
+    u.org_id,
+    c.revision,
+    c.run_id,
+    losant_usage.loaded_at(c.*) AS loaded_at,
+    u.payload_billable_count AS billable_count,
+    u.payload_all_count AS all_count,
+    u.payload_all_bytes AS all_bytes
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.coverage c ON (((c.usage_date = u.usage_date) AND (c.org_id = u.org_id) AND (c.stream = 'payload_totals'::text))))
+  WHERE (u.payload_billable_count IS NOT NULL);
+
+-- view period_blockers
+SELECT instance_id,
+    org_id,
+    org_name,
+    referral_id,
+    plan_id,
+    customer_id,
+    period_start,
+    period_end,
+    source,
+    cause,
+        CASE
+            WHEN (days IS NOT NULL) THEN losant_usage.count_days(days)
+            ELSE NULL::integer
+        END AS days,
+    COALESCE(lower(days), period_start) AS first_day,
+    COALESCE((upper(days) - 1), period_end) AS last_day,
+    streams,
+        CASE cause
+            WHEN 'not_over'::text THEN 'wait until the period is over'::text
+            WHEN 'list_incomplete'::text THEN 'organizations may be missing: losant-usage status says why the list is incomplete; every run asks again'::text
+            WHEN 'not_fully_tracked'::text THEN format('losant-usage backfill --org %s --from %s --to %s'::text, org_id, period_start, period_end)
+            WHEN 'no_period'::text THEN 'the period was never seen in Losant: BILLING_PERIODS=calendar bills calendar months'::text
+            WHEN 'not_final'::text THEN 'it becomes final by itself: losant-usage run reads what is due'::text
+            WHEN 'contradicted'::text THEN format('losant-usage reconcile --from %s --to %s'::text, period_start, period_end)
+            WHEN 'missing'::text THEN format('losant-usage backfill --org %s --from %s --to %s'::text, org_id, lower(days), (upper(days) - 1))
+            ELSE format('losant-usage explain --org %s --day %s, then losant-usage waive --org %1$s --day %2$s..%s --stream %s --reason TEXT'::text, org_id, lower(days), (upper(days) - 1), streams[1])
+        END AS what_to_do
+   FROM ( SELECT s.instance_id,
+            s.org_id,
+            s.org_name,
+            s.referral_id,
+            s.plan_id,
+            s.customer_id,
+            s.period_start,
+            s.period_end,
+            'calendar'::text AS source,
+            c.cause,
+            c.days,
+                CASE
+                    WHEN (c.days IS NOT NULL) THEN s.blocking_streams
+                    ELSE NULL::text[]
+                END AS streams
+           FROM ((losant_usage.month_rows s
+             JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'calendar'::text))))
+             CROSS JOIN LATERAL losant_usage.causes_of(s.is_over, s.is_fully_tracked, s.open_days, s.missing_days, s.in_doubt_days, s.unavailable_days, s.by_hand_days) c(cause, days))
+          WHERE (NOT s.is_clear)
+        UNION ALL
+         SELECT s.instance_id,
+            s.org_id,
+            s.org_name,
+            s.referral_id,
+            s.plan_id,
+            s.customer_id,
+            s.period_start,
+            s.period_end,
+            'losant'::text,
+            c.cause,
+            c.days,
+                CASE
+                    WHEN (c.days IS NOT NULL) THEN s.blocking_streams
+                    ELSE NULL::text[]
+                END AS "case"
+           FROM ((losant_usage.own_period_rows s
+             JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'losant'::text))))
+             CROSS JOIN LATERAL losant_usage.causes_of(s.is_over, s.is_fully_tracked, s.open_days, s.missing_days, s.in_doubt_days, s.unavailable_days, s.by_hand_days) c(cause, days))
+          WHERE (NOT s.is_clear)
+        UNION ALL
+         SELECT p.instance_id,
+            p.org_id,
+            p.org_name,
+            p.referral_id,
+            p.plan_id,
+            p.customer_id,
+            m.month,
+            (m.next_month - 1),
+            'losant'::text,
+            'no_period'::text,
+            datemultirange(daterange(GREATEST(p.first_day, m.month), LEAST((p.last_day + 1), m.next_month))) AS datemultirange,
+            NULL::text[]
+           FROM (losant_usage.days_without_period p
+             JOIN losant_usage.months m ON (((m.month <= p.last_day) AND (m.next_month > p.first_day))))
+        UNION ALL
+         SELECT i.instance_id,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            m.month,
+            (m.next_month - 1),
+            i.billing_periods,
+            'list_incomplete'::text,
+            NULL::datemultirange,
+            NULL::text[]
+           FROM (losant_usage.instances i
+             JOIN losant_usage.months m ON (((m.next_month > i.tracked_from) AND (m.month < ((now() AT TIME ZONE 'UTC'::text))::date))))
+          WHERE (i.list_problem IS NOT NULL)
+        UNION ALL
+         SELECT d.instance_id,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            m.month,
+            (m.next_month - 1),
+            i.billing_periods,
+            'contradicted'::text,
+            d.days,
+            d.streams
+           FROM ((losant_usage.months m
+             CROSS JOIN LATERAL ( SELECT d_1.instance_id,
+                    range_agg(daterange(d_1.usage_date, (d_1.usage_date + 1))) AS days,
+                    array_agg(DISTINCT d_1.stream) AS streams
+                   FROM losant_usage.contradicted_days d_1
+                  WHERE ((d_1.usage_date >= m.month) AND (d_1.usage_date <= (m.next_month - 1)))
+                  GROUP BY d_1.instance_id) d)
+             JOIN losant_usage.instances i ON (((i.instance_id = d.instance_id) AND (i.control_totals = 'block'::text))))
+          WHERE ((m.month < ((now() AT TIME ZONE 'UTC'::text))::date) AND (m.next_month > ( SELECT min(instances.tracked_from) AS min
+                   FROM losant_usage.instances)))
+        UNION ALL
+         SELECT r.instance_id,
+            r.resource_id,
+            COALESCE(r.org_name, r.resource_name) AS "coalesce",
+            r.referral_id,
+            r.plan_id,
+            r.customer_id,
+            r.month,
+            (((r.month + '1 mon'::interval))::date - 1),
+            i.billing_periods,
+            'contradicted'::text,
+            NULL::datemultirange,
+            NULL::text[]
+           FROM (( SELECT DISTINCT summary_differences.instance_id,
+                    summary_differences.month,
+                    summary_differences.resource_id,
+                    summary_differences.org_name,
+                    summary_differences.resource_name,
+                    summary_differences.referral_id,
+                    summary_differences.plan_id,
+                    summary_differences.customer_id
+                   FROM losant_usage.summary_differences
+                  WHERE (summary_differences.differs AND summary_differences.is_settled)) r
+             JOIN losant_usage.instances i ON (((i.instance_id = r.instance_id) AND (i.control_totals = 'block'::text) AND (i.billing_periods = 'calendar'::text))))) b;
+
+-- view period_usage
+SELECT s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.month AS period_start,
+    ((s.month + s.days_in_period) - 1) AS period_end,
+    'calendar'::text AS source,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    s.is_billable,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (losant_usage.monthly_usage s
+     JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'calendar'::text))))
+UNION ALL
+ SELECT s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.period_start,
+    s.period_end,
+    'losant'::text AS source,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    (s.is_clear AND (i.list_problem IS NULL) AND ((i.control_totals = 'show'::text) OR (NOT (daterange(s.period_start, s.period_end, '[]'::text) && COALESCE(x.days, '{}'::datemultirange))))) AS is_billable,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM ((losant_usage.own_period_rows s
+     JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'losant'::text))))
+     LEFT JOIN LATERAL ( SELECT range_agg(daterange(d.usage_date, (d.usage_date + 1))) AS days
+           FROM losant_usage.contradicted_days d
+          WHERE (d.instance_id = i.instance_id)) x ON (true));
+
+-- view read_cells
+SELECT t.instance_id,
+    c.org_id,
+    c.stream,
+    c.usage_date,
+    c.standing,
+    c.reason,
+    c.message,
+    c.is_stored,
+    c.is_reported,
+    c.revision,
+    c.verified_at,
+    c.next_read_at,
+    c.attempts,
+    c.attempted_at
+   FROM (losant_usage.coverage c
+     JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
+  WHERE ((NOT losant_usage.is_waiting(c.standing, c.reason, c.usage_date)) AND ((c.usage_date >= t.from_day) AND (c.usage_date <= t.to_day)) AND ((NOT t.has_holes) OR (c.usage_date <@ t.days)))
+UNION ALL
+ SELECT t.instance_id,
+    c.org_id,
+    c.stream,
+    c.usage_date,
+    'waiting'::losant_usage.standing AS standing,
+    c.reason,
+    c.message,
+    c.is_stored,
+    c.is_reported,
+    c.revision,
+    c.verified_at,
+    c.next_read_at,
+    c.attempts,
+    c.attempted_at
+   FROM (losant_usage.coverage c
+     JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
+  WHERE (losant_usage.is_waiting(c.standing, c.reason, c.usage_date) AND ((c.usage_date >= t.from_day) AND (c.usage_date <= t.to_day)) AND ((NOT t.has_holes) OR (c.usage_date <@ t.days)));
+
+-- view reconciliation
+SELECT 'instance_day'::text AS scope,
+    r.instance_id,
+    (date_trunc('month'::text, (r.usage_date)::timestamp without time zone))::date AS month,
+    r.usage_date,
+    NULL::text AS org_id,
+    NULL::text AS org_name,
+    NULL::text AS referral_id,
+    NULL::text AS plan_id,
+    NULL::text AS customer_id,
+    true AS is_listed,
+    r.metric,
+    r.unit,
+    r.kind,
+    r.quantity,
+    r.total,
+    (r.quantity - r.total) AS difference,
+    r.orgs_missing,
+    r.orgs_removed,
+    NULL::integer AS days_missing,
+        CASE
+            WHEN ((r.quantity IS NULL) OR (r.total IS NULL)) THEN 'not_compared'::text
+            WHEN ((r.orgs_missing > 0) OR (r.orgs_removed > 0) OR (NOT r.is_settled)) THEN 'pending'::text
+            WHEN (r.quantity <> r.total) THEN 'differs'::text
+            ELSE 'equal'::text
+        END AS outcome,
+    r.verified_at
+   FROM losant_usage.total_differences r
+UNION ALL
+ SELECT 'org_day'::text AS scope,
+    o.instance_id,
+    (date_trunc('month'::text, (r.usage_date)::timestamp without time zone))::date AS month,
+    r.usage_date,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    true AS is_listed,
+    m.metric,
+    m.unit,
+    m.kind,
+    v.quantity,
+    v.total,
+    (v.quantity - v.total) AS difference,
+    NULL::integer AS orgs_missing,
+    NULL::integer AS orgs_removed,
+    NULL::integer AS days_missing,
+        CASE
+            WHEN (EXISTS ( SELECT
+               FROM losant_usage.read_cells c
+              WHERE ((c.usage_date = r.usage_date) AND (c.org_id = r.org_id) AND (c.standing <> 'final'::losant_usage.standing) AND (c.stream = ANY (ARRAY[m.stream, w.stream]))))) THEN 'pending'::text
+            ELSE 'differs'::text
+        END AS outcome,
+    NULL::timestamp with time zone AS verified_at
+   FROM ((((losant_usage.org_rows r
+     CROSS JOIN LATERAL ( VALUES ('payload_source_count'::text,(r.payload_source_count)::numeric,(r.payload_all_count)::numeric)) v(metric, quantity, total))
+     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+     JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
+     JOIN losant_usage.metrics w ON ((w.metric = m.same_as)))
+  WHERE (v.quantity <> v.total)
+UNION ALL
+ SELECT 'org_month'::text AS scope,
+    s.instance_id,
+    s.month,
+    NULL::date AS usage_date,
+    s.resource_id AS org_id,
+    COALESCE(s.org_name, s.resource_name) AS org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    (s.org_id IS NOT NULL) AS is_listed,
+    s.metric,
+    s.unit,
+    s.kind,
+    s.quantity,
+    s.total,
+    (s.quantity - s.total) AS difference,
+    NULL::integer AS orgs_missing,
+    NULL::integer AS orgs_removed,
+    s.days_missing,
+        CASE
+            WHEN (NOT s.is_settled) THEN 'pending'::text
+            WHEN s.differs THEN 'differs'::text
+            WHEN ((s.quantity IS NULL) AND (s.org_id IS NOT NULL)) THEN 'not_compared'::text
+            ELSE 'equal'::text
+        END AS outcome,
+    s.verified_at
+   FROM losant_usage.summary_differences s;
+
+-- view restatements
+SELECT o.instance_id,
+    r.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    r.stream,
+    r.usage_date,
+    m.metric,
+    (r.key ->> 'payload_type'::text) AS payload_type,
+    (r.key ->> 'source'::text) AS source,
+    ((r.old ->> m.source_column))::bigint AS old_quantity,
+    ((r.new ->> m.source_column))::bigint AS new_quantity,
+    (COALESCE(((r.new ->> m.source_column))::bigint, (0)::bigint) - COALESCE(((r.old ->> m.source_column))::bigint, (0)::bigint)) AS difference,
+    m.unit,
+    r.revision,
+    r.was_final,
+    (r.run_id IS NULL) AS by_hand,
+    r.run_id,
+    r.changed_by,
+    r.changed_at,
+    r.id AS revision_id
+   FROM (((losant_usage.revisions r
+     JOIN losant_usage.streams s ON ((s.stream = r.stream)))
+     JOIN losant_usage.metrics m ON (((m.stream = r.stream) AND ((r.old ->> m.source_column) IS DISTINCT FROM (r.new ->> m.source_column)))))
+     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+  WHERE ((r.key = '{}'::jsonb) = (s.key_columns = '{}'::text[]));
+
+-- view rowless_days
+SELECT usage_date,
+    org_id,
+    (count(*))::integer AS streams_expected,
+    (sum(
+        CASE stream
+            WHEN 'device_counts'::text THEN 1
+            WHEN 'notebook_minutes'::text THEN 2
+            WHEN 'payload_totals'::text THEN 4
+            WHEN 'payload_sources'::text THEN 8
+            ELSE NULL::integer
+        END))::integer AS streams_set
+   FROM losant_usage.unread_cells c
+  WHERE (NOT (EXISTS ( SELECT
+           FROM losant_usage.usage_days u
+          WHERE ((u.usage_date = c.usage_date) AND (u.org_id = c.org_id)))))
+  GROUP BY usage_date, org_id;
+
+-- view summary_differences
+SELECT s.instance_id,
+    s.month,
+    s.resource_id,
+    s.resource_name,
+    s.verified_at,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    m.metric,
+    m.unit,
+    m.kind,
+    v.quantity,
+    t.total,
+    (u.days_expected - u.days_stored) AS days_missing,
+        CASE
+            WHEN (o.org_id IS NULL) THEN (t.total > (0)::numeric)
+            ELSE losant_usage.differs_from_summary(v.quantity, t.total, m.summary_scale)
+        END AS differs,
+    (((o.org_id IS NULL) OR COALESCE(u.is_final, false)) AND losant_usage.is_settled_at(s.instance_id, (((s.month + '1 mon'::interval))::date - 1), s.verified_at)) AS is_settled
+   FROM (((((losant_usage.monthly_summaries s
+     JOIN losant_usage.metrics m ON ((m.summary_figures IS NOT NULL)))
+     LEFT JOIN losant_usage.organizations o ON (((o.org_id = s.resource_id) AND (o.instance_id = s.instance_id))))
+     LEFT JOIN losant_usage.month_rows u ON (((u.period_start = s.month) AND (u.org_id = s.resource_id))))
+     CROSS JOIN LATERAL ( SELECT (
+                CASE m.metric
+                    WHEN 'devices_total'::text THEN u.devices_total
+                    WHEN 'notebook_minutes'::text THEN u.notebook_minutes
+                    WHEN 'payload_billable_count'::text THEN u.payload_billable_count
+                    WHEN 'payload_all_count'::text THEN u.payload_all_count
+                    WHEN 'payload_all_bytes'::text THEN u.payload_all_bytes
+                    ELSE NULL::bigint
+                END)::numeric AS quantity) v)
+     CROSS JOIN LATERAL ( SELECT losant_usage.summary_total(s.figures, m.metric) AS total) t)
+  WHERE ((s.resource_type = 'organization'::text) AND (t.total IS NOT NULL));
+
+-- view total_differences
+SELECT s.instance_id,
+    s.usage_date,
+    m.stream,
+    m.metric,
+    m.unit,
+    m.kind,
+    v.quantity,
+    t.verified_at,
+    (COALESCE(t.quantity, (
+        CASE st.missing_means
+            WHEN 'zero'::text THEN 0
+            ELSE NULL::integer
+        END)::bigint))::numeric AS total,
+    ((s.orgs - v.orgs))::integer AS orgs_missing,
+    ( SELECT (count(*))::integer AS count
+           FROM losant_usage.organizations o
+          WHERE ((o.instance_id = s.instance_id) AND (o.removed_at IS NOT NULL) AND (o.removed_at < t.verified_at) AND (o.removed_on >= s.usage_date) AND ((o.created_on IS NULL) OR (o.created_on <= s.usage_date)))) AS orgs_removed,
+    ((m.stream <> ALL (s.open_streams)) AND losant_usage.is_settled_at(s.instance_id, s.usage_date, t.verified_at)) AS is_settled
+   FROM ((((losant_usage.instance_days s
+     CROSS JOIN LATERAL ( VALUES ('devices_created'::text,s.devices_created,s.devices_created_orgs), ('devices_deleted'::text,s.devices_deleted,s.devices_deleted_orgs), ('devices_total'::text,s.devices_total,s.devices_total_orgs), ('notebook_minutes'::text,s.notebook_minutes,s.notebook_minutes_orgs), ('notebook_completed'::text,s.notebook_completed,s.notebook_completed_orgs), ('notebook_canceled'::text,s.notebook_canceled,s.notebook_canceled_orgs), ('notebook_errored'::text,s.notebook_errored,s.notebook_errored_orgs), ('notebook_timeout'::text,s.notebook_timeout,s.notebook_timeout_orgs), ('payload_billable_count'::text,s.payload_billable_count,s.payload_billable_count_orgs), ('payload_all_count'::text,s.payload_all_count,s.payload_all_count_orgs), ('payload_all_bytes'::text,s.payload_all_bytes,s.payload_all_bytes_orgs), ('payload_source_count'::text,s.payload_source_count,s.payload_source_count_orgs)) v(metric, quantity, orgs))
+     JOIN losant_usage.instance_totals t ON (((t.instance_id = s.instance_id) AND (t.usage_date = s.usage_date) AND (t.metric = v.metric))))
+     JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
+     JOIN losant_usage.streams st ON ((st.stream = m.stream)));
+
+-- view tracked
+SELECT instance_id,
+    org_id,
+    stream,
+    days,
+    lower(days) AS first_day,
+    (upper(days) - 1) AS last_day,
+    (days - read_days) AS unread_days,
+    read_days,
+    days_read,
+    from_day,
+    to_day,
+    has_holes,
+    (has_untracked OR COALESCE((read_from < from_day), false) OR COALESCE((read_to > to_day), false)) AS has_untracked,
+    unread_from
+   FROM ( SELECT bounds.instance_id,
+            bounds.org_id,
+            bounds.stream,
+            bounds.tracked_days,
+            bounds.read_days,
+            bounds.days_read,
+            bounds.read_from,
+            bounds.read_to,
+            bounds.from_day,
+            bounds.end_day,
+            bounds.has_holes,
+            bounds.has_untracked,
+            bounds.unread_from,
+            bounds.to_day,
+            (bounds.tracked_days * datemultirange(daterange(bounds.from_day, GREATEST(bounds.from_day, (bounds.to_day + 1))))) AS days
+           FROM ( SELECT tracks.instance_id,
+                    tracks.org_id,
+                    tracks.stream,
+                    tracks.tracked_days,
+                    tracks.read_days,
+                    tracks.days_read,
+                    tracks.read_from,
+                    tracks.read_to,
+                    tracks.from_day,
+                    tracks.end_day,
+                    tracks.has_holes,
+                    tracks.has_untracked,
+                    tracks.unread_from,
+                    LEAST(tracks.end_day, (((now() AT TIME ZONE 'UTC'::text))::date - 1)) AS to_day
+                   FROM losant_usage.tracks) bounds) t;
+
+-- view tracks
+SELECT o.instance_id,
+    k.org_id,
+    k.stream,
+    k.tracked_days,
+    k.read_days,
+    k.days_read,
+    k.read_from,
+    k.read_to,
+    GREATEST(k.tracked_from, o.created_on) AS from_day,
+    LEAST(k.tracked_to, o.removed_on) AS end_day,
+    k.has_holes,
+    k.has_untracked,
+    k.unread_from
+   FROM (losant_usage.tracking k
+     JOIN losant_usage.organizations o ON ((o.org_id = k.org_id)));
+
+-- view unread_cells
+SELECT t.instance_id,
+    t.org_id,
+    t.stream,
+    day.day AS usage_date,
+    'missing'::losant_usage.standing AS standing
+   FROM (losant_usage.tracked t
+     CROSS JOIN LATERAL losant_usage.each_day((t.unread_days * datemultirange(daterange(NULL::date, losant_usage.late_before(now()))))) day(day))
+  WHERE (t.unread_from < losant_usage.late_before(now()))
+UNION ALL
+ SELECT t.instance_id,
+    t.org_id,
+    t.stream,
+    day.day AS usage_date,
+    'waiting'::losant_usage.standing AS standing
+   FROM (losant_usage.tracked t
+     CROSS JOIN LATERAL losant_usage.each_day((t.unread_days * datemultirange(daterange(losant_usage.late_before(now()), NULL::date)))) day(day))
+  WHERE (t.unread_from < ((now() AT TIME ZONE 'UTC'::text))::date);
+
+-- view usage_vs_limits
+SELECT p.instance_id,
+    p.org_id,
+    p.org_name,
+    p.referral_id,
+    p.plan_id,
+    p.customer_id,
+    p.period_start,
+    p.period_end,
+    p.source,
+    p.days_in_period,
+    p.days_expected,
+    q.days AS days_stored,
+    l.key AS limit_name,
+    m.metric,
+    m.unit,
+    m.kind,
+    (q.bound)::bigint AS limit_quantity,
+    (q.quantity)::bigint AS quantity,
+    round((q.quantity / NULLIF(q.bound, (0)::numeric)), 4) AS share,
+    (q.projected)::bigint AS projected_quantity,
+    round((q.projected / NULLIF(q.bound, (0)::numeric)), 4) AS projected_share,
+        CASE
+            WHEN (q.quantity > q.bound) THEN q.yesterday
+            WHEN (q.projected > q.bound) THEN LEAST(q.last_day, ((q.yesterday + (floor((((q.bound - q.quantity) * (q.days)::numeric) / q.quantity)))::integer) + 1))
+            ELSE NULL::date
+        END AS crosses_on
+   FROM (((((losant_usage.period_usage p
+     JOIN losant_usage.organizations o ON ((o.org_id = p.org_id)))
+     CROSS JOIN LATERAL jsonb_each(o.limits) l(key, value))
+     LEFT JOIN losant_usage.metrics m ON ((m.limit_name = l.key)))
+     CROSS JOIN LATERAL ( SELECT (
+                CASE m.metric
+                    WHEN 'devices_total'::text THEN p.devices_total
+                    WHEN 'notebook_minutes'::text THEN p.notebook_minutes
+                    WHEN 'payload_billable_count'::text THEN p.payload_billable_count
+                    ELSE NULL::bigint
+                END)::numeric AS number,
+                CASE m.stream
+                    WHEN 'device_counts'::text THEN p.device_counts_days
+                    WHEN 'notebook_minutes'::text THEN p.notebook_minutes_days
+                    WHEN 'payload_totals'::text THEN p.payload_totals_days
+                    ELSE NULL::integer
+                END AS days,
+            ((LEAST(p.period_end, o.removed_on) - GREATEST(p.period_start, o.created_on)) + 1) AS days_possible,
+            LEAST(p.period_end, o.removed_on) AS last_day,
+            (((now() AT TIME ZONE 'UTC'::text))::date - 1) AS yesterday) n)
+     CROSS JOIN LATERAL ( SELECT trunc(LEAST(((l.value)::text)::numeric, ('9007199254740991'::bigint)::numeric)) AS bound,
+            n.number AS quantity,
+            n.days,
+            n.last_day,
+            n.yesterday,
+                CASE m.kind
+                    WHEN 'level'::text THEN n.number
+                    WHEN 'flow'::text THEN round(((n.number * (n.days_possible)::numeric) / (NULLIF(n.days, 0))::numeric))
+                    ELSE NULL::numeric
+                END AS projected) q)
+  WHERE ((((((now() AT TIME ZONE 'UTC'::text))::date - 1) >= p.period_start) AND ((((now() AT TIME ZONE 'UTC'::text))::date - 1) <= p.period_end)) AND (jsonb_typeof(l.value) = 'number'::text));
+
+-- storage
+coverage: fillfactor=90, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
+tracking: fillfactor=80
+usage_days: fillfactor=90
+
+-- comments
+adjustments: 20 of 20 columns
+billing_periods: 4 of 4 columns
+cell_counts: 4 of 4 columns
+cells: 14 of 14 columns
+contradicted_days: 0 of 4 columns
+control_total_reads: 8 of 8 columns
+coverage: 18 of 18 columns
+coverage_gaps: 14 of 14 columns
+daily_usage: 25 of 25 columns
+daily_usage_long: 15 of 15 columns
+days_without_period: 9 of 9 columns
+definitions: 3 of 3 columns
+device_continuity: 13 of 13 columns
+device_counts: 8 of 8 columns
+focus_usage: 27 of 27 columns
+freshness: 11 of 11 columns
+instance_days: 0 of 28 columns
+instance_totals: 8 of 8 columns
+instances: 10 of 10 columns
+known_missing: 12 of 12 columns
+leases: 8 of 8 columns
+losant_periods: 0 of 3 columns
+metrics: 11 of 11 columns
+migrations: 3 of 3 columns
+month_rows: 0 of 48 columns
+monthly_summaries: 11 of 11 columns
+monthly_usage: 40 of 40 columns
+months: 2 of 2 columns
+notebook_minutes: 10 of 10 columns
+org_rows: 0 of 19 columns
+org_tracks: 0 of 16 columns
+organization_history: 15 of 15 columns
+organization_tags: 4 of 4 columns
+organizations: 19 of 19 columns
+own_period_rows: 0 of 48 columns
+payload_sources: 6 of 6 columns
+payload_totals: 8 of 8 columns
+period_blockers: 15 of 15 columns
+period_usage: 42 of 42 columns
+quarantine: 14 of 14 columns
+read_cells: 0 of 14 columns
+reconciliation: 21 of 21 columns
+restatements: 22 of 22 columns
+revisions: 12 of 12 columns
+rowless_days: 0 of 4 columns
+runs: 30 of 30 columns
+statement_files: 4 of 4 columns
+statement_lines: 24 of 24 columns
+statements: 11 of 11 columns
+streams: 5 of 5 columns
+summary_differences: 0 of 18 columns
+total_differences: 0 of 12 columns
+tracked: 14 of 14 columns
+tracking: 12 of 12 columns
+tracks: 0 of 13 columns
+unread_cells: 0 of 5 columns
+usage_days: 14 of 14 columns
+usage_vs_limits: 22 of 22 columns
+waivers: 9 of 9 columns
+
+-- rights of public
+adjustments_of(): EXECUTE
+causes_of(): EXECUTE
+cell_changes(): EXECUTE
+changed_definitions(): EXECUTE
+changes_since(): EXECUTE
+count_days(): EXECUTE
+current_run(): EXECUTE
+days_between(): EXECUTE
+definitions: SELECT
+differs_from_summary(): EXECUTE
+each_day(): EXECUTE
+is_by_hand(): EXECUTE
+is_contradicted(): EXECUTE
+is_settled_at(): EXECUTE
+is_waiting(): EXECUTE
+keep_read_days(): EXECUTE
+late_before(): EXECUTE
+list_definitions(): EXECUTE
+loaded_at(): EXECUTE
+locked_at(): EXECUTE
+migrations: SELECT
+next_checkpoint(): EXECUTE
+period_numbers(): EXECUTE
+period_sums(): EXECUTE
+record_changes(): EXECUTE
+refuse(): EXECUTE
+refuse_addition(): EXECUTE
+row_key(): EXECUTE
+summary_total(): EXECUTE
+unread_standing(): EXECUTE
+usage_as_of(): EXECUTE
+
+-- rights of losant_usage_reader
+adjustments: SELECT
+billing_periods: SELECT
+cell_counts: SELECT
+cells: SELECT
+contradicted_days: SELECT
+control_total_reads: SELECT
+coverage: SELECT
+coverage_gaps: SELECT
+daily_usage: SELECT
+daily_usage_long: SELECT
+days_without_period: SELECT
+definitions: SELECT
+device_continuity: SELECT
+device_counts: SELECT
+focus_usage: SELECT
+freshness: SELECT
+instance_totals: SELECT
+instances: SELECT
+known_missing: SELECT
+leases.epoch: SELECT
+leases.instance_id: SELECT
+leases.run_id: SELECT
+leases.shard_count: SELECT
+leases.shard_index: SELECT
+leases.since: SELECT
+leases.until: SELECT
+losant_periods: SELECT
+metrics: SELECT
+month_rows: SELECT
+monthly_summaries: SELECT
+monthly_usage: SELECT
+months: SELECT
+notebook_minutes: SELECT
+org_rows: SELECT
+org_tracks: SELECT
+organization_history: SELECT
+organization_tags: SELECT
+organizations: SELECT
+own_period_rows: SELECT
+payload_sources: SELECT
+payload_totals: SELECT
+period_blockers: SELECT
+period_usage: SELECT
+quarantine.body_truncated: SELECT
+quarantine.code: SELECT
+quarantine.first_seen_at: SELECT
+quarantine.from_date: SELECT
+quarantine.last_seen_at: SELECT
+quarantine.org_id: SELECT
+quarantine.problem: SELECT
+quarantine.resolved_at: SELECT
+quarantine.resolved_days: SELECT
+quarantine.run_id: SELECT
+quarantine.stream: SELECT
+quarantine.times: SELECT
+quarantine.to_date: SELECT
+read_cells: SELECT
+reconciliation: SELECT
+restatements: SELECT
+revisions: SELECT
+rowless_days: SELECT
+runs.cells_failed: SELECT
+runs.cells_left_out: SELECT
+runs.cells_loaded: SELECT
+runs.cells_planned: SELECT
+runs.cells_quarantined: SELECT
+runs.cells_restated: SELECT
+runs.cells_restated_final: SELECT
+runs.cells_unavailable: SELECT
+runs.cells_unchanged: SELECT
+runs.error: SELECT
+runs.failures: SELECT
+runs.finished_at: SELECT
+runs.from_date: SELECT
+runs.heartbeat_at: SELECT
+runs.instance_id: SELECT
+runs.is_full: SELECT
+runs.kind: SELECT
+runs.orgs: SELECT
+runs.requests: SELECT
+runs.rows_deleted: SELECT
+runs.rows_inserted: SELECT
+runs.rows_unchanged: SELECT
+runs.rows_updated: SELECT
+runs.run_id: SELECT
+runs.started_at: SELECT
+runs.status: SELECT
+runs.streams: SELECT
+runs.to_date: SELECT
+runs.version: SELECT
+schema: USAGE
+statement_files: SELECT
+statement_lines: SELECT
+statements: SELECT
+streams: SELECT
+tracked: SELECT
+tracking: SELECT
+unread_cells: SELECT
+usage_days: SELECT
+usage_vs_limits: SELECT
+waivers: SELECT
+
+-- rights of losant_usage_writer
+adjustments: SELECT
+billing_periods: SELECT
+cell_counts: SELECT
+cells: SELECT
+contradicted_days: SELECT
+control_total_reads: INSERT, SELECT, UPDATE
+coverage: INSERT, SELECT, UPDATE
+coverage_gaps: SELECT
+daily_usage: SELECT
+daily_usage_long: SELECT
+days_without_period: SELECT
+definitions: SELECT
+device_continuity: SELECT
+device_counts: SELECT
+focus_usage: SELECT
+freshness: SELECT
+instance_days: SELECT
+instance_totals: INSERT, SELECT, UPDATE
+instances: INSERT, SELECT, UPDATE
+known_missing: SELECT
+leases: DELETE, INSERT, SELECT, UPDATE
+losant_periods: SELECT
+metrics: SELECT
+migrations: SELECT
+month_rows: SELECT
+monthly_summaries: INSERT, SELECT, UPDATE
+monthly_usage: SELECT
+months: SELECT
+notebook_minutes: SELECT
+org_rows: SELECT
+org_tracks: SELECT
+organization_history: INSERT, SELECT, UPDATE
+organization_tags: SELECT
+organizations: INSERT, SELECT, UPDATE
+own_period_rows: SELECT
+payload_sources: DELETE, INSERT, SELECT, UPDATE
+payload_totals: SELECT
+period_blockers: SELECT
+period_usage: SELECT
+quarantine: INSERT, SELECT, UPDATE
+read_cells: SELECT
+reconciliation: SELECT
+restatements: SELECT
+revisions: SELECT
+rowless_days: SELECT
+runs: INSERT, SELECT, UPDATE
+schema: USAGE
+statement_files: SELECT
+statement_lines: SELECT
+statements: SELECT
+streams: SELECT
+summary_differences: SELECT
+total_differences: SELECT
+tracked: SELECT
+tracking: INSERT, SELECT, UPDATE
+tracks: SELECT
+unread_cells: SELECT
+usage_days: INSERT, SELECT, UPDATE
+usage_vs_limits: SELECT
+waivers: INSERT, SELECT
+waivers.lifted_at: UPDATE
+waivers.lifted_by_run: UPDATE
+
+-- rights of losant_usage_closer
+adjustments: SELECT
+billing_periods: SELECT
+cell_counts: SELECT
+cells: SELECT
+contradicted_days: SELECT
+control_total_reads: SELECT
+coverage: SELECT
+coverage_gaps: SELECT
+daily_usage: SELECT
+daily_usage_long: SELECT
+days_without_period: SELECT
+definitions: SELECT
+device_continuity: SELECT
+device_counts: SELECT
+focus_usage: SELECT
+freshness: SELECT
+hold_loads(): EXECUTE
+instance_days: SELECT
+instance_totals: SELECT
+instances: SELECT
+known_missing: SELECT
+losant_periods: SELECT
+metrics: SELECT
+migrations: SELECT
+month_rows: SELECT
+monthly_summaries: SELECT
+monthly_usage: SELECT
+months: SELECT
+notebook_minutes: SELECT
+org_rows: SELECT
+org_tracks: SELECT
+organization_history: SELECT
+organization_tags: SELECT
+organizations: SELECT
+own_period_rows: SELECT
+payload_sources: SELECT
+payload_totals: SELECT
+period_blockers: SELECT
+period_usage: SELECT
+read_cells: SELECT
+reconciliation: SELECT
+restatements: SELECT
+revisions: SELECT
+rowless_days: SELECT
+schema: USAGE
+statement_files: INSERT, SELECT
+statement_lines: INSERT, SELECT
+statements: INSERT, SELECT
+streams: SELECT
+summary_differences: SELECT
+total_differences: SELECT
+tracked: SELECT
+tracking: SELECT
+tracks: SELECT
+unread_cells: SELECT
+usage_days: SELECT
+usage_vs_limits: SELECT
+waivers: SELECT

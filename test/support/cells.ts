@@ -1,0 +1,57 @@
+/** Cells in the ledger as the program leaves them, in SQL. */
+
+export interface CellOptions {
+  readonly reason?: string;
+  readonly message?: string;
+  /** Of an accepted cell; the others follow from their standing. */
+  readonly isStored?: boolean;
+  readonly isReported?: boolean;
+}
+
+/** Whether cells of the standing have numbers. */
+function isStoredAs(standing: string): boolean {
+  return ['final', 'stored', 'in_doubt'].includes(standing);
+}
+
+/** The rest of a cell's columns beside its key, `usage_date`, as the ledger asks for them. */
+function columnsOf(standing: string, options: CellOptions): Readonly<Record<string, string>> {
+  const isStored = options.isStored ?? isStoredAs(standing);
+  const needsReason = standing !== 'final' && standing !== 'stored';
+  const reason = options.reason ?? (needsReason ? 'server_error' : null);
+  const text = (value: string | null) => (value === null ? 'null' : `'${value}'`);
+  const end = (hours: number) => `(usage_date + 1)::timestamp at time zone 'UTC' + interval '${hours} hours'`;
+  return {
+    standing: `'${standing}'::losant_usage.standing`,
+    is_stored: String(isStored),
+    is_reported: String(isStored && (options.isReported ?? true)),
+    revision: isStored ? '1' : '0',
+    first_loaded_at: isStored ? end(0) : 'null',
+    verified_at: isStored ? end(standing === 'final' ? 72 : 0) : 'null',
+    finalized_at: standing === 'final' ? end(72) : 'null',
+    reason: text(reason),
+    message: text(options.message ?? reason),
+  };
+}
+
+/** Adds a cell for each row of `rows`, a query of `usage_date`, `stream`, `org_id`. */
+export function addCells(rows: string, standing: string, options: CellOptions = {}): string {
+  const columns = columnsOf(standing, options);
+  return `insert into losant_usage.coverage (usage_date, stream, org_id, ${Object.keys(columns).join(', ')})
+    select usage_date::date, stream, org_id, ${Object.values(columns).join(', ')}
+    from (${rows}) as cell (usage_date, stream, org_id);`;
+}
+
+/** Adds one cell. */
+export function addCell(
+  { day, stream, orgId }: { readonly day: string; readonly stream: string; readonly orgId: string },
+  standing: string,
+  options: CellOptions = {},
+): string {
+  return addCells(`values (date '${day}', '${stream}', '${orgId}')`, standing, options);
+}
+
+/** Gives the cells for which `condition` holds another standing. */
+export function changeCells(condition: string, standing: string, options: CellOptions = {}): string {
+  const changes = Object.entries(columnsOf(standing, options)).map(([name, value]) => `${name} = ${value}`);
+  return `update losant_usage.coverage set ${changes.join(', ')} where ${condition};`;
+}
