@@ -88,7 +88,7 @@ export const INSTANCE = inFile({
   requestConcurrency: row('REQUEST_CONCURRENCY', kinds.number(1, 1000, 'requests at once'), 8),
 });
 
-/** When usage days are read, and until when they can be. */
+/** The rules for when usage days are read and how long they can be. */
 export const POLICY = inFile({
   readAtHours: row<readonly number[]>('READ_AT_HOURS', readAtHours, [0, 6, 24, 48, 72, 168, 720], LIST),
   finalAtHours: row('FINAL_AT_HOURS', hours, 72),

@@ -7,7 +7,7 @@ export class InexactNumber {
   }
 }
 
-/** The value of a key that its object has more than once. */
+/** The value of a key that occurs more than once in its object. */
 export const REPEATED_KEY = Symbol('repeated key');
 
 /** Deeper than any body of this API. */

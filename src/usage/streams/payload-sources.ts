@@ -3,7 +3,7 @@ import { billed, describeProblems, ifRepeated } from '../body.ts';
 import type { UsageDay } from '../day.ts';
 import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
 
-/** Longest payload type or source that is stored, in UTF-16 code units. */
+/** The longest payload type or source that is stored, in UTF-16 code units. */
 const KEY_LENGTH_MAX = 200;
 
 /** A payload type or source: a text that Postgres holds, and without changing it. */
@@ -29,9 +29,9 @@ const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a ma
 );
 
 /**
- * Payloads by type and source. The body is one undated total for the whole range asked, so a
- * slice is always a single day. Types and sources are an open map: new ones appear without
- * notice and are stored as they come.
+ * Payloads by type and source. The body is one undated total for the complete range asked, so a slice
+ * is always a single day. Types and sources are an open map: new ones appear without notice and are
+ * stored as they come.
  */
 export const payloadSources: Stream = {
   name: 'payload_sources',
