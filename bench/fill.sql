@@ -9,11 +9,11 @@ drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.c
 
 insert into losant_usage.instances (instance_id, api_url, tracked_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
-  '{"readAtHours": [0, 6, 24, 48, 72, 168, 720], "finalAtHours": 72, "horizonDays": 90}');
+  '{"readAtHours":[0,6,24,48,72,168,720],"finalAtHours":72,"horizonDays":90}');
 insert into losant_usage.organizations
-  (org_id, instance_id, name, created_at, created_on, first_seen_at, last_seen_at, referral_id, plan_id, tags, limits)
+  (org_id, instance_id, name, created_at, first_seen_at, last_seen_at, referral_id, plan_id, tags, limits)
 select '5d' || lpad(to_hex(i), 22, '0'), '5c0000000000000000000001', 'Org ' || i, now() - interval '900 days',
-  current_date - 900, now() - interval '800 days', now(), 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
+  now() - interval '800 days', now(), 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
   '{"payload":20000000,"device":1000,"notebookMinutesPerMonth":3000}'
 from generate_series(1, :orgs) i;
 insert into losant_usage.tracking (org_id, stream, tracked_days, read_days)
@@ -40,22 +40,23 @@ order by 1, 2;
 insert into losant_usage.usage_days (usage_date, org_id) select usage_date, org_id from trouble;
 
 insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
-select u.usage_date, u.org_id, s.payload_type, s.source, u.payload_source_count / 6
+select u.usage_date, u.org_id, s.payload_type, s.source, u.payload_source_count / 3
 from losant_usage.usage_days u,
-  (values ('deviceState', 'device.mqtt'), ('deviceState', 'flow.flow'), ('timer', 'timer.flow'), ('webhook', 'public.rest'),
-    ('integration', 'integration.flow'), ('event', 'flow.flow')) as s (payload_type, source)
+  (values ('deviceState', 'device.mqtt'), ('timer', 'timer.flow'), ('webhook', 'public.rest')) as s (payload_type, source)
 where u.usage_date >= current_date - 35 and u.payload_source_count is not null order by 1, 2, 3, 4;
 
-insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, omissions, revision, verified_at, next_read_at,
-  attempted_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
+insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, omissions, revision,
+  verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
 select day.usage_date, s.stream, o.org_id,
-  case when t.org_id is not null then 'missing' when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing, t.org_id is null,
+  case when t.org_id is not null then 'missing' when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing,
+  t.org_id is null,
   -- One organization in fifty has no notebooks: Losant leaves its days out.
-  s.stream <> 'notebook_minutes' or o.n % 50 <> 0, case when s.stream = 'notebook_minutes' and o.n % 50 = 0 then 3 else 0 end, 1,
+  t.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 50 <> 0),
+  case when s.stream = 'notebook_minutes' and o.n % 50 = 0 and t.org_id is null then least(3, day.ago) else 0 end, 1,
   case when t.org_id is null then day.read_at end,
   case when t.org_id is not null then now() + interval '1 hour'
     when day.ago <= 31 then losant_usage.next_checkpoint(day.usage_date, now(), array[0, 6, 24, 48, 72, 168, 720]) end,
-  day.read_at,
+  (t.org_id is not null)::integer, day.read_at,
   case when t.org_id is null then day.first_at end,
   case when day.ago > 3 and t.org_id is null then day.first_at + interval '3 days' end,
   '00000000-0000-4000-8000-000000000001', sha256(o.org_id::bytea),
@@ -80,8 +81,33 @@ select 'payload_totals', org_id, usage_date, 2, '{}',
   'writer', (usage_date + 4)::timestamp at time zone 'UTC', false
 from losant_usage.usage_days where payload_billable_count % 100 = 0 and usage_date < current_date - 4;
 
+-- Losant's own totals of each day, and of each month that is over, equal to the sums.
+insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, verified_at, response_sha256)
+select '5c0000000000000000000001', d.usage_date, m.metric, (d.numbers ->> m.metric)::bigint, now(), sha256('total')
+from (
+  select u.usage_date, jsonb_build_object('devices_created', sum(devices_created), 'devices_deleted', sum(devices_deleted),
+    'devices_total', sum(devices_total), 'notebook_minutes', sum(notebook_minutes),
+    'notebook_completed', sum(notebook_completed), 'notebook_canceled', sum(notebook_canceled),
+    'notebook_errored', sum(notebook_errored), 'notebook_timeout', sum(notebook_timeout),
+    'payload_billable_count', sum(payload_billable_count), 'payload_all_count', sum(payload_all_count),
+    'payload_all_bytes', sum(payload_all_bytes), 'payload_source_count', sum(payload_source_count)) as numbers
+  from losant_usage.usage_days u group by u.usage_date
+) as d cross join losant_usage.metrics m;
+insert into losant_usage.monthly_summaries
+  (instance_id, month, resource_type, resource_id, resource_name, figures, verified_at, response_sha256)
+select '5c0000000000000000000001', u.month, 'organization', u.org_id, 'Org', jsonb_build_object(
+    'payloadBillableCount', billable, 'payloadNonbillableCount', everything - billable,
+    'notebookMinutesCount', notebooks, 'deviceCount', devices), now(), sha256('summary')
+from (
+  select date_trunc('month', usage_date::timestamp)::date as month, org_id, sum(payload_billable_count) as billable,
+    sum(payload_all_count) as everything, sum(notebook_minutes) as notebooks,
+    (array_agg(devices_total order by usage_date desc))[1] as devices
+  from losant_usage.usage_days group by 1, 2
+) as u where u.month < date_trunc('month', current_date::timestamp)::date;
+
 create index coverage_due on losant_usage.coverage (next_read_at, org_id) where next_read_at is not null;
 create index coverage_open on losant_usage.coverage (usage_date, org_id) where standing <> 'final' or not is_reported;
-create index coverage_trouble on losant_usage.coverage (usage_date, org_id) where standing in ('accepted', 'unavailable', 'in_doubt', 'missing');
+create index coverage_trouble on losant_usage.coverage (usage_date, org_id)
+  where standing in ('accepted', 'unavailable', 'in_doubt', 'missing');
 create index coverage_first_loaded on losant_usage.coverage (usage_date, first_loaded_at);
 set session_replication_role = origin;

@@ -6,7 +6,7 @@
 -- be left out; <stream>_days is there for the other tracks only. streams_set has a bit for each stream, to tell
 -- whether two days have the same.
 create view losant_usage.org_tracks as
-select t.org_id, bool_or(t.has_untracked) or count(*) < 4 as has_untracked,
+select t.org_id, min(t.instance_id) as instance_id, bool_or(t.has_untracked) or count(*) < 4 as has_untracked,
   case when count(*) = 4 and not bool_or(t.has_holes) then max(t.from_day) end as all_from,
   min(t.to_day) as all_to,
   min(t.from_day) filter (where t.stream = 'device_counts') as device_counts_from,
@@ -29,7 +29,7 @@ from losant_usage.tracked t group by t.org_id;
 comment on view losant_usage.org_tracks is 'Building block of the views of usage, not for use by others: it may change.';
 
 create view losant_usage.org_rows as
-select u.usage_date, u.org_id,
+select u.usage_date, u.org_id, t.instance_id,
   not t.has_untracked
     or (u.usage_date between t.device_counts_from and t.device_counts_to and (t.device_counts_days is null or u.usage_date <@ t.device_counts_days))
     or (u.usage_date between t.notebook_minutes_from and t.notebook_minutes_to and (t.notebook_minutes_days is null or u.usage_date <@ t.notebook_minutes_days))
@@ -184,23 +184,29 @@ comment on column losant_usage.daily_usage_long.is_reported is 'Whether Losant h
 comment on column losant_usage.daily_usage_long.standing is 'Standing of the cell, see cells.';
 comment on column losant_usage.daily_usage_long.is_final is 'Whether the number is final.';
 
--- What is summed over a period, one row per organization from first_org to last_org (all: '' to 'g'). Numbers are
--- summed over the rows; what is not final or not reported is looked up in the ledger, where that is little. Both hang
--- on organizations, whose statistics keep the estimates right. Inlined, so that a query for one month reads that month,
--- also where the month is only known by a join.
-create function losant_usage.period_sums(first_day date, next_day date, first_org text, last_org text) returns table (
-  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, tags jsonb,
+-- A type, for its collations: a query for one organization finds it by key only if they are those of the tables.
+create type losant_usage.period_sum as (
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text, customer_id text, tags jsonb,
   days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer,
   days_unavailable integer, days_unreported integer, days_untracked integer, device_counts_days integer,
   notebook_minutes_days integer, payload_totals_days integer, payload_sources_days integer,
   days_possible integer, is_over boolean, is_fully_tracked boolean, standing losant_usage.standing, is_final boolean, is_clear boolean,
   open_days datemultirange, missing_days datemultirange, in_doubt_days datemultirange, unavailable_days datemultirange,
-  by_hand_days datemultirange, blocking_streams text[],
+  by_hand_days datemultirange, open_streams text[], missing_streams text[], in_doubt_streams text[],
+  unavailable_streams text[], by_hand_streams text[],
   devices_created bigint, devices_deleted bigint, devices_total bigint, devices_total_on date,
   devices_total_max bigint, devices_total_avg numeric, notebook_minutes bigint, notebook_completed bigint,
   notebook_canceled bigint, notebook_errored bigint, notebook_timeout bigint, payload_billable_count bigint,
   payload_all_count bigint, payload_all_bytes bigint, payload_source_count bigint
-) language sql stable parallel safe as $$
+);
+comment on type losant_usage.period_sum is 'What period_sums returns.';
+
+-- What is summed over a period, one row per organization from first_org to last_org (all: '' to 'g'). Numbers are
+-- summed over the rows; what is not final or not reported is looked up in the ledger, where that is little. Both hang
+-- on organizations, whose statistics keep the estimates right. Inlined, so that a query for one month reads that month,
+-- also where the month is only known by a join.
+create function losant_usage.period_sums(first_day date, next_day date, first_org text, last_org text)
+returns setof losant_usage.period_sum language sql stable parallel safe as $$
   select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, o.tags,
     next_day - first_day, e.days_expected,
     e.days_expected - losant_usage.count_days(c.not_stored_days),
@@ -211,8 +217,9 @@ create function losant_usage.period_sums(first_day date, next_day date, first_or
     e.days_possible, e.is_over, f.is_fully_tracked,
     case when e.days_expected > 0 then coalesce(c.standing, 'final') end,
     e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.not_final_days is null,
-    e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.blocking_streams is null,
-    c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days, c.blocking_streams,
+    not w.is_wanted or (e.is_over and f.is_fully_tracked and not coalesce(c.is_blocked, false)),
+    c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days,
+    c.open_streams, c.missing_streams, c.in_doubt_streams, c.unavailable_streams, c.by_hand_streams,
     u.devices_created, u.devices_deleted, u.devices_total, u.devices_total_on, u.devices_total_max,
     u.devices_total_avg, u.notebook_minutes, u.notebook_completed, u.notebook_canceled, u.notebook_errored,
     u.notebook_timeout, u.payload_billable_count, u.payload_all_count, u.payload_all_bytes, u.payload_source_count
@@ -254,27 +261,38 @@ create function losant_usage.period_sums(first_day date, next_day date, first_or
       range_agg(c.day) filter (where not c.is_stored) as not_stored_days,
       range_agg(c.day) filter (where c.standing <> 'final') as not_final_days,
       range_agg(c.day) filter (where c.standing = 'accepted') as accepted_days,
-      range_agg(c.day) filter (where c.standing in ('stored', 'waiting')) as open_days,
-      range_agg(c.day) filter (where c.standing = 'missing' and c.reason <> 'changed_by_hand') as missing_days,
-      range_agg(c.day) filter (where c.standing = 'in_doubt' and c.reason <> 'changed_by_hand') as in_doubt_days,
-      range_agg(c.day) filter (where c.standing = 'unavailable') as unavailable_days,
-      range_agg(c.day) filter (where c.reason = 'changed_by_hand' and c.standing in ('in_doubt', 'missing')) as by_hand_days,
       range_agg(c.day) filter (where c.is_stored and not c.is_reported) as unreported_days,
-      array_agg(distinct c.stream) filter (where c.standing not in ('final', 'accepted')) as blocking_streams
+      bool_or(c.cause is not null) as is_blocked,
+      range_agg(c.day) filter (where c.cause = 'not_final') as open_days,
+      range_agg(c.day) filter (where c.cause = 'missing') as missing_days,
+      range_agg(c.day) filter (where c.cause = 'in_doubt') as in_doubt_days,
+      range_agg(c.day) filter (where c.cause = 'unavailable') as unavailable_days,
+      range_agg(c.day) filter (where c.cause = 'changed_by_hand') as by_hand_days,
+      array_agg(distinct c.stream) filter (where c.cause = 'not_final') as open_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'missing') as missing_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'in_doubt') as in_doubt_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'unavailable') as unavailable_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'changed_by_hand') as by_hand_streams
     from (
-      select r.org_id, r.stream, daterange(day, day + 1) as day, r.standing, r.reason, r.is_stored, r.is_reported,
-        null::integer as streams_set
-      from losant_usage.days_between(first_day, next_day - 1) as day
-      join losant_usage.read_cells r on r.usage_date = day and r.org_id between first_org and last_org
-        and (r.standing <> 'final' or not r.is_reported)
-      union all
-      select r.org_id, r.stream, daterange(usage_date, usage_date + 1), r.standing, 'never_read', false, false, null
-      from losant_usage.unread_cells r
-      where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
-      union all
-      select r.org_id, null, null, null, null, null, null, r.streams_set
-      from losant_usage.rowless_days r
-      where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+      select *, case when standing in ('stored', 'waiting') then 'not_final'
+        when standing not in ('final', 'accepted') then
+          case when reason = 'changed_by_hand' then reason else standing::text end end as cause
+      from (
+        select r.org_id, r.stream, daterange(r.usage_date, r.usage_date + 1) as day, r.standing, r.reason, r.is_stored,
+          r.is_reported, null::integer as streams_set
+        -- By a range, not by each day: days of a join are not known inside the arms of read_cells.
+        from losant_usage.read_cells r
+        where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+          and (r.standing <> 'final' or not r.is_reported)
+        union all
+        select r.org_id, r.stream, daterange(usage_date, usage_date + 1), r.standing, 'never_read', false, false, null
+        from losant_usage.unread_cells r
+        where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+        union all
+        select r.org_id, null, null, null, null, null, null, r.streams_set
+        from losant_usage.rowless_days r
+        where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+      ) as c
     ) as c group by c.org_id
   ) as c on c.org_id = o.org_id
   cross join lateral (
@@ -288,7 +306,13 @@ create function losant_usage.period_sums(first_day date, next_day date, first_or
       and e.days_expected = greatest(0,
         least(next_day, o.removed_on + 1, (now() at time zone 'UTC')::date) - greatest(first_day, o.created_on)) as is_fully_tracked
   ) as f
-  where o.org_id between first_org and last_org and (e.days_expected > 0 or u.days_untracked > 0)
+  cross join lateral (
+    -- Something is to be invoiced of it: a day is tracked, or one should be. Who left the configuration before is none.
+    select e.days_expected > 0 or (e.days_possible > 0 and exists (
+      select from losant_usage.tracking t
+      where t.org_id = o.org_id and (upper_inf(t.tracked_days) or t.tracked_to >= first_day))) as is_wanted
+  ) as w
+  where o.org_id between first_org and last_org and (w.is_wanted or u.days_untracked > 0)
 $$;
 comment on function losant_usage.period_sums is 'Building block of the views of months and periods, not for use by others: it may change.';
 

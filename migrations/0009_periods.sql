@@ -66,41 +66,29 @@ from losant_usage.losant_periods p
 cross join lateral losant_usage.period_sums(p.period_start, p.period_end + 1, p.org_id, p.org_id) as s;
 comment on view losant_usage.own_period_rows is 'Building block of period_usage, not for use by others: it may change.';
 
--- A summary of Losant's that contradicts a final month, looked up by its key.
-create function losant_usage.is_contradicted(s losant_usage.month_rows) returns boolean language sql stable parallel safe as $$
-  select s.is_final and exists (
-    select from losant_usage.monthly_summaries r
-    join losant_usage.metrics m on m.summary_figures is not null
-    cross join lateral (
-      select case m.metric
-        when 'devices_total' then s.devices_total
-        when 'notebook_minutes' then s.notebook_minutes
-        when 'payload_billable_count' then s.payload_billable_count
-        when 'payload_all_count' then s.payload_all_count
-        when 'payload_all_bytes' then s.payload_all_bytes end as quantity
-    ) as q
-    where r.instance_id = s.instance_id and r.month = s.period_start and r.resource_type = 'organization'
-      and r.resource_id = s.org_id and losant_usage.is_settled_at(s.instance_id, s.period_end, r.verified_at)
-      and losant_usage.differs_from_summary(q.quantity, losant_usage.summary_total(r.figures, m.metric), m.summary_scale))
-$$;
-comment on function losant_usage.is_contradicted is 'Whether a monthly summary of Losant''s contradicts the month of an organization.';
-
+-- What speaks against a month is looked up by month (x) and by key (r), and both joins go where is_billable is not asked for.
 create view losant_usage.monthly_usage as
 select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.tags, s.period_start as month,
   s.days_in_period, s.days_expected, s.days_stored, s.days_final, s.days_accepted, s.days_unavailable,
   s.days_unreported, s.days_untracked, s.device_counts_days, s.notebook_minutes_days, s.payload_totals_days,
   s.payload_sources_days, s.is_over, s.is_fully_tracked, s.standing, s.is_final,
-  s.is_clear and i.list_problem is null and (i.control_totals = 'show'
-    or s.instance_id <> all (x.instance_ids) and not losant_usage.is_contradicted(s)) as is_billable,
+  s.is_clear and i.list_problem is null and (i.control_totals = 'show' or s.instance_id <> all (x.instance_ids) and not (
+    s.is_final and losant_usage.is_contradicted(r.figures, x.bytes_of_mb, s.devices_total, s.notebook_minutes,
+      s.payload_billable_count, s.payload_all_count, s.payload_all_bytes) and losant_usage.is_final_read(i.policy, s.period_end, r.verified_at)
+      and not losant_usage.org_changed_since(s.org_id, s.period_start, s.period_end, r.verified_at))) as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_on, s.devices_total_max,
   s.devices_total_avg, s.notebook_minutes, s.notebook_completed, s.notebook_canceled, s.notebook_errored,
   s.notebook_timeout, s.payload_billable_count, s.payload_all_count, s.payload_all_bytes, s.payload_source_count
 from losant_usage.month_rows s
 join losant_usage.instances i on i.instance_id = s.instance_id
+left join losant_usage.monthly_summaries r on r.instance_id = s.instance_id and r.month = s.period_start
+  and r.resource_type = 'organization' and r.resource_id = s.org_id
 left join lateral (
-  select coalesce(array_agg(distinct d.instance_id), '{}') as instance_ids from losant_usage.contradicted_days d
-  where d.usage_date between s.period_start and s.period_end
-) as x on true;
+  select coalesce(array_agg(distinct d.instance_id), '{}') as instance_ids,
+    (select m.summary_scale from losant_usage.metrics m where m.metric = 'payload_all_bytes') as bytes_of_mb
+  from losant_usage.contradicted_days d where d.usage_date between s.period_start and s.period_end
+) as x on true
+where s.days_expected > 0 or s.days_untracked > 0;
 comment on view losant_usage.monthly_usage is 'One row per organization and month (UTC) with a tracked day: flows summed over the tracked days that are stored; of levels the last, the maximum and the average. May it be invoiced: is_billable. Source: usage_days, cells, period_blockers.';
 comment on column losant_usage.monthly_usage.instance_id is 'Losant instance id.';
 comment on column losant_usage.monthly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -169,7 +157,8 @@ join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_per
 left join lateral (
   select range_agg(daterange(d.usage_date, d.usage_date + 1)) as days from losant_usage.contradicted_days d
   where d.instance_id = i.instance_id
-) as x on true;
+) as x on true
+where s.days_expected > 0 or s.days_untracked > 0;
 comment on view losant_usage.period_usage is 'monthly_usage by billing period: one row per organization and period with a tracked day. Days in no known period are in days_without_period. Source: billing_periods, usage_days, cells.';
 comment on column losant_usage.period_usage.instance_id is 'Losant instance id.';
 comment on column losant_usage.period_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -214,25 +203,6 @@ comment on column losant_usage.period_usage.payload_all_count is 'All payloads, 
 comment on column losant_usage.period_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow), summed over the tracked days that are stored; null if none is.';
 
--- What keeps the period of a row from being invoiced, with the days of it.
-create function losant_usage.causes_of(
-  is_over boolean, is_fully_tracked boolean, open_days datemultirange, missing_days datemultirange,
-  in_doubt_days datemultirange, unavailable_days datemultirange, by_hand_days datemultirange)
-returns table (cause text, days datemultirange) language sql immutable parallel safe as $$
-  select c.cause, c.days
-  from (values
-    ('not_over', not is_over, null::datemultirange),
-    ('not_fully_tracked', not is_fully_tracked, null),
-    ('not_final', open_days is not null, open_days),
-    ('missing', missing_days is not null, missing_days),
-    ('in_doubt', in_doubt_days is not null, in_doubt_days),
-    ('unavailable', unavailable_days is not null, unavailable_days),
-    ('changed_by_hand', by_hand_days is not null, by_hand_days)
-  ) as c (cause, applies, days)
-  where c.applies
-$$;
-comment on function losant_usage.causes_of is 'Building block of period_blockers, not for use by others: it may change.';
-
 create view losant_usage.period_blockers as
 select b.instance_id, b.org_id, b.org_name, b.referral_id, b.plan_id, b.customer_id, b.period_start, b.period_end, b.source,
   b.cause, case when b.days is not null then losant_usage.count_days(b.days) end as days,
@@ -245,25 +215,41 @@ select b.instance_id, b.org_id, b.org_name, b.referral_id, b.plan_id, b.customer
     when 'not_final' then 'it becomes final by itself: losant-usage run reads what is due'
     when 'contradicted' then format('losant-usage reconcile --from %s --to %s', b.period_start, b.period_end)
     when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', b.org_id, lower(b.days), upper(b.days) - 1)
-    else format('losant-usage explain --org %s --day %s, then losant-usage waive --org %1$s --day %2$s..%s --stream %s --reason TEXT',
+    else format(case when cardinality(b.streams) = 1 and upper(b.days) - lower(b.days) = losant_usage.count_days(b.days)
+      then 'losant-usage explain --org %1$s --day %2$s, then losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT'
+      else 'losant-usage gaps --all lists them, losant-usage waive --org %1$s --day D --stream S --reason TEXT accepts each' end,
       b.org_id, lower(b.days), upper(b.days) - 1, b.streams[1])
   end as what_to_do
 from (
   select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.period_start, s.period_end,
-    'calendar'::text as source, c.cause, c.days, case when c.days is not null then s.blocking_streams end as streams
-  from losant_usage.month_rows s
-  join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_periods = 'calendar'
-  cross join lateral losant_usage.causes_of(s.is_over, s.is_fully_tracked, s.open_days, s.missing_days, s.in_doubt_days,
-    s.unavailable_days, s.by_hand_days) as c
-  where not s.is_clear
-  union all
-  select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.period_start, s.period_end,
-    'losant', c.cause, c.days, case when c.days is not null then s.blocking_streams end
-  from losant_usage.own_period_rows s
-  join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_periods = 'losant'
-  cross join lateral losant_usage.causes_of(s.is_over, s.is_fully_tracked, s.open_days, s.missing_days, s.in_doubt_days,
-    s.unavailable_days, s.by_hand_days) as c
-  where not s.is_clear
+    s.source, c.cause, c.days, c.streams
+  from (
+    select s.*, 'calendar'::text as source,
+      i.control_totals = 'block' and s.is_final and losant_usage.is_contradicted(r.figures, m.summary_scale,
+        s.devices_total, s.notebook_minutes, s.payload_billable_count, s.payload_all_count, s.payload_all_bytes)
+      and losant_usage.is_final_read(i.policy, s.period_end, r.verified_at)
+      and not losant_usage.org_changed_since(s.org_id, s.period_start, s.period_end, r.verified_at) as is_contradicted
+    from losant_usage.month_rows s
+    join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_periods = 'calendar'
+    join losant_usage.metrics m on m.metric = 'payload_all_bytes'
+    left join losant_usage.monthly_summaries r on r.instance_id = s.instance_id and r.month = s.period_start
+      and r.resource_type = 'organization' and r.resource_id = s.org_id
+    union all
+    select s.*, 'losant', false
+    from losant_usage.own_period_rows s
+    join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_periods = 'losant'
+  ) as s
+  cross join lateral (values
+    ('not_over', not s.is_over, null::datemultirange, null::text[]),
+    ('not_fully_tracked', not s.is_fully_tracked, null, null),
+    ('not_final', s.open_days is not null, s.open_days, s.open_streams),
+    ('missing', s.missing_days is not null, s.missing_days, s.missing_streams),
+    ('in_doubt', s.in_doubt_days is not null, s.in_doubt_days, s.in_doubt_streams),
+    ('unavailable', s.unavailable_days is not null, s.unavailable_days, s.unavailable_streams),
+    ('changed_by_hand', s.by_hand_days is not null, s.by_hand_days, s.by_hand_streams),
+    ('contradicted', s.is_contradicted, null, null)
+  ) as c (cause, applies, days, streams)
+  where c.applies and (not s.is_clear or s.is_contradicted)
   union all
   select p.instance_id, p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, m.month, m.next_month - 1, 'losant',
     'no_period', datemultirange(daterange(greatest(p.first_day, m.month), least(p.last_day + 1, m.next_month))), null
@@ -272,11 +258,12 @@ from (
   union all
   select i.instance_id, null, null, null, null, null, m.month, m.next_month - 1, i.billing_periods, 'list_incomplete', null, null
   from losant_usage.instances i
-  join losant_usage.months m on m.next_month > i.tracked_from and m.month < (now() at time zone 'UTC')::date
+  join losant_usage.months m on m.month < (now() at time zone 'UTC')::date
+    and m.next_month > least(i.tracked_from, (select min(tracked_from) from losant_usage.tracking))
   where i.list_problem is not null
   union all
   select d.instance_id, null, null, null, null, null, m.month, m.next_month - 1, i.billing_periods, 'contradicted',
-    d.days, d.streams
+    part.days, d.streams
   from losant_usage.months m
   cross join lateral (
     select d.instance_id, range_agg(daterange(d.usage_date, d.usage_date + 1)) as days, array_agg(distinct d.stream) as streams
@@ -284,18 +271,26 @@ from (
     group by d.instance_id
   ) as d
   join losant_usage.instances i on i.instance_id = d.instance_id and i.control_totals = 'block'
+  -- Periods of organizations cut through months: each range of days by itself tells which of them it speaks against.
+  cross join lateral (
+    select d.days where i.billing_periods = 'calendar'
+    union all select datemultirange(each) from unnest(d.days) as each where i.billing_periods = 'losant'
+  ) as part
   where m.month < (now() at time zone 'UTC')::date
-    and m.next_month > (select min(tracked_from) from losant_usage.instances)
+    and m.next_month > (select min(usage_date) from losant_usage.usage_days)
   union all
-  select r.instance_id, r.resource_id, coalesce(r.org_name, r.resource_name), r.referral_id, r.plan_id, r.customer_id,
+  -- An organization that was never listed, and has usage by its summary.
+  select r.instance_id, r.resource_id, r.resource_name, null, null, null,
     r.month, (r.month + interval '1 month')::date - 1, i.billing_periods, 'contradicted', null, null
-  from (
-    select distinct instance_id, month, resource_id, org_name, resource_name, referral_id, plan_id, customer_id
-    from losant_usage.summary_differences where differs and is_settled
-  ) as r
+  from losant_usage.monthly_summaries r
   join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block' and i.billing_periods = 'calendar'
+  join losant_usage.metrics m on m.metric = 'payload_all_bytes'
+  where r.resource_type = 'organization'
+    and not exists (select from losant_usage.organizations o where o.org_id = r.resource_id and o.instance_id = r.instance_id)
+    and losant_usage.is_contradicted(r.figures, m.summary_scale, 0, 0, 0, 0, 0)
+    and losant_usage.is_final_read(i.policy, (r.month + interval '1 month')::date - 1, r.verified_at)
 ) as b;
-comment on view losant_usage.period_blockers is 'What keeps a period from being invoiced, one row per organization (or instance), period and cause, with the days and what to do; none: it may be. Restrict period_start. Source: cells, tracked, billing_periods, reconciliation.';
+comment on view losant_usage.period_blockers is 'What keeps a period from being invoiced, one row per organization (or instance), period and cause, with the days and what to do; none: it may be. A row of an instance speaks against all its periods that have a day from first_day to last_day. Restrict period_start. Source: cells, tracked, billing_periods, reconciliation.';
 comment on column losant_usage.period_blockers.instance_id is 'Losant instance id.';
 comment on column losant_usage.period_blockers.org_id is 'Losant organization id; null for what concerns the whole instance.';
 comment on column losant_usage.period_blockers.org_name is 'Name of the organization as last seen; null for the whole instance.';
@@ -309,7 +304,7 @@ comment on column losant_usage.period_blockers.cause is 'not_over, list_incomple
 comment on column losant_usage.period_blockers.days is 'Days of the period concerned (count); null where it is not a matter of single days.';
 comment on column losant_usage.period_blockers.first_day is 'First of these days (UTC).';
 comment on column losant_usage.period_blockers.last_day is 'Last of these days (UTC).';
-comment on column losant_usage.period_blockers.streams is 'Streams that block the organization, or that the control total is of; null where it is not a matter of streams.';
+comment on column losant_usage.period_blockers.streams is 'Streams concerned on these days, or that the control total is of; null where it is not a matter of streams.';
 comment on column losant_usage.period_blockers.what_to_do is 'What resolves it, with the command where there is one.';
 
 create view losant_usage.usage_vs_limits as

@@ -1,27 +1,28 @@
 -- Rights of the roles of deploy/postgres/roles.sql, where they exist: what each may do is named here, and nothing else is
--- granted. Views act with the rights of their owner.
+-- granted. The writer and the closer belong to the reader and may read all that it may. Views act with the rights of
+-- their owner, functions with those of their caller: what these read is granted too.
 
 create function losant_usage.grant_rights() returns void language plpgsql as $$
 begin
   if exists (select from pg_roles where rolname = 'losant_usage_reader') then
     grant usage on schema losant_usage to losant_usage_reader;
     grant select on
-      losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.instances,
+      losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.definitions, losant_usage.instances,
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
-      losant_usage.tracking, losant_usage.coverage, losant_usage.waivers, losant_usage.tracked, losant_usage.cells,
-      losant_usage.read_cells, losant_usage.unread_cells, losant_usage.cell_counts,
-      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions,
+      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
+      losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
+      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
-      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.monthly_usage, losant_usage.period_usage,
-      losant_usage.usage_vs_limits, losant_usage.billing_periods, losant_usage.days_without_period, losant_usage.period_blockers,
-      losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
-      losant_usage.restatements, losant_usage.device_continuity,
+      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.device_continuity,
+      losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
+      losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
-      losant_usage.focus_usage, losant_usage.definitions,
-      losant_usage.org_tracks, losant_usage.org_rows, losant_usage.rowless_days, losant_usage.month_rows,
-      losant_usage.own_period_rows, losant_usage.losant_periods, losant_usage.contradicted_days
+      losant_usage.focus_usage
       to losant_usage_reader;
+    -- Read by functions and by what finds the cells that are due.
+    grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
+      losant_usage.month_rows, losant_usage.own_period_rows to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
       resolved_days, resolved_at, run_id) on losant_usage.quarantine to losant_usage_reader;
@@ -33,19 +34,22 @@ begin
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_writer') then
     grant usage on schema losant_usage to losant_usage_writer;
-    grant select on all tables in schema losant_usage to losant_usage_writer;
+    grant select on losant_usage.quarantine, losant_usage.leases, losant_usage.runs to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracking, losant_usage.coverage, losant_usage.quarantine, losant_usage.usage_days,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads to losant_usage_writer;
     grant insert, update, delete on losant_usage.payload_sources, losant_usage.leases to losant_usage_writer;
-    grant insert, update (lifted_at, lifted_by_run) on losant_usage.waivers to losant_usage_writer;
+    -- Who waived is set by the database.
+    grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
+      to losant_usage_writer;
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_closer') then
     grant usage on schema losant_usage to losant_usage_closer;
-    grant select on all tables in schema losant_usage to losant_usage_closer;
-    revoke select on losant_usage.quarantine, losant_usage.leases, losant_usage.runs from losant_usage_closer;
-    grant insert on losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
+    grant insert on losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
+    -- Who closed is set by the database.
+    grant insert (statement_id, instance_id, period_month, number, kind, source, reason, orgs, closed_at, manifest_sha256)
+      on losant_usage.statements to losant_usage_closer;
     grant execute on function losant_usage.hold_loads to losant_usage_closer;
   end if;
 end

@@ -1,15 +1,15 @@
-import type { Kysely } from 'kysely';
+import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
+import { instantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { isUniqueViolation } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import { daysOfMonth, isMonthOver, type Month } from '../usage/period.ts';
-import { makePack } from './make-pack.ts';
+import { type BlockedPeriod, readBlockers } from './month.ts';
+import { makePack, type NewStatement } from './pack.ts';
 import {
   type BilledInstance,
-  type Blocker,
   findOverlap,
-  readBlockers,
   readLines,
   readStatements,
   readTotals,
@@ -17,19 +17,12 @@ import {
   type StatementLine,
   type StatementTotal,
 } from './statements.ts';
-import {
-  atOneMoment,
-  insertAdjustmentLines,
-  insertClosingLines,
-  insertStatement,
-  type NewStatement,
-} from './write-statements.ts';
 
 export interface CloseRequest {
   readonly month: Month;
-  /** Why it is closed though not all is billable; null: it is not then. */
+  /** Why it is closed although something blocks it; null: it is not closed then. */
   readonly reason: string | null;
-  /** Settles what changed since the month was closed. */
+  /** Bills what changed since the month was closed. */
   readonly isAdjustment: boolean;
   /** Nothing is kept. */
   readonly isDryRun: boolean;
@@ -47,15 +40,15 @@ export type CloseOutcome =
       /** Every line, in a dry run only. */
       readonly dryRun: readonly StatementLine[];
       /** What it was closed without. */
-      readonly blockers: readonly Blocker[];
+      readonly blockers: readonly BlockedPeriod[];
     }
-  /** Not all is billable, and no reason was given. */
-  | { readonly kind: 'refused'; readonly blockers: readonly Blocker[] }
+  /** Something blocks it, and no reason was given. */
+  | { readonly kind: 'refused'; readonly blockers: readonly BlockedPeriod[] }
   /** Nothing differs from what was closed. */
   | { readonly kind: 'unchanged' };
 
 /**
- * Closes a month of an instance, or settles what changed since, in one transaction: statement, lines and
+ * Closes a month of an instance, or bills what changed since, in one transaction: statement, lines and
  * proof pack, or nothing. Throws SettingsError where it is closed already, or was not yet.
  */
 export async function closePeriod(
@@ -91,7 +84,7 @@ async function closeAt(
   const closing = requirePlace(earlier[0], instance, request);
   // A closed month keeps the periods it was closed by.
   const source = closing?.source ?? instance.source;
-  const blockers = isAdjustment ? [] : await readBlockers(trx, { instanceId, month, source });
+  const blockers = isAdjustment ? [] : await readBlockers(trx, { instanceId, month });
   if (blockers.length > 0 && reason === null) return { kind: 'refused', blockers };
   const statement: NewStatement = {
     statementId: request.newId(),
@@ -102,20 +95,18 @@ async function closeAt(
     reason,
   };
   const { statementId } = statement;
-  const lines = await (isAdjustment ? insertAdjustmentLines : insertClosingLines)(trx, statement);
+  const lines = await insertLines(
+    trx,
+    statementId,
+    isAdjustment ? adjustedNumbers(statement) : closedNumbers(statement),
+  );
   if (lines === 0 && isAdjustment) return { kind: 'unchanged' };
   if (lines === 0) throw nothingToClose(instance, month);
   if (!isAdjustment) await requireNoOverlap(trx, instance, statement);
   const totals = await readTotals(trx, statementId);
   if (isDryRun) {
-    return {
-      kind: 'closed',
-      statement: null,
-      lines,
-      totals,
-      dryRun: await readLines(trx, statementId),
-      blockers,
-    };
+    const dryRun = await readLines(trx, statementId);
+    return { kind: 'closed', statement: null, lines, totals, dryRun, blockers };
   }
   const manifestSha256 = await makePack(trx, statement, { at, signal });
   await insertStatement(trx, statement, { at, manifestSha256 });
@@ -145,7 +136,7 @@ function requirePlace(
   }
   if (!isAdjustment && closing !== undefined) {
     throw new SettingsError(`${name} is closed already, since ${closing.closedAt} by ${closing.closedBy}`, {
-      hint: `a closed period stays as it is; settle what changed since with: losant-usage close --period ${month} --adjust`,
+      hint: `a closed period stays as it is; what changed since is billed with: losant-usage close --period ${month} --adjust`,
     });
   }
   return closing;
@@ -179,4 +170,137 @@ async function requireNoOverlap(
 /** How messages name a month of an instance. */
 export function nameOf({ instanceId, name }: BilledInstance, month: Month): string {
   return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
+}
+
+/**
+ * Does `work` on the numbers as of one moment, in a transaction that sees nothing newer.
+ * The moment is exact: while it is taken no load is under way, so that what was recorded
+ * before it is seen, and what is not seen is recorded after it. `at` is in microseconds, UTC.
+ * What was written is kept if `keep`, and unless `work` throws.
+ */
+async function atOneMoment<T>(
+  { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
+  { keep }: { readonly keep: boolean },
+  work: (trx: Kysely<Schema>, at: string) => Promise<T>,
+): Promise<T> {
+  // The embedded database has one session, and so no load beside this one.
+  const lock = kind === 'embedded' ? null : await holdLoads(db);
+  let trx: ControlledTransaction<Schema>;
+  let at: string;
+  try {
+    trx = await db.startTransaction().setIsolationLevel('repeatable read').execute();
+    at = await beginClosing(trx);
+  } finally {
+    await lock?.rollback().execute();
+  }
+  try {
+    const result = await work(trx, at);
+    await (keep ? trx.commit() : trx.rollback()).execute();
+    return result;
+  } catch (error) {
+    await giveUp(trx);
+    throw error;
+  }
+}
+
+/** Waits for the loads under way and holds further ones back until it is rolled back. */
+async function holdLoads(db: Kysely<Schema>): Promise<ControlledTransaction<Schema>> {
+  const lock = await db.startTransaction().execute();
+  try {
+    await sql`select losant_usage.hold_loads()`.execute(lock);
+    return lock;
+  } catch (error) {
+    await giveUp(lock);
+    throw error;
+  }
+}
+
+/** After an error, which is what is reported: on a connection that was lost there is nothing to roll back. */
+async function giveUp(trx: ControlledTransaction<Schema>): Promise<void> {
+  await trx
+    .rollback()
+    .execute()
+    .catch(() => {});
+}
+
+/** The first statement, which fixes what the transaction sees. It commits synchronously whatever the server's default. */
+async function beginClosing(trx: Kysely<Schema>): Promise<string> {
+  const { rows } = await sql<{ at: string }>`
+    select ${instantText(sql`clock_timestamp()`)} as at,
+      set_config('synchronous_commit', case current_setting('synchronous_commit')
+        when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
+  return (rows[0] as { at: string }).at;
+}
+
+/** The lines of a closing: the numbers of every period. */
+function closedNumbers({ instanceId, month, source }: NewStatement): RawBuilder<unknown> {
+  return sql`select n.*, n.total as quantity
+    from losant_usage.period_numbers(${instanceId}, ${`${month}-01`}::date, ${sql.lit(source)}) n`;
+}
+
+/** The lines of an adjustment: what differs from the newest statement. */
+function adjustedNumbers({ instanceId, month, source }: NewStatement): RawBuilder<unknown> {
+  return sql`
+    select a.org_id, a.org_name, a.referral_id, a.plan_id, a.customer_id, a.period_start, a.period_end,
+      a.metric, a.unit, a.kind, a.now_quantity as total, a.now_max as total_max, a.now_avg as total_avg,
+      coalesce(n.days_in_period, a.period_end + 1 - a.period_start) as days_in_period,
+      coalesce(n.days_expected, 0) as days_expected, coalesce(n.days_stored, 0) as days_stored,
+      coalesce(n.days_final, 0) as days_final, coalesce(n.days_accepted, 0) as days_accepted,
+      coalesce(n.days_unavailable, 0) as days_unavailable, coalesce(n.days_unreported, 0) as days_unreported,
+      coalesce(n.is_billable, false) as is_billable, a.difference as quantity
+    from losant_usage.adjustments_of(${instanceId}, ${`${month}-01`}::date, ${source}) a
+    left join losant_usage.period_numbers(${instanceId}, ${`${month}-01`}::date, ${sql.lit(source)}) n
+      on n.org_id = a.org_id and n.period_start = a.period_start and n.metric = a.metric`;
+}
+
+/** Writes the lines of a statement and returns how many there are. */
+async function insertLines(
+  trx: Kysely<Schema>,
+  statementId: string,
+  numbers: RawBuilder<unknown>,
+): Promise<number> {
+  const { numAffectedRows } = await sql`
+    insert into losant_usage.statement_lines (statement_id, org_id, period_start, metric, period_end, org_name,
+      referral_id, plan_id, customer_id, unit, kind, quantity, total, total_max, total_avg, days_in_period,
+      days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, is_billable,
+      revision_watermark)
+    with numbers as materialized (${numbers}),
+    newest as materialized (
+      select p.org_id, p.period_start, (
+        select max(r.id) from losant_usage.revisions r
+        where r.org_id = p.org_id and r.usage_date between p.period_start and p.period_end) as id
+      from (select distinct org_id, period_start, period_end from numbers) as p
+    )
+    select ${statementId}::uuid, n.org_id, n.period_start, n.metric, n.period_end, n.org_name,
+      n.referral_id, n.plan_id, n.customer_id, n.unit, n.kind, n.quantity, n.total, n.total_max, n.total_avg,
+      n.days_in_period, n.days_expected, n.days_stored, n.days_final, n.days_accepted, n.days_unavailable,
+      n.days_unreported, n.is_billable, coalesce(r.id, 0)
+    from numbers n join newest r on r.org_id = n.org_id and r.period_start = n.period_start`.execute(trx);
+  return Number(numAffectedRows ?? 0);
+}
+
+/** Writes the statement itself, after its lines and files: from then on nothing is added to it. */
+async function insertStatement(
+  trx: Kysely<Schema>,
+  { statementId, instanceId, month, number, source, reason }: NewStatement,
+  { at, manifestSha256 }: { at: string; manifestSha256: Buffer },
+): Promise<void> {
+  await trx
+    .insertInto('statements')
+    .values((eb) => ({
+      statement_id: statementId,
+      instance_id: instanceId,
+      period_month: `${month}-01`,
+      number,
+      kind: number === 1 ? 'closing' : 'adjustment',
+      source,
+      reason,
+      orgs: eb
+        .selectFrom('statement_lines')
+        .select(({ fn }) => fn.count<number>('org_id').distinct().as('orgs'))
+        .where('statement_id', '=', statementId),
+      closed_at: at,
+      manifest_sha256: manifestSha256,
+    }))
+    .execute();
 }

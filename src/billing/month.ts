@@ -1,5 +1,5 @@
-import { type Kysely, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
+import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
+import type { PeriodBlockers, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import type { Standing } from '../usage/standing.ts';
@@ -87,7 +87,7 @@ export const PERIODS_MAX = 200_000;
 export async function readMonth(db: Kysely<Schema>, month: Month): Promise<InvoicedMonth> {
   const statements = await readStatements(db, { month });
   const periods = await readPeriods(db, month);
-  const blockers = await readPeriodBlockers(db, month);
+  const blockers = await readBlockers(db, { month });
   const ofInstances = blockers.flatMap(({ blocker, instanceId, orgId }) =>
     orgId === null ? [{ instanceId, ...blocker }] : [],
   );
@@ -165,8 +165,10 @@ async function readPeriods(
   );
 }
 
-interface BlockedPeriod {
+/** Of which period of which organization, or of a whole instance, a blocker is. */
+export interface BlockedPeriod {
   readonly instanceId: string;
+  /** Null: it speaks against every period of the instance that has one of its days. */
   readonly orgId: string | null;
   readonly orgName: string | null;
   readonly referralId: string | null;
@@ -175,22 +177,40 @@ interface BlockedPeriod {
   readonly blocker: PeriodBlocker;
 }
 
-async function readPeriodBlockers(db: Kysely<Schema>, month: Month): Promise<BlockedPeriod[]> {
+/**
+ * What keeps the month from being invoiced: the month itself, or the billing periods of Losant that end in it. Of a
+ * whole instance, what speaks against any of these, even if it happened before the month began.
+ */
+export async function readBlockers(
+  db: Kysely<Schema>,
+  { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
+): Promise<BlockedPeriod[]> {
   const { from, to } = daysOfMonth(month);
-  const rows = await db
-    .selectFrom('period_blockers')
-    .selectAll()
-    .where((eb) =>
-      eb.or([
-        eb.and([eb('source', '=', 'calendar'), eb('period_start', '=', from)]),
-        eb.and([eb('source', '=', 'losant'), eb.between('period_end', from, to)]),
-      ]),
-    )
-    .orderBy('instance_id')
-    .orderBy('org_name')
-    .orderBy('org_id')
-    .orderBy('cause')
-    .execute();
+  let all = db
+    .selectFrom('period_blockers as b')
+    .selectAll('b')
+    .orderBy('b.instance_id')
+    .orderBy('b.org_name')
+    .orderBy('b.org_id')
+    .orderBy('b.period_start')
+    .orderBy('b.cause');
+  if (instanceId !== null) all = all.where('b.instance_id', '=', instanceId);
+  // Each by itself: the view works on the months that are named only, and not if that depends on the source.
+  const rows = await all.where('b.source', '=', 'calendar').where('b.period_start', '=', from).execute();
+  const own = await db
+    .selectFrom('billing_periods')
+    .select((eb) => eb.fn.min('period_start').as('first'))
+    .where('source', '=', 'losant')
+    .where((eb) => eb.between('period_end', from, to))
+    .executeTakeFirst();
+  const ofLosant = all.where('b.source', '=', 'losant');
+  rows.push(
+    ...(await ofLosant
+      .where('b.org_id', 'is not', null)
+      .where((eb) => eb.between('b.period_end', from, to))
+      .execute()),
+  );
+  if (own?.first) rows.push(...(await readInstanceBlockers(ofLosant, { month, first: own.first })));
   return rows.map((row) => ({
     ...{ instanceId: row.instance_id, orgId: row.org_id, orgName: row.org_name, referralId: row.referral_id },
     ...{ from: row.period_start, to: row.period_end },
@@ -199,6 +219,37 @@ async function readPeriodBlockers(db: Kysely<Schema>, month: Month): Promise<Blo
       ...{ streams: row.streams, whatToDo: row.what_to_do },
     },
   }));
+}
+
+type BlockerQuery = SelectQueryBuilder<Schema & { b: PeriodBlockers }, 'b', Selectable<PeriodBlockers>>;
+
+/** Of instances with periods of Losant: by the days of the periods that end in the month, the first of which is `first`. */
+async function readInstanceBlockers(
+  query: BlockerQuery,
+  { month, first }: { readonly month: Month; readonly first: UsageDay },
+): Promise<Selectable<PeriodBlockers>[]> {
+  const { from, to } = daysOfMonth(month);
+  return await query
+    .where('b.org_id', 'is', null)
+    .where((eb) => eb.between('b.period_start', `${first.slice(0, 7)}-01`, from))
+    .where((eb) =>
+      eb.or([
+        eb.and([eb('b.cause', '=', 'list_incomplete'), eb('b.period_start', '=', from)]),
+        eb.and([
+          eb('b.cause', '<>', 'list_incomplete'),
+          eb.exists(
+            eb
+              .selectFrom('billing_periods as p')
+              .innerJoin('organizations as o', 'o.org_id', 'p.org_id')
+              .whereRef('o.instance_id', '=', 'b.instance_id')
+              .where((of) => of.between('p.period_end', from, to))
+              .whereRef('p.period_start', '<=', 'b.last_day')
+              .whereRef('p.period_end', '>=', 'b.first_day'),
+          ),
+        ]),
+      ]),
+    )
+    .execute();
 }
 
 /** What stands for an organization that is blocked and has no row of the period. */

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
-import { daysOfMonth, type Month, type PeriodSource } from '../usage/period.ts';
+import type { UsageDay } from '../usage/day.ts';
+import type { Month, PeriodSource } from '../usage/period.ts';
 
 /** An instance this database collects for. */
 export interface BilledInstance {
@@ -10,20 +11,30 @@ export interface BilledInstance {
 }
 
 export async function readBilledInstances(db: Kysely<Schema>): Promise<BilledInstance[]> {
-  const { rows } = await sql<BilledInstance>`
-    select instance_id as "instanceId", name, billing_periods as source
-    from losant_usage.instances order by instance_id`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('instances')
+    .select((eb) => [
+      'instance_id as instanceId',
+      'name',
+      eb.ref('billing_periods').$castTo<PeriodSource>().as('source'),
+    ])
+    .orderBy('instance_id')
+    .execute();
+}
+
+/** A month of an instance that is closed. */
+export interface StatementScope {
+  readonly instanceId: string;
+  readonly month: Month;
+  readonly source: PeriodSource;
 }
 
 /** A closing or an adjustment of a month. */
-export interface Statement {
+export interface Statement extends StatementScope {
   readonly statementId: string;
-  readonly instanceId: string;
-  readonly month: Month;
   readonly number: number;
   readonly kind: 'closing' | 'adjustment';
-  readonly source: PeriodSource;
+  /** Why it was closed although something blocked it; null if nothing did. */
   readonly reason: string | null;
   readonly orgs: number;
   /** To the millisecond. */
@@ -38,98 +49,75 @@ export async function readStatements(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
 ): Promise<Statement[]> {
-  const { rows } = await sql<Statement>`
-    select statement_id as "statementId", instance_id as "instanceId", to_char(period_month, 'YYYY-MM') as month,
-      number, kind, source, reason, orgs, closed_at as "closedAt", closed_by as "closedBy",
-      encode(manifest_sha256, 'hex') as "manifestSha256"
-    from losant_usage.statements
-    where period_month = ${`${month}-01`}::date and instance_id = coalesce(${instanceId}, instance_id)
-    order by instance_id, number`.execute(db);
-  return rows;
-}
-
-/** An organization that cannot be billed for a period that ends in the month, with the facts that say why. */
-export interface Blocker {
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly periodStart: string;
-  readonly periodEnd: string;
-  /** Days that lie in no known period; all others are null then. */
-  readonly daysWithoutPeriod: number | null;
-  /** Days on which the organization existed. */
-  readonly daysExisted: number | null;
-  /** Null where no day is tracked. */
-  readonly daysExpected: number | null;
-  readonly daysHeld: number | null;
-  readonly daysFinal: number | null;
-  readonly isWhole: boolean | null;
-}
-
-/**
- * The organizations that were there in the month, are or were tracked since it began, and are not
- * billable. One that left the configuration before it is none of them.
- */
-export async function readBlockers(
-  db: Kysely<Schema>,
-  { instanceId, month, source }: { instanceId: string; month: Month; source: PeriodSource },
-): Promise<Blocker[]> {
-  const { from, to } = daysOfMonth(month);
-  const periods =
-    source === 'calendar'
-      ? sql`select o.org_id, ${from}::date as first_day, ${to}::date as last_day
-          from losant_usage.organizations o`
-      : sql`select org_id, period_start as first_day, period_end as last_day
-          from losant_usage.losant_periods where period_end between ${from}::date and ${to}::date`;
-  const { rows } = await sql<Blocker>`
-    select o.org_id as "orgId", o.name as "orgName", p.first_day as "periodStart", p.last_day as "periodEnd",
-      null::integer as "daysWithoutPeriod",
-      least(p.last_day, o.removed_on) - greatest(p.first_day, o.created_on) + 1 as "daysExisted",
-      u.days_expected as "daysExpected", u.days_held as "daysHeld", u.days_final as "daysFinal",
-      u.is_whole as "isWhole"
-    from losant_usage.organizations o
-    join (${periods}) as p on p.org_id = o.org_id
-    left join losant_usage.all_period_usage u
-      on u.org_id = p.org_id and u.source = ${sql.lit(source)} and u.days_expected > 0
-      and ${source === 'calendar' ? sql`u.period_start = ${from}::date` : sql`u.period_start = p.first_day`}
-    where o.instance_id = ${instanceId} and u.is_billable is not true
-      and greatest(p.first_day, o.created_on) <= least(p.last_day, o.removed_on)
-      and exists (
-        select from losant_usage.tracking t where t.org_id = o.org_id
-          and (upper_inf(t.tracked_days) or upper(t.tracked_days) > p.first_day))
-    union all
-    select org_id, org_name, greatest(first_day, ${from}::date), least(last_day, ${to}::date),
-      least(last_day, ${to}::date) - greatest(first_day, ${from}::date) + 1, null, null, null, null, null
-    from losant_usage.days_without_period
-    where ${sql.lit(source)} = 'losant' and instance_id = ${instanceId}
-      and first_day <= ${to}::date and last_day >= ${from}::date
-    order by "orgId", "periodStart"`.execute(db);
-  return rows;
+  let query = db
+    .selectFrom('statements')
+    .select((eb) => [
+      'statement_id as statementId',
+      'instance_id as instanceId',
+      'number',
+      eb.ref('kind').$castTo<Statement['kind']>().as('kind'),
+      eb.ref('source').$castTo<PeriodSource>().as('source'),
+      'reason',
+      'orgs',
+      'closed_at as closedAt',
+      'closed_by as closedBy',
+      'manifest_sha256',
+    ])
+    .where('period_month', '=', `${month}-01`)
+    .orderBy('instance_id')
+    .orderBy('number');
+  if (instanceId !== null) query = query.where('instance_id', '=', instanceId);
+  const rows = await query.execute();
+  return rows.map(({ manifest_sha256, ...statement }) => ({
+    ...statement,
+    month,
+    manifestSha256: manifest_sha256.toString('hex'),
+  }));
 }
 
 /** A period that shares days with one that another closed month has. */
 export interface Overlap {
   readonly orgId: string;
   readonly orgName: string;
-  readonly periodStart: string;
-  readonly periodEnd: string;
+  readonly periodStart: UsageDay;
+  readonly periodEnd: UsageDay;
   readonly closedMonth: Month;
 }
 
 /** A day is billed once: what a closed month has must not be in another. The first that is, or null. */
 export async function findOverlap(db: Kysely<Schema>, statementId: string): Promise<Overlap | null> {
-  const { rows } = await sql<Overlap>`
-    select l.org_id as "orgId", l.org_name as "orgName", l.period_start as "periodStart",
-      l.period_end as "periodEnd", to_char(s.period_month, 'YYYY-MM') as "closedMonth"
-    from (
-      select distinct org_id, org_name, period_start, period_end
-      from losant_usage.statement_lines where statement_id = ${statementId}::uuid
-    ) as l
-    join losant_usage.statement_lines o on o.org_id = l.org_id and o.statement_id <> ${statementId}::uuid
-      and o.period_start <= l.period_end and o.period_end >= l.period_start
-    join losant_usage.statements s on s.statement_id = o.statement_id
-    where row(o.period_start, o.period_end) <> row(l.period_start, l.period_end)
-    order by l.org_id, l.period_start limit 1`.execute(db);
-  return rows[0] ?? null;
+  const found = await db
+    .selectFrom((eb) =>
+      eb
+        .selectFrom('statement_lines')
+        .select(['org_id', 'org_name', 'period_start', 'period_end'])
+        .distinct()
+        .where('statement_id', '=', statementId)
+        .as('l'),
+    )
+    .innerJoin('statement_lines as o', (join) =>
+      join
+        .onRef('o.org_id', '=', 'l.org_id')
+        .on('o.statement_id', '<>', statementId)
+        .onRef('o.period_start', '<=', 'l.period_end')
+        .onRef('o.period_end', '>=', 'l.period_start'),
+    )
+    .innerJoin('statements as s', 's.statement_id', 'o.statement_id')
+    .select(['l.org_id as orgId', 'l.org_name as orgName', 's.period_month'])
+    .select(['l.period_start as periodStart', 'l.period_end as periodEnd'])
+    .where((eb) =>
+      eb.or([
+        eb('o.period_start', '<>', eb.ref('l.period_start')),
+        eb('o.period_end', '<>', eb.ref('l.period_end')),
+      ]),
+    )
+    .orderBy('l.org_id')
+    .orderBy('l.period_start')
+    .limit(1)
+    .executeTakeFirst();
+  if (found === undefined) return null;
+  const { period_month, ...overlap } = found;
+  return { ...overlap, closedMonth: period_month.slice(0, 7) };
 }
 
 /** What a statement says in all, one row per metric. */
@@ -138,43 +126,59 @@ export interface StatementTotal {
   readonly unit: string;
   readonly kind: 'flow' | 'level';
   readonly orgs: number;
-  /** As text: it may be more than a number of JavaScript holds. Null if none is held. */
+  /** As text: it may be more than a number of JavaScript holds. Null if none is stored. */
   readonly quantity: string | null;
 }
 
 export async function readTotals(db: Kysely<Schema>, statementId: string): Promise<StatementTotal[]> {
-  const { rows } = await sql<StatementTotal>`
-    select l.metric, l.unit, l.kind, count(distinct l.org_id)::integer as orgs, sum(l.quantity)::text as quantity
-    from losant_usage.statement_lines l join losant_usage.metrics m on m.metric = l.metric
-    where l.statement_id = ${statementId}::uuid
-    group by l.metric, l.unit, l.kind, m.position order by m.position`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('statement_lines as l')
+    .innerJoin('metrics as m', 'm.metric', 'l.metric')
+    .select((eb) => [
+      'l.metric',
+      'l.unit',
+      eb.ref('l.kind').$castTo<StatementTotal['kind']>().as('kind'),
+      eb.fn.count<number>('l.org_id').distinct().as('orgs'),
+      eb.fn.sum<string | null>('l.quantity').as('quantity'),
+    ])
+    .where('l.statement_id', '=', statementId)
+    .groupBy(['l.metric', 'l.unit', 'l.kind', 'm.position'])
+    .orderBy('m.position')
+    .execute();
 }
 
 /** A line of a statement, as far as people look at it. */
 export interface StatementLine {
   readonly orgId: string;
   readonly orgName: string;
-  readonly periodStart: string;
-  readonly periodEnd: string;
+  readonly periodStart: UsageDay;
+  readonly periodEnd: UsageDay;
   readonly metric: string;
   readonly unit: string;
-  /** As text, for it may be more than a number of JavaScript holds; null if none is held. */
+  /** As text, for it may be more than a number of JavaScript holds; null if none is stored. */
   readonly quantity: string | null;
   readonly total: string | null;
   readonly daysExpected: number;
-  readonly daysHeld: number;
+  readonly daysStored: number;
   readonly isBillable: boolean;
 }
 
 export async function readLines(db: Kysely<Schema>, statementId: string): Promise<StatementLine[]> {
-  const { rows } = await sql<StatementLine>`
-    select l.org_id as "orgId", l.org_name as "orgName", l.period_start as "periodStart",
-      l.period_end as "periodEnd", l.metric, l.unit, l.quantity::text, l.total::text,
-      l.days_expected as "daysExpected",
-      l.days_held as "daysHeld", l.is_billable as "isBillable"
-    from losant_usage.statement_lines l join losant_usage.metrics m on m.metric = l.metric
-    where l.statement_id = ${statementId}::uuid
-    order by l.org_name, l.org_id, l.period_start, m.position`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('statement_lines as l')
+    .innerJoin('metrics as m', 'm.metric', 'l.metric')
+    .select(['l.org_id as orgId', 'l.org_name as orgName', 'l.metric', 'l.unit'])
+    .select(['l.period_start as periodStart', 'l.period_end as periodEnd'])
+    .select(['l.days_expected as daysExpected', 'l.days_stored as daysStored'])
+    .select('l.is_billable as isBillable')
+    .select([
+      sql<string | null>`l.quantity::text`.as('quantity'),
+      sql<string | null>`l.total::text`.as('total'),
+    ])
+    .where('l.statement_id', '=', statementId)
+    .orderBy('l.org_name')
+    .orderBy('l.org_id')
+    .orderBy('l.period_start')
+    .orderBy('m.position')
+    .execute();
 }

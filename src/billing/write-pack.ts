@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { codeOf, describeFileProblem } from '../files/whole-file.ts';
-import { readFileParts } from './pack-files.ts';
+import { readFileParts } from './pack.ts';
 import type { Statement } from './statements.ts';
 
 /** A statement's pack and the folder it goes to, relative to that of all; '' for that folder itself. */

@@ -1,6 +1,6 @@
-import { describeBlocker } from '../billing/blockers.ts';
 import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
-import type { BilledInstance, Blocker, StatementLine, StatementTotal } from '../billing/statements.ts';
+import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
+import type { BilledInstance, StatementLine, StatementTotal } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
@@ -93,9 +93,8 @@ type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
 /** What became of an instance, as `--json` prints it. Quantities are text: they may exceed 2^53 − 1. */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
-  const blockers = outcome.blockers.map((blocker) => {
-    const { orgId, orgName, periodStart, periodEnd } = blocker;
-    return { orgId, orgName, periodStart, periodEnd, reason: describeBlocker(blocker) };
+  const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
+    return { orgId, orgName, periodStart: from, periodEnd: to, ...blocker };
   });
   if (outcome.kind === 'refused') return { instanceId, outcome: 'refused', blockers };
   const { statement, lines, totals, dryRun } = outcome;
@@ -114,23 +113,34 @@ function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options:
     : renderClosed(name, outcome, options);
 }
 
-function renderRefusal(name: string, blockers: readonly Blocker[], { month }: CloseOptions): Line[] {
-  const orgs = new Set(blockers.map(({ orgId }) => orgId)).size;
+function renderRefusal(name: string, blockers: readonly BlockedPeriod[], { month }: CloseOptions): Line[] {
   return [
-    line`${styled('red', `${name} cannot be closed`)}: ${count(orgs, 'organization')} ${orgs === 1 ? 'is' : 'are'} not billable.`,
+    line`${styled('red', `${name} cannot be closed`)}: ${describeBlocked(blockers)}.`,
     ...renderBlockers(blockers),
     '',
-    'What is missing and when it is tried again: losant-usage gaps. To accept what will not come: losant-usage waive',
-    `To close it all the same, on record: losant-usage close --period ${month} --incomplete REASON`,
+    'To close it all the same, on record:',
+    `  losant-usage close --period ${month} --incomplete REASON`,
   ];
 }
 
-function renderBlockers(blockers: readonly Blocker[]): Line[] {
-  const rows = blockers.map((blocker) => {
-    const { orgId, orgName, periodStart: from, periodEnd: to } = blocker;
-    return [orgId, orgName, showDays({ from, to }), describeBlocker(blocker)];
-  });
-  return renderTable({ head: ['organization', 'name', 'period', 'why'], rows, most: BLOCKERS_MAX });
+/** The number of organizations that are not billable, or that no organization of the instance is. */
+function describeBlocked(blockers: readonly BlockedPeriod[]): string {
+  const orgs = new Set(blockers.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]))).size;
+  if (orgs === 0) return 'no organization is billable';
+  const are = `${count(orgs, 'organization')} ${orgs === 1 ? 'is' : 'are'} not billable`;
+  return blockers.some(({ orgId }) => orgId === null) ? `${are}, and something speaks against all` : are;
+}
+
+function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {
+  const rows = blockers.map(({ orgId, orgName, from, to, blocker }) => [
+    orgId ?? 'all organizations',
+    orgName ?? '',
+    showDays({ from, to }),
+    describeBlocker(blocker),
+    blocker.whatToDo,
+  ]);
+  const head = ['organization', 'name', 'period', 'why', 'what to do'];
+  return renderTable({ head, rows, most: BLOCKERS_MAX });
 }
 
 function renderClosed(name: string, closed: Closed, { month, reason, isAdjustment }: CloseOptions): Line[] {
@@ -166,10 +176,10 @@ function renderTotals(totals: readonly StatementTotal[], isAdjustment: boolean):
 function renderLines(lines: readonly StatementLine[]): Line[] {
   if (lines.length === 0) return [];
   const rows = lines.map(({ periodStart: from, periodEnd: to, ...each }) => {
-    const days = `${each.daysHeld}/${each.daysExpected}`;
+    const days = `${each.daysStored}/${each.daysExpected}`;
     return [each.orgName, each.orgId, showDays({ from, to }), each.metric, show(each.quantity), days];
   });
-  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days held'];
+  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days stored'];
   return ['', ...renderTable({ head, rows, right: [4, 5] })];
 }
 

@@ -30,9 +30,9 @@ export async function printPlans(
     for (const scope of scopes) {
       const { instanceId, requestsPerSecond } = scope.instance;
       const isKnown = hasTables && (await readInstance(handle.db, instanceId)) !== null;
-      const { ask, shard } = request;
+      const { kind, ask, shard } = request;
       const { orgIds, streams } = scope;
-      const plan = await previewRun(open(scope), { ask, orgIds, shard, streams, signal }, { isKnown });
+      const plan = await previewRun(open(scope), { kind, ask, orgIds, shard, streams, signal }, { isKnown });
       plans.push(plan);
       if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
     }

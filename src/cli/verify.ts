@@ -1,6 +1,12 @@
-import { checkDatabase } from '../billing/check-database.ts';
-import { checkSums, type Totals } from '../billing/check-sums.ts';
-import { findPacks, openPack, type Pack, type PackProblem } from '../billing/verify.ts';
+import {
+  checkDatabase,
+  checkSums,
+  findPacks,
+  openPack,
+  type Pack,
+  type PackProblem,
+  type Totals,
+} from '../billing/verify.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/whole-file.ts';

@@ -29,7 +29,7 @@ export const changesPage: ConsolePage = {
   },
 };
 
-/** What a reader asks for, from the address; whatever makes no sense is left out. */
+/** `readRequest` reads the query of the address; whatever makes no sense in it is ignored. */
 function readRequest(given: (name: string) => string | undefined, nowMs: number): ChangeRequest {
   const month = given('month') ?? '';
   const from = parseDay(`${month}-01`);
@@ -109,7 +109,7 @@ ${renderTable({
 ${nextId === null ? '' : html`<a href="${addressOf(PATH, { ...queryOf(request), before: `${nextId}` })}">Older</a>`}</p></nav>`;
 }
 
-/** Says what was asked for, so that an empty list is no riddle. */
+/** `renderNone` repeats what was asked for, so that an empty list is no riddle. */
 function renderNone(request: ChangeRequest): Html {
   const { search, month, onlyFinal, onlyByHand, days, beforeId } = request;
   const what = onlyFinal ? 'No final number' : 'No number';

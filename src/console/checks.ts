@@ -1,4 +1,4 @@
-/** What speaks against Losant's answers: totals that differ from the sums of numbers, and answers in quarantine. */
+/** Pages of what speaks against Losant's answers: totals that differ from the sums, and answers in quarantine. */
 import { html } from 'hono/html';
 import { type OpenQuarantine, readOpenQuarantine } from '../queries/gaps.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
@@ -16,7 +16,7 @@ const TOTALS = '/totals';
 const MONTHS_SHOWN = 4;
 const ROWS_MAX = 200;
 
-/** A month's sums beside Losant's own totals: one month at a time, as it takes seconds with many organizations. */
+/** The page of a month's sums beside Losant's own totals: one month at a time, which takes seconds with many organizations. */
 export const totalsPage: ConsolePage = {
   path: TOTALS,
   open: (sources) => async (c) => {
@@ -81,7 +81,7 @@ ${renderTable({
 })}${rows.length > ROWS_MAX ? html`<p class="quiet">The first ${ROWS_MAX}; <code>losant-usage reconcile</code> lists them all.</p>` : ''}`;
 }
 
-/** Every answer that is set aside as invalid, with what was wrong. */
+/** The page of answers that are set aside as invalid, with what was wrong. */
 export const quarantinePage: ConsolePage = {
   path: '/quarantine',
   open: (sources) => async (c) => {

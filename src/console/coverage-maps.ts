@@ -27,7 +27,7 @@ export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
 <tbody>${lines.map((line) => renderLine(line, days, stream))}</tbody></table></div>`;
 }
 
-/** Where its days leave no room for it, it is only read out. */
+/** A month whose days leave no room for its name is only read out. */
 function renderMonth(month: string, length: number, shown: number): Html {
   const isRoomy = length * 30 >= shown * 2;
   return html`<span class="${isRoomy ? '' : 'hidden'}">${month}</span>`;
@@ -57,9 +57,7 @@ const UNTRACKED = raw('<td class="m-untracked" aria-label="not tracked"></td>');
 
 /** Most cells are final. Its parts need no escaping: a day, and an address of this server. */
 function renderFinal(day: UsageDay, address: string): ReturnType<typeof raw> {
-  return raw(
-    `<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final" aria-label="final"></a></td>`,
-  );
+  return raw(`<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final"></a></td>`);
 }
 
 function renderOpen(
@@ -78,7 +76,7 @@ function wordsOf(standing: Standing): StandingWords {
 /** A row of cells, in units of its own: it is stretched to the width there is. */
 const ROW_HEIGHT = 16;
 
-/** Each stream over the last days: a row of cells for each, and the same as a table. */
+/** `renderHeatMap` draws a row of cells for each stream, and shows the same as a table. */
 export function renderHeatMap(cells: readonly HeatCell[]): Html {
   const streams = [...Map.groupBy(cells, ({ stream }) => stream)];
   const days = streams[0]?.[1].map(({ day }) => day) ?? [];
@@ -99,7 +97,7 @@ ${renderTable({
 })}</details>`;
 }
 
-/** Of the worst cell; null where none is tracked. */
+/** `standingOf` is that of the worst cell; null where none is tracked. */
 function standingOf({ tracked, counts }: HeatCell): Standing | null {
   return worstOf(counts) ?? (tracked === 0 ? null : 'final');
 }

@@ -54,7 +54,7 @@ export const coveragePage: ConsolePage = {
   },
 };
 
-/** What a reader asks for, from the address; whatever makes no sense is left out. */
+/** `readRequest` reads the query of the address; whatever makes no sense in it is ignored. */
 function readRequest(given: (name: string) => string | undefined, yesterday: UsageDay): CoverageRequest {
   const length = readChoice(given('days'), LENGTHS) ?? LENGTHS[0];
   const wanted = parseDay(given('to') ?? '') ?? yesterday;

@@ -81,7 +81,7 @@ function renderBars(chart: DailyChart, scale: Scale): Html[] {
   );
 }
 
-/** Whether the day is tracked and its number is not stored. */
+/** `isAbsent` is true for a tracked day whose number is not stored. */
 function isAbsent({ standings, series }: DailyChart, place: number): boolean {
   return standings[place] != null && series[0]?.values[place] == null;
 }
@@ -161,7 +161,7 @@ function percent(place: number, days: readonly unknown[]): string {
 /** Series differ in pattern and in lightness as well as in colour. */
 const SERIES_FILLS = 7;
 
-/** How the series at that place is filled; one on its own is plain. */
+/** `fillOf` names the fill of the series at a place; one on its own is plain. */
 function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
   return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
 }
@@ -171,7 +171,7 @@ function renderSwatch(fill: string): Html {
   return html`<svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="${fill}"/></svg>`;
 }
 
-/** What the charts of a page are filled with; once on each page that has one. */
+/** `renderFills` defines the fills of charts; once on each page that has one. */
 export function renderFills(): Html {
   return html`<svg class="hidden" aria-hidden="true" width="0" height="0"><defs>
 ${MARKS.map((mark, place) => html`<pattern id="series-${place}" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="series-${place}" width="6" height="6"/>${mark}</pattern>`)}

@@ -24,7 +24,7 @@ import type { WorkerStatus } from './worker-status.ts';
 /** An answer this old is shown with its age: it may have been overtaken. */
 const OLD_READING_MS = 120_000;
 
-/** How often a browser loads the page anew. */
+/** A browser loads the page anew after so many seconds. */
 const REFRESH_S = 60;
 const RUNS_SHOWN = 10;
 

@@ -27,7 +27,7 @@ export interface CardFacts {
 /** A run without a sign of life for longer is over, though nothing says so yet. */
 const ALIVE_MS = 60_000;
 
-/** One instance: what it does now, how far its numbers reach, and what is wrong with them. */
+/** `renderCard` shows what an instance does now, how far its numbers reach, and what is wrong with them. */
 export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
   const { health, nowMs } = facts;
   const instance = health?.instances.find(({ instanceId }) => instanceId === status.instanceId);
@@ -63,7 +63,7 @@ function renderActivity(
   return html`<p>${state === 'starting' ? 'Starting' : 'Idle'}</p>`;
 }
 
-/** The same as the progress bar of a command. */
+/** `describeProgress` says the same as the progress bar of a command. */
 function describeProgress({ plan }: RunProgress, nowMs: number): string {
   const { total, done, rate } = plan;
   const elapsedMs = Math.max(0, nowMs - Date.parse(plan.startedAt));
@@ -120,7 +120,7 @@ function renderDifferences(differences: NonNullable<InstanceHealth['differences'
   return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd>${total > 0 ? html`<a class="bad" href="/totals">${showNumber(total)}</a>` : '0'}</dd></div>`;
 }
 
-/** Of all scopes that Losant gives totals of. */
+/** `sumOf` adds up the differences of all scopes. */
 export function sumOf(differences: NonNullable<InstanceHealth['differences']>): number {
   return Object.values(differences).reduce((sum, each) => sum + each, 0);
 }

@@ -5,7 +5,7 @@ import type { Html } from './page.ts';
 
 export type Option = readonly [value: string, text: string];
 
-/** A choice of a form, with its name beside it. The first option is what holds where nothing was chosen. */
+/** A choice of a form, with its name beside it. The first option is the one where nothing was chosen. */
 export function renderSelect({
   name,
   label,
@@ -31,7 +31,7 @@ export function renderSearch(search: string): Html {
 <input name="q" type="search" value="${search}" placeholder="Name, referral id or id"></label>\n`;
 }
 
-/** What was chosen of the options, from the address; null for what is none of them. */
+/** `readChoice` returns the option that the address names; null for what is none of them. */
 export function readChoice<T extends string>(given: string | undefined, options: readonly T[]): T | null {
   return options.find((option) => option === given) ?? null;
 }
@@ -43,7 +43,7 @@ export function instanceOptions(names: ReadonlyMap<string, string>): Option[] {
 
 const SEARCH_LENGTH_MAX = 100;
 
-/** What is searched for, from the address: text that Postgres can store, of a length that makes sense. */
+/** `readSearch` makes text that Postgres can store, of a length that makes sense, of what the address asks for. */
 export function readSearch(given: string | undefined): string {
   // Postgres stores no NUL and no half of a character.
   const search = (given ?? '').replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX);
@@ -55,7 +55,7 @@ export function readInstanceId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{24}$/.test(given) ? given : null;
 }
 
-/** How many organizations there are, the same on every page: `301 organizations`, `301 organizations and 1 deleted`. */
+/** `describeOrganizations` counts organizations alike on every page: `301 organizations and 1 deleted`. */
 export function describeOrganizations(existing: number, deleted: number): string {
   const also = deleted === 0 ? '' : ` and ${showNumber(deleted)} deleted`;
   return `${count(existing, 'organization')}${also}`;
@@ -80,7 +80,7 @@ export interface Pagination {
   readonly perPage: number;
 }
 
-/** Links to the page before and after; nothing where one page holds everything. */
+/** `renderPages` links to the page before and after; nothing where there is one page. */
 export function renderPages({ path, query, page, found, perPage }: Pagination): Html | string {
   const last = Math.ceil(found / perPage);
   if (last <= 1) return '';

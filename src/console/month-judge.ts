@@ -70,14 +70,14 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   };
 }
 
-/** Whether anything became of the numbers after they were closed. */
+/** `describeSince` says whether numbers have changed since they were closed. */
 function describeSince({ month, differing }: MonthFacts): MonthStep {
   if (differing === 0) return { text: 'No number differs now from what was closed.', actions: [] };
   const text = `Numbers of ${organizations(differing)} differ now from what was closed; with --dry-run this only shows them:`;
   return { text, actions: [`losant-usage close --period ${month} --adjust`] };
 }
 
-/** By cause, with what to do for each organization. */
+/** `describeBlockers` makes a step of each cause, with what to do for each organization. */
 function describeBlockers(
   blockers: readonly PeriodBlocker[],
   month: Month,

@@ -18,14 +18,14 @@ export interface MonthQuery {
   readonly search: string;
   /** Null: all. */
   readonly filter: MonthFilter | null;
-  /** What cannot be invoiced first and the worst of it, or by payloads, the most first. */
+  /** `standing`: what cannot be invoiced and the worst of it come first; `payloads`: the most come first. */
   readonly order: 'standing' | 'payloads';
   readonly page: number;
 }
 
 const PERIODS_PER_PAGE = 50;
 
-/** How many organizations have which standing, and what was closed, by instance. */
+/** `renderInstances` counts organizations by standing and shows what was closed, by instance. */
 export function renderInstances({
   periods,
   statements,
@@ -181,7 +181,7 @@ function select(periods: readonly OrganizationPeriod[], query: MonthQuery): Orga
         period.name.toLowerCase().includes(search) ||
         (period.referralId ?? '').toLowerCase().includes(search)),
   );
-  // They come by name, which is kept among equals.
+  // They come by name, and stay so among equals.
   if (query.order === 'payloads') return found.sort((a, b) => (b.payloads ?? -1) - (a.payloads ?? -1));
   return found.sort((a, b) => rankOf(b) - rankOf(a));
 }

@@ -11,7 +11,7 @@ import type { Reading } from './readings.ts';
 import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 const PATH = '/months';
-/** How soon a browser asks again for a month that is being counted. */
+/** A browser asks again after so many seconds for a month that is being counted. */
 const AGAIN_S = 3;
 
 /** The newest month that is over, or the first one while none is. */
@@ -87,7 +87,7 @@ ${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 
-/** With what to do for each organization, as lines to copy. */
+/** `renderStep` shows what to do for each organization as lines to copy. */
 function renderStep({ text, actions }: MonthStep): Html {
   const [first, ...others] = actions;
   if (first === undefined) return html`<li>${text}</li>`;
@@ -100,7 +100,7 @@ function renderAction(action: string): Html | string {
 }
 
 function renderTooMany(month: Month): Html {
-  return html`<h1>${showMonth(month)} has more organizations than this page holds.</h1>
+  return html`<h1>${showMonth(month)} has more organizations than this page shows.</h1>
 <p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
 }
 

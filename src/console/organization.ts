@@ -104,7 +104,7 @@ ${renderFills()}
   return renderPage({ title: name, path: PATH, body });
 }
 
-/** What is unusual of it: nothing for most. */
+/** `renderStates` shows what is unusual of an organization: nothing for most. */
 function renderStates(organization: Organization, nowMs: number): Html {
   const { removedAt, disabledAt, isReadOnly, problem } = organization;
   return html`${removedAt === null ? '' : html`<p><strong>Deleted in Losant</strong>, found ${renderInstant(removedAt, nowMs)}. Its numbers stay.</p>`}
@@ -186,7 +186,7 @@ function renderUse(use: LimitUse): (Html | string)[] {
   ];
 }
 
-/** Of the limit's bar: what is used, and a mark at what is projected. It ends at the limit, or where more is used. */
+/** `renderBar` draws what is used of a limit, with a mark at what is projected; it ends at the greatest of them. */
 function renderBar(share: number, projected: number): Html {
   const end = Math.max(1, share, projected);
   const at = (value: number) => Math.round((value / end) * 1_000) / 10;
@@ -195,7 +195,7 @@ function renderBar(share: number, projected: number): Html {
 <rect class="bar-mark" x="${Math.min(at(projected), 99)}" width="1" height="14"/></svg>`;
 }
 
-/** Its newest months, with links to their pages. */
+/** `renderMonths` lists the newest months with links to their pages. */
 function renderMonths(months: readonly OrganizationMonth[]): Html | string {
   if (months.length === 0) return '';
   return html`<h2>Months</h2>

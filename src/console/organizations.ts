@@ -41,7 +41,7 @@ export const organizationsPage: ConsolePage = {
   },
 };
 
-/** What a reader asks for, from the address; whatever makes no sense is left out. */
+/** `readQuery` reads the query of the address; whatever makes no sense in it is ignored. */
 export function readQuery(
   given: (name: string) => string | undefined,
   to: OrganizationQuery['to'],
@@ -54,7 +54,7 @@ export function readQuery(
   };
 }
 
-/** What is known from elsewhere. */
+/** Readings that the list is shown with. */
 interface Beside {
   readonly names: ReadonlyMap<string, string>;
   /** Null: they are being counted. */
@@ -114,7 +114,7 @@ function renderOrders(query: OrganizationQuery, month: string): Html {
   return html`<nav aria-label="Order"><p>Order: ${ORGANIZATION_ORDERS.map((order) => link(order, words[order]))}</p></nav>`;
 }
 
-/** As it stands in addresses: the usual one is left out. */
+/** `orderOf` is the order as addresses have it: the usual one is left out. */
 function orderOf({ order }: Pick<OrganizationQuery, 'order'>): string {
   return order === 'name' ? '' : order;
 }
@@ -140,7 +140,7 @@ function renderLine(
   ];
 }
 
-/** With its sign, and as a share of what it was. */
+/** `showChange` shows a change with its sign, and as a share of what was before. */
 function showChange(now: number, before: number): string {
   const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
   return before === 0 ? change : `${change} (${Math.round(((now - before) / before) * 100)} %)`;

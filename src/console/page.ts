@@ -54,7 +54,7 @@ export function renderMissing({
   return renderPage({ title, path, body: html`<h1>${sentence}</h1><p>${hint}</p>` });
 }
 
-/** What stands in place of what a page shows when the database does not answer in time; the answer is then 503. */
+/** `renderAway` takes the place of what a page shows when the database does not answer in time, with status 503. */
 export function renderAway(): Html {
   return html`<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
 }
@@ -96,7 +96,7 @@ export function renderTable({
 
 const DAY_MS = 86_400_000;
 
-/** How long ago, or how soon; from a day on the instant itself. The other one shows on hover. */
+/** `renderDistance` says how long ago or how soon, and from a day on the instant itself; the other shows on hover. */
 export function renderDistance(instant: string, nowMs: number): Html {
   const ms = Date.parse(instant) - nowMs;
   const [exact, distance] = [showInstant(instant), showDistance(ms)];

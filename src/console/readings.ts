@@ -1,7 +1,7 @@
 export interface ReadingOptions {
-  /** How long an answer is good for. One that took long is good for ten times as long. */
+  /** An answer is good for so long; one that took long is good for ten times as long. */
   readonly keepMs: number;
-  /** How long a caller waits. */
+  /** A caller waits for so long. */
   readonly timeoutMs: number;
   readonly now: () => number;
 }
@@ -53,18 +53,17 @@ export function shareReading<T>(
 }
 
 export interface KeptReadingOptions extends ReadingOptions {
-  /** Told of a read that failed after one that did not. */
+  /** Called when a read fails after one that did not. */
   readonly onFailure: (error: unknown) => void;
-  /** How long a caller waits who would be given nothing, or a very old answer; like others if not said. */
+  /** A caller who would get nothing, or a very old answer, waits for so long; like others by default. */
   readonly firstTimeoutMs?: number;
-  /** From which age on an answer is very old; ten times `keepMs` if not said. */
+  /** The age from which on an answer is very old; ten times `keepMs` by default. */
   readonly oldAfterMs?: number;
 }
 
 /**
- * The same, but the last good answer is kept for those who would get none: a read
- * that is slow or fails leaves an old answer, with its age. The returned function
- * returns null before the first.
+ * `keepReading` shares a read as {@link shareReading} does, and returns the last good answer with its age where a read
+ * is slow or fails. The returned function resolves to null before the first answer.
  */
 export function keepReading<T>(
   read: () => Promise<T>,
@@ -86,14 +85,14 @@ export function keepReading<T>(
     }
   }, options);
   return async (waitMs) => {
-    // What is to be said of a failure was said; a slow read goes on for the next who asks.
+    // The failure was reported; a slow read goes on for the next who asks.
     const isOld = last === null || now() - last.atMs > (oldAfterMs ?? options.keepMs * REST_FACTOR);
     await shared(isOld ? firstTimeoutMs : waitMs).catch(() => undefined);
     return last;
   };
 }
 
-/** The same for each of many things that may be read, of which the last `max` that were asked for are kept. */
+/** `keepReadings` is {@link keepReading} for each of many keys; it remembers the `max` that were asked for last. */
 export function keepReadings<K, T>(
   read: (key: K) => Promise<T>,
   { max, ...options }: KeptReadingOptions & { readonly max: number },

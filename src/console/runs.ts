@@ -52,7 +52,7 @@ export function readRunId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given) ? given : null;
 }
 
-/** What a reader asks for, from the address; whatever makes no sense is left out. */
+/** `readQuery` reads the query of the address; whatever makes no sense in it is ignored. */
 function readQuery(given: (name: string) => string | undefined): RunQuery {
   const day = parseDay(given('started') ?? '');
   return {
@@ -137,7 +137,7 @@ function leftOlderGaps({ status, failures, failed, quarantined, error }: RunReco
   return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
 }
 
-/** How long it took, or for how long it has been running. */
+/** `renderLength` says how long a run took, or for how long it has been running. */
 export function renderLength({ startedAt, finishedAt }: RunRecord, nowMs: number): string {
   const end = finishedAt === null ? nowMs : Date.parse(finishedAt);
   const length = showDuration(Math.max(0, end - Date.parse(startedAt)));

@@ -5,7 +5,7 @@ import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { DailyChart, Series } from './daily-chart.ts';
 
-/** From 0 to at least the greatest value, with a few round numbers between. */
+/** A scale from 0 to at least the greatest value, with a few round numbers between. */
 export interface Scale {
   /** The top of a value, in pixels from the top of the plot. */
   readonly y: (value: number) => number;
@@ -84,7 +84,7 @@ export function barPaths(series: readonly Series[], { y, height }: Scale): strin
   );
 }
 
-/** Neighbouring days for which it holds. */
+/** `runsOf` joins neighbouring days that are true. */
 export function runsOf(holds: readonly boolean[]): { from: number; count: number }[] {
   const runs: { from: number; count: number }[] = [];
   for (const [place, holdsHere] of holds.entries()) {

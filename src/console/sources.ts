@@ -1,4 +1,4 @@
-/** What pages are made of: where they are, and where they get what they show. */
+/** The parts of a page: its address, and the sources of what it shows. */
 import type { Context } from 'hono';
 import type { Kysely } from 'kysely';
 import type { InvoicedMonth } from '../billing/month.ts';
@@ -22,7 +22,7 @@ export interface ConsolePage {
   readonly open: (sources: PageSources) => (c: Context) => Promise<Response>;
 }
 
-/** Where the pages get what they show. */
+/** The sources of what the pages show. */
 export interface PageSources {
   readonly status: () => WorkerStatus;
   /** Waits for a new reading no longer than `waitMs`, if there is one that is not old. */
@@ -37,7 +37,7 @@ export interface PageSources {
   readonly read: ReadPage;
   /** Hands on the rows of a view as they are taken; rejects at once while others are being handed on. */
   readonly streamRows: (request: ViewRequest, take: TakeRows) => Promise<void>;
-  /** What keeps this process from being ready, for people; empty: nothing. */
+  /** The reasons for which this process is not ready, for people; empty: there is none. */
   readonly readiness: () => Promise<readonly string[]>;
   readonly policy: Policy;
   readonly logger: Logger;
@@ -50,7 +50,7 @@ export type ReadPage = <T>(query: (db: Kysely<Schema>) => Promise<T>) => Promise
 /** Resolves once more rows may come; false: no more are wanted. */
 export type TakeRows = (rows: readonly Row[]) => Promise<boolean>;
 
-/** What is known of the database. */
+/** The state of the database, as this process knows it. */
 export interface DatabaseView {
   /** Whether it answers a trivial query in time. */
   readonly isUp: boolean;
@@ -58,7 +58,7 @@ export interface DatabaseView {
   readonly reading: Reading<Health> | null;
 }
 
-/** How old the reading is; since `sinceMs` before the first one. */
+/** `ageOf` returns how old the reading is, ms; before the first one, how long ago `sinceMs` was. */
 export function ageOf(
   { reading }: DatabaseView,
   { nowMs, sinceMs }: { nowMs: number; sinceMs: number },
@@ -66,7 +66,7 @@ export function ageOf(
   return Math.max(0, nowMs - (reading?.atMs ?? sinceMs));
 }
 
-/** What is shown of the reading: a database that is away may say something else by now. */
+/** `shownHealth` returns what may be shown: a database that is away may say something else by now. */
 export function shownHealth({ isUp, reading }: DatabaseView): Health | null {
   return isUp ? (reading?.value ?? null) : null;
 }
@@ -80,7 +80,7 @@ export function instanceNames({ reading }: DatabaseView): ReadonlyMap<string, st
 /** A page waits no longer for a newer reading of how everything stands; a minute more or less changes little. */
 export const READING_WAIT_MS = 100;
 
-/** The answer to a page's query; null if the database does not give it in time: the log says why. */
+/** `readOrNull` returns null if the database does not answer the query in time; the log says why. */
 export async function readOrNull<T>(
   { read, logger }: PageSources,
   query: (db: Kysely<Schema>) => Promise<T>,

@@ -1,4 +1,4 @@
-/** How standings are shown: one sign, colour and word for each, on every page. */
+/** Standings in pages: one sign, colour and word for each. */
 import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing, type StandingCounts, standings } from '../usage/standing.ts';
@@ -7,14 +7,14 @@ import type { Html } from './page.ts';
 /** The worst first. */
 export const worstFirst: readonly Standing[] = standings.toReversed();
 
-/** Its sign and word; of what has none, that it is not tracked. `isCalm`: a gap is no alarm here. */
+/** `renderStanding` shows sign and word; null is not tracked. `isCalm`: a gap is no alarm here. */
 export function renderStanding(standing: Standing | null, isCalm = false): Html {
   if (standing === null) return html`<span class="quiet">not tracked</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
   return html`<span class="${isCalm && tone === 'bad' ? 'quiet' : tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
 }
 
-/** What signs and colours mean, for maps of days. */
+/** `renderKeys` explains the signs and colours of maps of days. */
 export function renderKeys(): Html {
   const key = (tone: string, symbol: string, text: string) =>
     html`<span class="whole"><span class="key m-${tone}" aria-hidden="true">${symbol}</span> ${text}</span> `;
@@ -24,14 +24,14 @@ export function renderKeys(): Html {
   })}${key('untracked', ' ', 'not tracked')}</p>`;
 }
 
-/** What each standing means, in a sentence. */
+/** `renderGlossary` explains each standing in a sentence. */
 export function renderGlossary(): Html {
   return html`<details><summary>What the words mean</summary><dl class="list">${standings.map(
     (standing) => html`<dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd>\n`,
   )}</dl></details>`;
 }
 
-/** The cells that are not final by their standing, the worst first: `3 missing, 2 stored`; empty: none. */
+/** `describeCounts` counts the cells that are not final, the worst first: `3 missing, 2 stored`; empty: none. */
 export function describeCounts(counts: Readonly<Partial<StandingCounts>>): string {
   return worstFirst
     .filter((standing) => standing !== 'final' && (counts[standing] ?? 0) > 0)

@@ -67,7 +67,7 @@ async function answerStory(sources: PageSources, c: Context): Promise<Response> 
   return await c.html(renderStory({ ...found, story: found.story, query, nowMs, ...sources.policy }));
 }
 
-/** What the address asks for; null: it makes no sense. */
+/** `readStoryQuery` reads the address; null if it makes no sense. */
 function readStoryQuery(given: (name: string) => string | undefined): StoryQuery | null {
   const orgId = given('org') ?? '';
   const day = parseDay(given('day') ?? '');
@@ -150,7 +150,7 @@ interface CellContext {
   readonly finalAtHours: number;
 }
 
-/** How a cell stands, what is stored of it, how that came about, and what can be done. */
+/** `renderCell` shows how a cell stands, what is stored of it, how that came about, and what can be done. */
 function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
   const { stream, standing, ledger, values, advice } = cell;
   const tone = standing !== null && isGap(standing) ? 'bad' : '';
@@ -166,7 +166,7 @@ ${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
 </section>\n`;
 }
 
-/** Why the cell is not final, before anything else; nothing where it is. */
+/** `renderReason` says why a cell is not final; nothing where it is. */
 function renderReason({ standing, ledger }: CellStory, { finalAtHours }: CellContext): Html | string {
   if (ledger === null) return html`<p>Why: no run has read it</p>`;
   const { reason, message } = ledger;

@@ -5,7 +5,7 @@ import { countGaps, sumStandings } from '../usage/standing.ts';
 import type { DatabaseView } from './sources.ts';
 import type { InstanceStatus, Trouble } from './worker-status.ts';
 
-/** How everything stands, in one sentence that nothing else on the page contradicts. */
+/** A verdict on everything, in one sentence that nothing else on the page contradicts. */
 export interface Verdict {
   readonly tone: 'good' | 'bad' | 'quiet';
   readonly sentence: string;
@@ -21,7 +21,7 @@ export interface InstanceTrouble {
 
 const GAPS_HINT = 'losant-usage gaps lists each with its reason and its next read.';
 
-/** What is wrong now: not what a later run or the database has overtaken. */
+/** `currentTroubles` returns what is wrong now: not what a later run or the database has overtaken. */
 export function currentTroubles(
   statuses: readonly InstanceStatus[],
   health: Health | null,
@@ -75,14 +75,14 @@ function instancesRead(health: Health, statuses: readonly InstanceStatus[]): Ins
   return health.instances.filter(({ instanceId }) => !first.includes(instanceId));
 }
 
-/** Whether yesterday is complete, whatever is the matter with older days. */
+/** The answer to whether yesterday is complete, whatever is the matter with older days. */
 export interface YesterdayVerdict {
   readonly tone: Verdict['tone'];
   readonly word: 'complete' | 'incomplete' | 'not read yet' | 'nothing tracked';
   readonly sentence: string;
 }
 
-/** Judges the instances whose first run is over; null while there is none. */
+/** `judgeYesterday` judges the instances whose first run is over; null while there is none. */
 export function judgeYesterday(
   health: Health,
   { statuses, nowMs }: { statuses: readonly InstanceStatus[]; nowMs: number },
@@ -138,7 +138,7 @@ function describeGaps(streams: readonly StreamHealth[]): string {
   return `${count(gaps, 'number')} ${gaps === 1 ? 'is' : 'are'} ${what}, the oldest of ${oldest}.`;
 }
 
-/** What to call the gaps among these cells: those that are stored are not missing. */
+/** `describeKind` names the gaps among these cells: one that is stored is not missing. */
 export function describeKind(
   cells: readonly { readonly in_doubt: number; readonly missing: number }[],
 ): string {

@@ -1,6 +1,6 @@
 import type { RequestProgress } from '../usage/planned-requests.ts';
 
-/** What one worker process knows of itself; what the database tells is in `src/database/read/health.ts`. */
+/** The status that one worker process knows of itself; what the database says is in `src/queries/health.ts`. */
 export interface WorkerStatus {
   readonly version: string;
   readonly host: string;
@@ -31,7 +31,7 @@ export interface RunProgress {
   readonly done: number;
   /** HTTP requests sent, retries and discovery included. */
   readonly requests: number;
-  /** The requests of its plan, of which the time left is told. */
+  /** The requests of its plan, from which the time left is estimated. */
   readonly plan: RunPlan;
 }
 
@@ -46,11 +46,11 @@ export interface Trouble {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
-  /** It only says that gaps from before are left, which the database tells better and newer. */
+  /** Whether it only says that gaps from before are left, which the database says better and newer. */
   readonly onlyGaps: boolean;
 }
 
-/** How a run of one instance ended. */
+/** The way in which a run of one instance ended. */
 export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**

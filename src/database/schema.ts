@@ -576,6 +576,7 @@ export interface Reconciliation {
   outcome: string;
   plan_id: string | null;
   quantity: Numeric | null;
+  reason: string | null;
   referral_id: string | null;
   scope: string;
   total: Numeric | null;

@@ -12,7 +12,7 @@ import { Gate } from '../losant/gate.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection, Shard } from '../usage/organization.ts';
-import type { PeriodSource } from '../usage/period.ts';
+import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
 
@@ -30,6 +30,7 @@ export interface InstanceContext {
   readonly streams: readonly string[];
   readonly policy: Policy;
   readonly billingPeriods: PeriodSource;
+  readonly controlTotals: ControlTotalUse;
   readonly concurrency: number;
   /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
@@ -120,7 +121,7 @@ export function isFullRun(
 
 /** The environment in which every instance is opened. */
 export interface ExportEnvironment {
-  readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods'>;
+  readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods' | 'controlTotals'>;
   readonly logger: Logger;
   /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
@@ -189,6 +190,7 @@ export function openInstance(
     streams: instance.streams,
     policy: config.policy,
     billingPeriods: config.billingPeriods,
+    controlTotals: config.controlTotals,
     concurrency,
     now,
     apiAheadMs: () => aheadMs,

@@ -90,20 +90,32 @@ async function answerQuestion(
     await ask();
   } catch (error) {
     session.signal.throwIfAborted();
-    const { code, message } = describeFailure(error, signal);
+    const { reason, message } = describeFailure(error, signal);
     const known = await readTotalsFailures(db, { instanceId, question });
-    const isRefusal = REFUSALS.includes(code);
+    const isRefusal = REFUSALS.includes(reason);
     const attempts = known.attempts + 1;
     const nextReadAtMs = retryAtMs(attemptedAtMs, isRefusal ? REFUSED_ATTEMPTS : attempts);
     const nextReadAt = new Date(nextReadAtMs).toISOString();
     await recordTotalsFailure(db, {
-      ...{ instanceId, question, attempts, attemptedAt, nextReadAt, code, message },
+      instanceId,
+      question,
+      attempts,
+      attemptedAt,
+      nextReadAt,
+      reason,
+      message,
     });
-    const fields = { instance_id: instanceId, question, code, reason: message, next_read_at: nextReadAt };
+    const fields = {
+      instance_id: instanceId,
+      question,
+      code: reason,
+      reason: message,
+      next_read_at: nextReadAt,
+    };
     const text = 'control totals not read, numbers and run are not affected';
-    if (known.code === code) logger.debug(fields, text);
+    if (known.reason === reason) logger.debug(fields, text);
     else logger.warn(fields, text);
-    return isRefusal || code === UNUSABLE || code === 'bad_body';
+    return isRefusal || reason === UNUSABLE || reason === 'bad_body';
   }
   await recordTotalsRead(db, { instanceId, question, verifiedAt: attemptedAt });
   return true;
@@ -111,13 +123,13 @@ async function answerQuestion(
 
 const UNUSABLE = 'unusable';
 
-function describeFailure(error: unknown, signal: AbortSignal): { code: string; message: string } {
-  if (error instanceof LosantError) return { code: error.kind, message: error.message };
+function describeFailure(error: unknown, signal: AbortSignal): { reason: string; message: string } {
+  if (error instanceof LosantError) return { reason: error.kind, message: error.message };
   if (error instanceof UnplaceableBodyError || error instanceof UnusableTotals) {
-    return { code: UNUSABLE, message: error.message };
+    return { reason: UNUSABLE, message: error.message };
   }
   if (!signal.aborted) throw error;
-  return { code: 'timeout', message: `no answer within ${LONGEST_MS / 1_000} s` };
+  return { reason: 'timeout', message: `no answer within ${LONGEST_MS / 1_000} s` };
 }
 
 async function askTotals(asking: Asking, stream: Stream, days: readonly UsageDay[]): Promise<void> {

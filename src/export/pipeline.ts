@@ -18,6 +18,8 @@ export interface ExportWork {
   readonly session: Session;
   readonly scope: ExportScope;
   readonly ask: Ask | undefined;
+  /** Whether what failed is tried again, though its retry has not come: a person asked for the run. */
+  readonly retriesFailed: boolean;
   readonly tally: Tally;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
@@ -82,8 +84,8 @@ async function* planPages(
   signal: AbortSignal,
   onPlan: (plan: PagePlan) => void,
 ): AsyncGenerator<PagePlan> {
-  const { context, session, scope, ask, tally } = work;
-  const options = { nowMs: context.now(), policy: context.policy, ask };
+  const { context, session, scope, ask, retriesFailed, tally } = work;
+  const options = { nowMs: context.now(), policy: context.policy, ask, retriesFailed };
   let isFirst = true;
   for await (const tracks of readDuePages(context.db, scope, options)) {
     signal.throwIfAborted();

@@ -8,7 +8,7 @@ import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type InstanceContext, type PlanSummary, type RunOptions, scopeOf } from './context.ts';
 
-export type PreviewOptions = Pick<RunOptions, 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
+export type PreviewOptions = Pick<RunOptions, 'kind' | 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
 /**
  * Adds up the plan of a run. Reads only. An instance that this database has never collected is planned
@@ -21,7 +21,7 @@ export async function previewRun(
 ): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { ask } = options;
-  const planOptions = { nowMs: now(), policy, ask };
+  const planOptions = { nowMs: now(), policy, ask, retriesFailed: options.kind === 'manual' };
   const scope = scopeOf(context, options);
   const pages = isKnown ? readDuePages(db, scope, planOptions) : listTrackPages(context, options);
   const sum = { orgs: 0, cells: 0, requests: 0, unavailable: 0, pastHorizon: 0 };

@@ -4,7 +4,7 @@ import { isAnythingDue } from '../ledger/due.ts';
 import {
   applyPolicy,
   readInstance,
-  recordBillingPeriods,
+  recordBilling,
   recordInstanceName,
   registerInstance,
   requireApiUrl,
@@ -88,11 +88,11 @@ async function exportUnlessIdle(
   options: RunOptions,
   work: { tally: Tally; session: Session; startedAtMs: number },
 ): Promise<{ refusal: LosantError | null; excluded: number }> {
-  const { db, instanceId, policy, billingPeriods, now } = context;
+  const { db, instanceId, policy, now } = context;
   const { settled } = options;
   if (settled && (await isIdle(context, settled))) return { refusal: null, excluded: settled.excluded };
   await applyPolicy(db, instanceId, { policy, nowMs: now() });
-  await recordBillingPeriods(db, instanceId, billingPeriods);
+  await recordBilling(db, instanceId, context);
   return await discoverAndExport(context, options, work);
 }
 
@@ -138,7 +138,8 @@ async function discoverAndExport(
       );
   }
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
-  const work = { context, session, scope, ask, tally, onProgress };
+  const retriesFailed = options.kind === 'manual';
+  const work = { context, session, scope, ask, retriesFailed, tally, onProgress };
   const refusal = (await exportScope(work)) ?? (ask ? null : await exportAddedSince(work, startedAtMs));
   const gone = tally.notFoundOrgs;
   if (gone.length > 0 && refusal?.kind !== 'unauthorized') {

@@ -1,5 +1,5 @@
-import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import { type Insertable, type Kysely, sql } from 'kysely';
+import type { ControlTotalReads, Instant, Json, Schema } from '../database/schema.ts';
 import { type BeginOptions, beginWriting } from '../ledger/transaction.ts';
 import type { UsageDay } from '../usage/day.ts';
 
@@ -13,6 +13,7 @@ interface TotalsAnswer {
   readonly instanceId: string;
   /** The time at which they were asked for. */
   readonly verifiedAt: Instant;
+  /** The SHA-256 over the bodies of the answer, in hex. */
   readonly sha256: string;
 }
 
@@ -22,26 +23,35 @@ interface TotalsAnswer {
  */
 export async function recordTotals(
   db: Kysely<Schema>,
-  { instanceId, verifiedAt, sha256, days }: TotalsAnswer & { readonly days: readonly DayTotals[] },
+  answer: TotalsAnswer & { readonly days: readonly DayTotals[] },
   begin: BeginOptions,
 ): Promise<void> {
-  const rows = days.flatMap(({ day, totals }) =>
-    Object.entries(totals).map(([metric, quantity]) => ({ day, metric, quantity })),
+  const rows = answer.days.flatMap(({ day, totals }) =>
+    Object.entries(totals).map(([metric, quantity]) => {
+      return { usage_date: day, metric, quantity, ...proofOf(answer, begin) };
+    }),
   );
+  if (rows.length === 0) return;
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, begin);
-    await sql`
-      insert into losant_usage.instance_totals as t
-        (instance_id, usage_date, metric, quantity, verified_at, run_id, response_sha256)
-      select ${instanceId}, day, metric, quantity, ${verifiedAt}::timestamptz, ${begin.runId}::uuid, decode(${sha256}, 'hex')
-      from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as r (day date, metric text, quantity bigint)
-      order by day, metric
-      on conflict (instance_id, usage_date, metric) do update set
-        quantity = coalesce(excluded.quantity, t.quantity),
-        earlier = case when t.quantity <> excluded.quantity then t.earlier || jsonb_build_object(
-          'quantity', t.quantity, 'verified_at', to_jsonb(t.verified_at)) else t.earlier end,
-        verified_at = excluded.verified_at, run_id = excluded.run_id, response_sha256 = excluded.response_sha256
-      where t.verified_at <= excluded.verified_at`.execute(trx);
+    await trx
+      .insertInto('instance_totals')
+      .values(
+        rows.toSorted((a, b) => (`${a.usage_date} ${a.metric}` < `${b.usage_date} ${b.metric}` ? -1 : 1)),
+      )
+      .onConflict((conflict) =>
+        conflict
+          .columns(['instance_id', 'usage_date', 'metric'])
+          .doUpdateSet((eb) => ({
+            quantity: eb.fn.coalesce('excluded.quantity', 'instance_totals.quantity'),
+            earlier: withEarlier('instance_totals', 'quantity'),
+            verified_at: eb.ref('excluded.verified_at'),
+            run_id: eb.ref('excluded.run_id'),
+            response_sha256: eb.ref('excluded.response_sha256'),
+          }))
+          .whereRef('instance_totals.verified_at', '<=', 'excluded.verified_at'),
+      )
+      .execute();
   });
 }
 
@@ -56,81 +66,132 @@ export interface StoredSummary {
 /** Stores monthly summaries in one transaction. Figures that Losant has changed are kept in `earlier`. */
 export async function recordSummaries(
   db: Kysely<Schema>,
-  {
-    instanceId,
-    month,
-    verifiedAt,
-    sha256,
-    summaries,
-  }: TotalsAnswer & { readonly month: UsageDay; readonly summaries: readonly StoredSummary[] },
+  answer: TotalsAnswer & { readonly month: UsageDay; readonly summaries: readonly StoredSummary[] },
   begin: BeginOptions,
 ): Promise<void> {
+  // A list that shifted while its pages were read may name a resource twice.
+  const byResource = new Map(
+    answer.summaries.map((each) => [`${each.resourceType} ${each.resourceId}`, each]),
+  );
+  if (byResource.size === 0) return;
+  const rows = [...byResource]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, { resourceType, resourceId, resourceName, proration, figures }]) => ({
+      month: answer.month,
+      resource_type: resourceType,
+      resource_id: resourceId,
+      resource_name: resourceName,
+      proration,
+      figures: sql<Json>`${JSON.stringify(figures)}::text::jsonb`,
+      ...proofOf(answer, begin),
+    }));
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, begin);
-    await sql`
-      insert into losant_usage.monthly_summaries as t (instance_id, month, resource_type, resource_id, resource_name,
-        proration, figures, verified_at, run_id, response_sha256)
-      select distinct on ("resourceType", "resourceId") ${instanceId}, ${month}::date, "resourceType", "resourceId",
-        "resourceName", proration, figures, ${verifiedAt}::timestamptz, ${begin.runId}::uuid, decode(${sha256}, 'hex')
-      from jsonb_to_recordset(${JSON.stringify(summaries)}::text::jsonb) as r (
-        "resourceType" text, "resourceId" text, "resourceName" text, proration numeric, figures jsonb)
-      order by "resourceType", "resourceId"
-      on conflict (instance_id, month, resource_type, resource_id) do update set
-        resource_name = excluded.resource_name, proration = excluded.proration, figures = excluded.figures,
-        earlier = case when t.figures <> excluded.figures then t.earlier || jsonb_build_object(
-          'figures', t.figures, 'verified_at', to_jsonb(t.verified_at)) else t.earlier end,
-        verified_at = excluded.verified_at, run_id = excluded.run_id, response_sha256 = excluded.response_sha256
-      where t.verified_at <= excluded.verified_at`.execute(trx);
+    await trx
+      .insertInto('monthly_summaries')
+      .values(rows)
+      .onConflict((conflict) =>
+        conflict
+          .columns(['instance_id', 'month', 'resource_type', 'resource_id'])
+          .doUpdateSet((eb) => ({
+            resource_name: eb.ref('excluded.resource_name'),
+            proration: eb.ref('excluded.proration'),
+            figures: eb.ref('excluded.figures'),
+            earlier: withEarlier('monthly_summaries', 'figures'),
+            verified_at: eb.ref('excluded.verified_at'),
+            run_id: eb.ref('excluded.run_id'),
+            response_sha256: eb.ref('excluded.response_sha256'),
+          }))
+          .whereRef('monthly_summaries.verified_at', '<=', 'excluded.verified_at'),
+      )
+      .execute();
   });
+}
+
+/** Returns the new `earlier`: with the stored value appended if Losant now names another one. */
+function withEarlier(table: 'instance_totals' | 'monthly_summaries', column: 'quantity' | 'figures') {
+  const [stored, now] = [sql.ref(`${table}.${column}`), sql.ref(`excluded.${column}`)];
+  const [earlier, verifiedAt] = [sql.ref(`${table}.earlier`), sql.ref(`${table}.verified_at`)];
+  return sql<Json>`case when ${stored} <> ${now} then ${earlier} || jsonb_build_object(
+    ${sql.lit(column)}, ${stored}, 'verified_at', to_jsonb(${verifiedAt})) else ${earlier} end`;
+}
+
+function proofOf({ instanceId, verifiedAt, sha256 }: TotalsAnswer, { runId }: BeginOptions) {
+  return {
+    instance_id: instanceId,
+    verified_at: verifiedAt,
+    run_id: runId,
+    response_sha256: Buffer.from(sha256, 'hex'),
+  };
+}
+
+interface Question {
+  readonly instanceId: string;
+  readonly question: string;
 }
 
 /** Records that a question was answered completely. */
 export async function recordTotalsRead(
   db: Kysely<Schema>,
-  { instanceId, question, verifiedAt }: { instanceId: string; question: string; verifiedAt: Instant },
+  { instanceId, question, verifiedAt }: Question & { readonly verifiedAt: Instant },
 ): Promise<void> {
-  await sql`
-    insert into losant_usage.control_total_reads (instance_id, question, verified_at, attempted_at)
-    values (${instanceId}, ${question}, ${verifiedAt}::timestamptz, ${verifiedAt}::timestamptz)
-    on conflict (instance_id, question) do update set verified_at = excluded.verified_at, attempts = 0,
-      attempted_at = excluded.attempted_at, next_read_at = null, reason = null, message = null`.execute(db);
+  await recordQuestion(
+    db,
+    { instanceId, question },
+    {
+      ...{ verified_at: verifiedAt, attempts: 0, attempted_at: verifiedAt },
+      ...{ next_read_at: null, reason: null, message: null },
+    },
+  );
 }
 
 /** The number of failures in a row of a question, and the reason of the last; null if it was answered. */
 export interface TotalsFailures {
   readonly attempts: number;
-  readonly code: string | null;
+  readonly reason: string | null;
 }
 
 export async function readTotalsFailures(
   db: Kysely<Schema>,
-  { instanceId, question }: { instanceId: string; question: string },
+  { instanceId, question }: Question,
 ): Promise<TotalsFailures> {
-  const { rows } = await sql<TotalsFailures>`
-    select attempts, reason as code from losant_usage.control_total_reads
-    where instance_id = ${instanceId} and question = ${question}`.execute(db);
-  return rows[0] ?? { attempts: 0, code: null };
+  const known = await db
+    .selectFrom('control_total_reads')
+    .select(['attempts', 'reason'])
+    .where('instance_id', '=', instanceId)
+    .where('question', '=', question)
+    .executeTakeFirst();
+  return known ?? { attempts: 0, reason: null };
 }
 
-export interface TotalsFailure {
-  readonly instanceId: string;
-  readonly question: string;
+export interface TotalsFailure extends Question {
   readonly attempts: number;
   readonly attemptedAt: Instant;
   readonly nextReadAt: Instant;
-  readonly code: string;
+  readonly reason: string;
   readonly message: string;
 }
 
 /** Records that a question was not answered, and when it is asked again. */
 export async function recordTotalsFailure(db: Kysely<Schema>, failure: TotalsFailure): Promise<void> {
-  const { instanceId, question, attempts, attemptedAt, nextReadAt, code, message } = failure;
-  await sql`
-    insert into losant_usage.control_total_reads
-      (instance_id, question, attempts, attempted_at, next_read_at, reason, message)
-    values (${instanceId}, ${question}, ${attempts}, ${attemptedAt}::timestamptz, ${nextReadAt}::timestamptz,
-      ${code}, ${message})
-    on conflict (instance_id, question) do update set attempts = excluded.attempts,
-      attempted_at = excluded.attempted_at, next_read_at = excluded.next_read_at,
-      reason = excluded.reason, message = excluded.message`.execute(db);
+  const { instanceId, question, attempts, attemptedAt, nextReadAt, reason, message } = failure;
+  await recordQuestion(
+    db,
+    { instanceId, question },
+    {
+      ...{ attempts, attempted_at: attemptedAt, next_read_at: nextReadAt, reason, message },
+    },
+  );
+}
+
+async function recordQuestion(
+  db: Kysely<Schema>,
+  { instanceId, question }: Question,
+  facts: Omit<Insertable<ControlTotalReads>, 'instance_id' | 'question'>,
+): Promise<void> {
+  await db
+    .insertInto('control_total_reads')
+    .values({ instance_id: instanceId, question, ...facts })
+    .onConflict((conflict) => conflict.columns(['instance_id', 'question']).doUpdateSet(facts))
+    .execute();
 }

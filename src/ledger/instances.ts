@@ -4,7 +4,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { LEFT_OUT_REASONS } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { PeriodSource } from '../usage/period.ts';
+import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import { horizonStart, OMISSIONS_NEEDED, type Policy } from '../usage/policy.ts';
 import { beginWriting } from './transaction.ts';
 
@@ -115,14 +115,20 @@ export async function recordInstanceName(
     .execute();
 }
 
-/** Notes what the instance's billing periods are from now on, for the views. */
-export async function recordBillingPeriods(
+/** Notes by which settings the views bill the instance from now on. */
+export async function recordBilling(
   db: Kysely<Schema>,
   instanceId: string,
-  source: PeriodSource,
+  { billingPeriods, controlTotals }: { billingPeriods: PeriodSource; controlTotals: ControlTotalUse },
 ): Promise<void> {
-  await sql`update losant_usage.instances set billing_periods = ${source}
-    where instance_id = ${instanceId} and billing_periods <> ${source}`.execute(db);
+  await db
+    .updateTable('instances')
+    .set({ billing_periods: billingPeriods, control_totals: controlTotals })
+    .where('instance_id', '=', instanceId)
+    .where((eb) =>
+      eb.or([eb('billing_periods', '<>', billingPeriods), eb('control_totals', '<>', controlTotals)]),
+    )
+    .execute();
 }
 
 /**

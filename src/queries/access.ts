@@ -3,7 +3,7 @@ import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { streams } from '../usage/streams/catalog.ts';
 
-/** What the connected user may do, as far as this program needs it. */
+/** Access lists what the connected user may do, as far as this program needs it. */
 export interface Access {
   /** E.g. `18.4`. */
   readonly serverVersion: string;
@@ -35,7 +35,7 @@ const WRITTEN = [
   ...DETAILS,
 ];
 
-/** Reads the catalog alone, so that any user may ask. Tables that are not there lack nothing. */
+/** `readAccess` reads the catalog alone, so that any user may ask. A table that does not exist lacks no right. */
 export async function readAccess(db: Kysely<Schema>): Promise<Access> {
   const { rows } = await sql<Omit<Access, 'missing'>>`
     select current_setting('server_version') as "serverVersion",

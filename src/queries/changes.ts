@@ -43,7 +43,7 @@ export interface ChangeLine {
   readonly unit: string;
   readonly payloadType: string | null;
   readonly source: string | null;
-  /** Null: none was stored, or none is. */
+  /** The value before and after; null where none is stored. */
   readonly old: number | null;
   readonly new: number | null;
   readonly difference: number;
@@ -57,7 +57,7 @@ export interface ChangeLine {
 /** Rows of the record; one of them may be of several values. */
 const CHANGES_PER_PAGE = 50;
 
-/** The changes that match, newest first, with how many numbers they are on all pages. */
+/** `readChangeList` returns a page of the changes that match, newest first, with the counts of all pages. */
 export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeList> {
   const { beforeId } = query;
   const found = selectChanges(db, query);
@@ -106,7 +106,7 @@ const EVERY_FINAL: ChangeQuery = {
   },
 };
 
-/** By instance, how many final numbers changed since ever, since `since`, and by hand since then. */
+/** `countFinalChanges` counts by instance the final numbers that ever changed, those since `since`, and those by hand. */
 export async function countFinalChanges(
   db: Kysely<Schema>,
   since: Instant,
@@ -130,7 +130,7 @@ export async function countFinalChanges(
   return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
 }
 
-/** Rows of the record that the view restatements shows: of payloads by source each source, and not their sum. */
+/** `selectChanges` selects the rows that the view restatements shows: each source of payloads, and not their sum. */
 function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
   const { search, range, onlyFinal, onlyByHand, since, runId } = query;
   let rows = db

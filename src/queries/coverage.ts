@@ -1,4 +1,4 @@
-/** How the cells of each day stand: by organization, and over all of them. */
+/** Queries that count the cells of each day by standing, by organization and over all of them. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
@@ -42,7 +42,7 @@ export interface OpenDay {
 
 export const ORGANIZATIONS_PER_MAP = 50;
 
-/** A page of the organizations that match, by name, with the standings of each of their days. */
+/** `readCoverageMap` returns a page of the organizations that match, by name, with the standings of their days. */
 export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery): Promise<CoverageMap> {
   const matches = whereOf(query);
   const lines = await db
@@ -97,7 +97,7 @@ async function readTracked(
   return rows;
 }
 
-/** Day by day for the cells that were read: the organizations of a page are looked up in each day's part of an index. */
+/** `readOpenDays` goes day by day, so that the organizations of a page are looked up in each day's part of an index. */
 async function readOpenDays(
   db: Kysely<Schema>,
   orgIds: readonly string[],
@@ -132,7 +132,7 @@ export interface HeatCell {
 
 const HEAT_DAYS = 90;
 
-/** Each stream and day of the last 90 up to `to`, by stream and day. */
+/** `readHeatMap` returns a row for each stream and day of the 90 days up to `to`, in this order. */
 export async function readHeatMap(db: Kysely<Schema>, to: UsageDay): Promise<HeatCell[]> {
   const from = addDays(to, 1 - HEAT_DAYS);
   const { rows } = await sql<HeatCell>`

@@ -1,4 +1,4 @@
-/** The whole story of the numbers of one organization and day. */
+/** Queries for the whole story of one organization's day. */
 import { gunzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
@@ -101,7 +101,7 @@ export interface StoryQuery {
   readonly streams: readonly string[] | null;
 }
 
-/** The organization; null if this database has never seen it. */
+/** `readOrgName` returns null for an organization that this database has never seen. */
 export async function readOrgName(db: Kysely<Schema>, orgId: string): Promise<OrgName | null> {
   const row = await db
     .selectFrom('organizations')
@@ -116,7 +116,7 @@ interface DayCells {
   readonly day: UsageDay;
 }
 
-/** What the database knows of the cells of one organization and day, of these streams. */
+/** `readCellStories` returns what the database knows of the cells of one organization and day. */
 export async function readCellStories(
   db: Kysely<Schema>,
   wanted: readonly Stream[],
@@ -268,7 +268,7 @@ async function readQuarantine(
     .execute();
 }
 
-/** What Losant answered where it was invalid. */
+/** An invalid answer as Losant sent it. */
 export interface QuarantinedBody {
   readonly stream: string;
   readonly from: UsageDay;
@@ -279,13 +279,13 @@ export interface QuarantinedBody {
   readonly isCut: boolean;
 }
 
-/** No more than that many answers, and characters of each, are handed out at once. */
+/** At most so many answers, and characters of each, are returned at once. */
 const ANSWERS_MAX = 8;
 const BODY_CHARACTERS_MAX = 4_096;
 /** A body in quarantine has up to 256 Ki characters; of what is larger than this no text is made. */
 const BYTES_MAX = 4 * 1024 * 1024;
 
-/** The bodies of invalid answers for the day, newest first; none for a role that may not see them. */
+/** `readQuarantinedBodies` returns the invalid answers for a day, newest first; none to a role that may not see them. */
 export async function readQuarantinedBodies(
   db: Kysely<Schema>,
   { orgId, day, streams: wanted }: StoryQuery,

@@ -21,7 +21,7 @@ export interface Gap {
   readonly nextReadAt: Instant | null;
 }
 
-/** Every gap, newest day first. */
+/** `readGaps` returns every gap, newest day first. */
 export async function readGaps(db: Kysely<Schema>): Promise<Gap[]> {
   return await db
     .selectFrom('coverage_gaps')
@@ -34,7 +34,7 @@ export async function readGaps(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/** Cells that are unavailable or accepted, and so are no gaps; newest day first. */
+/** `readKnownMissing` returns the cells that are unavailable or accepted, and so are no gaps; newest day first. */
 export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
   return await db
     .selectFrom('known_missing')
@@ -48,7 +48,7 @@ export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/** How many gaps a run leaves in its scope beside those that it failed at itself: the same gaps that `gaps` lists. */
+/** `countGapsLeft` counts the gaps in the scope of a run beside those that the run failed at itself. */
 export async function countGapsLeft(
   db: Kysely<Schema>,
   { instanceId, orgIds, streams, shard }: ExportScope,
@@ -88,7 +88,7 @@ export interface OrgCell {
   readonly message: string;
 }
 
-/** All tracked cells of an organization up to yesterday, by stream and day: a few thousand after years. */
+/** `readOrgCells` returns the tracked cells of an organization by stream and day: a few thousand after years. */
 export async function readOrgCells(db: Kysely<Schema>, orgId: string): Promise<OrgCell[]> {
   return await db
     .selectFrom('cells')
@@ -101,7 +101,7 @@ export async function readOrgCells(db: Kysely<Schema>, orgId: string): Promise<O
     .then((rows) => rows.map((row) => ({ ...row, isReadAgain: Boolean(row.isReadAgain) })));
 }
 
-/** How many devices the organization had at the end of a day; null if that is not stored. */
+/** `readDevices` returns the devices of an organization at the end of a day; null if they are not stored. */
 export async function readDevices(
   db: Kysely<Schema>,
   { orgId, day }: { orgId: string; day: UsageDay },
@@ -128,7 +128,7 @@ export interface OpenQuarantine {
   readonly lastSeenAt: Instant;
 }
 
-/** The newest invalid answers that no good one has followed, at most `max`. */
+/** `readOpenQuarantine` returns the newest invalid answers that no good one has followed, at most `max`. */
 export async function readOpenQuarantine(db: Kysely<Schema>, max: number): Promise<OpenQuarantine[]> {
   return await db
     .selectFrom('quarantine as q')

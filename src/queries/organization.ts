@@ -56,10 +56,10 @@ export interface OrganizationRequest {
   readonly range: DayRange;
 }
 
-/** So many types are told apart; the others are one. */
+/** The number of payload types with a series of their own; the others are one. */
 const TYPES_SHOWN = 6;
 
-/** Null: no such organization was ever seen. */
+/** `readOrganization` returns null for an organization that was never seen. */
 export async function readOrganization(
   db: Kysely<Schema>,
   request: OrganizationRequest,
@@ -159,7 +159,7 @@ export interface LimitUse extends PayloadShare {
   readonly projected: number | null;
 }
 
-/** By name, those that bound what is counted first. */
+/** `readLimits` returns the limits by name, those that bound what is counted first. */
 export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<LimitUse[]> {
   const rows = await db
     .selectFrom('usage_vs_limits')
@@ -178,7 +178,7 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
   }));
 }
 
-/** A month of the organization, newest first: the months' row without most of its numbers. */
+/** A row of monthly_usage without most of its numbers. */
 export interface OrganizationMonth {
   readonly month: UsageDay;
   readonly standing: Standing | null;
@@ -190,6 +190,7 @@ export interface OrganizationMonth {
 
 const MONTHS_SHOWN = 13;
 
+/** `readOrganizationMonths` returns the newest months of an organization, newest first. */
 export async function readOrganizationMonths(
   db: Kysely<Schema>,
   orgId: string,

@@ -3,7 +3,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { type DayRange, daysFrom, type UsageDay } from '../usage/day.ts';
 
-/** The instances' names by id, or their ids where no name is known; by id. */
+/** `readInstanceNames` returns the name of each instance, or its id where no name is known, in the order of ids. */
 export async function readInstanceNames(db: Kysely<Schema>): Promise<ReadonlyMap<string, string>> {
   const instances = await db
     .selectFrom('instances')
@@ -13,7 +13,7 @@ export async function readInstanceNames(db: Kysely<Schema>): Promise<ReadonlyMap
   return new Map(instances.map(({ instance_id, name }) => [instance_id, name ?? instance_id]));
 }
 
-/** Those of the organizations that were never seen. */
+/** `readUnknownOrgs` returns the ids of `orgIds` that were never seen. */
 export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly string[]): Promise<string[]> {
   const known = await db
     .selectFrom('organizations')
@@ -40,7 +40,7 @@ export interface OrganizationQuery {
   readonly order: OrganizationOrder;
 }
 
-/** How many organizations match a search, those that were deleted in Losant included. */
+/** The organizations that match a search, and those of them that were deleted in Losant. */
 export interface OrganizationCounts {
   readonly count: number;
   readonly deleted: number;
@@ -66,11 +66,11 @@ export interface OrganizationLine {
   readonly gaps: number;
 }
 
-/** So many that they hold every month to date. */
+/** The days of a sparkline: enough for every month to date. */
 export const DAYS_SHOWN = 31;
 export const ORGANIZATIONS_PER_PAGE = 50;
 
-/** A page of the organizations that match. */
+/** `readOrganizationList` returns a page of the organizations that match. */
 export async function readOrganizationList(
   db: Kysely<Schema>,
   { search, page, to, order }: OrganizationQuery,
@@ -105,7 +105,7 @@ export async function readOrganizationList(
   return { ...(await countOrganizations(db, matching(search))), organizations: rows };
 }
 
-/** How many organizations there are for which `condition`, on `o`, holds. */
+/** `countOrganizations` counts the organizations `o` that meet the condition. */
 export async function countOrganizations(
   db: Kysely<Schema>,
   condition: RawBuilder<boolean>,
@@ -120,7 +120,7 @@ export async function countOrganizations(
     .executeTakeFirstOrThrow();
 }
 
-/** Organizations with what they are ordered by. */
+/** `rankBy` selects `org_id` and the `rank` by which organizations are ordered. */
 function rankBy(order: OrganizationOrder, to: UsageDay): RawBuilder<unknown> {
   const month = { from: `${to.slice(0, 7)}-01`, to };
   const last = sameDaysOfLastMonth(to);
@@ -142,7 +142,7 @@ function rankBy(order: OrganizationOrder, to: UsageDay): RawBuilder<unknown> {
   }
 }
 
-/** The days of the month before that of `to` up to the same date; its last day where it has no such date. */
+/** `sameDaysOfLastMonth` returns the days of the month before that of `to`, up to the same date or the month's end. */
 export function sameDaysOfLastMonth(to: UsageDay): DayRange {
   const [year, month, date] = to.split('-').map(Number) as [number, number, number];
   const day = (of: number) => new Date(Date.UTC(year, month - 2, of)).toISOString().slice(0, 10);
@@ -150,14 +150,14 @@ export function sameDaysOfLastMonth(to: UsageDay): DayRange {
   return { from: day(1), to: daysFrom(day(date), last) >= 0 ? day(date) : last };
 }
 
-/** The condition on an organization `o`: what is searched for is in its name or referral id, or begins its id. */
+/** `matching` is the condition that an organization `o` has the text in its name or referral id, or begins its id with it. */
 export function matching(search: string): RawBuilder<boolean> {
   const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
   return sql`(${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`}
     or o.org_id like ${`${text.toLowerCase()}%`})`;
 }
 
-/** How much of its limit of payloads an organization has used in the period that holds yesterday; 1 is all of it. */
+/** The share of its limit of payloads that an organization has used in the period of yesterday; 1 is all of it. */
 export interface PayloadShare {
   /** Null for a limit of 0. */
   readonly share: number | null;
@@ -169,7 +169,10 @@ export interface PayloadShare {
 /** About 200 bytes each. */
 const SHARES_MAX = 200_000;
 
-/** By organization, of those that have a limit; none where there are too many to be kept. Takes a second at 10,000. */
+/**
+ * `readPayloadShares` returns the share of every organization that has a limit; none where there are too many to be
+ * kept in memory. It takes a second at 10,000 organizations.
+ */
 export async function readPayloadShares(db: Kysely<Schema>): Promise<ReadonlyMap<string, PayloadShare>> {
   const rows = await db
     .selectFrom('usage_vs_limits')
@@ -186,7 +189,7 @@ export async function readPayloadShares(db: Kysely<Schema>): Promise<ReadonlyMap
   );
 }
 
-/** A share as a fraction of its limit; it is no billed number. */
+/** `toShare` makes a number of a fraction, which is no billed number. */
 export function toShare(numeric: string | null): number | null {
   return numeric === null ? null : Number(numeric);
 }

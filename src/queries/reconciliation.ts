@@ -4,7 +4,7 @@ import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
 
 export const SCOPES = ['instance_day', 'org_day', 'org_month'] as const;
-/** What is compared: organizations' sum and instance, two metrics of an organization, a month and its summary. */
+/** The two sides: organizations' sum and instance, two metrics of an organization, or a month and its summary. */
 export type Scope = (typeof SCOPES)[number];
 
 /** `pending`: something is not final, or the total is older than the newest number. */
@@ -45,7 +45,7 @@ export interface ReconciliationScope {
   readonly withEqual: boolean;
 }
 
-/** What was compared in the range, and where it differs or could not be compared. */
+/** The comparisons of a range, and those of them that differ or could not be made. */
 export interface Reconciliation {
   /** Usage days of instances whose totals were read. */
   readonly daysCompared: number;
@@ -54,7 +54,7 @@ export interface Reconciliation {
   readonly rows: readonly Comparison[];
 }
 
-/** The days of the range, and each month that it touches. A month is asked for on its own, which is quick. */
+/** `readReconciliation` compares the days of the range and each month that it touches, one by one, which is quick. */
 export async function readReconciliation(
   db: Kysely<Schema>,
   scope: ReconciliationScope,
@@ -131,7 +131,7 @@ async function readRows(
   return await rows.execute();
 }
 
-/** By instance id and scope, how many final numbers differ. */
+/** The final numbers that differ, counted by instance id and scope. */
 export type Differences = ReadonlyMap<string, Readonly<Record<Scope, number>>>;
 
 /** A day is read for the last time 30 days after its end; a month at most as long after its own. */
@@ -139,7 +139,7 @@ const RECENT_DAYS = 35;
 /** Months that nobody closes are looked at no further back: it takes seconds a month with many organizations. */
 const OPEN_MONTHS_MAX = 3;
 
-/** The days of the last five weeks and of every month that is not closed, but of no more than the last three. */
+/** `readDifferencesRange` returns the last five weeks, widened by months that are not closed, three at most. */
 async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<DayRange> {
   const yesterday = addDays(dayAt(nowMs), -1);
   const recent = addDays(yesterday, 1 - RECENT_DAYS);
@@ -164,7 +164,7 @@ async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<
   return { from: oldestOpen < recent ? oldestOpen : recent, to: yesterday };
 }
 
-/** Counts the differences of {@link readDifferencesRange}, by instance. */
+/** `countDifferences` counts the final numbers that differ in the last weeks and in months that are not closed. */
 export async function countDifferences(db: Kysely<Schema>, nowMs: number): Promise<Differences> {
   const range = await readDifferencesRange(db, nowMs);
   const { rows } = await readReconciliation(db, { range, instanceIds: null, withEqual: false });

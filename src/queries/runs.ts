@@ -36,7 +36,7 @@ export interface RunRecord {
   readonly error: string | null;
 }
 
-/** Failures that are alike, as they are kept with the run. */
+/** Failures that are alike, as they are stored with the run. */
 export interface RunFailure {
   readonly code: string;
   /** The first of them. */
@@ -67,7 +67,7 @@ export interface RunList {
 
 export const RUNS_PER_PAGE = 50;
 
-/** A page of the runs that match, newest first. */
+/** `readRunList` returns a page of the runs that match, newest first. */
 export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<RunList> {
   const { instanceId, kind, status, started, page } = query;
   let matching = (await selectRuns(db)).orderBy('r.started_at', 'desc').orderBy('r.run_id');
@@ -91,12 +91,12 @@ export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<
   return { count, runs };
 }
 
-/** One run; null if it is not on record. */
+/** `readRun` returns null for a run that is not on record. */
 export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
   return (await (await selectRuns(db)).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;
 }
 
-/** The newest runs of each instance, the newest of all first. */
+/** `readLastRuns` returns the newest runs of each instance, the newest of all first. */
 export async function readLastRuns(db: Kysely<Schema>, perInstance: number): Promise<RunRecord[]> {
   const runs = await selectRuns(db);
   return await db

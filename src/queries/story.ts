@@ -1,4 +1,4 @@
-/** What the ledger says of a day's cells, as words, and what can be done: the same in a terminal and on a page. */
+/** The story of a day's cells in words, with what can be done: the same in a terminal and on a page. */
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showInstant, showNumber, showWhen } from '../terminal/words.ts';
@@ -27,7 +27,7 @@ export interface DayStory {
   readonly place: CellPlace;
 }
 
-/** What an advice depends on beside the cell itself. */
+/** The facts that an advice depends on beside the cell itself. */
 export interface CellPlace {
   readonly orgId: string;
   readonly day: UsageDay;
@@ -41,8 +41,8 @@ export interface CellPlace {
 }
 
 /**
- * Where the numbers of one organization and day come from, and what became of them, as of one moment; null if the
- * organization was never seen.
+ * `readDayStory` reads, as of one moment, where the numbers of an organization's day come from and what became of
+ * them; null if the organization was never seen.
  */
 export async function readDayStory(
   db: Kysely<Schema>,
@@ -67,7 +67,7 @@ export async function readDayStory(
     });
 }
 
-/** What the operator can do about a cell: only what can work. */
+/** An advice says what the operator can do about a cell: only what can work. */
 export interface Advice {
   /** What happens by itself. */
   readonly text: string;
@@ -80,11 +80,12 @@ export interface AdvisedCommand {
   readonly command: string;
 }
 
-/** The advice in one sentence. */
+/** `showAdvice` makes one sentence of an advice. */
 export function showAdvice({ text, commands }: Advice): string {
   return [text, ...commands.map(({ when, command }) => `${when}: ${command}`)].join('; ');
 }
 
+/** `adviseCell` decides what can be done about a cell. */
 export function adviseCell(cell: CellStory, place: CellPlace): Advice {
   const { standing, ledger } = cell;
   if (!place.isOver) return advise('the day is not over in UTC: it is read afterwards');
@@ -150,7 +151,7 @@ function describeNext(ledger: LedgerRow | null, place: CellPlace): string {
   return at === null ? 'read by the next run' : `tried again ${at}`;
 }
 
-/** Reads a stored number anew; null where nothing can be read. */
+/** `rereadCommand` reads a stored number anew; null where nothing can be read. */
 export function rereadCommand(
   { stream, ledger }: CellStory,
   { orgId, day, isOver, isRemoved, isPastHorizon }: CellPlace,
@@ -159,12 +160,12 @@ export function rereadCommand(
   return `losant-usage run --date ${day} --org ${orgId} --stream ${stream}`;
 }
 
-/** Shows the same story in a terminal. */
+/** `explainCommand` shows the same story in a terminal. */
 export function explainCommand({ stream }: CellStory, { orgId, day }: CellPlace): string {
   return `losant-usage explain --org ${orgId} --day ${day} --stream ${stream}`;
 }
 
-/** The next read, where it is not due already. */
+/** `readAgainAt` says when the next read is; null where it is due already or never. */
 function readAgainAt({ nextReadAt }: LedgerRow, { nowMs }: CellPlace): string | null {
   return nextReadAt !== null && Date.parse(nextReadAt) > nowMs ? showWhen(nextReadAt, nowMs) : null;
 }
@@ -180,7 +181,7 @@ function waiveCommand({ stream }: CellStory, { orgId, day }: CellPlace): string 
 
 export type Fact = readonly [name: string, value: string];
 
-/** The standing with what is stored, e.g. `stored, revision 2`. */
+/** `describeCell` names the standing and what is stored, e.g. `stored, revision 2`. */
 export function describeCell({ standing, ledger }: CellStory): string {
   const parts = [standing === null ? 'not tracked' : STANDINGS[standing].label];
   if (standing !== null && isGap(standing)) parts.push('a gap');
@@ -192,7 +193,7 @@ export function describeCell({ standing, ledger }: CellStory): string {
   return parts.join(', ');
 }
 
-/** When it was read and by whom, and what became of it: only what there is to say. */
+/** `ledgerFacts` lists when a cell was read and by whom, and what became of it: only what there is to say. */
 export function ledgerFacts(ledger: LedgerRow, nowMs: number): Fact[] {
   const { attempts } = ledger;
   const instant = (text: string | null) => (text === null ? null : showInstant(text));
@@ -220,12 +221,12 @@ function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | nu
   return Date.parse(nextReadAt) > nowMs ? showWhen(nextReadAt, nowMs) : 'with the next run';
 }
 
-/** Who changed a number: `run ID`, or the database user that did it by hand. */
+/** `describeAuthor` names who changed a number: `run ID`, or the database user that did it by hand. */
 export function describeAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): string {
   return runId === null ? `by hand, ${changedBy}` : `run ${runId}`;
 }
 
-/** Only what differs: `minutes 5 -> 6`. */
+/** `describeChange` shows only what differs: `minutes 5 -> 6`. */
 export function describeChange({ key, old, new: now }: Revision): string {
   const columns = Object.keys(now ?? old ?? {}).filter((column) => old?.[column] !== now?.[column]);
   const changes = columns.map(
@@ -234,12 +235,12 @@ export function describeChange({ key, old, new: now }: Revision): string {
   return [...Object.values(key), changes.join(', ')].join('  ');
 }
 
-/** A number, or that none is stored. */
+/** `showStored` shows a number, or `nothing` where none is stored. */
 export function showStored(value: number | undefined): string {
   return value === undefined ? 'nothing' : showNumber(value);
 }
 
-/** How often an invalid answer was seen, and whether a good one has come since. */
+/** `describeSeen` says how often an invalid answer was seen, and whether a good one has come since. */
 export function describeSeen(answer: QuarantinedAnswer): string {
   const { times, lastSeenAt } = answer;
   return `${count(times, 'time')}, last ${showInstant(lastSeenAt)}, ${describeResolution(answer)}`;
@@ -251,7 +252,7 @@ function describeResolution({ resolvedAt, isResolved }: QuarantinedAnswer): stri
   return isResolved ? 'resolved for this day' : 'not resolved';
 }
 
-/** Who accepted a number, since when and until when. */
+/** `describeWaiver` says who accepted a number, since when and until when. */
 export function describeWaiver({ waivedBy, waivedAt, liftedAt, liftedByRun }: Waiver): string {
   const what = liftedByRun === null ? 'replaced' : 'lifted by a good read';
   const until = liftedAt === null ? 'in force' : `${what} ${showInstant(liftedAt)}`;

@@ -14,7 +14,7 @@ export interface ExportedView {
   readonly end?: string;
   /** The column of the organization's id, where that is not `org_id`. */
   readonly org?: string;
-  /** With the date: what tells its rows apart, and orders them. */
+  /** The columns that, with the date, identify its rows and order them. */
   readonly key: readonly string[];
 }
 
@@ -44,7 +44,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
 
 export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
 
-/** Null for a name that is not one of them. */
+/** `exportedView` returns null for a name that is not one of them. */
 export function exportedView(name: string): ExportedView | null {
   return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
 }
@@ -61,13 +61,13 @@ export interface ViewRequest {
   readonly orgIds: readonly string[] | null;
 }
 
-/** Rows held at once: a few hundred kilobytes. */
+/** The rows in memory at once: a few hundred kilobytes. */
 const CHUNK_ROWS = 250;
 
-/** How long the server may take until it has sorted the rows. */
+/** The server may take so long until it has sorted the rows. */
 export const VIEW_STATEMENT_MS = 15 * 60_000;
 
-/** How long whoever reads what is streamed may pause: an open transaction keeps the server from cleaning up. */
+/** A reader of the stream may pause for so long: an open transaction keeps the server from cleaning up. */
 const PAUSE_MS = 15 * 60_000;
 
 const KINDS: Readonly<Record<string, ColumnKind>> = {
@@ -83,7 +83,7 @@ const KINDS: Readonly<Record<string, ColumnKind>> = {
   json: 'json',
 };
 
-/** The columns of a view or table in its own order, told by their types in the catalog. */
+/** `readViewColumns` returns the columns of a view or table in its own order, by their types in the catalog. */
 export async function readViewColumns(db: Kysely<Schema>, name: string): Promise<Column[]> {
   const { rows } = await sql<{ name: string; type: string }>`
     select a.attname::text as name, format_type(a.atttypid, null) as type
@@ -128,7 +128,7 @@ export async function streamView(
   }
 }
 
-/** For this transaction alone. */
+/** `prepare` sets bounds for this transaction alone. */
 async function prepare(trx: Kysely<Schema>): Promise<{ readonly pid: number }> {
   const { rows } = await sql<{ pid: number }>`
     select pg_backend_pid() as pid,
@@ -200,7 +200,7 @@ function toRow(values: Readonly<Record<string, string | null>>, columns: readonl
   });
 }
 
-/** The same JSON text without white space between its parts; its numbers and strings stay as they are. */
+/** `compactJson` takes the white space between parts out of a JSON text; numbers and strings stay as they are. */
 function compactJson(json: string): string {
   return json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
 }

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
-/** Where the server listens and what it asks of readers. */
+/** The address at which the server listens, and what it asks of readers. */
 export interface Access {
   /** HTTP_HOST as it was set. */
   readonly host: string;
@@ -19,7 +19,7 @@ export interface Refusal {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** For orchestrators: they tell nothing but up or down. */
+/** Probes of orchestrators: they answer nothing but up or down. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
 const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
@@ -27,7 +27,7 @@ const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
 /** The fields of a request that decide whether it is answered. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
-/** Why a request is not answered; null: it is. Reads the head alone, before anything is done for it. */
+/** `refuse` returns why a request is not answered, or null; it reads the head alone, before anything else is done. */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
@@ -71,7 +71,7 @@ function isLoopback(host: string): boolean {
   return LOOPBACK_HOST.test(host) || host === '::1';
 }
 
-/** With a token only who sends it; without one, whoever is on this machine. */
+/** `isAuthorized` lets in who sends the token; without one, whoever is on this machine. */
 function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');

@@ -73,7 +73,7 @@ function createGauges(registry: Registry) {
   };
 }
 
-/** What the ledger says, left out while the database is away. */
+/** `createLedgerGauges` makes the gauges of the ledger, which are left out while the database is away. */
 function createLedgerGauges(registry: Registry) {
   const { gauge, perInstance, perStream } = gaugesOf(registry);
   return {

@@ -21,7 +21,7 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-/** A head comes in one packet or two; whoever takes longer only holds a connection. */
+/** A head comes in one packet or two; whoever takes longer only occupies a connection. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** A connection on which nothing moves, in either direction. */

@@ -3,7 +3,7 @@ import type { DatabaseView } from '../console/sources.ts';
 import { RUN_RESULTS, type RunResult } from '../console/worker-status.ts';
 import { createHealthGauges } from './health-gauges.ts';
 
-/** How a wake-up of the schedule went. `skipped`: a run was under way, another follows it. */
+/** The way in which a wake-up of the schedule went. `skipped`: a run was under way, another follows it. */
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
@@ -19,7 +19,7 @@ export interface RequestFacts {
 
 type RowOperation = 'inserted' | 'updated' | 'deleted' | 'unchanged';
 
-/** What a run did to the database and met in the answers. */
+/** The work of a run: what it did to the database and met in the answers. */
 export interface RunFacts {
   readonly rows: Readonly<Record<string, Readonly<Record<RowOperation, number>>>>;
   readonly restated: number;

@@ -3,7 +3,12 @@
  * name of its row is the name of its value in the configuration.
  */
 import type { z } from 'zod';
-import { PERIOD_SOURCES, type PeriodSource } from '../usage/period.ts';
+import {
+  CONTROL_TOTAL_USES,
+  type ControlTotalUse,
+  PERIOD_SOURCES,
+  type PeriodSource,
+} from '../usage/period.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
@@ -122,6 +127,8 @@ export const SERVICE = {
     }),
     /** What is billed: calendar months in UTC, or the periods that Losant has for each organization. */
     billingPeriods: row<PeriodSource>('BILLING_PERIODS', kinds.choice(PERIOD_SOURCES), 'calendar'),
+    /** Whether a control total of Losant that differs from final numbers blocks their period, or is only shown. */
+    controlTotals: row<ControlTotalUse>('CONTROL_TOTALS', kinds.choice(CONTROL_TOTAL_USES), 'block'),
   }),
   /** `postgres://…` or `embedded:DIR`; null for commands that do not need it. */
   databaseUrl: row<string | null>('DATABASE_URL', kinds.databaseUrl, undefined, {

@@ -7,6 +7,10 @@ import { type DayRange, dayAt } from './day.ts';
 export const PERIOD_SOURCES = ['calendar', 'losant'] as const;
 export type PeriodSource = (typeof PERIOD_SOURCES)[number];
 
+/** The effect of a control total that differs from final numbers on their period. */
+export const CONTROL_TOTAL_USES = ['block', 'show'] as const;
+export type ControlTotalUse = (typeof CONTROL_TOTAL_USES)[number];
+
 /** A calendar month in UTC, `YYYY-MM`. A closed period is named by the month in which it ends. */
 export type Month = string;
 

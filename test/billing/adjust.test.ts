@@ -125,9 +125,9 @@ describe('a proof pack', () => {
       expect(await readFile(join(second.out, file))).toEqual(await readFile(join(first.out, file)));
     }
     expect(await readFile(join(first.out, 'days.csv'), 'utf8')).toBe(
-      'org_id,period_start,usage_date,streams_expected,streams_held,reported,is_final,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count\r\n' +
-        `${orgId},2026-08-01,2026-08-10,1,1,true,true,4,1,17,,,,,,,,,\r\n` +
-        `${orgId},2026-08-01,2026-08-11,1,1,true,true,4,1,17,,,,,,,,,\r\n`,
+      'org_id,period_start,usage_date,streams_expected,streams_stored,is_reported,standing,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count\r\n' +
+        `${orgId},2026-08-01,2026-08-10,1,1,true,final,4,1,17,,,,,,,,,\r\n` +
+        `${orgId},2026-08-01,2026-08-11,1,1,true,final,4,1,17,,,,,,,,,\r\n`,
     );
     const days = join(first.out, 'days.csv');
     await writeFile(days, (await readFile(days, 'utf8')).replace(',17,', ',18,'));

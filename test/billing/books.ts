@@ -4,11 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RawBuilder, sql } from 'kysely';
-import { checkDatabase } from '../../src/billing/check-database.ts';
-import { checkSums } from '../../src/billing/check-sums.ts';
 import { type CloseOutcome, closePeriod } from '../../src/billing/close.ts';
+import { describeBlocker } from '../../src/billing/month.ts';
 import { readStatements } from '../../src/billing/statements.ts';
-import { openPack, type PackProblem } from '../../src/billing/verify.ts';
+import { checkDatabase, checkSums, openPack, type PackProblem } from '../../src/billing/verify.ts';
 import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
@@ -25,6 +24,11 @@ export interface CloseOptions {
   readonly isAdjustment?: boolean;
   readonly isDryRun?: boolean;
   readonly source?: PeriodSource;
+}
+
+/** What a closing was refused for, or closed in spite of, in words. */
+export function whyNot(outcome: CloseOutcome): string[] {
+  return outcome.kind === 'unchanged' ? [] : outcome.blockers.map(({ blocker }) => describeBlocker(blocker));
 }
 
 export async function openBooks() {
@@ -71,12 +75,12 @@ export async function openBooks() {
     ): Promise<string> => {
       const orgId = await trackedOrg(ledger, ['device_counts'], days);
       await sql`update losant_usage.organizations
-        set created_at = ${`${days.from}T09:00:00Z`}, removed_at = ${`${days.to}T20:00:00Z`}
+        set created_at = ${`${days.from}T09:00:00Z`}, created_on = ${days.from}, removed_at = ${`${days.to}T20:00:00Z`}
         where org_id = ${orgId}`.execute(ledger.db);
-      const held = eachDay(days).filter((day) => !without.includes(day));
+      const stored = eachDay(days).filter((day) => !without.includes(day));
       await load(
         ledger,
-        held.map((day) => devices(orgId, day, 4, 1, 17)),
+        stored.map((day) => devices(orgId, day, 4, 1, 17)),
       );
       return orgId;
     },

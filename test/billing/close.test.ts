@@ -3,12 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { describeBlocker } from '../../src/billing/blockers.ts';
 import { readStatements } from '../../src/billing/statements.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { answer, closed, FINAL } from '../database/answers.ts';
+import type { CellOutcome } from '../../src/usage/cell.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { answer, closed, FINAL, missing, row, values } from '../database/answers.ts';
+import { addTracking } from '../database/ledger.ts';
 import { load } from '../views/loads.ts';
-import { type Books, openBooks } from './books.ts';
+import { type Books, openBooks, whyNot } from './books.ts';
 
 let books: Books;
 
@@ -19,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => books.close());
 
 const linesOf = (orgId: string) =>
-  books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.total_max, l.days_expected, l.days_held, l.is_billable
+  books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.total_max, l.days_expected, l.days_stored, l.is_billable
     from losant_usage.statement_lines l join losant_usage.statements s using (statement_id)
     where l.org_id = ${orgId} order by s.number, l.metric`);
 
@@ -36,7 +38,7 @@ describe('a month', () => {
         { metric: 'devices_total', unit: 'devices', quantity: '17' },
       ],
     });
-    const line = { kind: 'closing', total_max: null, days_expected: 3, days_held: 3, is_billable: true };
+    const line = { kind: 'closing', total_max: null, days_expected: 3, days_stored: 3, is_billable: true };
     expect(await linesOf(orgId)).toEqual([
       { ...line, metric: 'devices_created', quantity: 12, total: 12 },
       { ...line, metric: 'devices_deleted', quantity: 3, total: 3 },
@@ -54,7 +56,7 @@ describe('a month', () => {
         from losant_usage.statement_lines l limit 1`,
     ]) {
       await expect(sql.raw(change).execute(books.ledger.db)).rejects.toThrow(
-        /append-only|nothing can be added/,
+        /is refused|nothing can be added/,
       );
     }
   });
@@ -63,9 +65,7 @@ describe('a month', () => {
     const orgId = await books.orgOf({ from: '2026-04-10', to: '2026-04-13' }, { without: ['2026-04-11'] });
     const refused = await books.closeMonth('2026-04');
     expect(refused).toMatchObject({ kind: 'refused', blockers: [{ orgId, orgName: 'Acme' }] });
-    expect(refused.kind === 'refused' ? refused.blockers.map(describeBlocker) : []).toEqual([
-      '1 day not held',
-    ]);
+    expect(whyNot(refused)).toEqual(['1 day missing (device_counts)']);
     expect(await readStatements(books.ledger.db, { month: '2026-04' })).toEqual([]);
     const done = await books.closeMonth('2026-04', { reason: 'agreed with Acme' });
     expect(done).toMatchObject({
@@ -84,6 +84,7 @@ describe('a month', () => {
       stream: 'device_counts',
       range: { from: '2026-02-11', to: '2026-02-11' },
       reason: '=agreed, "in writing"',
+      asZero: false,
     });
     expect(await books.closeMonth('2026-02')).toMatchObject({ kind: 'closed', blockers: [] });
     const { out, problems } = await books.verifyMonth('2026-02');
@@ -95,19 +96,91 @@ describe('a month', () => {
     );
   });
 
+  test('bills a later zero that was accepted as zero, with the number it replaced on record', async () => {
+    const orgId = await books.orgOf({ from: '2026-07-10', to: '2026-07-11' });
+    await addTracking(books.ledger.db, orgId, {
+      streams: ['notebook_minutes'],
+      days: '{[2026-07-10,2026-07-11]}',
+    });
+    const minutes = (day: string, outcome: CellOutcome, sentAt: string) =>
+      answer(outcome, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) });
+    await load(books.ledger, [
+      minutes('2026-07-10', values(row(5, 2, 0, 0, 0)), '2026-11-22T12:00:00Z'),
+      minutes('2026-07-11', values(row(7, 3, 0, 0, 0)), '2026-11-22T12:00:00Z'),
+    ]);
+    await load(books.ledger, [minutes('2026-07-10', missing, '2026-11-22T14:00:00Z')]);
+    expect(whyNot(await books.closeMonth('2026-07'))).toEqual(['1 day in doubt (notebook_minutes)']);
+    await waiveCells(books.ledger.db, {
+      ...{ orgId, stream: 'notebook_minutes', range: { from: '2026-07-10', to: '2026-07-10' } },
+      ...{ reason: 'Losant took it back', asZero: true },
+    });
+    expect(await books.closeMonth('2026-07')).toMatchObject({ kind: 'closed', blockers: [] });
+    expect(
+      await books.ask(sql`select metric, quantity, days_stored, days_final, days_accepted
+        from losant_usage.statement_lines where org_id = ${orgId} and metric = 'notebook_minutes'`),
+    ).toEqual([{ metric: 'notebook_minutes', quantity: 7, days_stored: 2, days_final: 1, days_accepted: 1 }]);
+    expect(
+      await books.ask(sql`select old ->> 'minutes' as old, new ->> 'minutes' as new from losant_usage.revisions
+        where org_id = ${orgId}`),
+    ).toEqual([{ old: '5', new: '0' }]);
+    const { out, problems } = await books.verifyMonth('2026-07');
+    expect(problems).toEqual([]);
+    expect(await readFile(join(out, 'waivers.csv'), 'utf8')).toContain(
+      `${orgId},2026-07-10,notebook_minutes,Losant took it back,postgres,`,
+    );
+  });
+
+  test('with numbers that are accepted because they will not become final is closed', async () => {
+    const days = { from: '2026-05-10', to: '2026-05-11' };
+    const orgId = await books.orgOf(days);
+    await addTracking(books.ledger.db, orgId, {
+      streams: ['notebook_minutes'],
+      days: '{[2026-05-10,2026-05-11]}',
+    });
+    await load(
+      books.ledger,
+      ['2026-05-10', '2026-05-11'].map((day) =>
+        answer(values(row(5, 2, 0, 0, 0)), { orgId, day, stream: notebookMinutes }),
+      ),
+    );
+    expect(whyNot(await books.closeMonth('2026-05'))).toEqual(['2 days not final yet (notebook_minutes)']);
+    await waiveCells(books.ledger.db, {
+      ...{ orgId, stream: 'notebook_minutes', range: days, reason: 'the scope is refused', asZero: false },
+    });
+    expect(await books.closeMonth('2026-05')).toMatchObject({ kind: 'closed', blockers: [] });
+  });
+
   test('in which an organization existed, but no day of it is tracked, is refused', async () => {
+    await books.orgOf({ from: '2025-12-05', to: '2025-12-06' });
     const orgId = await books.orgOf({ from: '2026-01-05', to: '2026-01-06' });
-    await sql`update losant_usage.organizations set created_at = '2025-12-20T09:00Z' where org_id = ${orgId}`.execute(
+    await sql`update losant_usage.organizations set created_at = '2025-12-20T09:00Z', created_on = '2025-12-20'
+      where org_id = ${orgId}`.execute(books.ledger.db);
+    for (const month of ['2025-12', '2026-01']) {
+      expect(await books.closeMonth(month)).toMatchObject({
+        kind: 'refused',
+        blockers: [
+          {
+            orgId,
+            blocker: {
+              cause: 'not_fully_tracked',
+              days: null,
+              whatToDo: expect.stringMatching(
+                `^losant-usage backfill --org ${orgId} --from ${month}-01 --to ${month}-31$`,
+              ) as string,
+            },
+          },
+        ],
+      });
+    }
+  });
+
+  test('is closed without an organization that left the configuration before it', async () => {
+    await books.orgOf({ from: '2025-11-05', to: '2025-11-06' });
+    const orgId = await books.orgOf({ from: '2025-10-30', to: '2025-10-31' });
+    await sql`update losant_usage.organizations set removed_at = null where org_id = ${orgId}`.execute(
       books.ledger.db,
     );
-    const refused = await books.closeMonth('2025-12');
-    expect(refused.kind === 'refused' ? refused.blockers.map(describeBlocker) : []).toEqual([
-      'no day is tracked',
-    ]);
-    const january = await books.closeMonth('2026-01');
-    expect(january.kind === 'refused' ? january.blockers.map(describeBlocker) : []).toEqual([
-      'only 2 of 6 days tracked',
-    ]);
+    expect(await books.closeMonth('2025-11')).toMatchObject({ kind: 'closed', statement: { orgs: 1 } });
   });
 
   test('that is not over, or of which nothing is tracked, is not closed', async () => {

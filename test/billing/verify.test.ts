@@ -41,7 +41,11 @@ test('a month is shown, refused while a number is missing, closed, written out a
   expect(refused.stdout).toContain(
     `2026-03 of instance ${INSTANCE} cannot be closed: 1 organization is not billable.\n`,
   );
-  expect(refused.stdout).toMatch(new RegExp(`${other} +Acme +2026-03-01..2026-03-31 +1 day not held\n`));
+  expect(refused.stdout).toMatch(
+    new RegExp(
+      `${other} +Acme +2026-03-01..2026-03-31 +1 day missing \\(device_counts\\) +losant-usage backfill `,
+    ),
+  );
 
   const shown = await run('close', '--period', '2026-03', '--incomplete', 'late', '--dry-run');
   expect(shown.code).toBe(0);
@@ -59,7 +63,7 @@ test('a month is shown, refused while a number is missing, closed, written out a
         kind: 'closing',
         orgs: 2,
         lines: 6,
-        blockers: [{ orgId: other, reason: '1 day not held' }],
+        blockers: [{ orgId: other, cause: 'missing', days: 1, firstDay: '2026-03-12' }],
       },
     ],
   });
@@ -79,8 +83,8 @@ test('a month is shown, refused while a number is missing, closed, written out a
   // One number more in the days and in the sum: the pack agrees with itself, not with the database.
   await forge(out, 'days.csv', (text) =>
     text.replace(
-      `${orgId},2026-03-01,2026-03-10,1,1,true,true,4,`,
-      `${orgId},2026-03-01,2026-03-10,1,1,true,true,5,`,
+      `${orgId},2026-03-01,2026-03-10,1,1,true,final,4,`,
+      `${orgId},2026-03-01,2026-03-10,1,1,true,final,5,`,
     ),
   );
   const wrongSum = await runOffline('verify', out);
@@ -110,7 +114,7 @@ test('a month is shown, refused while a number is missing, closed, written out a
   ]);
   await forge(out, 'coverage.csv', (text) => text.replace(/\r\n[^\r]+\r\n$/, '\r\n'));
   expect((await runOffline('verify', out)).stdout).toContain(
-    `coverage.csv: organization ${other}, 2026-03-12: 0 cells, 0 of them held; days.csv has 1 and 0\n`,
+    `coverage.csv: organization ${other}, 2026-03-12: 0 cells, 0 of them stored; days.csv has 1 and 0\n`,
   );
 });
 

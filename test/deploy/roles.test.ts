@@ -9,7 +9,12 @@ import { daysAgo } from '../support/days.ts';
 import { runProgram } from '../support/program.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
-const ROLES = ['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_reader'] as const;
+const ROLES = [
+  'losant_usage_migrator',
+  'losant_usage_writer',
+  'losant_usage_closer',
+  'losant_usage_reader',
+] as const;
 type Role = (typeof ROLES)[number];
 const PASSWORD = 'for-this-test-only';
 
@@ -40,7 +45,7 @@ afterAll(async () => {
 
 /** A role stays as long as a database that another test has migrated meanwhile names it. */
 async function dropRoles(): Promise<void> {
-  for (const role of [ADMINISTRATOR, ...ROLES]) {
+  for (const role of [ADMINISTRATOR, ...ROLES.toReversed()]) {
     await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${role}`).catch((error: unknown) => {
       if ((error as { code: string }).code !== STILL_NAMED) throw error;
     });
@@ -79,7 +84,7 @@ async function refusal(role: Role, statement: string): Promise<string | null> {
 const NO_RIGHT = '42501';
 const READ_ONLY = '25006';
 
-test('the roles, an empty schema and the documented order: the migrator migrates, the writer exports', async () => {
+test('the roles, an empty schema and the documented order: the migrator migrates, the writer exports, the closer closes', async () => {
   const early = await program('losant_usage_writer', 'run');
   expect(early.status).toBe(2);
   expect(early.stderr).toContain('The tables do not exist yet, and this user may not create them');
@@ -102,7 +107,10 @@ test('the roles, an empty schema and the documented order: the migrator migrates
   );
   expect(held).toEqual({ rows: 15 });
   const month = ['--period', before.slice(0, 7), '--incomplete', 'collected since its last day'];
-  expect(await program('losant_usage_writer', 'close', ...month)).toMatchObject({ status: 0, stderr: '' });
+  const refused = await program('losant_usage_writer', 'close', ...month);
+  expect(refused.status).toBe(2);
+  expect(refused.stderr).toContain('permission denied for');
+  expect(await program('losant_usage_closer', 'close', ...month)).toMatchObject({ status: 0, stderr: '' });
 });
 
 test('what the writer changes is on record with its name, though it may not write that record itself', async () => {
@@ -125,7 +133,7 @@ describe('the writer', () => {
     ['alter a table', 'alter table losant_usage.coverage add column mine int'],
     ['switch a trigger off', 'alter table losant_usage.revisions disable trigger append_only'],
     ['switch all triggers off', `set session_replication_role = replica`],
-    ['replace a function', 'alter function losant_usage.refuse_change() rename to allow_change'],
+    ['replace a function', 'alter function losant_usage.refuse() rename to allow'],
     ['truncate a table', 'truncate losant_usage.usage_days'],
     [
       'forge a revision',
@@ -140,13 +148,61 @@ describe('the writer', () => {
     ['invent a metric', `update losant_usage.metrics set unit = 'pieces'`],
     ['rewrite a waiver', `update losant_usage.waivers set reason = 'another'`],
     ['delete a waiver', 'delete from losant_usage.waivers'],
+    [
+      'forge a statement',
+      `insert into losant_usage.statements (statement_id, instance_id, period_month, number, kind, source, orgs, closed_at, manifest_sha256)
+       select gen_random_uuid(), instance_id, '2030-01-01', 1, 'closing', 'calendar', 0, now(), sha256('') from losant_usage.instances`,
+    ],
+    [
+      'forge a line of a statement',
+      `insert into losant_usage.statement_lines select * from losant_usage.statement_lines`,
+    ],
+    [
+      'forge a proof pack',
+      `insert into losant_usage.statement_files select * from losant_usage.statement_files`,
+    ],
     ['change a statement', 'update losant_usage.statements set orgs = 0'],
     ['change a line of a statement', 'update losant_usage.statement_lines set quantity = 0'],
     ['delete the lines of a statement', 'delete from losant_usage.statement_lines'],
     ['delete a file of a proof pack', 'delete from losant_usage.statement_files'],
+    ['rewrite the months there are', 'delete from losant_usage.months'],
+    ['say that the schema was another', 'delete from losant_usage.definitions'],
+    ['waive in the name of another', `insert into losant_usage.waivers (waived_by) values ('cfo')`],
     ['take the migrator on', 'set role losant_usage_migrator'],
+    ['take the closer on', 'set role losant_usage_closer'],
   ])('cannot %s', async (_, statement) => {
     expect(await refusal('losant_usage_writer', statement)).toBe(NO_RIGHT);
+  });
+});
+
+describe('the closer', () => {
+  test.each([
+    ['change a number', 'update losant_usage.usage_days set devices_total = 0'],
+    ['change the ledger', `update losant_usage.coverage set standing = 'final'`],
+    ['waive a day', `insert into losant_usage.waivers (reason) values ('none')`],
+    ['change a setting', `update losant_usage.instances set control_totals = 'show'`],
+    ['change a statement', 'update losant_usage.statements set orgs = 0'],
+    ['delete a statement', 'delete from losant_usage.statements'],
+    ['change a line of a statement', 'update losant_usage.statement_lines set quantity = 0'],
+    ['delete a file of a proof pack', 'delete from losant_usage.statement_files'],
+    ['close in the name of another', `insert into losant_usage.statements (closed_by) values ('cfo')`],
+    ['see the bodies of invalid answers', 'select body_gzip from losant_usage.quarantine'],
+    ['take the writer on', 'set role losant_usage_writer'],
+  ])('cannot %s', async (_, statement) => {
+    expect(await refusal('losant_usage_closer', statement)).toBe(NO_RIGHT);
+  });
+
+  test('reads what is behind a statement', async () => {
+    for (const view of [
+      'period_blockers',
+      'monthly_usage',
+      'reconciliation',
+      'adjustments',
+      'statement_files',
+    ]) {
+      const read = `select * from losant_usage.${view} limit 1`;
+      expect([view, await refusal('losant_usage_closer', read)]).toEqual([view, null]);
+    }
   });
 });
 
@@ -163,7 +219,7 @@ test('check names a right on the numbers that the writer lacks', async () => {
 });
 
 describe('the reader', () => {
-  test('reads every table and view there is, four of them in part, and those of a later version', async () => {
+  test('reads all that is granted, and nothing of a later version that does not name it', async () => {
     const later = `create view losant_usage.of_a_later_version as select count(*) as cells from losant_usage.coverage`;
     await queryOnce(urlOf('losant_usage_migrator'), later);
     const relations = await queryOnce(
@@ -171,9 +227,19 @@ describe('the reader', () => {
       `select relname, has_table_privilege('losant_usage_reader', oid, 'select') as may from pg_class
        where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v', 'm') order by relname`,
     );
-    const inPart = ['instances', 'quarantine', 'runs', 'shard_leases'];
-    expect(relations.filter(({ may }) => may !== true).map(({ relname }) => relname)).toEqual(inPart);
-    expect(relations.length).toBeGreaterThan(12);
+    const withheld = relations.filter(({ may }) => may !== true).map(({ relname }) => relname);
+    expect(withheld).toEqual([
+      'contradicted_days',
+      'instance_days',
+      'leases',
+      'losant_periods',
+      'of_a_later_version',
+      'org_tracks',
+      'quarantine',
+      'runs',
+      'summary_differences',
+      'total_differences',
+    ]);
     for (const { relname } of relations.filter(({ may }) => may === true)) {
       const read = `select * from losant_usage.${String(relname)} limit 1`;
       expect([relname, await refusal('losant_usage_reader', read)]).toEqual([relname, null]);
@@ -185,8 +251,7 @@ describe('the reader', () => {
 
   test.each([
     ['the bodies of invalid answers', 'select body_gzip from losant_usage.quarantine'],
-    ['the host that exports', 'select lease_host from losant_usage.instances'],
-    ['the host that exports a shard', 'select lease_host from losant_usage.shard_leases'],
+    ['the host that exports', 'select host from losant_usage.leases'],
     ['the host of a run', 'select host from losant_usage.runs'],
   ])('does not see %s', async (_, statement) => {
     expect(await refusal('losant_usage_reader', statement)).toBe(NO_RIGHT);
@@ -195,7 +260,7 @@ describe('the reader', () => {
   test.each([
     'select org_id, stream, from_date, to_date, code, problem, resolved_at from losant_usage.quarantine',
     'select instance_id, name, listed_at, list_problem from losant_usage.instances',
-    'select shard_index, shard_count, lease_since from losant_usage.shard_leases',
+    'select shard_index, shard_count, since from losant_usage.leases',
     'select run_id, kind, status, started_at, failures, error from losant_usage.runs',
   ])('sees what stands beside it: %s', async (statement) => {
     expect(await refusal('losant_usage_reader', statement)).toBe(null);
@@ -240,6 +305,38 @@ describe('the reader', () => {
     expect(run).toMatchObject({ status: 2, stdout: '' });
     expect(run.stderr).toContain('Transactions of the user losant_usage_reader on ');
   });
+});
+
+/** Each right that a role has on an object of the schema, by itself, by another role or because everybody has it. */
+const RIGHTS = `
+  select r.rolname || ': ' || object || ': ' || string_agg(right_name, ', ' order by place) as line
+  from pg_roles r cross join lateral (
+    select 'table ' || c.relname as object, p.name as right_name, p.place
+    from pg_class c, unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger'])
+      with ordinality as p (name, place)
+    where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v')
+      and has_table_privilege(r.oid, c.oid, p.name)
+    union all
+    select 'table ' || c.relname, p.name || ' (' || string_agg(a.attname, ', ' order by a.attnum) || ')', p.place
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped,
+      unnest(array['select', 'insert', 'update', 'references']) with ordinality as p (name, place)
+    where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v')
+      and not has_table_privilege(r.oid, c.oid, p.name) and has_column_privilege(r.oid, c.oid, a.attnum, p.name)
+    group by c.relname, p.name, p.place
+    union all
+    select 'function ' || f.oid::regprocedure::text, 'execute', 1 from pg_proc f
+    where f.pronamespace = 'losant_usage'::regnamespace and has_function_privilege(r.oid, f.oid, 'execute')
+    union all
+    select 'schema', p.name, p.place from unnest(array['usage', 'create']) with ordinality as p (name, place)
+    where has_schema_privilege(r.oid, 'losant_usage', p.name)
+  ) as each
+  where r.rolname in ('losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader')
+  group by r.rolname, object order by r.rolname, object collate "C"`;
+
+test('every right of every role is one that was meant', async () => {
+  const rows = await queryOnce(database.url, RIGHTS);
+  const text = rows.map(({ line }) => `${String(line)}\n`).join('');
+  await expect(text).toMatchFileSnapshot('rights.txt');
 });
 
 test('running the file again changes no right', async () => {

@@ -80,7 +80,7 @@ describe('coverage', () => {
     expect(text).toContain(
       `<td class="m-bad"><a href="/coverage/${data.hostile}/${daysAgo(3)}" title="${daysAgo(3)}: 1 missing" aria-label="&lt;img src=x onerror=alert(1)&gt;, ${daysAgo(3)}: 1 missing">✕</a></td>`,
     );
-    expect(text.split('aria-label="final"')).toHaveLength(1 + 3 + 5);
+    expect(text.split(': final"></a>')).toHaveLength(1 + 3 + 5);
     expect(text.split('aria-label="not tracked"')).toHaveLength(1 + 2 * 25);
     expect(text).toContain(`<td class="m-good"><a href="/coverage/${data.calm}/${daysAgo(2)}"`);
     expect(text).toContain('role="region" tabindex="0"');

@@ -225,6 +225,6 @@ test('more organizations than fit into memory are not shown in part', async () =
     sources: { read, month: () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 }) },
   });
   expect(await (await pages.get('/months')).text()).toContain(
-    'October 2026 has more organizations than this page holds.',
+    'October 2026 has more organizations than this page shows.',
   );
 });

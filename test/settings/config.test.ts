@@ -28,6 +28,7 @@ describe('an instance by environment', () => {
       policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
       schedule: '15 * * * *',
       billingPeriods: 'calendar',
+      controlTotals: 'block',
       request: { timeoutMs: 30_000, attempts: 5 },
       http: { host: '127.0.0.1', port: 9464, token: null },
       heartbeatUrl: null,
@@ -49,6 +50,7 @@ describe('an instance by environment', () => {
       STREAMS: 'payload_totals, device_counts',
       SCHEDULE: '  0  3 * * * ',
       BILLING_PERIODS: 'losant',
+      CONTROL_TOTALS: 'show',
       READ_AT_HOURS: '48,0,24,0',
       FINAL_AT_HOURS: '48',
       HORIZON_DAYS: '3',
@@ -81,6 +83,7 @@ describe('an instance by environment', () => {
       policy: { readAtHours: [0, 24, 48], finalAtHours: 48, horizonDays: 3 },
       schedule: '0 3 * * *',
       billingPeriods: 'losant',
+      controlTotals: 'show',
       request: { timeoutMs: 5000, attempts: 3 },
       http: { host: '::', port: 0, token: '0123456789abcdef' },
       heartbeatUrl: 'https://hc.example.com/ping/1',
@@ -96,7 +99,7 @@ describe('an instance by environment', () => {
       ...ENOUGH,
       ...{ LOSANT_API_URL: '', LOSANT_DOMAIN: '', LOSANT_USAGE_CONFIG: '', SCHEDULE: '', HTTP_HOST: '' },
       ...{ FINAL_AT_HOURS: '', HORIZON_DAYS: '', HTTP_PORT: '', HEARTBEAT_URL: '', AUTO_MIGRATE: '' },
-      ...{ LOG_LEVEL: '', REQUEST_ATTEMPTS: '', BILLING_PERIODS: '' },
+      ...{ LOG_LEVEL: '', REQUEST_ATTEMPTS: '', BILLING_PERIODS: '', CONTROL_TOTALS: '' },
     });
     expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', billingPeriods: 'calendar' });
     expect(settings.refusal({ ...ENOUGH, DATABASE_URL: '', DATABASE_URL_FILE: '' })).toEqual([

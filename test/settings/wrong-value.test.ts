@@ -223,6 +223,11 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     ['BILLING_PERIODS="monthly" is not known; use calendar or losant'],
   ],
   [
+    'another use of control totals',
+    { CONTROL_TOTALS: 'off' },
+    ['CONTROL_TOTALS="off" is not known; use block or show'],
+  ],
+  [
     'a log level in capitals',
     { LOG_LEVEL: 'INFO' },
     ['LOG_LEVEL="INFO" is not known; use fatal, error, warn, info, debug, trace or silent'],

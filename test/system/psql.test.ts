@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(async () => {
   rmSync(secrets, { recursive: true, force: true });
   await database.drop();
-  const roles = 'losant_usage_migrator, losant_usage_writer, losant_usage_reader';
+  const roles = 'losant_usage_migrator, losant_usage_writer, losant_usage_closer, losant_usage_reader';
   await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${roles}`);
 });
 

@@ -3,7 +3,8 @@ import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { answer, closed, FINAL, missing } from '../database/answers.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, closed, FINAL, missing, row } from '../database/answers.ts';
 import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, sources, trackedOrg } from './loads.ts';
 
@@ -18,7 +19,7 @@ afterAll(() => ledger.close());
 const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
 
 describe('monthly_usage', () => {
-  test('sums flows over the days held, never levels, and says how many days those are', async () => {
+  test('sums flows over the days that are stored, never levels, and says how many days those are', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
       from: '2026-10-29',
       to: '2026-11-02',
@@ -32,7 +33,7 @@ describe('monthly_usage', () => {
     ]);
     expect(
       await ask(sql`select month, devices_created, devices_total, devices_total_on, devices_total_max,
-          payload_source_count, notebook_minutes, days_in_period, days_expected, days_held, is_final
+          payload_source_count, notebook_minutes, days_in_period, days_expected, days_stored, is_final
         from losant_usage.monthly_usage where org_id = ${orgId} order by month`),
     ).toEqual([
       {
@@ -45,7 +46,7 @@ describe('monthly_usage', () => {
         notebook_minutes: null,
         days_in_period: 31,
         days_expected: 3,
-        days_held: 1,
+        days_stored: 1,
         is_final: false,
       },
       {
@@ -58,26 +59,26 @@ describe('monthly_usage', () => {
         notebook_minutes: null,
         days_in_period: 30,
         days_expected: 2,
-        days_held: 0,
+        days_stored: 0,
         is_final: false,
       },
     ]);
   });
 
   const flags = (orgId: string, month = '2026-10-01') =>
-    ask(sql`select days_expected, days_held, days_final, days_waived, days_unavailable, days_unreported,
-        days_untracked, is_over, is_whole, is_final, is_billable
+    ask(sql`select days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported,
+        days_untracked, is_over, is_fully_tracked, is_final, is_billable
       from losant_usage.monthly_usage where org_id = ${orgId} and month = ${month}`);
-  const whole = {
+  const ready = {
     days_expected: 31,
-    days_held: 31,
+    days_stored: 31,
     days_final: 31,
-    days_waived: 0,
+    days_accepted: 0,
     days_unavailable: 0,
     days_unreported: 0,
     days_untracked: 0,
     is_over: true,
-    is_whole: true,
+    is_fully_tracked: true,
     is_final: true,
     is_billable: true,
   };
@@ -89,13 +90,13 @@ describe('monthly_usage', () => {
     const days = october.map((day) => devices(orgId, day, 4, 1, 17));
     await load(ledger, days.slice(0, 30));
     expect(await flags(orgId)).toEqual([
-      { ...whole, days_held: 30, days_final: 30, is_final: false, is_billable: false },
+      { ...ready, days_stored: 30, days_final: 30, is_final: false, is_billable: false },
     ]);
     await load(ledger, days.slice(30));
-    expect(await flags(orgId)).toEqual([whole]);
+    expect(await flags(orgId)).toEqual([ready]);
   });
 
-  test('that is tracked from the 25th on is neither whole nor billable, and an untracked day is not in the sum', async () => {
+  test('that is tracked from the 25th on is neither fully tracked nor billable, and an untracked day is not in the sum', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
     await load(
       ledger,
@@ -103,12 +104,12 @@ describe('monthly_usage', () => {
     );
     expect(await flags(orgId)).toEqual([
       {
-        ...whole,
+        ...ready,
         days_expected: 7,
-        days_held: 7,
+        days_stored: 7,
         days_final: 7,
         days_untracked: 1,
-        is_whole: false,
+        is_fully_tracked: false,
         is_final: false,
         is_billable: false,
       },
@@ -120,19 +121,19 @@ describe('monthly_usage', () => {
     ).toEqual([{ devices_created: 28 }]);
   });
 
-  test('is whole where the organization was created in it, and tracked since', async () => {
+  test('is fully tracked where the organization was created in it, and tracked since', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
-    await sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z' where org_id = ${orgId}`.execute(
+    await sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z', created_on = '2026-10-25' where org_id = ${orgId}`.execute(
       ledger.db,
     );
     await load(
       ledger,
       october.slice(24).map((day) => devices(orgId, day, 4, 1, 17)),
     );
-    expect(await flags(orgId)).toEqual([{ ...whole, days_expected: 7, days_held: 7, days_final: 7 }]);
+    expect(await flags(orgId)).toEqual([{ ...ready, days_expected: 7, days_stored: 7, days_final: 7 }]);
   });
 
-  test('in which a stream is enabled, or one takes the place of another, is not whole; the next one is', async () => {
+  test('in which a stream is enabled, or one takes the place of another, is not fully tracked; the next one is', async () => {
     const late = { streams: ['notebook_minutes'], days: '{[2026-09-20,2026-10-31]}' };
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-01', to: '2026-10-31' });
     await addTracking(ledger.db, orgId, late);
@@ -140,11 +141,11 @@ describe('monthly_usage', () => {
     await addTracking(ledger.db, other, late);
     for (const id of [orgId, other]) {
       expect(
-        await ask(sql`select month, days_expected, is_whole from losant_usage.monthly_usage
+        await ask(sql`select month, days_expected, is_fully_tracked from losant_usage.monthly_usage
           where org_id = ${id} order by month`),
       ).toEqual([
-        { month: '2026-09-01', days_expected: 30, is_whole: false },
-        { month: '2026-10-01', days_expected: 31, is_whole: true },
+        { month: '2026-09-01', days_expected: 30, is_fully_tracked: false },
+        { month: '2026-10-01', days_expected: 31, is_fully_tracked: true },
       ]);
     }
   });
@@ -159,7 +160,7 @@ describe('monthly_usage', () => {
       notebook_errored = 0, notebook_timeout = 0 where org_id = ${orgId} and usage_date = '2026-10-07'`.execute(
       ledger.db,
     );
-    expect(await flags(orgId)).toEqual([{ ...whole, days_untracked: 1 }]);
+    expect(await flags(orgId)).toEqual([{ ...ready, days_untracked: 1 }]);
     expect(
       await ask(sql`select notebook_minutes from losant_usage.monthly_usage where org_id = ${orgId}`),
     ).toEqual([{ notebook_minutes: null }]);
@@ -176,17 +177,49 @@ describe('monthly_usage', () => {
       stream: 'device_counts',
       range: { from: '2026-10-01', to: '2026-10-01' },
       reason: 'lost by the platform',
+      asZero: false,
     });
     expect(await flags(orgId)).toEqual([
-      { ...whole, days_held: 30, days_final: 30, days_waived: 1, is_final: false },
+      { ...ready, days_stored: 30, days_final: 30, days_accepted: 1, is_final: false },
     ]);
   });
 
-  test('counts the days that stand for zeros nobody reported', async () => {
+  test('counts the days that stand for zeros nobody reported, final once three answers have left them out', async () => {
     const orgId = await trackedOrg(ledger, ['notebook_minutes'], RANGE);
-    const left = october.map((day) => answer(missing, { orgId, day, stream: notebookMinutes, age: FINAL }));
-    await load(ledger, left);
-    expect(await flags(orgId)).toEqual([{ ...whole, days_unreported: 31 }]);
+    const readAt = (sentAt: string) =>
+      load(
+        ledger,
+        october.map((day) =>
+          answer(missing, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) }),
+        ),
+      );
+    await readAt('2026-11-22T12:00:00Z');
+    await readAt('2026-11-22T13:00:00Z');
+    expect(await flags(orgId)).toEqual([
+      { ...ready, days_final: 0, days_unreported: 31, is_final: false, is_billable: false },
+    ]);
+    await readAt('2026-11-22T14:00:00Z');
+    expect(await flags(orgId)).toEqual([{ ...ready, days_unreported: 31 }]);
+  });
+
+  test('counts a day of which one number was left out beside others that were not', async () => {
+    const orgId = await trackedOrg(ledger, ['payload_totals'], RANGE);
+    const payloads = (day: string, missingColumns: readonly string[]) =>
+      answer(
+        { kind: 'values', facts: [row(missingColumns.length === 0 ? 5 : 0, 9, 900)], missingColumns },
+        { orgId, day, stream: payloadTotals, age: FINAL },
+      );
+    await load(ledger, [
+      ...october.slice(1).map((day) => payloads(day, [])),
+      payloads('2026-10-01', ['billable_count']),
+    ]);
+    expect(await flags(orgId)).toEqual([
+      { ...ready, days_final: 30, days_unreported: 1, is_final: false, is_billable: false },
+    ]);
+    expect(
+      await ask(sql`select payload_billable_count, payload_all_count from losant_usage.monthly_usage
+        where org_id = ${orgId}`),
+    ).toEqual([{ payload_billable_count: 150, payload_all_count: 279 }]);
   });
 
   test('with an unavailable day is neither final nor billable', async () => {
@@ -196,7 +229,7 @@ describe('monthly_usage', () => {
       answer(closed, { orgId, day: '2026-10-01' }),
     ]);
     expect(await flags(orgId)).toEqual([
-      { ...whole, days_held: 30, days_final: 30, days_unavailable: 1, is_final: false, is_billable: false },
+      { ...ready, days_stored: 30, days_final: 30, days_unavailable: 1, is_final: false, is_billable: false },
     ]);
   });
 
@@ -204,7 +237,7 @@ describe('monthly_usage', () => {
     const [today] = await ask(sql`select (now() at time zone 'UTC')::date - 1 as day`);
     const { day } = today as { day: string };
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: day, to: '2049-12-30' });
-    await sql`update losant_usage.organizations set created_at = now() - interval '1 day' where org_id = ${orgId}`.execute(
+    await sql`update losant_usage.organizations set created_at = now() - interval '1 day', created_on = (now() at time zone 'UTC')::date - 1 where org_id = ${orgId}`.execute(
       ledger.db,
     );
     await load(ledger, [devices(orgId, day, 1, 0, 1)]);
@@ -212,5 +245,32 @@ describe('monthly_usage', () => {
       await ask(sql`select days_final, is_final = is_over as "isFinalOnceOver" from losant_usage.monthly_usage
         where org_id = ${orgId} and days_expected > 0`),
     ).toEqual([{ days_final: 1, isFinalOnceOver: true }]);
+  });
+
+  const plan = async (query: RawBuilder<unknown>) => {
+    const rows = await ledger.db.transaction().execute(async (trx) => {
+      // As with many rows, of which a test has few.
+      await sql`set local enable_seqscan = off`.execute(trx);
+      return await rowsOf(trx, sql`explain (costs off) ${query}`);
+    });
+    return rows.map((each) => (each as Record<string, string>)['QUERY PLAN']).join('\n');
+  };
+
+  test('looks at control totals only where is_billable is asked for', async () => {
+    const sums = sql`select org_id, payload_billable_count, standing from losant_usage.monthly_usage where month = '2026-10-01'`;
+    const billable = sql`select org_id, is_billable from losant_usage.monthly_usage where month = '2026-10-01'`;
+    expect(await plan(sums)).not.toMatch(/instance_totals|monthly_summaries/);
+    expect(await plan(billable)).toMatch(
+      /instance_totals[^]*monthly_summaries|monthly_summaries[^]*instance_totals/,
+    );
+  });
+
+  test('finds the days of one organization by their key', async () => {
+    const orgId = '5d0000000000000000000001';
+    const found = await plan(sql`select month, payload_billable_count from losant_usage.monthly_usage
+      where org_id = ${sql.lit(orgId)} and month = '2026-10-01'`);
+    expect(found).toMatch(
+      /using usage_days_pkey on usage_days u\b.*\n.*Index Cond: .*org_id = '5d0000000000000000000001'/,
+    );
   });
 });

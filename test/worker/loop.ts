@@ -75,6 +75,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     heartbeatUrl,
     autoMigrate: false,
     billingPeriods: 'calendar',
+    controlTotals: 'block',
     adminToken: null,
     logLevel: 'info',
     warnings: [],

@@ -1,0 +1,157 @@
+/** Control totals beside our sums: what is compared, and what is named because it could not be. */
+import { type RawBuilder, sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { recordSummaries, recordTotals } from '../../src/export/store-control-totals.ts';
+import { at } from '../database/answers.ts';
+import { INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from '../database/ledger.ts';
+import { createClockDatabase } from '../support/clock-database.ts';
+import { devices, load, trackedOrg } from '../views/loads.ts';
+
+let ledger: Ledger;
+let orgId: string;
+
+const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const change = (query: RawBuilder<unknown>) => query.execute(ledger.db);
+const BEGIN = { runId: RUN_1, lease: null };
+const ANSWER = { instanceId: INSTANCE, verifiedAt: '2026-11-24T12:00:01.000Z', sha256: 'ab'.repeat(32) };
+
+beforeAll(async () => {
+  const clock = await createClockDatabase();
+  await clock.stopClock(at('2026-11-24T12:00:00.000Z'));
+  ledger = await openLedger('postgres', clock);
+  await change(sql`update losant_usage.instances set policy = '{"finalAtHours": 72}'`);
+  orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-30', to: '2026-10-31' });
+  await change(sql`update losant_usage.organizations set created_on = '2026-10-30' where org_id = ${orgId}`);
+  await load(ledger, [devices(orgId, '2026-10-30', 4, 1, 17), devices(orgId, '2026-10-31', 2, 0, 19)]);
+});
+
+afterAll(() => ledger.close());
+
+const days = () =>
+  ask(sql`select metric, quantity, total, outcome, reason from losant_usage.reconciliation
+    where scope = 'instance_day' and usage_date = '2026-10-31' and metric like 'devices%' order by metric`);
+const months = () =>
+  ask(sql`select metric, quantity, total, outcome, reason from losant_usage.reconciliation
+    where scope = 'org_month' and month = '2026-10-01' order by metric`);
+
+test('what was not asked, refused or left out is named and not equal', async () => {
+  const of = { outcome: 'not_compared', total: null };
+  expect(await days()).toEqual([
+    { metric: 'devices_created', quantity: '2', ...of, reason: 'not_read' },
+    { metric: 'devices_deleted', quantity: '0', ...of, reason: 'not_read' },
+    { metric: 'devices_total', quantity: '19', ...of, reason: 'not_read' },
+  ]);
+  await change(sql`insert into losant_usage.control_total_reads (instance_id, question, attempts, attempted_at, reason)
+    values (${INSTANCE}, 'device_counts', 1, now(), 'forbidden'), (${INSTANCE}, 'monthly_summaries 2026-10', 1, now(), 'forbidden')`);
+  expect((await days())[0]).toMatchObject({ outcome: 'not_compared', reason: 'forbidden' });
+  expect((await months())[0]).toMatchObject({ outcome: 'not_compared', reason: 'forbidden' });
+
+  const totals = { devices_created: 2, devices_deleted: null, devices_total: 20 };
+  await recordTotals(ledger.db, { ...ANSWER, days: [{ day: '2026-10-31', totals }] }, BEGIN);
+  expect(await days()).toEqual([
+    { metric: 'devices_created', quantity: '2', total: '2', outcome: 'equal', reason: null },
+    { metric: 'devices_deleted', quantity: '0', total: null, outcome: 'not_compared', reason: 'left_out' },
+    { metric: 'devices_total', quantity: '19', total: '20', outcome: 'differs', reason: null },
+  ]);
+});
+
+test('an organization that is billed and has no monthly summary is named', async () => {
+  await change(sql`update losant_usage.control_total_reads
+    set attempts = 0, reason = null, verified_at = '2026-11-24T12:00:01Z'`);
+  expect(await months()).toEqual(
+    [
+      'devices_total',
+      'notebook_minutes',
+      'payload_all_bytes',
+      'payload_all_count',
+      'payload_billable_count',
+    ].map((metric) => ({
+      ...{ metric, quantity: metric === 'devices_total' ? '19' : null, total: null },
+      ...{ outcome: 'not_compared', reason: 'no_summary' },
+    })),
+  );
+  const summary = { resourceType: 'organization', resourceName: 'Acme', proration: null };
+  await recordSummaries(
+    ledger.db,
+    {
+      ...{ ...ANSWER, month: '2026-10-01' },
+      // A page that shifted has it twice: the later one counts.
+      summaries: [5, 18].map((deviceCount) => ({
+        ...summary,
+        resourceId: orgId,
+        figures: { deviceCount, notebookMinutesCount: 3 },
+      })),
+    },
+    BEGIN,
+  );
+  const found = await months();
+  expect(found.slice(0, 3)).toEqual([
+    { metric: 'devices_total', quantity: '19', total: '18', outcome: 'differs', reason: null },
+    { metric: 'notebook_minutes', quantity: null, total: '3', outcome: 'not_compared', reason: 'not_stored' },
+    { metric: 'payload_all_bytes', quantity: null, total: null, outcome: 'not_compared', reason: 'left_out' },
+  ]);
+});
+
+test('a number that Losant has changed is kept beside the new one, and an older answer changes nothing', async () => {
+  const answerOf = (verifiedAt: string, total: number | null) =>
+    recordTotals(
+      ledger.db,
+      { ...ANSWER, verifiedAt, days: [{ day: '2026-10-30', totals: { devices_total: total } }] },
+      BEGIN,
+    );
+  await answerOf('2026-11-24T12:00:02.000Z', 17);
+  await answerOf('2026-11-24T12:00:03.000Z', 18);
+  await answerOf('2026-11-24T12:00:01.000Z', 99);
+  await answerOf('2026-11-24T12:00:04.000Z', null);
+  expect(
+    await ask(
+      sql`select quantity, verified_at, earlier from losant_usage.instance_totals where usage_date = '2026-10-30'`,
+    ),
+  ).toEqual([
+    {
+      quantity: 18,
+      verified_at: '2026-11-24T12:00:04.000Z',
+      earlier: [{ quantity: 17, verified_at: '2026-11-24T12:00:02+00:00' }],
+    },
+  ]);
+});
+
+test('the figures of a summary are those that metrics names, each by its scale', async () => {
+  const rows = (await ask(sql`select metric, summary_figures as figures, summary_scale as scale
+    from losant_usage.metrics where summary_figures is not null order by position`)) as {
+    metric: string;
+    figures: string[];
+    scale: number;
+  }[];
+  const figures = Object.fromEntries(
+    rows.flatMap((row) => row.figures).map((name, index) => [name, index + 2]),
+  );
+  const totals = rows.map(({ metric, figures: names, scale }) => {
+    return [metric, names.reduce((sum, name) => sum + (figures[name] ?? Number.NaN), 0) * scale] as const;
+  });
+  await change(
+    sql`update losant_usage.monthly_summaries set figures = ${JSON.stringify(figures)}::text::jsonb`,
+  );
+  expect(
+    await ask(sql`select r.metric, r.total::bigint as total from losant_usage.reconciliation r
+      join losant_usage.metrics m on m.metric = r.metric
+      where r.scope = 'org_month' and r.month = '2026-10-01' order by m.position`),
+  ).toEqual(totals.map(([metric, total]) => ({ metric, total })));
+
+  const bytesOfMb = rows.find(({ metric }) => metric === 'payload_all_bytes')?.scale;
+  const isContradicted = async (changed: string | null, by: number) => {
+    const numbers = totals.map(([metric, total]) => sql`${total + (metric === changed ? by : 0)}::bigint`);
+    const [row] = await ask(sql`select losant_usage.is_contradicted(
+      ${JSON.stringify(figures)}::text::jsonb, ${bytesOfMb}::bigint, ${sql.join(numbers)}) as is`);
+    return (row as { is: boolean }).is;
+  };
+  expect(await isContradicted(null, 0)).toBe(false);
+  for (const { metric, scale } of rows) {
+    expect([metric, await isContradicted(metric, scale), await isContradicted(metric, -scale)]).toEqual([
+      metric,
+      true,
+      true,
+    ]);
+  }
+  expect(await isContradicted('payload_all_bytes', 999_999)).toBe(false);
+});
