@@ -104,7 +104,7 @@ ${renderFills()}
   return renderPage({ title: name, path: PATH, body });
 }
 
-/** `renderStates` shows what is unusual of an organization: nothing for most. */
+/** `renderStates` shows what is unusual about an organization, which for most is nothing. */
 function renderStates(organization: Organization, nowMs: number): Html {
   const { removedAt, disabledAt, isReadOnly, problem } = organization;
   return html`${removedAt === null ? '' : html`<p><strong>Deleted in Losant</strong>, found ${renderInstant(removedAt, nowMs)}. Its numbers stay.</p>`}
@@ -135,7 +135,7 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
   );
 }
 
-/** The running period of an organization, to date, against its limits. */
+/** Renders the running period of an organization, to date, against its limits. */
 export function renderLimits(uses: readonly LimitUse[]): Html {
   const [first] = uses;
   if (first === undefined) {
@@ -186,7 +186,10 @@ function renderUse(use: LimitUse): (Html | string)[] {
   ];
 }
 
-/** `renderBar` draws what is used of a limit, with a mark at what is projected; it ends at the greatest of them. */
+/**
+ * `renderBar` draws the used part of a limit with a mark at the projected one; it ends at the greatest
+ * of them.
+ */
 function renderBar(share: number, projected: number): Html {
   const end = Math.max(1, share, projected);
   const at = (value: number) => Math.round((value / end) * 1_000) / 10;
