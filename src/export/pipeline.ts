@@ -18,7 +18,7 @@ export interface ExportWork {
   readonly session: Session;
   readonly scope: ExportScope;
   readonly ask: Ask | undefined;
-  /** Whether what failed is tried again, though its retry has not come: a person asked for the run. */
+  /** Whether failed cells are read again before their retry time, because a person asked for the run. */
   readonly retriesFailed: boolean;
   readonly tally: Tally;
   readonly onProgress: ((progress: Progress) => void) | undefined;

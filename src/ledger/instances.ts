@@ -115,7 +115,7 @@ export async function recordInstanceName(
     .execute();
 }
 
-/** Notes by which settings the views bill the instance from now on. */
+/** Records the instance's billing periods from now on, for the views. */
 export async function recordBilling(
   db: Kysely<Schema>,
   instanceId: string,

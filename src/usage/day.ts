@@ -84,7 +84,7 @@ function present(days: readonly (UsageDay | null | undefined)[]): UsageDay[] {
   return days.filter((day) => day != null);
 }
 
-/** Neighbouring days as one range, the oldest first. */
+/** Joins neighbouring days into ranges, oldest first. */
 export function mergeDays(days: readonly UsageDay[]): DayRange[] {
   const ranges: { from: UsageDay; to: UsageDay }[] = [];
   for (const day of days.toSorted()) {

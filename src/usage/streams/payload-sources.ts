@@ -6,7 +6,7 @@ import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts'
 /** The longest payload type or source that is stored, in UTF-16 code units. */
 const KEY_LENGTH_MAX = 200;
 
-/** A payload type or source: a text that Postgres holds, and without changing it. */
+/** A payload type or source: text that Postgres stores unchanged. */
 const key = z.string().superRefine((text, context) => {
   if (text.length > KEY_LENGTH_MAX) {
     context.addIssue(`the key has ${text.length} characters, at most ${KEY_LENGTH_MAX} are stored`);
@@ -16,7 +16,10 @@ const key = z.string().superRefine((text, context) => {
   }
 });
 
-/** A map of keys that nobody listed. By its entries: `z.record` leaves out a key called `__proto__`. */
+/**
+ * Returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key
+ * called `__proto__`.
+ */
 function openMap<T extends z.ZodType>(value: T, problem: string) {
   const error: z.core.$ZodErrorMap = (issue) => ifRepeated(issue) ?? problem;
   const toMap = (input: unknown) => (isMap(input) ? new Map(Object.entries(input)) : input);

@@ -66,7 +66,7 @@ export type DayReading =
        */
       readonly missingColumns: readonly string[];
     }
-  /** Its numbers cannot be billed. */
+  /** The numbers of the day cannot be billed. */
   | { readonly kind: 'quarantined'; readonly code: 'invalid_value'; readonly message: string };
 
 export interface WindowReading {
