@@ -316,18 +316,8 @@ returns setof losant_usage.period_sum language sql stable parallel safe as $$
 $$;
 comment on function losant_usage.period_sums is 'Building block of the views of months and periods, not for use by others: it may change.';
 
--- A function's result has no collation: with that of the tables, one organization is looked up by key.
 create view losant_usage.month_rows as
-select m.month as period_start, m.next_month - 1 as period_end,
-  s.instance_id collate "C" as instance_id, s.org_id collate "C" as org_id,
-  s.org_name, s.referral_id, s.plan_id, s.customer_id, s.tags, s.days_in_period, s.days_expected, s.days_stored,
-  s.days_final, s.days_accepted, s.days_unavailable, s.days_unreported, s.days_untracked, s.device_counts_days,
-  s.notebook_minutes_days, s.payload_totals_days, s.payload_sources_days, s.days_possible, s.is_over,
-  s.is_fully_tracked, s.standing, s.is_final, s.is_clear, s.open_days, s.missing_days, s.in_doubt_days,
-  s.unavailable_days, s.by_hand_days, s.blocking_streams, s.devices_created, s.devices_deleted, s.devices_total,
-  s.devices_total_on, s.devices_total_max, s.devices_total_avg, s.notebook_minutes, s.notebook_completed,
-  s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count, s.payload_all_count,
-  s.payload_all_bytes, s.payload_source_count
+select m.month as period_start, m.next_month - 1 as period_end, s.*
 from losant_usage.months m cross join lateral losant_usage.period_sums(m.month, m.next_month, '', 'g') as s
 where m.month between (
     select date_trunc('month', least(min(usage_date), (select min(tracked_from) from losant_usage.tracking))::timestamp)::date

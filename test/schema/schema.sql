@@ -411,24 +411,6 @@ AS $function$
   ) as r on true
 $function$
 
-CREATE OR REPLACE FUNCTION losant_usage.causes_of(is_over boolean, is_fully_tracked boolean, open_days datemultirange, missing_days datemultirange, in_doubt_days datemultirange, unavailable_days datemultirange, by_hand_days datemultirange)
- RETURNS TABLE(cause text, days datemultirange)
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-AS $function$
-  select c.cause, c.days
-  from (values
-    ('not_over', not is_over, null::datemultirange),
-    ('not_fully_tracked', not is_fully_tracked, null),
-    ('not_final', open_days is not null, open_days),
-    ('missing', missing_days is not null, missing_days),
-    ('in_doubt', in_doubt_days is not null, in_doubt_days),
-    ('unavailable', unavailable_days is not null, unavailable_days),
-    ('changed_by_hand', by_hand_days is not null, by_hand_days)
-  ) as c (cause, applies, days)
-  where c.applies
-$function$
-
 CREATE OR REPLACE FUNCTION losant_usage.cell_changes(table_name text, old_row jsonb, new_row jsonb)
  RETURNS SETOF losant_usage.cell_change
  LANGUAGE sql
@@ -522,14 +504,6 @@ AS $function$
   select first_day + place from generate_series(0, last_day - first_day) as place
 $function$
 
-CREATE OR REPLACE FUNCTION losant_usage.differs_from_summary(quantity numeric, total numeric, scale bigint)
- RETURNS boolean
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-AS $function$
-  select coalesce(case when scale > 1 then abs(quantity - total) >= scale else quantity <> total end, false)
-$function$
-
 CREATE OR REPLACE FUNCTION losant_usage.each_day(days datemultirange)
  RETURNS SETOF date
  LANGUAGE sql
@@ -546,22 +520,22 @@ begin
   if exists (select from pg_roles where rolname = 'losant_usage_reader') then
     grant usage on schema losant_usage to losant_usage_reader;
     grant select on
-      losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.instances,
+      losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.definitions, losant_usage.instances,
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
-      losant_usage.tracking, losant_usage.coverage, losant_usage.waivers, losant_usage.tracked, losant_usage.cells,
-      losant_usage.read_cells, losant_usage.unread_cells, losant_usage.cell_counts,
-      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions,
+      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
+      losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
+      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
-      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.monthly_usage, losant_usage.period_usage,
-      losant_usage.usage_vs_limits, losant_usage.billing_periods, losant_usage.days_without_period, losant_usage.period_blockers,
-      losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
-      losant_usage.restatements, losant_usage.device_continuity,
+      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.device_continuity,
+      losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
+      losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
-      losant_usage.focus_usage, losant_usage.definitions,
-      losant_usage.org_tracks, losant_usage.org_rows, losant_usage.rowless_days, losant_usage.month_rows,
-      losant_usage.own_period_rows, losant_usage.losant_periods, losant_usage.contradicted_days
+      losant_usage.focus_usage
       to losant_usage_reader;
+    -- Read by functions and by what finds the cells that are due.
+    grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
+      losant_usage.month_rows, losant_usage.own_period_rows to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
       resolved_days, resolved_at, run_id) on losant_usage.quarantine to losant_usage_reader;
@@ -573,19 +547,22 @@ begin
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_writer') then
     grant usage on schema losant_usage to losant_usage_writer;
-    grant select on all tables in schema losant_usage to losant_usage_writer;
+    grant select on losant_usage.quarantine, losant_usage.leases, losant_usage.runs to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracking, losant_usage.coverage, losant_usage.quarantine, losant_usage.usage_days,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads to losant_usage_writer;
     grant insert, update, delete on losant_usage.payload_sources, losant_usage.leases to losant_usage_writer;
-    grant insert, update (lifted_at, lifted_by_run) on losant_usage.waivers to losant_usage_writer;
+    -- Who waived is set by the database.
+    grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
+      to losant_usage_writer;
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_closer') then
     grant usage on schema losant_usage to losant_usage_closer;
-    grant select on all tables in schema losant_usage to losant_usage_closer;
-    revoke select on losant_usage.quarantine, losant_usage.leases, losant_usage.runs from losant_usage_closer;
-    grant insert on losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
+    grant insert on losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
+    -- Who closed is set by the database.
+    grant insert (statement_id, instance_id, period_month, number, kind, source, reason, orgs, closed_at, manifest_sha256)
+      on losant_usage.statements to losant_usage_closer;
     grant execute on function losant_usage.hold_loads to losant_usage_closer;
   end if;
 end
@@ -600,6 +577,19 @@ AS $function$
   lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources in share mode
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.instance_changed_since(of_instance text, of_stream text, of_day date, moment timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select exists (
+    select from losant_usage.revisions r join losant_usage.organizations o on o.org_id = r.org_id
+    where r.changed_at > moment and r.usage_date = of_day and r.stream = of_stream and o.instance_id = of_instance)
+  or exists (
+    select from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+    where c.usage_date = of_day and c.first_loaded_at > moment and c.stream = of_stream and o.instance_id = of_instance)
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.is_by_hand()
  RETURNS boolean
  LANGUAGE sql
@@ -608,34 +598,27 @@ AS $function$
   select coalesce(current_setting('losant_usage.program', true), '') = ''
 $function$
 
-CREATE OR REPLACE FUNCTION losant_usage.is_contradicted(s losant_usage.month_rows)
+CREATE OR REPLACE FUNCTION losant_usage.is_contradicted(figures jsonb, bytes_of_mb bigint, devices_total bigint, notebook_minutes bigint, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint)
  RETURNS boolean
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select s.is_final and exists (
-    select from losant_usage.monthly_summaries r
-    join losant_usage.metrics m on m.summary_figures is not null
-    cross join lateral (
-      select case m.metric
-        when 'devices_total' then s.devices_total
-        when 'notebook_minutes' then s.notebook_minutes
-        when 'payload_billable_count' then s.payload_billable_count
-        when 'payload_all_count' then s.payload_all_count
-        when 'payload_all_bytes' then s.payload_all_bytes end as quantity
-    ) as q
-    where r.instance_id = s.instance_id and r.month = s.period_start and r.resource_type = 'organization'
-      and r.resource_id = s.org_id and losant_usage.is_settled_at(s.instance_id, s.period_end, r.verified_at)
-      and losant_usage.differs_from_summary(q.quantity, losant_usage.summary_total(r.figures, m.metric), m.summary_scale))
+  select coalesce(devices_total <> (figures ->> 'deviceCount')::numeric, false)
+    or coalesce(notebook_minutes <> (figures ->> 'notebookMinutesCount')::numeric, false)
+    or coalesce(payload_billable_count <> (figures ->> 'payloadBillableCount')::numeric, false)
+    or coalesce(payload_all_count <> (figures ->> 'payloadBillableCount')::numeric
+      + (figures ->> 'payloadNonbillableCount')::numeric, false)
+    or coalesce(abs(payload_all_bytes - bytes_of_mb * ((figures ->> 'payloadBillableSizeMb')::numeric
+      + (figures ->> 'payloadNonbillableSizeMb')::numeric)) >= bytes_of_mb, false)
 $function$
 
-CREATE OR REPLACE FUNCTION losant_usage.is_settled_at(of_instance text, last_day date, verified_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION losant_usage.is_final_read(policy jsonb, last_day date, verified_at timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
- STABLE PARALLEL SAFE
+ IMMUTABLE PARALLEL SAFE
 AS $function$
-  select coalesce(verified_at >= ((last_day + 1)::timestamp + (i.policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC', false)
-  from losant_usage.instances i where i.instance_id = of_instance
+  select coalesce(verified_at >= ((last_day + 1)::timestamp
+    + (policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC', false)
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.is_waiting(standing losant_usage.standing, reason text, usage_date date)
@@ -746,6 +729,19 @@ AS $function$
   ) as c where verified_at is null or checkpoint > verified_at
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.org_changed_since(of_org text, first_day date, last_day date, moment timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select exists (
+    select from losant_usage.revisions r
+    where r.org_id = of_org and r.usage_date between first_day and last_day and r.changed_at > moment)
+  or exists (
+    select from losant_usage.days_between(first_day, last_day) as day
+    join losant_usage.coverage c on c.usage_date = day and c.first_loaded_at > moment and c.org_id = of_org)
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.period_numbers(for_instance text, of_month date, of_source text)
  RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, stream text, unit text, kind text, total bigint, total_max bigint, total_avg numeric, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_unreported integer, is_billable boolean)
  LANGUAGE sql
@@ -782,7 +778,7 @@ AS $function$
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.period_sums(first_day date, next_day date, first_org text, last_org text)
- RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, tags jsonb, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_unreported integer, days_untracked integer, device_counts_days integer, notebook_minutes_days integer, payload_totals_days integer, payload_sources_days integer, days_possible integer, is_over boolean, is_fully_tracked boolean, standing losant_usage.standing, is_final boolean, is_clear boolean, open_days datemultirange, missing_days datemultirange, in_doubt_days datemultirange, unavailable_days datemultirange, by_hand_days datemultirange, blocking_streams text[], devices_created bigint, devices_deleted bigint, devices_total bigint, devices_total_on date, devices_total_max bigint, devices_total_avg numeric, notebook_minutes bigint, notebook_completed bigint, notebook_canceled bigint, notebook_errored bigint, notebook_timeout bigint, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint, payload_source_count bigint)
+ RETURNS SETOF losant_usage.period_sum
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
@@ -796,8 +792,9 @@ AS $function$
     e.days_possible, e.is_over, f.is_fully_tracked,
     case when e.days_expected > 0 then coalesce(c.standing, 'final') end,
     e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.not_final_days is null,
-    e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.blocking_streams is null,
-    c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days, c.blocking_streams,
+    not w.is_wanted or (e.is_over and f.is_fully_tracked and not coalesce(c.is_blocked, false)),
+    c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days,
+    c.open_streams, c.missing_streams, c.in_doubt_streams, c.unavailable_streams, c.by_hand_streams,
     u.devices_created, u.devices_deleted, u.devices_total, u.devices_total_on, u.devices_total_max,
     u.devices_total_avg, u.notebook_minutes, u.notebook_completed, u.notebook_canceled, u.notebook_errored,
     u.notebook_timeout, u.payload_billable_count, u.payload_all_count, u.payload_all_bytes, u.payload_source_count
@@ -839,27 +836,38 @@ AS $function$
       range_agg(c.day) filter (where not c.is_stored) as not_stored_days,
       range_agg(c.day) filter (where c.standing <> 'final') as not_final_days,
       range_agg(c.day) filter (where c.standing = 'accepted') as accepted_days,
-      range_agg(c.day) filter (where c.standing in ('stored', 'waiting')) as open_days,
-      range_agg(c.day) filter (where c.standing = 'missing' and c.reason <> 'changed_by_hand') as missing_days,
-      range_agg(c.day) filter (where c.standing = 'in_doubt' and c.reason <> 'changed_by_hand') as in_doubt_days,
-      range_agg(c.day) filter (where c.standing = 'unavailable') as unavailable_days,
-      range_agg(c.day) filter (where c.reason = 'changed_by_hand' and c.standing in ('in_doubt', 'missing')) as by_hand_days,
       range_agg(c.day) filter (where c.is_stored and not c.is_reported) as unreported_days,
-      array_agg(distinct c.stream) filter (where c.standing not in ('final', 'accepted')) as blocking_streams
+      bool_or(c.cause is not null) as is_blocked,
+      range_agg(c.day) filter (where c.cause = 'not_final') as open_days,
+      range_agg(c.day) filter (where c.cause = 'missing') as missing_days,
+      range_agg(c.day) filter (where c.cause = 'in_doubt') as in_doubt_days,
+      range_agg(c.day) filter (where c.cause = 'unavailable') as unavailable_days,
+      range_agg(c.day) filter (where c.cause = 'changed_by_hand') as by_hand_days,
+      array_agg(distinct c.stream) filter (where c.cause = 'not_final') as open_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'missing') as missing_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'in_doubt') as in_doubt_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'unavailable') as unavailable_streams,
+      array_agg(distinct c.stream) filter (where c.cause = 'changed_by_hand') as by_hand_streams
     from (
-      select r.org_id, r.stream, daterange(day, day + 1) as day, r.standing, r.reason, r.is_stored, r.is_reported,
-        null::integer as streams_set
-      from losant_usage.days_between(first_day, next_day - 1) as day
-      join losant_usage.read_cells r on r.usage_date = day and r.org_id between first_org and last_org
-        and (r.standing <> 'final' or not r.is_reported)
-      union all
-      select r.org_id, r.stream, daterange(usage_date, usage_date + 1), r.standing, 'never_read', false, false, null
-      from losant_usage.unread_cells r
-      where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
-      union all
-      select r.org_id, null, null, null, null, null, null, r.streams_set
-      from losant_usage.rowless_days r
-      where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+      select *, case when standing in ('stored', 'waiting') then 'not_final'
+        when standing not in ('final', 'accepted') then
+          case when reason = 'changed_by_hand' then reason else standing::text end end as cause
+      from (
+        select r.org_id, r.stream, daterange(r.usage_date, r.usage_date + 1) as day, r.standing, r.reason, r.is_stored,
+          r.is_reported, null::integer as streams_set
+        -- By a range, not by each day: days of a join are not known inside the arms of read_cells.
+        from losant_usage.read_cells r
+        where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+          and (r.standing <> 'final' or not r.is_reported)
+        union all
+        select r.org_id, r.stream, daterange(usage_date, usage_date + 1), r.standing, 'never_read', false, false, null
+        from losant_usage.unread_cells r
+        where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+        union all
+        select r.org_id, null, null, null, null, null, null, r.streams_set
+        from losant_usage.rowless_days r
+        where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
+      ) as c
     ) as c group by c.org_id
   ) as c on c.org_id = o.org_id
   cross join lateral (
@@ -873,7 +881,13 @@ AS $function$
       and e.days_expected = greatest(0,
         least(next_day, o.removed_on + 1, (now() at time zone 'UTC')::date) - greatest(first_day, o.created_on)) as is_fully_tracked
   ) as f
-  where o.org_id between first_org and last_org and (e.days_expected > 0 or u.days_untracked > 0)
+  cross join lateral (
+    -- Something is to be invoiced of it: a day is tracked, or one should be. Who left the configuration before is none.
+    select e.days_expected > 0 or (e.days_possible > 0 and exists (
+      select from losant_usage.tracking t
+      where t.org_id = o.org_id and (upper_inf(t.tracked_days) or t.tracked_to >= first_day))) as is_wanted
+  ) as w
+  where o.org_id between first_org and last_org and (w.is_wanted or u.days_untracked > 0)
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.record_changes()
@@ -1000,17 +1014,6 @@ CREATE OR REPLACE FUNCTION losant_usage.row_key(row_value jsonb, key_columns tex
  IMMUTABLE
 AS $function$
   select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k
-$function$
-
-CREATE OR REPLACE FUNCTION losant_usage.summary_total(figures jsonb, of_metric text)
- RETURNS numeric
- LANGUAGE sql
- STABLE PARALLEL SAFE
-AS $function$
-  select sum((figures ->> f.name)::numeric) * m.summary_scale
-  from losant_usage.metrics m cross join lateral unnest(m.summary_figures) as f (name)
-  where m.metric = of_metric group by m.metric, m.summary_scale, m.summary_figures
-  having count(figures ->> f.name) = cardinality(m.summary_figures)
 $function$
 
 -- losant_usage.total(bigint)
@@ -1305,7 +1308,7 @@ SELECT instance_id,
     stream,
     metric
    FROM losant_usage.total_differences
-  WHERE ((quantity <> total) AND (orgs_missing = 0) AND (orgs_removed = 0) AND is_settled);
+  WHERE ((quantity <> total) AND (orgs_missing = 0) AND (orgs_removed = 0) AND is_final AND is_final_read AND (NOT is_outdated));
 
 -- view coverage_gaps
 SELECT c.instance_id,
@@ -1537,23 +1540,42 @@ SELECT d.instance_id AS "BillingAccountId",
 WITH tracks AS (
          SELECT t.instance_id,
             t.stream,
-            t.first_day,
-            t.last_day,
             (upper(t.read_days) - 1) AS newest_day,
-            (t.last_day = (((now() AT TIME ZONE 'UTC'::text))::date - 1)) AS is_current,
-            LEAST(lower(t.unread_days), m.usage_date,
+                CASE
+                    WHEN t.has_holes THEN t.first_day
+                    ELSE t.from_day
+                END AS first_day,
+                CASE
+                    WHEN t.has_holes THEN t.last_day
+                    ELSE t.to_day
+                END AS last_day,
+            ((o.removed_at IS NULL) AND (
+                CASE
+                    WHEN t.has_holes THEN t.last_day
+                    ELSE t.to_day
+                END = (((now() AT TIME ZONE 'UTC'::text))::date - 1))) AS is_current,
+            LEAST(
+                CASE
+                    WHEN (t.unread_from <= t.to_day) THEN lower(t.unread_days)
+                    ELSE NULL::date
+                END, m.usage_date,
                 CASE
                     WHEN t.has_holes THEN lower((datemultirange(daterange(t.first_day, t.last_day, '[]'::text)) - t.days))
                     ELSE NULL::date
                 END) AS missing_from
-           FROM (losant_usage.tracked t
+           FROM ((losant_usage.tracked t
+             JOIN losant_usage.organizations o ON ((o.org_id = t.org_id)))
              LEFT JOIN ( SELECT read_cells.org_id,
                     read_cells.stream,
                     min(read_cells.usage_date) AS usage_date
                    FROM losant_usage.read_cells
                   WHERE (read_cells.standing = ANY (ARRAY['waiting'::losant_usage.standing, 'in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]))
                   GROUP BY read_cells.org_id, read_cells.stream) m ON (((m.org_id = t.org_id) AND (m.stream = t.stream))))
-          WHERE (t.first_day IS NOT NULL)
+          WHERE
+                CASE
+                    WHEN t.has_holes THEN (t.first_day IS NOT NULL)
+                    ELSE (t.from_day <= t.to_day)
+                END
         ), reach AS (
          SELECT tracks.instance_id,
             tracks.stream,
@@ -1595,67 +1617,53 @@ WITH tracks AS (
      LEFT JOIN gaps g ON (((g.instance_id = r.instance_id) AND (g.stream = r.stream))));
 
 -- view instance_days
-SELECT instance_id,
-    usage_date,
-    devices_created,
-    devices_created_orgs,
-    devices_deleted,
-    devices_deleted_orgs,
-    devices_total,
-    devices_total_orgs,
-    notebook_minutes,
-    notebook_minutes_orgs,
-    notebook_completed,
-    notebook_completed_orgs,
-    notebook_canceled,
-    notebook_canceled_orgs,
-    notebook_errored,
-    notebook_errored_orgs,
-    notebook_timeout,
-    notebook_timeout_orgs,
-    payload_billable_count,
-    payload_billable_count_orgs,
-    payload_all_count,
-    payload_all_count_orgs,
-    payload_all_bytes,
-    payload_all_bytes_orgs,
-    payload_source_count,
-    payload_source_count_orgs,
-    ( SELECT count(*) AS count
-           FROM losant_usage.organizations o
-          WHERE ((o.instance_id = n.instance_id) AND ((o.created_on IS NULL) OR (o.created_on <= n.usage_date)) AND ((o.removed_on IS NULL) OR (o.removed_on >= n.usage_date)))) AS orgs,
-    ARRAY( SELECT DISTINCT c.stream
-           FROM losant_usage.read_cells c
-          WHERE ((c.instance_id = n.instance_id) AND (c.usage_date = n.usage_date) AND (c.standing <> 'final'::losant_usage.standing))) AS open_streams
-   FROM ( SELECT o.instance_id,
+SELECT n.instance_id,
+    n.usage_date,
+    n.device_counts_orgs,
+    n.notebook_minutes_orgs,
+    n.payload_totals_orgs,
+    n.payload_sources_orgs,
+    n.devices_created,
+    n.devices_deleted,
+    n.devices_total,
+    n.notebook_minutes,
+    n.notebook_completed,
+    n.notebook_canceled,
+    n.notebook_errored,
+    n.notebook_timeout,
+    n.payload_billable_count,
+    n.payload_all_count,
+    n.payload_all_bytes,
+    n.payload_source_count,
+    e.orgs,
+    e.open_streams
+   FROM (( SELECT r.instance_id,
             r.usage_date,
-            sum(r.devices_created) AS devices_created,
-            count(r.devices_created) AS devices_created_orgs,
-            sum(r.devices_deleted) AS devices_deleted,
-            count(r.devices_deleted) AS devices_deleted_orgs,
-            sum(r.devices_total) AS devices_total,
-            count(r.devices_total) AS devices_total_orgs,
-            sum(r.notebook_minutes) AS notebook_minutes,
+            count(r.devices_created) AS device_counts_orgs,
             count(r.notebook_minutes) AS notebook_minutes_orgs,
-            sum(r.notebook_completed) AS notebook_completed,
-            count(r.notebook_completed) AS notebook_completed_orgs,
-            sum(r.notebook_canceled) AS notebook_canceled,
-            count(r.notebook_canceled) AS notebook_canceled_orgs,
-            sum(r.notebook_errored) AS notebook_errored,
-            count(r.notebook_errored) AS notebook_errored_orgs,
-            sum(r.notebook_timeout) AS notebook_timeout,
-            count(r.notebook_timeout) AS notebook_timeout_orgs,
-            sum(r.payload_billable_count) AS payload_billable_count,
-            count(r.payload_billable_count) AS payload_billable_count_orgs,
-            sum(r.payload_all_count) AS payload_all_count,
-            count(r.payload_all_count) AS payload_all_count_orgs,
+            count(r.payload_billable_count) AS payload_totals_orgs,
+            count(r.payload_source_count) AS payload_sources_orgs,
+            losant_usage.total(r.devices_created) AS devices_created,
+            losant_usage.total(r.devices_deleted) AS devices_deleted,
+            losant_usage.total(r.devices_total) AS devices_total,
+            losant_usage.total(r.notebook_minutes) AS notebook_minutes,
+            losant_usage.total(r.notebook_completed) AS notebook_completed,
+            losant_usage.total(r.notebook_canceled) AS notebook_canceled,
+            losant_usage.total(r.notebook_errored) AS notebook_errored,
+            losant_usage.total(r.notebook_timeout) AS notebook_timeout,
+            losant_usage.total(r.payload_billable_count) AS payload_billable_count,
+            losant_usage.total(r.payload_all_count) AS payload_all_count,
             sum(r.payload_all_bytes) AS payload_all_bytes,
-            count(r.payload_all_bytes) AS payload_all_bytes_orgs,
-            sum(r.payload_source_count) AS payload_source_count,
-            count(r.payload_source_count) AS payload_source_count_orgs
-           FROM (losant_usage.org_rows r
-             JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
-          GROUP BY o.instance_id, r.usage_date) n;
+            losant_usage.total(r.payload_source_count) AS payload_source_count
+           FROM losant_usage.org_rows r
+          GROUP BY r.instance_id, r.usage_date) n
+     CROSS JOIN LATERAL ( SELECT ( SELECT count(*) AS count
+                   FROM losant_usage.organizations o
+                  WHERE ((o.instance_id = n.instance_id) AND ((o.created_on IS NULL) OR (o.created_on <= n.usage_date)) AND ((o.removed_on IS NULL) OR (o.removed_on >= n.usage_date)))) AS orgs,
+            ARRAY( SELECT DISTINCT c.stream
+                   FROM losant_usage.read_cells c
+                  WHERE ((c.instance_id = n.instance_id) AND (c.usage_date = n.usage_date) AND (c.standing <> 'final'::losant_usage.standing))) AS open_streams
+         OFFSET 0) e);
 
 -- view known_missing
 SELECT c.instance_id,
@@ -1723,7 +1731,11 @@ SELECT m.month AS period_start,
     s.in_doubt_days,
     s.unavailable_days,
     s.by_hand_days,
-    s.blocking_streams,
+    s.open_streams,
+    s.missing_streams,
+    s.in_doubt_streams,
+    s.unavailable_streams,
+    s.by_hand_streams,
     s.devices_created,
     s.devices_deleted,
     s.devices_total,
@@ -1740,7 +1752,7 @@ SELECT m.month AS period_start,
     s.payload_all_bytes,
     s.payload_source_count
    FROM (losant_usage.months m
-     CROSS JOIN LATERAL losant_usage.period_sums(m.month, m.next_month, ''::text, 'g'::text) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, blocking_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count))
+     CROSS JOIN LATERAL losant_usage.period_sums(m.month, m.next_month, ''::text, 'g'::text) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, open_streams, missing_streams, in_doubt_streams, unavailable_streams, by_hand_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count))
   WHERE ((m.month >= ( SELECT (date_trunc('month'::text, (LEAST(min(usage_days.usage_date), ( SELECT min(tracking.tracked_from) AS min
                    FROM losant_usage.tracking)))::timestamp without time zone))::date AS date_trunc
            FROM losant_usage.usage_days)) AND (m.month <= (((now() AT TIME ZONE 'UTC'::text))::date - 1)));
@@ -1770,7 +1782,7 @@ SELECT s.instance_id,
     s.is_fully_tracked,
     s.standing,
     s.is_final,
-    (s.is_clear AND (i.list_problem IS NULL) AND ((i.control_totals = 'show'::text) OR ((s.instance_id <> ALL (x.instance_ids)) AND (NOT losant_usage.is_contradicted(s.*))))) AS is_billable,
+    (s.is_clear AND (i.list_problem IS NULL) AND ((i.control_totals = 'show'::text) OR ((s.instance_id <> ALL (x.instance_ids)) AND (NOT (s.is_final AND losant_usage.is_contradicted(r.figures, x.bytes_of_mb, s.devices_total, s.notebook_minutes, s.payload_billable_count, s.payload_all_count, s.payload_all_bytes) AND losant_usage.is_final_read(i.policy, s.period_end, r.verified_at) AND (NOT losant_usage.org_changed_since(s.org_id, s.period_start, s.period_end, r.verified_at))))))) AS is_billable,
     s.devices_created,
     s.devices_deleted,
     s.devices_total,
@@ -1786,11 +1798,16 @@ SELECT s.instance_id,
     s.payload_all_count,
     s.payload_all_bytes,
     s.payload_source_count
-   FROM ((losant_usage.month_rows s
+   FROM (((losant_usage.month_rows s
      JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
-     LEFT JOIN LATERAL ( SELECT COALESCE(array_agg(DISTINCT d.instance_id), '{}'::text[]) AS instance_ids
+     LEFT JOIN losant_usage.monthly_summaries r ON (((r.instance_id = s.instance_id) AND (r.month = s.period_start) AND (r.resource_type = 'organization'::text) AND (r.resource_id = s.org_id))))
+     LEFT JOIN LATERAL ( SELECT COALESCE(array_agg(DISTINCT d.instance_id), '{}'::text[]) AS instance_ids,
+            ( SELECT m.summary_scale
+                   FROM losant_usage.metrics m
+                  WHERE (m.metric = 'payload_all_bytes'::text)) AS bytes_of_mb
            FROM losant_usage.contradicted_days d
-          WHERE ((d.usage_date >= s.period_start) AND (d.usage_date <= s.period_end))) x ON (true));
+          WHERE ((d.usage_date >= s.period_start) AND (d.usage_date <= s.period_end))) x ON (true))
+  WHERE ((s.days_expected > 0) OR (s.days_untracked > 0));
 
 -- view notebook_minutes
 SELECT u.usage_date,
@@ -1810,6 +1827,7 @@ SELECT u.usage_date,
 -- view org_rows
 SELECT u.usage_date,
     u.org_id,
+    t.instance_id,
     ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))) AS is_tracked,
     (t.has_untracked AND (((u.devices_created IS NOT NULL) AND (NOT ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)))) OR ((u.notebook_minutes IS NOT NULL) AND (NOT ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)))) OR ((u.payload_billable_count IS NOT NULL) AND (NOT ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)))) OR ((u.payload_source_count IS NOT NULL) AND (NOT ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))))) AS has_untracked,
         CASE
@@ -1890,6 +1908,7 @@ SELECT u.usage_date,
 
 -- view org_tracks
 SELECT org_id,
+    min(instance_id) AS instance_id,
     (bool_or(has_untracked) OR (count(*) < 4)) AS has_untracked,
         CASE
             WHEN ((count(*) = 4) AND (NOT bool_or(has_holes))) THEN max(from_day)
@@ -1967,7 +1986,11 @@ SELECT p.period_start,
     s.in_doubt_days,
     s.unavailable_days,
     s.by_hand_days,
-    s.blocking_streams,
+    s.open_streams,
+    s.missing_streams,
+    s.in_doubt_streams,
+    s.unavailable_streams,
+    s.by_hand_streams,
     s.devices_created,
     s.devices_deleted,
     s.devices_total,
@@ -1984,7 +2007,7 @@ SELECT p.period_start,
     s.payload_all_bytes,
     s.payload_source_count
    FROM (losant_usage.losant_periods p
-     CROSS JOIN LATERAL losant_usage.period_sums(p.period_start, (p.period_end + 1), p.org_id, p.org_id) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, blocking_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count));
+     CROSS JOIN LATERAL losant_usage.period_sums(p.period_start, (p.period_end + 1), p.org_id, p.org_id) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, open_streams, missing_streams, in_doubt_streams, unavailable_streams, by_hand_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count));
 
 -- view payload_totals
 SELECT u.usage_date,
@@ -2025,7 +2048,11 @@ SELECT instance_id,
             WHEN 'not_final'::text THEN 'it becomes final by itself: losant-usage run reads what is due'::text
             WHEN 'contradicted'::text THEN format('losant-usage reconcile --from %s --to %s'::text, period_start, period_end)
             WHEN 'missing'::text THEN format('losant-usage backfill --org %s --from %s --to %s'::text, org_id, lower(days), (upper(days) - 1))
-            ELSE format('losant-usage explain --org %s --day %s, then losant-usage waive --org %1$s --day %2$s..%s --stream %s --reason TEXT'::text, org_id, lower(days), (upper(days) - 1), streams[1])
+            ELSE format(
+            CASE
+                WHEN ((cardinality(streams) = 1) AND ((upper(days) - lower(days)) = losant_usage.count_days(days))) THEN 'losant-usage explain --org %1$s --day %2$s, then losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT'::text
+                ELSE 'losant-usage gaps --all lists them, losant-usage waive --org %1$s --day D --stream S --reason TEXT accepts each'::text
+            END, org_id, lower(days), (upper(days) - 1), streams[1])
         END AS what_to_do
    FROM ( SELECT s.instance_id,
             s.org_id,
@@ -2035,37 +2062,127 @@ SELECT instance_id,
             s.customer_id,
             s.period_start,
             s.period_end,
-            'calendar'::text AS source,
+            s.source,
             c.cause,
             c.days,
-                CASE
-                    WHEN (c.days IS NOT NULL) THEN s.blocking_streams
-                    ELSE NULL::text[]
-                END AS streams
-           FROM ((losant_usage.month_rows s
-             JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'calendar'::text))))
-             CROSS JOIN LATERAL losant_usage.causes_of(s.is_over, s.is_fully_tracked, s.open_days, s.missing_days, s.in_doubt_days, s.unavailable_days, s.by_hand_days) c(cause, days))
-          WHERE (NOT s.is_clear)
-        UNION ALL
-         SELECT s.instance_id,
-            s.org_id,
-            s.org_name,
-            s.referral_id,
-            s.plan_id,
-            s.customer_id,
-            s.period_start,
-            s.period_end,
-            'losant'::text,
-            c.cause,
-            c.days,
-                CASE
-                    WHEN (c.days IS NOT NULL) THEN s.blocking_streams
-                    ELSE NULL::text[]
-                END AS "case"
-           FROM ((losant_usage.own_period_rows s
-             JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'losant'::text))))
-             CROSS JOIN LATERAL losant_usage.causes_of(s.is_over, s.is_fully_tracked, s.open_days, s.missing_days, s.in_doubt_days, s.unavailable_days, s.by_hand_days) c(cause, days))
-          WHERE (NOT s.is_clear)
+            c.streams
+           FROM (( SELECT s_1.period_start,
+                    s_1.period_end,
+                    s_1.instance_id,
+                    s_1.org_id,
+                    s_1.org_name,
+                    s_1.referral_id,
+                    s_1.plan_id,
+                    s_1.customer_id,
+                    s_1.tags,
+                    s_1.days_in_period,
+                    s_1.days_expected,
+                    s_1.days_stored,
+                    s_1.days_final,
+                    s_1.days_accepted,
+                    s_1.days_unavailable,
+                    s_1.days_unreported,
+                    s_1.days_untracked,
+                    s_1.device_counts_days,
+                    s_1.notebook_minutes_days,
+                    s_1.payload_totals_days,
+                    s_1.payload_sources_days,
+                    s_1.days_possible,
+                    s_1.is_over,
+                    s_1.is_fully_tracked,
+                    s_1.standing,
+                    s_1.is_final,
+                    s_1.is_clear,
+                    s_1.open_days,
+                    s_1.missing_days,
+                    s_1.in_doubt_days,
+                    s_1.unavailable_days,
+                    s_1.by_hand_days,
+                    s_1.open_streams,
+                    s_1.missing_streams,
+                    s_1.in_doubt_streams,
+                    s_1.unavailable_streams,
+                    s_1.by_hand_streams,
+                    s_1.devices_created,
+                    s_1.devices_deleted,
+                    s_1.devices_total,
+                    s_1.devices_total_on,
+                    s_1.devices_total_max,
+                    s_1.devices_total_avg,
+                    s_1.notebook_minutes,
+                    s_1.notebook_completed,
+                    s_1.notebook_canceled,
+                    s_1.notebook_errored,
+                    s_1.notebook_timeout,
+                    s_1.payload_billable_count,
+                    s_1.payload_all_count,
+                    s_1.payload_all_bytes,
+                    s_1.payload_source_count,
+                    'calendar'::text AS source,
+                    ((i.control_totals = 'block'::text) AND s_1.is_final AND losant_usage.is_contradicted(r.figures, m.summary_scale, s_1.devices_total, s_1.notebook_minutes, s_1.payload_billable_count, s_1.payload_all_count, s_1.payload_all_bytes) AND losant_usage.is_final_read(i.policy, s_1.period_end, r.verified_at) AND (NOT losant_usage.org_changed_since(s_1.org_id, s_1.period_start, s_1.period_end, r.verified_at))) AS is_contradicted
+                   FROM (((losant_usage.month_rows s_1
+                     JOIN losant_usage.instances i ON (((i.instance_id = s_1.instance_id) AND (i.billing_periods = 'calendar'::text))))
+                     JOIN losant_usage.metrics m ON ((m.metric = 'payload_all_bytes'::text)))
+                     LEFT JOIN losant_usage.monthly_summaries r ON (((r.instance_id = s_1.instance_id) AND (r.month = s_1.period_start) AND (r.resource_type = 'organization'::text) AND (r.resource_id = s_1.org_id))))
+                UNION ALL
+                 SELECT s_1.period_start,
+                    s_1.period_end,
+                    s_1.instance_id,
+                    s_1.org_id,
+                    s_1.org_name,
+                    s_1.referral_id,
+                    s_1.plan_id,
+                    s_1.customer_id,
+                    s_1.tags,
+                    s_1.days_in_period,
+                    s_1.days_expected,
+                    s_1.days_stored,
+                    s_1.days_final,
+                    s_1.days_accepted,
+                    s_1.days_unavailable,
+                    s_1.days_unreported,
+                    s_1.days_untracked,
+                    s_1.device_counts_days,
+                    s_1.notebook_minutes_days,
+                    s_1.payload_totals_days,
+                    s_1.payload_sources_days,
+                    s_1.days_possible,
+                    s_1.is_over,
+                    s_1.is_fully_tracked,
+                    s_1.standing,
+                    s_1.is_final,
+                    s_1.is_clear,
+                    s_1.open_days,
+                    s_1.missing_days,
+                    s_1.in_doubt_days,
+                    s_1.unavailable_days,
+                    s_1.by_hand_days,
+                    s_1.open_streams,
+                    s_1.missing_streams,
+                    s_1.in_doubt_streams,
+                    s_1.unavailable_streams,
+                    s_1.by_hand_streams,
+                    s_1.devices_created,
+                    s_1.devices_deleted,
+                    s_1.devices_total,
+                    s_1.devices_total_on,
+                    s_1.devices_total_max,
+                    s_1.devices_total_avg,
+                    s_1.notebook_minutes,
+                    s_1.notebook_completed,
+                    s_1.notebook_canceled,
+                    s_1.notebook_errored,
+                    s_1.notebook_timeout,
+                    s_1.payload_billable_count,
+                    s_1.payload_all_count,
+                    s_1.payload_all_bytes,
+                    s_1.payload_source_count,
+                    'losant'::text,
+                    false
+                   FROM (losant_usage.own_period_rows s_1
+                     JOIN losant_usage.instances i ON (((i.instance_id = s_1.instance_id) AND (i.billing_periods = 'losant'::text))))) s
+             CROSS JOIN LATERAL ( VALUES ('not_over'::text,(NOT s.is_over),NULL::datemultirange,NULL::text[]), ('not_fully_tracked'::text,(NOT s.is_fully_tracked),NULL::datemultirange,NULL::text[]), ('not_final'::text,(s.open_days IS NOT NULL),s.open_days,s.open_streams), ('missing'::text,(s.missing_days IS NOT NULL),s.missing_days,s.missing_streams), ('in_doubt'::text,(s.in_doubt_days IS NOT NULL),s.in_doubt_days,s.in_doubt_streams), ('unavailable'::text,(s.unavailable_days IS NOT NULL),s.unavailable_days,s.unavailable_streams), ('changed_by_hand'::text,(s.by_hand_days IS NOT NULL),s.by_hand_days,s.by_hand_streams), ('contradicted'::text,s.is_contradicted,NULL::datemultirange,NULL::text[])) c(cause, applies, days, streams))
+          WHERE (c.applies AND ((NOT s.is_clear) OR s.is_contradicted))
         UNION ALL
          SELECT p.instance_id,
             p.org_id,
@@ -2095,7 +2212,8 @@ SELECT instance_id,
             NULL::datemultirange,
             NULL::text[]
            FROM (losant_usage.instances i
-             JOIN losant_usage.months m ON (((m.next_month > i.tracked_from) AND (m.month < ((now() AT TIME ZONE 'UTC'::text))::date))))
+             JOIN losant_usage.months m ON (((m.month < ((now() AT TIME ZONE 'UTC'::text))::date) AND (m.next_month > LEAST(i.tracked_from, ( SELECT min(tracking.tracked_from) AS min
+                   FROM losant_usage.tracking))))))
           WHERE (i.list_problem IS NOT NULL)
         UNION ALL
          SELECT d.instance_id,
@@ -2108,9 +2226,9 @@ SELECT instance_id,
             (m.next_month - 1),
             i.billing_periods,
             'contradicted'::text,
-            d.days,
+            part.days,
             d.streams
-           FROM ((losant_usage.months m
+           FROM (((losant_usage.months m
              CROSS JOIN LATERAL ( SELECT d_1.instance_id,
                     range_agg(daterange(d_1.usage_date, (d_1.usage_date + 1))) AS days,
                     array_agg(DISTINCT d_1.stream) AS streams
@@ -2118,32 +2236,33 @@ SELECT instance_id,
                   WHERE ((d_1.usage_date >= m.month) AND (d_1.usage_date <= (m.next_month - 1)))
                   GROUP BY d_1.instance_id) d)
              JOIN losant_usage.instances i ON (((i.instance_id = d.instance_id) AND (i.control_totals = 'block'::text))))
-          WHERE ((m.month < ((now() AT TIME ZONE 'UTC'::text))::date) AND (m.next_month > ( SELECT min(instances.tracked_from) AS min
-                   FROM losant_usage.instances)))
+             CROSS JOIN LATERAL ( SELECT d.days
+                  WHERE (i.billing_periods = 'calendar'::text)
+                UNION ALL
+                 SELECT datemultirange(each.each) AS datemultirange
+                   FROM unnest(d.days) each(each)
+                  WHERE (i.billing_periods = 'losant'::text)) part)
+          WHERE ((m.month < ((now() AT TIME ZONE 'UTC'::text))::date) AND (m.next_month > ( SELECT min(usage_days.usage_date) AS min
+                   FROM losant_usage.usage_days)))
         UNION ALL
          SELECT r.instance_id,
             r.resource_id,
-            COALESCE(r.org_name, r.resource_name) AS "coalesce",
-            r.referral_id,
-            r.plan_id,
-            r.customer_id,
+            r.resource_name,
+            NULL::text,
+            NULL::text,
+            NULL::text,
             r.month,
             (((r.month + '1 mon'::interval))::date - 1),
             i.billing_periods,
             'contradicted'::text,
             NULL::datemultirange,
             NULL::text[]
-           FROM (( SELECT DISTINCT summary_differences.instance_id,
-                    summary_differences.month,
-                    summary_differences.resource_id,
-                    summary_differences.org_name,
-                    summary_differences.resource_name,
-                    summary_differences.referral_id,
-                    summary_differences.plan_id,
-                    summary_differences.customer_id
-                   FROM losant_usage.summary_differences
-                  WHERE (summary_differences.differs AND summary_differences.is_settled)) r
-             JOIN losant_usage.instances i ON (((i.instance_id = r.instance_id) AND (i.control_totals = 'block'::text) AND (i.billing_periods = 'calendar'::text))))) b;
+           FROM ((losant_usage.monthly_summaries r
+             JOIN losant_usage.instances i ON (((i.instance_id = r.instance_id) AND (i.control_totals = 'block'::text) AND (i.billing_periods = 'calendar'::text))))
+             JOIN losant_usage.metrics m ON ((m.metric = 'payload_all_bytes'::text)))
+          WHERE ((r.resource_type = 'organization'::text) AND (NOT (EXISTS ( SELECT
+                   FROM losant_usage.organizations o
+                  WHERE ((o.org_id = r.resource_id) AND (o.instance_id = r.instance_id))))) AND losant_usage.is_contradicted(r.figures, m.summary_scale, (0)::bigint, (0)::bigint, (0)::bigint, (0)::bigint, (0)::bigint) AND losant_usage.is_final_read(i.policy, (((r.month + '1 mon'::interval))::date - 1), r.verified_at))) b;
 
 -- view period_usage
 SELECT s.instance_id,
@@ -2237,7 +2356,8 @@ UNION ALL
      JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'losant'::text))))
      LEFT JOIN LATERAL ( SELECT range_agg(daterange(d.usage_date, (d.usage_date + 1))) AS days
            FROM losant_usage.contradicted_days d
-          WHERE (d.instance_id = i.instance_id)) x ON (true));
+          WHERE (d.instance_id = i.instance_id)) x ON (true))
+  WHERE ((s.days_expected > 0) OR (s.days_untracked > 0));
 
 -- view read_cells
 SELECT t.instance_id,
@@ -2254,7 +2374,9 @@ SELECT t.instance_id,
     c.next_read_at,
     c.attempts,
     c.attempted_at
-   FROM (losant_usage.coverage c
+   FROM ((losant_usage.days_between(( SELECT min(coverage.usage_date) AS min
+           FROM losant_usage.coverage), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+     JOIN losant_usage.coverage c ON ((c.usage_date = day.day)))
      JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
   WHERE ((NOT losant_usage.is_waiting(c.standing, c.reason, c.usage_date)) AND ((c.usage_date >= t.from_day) AND (c.usage_date <= t.to_day)) AND ((NOT t.has_holes) OR (c.usage_date <@ t.days)))
 UNION ALL
@@ -2272,7 +2394,8 @@ UNION ALL
     c.next_read_at,
     c.attempts,
     c.attempted_at
-   FROM (losant_usage.coverage c
+   FROM ((losant_usage.days_between(losant_usage.late_before(now()), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+     JOIN losant_usage.coverage c ON ((c.usage_date = day.day)))
      JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
   WHERE (losant_usage.is_waiting(c.standing, c.reason, c.usage_date) AND ((c.usage_date >= t.from_day) AND (c.usage_date <= t.to_day)) AND ((NOT t.has_holes) OR (c.usage_date <@ t.days)));
 
@@ -2298,12 +2421,28 @@ SELECT 'instance_day'::text AS scope,
     NULL::integer AS days_missing,
         CASE
             WHEN ((r.quantity IS NULL) OR (r.total IS NULL)) THEN 'not_compared'::text
-            WHEN ((r.orgs_missing > 0) OR (r.orgs_removed > 0) OR (NOT r.is_settled)) THEN 'pending'::text
+            WHEN (w.reason IS NOT NULL) THEN 'pending'::text
             WHEN (r.quantity <> r.total) THEN 'differs'::text
             ELSE 'equal'::text
         END AS outcome,
+        CASE
+            WHEN (r.quantity IS NULL) THEN 'not_stored'::text
+            WHEN (r.total IS NOT NULL) THEN w.reason
+            WHEN (r.verified_at IS NOT NULL) THEN 'left_out'::text
+            ELSE COALESCE(q.reason, 'not_read'::text)
+        END AS reason,
     r.verified_at
-   FROM losant_usage.total_differences r
+   FROM ((losant_usage.total_differences r
+     LEFT JOIN losant_usage.control_total_reads q ON (((q.instance_id = r.instance_id) AND (q.question = r.stream))))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN (r.orgs_missing > 0) THEN 'orgs_missing'::text
+                    WHEN (r.orgs_removed > 0) THEN 'orgs_removed'::text
+                    WHEN (NOT r.is_final) THEN 'not_final'::text
+                    WHEN (NOT r.is_final_read) THEN 'total_not_final'::text
+                    WHEN r.is_outdated THEN 'total_outdated'::text
+                    ELSE NULL::text
+                END AS reason) w)
 UNION ALL
  SELECT 'org_day'::text AS scope,
     o.instance_id,
@@ -2325,29 +2464,34 @@ UNION ALL
     NULL::integer AS orgs_removed,
     NULL::integer AS days_missing,
         CASE
-            WHEN (EXISTS ( SELECT
-               FROM losant_usage.read_cells c
-              WHERE ((c.usage_date = r.usage_date) AND (c.org_id = r.org_id) AND (c.standing <> 'final'::losant_usage.standing) AND (c.stream = ANY (ARRAY[m.stream, w.stream]))))) THEN 'pending'::text
+            WHEN e.is_open THEN 'pending'::text
             ELSE 'differs'::text
         END AS outcome,
+        CASE
+            WHEN e.is_open THEN 'not_final'::text
+            ELSE NULL::text
+        END AS reason,
     NULL::timestamp with time zone AS verified_at
-   FROM ((((losant_usage.org_rows r
+   FROM (((((losant_usage.org_rows r
      CROSS JOIN LATERAL ( VALUES ('payload_source_count'::text,(r.payload_source_count)::numeric,(r.payload_all_count)::numeric)) v(metric, quantity, total))
      JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
      JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
      JOIN losant_usage.metrics w ON ((w.metric = m.same_as)))
+     CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
+                   FROM losant_usage.read_cells c
+                  WHERE ((c.usage_date = r.usage_date) AND (c.org_id = r.org_id) AND (c.standing <> 'final'::losant_usage.standing) AND (c.stream = ANY (ARRAY[m.stream, w.stream]))))) AS is_open) e)
   WHERE (v.quantity <> v.total)
 UNION ALL
  SELECT 'org_month'::text AS scope,
     s.instance_id,
     s.month,
     NULL::date AS usage_date,
-    s.resource_id AS org_id,
-    COALESCE(s.org_name, s.resource_name) AS org_name,
+    s.org_id,
+    s.org_name,
     s.referral_id,
     s.plan_id,
     s.customer_id,
-    (s.org_id IS NOT NULL) AS is_listed,
+    s.is_listed,
     s.metric,
     s.unit,
     s.kind,
@@ -2358,13 +2502,28 @@ UNION ALL
     NULL::integer AS orgs_removed,
     s.days_missing,
         CASE
-            WHEN (NOT s.is_settled) THEN 'pending'::text
+            WHEN ((s.total IS NULL) OR ((s.quantity IS NULL) AND s.is_listed)) THEN 'not_compared'::text
+            WHEN (w.reason IS NOT NULL) THEN 'pending'::text
             WHEN s.differs THEN 'differs'::text
-            WHEN ((s.quantity IS NULL) AND (s.org_id IS NOT NULL)) THEN 'not_compared'::text
             ELSE 'equal'::text
         END AS outcome,
+        CASE
+            WHEN ((s.total IS NOT NULL) AND (s.quantity IS NULL) AND s.is_listed) THEN 'not_stored'::text
+            WHEN (s.total IS NOT NULL) THEN w.reason
+            WHEN (s.verified_at IS NOT NULL) THEN 'left_out'::text
+            WHEN (q.verified_at IS NOT NULL) THEN 'no_summary'::text
+            ELSE COALESCE(q.reason, 'not_read'::text)
+        END AS reason,
     s.verified_at
-   FROM losant_usage.summary_differences s;
+   FROM ((losant_usage.summary_differences s
+     LEFT JOIN losant_usage.control_total_reads q ON (((q.instance_id = s.instance_id) AND (q.question = ('monthly_summaries '::text || to_char((s.month)::timestamp with time zone, 'YYYY-MM'::text))))))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN (s.is_listed AND (s.is_final IS NOT TRUE)) THEN 'not_final'::text
+                    WHEN (NOT s.is_final_read) THEN 'total_not_final'::text
+                    WHEN (s.differs AND s.is_listed AND losant_usage.org_changed_since(s.org_id, s.month, (((s.month + '1 mon'::interval))::date - 1), s.verified_at)) THEN 'total_outdated'::text
+                    ELSE NULL::text
+                END AS reason) w);
 
 -- view restatements
 SELECT o.instance_id,
@@ -2414,67 +2573,105 @@ SELECT usage_date,
   GROUP BY usage_date, org_id;
 
 -- view summary_differences
-SELECT s.instance_id,
-    s.month,
-    s.resource_id,
-    s.resource_name,
-    s.verified_at,
-    o.org_id,
-    o.name AS org_name,
+SELECT k.instance_id,
+    m.month,
+    k.org_id,
+    (o.org_id IS NOT NULL) AS is_listed,
+    COALESCE(o.name, k.resource_name) AS org_name,
     o.referral_id,
     o.plan_id,
     o.customer_id,
-    m.metric,
-    m.unit,
-    m.kind,
+    t.metric,
+    t.stream,
+    t.unit,
+    t.kind,
     v.quantity,
-    t.total,
-    (u.days_expected - u.days_stored) AS days_missing,
+    v.total,
+    k.verified_at,
+    (k.days_expected - k.days_stored) AS days_missing,
+    k.is_final,
+    losant_usage.is_final_read(i.policy, (m.next_month - 1), k.verified_at) AS is_final_read,
         CASE
-            WHEN (o.org_id IS NULL) THEN (t.total > (0)::numeric)
-            ELSE losant_usage.differs_from_summary(v.quantity, t.total, m.summary_scale)
-        END AS differs,
-    (((o.org_id IS NULL) OR COALESCE(u.is_final, false)) AND losant_usage.is_settled_at(s.instance_id, (((s.month + '1 mon'::interval))::date - 1), s.verified_at)) AS is_settled
-   FROM (((((losant_usage.monthly_summaries s
-     JOIN losant_usage.metrics m ON ((m.summary_figures IS NOT NULL)))
-     LEFT JOIN losant_usage.organizations o ON (((o.org_id = s.resource_id) AND (o.instance_id = s.instance_id))))
-     LEFT JOIN losant_usage.month_rows u ON (((u.period_start = s.month) AND (u.org_id = s.resource_id))))
-     CROSS JOIN LATERAL ( SELECT (
-                CASE m.metric
-                    WHEN 'devices_total'::text THEN u.devices_total
-                    WHEN 'notebook_minutes'::text THEN u.notebook_minutes
-                    WHEN 'payload_billable_count'::text THEN u.payload_billable_count
-                    WHEN 'payload_all_count'::text THEN u.payload_all_count
-                    WHEN 'payload_all_bytes'::text THEN u.payload_all_bytes
-                    ELSE NULL::bigint
-                END)::numeric AS quantity) v)
-     CROSS JOIN LATERAL ( SELECT losant_usage.summary_total(s.figures, m.metric) AS total) t)
-  WHERE ((s.resource_type = 'organization'::text) AND (t.total IS NOT NULL));
+            WHEN (o.org_id IS NULL) THEN (v.total > (0)::numeric)
+            WHEN (t.summary_scale > 1) THEN COALESCE((abs((v.quantity - v.total)) >= (t.summary_scale)::numeric), false)
+            ELSE COALESCE((v.quantity <> v.total), false)
+        END AS differs
+   FROM ((((((losant_usage.months m
+     CROSS JOIN LATERAL ( SELECT instance_id,
+            org_id,
+            s.resource_name,
+            s.figures,
+            s.verified_at,
+            u.days_expected,
+            u.days_stored,
+            u.is_final,
+            u.devices_total,
+            u.notebook_minutes,
+            u.payload_billable_count,
+            u.payload_all_count,
+            u.payload_all_bytes
+           FROM (( SELECT r.instance_id,
+                    r.resource_id AS org_id,
+                    r.resource_name,
+                    r.figures,
+                    r.verified_at
+                   FROM losant_usage.monthly_summaries r
+                  WHERE ((r.month = m.month) AND (r.resource_type = 'organization'::text))) s
+             FULL JOIN ( SELECT n.instance_id,
+                    n.org_id,
+                    n.days_expected,
+                    n.days_stored,
+                    n.is_final,
+                    n.devices_total,
+                    n.notebook_minutes,
+                    n.payload_billable_count,
+                    n.payload_all_count,
+                    n.payload_all_bytes
+                   FROM losant_usage.period_sums(m.month, m.next_month, ''::text, 'g'::text) n(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, open_streams, missing_streams, in_doubt_streams, unavailable_streams, by_hand_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)
+                  WHERE (n.is_over AND (n.days_expected > 0))) u USING (instance_id, org_id))) k)
+     JOIN losant_usage.instances i ON ((i.instance_id = k.instance_id)))
+     LEFT JOIN losant_usage.organizations o ON (((o.org_id = k.org_id) AND (o.instance_id = k.instance_id))))
+     CROSS JOIN LATERAL ( VALUES ('devices_total'::text,(k.devices_total)::numeric,((k.figures ->> 'deviceCount'::text))::numeric), ('notebook_minutes'::text,(k.notebook_minutes)::numeric,((k.figures ->> 'notebookMinutesCount'::text))::numeric), ('payload_billable_count'::text,(k.payload_billable_count)::numeric,((k.figures ->> 'payloadBillableCount'::text))::numeric), ('payload_all_count'::text,(k.payload_all_count)::numeric,(((k.figures ->> 'payloadBillableCount'::text))::numeric + ((k.figures ->> 'payloadNonbillableCount'::text))::numeric)), ('payload_all_bytes'::text,(k.payload_all_bytes)::numeric,(((k.figures ->> 'payloadBillableSizeMb'::text))::numeric + ((k.figures ->> 'payloadNonbillableSizeMb'::text))::numeric))) f(metric, quantity, figure))
+     JOIN losant_usage.metrics t ON ((t.metric = f.metric)))
+     CROSS JOIN LATERAL ( SELECT f.quantity,
+            (f.figure * (t.summary_scale)::numeric) AS total) v)
+  WHERE (m.month < ((now() AT TIME ZONE 'UTC'::text))::date);
 
 -- view total_differences
-SELECT s.instance_id,
-    s.usage_date,
-    m.stream,
-    m.metric,
-    m.unit,
-    m.kind,
-    v.quantity,
-    t.verified_at,
-    (COALESCE(t.quantity, (
-        CASE st.missing_means
-            WHEN 'zero'::text THEN 0
-            ELSE NULL::integer
-        END)::bigint))::numeric AS total,
-    ((s.orgs - v.orgs))::integer AS orgs_missing,
-    ( SELECT (count(*))::integer AS count
-           FROM losant_usage.organizations o
-          WHERE ((o.instance_id = s.instance_id) AND (o.removed_at IS NOT NULL) AND (o.removed_at < t.verified_at) AND (o.removed_on >= s.usage_date) AND ((o.created_on IS NULL) OR (o.created_on <= s.usage_date)))) AS orgs_removed,
-    ((m.stream <> ALL (s.open_streams)) AND losant_usage.is_settled_at(s.instance_id, s.usage_date, t.verified_at)) AS is_settled
-   FROM ((((losant_usage.instance_days s
-     CROSS JOIN LATERAL ( VALUES ('devices_created'::text,s.devices_created,s.devices_created_orgs), ('devices_deleted'::text,s.devices_deleted,s.devices_deleted_orgs), ('devices_total'::text,s.devices_total,s.devices_total_orgs), ('notebook_minutes'::text,s.notebook_minutes,s.notebook_minutes_orgs), ('notebook_completed'::text,s.notebook_completed,s.notebook_completed_orgs), ('notebook_canceled'::text,s.notebook_canceled,s.notebook_canceled_orgs), ('notebook_errored'::text,s.notebook_errored,s.notebook_errored_orgs), ('notebook_timeout'::text,s.notebook_timeout,s.notebook_timeout_orgs), ('payload_billable_count'::text,s.payload_billable_count,s.payload_billable_count_orgs), ('payload_all_count'::text,s.payload_all_count,s.payload_all_count_orgs), ('payload_all_bytes'::text,s.payload_all_bytes,s.payload_all_bytes_orgs), ('payload_source_count'::text,s.payload_source_count,s.payload_source_count_orgs)) v(metric, quantity, orgs))
-     JOIN losant_usage.instance_totals t ON (((t.instance_id = s.instance_id) AND (t.usage_date = s.usage_date) AND (t.metric = v.metric))))
-     JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
-     JOIN losant_usage.streams st ON ((st.stream = m.stream)));
+SELECT instance_id,
+    usage_date,
+    stream,
+    metric,
+    unit,
+    kind,
+    quantity,
+    verified_at,
+    total,
+    orgs_missing,
+    orgs_removed,
+    is_final,
+    is_final_read,
+    ((total IS NOT NULL) AND (quantity <> total) AND losant_usage.instance_changed_since(instance_id, stream, usage_date, verified_at)) AS is_outdated
+   FROM ( SELECT s.instance_id,
+            s.usage_date,
+            m.stream,
+            m.metric,
+            m.unit,
+            m.kind,
+            v.quantity,
+            t.verified_at,
+            (t.quantity)::numeric AS total,
+            ((s.orgs - v.orgs))::integer AS orgs_missing,
+            ( SELECT (count(*))::integer AS count
+                   FROM losant_usage.organizations o
+                  WHERE ((o.instance_id = s.instance_id) AND (o.removed_at IS NOT NULL) AND (o.removed_at < t.verified_at) AND (o.removed_on >= s.usage_date) AND ((o.created_on IS NULL) OR (o.created_on <= s.usage_date)))) AS orgs_removed,
+            (m.stream <> ALL (s.open_streams)) AS is_final,
+            losant_usage.is_final_read(i.policy, s.usage_date, t.verified_at) AS is_final_read
+           FROM ((((losant_usage.instance_days s
+             JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+             CROSS JOIN LATERAL ( VALUES ('devices_created'::text,(s.devices_created)::numeric,s.device_counts_orgs), ('devices_deleted'::text,(s.devices_deleted)::numeric,s.device_counts_orgs), ('devices_total'::text,(s.devices_total)::numeric,s.device_counts_orgs), ('notebook_minutes'::text,(s.notebook_minutes)::numeric,s.notebook_minutes_orgs), ('notebook_completed'::text,(s.notebook_completed)::numeric,s.notebook_minutes_orgs), ('notebook_canceled'::text,(s.notebook_canceled)::numeric,s.notebook_minutes_orgs), ('notebook_errored'::text,(s.notebook_errored)::numeric,s.notebook_minutes_orgs), ('notebook_timeout'::text,(s.notebook_timeout)::numeric,s.notebook_minutes_orgs), ('payload_billable_count'::text,(s.payload_billable_count)::numeric,s.payload_totals_orgs), ('payload_all_count'::text,(s.payload_all_count)::numeric,s.payload_totals_orgs), ('payload_all_bytes'::text,s.payload_all_bytes,s.payload_totals_orgs), ('payload_source_count'::text,(s.payload_source_count)::numeric,s.payload_sources_orgs)) v(metric, quantity, orgs))
+             JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
+             LEFT JOIN losant_usage.instance_totals t ON (((t.instance_id = s.instance_id) AND (t.usage_date = s.usage_date) AND (t.metric = v.metric))))) d;
 
 -- view tracked
 SELECT instance_id,
@@ -2639,7 +2836,7 @@ device_continuity: 13 of 13 columns
 device_counts: 8 of 8 columns
 focus_usage: 27 of 27 columns
 freshness: 11 of 11 columns
-instance_days: 0 of 28 columns
+instance_days: 0 of 20 columns
 instance_totals: 8 of 8 columns
 instances: 10 of 10 columns
 known_missing: 12 of 12 columns
@@ -2647,24 +2844,24 @@ leases: 8 of 8 columns
 losant_periods: 0 of 3 columns
 metrics: 11 of 11 columns
 migrations: 3 of 3 columns
-month_rows: 0 of 48 columns
+month_rows: 0 of 52 columns
 monthly_summaries: 11 of 11 columns
 monthly_usage: 40 of 40 columns
 months: 2 of 2 columns
 notebook_minutes: 10 of 10 columns
-org_rows: 0 of 19 columns
-org_tracks: 0 of 16 columns
+org_rows: 0 of 20 columns
+org_tracks: 0 of 17 columns
 organization_history: 15 of 15 columns
 organization_tags: 4 of 4 columns
 organizations: 19 of 19 columns
-own_period_rows: 0 of 48 columns
+own_period_rows: 0 of 52 columns
 payload_sources: 6 of 6 columns
 payload_totals: 8 of 8 columns
 period_blockers: 15 of 15 columns
 period_usage: 42 of 42 columns
 quarantine: 14 of 14 columns
 read_cells: 0 of 14 columns
-reconciliation: 21 of 21 columns
+reconciliation: 22 of 22 columns
 restatements: 22 of 22 columns
 revisions: 12 of 12 columns
 rowless_days: 0 of 4 columns
@@ -2673,8 +2870,8 @@ statement_files: 4 of 4 columns
 statement_lines: 24 of 24 columns
 statements: 11 of 11 columns
 streams: 5 of 5 columns
-summary_differences: 0 of 18 columns
-total_differences: 0 of 12 columns
+summary_differences: 0 of 19 columns
+total_differences: 0 of 14 columns
 tracked: 14 of 14 columns
 tracking: 12 of 12 columns
 tracks: 0 of 13 columns
@@ -2685,7 +2882,6 @@ waivers: 9 of 9 columns
 
 -- rights of public
 adjustments_of(): EXECUTE
-causes_of(): EXECUTE
 cell_changes(): EXECUTE
 changed_definitions(): EXECUTE
 changes_since(): EXECUTE
@@ -2693,11 +2889,11 @@ count_days(): EXECUTE
 current_run(): EXECUTE
 days_between(): EXECUTE
 definitions: SELECT
-differs_from_summary(): EXECUTE
 each_day(): EXECUTE
+instance_changed_since(): EXECUTE
 is_by_hand(): EXECUTE
 is_contradicted(): EXECUTE
-is_settled_at(): EXECUTE
+is_final_read(): EXECUTE
 is_waiting(): EXECUTE
 keep_read_days(): EXECUTE
 late_before(): EXECUTE
@@ -2706,13 +2902,13 @@ loaded_at(): EXECUTE
 locked_at(): EXECUTE
 migrations: SELECT
 next_checkpoint(): EXECUTE
+org_changed_since(): EXECUTE
 period_numbers(): EXECUTE
 period_sums(): EXECUTE
 record_changes(): EXECUTE
 refuse(): EXECUTE
 refuse_addition(): EXECUTE
 row_key(): EXECUTE
-summary_total(): EXECUTE
 unread_standing(): EXECUTE
 usage_as_of(): EXECUTE
 
@@ -2721,7 +2917,6 @@ adjustments: SELECT
 billing_periods: SELECT
 cell_counts: SELECT
 cells: SELECT
-contradicted_days: SELECT
 control_total_reads: SELECT
 coverage: SELECT
 coverage_gaps: SELECT
@@ -2743,7 +2938,6 @@ leases.shard_count: SELECT
 leases.shard_index: SELECT
 leases.since: SELECT
 leases.until: SELECT
-losant_periods: SELECT
 metrics: SELECT
 month_rows: SELECT
 monthly_summaries: SELECT
@@ -2751,7 +2945,6 @@ monthly_usage: SELECT
 months: SELECT
 notebook_minutes: SELECT
 org_rows: SELECT
-org_tracks: SELECT
 organization_history: SELECT
 organization_tags: SELECT
 organizations: SELECT
@@ -2814,131 +3007,46 @@ statements: SELECT
 streams: SELECT
 tracked: SELECT
 tracking: SELECT
+tracks: SELECT
 unread_cells: SELECT
 usage_days: SELECT
 usage_vs_limits: SELECT
 waivers: SELECT
 
 -- rights of losant_usage_writer
-adjustments: SELECT
-billing_periods: SELECT
-cell_counts: SELECT
-cells: SELECT
-contradicted_days: SELECT
-control_total_reads: INSERT, SELECT, UPDATE
-coverage: INSERT, SELECT, UPDATE
-coverage_gaps: SELECT
-daily_usage: SELECT
-daily_usage_long: SELECT
-days_without_period: SELECT
-definitions: SELECT
-device_continuity: SELECT
-device_counts: SELECT
-focus_usage: SELECT
-freshness: SELECT
-instance_days: SELECT
-instance_totals: INSERT, SELECT, UPDATE
-instances: INSERT, SELECT, UPDATE
-known_missing: SELECT
+control_total_reads: INSERT, UPDATE
+coverage: INSERT, UPDATE
+instance_totals: INSERT, UPDATE
+instances: INSERT, UPDATE
 leases: DELETE, INSERT, SELECT, UPDATE
-losant_periods: SELECT
-metrics: SELECT
-migrations: SELECT
-month_rows: SELECT
-monthly_summaries: INSERT, SELECT, UPDATE
-monthly_usage: SELECT
-months: SELECT
-notebook_minutes: SELECT
-org_rows: SELECT
-org_tracks: SELECT
-organization_history: INSERT, SELECT, UPDATE
-organization_tags: SELECT
-organizations: INSERT, SELECT, UPDATE
-own_period_rows: SELECT
-payload_sources: DELETE, INSERT, SELECT, UPDATE
-payload_totals: SELECT
-period_blockers: SELECT
-period_usage: SELECT
+monthly_summaries: INSERT, UPDATE
+organization_history: INSERT, UPDATE
+organizations: INSERT, UPDATE
+payload_sources: DELETE, INSERT, UPDATE
 quarantine: INSERT, SELECT, UPDATE
-read_cells: SELECT
-reconciliation: SELECT
-restatements: SELECT
-revisions: SELECT
-rowless_days: SELECT
 runs: INSERT, SELECT, UPDATE
 schema: USAGE
-statement_files: SELECT
-statement_lines: SELECT
-statements: SELECT
-streams: SELECT
-summary_differences: SELECT
-total_differences: SELECT
-tracked: SELECT
-tracking: INSERT, SELECT, UPDATE
-tracks: SELECT
-unread_cells: SELECT
-usage_days: INSERT, SELECT, UPDATE
-usage_vs_limits: SELECT
-waivers: INSERT, SELECT
+tracking: INSERT, UPDATE
+usage_days: INSERT, UPDATE
 waivers.lifted_at: UPDATE
 waivers.lifted_by_run: UPDATE
+waivers.org_id: INSERT
+waivers.reason: INSERT
+waivers.stream: INSERT
+waivers.usage_date: INSERT
 
 -- rights of losant_usage_closer
-adjustments: SELECT
-billing_periods: SELECT
-cell_counts: SELECT
-cells: SELECT
-contradicted_days: SELECT
-control_total_reads: SELECT
-coverage: SELECT
-coverage_gaps: SELECT
-daily_usage: SELECT
-daily_usage_long: SELECT
-days_without_period: SELECT
-definitions: SELECT
-device_continuity: SELECT
-device_counts: SELECT
-focus_usage: SELECT
-freshness: SELECT
 hold_loads(): EXECUTE
-instance_days: SELECT
-instance_totals: SELECT
-instances: SELECT
-known_missing: SELECT
-losant_periods: SELECT
-metrics: SELECT
-migrations: SELECT
-month_rows: SELECT
-monthly_summaries: SELECT
-monthly_usage: SELECT
-months: SELECT
-notebook_minutes: SELECT
-org_rows: SELECT
-org_tracks: SELECT
-organization_history: SELECT
-organization_tags: SELECT
-organizations: SELECT
-own_period_rows: SELECT
-payload_sources: SELECT
-payload_totals: SELECT
-period_blockers: SELECT
-period_usage: SELECT
-read_cells: SELECT
-reconciliation: SELECT
-restatements: SELECT
-revisions: SELECT
-rowless_days: SELECT
 schema: USAGE
-statement_files: INSERT, SELECT
-statement_lines: INSERT, SELECT
-statements: INSERT, SELECT
-streams: SELECT
-summary_differences: SELECT
-total_differences: SELECT
-tracked: SELECT
-tracking: SELECT
-tracks: SELECT
-unread_cells: SELECT
-usage_days: SELECT
-usage_vs_limits: SELECT
-waivers: SELECT
+statement_files: INSERT
+statement_lines: INSERT
+statements.closed_at: INSERT
+statements.instance_id: INSERT
+statements.kind: INSERT
+statements.manifest_sha256: INSERT
+statements.number: INSERT
+statements.orgs: INSERT
+statements.period_month: INSERT
+statements.reason: INSERT
+statements.source: INSERT
+statements.statement_id: INSERT
