@@ -25,7 +25,7 @@ export interface Io {
   readonly stderr: OutStream;
   /** Aborts with an InterruptedError when the program is asked to end. */
   readonly signal: AbortSignal;
-  /** This host's clock, ms. */
+  /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly random: () => number;
   readonly newId: () => string;

@@ -14,9 +14,9 @@ import type { OptionValues } from './options.ts';
 /** What `run` and `backfill` ask for: their options, and what those two add. */
 export interface ExportRequest extends OptionValues<typeof exportOptions> {
   readonly kind: Exclude<RunKind, 'scheduled'>;
-  /** Undefined: everything that is due. */
+  /** The days asked for; undefined for everything that is due. */
   readonly ask?: Ask;
-  /** Requests per second instead of the configured rate. */
+  /** The requests per second instead of the configured rate. */
   readonly rate?: number | null;
 }
 

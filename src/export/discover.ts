@@ -237,7 +237,7 @@ async function applySelection(options: DiscoverOptions, instance: StoredInstance
 const REMOVALS_MAX = 1;
 const REMOVALS_SHARE_MAX = 0.05;
 
-export async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
+async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
   return Math.max(REMOVALS_MAX, Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX));
 }
 
@@ -245,7 +245,7 @@ export async function removalsAllowed({ db, instanceId }: DiscoverOptions): Prom
  * Returns the organization, `unknown` for a 404, or the reason why it cannot be read. Does not throw
  * for these, because one organization's failure must stop no other.
  */
-export async function lookUpOrg(
+async function lookUpOrg(
   { client, instanceId, signal }: DiscoverOptions,
   orgId: string,
 ): Promise<Organization | string> {

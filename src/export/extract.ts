@@ -80,7 +80,7 @@ export interface SliceResult {
  * Judges the answers to a slice's requests, each of its days separately. Other days of the window are
  * ignored.
  */
-export function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
+function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
   const texts = answers.map(({ text }) => text);
   const read = { sentAtMs: (answers[0] as Answer).sentAtMs, texts };
   let reading: WindowReading;

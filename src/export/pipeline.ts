@@ -207,12 +207,12 @@ async function loadResults(
 const REFUSING_ORGS = 3;
 
 /** Whether Losant refused to answer, which says nothing about the cell itself. */
-export function isRefusal({ kind }: LosantError): boolean {
+function isRefusal({ kind }: LosantError): boolean {
   return kind === 'unauthorized' || kind === 'forbidden';
 }
 
 /** Refusals collects what Losant refuses in a run: everything, streams, or single organizations. */
-export class Refusals {
+class Refusals {
   /** The refusal that the run reports; null if there was none. */
   worst: LosantError | null = null;
   readonly #orgs = new Map<string, Set<string>>();

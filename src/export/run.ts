@@ -191,7 +191,7 @@ async function requireTracked({ db, instanceId }: InstanceContext, orgIds: reado
  * listed today, and not since that run, and nothing is due. The cost is a few look-ups, however many
  * organizations there are.
  */
-export async function isIdle(
+async function isIdle(
   { db, instanceId, policy, now }: InstanceContext,
   { listedAt }: Settled,
 ): Promise<boolean> {
@@ -202,10 +202,7 @@ export async function isIdle(
 }
 
 /** Returns the state that a complete run over everything leaves for the next run of the same process. */
-export async function readSettled(
-  { db, instanceId }: InstanceContext,
-  excluded: number,
-): Promise<Settled | null> {
+async function readSettled({ db, instanceId }: InstanceContext, excluded: number): Promise<Settled | null> {
   const listedAt = (await readInstance(db, instanceId))?.listedAt ?? null;
   return listedAt === null ? null : { listedAt, excluded };
 }

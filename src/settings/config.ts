@@ -66,7 +66,7 @@ export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
 }
 
 /** The instances that are described; null for each that is wrong. */
-export function readInstances(
+function readInstances(
   file: SettingsFile | null,
   environment: Source,
   reading: Reading,

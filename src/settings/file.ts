@@ -142,7 +142,7 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
  * id into a number. Null for a wrong text, once the first mistake
  * of each line is reported.
  */
-export function parseYaml(path: string, text: string, problems: Problem[]): { value: unknown } | null {
+function parseYaml(path: string, text: string, problems: Problem[]): { value: unknown } | null {
   // Loaded here, as few have a settings file.
   const { LineCounter, parseDocument } = load('yaml') as typeof Yaml;
   const lineCounter = new LineCounter();

@@ -89,7 +89,7 @@ export const INSTANCE = inFile({
   streams: row<readonly string[]>('STREAMS', streams, streamNames, LIST),
   /** May be a fraction. */
   requestsPerSecond: row('REQUESTS_PER_SECOND', kinds.number(0.1, 10_000, 'requests per second'), 20),
-  /** Most requests under way at once. */
+  /** The most requests under way at once. */
   requestConcurrency: row('REQUEST_CONCURRENCY', kinds.number(1, 1000, 'requests at once'), 8),
 });
 
