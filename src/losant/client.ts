@@ -147,7 +147,7 @@ export function pauseOf(retryAfterMs: number | null, waits: number): number {
  * than {@link LONGEST_WAIT_MS}. To ky, all of that is one attempt.
  */
 class PoliteFetch {
-  /** Returns the number of requests sent so far. */
+  /** The number of requests sent so far. */
   sent = 0;
   readonly #request: GetRequest;
   readonly #options: LosantClientOptions;
