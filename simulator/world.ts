@@ -9,8 +9,8 @@ import type { Tokens } from './tokens.ts';
 import type { WitnessBias } from './witness.ts';
 
 /**
- * The settings of behaviour that the platform's documentation leaves open, and of delays and faults.
- * They can be changed at run time.
+ * The settings of behaviour that the platform's documentation leaves open, and of delays and faults, all
+ * changeable at run time.
  */
 export interface Config {
   latencyMs: number;

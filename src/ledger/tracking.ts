@@ -32,7 +32,7 @@ export async function trackOrganizations(
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
     // An organization may have cells before it has a track (one was deleted by hand, or a table restored).
-    // They are looked up by key for each day of the ledger: without a day, each track would scan the ledger.
+    // The look-up goes by key for each day of the ledger, because without a day each track would scan it.
     await sql`
       with recursive days as (
         (select c.usage_date from losant_usage.coverage c order by c.usage_date limit 1)
