@@ -96,7 +96,7 @@ function renderScope({ status, view, nowMs }: HomeFacts): string {
 function renderAge({ isUp, reading }: DatabaseView, nowMs: number): Html | string {
   if (!isUp || reading === null || nowMs - reading.atMs < OLD_READING_MS) return '';
   const age = showDistance(reading.atMs - nowMs);
-  return html`<p>The numbers below were read ${age}: reading them anew takes long or fails, see the log.</p>`;
+  return html`<p>The numbers below were read ${age}: reading them again takes long or fails; see the log.</p>`;
 }
 
 function renderTrouble({ instanceId, name, trouble }: InstanceTrouble): Html {

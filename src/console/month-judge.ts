@@ -98,7 +98,7 @@ function describeBlockers(
   });
   if (!hasTrouble) return steps;
   const command = `losant-usage close --period ${month} --incomplete REASON`;
-  return [...steps, { text: 'To close it all the same:', actions: [command] }];
+  return [...steps, { text: 'To close it anyway:', actions: [command] }];
 }
 
 const organizations = (number: number) => count(number, 'organization');

@@ -106,7 +106,7 @@ function renderTooMany(month: Month): Html {
 
 function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
   const body = html`<h1>${showMonth(month)} is being counted.</h1>
-<p>It takes a moment with many organizations. This page loads again by itself.</p>
+<p>It takes a moment with many organizations. This page reloads by itself.</p>
 ${renderChoice(months, month)}`;
   return renderPage({ title: showMonth(month), path: PATH, body });
 }

@@ -205,7 +205,7 @@ function renderCommands(cell: CellStory & { readonly advice: Advice }, place: Ce
   const reread = rereadCommand(cell, place);
   const commands = [
     ...cell.advice.commands,
-    ...(reread === null ? [] : [{ when: 'to read it anew', command: reread }]),
+    ...(reread === null ? [] : [{ when: 'to read it again', command: reread }]),
     { when: 'to see this in a terminal', command: explainCommand(cell, place) },
   ];
   const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));

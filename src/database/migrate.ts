@@ -117,7 +117,7 @@ function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseErro
     const more = found.changed.length > 5 ? ` and ${found.changed.length - 5} more` : '';
     const message = `The database at ${describe} is not as it was migrated: ${shown}${more}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'somebody dropped, disabled or replaced it: restore it from a backup, or by the files in migrations/',
+      hint: 'somebody dropped, disabled or replaced it: restore it from a backup, or from the files in migrations/',
     });
   }
   const message =

@@ -77,7 +77,7 @@ function judge({ version, encoding, user, isStandby, onlyReads }: Facts, where: 
   }
   if (!ENCODINGS.includes(encoding)) {
     throw new DatabaseError('database_refused', `The database at ${where} is encoded in ${encoding}`, {
-      hint: `names may hold any character: create the database anew with encoding 'UTF8' (template template0)`,
+      hint: `names may contain any character: create the database again with encoding 'UTF8' (template template0)`,
     });
   }
   if (isStandby) return { reason: 'standby', user };

@@ -42,9 +42,9 @@ const TROUBLES: Readonly<Record<string, string>> = {
   '53100': 'free disk space on the database server; the next run does the rest',
   '53200': 'give the database server more memory; the next run does the rest',
   '55P03':
-    'another session holds a lock for long: see pg_locks and pg_stat_activity; the next run does the rest',
+    'another session has held a lock for a long time: see pg_locks and pg_stat_activity; the next run does the rest',
   '57014':
-    'the statement took too long or was cancelled: see what else the server does; the next run does the rest',
+    'the statement took too long or was cancelled: see what else the server is doing; the next run does the rest',
 };
 
 /** Whether the database refuses the values themselves, so that sending the same batch again cannot help. */

@@ -68,7 +68,7 @@ function createGauges(registry: Registry) {
     readSeconds: gauge('database_reading_seconds', 'How long that reading took.'),
     lastComplete: perInstance(
       'last_complete_run_timestamp_seconds',
-      'When a run of everything last ended with nothing due missing, by whatever process.',
+      'When a run over everything last ended with nothing due missing, in any process.',
     ),
   };
 }

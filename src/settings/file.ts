@@ -133,7 +133,7 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
   ],
   MULTILINE_IMPLICIT_KEY: ['wrong indentation', 'align it with its neighbours, and write key: value'],
   MISSING_CHAR: ['wrong indentation', 'align it with its neighbours, or close a quote or bracket before it'],
-  DUPLICATE_KEY: ['a key that is there already', 'keep one of them'],
+  DUPLICATE_KEY: ['a key that occurs twice', 'keep one of them'],
   BAD_ALIAS: ['a text that begins with *', 'put it in quotes'],
   BAD_SCALAR_START: ['a text that begins with a special character', 'put it in quotes'],
   MULTIPLE_DOCS: ['a second document', 'remove the ---'],

@@ -109,7 +109,7 @@ export function token(minLength: number): z.ZodType<string> {
   const alone = 'give the token alone, without quotes, spaces or line breaks';
   return z
     .string('is not a text')
-    .regex(/^[\x21-\x7e]+$/, last(`holds whitespace, control or non-ASCII characters; ${alone}`))
+    .regex(/^[\x21-\x7e]+$/, last(`contains whitespace, control or non-ASCII characters; ${alone}`))
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 

@@ -146,7 +146,7 @@ export const SERVICE = {
   }),
   heartbeatUrl: row<string | null>('HEARTBEAT_URL', kinds.heartbeatUrl, null, {
     ...SECRET,
-    remedy: 'use the whole address that your monitor gives, beginning with https://',
+    remedy: 'use the complete address that your monitor gives, beginning with https://',
   }),
   autoMigrate: row(
     'AUTO_MIGRATE',

@@ -12,23 +12,23 @@ export const billed = z.custom<number>((value) => findProblem(value) === null, {
 
 function findProblem(value: unknown): string | null {
   if (typeof value === 'number') {
-    if (!Number.isInteger(value)) return `is no whole number (${value})`;
+    if (!Number.isInteger(value)) return `is not a whole number (${value})`;
     if (value < 0) return `is negative (${value})`;
     return Number.isSafeInteger(value) ? null : `is above 2^53 − 1 (${value})`;
   }
   if (value === undefined) return 'is missing';
-  if (value === REPEATED_KEY) return 'is there twice';
+  if (value === REPEATED_KEY) return 'occurs twice';
   if (value instanceof InexactNumber) return `is ${value.text}, which cannot be stored without rounding`;
-  if (typeof value === 'string') return 'is no number but text';
+  if (typeof value === 'string') return 'is not a number but text';
   if (typeof value === 'object') {
-    return `is no number but ${value === null ? 'null' : Array.isArray(value) ? 'a list' : 'a map'}`;
+    return `is not a number but ${value === null ? 'null' : Array.isArray(value) ? 'a list' : 'a map'}`;
   }
-  return `is no number but a ${typeof value}`;
+  return `is not a number but a ${typeof value}`;
 }
 
 /** Returns the message for a key that its object has more than once; zod describes any other problem. */
 export const ifRepeated = ({ input }: { readonly input?: unknown }) =>
-  input === REPEATED_KEY ? 'is there twice' : undefined;
+  input === REPEATED_KEY ? 'occurs twice' : undefined;
 
 /** A time with its zone, as ms since 1970. */
 export const instant = z.iso

@@ -135,7 +135,7 @@ function endOf({ report, tally, refusal }: RunOutcome): RunEnd {
   if (report.status === 'complete') return { result: 'complete', trouble: null, lookAgain: false };
   const failure = report.failures[0] ?? { code: 'gaps_left', message: describeWaiting(tally.waiting) };
   const { code, message } = failure;
-  const hint = 'losant-usage gaps lists what is missing; the worker goes on trying';
+  const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
   const onlyGaps = report.failures.length === 0;
   return { result: 'partial', trouble: { code, message, hint, onlyGaps }, lookAgain: false };
 }

@@ -63,7 +63,7 @@ function requireWindow(window: DayRange, start: number | undefined, end: number 
   const early = end !== undefined && end < dayEndMs(window.to) - 1;
   if (late || early) {
     throw new UnplaceableBodyError(
-      `the body covers ${showInstant(start)} to ${showInstant(end)}, asked for were ${window.from} to ${window.to}`,
+      `the body covers ${showInstant(start)} to ${showInstant(end)}, but the request was for ${window.from} to ${window.to}`,
     );
   }
 }

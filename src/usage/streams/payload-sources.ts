@@ -12,7 +12,7 @@ const key = z.string().superRefine((text, context) => {
     context.addIssue(`the key has ${text.length} characters, at most ${KEY_LENGTH_MAX} are stored`);
   }
   if (!text.isWellFormed() || text.includes('\0')) {
-    context.addIssue('the key holds a NUL or half a surrogate pair');
+    context.addIssue('the key contains a NUL or a lone surrogate');
   }
 });
 
