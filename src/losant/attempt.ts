@@ -164,7 +164,7 @@ export function kindOfStatus(status: number, retryAfterMs: number | null): Losan
   return 'bad_body';
 }
 
-/** A status of 304 is no redirect: it points nowhere. */
+/** Whether a status is a redirect. A 304 is none: it points nowhere. */
 function isRedirect(status: number): boolean {
   return status >= 300 && status < 400 && status !== 304;
 }
