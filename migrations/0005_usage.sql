@@ -217,7 +217,7 @@ returns setof losant_usage.period_sum language sql stable parallel safe as $$
     e.days_possible, e.is_over, f.is_fully_tracked,
     case when e.days_expected > 0 then coalesce(c.standing, 'final') end,
     e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.not_final_days is null,
-    not w.is_wanted or (e.is_over and f.is_fully_tracked and not coalesce(c.is_blocked, false)),
+    e.is_over and f.is_fully_tracked and not coalesce(c.is_blocked, false),
     c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days,
     c.open_streams, c.missing_streams, c.in_doubt_streams, c.unavailable_streams, c.by_hand_streams,
     u.devices_created, u.devices_deleted, u.devices_total, u.devices_total_on, u.devices_total_max,
@@ -312,7 +312,7 @@ returns setof losant_usage.period_sum language sql stable parallel safe as $$
       select from losant_usage.tracking t
       where t.org_id = o.org_id and (upper_inf(t.tracked_days) or t.tracked_to >= first_day))) as is_wanted
   ) as w
-  where o.org_id between first_org and last_org and (w.is_wanted or u.days_untracked > 0)
+  where o.org_id between first_org and last_org and w.is_wanted
 $$;
 comment on function losant_usage.period_sums is 'Building block of the views of months and periods, not for use by others: it may change.';
 

@@ -88,7 +88,7 @@ left join lateral (
     (select m.summary_scale from losant_usage.metrics m where m.metric = 'payload_all_bytes') as bytes_of_mb
   from losant_usage.contradicted_days d where d.usage_date between s.period_start and s.period_end
 ) as x on true
-where s.days_expected > 0 or s.days_untracked > 0;
+where s.days_expected > 0;
 comment on view losant_usage.monthly_usage is 'One row per organization and month (UTC) with a tracked day: flows summed over the tracked days that are stored; of levels the last, the maximum and the average. May it be invoiced: is_billable. Source: usage_days, cells, period_blockers.';
 comment on column losant_usage.monthly_usage.instance_id is 'Losant instance id.';
 comment on column losant_usage.monthly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -158,7 +158,7 @@ left join lateral (
   select range_agg(daterange(d.usage_date, d.usage_date + 1)) as days from losant_usage.contradicted_days d
   where d.instance_id = i.instance_id
 ) as x on true
-where s.days_expected > 0 or s.days_untracked > 0;
+where s.days_expected > 0;
 comment on view losant_usage.period_usage is 'monthly_usage by billing period: one row per organization and period with a tracked day. Days in no known period are in days_without_period. Source: billing_periods, usage_days, cells.';
 comment on column losant_usage.period_usage.instance_id is 'Losant instance id.';
 comment on column losant_usage.period_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -239,6 +239,12 @@ from (
     from losant_usage.own_period_rows s
     join losant_usage.instances i on i.instance_id = s.instance_id and i.billing_periods = 'losant'
   ) as s
+  -- No day has to be tracked of a period that was over before the first that is of its instance.
+  left join (
+    select o.instance_id, min(t.tracked_from) as first_day
+    from losant_usage.tracking t join losant_usage.organizations o on o.org_id = t.org_id
+    group by o.instance_id
+  ) as n on n.instance_id = s.instance_id
   cross join lateral (values
     ('not_over', not s.is_over, null::datemultirange, null::text[]),
     ('not_fully_tracked', not s.is_fully_tracked, null, null),
@@ -249,7 +255,7 @@ from (
     ('changed_by_hand', s.by_hand_days is not null, s.by_hand_days, s.by_hand_streams),
     ('contradicted', s.is_contradicted, null, null)
   ) as c (cause, applies, days, streams)
-  where c.applies and (not s.is_clear or s.is_contradicted)
+  where c.applies and (not s.is_clear or s.is_contradicted) and (s.days_expected > 0 or s.period_end >= n.first_day)
   union all
   select p.instance_id, p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, m.month, m.next_month - 1, 'losant',
     'no_period', datemultirange(daterange(greatest(p.first_day, m.month), least(p.last_day + 1, m.next_month))), null

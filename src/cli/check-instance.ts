@@ -20,22 +20,22 @@ export interface InstanceCheck {
   readonly database: CheckedDatabase;
   readonly list: CheckList;
   readonly allOrgs: boolean;
-  /** Called with how many organizations were asked for, and how many there are at most. */
+  /** Called with the number of organizations asked for so far, and the most there are. */
   readonly onOrg: (done: number, total: number) => void;
 }
 
 /** Enough to get over a hiccup; a check that retries for minutes tells less. */
 const ATTEMPTS = 2;
 
-/** Each question ends within this, even if Losant asks to wait. */
+/** The bound on each question, even if Losant asks to wait. */
 const QUESTION_MS = 60_000;
 
 /** Organizations whose failure is told; of the others the number. */
 const FAILURES_SHOWN = 10;
 
 /**
- * Checks what a run asks of Losant. Returns an organization for further
- * questions, or null if there is none to ask for.
+ * Checks the requests that a run sends to Losant. Returns an organization for further questions, or
+ * null if there is none to ask for.
  */
 export async function checkInstance(
   context: CommandContext,
@@ -76,7 +76,7 @@ export async function checkInstance(
   return target(orgId);
 }
 
-/** The same client, whose requests end within a minute. */
+/** Returns the client with each request bounded to a minute. */
 function boundQuestions(client: LosantClient): LosantClient {
   return {
     get: async (request) => {
@@ -112,7 +112,7 @@ async function checkApiUrl(
   });
 }
 
-/** What of Losant's own totals could not be read: something to look at, and no failure. */
+/** Checks which of Losant's own totals can be read. One that cannot is shown and is no failure. */
 async function checkControlTotals(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
@@ -126,7 +126,7 @@ async function checkControlTotals(
   }
 }
 
-/** Whether every further question would fail the same way. */
+/** Whether every further question would fail in the same way. */
 function isHopeless(outcome: Outcome<unknown>): boolean {
   if (outcome.ok) return false;
   const { error } = outcome;
@@ -139,7 +139,7 @@ interface ListQuestion {
   readonly signal: AbortSignal;
 }
 
-/** Finds the first organization that is exported; null if Losant lists none. */
+/** Returns the first organization that is exported; null if Losant lists none. */
 async function checkList(list: CheckList, question: ListQuestion): Promise<Outcome<string | null>> {
   return await list.run('instanceOrgs.get', async () => {
     const { instanceId, orgs } = question.instance;
@@ -156,7 +156,10 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
   });
 }
 
-/** One line for each endpoint, and one for each of the first organizations that fail. */
+/**
+ * Checks every organization; adds one line for each endpoint, and one for each of the first
+ * organizations that fail.
+ */
 async function checkEveryOrg(
   list: CheckList,
   {
@@ -190,10 +193,10 @@ async function checkEveryOrg(
   }
 }
 
-/** Answers to one question, of all organizations. */
+/** The answers to one question, over all organizations. */
 interface EndpointSum {
   good: number;
-  /** Answered, with something to look at. */
+  /** The number of answers with something to look at. */
   odd: number;
   bad: number;
   readonly exitCodes: Set<number>;
@@ -215,7 +218,7 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
 }
 
-/** Each organization that is exported, and how many there are at most. */
+/** Yields each organization that is exported, and the most there are. */
 async function* eachOrg({
   client,
   instance,

@@ -259,7 +259,8 @@ describe('data quality', () => {
         Cause: 'tracking',
       },
     ]);
-    expect(await panel('data quality', "Numbers that Losant's own totals contradict")).toEqual([
+    const compared = await panel('data quality', "Numbers that Losant's own totals contradict");
+    expect(compared.filter((row) => row['Outcome'] === 'differs')).toEqual([
       {
         ...{ org_id: null, Compared: 'instance and day', 'Day or month': '2026-10-20', Instance: SOUTH },
         ...{ Organization: null, Metric: 'devices_total', Stored: 9, "Losant's total": 10, Difference: -1 },

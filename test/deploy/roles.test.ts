@@ -296,8 +296,9 @@ describe('the reader', () => {
       stdout: expect.stringContaining('is up to date') as string,
     });
     expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ status: 0 });
-    expect(await program('losant_usage_reader', 'status')).toMatchObject({ status: 0, stderr: '' });
-    expect(await program('losant_usage_reader', 'gaps')).toMatchObject({ status: 0, stderr: '' });
+    // What the writer changed by hand above is in doubt.
+    expect(await program('losant_usage_reader', 'status')).toMatchObject({ status: 3, stderr: '' });
+    expect(await program('losant_usage_reader', 'gaps')).toMatchObject({ status: 3, stderr: '' });
     const [org] = await queryOnce(database.url, 'select org_id from losant_usage.organizations limit 1');
     const explained = ['explain', '--org', String(org?.['org_id']), '--day', '2026-11-03'];
     expect(await program('losant_usage_reader', ...explained)).toMatchObject({ status: 0, stderr: '' });

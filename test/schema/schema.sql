@@ -792,7 +792,7 @@ AS $function$
     e.days_possible, e.is_over, f.is_fully_tracked,
     case when e.days_expected > 0 then coalesce(c.standing, 'final') end,
     e.is_over and f.is_fully_tracked and e.days_expected > 0 and c.not_final_days is null,
-    not w.is_wanted or (e.is_over and f.is_fully_tracked and not coalesce(c.is_blocked, false)),
+    e.is_over and f.is_fully_tracked and not coalesce(c.is_blocked, false),
     c.open_days, c.missing_days, c.in_doubt_days, c.unavailable_days, c.by_hand_days,
     c.open_streams, c.missing_streams, c.in_doubt_streams, c.unavailable_streams, c.by_hand_streams,
     u.devices_created, u.devices_deleted, u.devices_total, u.devices_total_on, u.devices_total_max,
@@ -887,7 +887,7 @@ AS $function$
       select from losant_usage.tracking t
       where t.org_id = o.org_id and (upper_inf(t.tracked_days) or t.tracked_to >= first_day))) as is_wanted
   ) as w
-  where o.org_id between first_org and last_org and (w.is_wanted or u.days_untracked > 0)
+  where o.org_id between first_org and last_org and w.is_wanted
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.record_changes()
@@ -1807,7 +1807,7 @@ SELECT s.instance_id,
                   WHERE (m.metric = 'payload_all_bytes'::text)) AS bytes_of_mb
            FROM losant_usage.contradicted_days d
           WHERE ((d.usage_date >= s.period_start) AND (d.usage_date <= s.period_end))) x ON (true))
-  WHERE ((s.days_expected > 0) OR (s.days_untracked > 0));
+  WHERE (s.days_expected > 0);
 
 -- view notebook_minutes
 SELECT u.usage_date,
@@ -2066,7 +2066,7 @@ SELECT instance_id,
             c.cause,
             c.days,
             c.streams
-           FROM (( SELECT s_1.period_start,
+           FROM ((( SELECT s_1.period_start,
                     s_1.period_end,
                     s_1.instance_id,
                     s_1.org_id,
@@ -2181,8 +2181,13 @@ SELECT instance_id,
                     false
                    FROM (losant_usage.own_period_rows s_1
                      JOIN losant_usage.instances i ON (((i.instance_id = s_1.instance_id) AND (i.billing_periods = 'losant'::text))))) s
+             LEFT JOIN ( SELECT o.instance_id,
+                    min(t.tracked_from) AS first_day
+                   FROM (losant_usage.tracking t
+                     JOIN losant_usage.organizations o ON ((o.org_id = t.org_id)))
+                  GROUP BY o.instance_id) n ON ((n.instance_id = s.instance_id)))
              CROSS JOIN LATERAL ( VALUES ('not_over'::text,(NOT s.is_over),NULL::datemultirange,NULL::text[]), ('not_fully_tracked'::text,(NOT s.is_fully_tracked),NULL::datemultirange,NULL::text[]), ('not_final'::text,(s.open_days IS NOT NULL),s.open_days,s.open_streams), ('missing'::text,(s.missing_days IS NOT NULL),s.missing_days,s.missing_streams), ('in_doubt'::text,(s.in_doubt_days IS NOT NULL),s.in_doubt_days,s.in_doubt_streams), ('unavailable'::text,(s.unavailable_days IS NOT NULL),s.unavailable_days,s.unavailable_streams), ('changed_by_hand'::text,(s.by_hand_days IS NOT NULL),s.by_hand_days,s.by_hand_streams), ('contradicted'::text,s.is_contradicted,NULL::datemultirange,NULL::text[])) c(cause, applies, days, streams))
-          WHERE (c.applies AND ((NOT s.is_clear) OR s.is_contradicted))
+          WHERE (c.applies AND ((NOT s.is_clear) OR s.is_contradicted) AND ((s.days_expected > 0) OR (s.period_end >= n.first_day)))
         UNION ALL
          SELECT p.instance_id,
             p.org_id,
@@ -2357,7 +2362,7 @@ UNION ALL
      LEFT JOIN LATERAL ( SELECT range_agg(daterange(d.usage_date, (d.usage_date + 1))) AS days
            FROM losant_usage.contradicted_days d
           WHERE (d.instance_id = i.instance_id)) x ON (true))
-  WHERE ((s.days_expected > 0) OR (s.days_untracked > 0));
+  WHERE (s.days_expected > 0);
 
 -- view read_cells
 SELECT t.instance_id,

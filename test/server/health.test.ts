@@ -179,11 +179,11 @@ describe('an instance', () => {
     const addRevision = async (key: string, wasFinal: boolean, ago: string, runId: string | null) =>
       await queryOnce(
         ledger.url,
-        `insert into losant_usage.revisions
+        asProgram(`insert into losant_usage.revisions
            (stream, org_id, usage_date, revision, key, old, new, run_id, changed_by, changed_at, was_final)
          values ('${key === '{}' ? 'device_counts' : 'payload_sources'}', '${org}', '${daysAgo(9)}',
            (select count(*) + 2 from losant_usage.revisions), '${key}', '{"total": 1, "count": 1}', '{}',
-           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal})`,
+           ${runId === null ? 'null' : `'${runId}'`}, 'someone', now() - interval '${ago}', ${wasFinal})`),
       );
     const run = '00000000-0000-4000-8000-000000000001';
     await addRevision('{}', true, '1 hour', run);

@@ -123,8 +123,7 @@ test('what the README shows of a month has the flag that an invoice asks for', a
     expect.objectContaining({
       org_name: 'Acme',
       referral_id: 'C-17',
-      days_stored: 30,
-      days_expected: 31,
+      standing: 'accepted',
       is_billable: true,
     }),
   ]);
@@ -132,14 +131,14 @@ test('what the README shows of a month has the flag that an invoice asks for', a
 
 test('a month that is not billable says why', async () => {
   const statements = sqlBelow(OPERATIONS, 'A month is not billable').replaceAll('2026-10-01', '2026-11-01');
-  expect(await answerOf(statements)).toEqual([
-    expect.objectContaining({
-      org_name: 'Globex',
-      is_fully_tracked: false,
-      days_expected: 2,
-      days_stored: 1,
-    }),
-  ]);
+  const missing = 'losant-usage backfill --org 5d0000000000000000000002 --from 2026-11-02 --to 2026-11-02';
+  const blockers = await answerOf(statements);
+  expect(blockers).toContainEqual(
+    expect.objectContaining({ org_name: 'Globex', cause: 'missing', days: 1, what_to_do: missing }),
+  );
+  expect(blockers).toContainEqual(
+    expect.objectContaining({ org_name: 'Globex', cause: 'not_fully_tracked' }),
+  );
 });
 
 test('the body of an answer in quarantine is read with the command that is shown', async () => {

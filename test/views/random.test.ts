@@ -214,7 +214,7 @@ function expectedMonth(
   const untracked = days.filter((day) =>
     STREAMS.some((stream) => !isTracked(stream, day) && isStored(cells.get(`${stream} ${day}`))),
   ).length;
-  if (expected.length + untracked === 0) return [];
+  if (expected.length === 0) return [];
   // The whole month, not only the part the ledger lies in.
   const lastDay = addDays(`${nextMonth(month)}-01`, -1);
   const existing = eachDay({ from: `${month}-01`, to: lastDay }).filter(
@@ -231,7 +231,7 @@ function expectedMonth(
   const daysBillable = count((all) =>
     all.every((cell) => cell !== undefined && (cell.standing === 'final' || cell.standing === 'accepted')),
   );
-  const isBillable = isOver && isWhole && expected.length > 0;
+  const isBillable = isOver && isWhole;
   const sums = STREAMS.map((stream) => {
     const quantities = expected.flatMap(({ day, streams }) => {
       const cell = cells.get(`${stream} ${day}`);
