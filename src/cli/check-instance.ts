@@ -20,22 +20,22 @@ export interface InstanceCheck {
   readonly database: CheckedDatabase;
   readonly list: CheckList;
   readonly allOrgs: boolean;
-  /** Called with the number of organizations asked for so far, and the most there are. */
+  /** Called with how many organizations were asked for, and how many there are at most. */
   readonly onOrg: (done: number, total: number) => void;
 }
 
 /** Enough to get over a hiccup; a check that retries for minutes tells less. */
 const ATTEMPTS = 2;
 
-/** The bound on each question, even if Losant asks to wait. */
+/** Each question ends within this, even if Losant asks to wait. */
 const QUESTION_MS = 60_000;
 
 /** Organizations whose failure is told; of the others the number. */
 const FAILURES_SHOWN = 10;
 
 /**
- * Checks the requests that a run sends to Losant. Returns an organization for further questions, or
- * null if there is none to ask for.
+ * Checks what a run asks of Losant. Returns an organization for further
+ * questions, or null if there is none to ask for.
  */
 export async function checkInstance(
   context: CommandContext,
@@ -76,7 +76,7 @@ export async function checkInstance(
   return target(orgId);
 }
 
-/** Returns the client with each request bounded to a minute. */
+/** The same client, whose requests end within a minute. */
 function boundQuestions(client: LosantClient): LosantClient {
   return {
     get: async (request) => {
@@ -112,7 +112,7 @@ async function checkApiUrl(
   });
 }
 
-/** Checks which of Losant's own totals can be read. One that cannot is shown and is no failure. */
+/** What of Losant's own totals could not be read: something to look at, and no failure. */
 async function checkControlTotals(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
@@ -126,7 +126,7 @@ async function checkControlTotals(
   }
 }
 
-/** Whether every further question would fail in the same way. */
+/** Whether every further question would fail the same way. */
 function isHopeless(outcome: Outcome<unknown>): boolean {
   if (outcome.ok) return false;
   const { error } = outcome;
@@ -139,7 +139,7 @@ interface ListQuestion {
   readonly signal: AbortSignal;
 }
 
-/** Returns the first organization that is exported; null if Losant lists none. */
+/** Finds the first organization that is exported; null if Losant lists none. */
 async function checkList(list: CheckList, question: ListQuestion): Promise<Outcome<string | null>> {
   return await list.run('instanceOrgs.get', async () => {
     const { instanceId, orgs } = question.instance;
@@ -156,10 +156,7 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
   });
 }
 
-/**
- * Checks every organization; adds one line for each endpoint, and one for each of the first
- * organizations that fail.
- */
+/** One line for each endpoint, and one for each of the first organizations that fail. */
 async function checkEveryOrg(
   list: CheckList,
   {
@@ -193,10 +190,10 @@ async function checkEveryOrg(
   }
 }
 
-/** The answers to one question, over all organizations. */
+/** Answers to one question, of all organizations. */
 interface EndpointSum {
   good: number;
-  /** The number of answers with something to look at. */
+  /** Answered, with something to look at. */
   odd: number;
   bad: number;
   readonly exitCodes: Set<number>;
@@ -218,7 +215,7 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
 }
 
-/** Yields each organization that is exported, and the most there are. */
+/** Each organization that is exported, and how many there are at most. */
 async function* eachOrg({
   client,
   instance,

@@ -6,10 +6,10 @@ import { streamNamed } from '../usage/streams/catalog.ts';
 import type { DayReading, Fact, Stream } from '../usage/streams/stream.ts';
 import { CheckError, type Finding, type Outcome, outcomeOf } from './check-list.ts';
 
-/** The name of the comparison, which is not a question to Losant. */
+/** The name of the comparison, which is no question of its own. */
 export const RECONCILE = 'reconcile';
 
-/** An organization, and the day to ask for. */
+/** An organization, and what to ask for. */
 export interface OrgTarget {
   readonly client: LosantClient;
   readonly instanceId: string;
@@ -19,7 +19,7 @@ export interface OrgTarget {
   readonly signal: AbortSignal;
 }
 
-/** The outcome of one question. */
+/** What became of one question. */
 export interface OrgReport {
   readonly name: string;
   readonly outcome: Outcome<Finding<DayReading | null>>;
@@ -78,10 +78,7 @@ function describe({ columns, keyColumns }: Stream, { facts }: DayReading & { kin
   return columns.map((column, index) => `${column} ${facts[0]?.values[index]}`).join(', ');
 }
 
-/**
- * Returns the facts of a reading; none for a day that was left out, on which nothing happened as far
- * as Losant says.
- */
+/** None for a day that was left out: nothing happened, as far as Losant says. */
 function factsOf(reading: DayReading | null): readonly Fact[] {
   return reading?.kind === 'values' ? reading.facts : [];
 }
@@ -90,10 +87,7 @@ function sumFirst(facts: readonly Fact[]): number {
   return facts.reduce((sum, { values }) => sum + (values[0] ?? 0), 0);
 }
 
-/**
- * Compares the same payloads asked for in two ways. They are not documented to be equal, so a
- * difference is shown and is no failure.
- */
+/** The same payloads asked for in two ways. Not documented to be equal, so a difference is shown and no failure. */
 function comparePayloads(
   readings: ReadonlyMap<string, DayReading | null>,
   { orgId, day }: OrgTarget,

@@ -6,11 +6,11 @@ import type { UsageAction } from '../usage/streams/stream.ts';
 import type { OrgTarget } from './check-org.ts';
 import { probeSummaries, probeTotals } from './check-totals.ts';
 
-/** A question that the API's documentation leaves open, and this API's answer. */
+/** Something the documentation of the API leaves open, and what this API does. */
 export interface ProbeAnswer {
   readonly question: string;
   readonly answer: string;
-  /** The setting, column or note of docs/losant-api.md that the answer concerns. */
+  /** Which setting, column or note of docs/losant-api.md the answer is for. */
   readonly touches: string;
 }
 
@@ -58,7 +58,7 @@ const PROBES: Readonly<Record<string, Probe>> = {
   'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
 };
 
-/** Asks a few questions about one organization. A refusal is an answer; throws only when interrupted. */
+/** Asks a handful of questions about one organization. A refusal is an answer; throws only when interrupted. */
 export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
   const answers: ProbeAnswer[] = [];
   for (const [question, { ask, touches }] of Object.entries(PROBES)) {
@@ -112,7 +112,7 @@ async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
   return `${buckets.length} bucket with ${buckets.map((bucket) => numbersOf(bucket).join(', ')).join('; ')}`;
 }
 
-/** Tries ranges of different length, only a few because each is a request. */
+/** No more than these are tried: each is a request. */
 async function probeLongestRange(target: OrgTarget): Promise<string> {
   const answers: string[] = [];
   for (const days of [31, 93, 180, 366]) {
@@ -132,10 +132,7 @@ async function probePageSize({ client, instanceId, signal }: OrgTarget): Promise
   return `${value.items.length + value.rejected.length} organizations on the first page, of ${value.totalCount}`;
 }
 
-/**
- * Asks for the complete instance and for one that does not exist: a token seldom has the scopes of the
- * first and never those of the second.
- */
+/** A token seldom has the scopes for the whole instance; nobody has those of an instance that is not there. */
 async function probeRefusal(target: OrgTarget): Promise<string> {
   const { client, instanceId, day, signal } = target;
   const startMs = dayStartMs(day);
@@ -190,7 +187,7 @@ async function ask(
   return (await askUsage(client, { instanceId, orgId, action, query, ...range, signal })).body;
 }
 
-/** Returns the range of the given number of days up to the target's. */
+/** The days up to the target's. */
 function lastDays({ day }: OrgTarget, days: number): { start: number; end: number } {
   return { start: dayStartMs(addDays(day, 1 - days)), end: dayStartMs(day) + DAY_MS - 1 };
 }

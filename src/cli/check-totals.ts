@@ -1,4 +1,4 @@
-/** Probes whether Losant's own totals equal the sums. Only the API is asked, whatever is stored. */
+/** Whether Losant's own totals say what the sums say: asked of the API alone, whatever is stored. */
 import { listOrgPages, type OrgPage } from '../losant/orgs.ts';
 import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
 import { fetchUsage } from '../losant/usage.ts';
@@ -6,10 +6,10 @@ import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { OrgTarget } from './check-org.ts';
 
-/** The most organizations compared. Each is asked twice, and a probe is a few questions, not an export. */
+/** Each is asked twice: a probe is a handful of questions, not an export. */
 const ORGS_MAX = 25;
 
-/** The age of a day that is final by the default policy. */
+/** A day of this age is final by the default policy. */
 const FINAL_DAYS = 4;
 
 const PROBED = ['device_counts', 'payload_totals'];
@@ -35,7 +35,7 @@ export async function probeTotals(target: OrgTarget): Promise<string> {
   return `${day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
-/** Compares one organization's last complete month: its days added up, and its summary. */
+/** One organization's last whole month: its days added up, and its summary. */
 export async function probeSummaries(target: OrgTarget): Promise<string> {
   const { client, instanceId, orgId, signal } = target;
   const monthEnd = addDays(`${addDays(target.day, -FINAL_DAYS).slice(0, 7)}-01`, -1);
@@ -66,7 +66,7 @@ async function findSummary(
   return null;
 }
 
-/** Returns the sum of each flow over the window, and the last value of each level. */
+/** Each metric over the window: flows added up, of levels the last. */
 async function readSums(
   { client, instanceId, signal }: OrgTarget,
   orgId: string | null,
@@ -100,7 +100,7 @@ function compare(what: string, sum: number, total: number): string {
   return `${what} ${sum} ${sum === total ? 'equal' : `against ${total}, which differ by ${sum - total}`}`;
 }
 
-/** Describes which megabyte it is: 1,000,000 bytes or 2^20. */
+/** Which megabyte it is: of 1,000,000 bytes, or of 2^20. */
 function describeMegabyte(bytes: number, megabytes: number): string {
   if (Number.isNaN(megabytes)) return `bytes ${bytes}, not in the answer`;
   const sizes = [

@@ -25,7 +25,7 @@ export const check = defineCommand({
   run: checkEverything,
 });
 
-/** The expected number of organizations per second, each of which is asked several questions. */
+/** Organizations a second, as far as can be known: each is asked several questions. */
 const ORGS_PER_SECOND = 3;
 
 /**
@@ -67,10 +67,7 @@ export async function checkEverything(
   return exitCode;
 }
 
-/**
- * Shows the number of organizations asked for, as lines even on a terminal, because failures are
- * printed in between.
- */
+/** Shows how many organizations were asked for: as lines, on a terminal too, since failures are printed in between. */
 function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
   const options = { stderr, now, rate: ORGS_PER_SECOND, noun: 'organization' };
   const progress = createProgress({ output: { ...output, isTerminal: false }, ...options });
@@ -97,10 +94,10 @@ function describeRules({
 
 const INDENT = ' '.repeat(10);
 
-/** Renders a check as a line for people, with its hint below. */
+/** A check as a line for people, with its hint below. */
 function renderCheck(check: Check): Line[] {
   const { name, message, hint } = check;
-  // Losant's errors begin with the action, which is the name.
+  // Errors of Losant's begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((each) => `${INDENT}${each}`);
   return [line`${verdictOf(check)}  ${shown}`, ...hints];

@@ -2,14 +2,15 @@ import { commonOptions } from './command-line.ts';
 import { commands, things } from './commands.ts';
 import { flagName, type OptionSpec } from './options.ts';
 
-/** A word that may come next, with a description. */
+/** What may come next, with a word about it. */
 type Offer = readonly [value: string, about: string];
 
 const HELP: Offer = ['--help', 'show help'];
 
 /**
- * Returns what a shell may put in place of the last word, which is being typed: one line each, the
- * value and its description separated by a tab. Returns nothing where only the user knows the value.
+ * What a shell may put in place of the last of the words, which is being typed: a
+ * line each, the value and a word about it with a tab between. Nothing where
+ * something is expected that only the user knows.
  */
 export async function completeWords(words: readonly string[]): Promise<string> {
   const typed = words.at(-1) ?? '';
@@ -31,7 +32,7 @@ async function findOffers(before: readonly string[]): Promise<readonly Offer[]> 
   return [...byPlace, ...flags.map(([name, { summary }]): Offer => [flagName(name), summary]), HELP];
 }
 
-/** Returns the words that may follow the program's name, or the name of a thing. */
+/** What may follow the program's name, or the name of a thing. */
 function offerNames(thing: string): readonly Offer[] {
   if (thing in things) {
     const own = commands.filter(({ name }) => name.startsWith(`${thing} `));

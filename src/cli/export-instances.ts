@@ -15,7 +15,7 @@ import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export
 import { openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
 
-/** The tools that an export shares over all instances. */
+/** What an export works with, over all instances. */
 interface Tools {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
@@ -23,8 +23,8 @@ interface Tools {
 }
 
 /**
- * Exports one instance after the other; a failure of one never stops another. Returns the exit code.
- * Throws only if nothing could begin, or on a signal.
+ * Exports one instance after the other; one's trouble never stops another.
+ * Returns the exit code; throws only if nothing could begin, or on a signal.
  */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
   const { signal } = context;
@@ -62,7 +62,7 @@ async function exportInstance(
   const rate = request.rate ?? instance.requestsPerSecond;
   const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
   const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
-  // The plan is only worth its queries if somebody reads it.
+  // The plan is only worth its queries where someone reads it.
   const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
   try {
     const outcome = await runInstance(opened, {
@@ -84,7 +84,7 @@ async function exportInstance(
   }
 }
 
-/** Returns the time of the next retry among an instance's gaps; null if none has to wait. */
+/** When the first of an instance's gaps that has to wait is tried again; null if none has. */
 async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
   const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
   const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
@@ -101,7 +101,7 @@ async function endOf(
     if ('outcome' in end && !isSummaryEnough) logRun(logger, instanceId, end.outcome);
     return end;
   } catch (error) {
-    // With a single instance its error is the command's, and so is a signal.
+    // With a single instance its error is the command's; so is a signal.
     if (signal.aborted || isOnly) throw error;
     if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
     return { instanceId, error };
@@ -115,10 +115,10 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-/** The interval at which a held lease or folder is tried again. */
+/** How often a held lease or folder is tried again while waiting. */
 const WAIT_STEP_MS = 1_000;
 
-/** Retries `open` until `giveUpAtMs` while another process holds what it needs. */
+/** Tries again while another process holds what `open` needs, until `giveUpAtMs`. */
 export async function waitWhileHeld<T>(
   { hostNow, signal, output }: CommandContext,
   giveUpAtMs: number,
@@ -139,8 +139,8 @@ export async function waitWhileHeld<T>(
 }
 
 /**
- * Reports a run to the monitor. Only a run over everything can show that nothing is missing, so a run
- * over a part is not reported.
+ * Reports to the monitor how a run goes. Only a run over everything can say that
+ * nothing is missing, so one over a part of it is not reported.
  */
 export async function withHeartbeat(
   { config, logger, signal }: CommandContext,
@@ -154,7 +154,7 @@ export async function withHeartbeat(
     await heartbeat.end(exitCode === EXIT.ok);
     return exitCode;
   } catch (error) {
-    // Another process at work reports its own end, and a signal is no failure.
+    // Another process at work says itself how it ends, and a signal is no failure.
     if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
     throw error;
   }

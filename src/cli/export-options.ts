@@ -33,7 +33,7 @@ function shardOption(summary: string): OptionSpec<Shard | null> {
   });
 }
 
-/** The longest wait; a longer one is a matter for a scheduler. */
+/** Longer waits are a scheduler's matter. */
 const WAIT_MAX_SECONDS = 86_400;
 
 export const waitOption = numberOption('SECONDS', 'wait up to this long for another process to finish', {
@@ -42,7 +42,7 @@ export const waitOption = numberOption('SECONDS', 'wait up to this long for anot
   initial: 0,
 });
 
-/** The options that `run` and `backfill` share. */
+/** What `run` and `backfill` have in common. */
 export const exportOptions = {
   instance: idsOption('instance', 'only these instances'),
   org: idsOption('organization', 'only these organizations'),

@@ -12,10 +12,7 @@ import type { CommandContext } from './command.ts';
 import { type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
 import { openDatabase, useDatabase } from './open-database.ts';
 
-/**
- * Prints, for `--dry-run`, what would be read. Writes nothing, and asks Losant only for organizations
- * that it does not know yet.
- */
+/** `--dry-run`: prints what would be read. Writes nothing; asks Losant only for organizations it does not know yet. */
 export async function printPlans(
   context: CommandContext,
   request: ExportRequest,
@@ -44,7 +41,7 @@ export async function printPlans(
   });
 }
 
-/** Renders a plan for people, with the time it takes at `rate` requests per second. */
+/** A plan for people, with the time it takes at `rate` requests per second. */
 function renderPlan(plan: PlanSummary, rate: number): Line[] {
   const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
   const lines: Line[] = [
@@ -70,7 +67,7 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
   return lines;
 }
 
-/** Shows a run at work: its plan, and the number of the plan's requests that are done. */
+/** Shows a run while it works: its plan, and how many of the plan's requests are done. */
 export function createPlanView(
   { output, stderr, hostNow }: CommandContext,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },

@@ -7,25 +7,22 @@ import { count, showDays, showDuration, showNumber, showWhen } from '../terminal
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
 
-/** The part of a run's outcome that is shown. */
+/** What is shown of how a run ended. */
 export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
   readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting' | 'unreadable'>;
 }
 
-/** The end of the export of one instance. */
+/** How the export of one instance ended. */
 export type InstanceEnd<Outcome = RunOutcome> =
   | {
       readonly instanceId: string;
       readonly outcome: Outcome;
-      /** The earliest time at which a missing number is tried again; null if it is not known. */
+      /** When a number that is missing is tried again at the earliest; null if that is not known. */
       readonly nextTryAt: string | null;
     }
   | { readonly instanceId: string; readonly error: unknown };
 
-/**
- * Adds to the failures the numbers that were asked for and cannot be read, which nothing else in the
- * document names.
- */
+/** Names among the failures the numbers that were asked for and cannot be read, which nothing else in the document does. */
 export function addUnreadable<Outcome extends ShownOutcome>(
   outcome: Outcome,
   {
@@ -41,7 +38,7 @@ export function addUnreadable<Outcome extends ShownOutcome>(
   return { ...outcome, report: { ...report, failures: [...report.failures, failure] } };
 }
 
-/** Prints the ends of the instances: one document, or text for people. */
+/** Prints how the instances ended: one document, or text for people. */
 export function printEnds(
   { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
   ends: readonly InstanceEnd[],
@@ -104,7 +101,7 @@ function renderHead(instanceId: string, report: RunReport): Line {
   return [...head, state, `, ${facts.join(', ')}`];
 }
 
-/** Renders counts, e.g. `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
+/** `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
 function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
   if (from === null) return [];
   const parts: readonly (readonly [number, string])[] = [
@@ -125,14 +122,11 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
   return [...lines, `  rows: ${changes.join(', ')}`];
 }
 
-/** The number of causes shown to people, and of examples for each; the document of `--json` has all. */
+/** Causes and examples of each that are shown to people; the document of `--json` has all. */
 const CAUSES_SHOWN = 10;
 const EXAMPLES_SHOWN = 3;
 
-/**
- * Renders failures by cause, each with its count and a few examples, so that one refused scope does
- * not hide another organization's failure.
- */
+/** By cause, each with how often and a few examples: one refused scope does not hide another org's trouble. */
 function renderFailures(failures: readonly Failure[]): Line[] {
   const causes = [...Map.groupBy(failures, causeOf).values()];
   const sorted = causes.toSorted((a, b) => countNumbers(b) - countNumbers(a));
@@ -142,7 +136,7 @@ function renderFailures(failures: readonly Failure[]): Line[] {
   return lines;
 }
 
-/** Returns the cause of a failure; failures of one cause differ only in ids and days. */
+/** Failures with the same text but for ids and days. */
 function causeOf({ code, message }: Failure): string {
   return `${code}: ${withoutPlaces(message)}`;
 }
@@ -176,8 +170,9 @@ function countNumbers(failures: readonly Failure[]): number {
 }
 
 /**
- * Returns a message without the names in it, so that the same failure of many organizations and days
- * is one cause. Losant's errors put them in parentheses.
+ * A message without what it names in particular, so that the same trouble of
+ * many organizations and days is one cause. Losant's errors name in parentheses
+ * what was asked for.
  */
 export function withoutPlaces(message: string): string {
   return message

@@ -29,10 +29,10 @@ export const gaps = defineCommand({
   },
 });
 
-/** The number of lines shown to people; `--json` has all. */
+/** Lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
-/** Returns a gap as `--json` prints it. */
+/** A gap as `--json` prints it. */
 function toDocument(gap: Gap) {
   const { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt } = gap;
   return { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt };
@@ -40,7 +40,7 @@ function toDocument(gap: Gap) {
 
 export interface GapsView {
   readonly missing: readonly Gap[];
-  /** The cells known never to come; null if they were not asked for. */
+  /** What is known not to come; null if it was not asked for. */
   readonly known: readonly Gap[] | null;
   readonly nowMs: number;
 }
@@ -106,7 +106,7 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
     const [first] = track;
     if (!first) return [];
     const { stream, orgId, orgName } = first;
-    // The newest range comes first.
+    // The newest first.
     const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
     return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
   });

@@ -5,11 +5,11 @@ import { DatabaseError } from '../errors.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
-/** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
+/** Loading, planning, the lease and the heartbeat each take a connection at times. */
 const POOL_SIZE = 4;
 
 export interface OpenBounds {
-  /** The time that the server lets one statement run, if not the usual one. */
+  /** How long the server lets one statement run, if not for the usual time. */
   readonly statementTimeoutMs?: number | undefined;
 }
 
@@ -29,8 +29,8 @@ export async function openDatabase(
 }
 
 /**
- * Runs `work` with an open database and closes it. A connection or right that is lost meanwhile
- * becomes a DatabaseError that names the database.
+ * Does `work` with an open database and closes it. A connection or right that is
+ * lost meanwhile becomes a DatabaseError that names the database.
  */
 export async function useDatabase<T>(
   handle: DatabaseHandle,
@@ -55,8 +55,8 @@ export async function withDatabase<T>(
 }
 
 /**
- * Opens the database with this program's schema. A command that writes creates it in an empty
- * database; one that only reads refuses a missing database.
+ * Opens the database with this program's schema. A command that writes creates it
+ * in an empty one; for one that only reads, a missing database is refused.
  */
 export async function openSchema(
   context: CommandContext,
@@ -78,12 +78,12 @@ export async function openSchema(
   }
 }
 
-/** Brings the schema to head and returns the migrations applied. */
+/** The schema at head, and what was applied for it. */
 async function prepareSchema(
   handle: DatabaseHandle,
   options: { createIfEmpty: boolean; autoMigrate: boolean },
 ): Promise<string[]> {
-  // The state is read separately, because the same refusal means something else if there are tables.
+  // Read on its own: the same refusal means something else where there are tables.
   const { state } = await readSchemaState(handle);
   try {
     return await requireSchema(handle, options);

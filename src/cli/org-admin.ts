@@ -4,10 +4,7 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { SERVICE } from '../settings/table.ts';
 import type { CommandContext } from './command.ts';
 
-/**
- * Returns the client that can change the instance's organizations. Throws SettingsError without its
- * token.
- */
+/** The client that can change the instance's organizations. Throws SettingsError without its token. */
 export function openAdmin(
   { config, version, hostNow }: CommandContext,
   { apiUrl, domain }: InstanceConfig,

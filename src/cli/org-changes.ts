@@ -5,7 +5,7 @@ import { readFileFromDisk, readNamedFile } from '../settings/checks.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import type { Tag } from '../usage/organization.ts';
 
-/** The changes as given by the options. */
+/** What is to change, as the options say it. */
 export interface PatchOptions {
   readonly name: string | null;
   readonly description: string | null;
@@ -15,21 +15,21 @@ export interface PatchOptions {
   readonly disable: boolean;
   readonly enable: boolean;
   readonly auditLog: boolean | null;
-  /** The path of a file with a patch in JSON. */
+  /** Path of a file with a patch in JSON. */
   readonly body: string | null;
 }
 
-/** A patch, and the tags to set among those that the organization has. */
+/** A patch by itself, and the tags that are set among those the organization has. */
 export interface Wanted {
   readonly patch: OrgPatch;
   readonly tags: readonly Tag[];
-  /** Whether to disable it from now on, unless it already is. */
+  /** Whether it is to be disabled from now on, unless it is already. */
   readonly disables: boolean;
 }
 
 /**
- * Reads the changes and checks them against the API's schema. Throws one SettingsError with all
- * problems. `nowMs` is the time from which an organization is disabled.
+ * Reads what is to change and checks it against the schema of the API. Throws one
+ * SettingsError with all that is wrong. `nowMs` is since when one is disabled.
  */
 export function readWanted(options: PatchOptions, nowMs: number): Wanted {
   const { limit: limits, tag, disable, enable, auditLog: auditLogEnabled } = options;
@@ -54,8 +54,9 @@ export function readWanted(options: PatchOptions, nowMs: number): Wanted {
 const KEEP_ONE = { hint: 'keep one of them' };
 
 /**
- * Returns the patch for an organization that is now as in `resource`. Lists and maps are sent
- * complete, because the documentation does not say whether Losant keeps limits that a map leaves out.
+ * The patch to send to an organization that is now as `resource` says. Lists and
+ * maps go whole: the documentation does not say whether Losant keeps what a map
+ * of limits leaves out.
  */
 export function completePatch({ patch: wanted, tags, disables }: Wanted, resource: Resource): OrgPatch {
   const { disabledAt, ...rest } = wanted;
@@ -80,7 +81,7 @@ function hasOddTags(resource: Resource): boolean {
   return Array.isArray(tags) && tags.length > tagsOf(resource).length;
 }
 
-/** Throws SettingsError with all problems, one per line. */
+/** Throws SettingsError with all that is wrong, a line each. */
 function checkPatch(raw: unknown): OrgPatch {
   const { success, data, error } = orgPatch.safeParse(raw);
   if (success) return data;
@@ -107,7 +108,7 @@ function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
   return [`${place === '' ? 'the body' : place}${isShown ? `=${quote(String(value))}` : ''} ${message}`];
 }
 
-/** Reads the file of a patch. Throws SettingsError if it does not contain a JSON object. */
+/** Throws SettingsError for a file that holds no JSON object. */
 function readBody(path: string): Record<string, unknown> {
   const hint = 'write a JSON object into it, such as {"limits":{"device":100}}';
   const read = readNamedFile(path, readFileFromDisk);
@@ -125,13 +126,10 @@ function parse(text: string): unknown {
   }
 }
 
-/**
- * The changeable fields of an organization, one text each, e.g. `limits.device`; `tags.KEY` has all
- * values of a key.
- */
+/** What an organization can be changed in, one text for each field, e.g. `limits.device`; `tags.KEY` has all values of a key. */
 type Fields = ReadonlyMap<string, string>;
 
-/** A planned or completed change of a field; null means that it is not set. */
+/** A field that is to change, or did; null: it is not set. */
 export interface FieldChange {
   readonly field: string;
   readonly old: string | null;
@@ -140,7 +138,7 @@ export interface FieldChange {
 
 type Resource = Readonly<Record<string, unknown>>;
 
-/** Returns an organization with a patch applied. Limits that the patch does not name stay. */
+/** An organization with a patch done: of the maps of limits, those that the patch does not name stay. */
 export function withPatch(resource: Resource, patch: OrgPatch): Resource {
   if (patch.limits === undefined) return { ...resource, ...patch };
   return { ...resource, ...patch, limits: { ...mapOf(resource['limits']), ...patch.limits } };
@@ -168,7 +166,7 @@ export function fieldsOf(resource: Resource): Fields {
   return fields;
 }
 
-/** Returns the fields in which two organizations differ, in order. */
+/** The fields in which two organizations differ, in their order. */
 export function compareFields(before: Fields, after: Fields): FieldChange[] {
   const names = new Set([...before.keys(), ...after.keys()]);
   const both = [...names].map((field) => ({
@@ -179,7 +177,7 @@ export function compareFields(before: Fields, after: Fields): FieldChange[] {
   return both.filter((each) => each.old !== each.new);
 }
 
-/** Returns the tags of an organization as Losant answers it, without entries that are no tags. */
+/** The tags of an organization as Losant answers it; one that is none is left out. */
 function tagsOf(resource: Resource): { key: string; value: string }[] {
   const { tags } = resource;
   if (!Array.isArray(tags)) return [];
@@ -193,7 +191,7 @@ function mapOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** Returns a date in one spelling; empty for an organization that is not disabled. */
+/** A date in one spelling; empty for an organization that is not disabled. */
 function instantOf(value: unknown): unknown {
   if (value === false) return '';
   const ms = typeof value === 'string' ? Date.parse(value) : NaN;

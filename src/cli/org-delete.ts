@@ -45,7 +45,7 @@ export const orgDelete = defineCommand({
   run: deleteOrg,
 });
 
-/** The means of deleting an organization. */
+/** What an organization is deleted with. */
 interface Work {
   readonly handle: DatabaseHandle;
   readonly found: FoundOrg;
@@ -54,8 +54,9 @@ interface Work {
 }
 
 /**
- * Deletes an organization in Losant, after everything that can still be read of it has been exported,
- * nothing is missing and its name has been repeated. Any failure before that leaves it as it is.
+ * Deletes an organization in Losant, once all that is still readable of it is
+ * exported, nothing is missing and its name was repeated. Whatever fails before
+ * leaves it as it is.
  */
 async function deleteOrg(context: CommandContext, options: DeleteOptions): Promise<number> {
   const { nameAgain, dryRun, incomplete } = options;
@@ -128,10 +129,7 @@ async function deleteAfterExport(context: CommandContext, work: Work): Promise<n
   return EXIT.ok;
 }
 
-/**
- * Returns the reason why the organization is not deleted; null if nothing is missing and its last days
- * were all read.
- */
+/** Why the organization is not deleted; null if nothing is missing and its last days were all read. */
 function whyNot(
   { orgId }: FoundOrg,
   { missing }: Ending,
@@ -214,8 +212,8 @@ function mustRepeat(): SettingsError {
 }
 
 /**
- * Deletes the organization in Losant: asks once, and is done when Losant no longer knows it. Throws
- * LosantError if it still exists, or if that cannot be found out.
+ * Deletes the organization in Losant: asked once, and done when Losant does not
+ * know it any more. Throws LosantError if it is still there, or nobody can say.
  */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
   const { orgId, instance } = found;
@@ -266,8 +264,8 @@ function failed(
 }
 
 /**
- * Marks the organization as removed and, with a reason, waives its missing numbers. Returns the number
- * of waivers.
+ * Marks the organization as removed, and with a reason waives what is missing of
+ * it. Returns how many numbers were waived.
  */
 async function recordRemoval(
   { output }: CommandContext,
@@ -302,7 +300,7 @@ async function recordRemoval(
   }
 }
 
-/** Waives a number unless another process has loaded it meanwhile. */
+/** A number that another process has loaded meanwhile needs no waiver. */
 async function waiveUnlessHeld(
   db: DatabaseHandle['db'],
   waiver: Parameters<typeof waiveCells>[1],

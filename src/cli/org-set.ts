@@ -19,7 +19,7 @@ import {
   withPatch,
 } from './org-changes.ts';
 
-/** The option for limits by name, each given once. */
+/** Limits by name, each once. */
 const limitOption: OptionSpec<Readonly<Record<string, number>> | null> = {
   ...valueOption('NAME=N', 'set a limit; the others stay', (text, previous) => {
     const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
@@ -81,8 +81,8 @@ export const orgSet = defineCommand({
 });
 
 /**
- * Changes an organization. Everything is checked first, the changes are shown, and the answer must
- * contain them. If nothing would change, nothing is sent.
+ * Changes an organization: everything is checked first, what changes is shown,
+ * and the answer must have it. Nothing to change: nothing is sent.
  */
 async function setOrg(
   context: CommandContext,
@@ -115,10 +115,7 @@ async function setOrg(
 
 const NEXT_LISTING = 'The database follows with the next listing of the organizations, once a UTC day.';
 
-/**
- * Returns the organization after the change. The change is sent once; if the answer is lost, the
- * organization is read back.
- */
+/** The organization after the change. Sent once: if the answer is lost, the organization is read back. */
 async function sendPatch(
   context: CommandContext,
   found: FoundOrg,
@@ -148,7 +145,7 @@ function show(value: string | null): Line {
   return value ?? styled('dim', 'not set');
 }
 
-/** Returns the error for an organization that was answered, or read back, without the change. */
+/** Losant answered, or was read back, without the change. */
 function notTaken({ orgId }: FoundOrg, missed: readonly FieldChange[]): LosantError {
   const shown = missed.map(
     (each) => `${each.field} is ${each.new ?? 'not set'} and not ${each.old ?? 'unset'}`,

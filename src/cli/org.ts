@@ -7,7 +7,7 @@ import type { CommandContext } from './command.ts';
 import { chooseInstances } from './instances.ts';
 import { idOption, idsOption, type OptionValues, required } from './options.ts';
 
-/** The options that name the organization, and the instances it may be in. */
+/** Which organization is meant, and where it may be. */
 export const placeOptions = {
   org: required(idOption('organization', 'the organization')),
   instance: idsOption('instance', 'look for it in these instances only'),
@@ -18,11 +18,11 @@ export type OrgAsked = OptionValues<typeof placeOptions>;
 export interface FoundOrg extends OrgResource {
   readonly instance: InstanceConfig;
   readonly orgId: string;
-  /** The client for reading from that instance; it sends nothing but GET. */
+  /** Reads from that instance; sends nothing but GET. */
   readonly client: LosantClient;
 }
 
-/** The time for which the result of a change is asked for, even while the process is asked to end. */
+/** What happened to a change is asked for until then, also while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
 /** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
@@ -41,7 +41,7 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
       if (error.kind !== 'not_found') failure ??= error;
     }
   }
-  // An instance that does not answer may have the organization.
+  // An instance that does not answer may have it.
   if (failure !== null) throw failure;
   const where = chosen.map(({ instanceId }) => instanceId).join(', ');
   throw new SettingsError(`--org ${org}: Losant knows no such organization of instance ${where}`, {
@@ -49,10 +49,7 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
   });
 }
 
-/**
- * Returns the organization as it is now; null if it does not exist. Throws LosantError if Losant does
- * not answer that.
- */
+/** The organization as it is now; null if it is not there. Throws LosantError if Losant does not say. */
 export async function lookAgain({ client, instance, orgId }: FoundOrg): Promise<OrgResource | null> {
   const signal = AbortSignal.timeout(LOOK_AGAIN_MS);
   try {
@@ -63,7 +60,7 @@ export async function lookAgain({ client, instance, orgId }: FoundOrg): Promise<
   }
 }
 
-/** Returns a client that reads from the instance and sends nothing but GET. */
+/** A client that reads from the instance and sends nothing but GET. */
 export function openReading(
   { config, hostNow, random, version }: CommandContext,
   instance: InstanceConfig,

@@ -5,28 +5,28 @@ import type { BaseContext, OutStream } from './command.ts';
 
 export interface Question {
   readonly text: string;
-  /** The answer if nothing is entered. */
+  /** Taken where nothing is entered. */
   readonly initial?: string;
-  /** Whether the answer is hidden while it is entered. */
+  /** Not shown while it is entered. */
   readonly isSecret?: boolean;
-  /** Returns the problem of an answer, after which the question is asked again; null if there is none. */
+  /** What is wrong with an answer; null if nothing is. It is then asked for again. */
   readonly problemOf: (answer: string) => string | null;
 }
 
-/** Questions asks a person at a terminal. */
+/** Asks a person at a terminal. */
 export interface Questions {
-  /** Returns the answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
+  /** The answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
   readonly ask: (question: Question) => Promise<string>;
   readonly confirm: (text: string) => Promise<boolean>;
   readonly close: () => void;
 }
 
-/** Whether somebody can answer. */
+/** Whether there is somebody to answer. */
 export function canAsk({ stdin, stderr }: Pick<BaseContext, 'stdin' | 'stderr'>): boolean {
   return stderr.isTTY === true && stdin().isTTY === true;
 }
 
-/** Opens the questions. Throws `refusal` if nobody can answer. */
+/** Throws `refusal` where nobody can answer. */
 export function openQuestions(context: BaseContext, refusal: SettingsError): Questions {
   if (!canAsk(context)) throw refusal;
   const { stdin, stderr } = context;
@@ -76,7 +76,7 @@ async function readLine(
     throw stop.signal.aborted ? (stop.signal.reason as Error) : error;
   } finally {
     mask.isOn = false;
-    // The line break of a hidden answer was not shown either.
+    // The line break of the answer was not shown either.
     if (isSecret || stop.signal.aborted) stderr.write('\n');
     reader.off('SIGINT', end).off('close', end);
   }

@@ -18,10 +18,7 @@ import { requireKnownInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from './options.ts';
 
-/**
- * The number of days shown by default: within them a day, and with it the instance's totals, is read
- * again.
- */
+/** Until then a day is read again, and with it the instance's totals. */
 const DAYS_SHOWN = 31;
 
 export const reconcile = defineCommand({
@@ -55,7 +52,7 @@ export const reconcile = defineCommand({
   },
 });
 
-/** The number of lines of a table shown to people; `--json` has all. */
+/** Lines of a table shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
 interface ReconciliationView {
@@ -91,7 +88,7 @@ const TITLES: Readonly<Record<Scope, string>> = {
   org_month: "Months of organizations beside Losant's summaries",
 };
 
-/** Renders a sentence, and a table of the differences and of the other rows asked for. */
+/** A sentence, and a table of what differs and of what else was asked for. */
 function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line[] {
   const own = rows.filter((row) => row.scope === scope);
   const isOne = new Set(rows.map(({ instanceId }) => instanceId)).size === 1;
@@ -140,7 +137,7 @@ function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
   ];
 }
 
-/** Describes what keeps a difference from counting, or makes it count. */
+/** What keeps a difference from counting, or makes it count. */
 function describeStanding(row: Comparison): string {
   const { isListed, orgsMissing, orgsRemoved, daysMissing, outcome } = row;
   if (!isListed) return 'was never listed: nothing was exported of it';
@@ -159,7 +156,7 @@ function toneOf(outcome: Outcome): 'red' | 'yellow' | null {
   return outcome === 'differs' ? 'red' : 'yellow';
 }
 
-/** Returns an amount with thousands separators and every digit, because sums exceed a JavaScript number. */
+/** With thousands separators, to the last digit: sums pass what a number holds. */
 function showAmount(amount: string | null): string {
   if (amount === null) return '–';
   const [whole = '', fraction = ''] = amount.split('.');

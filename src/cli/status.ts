@@ -75,7 +75,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   return lines;
 }
 
-/** Renders one sentence about yesterday, regardless of older days. */
+/** One sentence on yesterday, whatever is the matter with older days. */
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
   const yesterday = addDays(dayAt(nowMs), -1);
   if (streams.every(({ orgsTracked }) => orgsTracked === 0))
@@ -87,7 +87,7 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line 
   return line`Yesterday, ${yesterday}, is ${styled(tone, 'not complete')}: ${describeCounts(open)}.`;
 }
 
-/** Describes counts, worst first: `3 missing, 2 waiting`. */
+/** `3 missing, 2 waiting`, the worst first. */
 function describeCounts(counts: StandingCounts): string {
   return standings
     .toReversed()
@@ -126,7 +126,7 @@ const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
   backfill: 'backfill',
 };
 
-/** Renders the end of a run in a sentence. */
+/** How a run ended, in a sentence. */
 function renderRunEnd({ kind, status, planned, failed, quarantined, error }: RunRecord): Line {
   const what = KINDS[kind];
   const numbers = count(planned, 'number');

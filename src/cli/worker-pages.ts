@@ -15,30 +15,21 @@ import type { Month } from '../usage/period.ts';
 import type { Schedule, WorkerLoop } from '../worker/loop.ts';
 import type { CommandContext } from './command.ts';
 
-/**
- * The readers' own connections, so that they never take the exporter's: one for each cached reading,
- * two for other pages and one for a file.
- */
+/** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */
 const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/**
- * The reading of health. A caller waits this long for a new one and then gets the last good one with
- * its age.
- */
+/** A caller waits for a new reading for that long, and is then given the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
-/** The reading of a month, which is counted over all of it; only the first caller waits for it. */
+/** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
 const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
-/**
- * The reading of differences: sums over five weeks of all organizations. A difference stays for a
- * while, so the reading may be old.
- */
+/** Sums of five weeks of all organizations, and what is wrong there stays wrong for a while. */
 const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
-/** Opens the connections of the pages. */
+/** The connections of the pages. */
 export async function openReader({ config, logger }: CommandContext): Promise<DatabaseHandle> {
   const url = requireDatabaseUrl(config);
   return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
@@ -51,7 +42,7 @@ export interface SourceOptions {
   readonly startedAtMs: number;
 }
 
-/** Returns the sources of the pages, each read shared among all callers. */
+/** What the pages show, each read shared among all who ask. */
 export function createSources(context: CommandContext, options: SourceOptions): Omit<PageSources, 'metrics'> {
   const { config, logger, hostNow: now } = context;
   const { db } = options.reader;
@@ -99,7 +90,7 @@ export function createSources(context: CommandContext, options: SourceOptions): 
   };
 }
 
-/** Adds the differences to a reading. They are counted less often than the rest is read, and take longer. */
+/** They are counted less often than the rest is read, and take longer. */
 function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
   const instances = reading.value.instances.map((instance) => {
     return { ...instance, differences: differences?.get(instance.instanceId) };
@@ -125,10 +116,7 @@ function statusOf(
   };
 }
 
-/**
- * Returns the readiness for probes that anybody may send: only the fact, and no reason why the
- * database does not answer.
- */
+/** For probes that anybody may ask: only the fact, and no word of why the database does not answer. */
 function createReadiness(
   { hostNow: now, signal }: CommandContext,
   { reader, schedule }: SourceOptions,

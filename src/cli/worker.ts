@@ -12,7 +12,7 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './open-database.ts';
 import { createSources, openReader } from './worker-pages.ts';
 
-/** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
+/** How long a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
 
 export const worker = defineCommand({
@@ -84,7 +84,7 @@ function requireServer(url: string): void {
   });
 }
 
-/** Serves the pages, unless they are turned off, and logs their address and how to open them. */
+/** Serves the pages, unless they are turned off, and says in the log where and how they open. */
 async function serve(
   { config, logger, host }: CommandContext,
   sources: AppSources,
@@ -99,7 +99,7 @@ async function serve(
   return listening;
 }
 
-/** Waits for the work, at most 25 s after the signal has aborted. Throws what the work throws. */
+/** Waits for the work, once the signal has aborted no longer than 25 s. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;
