@@ -2,25 +2,22 @@
 import { query } from './servers.ts';
 
 /**
- * Gives every organization that was exported once a history of `days` days: tracked, stored, final and
- * read since the last checkpoint.
+ * Gives every organization that was exported once a history of `days` days:
+ * tracked, stored, final and read since the last checkpoint.
  */
 export async function fillLedger(databaseUrl: string, days: number): Promise<void> {
+  // The ledger refuses what the program has not written.
   await query(
     databaseUrl,
-    `insert into losant_usage.coverage (usage_date, stream, org_id, state, reported, revision, verified_at,
+    `set losant_usage.program = 'bench';
+     insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, revision, verified_at,
        attempted_at, response_sha256, run_id, first_loaded_at, finalized_at)
-     select c.usage_date - back, c.stream, c.org_id, 'final', true, 1, now(), now(), c.response_sha256, c.run_id,
+     select c.usage_date - back, c.stream, c.org_id, 'final', true, true, 1, now(), now(), c.response_sha256, c.run_id,
        now(), now()
-     from generate_series(1, $1::integer - 1) as back cross join losant_usage.coverage c
-     order by 1, 2, 3`,
-    [days],
-  );
-  await query(
-    databaseUrl,
-    `update losant_usage.tracking set tracked_days = tracked_days
-       + datemultirange(daterange(tracked_from - ($1::integer - 1), tracked_from))`,
-    [days],
+     from generate_series(1, ${days} - 1) as back cross join losant_usage.coverage c
+     order by 1, 2, 3;
+     update losant_usage.tracking set tracked_days = tracked_days
+       + datemultirange(daterange(tracked_from - (${days} - 1), tracked_from))`,
   );
   await query(databaseUrl, 'vacuum analyze');
 }

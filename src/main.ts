@@ -45,10 +45,7 @@ function listenToSignals(): AbortSignal {
   return interruption.signal;
 }
 
-/**
- * Ends the process on an unhandled rejection or exception, with one last line that names the place and
- * no data.
- */
+/** A promise or a listener that nobody watches: one last line that says where, and nothing of what it carried. */
 function endOnDefect(): void {
   const end = (error: unknown) => {
     const shown = error instanceof Error ? error : { name: `no error, but ${typeof error}` };

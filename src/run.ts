@@ -115,7 +115,7 @@ function printError(output: Output, error: unknown, command: Command | null): vo
   const isInterrupted = error instanceof InterruptedError && command !== null;
   const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
   if (output.json && !output.hasDocument()) output.printJson({ error: { ...described, hint } });
-  // Only settings errors have several lines, all of them this program's own.
+  // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
   const stack = error instanceof ExportError || !(error instanceof Error) ? [] : framesOf(error);

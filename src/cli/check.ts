@@ -30,7 +30,7 @@ const ORGS_PER_SECOND = 3;
 
 /**
  * Settings, database, clock, token and scopes, one line each. Changes nothing.
- * Goes on after a failure where that can tell more; returns the exit code of the
+ * Goes on after a failure where that can show more; returns the exit code of the
  * worst.
  */
 export async function checkEverything(

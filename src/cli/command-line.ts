@@ -242,13 +242,13 @@ function describe({ summary, choices, shownDefault, ...spec }: OptionSpec<unknow
 
 function readOption<T>(name: string, spec: OptionSpec<T>, given: readonly string[] | boolean | undefined): T {
   if (given === undefined || typeof given === 'boolean') {
-    return given === true ? spec.read('', spec.absent) : spec.absent;
+    return given === true ? spec.read('', spec.initial) : spec.initial;
   }
   const shown = spec.isArgument ? name : flagName(name);
   if (given.length > 1 && !spec.isList && !spec.isRepeated) {
     throw new SettingsError(`${shown} was given ${given.length} times`, { hint: 'give it once' });
   }
-  let value = spec.absent;
+  let value = spec.initial;
   for (const text of given) {
     try {
       value = spec.read(text, value);

@@ -29,16 +29,16 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     },
     backfill: {
       summary: 'read a range of days; skips what is stored unless it is due',
-      load: async () => (await import('./backfill.ts')).backfill,
+      load: async () => (await import('./run.ts')).backfill,
     },
   },
   Look: {
     status: {
-      summary: 'how far the numbers reach, and the last runs; exits 3 if something is missing',
+      summary: 'how far the numbers reach, and the last runs; exits 3 if there is a gap',
       load: async () => (await import('./status.ts')).status,
     },
     gaps: {
-      summary: 'every number that is missing; exits 3 if there is one',
+      summary: 'every number that is missing or in doubt; exits 3 if there is one',
       load: async () => (await import('./gaps.ts')).gaps,
     },
     explain: {
@@ -56,7 +56,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
   },
   Decide: {
     waive: {
-      summary: 'accept a missing number as known missing; the next good read lifts it',
+      summary: 'accept a number that is missing or in doubt as it stands; the next good read lifts it',
       load: async () => (await import('./waive.ts')).waive,
     },
     close: {
@@ -74,7 +74,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     },
     'org show': {
       summary: 'an organization as Losant has it now',
-      load: async () => (await import('./org-show.ts')).orgShow,
+      load: async () => (await import('./org.ts')).orgShow,
     },
     'org set': {
       summary: 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',

@@ -35,7 +35,7 @@ export const explain = defineCommand({
   examples: ({ yesterday }) => [
     { args: `explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`, does: 'every number of that day' },
   ],
-  /** Tells where the numbers of one organization and day come from, and what became of them. */
+  /** Shows where the numbers of one organization and day come from, and what became of them. */
   async run(context, { org: orgId, day, stream: streams }) {
     const { output, config, hostNow } = context;
     const at = { nowMs: hostNow(), policy: config.policy };

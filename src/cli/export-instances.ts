@@ -1,18 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readSchemaState } from '../database/migrate.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { HeldError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
-import { type Gates, openInstance, readClock } from '../export/context.ts';
+import { type Gates, openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
+import { previewRun } from '../export/preview.ts';
 import { logRun, runInstance } from '../export/run.ts';
+import { readInstance } from '../ledger/instances.ts';
+import type { AttemptReport } from '../losant/client.ts';
 import { readGaps } from '../queries/gaps.ts';
+import { createProgress, LINE_EVERY_MS } from '../terminal/progress.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
+import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';
-import { createPlanView, printPlans } from './export-plan.ts';
 import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
 import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
-import { openSchema, useDatabase } from './open-database.ts';
+import { openDatabase, openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
 
 /** What an export works with, over all instances. */
@@ -158,4 +165,88 @@ export async function withHeartbeat(
     if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
     throw error;
   }
+}
+
+/** `--dry-run`: prints what would be read. Writes nothing; asks Losant only for organizations it does not know yet. */
+async function printPlans(
+  context: CommandContext,
+  request: ExportRequest,
+  chosen: readonly Scope[],
+): Promise<number> {
+  const { output, signal } = context;
+  return await useDatabase(await openDatabase(context, { ifMissing: 'stand_in' }), async (handle) => {
+    const hasTables = (await readSchemaState(handle)).state !== 'empty';
+    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
+    const open = (scope: Scope) => openInstance(context, scope.instance, tools);
+    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables, signal });
+    const [failure] = failures.values();
+    if (failures.size > 0) throw failure;
+    const plans: PlanSummary[] = [];
+    for (const scope of scopes) {
+      const { instanceId, requestsPerSecond } = scope.instance;
+      const isKnown = hasTables && (await readInstance(handle.db, instanceId)) !== null;
+      const { kind, ask, shard } = request;
+      const { orgIds, streams } = scope;
+      const options = { kind, ask, orgIds, shard, streams, signal };
+      const plan = await previewRun(open(scope), options, { isKnown });
+      plans.push(plan);
+      if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
+    }
+    if (output.json) output.printJson(plans.length === 1 ? plans[0] : plans);
+    return EXIT.ok;
+  });
+}
+
+/** A plan for people, with the time it takes at `rate` requests per second. */
+function renderPlan(plan: PlanSummary, rate: number): Line[] {
+  const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
+  const lines: Line[] = [
+    line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
+  ];
+  if (from === null || to === null) lines.push('  nothing to read');
+  else {
+    const why = Object.entries(reasons).map(([reason, number]) => `${showNumber(number)} ${reason}`);
+    lines.push(
+      `  ${showDays({ from, to })}: ${count(cells, 'number')} to read (${why.join(', ')})`,
+      `  ${count(requests, 'request')}, about ${showDuration((requests / rate) * 1_000)} at ${rate} per second`,
+    );
+  }
+  if (plan.pastHorizon > 0) {
+    lines.push(
+      `  ${count(plan.pastHorizon, 'number')} past the horizon left out (--past-horizon asks anyway)`,
+    );
+  }
+  if (plan.unavailable > 0) {
+    lines.push(`  ${count(plan.unavailable, 'number')} no longer available, to be marked so`);
+  }
+  if (plan.waiting > 0) lines.push(`  ${count(plan.waiting, 'number')} missing, but not due for another try`);
+  return lines;
+}
+
+/** Shows a run while it works: its plan, and how many of the plan's requests are done. */
+function createPlanView(
+  { output, stderr, hostNow }: CommandContext,
+  { rate, showsPlan }: { rate: number; showsPlan: boolean },
+) {
+  const bar = createProgress({ output, stderr, now: hostNow, rate, noun: 'request' });
+  const requests = new PlannedRequests();
+  let lastLineMs = hostNow();
+  return {
+    onPlan: (summary: PlanSummary) => {
+      requests.plan(summary);
+      if (showsPlan) output.remark(...renderPlan(summary, rate));
+      bar.start(summary.requests);
+    },
+    // Where no plan was made, the numbers planned so far are all that is known: no time left can be given.
+    onProgress: ({ planned, done }: Progress) => {
+      if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
+      lastLineMs = hostNow();
+      output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
+    },
+    onAttempt: (report: AttemptReport) => {
+      requests.count(report);
+      if (requests.progress !== null) bar.show(requests.progress.done);
+    },
+    stop: () => bar.stop(),
+  };
 }

@@ -72,6 +72,11 @@ export function renderEnd(
     const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
     lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
   }
+  if (report.alsoTracked !== null) {
+    lines.push(
+      `  ${showDays(report.alsoTracked)}, up to what was tracked already, is tracked too: the next run reads it`,
+    );
+  }
   if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
   if (tally.waiting > 0) {
     const what = `${count(tally.waiting, 'number')} ${tally.waiting === 1 ? 'is' : 'are'} missing`;

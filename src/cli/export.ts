@@ -37,7 +37,7 @@ export const exportFile = defineCommand({
     to: required(dayOption('last day, included')),
     format: required(choiceOption('formats', 'the format', formatNames)),
     out: {
-      ...pathOption('FILE', 'the file, which is replaced once the new one is whole; - is stdout'),
+      ...pathOption('FILE', 'the file, which is replaced once the new one is complete; - is stdout'),
       shownDefault: '-',
     },
     instance: idsOption('instance', 'only these instances'),
@@ -62,7 +62,7 @@ export const exportFile = defineCommand({
     requireOrder(range);
     const file = out === '-' ? null : out;
     if (file === null && context.output.json) {
-      throw new SettingsError('--json tells about a file, and the file itself would go to stdout', {
+      throw new SettingsError('--json describes a file, and the file itself would go to stdout', {
         hint: 'name the file with --out, or leave out --json',
       });
     }

@@ -5,8 +5,8 @@ import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
-
 import { defineCommand } from './command.ts';
+import { withoutPlaces } from './export-result.ts';
 import { withDatabase } from './open-database.ts';
 import { switchOption } from './options.ts';
 
@@ -69,9 +69,9 @@ function numbersOf(gaps: readonly Gap[]): string {
   return `${count(gaps.length, 'number')} of ${count(orgs, 'organization')} ${gaps.length === 1 ? 'is' : 'are'}`;
 }
 
-/** By cause, the most frequent first: a heading, and below it a line for each run of days, with what `more` tells of it. */
+/** By cause, the most frequent first: a heading, and below it a line for each run of days, with what `more` says of it. */
 function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
-  const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, causeOf(gap)]));
+  const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, gap.reason, causeOf(gap)]));
   const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
   const lines: Line[] = [];
   let left = LINES_MAX;
@@ -92,12 +92,13 @@ function renderCause(cause: readonly Gap[]): Line {
   const [first] = cause;
   if (!first) return '';
   const label = styled('bold', STANDINGS[first.standing].label);
-  return line`${label}: ${first.reason}, ${first.message} (${count(cause.length, 'number')})`;
+  const message = cause.length === 1 ? first.message : causeOf(first);
+  return line`${label}: ${first.reason}, ${message} (${count(cause.length, 'number')})`;
 }
 
-/** What an accepted cell was accepted for was written by a person: each is a cause of its own. */
-function causeOf({ standing, reason, message }: Gap): string {
-  return standing === 'accepted' ? message : reason;
+/** The message without what it names in particular; why a cell was accepted stays as a person wrote it. */
+function causeOf({ standing, message }: Gap): string {
+  return standing === 'accepted' ? message : withoutPlaces(message);
 }
 
 function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[][] {

@@ -100,7 +100,7 @@ function isDenied(error: unknown): error is DatabaseError {
   return isRefused && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '42501';
 }
 
-/** Said before anything is tried: a refused statement could not tell a reader's role from a standby. */
+/** Said before anything is tried: a refused statement does not say whether it was a reader's role or a standby. */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;
   if (readOnly.reason === 'standby') {

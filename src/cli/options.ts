@@ -10,7 +10,7 @@ export interface OptionSpec<T> {
   readonly value: string | null;
   readonly summary: string;
   /** What it is when not given. */
-  readonly absent: T;
+  readonly initial: T;
   readonly isRequired?: boolean;
   /** Takes several values: repeated, or one after the other. */
   readonly isList?: boolean;
@@ -38,7 +38,7 @@ export function flagName(name: string): string {
 }
 
 export function switchOption(summary: string): OptionSpec<boolean> {
-  return { value: null, summary, absent: false, read: () => true };
+  return { value: null, summary, initial: false, read: () => true };
 }
 
 /** An option that is null when not given; `value` is what stands for it in help. */
@@ -47,7 +47,7 @@ export function valueOption<T>(
   summary: string,
   read: (text: string, previous: T | null) => T,
 ): OptionSpec<T | null> {
-  return { value, summary, absent: null, read };
+  return { value, summary, initial: null, read };
 }
 
 /** The same option, which must be given. */
@@ -147,7 +147,7 @@ export function numberOption(
     if (/^\d{1,9}$/.test(text) && number >= min && number <= max) return number;
     return fail(`Use a whole number from ${min} to ${max}.`);
   };
-  return { value, summary, absent: initial, shownDefault: `${initial}`, read };
+  return { value, summary, initial, shownDefault: `${initial}`, read };
 }
 
 /** The bounds of the setting REQUESTS_PER_SECOND. */

@@ -15,8 +15,7 @@ import { waitOption } from './export-options.ts';
 import { renderEnd } from './export-result.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
 import { type OptionValues, switchOption, textOption } from './options.ts';
-import { type FoundOrg, findOrg, lookAgain, placeOptions } from './org.ts';
-import { openAdmin } from './org-admin.ts';
+import { type FoundOrg, findOrg, lookAgain, openAdmin, placeOptions } from './org.ts';
 import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
 import { canAsk, openQuestions } from './questions.ts';
 
@@ -36,7 +35,7 @@ type DeleteOptions = OptionValues<typeof deleteOptions>;
 export const orgDelete = defineCommand({
   needs: 'admin_export',
   whenInterrupted:
-    'what was loaded stays; losant-usage org show tells whether the organization is still there',
+    'what was loaded stays; losant-usage org show says whether the organization is still there',
   options: deleteOptions,
   examples: () => [
     { args: 'org delete --org 575ec8687ae143cd83dc4a97 --dry-run', does: 'what would end' },
@@ -97,8 +96,8 @@ async function deleteAfterExport(context: CommandContext, work: Work): Promise<n
   const outcomes = await exportLastDays(context, { ...work, now });
   const { instanceId } = found.instance;
   if (!output.json) {
-    const told = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
-    const ends = told.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
+    const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
+    const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
     output.print(...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })));
   }
   const ending = await readEnding(handle, found);
@@ -144,7 +143,7 @@ function whyNot(
   return {
     lines: [
       `losant-usage: Not deleted: ${what}, and nobody could read it any more`,
-      '  losant-usage gaps tells why; repair it and start again, or give --incomplete REASON',
+      '  losant-usage gaps says why; repair it and start again, or give --incomplete REASON',
     ],
     exitCode: last?.refusal ? EXIT.refused : EXIT.incomplete,
   };
@@ -206,7 +205,7 @@ function mustRepeat(): SettingsError {
   return new SettingsError(
     'The name of the organization was not repeated, and this is no terminal to ask at',
     {
-      hint: 'give it with --name-again "NAME"; losant-usage org show tells it',
+      hint: 'give it with --name-again "NAME"; losant-usage org show has it',
     },
   );
 }
@@ -229,7 +228,7 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
   const kind = lost?.kind ?? 'bad_body';
   const said = lost === null ? 'Losant said that it was deleted' : lost.message;
   throw failed(kind, `Not deleted: ${said}, but organization ${orgId} is still there`, {
-    hint: 'losant-usage org show tells what is so; a request that was slow may still be carried out',
+    hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
   });
 }
 
@@ -243,7 +242,7 @@ async function confirm(found: FoundOrg, lost: LosantError | null) {
       error.kind,
       `Organization ${found.orgId} was ${said}, which cannot be confirmed: ${error.message}`,
       {
-        hint: 'losant-usage org show tells once Losant answers; if it is gone, the next run notices',
+        hint: 'losant-usage org show says it once Losant answers; if it is gone, the next run notices',
         cause: error,
       },
     );
@@ -281,7 +280,7 @@ async function recordRemoval(
     let waived = 0;
     if (reason !== null) {
       for (const { stream, day } of missing) {
-        waived += await waiveUnlessHeld(db, {
+        waived += await waiveUnlessLoaded(db, {
           orgId,
           stream,
           range: { from: day, to: day },
@@ -301,7 +300,7 @@ async function recordRemoval(
 }
 
 /** A number that another process has loaded meanwhile needs no waiver. */
-async function waiveUnlessHeld(
+async function waiveUnlessLoaded(
   db: DatabaseHandle['db'],
   waiver: Parameters<typeof waiveCells>[1],
 ): Promise<number> {

@@ -118,7 +118,7 @@ export function renderEnding({ streams, missing, devices }: Ending, today: Usage
     ...[each.stored, each.notFinal, each.missing, each.knownMissing].map(showNumber),
     each.lastDay ?? 'none',
   ]);
-  const head = ['stream', 'stored', 'not final', 'missing', 'known missing', 'last day stored'];
+  const head = ['stream', 'stored', 'not final', 'missing', 'accepted or unavailable', 'last day stored'];
   const notFinal = streams.reduce((sum, each) => sum + each.notFinal, 0);
   return [
     ...(devices === null ? [] : [`  ${count(devices.total, 'device')} at the end of ${devices.day}`]),

@@ -1,9 +1,15 @@
 import { LosantError, SettingsError } from '../errors.ts';
+import { EXIT } from '../exit.ts';
+import { type AdminClient, createAdminClient } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import type { CommandContext } from './command.ts';
+import { SERVICE } from '../settings/table.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, styled } from '../terminal/text.ts';
+import { showInstant, showNumber } from '../terminal/words.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { chooseInstances } from './instances.ts';
 import { idOption, idsOption, type OptionValues, required } from './options.ts';
 
@@ -78,4 +84,130 @@ export function openReading(
     now: hostNow,
     ...more,
   });
+}
+
+/** The client that can change the instance's organizations. Throws SettingsError without its token. */
+export function openAdmin(
+  { config, version, hostNow }: CommandContext,
+  { apiUrl, domain }: InstanceConfig,
+): AdminClient {
+  const token = config.adminToken;
+  if (token === null) {
+    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: SERVICE.adminToken.remedy });
+  }
+  const { timeoutMs } = config.request;
+  const userAgent = `losant-usage-export/${version}`;
+  return createAdminClient({ apiUrl, domain, token, timeoutMs, userAgent, now: hostNow });
+}
+
+export const orgShow = defineCommand({
+  needs: 'api',
+  options: placeOptions,
+  examples: () => [
+    { args: 'org show --org 575ec8687ae143cd83dc4a97', does: 'name, state, period, limits and tags' },
+    { args: 'org show --org 575ec8687ae143cd83dc4a97 --json', does: "Losant's whole answer" },
+  ],
+  async run(context, asked) {
+    const { output } = context;
+    const found = await findOrg(context, asked);
+    if (output.json) output.printJson(found.resource);
+    else output.print(...renderOrg(found));
+    return EXIT.ok;
+  },
+});
+
+function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[] {
+  const fields = fieldsOf(resource);
+  const {
+    currentPeriodStart: start,
+    currentPeriodEnd: end,
+    createdAt,
+    disabledAt,
+    isReadOnly,
+  } = organization;
+  const disabled = disabledAt === null ? [] : [`disabled since ${showInstant(disabledAt)}`];
+  const states = [...disabled, ...(isReadOnly ? ['read-only'] : [])];
+  const text = (field: string) => fields.get(field) ?? null;
+  const updated = resource['lastUpdated'];
+  const facts: readonly (readonly [string, string | null])[] = [
+    ['id', orgId],
+    ['instance', instance.instanceId],
+    ['description', text('description')],
+    ['referral id', text('referralId')],
+    ['plan', organization.planId],
+    ['customer', organization.customerId],
+    ['state', states.length === 0 ? 'active' : states.join(', ')],
+    ['audit log', showFlag(text('auditLogEnabled'))],
+    ['two-factor', text('mfaMode')],
+    ['period', start && end ? `${showInstant(start)} until ${showInstant(end)}` : null],
+    ['created', createdAt && showInstant(createdAt)],
+    ['last changed', typeof updated === 'string' ? showInstant(updated) : null],
+  ];
+  const limits = Object.entries(organization.limits).map(([name, limit]) => [name, showNumber(limit)]);
+  const tags = organization.tags.map(({ key, value }) => [key, value]);
+  return [
+    styled('bold', organization.name),
+    ...renderTable({ rows: facts.flatMap(([what, fact]) => (fact === null ? [] : [[what, fact]])) }),
+    ...(limits.length === 0 ? [] : ['Limits:', ...renderTable({ rows: limits, right: [1] })]),
+    ...(tags.length === 0 ? [] : ['Tags:', ...renderTable({ rows: tags })]),
+  ];
+}
+
+function showFlag(flag: string | null): string | null {
+  if (flag === null) return null;
+  return flag === 'true' ? 'on' : 'off';
+}
+
+/** What an organization can be changed in, one text for each field, e.g. `limits.device`; `tags.KEY` has all values of a key. */
+export type Fields = ReadonlyMap<string, string>;
+
+export type Resource = Readonly<Record<string, unknown>>;
+
+export function fieldsOf(resource: Resource): Fields {
+  const fields = new Map<string, string>();
+  const add = (field: string, value: unknown) => {
+    const text = textOf(value);
+    if (text !== '') fields.set(field, text);
+  };
+  for (const name of ['name', 'description', 'referralId', 'iconColor', 'mfaMode']) add(name, resource[name]);
+  for (const name of ['auditLogEnabled', 'isReadOnly']) add(name, resource[name]);
+  add('disabledAt', instantOf(resource['disabledAt']));
+  add('whitelistedEmailDomains', resource['whitelistedEmailDomains']);
+  for (const map of ['banner', 'limits']) {
+    for (const [name, value] of Object.entries(mapOf(resource[map]))) add(`${map}.${name}`, value);
+  }
+  for (const [key, tags] of Map.groupBy(tagsOf(resource), (tag) => tag.key)) {
+    add(
+      `tags.${key}`,
+      tags.map(({ value }) => value),
+    );
+  }
+  return fields;
+}
+
+/** The tags of an organization as Losant answers it; one that is none is left out. */
+export function tagsOf(resource: Resource): { key: string; value: string }[] {
+  const { tags } = resource;
+  if (!Array.isArray(tags)) return [];
+  return tags.flatMap((tag: unknown) => {
+    const { key, value } = mapOf(tag);
+    return typeof key === 'string' && typeof value === 'string' ? [{ key, value }] : [];
+  });
+}
+
+export function mapOf(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+/** A date in one spelling; empty for an organization that is not disabled. */
+function instantOf(value: unknown): unknown {
+  if (value === false) return '';
+  const ms = typeof value === 'string' ? Date.parse(value) : NaN;
+  return Number.isNaN(ms) ? value : new Date(ms).toISOString();
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.map(textOf).join(', ');
+  return value === undefined || value === null ? '' : JSON.stringify(value);
 }

@@ -45,10 +45,10 @@ export const reconcile = defineCommand({
       const found = await readReconciliation(db, { range, instanceIds, withEqual: verbose });
       return { found, problems: await readControlTotalProblems(db, instanceIds) };
     });
-    const standing = found.rows.filter(({ outcome }) => outcome === 'differs').length;
-    if (output.json) output.printJson({ ...range, differences: standing, ...found, problems });
+    const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
+    if (output.json) output.printJson({ ...range, differences, ...found, problems });
     else output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
-    return standing > 0 ? EXIT.incomplete : EXIT.ok;
+    return differences > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
 
@@ -133,12 +133,12 @@ function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
     showAmount(quantity),
     showAmount(total),
     toneOf(row.outcome) === null ? shown.replace('+0', '0') : styled(toneOf(row.outcome) ?? 'red', shown),
-    line`${isOnlyInstance ? '' : `${row.instanceId}  `}${org}${describeStanding(row)}`,
+    line`${isOnlyInstance ? '' : `${row.instanceId}  `}${org}${describeOutcome(row)}`,
   ];
 }
 
 /** What keeps a difference from counting, or makes it count. */
-function describeStanding(row: Comparison): string {
+function describeOutcome(row: Comparison): string {
   const { isListed, orgsMissing, orgsRemoved, daysMissing, outcome } = row;
   if (!isListed) return 'was never listed: nothing was exported of it';
   const reasons = [

@@ -26,8 +26,8 @@ export const status = defineCommand({
     const health = await withDatabase(context, ({ db }) => readHealth(db, { nowMs: hostNow(), horizonDays }));
     if (output.json) output.printJson(health);
     else output.print(...renderStatus(health, hostNow()));
-    const isWhole = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
-    return isWhole ? EXIT.ok : EXIT.incomplete;
+    const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
+    return isComplete ? EXIT.ok : EXIT.incomplete;
   },
 });
 
@@ -48,11 +48,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   const lines: Line[] = [
     line`Instance ${styled('bold', instanceId)}`,
     line`  ${renderYesterday(streams, nowMs)}`,
-    ...renderTable({
-      head: ['stream', 'organizations', 'newest', 'complete to', 'gaps'],
-      rows: streams.map(renderStream),
-      right: [1],
-    }),
+    ...(streams.length === 0 ? [] : renderStreams(streams)),
     lease
       ? `  exported now${lease.host === null ? '' : ` by ${lease.host}`}, since ${showInstant(lease.since)} (${showDistance(Date.parse(lease.since) - nowMs)})`
       : '  idle',
@@ -94,6 +90,11 @@ function describeCounts(counts: StandingCounts): string {
     .filter((standing) => counts[standing] > 0)
     .map((standing) => `${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
     .join(', ');
+}
+
+function renderStreams(streams: readonly StreamHealth[]): Line[] {
+  const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
+  return renderTable({ head, rows: streams.map(renderStream), right: [1] });
 }
 
 function renderStream({ stream, newestDay, completeTo, gaps, ...rest }: StreamHealth): Line[] {

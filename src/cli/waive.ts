@@ -14,7 +14,7 @@ export const waive = defineCommand({
     day: required(daysOption('the day, or the first and the last')),
     stream: required(streamOption('the stream')),
     reason: required(textOption('TEXT', 'why it is accepted, for whoever bills')),
-    asZero: switchOption('take the zero that Losant has left it at instead of the number that is stored'),
+    asZero: switchOption('store zeros in place of a number that Losant leaves out by now'),
   },
   examples: ({ weekAgo }) => [
     {

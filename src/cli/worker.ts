@@ -5,12 +5,12 @@ import { type AppSources, createApp } from '../server/app.ts';
 import { hashToken } from '../server/guard.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
+import { createSources, openReader } from '../server/sources.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './open-database.ts';
-import { createSources, openReader } from './worker-pages.ts';
 
 /** How long a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
@@ -26,7 +26,7 @@ export const worker = defineCommand({
 
 /**
  * `worker`: exports at the start and at each wake-up until it is asked to end,
- * and tells how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
+ * and shows how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
  * start; later, nothing but a defect ends it.
  */
 async function serveWorker(context: CommandContext): Promise<number> {

@@ -39,6 +39,8 @@ export interface RunReport {
   readonly requests: number;
   readonly durationMs: number;
   readonly failures: readonly Failure[];
+  /** Days between a backfill and what was tracked already, which it made tracked too; null: none, or another kind of run. */
+  readonly alsoTracked: DayRange | null;
 }
 
 /** Tally adds up the results of a run's cells. */
@@ -188,6 +190,7 @@ export class Tally {
       requests: this.requests,
       durationMs: facts.durationMs,
       failures: mergeDays(this.failures),
+      alsoTracked: this.alsoTracked,
     };
   }
 

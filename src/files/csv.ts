@@ -1,7 +1,7 @@
 /**
- * CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an
- * empty cell and an empty text is `""`, so they can be told apart. A text that a
- * spreadsheet would take for a formula gets an apostrophe in front.
+ * CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an empty cell and
+ * empty text is `""`, so the two stay distinct. Text that a spreadsheet would take for a formula gets
+ * a leading apostrophe.
  */
 import { pipeline } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
@@ -79,7 +79,7 @@ export async function* readCsv(
   });
   let isHeader = true;
   try {
-    // A failure of either ends the parser, whose reader is told.
+    // A failure of either stream ends the parser, whose reader receives it.
     const lines: AsyncIterable<Cell[]> = pipeline(chunks, parser, () => {});
     for await (const cells of lines) {
       if (isHeader) requireHeader(columns, cells);

@@ -31,7 +31,7 @@ export type Row = readonly (string | null)[];
 /** A part of a file. */
 export type Part = string | Uint8Array;
 
-/** Renders a file from its rows, in chunks: no more than some thousands of rows are ever held. */
+/** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
   /** Returns the beginning of the file. */
   begin(): Part;

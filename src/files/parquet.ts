@@ -2,7 +2,7 @@ import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from
 import { daysFrom } from '../usage/day.ts';
 import type { Column, ColumnKind, Part, Renderer, Row } from './formats.ts';
 
-/** A row group is held in memory until it is whole: 24 columns of so many rows are a few megabytes. */
+/** The rows of a row group, which stays in memory until it is complete: for 24 columns a few megabytes. */
 const GROUP_ROWS = 2_500;
 
 /** The most JSON texts remembered: an organization's tags are the same each day. */

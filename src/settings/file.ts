@@ -35,7 +35,10 @@ function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
 
 const OTHERS = SETTINGS.filter((each) => !INSTANCE_SETTINGS.includes(each));
 
-/** Losant would be told what is in these. */
+/**
+ * Variables of other secrets, which must not name an instance's token: their values would be sent to
+ * Losant.
+ */
 const OTHER_SECRETS = OTHERS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
 
 const anyValues = (settings: typeof SETTINGS) =>

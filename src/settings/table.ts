@@ -87,7 +87,7 @@ export const INSTANCE = inFile({
     ...LIST,
     remedy: 'use all, or list the 24 hex characters of each organization',
   }),
-  /** White-label installs: the domain that Losant is told. */
+  /** The domain sent to Losant, for white-label installs. */
   domain: row<string | null>('LOSANT_DOMAIN', kinds.domain, null, {
     remedy: 'use the bare name, e.g. usage.example.com',
   }),

@@ -129,7 +129,7 @@ describe('the token', () => {
       name: 'instanceOrg.payloadCounts',
       ok: false,
       message: '0 of 3 organizations answered',
-      hint: 'the lines above tell what failed',
+      hint: 'the lines above say what failed',
     });
     expect(code).toBe(5);
   });

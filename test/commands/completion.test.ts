@@ -44,7 +44,7 @@ describe('a shell is offered', () => {
 
   it('a word about each', async () => {
     const { stdout } = await runProgram(['complete', '--', 'gaps', '--al'], {});
-    expect(stdout).toBe('--all\talso what is unavailable or waived, which is no gap\n');
+    expect(stdout).toBe('--all\talso what is unavailable or accepted, which is no gap\n');
   });
 });
 

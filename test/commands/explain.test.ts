@@ -28,7 +28,7 @@ interface Story {
 }
 
 describe('explain', () => {
-  it('tells which answer and run a number comes from', async () => {
+  it('says which answer and run a number comes from', async () => {
     const [stored] = await exported.place.query(
       `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
     );
@@ -44,19 +44,19 @@ describe('explain', () => {
       cells: [
         {
           stream: 'device_counts',
-          isTracked: true,
-          isGap: false,
+          standing: 'stored',
           ledger: {
-            state: 'loaded',
-            reported: true,
+            standing: 'stored',
+            isStored: true,
+            isReported: true,
             revision: 1,
             attempts: 0,
-            errorCode: null,
+            reason: null,
             runId,
             runKind: 'manual',
             responseSha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
           },
-          values: [{ key: {}, values: numbers, revision: 1, runId }],
+          values: [{ key: {}, values: numbers, revision: 1 }],
           revisions: [],
           quarantine: [],
           nextStep: expect.stringMatching(READ_AGAIN) as string,
@@ -65,7 +65,7 @@ describe('explain', () => {
     });
   });
 
-  it('tells of every stream unless one is named, and reads well', async () => {
+  it('speaks of every stream unless one is named, and reads well', async () => {
     const { cells } = jsonOf<Story>(await explain('--json'));
     expect(cells.map(({ stream }) => stream)).toEqual([
       'device_counts',
@@ -75,13 +75,13 @@ describe('explain', () => {
     ]);
     const shown = await explain('--stream', 'notebook_minutes');
     expect(shown.code).toBe(0);
-    expect(shown.stdout).toContain('notebook_minutes: loaded, revision 1\n');
+    expect(shown.stdout).toContain('notebook_minutes: stored, revision 1\n');
     expect(shown.stdout).toContain(`  run: ${runId} (manual, `);
     expect(shown.stdout).toContain('\n  minutes  completed  canceled  errored  timeout  revision\n');
     expect(shown.stdout).toMatch(/\n {2}next: nothing to do; it is read again .+\n/);
   });
 
-  it('tells every change, old and new, and who made it', async () => {
+  it('shows every change, old and new, and who made it', async () => {
     await exported.place.query(
       `update losant_usage.usage_days set notebook_minutes = 5 where org_id = '${orgId}' and notebook_minutes <> 5`,
     );
@@ -105,8 +105,8 @@ describe('explain', () => {
     await exported.place.query(deleteNumbers('device_counts', orgId));
     const ended = await explain('--stream', 'device_counts');
     expect(ended.code).toBe(0);
-    expect(ended.stdout).toContain('device_counts: failed, a gap\n');
-    expect(ended.stdout).toContain('  reason: deleted_by_hand: its numbers were deleted by hand\n');
+    expect(ended.stdout).toContain('device_counts: missing, a gap\n');
+    expect(ended.stdout).toContain('  reason: changed_by_hand: its numbers were removed by hand\n');
     expect(ended.stdout).toContain(
       `  next: read by the next run; at once: losant-usage backfill --from ${day} --to ${day} --org ${orgId} --stream device_counts; if it will not come: losant-usage waive `,
     );

@@ -135,8 +135,8 @@ describe('what cannot be is refused with exit code 2', () => {
     [{ view: 'usage' }, /^--view usage: The views are daily_usage, daily_usage_long, monthly_usage, /],
     [{ format: 'xlsx' }, /^--format xlsx: The formats are csv, ndjson, parquet\.$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
-    [{ out: null }, /^--json tells about a file, and the file itself would go to stdout$/],
-    [{ out: '-' }, /^--json tells about a file, and the file itself would go to stdout$/],
+    [{ out: null }, /^--json describes a file, and the file itself would go to stdout$/],
+    [{ out: '-' }, /^--json describes a file, and the file itself would go to stdout$/],
     [{ to: '2026-09-31' }, /^--to 2026-09-31: That day does not exist: 2026-09 has 30 days\.$/],
   ])('%j', async (changes, message) => {
     const options = Object.entries({ ...USUAL, ...changes }).filter(([, value]) => value !== null);
@@ -158,32 +158,44 @@ describe('a file that is not finished leaves nothing behind, and what was there 
     expect(readFileSync(out, 'utf8')).toBe('before');
   };
 
-  /** What the server's sessions that read the view wait for. */
+  /** What the server's sessions that read rows of a view wait for. */
   const readings = async () => {
     const { rows } = await sql<{ waits: string | null }>`
-      select wait_event_type as waits from pg_stat_activity
-      where datname = current_database() and query like 'declare "view_rows"%'`.execute(ledger.db);
+      select wait_event as waits from pg_stat_activity
+      where datname = current_database() and state = 'active' and query like 'fetch % from "view_rows"'`.execute(
+      ledger.db,
+    );
     return rows.map(({ waits }) => waits);
   };
 
+  /** The URL of a reader to whom each row of the payloads by source takes the server a minute. */
+  const openToSlowReader = async () => {
+    const url = new URL(ledger.url);
+    const role = `slow_${url.pathname.slice(1)}`;
+    const client = new pg.Client({ connectionString: ledger.url });
+    await client.connect();
+    await client.query(`
+      set losant_usage.program = 'test';
+      insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
+        select '2026-10-01', org_id, 'webhook', 'public.rest', 1 from losant_usage.organizations;
+      create role ${role} login password 'reader';
+      grant usage on schema losant_usage to ${role};
+      grant select on all tables in schema losant_usage to ${role};
+      alter table losant_usage.payload_sources enable row level security;
+      create policy slow on losant_usage.payload_sources for select to ${role} using (pg_sleep(60) is not null)`);
+    await client.end();
+    return Object.assign(url, { username: role, password: 'reader' }).href;
+  };
+
   test('when it is interrupted, even while the server is still at work', async () => {
-    const holder = new pg.Client({ connectionString: ledger.url });
-    await holder.connect();
-    try {
-      await holder.query('begin; lock table losant_usage.usage_days in access exclusive mode');
-      const running = startProgram([...CSV, '--out', out], { DATABASE_URL: ledger.url });
-      await until('it waits for the table', async () => {
-        return (await readings()).includes('Lock') && readdirSync(folder).length === 2;
-      });
-      running.kill('SIGINT');
-      expect(await running.ended).toMatchObject({ code: 130, signal: null });
-      const { rows } = await holder.query(
-        `select from pg_stat_activity where query like 'declare "view_rows"%'`,
-      );
-      expect(rows).toEqual([]);
-    } finally {
-      await holder.end();
-    }
+    const sources = ['export', '--view', 'payload_sources', ...DAYS, '--format', 'csv', '--out', out];
+    const running = startProgram(sources, { DATABASE_URL: await openToSlowReader() });
+    await until('the server is at work on the rows', async () => {
+      return (await readings()).includes('PgSleep') && readdirSync(folder).length === 2;
+    });
+    running.kill('SIGINT');
+    expect(await running.ended).toMatchObject({ code: 130, signal: null });
+    expect(await readings()).toEqual([]);
     isUntouched();
   });
 

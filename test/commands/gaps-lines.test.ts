@@ -6,10 +6,11 @@ import { renderLine } from '../../src/terminal/text.ts';
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
 function gap(org: number, day: string, more: Partial<Gap> = {}): Gap {
-  const reason = `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): answered HTTP 502`;
+  const message = `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): HTTP 502`;
   return {
-    ...{ instanceId: '575ec8687ae143cd83dc4a97', orgId: orgOf(org), orgName: `Org ${org}`, day, reason },
-    ...{ stream: 'device_counts', state: 'failed', nextAttemptAt: '2026-11-24T23:57:00.000Z' },
+    ...{ instanceId: '575ec8687ae143cd83dc4a97', orgId: orgOf(org), orgName: `Org ${org}`, day },
+    ...{ stream: 'device_counts', standing: 'missing', reason: 'server_error' },
+    ...{ message, nextReadAt: '2026-11-24T23:57:00.000Z' },
     ...more,
   };
 }
@@ -22,25 +23,25 @@ const shown = (view: Omit<GapsView, 'nowMs'>) =>
 test('gaps of one cause are together, neighbouring days in one line, with the next try', () => {
   const missing = [
     gap(1, '2026-11-23'),
-    gap(1, '2026-11-22', { nextAttemptAt: '2026-11-24T23:57:02.123Z' }),
+    gap(1, '2026-11-22', { nextReadAt: '2026-11-24T23:57:02.123Z' }),
     gap(1, '2026-11-20'),
     gap(2, '2026-11-23'),
     gap(3, '2026-11-23', {
-      state: 'never_read',
-      reason: 'not read yet',
-      nextAttemptAt: null,
+      reason: 'never_read',
+      message: 'not read yet',
+      nextReadAt: null,
       stream: 'payload_totals',
     }),
   ];
   expect(shown({ missing, known: null }).slice(0, -3)).toEqual([
-    '5 numbers of 3 organizations are missing.',
+    '5 numbers of 3 organizations are missing or in doubt.',
     '',
-    'failed: instanceOrg.deviceCounts: answered HTTP 502 (4 numbers)',
+    'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 numbers)',
     `  2026-11-22..2026-11-23  device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
     `  2026-11-20              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
     `  2026-11-23              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
     '',
-    'never read: not read yet (1 number)',
+    'missing: never_read, not read yet (1 number)',
     `  2026-11-23  payload_totals  next run  ${orgOf(3)}  Org 3`,
   ]);
 });
@@ -52,16 +53,21 @@ test('two hundred lines are enough for people, and no cause is cut off without a
   expect(lines.slice(-5, -3)).toEqual(['', 'and 1,100 lines more (--json has all)']);
 });
 
-test('what is known to be missing is told apart, and is no gap', () => {
+test('what is accepted or unavailable is listed apart, and is no gap', () => {
   const known = [
-    gap(1, '2026-11-01', { state: 'waived', reason: 'agreed on 2026-11-20', nextAttemptAt: null }),
+    gap(1, '2026-11-01', {
+      standing: 'accepted',
+      reason: 'waived',
+      message: 'agreed on 2026-11-20',
+      nextReadAt: null,
+    }),
   ];
   expect(shown({ missing: [], known })).toEqual([
     'No gaps.',
     '',
-    '1 number of 1 organization is known to be missing.',
+    '1 number of 1 organization is accepted or unavailable.',
     '',
-    'waived: agreed on 2026-11-20 (1 number)',
+    'accepted: waived, agreed on 2026-11-20 (1 number)',
     `  2026-11-01  device_counts  ${orgOf(1)}  Org 1`,
   ]);
 });

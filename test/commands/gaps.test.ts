@@ -32,7 +32,7 @@ describe('gaps', () => {
     expect(await gaps()).toMatchObject({ code: 0, stdout: 'No gaps.\n' });
     expect(await gaps('--all')).toMatchObject({
       code: 0,
-      stdout: 'No gaps.\nNothing is waived or unavailable.\n',
+      stdout: 'No gaps.\nNothing is accepted or unavailable.\n',
     });
   });
 
@@ -46,29 +46,30 @@ describe('gaps', () => {
         orgId,
         stream: 'payload_totals',
         day,
-        state: 'failed',
-        reason: 'its numbers were deleted by hand',
+        standing: 'missing',
+        reason: 'changed_by_hand',
+        message: 'its numbers were removed by hand',
         orgName: name,
-        nextAttemptAt: expect.any(String) as string,
+        nextReadAt: expect.any(String) as string,
       },
     ]);
     const shown = await gaps();
     expect(shown.code).toBe(3);
     expect(shown.stdout.split('\n').slice(0, 6)).toEqual([
-      '1 number of 1 organization is missing.',
+      '1 number of 1 organization is missing or in doubt.',
       '',
-      'failed: its numbers were deleted by hand (1 number)',
+      'missing: changed_by_hand, its numbers were removed by hand (1 number)',
       `  ${day}  payload_totals  next run  ${orgId}  ${name}`,
       '',
       expect.stringContaining('losant-usage backfill'),
     ]);
   });
 
-  it('lists what is known to be missing only with --all, and it is no reason for exit code 3', async () => {
+  it('lists what is unavailable only with --all, and it is no reason for exit code 3', async () => {
     await exported.place.query(
       asProgram(
-        `update losant_usage.coverage set state = 'unavailable', next_read_at = null, error_code = 'past_horizon',
-           error_message = 'too old' where org_id = '${orgId}' and stream = 'payload_totals'`,
+        `update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon',
+           message = 'too old' where org_id = '${orgId}' and stream = 'payload_totals'`,
       ),
     );
     expect(await gaps('--json')).toMatchObject({ code: 0, stdout: '[]\n' });
@@ -76,8 +77,8 @@ describe('gaps', () => {
     expect(all.code).toBe(0);
     expect(jsonOf(all)).toEqual([
       {
-        ...{ instanceId, orgId, stream: 'payload_totals', day, state: 'unavailable', reason: 'too old' },
-        ...{ orgName: name, nextAttemptAt: null },
+        ...{ instanceId, orgId, orgName: name, stream: 'payload_totals', day, standing: 'unavailable' },
+        ...{ reason: 'past_horizon', message: 'too old', nextReadAt: null },
       },
     ]);
   });

@@ -5,7 +5,7 @@ import type { Failure, RunReport } from '../../src/export/report.ts';
 import { renderLine } from '../../src/terminal/text.ts';
 
 const instanceId = '575ec8687ae143cd83dc4a97';
-const NONE = { planned: 0, loaded: 0, unchanged: 0, absent: 0, failed: 0, quarantined: 0, unavailable: 0 };
+const NONE = { planned: 0, loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
 
 const REPORT: RunReport = {
   runId: '00000000-0000-4000-8000-000000000001',
@@ -19,6 +19,7 @@ const REPORT: RunReport = {
   requests: 7_405,
   durationMs: 372_000,
   failures: [],
+  alsoTracked: null,
 };
 
 function shown(
@@ -72,7 +73,7 @@ describe('the summary of a run', () => {
 
   test('shows every count when asked', () => {
     expect(shown({}, {}, { verbose: true }).slice(1)).toEqual([
-      '  4,936 numbers read: 4,936 new, 0 changed, 0 unchanged, 0 absent, 0 failed, 0 in quarantine, 0 unavailable',
+      '  4,936 numbers read: 4,936 new, 0 changed, 0 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable',
       '  rows: 7,000 inserted, 0 updated, 0 deleted, 0 unchanged',
     ]);
   });
@@ -99,6 +100,13 @@ describe('the summary of a run', () => {
     const nextTryAt = '2026-11-25T00:51:00.000Z';
     expect(shown({ status: 'partial' }, { tally }, { nextTryAt }).slice(2)).toEqual([
       '  1 number is missing; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',
+    ]);
+  });
+
+  test('of a backfill says which days it made tracked beside those that were asked for', () => {
+    const alsoTracked = { from: '2026-11-10', to: '2026-11-19' };
+    expect(shown({ kind: 'backfill', alsoTracked }).slice(2)).toEqual([
+      '  2026-11-10..2026-11-19, up to what was tracked already, is tracked too: the next run reads it',
     ]);
   });
 

@@ -10,8 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => exported.close());
 
-const leases = () =>
-  exported.place.query('select from losant_usage.instances where lease_until > clock_timestamp()');
+const leases = () => exported.place.query('select from losant_usage.leases where until > clock_timestamp()');
 
 describe('a run that is asked to end', () => {
   it.each([

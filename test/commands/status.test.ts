@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
 import { createPlace } from '../e2e/usage.ts';
-import { deleteNumbers } from '../support/by-hand.ts';
+import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -29,7 +29,7 @@ async function readerUrl(): Promise<string> {
 }
 
 describe('status', () => {
-  it('tells a database without tables what to do', async () => {
+  it('says what to do about a database without tables', async () => {
     const empty = await createPlace('empty');
     const ended = await status(empty.url, '--json');
     await empty.remove();
@@ -40,14 +40,14 @@ describe('status', () => {
     });
   });
 
-  it('tells how far each stream reaches, who exports and the last runs', async () => {
+  it('says how far each stream reaches, who exports and the last runs', async () => {
     expect(await exported.run(['run'])).toMatchObject({ code: 0 });
     const ended = await status(exported.place.url, '--json');
     expect(ended.code).toBe(0);
     const stream = {
-      instanceId,
       trackedFrom: day,
-      orgs: 3,
+      orgsTracked: 3,
+      orgsComplete: 3,
       newestDay: day,
       completeTo: day,
       gaps: 0,
@@ -67,20 +67,19 @@ describe('status', () => {
             { ...stream, stream: 'payload_sources' },
             { ...stream, stream: 'payload_totals' },
           ],
-          runs: [
-            { kind: 'manual', status: 'complete', from: day, to: day, cells: { planned: 12, failed: 0 } },
-          ],
         },
       ],
+      runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, planned: 12, failed: 0 }],
     });
     const shown = await status(exported.place.url);
-    expect(shown.stdout.split('\n').slice(0, 8)).toEqual([
+    expect(shown.stdout.split('\n').slice(0, 9)).toEqual([
       `Instance ${instanceId}`,
-      '  stream            organizations  newest      complete to  missing',
-      `  device_counts                 3  ${day}  ${day}   nothing`,
-      `  notebook_minutes              3  ${day}  ${day}   nothing`,
-      `  payload_sources               3  ${day}  ${day}   nothing`,
-      `  payload_totals                3  ${day}  ${day}   nothing`,
+      `  Yesterday, ${day}, is complete.`,
+      '  stream            organizations  newest      complete to  gaps',
+      `  device_counts                 3  ${day}  ${day}   none`,
+      `  notebook_minutes              3  ${day}  ${day}   none`,
+      `  payload_sources               3  ${day}  ${day}   none`,
+      `  payload_totals                3  ${day}  ${day}   none`,
       '  idle',
       '  last runs:',
     ]);
@@ -91,12 +90,26 @@ describe('status', () => {
     );
   });
 
-  it('tells of a shard that is exported, as of an instance', async () => {
-    await exported.place.query(`insert into losant_usage.shard_leases values ('${instanceId}', 3, 1,
-      gen_random_uuid(), 'pod-1', now(), now() + interval '1 hour', 99)`);
+  it('shows a shard that is exported, as of an instance', async () => {
+    await exported.place.query(`insert into losant_usage.leases values ('${instanceId}', 3, 1,
+      gen_random_uuid(), 'pod-1', now(), now() + interval '1 hour')`);
     const shown = await status(exported.place.url);
     expect(shown.stdout).toMatch(/\n {2}exported now by pod-1, since \S+ \S+ UTC \(.*\)\n/);
-    await exported.place.query('delete from losant_usage.shard_leases');
+    await exported.place.query('delete from losant_usage.leases');
+  });
+
+  it('exits 3 while organizations may be missing from the list, and says so', async () => {
+    const setProblem = (problem: string) =>
+      exported.place.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+    await setProblem(`'page 2 did not come'`);
+    const ended = await status(exported.place.url);
+    expect(ended.code).toBe(3);
+    expect(ended.stdout).toContain(
+      '  organizations may be missing: the list was not complete, page 2 did not come\n',
+    );
+    expect((await status(exported.place.url, '--json')).code).toBe(3);
+    await setProblem('null');
+    expect((await status(exported.place.url)).code).toBe(0);
   });
 
   it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {
@@ -106,7 +119,7 @@ describe('status', () => {
     const ended = await status(url);
     expect(ended.code).toBe(3);
     expect(ended.stdout).toContain(`1 number of 1 organization since ${day}`);
-    expect(ended.stdout).toContain('  Next: losant-usage gaps lists what is missing, and why\n');
+    expect(ended.stdout).toContain('  Next: losant-usage gaps lists the gaps, and why\n');
     const env = { DATABASE_URL: url };
     expect((await runProgram(['gaps', '--all', '--json'], env)).code).toBe(3);
     expect((await runProgram(['explain', '--org', orgId, '--day', day], env)).code).toBe(0);

@@ -82,7 +82,7 @@ describe('a run on a terminal', () => {
   it('prints every count with --verbose, also those that are zero', async () => {
     const { stdout } = await exported.run(['run', '--date', day, '--verbose']);
     expect(stdout).toContain(
-      '  12 numbers read: 0 new, 0 changed, 12 unchanged, 0 absent, 0 failed, 0 in quarantine, 0 unavailable\n',
+      '  12 numbers read: 0 new, 0 changed, 12 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable\n',
     );
     expect(stdout).toMatch(/\n {2}rows: 0 inserted, 0 updated, 0 deleted, \d+ unchanged\n/);
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
-import { deleteNumbers } from '../support/by-hand.ts';
+import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -24,20 +24,20 @@ const waive = (days: string, reason = 'Acme agreed') =>
 
 const state = async () =>
   await exported.place.query(
-    `select usage_date::text as day, state, error_code, error_message from losant_usage.coverage
+    `select usage_date::text as day, standing, reason, message from losant_usage.coverage
      where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
   );
 
 describe('waive', () => {
-  it('refuses a number that is held, and leaves it', async () => {
+  it('refuses a number that is stored and all right, and leaves it', async () => {
     const ended = await waive(day);
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error).toEqual({
       code: 'settings',
-      message: `Nothing was waived: a number is held for ${day}`,
-      hint: 'only a missing number can be waived: losant-usage gaps lists them',
+      message: `Nothing was waived: the number is stored, and all right, for ${day}`,
+      hint: 'a number is accepted where it is missing, in doubt, unavailable or will not become final: losant-usage gaps --all lists them',
     });
-    expect(await state()).toEqual([{ day, state: 'loaded', error_code: null, error_message: null }]);
+    expect(await state()).toEqual([{ day, standing: 'stored', reason: null, message: null }]);
   });
 
   it('refuses days that were never tracked, and a day that is not over', async () => {
@@ -52,7 +52,7 @@ describe('waive', () => {
     expect(await state()).toHaveLength(1);
   });
 
-  it('refuses to be told no reason', async () => {
+  it('refuses to be given no reason', async () => {
     const ended = await waive(day, ' ');
     expect(ended.code).toBe(2);
     expect(jsonOf<Refusal>(ended).error.message).toBe('--reason is empty');
@@ -64,8 +64,10 @@ describe('waive', () => {
   it('accepts missing numbers, asked for or not, and the next good read lifts it', async () => {
     const from = daysAgo(2);
     await exported.place.query(
-      `update losant_usage.tracking set tracked_days = tracked_days + datemultirange(daterange('${from}', '${day}'))
-       where stream = 'device_counts'`,
+      asProgram(
+        `update losant_usage.tracking set tracked_days = tracked_days + datemultirange(daterange('${from}', '${day}'))
+         where stream = 'device_counts'`,
+      ),
     );
     await exported.place.query(deleteNumbers('device_counts', orgId));
     expect((await look('gaps')).code).toBe(3);
@@ -77,17 +79,38 @@ describe('waive', () => {
       stream: 'device_counts',
       days: [from, day],
       reason: 'Acme agreed',
+      asZero: false,
     });
     expect(await state()).toEqual([
-      { day: from, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
-      { day, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
+      { day: from, standing: 'accepted', reason: 'waived', message: 'Acme agreed' },
+      { day, standing: 'accepted', reason: 'waived', message: 'Acme agreed' },
     ]);
     expect((await look('gaps')).code).toBe(0);
 
     expect(await exported.run(['run', '--date', day])).toMatchObject({ code: 0 });
     expect(await state()).toEqual([
-      { day: from, state: 'waived', error_code: 'waived', error_message: 'Acme agreed' },
-      { day, state: 'loaded', error_code: null, error_message: null },
+      { day: from, standing: 'accepted', reason: 'waived', message: 'Acme agreed' },
+      { day, standing: 'stored', reason: null, message: null },
     ]);
+  });
+
+  it('stores zeros in place of a number that Losant leaves out by now, where --as-zero says so', async () => {
+    const stream = 'notebook_minutes';
+    await exported.platform.control('omit', { orgId, day, action: stream });
+    const range = ['--from', day, '--to', day, '--stream', stream];
+    expect(await exported.run(['backfill', ...range, '--force'])).toMatchObject({ code: 3 });
+    const cell = async () =>
+      await exported.place.query(
+        `select standing, reason, minutes::integer from losant_usage.coverage
+           join losant_usage.notebook_minutes using (usage_date, org_id)
+         where org_id = '${orgId}' and stream = '${stream}' and usage_date = '${day}'`,
+      );
+    expect(await cell()).toMatchObject([{ standing: 'in_doubt', reason: 'left_out' }]);
+
+    const where = ['--org', orgId, '--day', day, '--stream', stream];
+    const ended = await look('waive', ...where, '--reason', 'nothing ran', '--as-zero', '--json');
+    expect(ended.code).toBe(0);
+    expect(jsonOf(ended)).toEqual({ orgId, stream, days: [day], reason: 'nothing ran', asZero: true });
+    expect(await cell()).toEqual([{ standing: 'accepted', reason: 'waived', minutes: 0 }]);
   });
 });

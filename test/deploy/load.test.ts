@@ -18,9 +18,14 @@ function requestsByHour(): Record<string, number> {
     for (let nowMs = Date.parse('2026-10-20T00:15:00.000Z'); nowMs < endMs; nowMs += HOUR_MS) {
       const days = eachDay({ from: '2026-10-19', to: lastCompleteDay(nowMs) });
       const unread = days.filter((day) => !verified.has(day));
-      const held = days.filter((day) => isDue(day, verified.get(day), nowMs));
+      const stored = days.filter((day) => isDue(day, verified.get(day), nowMs));
       const none = { removedOn: null, uncovered: [], untracked: [], asked: [] };
-      const track = { orgId: '5d0000000000000000000001', stream, unread: ranges(unread), held: ranges(held) };
+      const track = {
+        orgId: '5d0000000000000000000001',
+        stream,
+        unread: ranges(unread),
+        stored: ranges(stored),
+      };
       const { slices } = planPage([{ ...none, ...track }], { nowMs, policy });
       for (const { day } of slices.flatMap((slice) => slice.days)) verified.set(day, nowMs);
       const now = new Date(nowMs).toISOString();

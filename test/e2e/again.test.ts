@@ -48,10 +48,10 @@ it('a day read again writes no row and no revision, not even a lock', async () =
     'select count(*)::int as sources from losant_usage.payload_sources',
   );
   // One number or set of numbers for each of the three other streams, and one for each source.
-  const held = 3 * 20 + (sources as number);
+  const stored = 3 * 20 + (sources as number);
   const { cells, rows, requests } = jsonOf(again);
   expect(cells).toMatchObject({ planned: 80, loaded: 0, unchanged: 80 });
-  expect(rows).toEqual({ inserted: 0, updated: 0, deleted: 0, unchanged: held });
+  expect(rows).toEqual({ inserted: 0, updated: 0, deleted: 0, unchanged: stored });
   expect(requests).toBe(121);
   expect(await physicalRows()).toEqual(before);
   expect(await place.query('select * from losant_usage.revisions')).toEqual([]);
@@ -63,7 +63,7 @@ it('a day read again writes no row and no revision, not even a lock', async () =
   expect(restated.code).toBe(0);
   expect(jsonOf(restated)).toMatchObject({
     cells: { loaded: 1, unchanged: 79 },
-    rows: { inserted: 0, updated: 1, deleted: 0, unchanged: held - 1 },
+    rows: { inserted: 0, updated: 1, deleted: 0, unchanged: stored - 1 },
   });
   await until(
     'the change is counted',

@@ -42,21 +42,44 @@ it('goes on where it was killed, and ends with every row', async () => {
   expect((await killed.ended).code).toBeNull();
 
   const [before] = await exported.place.query(
-    `select count(*)::int as cells from losant_usage.coverage where state in ('loaded', 'final')`,
+    `select count(*)::int as cells from losant_usage.coverage where is_stored`,
   );
-  const held = before?.['cells'] as number;
+  const stored = before?.['cells'] as number;
   const planned = 20 * 4 * 31;
-  expect(held).toBeLessThan(planned);
+  expect(stored).toBeLessThan(planned);
   await platform.control('config', { latencyMs: 0 });
   const ended = await run(args);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toMatchObject({
     status: 'complete',
-    cells: { planned: planned - held, loaded: planned - held, unchanged: 0 },
+    cells: { planned: planned - stored, loaded: planned - stored, unchanged: 0 },
   });
   expect(firstDifference(await readStored(exported.place), await readTruth(platform, from, to))).toBeNull();
 
   const nothing = await run(args);
   expect(nothing.code).toBe(0);
   expect(jsonOf(nothing)).toMatchObject({ runId: null, status: 'complete', requests: 1 });
+});
+
+it('that ends before what is tracked leaves no hole: the days between are tracked, said, and gaps until they are read', async () => {
+  const { place, run } = exported;
+  const yesterday = daysAgo(1);
+  expect((await run(['run'])).code).toBe(0);
+  const days = ['--from', daysAgo(8), '--to', daysAgo(6)];
+  const between = { from: daysAgo(5), to: daysAgo(2) };
+  const ended = await run(['backfill', '--json', ...days]);
+  expect(jsonOf(ended)).toMatchObject({ from: daysAgo(8), to: daysAgo(6), alsoTracked: between });
+
+  const gaps = await run(['gaps', '--json']);
+  expect(gaps.code).toBe(3);
+  const listed = new Set(jsonOf<readonly { day: string }[]>(gaps).map(({ day }) => day));
+  expect([...listed].toSorted()).toEqual([daysAgo(5), daysAgo(4), daysAgo(3), daysAgo(2)]);
+
+  const next = await run(['run', '--json']);
+  expect(next.code).toBe(0);
+  expect(jsonOf(next)).toMatchObject({ ...between, alsoTracked: null });
+  const truth = await readTruth(exported.platform, daysAgo(8), yesterday);
+  expect(firstDifference(await readStored(place), truth)).toBeNull();
+  // Nothing lies between any more.
+  expect(jsonOf(await run(['backfill', '--json', ...days]))).toMatchObject({ alsoTracked: null });
 });

@@ -144,7 +144,7 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     const { status, cells, failures } = jsonOf(ended);
     expect(status).toBe('partial');
     expect(cells).toEqual({
-      ...{ planned: 120, loaded: 106, unchanged: 0, absent: 0 },
+      ...{ planned: 120, loaded: 106, unchanged: 0, left_out: 0 },
       ...{ failed: 2, quarantined: 12, unavailable: 0 },
     });
     expect(failures.map(({ orgId, stream, code, from, to }) => ({ orgId, stream, code, from, to }))).toEqual(
@@ -153,19 +153,18 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     expect(failures).toHaveLength(14);
   });
 
-  it('holds every other cell as it is true, and of those nothing', async () => {
+  it('stores every other cell as it is true, and of those nothing', async () => {
     const isFailing = (line: string) =>
       failing.some(({ stream, orgId }) => line.startsWith(`${stream} ${orgId} ${day} `));
     const truth = await readTruth(exported.platform, day, day);
     expect(truth.filter(isFailing)).toHaveLength(14);
     expect(await readStored(exported.place)).toEqual(truth.filter((line) => !isFailing(line)));
-    const states = await exported.place.query(
-      `select state, count(*)::int from losant_usage.coverage group by 1 order by 1`,
+    const standings = await exported.place.query(
+      `select standing, reason is null as is_well, count(*)::int from losant_usage.coverage group by 1, 2 order by 1`,
     );
-    expect(states).toEqual([
-      { state: 'failed', count: 2 },
-      { state: 'loaded', count: 106 },
-      { state: 'quarantined', count: 12 },
+    expect(standings).toEqual([
+      { standing: 'stored', is_well: true, count: 106 },
+      { standing: 'missing', is_well: false, count: 14 },
     ]);
   });
 
@@ -239,11 +238,11 @@ it('a device count that is left out is missing, and the run is not green', async
   const before = daysAgo(4);
   await platform.control('omit', { orgId, day: before, action: 'device_counts' });
   const ended = await run(['run', '--json', '--date', before]);
-  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { loaded: 119, absent: 1 } });
+  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { loaded: 119, left_out: 1 } });
   expect(ended.code).toBe(3);
   const rows = await place.query(
-    `select state from losant_usage.coverage where stream = 'device_counts' and usage_date = '${before}'
+    `select standing, reason from losant_usage.coverage where stream = 'device_counts' and usage_date = '${before}'
        and org_id = '${orgId}'`,
   );
-  expect(rows).toEqual([{ state: 'absent' }]);
+  expect(rows).toEqual([{ standing: 'missing', reason: 'left_out' }]);
 });

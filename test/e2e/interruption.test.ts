@@ -31,7 +31,7 @@ async function completes(day: string): Promise<void> {
   const { platform, place, run } = exported;
   await platform.control('config', { latencyMs: 0 });
   // The killed process's lease lapses within a minute by itself; nobody has to wait for it here.
-  await place.query('update losant_usage.instances set lease_until = now()');
+  await place.query('update losant_usage.leases set until = now()');
   const ended = await run(['run', '--json', '--date', day]);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended).cells['unchanged']).toBeGreaterThan(0);
@@ -56,8 +56,9 @@ it.each([
       'select status, finished_at is not null as is_finished from losant_usage.runs order by started_at desc limit 1',
     );
     expect(run).toEqual({ status: 'interrupted', is_finished: true });
-    const [lease] = await exported.place.query('select lease_run_id from losant_usage.instances');
-    expect(lease).toEqual({ lease_run_id: null });
+    expect(
+      await exported.place.query('select run_id from losant_usage.leases where run_id is not null'),
+    ).toEqual([]);
     await completes(day);
   },
 );
@@ -68,7 +69,7 @@ it('is killed without reporting, and the next run notes it and completes what it
   expect(ended).toMatchObject({ code: null, stdout: '' });
   const halves = await exported.place.query(`
     select c.org_id from losant_usage.coverage c left join losant_usage.device_counts f using (usage_date, org_id)
-    where c.stream = 'device_counts' and (c.state in ('loaded', 'final')) <> (f.org_id is not null)`);
+    where c.stream = 'device_counts' and c.is_stored <> (f.org_id is not null)`);
   expect(halves).toEqual([]);
   await completes(day);
   const [run] = await exported.place.query(

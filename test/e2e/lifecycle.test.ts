@@ -47,12 +47,12 @@ it('an organization that is deleted keeps its rows, and its missing days are kno
   expect(await query('select org_id from losant_usage.organizations where removed_at is not null')).toEqual([
     { org_id: deleted },
   ]);
-  const coverage = `select stream, state from losant_usage.coverage where org_id = '${deleted}' order by 1`;
+  const coverage = `select stream, standing from losant_usage.coverage where org_id = '${deleted}' order by 1`;
   expect(await query(coverage)).toEqual([
-    { stream: 'device_counts', state: 'loaded' },
-    { stream: 'notebook_minutes', state: 'unavailable' },
-    { stream: 'payload_sources', state: 'loaded' },
-    { stream: 'payload_totals', state: 'loaded' },
+    { stream: 'device_counts', standing: 'stored' },
+    { stream: 'notebook_minutes', standing: 'unavailable' },
+    { stream: 'payload_sources', standing: 'stored' },
+    { stream: 'payload_totals', standing: 'stored' },
   ]);
 });
 

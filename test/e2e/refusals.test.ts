@@ -116,7 +116,7 @@ describe('the command line', () => {
     expect(message).toContain('--stream payload_sources: not exported');
     const { query } = exported.place;
     expect(await query('select run_id from losant_usage.runs')).toEqual([]);
-    expect(await query('select state from losant_usage.coverage')).toEqual([]);
+    expect(await query('select standing from losant_usage.coverage')).toEqual([]);
   });
 });
 

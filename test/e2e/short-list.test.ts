@@ -76,10 +76,10 @@ describe('an organization that cannot be read', () => {
         failures: [{ orgId, stream: null, code: 'org_unreadable' }],
       });
     }
-    const [held] = await place.query(
+    const [stored] = await place.query(
       `select count(*)::int as cells from losant_usage.coverage where org_id = '${orgId}'`,
     );
-    expect(held).toEqual({ cells: 4 });
+    expect(stored).toEqual({ cells: 4 });
   });
 
   it('and has none leaves the list incomplete, in every run', async () => {
@@ -114,7 +114,7 @@ it('a clock that jumps in the middle of a run ends it, and what is loaded is tru
   expect(ended.code).toBe(1);
   expect(ended.stdout).toContain('clock_skew');
   const [ahead] = await place.query(
-    `select count(*)::int as cells from losant_usage.coverage where state = 'final' or verified_at > now()`,
+    `select count(*)::int as cells from losant_usage.coverage where standing = 'final' or verified_at > now()`,
   );
   expect(ahead).toEqual({ cells: 0 });
   await platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });

@@ -123,8 +123,8 @@ test.only('two', () => { expect(2).toBe(2); });
   });
   expect(status).toBe(1);
   expect(problems).toEqual([
-    'test/planted.test.ts:2 no-disabled-tests',
-    'test/planted.test.ts:3 no-focused-tests',
+    'test/planted.test.ts:1 no-disabled-tests',
+    'test/planted.test.ts:2 no-focused-tests',
   ]);
 });
 

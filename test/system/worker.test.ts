@@ -32,8 +32,10 @@ const count = async (sql: string) => (await queryOnce(database.url, sql))[0]?.['
 test('a second replica stands by, ready, and takes over when the lease of a dead one lapses', async () => {
   await queryOnce(
     database.url,
-    `insert into losant_usage.instances (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
-     values ('${platform.instanceId}', '${platform.url}', current_date - 1, gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`,
+    `insert into losant_usage.instances (instance_id, api_url, tracked_from)
+       values ('${platform.instanceId}', '${platform.url}', current_date - 1);
+     insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
+       values ('${platform.instanceId}', 1, 0, gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`,
   );
   const worker = await start();
   await until('it stands by', async () => (await worker.metric(runs('standby'))) === 1);
@@ -41,13 +43,13 @@ test('a second replica stands by, ready, and takes over when the lease of a dead
   expect((await worker.get('/status.json')).text).toContain('"state":"standby"');
   expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(0);
   // As if its minute had passed.
-  await queryOnce(database.url, `update losant_usage.instances set lease_until = now()`);
+  await queryOnce(database.url, `update losant_usage.leases set until = now()`);
   await until('it took over', async () => (await worker.metric(runs('complete'))) === 1, 40_000);
   expect(await count('select count(*)::integer from losant_usage.coverage')).toBe(12);
   expect((await worker.stop()).code).toBe(0);
 }, 60_000);
 
-test('a token that Losant refuses keeps the worker up, is told everywhere, and one in its place is used at the next wake-up', async () => {
+test('a token that Losant refuses keeps the worker up, is shown everywhere, and one in its place is used at the next wake-up', async () => {
   const folder = makeFastFolder('losant-usage-token-');
   const file = join(folder, 'token');
   writeFileSync(file, 'not-the-token-of-anything\n');

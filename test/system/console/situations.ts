@@ -44,11 +44,11 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
   stack.defer(async () => void (await worker.stop()));
   await untilStatus(worker, status);
   const orgs = await queryOnce(database.url, 'select org_id from losant_usage.organizations order by name');
-  const held = stack.move();
+  const kept = stack.move();
   return {
     ...{ worker, database, platform, token: env['HTTP_TOKEN'] },
     orgId: (orgs[0]?.['org_id'] as string | undefined) ?? UNKNOWN_ORG,
-    [Symbol.asyncDispose]: () => held.disposeAsync(),
+    [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
 
@@ -92,8 +92,10 @@ async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestData
   await queryOnce(url, filled.replaceAll('5c0000000000000000000001', instanceId));
   await queryOnce(
     url,
-    `update losant_usage.instances set lease_run_id = gen_random_uuid(), lease_host = 'another-host',
-       lease_since = now(), api_url = '${apiUrl}', lease_until = now() + interval '1 hour'`,
+    `update losant_usage.instances set api_url = '${apiUrl}';
+     insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
+       select instance_id, 1, 0, gen_random_uuid(), 'another-host', now(), now() + interval '1 hour'
+       from losant_usage.instances`,
   );
   await queryOnce(
     url,

@@ -1,50 +1,73 @@
 import { readMonth } from '../billing/month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
 import type { PageSources } from '../console/sources.ts';
-import type { WorkerStatus } from '../console/worker-status.ts';
+import type { InstanceStatus, WorkerStatus } from '../console/worker-status.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
+import type { Logger } from '../logger.ts';
 import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, pingDatabase, readHealth } from '../queries/health.ts';
 import { readPayloadShares } from '../queries/organizations.ts';
 import { countDifferences, type Differences } from '../queries/reconciliation.ts';
 import { streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { requireDatabaseUrl } from '../settings/config.ts';
+import { type Config, requireDatabaseUrl } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
-import type { Schedule, WorkerLoop } from '../worker/loop.ts';
-import type { CommandContext } from './command.ts';
 
-/** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */
+/**
+ * The readers' own connections, so that they never take the exporter's: one for each cached reading,
+ * two for other pages and one for a file.
+ */
 const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/** A caller waits for a new reading for that long, and is then given the last good one with its age. */
+/**
+ * The reading of health. A caller waits this long for a new one and then gets the last good one with
+ * its age.
+ */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
-/** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
+/** The reading of a month, which is counted over all of it; only the first caller waits for it. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
 const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
-/** Sums of five weeks of all organizations, and what is wrong there stays wrong for a while. */
+/**
+ * The reading of differences: sums over five weeks of all organizations. A difference stays for a
+ * while, so the reading may be old.
+ */
 const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
-/** The connections of the pages. */
-export async function openReader({ config, logger }: CommandContext): Promise<DatabaseHandle> {
+/** The process that serves the pages. */
+interface ServingProcess {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** Returns the time in ms by this host's clock. */
+  readonly hostNow: () => number;
+  readonly host: string;
+  readonly version: string;
+  /** Aborts when it is asked to end. */
+  readonly signal: AbortSignal;
+}
+
+/** Opens the connections of the pages. */
+export async function openReader({
+  config,
+  logger,
+}: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
   const url = requireDatabaseUrl(config);
   return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
 }
 
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
-  readonly loop: Pick<WorkerLoop, 'statuses'>;
-  readonly schedule: Pick<Schedule, 'isArmed' | 'nextWakeAt'>;
+  readonly loop: { readonly statuses: readonly InstanceStatus[] };
+  readonly schedule: { readonly isArmed: () => boolean; readonly nextWakeAt: () => Date | null };
   readonly startedAtMs: number;
 }
 
-/** What the pages show, each read shared among all who ask. */
-export function createSources(context: CommandContext, options: SourceOptions): Omit<PageSources, 'metrics'> {
-  const { config, logger, hostNow: now } = context;
+/** Returns the sources of the pages, each read shared among all callers. */
+export function createSources(serving: ServingProcess, options: SourceOptions): Omit<PageSources, 'metrics'> {
+  const { config, logger, hostNow: now } = serving;
   const { db } = options.reader;
   const ping = shareReading(() => pingDatabase(db), { ...PING, now });
   const onFailure = (error: unknown) =>
@@ -79,18 +102,18 @@ export function createSources(context: CommandContext, options: SourceOptions): 
     payloadShares,
     read: (query) => bound(() => query(db)),
     streamRows: (request, take) =>
-      oneFile(() => streamView(options.reader, request, { signal: context.signal, take })),
+      oneFile(() => streamView(options.reader, request, { signal: serving.signal, take })),
     database: async (waitMs) => {
       const reads = [ping().then(...YES_OR_NO), health(waitMs), differences()] as const;
       const [isUp, reading, counted] = await Promise.all(reads);
       return { isUp, reading: reading && addDifferences(reading, counted?.value) };
     },
-    status: () => statusOf(context, options),
-    readiness: createReadiness(context, options),
+    status: () => statusOf(serving, options),
+    readiness: createReadiness(serving, options),
   };
 }
 
-/** They are counted less often than the rest is read, and take longer. */
+/** Adds the differences to a reading. They are counted less often than the rest is read, and take longer. */
 function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
   const instances = reading.value.instances.map((instance) => {
     return { ...instance, differences: differences?.get(instance.instanceId) };
@@ -101,7 +124,7 @@ function addDifferences(reading: Reading<Health>, differences: Differences | und
 const YES_OR_NO = [() => true, () => false] as const;
 
 function statusOf(
-  { config, version, host, signal }: CommandContext,
+  { config, version, host, signal }: ServingProcess,
   { loop, schedule, startedAtMs }: SourceOptions,
 ): WorkerStatus {
   return {
@@ -116,9 +139,12 @@ function statusOf(
   };
 }
 
-/** For probes that anybody may ask: only the fact, and no word of why the database does not answer. */
+/**
+ * Returns the readiness for probes that anybody may send: only the fact, and no reason why the
+ * database does not answer.
+ */
 function createReadiness(
-  { hostNow: now, signal }: CommandContext,
+  { hostNow: now, signal }: ServingProcess,
   { reader, schedule }: SourceOptions,
 ): () => Promise<readonly string[]> {
   const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
