@@ -1,4 +1,4 @@
-/** The program beside other ways to fetch and store the same numbers. */
+/** Compares the program with other ways to fetch and store the same numbers. */
 import { daysAgo } from '../test/support/days.ts';
 import type { ContenderResult, Task } from './contenders/day.ts';
 import { type Measured, runMeasured } from './measured.ts';
@@ -8,7 +8,7 @@ import { median, type Row } from './report.ts';
 import { type PostgresServer, query, type SimulatorProcess } from './servers.ts';
 
 interface Contender {
-  /** Where its tables are. */
+  /** The schema of its tables. */
   readonly schema: 'losant_usage' | 'public';
   /** Whether its database has the program's tables. */
   readonly hasTables: boolean;
@@ -31,7 +31,7 @@ export type ContenderName = keyof typeof CONTENDERS;
 
 export const ALL_CONTENDERS = Object.keys(CONTENDERS) as ContenderName[];
 
-/** Those that are not absurdly slow at any size and latency. */
+/** The contenders that are not absurdly slow at any size and latency. */
 export const FAST_CONTENDERS: readonly ContenderName[] = ['this program', 'floor', 'expert’s script'];
 
 const FIGURES = ['wallMs', 'cpuMs', 'postgresCpuMs', 'simulatorCpuMs', 'peakRssBytes', 'requests'] as const;
@@ -45,16 +45,16 @@ export interface Comparison {
 }
 
 /**
- * Each contender in turn, so many rounds, into an empty database each time; a row
- * for each with the median of every figure, and one for N·L/C. Throws if two of
- * them have not stored the same numbers.
+ * Runs each contender in turn, for a number of rounds, each time into an empty database. Returns a row
+ * for each with the median of every figure, and one for N·L/C. Throws if two of them have not stored
+ * the same numbers.
  */
 export async function compare(
   { postgres, simulator }: { postgres: PostgresServer; simulator: SimulatorProcess },
   { contenders, latencyMs, rounds }: Comparison,
   settings: ProgramSettings,
 ): Promise<Row[]> {
-  // A simulator whose code is not compiled yet would be slow for the first of them.
+  // The simulator's code is compiled first, or the first contender would pay for it.
   await simulator.control('config', { latencyMs: 0 });
   await measureOne(CONTENDERS.floor, { postgres, simulator }, settings);
   await simulator.control('config', { latencyMs });
@@ -89,7 +89,7 @@ async function measureOne(
   return await withDatabase(postgres, measure, hasTables ? undefined : NO_TABLES);
 }
 
-/** Enough of what was stored to see that it is the same. */
+/** Returns enough of the stored numbers to show that they are the same. */
 async function readNumbers(databaseUrl: string, schema: string): Promise<string> {
   const [row] = await query<{ numbers: string }>(
     databaseUrl,
@@ -121,7 +121,7 @@ function rowsOf(medians: ReadonlyMap<ContenderName, Figures>): Row[] {
   }));
 }
 
-/** What the waits alone take: requests × latency ÷ concurrency. */
+/** Returns the time that the waits alone take: requests × latency ÷ concurrency. */
 function waitsOf(
   medians: ReadonlyMap<ContenderName, Figures>,
   latencyMs: number,

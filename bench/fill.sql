@@ -1,6 +1,6 @@
--- What a database holds after months: every organization and day read and final, but for the last three days,
--- days that fail here and there, and days left out of one stream. To be sent as one script, with :orgs and :days
--- put in; by a superuser, as triggers are passed over.
+-- Fills a database as it is after months: every organization and day read and final, except for the last three
+-- days, days that fail here and there, and days left out of one stream. Sent as one script, with :orgs and :days
+-- replaced, by a superuser, because triggers are bypassed.
 set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';

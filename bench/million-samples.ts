@@ -1,11 +1,11 @@
-/** What program, simulator and Postgres use while a long run is under way. */
+/** Samples the resources of program, simulator and Postgres during a long run. */
 import { loadavg } from 'node:os';
 import { readCpuMs, readMemory } from './processes.ts';
 import type { Report, Row } from './report.ts';
 import type { SimulatorProcess } from './servers.ts';
 
 export interface Watch {
-  /** The program runs as this process. */
+  /** Begins to watch the program, whose process is `pid`. */
   readonly begin: (pid: number) => void;
   readonly end: () => void;
 }
@@ -23,8 +23,9 @@ const PRINT_EVERY_MS = 60_000;
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * Samples are kept in the report as they come, and one is printed every minute. A signal
- * that would end the bench ends the program instead, and the bench by its failure.
+ * Watches the processes. Samples are added to the report as they come, and one is printed every
+ * minute. A signal that would end the bench ends the program instead, whose failure then ends the
+ * bench.
  */
 export function watchProcesses(watched: Watched): Watch {
   const { report, everyMs } = watched;
@@ -59,7 +60,7 @@ export function watchProcesses(watched: Watched): Watch {
   };
 }
 
-/** Null once the program has ended. */
+/** Returns a sample, or null once the program has ended. */
 async function takeSample(
   { simulator, postgresPid }: Watched,
   { pid, atMs }: { pid: number; atMs: number },

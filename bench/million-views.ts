@@ -1,11 +1,11 @@
-/** How long the views take where there are very many organizations. */
+/** Measures the views with a very large number of organizations. */
 import pg from 'pg';
 import { questionsAbout } from './questions.ts';
 import { median, type Report, type Row } from './report.ts';
 
 const RUNS = 3;
 
-/** Beyond this a question is said to take longer. */
+/** The time after which a question is given up and reported as taking longer. */
 const LONGEST_MS = 600_000;
 
 const ASKED = [
@@ -14,10 +14,13 @@ const ASKED = [
   ...['total by day, 90 days', 'coverage_gaps', 'freshness'],
 ];
 
-/** Postgres' code for a statement that was ended, by its timeout too. */
+/** Postgres' code for a statement that was cancelled, also by its timeout. */
 const CANCELED = '57014';
 
-/** In the server, every column computed and no row sent: a client needs longer to take a million rows. */
+/**
+ * Times the questions in the server, with every column computed and no row sent: a client needs longer
+ * to take a million rows.
+ */
 export async function timeViews(report: Report, databaseUrl: string): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();

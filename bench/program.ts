@@ -1,8 +1,8 @@
-/** The program itself, as a process that is measured. */
+/** Runs the program itself as a measured process. */
 import { type Measured, type MeasuredScript, runMeasured } from './measured.ts';
 import { type PostgresServer, query, type SimulatorProcess } from './servers.ts';
 
-/** What is read of the document that `run --json` and `backfill --json` print. */
+/** The part of the document of `run --json` and `backfill --json` that is read. */
 export interface ExportReport {
   readonly status: string;
   readonly from: string | null;
@@ -14,29 +14,32 @@ export interface ExportReport {
 
 export interface ProgramSettings {
   readonly concurrency: number;
-  /** For the measured program. */
+  /** Flags of Node for the measured program. */
   readonly nodeFlags: readonly string[];
 }
 
 export const LAUNCHER = 'bin/losant-usage.js';
 const TEMPLATE = 'bench_template';
 
-/** Must be high enough never to be what bounds a run. */
+/** A rate high enough never to limit a run. */
 const REQUESTS_PER_SECOND = 10_000;
 
-/** Makes the database that all others are cloned from. */
+/** Creates the database that all others are cloned from. */
 export async function createTemplate(postgres: PostgresServer): Promise<void> {
   await migrate(await postgres.createDatabase(TEMPLATE));
 }
 
-/** Gives an empty database the program's tables. */
+/** Creates the program's tables in an empty database. */
 export async function migrate(databaseUrl: string): Promise<void> {
   await runMeasured({ script: LAUNCHER, args: ['migrate', '--json'], env: { DATABASE_URL: databaseUrl } });
 }
 
 let databases = 0;
 
-/** Lends an empty database, with the program's tables unless they are not wanted, and drops it. */
+/**
+ * Runs a function with an empty database, which has the program's tables unless they are not wanted,
+ * and drops it.
+ */
 export async function withDatabase<T>(
   postgres: PostgresServer,
   use: (databaseUrl: string) => Promise<T>,
@@ -52,7 +55,7 @@ export async function withDatabase<T>(
   }
 }
 
-/** For `withDatabase`: a database without the program's tables. */
+/** The template for a database without the program's tables, for `withDatabase`. */
 export const NO_TABLES = 'template1';
 
 export interface Target {
@@ -60,7 +63,7 @@ export interface Target {
   readonly databaseUrl: string;
 }
 
-/** One `run` (or `backfill`) of the program. Throws unless it is complete. */
+/** Runs one `run` (or `backfill`) of the program. Throws unless it is complete. */
 export async function runExport(
   args: readonly string[],
   { simulator, databaseUrl }: Target,
@@ -89,7 +92,7 @@ export async function runExport(
   });
 }
 
-/** Bytes of the write-ahead log since the server was made. */
+/** Returns the bytes of the write-ahead log since the server was created. */
 export async function readWalBytes(databaseUrl: string): Promise<number> {
   const [row] = await query<{ bytes: string }>(
     databaseUrl,

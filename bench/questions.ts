@@ -1,14 +1,17 @@
-/** Months and days as an invoice or a dashboard asks for them; the month is the last one that is over. */
+/** The month and day that an invoice or a dashboard asks for; the month is the last complete one. */
 const MONTH = `(date_trunc('month', now() at time zone 'UTC') - interval '1 month')::date`;
 const BEFORE = `(date_trunc('month', now() at time zone 'UTC') - interval '2 months')::date`;
 const NEXT = `date_trunc('month', now() at time zone 'UTC')::date`;
-/** The newest day that can be there, and its month. */
+/** The newest day that can be stored, and its month. */
 const DAY = `((now() at time zone 'UTC')::date - 1)`;
 const NEWEST = `date_trunc('month', ${DAY})::date`;
 const MONTHS = 'losant_usage.monthly_usage';
 const DAYS = 'losant_usage.daily_usage';
 
-/** What people and dashboards ask of the views; one organization is asked for by its id. */
+/**
+ * Returns the questions that people and dashboards ask of the views, including those about one
+ * organization.
+ */
 export function questionsAbout(orgId: string): Readonly<Record<string, string>> {
   const org = `org_id = '${orgId}'`;
   return {

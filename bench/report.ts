@@ -1,12 +1,15 @@
-/** Tables on stdout, and the same figures in a JSON file that is written anew after each of them. */
+/** Prints tables to stdout and writes the same figures to a JSON file, which is replaced after each table. */
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 
-/** A row of a table; the end of each name tells the unit: `wallMs`, `peakRssBytes`, `cpuPerRequestUs`, `toFloorRatio`. */
+/**
+ * A row of a table. The end of each name is its unit: `wallMs`, `peakRssBytes`, `cpuPerRequestUs`,
+ * `toFloorRatio`.
+ */
 export type Row = Readonly<Record<string, string | number | null>>;
 
 export interface Table {
-  /** Of the case, as `--only` names it. */
+  /** The name of the case, as `--only` takes it. */
   readonly name: string;
   readonly title: string;
   readonly rows: readonly Row[];
@@ -15,7 +18,7 @@ export interface Table {
 export interface Report {
   /** Prints a table and keeps it. */
   add(table: Table): void;
-  /** Keeps a table that grows, in place of what it was before. */
+  /** Keeps a table that grows, replacing its earlier version. */
   keep(table: Table): void;
 }
 
@@ -29,7 +32,7 @@ export function createReport(file: string, settings: object): Report {
   };
   const keep = (table: Table) => {
     const known = tables.findIndex(({ title }) => title === table.title);
-    // A load above that of the bench itself means that something else took part.
+    // A load above that of the bench itself means that something else was running.
     tables.splice(known < 0 ? tables.length : known, 1, { ...table, load: loadavg()[0] });
     writeFileSync(file, `${JSON.stringify({ ...head, tables }, null, 2)}\n`);
   };
@@ -66,7 +69,7 @@ const UNITS: readonly (readonly [string, (value: number) => string])[] = [
   ['Ratio', (ratio) => ratio.toFixed(2)],
 ];
 
-/** `cpuPerRequestUs` → `cpu per request`. */
+/** Returns the heading for a name: `cpuPerRequestUs` → `cpu per request`. */
 function headOf(name: string): string {
   const unit = UNITS.find(([ending]) => name.endsWith(ending));
   const bare = unit === undefined ? name : name.slice(0, -unit[0].length);
@@ -80,7 +83,7 @@ function cellOf(name: string, value: string | number | null): string {
   return unit === undefined ? Math.round(value).toLocaleString('en') : unit[1](value);
 }
 
-/** The middle one; of an even number, the lower of the two. */
+/** Returns the middle value; of an even number, the lower of the two. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.ceil(sorted.length / 2) - 1] ?? Number.NaN;

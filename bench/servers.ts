@@ -1,4 +1,4 @@
-/** What the program needs around it: a Postgres as it is delivered, and a simulated Losant. */
+/** The servers that the program needs: a Postgres with its default settings, and a simulated Losant. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -10,17 +10,17 @@ import pg from 'pg';
 import { freePort } from '../test/support/ports.ts';
 
 export interface PostgresServer {
-  /** A user who may create databases. */
+  /** The URL of a user who may create databases. */
   readonly adminUrl: string;
-  /** Of the server process, whose children do the work. */
+  /** The server process, whose children do the work. */
   readonly pid: number;
-  /** Creates a database, like `template` if one is named, and returns its URL. */
+  /** Creates a database, cloned from `template` if one is named, and returns its URL. */
   createDatabase(name: string, template?: string): Promise<string>;
   dropDatabase(name: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A server on disk with its own defaults: a commit waits for the disk. */
+/** Starts a server on disk with its own defaults, so that a commit waits for the disk. */
 export async function startPostgres(): Promise<PostgresServer> {
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-bench-'));
   const port = await freePort();
@@ -30,7 +30,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     port,
     user: 'postgres',
     password: 'postgres',
-    // Postgres refuses to run as root; as root the package starts it as this user.
+    // Postgres refuses to run as root; for root the package starts it as this user.
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ['--encoding=UTF8'],
     postgresFlags: ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_wal_size=4GB'].flatMap(
@@ -65,7 +65,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   };
 }
 
-/** One statement over a connection of its own. */
+/** Runs one statement over a connection of its own. */
 export async function query<T = Record<string, unknown>>(
   url: string,
   statement: string,
@@ -86,12 +86,12 @@ export interface SimulatorProcess {
   readonly instanceId: string;
   readonly token: string;
   readonly pid: number;
-  /** Sends to a path below /control, or reads from it without a body. */
+  /** Sends a body to a path below /control, or reads from the path without one. */
   control<T>(path: string, body?: unknown): Promise<T>;
   stop(): Promise<void>;
 }
 
-/** `losant-usage simulator` as a process of its own. */
+/** Starts `losant-usage simulator` as a process of its own. */
 export async function startSimulator(orgs: number): Promise<SimulatorProcess> {
   const launcher = new URL('../bin/losant-usage.js', import.meta.url).pathname;
   const child = spawn(process.execPath, [launcher, 'simulator', '--orgs', String(orgs), '--json'], {

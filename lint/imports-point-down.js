@@ -25,7 +25,7 @@ export const LAYERS = [
   ['src/errors.ts'],
 ];
 
-/** What a part may not import although it lies below: only an export and the commands talk to Losant. */
+/** The imports forbidden although they point down: only an export and the commands talk to Losant. */
 const NEVER = {
   'src/console': ['src/losant', 'src/export'],
   'src/server': ['src/losant', 'src/export'],
@@ -35,7 +35,7 @@ const NEVER = {
   simulator: ['src'],
 };
 
-/** Packages that some parts of src alone may call; everyone may name their types. */
+/** Packages that only some parts of src may call; any file may name their types. */
 export const ONLY_IN = {
   ky: ['src/losant', 'src/worker'],
   undici: ['src/losant'],
@@ -44,7 +44,10 @@ export const ONLY_IN = {
   '@electric-sql/pglite': ['src/database'],
 };
 
-/** Files that few files of src alone may import, even their types: what can write to Losant, and the simulator. */
+/**
+ * Files that only a few files of src may import, even for types: the code that can write to Losant,
+ * and the simulator.
+ */
 export const ONLY_FOR = {
   'src/losant/admin.ts': ['src/cli/org'],
   'src/losant/transport.ts': ['src/losant/client.ts', 'src/losant/admin.ts'],
@@ -60,7 +63,7 @@ function isUnder(path, part) {
   );
 }
 
-/** The most precise part that holds the file. */
+/** Returns the most precise part that contains the file. */
 function partOf(path) {
   const parts = LAYERS.flat().filter((part) => isUnder(path, part));
   return parts.toSorted((a, b) => b.length - a.length)[0];
@@ -70,7 +73,7 @@ function layerOf(part) {
   return LAYERS.findIndex((parts) => parts.includes(part));
 }
 
-/** Why `path` may not import `specifier`; null if it may. */
+/** Returns the reason why `path` may not import `specifier`; null if it may. */
 function describeBreach(path, specifier, isType) {
   if (!specifier.startsWith('.')) return describePackageBreach(path, specifier, isType);
   const imported = join(dirname(path), specifier);

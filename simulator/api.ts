@@ -16,23 +16,22 @@ export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly authorization: string | undefined;
-  /** Body text of a PATCH. */
+  /** The body text of a PATCH. */
   readonly text: string;
 }
 
 export interface ApiAnswer {
   readonly status: number;
   readonly body: Body;
-  /** Of a counter that answered 200. */
+  /** The window, for a counter that answered 200. */
   readonly window?: Window;
 }
 
 const ID_PATTERN = /^[A-Fa-f\d]{24}$/;
 
 /**
- * The API's answer to a request whose route is known. It looks at the token,
- * the form of the ids, the instance, the scope and the organization, in this
- * order, and only then at the query.
+ * Answers a request whose route is known. Checks the token, the form of the ids, the instance, the
+ * scope and the organization, in this order, and the query last.
  */
 export function answerRequest(
   world: World,
@@ -56,7 +55,7 @@ export function answerRequest(
     : answerOrg(world, route, request, org);
 }
 
-/** The answer to a path or method the platform has not mapped. */
+/** Answers a path or method that the platform has not mapped. */
 export function unmapped(method: string): ApiAnswer {
   return failure(405, 'MethodNotAllowed', `${method} is not allowed here`);
 }
@@ -90,7 +89,7 @@ function answerOrg(world: World, route: Route, request: ApiRequest, org: Org): A
   return ok(withEnvelope(orgBody(world, answered), 'instanceOrg', path, query));
 }
 
-/** The organization as it is then, or why it is not changed. */
+/** Returns the changed organization, or the refusal of the change. */
 function patchOrg(world: World, org: Org, text: string): Org | ApiAnswer {
   let patch: unknown;
   try {

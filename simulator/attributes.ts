@@ -9,7 +9,10 @@ export interface Tag {
   readonly value: string;
 }
 
-/** An organization as the API serves it, without what changes by itself (period, links, etag). */
+/**
+ * An organization as the API serves it, without the parts that change by themselves (period, links,
+ * etag).
+ */
 export interface OrgAttributes {
   readonly id: string;
   readonly orgId?: string;
@@ -31,13 +34,13 @@ export interface OrgAttributes {
   readonly auditLogEnabled?: boolean;
   readonly mfaMode?: string;
   readonly whitelistedEmailDomains?: readonly string[];
-  /** Only where it was set: else the month that holds the present. */
+  /** The start of the billing period where it was set; otherwise it is that of the current month. */
   readonly currentPeriodStart?: string;
   readonly currentPeriodEnd?: string;
   readonly banner?: { readonly message?: string; readonly level?: string };
 }
 
-/** What makes an organization special; each is worn by one of the first ten, and by some of the others. */
+/** The special traits of organizations. Each of the first ten has one, and some of the others do. */
 export type OrgTrait =
   | 'large'
   | 'maximal'
@@ -49,7 +52,7 @@ export type OrgTrait =
   | 'long_name'
   | 'read_only';
 
-/** Traits of the organization made as number `index`; those of CHANCE may also come by chance. */
+/** Returns the traits of the organization with number `index`; those of CHANCE may also come by chance. */
 export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
   const salt = hashText(`${seed}|traits|${index}`);
   const traits =
@@ -58,7 +61,7 @@ export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrai
   return traits.filter((trait) => hostile || ORDINARY.has(trait));
 }
 
-/** Traits that organizations really have; the others are valid by the schemas, and nothing more. */
+/** The traits that real organizations have; the others are merely valid by the schemas. */
 const ORDINARY: ReadonlySet<OrgTrait> = new Set(['large', 'idle', 'disabled', 'read_only']);
 
 const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
@@ -82,7 +85,7 @@ const CHANCE: readonly (readonly [OrgTrait, number])[] = [
   ['read_only', 23],
 ];
 
-/** What else an organization's attributes follow from. */
+/** The other inputs of an organization's attributes. */
 export interface Origin {
   readonly traits: readonly OrgTrait[];
   readonly createdMs: number;
@@ -90,7 +93,7 @@ export interface Origin {
   readonly profile: UsageProfile;
 }
 
-/** The attributes the organization `key` has when nobody changed them: pure. */
+/** Returns the attributes that the organization `key` has until somebody changes them. Pure. */
 export function attributesFor(
   seed: string,
   key: string,

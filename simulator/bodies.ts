@@ -6,15 +6,15 @@ import type { World } from './world.ts';
 
 export type Body = Record<string, unknown>;
 
-/** The error body of the API. */
+/** Returns the error body of the API. */
 export function errorBody(type: string, message: string, problems: readonly PatchProblem[] = []): Body {
   const validationErrors = problems.map(({ path, message }) => ({ path, message }));
   return { type, message, ...(validationErrors.length > 0 ? { validationErrors } : {}) };
 }
 
 /**
- * Adds what every body carries: `_type`, an `_etag` over the content, `_links`
- * unless switched off, and `_actions` when asked for, as the official clients do.
+ * Adds the keys that every body has: `_type`, an `_etag` over the content, `_links` unless switched
+ * off, and `_actions` when asked for, as the official clients do.
  */
 export function withEnvelope(body: Body, type: string, path: string, query: URLSearchParams): Body {
   const links = query.get('_links') === 'false' ? {} : { _links: linksOf(path) };
@@ -30,7 +30,7 @@ function linksOf(path: string): Body {
   return { self: { href: path }, instance, ...org };
 }
 
-/** The organization as Get, Patch and the list serve it. */
+/** Returns the organization as Get, Patch and the list serve it. */
 export function orgBody(world: World, org: Org): Body {
   const { id, orgId, name, ...rest } = org.attributes;
   if (org.traits.includes('bare')) return { name, id, ...rest };

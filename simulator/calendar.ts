@@ -1,31 +1,34 @@
-/** UTC days as whole numbers since 1970-01-01, and their texts. */
+/** UTC days as whole numbers since 1970-01-01, and their text form. */
 
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
-/** The day that holds the instant. */
+/** Returns the day that contains the instant. */
 export function dayOf(epochMs: number): number {
   return Math.floor(epochMs / DAY_MS);
 }
 
-/** `YYYY-MM-DD` of a day number. */
+/** Returns a day number as `YYYY-MM-DD`. */
 export function dayText(day: number): string {
   return new Date(day * DAY_MS).toISOString().slice(0, 10);
 }
 
-/** ISO 8601 with milliseconds, as the API writes every date. */
+/** Returns the instant in ISO 8601 with milliseconds, as the API writes every date. */
 export function isoMs(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
-/** The day number of `YYYY-MM-DD`, or null if that is no calendar date. */
+/** Returns the day number of `YYYY-MM-DD`, or null if the text is not a calendar date. */
 export function parseDayText(text: string): number | null {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
   const ms = Date.parse(`${text}T00:00:00.000Z`);
   return Number.isNaN(ms) || dayText(ms / DAY_MS) !== text ? null : ms / DAY_MS;
 }
 
-/** Half-open billing period [start, end) in ms that holds the instant and begins on that day of a month. */
+/**
+ * Returns the half-open billing period [start, end) in ms that contains the instant and begins on this
+ * day of a month.
+ */
 export function monthlyPeriod(epochMs: number, dayOfMonth: number): { startMs: number; endMs: number } {
   const at = new Date(epochMs);
   const month = at.getUTCMonth() - (at.getUTCDate() < dayOfMonth ? 1 : 0);

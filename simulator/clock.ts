@@ -1,11 +1,11 @@
-/** The simulator's own time: that of its host, moved or frozen. */
+/** The simulator's own time: the host's, shifted or frozen. */
 export interface Clock {
   now(): number;
-  /** Goes on from `atMs`, or stays there. */
+  /** Sets the time to `atMs`, from where it goes on unless frozen. */
   setTo(atMs: number, frozen: boolean): void;
-  /** `offsetMs` from the host's time. */
+  /** Sets the time to the host's plus `offsetMs`. */
   setOffset(offsetMs: number): void;
-  /** Forward by `byMs`, or back. */
+  /** Moves the time by `byMs`, which may be negative. */
   jump(byMs: number): void;
 }
 

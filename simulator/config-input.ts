@@ -19,7 +19,7 @@ import type { ClockJump, Config, Retention } from './world.ts';
 
 const RETENTIONS: readonly Retention[] = ['zeros', 'empty', 'refuse'];
 
-/** Everything `/control/config` takes. */
+/** The keys that `/control/config` takes. */
 export const CONFIG_KEYS = [
   ...['latencyMs', 'requestsPerSecond', 'pageSizeMax', 'omitZeroDays', 'echoWindow', 'detailDays'],
   ...[
@@ -35,7 +35,7 @@ export const CONFIG_KEYS = [
   ],
 ];
 
-/** Changes the settings named in the input; `clock` is the caller's. */
+/** Changes the settings named in the input, except for `clock`, which the caller handles. */
 export function applyConfig(config: Config, input: Input): void {
   const next: Config = { ...config };
   next.latencyMs = optional(input, 'latencyMs', numberIn) ?? config.latencyMs;
@@ -56,7 +56,7 @@ export function applyConfig(config: Config, input: Input): void {
   Object.assign(config, next);
 }
 
-/** Null for none; `current` if it is not named. */
+/** Returns the number, null for none, or `current` if the key is not given. */
 function numberOrNone(input: Input, key: string, current: number | null): number | null {
   return input[key] === null ? null : (optional(input, key, numberIn) ?? current);
 }
@@ -66,7 +66,7 @@ const PLAN_KEYS = [
   ...['retryAfterSeconds', 'slowMs', 'hugeBytes', 'redirectTo'],
 ];
 
-/** One plan, a list of plans, or null for none. */
+/** Returns the plans of a single plan, of a list, or of null for none. */
 function faultsIn(value: unknown): FaultPlan[] {
   const plans = value === null ? [] : Array.isArray(value) ? value : [value];
   return plans.map((plan, index) => {
@@ -92,7 +92,7 @@ function faultsIn(value: unknown): FaultPlan[] {
 
 const LIST_KEYS = ['emptyPages', 'ignorePage', 'ignoreSort', 'hide', 'totalCount', 'deleteAfter', 'items'];
 
-/** Null for none. */
+/** Returns the list faults; null stands for none. */
 function listFaultsIn(value: unknown): ListFaults {
   if (value === null) return {};
   const input = inputOf(value, LIST_KEYS, 'list');
@@ -130,7 +130,7 @@ function clockJumpIn(value: unknown): ClockJump | null {
   return { afterRequests: numberIn(input, 'afterRequests'), byMs: numberIn(input, 'byMs') };
 }
 
-/** Null for none. */
+/** Returns the biases; null stands for none. */
 function witnessIn(value: unknown): WitnessBias[] {
   if (value === null) return [];
   if (!Array.isArray(value)) throw new ControlError('witness must be a list');

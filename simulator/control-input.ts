@@ -1,14 +1,17 @@
 import { parseDayText } from './calendar.ts';
 import { COUNTER_ACTIONS, type CounterAction } from './edits.ts';
 
-/** A control request that makes no sense: answered 400, so that no check runs on a world it did not ask for. */
+/**
+ * A control request that cannot be understood. It is answered 400, so that no check runs on a world it
+ * did not ask for.
+ */
 export class ControlError extends Error {
   override readonly name = 'ControlError';
 }
 
 export type Input = Record<string, unknown>;
 
-/** The object, if it has no other keys than these. */
+/** Returns the object; throws if it has other keys than these. */
 export function inputOf(value: unknown, keys: readonly string[], where = 'body'): Input {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new ControlError(`${where} must be an object`);
@@ -45,7 +48,7 @@ export function textsIn(input: Input, key: string): string[] {
   return value as string[];
 }
 
-/** A value if the key is there, else undefined. */
+/** Returns the value if the key is given, else undefined. */
 export function optional<T>(
   input: Input,
   key: string,
@@ -54,14 +57,14 @@ export function optional<T>(
   return input[key] === undefined ? undefined : read(input, key);
 }
 
-/** A day number from `YYYY-MM-DD`. */
+/** Returns a day number from `YYYY-MM-DD`. */
 export function dayIn(input: Input, key: string): number {
   const day = parseDayText(textIn(input, key));
   if (day === null) throw new ControlError(`${key} must be a day, YYYY-MM-DD`);
   return day;
 }
 
-/** Counter actions by their own name or that of the stream built on them. */
+/** The counter actions by their own name or by that of the stream built on them. */
 const STREAM_ACTIONS: Readonly<Record<string, CounterAction>> = {
   device_counts: 'deviceCounts',
   notebook_minutes: 'notebookMinuteCounts',
@@ -69,7 +72,7 @@ const STREAM_ACTIONS: Readonly<Record<string, CounterAction>> = {
   payload_totals: 'payloadCountsBreakdown',
 };
 
-/** The counters named; all four when none is. */
+/** Returns the counters named, or all four if none is. */
 export function countersIn(input: Input, key: string): readonly CounterAction[] {
   if (input[key] === undefined) return COUNTER_ACTIONS;
   const name = textIn(input, key);
@@ -78,7 +81,7 @@ export function countersIn(input: Input, key: string): readonly CounterAction[] 
   return [action];
 }
 
-/** One of the texts. */
+/** Returns the text, which must be one of the choices. */
 export function choiceIn<C extends string>(input: Input, key: string, choices: readonly C[]): C {
   const value = textIn(input, key);
   const choice = choices.find((one) => one === value);

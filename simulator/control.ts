@@ -10,9 +10,10 @@ import { truthOf } from './truth.ts';
 import type { World } from './world.ts';
 
 /**
- * Control for checks, beside the API: tells what is true, what was asked and
- * what was done wrong on purpose, and changes the world. No token; loopback only.
- * Throws ControlError for an input that makes no sense; null: no such path.
+ * Answers control requests of checks, which run beside the API. They return the true numbers, the
+ * requests made and the faults served, and change the world. They need no token; the server listens on
+ * loopback only. Throws ControlError for input that cannot be understood. Returns null for an unknown
+ * path.
  */
 export function answerControl(
   world: World,
@@ -57,7 +58,10 @@ const CONTROL_WRITES: Readonly<Record<string, (world: World, body: unknown) => u
   },
 };
 
-/** Expected rows from `from` to `to`, both inclusive; of one organization or of a page of those that live. */
+/**
+ * Returns the expected rows from `from` to `to`, both inclusive, of one organization or of a page of
+ * those not deleted.
+ */
 function readTruth(world: World, query: URLSearchParams): unknown {
   const from = dayParam(query, 'from');
   const to = dayParam(query, 'to');
@@ -72,7 +76,7 @@ function readTruth(world: World, query: URLSearchParams): unknown {
   };
 }
 
-/** Every organization, deleted ones too, with what the API says of it. */
+/** Returns every organization, including deleted ones, as the API describes it. */
 function readOrgs(world: World, query: URLSearchParams): unknown {
   const orgId = query.get('orgId');
   const { orgs, page } =
@@ -91,7 +95,7 @@ function describeOrg(world: World, org: Org): unknown {
   };
 }
 
-/** The last faults served, oldest first; filters: orgId, kind, action. */
+/** Returns the last faults served, oldest first, filtered by orgId, kind and action. */
 function readFaults(world: World, query: URLSearchParams): unknown {
   const orgId = query.get('orgId')?.toLowerCase() ?? null;
   const kind = query.get('kind');
@@ -108,7 +112,10 @@ function describeConfig(world: World): unknown {
   return { ...world.config, now: isoMs(world.clock.now()) };
 }
 
-/** `clock` is `{at, frozen?}` in ms since epoch, or `{offsetMs}` from the host's time. */
+/**
+ * Changes the configuration. `clock` is `{at, frozen?}` in ms since epoch, or `{offsetMs}` from the
+ * host's time.
+ */
 function changeConfig(world: World, body: unknown): unknown {
   const input = read.inputOf(body, CONFIG_KEYS);
   applyConfig(world.config, input);
@@ -121,7 +128,7 @@ function changeConfig(world: World, body: unknown): unknown {
   return describeConfig(world);
 }
 
-/** From now on the day has other numbers; the answer says how often it was restated. */
+/** Gives a day other numbers from now on. The answer says how often it was restated. */
 function restate(world: World, body: unknown): unknown {
   const input = read.inputOf(body, ['orgId', 'day', 'counter', 'times']);
   const org = knownOrg(world, read.textIn(input, 'orgId'));
@@ -136,8 +143,8 @@ function restate(world: World, body: unknown): unknown {
 }
 
 /**
- * From now on the day's bucket is left out of the action's answers, or no longer
- * with `omit: false`; of `payloadCountsBreakdown` also of one variant alone.
+ * Leaves the day's bucket out of the action's answers from now on, or no longer with `omit: false`.
+ * For `payloadCountsBreakdown` a single variant can be named.
  */
 function omit(world: World, body: unknown): unknown {
   const input = read.inputOf(body, ['orgId', 'day', 'action', 'variant', 'omit']);
@@ -151,7 +158,7 @@ function omit(world: World, body: unknown): unknown {
   return { success: true };
 }
 
-/** Only this counter can be asked for in several variants. */
+/** The only counter that can be asked for in several variants. */
 const VARIED = ['payloadCountsBreakdown'] as const;
 
 /** Overrides attributes of an organization with any JSON, valid by the API's schema or not. */
@@ -162,7 +169,10 @@ function setAttributes(world: World, body: unknown): unknown {
   return describeOrg(world, world.population.change(org, { ...org.attributes, ...attributes }));
 }
 
-/** `attributes` override those from the seed; `creationDate` is ISO text, now when not given. */
+/**
+ * Adds an organization. `attributes` override those from the seed; `creationDate` is ISO text, by
+ * default the present.
+ */
 function addOrg(world: World, body: unknown): unknown {
   const input = read.inputOf(body, ['id', 'creationDate', 'idle', 'size', 'attributes']);
   const creationDate = read.optional(input, 'creationDate', read.textIn);

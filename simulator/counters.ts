@@ -13,7 +13,7 @@ export interface CounterAnswer {
   readonly window: Window;
 }
 
-/** The body of a counter, without its envelope of links. */
+/** Returns the body of a counter, without its envelope of links. */
 export function answerCounter(
   world: World,
   meter: Meter,
@@ -47,7 +47,7 @@ export function answerCounter(
   return { window, body: { ...envelope, counts } };
 }
 
-/** The oldest day whose detail is kept. */
+/** Returns the oldest day whose detail is kept. */
 export function oldestDay(config: Config, nowMs: number): number {
   return dayOf(nowMs) - config.detailDays;
 }
@@ -65,7 +65,10 @@ interface Asked {
   readonly nowMs: number;
 }
 
-/** The days a window touches that have begun and are not left out, with whether their detail is gone. */
+/**
+ * Yields the days that a window touches, that have begun and are not left out, and whether their
+ * detail is gone.
+ */
 function* daysOf({ config, meter, answer, window, nowMs }: Asked): Generator<{ day: number; gone: boolean }> {
   const oldest = oldestDay(config, nowMs);
   const first = dayOf(window.startMs);
@@ -75,7 +78,10 @@ function* daysOf({ config, meter, answer, window, nowMs }: Asked): Generator<{ d
   }
 }
 
-/** Devices and notebooks are counted by whole days, however much of the day the window covers. */
+/**
+ * Returns the buckets of devices or notebooks, which are counted by whole days, however much of a day
+ * the window covers.
+ */
 function dayBuckets(asked: Asked): Bucket[] {
   const { meter, config, answer } = asked;
   const buckets: Bucket[] = [];
@@ -92,7 +98,10 @@ function dayBuckets(asked: Asked): Bucket[] {
   return buckets;
 }
 
-/** Payloads are kept by the hour: a day's bucket holds the hours that the window touches. */
+/**
+ * Returns the buckets of payloads, which are kept by the hour: a day's bucket contains the hours that
+ * the window touches.
+ */
 function payloadBuckets(
   asked: Asked,
   resolutionMs: number,
@@ -126,7 +135,10 @@ function sourceMap(asked: Asked, asBytes: boolean): Record<string, unknown> {
   return types;
 }
 
-/** The hours of the day that [start, end] touches and that have begun, as [fromMs, toMs) after midnight. */
+/**
+ * Returns the hours of the day that [start, end] touches and that have begun, as [fromMs, toMs) after
+ * midnight.
+ */
 function hoursOf({ window, nowMs }: Asked, day: number): { fromMs: number; toMs: number } {
   const midnight = day * DAY_MS;
   const firstHour = Math.floor((window.startMs - midnight) / HOUR_MS);

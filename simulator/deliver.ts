@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import type { ChosenFault, DeliveryKind } from './faults.ts';
 
-/** What is sent when nothing is wrong with the connection. */
+/** The reply on a connection without faults. */
 export interface Reply {
   readonly status: number;
   readonly text: string;
@@ -19,7 +19,7 @@ export function jsonReply(status: number, body: unknown, headers: Record<string,
   };
 }
 
-/** Sends the reply whole. */
+/** Sends the complete reply. */
 export function deliver(res: ServerResponse, reply: Reply): void {
   const isBodyless = reply.status === 204 || reply.status === 304;
   const length = isBodyless ? {} : { 'Content-Length': Buffer.byteLength(reply.text) };
@@ -30,7 +30,7 @@ export function deliver(res: ServerResponse, reply: Reply): void {
 const SLOW_MS = 60_000;
 const HUGE_BYTES = 64 * 2 ** 20;
 
-/** Sends a good reply badly; gives the outcome for the statistics. */
+/** Sends a good reply with a fault. Returns the outcome for the statistics. */
 export function deliverBadly(
   res: ServerResponse,
   reply: Reply,
@@ -63,14 +63,14 @@ export function deliverBadly(
   return String(reply.status);
 }
 
-/** Promises the whole body, sends half of it and drops the connection. */
+/** Announces the complete body, sends half of it and drops the connection. */
 function cutBody(res: ServerResponse, reply: Reply): void {
   const bytes = Buffer.from(reply.text);
   res.writeHead(reply.status, { ...reply.headers, 'Content-Length': bytes.length + 1 });
   res.write(bytes.subarray(0, Math.ceil(bytes.length / 2)), () => res.socket?.destroy());
 }
 
-/** Sends the whole body in twenty pieces over the time. */
+/** Sends the complete body in twenty pieces spread over `slowMs`. */
 function dribble(res: ServerResponse, reply: Reply, slowMs: number): void {
   const bytes = Buffer.from(reply.text);
   const size = Math.ceil(bytes.length / 20);
@@ -83,12 +83,12 @@ function dribble(res: ServerResponse, reply: Reply, slowMs: number): void {
   send(0);
 }
 
-/** A JSON text far larger than any real one, small on the wire when the client takes gzip. */
+/** Sends a JSON text far larger than any real one, small on the wire if the client takes gzip. */
 function sendHuge(res: ServerResponse, reply: Reply, hugeBytes: number, gzip: boolean): void {
   const encoding = gzip ? { 'Content-Encoding': 'gzip' } : {};
   res.writeHead(reply.status, { ...reply.headers, ...encoding });
   const body = Readable.from(hugeText(hugeBytes));
-  // The client is expected to give up in the middle.
+  // The client is expected to give up in the middle, so a failure of the pipeline is normal.
   const sent = gzip ? pipeline(body, createGzip({ level: 1 }), res) : pipeline(body, res);
   sent.catch(() => res.destroy());
 }
@@ -100,7 +100,7 @@ function* hugeText(bytes: number): Generator<Buffer> {
   yield Buffer.from('}');
 }
 
-/** Runs later unless the connection is gone by then. */
+/** Runs `run` after `ms`, unless the connection has closed by then. */
 export function later(res: ServerResponse, ms: number, run: () => void): void {
   const cancel = () => clearTimeout(timer);
   const timer = setTimeout(() => {

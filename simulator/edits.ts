@@ -1,4 +1,4 @@
-/** What was changed about past usage on purpose: restated days and days whose buckets are left out. */
+/** The changes made to past usage on purpose: restated days, and days whose buckets are left out. */
 
 export type CounterAction =
   | 'deviceCounts'
@@ -6,10 +6,10 @@ export type CounterAction =
   | 'payloadCounts'
   | 'payloadCountsBreakdown';
 
-/** Counters that share their numbers: both payload actions count the same payloads. */
+/** Groups of counters that share their numbers: both payload actions count the same payloads. */
 export type CounterGroup = 'devices' | 'notebooks' | 'payloads';
 
-/** What `payloadCountsBreakdown` can be asked for; the other counters have no such choice. */
+/** The variants of `payloadCountsBreakdown`; the other counters have none. */
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
 export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
@@ -21,16 +21,16 @@ export const COUNTER_ACTIONS: readonly CounterAction[] = [
 ];
 
 export interface Edits {
-  /** How often the numbers of this organization, day and group were restated. */
+  /** Returns how often the numbers of this organization, day and group were restated. */
   restated(orgKey: string, day: number, group: CounterGroup): number;
   restate(orgKey: string, day: number, group: CounterGroup, times: number): number;
   isOmitted(orgKey: string, day: number, answer: Answered): boolean;
   setOmitted(orgKey: string, day: number, answer: Answered, omitted: boolean): void;
-  /** Rises with every change. */
+  /** Returns a number that rises with every change. */
   version(): number;
 }
 
-/** An answer of a counter; a variant of null stands for all of them. */
+/** An answer of a counter. A null variant stands for all variants. */
 export interface Answered {
   readonly action: CounterAction;
   readonly variant: BreakdownVariant | null;

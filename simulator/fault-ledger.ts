@@ -1,6 +1,6 @@
 import type { FaultKind } from './faults.ts';
 
-/** A fault that was served: what was done to which cell. */
+/** A fault that was served, and the cell it affected. */
 export interface ServedFault {
   readonly at: string;
   readonly kind: FaultKind;
@@ -10,23 +10,23 @@ export interface ServedFault {
   readonly query: string;
   readonly orgId: string | null;
   readonly nth: number;
-  /** Of a value fault: the UTC day it hit, and the field. */
+  /** The UTC day and field that a value fault changed; null for other kinds. */
   readonly day: string | null;
   readonly field: string | null;
 }
 
-/** How often each request was asked, and the last faults served. */
+/** FaultLedger counts the times each request was made and keeps the last faults served. */
 export interface FaultLedger {
-  /** How often the request was asked before, and its faults in a row; counts this one. */
+  /** Counts the request. Returns how often it was made before and how many faults in a row it has met. */
   ask(identity: string): { nth: number; inRow: number };
-  /** Whether the question just asked met a fault. */
+  /** Records whether the request just counted met a fault. */
   settle(identity: string, faulty: boolean): void;
   record(fault: ServedFault): void;
   served(): readonly ServedFault[];
   reset(): void;
 }
 
-/** Bounds of memory: the oldest are forgotten. */
+/** The bounds on memory; the oldest entries are dropped. */
 const MAX_SERVED = 20_000;
 const MAX_REQUESTS = 300_000;
 

@@ -2,7 +2,7 @@ import { errorBody } from './bodies.ts';
 import { jsonReply, type Reply } from './deliver.ts';
 import type { ChosenFault, ReplyKind } from './faults.ts';
 
-/** The answer that stands in for the good one; `url` is the simulator's own. */
+/** Returns the answer that replaces the good one; `url` is the simulator's own. */
 export function faultReply(
   kind: ReplyKind,
   { plan, pick }: ChosenFault,
@@ -37,7 +37,7 @@ export function faultReply(
     case 'no_content':
       return { status: 204, text: '', headers: {} };
     case 'partial_content':
-      // A whole body: nothing but the status shows that it may be a part.
+      // The body is complete: only the status shows that it may be a part.
       return { ...good, status: 206 };
     case 'not_modified':
       return { status: 304, text: '', headers: {} };
@@ -57,7 +57,7 @@ export function faultReply(
   }
 }
 
-/** HTTP dates have whole seconds; rounded up, so that it is never too early. */
+/** Returns an HTTP date. It has whole seconds and is rounded up, so that it is never too early. */
 function httpDate(epochMs: number): string {
   return new Date(Math.ceil(epochMs / 1000) * 1000).toUTCString();
 }

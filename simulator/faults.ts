@@ -17,7 +17,10 @@ export const REPLY_KINDS = [
   'not_modified',
 ] as const;
 
-/** The same, but final: asking again changes nothing, so nothing comes of them by chance. */
+/**
+ * Final faults that are a complete answer of their own. Asking again changes nothing, so none comes by
+ * chance.
+ */
 export const REFUSAL_KINDS = ['unauthorized', 'forbidden', 'not_found', 'too_large', 'odd_message'] as const;
 
 /** Faults in how a good answer is sent. */
@@ -57,55 +60,55 @@ export type DeliveryKind = (typeof DELIVERY_KINDS)[number];
 export type ValueKind = (typeof VALUE_KINDS)[number];
 export type FaultKind = ReplyKind | DeliveryKind | ValueKind;
 
-/** Which requests go wrong and how. Only reads do; `/control` never. */
+/** A plan of which requests fail and how. Only reads fail, `/control` never does. */
 export interface FaultPlan {
   readonly kinds: readonly FaultKind[];
-  /** Share of requests, 0 to 1. */
+  /** The share of requests, from 0 to 1. */
   readonly rate?: number | undefined;
-  /** Instead of `rate`: one in this many, and every n-th time the same is asked. */
+  /** Alternative to `rate`: one in this many requests, and every n-th repetition of the same request. */
   readonly every?: number | undefined;
-  /** After so many faults in a row the same request is answered properly once; default 3. */
+  /** The number of faults in a row after which the same request is answered properly once; default 3. */
   readonly maxPerRequest?: number | undefined;
-  /** Without that bound. */
+  /** Whether faults go on without that bound. */
   readonly forever?: boolean | undefined;
-  /** Only requests of these organizations, in any case. */
+  /** The only organizations whose requests fail, in any case. */
   readonly orgIds?: readonly string[] | undefined;
-  /** Only these, e.g. `instanceOrg.deviceCounts` or just `deviceCounts`. */
+  /** The only actions that fail, e.g. `instanceOrg.deviceCounts` or just `deviceCounts`. */
   readonly actions?: readonly string[] | undefined;
-  /** Of the Retry-After of the kinds that send one; default 1. */
+  /** The seconds in Retry-After, for the kinds that send one; default 1. */
   readonly retryAfterSeconds?: number | undefined;
-  /** How long `slow_body` takes and `hang` lasts; default 60,000. */
+  /** The duration in ms of `slow_body` and `hang`; default 60,000. */
   readonly slowMs?: number | undefined;
-  /** Size of `huge_body` when unpacked; default 64 MiB. */
+  /** The unpacked size of `huge_body` in bytes; default 64 MiB. */
   readonly hugeBytes?: number | undefined;
-  /** Where `redirect` points; default a path of the simulator that is not mapped. */
+  /** The target of `redirect`; by default an unmapped path of the simulator. */
   readonly redirectTo?: string | undefined;
 }
 
 export interface FaultQuestion {
   readonly seed: string;
-  /** Method, path and the query that matters. */
+  /** The method, the path and the part of the query that matters. */
   readonly identity: string;
-  /** How often the same was asked before. */
+  /** The number of times the same request was made before. */
   readonly nth: number;
-  /** How many faults in a row the same request has met. */
+  /** The number of faults in a row that the same request has met. */
   readonly inRow: number;
   readonly action: string;
   readonly orgId: string | null;
-  /** What can be done to this answer; others are passed over. */
+  /** Whether a fault can be applied to this answer; faults that cannot are skipped. */
   readonly possible: (kind: FaultKind) => boolean;
 }
 
 export interface ChosenFault {
   readonly kind: FaultKind;
   readonly plan: FaultPlan;
-  /** Picks the bucket, field or status: the same for the same question. */
+  /** Selects the bucket, field or status; equal for the same question. */
   readonly pick: number;
 }
 
 const MAX_IN_ROW = 3;
 
-/** The fault for one request, if any: pure, and without regard to what else was asked in between. */
+/** Returns the fault for one request, or null. Pure, and independent of other requests. */
 export function chooseFault(plans: readonly FaultPlan[], question: FaultQuestion): ChosenFault | null {
   for (const [index, plan] of plans.entries()) {
     if (!concerns(plan, question)) continue;
@@ -133,7 +136,7 @@ export function isReplyKind(kind: FaultKind): kind is ReplyKind {
   return [...REPLY_KINDS, ...REFUSAL_KINDS].some((known) => known === kind);
 }
 
-/** What of a query makes two requests the same: all but the switches for links and the like, in any order. */
+/** Returns the identity of a request: its query without the switches for links and the like, in any order. */
 export function requestIdentity(method: string, path: string, query: URLSearchParams): string {
   const meaningful = [...query]
     .filter(([key]) => !key.startsWith('_'))

@@ -2,9 +2,8 @@ import type { OrgAttributes } from './attributes.ts';
 import type { Refusal } from './params.ts';
 
 /**
- * The advanced query of the organization list, as its published schema has it:
- * $and, $or, $nor over fields with operators. Anything the schema does not name
- * is refused.
+ * The advanced query of the organization list, by its published schema: $and, $or, $nor over fields
+ * with operators. Anything that the schema does not name is refused.
  */
 export type OrgFilter = (org: OrgAttributes) => boolean;
 
@@ -13,7 +12,7 @@ const DATE_FIELDS = ['creationDate', 'lastUpdated'];
 const ID_PATTERN = /^[A-Fa-f\d]{24}$/;
 const ARRAY_MAX = 100;
 
-/** The filter for the text of `query`, or why it is refused. */
+/** Returns the filter for the text of `query`, or the reason why it is refused. */
 export function parseOrgFilter(text: string): OrgFilter | Refusal {
   try {
     return filterFor(JSON.parse(text));
@@ -23,7 +22,7 @@ export function parseOrgFilter(text: string): OrgFilter | Refusal {
   }
 }
 
-/** `*` any characters, `?` one; the whole value, in any case. */
+/** Returns a filter for the complete value, in any case: `*` matches any characters, `?` one. */
 export function globFilter(glob: string): (value: string) => boolean {
   const pattern = glob
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
@@ -66,7 +65,7 @@ function fieldFilter(key: string, value: unknown): OrgFilter {
   return (org) => test((org as unknown as Record<string, unknown>)[field]);
 }
 
-/** A value to equal, or an object of operators that all must hold. */
+/** Returns the filter for a value to equal, or for an object of operators that must all hold. */
 function operators(
   key: string,
   value: unknown,
@@ -140,7 +139,10 @@ function ordered(name: string, actual: unknown, wanted: unknown): boolean {
   return name === '$lt' ? actual < wanted : actual <= wanted;
 }
 
-/** One tag that fits: `{$tagKey, $tagValue}` or `{key: value}`, bare or under $eq or $ne. */
+/**
+ * Returns the filter for a matching tag: `{$tagKey, $tagValue}` or `{key: value}`, bare or under $eq
+ * or $ne.
+ */
 function tagsFilter(value: unknown): OrgFilter {
   if (value === null) return (org) => (org.tags ?? []).length === 0;
   const { $eq, $ne, ...bare } = asObject(value, 'tags');
@@ -176,12 +178,12 @@ function fold(value: unknown, normal: (value: unknown) => unknown): unknown {
   return value === undefined || value === null ? null : normal(value);
 }
 
-/** Null and a missing value are the same. */
+/** Whether two values are equal; null and a missing value are the same. */
 function same(a: unknown, b: unknown): boolean {
   return (a ?? null) === (b ?? null);
 }
 
-/** Dates compare as instants, whether given as ISO text or in ms. */
+/** Returns a date as an instant, so that ISO text and ms compare. */
 function toInstant(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   const ms = Date.parse(value);

@@ -13,7 +13,7 @@ import { matchRoute, type Route } from './routes.ts';
 import { canTamper, repeatKeys, tamper } from './tamper.ts';
 import type { World } from './world.ts';
 
-/** Largest body of a PATCH or a control request. */
+/** The largest body of a PATCH or a control request. */
 const MAX_BODY_BYTES = 2 ** 20;
 
 interface Exchange {
@@ -25,7 +25,10 @@ interface Exchange {
   readonly query: URLSearchParams;
 }
 
-/** Answers every request of the simulator: `/control/*` at once, the API with its delay and its faults. */
+/**
+ * Returns the handler of all requests to the simulator: `/control/*` is answered at once, the API with
+ * its delay and its faults.
+ */
 export function createHandler(world: World): RequestListener {
   const instanceMeter = createInstanceMeter(world);
   const rateLimit = createRateLimit();
@@ -52,7 +55,10 @@ export function createHandler(world: World): RequestListener {
   };
 }
 
-/** By the steady clock: the world's may be set or frozen. */
+/**
+ * Whether the rate limit admits a request. It uses the monotonic clock, because the world's may be set
+ * or frozen.
+ */
 function isAdmitted({ config }: World, rateLimit: RateLimit): boolean {
   const { requestsPerSecond } = config;
   return requestsPerSecond === null || rateLimit(requestsPerSecond, performance.now());
@@ -71,7 +77,7 @@ function setDate({ clock, config }: World, res: ServerResponse): void {
   if (config.sendsDate) res.setHeader('Date', new Date(clock.now() + config.dateOffsetMs).toUTCString());
 }
 
-/** The clock jumps between two answers. */
+/** Moves the clock after an answer, if a jump is due. */
 function countDownToJump(world: World): void {
   const { clockJump } = world.config;
   if (clockJump === null) return;
@@ -90,7 +96,7 @@ function splitUrl(url: string): { path: string; queryText: string } {
     : { path: url.slice(0, mark), queryText: url.slice(mark + 1) };
 }
 
-/** Reads the body, if the method has one, and goes on; a body beyond the bound ends the connection. */
+/** Reads the body, if the method has one, and passes it on. A body beyond the bound ends the connection. */
 function withBody({ req, method }: Exchange, next: (text: string) => void): void {
   if (method === 'GET') return next('');
   const chunks: Buffer[] = [];
@@ -125,12 +131,15 @@ function api(world: World, exchange: Exchange, text: string, instanceMeter: Mete
     route !== null && method === 'GET' && world.config.faults.length > 0
       ? deliverWithFaults(world, exchange, route, answer)
       : send(exchange.res, jsonReply(answer.status, answer.body));
-  // Organizations nobody knows must not fill the statistics.
+  // Unknown organizations must not fill the statistics.
   const org = route?.orgId ? world.population.find(route.orgId) : undefined;
   world.stats.count(route?.action ?? 'unmapped', outcome, org?.number ?? null);
 }
 
-/** A request that is refused for its token is beyond faults: nothing may hide a 401 or 403. */
+/**
+ * Delivers an answer, with a fault if one is chosen. A request refused for its token gets none:
+ * nothing may hide a 401 or 403.
+ */
 function deliverWithFaults(world: World, exchange: Exchange, route: Route, answer: ApiAnswer): string {
   if (answer.status === 401 || answer.status === 403)
     return send(exchange.res, jsonReply(answer.status, answer.body));

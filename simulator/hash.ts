@@ -1,9 +1,9 @@
 /**
- * Deterministic noise: every number of the simulator comes from its seed through
- * these functions, so that the same question has the same answer in any process.
+ * Deterministic noise. Every number of the simulator comes from its seed through these functions, so
+ * that the same question has the same answer in any process.
  */
 
-/** A well-spread 32-bit unsigned integer for two integers (murmur3's finalizer). */
+/** Returns a well-spread 32-bit unsigned integer for two integers (murmur3's finalizer). */
 export function mix(a: number, b: number): number {
   let h = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35);
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -11,19 +11,19 @@ export function mix(a: number, b: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** A 32-bit unsigned integer for a text (FNV-1a, then mixed). */
+/** Returns a 32-bit unsigned integer for a text (FNV-1a, then mixed). */
 export function hashText(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return mix(h, text.length);
 }
 
-/** A fraction in [0, 1) for two integers. */
+/** Returns a fraction in [0, 1) for two integers. */
 export function fraction(a: number, b: number): number {
   return mix(a, b) / 2 ** 32;
 }
 
-/** `length` lower-case hex digits for a text. */
+/** Returns `length` lower-case hex digits for a text. */
 export function hexFor(text: string, length: number): string {
   let hex = '';
   for (let i = 0; hex.length < length; i++) hex += hashText(`${i}/${text}`).toString(16).padStart(8, '0');

@@ -7,13 +7,16 @@ import type { World } from './world.ts';
 const DEVICE_FIELDS = ['created', 'deleted', 'total'] as const;
 const NOTEBOOK_FIELDS = ['minutes', 'completed', 'canceled', 'errored', 'timeout'] as const;
 
-/** Days remembered: adding up thousands of organizations for each request would stall the server. */
+/**
+ * The number of days remembered: adding up thousands of organizations for each request would stall the
+ * server.
+ */
 const REMEMBERED = 500;
 
 /**
- * The instance: the sum of the organizations it has now. A deleted one takes its
- * history along. Buckets left out of an organization's answers are counted here,
- * so that the instance can bear witness against them.
+ * Creates the meter of the instance, the sum of its current organizations. A deleted one takes its
+ * history along. Buckets left out of an organization's answers are counted here, so that the
+ * instance's totals can contradict them.
  */
 export function createInstanceMeter(world: World): Meter {
   const remember = createMemory(world);
@@ -29,7 +32,7 @@ export function createInstanceMeter(world: World): Meter {
   };
 }
 
-/** All counters in one pass: a million organizations are not held, but computed for it. */
+/** Sums all counters in one pass, because a million organizations are not kept but computed for it. */
 function sumDay(world: World, day: number) {
   const devices = zeros(DEVICE_FIELDS);
   const notebooks = zeros(NOTEBOOK_FIELDS);
@@ -60,7 +63,7 @@ function addFields<F extends string>(sums: Record<F, Amount>, values: Readonly<R
   for (const field of Object.keys(sums) as F[]) sums[field] = add(sums[field], values[field]);
 }
 
-/** Remembers what was computed of days that are over, until an organization or a past day changes. */
+/** Returns a memory for figures of days that are over, valid until an organization or a past day changes. */
 function createMemory(world: World): <T>(key: string, day: number, compute: () => T) => T {
   const memory = new Map<string, unknown>();
   let version = '';

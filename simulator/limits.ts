@@ -1,12 +1,12 @@
 import type { UsageProfile } from './profile.ts';
 
-/** The least that any plan has. */
+/** The smallest limits of any plan. */
 const SMALLEST = { device: 100, payload: 100_000, notebookMinutesPerMonth: 1_000 };
-/** A limit is set when usage is larger than at first: some organizations outgrow theirs. */
+/** The growth in advance of which a limit is set, in years; some organizations outgrow theirs. */
 const YEARS_OF_GROWTH = 1.5;
 const DAYS_OF_MONTH = 30;
 
-/** The limits of a plan that suits the size: the next of 1, 2 or 5 times a power of ten. */
+/** Returns the limits of a plan that suits the size: the next of 1, 2 or 5 times a power of ten. */
 export function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay, growth }: UsageProfile) {
   const later = Math.max(1, 1 + growth * YEARS_OF_GROWTH);
   return {

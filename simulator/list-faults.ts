@@ -3,35 +3,35 @@ import { hashText } from './hash.ts';
 import type { Org } from './population.ts';
 import type { World } from './world.ts';
 
-/** Wrongs of the organization list; each is off unless it is named. */
+/** The faults of the organization list; each is off unless it is named. */
 export interface ListFaults {
-  /** These pages come without items; `totalCount` stays. */
+  /** The pages that come without items; `totalCount` stays. */
   readonly emptyPages?: readonly number[] | undefined;
-  /** Every page is the first, though the answer names the one that was asked for. */
+  /** Whether every page is the first, though the answer names the page asked for. */
   readonly ignorePage?: boolean | undefined;
-  /** In no order, whatever was asked for. */
+  /** Whether the list is in no order, whatever was asked for. */
   readonly ignoreSort?: boolean | undefined;
-  /** Organizations that are nowhere in the list, nor in its number, by id in lower case. */
+  /** The organizations left out of the list and its count, by id in lower case. */
   readonly hide?: readonly string[] | undefined;
-  /** Told instead of the true number. */
+  /** The count that is sent instead of the true one. */
   readonly totalCount?: number | undefined;
-  /** When this page was answered, the organization is deleted: once. */
+  /** Deletes the organization, once, after this page was answered. */
   readonly deleteAfter?: { readonly page: number; readonly orgId: string } | undefined;
-  /** How single organizations stand in the list, by id in lower case. */
+  /** The odd items of the list, by id in lower case. */
   readonly items?: Readonly<Record<string, OddItem>> | undefined;
 }
 
 export const ODD_ITEMS = ['null', 'no_id', 'no_name', 'twice'] as const;
 export type OddItem = (typeof ODD_ITEMS)[number];
 
-/** The keys in the order in which their organizations are served, some of them twice. */
+/** Returns the keys in the order in which their organizations are served, some of them twice. */
 export function orderList(keys: readonly string[], { ignoreSort, items }: ListFaults): readonly string[] {
   const ordered = ignoreSort ? keys.toSorted((a, b) => hashText(a) - hashText(b)) : keys;
   if (items === undefined) return ordered;
   return ordered.flatMap((key) => (items[key] === 'twice' ? [key, key] : [key]));
 }
 
-/** An organization as the list tells it. */
+/** Returns an organization as the list shows it. */
 export function spoilItem(body: Body, org: Org, { items }: ListFaults): Body | null {
   const odd = items?.[org.key];
   if (odd === 'null') return null;
@@ -39,7 +39,7 @@ export function spoilItem(body: Body, org: Org, { items }: ListFaults): Body | n
   return odd === 'no_name' ? { ...body, name: undefined } : body;
 }
 
-/** Deletes what is to be deleted once this page is answered. */
+/** Deletes the organizations that are to be deleted after this page. */
 export function followPage(world: World, page: number): void {
   const { deleteAfter, ...rest } = world.config.list;
   if (deleteAfter?.page !== page) return;

@@ -14,15 +14,15 @@ export interface SourceAmount {
 }
 
 /**
- * What was used so far, by one organization or by the instance. Past days are
- * whole; today is there up to the clock's now; days to come are not asked for.
+ * The usage so far, of one organization or of the instance. Past days are complete; today is counted
+ * up to the clock's time; later days are not asked for.
  */
 export interface Meter {
   devices(day: number): Record<keyof DeviceDay, Amount>;
   notebooks(day: number): Record<keyof NotebookDay, Amount>;
-  /** Payloads within [fromMs, toMs) after midnight; pairs without any are not there. */
+  /** Returns the payloads within [fromMs, toMs) after midnight; pairs without payloads are left out. */
   payloads(day: number, fromMs: number, toMs: number): readonly SourceAmount[];
-  /** The bucket is left out of the answer although there is usage. */
+  /** Whether the bucket is left out of the answer although there is usage. */
   isOmitted(day: number, answer: Answered): boolean;
 }
 

@@ -26,7 +26,7 @@ const ODD_NAMES: readonly string[] = [
   '  spaces around  ',
 ];
 
-/** A name that a company might have; another one for each index. */
+/** Returns a plausible company name, a different one for each index. */
 export function plainName(index: number): string {
   const round = Math.floor(index / (COMPANIES.length * TRADES.length));
   const company = COMPANIES[(index * 7) % COMPANIES.length];
@@ -34,7 +34,7 @@ export function plainName(index: number): string {
   return `${company} ${trade}${round === 0 ? '' : ` ${round + 1}`}`;
 }
 
-/** Now and then one that breaks whatever takes names for plain text. */
+/** Returns a name that, now and then, breaks code that takes names for plain text. */
 export function hostileName(salt: number, index: number, isLong: boolean): string {
   if (isLong) return `Long name ${'x'.repeat(244)}é`;
   const odd = index >= 3 && index % 2 === 1 ? ODD_NAMES[((index - 3) / 2) % 13] : undefined;

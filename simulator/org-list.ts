@@ -8,8 +8,8 @@ import type { World } from './world.ts';
 const SORT_FIELDS = ['name', 'id', 'creationDate', 'lastUpdated'] as const;
 
 /**
- * A page of the organization list; `perPage` beyond the largest page is cut, and
- * the body says so. With the faults of the configuration.
+ * Answers a page of the organization list, with the configured faults. A `perPage` beyond the largest
+ * page is cut, and the body says so.
  */
 export function answerOrgList(world: World, query: URLSearchParams): Body | Refusal {
   const paging = parsePaging(query, SORT_FIELDS);
@@ -73,7 +73,10 @@ function filterKeys(
   return matching;
 }
 
-/** The population is sorted by id already: the usual request costs no sort. Equal values come by id. */
+/**
+ * Sorts the keys. The population is sorted by id already, so the usual request costs no sort. Equal
+ * values are in the order of ids.
+ */
 function sortKeys(
   { population }: World,
   keys: readonly string[],

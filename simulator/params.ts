@@ -1,14 +1,14 @@
 import { DAY_MS } from './calendar.ts';
 import type { Config } from './world.ts';
 
-/** A request the API refuses with 400. */
+/** A request that the API refuses with 400. */
 export interface Refusal {
   readonly refusal: string;
   /** The offending parameter. */
   readonly field: string;
 }
 
-/** Both ends inclusive, in ms. */
+/** A window in ms, both ends inclusive. */
 export interface Window {
   readonly startMs: number;
   readonly endMs: number;
@@ -18,15 +18,14 @@ export function isRefusal<T extends object>(value: T | Refusal): value is Refusa
   return 'refusal' in value;
 }
 
-/** Below this an instant is from before 1973-03: seconds, not milliseconds. */
+/** The least plausible instant, in 1973-03: anything below is seconds, not milliseconds. */
 const SMALLEST_MS = 1e11;
-/** The last instant a JavaScript date can hold. */
+/** The last instant that a JavaScript date can represent. */
 const LARGEST_MS = 8.64e15;
 
 /**
- * The window asked for. 0, a negative number or nothing mean "relative to now",
- * as elsewhere in the API: a request that forgets `start` gets a window that
- * begins and ends now.
+ * Returns the window asked for. 0, a negative number or nothing means "relative to now", as elsewhere
+ * in the API: a request that forgets `start` gets a window that begins and ends now.
  */
 export function parseWindow(query: URLSearchParams, config: Config, nowMs: number): Window | Refusal {
   const start = parseInstant(query, 'start', nowMs);
@@ -40,7 +39,7 @@ export function parseWindow(query: URLSearchParams, config: Config, nowMs: numbe
   return { startMs: start.ms, endMs: end.ms };
 }
 
-/** Milliseconds since epoch; 0, a negative number or nothing are relative to now. */
+/** Returns milliseconds since epoch; 0, a negative number or nothing is relative to now. */
 export function parseInstant(query: URLSearchParams, field: string, nowMs: number): { ms: number } | Refusal {
   const text = single(query, field) ?? '0';
   if (!/^-?\d+$/.test(text)) return { field, refusal: `${field} must be milliseconds since epoch` };
@@ -52,14 +51,14 @@ export function parseInstant(query: URLSearchParams, field: string, nowMs: numbe
   return { ms };
 }
 
-/** `true` or `false`; false when not given. */
+/** Returns whether a flag is `true`; false when not given. */
 export function parseFlag(query: URLSearchParams, field: string): { on: boolean } | Refusal {
   const text = single(query, field) ?? 'false';
   if (text !== 'true' && text !== 'false') return { field, refusal: `${field} must be true or false` };
   return { on: text === 'true' };
 }
 
-/** One of the choices; the first when not given or blank. */
+/** Returns one of the choices; the first when not given or blank. */
 export function parseChoice<C extends string>(
   query: URLSearchParams,
   field: string,
@@ -72,7 +71,7 @@ export function parseChoice<C extends string>(
   return { choice };
 }
 
-/** A whole number of at least `min`. */
+/** Returns a whole number of at least `min`. */
 function parseCount(
   query: URLSearchParams,
   field: string,
@@ -87,14 +86,14 @@ function parseCount(
 
 const DIRECTIONS = ['asc', 'desc', 'ASC', 'DESC'] as const;
 
-/** Which page of a list, and how it is sorted. */
+/** The page of a list and its sorting. */
 interface Paging<Field extends string> {
-  /** From 0. */
+  /** The page, from 0. */
   readonly page: number;
-  /** Not cut to the largest page. */
+  /** The size asked for, which may exceed the largest page. */
   readonly perPage: number;
   readonly sortField: Field;
-  /** As it was given. */
+  /** The direction as given. */
   readonly sortDirection: (typeof DIRECTIONS)[number];
   readonly isDescending: boolean;
 }
@@ -120,7 +119,7 @@ export function parsePaging<F extends string>(
   };
 }
 
-/** The value given, null when there is none; a repeated parameter is an array to the API and thus no valid value. */
+/** Returns the value given, or null. A repeated parameter is an array to the API and thus never valid. */
 function single(query: URLSearchParams, field: string): string | null {
   const values = query.getAll(field);
   return values.length > 1 ? values.join(',') : (values[0] ?? null);

@@ -1,7 +1,7 @@
 import type { OrgAttributes } from './attributes.ts';
 import { isoMs } from './calendar.ts';
 
-/** What is wrong with a patch, by the API's own rules for each key. */
+/** A problem of a patch, by the API's own rules for each key. */
 export interface PatchProblem {
   readonly path: string;
   readonly message: string;
@@ -52,7 +52,7 @@ const LIMIT_KEYS = new Set([
   ...['applicationFlowSlots', 'systemInterval'],
 ]);
 
-/** The rule of each key: what is wrong with its value, or null. */
+/** The rule of each key, which returns the problem of its value, or null. */
 const RULES: Readonly<Record<string, (value: unknown) => string | null>> = {
   name: textOf(1, 255),
   description: textOf(0, 32_767),
@@ -72,7 +72,7 @@ const RULES: Readonly<Record<string, (value: unknown) => string | null>> = {
   banner: bannerProblem,
 };
 
-/** The attributes after the patch; every key the schema does not know is a problem. */
+/** Returns the attributes after the patch. Every key unknown to the schema is a problem. */
 export function applyPatch(attributes: OrgAttributes, patch: unknown, nowMs: number): PatchResult {
   if (!isObject(patch)) return { problems: [{ path: '', message: 'must be an object' }] };
   const problems = Object.entries(patch).flatMap(([path, value]) => {
@@ -85,7 +85,7 @@ export function applyPatch(attributes: OrgAttributes, patch: unknown, nowMs: num
   return { attributes: { ...attributes, ...patch, ...disabled, lastUpdated: isoMs(nowMs) } };
 }
 
-/** `true` disables from now on. */
+/** Returns the time from which the organization is disabled; `true` means from now on. */
 function disabledAt(value: unknown, nowMs: number): { disabledAt?: string | false } {
   if (value === undefined) return {};
   if (typeof value === 'string') return { disabledAt: isoMs(Date.parse(value)) };

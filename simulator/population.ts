@@ -4,13 +4,13 @@ import { fraction, hashText, hexFor, mix } from './hash.ts';
 import { profileFor, type UsageProfile } from './profile.ts';
 
 export interface Org {
-  /** The id in lower case: the key everywhere inside. */
+  /** The id in lower case, the key everywhere inside. */
   readonly key: string;
-  /** In the order in which they were made, from 0. */
+  /** The number of the organization in the order of creation, from 0. */
   readonly number: number;
   readonly traits: readonly OrgTrait[];
   readonly createdMs: number;
-  /** Day of a month (1–28) on which its billing period begins. */
+  /** The day of a month (1–28) on which its billing period begins. */
   readonly billingDay: number;
   readonly profile: UsageProfile;
   readonly deviceCountAtCreation: number;
@@ -18,47 +18,47 @@ export interface Org {
   readonly deleted: boolean;
 }
 
-/** What a caller may fix about an organization it adds; the rest comes from the seed. */
+/** The properties a caller may choose for an organization it adds; the rest comes from the seed. */
 export interface NewOrg {
   readonly id?: string | undefined;
   readonly createdMs?: number | undefined;
   readonly idle?: boolean | undefined;
-  /** 0 tiny … 1 largest. */
+  /** From 0, tiny, to 1, largest. */
   readonly size?: number | undefined;
   readonly attributes?: Partial<OrgAttributes> | undefined;
 }
 
 /**
- * The organizations of one instance, deleted ones included. Only their keys are
- * held: one that nobody added or changed is computed from the seed when it is
- * asked for, so that a million of them fit into memory.
+ * The organizations of one instance, including deleted ones. Only their keys are kept. An organization
+ * that nobody added or changed is computed from the seed when it is asked for, so that a million of
+ * them fit into memory.
  */
 export interface Population {
-  /** By id in any case; deleted ones too. */
+  /** Returns the organization by id in any case, even if deleted. */
   find(id: string): Org | undefined;
-  /** Those of the keys that exist, one at a time. */
+  /** Yields the organizations of the keys that exist, one at a time. */
   each(keys: readonly string[]): Iterable<Org>;
-  /** Keys of those that are not deleted, sorted. */
+  /** Returns the keys of the organizations that are not deleted, sorted. */
   living(): readonly string[];
-  /** Keys of all of them, sorted. */
+  /** Returns the keys of all organizations, sorted. */
   all(): readonly string[];
-  /** Null when the id is taken. */
+  /** Adds an organization. Returns null if the id is taken. */
   add(org: NewOrg, nowMs: number): Org | null;
   /** Returns the organization as it is from now on. */
   change(org: Org, attributes: OrgAttributes): Org;
   remove(org: Org): void;
-  /** Rises with every organization added or removed. */
+  /** Returns a number that rises with every organization added or removed. */
   version(): number;
 }
 
-/** Computed organizations that are remembered at least; at most twice as many. Some 4 kB each. */
+/** The number of computed organizations remembered, at least; at most twice as many. Each takes some 4 kB. */
 const REMEMBERED = 10_000;
 
-/** `hostile`: with names, ids and sizes that are valid and that nobody expects. */
+/** Creates the population. `hostile` gives it names, ids and sizes that are valid but unexpected. */
 export function createPopulation(seed: string, count: number, hostile: boolean): Population {
   const numbers = new Map<string, number>();
   for (let number = 0; number < count; number++) numbers.set(keyAt(seed, number).key, number);
-  /** Those that were added, changed or deleted. */
+  /** The organizations that were added, changed or deleted. */
   const kept = new Map<string, Org>();
   const computed = createMemory<Org>(REMEMBERED);
   let version = 0;
@@ -106,7 +106,10 @@ export function createPopulation(seed: string, count: number, hostile: boolean):
   };
 }
 
-/** Remembers what was computed last: two generations of `size`, the older one is dropped as a whole. */
+/**
+ * Returns a memory of the values computed last, in two generations of `size`, of which the older is
+ * dropped at once.
+ */
 function createMemory<T>(size: number): (key: string, compute: () => T) => T {
   let young = new Map<string, T>();
   let old = new Map<string, T>();
@@ -123,7 +126,7 @@ function createMemory<T>(size: number): (key: string, compute: () => T) => T {
   };
 }
 
-/** The key of the organization made as number `number`, and the salt that it follows from. */
+/** Returns the key of the organization with this number, and the salt that it follows from. */
 function keyAt(seed: string, number: number): { key: string; salt: number } {
   const text = `${seed}|org|${number}`;
   const salt = hashText(text);
@@ -162,7 +165,10 @@ function addedOrg(
   return orgOf({ key, number }, origin, () => ({ ...made, ...wanted.attributes }));
 }
 
-/** Attributes are computed when they are asked for: most requests are about usage. */
+/**
+ * Returns an organization. Its attributes are computed only when they are asked for, because most
+ * requests are about usage.
+ */
 function orgOf(
   made: Pick<Org, 'key' | 'number'>,
   { traits, createdMs, profile }: Origin,
@@ -186,13 +192,19 @@ function orgOf(
   };
 }
 
-/** Ids begin with a time in seconds, like those of the platform: later organizations sort last. */
+/**
+ * Returns a new id. Ids begin with a time in seconds, like those of the platform, so later
+ * organizations sort last.
+ */
 function newKey(seed: string, number: number, createdMs: number): string {
   const seconds = Math.floor(createdMs / 1000).toString(16);
   return seconds.padStart(8, '0').slice(-8) + hexFor(`${seed}|added|${number}`, 16);
 }
 
-/** Years ago, so that every day anyone asks for lies in its life; younger ones are added by control. */
+/**
+ * Returns a time of creation years ago, so that every day asked for lies within the organization's
+ * life; control adds younger ones.
+ */
 function creationOf(salt: number): number {
   return (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + Math.floor(fraction(salt, 1) * DAY_MS);
 }

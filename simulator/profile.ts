@@ -1,30 +1,30 @@
 import { fraction, hashText, mix } from './hash.ts';
 
-/** One (payload type, source) pair an organization sends. */
+/** A (payload type, source) pair that an organization sends. */
 export interface SourceProfile {
   readonly type: string;
   readonly source: string;
   readonly billable: boolean;
-  /** Share of the organization's volume. */
+  /** The share of the organization's volume. */
   readonly weight: number;
   readonly bytesEach: number;
-  /** Seen only on some days. */
+  /** Whether it is seen only on some days. */
   readonly sporadic: boolean;
 }
 
-/** What an organization's usage is computed from; never changes after its creation. */
+/** The parameters of an organization's usage, which never change after its creation. */
 export interface UsageProfile {
   readonly salt: number;
-  /** First UTC day with usage, as a day number. */
+  /** The first UTC day with usage, as a day number. */
   readonly createdDay: number;
-  /** Never used anything. */
+  /** Whether it never used anything. */
   readonly idle: boolean;
-  /** Has days without any payload or notebook run. */
+  /** Whether some days have no payload and no notebook run. */
   readonly hasIdleDays: boolean;
-  /** Its bytes reach 2^53 − 1 on some days. */
+  /** Whether its bytes reach 2^53 − 1 on some days. */
   readonly maximal: boolean;
   readonly devices: number;
-  /** Change of devices and volume in a year, as a share. */
+  /** The yearly change of devices and volume, as a share. */
   readonly growth: number;
   readonly payloadsPerDay: number;
   readonly notebookRunsPerDay: number;
@@ -35,11 +35,11 @@ export interface ProfileTraits {
   readonly createdDay: number;
   readonly idle?: boolean | undefined;
   readonly maximal?: boolean | undefined;
-  /** 0 tiny … 1 largest; from the seed when not given. */
+  /** From 0, tiny, to 1, largest; from the seed when not given. */
   readonly size?: number | undefined;
 }
 
-/** Types and sources as live bodies have them; the last is one that no list of types knows. */
+/** Types and sources as live bodies have them; the last is a type in no published list. */
 const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
   ['deviceConnect', 'device.mqtt', false],
   ['deviceState', 'device.mqtt', true],
@@ -64,7 +64,7 @@ const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
   ['edgeTelemetry', 'edge.agent-2', true],
 ];
 
-/** The profile of the organization `key` in the world of `seed`: pure. */
+/** Returns the profile of the organization `key` in the world of `seed`. Pure. */
 export function profileFor(seed: string, key: string, traits: ProfileTraits): UsageProfile {
   const salt = hashText(`${seed}|usage|${key}`);
   const size = traits.size ?? fraction(salt, 1);

@@ -3,7 +3,10 @@ const SECOND_MS = 1_000;
 /** Whether a request that comes now is one of the first `perSecond` within any second. */
 export type RateLimit = (perSecond: number, nowMs: number) => boolean;
 
-/** Counts what was admitted within the last second; what is refused counts for nothing. */
+/**
+ * Creates a rate limit that counts the requests admitted within the last second; refused ones do not
+ * count.
+ */
 export function createRateLimit(): RateLimit {
   let admittedMs: number[] = [];
   let oldest = 0;

@@ -1,14 +1,17 @@
 import { COUNTER_ACTIONS, type CounterAction } from './edits.ts';
 
 export interface Route {
-  /** Resource and action as in the official contract, e.g. `instanceOrg.deviceCounts`; also the scope. */
+  /**
+   * The resource and action as in the official contract, e.g. `instanceOrg.deviceCounts`, which is also
+   * the scope.
+   */
   readonly action: string;
   readonly counter: CounterAction | null;
   readonly instanceId: string;
   readonly orgId: string | null;
 }
 
-/** The route of a method and path, or null: the API answers 405 to what it does not know. */
+/** Returns the route of a method and path, or null for an unknown one, which the API answers with 405. */
 export function matchRoute(method: string, path: string): Route | null {
   const [root, instances, instanceId, ...rest] = path.split('/');
   if (root !== '' || instances !== 'instances' || instanceId === undefined || instanceId === '') return null;

@@ -12,47 +12,47 @@ import { createTokens } from './tokens.ts';
 import type { Retention, World } from './world.ts';
 
 export interface SimulatorOptions {
-  /** 0: a free one. Always on 127.0.0.1. */
+  /** The port on 127.0.0.1; 0 for a free one. */
   readonly port?: number | undefined;
-  /** Organizations; default 25. */
+  /** The number of organizations; default 25. */
   readonly orgs?: number | undefined;
-  /** Everything is computed from it; default '1'. */
+  /** The seed that everything is computed from; default '1'. */
   readonly seed?: string | undefined;
-  /** Token with full access; default made from the seed. */
+  /** The token with full access; by default made from the seed. */
   readonly token?: string | undefined;
-  /** 24 hex digits; default made from the seed. */
+  /** The instance id, 24 hex digits; by default made from the seed. */
   readonly instanceId?: string | undefined;
-  /** Delay of every answer of the API. */
+  /** The delay of every answer of the API. */
   readonly latencyMs?: number | undefined;
-  /** Larger pages of the organization list are cut to this; default 1000. */
+  /** The largest page of the organization list, to which larger ones are cut; default 1000. */
   readonly pageSizeMax?: number | undefined;
-  /** Leave buckets out whose values are all zero; default false. */
+  /** Whether buckets whose values are all zero are left out; default false. */
   readonly omitZeroDays?: boolean | undefined;
-  /** Whether bodies carry start and end; default true. */
+  /** Whether bodies have start and end; default true. */
   readonly echoWindow?: boolean | undefined;
-  /** Days of detail kept; default 93. */
+  /** The number of days whose detail is kept; default 93. */
   readonly detailDays?: number | undefined;
-  /** What older days look like; default 'empty': no buckets. */
+  /** The form of older days; default 'empty': no buckets. */
   readonly retention?: Retention | undefined;
-  /** Longer windows are refused with 400; default: none is. */
+  /** The longest window in days, beyond which the answer is 400; no limit by default. */
   readonly maxRangeDays?: number | undefined;
-  /** Its clock, in ms since epoch; default the host's. */
+  /** The simulator's clock, in ms since epoch; default the host's. */
   readonly now?: (() => number) | undefined;
   readonly faults?: FaultPlan | readonly FaultPlan[] | undefined;
-  /** Organizations with names, ids and byte counts that are valid and that nobody expects; default false. */
+  /** Whether organizations have names, ids and byte counts that are valid but unexpected; default false. */
   readonly hostile?: boolean | undefined;
 }
 
 export interface Simulator {
-  /** `http://127.0.0.1:PORT` */
+  /** The address, `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly instanceId: string;
   readonly token: string;
-  /** Drops what is in progress and frees the port. */
+  /** Drops the requests in progress and frees the port. */
   close(): Promise<void>;
 }
 
-/** Starts a simulated platform on loopback; rejects when the port is taken or the instance id is none. */
+/** Starts a simulated platform on loopback. Rejects if the port is taken or the instance id is not valid. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const seed = options.seed ?? '1';
   const instanceId = options.instanceId ?? hexFor(`${seed}|instance`, 24);
@@ -78,7 +78,10 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   };
 }
 
-/** Longer than any client keeps a connection unused: no request meets a connection about to close. */
+/**
+ * The time that an idle connection stays open: longer than any client keeps one, so that no request
+ * meets a closing connection.
+ */
 const KEEP_ALIVE_MS = 120_000;
 
 function createWorld(seed: string, instanceId: string, options: SimulatorOptions): World {

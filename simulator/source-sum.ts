@@ -1,7 +1,7 @@
 import { add } from './amount.ts';
 import type { SourceAmount } from './meter.ts';
 
-/** Adds up payloads by type and source, exactly. */
+/** SourceSum adds up payloads by type and source, exactly. */
 export interface SourceSum {
   add(rows: readonly SourceAmount[]): void;
   rows(): SourceAmount[];

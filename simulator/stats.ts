@@ -1,6 +1,9 @@
-/** Counts of what was asked and how it was answered. */
+/** Counts of the requests and their answers. */
 export interface Stats {
-  /** `outcome` is the HTTP status, or the fault's kind when no status was sent; an organization by its number. */
+  /**
+   * Counts a request. `outcome` is the HTTP status, or the fault's kind if no status was sent; `org` is
+   * an organization's number.
+   */
   count(action: string, outcome: string, org: number | null): void;
   countFault(kind: string): void;
   begin(): void;
@@ -11,14 +14,14 @@ export interface Stats {
 
 export interface StatsSnapshot {
   readonly requests: number;
-  /** Most requests in progress at once. */
+  /** The most requests in progress at once. */
   readonly maxInFlight: number;
-  /** By action, then by outcome. */
+  /** The number of requests by action, then by outcome. */
   readonly actions: Record<string, Record<string, number>>;
   readonly faults: Record<string, number>;
 }
 
-/** By action, a tab, and outcome. */
+/** Counts by action, a tab, and outcome. */
 type Counts = Map<string, number>;
 
 export function createStats(): Stats {
@@ -66,7 +69,10 @@ function raise(counts: Counts, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-/** A number for each organization: a map for each of them would take a gigabyte for a million. */
+/**
+ * Returns counts with room for an organization's number: a map per organization would take a gigabyte
+ * for a million of them.
+ */
 function roomFor(org: number, counts: Uint32Array = new Uint32Array(LEAST_ROOM)): Uint32Array {
   if (org < counts.length) return counts;
   const larger = new Uint32Array(2 ** Math.ceil(Math.log2(org + 1)));

@@ -15,7 +15,10 @@ const SORT_FIELDS = ['currentPeriodStart', 'resourceId'] as const;
 const ENDINGS = ['completed', 'canceled', 'errored', 'timeout'] as const;
 const FILTER_FIELDS = ['', 'resourceType', 'resourceId', 'ownerId', 'ownerType'] as const;
 
-/** A page of the instance's monthly figures: one item for each organization that lived in the month. */
+/**
+ * Answers a page of the instance's monthly figures, with one item for each organization that existed
+ * in the month.
+ */
 export function answerSummaries(world: World, query: URLSearchParams): Body | Refusal {
   const nowMs = world.clock.now();
   const month = parseInstant(query, 'month', nowMs);
@@ -52,7 +55,7 @@ function matches(org: Org, field: (typeof FILTER_FIELDS)[number], glob: string):
   return globFilter(glob)(value);
 }
 
-/** The month up to now, of one organization; `period` is half-open. */
+/** Returns one organization's figures of the month up to now; `period` is half-open. */
 function summaryOf(world: World, org: Org, period: { startMs: number; endMs: number }): Body {
   const meter = orgMeter(world, org);
   const first = Math.max(dayOf(period.startMs), dayOf(org.createdMs));

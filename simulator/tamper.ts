@@ -7,12 +7,12 @@ import type { Window } from './params.ts';
 
 export interface Tampered {
   readonly body: Body;
-  /** UTC day whose answer was changed. */
+  /** The UTC day whose answer was changed. */
   readonly day: string;
   readonly field: string | null;
 }
 
-/** Whether the kind can be done to this body at all. */
+/** Whether the kind of fault can be applied to this body. */
 export function canTamper(kind: FaultKind, body: Body): boolean {
   const counts = bucketsOf(body);
   if (counts === null) return isSingleValue(kind) ? sourcesOf(body).length > 0 : kind === 'unknown_keys';
@@ -20,7 +20,10 @@ export function canTamper(kind: FaultKind, body: Body): boolean {
   return counts.length > 0 || !needsBucket;
 }
 
-/** The body with one thing wrong; `pick` chooses the bucket and the field. The body given stays as it is. */
+/**
+ * Returns the body with one fault; `pick` chooses the bucket and the field. The given body is not
+ * changed.
+ */
 export function tamper(kind: ValueKind, given: Body, window: Window, pick: number): Tampered {
   const body = copyOf(given);
   const counts = bucketsOf(body);
@@ -73,10 +76,10 @@ const SINGLE_VALUE_KINDS = [
   'repeated_key',
 ];
 
-/** Begins a key that stands for the same key once more, which no object can hold. */
+/** The prefix of a key that stands for a repetition of the same key, which no object can have. */
 const AGAIN = '@again ';
 
-/** The text of a tampered body, in which a repeated key is there twice. */
+/** Returns the text of a tampered body, with repeated keys written twice. */
 export function repeatKeys(text: string): string {
   return text.replaceAll(`"${AGAIN}`, '"');
 }
@@ -98,12 +101,12 @@ function tamperSources(kind: ValueKind, body: Body, day: string, pick: number): 
 function wrongValue(kind: FaultKind, value: unknown): unknown {
   const number = typeof value === 'number' ? value : 1;
   if (kind === 'negative') return -number - 1;
-  // Beyond 2^50 a fraction would be lost in the number itself.
+  // Beyond 2^50 the number itself would lose the fraction.
   if (kind === 'fractional') return number > 2 ** 50 ? 0.5 : number + 0.5;
   if (kind === 'text_number') return String(number);
   if (kind === 'boolean_value') return true;
   if (kind === 'above_safe') return rawNumber('9007199254740993');
-  // Both read as integers by JSON.parse.
+  // JSON.parse reads both as integers.
   if (kind === 'rounded') return rawNumber(`${number}.00000000000000000001`);
   return kind === 'near_zero' ? rawNumber('1e-400') : null;
 }
@@ -120,7 +123,10 @@ function sourcesOf(body: Body): [string, string][] {
     );
 }
 
-/** Two levels deep are all a counter's body has; raw numbers in it cannot be cloned in general. */
+/**
+ * Returns a copy of a body, two levels deep, which is all a counter's body has. Raw numbers in it
+ * cannot be cloned in general.
+ */
 function copyOf(body: Body): Body {
   const copy: Body = { ...body };
   for (const [key, value] of Object.entries(body)) {

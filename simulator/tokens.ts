@@ -1,7 +1,7 @@
 export interface TokenGrant {
   readonly scopes: readonly string[];
   readonly revoked: boolean;
-  /** Instant of expiry in ms; null: never. */
+  /** The instant of expiry in ms; null for a token that never expires. */
   readonly expiresAtMs: number | null;
 }
 
@@ -9,7 +9,7 @@ export interface TokenGrant {
 export interface Tokens {
   find(token: string): TokenGrant | undefined;
   put(token: string, grant: TokenGrant): void;
-  /** False when there is no such token. */
+  /** Revokes a token. Returns false if there is no such token. */
   revoke(token: string): boolean;
 }
 
@@ -28,11 +28,11 @@ export function createTokens(): Tokens {
 
 export type Access = 'granted' | 'unauthorized' | 'forbidden';
 
-/** Broad scopes of the official contract; the `.read` ones open reads only. */
+/** The broad scopes of the official contract; those with `.read` allow only reads. */
 const BROAD_SCOPES = ['all.Instance', 'all.Instance.bounded', 'all.User', 'all.User.bounded'];
 const BROAD_READ_SCOPES = ['all.Instance.read', 'all.User.read'];
 
-/** Whether the Authorization header opens the action, e.g. `instanceOrg.deviceCounts`. */
+/** Returns the access that the Authorization header gives to the action, e.g. `instanceOrg.deviceCounts`. */
 export function accessFor(
   tokens: Tokens,
   authorization: string | undefined,

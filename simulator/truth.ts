@@ -7,8 +7,8 @@ import type { Org } from './population.ts';
 import type { World } from './world.ts';
 
 /**
- * What an export of one organization must hold, per usage day and stream, from
- * the same numbers the API serves but by another way: whole days, no window.
+ * Returns the rows that an export of one organization must store, by usage day and stream. They come
+ * from the same numbers that the API serves, but on another way: whole days, no window.
  */
 export function truthOf(world: World, org: Org, fromDay: number, toDay: number): Record<string, unknown> {
   const meter = orgMeter(world, org);

@@ -3,14 +3,14 @@ import { fraction, mix } from './hash.ts';
 import type { UsageProfile } from './profile.ts';
 
 /**
- * The numbers themselves: pure functions of an organization's profile, a UTC day
- * (whole days since 1970) and how often the platform has restated that day.
+ * The numbers themselves: pure functions of an organization's profile, a UTC day (whole days since
+ * 1970) and the number of times the platform has restated that day.
  */
 
 export interface DeviceDay {
   readonly created: number;
   readonly deleted: number;
-  /** A level: what is there at the end of the day. */
+  /** A level: the number of devices at the end of the day. */
   readonly total: number;
 }
 
@@ -30,14 +30,13 @@ export interface SourceDay {
   readonly bytes: number;
 }
 
-/** Days are compared with this one for growth: 2024-10-04. */
+/** The day that growth is measured from: 2024-10-04. */
 const REFERENCE_DAY = 20_000;
 const LANES = { idle: 11, churn: 12, level: 13, transfer: 14, volume: 15, runs: 16, quiet: 17, source: 1000 };
 
 /**
- * Devices of the day. total = yesterday's total + created − deleted, except that
- * every 37 days some devices come or go with a transferred application, which
- * neither counter shows.
+ * Returns the devices of the day. total = yesterday's total + created − deleted, except that every 37
+ * days some devices come or go with a transferred application, which neither counter shows.
  */
 export function deviceDay(profile: UsageProfile, day: number, restated: number): DeviceDay {
   const step = 1 + (profile.salt % 5);
@@ -72,7 +71,7 @@ export function notebookDay(profile: UsageProfile, day: number, restated: number
   };
 }
 
-/** Payloads of the day by type and source; only pairs with at least one payload are there. */
+/** Returns the payloads of the day by type and source, without pairs that have no payload. */
 export function payloadDay(profile: UsageProfile, day: number, restated: number): SourceDay[] {
   const rows = restatePayloads(firstPayloads(profile, day), profile, restated);
   const first = rows[0];
@@ -81,7 +80,10 @@ export function payloadDay(profile: UsageProfile, day: number, restated: number)
   return [{ ...first, bytes: Number.MAX_SAFE_INTEGER - restated - others }, ...rows.slice(1)];
 }
 
-/** The part of a day's whole number that falls into [fromMs, toMs) after midnight; parts add up to the whole. */
+/**
+ * Returns the part of a day's number that falls into [fromMs, toMs) after midnight. The parts add up
+ * to the whole.
+ */
 export function part(whole: number, fromMs: number, toMs: number): number {
   return until(whole, toMs) - until(whole, fromMs);
 }
@@ -106,7 +108,7 @@ function firstPayloads(profile: UsageProfile, day: number): SourceDay[] {
   if (!isActive(profile, day)) return [];
   const noise = 0.7 + 0.6 * fraction(profile.salt, day * 64 + LANES.volume);
   const volume = profile.payloadsPerDay * weekdayFactor(day) * grown(profile, day) * noise;
-  // A day on which devices only connected: nothing billable, yet not nothing.
+  // On such a day devices only connect: nothing is billable, yet there are payloads.
   const quiet = profile.hasIdleDays && lane(profile, day, LANES.quiet) % 13 === 0;
   const rows: SourceDay[] = [];
   for (const [i, source] of profile.sources.entries()) {
@@ -120,7 +122,10 @@ function firstPayloads(profile: UsageProfile, day: number): SourceDay[] {
   return rows;
 }
 
-/** An odd restatement brings a late source; an even one corrects the largest and loses the smallest. */
+/**
+ * Restates the payloads. An odd restatement adds a late source; an even one corrects the largest and
+ * drops the smallest.
+ */
 function restatePayloads(rows: SourceDay[], profile: UsageProfile, restated: number): SourceDay[] {
   if (restated === 0) return rows;
   const by = restated * (1 + (profile.salt % 7));
@@ -142,7 +147,7 @@ function restatePayloads(rows: SourceDay[], profile: UsageProfile, restated: num
   return kept.map((row) => (row === largest ? corrected : row));
 }
 
-/** Another number for every restatement of the same base, never negative. */
+/** Returns a different number for every restatement of the same base, never negative. */
 function shift(base: number, restated: number, step: number): number {
   const by = restated * step;
   return restated % 2 === 0 && base > by ? base - by : base + by;
@@ -168,7 +173,7 @@ function grown(profile: UsageProfile, day: number): number {
   return Math.max(0.05, 1 + (profile.growth * (day - REFERENCE_DAY)) / 365);
 }
 
-/** Day 0 was a Thursday; weekends are quiet. */
+/** Returns the factor of a weekday; weekends are quiet. Day 0 was a Thursday. */
 function weekdayFactor(day: number): number {
   const weekday = (((day + 4) % 7) + 7) % 7;
   return weekday === 0 || weekday === 6 ? 0.35 : 1;

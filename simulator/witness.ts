@@ -5,24 +5,24 @@ import { dayOf, dayText } from './calendar.ts';
 import type { CounterAction } from './edits.ts';
 import type { World } from './world.ts';
 
-/** A number of the instance that does not agree with its organizations, on purpose. */
+/** A number of the instance that deliberately disagrees with its organizations. */
 export interface WitnessBias {
   readonly action: CounterAction;
-  /** `YYYY-MM-DD`: the instance's counters of that day. `YYYY-MM`: the monthly summaries. */
+  /** `YYYY-MM-DD` for the instance's counters of that day, `YYYY-MM` for the monthly summaries. */
   readonly when: string;
-  /** Of the summary of one organization; null: of every one. */
+  /** The organization whose summary is changed; null for all of them. */
   readonly orgKey: string | null;
-  /** Added to the number. */
+  /** The amount added to the number. */
   readonly by: number;
 }
 
 /** The field of a bucket that is biased. */
 const FIELDS = { deviceCounts: 'total', notebookMinuteCounts: 'minutes', payloadCountsBreakdown: 'value' };
 
-/** Added to this source where a counter has no buckets. */
+/** The source that the amount is added to where a counter has no buckets. */
 const SOURCE = { type: 'event', source: 'application.rest' };
 
-/** The sum of all additions to the action's number of that day or month. */
+/** Returns the sum of all amounts added to the action's number of that day or month. */
 export function biasOf(
   { config }: World,
   action: CounterAction,
@@ -34,7 +34,7 @@ export function biasOf(
     .reduce((sum, { by }) => sum + by, 0);
 }
 
-/** A counter of the instance, with what it is told to add. */
+/** Returns a counter of the instance with the configured amounts added. */
 export function biasCounter(world: World, action: CounterAction, answer: ApiAnswer): ApiAnswer {
   const { window, body } = answer;
   if (world.config.witness.length === 0 || window === undefined) return answer;
@@ -56,7 +56,7 @@ export function biasCounter(world: World, action: CounterAction, answer: ApiAnsw
   return { ...answer, body: { ...body, [SOURCE.type]: biased } };
 }
 
-/** Numbers beyond 2^53 come as raw JSON; they stay as they are. */
+/** Adds to a number. Numbers beyond 2^53 come as raw JSON and stay as they are. */
 function plus(value: unknown, by: number): unknown {
   return typeof value === 'number' ? add(value, by) : value;
 }

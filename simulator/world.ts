@@ -8,33 +8,36 @@ import type { Stats } from './stats.ts';
 import type { Tokens } from './tokens.ts';
 import type { WitnessBias } from './witness.ts';
 
-/** What the platform is not documented to do one way or the other, plus delays and faults: changeable at run time. */
+/**
+ * The settings of behaviour that the platform's documentation leaves open, and of delays and faults, all
+ * changeable at run time.
+ */
 export interface Config {
   latencyMs: number;
-  /** More within any second are answered 429 with Retry-After; null: none is. */
+  /** The requests within any second beyond which the answer is 429 with Retry-After; null for no limit. */
   requestsPerSecond: number | null;
-  /** A larger `perPage` is cut to this. */
+  /** The largest page, to which a larger `perPage` is cut. */
   pageSizeMax: number;
-  /** Buckets whose values are all zero are left out. */
+  /** Whether buckets whose values are all zero are left out. */
   omitZeroDays: boolean;
-  /** Bodies carry the window's start and end. */
+  /** Whether bodies have the window's start and end. */
   echoWindow: boolean;
-  /** Days of detail that are kept, today not counted. */
+  /** The number of days whose detail is kept, without today. */
   detailDays: number;
-  /** What days beyond `detailDays` look like: buckets of zeros, no buckets, or 400. */
+  /** The form of days beyond `detailDays`: buckets of zeros, no buckets, or 400. */
   retention: Retention;
-  /** A longer window is refused with 400; null: none is. */
+  /** The longest window in days, beyond which the answer is 400; null for no limit. */
   maxRangeDays: number | null;
   faults: readonly FaultPlan[];
-  /** How the organization list goes wrong. */
+  /** The faults of the organization list. */
   list: ListFaults;
-  /** Added to the time of the Date header alone. */
+  /** The ms added to the time of the Date header alone. */
   dateOffsetMs: number;
   /** Whether answers have a Date header. */
   sendsDate: boolean;
-  /** The clock jumps once, when so many more requests of the API were answered; null: it does not. */
+  /** A single jump of the clock after this many more requests of the API; null for none. */
   clockJump: ClockJump | null;
-  /** Where the instance's own numbers differ from the sum of its organizations. */
+  /** The differences between the instance's own numbers and the sum of its organizations. */
   witness: readonly WitnessBias[];
 }
 
@@ -45,10 +48,10 @@ export interface ClockJump {
 
 export type Retention = 'zeros' | 'empty' | 'refuse';
 
-/** Everything one simulated platform consists of. */
+/** All parts of one simulated platform. */
 export interface World {
   readonly seed: string;
-  /** 24 hex digits, lower case. */
+  /** The instance id, 24 hex digits in lower case. */
   readonly instanceId: string;
   readonly config: Config;
   readonly clock: Clock;

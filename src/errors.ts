@@ -1,7 +1,7 @@
 /**
- * The errors this program raises on purpose. Each has a `kind` to branch on, a
- * message that names the thing and the value, and a `hint`: the operator's next
- * step. None ever carries a secret. Anything else that is thrown is a defect.
+ * The errors that this program raises on purpose. Each has a `kind` to branch on, a message that names
+ * the thing and the value, and a `hint` with the operator's next step. None ever contains a secret.
+ * Any other error that is thrown is a defect.
  */
 
 export interface ErrorDetails {
@@ -11,7 +11,7 @@ export interface ErrorDetails {
 
 export abstract class ExportError extends Error {
   abstract readonly kind: string;
-  /** What to do next, for the operator. */
+  /** The operator's next step. */
   readonly hint: string;
 
   constructor(message: string, { hint, cause }: ErrorDetails) {
@@ -20,7 +20,7 @@ export abstract class ExportError extends Error {
   }
 }
 
-/** Wrong settings or a wrong command line: nothing was started. */
+/** Wrong settings or a wrong command line; nothing was started. */
 export class SettingsError extends ExportError {
   override readonly name = 'SettingsError';
   readonly kind = 'settings';
@@ -29,9 +29,12 @@ export class SettingsError extends ExportError {
 export type DatabaseErrorKind =
   /** No connection: wrong host or port, server down, connection lost for good. */
   | 'database_unreachable'
-  /** The server said no: password, rights, unknown database. */
+  /** The server refused: password, rights, unknown database. */
   | 'database_refused'
-  /** The server could not do it now: disk full, a statement that took too long, a lock that could not be acquired. */
+  /**
+   * The server could not do it now: disk full, a statement that took too long, a lock that could not be
+   * acquired.
+   */
   | 'database_failed'
   /** The schema is older than the program, or missing; or the server is below Postgres 15. */
   | 'database_too_old'
@@ -50,7 +53,7 @@ export class DatabaseError extends ExportError {
   }
 }
 
-/** Another process has what only one may have: the instance's lease or the embedded folder. */
+/** Another process holds the instance's lease or the embedded folder, which only one may have. */
 export class HeldError extends ExportError {
   override readonly name = 'HeldError';
   readonly kind: 'lease_held' | 'lease_lost' | 'folder_locked';
@@ -67,7 +70,7 @@ export class FileError extends ExportError {
   readonly kind = 'file_failed';
 }
 
-/** Host, database and API do not agree on the time: no day can be trusted. */
+/** The clocks of host, database and API disagree, so no day can be trusted. */
 export class ClockError extends ExportError {
   override readonly name = 'ClockError';
   readonly kind = 'clock_skew';
@@ -119,7 +122,7 @@ export class LosantError extends ExportError {
   }
 }
 
-/** The process was asked to end: nothing is wrong, the next run goes on. */
+/** The process was asked to end. Nothing is wrong; the next run goes on. */
 export class InterruptedError extends ExportError {
   override readonly name = 'InterruptedError';
   readonly kind: 'interrupted' | 'terminated';
@@ -130,7 +133,7 @@ export class InterruptedError extends ExportError {
   }
 }
 
-/** An error as people and `--json` are told it. */
+/** An error in the form that people and `--json` see. */
 export interface DescribedError {
   readonly code: string;
   readonly message: string;

@@ -1,6 +1,6 @@
 import { ExportError, LosantError } from './errors.ts';
 
-/** What the process ends with; a contract with whoever starts it. */
+/** The exit codes of the process, a contract with whoever starts it. */
 export const EXIT = {
   /** Nothing due is missing. */
   ok: 0,
@@ -10,7 +10,7 @@ export const EXIT = {
   usage: 2,
   /** Finished, but something due is missing. */
   incomplete: 3,
-  /** Another process has what only one may have. */
+  /** Another process holds the lease or the embedded folder. */
   held: 4,
   /** Losant refused the token or a scope. */
   refused: 5,
@@ -33,20 +33,20 @@ const BY_KIND: Readonly<Record<string, number>> = {
   terminated: EXIT.terminated,
 };
 
-/** The exit code of a command that ended with `error`. */
+/** Returns the exit code of a command that ended with `error`. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof LosantError && isMisuse(error)) return EXIT.usage;
   return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
-/** What was asked for is wrong in itself: the instance is unknown, or Losant does not take a change. */
+/** Whether the request itself was wrong: the instance is unknown, or Losant does not take a change. */
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
   return isChange && ['refused', 'not_found', 'not_supported'].includes(kind);
 }
 
-/** Worst first, for a command over several instances. */
+/** The exit codes from worst to best, for a command over several instances. */
 const SEVERITY = [
   EXIT.interrupted,
   EXIT.terminated,
@@ -57,7 +57,7 @@ const SEVERITY = [
   EXIT.incomplete,
 ];
 
-/** The exit code that stands for all of them. */
+/** Returns the worst of several exit codes. */
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;
 }

@@ -14,11 +14,11 @@ import { escapeControls, escapeJson } from './terminal/text.ts';
 export type { Logger } from 'pino';
 
 export interface LoggerOptions {
-  /** One of pino's levels, or `silent`. */
+  /** A level of pino, or `silent`. */
   readonly level: string;
-  /** Lines for people instead of JSON: for a terminal. */
+  /** Whether lines are formatted for people on a terminal instead of as JSON. */
   readonly pretty: boolean;
-  /** Where lines go: stderr, as stdout carries results. */
+  /** The destination of lines: stderr, because stdout carries results. */
   readonly destination: DestinationStream;
 }
 
@@ -26,17 +26,20 @@ const load = createRequire(import.meta.url);
 
 const CENSOR = '[redacted]';
 
-/** Keys whose value is never printed, without their `_` and `-` and in lower case. */
+/** Keys whose value is never printed, in lower case and without `_` and `-`. */
 const SECRET_KEY =
   /(token|password|passwd|secret|authorization|cookie|apikey|databaseurl|heartbeaturl|connectionstring)$/;
 
-/** Deeper than what is logged on purpose, and an end to what is not. */
+/**
+ * The deepest nesting that is logged: deeper than anything logged on purpose, and a bound for anything
+ * else.
+ */
 const DEEPEST = 6;
 
 /**
- * One JSON line per event, with an ISO time in UTC. Nothing that is logged
- * shows a secret: not under a secret's key, not in an error's properties, not
- * in an object of a class (a request, a pool), not in a URL or a bearer header.
+ * Creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows a
+ * secret: not under a secret's key, in an error's properties, in an object of a class (a request, a
+ * pool), in a URL or in a bearer header.
  */
 export function createLogger({ level, pretty, destination }: LoggerOptions): Logger {
   const logger = pino(
@@ -45,13 +48,13 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: (fields) => showMap(fields, 0) },
-      // In place of pino's own, as the formatter above has seen the error already.
+      // The formatter above has already described the error, so pino's own serializer is replaced.
       serializers: { err: (shown: unknown) => shown },
       hooks: { streamWrite: scrubLine },
     },
     pretty ? prettyDestination(destination) : destination,
   );
-  // pino formats a child's fields only where that child asks for it; children of children inherit this.
+  // pino formats a child's fields only if the child asks for it; children of children inherit this.
   const createChild = Reflect.get(logger, 'child') as unknown as CreateChild;
   return Object.assign(logger, {
     child(this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) {
@@ -60,24 +63,27 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
   });
 }
 
-/** Without pino's generics for levels of one's own. */
+/** The signature of pino's `child` without its generics for custom levels. */
 type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) => Logger;
 
-/** In the same call, not through a worker or a stream: the last lines before an exit must not get lost. */
+/**
+ * Returns a destination that formats lines for people. Lines are written in the same call, not through
+ * a worker or a stream, so that the last lines before an exit are not lost.
+ */
 function prettyDestination(destination: DestinationStream): DestinationStream {
-  // Loaded here: most processes have no terminal.
+  // The formatter is loaded only here because most processes have no terminal.
   const { prettyFactory } = load('pino-pretty') as typeof PinoPretty;
   const format = prettyFactory({ colorize: true, translateTime: "UTC:HH:MM:ss'Z'" });
-  // What is logged may hold anything, and is shown as it is: only the colours may be control characters.
+  // A logged value may contain anything, so control characters are escaped; only the colours keep theirs.
   const escape = (_key: string, value: unknown) =>
     typeof value === 'string' ? escapeControls(value) : value;
   return { write: (line) => destination.write(format(JSON.stringify(JSON.parse(line, escape)))) };
 }
 
 /**
- * What may be shown of an error: of ours the kind and the next step; of a defect
- * where it happened; of all the chain of causes. Never another property: those
- * hold requests with their headers, or URLs with their passwords.
+ * Returns what may be shown of an error: the kind and the next step of one of ours, the place of a
+ * defect, and the chain of causes. Other properties are never shown, because they contain requests
+ * with their headers or URLs with their passwords.
  */
 function describeError(error: Error): Record<string, unknown> {
   return { ...describeCause(error, 0), ...(error instanceof ExportError ? {} : { stack: frames(error) }) };
@@ -95,7 +101,10 @@ function describeCause(error: Error, depth: number): Record<string, unknown> {
   };
 }
 
-/** The places alone: the first lines of a stack repeat the message, and may go on with properties. */
+/**
+ * Returns the places of a stack alone: its first lines repeat the message and may continue with
+ * properties.
+ */
 function frames(error: Error): string[] {
   return (error.stack ?? '')
     .split('\n')
@@ -124,8 +133,8 @@ function showMap(map: object, depth: number): Record<string, unknown> {
 }
 
 /**
- * The last net, for what a message quotes: a bearer token, or what precedes the
- * host of a URL. Characters that could steer a terminal are escaped.
+ * Removes secrets that a message may quote, as the last safeguard: a bearer token, or the part of a
+ * URL before its host. Characters that could control a terminal are escaped.
  */
 function scrubLine(line: string): string {
   return `${escapeJson(line.trimEnd())}\n`

@@ -1,4 +1,4 @@
-/** The process: arguments, environment, streams and signals go into `run`, and its exit code comes out. */
+/** The process: passes arguments, environment, streams and signals to `run`, and ends with its exit code. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
@@ -8,7 +8,10 @@ import { EXIT, exitCodeOf } from './exit.ts';
 import { limitGarbage } from './memory.ts';
 import { run } from './run.ts';
 
-/** What is still open when `run` has ended, such as connections of a run that was given up, ends with the process by then. */
+/**
+ * The time after `run` by which the process ends although something is still open, such as connections
+ * of a run that was given up.
+ */
 const LEFT_OPEN_MS = 500;
 
 limitGarbage();
@@ -27,7 +30,10 @@ process.exitCode = await run(process.argv.slice(2), {
 });
 setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
 
-/** The first signal asks the command to end; the second ends the process at once. */
+/**
+ * Returns the signal for a command to end, aborted by the first signal; the second ends the process at
+ * once.
+ */
 function listenToSignals(): AbortSignal {
   const interruption = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

@@ -6,13 +6,12 @@ import type { Need } from './settings/table.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
 
-/** Where help is not shown on a terminal. */
+/** The width of help that is not shown on a terminal. */
 const USUAL_COLUMNS = 80;
 
 /**
- * Runs the program: command line → settings → command → exit code. Resolves once
- * everything is written and closed. Whatever comes from outside is in `io`, and
- * nothing of a call is left behind for the next.
+ * Runs the program: command line → settings → command → exit code. Resolves once everything is written
+ * and closed. All input from outside is in `io`, and a call leaves nothing behind for the next.
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
@@ -49,7 +48,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 
 async function execute(invocation: Invocation, base: BaseContext, err: Sink): Promise<number> {
   const { command, options, configFile } = invocation;
-  // A command without settings takes no more than the base.
+  // A command without settings gets only the base.
   if (command.needs === 'none') return await command.run(base, options);
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');
@@ -72,13 +71,16 @@ function needsOf({ needs }: Command, configFile: string | null, env: Io['env']):
   return isSet ? SETTINGS_NEEDED.database : [];
 }
 
-/** On a terminal the printed result is enough, unless the log is asked for. */
+/** Whether to log nothing: on a terminal the printed result is enough, unless the log is asked for. */
 function isQuiet({ command, options }: Invocation, { output, env }: BaseContext): boolean {
   const isAsked = options['verbose'] === true || (env['LOG_LEVEL'] ?? '').trim() !== '';
   return (command.isQuiet ?? false) && output.isTerminal && !isAsked;
 }
 
-/** Waits until everything is written. A result that could not be is a failure, unless its reader went away. */
+/**
+ * Waits until everything is written. A result that could not be written is a failure, unless its
+ * reader went away.
+ */
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
   await out.drain();
   const { failure } = out;
@@ -102,12 +104,12 @@ function openOutput(
   });
 }
 
-/** Node's own judgement, which heeds NO_COLOR and TERM. */
+/** Whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
 function hasColors(stream: OutStream, { env }: Io): boolean {
   return stream.isTTY === true && stream.hasColors?.(env) === true;
 }
 
-/** Says what went wrong: with `--json` as the one document, unless the command has printed that already. */
+/** Prints an error: with `--json` as the one document, unless the command has printed that already. */
 function printError(output: Output, error: unknown, command: Command | null): void {
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;

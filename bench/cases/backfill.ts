@@ -4,20 +4,26 @@ import { readTableSizes } from '../history.ts';
 import { readCpuMs } from '../processes.ts';
 import { runExport, withDatabase } from '../program.ts';
 
-/** Three counters by day need five requests for so many days, payloads by source one for each. */
+/**
+ * The window that the three counters by day cover with five requests; payloads by source need a
+ * request a day.
+ */
 const WINDOW_DAYS = 31;
 const WINDOW_REQUESTS = 5;
 
-/** Organizations on a page of the list. */
+/** The organizations on a page of the list. */
 const PER_PAGE = 100;
 
-/** A backfill: its requests against the formula, its pace, and what an organization's day takes on disk. */
+/**
+ * Measures a backfill: its requests against the formula, its pace, and the disk space of an
+ * organization's day.
+ */
 export async function backfill(bench: Bench): Promise<void> {
   const { postgres, report, settings } = bench;
   const orgs = sizeOf(bench, 'backfill-orgs');
   const days = sizeOf(bench, 'backfill-days');
   const perOrg = WINDOW_REQUESTS * Math.ceil(days / WINDOW_DAYS) + days;
-  // Beside the list, one for the instance.
+  // One request is for the instance, beside those for the list.
   const formula = orgs * perOrg + Math.ceil(orgs / PER_PAGE) + 1;
   const title = `backfill: ${days} days of ${orgs} organizations, 0 ms`;
   await withSimulator(orgs, (simulator) =>

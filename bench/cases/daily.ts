@@ -4,9 +4,8 @@ import { ALL_CONTENDERS, type Comparison, compare, FAST_CONTENDERS } from '../co
 const REQUESTS_PER_ORG = 6;
 
 /**
- * One day of every organization into an empty database, at each latency: the fast
- * contenders with many organizations, and all of them with as many as the obvious
- * script gets through in time.
+ * Exports one day of every organization into an empty database, at each latency: the fast contenders
+ * with many organizations, and all of them with as many as the obvious script manages in time.
  */
 export async function daily(bench: Bench): Promise<void> {
   for (const latencyMs of bench.sizes.latency) {

@@ -3,7 +3,10 @@ import { readCpuMs } from '../processes.ts';
 import { runExport, withDatabase } from '../program.ts';
 import type { Row } from '../report.ts';
 
-/** Neither memory nor the CPU time of a request may grow with the number of organizations. */
+/**
+ * Measures the memory and the CPU time of a request, neither of which may grow with the number of
+ * organizations.
+ */
 export async function growth({ postgres, report, sizes, settings }: Bench): Promise<void> {
   const rows: Row[] = [];
   for (const orgs of sizes.growth) {

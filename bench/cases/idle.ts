@@ -6,7 +6,7 @@ import { median } from '../report.ts';
 
 const FIGURES = ['wallMs', 'cpuMs', 'peakRssBytes'] as const;
 
-/** What a wake-up costs when there is nothing to do. */
+/** Measures the cost of a wake-up with nothing to do. */
 export async function idle(bench: Bench): Promise<void> {
   const { postgres, report, settings } = bench;
   const orgs = sizeOf(bench, 'idle-orgs');

@@ -6,8 +6,8 @@ const LATENCY_MS = 20;
 const REQUESTS_PER_ORG = 6;
 
 /**
- * What the simulator grants within any second: starts are evenly spaced, but a timer that is
- * late is made up for within 100 ms, and the network moves them by a little.
+ * The simulator's limit within any second, relative to the rate. Starts are evenly spaced, but a late
+ * timer is made up for within 100 ms, and the network shifts them a little.
  */
 const ALLOWANCE = 1.1;
 
@@ -16,7 +16,7 @@ interface Stats {
   readonly actions: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-/** A run at a polite rate, against a simulator that answers 429 to what goes beyond it. */
+/** Measures a run at a polite rate, against a simulator that answers 429 beyond it. */
 export async function paced(bench: Bench): Promise<void> {
   const { postgres, report, settings } = bench;
   const rows: Row[] = [];

@@ -7,7 +7,10 @@ import { query, type SimulatorProcess } from '../servers.ts';
 
 const RESTATED_ONE_IN = 100;
 
-/** A day that is read again: with nothing changed, then with one organization in a hundred restated. */
+/**
+ * Measures a day that is read again: with nothing changed, then with one organization in a hundred
+ * restated.
+ */
 export async function rerun(bench: Bench): Promise<void> {
   const { postgres, report } = bench;
   const orgs = sizeOf(bench, 'orgs');

@@ -6,7 +6,7 @@ import { median } from '../report.ts';
 const RUNS = 15;
 const CHECKOUT = new URL('../..', import.meta.url).pathname;
 
-/** How long it takes until the program has said what it knows by itself. */
+/** Measures the time until the program has printed what it knows without a database. */
 export async function startup({ report }: Bench): Promise<void> {
   const rows = [['--version'], ['--help'], ['run', '--help']].map((args) => {
     start(args);

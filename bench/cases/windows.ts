@@ -8,7 +8,7 @@ const LATENCY_MS = 20;
 const DAYS = [1, 31, 360];
 const DETAIL_DAYS = 400;
 
-/** Counters by day take 31 of them at once: what the days cost beside the requests. */
+/** Measures the cost of days beside that of requests: counters by day return 31 of them at once. */
 export async function windows(bench: Bench): Promise<void> {
   const { postgres, report, settings } = bench;
   const orgs = sizeOf(bench, 'window-orgs');

@@ -1,17 +1,17 @@
-/** What every contender asks of an organization's day, and what it stores of the answers. */
+/** The requests that every contender sends for an organization's day, and the numbers it stores. */
 
 export interface Task {
   readonly url: string;
   readonly instanceId: string;
   readonly token: string;
-  /** YYYY-MM-DD */
+  /** The day, YYYY-MM-DD. */
   readonly day: string;
   readonly databaseUrl: string;
   readonly concurrency: number;
 }
 
 export interface ContenderResult {
-  /** With those for the list of organizations. */
+  /** The number of requests, including those for the list of organizations. */
   readonly requests: number;
 }
 
@@ -24,7 +24,7 @@ const PER_PAGE = 100;
 const HIDDEN = '_actions=false&_links=false&_embedded=false';
 const BREAKDOWN = 'payloadCountsBreakdown?resolution=86400000&';
 
-/** The requests of a day but for its sources, with the fields that are read of each answer. */
+/** The requests of a day except for its sources, with the fields that are read from each answer. */
 const COUNTERS: readonly (readonly [path: string, fields: readonly string[]])[] = [
   ['deviceCounts?', ['created', 'deleted', 'total']],
   ['notebookMinuteCounts?', ['minutes', 'completed', 'canceled', 'errored', 'timeout']],
@@ -46,7 +46,7 @@ export const CREATE_TABLES = `
   create table if not exists payload_sources (usage_date date, org_id text, payload_type text, source text,
     count bigint, primary key (usage_date, org_id, payload_type, source))`;
 
-/** Of the command line. */
+/** Returns the task given on the command line. */
 export function readTask(): Task {
   return JSON.parse(process.argv[2] ?? '') as Task;
 }
@@ -55,7 +55,7 @@ export function headersOf({ token }: Task): Record<string, string> {
   return { authorization: `Bearer ${token}`, accept: 'application/json' };
 }
 
-/** The paths of an organization's day, in the order of the answers that `readDay` takes. */
+/** Returns the paths of an organization's day, in the order of the answers that `readDay` takes. */
 export function pathsOf({ instanceId, day }: Task, orgId: string): string[] {
   const start = Date.parse(day);
   const window = `start=${start}&end=${start + DAY_MS - 1}&${HIDDEN}`;
@@ -63,7 +63,7 @@ export function pathsOf({ instanceId, day }: Task, orgId: string): string[] {
   return actions.map((action) => `/instances/${instanceId}/orgs/${orgId}/${action}${window}`);
 }
 
-/** Believes every answer. */
+/** Reads the answers without checking them. */
 export function readDay(answers: readonly unknown[]): { numbers: number[]; sources: Source[] } {
   const numbers = COUNTERS.flatMap(([, fields], index) =>
     fields.map((field) => (answers[index] as Counts).counts[0]?.[field] ?? 0),
@@ -77,7 +77,7 @@ export function readDay(answers: readonly unknown[]): { numbers: number[]; sourc
   return { numbers: [...numbers, sources.reduce((sum, [, , count]) => sum + count, 0)], sources };
 }
 
-/** All organizations, one page after the other. */
+/** Returns the ids of all organizations, read page by page. */
 export async function listOrgIds(task: Task, get: (path: string) => Promise<unknown>): Promise<string[]> {
   const orgIds: string[] = [];
   for (let page = 0; ; page += 1) {

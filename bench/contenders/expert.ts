@@ -1,7 +1,7 @@
 /**
- * An expert's script: a pool of connections, so many requests at once as the program
- * has, batches stored by `unnest`. No checks, no retries, no ledger, no history.
- * Argument: a Task as JSON.
+ * An expert's script: a pool of connections, the program's number of requests at once, and batches
+ * stored by `unnest`. It has no checks, no retries, no ledger and no history. Argument: a Task as
+ * JSON.
  */
 import pg from 'pg';
 import { Pool } from 'undici';
@@ -17,7 +17,7 @@ import {
   type Source,
 } from './day.ts';
 
-/** Organizations of a batch. */
+/** The number of organizations in a batch. */
 const BATCH = 200;
 
 const task = readTask();

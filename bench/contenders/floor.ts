@@ -1,8 +1,7 @@
 /**
- * The floor that any export stands on: the requests of one day sent by bare undici
- * dispatch, bodies parsed and nothing else, and their rows stored by one statement
- * for each table at the end, into tables with the indexes of the program's.
- * Arguments: a Task as JSON.
+ * The floor under any export: the requests of one day sent by bare undici dispatch, their bodies
+ * parsed and nothing else, and their rows stored by one statement per table at the end, into tables
+ * with the same indexes as the program's. Argument: a Task as JSON.
  */
 import pg from 'pg';
 import { Pool } from 'undici';

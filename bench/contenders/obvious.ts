@@ -1,7 +1,7 @@
 /**
- * The obvious script, as one writes it in an afternoon: fetch and await, one INSERT
- * for each row. Arguments: a Task as JSON, and how many organizations are worked on
- * at once by Promise.all; 1: one request after the other.
+ * The obvious script, as written in an afternoon: fetch and await, one INSERT per row. Arguments: a
+ * Task as JSON, and the number of organizations processed at once by Promise.all; 1 sends one request
+ * after the other.
  */
 import pg from 'pg';
 import {

@@ -20,11 +20,11 @@ import {
 
 export interface CloseRequest {
   readonly month: Month;
-  /** Why it is closed although something blocks it; null: it is not closed then. */
+  /** The reason for closing it although something blocks it; null to close it only if nothing does. */
   readonly reason: string | null;
-  /** Bills what changed since the month was closed. */
+  /** Whether to bill what has changed since the month was closed. */
   readonly isAdjustment: boolean;
-  /** Nothing is kept. */
+  /** Whether to store nothing. */
   readonly isDryRun: boolean;
   readonly newId: () => string;
   readonly signal: AbortSignal;
@@ -33,23 +33,24 @@ export interface CloseRequest {
 export type CloseOutcome =
   | {
       readonly kind: 'closed';
-      /** Null in a dry run. */
+      /** The statement; null in a dry run. */
       readonly statement: Statement | null;
       readonly lines: number;
       readonly totals: readonly StatementTotal[];
       /** Every line, in a dry run only. */
       readonly dryRun: readonly StatementLine[];
-      /** What it was closed without. */
+      /** The blockers that were accepted. */
       readonly blockers: readonly BlockedPeriod[];
     }
-  /** Something blocks it, and no reason was given. */
+  /** Something blocks the period, and no reason was given. */
   | { readonly kind: 'refused'; readonly blockers: readonly BlockedPeriod[] }
   /** Nothing differs from what was closed. */
   | { readonly kind: 'unchanged' };
 
 /**
- * Closes a month of an instance, or bills what changed since, in one transaction: statement, lines and
- * proof pack, or nothing. Throws SettingsError where it is closed already, or was not yet.
+ * Closes a month of an instance, or bills what has changed since, in one transaction: statement, lines
+ * and proof pack, or nothing. Throws SettingsError if the month is already closed, or for an
+ * adjustment if it is not yet.
  */
 export async function closePeriod(
   handle: DatabaseHandle,
@@ -82,7 +83,7 @@ async function closeAt(
   requireOver(month, at);
   const earlier = await readStatements(trx, { month, instanceId });
   const closing = requirePlace(earlier[0], instance, request);
-  // A closed month keeps the periods it was closed by.
+  // A closed month keeps the periods by which it was closed.
   const source = closing?.source ?? instance.source;
   const blockers = isAdjustment ? [] : await readBlockers(trx, { instanceId, month });
   if (blockers.length > 0 && reason === null) return { kind: 'refused', blockers };
@@ -114,7 +115,7 @@ async function closeAt(
   return { kind: 'closed', statement: made, lines, totals, dryRun: [], blockers };
 }
 
-/** By the database's clock, as everything that says which day is over. */
+/** Throws unless the month is over by the database's clock, which decides everywhere which day is over. */
 function requireOver(month: Month, at: string): void {
   if (isMonthOver(month, Date.parse(at))) return;
   throw new SettingsError(`${month} is not over: its last day is ${daysOfMonth(month).to} (UTC)`, {
@@ -122,7 +123,7 @@ function requireOver(month: Month, at: string): void {
   });
 }
 
-/** The closing that an adjustment follows; undefined for a closing. */
+/** Returns the closing that an adjustment follows; undefined for a closing. */
 function requirePlace(
   closing: Statement | undefined,
   instance: BilledInstance,
@@ -167,23 +168,23 @@ async function requireNoOverlap(
   );
 }
 
-/** How messages name a month of an instance. */
+/** Returns the name of an instance's month in messages. */
 export function nameOf({ instanceId, name }: BilledInstance, month: Month): string {
   return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
 }
 
 /**
- * Does `work` on the numbers as of one moment, in a transaction that sees nothing newer.
- * The moment is exact: while it is taken no load is under way, so that what was recorded
- * before it is seen, and what is not seen is recorded after it. `at` is in microseconds, UTC.
- * What was written is kept if `keep`, and unless `work` throws.
+ * Runs `work` on the numbers as of one moment, in a transaction that sees nothing newer. The moment is
+ * exact: no load is under way while it is taken, so everything recorded before it is seen and
+ * everything else is recorded after it. `at` is in microseconds, UTC. Changes are kept if `keep` is
+ * set, unless `work` throws.
  */
 async function atOneMoment<T>(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
   { keep }: { readonly keep: boolean },
   work: (trx: Kysely<Schema>, at: string) => Promise<T>,
 ): Promise<T> {
-  // The embedded database has one session, and so no load beside this one.
+  // The embedded database has one session, so no load runs beside this one.
   const lock = kind === 'embedded' ? null : await holdLoads(db);
   let trx: ControlledTransaction<Schema>;
   let at: string;
@@ -203,7 +204,7 @@ async function atOneMoment<T>(
   }
 }
 
-/** Waits for the loads under way and holds further ones back until it is rolled back. */
+/** Waits for the loads under way and blocks further ones until it is rolled back. */
 async function holdLoads(db: Kysely<Schema>): Promise<ControlledTransaction<Schema>> {
   const lock = await db.startTransaction().execute();
   try {
@@ -215,7 +216,10 @@ async function holdLoads(db: Kysely<Schema>): Promise<ControlledTransaction<Sche
   }
 }
 
-/** After an error, which is what is reported: on a connection that was lost there is nothing to roll back. */
+/**
+ * Rolls back after an error, and ignores a failure to do so: the first error is reported, and a lost
+ * connection has nothing to roll back.
+ */
 async function giveUp(trx: ControlledTransaction<Schema>): Promise<void> {
   await trx
     .rollback()
@@ -223,7 +227,10 @@ async function giveUp(trx: ControlledTransaction<Schema>): Promise<void> {
     .catch(() => {});
 }
 
-/** The first statement, which fixes what the transaction sees. It commits synchronously whatever the server's default. */
+/**
+ * Runs the first statement, which fixes what the transaction sees. Commits synchronously whatever the
+ * server's default.
+ */
 async function beginClosing(trx: Kysely<Schema>): Promise<string> {
   const { rows } = await sql<{ at: string }>`
     select ${instantText(sql`clock_timestamp()`)} as at,
@@ -232,13 +239,13 @@ async function beginClosing(trx: Kysely<Schema>): Promise<string> {
   return (rows[0] as { at: string }).at;
 }
 
-/** The lines of a closing: the numbers of every period. */
+/** Returns the lines of a closing: the numbers of every period. */
 function closedNumbers({ instanceId, month, source }: NewStatement): RawBuilder<unknown> {
   return sql`select n.*, n.total as quantity
     from losant_usage.period_numbers(${instanceId}, ${`${month}-01`}::date, ${sql.lit(source)}) n`;
 }
 
-/** The lines of an adjustment: what differs from the newest statement. */
+/** Returns the lines of an adjustment: the differences from the newest statement. */
 function adjustedNumbers({ instanceId, month, source }: NewStatement): RawBuilder<unknown> {
   return sql`
     select a.org_id, a.org_name, a.referral_id, a.plan_id, a.customer_id, a.period_start, a.period_end,
@@ -253,7 +260,7 @@ function adjustedNumbers({ instanceId, month, source }: NewStatement): RawBuilde
       on n.org_id = a.org_id and n.period_start = a.period_start and n.metric = a.metric`;
 }
 
-/** Writes the lines of a statement and returns how many there are. */
+/** Writes the lines of a statement and returns their number. */
 async function insertLines(
   trx: Kysely<Schema>,
   statementId: string,
@@ -279,7 +286,7 @@ async function insertLines(
   return Number(numAffectedRows ?? 0);
 }
 
-/** Writes the statement itself, after its lines and files: from then on nothing is added to it. */
+/** Writes the statement itself, after its lines and files; from then on nothing is added to it. */
 async function insertStatement(
   trx: Kysely<Schema>,
   { statementId, instanceId, month, number, source, reason }: NewStatement,

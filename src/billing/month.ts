@@ -5,19 +5,19 @@ import { daysOfMonth, type Month } from '../usage/period.ts';
 import type { Standing } from '../usage/standing.ts';
 import { readStatements, type Statement } from './statements.ts';
 
-/** A month as it is invoiced: every organization's period of it, and what was closed. */
+/** A month as it is invoiced: every organization's period, and the statements. */
 export interface InvoicedMonth {
   readonly month: Month;
-  /** By name. Null: there are more than can be kept in memory. */
+  /** The periods by name; null if there are too many to keep in memory. */
   readonly periods: readonly OrganizationPeriod[] | null;
-  /** What blocks every organization of an instance. */
+  /** The blockers of every organization of an instance. */
   readonly blockers: readonly InstanceBlocker[];
   readonly statements: readonly Statement[];
-  /** Organizations of which a number differs now from what was closed and is not settled. */
+  /** The number of organizations with a number that now differs from the closed one and is not adjusted. */
   readonly differing: number;
 }
 
-/** A row of period_usage without most of the numbers, or what stands for one that is not there. */
+/** A row of period_usage without most of the numbers, or a substitute for one that does not exist. */
 export interface OrganizationPeriod {
   readonly orgId: string;
   readonly instanceId: string;
@@ -25,28 +25,28 @@ export interface OrganizationPeriod {
   readonly referralId: string | null;
   readonly from: UsageDay;
   readonly to: UsageDay;
-  /** Of the worst cell; null if no day is tracked. */
+  /** The standing of the worst cell; null if no day is tracked. */
   readonly standing: Standing | null;
   readonly isOver: boolean;
   readonly isBillable: boolean;
-  /** What blocks it, as `close` has it; none if it is billable or something blocks the whole instance. */
+  /** Its blockers, as `close` names them; none if it is billable or the complete instance is blocked. */
   readonly blockers: readonly PeriodBlocker[];
   readonly daysExpected: number;
-  /** By stream, the days whose number is stored. */
+  /** The number of days whose number is stored, by stream. */
   readonly streamDays: Readonly<Record<string, number>>;
   readonly daysAccepted: number;
   readonly daysUnreported: number;
   readonly daysUntracked: number;
-  /** Billable ones; null if no day is stored. */
+  /** The billable payloads; null if no day is stored. */
   readonly payloads: number | null;
-  /** On the last day stored. */
+  /** The devices on the last day stored. */
   readonly devices: number | null;
 }
 
-/** A cause for which a period cannot be invoiced: a row of the view period_blockers. */
+/** A cause that keeps a period from being invoiced: a row of the view period_blockers. */
 export interface PeriodBlocker {
   readonly cause: string;
-  /** Null where days mean nothing. */
+  /** The number of days; null where it means nothing. */
   readonly days: number | null;
   readonly firstDay: UsageDay;
   readonly lastDay: UsageDay;
@@ -59,7 +59,7 @@ export interface InstanceBlocker extends PeriodBlocker {
   readonly instanceId: string;
 }
 
-/** Causes as they are shown beside their days; a person may not know the codes of the view. */
+/** The causes in words, shown beside their days: people may not know the codes of the view. */
 const CAUSES: Readonly<Record<string, string>> = {
   not_over: 'not over',
   list_incomplete: 'organizations may be missing',
@@ -73,17 +73,17 @@ const CAUSES: Readonly<Record<string, string>> = {
   changed_by_hand: 'changed by hand',
 };
 
-/** E.g. `3 days missing (payload_totals)`. */
+/** Returns the cause in words, e.g. `3 days missing (payload_totals)`. */
 export function describeBlocker({ cause, days, streams }: PeriodBlocker): string {
   const text = CAUSES[cause] ?? cause.replaceAll('_', ' ');
   const counted = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
   return streams === null ? counted : `${counted} (${streams.join(', ')})`;
 }
 
-/** About 500 bytes each. */
+/** The most periods kept in memory, of about 500 bytes each. */
 export const PERIODS_MAX = 200_000;
 
-/** Takes four seconds at 10,000 organizations. */
+/** Reads a month; takes four seconds at 10,000 organizations. */
 export async function readMonth(db: Kysely<Schema>, month: Month): Promise<InvoicedMonth> {
   const statements = await readStatements(db, { month });
   const periods = await readPeriods(db, month);
@@ -120,7 +120,10 @@ async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number>
   return orgs;
 }
 
-/** As statements have it: the month itself, or the billing periods of Losant that end in it. */
+/**
+ * Returns the periods as statements have them: the month itself, or the billing periods of Losant that
+ * end in it.
+ */
 async function readPeriods(
   db: Kysely<Schema>,
   month: Month,
@@ -165,10 +168,10 @@ async function readPeriods(
   );
 }
 
-/** Of which period of which organization, or of a whole instance, a blocker is. */
+/** A blocker with its period, and its organization or the complete instance. */
 export interface BlockedPeriod {
   readonly instanceId: string;
-  /** Null: it speaks against every period of the instance that has one of its days. */
+  /** The organization; null if it blocks every period of the instance that contains one of its days. */
   readonly orgId: string | null;
   readonly orgName: string | null;
   readonly referralId: string | null;
@@ -178,8 +181,9 @@ export interface BlockedPeriod {
 }
 
 /**
- * What keeps the month from being invoiced: the month itself, or the billing periods of Losant that end in it. Of a
- * whole instance, what speaks against any of these, even if it happened before the month began.
+ * Returns the blockers of the month itself, or of the billing periods of Losant that end in it.
+ * Blockers of an instance count if they affect any of these periods, even if they occurred before the
+ * month began.
  */
 export async function readBlockers(
   db: Kysely<Schema>,
@@ -195,7 +199,7 @@ export async function readBlockers(
     .orderBy('b.period_start')
     .orderBy('b.cause');
   if (instanceId !== null) all = all.where('b.instance_id', '=', instanceId);
-  // Each by itself: the view works on the months that are named only, and not if that depends on the source.
+  // Each source has its own query: only then does the view compute no more than the months named.
   const rows = await all.where('b.source', '=', 'calendar').where('b.period_start', '=', from).execute();
   const own = await db
     .selectFrom('billing_periods')
@@ -223,7 +227,10 @@ export async function readBlockers(
 
 type BlockerQuery = SelectQueryBuilder<Schema & { b: PeriodBlockers }, 'b', Selectable<PeriodBlockers>>;
 
-/** Of instances with periods of Losant: by the days of the periods that end in the month, the first of which is `first`. */
+/**
+ * Returns the blockers of instances with periods of Losant, by the days of the periods that end in the
+ * month. `first` is the first of these days.
+ */
 async function readInstanceBlockers(
   query: BlockerQuery,
   { month, first }: { readonly month: Month; readonly first: UsageDay },
@@ -252,7 +259,7 @@ async function readInstanceBlockers(
     .execute();
 }
 
-/** What stands for an organization that is blocked and has no row of the period. */
+/** Returns the substitute for an organization that is blocked and has no row of the period. */
 function toPeriod(blocked: BlockedPeriod, orgId: string): Omit<OrganizationPeriod, 'blockers'> {
   const { instanceId, orgName, referralId, from, to } = blocked;
   return {
@@ -266,11 +273,11 @@ function toPeriod(blocked: BlockedPeriod, orgId: string): Omit<OrganizationPerio
 export interface MonthEntry {
   readonly month: Month;
   readonly isOver: boolean;
-  /** For every instance that was collected in it. */
+  /** Whether it is closed for every instance that was collected in it. */
   readonly isClosed: boolean;
 }
 
-/** The newest first. */
+/** Returns the months, newest first. */
 export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
   const { rows } = await sql<MonthEntry>`
     select to_char(m.month, 'YYYY-MM') as month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",

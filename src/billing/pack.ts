@@ -1,4 +1,4 @@
-/** The proof pack of a statement: its files, and how they are made and kept. */
+/** The proof pack of a statement: its files, and how they are made and stored. */
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
@@ -16,7 +16,7 @@ export const MANIFEST_NAME = 'manifest.json';
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.int().min(0);
 
-/** What a proof pack says of itself. Its own SHA-256 is in `statements.manifest_sha256`. */
+/** The manifest of a proof pack. Its own SHA-256 is in `statements.manifest_sha256`. */
 export const manifestSchema = z.strictObject({
   format: z.literal(1),
   statement: z.strictObject({
@@ -46,13 +46,13 @@ export const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 type ManifestFile = Manifest['files'][number];
 
-/** The metrics that days.csv has: its last columns. */
+/** Returns the metrics of days.csv, which are its last columns. */
 export function metricsOf({ files }: Manifest): string[] {
   const columns = files.find(({ name }) => name === 'days.csv')?.columns ?? [];
   return columns.slice(columns.indexOf('standing') + 1);
 }
 
-/** Text from outside; all else is written by the database. */
+/** Columns with text from outside; all other text is written by the database. */
 const TEXT_COLUMNS = [
   ...['org_name', 'referral_id', 'plan_id', 'customer_id', 'reason', 'message', 'waived_by'],
 ];
@@ -63,15 +63,16 @@ export function csvColumns(names: readonly string[]): CsvColumn[] {
 
 export interface NewStatement extends StatementScope {
   readonly statementId: string;
-  /** 1 for the closing, more for an adjustment. */
+  /** The number of the statement: 1 for the closing, more for an adjustment. */
   readonly number: number;
-  /** Why it is closed although something blocks it; null if nothing does. */
+  /** The reason for closing it although something blocks it; null if nothing does. */
   readonly reason: string | null;
 }
 
 /**
- * Makes the proof pack of a statement whose lines are written, from what the transaction sees, and keeps
- * it in the database: the ledger goes on, the pack stays. Returns the SHA-256 of its manifest.
+ * Makes the proof pack of a statement whose lines are written, from what the transaction sees, and
+ * stores it in the database: the ledger changes later, the pack does not. Returns the SHA-256 of its
+ * manifest.
  */
 export async function makePack(
   trx: Kysely<Schema>,
@@ -146,14 +147,14 @@ async function keepPart(trx: Kysely<Schema>, { statementId, name, part, text }: 
 export interface PackTable {
   readonly name: string;
   readonly columns: readonly string[];
-  /** Pages of rows, by key. Only inside a transaction. */
+  /** Yields pages of rows by key. Must be called inside a transaction. */
   readonly readRows: (trx: Kysely<Schema>) => AsyncGenerator<readonly (readonly (string | null)[])[]>;
 }
 
-/** Some megabytes of rows at a time. */
+/** The number of rows read at a time, some megabytes. */
 const PAGE_ROWS = 5_000;
 
-/** The files of a statement's pack, in the order in which they are made. */
+/** Returns the files of a statement's pack in the order in which they are made. */
 async function readPackTables(trx: Kysely<Schema>, statementId: string): Promise<PackTable[]> {
   const metrics = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
   return [
@@ -176,7 +177,7 @@ const LINE_COLUMNS: readonly LineColumn[] = [
   ...(['days_unreported', 'is_billable', 'revision_watermark'] as const),
 ];
 
-/** The lines of a statement, also once it is closed. */
+/** Returns the lines of a statement, which may already be closed. */
 export function linesTable(statementId: string): PackTable {
   return packTable('lines.csv', {
     columns: LINE_COLUMNS,
@@ -264,8 +265,8 @@ function coverageTable(statementId: string): PackTable {
 }
 
 /**
- * The lines were written a moment ago, so no statistics know of them: a plan that expects a few organizations
- * would read the month of the ledger anew for each.
+ * Reads a table without nested loops. The lines were written a moment ago, so no statistics know of
+ * them: a plan that expects a few organizations would read the month of the ledger again for each.
  */
 async function* withoutLoops(trx: Kysely<Schema>, table: PackTable): ReturnType<PackTable['readRows']> {
   await sql`set local enable_nestloop = off`.execute(trx);
@@ -294,7 +295,7 @@ function waiversTable(statementId: string): PackTable {
   });
 }
 
-/** The periods of a statement, for its other files. */
+/** Returns the periods of a statement, for its other files. */
 function periodsOf(trx: Kysely<Schema>, statementId: string) {
   return trx
     .selectFrom('statement_lines')
@@ -303,7 +304,7 @@ function periodsOf(trx: Kysely<Schema>, statementId: string) {
     .where('statement_id', '=', statementId);
 }
 
-/** The first and the last day of all its periods, so that only the days between are read. */
+/** Returns the first day of all its periods. With the last one it limits the days that are read. */
 function firstDay(trx: Kysely<Schema>, statementId: string) {
   return trx
     .selectFrom('statement_lines')
@@ -318,7 +319,7 @@ function lastDay(trx: Kysely<Schema>, statementId: string) {
     .where('statement_id', '=', statementId);
 }
 
-/** Every value as its text, which is the same in every session, and rows by their key. */
+/** Returns a table with every value as text, which is the same in every session, and rows by their key. */
 function packTable(
   name: string,
   {
@@ -345,13 +346,13 @@ function packTable(
   };
 }
 
-/** A part of a file, as it was kept. */
+/** A part of a file, as stored. */
 export interface KeptPart {
   readonly name: string;
   readonly gzip: Buffer;
 }
 
-/** The files of a statement as they were made, part by part, file by file. */
+/** Yields the files of a statement as they were made, part by part, file by file. */
 export async function* readFileParts(db: Kysely<Schema>, statementId: string): AsyncGenerator<KeptPart> {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
   const parts = await files.select(['name', 'part']).orderBy('name').orderBy('part').execute();

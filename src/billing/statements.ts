@@ -3,7 +3,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Month, PeriodSource } from '../usage/period.ts';
 
-/** An instance this database collects for. */
+/** An instance that this database collects. */
 export interface BilledInstance {
   readonly instanceId: string;
   readonly name: string | null;
@@ -22,7 +22,7 @@ export async function readBilledInstances(db: Kysely<Schema>): Promise<BilledIns
     .execute();
 }
 
-/** A month of an instance that is closed. */
+/** A closed month of an instance. */
 export interface StatementScope {
   readonly instanceId: string;
   readonly month: Month;
@@ -34,17 +34,17 @@ export interface Statement extends StatementScope {
   readonly statementId: string;
   readonly number: number;
   readonly kind: 'closing' | 'adjustment';
-  /** Why it was closed although something blocked it; null if nothing did. */
+  /** The reason for closing it although something blocked it; null if nothing did. */
   readonly reason: string | null;
   readonly orgs: number;
-  /** To the millisecond. */
+  /** The time of closing, to the millisecond. */
   readonly closedAt: Instant;
   readonly closedBy: string;
-  /** Of the proof pack's manifest, hex. */
+  /** The SHA-256 of the proof pack's manifest, in hex. */
   readonly manifestSha256: string;
 }
 
-/** The statements of a month, of all instances or one, in the order they were made. */
+/** Returns the statements of a month, of all instances or one, in the order in which they were made. */
 export async function readStatements(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
@@ -75,7 +75,7 @@ export async function readStatements(
   }));
 }
 
-/** A period that shares days with one that another closed month has. */
+/** A period that shares days with a period of another closed month. */
 export interface Overlap {
   readonly orgId: string;
   readonly orgName: string;
@@ -84,7 +84,7 @@ export interface Overlap {
   readonly closedMonth: Month;
 }
 
-/** A day is billed once: what a closed month has must not be in another. The first that is, or null. */
+/** Returns the first period that shares a day with another closed month, or null. A day is billed once. */
 export async function findOverlap(db: Kysely<Schema>, statementId: string): Promise<Overlap | null> {
   const found = await db
     .selectFrom((eb) =>
@@ -120,13 +120,13 @@ export async function findOverlap(db: Kysely<Schema>, statementId: string): Prom
   return { ...overlap, closedMonth: period_month.slice(0, 7) };
 }
 
-/** What a statement says in all, one row per metric. */
+/** The total of a statement for one metric. */
 export interface StatementTotal {
   readonly metric: string;
   readonly unit: string;
   readonly kind: 'flow' | 'level';
   readonly orgs: number;
-  /** As text: it may be more than a number of JavaScript holds. Null if none is stored. */
+  /** The quantity as text, because it may exceed a JavaScript number; null if none is stored. */
   readonly quantity: string | null;
 }
 
@@ -147,7 +147,7 @@ export async function readTotals(db: Kysely<Schema>, statementId: string): Promi
     .execute();
 }
 
-/** A line of a statement, as far as people look at it. */
+/** A line of a statement, with the columns that people read. */
 export interface StatementLine {
   readonly orgId: string;
   readonly orgName: string;
@@ -155,7 +155,7 @@ export interface StatementLine {
   readonly periodEnd: UsageDay;
   readonly metric: string;
   readonly unit: string;
-  /** As text, for it may be more than a number of JavaScript holds; null if none is stored. */
+  /** The quantity as text, because it may exceed a JavaScript number; null if none is stored. */
   readonly quantity: string | null;
   readonly total: string | null;
   readonly daysExpected: number;

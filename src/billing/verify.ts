@@ -1,4 +1,4 @@
-/** Whether a proof pack holds: its bytes, its sums, and what the database says of it. */
+/** Verifies a proof pack: its bytes, its sums, and its agreement with the database. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -14,9 +14,9 @@ import { readStatements } from './statements.ts';
 /** A row of a file, by column. */
 export type PackRow = Readonly<Record<string, string | null>>;
 
-/** What is wrong with a pack. */
+/** A problem of a pack. */
 export interface PackProblem {
-  /** The file, with the folder it lies in. */
+  /** The file, with its folder. */
   readonly file: string;
   readonly problem: string;
 }
@@ -30,7 +30,7 @@ export interface Pack {
   readonly readRows: (file: string) => AsyncGenerator<PackRow>;
 }
 
-/** The folders below `root`, itself included, that hold a manifest. */
+/** Returns the folders below `root`, including itself, that contain a manifest. */
 export async function findPacks(root: string): Promise<string[]> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   return entries
@@ -39,7 +39,7 @@ export async function findPacks(root: string): Promise<string[]> {
     .toSorted();
 }
 
-/** Reads a manifest and compares every file with what it says. Without a pack where the manifest is none. */
+/** Reads a manifest and compares every file with it. Returns no pack if the manifest is not valid. */
 export async function openPack(
   root: string,
   folder: string,
@@ -67,7 +67,7 @@ export async function openPack(
   };
 }
 
-/** The manifest, or what is wrong with it. */
+/** Returns the manifest, or its problem. */
 function parseManifest(text: string): Manifest | string {
   let document: unknown;
   try {
@@ -112,7 +112,7 @@ function hashOf(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** What the days of an organization's period come to. */
+/** The sums of the days of an organization's period. */
 interface Period {
   expected: number;
   stored: number;
@@ -120,7 +120,7 @@ interface Period {
   readonly metrics: Map<string, { sum: bigint; last: bigint; max: bigint; days: bigint }>;
 }
 
-/** The totals that the statements before left, by line; empty before the closing. */
+/** The totals of the preceding statements by line; empty before the closing. */
 export type Totals = Map<string, string | null>;
 
 const keyOf = ({ org_id, period_start }: PackRow) => `${org_id} ${period_start}`;
@@ -128,8 +128,8 @@ const lineKeyOf = (row: PackRow) => `${keyOf(row)} ${row['metric']}`;
 
 /**
  * Compares each line of a pack with its days, and each day with its cells: sums, counts of days, and
- * that no cell is left out. `before` gets the totals of this one; it is null where the statements before are
- * not at hand, and an adjustment's differences cannot be checked.
+ * that no cell is left out. `before` is updated with the totals of this pack. It is null if the
+ * preceding statements are not available, so that an adjustment's differences cannot be checked.
  */
 export async function checkSums(pack: Pack, before: Totals | null): Promise<PackProblem[]> {
   const periods = await sumDays(pack);
@@ -163,7 +163,7 @@ function addNumber({ metrics }: Period, metric: string, text: string | null): vo
   const number = BigInt(text);
   const known = metrics.get(metric) ?? { sum: 0n, last: number, max: number, days: 0n };
   known.sum += number;
-  // Days come in order.
+  // Days come in order, so the last one read is the newest.
   known.last = number;
   if (number > known.max) known.max = number;
   known.days += 1n;
@@ -200,7 +200,7 @@ function checkLine(line: PackRow, period: Period | undefined, before: Totals | n
   return null;
 }
 
-/** Each day has as many cells as it says, and as many of them are stored. */
+/** Checks that each day has the number of cells and of stored cells that it states. */
 async function checkCells({ folder, readRows }: Pack): Promise<PackProblem[]> {
   const cells = new Map<string, { all: number; stored: number }>();
   for await (const { org_id, usage_date, is_stored } of readRows('coverage.csv')) {
@@ -220,13 +220,13 @@ async function checkCells({ folder, readRows }: Pack): Promise<PackProblem[]> {
   return problems;
 }
 
-/** Rounded to hundredths as Postgres does. */
+/** Returns the average rounded to hundredths as Postgres does. */
 function averageOf({ sum, days }: { sum: bigint; days: bigint }): string {
   const hundredths = (sum * 200n + days) / (days * 2n);
   return `${hundredths / 100n}.${`${hundredths % 100n}`.padStart(2, '0')}`;
 }
 
-/** What is not stored counts as 0. */
+/** Returns the difference; a number that is not stored counts as 0. */
 function minus(a: string | null, b: string | null): string {
   return `${BigInt(a ?? 0) - BigInt(b ?? 0)}`;
 }
@@ -235,15 +235,16 @@ function show(text: string | null | undefined): string {
   return text ?? 'not stored';
 }
 
-/** Problems that are reported of one pack; the rest would be more of the same. */
+/** The most problems reported for one pack; the rest would be more of the same. */
 const PROBLEMS_MAX = 100;
 
-/** Some megabytes of rows at a time. */
+/** The number of rows read at a time, some megabytes. */
 const PAGE_ROWS = 5_000;
 
 /**
- * Compares a pack with the database: that it has the statement, with this manifest and these lines, and that
- * the numbers it says were known at that moment (`usage_as_of`) are those of the pack. Reads only; inside a transaction.
+ * Compares a pack with the database: that it has the statement, with this manifest and these lines,
+ * and that the numbers known at that moment (`usage_as_of`) are those of the pack. Reads only. Must be
+ * called inside a transaction.
  */
 export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
   const { statement } = pack.manifest;
@@ -284,7 +285,7 @@ async function compareLines(
   return done === true ? [] : [{ file, problem: `has only ${number} of the rows of the database` }];
 }
 
-/** The lines that the database has of a statement, by column. */
+/** Yields the lines of a statement in the database, by column. */
 async function* readStoredLines(trx: Kysely<Schema>, statementId: string): AsyncGenerator<PackRow> {
   const { columns, readRows } = linesTable(statementId);
   for await (const page of readRows(trx)) {
@@ -309,7 +310,7 @@ async function compareDays(
     const numbers = row.done !== true && row.value.key === key ? row.value.numbers : [];
     for (const [index, metric] of metrics.entries()) {
       const [then, now] = [day[metric] ?? null, numbers[index] ?? null];
-      // What was not tracked is left out of the pack.
+      // The pack leaves out days that were not tracked.
       if (then === null || then === now) continue;
       const problem = `organization ${day['org_id']}, ${day['usage_date']}: ${metric} is ${then}; by the record of the database ${now ?? 'none'} was known then`;
       problems.push({ file, problem });
@@ -319,14 +320,17 @@ async function compareDays(
   return problems;
 }
 
-/** The numbers of a day that were known at a moment, in the order of the metrics that were asked for. */
+/** The numbers of a day known at a moment, in the order of the metrics asked for. */
 interface KnownDay {
   /** `org_id usage_date`, ascending. */
   readonly key: string;
   readonly numbers: readonly (string | null)[];
 }
 
-/** What `usage_as_of` says was known when a statement was closed, for the days of its periods, by key. */
+/**
+ * Yields the numbers known when a statement was closed (`usage_as_of`), for the days of its periods,
+ * by key.
+ */
 async function* readKnownAt(
   trx: Kysely<Schema>,
   { statementId, metrics }: { statementId: string; metrics: readonly string[] },
@@ -335,7 +339,7 @@ async function* readKnownAt(
     .selectFrom('statements as s')
     .innerJoin('statement_lines as l', 'l.statement_id', 's.statement_id')
     .select((eb) => [
-      // To the microsecond.
+      // The text keeps the microseconds.
       sql<string>`s.closed_at::text`.as('at'),
       eb.fn.min('l.period_start').as('from'),
       eb.fn.max('l.period_end').as('to'),

@@ -7,15 +7,15 @@ import { codeOf, describeFileProblem } from '../files/whole-file.ts';
 import { readFileParts } from './pack.ts';
 import type { Statement } from './statements.ts';
 
-/** A statement's pack and the folder it goes to, relative to that of all; '' for that folder itself. */
+/** A statement's pack and its folder, relative to that of all packs; '' for that folder itself. */
 export interface PackPlace {
   readonly statement: Statement;
   readonly folder: string;
 }
 
 /**
- * Where the packs of a month go: the closing in the folder itself, adjustments in folders of their own
- * below it; with several instances each in a folder named by its id.
+ * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders
+ * below it. With several instances, each has a folder named by its id.
  */
 export function placePacks(statements: readonly Statement[]): PackPlace[] {
   const instances = new Set(statements.map(({ instanceId }) => instanceId));
@@ -27,8 +27,9 @@ export function placePacks(statements: readonly Statement[]): PackPlace[] {
 }
 
 /**
- * Writes the packs as they were made when the period was closed: the same bytes each time. The folder is
- * there as a whole or not at all. Throws SettingsError where it cannot be made, or holds something.
+ * Writes the packs as they were made when the period was closed, with the same bytes each time. The
+ * folder is created completely or not at all. Throws SettingsError if it cannot be created or is not
+ * empty.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
@@ -44,7 +45,7 @@ export async function writePacks(
       await mkdir(join(partial, folder), { recursive: true });
       await writePack(db, statement, { folder: join(partial, folder), signal });
     }
-    // Takes the place of an empty folder, too.
+    // The rename also replaces an empty folder.
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
@@ -52,7 +53,7 @@ export async function writePacks(
   }
 }
 
-/** What the file system refused is the operator's to mend; other errors stay as they are. */
+/** Returns a refusal of the file system as an error for the operator; other errors stay as they are. */
 function refusalOf(error: unknown, out: string): unknown {
   const found = describeFileProblem(error, out);
   if (found === null) return error;

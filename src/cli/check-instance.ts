@@ -23,22 +23,25 @@ export interface InstanceCheck {
   readonly database: CheckedDatabase;
   readonly list: CheckList;
   readonly allOrgs: boolean;
-  /** Called with how many organizations were asked for, and how many there are at most. */
+  /** Called with the number of organizations asked for so far, and the most there are. */
   readonly onOrg: (done: number, total: number) => void;
 }
 
-/** Enough to get over a hiccup; a check that retries for minutes shows less. */
+/**
+ * The attempts per request: enough to get over a brief failure, because a check that retries for
+ * minutes shows less.
+ */
 const ATTEMPTS = 2;
 
-/** Each question ends within this, even if Losant asks to wait. */
+/** The bound on each question, even if Losant asks to wait. */
 const QUESTION_MS = 60_000;
 
-/** Organizations whose failure is shown; the others are only counted. */
+/** The number of organizations whose failure is shown; the others are only counted. */
 const FAILURES_SHOWN = 10;
 
 /**
- * Checks what a run asks of Losant. Returns an organization for further
- * questions, or null if there is none to ask for.
+ * Checks the requests that a run sends to Losant. Returns an organization for further questions, or
+ * null if there is none to ask for.
  */
 export async function checkInstance(
   context: CommandContext,
@@ -79,7 +82,7 @@ export async function checkInstance(
   return target(orgId);
 }
 
-/** The same client, whose requests end within a minute. */
+/** Returns the client with each request bounded to a minute. */
 function boundQuestions(client: LosantClient): LosantClient {
   return {
     get: async (request) => {
@@ -115,7 +118,7 @@ async function checkApiUrl(
   });
 }
 
-/** What of Losant's own totals could not be read: something to look at, and no failure. */
+/** Checks which of Losant's own totals can be read. One that cannot is shown and is no failure. */
 async function checkControlTotals(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
@@ -129,7 +132,7 @@ async function checkControlTotals(
   }
 }
 
-/** Whether every further question would fail the same way. */
+/** Whether every further question would fail in the same way. */
 function isHopeless(outcome: Outcome<unknown>): boolean {
   if (outcome.ok) return false;
   const { error } = outcome;
@@ -142,7 +145,7 @@ interface ListQuestion {
   readonly signal: AbortSignal;
 }
 
-/** Finds the first organization that is exported; null if Losant lists none. */
+/** Returns the first organization that is exported; null if Losant lists none. */
 async function checkList(list: CheckList, question: ListQuestion): Promise<Outcome<string | null>> {
   return await list.run('instanceOrgs.get', async () => {
     const { instanceId, orgs } = question.instance;
@@ -159,7 +162,10 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
   });
 }
 
-/** One line for each endpoint, and one for each of the first organizations that fail. */
+/**
+ * Checks every organization; adds one line for each endpoint, and one for each of the first
+ * organizations that fail.
+ */
 async function checkEveryOrg(
   list: CheckList,
   {
@@ -193,10 +199,10 @@ async function checkEveryOrg(
   }
 }
 
-/** Answers to one question, of all organizations. */
+/** The answers to one question, over all organizations. */
 interface EndpointSum {
   good: number;
-  /** Answered, with something to look at. */
+  /** The number of answers with something to look at. */
   odd: number;
   bad: number;
   readonly exitCodes: Set<number>;
@@ -218,7 +224,7 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
 }
 
-/** Each organization that is exported, and how many there are at most. */
+/** Yields each organization that is exported, and the most there are. */
 async function* eachOrg({
   client,
   instance,
@@ -233,10 +239,10 @@ async function* eachOrg({
   }
 }
 
-/** The name of the comparison, which is no question of its own. */
+/** The name of the comparison, which is not a question to Losant. */
 const RECONCILE = 'reconcile';
 
-/** An organization, and what to ask for. */
+/** An organization, and the day to ask for. */
 export interface OrgTarget {
   readonly client: LosantClient;
   readonly instanceId: string;
@@ -246,7 +252,7 @@ export interface OrgTarget {
   readonly signal: AbortSignal;
 }
 
-/** What became of one question. */
+/** The outcome of one question. */
 export interface OrgReport {
   readonly name: string;
   readonly outcome: Outcome<Finding<DayReading | null>>;
@@ -305,7 +311,10 @@ function describe({ columns, keyColumns }: Stream, { facts }: DayReading & { kin
   return columns.map((column, index) => `${column} ${facts[0]?.values[index]}`).join(', ');
 }
 
-/** None for a day that was left out: nothing happened, as far as Losant says. */
+/**
+ * Returns the facts of a reading; none for a day that was left out, on which nothing happened as far
+ * as Losant says.
+ */
 function factsOf(reading: DayReading | null): readonly Fact[] {
   return reading?.kind === 'values' ? reading.facts : [];
 }
@@ -314,7 +323,10 @@ function sumFirst(facts: readonly Fact[]): number {
   return facts.reduce((sum, { values }) => sum + (values[0] ?? 0), 0);
 }
 
-/** The same payloads asked for in two ways. Not documented to be equal, so a difference is shown and no failure. */
+/**
+ * Compares the same payloads asked for in two ways. They are not documented to be equal, so a
+ * difference is shown and is no failure.
+ */
 function comparePayloads(
   readings: ReadonlyMap<string, DayReading | null>,
   { orgId, day }: OrgTarget,

@@ -3,22 +3,22 @@ import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
 
 /** One line of `check`. */
 export interface Check {
-  /** What was checked; of a question to Losant its action, which is also the name of its scope. */
+  /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
   readonly ok: boolean;
   readonly message: string;
-  /** The operator's next step; where `ok`, something to look at. */
+  /** The operator's next step; with `ok`, something to look at. */
   readonly hint: string | null;
 }
 
-/** What a check found: a message, perhaps something to look at, and what later checks go on from. */
+/** The finding of a check: a message, perhaps something to look at, and the value for later checks. */
 export interface Finding<T> {
   readonly message: string;
   readonly hint?: string | null;
   readonly value: T;
 }
 
-/** Something that is wrong though no call failed. */
+/** Something is wrong although no call failed. */
 export class CheckError extends ExportError {
   override readonly name = 'CheckError';
   readonly kind: 'settings' | 'database_refused' | 'invalid';
@@ -29,7 +29,7 @@ export class CheckError extends ExportError {
   }
 }
 
-/** The checks done so far. One that fails does not stop those after it. */
+/** CheckList runs checks and keeps their results. One that fails does not stop those after it. */
 export class CheckList {
   readonly checks: Check[] = [];
   readonly #exitCodes: number[] = [];
@@ -45,7 +45,7 @@ export class CheckList {
     return worstExitCode(this.#exitCodes);
   }
 
-  /** Notes what `work` finds, or its failure. Throws only the signal's reason, when interrupted. */
+  /** Runs `work` and adds its finding or its failure. Throws only the signal's reason, when interrupted. */
   async run<T>(name: string, work: () => Promise<Finding<T>>): Promise<Outcome<T>> {
     const outcome = await outcomeOf(this.#signal, work);
     this.add(name, outcome);
@@ -61,7 +61,11 @@ export class CheckList {
     this.#add({ name, ok: true, message, hint }, EXIT.ok);
   }
 
-  /** @param exitCode for a failure that sums up, or follows from, another one */
+  /**
+   * Adds a failure.
+   *
+   * @param exitCode for a failure that sums up, or follows from, another one
+   */
   fail(name: string, error: unknown, exitCode = exitCodeOf(error)): void {
     const { message, hint } = describeError(error);
     this.#add({ name, ok: false, message, hint }, exitCode);
@@ -78,7 +82,7 @@ export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: unknown };
 
-/** What became of `work`. Throws only the signal's reason, when interrupted. */
+/** Returns the outcome of `work`. Throws only the signal's reason, when interrupted. */
 export async function outcomeOf<T>(signal: AbortSignal, work: () => Promise<T>): Promise<Outcome<T>> {
   try {
     return { ok: true, value: await work() };

@@ -10,13 +10,13 @@ import { CheckError, type CheckList, type Finding } from './check-list.ts';
 import type { CommandContext } from './command.ts';
 import { openDatabase } from './open-database.ts';
 
-/** What the database leaves to the checks after it. */
+/** The database as later checks find it. */
 export interface CheckedDatabase {
-  /** Null if it cannot be opened, or is not there yet. Its user closes it. */
+  /** The handle, which its user closes; null if the database cannot be opened or does not exist yet. */
   readonly handle: DatabaseHandle | null;
-  /** Whether this program's tables are there. */
+  /** Whether this program's tables exist. */
   readonly isAtHead: boolean;
-  /** The database's clock, or this host's where that cannot be read. */
+  /** Returns the time by the database's clock, or by this host's if that cannot be read. */
   readonly now: () => number;
 }
 
@@ -57,15 +57,15 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
   };
 }
 
-/** The difference of a clock to another one, in words that go before its name. */
+/** Returns the difference between two clocks in words that precede the second one's name. */
 export function showSkew(aheadMs: number): string {
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  // The Date header of an answer is in whole seconds.
+  // The Date header of an answer has whole seconds.
   if (seconds <= 1) return 'within a second of';
   return `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
 }
 
-/** The folder of an embedded database that is not made yet: opening it would make it. */
+/** Returns the folder of an embedded database that does not exist yet, because opening it would create it. */
 function findMissingFolder(databaseUrl: string): string | null {
   if (!databaseUrl.startsWith('embedded:')) return null;
   const folder = resolve(databaseUrl.slice('embedded:'.length));

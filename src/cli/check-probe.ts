@@ -7,11 +7,11 @@ import { streamNamed } from '../usage/streams/catalog.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
 import type { OrgTarget } from './check-instance.ts';
 
-/** Something the documentation of the API leaves open, and what this API does. */
+/** A question that the API's documentation leaves open, and this API's answer. */
 export interface ProbeAnswer {
   readonly question: string;
   readonly answer: string;
-  /** Which setting, column or note of docs/losant-api.md the answer is for. */
+  /** The setting, column or note of docs/losant-api.md that the answer concerns. */
   readonly touches: string;
 }
 
@@ -59,7 +59,7 @@ const PROBES: Readonly<Record<string, Probe>> = {
   'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
 };
 
-/** Asks a handful of questions about one organization. A refusal is an answer; throws only when interrupted. */
+/** Asks a few questions about one organization. A refusal is an answer; throws only when interrupted. */
 export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
   const answers: ProbeAnswer[] = [];
   for (const [question, { ask, touches }] of Object.entries(PROBES)) {
@@ -113,7 +113,7 @@ async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
   return `${buckets.length} bucket with ${buckets.map((bucket) => numbersOf(bucket).join(', ')).join('; ')}`;
 }
 
-/** No more than these are tried: each is a request. */
+/** Tries ranges of different length, only a few because each is a request. */
 async function probeLongestRange(target: OrgTarget): Promise<string> {
   const answers: string[] = [];
   for (const days of [31, 93, 180, 366]) {
@@ -133,7 +133,10 @@ async function probePageSize({ client, instanceId, signal }: OrgTarget): Promise
   return `${value.items.length + value.rejected.length} organizations on the first page, of ${value.totalCount}`;
 }
 
-/** A token seldom has the scopes for the whole instance; nobody has those of an instance that is not there. */
+/**
+ * Asks for the complete instance and for one that does not exist: a token seldom has the scopes of the
+ * first and never those of the second.
+ */
 async function probeRefusal(target: OrgTarget): Promise<string> {
   const { client, instanceId, day, signal } = target;
   const startMs = dayStartMs(day);
@@ -188,7 +191,7 @@ async function ask(
   return (await askUsage(client, { instanceId, orgId, action, query, ...range, signal })).body;
 }
 
-/** The days up to the target's. */
+/** Returns the range of the given number of days up to the target's. */
 function lastDays({ day }: OrgTarget, days: number): { start: number; end: number } {
   return { start: dayStartMs(addDays(day, 1 - days)), end: dayStartMs(day) + DAY_MS - 1 };
 }
@@ -212,10 +215,10 @@ function sumOf(body: unknown): number {
     .reduce((a, b) => a + b, 0);
 }
 
-/** Each is asked twice: a probe is a handful of questions, not an export. */
+/** The most organizations compared. Each is asked twice, and a probe is a few questions, not an export. */
 const ORGS_MAX = 25;
 
-/** A day of this age is final by the default policy. */
+/** The age of a day that is final by the default policy. */
 const FINAL_DAYS = 4;
 
 const PROBED = ['device_counts', 'payload_totals'];
@@ -241,7 +244,7 @@ async function probeTotals(target: OrgTarget): Promise<string> {
   return `${day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
-/** One organization's last whole month: its days added up, and its summary. */
+/** Compares one organization's last complete month: its days added up, and its summary. */
 async function probeSummaries(target: OrgTarget): Promise<string> {
   const { client, instanceId, orgId, signal } = target;
   const monthEnd = addDays(`${addDays(target.day, -FINAL_DAYS).slice(0, 7)}-01`, -1);
@@ -272,7 +275,7 @@ async function findSummary(
   return null;
 }
 
-/** Each metric over the window: flows added up, of levels the last. */
+/** Returns the sum of each flow over the window, and the last value of each level. */
 async function readSums(
   { client, instanceId, signal }: OrgTarget,
   orgId: string | null,
@@ -306,7 +309,7 @@ function compare(what: string, sum: number, total: number): string {
   return `${what} ${sum} ${sum === total ? 'equal' : `against ${total}, which differ by ${sum - total}`}`;
 }
 
-/** Which megabyte it is: of 1,000,000 bytes, or of 2^20. */
+/** Describes which megabyte it is: 1,000,000 bytes or 2^20. */
 function describeMegabyte(bytes: number, megabytes: number): string {
   if (Number.isNaN(megabytes)) return `bytes ${bytes}, not in the answer`;
   const sizes = [

@@ -25,13 +25,12 @@ export const check = defineCommand({
   run: checkEverything,
 });
 
-/** Organizations a second, as far as can be known: each is asked several questions. */
+/** The expected number of organizations per second, each of which is asked several questions. */
 const ORGS_PER_SECOND = 3;
 
 /**
- * Settings, database, clock, token and scopes, one line each. Changes nothing.
- * Goes on after a failure where that can show more; returns the exit code of the
- * worst.
+ * Checks settings, database, clock, token and scopes, one line each. Changes nothing. Continues after
+ * a failure if that can show more; returns the exit code of the worst failure.
  */
 export async function checkEverything(
   context: CommandContext,
@@ -67,7 +66,10 @@ export async function checkEverything(
   return exitCode;
 }
 
-/** Shows how many organizations were asked for: as lines, on a terminal too, since failures are printed in between. */
+/**
+ * Shows the number of organizations asked for, as lines even on a terminal, because failures are
+ * printed in between.
+ */
 function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
   const options = { stderr, now, rate: ORGS_PER_SECOND, noun: 'organization' };
   const progress = createProgress({ output: { ...output, isTerminal: false }, ...options });
@@ -94,10 +96,10 @@ function describeRules({
 
 const INDENT = ' '.repeat(10);
 
-/** A check as a line for people, with its hint below. */
+/** Renders a check as a line for people, with its hint below. */
 function renderCheck(check: Check): Line[] {
   const { name, message, hint } = check;
-  // Errors of Losant's begin with the action, which is the name.
+  // Losant's errors begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((each) => `${INDENT}${each}`);
   return [line`${verdictOf(check)}  ${shown}`, ...hints];

@@ -58,7 +58,7 @@ interface CloseOptions {
   readonly isDryRun: boolean;
 }
 
-/** Closes the month of each instance by itself: what is wrong with one does not stop another. */
+/** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   context: CommandContext,
   handle: DatabaseHandle,
@@ -85,12 +85,15 @@ async function closeInstances(
   return worstExitCode(codes);
 }
 
-/** Organizations shown to people; `--json` has all. */
+/** The number of organizations shown to people; `--json` has all. */
 const BLOCKERS_MAX = 50;
 
 type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
 
-/** What became of an instance, as `--json` prints it. Quantities are text: they may exceed 2^53 − 1. */
+/**
+ * Returns the outcome of an instance as `--json` prints it. Quantities are text because they may
+ * exceed 2^53 − 1.
+ */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
   const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
@@ -172,7 +175,7 @@ function renderTotals(totals: readonly StatementTotal[], isAdjustment: boolean):
   });
 }
 
-/** The table of a dry run. */
+/** Renders the table of a dry run. */
 function renderLines(lines: readonly StatementLine[]): Line[] {
   if (lines.length === 0) return [];
   const rows = lines.map(({ periodStart: from, periodEnd: to, ...each }) => {

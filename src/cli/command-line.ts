@@ -13,29 +13,29 @@ import {
   switchOption,
 } from './options.ts';
 
-/** What the command line asks for. */
+/** The command that the command line asks for. */
 export interface Invocation {
   readonly command: Command;
   /** The command's own options, checked. */
   readonly options: OptionValues<OptionSpecs>;
   readonly json: boolean;
   readonly configFile: string | null;
-  /** False where colours are not wanted. */
+  /** Whether colours are allowed; false if they were turned off. */
   readonly mayColor: boolean;
 }
 
-/** How help and the version are shown. */
+/** The terminal on which help and the version are shown. */
 export interface HelpTerminal {
   readonly version: string;
   readonly write: (text: string) => void;
   readonly hasColors: boolean;
-  /** Width of the terminal, in characters. */
+  /** The width of the terminal in characters. */
   readonly columns: number;
-  /** For the days in examples. */
+  /** The present, for the days in examples. */
   readonly nowMs: number;
 }
 
-/** As given: the texts of each option by its name, `true` for a switch. */
+/** The options as given: the texts of each option by its name, `true` for a switch. */
 type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
 
 interface Parsed {
@@ -44,7 +44,7 @@ interface Parsed {
   readonly given: Given;
 }
 
-/** What is found out while commander goes through the arguments. */
+/** The state of reading while commander processes the arguments. */
 interface Reading {
   /** The words of the command, as far as they are understood. */
   meant: string;
@@ -64,12 +64,12 @@ const EXIT_CODES =
   'Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing · ' +
   '4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted';
 
-/** Wider lines are hard to read. */
+/** The greatest width of help, because wider lines are hard to read. */
 const HELP_WIDTH_MAX = 110;
 
 /**
- * Reads the command line. Returns null where help or the version was asked for
- * and has been written. Throws SettingsError for anything it does not understand.
+ * Reads the command line. Returns null if help or the version was asked for and has been written.
+ * Throws SettingsError for anything that it does not understand.
  */
 export async function parseCommandLine(
   argv: readonly string[],
@@ -95,7 +95,7 @@ async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<P
   const program = declareProgram(terminal);
   for (const each of commands) declareCommand(program, each, { group: each.group, terminal, reading });
   try {
-    // `help run` is `run --help`, for which the command declares its options.
+    // `help run` is read as `run --help`, for which the command declares its options.
     const args = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -108,11 +108,11 @@ async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<P
 
 function describeMistake({ code, message }: CommanderError, meant: string): SettingsError {
   if (code === 'commander.help') return mistake('No command was given', meant);
-  // A guess stands on a second line, in parentheses.
+  // commander puts a guess on a second line, in parentheses.
   return mistake(message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1'), meant);
 }
 
-/** `meant` is the command or thing that was meant, empty for none. */
+/** Returns the error for a mistake. `meant` is the command or thing that was meant, or empty. */
 function mistake(message: string, meant: string): SettingsError {
   const lists = meant === '' || meant in things ? 'the commands' : 'its options';
   return new SettingsError(message, {
@@ -130,7 +130,7 @@ function declareProgram(terminal: HelpTerminal): Program {
     .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
 }
 
-/** The same for the program and each command: errors are thrown, help is written to the terminal. */
+/** Configures the program or a command: errors are thrown, help is written to the terminal. */
 function configure(program: Program, terminal: HelpTerminal): Program {
   return program
     .exitOverride()
@@ -157,7 +157,7 @@ interface Place {
   readonly reading: Reading;
 }
 
-/** Declares a command by its summary; its options follow once it turns out to be the one that is meant. */
+/** Declares a command by its summary; its options follow once it proves to be the one that is meant. */
 function declareCommand(program: Program, listed: ListedCommand, place: Place): void {
   const [first = '', second] = listed.name.split(' ');
   const parent = second === undefined ? program : declareThing(program, first, place);
@@ -169,7 +169,7 @@ function declareCommand(program: Program, listed: ListedCommand, place: Place): 
   });
 }
 
-/** The part of the program that holds all that can be done to a thing. */
+/** Declares the part of the program with all commands about one thing. */
 function declareThing(program: Program, name: string, place: Place): Program {
   const known = program.commands.find((each) => each.name() === name);
   if (known) return known;
@@ -212,7 +212,7 @@ function declareOptions(
   });
 }
 
-/** The options that a command takes beside its own. */
+/** Returns the options that a command takes in addition to its own. */
 export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
   const { json, config, noColor } = COMMON;
   return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
@@ -221,7 +221,7 @@ export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | '
 function toOption(name: string, spec: OptionSpec<unknown>): Option {
   const option = new Option(termOf(name, spec), describe(spec));
   if (spec.value === null) return option;
-  // The texts as they come: what they mean is read once the command is known.
+  // The texts are kept as they come and are read once the command is known.
   return option.argParser((text: string, previous: string[] | undefined) => [...(previous ?? []), text]);
 }
 
@@ -268,7 +268,7 @@ function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
   return `\n${bold('Examples:')}\n${lines.join('\n')}`;
 }
 
-/** Goes on with the next option on a line of its own where the command is too long, as a shell reads it. */
+/** Breaks a long command before an option, as a shell reads it. */
 function breakCommand(command: string, width: number): string {
   const [first = '', ...options] = command.split(/ (?=--|[|>])/);
   const lines = [first];
@@ -292,7 +292,7 @@ function exampleDays(nowMs: number): ExampleDays {
   };
 }
 
-/** Taken out again by the library where colours are not shown. */
+/** Returns the text in bold; the library removes the style where colours are not shown. */
 function bold(text: string): string {
   return `\x1b[1m${text}\x1b[22m`;
 }

@@ -6,26 +6,26 @@ import type { UsageDay } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
 
-/** A standard stream of the process, or what stands for it in a test. */
+/** A standard stream of the process, or its substitute in a test. */
 export interface OutStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
-  /** Width of the terminal, in characters. */
+  /** The width of the terminal in characters. */
   readonly columns?: number | undefined;
   readonly hasColors?: (env: object) => boolean;
 }
 
 export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
-/** Everything that the program takes from outside but its arguments. */
+/** Everything that the program takes from outside, except its arguments. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Opened by the first who asks. */
+  /** Returns stdin, which is opened by the first call. */
   readonly stdin: () => InStream;
   readonly stdout: OutStream;
   readonly stderr: OutStream;
   /** Aborts with an InterruptedError when the program is asked to end. */
   readonly signal: AbortSignal;
-  /** This host's clock, ms. */
+  /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly random: () => number;
   readonly newId: () => string;
@@ -33,24 +33,24 @@ export interface Io {
   readonly version: string;
 }
 
-/** What every command is given. */
+/** The context of every command. */
 export interface BaseContext extends Io {
   readonly output: Output;
 }
 
-/** What a command is given that reads the settings. */
+/** The context of a command that reads the settings. */
 export interface CommandContext extends BaseContext {
   readonly config: Config;
   readonly logger: Logger;
-  /** Whether the result, printed to the same terminal, stands for what would be logged of it. */
+  /** Whether the result, printed to the same terminal, replaces the log lines that repeat it. */
   readonly isSummaryEnough: boolean;
 }
 
 /**
- * The settings a command reads. `losant`: what an export needs. `database`: Losant's may be missing,
- * and `database_if_set`: also the database's. `api`: those of Losant alone. `admin`: the same with the
- * token that can change things there, and `admin_export`: that and what an export needs. `none`: no
- * setting, so that none can be wrong.
+ * The settings that a command reads. `losant`: those of an export. `database`: Losant's may be
+ * missing. `database_if_set`: the database's may be missing as well. `api`: only Losant's. `admin`:
+ * Losant's with the token that can change things there. `admin_export`: those of `admin` and of an
+ * export. `none`: no settings, so that none can be wrong.
  */
 export type Needs = keyof typeof SETTINGS_NEEDED | 'database_if_set' | 'none';
 
@@ -63,31 +63,34 @@ export const SETTINGS_NEEDED = {
 } as const satisfies Readonly<Record<string, readonly Need[]>>;
 
 export interface Example {
-  /** What follows `losant-usage`. */
+  /** The text after `losant-usage`. */
   readonly args: string;
   readonly does: string;
 }
 
-/** Days for examples, counted from the day on which they are shown: a day that is written out is soon past the horizon. */
+/** Days for examples, counted from the day on which they are shown: a fixed day is soon past the horizon. */
 export interface ExampleDays {
   readonly yesterday: UsageDay;
   readonly weekAgo: UsageDay;
-  /** Far back, and still inside the horizon. */
+  /** A day far back but inside the horizon. */
   readonly twoMonthsAgo: UsageDay;
   /** The month before this one, with its first and last day. */
   readonly lastMonth: { readonly name: Month; readonly from: UsageDay; readonly to: UsageDay };
 }
 
-/** A verb of the command line; name and summary stand in the list of commands. */
+/** A verb of the command line; its name and summary are in the list of commands. */
 export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
   readonly needs: N;
   readonly options: O;
   readonly examples: (days: ExampleDays) => readonly Example[];
-  /** `false`: it has no result that a document could hold, so it takes no `--json`. */
+  /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
   readonly json?: boolean;
-  /** Keeps what is below `warn` from a terminal unless asked, as its result says the same. */
+  /**
+   * Whether log lines below `warn` are kept from a terminal unless asked for, because the result repeats
+   * them.
+   */
   readonly isQuiet?: boolean;
-  /** What an interruption leaves behind, as the hint beside it; left out: nothing that anybody has to know. */
+  /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
   readonly whenInterrupted?: string;
   /** Does the work and returns the exit code. */
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
@@ -95,7 +98,7 @@ export interface Command<N extends Needs = Needs, O extends OptionSpecs = Option
 
 export type ContextOf<N extends Needs> = N extends 'none' ? BaseContext : CommandContext;
 
-/** A command whose options are checked against what its `run` takes. */
+/** Returns the command, with its options checked against those that its `run` takes. */
 export function defineCommand<N extends Needs, O extends OptionSpecs>(command: Command<N, O>): Command<N, O> {
   return command;
 }

@@ -1,22 +1,22 @@
 import type { Command } from './command.ts';
 
-/** A command as the list of commands shows it. Its file is loaded only for its own help or to run it. */
+/** A command in the list of commands. Its file is loaded only for its own help or to run it. */
 export interface ListedCommand {
-  /** Two words, such as `org show`, for what can be done to a thing. */
+  /** The name; two words, such as `org show`, for a command about a thing. */
   readonly name: string;
-  /** The heading it stands under in help. */
+  /** Its heading in help. */
   readonly group: string;
   /** One sentence, in lower case and without a full stop. */
   readonly summary: string;
   readonly load: () => Promise<Command>;
 }
 
-/** What commands of two words are about, with a summary for help. */
+/** The things that commands of two words are about, with a summary for help. */
 export const things: Readonly<Record<string, string>> = {
   org: 'show, change or delete an organization in Losant',
 };
 
-/** Every command, by its heading and its name. To add one: its file, and an entry here. */
+/** Every command, by heading and name. A new one needs its file and an entry here. */
 const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand, 'name' | 'group'>>>>> = {
   Export: {
     run: {
@@ -115,7 +115,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
   },
 };
 
-/** In the order of help. */
+/** The commands in the order of help. */
 export const commands: readonly ListedCommand[] = Object.entries(GROUPS).flatMap(([group, own]) =>
   Object.entries(own).map(([name, listed]) => ({ name, group, ...listed })),
 );

@@ -2,15 +2,14 @@ import { commonOptions } from './command-line.ts';
 import { commands, things } from './commands.ts';
 import { flagName, type OptionSpec } from './options.ts';
 
-/** What may come next, with a word about it. */
+/** A word that may come next, with a description. */
 type Offer = readonly [value: string, about: string];
 
 const HELP: Offer = ['--help', 'show help'];
 
 /**
- * What a shell may put in place of the last of the words, which is being typed: a
- * line each, the value and a word about it with a tab between. Nothing where
- * something is expected that only the user knows.
+ * Returns what a shell may put in place of the last word, which is being typed: one line each, the
+ * value and its description separated by a tab. Returns nothing where only the user knows the value.
  */
 export async function completeWords(words: readonly string[]): Promise<string> {
   const typed = words.at(-1) ?? '';
@@ -32,7 +31,7 @@ async function findOffers(before: readonly string[]): Promise<readonly Offer[]> 
   return [...byPlace, ...flags.map(([name, { summary }]): Offer => [flagName(name), summary]), HELP];
 }
 
-/** What may follow the program's name, or the name of a thing. */
+/** Returns the words that may follow the program's name, or the name of a thing. */
 function offerNames(thing: string): readonly Offer[] {
   if (thing in things) {
     const own = commands.filter(({ name }) => name.startsWith(`${thing} `));

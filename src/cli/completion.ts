@@ -2,7 +2,10 @@ import { EXIT } from '../exit.ts';
 import { defineCommand } from './command.ts';
 import { argument, choiceOption } from './options.ts';
 
-/** Each asks the program itself, `losant-usage complete -- WORD…`, and offers files where it has nothing to offer. */
+/**
+ * The scripts by shell. Each calls the program, `losant-usage complete -- WORD…`, and offers files if
+ * that returns nothing.
+ */
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# bash completion for losant-usage
 _losant_usage() {

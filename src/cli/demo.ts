@@ -45,10 +45,9 @@ export const demo = defineCommand({
 });
 
 /**
- * The whole product on the simulator, in a fresh folder that stays. Reads no
- * setting, so that nothing of the user's is touched. On a terminal it ends by
- * serving the console until the signal aborts. Rejects with the signal's reason
- * when interrupted before.
+ * Shows the complete product on the simulator, in a fresh folder that stays. Reads no settings, so
+ * that nothing of the user's is touched. On a terminal it ends by serving the console until the signal
+ * aborts. Rejects with the signal's reason if interrupted before that.
  */
 async function showProduct(base: BaseContext): Promise<number> {
   const { output, signal, hostNow, env } = base;
@@ -66,7 +65,7 @@ async function showProduct(base: BaseContext): Promise<number> {
   say(`2/4  An embedded Postgres is created in ${folder}.`);
   const context = demoContext(base, simulator, databaseUrl);
   const to = addDays(dayAt(hostNow()), -1);
-  // This month and the one before it.
+  // The range is this month and the one before it.
   const from = `${addDays(`${to.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
   remarkOn(output, await use('run', context, (quiet) => run.run(quiet, { ...EVERYTHING, date: null })));
@@ -124,7 +123,7 @@ function demoContext(
     LOSANT_INSTANCE_ID: instanceId,
     LOSANT_API_TOKEN: token,
     DATABASE_URL: databaseUrl,
-    // Slow enough to be seen, fast enough that nobody waits.
+    // The rate is slow enough to be seen and fast enough that nobody waits.
     REQUESTS_PER_SECOND: '500',
     REQUEST_CONCURRENCY: '16',
     LOG_LEVEL: 'warn',
@@ -135,14 +134,17 @@ function demoContext(
   return { ...base, config, logger, isSummaryEnough: true };
 }
 
-/** What a command said. */
+/** The output of a command. */
 interface Said {
   readonly lines: readonly Line[];
-  /** With `--json`. */
+  /** The document of `--json`. */
   readonly document: unknown;
 }
 
-/** Runs a command and keeps its result. What the demo loads is never incomplete: anything else is a defect. */
+/**
+ * Runs a command and keeps its result. The demo's data is always complete, so any other result is a
+ * defect.
+ */
 async function use(
   name: string,
   context: CommandContext,
@@ -164,7 +166,7 @@ async function use(
   throw new Error(`${name} ended with ${exitCode}: ${said}${JSON.stringify(document)}`);
 }
 
-/** Shows what a command of the demo said below its step. */
+/** Shows the output of a command of the demo below its step. */
 function remarkOn(output: Output, { lines }: Pick<Said, 'lines'>): void {
   if (!output.json) output.remark(...lines.map((each) => ['     ', ...piecesOf(each)]));
 }
@@ -176,7 +178,7 @@ async function readFirstOrg(context: CommandContext): Promise<string> {
   });
 }
 
-/** Serves the console until the user stops it: that is how a demo on a terminal ends. */
+/** Serves the console until the user stops it, as the end of a demo on a terminal. */
 async function showConsole(context: CommandContext): Promise<void> {
   const { output, signal } = context;
   await useDatabase(await openDatabase(context), async (reader) => {
@@ -190,7 +192,10 @@ async function showConsole(context: CommandContext): Promise<void> {
   });
 }
 
-/** The worker's console on a free port of loopback, with what the demo has loaded; no run follows. */
+/**
+ * Serves the worker's console on a free port of loopback, with the data that the demo has loaded; no
+ * run follows.
+ */
 async function serveConsole(context: CommandContext, reader: DatabaseHandle): Promise<Listening> {
   const { config, version, host, logger, hostNow } = context;
   const startedAtMs = hostNow();
@@ -210,7 +215,7 @@ async function serveConsole(context: CommandContext, reader: DatabaseHandle): Pr
   return await listen(app, { access, port: 0, logger });
 }
 
-/** What to try next, once the demo has ended. */
+/** Renders what to try next, once the demo has ended. */
 function renderNext(steps: readonly NextStep[]): string[] {
   return [
     '',
@@ -219,7 +224,10 @@ function renderNext(steps: readonly NextStep[]): string[] {
   ];
 }
 
-/** On the same port, as a database stays with the API it was filled from. */
+/**
+ * Returns the next steps. They use the same port, because a database stays with the API it was filled
+ * from.
+ */
 function nextSteps(
   { url, instanceId, token }: Simulator,
   { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },

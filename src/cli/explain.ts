@@ -57,7 +57,7 @@ interface Explained extends CellStory {
   readonly nextStep: string;
 }
 
-/** The story of a day's cells, for people. */
+/** Renders the story of a day's cells for people. */
 function renderStory(
   org: OrgName,
   day: UsageDay,
@@ -96,7 +96,7 @@ function renderDetails(cell: Explained, nowMs: number): Line[] {
   return [...lines, line`  next: ${nextStep}`];
 }
 
-/** A row each, with the stream's columns in their own order. */
+/** Renders a row for each value, with the stream's columns in their own order. */
 function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
   if (values.length === 0) return [];
   const head = [...keyColumns, ...columns, 'revision'];

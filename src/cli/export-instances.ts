@@ -22,7 +22,7 @@ import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
 
-/** What an export works with, over all instances. */
+/** The tools that an export shares over all instances. */
 interface Tools {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
@@ -30,8 +30,8 @@ interface Tools {
 }
 
 /**
- * Exports one instance after the other; one's trouble never stops another.
- * Returns the exit code; throws only if nothing could begin, or on a signal.
+ * Exports one instance after the other; a failure of one never stops another. Returns the exit code.
+ * Throws only if nothing could begin, or on a signal.
  */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
   const { signal } = context;
@@ -69,7 +69,7 @@ async function exportInstance(
   const rate = request.rate ?? instance.requestsPerSecond;
   const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
   const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
-  // The plan is only worth its queries where someone reads it.
+  // The plan is only worth its queries if somebody reads it.
   const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
   try {
     const outcome = await runInstance(opened, {
@@ -91,7 +91,7 @@ async function exportInstance(
   }
 }
 
-/** When the first of an instance's gaps that has to wait is tried again; null if none has. */
+/** Returns the time of the next retry among an instance's gaps; null if none has to wait. */
 async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
   const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
   const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
@@ -108,7 +108,7 @@ async function endOf(
     if ('outcome' in end && !isSummaryEnough) logRun(logger, instanceId, end.outcome);
     return end;
   } catch (error) {
-    // With a single instance its error is the command's; so is a signal.
+    // With a single instance its error is the command's, and so is a signal.
     if (signal.aborted || isOnly) throw error;
     if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
     return { instanceId, error };
@@ -122,10 +122,10 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-/** How often a held lease or folder is tried again while waiting. */
+/** The interval at which a held lease or folder is tried again. */
 const WAIT_STEP_MS = 1_000;
 
-/** Tries again while another process holds what `open` needs, until `giveUpAtMs`. */
+/** Retries `open` until `giveUpAtMs` while another process holds what it needs. */
 export async function waitWhileHeld<T>(
   { hostNow, signal, output }: CommandContext,
   giveUpAtMs: number,
@@ -146,8 +146,8 @@ export async function waitWhileHeld<T>(
 }
 
 /**
- * Reports to the monitor how a run goes. Only a run over everything can say that
- * nothing is missing, so one over a part of it is not reported.
+ * Reports a run to the monitor. Only a run over everything can show that nothing is missing, so a run
+ * over a part is not reported.
  */
 export async function withHeartbeat(
   { config, logger, signal }: CommandContext,
@@ -161,13 +161,16 @@ export async function withHeartbeat(
     await heartbeat.end(exitCode === EXIT.ok);
     return exitCode;
   } catch (error) {
-    // Another process at work says itself how it ends, and a signal is no failure.
+    // Another process at work reports its own end, and a signal is no failure.
     if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
     throw error;
   }
 }
 
-/** `--dry-run`: prints what would be read. Writes nothing; asks Losant only for organizations it does not know yet. */
+/**
+ * Prints, for `--dry-run`, what would be read. Writes nothing, and asks Losant only for organizations
+ * that it does not know yet.
+ */
 async function printPlans(
   context: CommandContext,
   request: ExportRequest,
@@ -197,7 +200,7 @@ async function printPlans(
   });
 }
 
-/** A plan for people, with the time it takes at `rate` requests per second. */
+/** Renders a plan for people, with the time it takes at `rate` requests per second. */
 function renderPlan(plan: PlanSummary, rate: number): Line[] {
   const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
   const lines: Line[] = [
@@ -223,7 +226,7 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
   return lines;
 }
 
-/** Shows a run while it works: its plan, and how many of the plan's requests are done. */
+/** Shows a run at work: its plan, and the number of the plan's requests that are done. */
 function createPlanView(
   { output, stderr, hostNow }: CommandContext,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },
@@ -237,7 +240,7 @@ function createPlanView(
       if (showsPlan) output.remark(...renderPlan(summary, rate));
       bar.start(summary.requests);
     },
-    // Where no plan was made, the numbers planned so far are all that is known: no time left can be given.
+    // Without a plan only the numbers planned so far are known, so no time left can be given.
     onProgress: ({ planned, done }: Progress) => {
       if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
       lastLineMs = hostNow();

@@ -33,7 +33,7 @@ function shardOption(summary: string): OptionSpec<Shard | null> {
   });
 }
 
-/** Longer waits are a scheduler's matter. */
+/** The longest wait; a longer one is a matter for a scheduler. */
 const WAIT_MAX_SECONDS = 86_400;
 
 export const waitOption = numberOption('SECONDS', 'wait up to this long for another process to finish', {
@@ -42,7 +42,7 @@ export const waitOption = numberOption('SECONDS', 'wait up to this long for anot
   initial: 0,
 });
 
-/** What `run` and `backfill` have in common. */
+/** The options that `run` and `backfill` share. */
 export const exportOptions = {
   instance: idsOption('instance', 'only these instances'),
   org: idsOption('organization', 'only these organizations'),

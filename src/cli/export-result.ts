@@ -7,22 +7,25 @@ import { count, showDays, showDuration, showNumber, showWhen } from '../terminal
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
 
-/** What is shown of how a run ended. */
+/** The part of a run's outcome that is shown. */
 export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
   readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting' | 'unreadable'>;
 }
 
-/** How the export of one instance ended. */
+/** The end of the export of one instance. */
 export type InstanceEnd<Outcome = RunOutcome> =
   | {
       readonly instanceId: string;
       readonly outcome: Outcome;
-      /** When a number that is missing is tried again at the earliest; null if that is not known. */
+      /** The earliest time at which a missing number is tried again; null if it is not known. */
       readonly nextTryAt: string | null;
     }
   | { readonly instanceId: string; readonly error: unknown };
 
-/** Names among the failures the numbers that were asked for and cannot be read, which nothing else in the document does. */
+/**
+ * Adds to the failures the numbers that were asked for and cannot be read, which nothing else in the
+ * document names.
+ */
 export function addUnreadable<Outcome extends ShownOutcome>(
   outcome: Outcome,
   {
@@ -38,7 +41,7 @@ export function addUnreadable<Outcome extends ShownOutcome>(
   return { ...outcome, report: { ...report, failures: [...report.failures, failure] } };
 }
 
-/** Prints how the instances ended: one document, or text for people. */
+/** Prints the ends of the instances: one document, or text for people. */
 export function printEnds(
   { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
   ends: readonly InstanceEnd[],
@@ -106,7 +109,7 @@ function renderHead(instanceId: string, report: RunReport): Line {
   return [...head, state, `, ${facts.join(', ')}`];
 }
 
-/** `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
+/** Renders counts, e.g. `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
 function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
   if (from === null) return [];
   const parts: readonly (readonly [number, string])[] = [
@@ -127,11 +130,14 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
   return [...lines, `  rows: ${changes.join(', ')}`];
 }
 
-/** Causes and examples of each that are shown to people; the document of `--json` has all. */
+/** The number of causes shown to people, and of examples for each; the document of `--json` has all. */
 const CAUSES_SHOWN = 10;
 const EXAMPLES_SHOWN = 3;
 
-/** By cause, each with how often and a few examples: one refused scope does not hide another org's trouble. */
+/**
+ * Renders failures by cause, each with its count and a few examples, so that one refused scope does
+ * not hide another organization's failure.
+ */
 function renderFailures(failures: readonly Failure[]): Line[] {
   const causes = [...Map.groupBy(failures, causeOf).values()];
   const sorted = causes.toSorted((a, b) => countNumbers(b) - countNumbers(a));
@@ -141,7 +147,7 @@ function renderFailures(failures: readonly Failure[]): Line[] {
   return lines;
 }
 
-/** Failures with the same text but for ids and days. */
+/** Returns the cause of a failure; failures of one cause differ only in ids and days. */
 function causeOf({ code, message }: Failure): string {
   return `${code}: ${withoutPlaces(message)}`;
 }
@@ -175,9 +181,8 @@ function countNumbers(failures: readonly Failure[]): number {
 }
 
 /**
- * A message without what it names in particular, so that the same trouble of
- * many organizations and days is one cause. Losant's errors name in parentheses
- * what was asked for.
+ * Returns a message without the names in it, so that the same failure of many organizations and days
+ * is one cause. Losant's errors put them in parentheses.
  */
 export function withoutPlaces(message: string): string {
   return message

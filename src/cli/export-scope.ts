@@ -11,24 +11,27 @@ import type { exportOptions } from './export-options.ts';
 import { chooseInstances } from './instances.ts';
 import type { OptionValues } from './options.ts';
 
-/** What `run` and `backfill` ask for: their options, and what those two add. */
+/** The request of `run` and `backfill`: their options, and the additions of each. */
 export interface ExportRequest extends OptionValues<typeof exportOptions> {
   readonly kind: Exclude<RunKind, 'scheduled'>;
-  /** Undefined: everything that is due. */
+  /** The days asked for; undefined for everything that is due. */
   readonly ask?: Ask;
-  /** Requests per second instead of the configured rate. */
+  /** The requests per second instead of the configured rate. */
   readonly rate?: number | null;
 }
 
-/** What is meant of one instance. */
+/** The part of one instance that is exported. */
 export interface Scope {
   readonly instance: InstanceConfig;
   readonly streams: readonly string[];
-  /** Null: all organizations that are configured. */
+  /** The organizations; null for all that are configured. */
   readonly orgIds: readonly string[] | null;
 }
 
-/** The instances and streams that are meant. Throws SettingsError for an instance or stream that is not configured. */
+/**
+ * Returns the instances and streams to export. Throws SettingsError for an instance or stream that is
+ * not configured.
+ */
 export function chooseScopes(
   instances: readonly InstanceConfig[],
   { instance: instanceIds, stream: wanted }: Pick<ExportRequest, 'instance' | 'stream'>,
@@ -49,7 +52,7 @@ export function chooseScopes(
   });
 }
 
-/** How the instances are asked for organizations. */
+/** The means of asking the instances for organizations. */
 export interface OrgSearch {
   readonly open: (scope: Scope) => InstanceContext;
   /** Whether the database has this program's tables. */
@@ -58,17 +61,16 @@ export interface OrgSearch {
 }
 
 export interface FoundOrgs {
-  /** Instances that have any of the organizations, each with its own. */
+  /** The instances that have any of the organizations, each with its own. */
   readonly scopes: readonly Scope[];
-  /** Instances that could not be asked, by id. */
+  /** The failures of instances that could not be asked, by id. */
   readonly failures: ReadonlyMap<string, unknown>;
 }
 
 /**
- * Finds which instance has which of the organizations: by the ledger, and by
- * asking Losant for those it does not know; all instances as they are where no
- * organization is named. Throws SettingsError for one that no instance exports,
- * unless an instance that might could not be asked.
+ * Finds the instance of each organization: by the ledger, and by asking Losant for those that it
+ * lacks. Returns all instances unchanged if no organization is named. Throws SettingsError for an
+ * organization that no instance exports, unless an instance that might have it could not be asked.
  */
 export async function findOrgs(
   chosen: readonly Scope[],
@@ -107,7 +109,10 @@ export async function findOrgs(
   return { scopes, failures };
 }
 
-/** Whether Losant has the organization and the settings include it. Throws LosantError if Losant does not say. */
+/**
+ * Whether Losant has the organization and the settings include it. Throws LosantError if Losant does
+ * not answer that.
+ */
 async function isExported(
   { client, instanceId, selection }: InstanceContext,
   orgId: string,
@@ -117,7 +122,7 @@ async function isExported(
     return isSelected(selection, await getOrg(client, { instanceId, orgId, signal }));
   } catch (error) {
     if (error instanceof LosantError && error.kind === 'not_found') return false;
-    // It is there, though its attributes cannot be read: the run says so.
+    // The organization exists although its attributes cannot be read, which the run reports.
     if (error instanceof LosantError && error.kind === 'bad_body') return true;
     throw error;
   }

@@ -66,19 +66,19 @@ export const exportFile = defineCommand({
         hint: 'name the file with --out, or leave out --json',
       });
     }
-    // Both are choices of the command line.
+    // The command line has checked both choices.
     const chosen = { view: exportedView(name) as ExportedView, format: format as FormatName };
     return await writeViewFile(context, { name, range, out: file, instanceIds, orgIds, ...chosen });
   },
 });
 
 interface FileRequest {
-  /** The view's name. */
+  /** The name of the view. */
   readonly name: string;
   readonly view: ExportedView;
   readonly range: DayRange;
   readonly format: FormatName;
-  /** The file; null: stdout. */
+  /** The file; null for stdout. */
   readonly out: string | null;
   readonly instanceIds: readonly string[] | null;
   readonly orgIds: readonly string[] | null;
@@ -86,16 +86,16 @@ interface FileRequest {
 
 interface Written {
   readonly rows: number;
-  /** Null if it went to stdout. */
+  /** The facts of the file; null for stdout. */
   readonly facts: FileFacts | null;
   /** Whether the reader of stdout went away before the end. */
   readonly isCut: boolean;
 }
 
-/** For a first estimate; the time goes by the days. */
+/** The rate for a first estimate; the time depends on the number of days. */
 const DAYS_PER_SECOND = 5;
 
-/** Writes a view to a file or to stdout and says so. Returns the exit code. */
+/** Writes a view to a file or to stdout and reports it. Returns the exit code. */
 async function writeViewFile(context: CommandContext, request: FileRequest): Promise<number> {
   const { output } = context;
   const written = await withDatabase(
@@ -164,7 +164,7 @@ async function writeRows(
   return { rows, facts: await target.finish(), isCut };
 }
 
-/** A filter that nothing can match is a slip, and would leave an empty file. */
+/** Throws for a filter that nothing can match: it is a mistake, and would leave an empty file. */
 async function requireKnown(
   { db }: DatabaseHandle,
   { name, instanceIds, orgIds }: FileRequest,
@@ -181,17 +181,20 @@ async function requireKnown(
   });
 }
 
-/** Where a file goes. */
+/** The destination of a file. */
 interface Target {
-  /** False if nobody reads it any more. */
+  /** Writes a part. Resolves to false if nobody reads it any more. */
   write(part: Part): Promise<boolean>;
-  /** Null for stdout, which is no file. */
+  /** Completes the file and returns its facts; null for stdout. */
   finish(): Promise<FileFacts | null>;
-  /** Leaves nothing half-written behind. */
+  /** Removes what was written, so that nothing half-written is left behind. */
   discard(): Promise<void>;
 }
 
-/** Throws SettingsError for a file that cannot be written, and for a terminal that cannot show the format. */
+/**
+ * Opens the destination. Throws SettingsError for a file that cannot be written, and for a terminal
+ * that cannot show the format.
+ */
 async function openTarget(
   { output, newId }: Pick<BaseContext, 'output' | 'newId'>,
   { out, format }: Pick<FileRequest, 'out' | 'format'>,

@@ -29,10 +29,10 @@ export const gaps = defineCommand({
   },
 });
 
-/** Lines shown to people; `--json` has all. */
+/** The number of lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
-/** A gap as `--json` prints it. */
+/** Returns a gap as `--json` prints it. */
 function toDocument(gap: Gap) {
   const { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt } = gap;
   return { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt };
@@ -40,7 +40,7 @@ function toDocument(gap: Gap) {
 
 export interface GapsView {
   readonly missing: readonly Gap[];
-  /** What is known not to come; null if it was not asked for. */
+  /** The cells known never to come; null if they were not asked for. */
   readonly known: readonly Gap[] | null;
   readonly nowMs: number;
 }
@@ -69,7 +69,10 @@ function numbersOf(gaps: readonly Gap[]): string {
   return `${count(gaps.length, 'number')} of ${count(orgs, 'organization')} ${gaps.length === 1 ? 'is' : 'are'}`;
 }
 
-/** By cause, the most frequent first: a heading, and below it a line for each run of days, with what `more` says of it. */
+/**
+ * Renders gaps by cause, the most frequent first: a heading, and below it a line for each range of
+ * days, with the additions of `more`.
+ */
 function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
   const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, gap.reason, causeOf(gap)]));
   const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
@@ -96,7 +99,10 @@ function renderCause(cause: readonly Gap[]): Line {
   return line`${label}: ${first.reason}, ${message} (${count(cause.length, 'number')})`;
 }
 
-/** The message without what it names in particular; why a cell was accepted stays as a person wrote it. */
+/**
+ * Returns the message without the names in it; the reason for accepting a cell stays as a person wrote
+ * it.
+ */
 function causeOf({ standing, message }: Gap): string {
   return standing === 'accepted' ? message : withoutPlaces(message);
 }
@@ -107,7 +113,7 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
     const [first] = track;
     if (!first) return [];
     const { stream, orgId, orgName } = first;
-    // The newest first.
+    // The newest range comes first.
     const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
     return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
   });

@@ -14,7 +14,7 @@ import { openQuestions, type Questions } from './questions.ts';
 const API_URL = 'https://api.losant.com';
 const DATABASE = './usage-data';
 
-/** Answers that are right, so that each question can be judged by itself. */
+/** Valid answers, so that each question can be judged separately. */
 const RIGHT: Answers = {
   LOSANT_INSTANCE_ID: '0'.repeat(24),
   LOSANT_API_TOKEN: 'token',
@@ -35,7 +35,10 @@ export const init = defineCommand({
   run: async (context, { file }) => await askForSettings(context, file ?? 'losant-usage.env'),
 });
 
-/** Asks for what an export needs, checks it and writes it to a file. Returns the check's exit code if nothing was written. */
+/**
+ * Asks for the settings of an export, checks them and writes them to a file. Returns the check's exit
+ * code if nothing was written.
+ */
 async function askForSettings(context: BaseContext, file: string): Promise<number> {
   const { output } = context;
   requireNewFile(file);
@@ -64,7 +67,7 @@ async function askForSettings(context: BaseContext, file: string): Promise<numbe
 }
 
 async function askAll(questions: Questions, apiUrl: string | undefined): Promise<Answers> {
-  // Only private installs have another address; whoever has set one means it.
+  // Only private installs have another address, and whoever has set one wants it.
   const api = apiUrl === undefined || apiUrl === API_URL ? {} : { LOSANT_API_URL: apiUrl };
   const check = (answer: Answers) => problemOf({ ...RIGHT, ...api, ...answer });
   const instanceId = await questions.ask({
@@ -89,14 +92,17 @@ async function askAll(questions: Questions, apiUrl: string | undefined): Promise
   };
 }
 
-/** The database as a setting: a folder stands for an embedded one, with its whole path, as the file is used from anywhere. */
+/**
+ * Returns the database as a setting. A folder stands for an embedded database, with its absolute path
+ * because the file is used from anywhere.
+ */
 function toDatabaseUrl(answer: string): string {
   if (answer.includes('://')) return answer;
   const folder = answer.replace(/^embedded:/, '');
   return folder === '' ? answer : `embedded:${resolve(folder)}`;
 }
 
-/** What the settings' own rules say against the answers. */
+/** Returns the problem of the answers by the settings' own rules; null if there is none. */
 function problemOf(answers: Answers): string | null {
   try {
     readSettings(answers);
@@ -117,10 +123,10 @@ async function check(base: BaseContext, answers: Answers): Promise<number> {
   return await checkEverything(context, { allOrgs: false, probe: false });
 }
 
-/** What is written, by the names of the settings. */
+/** The settings that are written, by name. */
 type Answers = Readonly<Record<string, string>>;
 
-/** Nothing is ever overwritten: it may be the only copy of a token. */
+/** Throws if the file exists: nothing is ever overwritten, because it may be the only copy of a token. */
 function requireNewFile(file: string): void {
   if (!existsSync(file)) return;
   throw new SettingsError(`--file ${file}: there is a file of that name`, {
@@ -128,7 +134,7 @@ function requireNewFile(file: string): void {
   });
 }
 
-/** Writes the settings for `. FILE` in a shell; only its owner may read it. */
+/** Writes the settings for `. FILE` in a shell; only the file's owner may read them. */
 async function writeEnvFile(file: string, answers: Answers): Promise<void> {
   const lines = Object.entries(answers).map(([name, value]) => `${name}=${quoteForShell(value)}`);
   const text = [
@@ -147,7 +153,7 @@ async function writeEnvFile(file: string, answers: Answers): Promise<void> {
   }
 }
 
-/** As one word of a shell. */
+/** Returns the text as one word of a shell. */
 export function quoteForShell(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

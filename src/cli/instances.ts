@@ -5,8 +5,8 @@ import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
 /**
- * The instances that are meant: those that are named, else those of the settings, else all this
- * database collects for. Throws SettingsError for one that it does not.
+ * Returns the instances to bill: those named, else those of the settings, else all that this database
+ * collects. Throws SettingsError for one that it does not collect.
  */
 export async function chooseBilledInstances(
   { config }: Pick<CommandContext, 'config'>,
@@ -24,7 +24,7 @@ export async function chooseBilledInstances(
   return ids === null ? known : known.filter(({ instanceId }) => ids.includes(instanceId));
 }
 
-/** Throws SettingsError for instances of which this database holds nothing. */
+/** Throws SettingsError for instances without any data in this database. */
 export function requireKnownInstances(asked: readonly string[], known: readonly string[]): void {
   const unknown = asked.filter((id) => !known.includes(id));
   if (unknown.length > 0) throw nothingOf(`instance ${unknown.join(', ')}`, known);
@@ -36,7 +36,10 @@ function nothingOf(what: string, known: readonly string[]): SettingsError {
   });
 }
 
-/** Throws SettingsError for an instance that is not configured. */
+/**
+ * Returns the configured instances that are named, or all. Throws SettingsError for an instance that
+ * is not configured.
+ */
 export function chooseInstances(
   instances: readonly InstanceConfig[],
   wanted: readonly string[] | null,

@@ -5,11 +5,11 @@ import { DatabaseError } from '../errors.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
-/** Loading, planning, the lease and the heartbeat each take a connection at times. */
+/** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
 const POOL_SIZE = 4;
 
 export interface OpenBounds {
-  /** How long the server lets one statement run, if not for the usual time. */
+  /** The time that the server lets one statement run, if not the usual one. */
   readonly statementTimeoutMs?: number | undefined;
 }
 
@@ -29,8 +29,8 @@ export async function openDatabase(
 }
 
 /**
- * Does `work` with an open database and closes it. A connection or right that is
- * lost meanwhile becomes a DatabaseError that names the database.
+ * Runs `work` with an open database and closes it. A connection or right that is lost meanwhile
+ * becomes a DatabaseError that names the database.
  */
 export async function useDatabase<T>(
   handle: DatabaseHandle,
@@ -55,8 +55,8 @@ export async function withDatabase<T>(
 }
 
 /**
- * Opens the database with this program's schema. A command that writes creates it
- * in an empty one; for one that only reads, a missing database is refused.
+ * Opens the database with this program's schema. A command that writes creates it in an empty
+ * database; one that only reads refuses a missing database.
  */
 export async function openSchema(
   context: CommandContext,
@@ -78,12 +78,12 @@ export async function openSchema(
   }
 }
 
-/** The schema at head, and what was applied for it. */
+/** Brings the schema to head and returns the migrations applied. */
 async function prepareSchema(
   handle: DatabaseHandle,
   options: { createIfEmpty: boolean; autoMigrate: boolean },
 ): Promise<string[]> {
-  // Read on its own: the same refusal means something else where there are tables.
+  // The state is read separately, because the same refusal means something else if there are tables.
   const { state } = await readSchemaState(handle);
   try {
     return await requireSchema(handle, options);
@@ -100,7 +100,10 @@ function isDenied(error: unknown): error is DatabaseError {
   return isRefused && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '42501';
 }
 
-/** Said before anything is tried: a refused statement does not say whether it was a reader's role or a standby. */
+/**
+ * Throws if the database is read-only. This is checked first, because a refused statement does not
+ * show whether it was a reader's role or a standby.
+ */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;
   if (readOnly.reason === 'standby') {

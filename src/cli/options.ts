@@ -2,27 +2,27 @@ import { SettingsError } from '../errors.ts';
 import { addDays, type DayRange, dayAt, dayStartMs, parseDay, type UsageDay } from '../usage/day.ts';
 import { type Month, parseMonth } from '../usage/period.ts';
 
-/** An option of a command, by itself: its name is the key it is declared under, in kebab case. */
+/** An option of a command. Its name is the key under which it is declared, in kebab case. */
 export interface OptionSpec<T> {
-  /** Given by its place, without a name. */
+  /** Whether it is given by its place, without a name. */
   readonly isArgument?: boolean;
-  /** What stands for its value in help; null: a switch. */
+  /** The placeholder for its value in help; null for a switch. */
   readonly value: string | null;
   readonly summary: string;
-  /** What it is when not given. */
+  /** The value when it is not given. */
   readonly initial: T;
   readonly isRequired?: boolean;
-  /** Takes several values: repeated, or one after the other. */
+  /** Whether it takes several values: repeated, or listed with commas. */
   readonly isList?: boolean;
-  /** Takes several values, each with its name: a value may hold commas. */
+  /** Whether it takes several values, each with its name, because a value may contain commas. */
   readonly isRepeated?: boolean;
-  /** What the program does without it, for help. */
+  /** The program's behaviour without it, for help. */
   readonly shownDefault?: string;
-  /** The only values there are. */
+  /** The only valid values. */
   readonly choices?: readonly string[];
   /** Whether its value is the path of a file. */
   readonly isPath?: boolean;
-  /** Reads one value; `previous` is what came before. Throws SettingsError with what is wrong about the value. */
+  /** Reads one value; `previous` is the result so far. Throws SettingsError with the problem of the value. */
   read(text: string, previous: T): T;
 }
 
@@ -32,7 +32,7 @@ export type OptionValues<O extends OptionSpecs> = {
   readonly [Name in keyof O]: O[Name] extends OptionSpec<infer T> ? T : never;
 };
 
-/** `dryRun` as it is written on the command line. */
+/** Returns the name as written on the command line: `--dry-run` for `dryRun`. */
 export function flagName(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
@@ -41,7 +41,7 @@ export function switchOption(summary: string): OptionSpec<boolean> {
   return { value: null, summary, initial: false, read: () => true };
 }
 
-/** An option that is null when not given; `value` is what stands for it in help. */
+/** Returns an option that is null when not given; `value` is its placeholder in help. */
 export function valueOption<T>(
   value: string,
   summary: string,
@@ -50,13 +50,13 @@ export function valueOption<T>(
   return { value, summary, initial: null, read };
 }
 
-/** The same option, which must be given. */
+/** Returns the option as one that must be given. */
 export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
-  // Never seen: a command whose required option is missing does not run.
+  // The initial value is never seen, because a command does not run without its required option.
   return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
 }
 
-/** The same, given by its place. */
+/** Returns the option as a required one given by its place. */
 export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   return { ...required(spec), isArgument: true };
 }
@@ -83,7 +83,10 @@ export function daysOption(summary: string): OptionSpec<DayRange | null> {
   });
 }
 
-/** Null for a text that is written otherwise. Throws SettingsError for a day that the calendar does not have. */
+/**
+ * Returns the day; null for text in another form. Throws SettingsError for a day that the calendar
+ * does not have.
+ */
 function readDay(text: string): UsageDay | null {
   const day = parseDay(text);
   if (day !== null || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return day;
@@ -102,7 +105,7 @@ export function monthOption(summary: string): OptionSpec<Month | null> {
   );
 }
 
-/** Ids in lower case, each once. */
+/** Returns an option of ids, in lower case and without duplicates. */
 export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
   const read = (text: string, previous: readonly string[] | null) => [
     ...new Set([...(previous ?? []), ...readIds(what, text)]),
@@ -122,7 +125,7 @@ function readIds(what: string, text: string): string[] {
   return ids.every((id) => /^[0-9a-f]{24}$/.test(id)) ? ids : fail(`An ${what} id has 24 hex characters.`);
 }
 
-/** One of a few values; `plural` is what they are called. */
+/** Returns an option with one of a few values; `plural` names them. */
 export function choiceOption(
   plural: string,
   summary: string,
@@ -136,7 +139,7 @@ export function readChoice(plural: string, choices: readonly string[], text: str
   return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
 }
 
-/** A whole number from `min` to `max`; `initial` is what it is when not given. */
+/** Returns an option with an integer from `min` to `max`; `initial` is its value when not given. */
 export function numberOption(
   value: string,
   summary: string,
@@ -161,7 +164,7 @@ export function rateOption(summary: string): OptionSpec<number | null> {
   });
 }
 
-/** Throws the SettingsError of a value that is not understood. */
+/** Throws the SettingsError for a value that is not understood. */
 export function fail(message: string): never {
   throw new SettingsError(message, { hint: 'correct it and start again' });
 }
@@ -174,10 +177,13 @@ export function requireOrder({ from, to }: DayRange): void {
   });
 }
 
-/** Years before the platform existed: an earlier day is a slip, not a request. */
+/** The earliest day accepted, years before the platform existed: an earlier one is a typing mistake. */
 const EARLIEST_DAY = '2010-01-01';
 
-/** Throws SettingsError for a day of which nothing can be read: one before the platform existed, or one that is not over. */
+/**
+ * Throws SettingsError for a day that cannot be read: one before the platform existed, or one that is
+ * not over.
+ */
 export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
   if (day < EARLIEST_DAY) {
     throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {

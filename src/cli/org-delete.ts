@@ -44,7 +44,7 @@ export const orgDelete = defineCommand({
   run: deleteOrg,
 });
 
-/** What an organization is deleted with. */
+/** The means of deleting an organization. */
 interface Work {
   readonly handle: DatabaseHandle;
   readonly found: FoundOrg;
@@ -53,9 +53,8 @@ interface Work {
 }
 
 /**
- * Deletes an organization in Losant, once all that is still readable of it is
- * exported, nothing is missing and its name was repeated. Whatever fails before
- * leaves it as it is.
+ * Deletes an organization in Losant, after everything that can still be read of it has been exported,
+ * nothing is missing and its name has been repeated. Any failure before that leaves it as it is.
  */
 async function deleteOrg(context: CommandContext, options: DeleteOptions): Promise<number> {
   const { nameAgain, dryRun, incomplete } = options;
@@ -128,7 +127,10 @@ async function deleteAfterExport(context: CommandContext, work: Work): Promise<n
   return EXIT.ok;
 }
 
-/** Why the organization is not deleted; null if nothing is missing and its last days were all read. */
+/**
+ * Returns the reason why the organization is not deleted; null if nothing is missing and its last days
+ * were all read.
+ */
 function whyNot(
   { orgId }: FoundOrg,
   { missing }: Ending,
@@ -211,8 +213,8 @@ function mustRepeat(): SettingsError {
 }
 
 /**
- * Deletes the organization in Losant: asked once, and done when Losant does not
- * know it any more. Throws LosantError if it is still there, or nobody can say.
+ * Deletes the organization in Losant: asks once, and is done when Losant no longer knows it. Throws
+ * LosantError if it still exists, or if that cannot be found out.
  */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
   const { orgId, instance } = found;
@@ -263,8 +265,8 @@ function failed(
 }
 
 /**
- * Marks the organization as removed, and with a reason waives what is missing of
- * it. Returns how many numbers were waived.
+ * Marks the organization as removed and, with a reason, waives its missing numbers. Returns the number
+ * of waivers.
  */
 async function recordRemoval(
   { output }: CommandContext,
@@ -299,7 +301,7 @@ async function recordRemoval(
   }
 }
 
-/** A number that another process has loaded meanwhile needs no waiver. */
+/** Waives a number unless another process has loaded it meanwhile. */
 async function waiveUnlessLoaded(
   db: DatabaseHandle['db'],
   waiver: Parameters<typeof waiveCells>[1],

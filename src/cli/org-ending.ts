@@ -13,23 +13,23 @@ import type { CommandContext } from './command.ts';
 import { waitWhileHeld } from './export-instances.ts';
 import type { FoundOrg } from './org.ts';
 
-/** What is stored of an organization that is to end. */
+/** The stored numbers of an organization that is to be deleted. */
 export interface Ending {
   readonly streams: readonly StreamEnding[];
-  /** Tracked numbers that are missing, in doubt or waiting. */
+  /** The tracked numbers that are missing, in doubt or waiting. */
   readonly missing: readonly Pick<OrgCell, 'stream' | 'day' | 'standing' | 'reason' | 'message'>[];
   readonly devices: { readonly day: UsageDay; readonly total: number } | null;
 }
 
 interface StreamEnding {
   readonly stream: string;
-  /** Newest day of which the number is stored; null if there is none. */
+  /** The newest day whose number is stored; null if there is none. */
   readonly lastDay: UsageDay | null;
   readonly stored: number;
-  /** Of those: how many are not final, and never will be. */
+  /** The number of those that are not final and never will be. */
   readonly notFinal: number;
   readonly missing: number;
-  /** Accepted without a number, or no longer available. */
+  /** The number of cells accepted without a number, or no longer available. */
   readonly knownMissing: number;
 }
 
@@ -65,9 +65,8 @@ interface LastDays {
 }
 
 /**
- * Exports all that is due of the organization, and then what is missing still, or
- * could have another number at a later checkpoint: it is the last time that
- * anybody can read it. Returns how the runs ended.
+ * Exports everything due of the organization, and then what is still missing or could change at a
+ * later checkpoint, because it cannot be read after the deletion. Returns the outcomes of the runs.
  */
 export async function exportLastDays(context: CommandContext, work: LastDays): Promise<RunOutcome[]> {
   const { handle, found, now } = work;
@@ -101,7 +100,7 @@ async function exportOrg(
   });
 }
 
-/** What is stored of the organization, and what is missing. */
+/** Returns the stored and the missing numbers of the organization. */
 export async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
   const judged = judgeEnding(await readOrgCells(db, orgId));
   const day = judged.streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;
@@ -109,7 +108,7 @@ export async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): P
   return { ...judged, devices: day === null || total === null ? null : { day, total } };
 }
 
-/** Lines of missing numbers that are shown; `--json` has all. */
+/** The number of lines of missing numbers that are shown; `--json` has all. */
 const MISSING_SHOWN = 20;
 
 export function renderEnding({ streams, missing, devices }: Ending, today: UsageDay): Line[] {

@@ -24,7 +24,7 @@ import {
   tagsOf,
 } from './org.ts';
 
-/** Limits by name, each once. */
+/** The option for limits by name, each given once. */
 const limitOption: OptionSpec<Readonly<Record<string, number>> | null> = {
   ...valueOption('NAME=N', 'set a limit; the others stay', (text, previous) => {
     const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
@@ -86,8 +86,8 @@ export const orgSet = defineCommand({
 });
 
 /**
- * Changes an organization: everything is checked first, what changes is shown,
- * and the answer must have it. Nothing to change: nothing is sent.
+ * Changes an organization. Everything is checked first, the changes are shown, and the answer must
+ * contain them. If nothing would change, nothing is sent.
  */
 async function setOrg(
   context: CommandContext,
@@ -120,7 +120,10 @@ async function setOrg(
 
 const NEXT_LISTING = 'The database follows with the next listing of the organizations, once a UTC day.';
 
-/** The organization after the change. Sent once: if the answer is lost, the organization is read back. */
+/**
+ * Returns the organization after the change. The change is sent once; if the answer is lost, the
+ * organization is read back.
+ */
 async function sendPatch(
   context: CommandContext,
   found: FoundOrg,
@@ -150,7 +153,7 @@ function show(value: string | null): Line {
   return value ?? styled('dim', 'not set');
 }
 
-/** Losant answered, or was read back, without the change. */
+/** Returns the error for an organization that was answered, or read back, without the change. */
 function notTaken({ orgId }: FoundOrg, missed: readonly FieldChange[]): LosantError {
   const shown = missed.map(
     (each) => `${each.field} is ${each.new ?? 'not set'} and not ${each.old ?? 'unset'}`,
@@ -167,7 +170,7 @@ function notTaken({ orgId }: FoundOrg, missed: readonly FieldChange[]): LosantEr
   );
 }
 
-/** What is to change, as the options say it. */
+/** The changes as given by the options. */
 export interface PatchOptions {
   readonly name: string | null;
   readonly description: string | null;
@@ -177,21 +180,21 @@ export interface PatchOptions {
   readonly disable: boolean;
   readonly enable: boolean;
   readonly auditLog: boolean | null;
-  /** Path of a file with a patch in JSON. */
+  /** The path of a file with a patch in JSON. */
   readonly body: string | null;
 }
 
-/** A patch by itself, and the tags that are set among those the organization has. */
+/** A patch, and the tags to set among those that the organization has. */
 export interface Wanted {
   readonly patch: OrgPatch;
   readonly tags: readonly Tag[];
-  /** Whether it is to be disabled from now on, unless it is already. */
+  /** Whether to disable it from now on, unless it already is. */
   readonly disables: boolean;
 }
 
 /**
- * Reads what is to change and checks it against the schema of the API. Throws one
- * SettingsError with all that is wrong. `nowMs` is since when one is disabled.
+ * Reads the changes and checks them against the API's schema. Throws one SettingsError with all
+ * problems. `nowMs` is the time from which an organization is disabled.
  */
 export function readWanted(options: PatchOptions, nowMs: number): Wanted {
   const { limit: limits, tag, disable, enable, auditLog: auditLogEnabled } = options;
@@ -216,9 +219,8 @@ export function readWanted(options: PatchOptions, nowMs: number): Wanted {
 const KEEP_ONE = { hint: 'keep one of them' };
 
 /**
- * The patch to send to an organization that is now as `resource` says. Lists and
- * maps go whole: the documentation does not say whether Losant keeps what a map
- * of limits leaves out.
+ * Returns the patch for an organization that is now as in `resource`. Lists and maps are sent
+ * complete, because the documentation does not say whether Losant keeps limits that a map leaves out.
  */
 export function completePatch({ patch: wanted, tags, disables }: Wanted, resource: Resource): OrgPatch {
   const { disabledAt, ...rest } = wanted;
@@ -243,7 +245,7 @@ function hasOddTags(resource: Resource): boolean {
   return Array.isArray(tags) && tags.length > tagsOf(resource).length;
 }
 
-/** Throws SettingsError with all that is wrong, a line each. */
+/** Throws SettingsError with all problems, one per line. */
 function checkPatch(raw: unknown): OrgPatch {
   const { success, data, error } = orgPatch.safeParse(raw);
   if (success) return data;
@@ -270,7 +272,7 @@ function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
   return [`${place === '' ? 'the body' : place}${isShown ? `=${quote(String(value))}` : ''} ${message}`];
 }
 
-/** Throws SettingsError for a file that holds no JSON object. */
+/** Reads the file of a patch. Throws SettingsError if it does not contain a JSON object. */
 function readBody(path: string): Record<string, unknown> {
   const hint = 'write a JSON object into it, such as {"limits":{"device":100}}';
   const read = readNamedFile(path, readFileFromDisk);
@@ -288,20 +290,20 @@ function parse(text: string): unknown {
   }
 }
 
-/** A field that is to change, or did; null: it is not set. */
+/** A planned or completed change of a field; null means that it is not set. */
 export interface FieldChange {
   readonly field: string;
   readonly old: string | null;
   readonly new: string | null;
 }
 
-/** An organization with a patch done: of the maps of limits, those that the patch does not name stay. */
+/** Returns an organization with a patch applied. Limits that the patch does not name stay. */
 export function withPatch(resource: Resource, patch: OrgPatch): Resource {
   if (patch.limits === undefined) return { ...resource, ...patch };
   return { ...resource, ...patch, limits: { ...mapOf(resource['limits']), ...patch.limits } };
 }
 
-/** The fields in which two organizations differ, in their order. */
+/** Returns the fields in which two organizations differ, in order. */
 export function compareFields(before: Fields, after: Fields): FieldChange[] {
   const names = new Set([...before.keys(), ...after.keys()]);
   const both = [...names].map((field) => ({

@@ -13,7 +13,7 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { chooseInstances } from './instances.ts';
 import { idOption, idsOption, type OptionValues, required } from './options.ts';
 
-/** Which organization is meant, and where it may be. */
+/** The options that name the organization, and the instances it may be in. */
 export const placeOptions = {
   org: required(idOption('organization', 'the organization')),
   instance: idsOption('instance', 'look for it in these instances only'),
@@ -24,11 +24,11 @@ export type OrgAsked = OptionValues<typeof placeOptions>;
 export interface FoundOrg extends OrgResource {
   readonly instance: InstanceConfig;
   readonly orgId: string;
-  /** Reads from that instance; sends nothing but GET. */
+  /** The client for reading from that instance; it sends nothing but GET. */
   readonly client: LosantClient;
 }
 
-/** What happened to a change is asked for until then, also while the process is asked to end. */
+/** The time for which the result of a change is asked for, even while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
 /** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
@@ -47,7 +47,7 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
       if (error.kind !== 'not_found') failure ??= error;
     }
   }
-  // An instance that does not answer may have it.
+  // An instance that does not answer may have the organization.
   if (failure !== null) throw failure;
   const where = chosen.map(({ instanceId }) => instanceId).join(', ');
   throw new SettingsError(`--org ${org}: Losant knows no such organization of instance ${where}`, {
@@ -55,7 +55,10 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
   });
 }
 
-/** The organization as it is now; null if it is not there. Throws LosantError if Losant does not say. */
+/**
+ * Returns the organization as it is now; null if it does not exist. Throws LosantError if Losant does
+ * not answer that.
+ */
 export async function lookAgain({ client, instance, orgId }: FoundOrg): Promise<OrgResource | null> {
   const signal = AbortSignal.timeout(LOOK_AGAIN_MS);
   try {
@@ -66,7 +69,7 @@ export async function lookAgain({ client, instance, orgId }: FoundOrg): Promise<
   }
 }
 
-/** A client that reads from the instance and sends nothing but GET. */
+/** Returns a client that reads from the instance and sends nothing but GET. */
 export function openReading(
   { config, hostNow, random, version }: CommandContext,
   instance: InstanceConfig,
@@ -86,7 +89,10 @@ export function openReading(
   });
 }
 
-/** The client that can change the instance's organizations. Throws SettingsError without its token. */
+/**
+ * Returns the client that can change the instance's organizations. Throws SettingsError without its
+ * token.
+ */
 export function openAdmin(
   { config, version, hostNow }: CommandContext,
   { apiUrl, domain }: InstanceConfig,
@@ -158,7 +164,10 @@ function showFlag(flag: string | null): string | null {
   return flag === 'true' ? 'on' : 'off';
 }
 
-/** What an organization can be changed in, one text for each field, e.g. `limits.device`; `tags.KEY` has all values of a key. */
+/**
+ * The changeable fields of an organization, one text each, e.g. `limits.device`; `tags.KEY` has all
+ * values of a key.
+ */
 export type Fields = ReadonlyMap<string, string>;
 
 export type Resource = Readonly<Record<string, unknown>>;
@@ -185,7 +194,7 @@ export function fieldsOf(resource: Resource): Fields {
   return fields;
 }
 
-/** The tags of an organization as Losant answers it; one that is none is left out. */
+/** Returns the tags of an organization as Losant answers it, without entries that are no tags. */
 export function tagsOf(resource: Resource): { key: string; value: string }[] {
   const { tags } = resource;
   if (!Array.isArray(tags)) return [];
@@ -199,7 +208,7 @@ export function mapOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** A date in one spelling; empty for an organization that is not disabled. */
+/** Returns a date in one spelling; empty for an organization that is not disabled. */
 function instantOf(value: unknown): unknown {
   if (value === false) return '';
   const ms = typeof value === 'string' ? Date.parse(value) : NaN;

@@ -5,28 +5,28 @@ import type { BaseContext, OutStream } from './command.ts';
 
 export interface Question {
   readonly text: string;
-  /** Taken where nothing is entered. */
+  /** The answer if nothing is entered. */
   readonly initial?: string;
-  /** Not shown while it is entered. */
+  /** Whether the answer is hidden while it is entered. */
   readonly isSecret?: boolean;
-  /** What is wrong with an answer; null if nothing is. It is then asked for again. */
+  /** Returns the problem of an answer, after which the question is asked again; null if there is none. */
   readonly problemOf: (answer: string) => string | null;
 }
 
-/** Asks a person at a terminal. */
+/** Questions asks a person at a terminal. */
 export interface Questions {
-  /** The answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
+  /** Returns the answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
   readonly ask: (question: Question) => Promise<string>;
   readonly confirm: (text: string) => Promise<boolean>;
   readonly close: () => void;
 }
 
-/** Whether there is somebody to answer. */
+/** Whether somebody can answer. */
 export function canAsk({ stdin, stderr }: Pick<BaseContext, 'stdin' | 'stderr'>): boolean {
   return stderr.isTTY === true && stdin().isTTY === true;
 }
 
-/** Throws `refusal` where nobody can answer. */
+/** Opens the questions. Throws `refusal` if nobody can answer. */
 export function openQuestions(context: BaseContext, refusal: SettingsError): Questions {
   if (!canAsk(context)) throw refusal;
   const { stdin, stderr } = context;
@@ -76,7 +76,7 @@ async function readLine(
     throw stop.signal.aborted ? (stop.signal.reason as Error) : error;
   } finally {
     mask.isOn = false;
-    // The line break of the answer was not shown either.
+    // The line break of a hidden answer was not shown either.
     if (isSecret || stop.signal.aborted) stderr.write('\n');
     reader.off('SIGINT', end).off('close', end);
   }

@@ -18,7 +18,10 @@ import { requireKnownInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from './options.ts';
 
-/** Until then a day is read again, and with it the instance's totals. */
+/**
+ * The number of days shown by default: within them a day, and with it the instance's totals, is read
+ * again.
+ */
 const DAYS_SHOWN = 31;
 
 export const reconcile = defineCommand({
@@ -52,7 +55,7 @@ export const reconcile = defineCommand({
   },
 });
 
-/** Lines of a table shown to people; `--json` has all. */
+/** The number of lines of a table shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
 interface ReconciliationView {
@@ -88,7 +91,7 @@ const TITLES: Readonly<Record<Scope, string>> = {
   org_month: "Months of organizations beside Losant's summaries",
 };
 
-/** A sentence, and a table of what differs and of what else was asked for. */
+/** Renders a sentence, and a table of the differences and of the other rows asked for. */
 function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line[] {
   const own = rows.filter((row) => row.scope === scope);
   const isOne = new Set(rows.map(({ instanceId }) => instanceId)).size === 1;
@@ -137,7 +140,7 @@ function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
   ];
 }
 
-/** What keeps a difference from counting, or makes it count. */
+/** Describes what keeps a difference from counting, or makes it count. */
 function describeOutcome(row: Comparison): string {
   const { isListed, orgsMissing, orgsRemoved, daysMissing, outcome } = row;
   if (!isListed) return 'was never listed: nothing was exported of it';
@@ -156,7 +159,7 @@ function toneOf(outcome: Outcome): 'red' | 'yellow' | null {
   return outcome === 'differs' ? 'red' : 'yellow';
 }
 
-/** With thousands separators, to the last digit: sums pass what a number holds. */
+/** Returns an amount with thousands separators and every digit, because sums exceed a JavaScript number. */
 function showAmount(amount: string | null): string {
   if (amount === null) return '–';
   const [whole = '', fraction = ''] = amount.split('.');

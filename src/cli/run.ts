@@ -14,7 +14,7 @@ export const run = defineCommand({
     { args: `run --date ${yesterday} --stream payload_totals`, does: 'one stream of one day again' },
     { args: 'run --shard 0/4 --wait 60', does: 'the first of four parts, which run beside each other' },
   ],
-  /** Exports now what is due, or reads one day again. */
+  /** Exports what is due now, or reads one day again. */
   async run(context, { date, ...request }) {
     const { exportInstances, withHeartbeat } = await import('./export-instances.ts');
     if (date !== null) {

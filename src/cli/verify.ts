@@ -41,11 +41,11 @@ export const verify = defineCommand({
 interface Verified {
   readonly packs: readonly Pack[];
   readonly problems: readonly PackProblem[];
-  /** The database it was compared with; null if none is configured, or the files were wrong already. */
+  /** The database it was compared with; null if none is configured, or if the files were already wrong. */
   readonly database: string | null;
 }
 
-/** Checks every pack in the folder and below it. Throws SettingsError where there is none. */
+/** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
 async function verifyFolder(context: CommandContext, dir: string): Promise<Verified> {
   const packs: Pack[] = [];
   const problems: PackProblem[] = [];
@@ -55,7 +55,7 @@ async function verifyFolder(context: CommandContext, dir: string): Promise<Verif
     if (opened.pack !== null) packs.push(opened.pack);
   }
   const inOrder = packs.toSorted(byStatement);
-  // What was changed says nothing about sums.
+  // Sums of files that were changed prove nothing.
   if (problems.length > 0) return { packs: inOrder, problems, database: null };
   problems.push(...(await checkAllSums(inOrder)));
   if (problems.length > 0 || context.config.databaseUrl === null)
@@ -87,7 +87,10 @@ function byStatement({ manifest: { statement: a } }: Pack, { manifest: { stateme
   return keyOf(a) < keyOf(b) ? -1 : keyOf(a) > keyOf(b) ? 1 : a.number - b.number;
 }
 
-/** In order: an adjustment is checked against the statements before it, if they are at hand. */
+/**
+ * Checks sums in order, because an adjustment is checked against the statements before it, if they are
+ * available.
+ */
 async function checkAllSums(packs: readonly Pack[]): Promise<PackProblem[]> {
   const problems: PackProblem[] = [];
   let before: Totals | null = null;
@@ -102,7 +105,7 @@ async function checkAllSums(packs: readonly Pack[]): Promise<PackProblem[]> {
   return problems;
 }
 
-/** Problems shown to people; `--json` has all. */
+/** The number of problems shown to people; `--json` has all. */
 const PROBLEMS_MAX = 50;
 
 function renderVerified(dir: string, { packs, problems, database }: Verified): Line[] {

@@ -12,7 +12,7 @@ import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './open-database.ts';
 
-/** How long a run may take to end when the process is asked to; orchestrators kill after 30 s. */
+/** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
 
 export const worker = defineCommand({
@@ -25,9 +25,9 @@ export const worker = defineCommand({
 });
 
 /**
- * `worker`: exports at the start and at each wake-up until it is asked to end,
- * and shows how it goes over HTTP. Returns 0 after a signal. Throws if it cannot
- * start; later, nothing but a defect ends it.
+ * Runs the `worker`: exports at the start and at each wake-up until it is asked to end, and shows its
+ * state over HTTP. Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect
+ * ends it.
  */
 async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
@@ -84,7 +84,7 @@ function requireServer(url: string): void {
   });
 }
 
-/** Serves the pages, unless they are turned off, and says in the log where and how they open. */
+/** Serves the pages, unless they are turned off, and logs their address and how to open them. */
 async function serve(
   { config, logger, host }: CommandContext,
   sources: AppSources,
@@ -99,7 +99,7 @@ async function serve(
   return listening;
 }
 
-/** Waits for the work, once the signal has aborted no longer than 25 s. Throws what the work throws. */
+/** Waits for the work, at most 25 s after the signal has aborted. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;

@@ -12,9 +12,9 @@ import { renderAuthor } from './story.ts';
 const PATH = '/changes';
 
 interface ChangeRequest extends ChangeQuery {
-  /** `YYYY-MM` of the usage days; empty: all. */
+  /** The month of the usage days, `YYYY-MM`; empty for all. */
   readonly month: string;
-  /** Changed in so many days; null: ever. */
+  /** The number of past days in which the numbers changed; null for all changes. */
   readonly days: (typeof DAYS)[number] | null;
 }
 
@@ -29,7 +29,7 @@ export const changesPage: ConsolePage = {
   },
 };
 
-/** `readRequest` reads the query of the address; whatever makes no sense in it is ignored. */
+/** `readRequest` reads the query of the address and ignores invalid values. */
 function readRequest(given: (name: string) => string | undefined, nowMs: number): ChangeRequest {
   const month = given('month') ?? '';
   const from = parseDay(`${month}-01`);
@@ -109,7 +109,7 @@ ${renderTable({
 ${nextId === null ? '' : html`<a href="${addressOf(PATH, { ...queryOf(request), before: `${nextId}` })}">Older</a>`}</p></nav>`;
 }
 
-/** `renderNone` repeats what was asked for, so that an empty list is no riddle. */
+/** `renderNone` repeats the query, so that an empty list explains itself. */
 function renderNone(request: ChangeRequest): Html {
   const { search, month, onlyFinal, onlyByHand, days, beforeId } = request;
   const what = onlyFinal ? 'No final number' : 'No number';

@@ -1,4 +1,4 @@
-/** Pages of what speaks against Losant's answers: totals that differ from the sums, and answers in quarantine. */
+/** Pages of doubts about Losant's answers: totals that differ from the sums, and answers in quarantine. */
 import { html } from 'hono/html';
 import { type OpenQuarantine, readOpenQuarantine } from '../queries/gaps.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
@@ -12,7 +12,7 @@ import { type Html, renderAway, renderDay, renderDistance, renderPage, renderTab
 import { type ConsolePage, readOrNull } from './sources.ts';
 
 const TOTALS = '/totals';
-/** Months to choose from; older ones are in `losant-usage reconcile`. */
+/** The number of months to choose from; older ones are in `losant-usage reconcile`. */
 const MONTHS_SHOWN = 4;
 const ROWS_MAX = 200;
 

@@ -11,11 +11,11 @@ import { describeCounts } from './standings.ts';
 export interface CoverageGrid {
   readonly lines: readonly CoverageLine[];
   readonly range: DayRange;
-  /** Null: every stream; a day then shows its worst cell. */
+  /** The stream; null for every stream, where a day shows its worst cell. */
   readonly stream: string | null;
 }
 
-/** Organizations by days: each day leads to its story. */
+/** Renders organizations by days; each day links to its story. */
 export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
   const days = eachDay(range);
   const months = [...Map.groupBy(days, (day) => day.slice(0, 7))];
@@ -27,13 +27,13 @@ export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
 <tbody>${lines.map((line) => renderLine(line, days, stream))}</tbody></table></div>`;
 }
 
-/** A month whose days leave no room for its name is only read out. */
+/** Renders a month. If its days leave no room for its name, the name is only read out. */
 function renderMonth(month: string, length: number, shown: number): Html {
   const isRoomy = length * 30 >= shown * 2;
   return html`<span class="${isRoomy ? '' : 'hidden'}">${month}</span>`;
 }
 
-/** The day of the month; where days are narrow, that of Mondays. */
+/** Renders the day of the month; where days are narrow, only that of Mondays. */
 function renderHead(day: UsageDay, shown: number): Html {
   const isShown = shown <= 31 || new Date(`${day}T00:00:00Z`).getUTCDay() === 1;
   return html`<th scope="col"><span class="hidden">${renderDay(day)}</span><span aria-hidden="true" title="${day}">${isShown ? day.slice(8) : ''}</span></th>`;
@@ -55,7 +55,7 @@ function renderLine(line: CoverageLine, days: readonly UsageDay[], stream: strin
 
 const UNTRACKED = raw('<td class="m-untracked" aria-label="not tracked"></td>');
 
-/** Most cells are final. Its parts need no escaping: a day, and an address of this server. */
+/** Renders a final cell, as most are. Its parts, a day and an address of this server, need no escaping. */
 function renderFinal(day: UsageDay, address: string): ReturnType<typeof raw> {
   return raw(`<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final"></a></td>`);
 }
@@ -73,7 +73,7 @@ function wordsOf(standing: Standing): StandingWords {
   return STANDINGS[standing];
 }
 
-/** A row of cells, in units of its own: it is stretched to the width there is. */
+/** The height of a row of cells in units of its own; the row is stretched to the available width. */
 const ROW_HEIGHT = 16;
 
 /** `renderHeatMap` draws a row of cells for each stream, and shows the same as a table. */
@@ -97,7 +97,7 @@ ${renderTable({
 })}</details>`;
 }
 
-/** `standingOf` is that of the worst cell; null where none is tracked. */
+/** `standingOf` returns the standing of the worst cell; null if none is tracked. */
 function standingOf({ tracked, counts }: HeatCell): Standing | null {
   return worstOf(counts) ?? (tracked === 0 ? null : 'final');
 }
@@ -115,7 +115,7 @@ function renderRow(stream: string, row: readonly HeatCell[]): Html {
   return html`<span>${stream}</span><svg role="img" aria-label="${label}" height="${ROW_HEIGHT}" viewBox="0 0 ${row.length} ${ROW_HEIGHT}" preserveAspectRatio="none">${cells}</svg>\n`;
 }
 
-/** Tones differ in shape as well as in colour. */
+/** Renders the shape of a standing: tones differ in shape as well as in colour. */
 function renderShape(standing: Standing, x: number): Html {
   const { tone } = wordsOf(standing);
   const bar = (y: number, height: number) =>
@@ -140,7 +140,7 @@ function renderLink(cell: HeatCell): Html | string {
   return html`<a href="${coverageOf(cell, standing)}">${describeCell(cell)}</a>`;
 }
 
-/** The map of organizations that have such a cell. */
+/** Returns the address of the map of organizations that have such a cell. */
 function coverageOf({ stream, day }: HeatCell, standing: Standing): string {
   return addressOf('/coverage', { stream, to: day, only: standing === 'final' ? '' : standing });
 }

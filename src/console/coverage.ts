@@ -27,15 +27,15 @@ import { type ConsolePage, readOrNull } from './sources.ts';
 import { renderGlossary, renderKeys, worstFirst } from './standings.ts';
 
 const PATH = '/coverage';
-/** A month of any length, and a quarter of a year. */
+/** The lengths of the map: a month of any length, and a quarter of a year. */
 const LENGTHS = ['31', '90'] as const;
-/** Organizations to choose: those with a gap of either kind, or with one standing. */
+/** The filters of organizations: those with a gap of either kind, or with one standing. */
 const CHOICES = ['gap', ...standings.filter((standing) => standing !== 'final')] as const;
-/** Before this day nothing can be stored. */
+/** The first day that can be stored. */
 const FIRST_DAY = '2015-01-01';
 
 interface CoverageRequest extends CoverageQuery {
-  /** The newest day there is. */
+  /** The newest day that is over. */
   readonly yesterday: UsageDay;
   readonly length: (typeof LENGTHS)[number];
   readonly choice: (typeof CHOICES)[number] | null;
@@ -54,7 +54,7 @@ export const coveragePage: ConsolePage = {
   },
 };
 
-/** `readRequest` reads the query of the address; whatever makes no sense in it is ignored. */
+/** `readRequest` reads the query of the address and ignores invalid values. */
 function readRequest(given: (name: string) => string | undefined, yesterday: UsageDay): CoverageRequest {
   const length = readChoice(given('days'), LENGTHS) ?? LENGTHS[0];
   const wanted = parseDay(given('to') ?? '') ?? yesterday;
@@ -118,7 +118,7 @@ ${renderGlossary()}
 ${renderPages({ path: PATH, query: queryOf(request), page, found, perPage: ORGANIZATIONS_PER_MAP })}`;
 }
 
-/** Links to the days before and after. */
+/** Renders links to the days before and after. */
 function renderSteps(request: CoverageRequest): Html {
   const { range, length, yesterday } = request;
   const before = addDays(range.from, -1);

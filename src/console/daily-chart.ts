@@ -8,42 +8,42 @@ import { renderStanding } from './standings.ts';
 
 export interface Series {
   readonly name: string;
-  /** By day; null where it is not stored. */
+  /** The values by day; null where none is stored. */
   readonly values: readonly (number | null)[];
 }
 
-/** One number per UTC day, or several that add up to one. */
+/** A chart of one number per UTC day, or of several that add up to one. */
 export interface DailyChart {
-  /** In addresses and ids. */
+  /** The name in addresses and ids. */
   readonly id: string;
   readonly title: string;
-  /** What the axis counts, e.g. `Payloads per day`. */
+  /** The label of the axis, e.g. `Payloads per day`. */
   readonly axis: string;
   readonly unit: 'count' | 'bytes';
-  /** One series as a line, or any number of them stacked as bars, the first at the bottom. */
+  /** The shape: one series as a line, or any number of them stacked as bars, the first at the bottom. */
   readonly shape: 'line' | 'bars';
   readonly days: readonly UsageDay[];
-  /** The address of a day's story. */
+  /** Returns the address of a day's story. */
   readonly storyOf?: (day: UsageDay) => string;
-  /** By day; null where it is not tracked. */
+  /** The standings by day; null where the day is not tracked. */
   readonly standings: readonly (Standing | null)[];
-  /** By day, whether a zero stands for a day that Losant left out. */
+  /** Whether a day's zero stands for a day that Losant left out. */
   readonly leftOut: readonly boolean[];
   readonly series: readonly Series[];
   /** Whether the series are parts whose names the legend shows. */
   readonly hasParts: boolean;
-  /** What the chart shows, in a sentence. */
+  /** A sentence that describes the chart. */
   readonly summary: string;
 }
 
-/** In pixels; the width is whatever there is. */
+/** The height in pixels; the width is whatever is available. */
 const HEIGHT = 180;
 const LABELS_HEIGHT = 40;
 const AXIS_WIDTH = 52;
-/** Days in the legend that lead to their stories; the table has all. */
+/** The number of days in the legend that link to their stories; the table has all. */
 const MISSING_MAX = 3;
 
-/** The chart with its legend, and the table behind it. `csv`: the address of the table as a file. */
+/** Renders the chart with its legend and the table behind it. `csv` is the address of the table as a file. */
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
   const { id, title, axis, summary, days } = chart;
   const scale = scaleOf(chart, HEIGHT);
@@ -71,8 +71,9 @@ function renderLine({ days, series }: DailyChart, scale: Scale): Html {
 }
 
 /**
- * A layer of bars is a rectangle over the whole plot with a clip, whose units are the plot's:
- * so the bars are as wide as the screen allows, and the patterns that fill them are not stretched.
+ * Renders the bars. A layer is a rectangle over the complete plot with a clip whose units are the
+ * plot's, so that bars are as wide as the screen allows and the patterns that fill them are not
+ * stretched.
  */
 function renderBars(chart: DailyChart, scale: Scale): Html[] {
   return barPaths(chart.series, scale).map(
@@ -81,12 +82,12 @@ function renderBars(chart: DailyChart, scale: Scale): Html[] {
   );
 }
 
-/** `isAbsent` is true for a tracked day whose number is not stored. */
+/** Whether the day is tracked and its number is not stored. */
 function isAbsent({ standings, series }: DailyChart, place: number): boolean {
   return standings[place] != null && series[0]?.values[place] == null;
 }
 
-/** Days that are not stored are hatched: they are never drawn as zero. */
+/** Renders days that are not stored as hatched, because they must never look like zero. */
 function renderAbsences(chart: DailyChart): Html[] {
   const { days, standings } = chart;
   const absent = days.map((_, place) => isAbsent(chart, place));
@@ -111,7 +112,7 @@ ${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked
 ${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
-/** The newest of the days that are not stored, each with its story. */
+/** Renders the newest days that are not stored, each with a link to its story. */
 function renderWhy({ days, storyOf }: DailyChart, absent: readonly number[]): Html | string {
   if (storyOf === undefined) return '';
   const newest = absent.slice(-MISSING_MAX).map((place) => days[place] ?? '');
@@ -158,20 +159,20 @@ function percent(place: number, days: readonly unknown[]): string {
   return `${Math.round((place / days.length) * 100_000) / 1_000}%`;
 }
 
-/** Series differ in pattern and in lightness as well as in colour. */
+/** The number of fills: series differ in pattern and in lightness as well as in colour. */
 const SERIES_FILLS = 7;
 
-/** `fillOf` names the fill of the series at a place; one on its own is plain. */
+/** `fillOf` returns the fill of the series at a place; a single series is plain. */
 function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
   return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
 }
 
-/** A square of what fills a series, for the legend. */
+/** Renders a square with the fill of a series, for the legend. */
 function renderSwatch(fill: string): Html {
   return html`<svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="${fill}"/></svg>`;
 }
 
-/** `renderFills` defines the fills of charts; once on each page that has one. */
+/** `renderFills` defines the fills of charts, once on each page that has one. */
 export function renderFills(): Html {
   return html`<svg class="hidden" aria-hidden="true" width="0" height="0"><defs>
 ${MARKS.map((mark, place) => html`<pattern id="series-${place}" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="series-${place}" width="6" height="6"/>${mark}</pattern>`)}

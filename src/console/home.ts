@@ -21,17 +21,17 @@ import {
 } from './verdict.ts';
 import type { WorkerStatus } from './worker-status.ts';
 
-/** An answer this old is shown with its age: it may have been overtaken. */
+/** The age from which a reading is shown with its age, because it may be outdated. */
 const OLD_READING_MS = 120_000;
 
-/** A browser loads the page anew after so many seconds. */
+/** The number of seconds after which a browser reloads the page. */
 const REFRESH_S = 60;
 const RUNS_SHOWN = 10;
 
 interface HomeFacts {
   readonly status: WorkerStatus;
   readonly view: DatabaseView;
-  /** Null: it was not read yet. */
+  /** The heat map; null before the first reading. */
   readonly heatMap: readonly HeatCell[] | null;
   readonly horizonDays: number;
   readonly nowMs: number;
@@ -49,7 +49,7 @@ export const homePage: ConsolePage = {
     },
 };
 
-/** The home page: how everything stands, what is fresh, what is missing, what ran, what is wrong. */
+/** Renders the home page: the overall state, freshness, gaps, runs and problems. */
 function renderHome(facts: HomeFacts): Html {
   const { status, view, heatMap, horizonDays, nowMs } = facts;
   const health = shownHealth(view);
@@ -96,7 +96,7 @@ function renderScope({ status, view, nowMs }: HomeFacts): string {
 function renderAge({ isUp, reading }: DatabaseView, nowMs: number): Html | string {
   if (!isUp || reading === null || nowMs - reading.atMs < OLD_READING_MS) return '';
   const age = showDistance(reading.atMs - nowMs);
-  return html`<p>The numbers below were read ${age}: reading them anew takes long or fails, see the log.</p>`;
+  return html`<p>The numbers below were read ${age}: reading them again takes long or fails; see the log.</p>`;
 }
 
 function renderTrouble({ instanceId, name, trouble }: InstanceTrouble): Html {
@@ -113,7 +113,7 @@ function renderContradictions({ instances }: Health): Html | string {
   return html`<p>${count(total, 'final number')} ${verb} from Losant's own totals: <a href="/totals">each with both figures</a>.</p>`;
 }
 
-/** A number that was invoiced may be another one now. */
+/** Renders changes by hand, after which a number may differ from the one invoiced. */
 function renderByHand({ instances }: Health): Html | string {
   const changed = instances.reduce((sum, instance) => sum + instance.finalChangesByHand30Days, 0);
   if (changed === 0) return '';
@@ -171,10 +171,10 @@ ${renderTable({
 <p><a href="/runs">Every run</a></p>`;
 }
 
-/** Standings with a column of their own beside gaps. */
+/** The standings with a column of their own beside gaps. */
 const SHOWN = ['unavailable', 'accepted', 'final'] as const;
 
-/** In its first run nothing of an instance is late. */
+/** Renders a stream. During an instance's first run nothing is late. */
 function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[] {
   const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete } = health;
   const found = addressOf('/coverage', { stream, only: 'gap', to: oldestGap ?? '', days: '90' });
@@ -188,7 +188,7 @@ function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[]
   ];
 }
 
-/** Rounded down, so that 100 % means all. */
+/** Returns a share, rounded down so that 100 % means all. */
 function showShare(part: number, all: number): string {
   return all === 0 ? '' : ` (${Math.floor((part / all) * 100)} %)`;
 }

@@ -15,19 +15,19 @@ import { completeTo, describeKind, isInFirstRun } from './verdict.ts';
 import type { InstanceStatus, RunProgress } from './worker-status.ts';
 
 export interface CardFacts {
-  /** Null: it is not known. */
+  /** The health; null if it is not known. */
   readonly health: Health | null;
-  /** Days for which Losant keeps the detail. */
+  /** The number of days for which Losant keeps the detail. */
   readonly horizonDays: number;
-  /** Of the process that serves the page. */
+  /** The host of the process that serves the page. */
   readonly host: string;
   readonly nowMs: number;
 }
 
-/** A run without a sign of life for longer is over, though nothing says so yet. */
+/** The time after which a run without a sign of life counts as over, though nothing has recorded it yet. */
 const ALIVE_MS = 60_000;
 
-/** `renderCard` shows what an instance does now, how far its numbers reach, and what is wrong with them. */
+/** `renderCard` shows an instance's present activity, how far its numbers reach, and their problems. */
 export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
   const { health, nowMs } = facts;
   const instance = health?.instances.find(({ instanceId }) => instanceId === status.instanceId);
@@ -41,7 +41,7 @@ ${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)
 </dl></section>\n`;
 }
 
-/** The newest runs show what it came to, where anything was due. */
+/** Renders the last wake-up; the list of newest runs shows its result if anything was due. */
 function renderLastWake({ lastRun }: InstanceStatus, nowMs: number): Html {
   if (lastRun === null || lastRun.result === 'standby') return html`–`;
   return renderDistance(lastRun.finishedAt, nowMs);
@@ -63,7 +63,7 @@ function renderActivity(
   return html`<p>${state === 'starting' ? 'Starting' : 'Idle'}</p>`;
 }
 
-/** `describeProgress` says the same as the progress bar of a command. */
+/** `describeProgress` uses the words of a command's progress bar. */
 function describeProgress({ plan }: RunProgress, nowMs: number): string {
   const { total, done, rate } = plan;
   const elapsedMs = Math.max(0, nowMs - Date.parse(plan.startedAt));
@@ -76,7 +76,7 @@ function describeRate(requests: number, elapsedMs: number): string {
   return elapsedMs < 1_000 ? '' : ` (${showNumber(Math.round(requests / (elapsedMs / 1_000)))}/s)`;
 }
 
-/** Runs of the instance by other processes, such as backfills. */
+/** Returns the runs of the instance by other processes, such as backfills. */
 function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: CardFacts): RunRecord[] {
   if (health === null) return [];
   return health.runs.filter((run) => {
@@ -125,7 +125,10 @@ export function sumOf(differences: NonNullable<InstanceHealth['differences']>): 
   return Object.values(differences).reduce((sum, each) => sum + each, 0);
 }
 
-/** When the oldest gap that can still be read leaves what Losant keeps; its day is then unavailable. */
+/**
+ * Renders the time at which the oldest gap that can still be read leaves the days that Losant keeps,
+ * after which it is unavailable.
+ */
 function renderExpiry(
   streams: readonly StreamHealth[],
   { expiring, horizonDays, nowMs }: { expiring: number; horizonDays: number; nowMs: number },

@@ -1,11 +1,11 @@
-/** Forms, choices and pages of lists. */
+/** Forms, filters and pagination of lists. */
 import { html } from 'hono/html';
 import { count, showNumber } from '../terminal/words.ts';
 import type { Html } from './page.ts';
 
 export type Option = readonly [value: string, text: string];
 
-/** A choice of a form, with its name beside it. The first option is the one where nothing was chosen. */
+/** Renders a select field with its label. The first option is the default. */
 export function renderSelect({
   name,
   label,
@@ -25,37 +25,43 @@ export function renderSelect({
   return html`<label>${label} <select name="${name}">${each}</select></label>\n`;
 }
 
-/** The field in which organizations are searched for. */
+/** Renders the field for searching organizations. */
 export function renderSearch(search: string): Html {
   return html`<label class="wide"><span class="hidden">Name, referral id or id of organizations</span>
 <input name="q" type="search" value="${search}" placeholder="Name, referral id or id"></label>\n`;
 }
 
-/** `readChoice` returns the option that the address names; null for what is none of them. */
+/** `readChoice` returns the option that the address names; null if it names none of them. */
 export function readChoice<T extends string>(given: string | undefined, options: readonly T[]): T | null {
   return options.find((option) => option === given) ?? null;
 }
 
-/** Instances to choose from: every one of them by its name. */
+/** Returns all instances as options, by name. */
 export function instanceOptions(names: ReadonlyMap<string, string>): Option[] {
   return [['', 'every one'], ...names];
 }
 
 const SEARCH_LENGTH_MAX = 100;
 
-/** `readSearch` makes text that Postgres can store, of a length that makes sense, of what the address asks for. */
+/**
+ * `readSearch` returns the search text of the address, limited to text that Postgres can store and a
+ * sensible length.
+ */
 export function readSearch(given: string | undefined): string {
-  // Postgres stores no NUL and no half of a character.
+  // Postgres stores neither NUL nor lone surrogates.
   const search = (given ?? '').replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX);
   return search.toWellFormed();
 }
 
-/** An instance's id from the address; null for what is none. */
+/** Returns an instance's id from the address; null if it is not valid. */
 export function readInstanceId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{24}$/.test(given) ? given : null;
 }
 
-/** `describeOrganizations` counts organizations alike on every page: `301 organizations and 1 deleted`. */
+/**
+ * `describeOrganizations` counts organizations in the same words on every page: `301 organizations and
+ * 1 deleted`.
+ */
 export function describeOrganizations(existing: number, deleted: number): string {
   const also = deleted === 0 ? '' : ` and ${showNumber(deleted)} deleted`;
   return `${count(existing, 'organization')}${also}`;
@@ -63,7 +69,7 @@ export function describeOrganizations(existing: number, deleted: number): string
 
 const PAGE_MAX = 100_000;
 
-/** A page's number from the address; whatever makes no sense is page 1. */
+/** Returns a page's number from the address; an invalid one is page 1. */
 export function readPageNumber(given: string | undefined): number {
   const page = /^[1-9]\d{0,5}$/.test(given ?? '') ? Number(given) : 1;
   return Math.min(page, PAGE_MAX);
@@ -72,15 +78,15 @@ export function readPageNumber(given: string | undefined): number {
 export interface Pagination {
   /** The address without its query. */
   readonly path: string;
-  /** The rest of the query; what is empty is left out. */
+  /** The rest of the query; empty values are left out. */
   readonly query: Readonly<Record<string, string>>;
   readonly page: number;
-  /** How many lines there are on all pages. */
+  /** The number of lines on all pages. */
   readonly found: number;
   readonly perPage: number;
 }
 
-/** `renderPages` links to the page before and after; nothing where there is one page. */
+/** `renderPages` links to the pages before and after; renders nothing if there is only one. */
 export function renderPages({ path, query, page, found, perPage }: Pagination): Html | string {
   const last = Math.ceil(found / perPage);
   if (last <= 1) return '';
@@ -90,7 +96,7 @@ export function renderPages({ path, query, page, found, perPage }: Pagination): 
 Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, 'Next') : ''}</p></nav>`;
 }
 
-/** An address of this server with a query; what is empty is left out. */
+/** Returns an address of this server with a query; empty values are left out. */
 export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
   const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
   return given.size === 0 ? path : `${path}?${given.toString()}`;

@@ -13,10 +13,10 @@ export const monthFilePage: ConsolePage = {
   open: (sources) => async (c) => {
     const month = parseMonth(c.req.param('month') ?? '');
     if (month === null) return c.notFound();
-    // Nobody would take the rows.
+    // A HEAD request takes no rows.
     if (c.req.method === 'HEAD') return c.body(null);
     c.header('content-type', 'text/csv; charset=utf-8');
-    // Else the server would wait for what may be the whole, and answer a failure with its message.
+    // Otherwise the server would buffer the complete answer and, on a failure, replace it by its message.
     c.header('transfer-encoding', 'chunked');
     c.header('content-disposition', `attachment; filename="usage-${month}.csv"`);
     try {
@@ -32,8 +32,9 @@ export const monthFilePage: ConsolePage = {
 };
 
 /**
- * Every number of the month by organization, row by row, as they are taken. Rejects if there is no first
- * row in time; a failure after it breaks the answer off, so that no part is taken for the whole.
+ * Streams every number of the month by organization, row by row, as they are taken. Rejects if the
+ * first row does not come in time. A failure after it breaks the answer off, so that a part is never
+ * taken for the complete file.
  */
 async function streamMonth(
   { read, streamRows, logger }: PageSources,
@@ -73,7 +74,10 @@ async function streamMonth(
   return readable;
 }
 
-/** The month itself, or a billing period of Losant that ends in it: one that only begins in it is another month's. */
+/**
+ * Whether a period is invoiced with the month: the month itself, or a billing period of Losant that
+ * ends in it. One that only begins in it belongs to another month.
+ */
 function isInvoicedWith(
   row: Row,
   { columns, from, to }: { readonly columns: readonly Column[]; readonly from: string; readonly to: string },

@@ -8,30 +8,33 @@ import { capitalize, count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 
-/** Whether a month can be invoiced, in one sentence that nothing else on the page contradicts. */
+/**
+ * The verdict on whether a month can be invoiced, in one sentence that nothing else on the page
+ * contradicts.
+ */
 export interface MonthVerdict {
   readonly tone: 'good' | 'bad' | 'quiet';
   readonly sentence: string;
-  /** What blocks it, and what to do about it. */
+  /** The causes that block it, and the remedy for each. */
   readonly steps: readonly MonthStep[];
 }
 
 export interface MonthStep {
   readonly text: string;
-  /** A sentence or a command each. */
+  /** The actions, each a sentence or a command. */
   readonly actions: readonly string[];
 }
 
 export interface MonthFacts extends InvoicedMonth {
   readonly periods: readonly OrganizationPeriod[];
   readonly yesterday: UsageDay;
-  /** Before the first run is over it is the beginning that days are missing, and nothing is wrong. */
+  /** Whether the first run is over; before that missing days are normal and nothing is wrong. */
   readonly hasRun: boolean;
 }
 
-/** Causes that pass by themselves. */
+/** The causes that pass by themselves. */
 const PASSING: readonly string[] = ['not_over', 'not_final'];
-/** Lines that are shown to copy. */
+/** The most lines that are shown to copy. */
 const ACTIONS_MAX = 200;
 
 export function judgeMonth(facts: MonthFacts): MonthVerdict {
@@ -70,14 +73,14 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   };
 }
 
-/** `describeSince` says whether numbers have changed since they were closed. */
+/** `describeSince` describes whether numbers have changed since they were closed. */
 function describeSince({ month, differing }: MonthFacts): MonthStep {
   if (differing === 0) return { text: 'No number differs now from what was closed.', actions: [] };
   const text = `Numbers of ${organizations(differing)} differ now from what was closed; with --dry-run this only shows them:`;
   return { text, actions: [`losant-usage close --period ${month} --adjust`] };
 }
 
-/** `describeBlockers` makes a step of each cause, with what to do for each organization. */
+/** `describeBlockers` makes a step of each cause, with the actions for each organization. */
 function describeBlockers(
   blockers: readonly PeriodBlocker[],
   month: Month,
@@ -95,14 +98,14 @@ function describeBlockers(
   });
   if (!hasTrouble) return steps;
   const command = `losant-usage close --period ${month} --incomplete REASON`;
-  return [...steps, { text: 'To close it all the same:', actions: [command] }];
+  return [...steps, { text: 'To close it anyway:', actions: [command] }];
 }
 
 const organizations = (number: number) => count(number, 'organization');
 
 const NAMES = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
-/** `October 2026`. */
+/** Returns the month in words, e.g. `October 2026`. */
 export function showMonth(month: Month): string {
   return NAMES.format(Date.parse(`${month}-01T00:00:00.000Z`));
 }

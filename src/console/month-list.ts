@@ -8,17 +8,20 @@ import { addressOf, renderPages } from './lists.ts';
 import { type Html, renderInstant, renderTable } from './page.ts';
 import { renderStanding, worstFirst } from './standings.ts';
 
-/** Organizations to choose: those that can be invoiced, those that cannot, or those of one standing. */
+/** The filters of organizations: those that can be invoiced, those that cannot, or those of one standing. */
 export const MONTH_FILTERS = ['ready', 'blocked', ...standings] as const;
 type MonthFilter = (typeof MONTH_FILTERS)[number];
 
 export interface MonthQuery {
   readonly month: Month;
-  /** Part of a name or referral id, or the beginning of an id; empty: all. */
+  /** Part of a name or referral id, or the beginning of an id; empty for all. */
   readonly search: string;
-  /** Null: all. */
+  /** The filter; null for all. */
   readonly filter: MonthFilter | null;
-  /** `standing`: what cannot be invoiced and the worst of it come first; `payloads`: the most come first. */
+  /**
+   * The order: `standing` puts periods that cannot be invoiced first, the worst of them at the top;
+   * `payloads` the largest.
+   */
   readonly order: 'standing' | 'payloads';
   readonly page: number;
 }
@@ -78,11 +81,11 @@ interface PeriodListOptions {
   readonly query: MonthQuery;
   readonly names: ReadonlyMap<string, string>;
   readonly yesterday: UsageDay;
-  /** Whether the first run is over: before it nothing is an alarm. */
+  /** Whether the first run is over; before that nothing is an alarm. */
   readonly hasRun: boolean;
 }
 
-/** The organizations that are asked for, a page of them. */
+/** Renders a page of the organizations asked for. */
 export function renderPeriods(periods: readonly OrganizationPeriod[], options: PeriodListOptions): Html {
   const { query, names } = options;
   const found = select(periods, query);
@@ -127,7 +130,7 @@ function renderPeriod(
   ];
 }
 
-/** Whether it can be invoiced or what blocks it, and what else is to be known of its numbers. */
+/** Describes whether the period can be invoiced, what blocks it, and other remarks about its numbers. */
 export function describePeriod(period: OrganizationPeriod): string {
   const { isBillable, blockers, daysExpected, daysAccepted, daysUnreported, daysUntracked } = period;
   const blocking = new Set(blockers.flatMap(({ streams }) => streams ?? []));
@@ -146,7 +149,7 @@ export function describePeriod(period: OrganizationPeriod): string {
   return facts.join('; ');
 }
 
-/** The form and the links by which the list is narrowed and ordered. */
+/** Renders the form and the links that filter and order the list. */
 function renderChoice(periods: readonly OrganizationPeriod[], query: MonthQuery): Html {
   const link = (text: string, change: Partial<MonthQuery>, isCurrent: boolean) =>
     html`<a href="${addressOf(pathOf(query), choiceOf({ ...query, ...change }))}"${isCurrent ? html` aria-current="true"` : ''}>${text}</a> `;
@@ -166,7 +169,7 @@ ${filterLink('ready', 'can be invoiced')} ${filterLink('blocked', 'cannot')} ${w
 <nav aria-label="Order"><p>Order: ${link('not ready first', { order: 'standing' }, query.order === 'standing')} ${link('most payloads first', { order: 'payloads' }, query.order === 'payloads')}</p></nav>`;
 }
 
-/** The map of its days, up to the end of the period. */
+/** Returns the address of the map of its days, up to the end of the period. */
 function coverageOf({ orgId, to }: OrganizationPeriod, yesterday: UsageDay): string {
   return addressOf('/coverage', { q: orgId, to: earliestDay(to, yesterday) });
 }
@@ -181,7 +184,7 @@ function select(periods: readonly OrganizationPeriod[], query: MonthQuery): Orga
         period.name.toLowerCase().includes(search) ||
         (period.referralId ?? '').toLowerCase().includes(search)),
   );
-  // They come by name, and stay so among equals.
+  // The periods come by name, and the sort keeps that order among equals.
   if (query.order === 'payloads') return found.sort((a, b) => (b.payloads ?? -1) - (a.payloads ?? -1));
   return found.sort((a, b) => rankOf(b) - rankOf(a));
 }

@@ -11,10 +11,10 @@ import type { Reading } from './readings.ts';
 import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 const PATH = '/months';
-/** A browser asks again after so many seconds for a month that is being counted. */
+/** The number of seconds after which a browser asks again for a month that is being counted. */
 const AGAIN_S = 3;
 
-/** The newest month that is over, or the first one while none is. */
+/** The page of a month; by default the newest that is over, or the first while none is. */
 export const monthsPage: ConsolePage = { path: PATH, open: openMonth };
 export const monthPage: ConsolePage = { path: `${PATH}/:month`, open: openMonth };
 
@@ -87,7 +87,7 @@ ${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 
-/** `renderStep` shows what to do for each organization as lines to copy. */
+/** `renderStep` lists the actions for each organization as lines to copy. */
 function renderStep({ text, actions }: MonthStep): Html {
   const [first, ...others] = actions;
   if (first === undefined) return html`<li>${text}</li>`;
@@ -106,7 +106,7 @@ function renderTooMany(month: Month): Html {
 
 function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
   const body = html`<h1>${showMonth(month)} is being counted.</h1>
-<p>It takes a moment with many organizations. This page loads again by itself.</p>
+<p>It takes a moment with many organizations. This page reloads by itself.</p>
 ${renderChoice(months, month)}`;
   return renderPage({ title: showMonth(month), path: PATH, body });
 }
@@ -125,7 +125,7 @@ function renderUnknown(asked: string): Html {
   });
 }
 
-/** All months to choose from. */
+/** Renders the choice of months. */
 function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
   const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
   const link = ({ month, isOver, isClosed }: MonthEntry) => {

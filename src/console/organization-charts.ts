@@ -4,7 +4,7 @@ import { count, showNumber } from '../terminal/words.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { showBytes } from './shapes.ts';
 
-/** The charts of an organization's page, in their order: the number that is billed comes first. */
+/** Returns the charts of an organization's page in order, the billed number first. */
 export function organizationCharts(organization: Organization): DailyChart[] {
   const { days } = organization;
   const chartOf = (
@@ -51,7 +51,7 @@ export function organizationCharts(organization: Organization): DailyChart[] {
   ];
 }
 
-/** A series for each of the largest types, the largest at the bottom, and one for the others. */
+/** Returns a series for each of the largest types, the largest at the bottom, and one for the others. */
 function partsByType(
   { payloads }: Organization,
   { days, series }: DailyChart,
@@ -66,7 +66,7 @@ function partsByType(
   sums.sort((a, b) => Number(a.type === null) - Number(b.type === null) || b.sum - a.sum);
   const types = sums.map(({ type, counts }) => ({
     name: type ?? 'other types',
-    // A type that a stored day does not have was not used on it.
+    // A type that a stored day does not have was not used on that day.
     values: days.map((day, place) => (total?.values[place] == null ? null : (counts.get(day) ?? 0))),
   }));
   return types.length === 0 ? { series, hasParts: false } : { series: types, hasParts: true };
@@ -100,7 +100,10 @@ function describeFlow(
   return `${show(sum)} on ${count(stored.length, 'day')}, ${show(Math.round(sum / stored.length))} a day on average${but}.`;
 }
 
-/** The table behind a chart as a file; a day that is not stored has empty cells, one that is not tracked no standing. */
+/**
+ * Returns the table behind a chart as a file. A day that is not stored has empty cells, one that is
+ * not tracked has no standing.
+ */
 export function renderChartCsv(
   { orgId, name }: Organization,
   { days, standings, leftOut, series }: DailyChart,

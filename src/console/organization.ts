@@ -104,12 +104,12 @@ ${renderFills()}
   return renderPage({ title: name, path: PATH, body });
 }
 
-/** `renderStates` shows what is unusual of an organization: nothing for most. */
+/** `renderStates` shows what is unusual about an organization, which for most is nothing. */
 function renderStates(organization: Organization, nowMs: number): Html {
   const { removedAt, disabledAt, isReadOnly, problem } = organization;
   return html`${removedAt === null ? '' : html`<p><strong>Deleted in Losant</strong>, found ${renderInstant(removedAt, nowMs)}. Its numbers stay.</p>`}
-${disabledAt === null ? '' : html`<p><strong>Disabled in Losant</strong> since ${renderInstant(disabledAt, nowMs)}. Its usage is read all the same.</p>`}
-${isReadOnly ? html`<p><strong>Read-only in Losant</strong>. Its usage is read all the same.</p>` : ''}
+${disabledAt === null ? '' : html`<p><strong>Disabled in Losant</strong> since ${renderInstant(disabledAt, nowMs)}. Its usage is still read.</p>`}
+${isReadOnly ? html`<p><strong>Read-only in Losant</strong>. Its usage is still read.</p>` : ''}
 ${problem === null ? '' : html`<p><strong>Its attributes could not be read</strong> when it was last listed: ${problem}. Those below are older.</p>`}`;
 }
 
@@ -135,7 +135,7 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
   );
 }
 
-/** The running period of an organization, to date, against its limits. */
+/** Renders the running period of an organization, to date, against its limits. */
 export function renderLimits(uses: readonly LimitUse[]): Html {
   const [first] = uses;
   if (first === undefined) {
@@ -144,7 +144,7 @@ export function renderLimits(uses: readonly LimitUse[]): Html {
   const { from, to, source, daysExpected } = first;
   const period = source === 'calendar' ? showMonth(from.slice(0, 7)) : 'The billing period';
   return html`<h2>Limits</h2>
-<p class="quiet">${period} to date, <span class="whole">${from}</span> to <span class="whole">${to}</span>, ${count(daysExpected, 'day')} of it tracked so far. Projected is what it comes to if it goes on like on the days stored.</p>
+<p class="quiet">${period} to date, <span class="whole">${from}</span> to <span class="whole">${to}</span>, ${count(daysExpected, 'day')} of it tracked so far. Projected is the result at the rate of the stored days.</p>
 ${renderTable({
   columns: [
     { name: 'Limit' },
@@ -186,7 +186,10 @@ function renderUse(use: LimitUse): (Html | string)[] {
   ];
 }
 
-/** `renderBar` draws what is used of a limit, with a mark at what is projected; it ends at the greatest of them. */
+/**
+ * `renderBar` draws the used part of a limit with a mark at the projected one; it ends at the greatest
+ * of them.
+ */
 function renderBar(share: number, projected: number): Html {
   const end = Math.max(1, share, projected);
   const at = (value: number) => Math.round((value / end) * 1_000) / 10;

@@ -41,7 +41,7 @@ export const organizationsPage: ConsolePage = {
   },
 };
 
-/** `readQuery` reads the query of the address; whatever makes no sense in it is ignored. */
+/** `readQuery` reads the query of the address and ignores invalid values. */
 export function readQuery(
   given: (name: string) => string | undefined,
   to: OrganizationQuery['to'],
@@ -54,14 +54,14 @@ export function readQuery(
   };
 }
 
-/** Readings that the list is shown with. */
+/** The readings shown beside the list. */
 interface Beside {
   readonly names: ReadonlyMap<string, string>;
-  /** Null: they are being counted. */
+  /** The shares by organization; null while they are being counted. */
   readonly shares: ReadonlyMap<string, PayloadShare> | null;
 }
 
-/** The searchable list of organizations; `list` null: the database does not answer. */
+/** Renders the searchable list of organizations; `list` is null if the database does not answer. */
 function renderOrganizations(query: OrganizationQuery, list: OrganizationList | null, beside: Beside): Html {
   const body = html`<h1>Organizations</h1>
 <form method="get" action="/organizations" role="search">
@@ -114,7 +114,7 @@ function renderOrders(query: OrganizationQuery, month: string): Html {
   return html`<nav aria-label="Order"><p>Order: ${ORGANIZATION_ORDERS.map((order) => link(order, words[order]))}</p></nav>`;
 }
 
-/** `orderOf` is the order as addresses have it: the usual one is left out. */
+/** `orderOf` returns the order as addresses have it, without the default one. */
 function orderOf({ order }: Pick<OrganizationQuery, 'order'>): string {
   return order === 'name' ? '' : order;
 }
@@ -140,20 +140,20 @@ function renderLine(
   ];
 }
 
-/** `showChange` shows a change with its sign, and as a share of what was before. */
+/** `showChange` shows a change with its sign and as a share of the earlier value. */
 function showChange(now: number, before: number): string {
   const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
   return before === 0 ? change : `${change} (${Math.round(((now - before) / before) * 100)} %)`;
 }
 
-/** Rounded down, so that 100 % means that the limit is reached. */
+/** Renders a share, rounded down so that 100 % means that the limit is reached. */
 export function renderShare(share: number | null): Html | string {
   if (share === null) return '–';
   const shown = `${showNumber(Math.floor(share * 100))} %`;
   return share > 1 ? html`<span class="bad">${shown}, over</span>` : shown;
 }
 
-/** The share of its limit of payloads; of what is projected only when it would be passed. */
+/** Renders the used share of the limit of payloads, and the projected one only if it would pass the limit. */
 export function renderPayloadShare(use: PayloadShare | undefined): Html | string {
   if (use === undefined || use.share === null) return '–';
   const { share, projectedShare, crossesOn } = use;

@@ -11,7 +11,7 @@ export interface Page {
   readonly body: Html;
 }
 
-/** The navigation: each page that is not a part of another one. */
+/** The navigation: each page that is not part of another one. */
 const PAGES = [
   ['/', 'Home'],
   ['/organizations', 'Organizations'],
@@ -21,7 +21,7 @@ const PAGES = [
   ['/runs', 'Runs'],
 ] as const;
 
-/** A bar chart in a square, as the icon of the browser's tab. */
+/** The icon of the browser's tab: a bar chart in a square. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 
 export function renderPage({ title, path, body }: Page): Html {
@@ -44,7 +44,7 @@ ${body}
 </html>`;
 }
 
-/** The page that is not there, with what to do instead; its answer is 404. */
+/** Renders the page for an unknown address, with what to do instead; its status is 404. */
 export function renderMissing({
   path,
   title,
@@ -54,7 +54,10 @@ export function renderMissing({
   return renderPage({ title, path, body: html`<h1>${sentence}</h1><p>${hint}</p>` });
 }
 
-/** `renderAway` takes the place of what a page shows when the database does not answer in time, with status 503. */
+/**
+ * `renderAway` replaces the content of a page when the database does not answer in time; its status is
+ * 503.
+ */
 export function renderAway(): Html {
   return html`<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
 }
@@ -68,13 +71,16 @@ function renderLink({ href, name, path }: { href: string; name: string; path: st
 export interface Column {
   readonly name: string;
   readonly isNumber?: boolean;
-  /** Holds names or messages of any length, which may break anywhere; other values stay whole. */
+  /**
+   * Whether the column has names or messages of any length, which may break anywhere; other values are
+   * not broken.
+   */
   readonly isText?: boolean;
 }
 
 const classOf = ({ isNumber, isText }: Column) => (isNumber ? 'n' : isText ? 't' : '');
 
-/** A table with a heading for each column, which also stands beside each value where the screen is narrow. */
+/** Renders a table with a heading for each column, which also stands beside each value on narrow screens. */
 export function renderTable({
   columns,
   rows,
@@ -96,7 +102,10 @@ export function renderTable({
 
 const DAY_MS = 86_400_000;
 
-/** `renderDistance` says how long ago or how soon, and from a day on the instant itself; the other shows on hover. */
+/**
+ * `renderDistance` shows how long ago or how soon, and beyond a day the instant itself; the other one
+ * shows on hover.
+ */
 export function renderDistance(instant: string, nowMs: number): Html {
   const ms = Date.parse(instant) - nowMs;
   const [exact, distance] = [showInstant(instant), showDistance(ms)];
@@ -104,12 +113,12 @@ export function renderDistance(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}" title="${title}">${shown}</time>`;
 }
 
-/** The instant in UTC with its distance. */
+/** Renders the instant in UTC with its distance. */
 export function renderInstant(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** The UTC day of an instant; the instant itself shows on hover. */
+/** Renders the UTC day of an instant; the instant itself shows on hover. */
 export function renderDayOf(instant: string): Html {
   return html`<time datetime="${instant}" title="${showInstant(instant)}">${instant.slice(0, 10)}</time>`;
 }

@@ -1,17 +1,17 @@
 export interface ReadingOptions {
-  /** An answer is good for so long; one that took long is good for ten times as long. */
+  /** The time for which an answer is kept; one that took long is kept ten times as long as it took. */
   readonly keepMs: number;
-  /** A caller waits for so long. */
+  /** The time that a caller waits. */
   readonly timeoutMs: number;
   readonly now: () => number;
 }
 
-/** An answer had not come in time. */
+/** Thrown when an answer did not come in time. */
 export class SlowReadingError extends Error {
   override readonly name = 'SlowReadingError';
 }
 
-/** An answer, and when it came. */
+/** An answer, and the time at which it came. */
 export interface Reading<T> {
   readonly value: T;
   readonly atMs: number;
@@ -21,10 +21,9 @@ export interface Reading<T> {
 const REST_FACTOR = 10;
 
 /**
- * Shares an expensive read among all who ask: at most one is under way, and its
- * answer is kept for a while, so that no number of readers can load the database.
- * The returned function rejects with the read's error or a SlowReadingError. A
- * read that fails rests for as long as it took.
+ * Shares an expensive read among all callers: at most one is under way, and its answer is kept for a
+ * while, so that no number of readers can overload the database. The returned function rejects with
+ * the read's error or a SlowReadingError. A read that fails is not repeated for as long as it took.
  */
 export function shareReading<T>(
   read: () => Promise<T>,
@@ -53,17 +52,20 @@ export function shareReading<T>(
 }
 
 export interface KeptReadingOptions extends ReadingOptions {
-  /** Called when a read fails after one that did not. */
+  /** Called when a read fails after one that succeeded. */
   readonly onFailure: (error: unknown) => void;
-  /** A caller who would get nothing, or a very old answer, waits for so long; like others by default. */
+  /**
+   * The time that a caller waits who would otherwise get nothing or a very old answer; by default like
+   * others.
+   */
   readonly firstTimeoutMs?: number;
-  /** The age from which on an answer is very old; ten times `keepMs` by default. */
+  /** The age from which an answer is very old; ten times `keepMs` by default. */
   readonly oldAfterMs?: number;
 }
 
 /**
- * `keepReading` shares a read as {@link shareReading} does, and returns the last good answer with its age where a read
- * is slow or fails. The returned function resolves to null before the first answer.
+ * `keepReading` shares a read as {@link shareReading} does, and returns the last good answer with its
+ * age if a read is slow or fails. The returned function resolves to null before the first answer.
  */
 export function keepReading<T>(
   read: () => Promise<T>,
@@ -85,14 +87,17 @@ export function keepReading<T>(
     }
   }, options);
   return async (waitMs) => {
-    // The failure was reported; a slow read goes on for the next who asks.
+    // The failure has been reported; a slow read continues for the next caller.
     const isOld = last === null || now() - last.atMs > (oldAfterMs ?? options.keepMs * REST_FACTOR);
     await shared(isOld ? firstTimeoutMs : waitMs).catch(() => undefined);
     return last;
   };
 }
 
-/** `keepReadings` is {@link keepReading} for each of many keys; it remembers the `max` that were asked for last. */
+/**
+ * `keepReadings` is {@link keepReading} for each of many keys; it keeps the `max` that were asked for
+ * last.
+ */
 export function keepReadings<K, T>(
   read: (key: K) => Promise<T>,
   { max, ...options }: KeptReadingOptions & { readonly max: number },
@@ -100,7 +105,7 @@ export function keepReadings<K, T>(
   const kept = new Map<K, () => Promise<Reading<T> | null>>();
   return async (key) => {
     const reading = kept.get(key) ?? keepReading(() => read(key), options);
-    // The one that was asked for last stands last.
+    // The key that was asked for last moves to the end.
     kept.delete(key);
     kept.set(key, reading);
     for (const oldest of [...kept.keys()].slice(0, -max)) kept.delete(oldest);
@@ -109,9 +114,9 @@ export function keepReadings<K, T>(
 }
 
 /**
- * At most `max` reads at once: another one is refused with a SlowReadingError, so
- * that readers who ask for much take no connection from the others. A read that
- * its caller has given up still counts until it ends.
+ * Runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
+ * many requests takes no connection from the others. A read that its caller has given up still counts
+ * until it ends.
  */
 export function boundReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
   let underWay = 0;

@@ -47,19 +47,19 @@ export const runsPage: ConsolePage = {
   },
 };
 
-/** A run's id from the address; null for what is none. */
+/** Returns a run's id from the address; null if it is not valid. */
 export function readRunId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given) ? given : null;
 }
 
-/** `readQuery` reads the query of the address; whatever makes no sense in it is ignored. */
+/** `readQuery` reads the query of the address and ignores invalid values. */
 function readQuery(given: (name: string) => string | undefined): RunQuery {
   const day = parseDay(given('started') ?? '');
   return {
     instanceId: readInstanceId(given('instance')),
     kind: readChoice(given('kind'), KINDS),
     status: readChoice(given('status'), STATUSES),
-    // The night before belongs to a day's runs.
+    // A day's runs include those of the night before.
     started: day === null ? null : { from: addDays(day, -1), to: day },
     page: readPageNumber(given('page')),
   };
@@ -125,7 +125,7 @@ ${renderTable({
 ${renderPages({ path: PATH, query: address, page, found, perPage: RUNS_PER_PAGE })}`;
 }
 
-/** A run that read all it set out to read is not to blame for gaps from before. */
+/** Renders a run's status. A run that read everything it had to is not blamed for earlier gaps. */
 export function renderStatus(run: RunRecord): Html | string {
   const { status } = run;
   if (leftOlderGaps(run)) return 'complete, gaps left';
@@ -137,21 +137,21 @@ function leftOlderGaps({ status, failures, failed, quarantined, error }: RunReco
   return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
 }
 
-/** `renderLength` says how long a run took, or for how long it has been running. */
+/** `renderLength` shows how long a run took, or how long it has been running. */
 export function renderLength({ startedAt, finishedAt }: RunRecord, nowMs: number): string {
   const end = finishedAt === null ? nowMs : Date.parse(finishedAt);
   const length = showDuration(Math.max(0, end - Date.parse(startedAt)));
   return finishedAt === null ? `${length} so far` : length;
 }
 
-/** The usage days that it read. */
+/** Renders the usage days that it read. */
 export function renderRange({ from, to }: RunRecord): Html {
   return from === null || to === null || from === to
     ? renderDay(from)
     : html`${renderDay(from)} to ${renderDay(to)}`;
 }
 
-/** The first cause, and how many more there are. */
+/** Describes the first cause, and the number of others. */
 export function describeTrouble(run: RunRecord): Html | string {
   const { error, failures, failed, quarantined } = run;
   const [first] = failures;
@@ -167,7 +167,7 @@ export function describeTrouble(run: RunRecord): Html | string {
 
 const GAPS_LEFT = html`<a href="/coverage?only=gap&amp;days=90">gaps from before</a>`;
 
-/** One run: what it set out to read, what became of it, and what failed. */
+/** The page of one run: its task, its result and its failures. */
 export const runPage: ConsolePage = {
   path: `${PATH}/:id`,
   open: (sources) => async (c) => {

@@ -11,7 +11,7 @@ export interface Scale {
   readonly y: (value: number) => number;
   readonly height: number;
   readonly ticks: readonly { readonly y: number; readonly label: string }[];
-  /** A value in full. */
+  /** Returns a value in full. */
   readonly show: (value: number) => string;
 }
 
@@ -22,7 +22,7 @@ export function scaleOf({ series, unit }: Pick<DailyChart, 'series' | 'unit'>, h
     series.reduce((sum, { values }) => sum + (values[place] ?? 0), 0),
   );
   const most = sums.reduce((a, b) => Math.max(a, b), 0);
-  // Nothing is counted in halves.
+  // Counts have no halves, so the axis is at least as long as its number of ticks.
   const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const show = unit === 'bytes' ? showBytes : showNumber;
@@ -32,14 +32,14 @@ export function scaleOf({ series, unit }: Pick<DailyChart, 'series' | 'unit'>, h
 
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
-/** For an axis: `1.2M`. */
+/** Returns a value for an axis: `1.2M`. */
 function showCompact(value: number): string {
   return COMPACT.format(value);
 }
 
 const SIZES = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
-/** In the largest decimal unit of which there is one: `1.2 GB`. */
+/** Returns bytes in the largest decimal unit that yields at least 1: `1.2 GB`. */
 export function showBytes(value: number): string {
   const power = value < 1 ? 0 : Math.min(Math.floor(Math.log10(value) / 3), SIZES.length - 1);
   const shown = value / 1_000 ** power;
@@ -50,7 +50,7 @@ function roundTenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** A path from one stored day to the next, a unit wide for each day; a day on its own is a dot. */
+/** Returns a path from one stored day to the next, a unit wide for each day; an isolated day is a dot. */
 export function linePath(values: readonly (number | null)[], { y }: Scale): string {
   const draw = line<number | null>()
     .defined((value) => value !== null)
@@ -60,10 +60,13 @@ export function linePath(values: readonly (number | null)[], { y }: Scale): stri
   return draw(values) ?? '';
 }
 
-/** With this many days or more, bars touch: there is no room between them. */
+/** The number of days from which bars touch, because there is no room between them. */
 const TOUCHING_DAYS = 180;
 
-/** For each series, its bars above those of the series before, in shares of the plot's width and height. */
+/**
+ * Returns the bars of each series, above those of the series before, in shares of the plot's width and
+ * height.
+ */
 export function barPaths(series: readonly Series[], { y, height }: Scale): string[] {
   const days = series[0]?.values.map((_, place) => place) ?? [];
   const layers = stack<number, number>()
@@ -76,7 +79,7 @@ export function barPaths(series: readonly Series[], { y, height }: Scale): strin
         if (to === from) return '';
         const left = share((place + (1 - width) / 2) / days.length);
         const wide = share(width / days.length);
-        // What is counted is seen, however little it is.
+        // Any value above 0 is visible, however small.
         const high = share(Math.max((y(from) - y(to)) / height, 1 / height));
         return `M${left} ${share(y(from) / height - high)}h${wide}v${high}h${-wide}z`;
       })
@@ -104,7 +107,7 @@ interface TickDay {
   readonly anchor: 'start' | 'middle' | 'end';
 }
 
-/** The days that are named on the axis: few enough for a narrow screen. */
+/** Returns the days that are named on the axis, few enough for a narrow screen. */
 export function tickDays(days: DailyChart['days']): TickDay[] {
   return [...days.entries()]
     .filter(([, day]) => isTick(day, days.length))

@@ -4,10 +4,10 @@ import { showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing, type StandingCounts, standings } from '../usage/standing.ts';
 import type { Html } from './page.ts';
 
-/** The worst first. */
+/** The standings from worst to best. */
 export const worstFirst: readonly Standing[] = standings.toReversed();
 
-/** `renderStanding` shows sign and word; null is not tracked. `isCalm`: a gap is no alarm here. */
+/** `renderStanding` shows sign and word; null stands for not tracked. With `isCalm` a gap is no alarm. */
 export function renderStanding(standing: Standing | null, isCalm = false): Html {
   if (standing === null) return html`<span class="quiet">not tracked</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
@@ -31,7 +31,10 @@ export function renderGlossary(): Html {
   )}</dl></details>`;
 }
 
-/** `describeCounts` counts the cells that are not final, the worst first: `3 missing, 2 stored`; empty: none. */
+/**
+ * `describeCounts` counts the cells that are not final, worst first: `3 missing, 2 stored`; empty if
+ * there are none.
+ */
 export function describeCounts(counts: Readonly<Partial<StandingCounts>>): string {
   return worstFirst
     .filter((standing) => standing !== 'final' && (counts[standing] ?? 0) > 0)

@@ -47,10 +47,10 @@ import { renderStanding } from './standings.ts';
 const PATH = '/coverage';
 const answer = (sources: PageSources) => (c: Context) => answerStory(sources, c);
 
-/** All streams of an organization and day. */
+/** The page of all streams of an organization and day. */
 export const dayStoryPage: ConsolePage = { path: `${PATH}/:org/:day`, open: answer };
 
-/** One stream of them. */
+/** The page of one stream of an organization and day. */
 export const streamStoryPage: ConsolePage = { path: `${PATH}/:org/:day/:stream`, open: answer };
 
 async function answerStory(sources: PageSources, c: Context): Promise<Response> {
@@ -67,7 +67,7 @@ async function answerStory(sources: PageSources, c: Context): Promise<Response> 
   return await c.html(renderStory({ ...found, story: found.story, query, nowMs, ...sources.policy }));
 }
 
-/** `readStoryQuery` reads the address; null if it makes no sense. */
+/** `readStoryQuery` reads the address; returns null if it is not valid. */
 function readStoryQuery(given: (name: string) => string | undefined): StoryQuery | null {
   const orgId = given('org') ?? '';
   const day = parseDay(given('day') ?? '');
@@ -77,7 +77,7 @@ function readStoryQuery(given: (name: string) => string | undefined): StoryQuery
   return { orgId, day, streams: stream === undefined ? null : [stream] };
 }
 
-/** Days that the ledger can hold. */
+/** Whether the ledger can store the day. */
 function isStorable(day: UsageDay): boolean {
   return '2015-01-01' <= day && day <= '2049-12-31';
 }
@@ -138,19 +138,22 @@ function renderStoryPage(title: string, body: Html): Html {
   return renderPage({ title, path: PATH, body });
 }
 
-/** A day may have many sources, and many changes: a page shows the first of them, and says how many there are. */
+/**
+ * The most rows shown: a day may have many sources and many changes, so a page shows the first and the
+ * number of all.
+ */
 const ROWS_MAX = 200;
 
 interface CellContext {
   readonly place: CellPlace;
-  /** Of invalid answers of its stream. */
+  /** The bodies of invalid answers of its stream. */
   readonly bodies: readonly QuarantinedBody[];
   readonly nowMs: number;
-  /** After its end, by which a day that is read is final. */
+  /** The hours after its end from which a day that is read is final. */
   readonly finalAtHours: number;
 }
 
-/** `renderCell` shows how a cell stands, what is stored of it, how that came about, and what can be done. */
+/** `renderCell` shows a cell's standing, its stored numbers, their history, and what can be done. */
 function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
   const { stream, standing, ledger, values, advice } = cell;
   const tone = standing !== null && isGap(standing) ? 'bad' : '';
@@ -166,7 +169,7 @@ ${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
 </section>\n`;
 }
 
-/** `renderReason` says why a cell is not final; nothing where it is. */
+/** `renderReason` shows the reason why a cell is not final; nothing if it is. */
 function renderReason({ standing, ledger }: CellStory, { finalAtHours }: CellContext): Html | string {
   if (ledger === null) return html`<p>Why: no run has read it</p>`;
   const { reason, message } = ledger;
@@ -175,10 +178,10 @@ function renderReason({ standing, ledger }: CellStory, { finalAtHours }: CellCon
   return html`<p>${capitalize(STANDINGS.stored.sentence)}: a read ${count(finalAtHours, 'hour')} or more after the end of its day makes it final</p>`;
 }
 
-/** Facts that take a line of their own: times stand side by side before them. */
+/** The facts that take a line of their own; times stand side by side before them. */
 const LONG_FACTS: readonly string[] = ['run', 'response sha256'];
 
-/** Facts that are shown above them. */
+/** The facts that are shown above the list. */
 const SAID: readonly string[] = ['reason', 'next read', 'next try'];
 
 function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
@@ -192,7 +195,7 @@ function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
   )}</dl>`;
 }
 
-/** A run that is on record has a page. */
+/** Renders a fact. A recorded run links to its page. */
 function renderFact([name, value]: Fact, { runId, runKind }: LedgerRow): Html | string {
   if (name === 'run' && runKind !== null) return html`<a href="/runs/${runId}">${value}</a>`;
   return name === 'response sha256' ? html`<code>${value}</code>` : value;
@@ -202,7 +205,7 @@ function renderCommands(cell: CellStory & { readonly advice: Advice }, place: Ce
   const reread = rereadCommand(cell, place);
   const commands = [
     ...cell.advice.commands,
-    ...(reread === null ? [] : [{ when: 'to read it anew', command: reread }]),
+    ...(reread === null ? [] : [{ when: 'to read it again', command: reread }]),
     { when: 'to see this in a terminal', command: explainCommand(cell, place) },
   ];
   const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));
@@ -255,7 +258,7 @@ ${renderTable({
 })}${renderRest(revisions.length)}`;
 }
 
-/** The run that made a change, or the database user that made it by hand. */
+/** Renders the run that made a change, or the database user that made it by hand. */
 export function renderAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): Html {
   if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
   return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
@@ -269,7 +272,7 @@ function renderWaivers({ waivers }: CellStory): Html | string {
   return html`<h3>Waivers</h3><ul>${lines}</ul>`;
 }
 
-/** An invalid answer with what Losant sent: as text, with its control characters shown. */
+/** Renders an invalid answer with what Losant sent: as text, with its control characters shown. */
 function renderAnswer(answer: QuarantinedAnswer, bodies: readonly QuarantinedBody[]): Html {
   const body = bodies.find(({ from, to }) => from === answer.from && to === answer.to);
   const text = body?.text.split('\n').map(escapeControls).join('\n');

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Colours by what they are for; text on `ground` and `panel` has a contrast of 4.5 and more. */
+/** Colours by purpose; text on `ground` and `panel` has a contrast of at least 4.5. */
 export const COLORS = {
   light: {
     ground: '#ffffff',
@@ -46,8 +46,8 @@ const variables = (colors: Readonly<Record<string, string>>) =>
     .join(' ');
 
 /**
- * Looks of the map of coverage: as wide as its days, inside a box that scrolls by itself where the screen is
- * narrow, and begins with the newest days.
+ * Styles of the map of coverage: it is as wide as its days, in a box that scrolls by itself on narrow
+ * screens and begins with the newest days.
  */
 const MAP_STYLE = `
 .map { direction: rtl; position: relative; overflow-x: auto; margin: .5rem 0 } .map:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
@@ -70,7 +70,7 @@ td.m-bad a, .key.m-bad { background: var(--bad); color: var(--ground) }
 @media (max-width: 52rem) { .grid .names { width: 9rem } .month span:not(.hidden) { left: 9.5rem } .grid-30 { min-width: 50rem } .grid-90 { min-width: 70rem } }
 `;
 
-/** Looks of stories and lists of facts. */
+/** Styles of stories and lists of facts. */
 const STORY_STYLE = `
 .story { margin: 1rem 0 } h3 { font-size: 1rem; margin: 1rem 0 .25rem } .story ul { margin: .25rem 0; padding-left: 1.2rem }
 .list { grid-template-columns: 12rem minmax(0, 1fr); margin: .75rem 0 } .list dd { text-align: left }
@@ -83,7 +83,7 @@ progress { width: 100%; height: .75rem; accent-color: var(--mark) } summary { wi
 @media (max-width: 48rem) { .list { grid-template-columns: 1fr; gap: 0 } .list dd { margin-bottom: .4rem } .story tr { background: var(--ground) } }
 `;
 
-/** Wide tables become cards on narrow screens: each cell then says its column's name. */
+/** The style sheet. Wide tables become cards on narrow screens, where each cell shows its column's name. */
 export const STYLE = `
 :root { color-scheme: light dark; ${variables(COLORS.light)} }
 @media (prefers-color-scheme: dark) { :root { ${variables(COLORS.dark)} } }
@@ -140,5 +140,5 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 }
 ${MAP_STYLE}${STORY_STYLE}`;
 
-/** For the Content-Security-Policy: the one style that may apply. */
+/** The source for the Content-Security-Policy: the only style that may apply. */
 export const STYLE_SOURCE = `'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`;

@@ -9,7 +9,7 @@ import type { InstanceStatus, Trouble } from './worker-status.ts';
 export interface Verdict {
   readonly tone: 'good' | 'bad' | 'quiet';
   readonly sentence: string;
-  /** What to do, where the sentence alone does not say it. */
+  /** The remedy, if the sentence alone does not give it. */
   readonly hint?: string;
 }
 
@@ -21,7 +21,10 @@ export interface InstanceTrouble {
 
 const GAPS_HINT = 'losant-usage gaps lists each with its reason and its next read.';
 
-/** `currentTroubles` returns what is wrong now: not what a later run or the database has overtaken. */
+/**
+ * `currentTroubles` returns the present problems, without those that a later run or the database has
+ * superseded.
+ */
 export function currentTroubles(
   statuses: readonly InstanceStatus[],
   health: Health | null,
@@ -29,7 +32,7 @@ export function currentTroubles(
   const known = new Map((health?.instances ?? []).map((instance) => [instance.instanceId, instance]));
   const ofRuns = statuses.flatMap(({ instanceId, trouble, lastRun }) => {
     const instance = known.get(instanceId);
-    // Of gaps from before, the database says more, and says it newer.
+    // The database has more, and newer, facts about earlier gaps.
     if (trouble === null || trouble.onlyGaps) return [];
     if (instance && isOvertaken(lastRun, instance)) return [];
     return [{ instanceId, name: instance?.name ?? null, trouble }];
@@ -69,13 +72,13 @@ export function judgeState(
   return { tone: 'good', sentence: describeReach(streams, nowMs) };
 }
 
-/** Instances whose first run is over. */
+/** Returns the instances whose first run is over. */
 function instancesRead(health: Health, statuses: readonly InstanceStatus[]): InstanceHealth[] {
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
   return health.instances.filter(({ instanceId }) => !first.includes(instanceId));
 }
 
-/** The answer to whether yesterday is complete, whatever is the matter with older days. */
+/** The verdict on whether yesterday is complete, regardless of older days. */
 export interface YesterdayVerdict {
   readonly tone: Verdict['tone'];
   readonly word: 'complete' | 'incomplete' | 'not read yet' | 'nothing tracked';
@@ -116,8 +119,8 @@ export function judgeYesterday(
 }
 
 /**
- * Before its first run is over nothing is late: that everything is missing is the
- * beginning. It is not over for a reading that was begun while it went on.
+ * Whether the instance is in its first run. Until it is over nothing is late, because everything is
+ * missing at first. For a reading that began during the run it is not over.
  */
 export function isInFirstRun(status: InstanceStatus, { at, instances }: Health): boolean {
   const known = instances.find(({ instanceId }) => instanceId === status.instanceId);
@@ -125,7 +128,7 @@ export function isInFirstRun(status: InstanceStatus, { at, instances }: Health):
   return !(known?.hasRun ?? false) && (endedMs === null || endedMs > Date.parse(at));
 }
 
-/** When this process ended a run of the instance, ms; null: it has not. */
+/** Returns the time at which this process ended a run of the instance, in ms; null if it has not. */
 function endOfRun({ lastRun }: InstanceStatus): number | null {
   if (lastRun === null || ['standby', 'interrupted'].includes(lastRun.result)) return null;
   return Date.parse(lastRun.finishedAt);
@@ -138,7 +141,7 @@ function describeGaps(streams: readonly StreamHealth[]): string {
   return `${count(gaps, 'number')} ${gaps === 1 ? 'is' : 'are'} ${what}, the oldest of ${oldest}.`;
 }
 
-/** `describeKind` names the gaps among these cells: one that is stored is not missing. */
+/** `describeKind` names the gaps among these cells: a stored one is in doubt, not missing. */
 export function describeKind(
   cells: readonly { readonly in_doubt: number; readonly missing: number }[],
 ): string {
@@ -176,7 +179,7 @@ function describeReach(streams: readonly StreamHealth[], nowMs: number): string 
     : `Nothing is late: everything is here up to ${to}${but}.`;
 }
 
-/** The last day up to which nothing is missing of the streams that are collected; null if there is none. */
+/** Returns the last day up to which nothing is missing of the collected streams; null if there is none. */
 export function completeTo(
   streams: readonly { readonly completeTo: UsageDay | null; readonly orgsTracked: number }[],
 ): UsageDay | null {

@@ -1,6 +1,9 @@
 import type { RequestProgress } from '../usage/planned-requests.ts';
 
-/** The status that one worker process knows of itself; what the database says is in `src/queries/health.ts`. */
+/**
+ * The state that one worker process knows about itself; the database's part is in
+ * `src/queries/health.ts`.
+ */
 export interface WorkerStatus {
   readonly version: string;
   readonly host: string;
@@ -14,31 +17,31 @@ export interface WorkerStatus {
 
 export interface InstanceStatus {
   readonly instanceId: string;
-  /** `standby`: another process exports it. */
+  /** The state; `standby` means that another process exports it. */
   readonly state: 'starting' | 'working' | 'idle' | 'standby';
-  /** Of the run under way; null: none is. */
+  /** The progress of the run under way; null if there is none. */
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
   readonly lastCompleteRunAt: string | null;
-  /** What keeps the newest run from being complete; null: nothing. */
+  /** The problem that keeps the newest run from being complete; null if there is none. */
   readonly trouble: Trouble | null;
 }
 
 export interface RunProgress {
   readonly startedAt: string;
-  /** Cells found due so far: more are found while the first are read. */
+  /** The number of cells found due so far; more are found while the first are read. */
   readonly planned: number;
   readonly done: number;
-  /** HTTP requests sent, retries and discovery included. */
+  /** The number of HTTP requests sent, including retries and discovery. */
   readonly requests: number;
   /** The requests of its plan, from which the time left is estimated. */
   readonly plan: RunPlan;
 }
 
 export interface RunPlan extends RequestProgress {
-  /** When its first request could be sent. */
+  /** The time at which its first request could be sent. */
   readonly startedAt: string;
-  /** Requests per second that the settings allow. */
+  /** The requests per second that the settings allow. */
   readonly rate: number;
 }
 
@@ -46,16 +49,16 @@ export interface Trouble {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
-  /** Whether it only says that gaps from before are left, which the database says better and newer. */
+  /** Whether the trouble is only earlier gaps, about which the database knows more and newer facts. */
   readonly onlyGaps: boolean;
 }
 
-/** The way in which a run of one instance ended. */
+/** The result of a run of one instance. */
 export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**
- * `complete`: nothing due is missing. `partial`: something is. `refused`: Losant
- * refuses the token or a scope. `failed`: it broke off. `standby`: another process
- * has the instance. `interrupted`: the process was asked to end.
+ * `complete`: nothing due is missing. `partial`: something is. `refused`: Losant refuses the token or
+ * a scope. `failed`: it broke off. `standby`: another process has the instance. `interrupted`: the
+ * process was asked to end.
  */
 export const RUN_RESULTS = ['complete', 'partial', 'refused', 'failed', 'standby', 'interrupted'] as const;

@@ -10,15 +10,15 @@ import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and
- * two processes on one folder lose committed rows. It has one connection: a query
- * on `db` inside a transaction of `db` would wait for itself.
+ * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one
+ * folder lose committed rows. It has one connection, so a query on `db` inside a transaction of `db`
+ * would wait for itself.
  */
 export async function openEmbedded(
   folder: string,
   { ifMissing }: { ifMissing: 'create' | 'refuse' | 'stand_in' },
 ): Promise<DatabaseHandle> {
-  // PGlite makes its cluster only in an empty folder, so the lock file can't lie in it.
+  // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
@@ -46,7 +46,7 @@ function toHandle(folder: string, pglite: PGlite, lock: FolderLock | null): Data
     close: async () => {
       try {
         await root.destroy();
-        // kysely closes it only if it ran a query.
+        // kysely closes it only if it has run a query.
         if (!pglite.closed) await pglite.close();
       } finally {
         lock?.release();
@@ -57,7 +57,8 @@ function toHandle(folder: string, pglite: PGlite, lock: FolderLock | null): Data
 
 async function openFolder(dataDir: string): Promise<PGlite> {
   if (!existsSync(dataDir)) {
-    // Made beside and renamed when whole: a cluster half made by a killed process would never open.
+    // The cluster is made under another name and renamed when complete: one half made by a killed process
+    // would never open.
     const unfinished = `${dataDir}.new`;
     await rm(unfinished, { recursive: true, force: true });
     await (await startPGlite(unfinished)).close();
@@ -66,9 +67,9 @@ async function openFolder(dataDir: string): Promise<PGlite> {
   return await startPGlite(dataDir);
 }
 
-/** In memory where no folder is given. */
+/** Starts PGlite, in memory if no folder is given. */
 async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
-  // Loaded only here: it is several megabytes that a worker on Postgres never needs.
+  // PGlite is loaded only here: it is several megabytes that a worker on Postgres never needs.
   const { PGlite } = await import('@electric-sql/pglite');
   const pglite = await PGlite.create({
     ...(dataDir === undefined ? {} : { dataDir }),
@@ -95,9 +96,9 @@ interface FolderLock {
 const SQLITE_BUSY = 5;
 
 /**
- * Takes the folder for this process alone, making it if it is missing. The lock
- * is SQLite's file lock on an empty file, so the operating system frees it when
- * the process dies in whatever way. Throws HeldError if another handle has it.
+ * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's file
+ * lock on an empty file, so the operating system releases it however the process dies. Throws
+ * HeldError if another handle has it.
  */
 function lockFolder(folder: string): FolderLock {
   const lock = openLockFile(folder);
@@ -126,7 +127,10 @@ function openLockFile(folder: string): DatabaseSync {
   }
 }
 
-/** One level after the other: making them all at once never ends where a file system makes no folders, e.g. /proc. */
+/**
+ * Creates one level after the other: creating them all at once never ends where a file system creates
+ * no folders, e.g. /proc.
+ */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));

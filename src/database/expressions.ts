@@ -1,26 +1,26 @@
-/** Expressions of SQL that statements share. */
+/** SQL expressions shared by statements. */
 import { type AliasedRawBuilder, type RawBuilder, sql } from 'kysely';
 import type { Instant } from './schema.ts';
 
-/** The time of the database at which it is asked, not that of the transaction's begin. */
+/** The database's time when the expression is evaluated, not when the transaction began. */
 export const CLOCK = sql<Instant>`clock_timestamp()`;
 
-/** SQL for an instant as text, to the microsecond and in UTC whatever the session's time zone. */
+/** Returns SQL for an instant as text, to the microsecond and in UTC whatever the session's time zone. */
 export function instantText(value: RawBuilder<unknown>): RawBuilder<string> {
   return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 }
 
-/** Whether a column has one of the values, which are sent as one array. */
+/** Returns the condition that a column has one of the values, which are sent as one array. */
 export function isAny(column: string, values: readonly string[]): RawBuilder<boolean> {
   return sql<boolean>`${sql.ref(column)} = any (${values}::text[])`;
 }
 
-/** Types of columns as Postgres names them, by column. */
+/** The Postgres types of columns, by column. */
 export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;
 
 /**
- * Rows as a table of a statement, one array a column, so that the text of the statement is the same for any number
- * of rows. The types are SQL of this program, never a person's.
+ * Returns rows as a table of a statement, one array per column, so that the text of the statement is
+ * the same for any number of rows. The types are SQL of this program, never a person's input.
  */
 export function unnested<R, A extends string>(
   alias: A,
@@ -30,7 +30,7 @@ export function unnested<R, A extends string>(
   const names = Object.keys(types) as (keyof R & string)[];
   const arrays = names.map((name) => {
     const type = types[name];
-    // The embedded database knows no arrays of a type of ours: they come as text.
+    // The embedded database knows no arrays of our own types, so they are sent as text.
     const cast = type.includes('.') ? `text[]::${type}[]` : `${type}[]`;
     return sql`${rows.map((row) => row[name])}::${sql.raw(cast)}`;
   });

@@ -1,21 +1,24 @@
 import type { Kysely } from 'kysely';
 import type { Schema } from './schema.ts';
 
-/** Where every table of this program lives, in any database. */
+/** The schema of all tables of this program, in any database. */
 export const SCHEMA_NAME = 'losant_usage';
 
-/** An open database. Whoever opened it closes it. */
+/** An open database, which its opener closes. */
 export interface DatabaseHandle {
-  /** Queries built here are qualified with the schema; raw `sql` must name it itself. */
+  /**
+   * The query builder. Queries built with it are qualified with the schema; raw `sql` must name it
+   * itself.
+   */
   readonly db: Kysely<Schema>;
   readonly kind: 'postgres' | 'embedded';
-  /** `host:port/name` or the folder: for messages, never a password. */
+  /** `host:port/name` or the folder, for messages; never contains a password. */
   readonly describe: string;
-  /** Why its transactions cannot write; null if they can, as far as the session tells. */
+  /** The reason why its transactions cannot write; null if they can, as far as the session shows. */
   readonly readOnly: ReadOnly | null;
   /**
-   * Runs `work` with a connection of its own whose statements may take an hour:
-   * for migrations. Its `db` adds no schema name. Not inside a transaction of `db`.
+   * Runs `work` with a connection of its own whose statements may take an hour, for migrations. Its `db`
+   * adds no schema name. Must not be called inside a transaction of `db`.
    */
   runLong<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   close(): Promise<void>;

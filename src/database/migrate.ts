@@ -1,6 +1,7 @@
 /**
- * Brings a database to this program's schema. What was applied is on record in `losant_usage.migrations` with the
- * checksum of each file, and what it made in `losant_usage.definitions`: a reader may compare both.
+ * Brings a database to this program's schema. `losant_usage.migrations` records the migrations applied
+ * with the checksum of each file, and `losant_usage.definitions` the definitions they made: both can
+ * be compared without writing.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -14,22 +15,22 @@ import { describeDatabaseError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
   /**
-   * `ahead`: it has migrations this program does not know. `edited`: a file was
-   * changed after it was applied, so what the database holds is not what it says.
-   * `damaged`: at head, but something was dropped, disabled or replaced since.
-   * `foreign`: it was made by other migrations from the first on, as before the first release.
+   * `ahead`: it has migrations that this program does not know. `edited`: a file was changed after it
+   * was applied, so the database differs from its text. `damaged`: at head, but something was dropped,
+   * disabled or replaced since. `foreign`: it was made by other migrations from the first one on, e.g.
+   * before the first release.
    */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'damaged' | 'foreign';
   readonly applied: readonly string[];
   readonly pending: readonly string[];
   readonly unknown: readonly string[];
   readonly edited: readonly string[];
-  /** What was dropped, disabled or replaced since it was migrated, by name. */
+  /** The names of what was dropped, disabled or replaced since it was migrated. */
   readonly changed: readonly string[];
 }
 
 export interface MigrateOptions {
-  /** Where the `.sql` files are; the program's own unless told. */
+  /** The folder of the `.sql` files; the program's own by default. */
   readonly folder?: string | undefined;
 }
 
@@ -38,14 +39,14 @@ export interface RequireOptions extends MigrateOptions {
   readonly autoMigrate: boolean;
 }
 
-/** Any fixed number: it only has to differ from other programs' locks in the same database. */
+/** Any fixed number that differs from other programs' locks in the same database. */
 const LOCK_KEY = 7_038_201_126;
 const LOCK_WAIT_MS = 600_000;
 
 /**
- * Applies all pending migrations, in one transaction, and returns their names. Of
- * two processes doing this at once, one applies and the other waits and returns
- * none. Throws DatabaseError if the database is ahead or edited, or refuses.
+ * Applies all pending migrations in one transaction and returns their names. If two processes do this
+ * at once, one applies them and the other waits and returns none. Throws DatabaseError if the database
+ * is ahead or edited, or refuses.
  */
 export async function migrateToHead(handle: DatabaseHandle, options: MigrateOptions = {}): Promise<string[]> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
@@ -79,9 +80,9 @@ export async function readSchemaState(
 }
 
 /**
- * Returns once the schema is this program's, migrating where the options allow,
- * with the names it applied. Throws DatabaseError `database_too_old`,
- * `database_too_new` or, for an edited migration, `database_mismatch`.
+ * Returns once the schema is this program's, migrating if the options allow, with the names of the
+ * migrations applied. Throws DatabaseError `database_too_old`, `database_too_new` or, for an edited
+ * migration, `database_mismatch`.
  */
 export async function requireSchema(handle: DatabaseHandle, options: RequireOptions): Promise<string[]> {
   const found = await readSchemaState(handle, options);
@@ -116,7 +117,7 @@ function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseErro
     const more = found.changed.length > 5 ? ` and ${found.changed.length - 5} more` : '';
     const message = `The database at ${describe} is not as it was migrated: ${shown}${more}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'somebody dropped, disabled or replaced it: restore it from a backup, or by the files in migrations/',
+      hint: 'somebody dropped, disabled or replaced it: restore it from a backup, or from the files in migrations/',
     });
   }
   const message =
@@ -138,7 +139,7 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   return { state, applied: names, pending, unknown, edited, changed: [] };
 }
 
-/** A schema at head, compared by definitions with what it was when it was migrated. */
+/** Compares a schema at head by its definitions with what it was when it was migrated. */
 async function withDefinitions(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
   if (found.state !== 'at_head') return found;
   const changed = await readChanged(db);
@@ -163,9 +164,10 @@ function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', strin
   return lists.pending.length > 0 ? 'behind' : 'at_head';
 }
 
-/** Name to checksum, in order; empty when the table is not there. */
+/** Returns the checksums by name, in order; empty if the table does not exist. */
 async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
-  // By the catalog: `to_regclass` fails without rights on the schema, as it does when there is none.
+  // The catalog is read because `to_regclass` fails without rights on the schema, as it does without the
+  // schema.
   const table = await sql`
     select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
     where nspname = ${SCHEMA_NAME} and relname = 'migrations'`.execute(db);
@@ -175,12 +177,15 @@ async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
   return new Map(rows.map((row) => [row.name, row.sha256]));
 }
 
-/** A lock of the transaction: unlike a session's it works through any pooler, and can't be left behind. */
+/**
+ * Takes a lock of the transaction: unlike a session's it works through any pooler and cannot be left
+ * behind.
+ */
 async function lock(trx: Kysely<Schema>): Promise<void> {
   const { rows } = await sql<{ usual: string }>`select current_setting('lock_timeout') as usual`.execute(trx);
   await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, true)`.execute(trx);
   await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(trx);
-  // Altering a table in use queues up its writers behind it: not for as long as that.
+  // Altering a table in use queues its writers behind it, so the wait for its lock is shorter.
   await sql`select set_config('lock_timeout', ${rows[0]?.usual}::text, true)`.execute(trx);
 }
 
@@ -189,7 +194,8 @@ async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: Migra
     try {
       await sql.raw(statement).execute(db);
     } catch (error) {
-      // Rights and connection are the operator's matter and told as such; anything else is this file's.
+      // Rights and connection are the operator's concern and reported as such; any other error is about this
+      // file.
       if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
       throw new Error(`Migration ${name}, statement ${index + 1}: ${error.message}`, { cause: error });
     }
@@ -198,19 +204,22 @@ async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: Migra
 }
 
 interface MigrationFile {
-  /** `NNNN_name`, the file's name without `.sql`. */
+  /** The file's name without `.sql`, `NNNN_name`. */
   readonly name: string;
-  /** Of the text with LF line ends, so that a checkout that converts them agrees. */
+  /** The checksum of the text with LF line ends, so that a checkout that converts them agrees. */
   readonly sha256: string;
   readonly statements: readonly string[];
 }
 
-/** In the package's root, which is above `src` in a checkout and above `dist/src` where it is installed. */
+/** The folder in the package's root, above `src` in a checkout and above `dist/src` where it is installed. */
 const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** The migrations of this program, in the order they run. Other files in the folder are passed over. */
+/**
+ * Returns the migrations of this program in the order in which they run. Other files in the folder are
+ * ignored.
+ */
 async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   return await Promise.all(
@@ -222,10 +231,10 @@ async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   );
 }
 
-/** A comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
+/** Matches a comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
 const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
 
-/** PGlite takes one statement at a time in a transaction. */
+/** Splits a text into statements, because PGlite takes one at a time in a transaction. */
 function splitStatements(text: string): string[] {
   const ends = [...text.matchAll(TOKEN)].flatMap(({ 0: token, index }) => (token === ';' ? [index] : []));
   const starts = [0, ...ends.map((end) => end + 1)];

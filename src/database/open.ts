@@ -7,8 +7,8 @@ import { openPostgres } from './postgres.ts';
 export type { DatabaseHandle } from './handle.ts';
 
 /**
- * What becomes of an embedded database that is not there: it is made; it is
- * refused; or an empty one in memory takes its place, so that nothing is made.
+ * The handling of an embedded database that does not exist: create it, refuse it, or use an empty one
+ * in memory in its place, so that nothing is created.
  */
 export type IfMissing = 'create' | 'refuse' | 'stand_in';
 
@@ -16,12 +16,15 @@ export interface DatabaseOptions {
   /** `postgres://…`, `postgresql://…`, or `embedded:DIR`. */
   readonly url: string;
   readonly applicationName: string;
-  /** Connections to Postgres; the embedded database has one. */
+  /** The number of connections to Postgres; the embedded database has one. */
   readonly poolSize: number;
-  /** How long the server lets one statement run. */
+  /** The time that the server lets one statement run. */
   readonly statementTimeoutMs?: number | undefined;
   readonly connectTimeoutMs?: number | undefined;
-  /** Without it, `create`. Of a server nothing is ever made here. */
+  /**
+   * The handling of a missing embedded database; default `create`. Nothing is ever created here on a
+   * server.
+   */
   readonly ifMissing?: IfMissing | undefined;
   readonly logger?: DatabaseLogger | undefined;
 }
@@ -31,9 +34,9 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const EMBEDDED = 'embedded:';
 
 /**
- * Opens the database and proves that it answers. Throws SettingsError for a URL
- * that cannot be used, DatabaseError for a server that cannot, HeldError for an
- * embedded folder that another process has; none holds the password.
+ * Opens the database and checks that it answers. Throws SettingsError for a URL that cannot be used,
+ * DatabaseError for a server that cannot, HeldError for an embedded folder that another process has.
+ * No error contains the password.
  */
 export async function createDatabase(options: DatabaseOptions): Promise<DatabaseHandle> {
   const { url, statementTimeoutMs = STATEMENT_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;

@@ -1,12 +1,12 @@
 /**
- * The JavaScript values that come out of the database, the same from pg and
- * PGlite and under any local time zone: each parser reads Postgres' text form.
+ * Parsers of the values that come out of the database. Each reads Postgres' text form, so that the
+ * values are the same from pg and PGlite and in any local time zone.
  */
 import pg from 'pg';
 
 export type ValueParser = (text: string) => unknown;
 
-/** `int8`: a number that is exact, never one that was rounded. */
+/** Parses `int8`: an exact number, never a rounded one. */
 function parseInt8(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value))
@@ -14,7 +14,7 @@ function parseInt8(text: string): number {
   return value;
 }
 
-/** `date`: its text, `YYYY-MM-DD`. */
+/** Parses `date`: its text, `YYYY-MM-DD`. */
 function parseDate(text: string): string {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) throw new RangeError(`date ${text} from the database is not a day`);
   return text;
@@ -23,7 +23,10 @@ function parseDate(text: string): string {
 const TIMESTAMPTZ =
   /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
 
-/** `timestamptz`: `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL, where they count. */
+/**
+ * Parses `timestamptz` to `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL, where
+ * they count.
+ */
 function parseTimestamptz(text: string): string {
   const match = TIMESTAMPTZ.exec(text);
   if (match === null) throw new RangeError(`timestamptz ${text} from the database is not an instant`);
@@ -44,7 +47,7 @@ const asText: ValueParser = (text) => text;
 const TEXT_ARRAY_OID = 1009;
 const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
 
-/** Nested arrays keep their shape, nulls stay null. */
+/** Returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
 function arrayOf(parse: ValueParser): ValueParser {
   const parseElement = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(parseElement);
@@ -55,7 +58,7 @@ function arrayOf(parse: ValueParser): ValueParser {
 
 const parseJson: ValueParser = (text) => JSON.parse(text);
 
-/** By type OID (pg_type.dat of the Postgres sources): the type, then its array. */
+/** The parsers by type OID (pg_type.dat of the Postgres sources): the type, then its array. */
 const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: ValueParser])[] = [
   [17, 1001, parseBytea],
   [20, 1016, parseInt8],
@@ -63,7 +66,7 @@ const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: ValuePars
   [114, 199, parseJson],
   [1043, 1015, asText],
   [1082, 1182, parseDate],
-  // Without a zone it is no instant: left as written rather than read as local time.
+  // Without a zone it is no instant, so it stays as written and is not read as local time.
   [1114, 1115, asText],
   [1184, 1185, parseTimestamptz],
   [1700, 1231, asText],

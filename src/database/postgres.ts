@@ -10,7 +10,7 @@ import { describeDatabaseError } from './sqlstate.ts';
 
 export interface PostgresOptions {
   readonly url: string;
-  /** Shown in `pg_stat_activity`. */
+  /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
   readonly poolSize: number;
   readonly statementTimeoutMs: number;
@@ -18,16 +18,22 @@ export interface PostgresOptions {
   readonly logger?: DatabaseLogger | undefined;
 }
 
-/** Enough to rewrite or index a table of years. */
+/** The limit for long statements, enough to rewrite or index a table with years of data. */
 const LONG_STATEMENT_MS = 3_600_000;
 
-/** Long enough that the client gives up on a statement only when the server can't. */
+/**
+ * The margin by which the client waits longer than the server's own timeout, so that it gives up on a
+ * statement only if the server cannot.
+ */
 const SILENCE_MARGIN_MS = 15_000;
 
-/** Finds a peer that vanished between two statements within a minute. */
+/** The delay that finds a peer which vanished between two statements within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
-/** Connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without the password. */
+/**
+ * Connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without the
+ * password.
+ */
 export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
   const options = { ...given, url: spellSslMode(given.url) };
   const where = locate(options.url);
@@ -73,7 +79,7 @@ async function connect(options: PostgresOptions, where: string): Promise<Connect
     readOnly,
     close: async () => {
       await root.destroy();
-      // kysely ends the pool only if it ran a query.
+      // kysely ends the pool only if it has run a query.
       if (!pool.ended) await pool.end();
     },
   };
@@ -82,7 +88,7 @@ async function connect(options: PostgresOptions, where: string): Promise<Connect
 function createPool(
   options: PostgresOptions,
   where: string,
-  // The pool waits for it, though its types promise nothing.
+  // The pool waits for this, although its types do not say so.
   onConnect: (client: pg.ClientBase) => unknown,
 ): pg.Pool {
   const { connectTimeoutMs, statementTimeoutMs } = options;
@@ -98,7 +104,7 @@ function createPool(
     Client: boundedClient({ connectTimeoutMs, silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS }),
     onConnect,
   });
-  // Without a listener an idle connection that is lost would end the process. The pool replaces it.
+  // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
   pool.on('error', (error) => {
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
@@ -106,8 +112,8 @@ function createPool(
 }
 
 /**
- * The migrator's lock is a session's, which a pooler would leave behind on a
- * shared connection; migrations here take a transaction's lock instead.
+ * Adapter disables the migrator's own lock. That lock is a session's, which a pooler would leave
+ * behind on a shared connection; migrations here take a transaction's lock instead.
  */
 class Adapter extends PostgresAdapter {
   override async acquireMigrationLock(): Promise<void> {}
@@ -120,16 +126,16 @@ class Dialect extends PostgresDialect {
   }
 }
 
-/** `host:port/name` as pg will use it. */
+/** Returns `host:port/name` as pg will use it. */
 function locate(url: string): string {
-  // An unencoded / ? or # in a password would end the host part there, and show the rest in messages.
+  // An unencoded / ? or # in a password would end the host part there and show the rest in messages.
   const isPlain = /^postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?$/i.test(url);
   try {
     if (!isPlain) throw new Error('not a connection URL');
     const { host, port, database } = new pg.Client({ connectionString: url });
     return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;
   } catch (error) {
-    // Neither the value nor the parser's error, which repeats it.
+    // The message contains neither the value nor the parser's error, which repeats it.
     const isFile = error instanceof Error && 'syscall' in error;
     throw new SettingsError(
       isFile
@@ -143,12 +149,12 @@ function locate(url: string): string {
 }
 
 /**
- * The URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which
- * is how the driver takes them: with eight lines of warning for the other names.
+ * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the
+ * driver treats them, but with eight lines of warning for the other names.
  */
 export function spellSslMode(url: string): string {
   const query = url.indexOf('?');
-  // Whoever asks for libpq's weaker meaning gets it.
+  // A URL that asks for libpq's weaker meaning keeps it.
   if (query === -1 || /[?&]uselibpqcompat=/.test(url)) return url;
   const parameters = url
     .slice(query)
@@ -158,23 +164,22 @@ export function spellSslMode(url: string): string {
 
 export interface ClientBounds {
   readonly connectTimeoutMs: number;
-  /** How long a query may stay unanswered: above the server's own statement timeout. */
+  /** The time that a query may stay unanswered, above the server's own statement timeout. */
   readonly silenceMs: number;
 }
 
 /**
- * A pg client class whose every wait ends, even when the server or the network
- * in between falls silent: a connection that answers too late is destroyed, and
- * its queries fail as lost. (pg's own `query_timeout` would hand the busy
- * connection back to the pool; the pool's `connectionTimeoutMillis` would also
- * fail those who merely wait for a free connection.) Queries by promise only.
+ * Returns a pg client class whose every wait ends, even if the server or the network in between falls
+ * silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's own
+ * `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
+ * would also fail those who merely wait for a free connection.) Supports queries by promise only.
  */
 export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionTimeoutMillis: connectTimeoutMs });
-      // An error while checked out and idle would have no listener and end the process;
-      // the query that follows reports the loss.
+      // An error on a checked-out but idle connection would have no listener and end the process; the next
+      // query reports the loss.
       this.on('error', () => {});
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
       const bounded = (text: unknown, values?: readonly unknown[]): Promise<unknown> => {
@@ -190,12 +195,18 @@ function socketOf(client: pg.Client): Socket {
   return (client as unknown as { connection: { stream: Socket } }).connection.stream;
 }
 
-/** Long arrays are most of what is sent: pg's own way to write them takes three times as long. */
+/**
+ * Returns a value as text. Long arrays are most of what is sent, and pg's own way to write them takes
+ * three times as long.
+ */
 function asText(value: unknown): unknown {
   return Array.isArray(value) ? (arrayText(value) ?? value) : value;
 }
 
-/** An array as Postgres reads one from text; null for one that has other elements than text, numbers, booleans and null. */
+/**
+ * Returns an array in the text form that Postgres reads; null if it has elements other than text,
+ * numbers, booleans and null.
+ */
 function arrayText(values: readonly unknown[]): string | null {
   const parts: string[] = [];
   for (const value of values) {

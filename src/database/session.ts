@@ -4,20 +4,23 @@ import type { ReadOnly } from './handle.ts';
 
 export interface SessionOptions {
   readonly statementTimeoutMs: number;
-  /** The database, for messages. */
+  /** The name of the database, for messages. */
   readonly where: string;
 }
 
-/** The oldest whose features the migrations use. */
+/** The oldest version of Postgres whose features the migrations use. */
 const OLDEST_MAJOR = 15;
 
-/** A lock not had by then is a stuck session elsewhere, not contention. */
+/** The longest wait for a lock: beyond it a session elsewhere is stuck, which is not contention. */
 const LOCK_TIMEOUT_MS = 30_000;
 
-/** No transaction here waits for anything but the database: an idle one belongs to a paused process. */
+/**
+ * The longest idle time of a transaction. No transaction here waits for anything but the database, so
+ * an idle one belongs to a paused process.
+ */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 
-/** Encodings that hold every character of a name or tag. */
+/** The encodings that can represent every character of a name or tag. */
 const ENCODINGS = ['UTF8', 'SQL_ASCII'];
 
 interface Facts {
@@ -29,9 +32,9 @@ interface Facts {
 }
 
 /**
- * Gives a new session the settings that this program relies on, whatever the
- * server's defaults. By query and not as startup parameters, which connection
- * poolers refuse. Throws DatabaseError for a server that cannot be used.
+ * Gives a new session the settings that this program relies on, whatever the server's defaults. They
+ * are set by query, because connection poolers refuse startup parameters. Throws DatabaseError for a
+ * server that cannot be used.
  */
 export async function prepareSession(
   client: pg.ClientBase,
@@ -41,17 +44,18 @@ export async function prepareSession(
     statement_timeout: `${statementTimeoutMs}`,
     lock_timeout: `${LOCK_TIMEOUT_MS}`,
     idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
-    // Its statements are short: compiling one takes longer than running it.
+    // The program's statements are short: compiling one takes longer than running it.
     jit: 'off',
-    // What the parsers of values read.
+    // The parsers of values read these formats.
     timezone: 'UTC',
     datestyle: 'ISO',
     bytea_output: 'hex',
-    // Lists are sent as arrays, some with nulls in them.
+    // Lists are sent as arrays, some of which contain nulls.
     array_nulls: 'on',
   };
   const { rows } = await client.query<Facts>(
-    // What is committed survives a crash, whatever the server's default; the operator may choose more than that.
+    // Committed data survives a crash, whatever the server's default; a stronger choice of the operator
+    // stays.
     `select set_config(name, value, false),
             set_config('synchronous_commit', case current_setting('synchronous_commit')
               when 'off' then 'on' else current_setting('synchronous_commit') end, false),
@@ -73,7 +77,7 @@ function judge({ version, encoding, user, isStandby, onlyReads }: Facts, where: 
   }
   if (!ENCODINGS.includes(encoding)) {
     throw new DatabaseError('database_refused', `The database at ${where} is encoded in ${encoding}`, {
-      hint: `names may hold any character: create the database anew with encoding 'UTF8' (template template0)`,
+      hint: `names may contain any character: create the database again with encoding 'UTF8' (template template0)`,
     });
   }
   if (isStandby) return { reason: 'standby', user };

@@ -1,10 +1,10 @@
 /**
- * What a database error means, decided by SQLSTATE (the same from pg and PGlite)
- * or, for a connection that never came or was lost, by the system's error code.
+ * The meaning of a database error, decided by SQLSTATE (the same from pg and PGlite) or, for a
+ * connection that never came or was lost, by the system's error code.
  */
 import { DatabaseError } from '../errors.ts';
 
-/** Codes of sockets and name lookups that mean: no connection to the server. */
+/** The codes of sockets and name lookups that mean that there is no connection to the server. */
 const NETWORK_REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ENOTFOUND: 'host name not found',
@@ -18,7 +18,10 @@ const NETWORK_REASONS: Readonly<Record<string, string>> = {
   ENETDOWN: 'network down',
 };
 
-/** Raised by pg and kysely without any code, when the connection is gone or did not come in time. */
+/**
+ * The messages that pg and kysely raise without a code when the connection is gone or did not come in
+ * time.
+ */
 const CONNECTION_MESSAGES: readonly string[] = [
   'Connection terminated',
   'Client has encountered a connection error',
@@ -30,41 +33,44 @@ const CONNECTION_MESSAGES: readonly string[] = [
   'PGlite is closed',
 ];
 
-/** Sent by a server that ends the session, or has no place for one. */
+/** The states sent by a server that ends the session or has no room for one. */
 const SESSION_ENDED: readonly string[] = ['57P01', '57P02', '57P03', '57P05', '25P03'];
 const TOO_MANY_CONNECTIONS = '53300';
 
-/** What a server in trouble says, and the operator's next step. Nothing of the transaction was kept. */
+/** The words for a server in trouble, with the operator's next step. Nothing of the transaction was kept. */
 const TROUBLES: Readonly<Record<string, string>> = {
   '53100': 'free disk space on the database server; the next run does the rest',
   '53200': 'give the database server more memory; the next run does the rest',
   '55P03':
-    'another session holds a lock for long: see pg_locks and pg_stat_activity; the next run does the rest',
+    'another session has held a lock for a long time: see pg_locks and pg_stat_activity; the next run does the rest',
   '57014':
-    'the statement took too long or was cancelled: see what else the server does; the next run does the rest',
+    'the statement took too long or was cancelled: see what else the server is doing; the next run does the rest',
 };
 
-/** The database refuses the values themselves: sending the same batch again cannot help. */
+/** Whether the database refuses the values themselves, so that sending the same batch again cannot help. */
 export function isRefusedForData(error: unknown): boolean {
   return ['22', '23', '54'].includes(sqlstate(error)?.slice(0, 2) ?? '');
 }
 
-/** A serialization failure or a deadlock: the same transaction may be run again. */
+/** Whether it is a serialization failure or a deadlock, after which the same transaction may be run again. */
 export function isRetryable(error: unknown): boolean {
   return ['40001', '40P01'].includes(sqlstate(error) ?? '');
 }
 
-/** Another row has the key already. */
+/** Whether another row already has the key. */
 export function isUniqueViolation(error: unknown): boolean {
   return sqlstate(error) === '23505';
 }
 
-/** A table or function that the statement names is not there. */
+/** Whether a table or function that the statement names does not exist. */
 export function isUndefined(error: unknown): boolean {
   return ['42P01', '42883'].includes(sqlstate(error) ?? '');
 }
 
-/** The connection is gone, or could not be made: whether the last statement took effect is unknown. */
+/**
+ * Whether the connection is gone or could not be made; it is unknown whether the last statement took
+ * effect.
+ */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlstate(error);
   if (state !== null) return state.startsWith('08') || SESSION_ENDED.includes(state);
@@ -72,9 +78,9 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * The error as one the operator can act on, or null if it is no matter of
- * connection, rights or a server in trouble. `where` names the database without its password. The
- * original is not kept: drivers attach the client, and with it the password.
+ * Returns the error as one that the operator can act on, or null if it does not concern connection,
+ * rights or a server in trouble. `where` names the database without its password. The original is not
+ * kept, because drivers attach the client, and with it the password.
  */
 export function describeDatabaseError(error: unknown, where: string): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
@@ -104,7 +110,7 @@ export function describeDatabaseError(error: unknown, where: string): DatabaseEr
 }
 
 function refusalHint(error: unknown, state: string | null): string | null {
-  // Also said by a server that takes no unencrypted connections.
+  // A server that takes no unencrypted connections sends this too.
   if (state === '28000') {
     return 'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full';
   }
@@ -124,13 +130,13 @@ function networkReason(error: unknown): string | null {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const reason = NETWORK_REASONS[code];
   if (reason !== undefined) return `${reason} (${code})`;
-  // A Unix socket's file that is missing or closed to us; the same codes mean other things elsewhere.
+  // The file of a Unix socket is missing or not accessible; the same codes mean other things elsewhere.
   const isSocket = 'syscall' in error && error.syscall === 'connect';
   if (isSocket || CONNECTION_MESSAGES.some((start) => error.message.startsWith(start))) return error.message;
   return null;
 }
 
-/** The SQLSTATE, only of an error that came from a server: system codes such as `EPIPE` look alike. */
+/** Returns the SQLSTATE of an error that came from a server; system codes such as `EPIPE` look alike. */
 function sqlstate(error: unknown): string | null {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return null;
   return typeof error.code === 'string' ? error.code : null;
@@ -148,7 +154,7 @@ function bare(error: unknown): Error {
 interface TlsTrouble {
   readonly problem: string;
   readonly hint: string;
-  /** Whether only other settings help; a certificate that has expired is the server's matter. */
+  /** Whether only other settings help; an expired certificate is the server's problem. */
   readonly isSettings: boolean;
 }
 
@@ -157,7 +163,7 @@ const NO_TLS_MESSAGE = 'The server does not support SSL connections';
 const UNKNOWN_ISSUER =
   'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem';
 
-/** Codes of OpenSSL's certificate checks, as Node gives them. */
+/** The codes of OpenSSL's certificate checks, as Node gives them. */
 const CERTIFICATE: Readonly<Record<string, TlsTrouble>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted('its certificate is self-signed'),
   SELF_SIGNED_CERT_IN_CHAIN: untrusted('its certificate was signed by an authority that is not known here'),
@@ -186,13 +192,13 @@ function ofServer(problem: string): TlsTrouble {
   return { problem, hint: "renew the server's certificate, and compare the clocks", isSettings: false };
 }
 
-/** What is wrong with the encryption of the connection; null if the error is about something else. */
+/** Returns the problem of the connection's encryption; null if the error is about something else. */
 function describeTlsTrouble(error: unknown): TlsTrouble | null {
   if (!(error instanceof Error)) return null;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const known = CERTIFICATE[code];
   if (known) return known;
-  // Raised by the driver without a code.
+  // The driver raises this without a code.
   if (error.message === NO_TLS_MESSAGE) {
     return {
       problem: 'it offers no TLS, which sslmode asks for',

@@ -16,29 +16,29 @@ import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
 
-/** An instance, and everything needed to export it. */
+/** An instance with everything needed to export it. */
 export interface InstanceContext {
   readonly handle: DatabaseHandle;
-  /** The handle's. */
+  /** The database of the handle. */
   readonly db: Kysely<Schema>;
   readonly client: LosantClient;
   readonly logger: Logger;
   readonly instanceId: string;
   readonly apiUrl: string;
   readonly selection: OrgSelection;
-  /** All streams of the configuration. */
+  /** All configured streams. */
   readonly streams: readonly string[];
   readonly policy: Policy;
   readonly billingPeriods: PeriodSource;
   readonly controlTotals: ControlTotalUse;
   readonly concurrency: number;
-  /** ms by the database's clock. */
+  /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
-  /** The API's clock minus `now` in ms, as of the newest answer; null before the first. */
+  /** Returns the API's clock minus `now` in ms, as of the newest answer; null before the first. */
   readonly apiAheadMs: () => number | null;
-  /** Requests sent so far. */
+  /** Returns the number of requests sent so far. */
   readonly requestCount: () => number;
-  /** Shares the token's rate among so many runs. */
+  /** Divides the token's rate by the number of live runs. */
   readonly shareRate: (liveRuns: number) => void;
   readonly host: string;
   readonly version: string;
@@ -49,57 +49,58 @@ export interface Progress {
   readonly done: number;
 }
 
-/** What a run would do, added up over all pages. */
+/** The plan of a run, added up over all pages. */
 export interface PlanSummary {
   readonly instanceId: string;
-  /** Oldest and newest day read; null if none is. */
+  /** The oldest day read; null if nothing is read. `to` is the newest. */
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly orgs: number;
-  /** Cells to be read. */
+  /** The number of cells to be read. */
   readonly cells: number;
-  /** The same by why they are read. */
+  /** The number of cells to be read by reason. */
   readonly reasons: Readonly<Record<string, number>>;
-  /** Requests if each is answered at once, discovery not counted. */
+  /** The number of requests if each is answered at once, without those of discovery. */
   readonly requests: number;
-  /** Cells that will be marked unavailable, without a request. */
+  /** The number of cells that will become unavailable without a request. */
   readonly unavailable: number;
-  /** Cells that are missing, but not due for another try. */
+  /** The number of cells that are missing but not yet due for another try. */
   readonly waiting: number;
-  /** Cells of the range that Losant no longer keeps, left out. */
+  /** The number of cells in the range left out because Losant no longer keeps them. */
   readonly pastHorizon: number;
 }
 
-/** What a complete run over everything found of the organizations. */
+/** The state of the organizations after a complete run over everything. */
 export interface Settled {
-  /** The listing that it stands on. */
+  /** The listing that the run used. */
   readonly listedAt: Instant;
-  /** Organizations Losant has that the configuration leaves out. */
+  /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
 }
 
 export interface RunOptions {
   readonly kind: RunKind;
   readonly runId: string;
-  /** Undefined: everything that is due. */
+  /** The days asked for; undefined for everything that is due. */
   readonly ask?: Ask | undefined;
-  /** Only these organizations; null: all that are configured. */
+  /** The only organizations to export; null for all that are configured. */
   readonly orgIds: readonly string[] | null;
-  /** Only this part of them. */
+  /** The only shard of the organizations to export. */
   readonly shard?: Shard | null | undefined;
-  /** Only these of the configured streams. */
+  /** The only streams to export, out of the configured ones. */
   readonly streams: readonly string[];
   readonly signal: AbortSignal;
-  /** What the run before it, of the same process and configuration, left in order. */
+  /** The state left by the previous run of the same process and configuration. */
   readonly settled?: Settled | undefined;
-  /** Told what will be read, before anything is. */
+  /** Called with the plan before anything is read. */
   readonly onPlan?: ((plan: PlanSummary) => void) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /**
- * The part of the instance that a run is about. What is due without a choice of streams is due of all that
- * are tracked, also of one that was taken out since; what is asked for is of the configured ones only.
+ * Returns the part of the instance that a run covers. A run that is not limited to some streams reads
+ * what is due of every tracked stream, even one taken out of the configuration since; days asked for
+ * are read of configured streams only.
  */
 export function scopeOf(
   { instanceId, streams }: Pick<InstanceContext, 'instanceId' | 'streams'>,
@@ -109,7 +110,7 @@ export function scopeOf(
   return { instanceId, orgIds, shard: shard ?? null, streams: isAll ? null : wanted };
 }
 
-/** Whether a run reads all that is due of its instance, so that its success says that nothing is missing. */
+/** Whether a run reads everything due of its instance, so that its success means that nothing is missing. */
 export function isFullRun(
   { streams }: InstanceContext,
   { kind, ask, orgIds, shard, streams: wanted }: RunOptions,
@@ -123,32 +124,35 @@ export function triesFailedAgain({ kind, ask }: Pick<RunOptions, 'kind' | 'ask'>
   return kind === 'manual' && ask === undefined;
 }
 
-/** What every instance is opened with. */
+/** The environment in which every instance is opened. */
 export interface ExportEnvironment {
   readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods' | 'controlTotals'>;
   readonly logger: Logger;
-  /** This host's clock, ms. */
+  /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly random: () => number;
   readonly host: string;
   readonly version: string;
 }
 
-/** One for each token, kept from run to run: a pause that Losant asked for goes on. */
+/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
 export type Gates = Map<string, Gate>;
 
 export interface OpenOptions {
   readonly handle: DatabaseHandle;
-  /** ms by the database's clock. */
+  /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
-  /** Instances with the same token share a gate: pass the same map for all. */
+  /** The gates by token: instances with the same token share one, so all callers pass the same map. */
   readonly gates: Gates;
-  /** Requests per second instead of the configured rate. */
+  /** The requests per second instead of the configured rate. */
   readonly rate?: number | undefined;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
-/** Everything needed to export one instance. Reads the token anew. Throws SettingsError if there is none. */
+/**
+ * Returns everything needed to export one instance, with its token read anew. Throws SettingsError if
+ * there is no token.
+ */
 export function openInstance(
   environment: ExportEnvironment,
   instance: InstanceConfig,
@@ -202,10 +206,13 @@ export function openInstance(
   };
 }
 
-/** The API's clock may differ by this much; beyond it, it is unclear which day is over. */
+/** The most that the API's clock may differ; beyond it, it is unclear which day is over. */
 const API_SKEW_MAX_MS = 5 * 60_000;
 
-/** Throws ClockError if the API's clock, `aheadMs` before this one, is too far off; null is not known. */
+/**
+ * Throws ClockError if the API's clock, ahead of this one by `aheadMs`, is too far off. Null means
+ * unknown and passes.
+ */
 export function requireApiClock(aheadMs: number | null): void {
   if (aheadMs === null || Math.abs(aheadMs) <= API_SKEW_MAX_MS) return;
   throw new ClockError(
@@ -215,8 +222,8 @@ export function requireApiClock(aheadMs: number | null): void {
 }
 
 /**
- * A clock that runs with the host's and shows the database's time.
- * Throws ClockError if the two are more than 30 s apart.
+ * Returns a clock that advances with the host's and shows the database's time. Throws ClockError if
+ * the two are more than 30 s apart.
  */
 export async function readClock(
   { hostNow }: { readonly hostNow: () => number },

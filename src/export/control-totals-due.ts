@@ -3,30 +3,31 @@ import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 
-/** What the control totals is to be asked now. */
+/** The control totals to be read now. */
 export interface TotalsDue {
-  /** A stream and the days of the whole instance that are due, the newest first. */
+  /** Streams with the days of the whole instance that are due, newest first. */
   readonly totals: readonly { readonly stream: string; readonly days: readonly UsageDay[] }[];
-  /** First days of months that are over and whose summaries are due. */
+  /** The first days of months that are over and whose summaries are due. */
   readonly months: readonly UsageDay[];
 }
 
 export interface TotalsDueOptions {
-  /** Whose totals are asked for; none: no totals are. */
+  /** The streams whose totals are read; empty to read none. */
   readonly streams: readonly string[];
   readonly policy: Policy;
   readonly nowMs: number;
 }
 
-/** How a month's summaries are named among the questions. */
+/** Returns the name of a month's summaries among the questions. */
 export function summariesQuestion(month: UsageDay): string {
   return `monthly_summaries ${month.slice(0, 7)}`;
 }
 
 /**
- * Days of the instance's totals are due at the checkpoints of usage days; a month's summaries
- * when its last day can be final, and at the last checkpoint. Only days and months of which
- * any organization is tracked, inside the horizon; nothing that failed and waits for its retry.
+ * Returns the control totals that are due. Days of the instance's totals are due at the checkpoints of
+ * usage days, a month's summaries when its last day can be final and at the last checkpoint. Only days
+ * and months inside the horizon are due, and only those for which some organization is tracked; a
+ * question that failed is due again after its retry time.
  */
 export async function readTotalsDue(
   db: Kysely<Schema>,

@@ -21,32 +21,32 @@ import {
   type StoredSummary,
 } from './store-control-totals.ts';
 
-/** Control totals must not hold a run up: what Losant has not answered by then a later run asks again. */
+/** The bound on reading control totals, which must not delay a run: a later run reads what is left. */
 const LONGEST_MS = 120_000;
 
-/** A later wake-up asks again anyway. */
+/** Attempts per request: a later wake-up asks again anyway. */
 const ATTEMPTS = 2;
 
-/** A scope, an endpoint or an instance that is not there today: asked again once a day. */
+/** Refusals by a missing scope, endpoint or instance; asked again once a day. */
 const REFUSALS: readonly string[] = ['forbidden', 'not_found', 'not_supported', 'refused'];
 const REFUSED_ATTEMPTS = 5;
 
 interface Asking {
   readonly context: InstanceContext;
   readonly session: Session;
-  /** The session's, bounded. */
+  /** The session's signal with a time bound. */
   readonly signal: AbortSignal;
 }
 
-/** An answer came and cannot be used. */
+/** Thrown for an answer that was received and cannot be used. */
 class UnusableTotals extends Error {
   override readonly name = 'UnusableTotals';
 }
 
 /**
- * Asks Losant for its own figures, where they are due: the instance's totals by day, and the
- * summaries of months that are over. Whatever becomes of it, it changes no number and fails no
- * run: a failure is on record and logged once. Throws only when the session's signal aborts.
+ * Reads Losant's own figures where they are due: the instance's totals by day, and the summaries of
+ * months that are over. Never changes a number or fails a run: a failure is recorded, and logged once.
+ * Throws only when the session's signal aborts.
  */
 export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
   const { db, instanceId, policy, selection, streams, now, logger, requestCount } = context;
@@ -54,7 +54,7 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
   const asking = { context, session, signal };
   const before = requestCount();
   try {
-    // Of a few named organizations the instance's totals say nothing.
+    // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
     const asked = selection.kind === 'all' ? streams : [];
     const due = await readTotalsDue(db, instanceId, { streams: asked, policy, nowMs: now() });
     for (const { stream, days } of due.totals) {
@@ -74,7 +74,10 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
   }
 }
 
-/** Asks one question and notes how it went. False: the others would fare no better now. */
+/**
+ * Asks one question and records the result. Returns false if further questions would fail in the same
+ * way.
+ */
 async function answerQuestion(
   { context, session, signal }: Asking,
   question: string,
@@ -151,7 +154,7 @@ async function askTotals(asking: Asking, stream: Stream, days: readonly UsageDay
   if (problems.length > 0) throw new UnusableTotals(`${stream.name}: ${problems[0]}`);
 }
 
-/** The totals of each day of the window; of a day that cannot be believed, a problem instead. */
+/** Returns the totals of each day of the window, and a problem for each day that cannot be believed. */
 function readTotals(
   stream: Stream,
   bodies: readonly unknown[],

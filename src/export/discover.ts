@@ -46,11 +46,11 @@ export interface DiscoveryFailure {
 
 export interface Discovery {
   readonly failures: readonly DiscoveryFailure[];
-  /** Organizations Losant has that the configuration leaves out. */
+  /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
-  /** Organizations found deleted. */
+  /** The organizations found to be deleted. */
   readonly removed: readonly string[];
-  /** Losant's refusal of the scope to list organizations; the known ones are exported all the same. */
+  /** Losant's refusal of the scope to list organizations; known organizations are exported nevertheless. */
   readonly refusal: LosantError | null;
 }
 
@@ -58,14 +58,13 @@ export type Refresh = Pick<Discovery, 'failures' | 'removed'>;
 
 const ORGS_PER_PAGE = 500;
 
-/** Organizations of the list that one transaction stores. */
+/** The number of listed organizations that one transaction stores. */
 const STORED_AT_ONCE = 1_000;
 
 /**
- * Brings the organizations and what is tracked of them up to date. Losant is
- * asked at most once a UTC day, and for configured ids that are not known yet.
- * If it does not answer, the export continues with the known ones. Throws LosantError
- * for a refused token, and if none is known.
+ * Brings the organizations and their tracking up to date. Asks Losant at most once a UTC day, and for
+ * configured ids that are not known yet. If Losant does not answer, the export continues with the
+ * known organizations. Throws LosantError for a refused token, and if no organization is known.
  */
 export async function discover(options: DiscoverOptions): Promise<Discovery> {
   const { db, instanceId, now } = options;
@@ -78,7 +77,10 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   return { ...seen, failures: [...seen.failures, ...(await readStanding(options))], excluded };
 }
 
-/** What every run says until it is better: organizations may be missing, or cannot be read. */
+/**
+ * Returns the failures that every run reports until they are resolved: organizations that may be
+ * missing or cannot be read.
+ */
 async function readStanding({ db, instanceId }: DiscoverOptions): Promise<DiscoveryFailure[]> {
   const problem = (await readInstance(db, instanceId))?.listProblem ?? null;
   const unreadable = await readUnreadable(db, instanceId);
@@ -117,7 +119,10 @@ async function refreshOrganizations(options: DiscoverOptions, isStale: boolean):
   return isStale ? await refreshByList(options) : { failures: [], removed: [] };
 }
 
-/** A list counts only if it is complete by its own account; otherwise it is asked for again with the next run. */
+/**
+ * Refreshes the organizations from Losant's list. The list counts only if it is complete by its own
+ * account; otherwise the next run asks for it again.
+ */
 async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
   const { client, instanceId, signal, now } = options;
   const startedAt = new Date(now()).toISOString();
@@ -130,7 +135,7 @@ async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
     await storeListed(options, items, rejected);
   };
   for (;;) {
-    // What was listed before a failure stays known.
+    // Organizations listed before a failure stay known.
     const step = await pages.next().catch(async (error: unknown) => {
       await store();
       throw error;
@@ -201,7 +206,7 @@ function unknownOrg(orgId: string, instanceId: string): DiscoveryFailure {
   return { orgId, code: 'org_unknown', message };
 }
 
-/** Begins and ends tracking so that it is that of the configuration. Returns how many organizations it leaves out. */
+/** Begins and ends tracking to match the configuration. Returns the number of organizations it leaves out. */
 async function applySelection(options: DiscoverOptions, instance: StoredInstance): Promise<number> {
   const { db, instanceId, streams, selection, policy, now } = options;
   const lastDay = lastCompleteDay(now());
@@ -228,7 +233,7 @@ async function applySelection(options: DiscoverOptions, instance: StoredInstance
   }
 }
 
-/** More removals than this in one go are not believed: a wrong token or a broken list looks the same. */
+/** The most removals believed in one run: a wrong token or a broken list looks the same as more of them. */
 const REMOVALS_MAX = 1;
 const REMOVALS_SHARE_MAX = 0.05;
 
@@ -236,7 +241,10 @@ async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<num
   return Math.max(REMOVALS_MAX, Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX));
 }
 
-/** The organization, `unknown` for a 404, or why its attributes cannot be read: one's trouble stops no other. */
+/**
+ * Returns the organization, `unknown` for a 404, or the reason why it cannot be read. Does not throw
+ * for these, because one organization's failure must stop no other.
+ */
 async function lookUpOrg(
   { client, instanceId, signal }: DiscoverOptions,
   orgId: string,
@@ -250,9 +258,8 @@ async function lookUpOrg(
 }
 
 /**
- * Marks those of the organizations as removed that really are: Get organization
- * says 404, Get instance does not, and a complete list that is not empty lacks
- * them. Too many at once are refused.
+ * Marks organizations as removed that really are: Get organization answers 404, Get instance does not,
+ * and a complete, non-empty list lacks them. Too many removals at once are refused.
  */
 export async function confirmRemovals(
   options: DiscoverOptions,
@@ -274,7 +281,7 @@ export async function confirmRemovals(
   return { failures: [], removed };
 }
 
-/** Those of the ids that a complete list lacks; none if the instance or its list cannot be read. */
+/** Returns the ids that a complete list lacks; none if the instance or its list cannot be read. */
 async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[]): Promise<string[]> {
   const { client, instanceId, signal } = options;
   try {
@@ -287,7 +294,7 @@ async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[])
   }
 }
 
-/** Which of the ids Losant lists, and whether the list can be believed to be whole. */
+/** Returns the ids that Losant lists, and whether its list is complete. */
 async function listMembership({ client, instanceId, signal }: DiscoverOptions, ids: ReadonlySet<string>) {
   const found = new Set<string>();
   const pages = listOrgPages(client, { instanceId, signal });

@@ -12,9 +12,9 @@ import { UnplaceableBodyError, type WindowReading } from '../usage/streams/strea
 import type { InstanceContext } from './context.ts';
 
 /**
- * Fetches a slice and judges what comes. A window that is refused or too slow is
- * halved, down to a single day: one result for each window that was settled.
- * A refusal to answer becomes a verdict; throws only when `signal` aborts.
+ * Fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a
+ * single day; there is one result for each window that was answered or gave up. An error of Losant
+ * becomes a verdict. Throws only when `signal` aborts.
  */
 export async function extractSlice(
   slice: Slice,
@@ -38,12 +38,15 @@ export async function extractSlice(
   return [judgeAnswers(slice, answers, policy)];
 }
 
-/** Whether a shorter window might be answered. */
+/** Whether a shorter window may be answered. */
 function isTooMuch({ kind }: LosantError): boolean {
   return kind === 'refused' || kind === 'timeout';
 }
 
-/** The slice in two, each with the window its own days need; null for a window of one day. */
+/**
+ * Returns the slice in two halves, each with the window that its own days need; null for a window of
+ * one day.
+ */
 function halve(slice: Slice): Slice[] | null {
   const { from, to } = slice.window;
   const length = daysFrom(from, to) + 1;
@@ -60,20 +63,23 @@ function halve(slice: Slice): Slice[] | null {
   });
 }
 
-/** A settled slice, ready to be loaded: an answer for each of its cells, and the bodies worth keeping. */
+/** A finished slice, ready to be loaded: an answer for each of its cells, and the bodies worth keeping. */
 export interface SliceResult {
   readonly slice: Slice;
   readonly answers: readonly CellAnswer[];
   readonly quarantined: readonly QuarantinedBody[];
   readonly outsideBuckets: number;
   readonly unknownKeys: number;
-  /** The bodies as received, should Postgres refuse their numbers. */
+  /** The bodies as received, kept in case Postgres refuses their numbers. */
   readonly texts: readonly string[];
-  /** The reason why no answer came; null if one came. */
+  /** The reason why there was no answer; null if there was one. */
   readonly error: LosantError | null;
 }
 
-/** Judges the answers to a slice's requests: each of its days by itself, and no other day of the window. */
+/**
+ * Judges the answers to a slice's requests, each of its days separately. Other days of the window are
+ * ignored.
+ */
 function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
   const texts = answers.map(({ text }) => text);
   const read = { sentAtMs: (answers[0] as Answer).sentAtMs, texts };
@@ -101,7 +107,7 @@ function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy):
   return { ...judged, quarantined, outsideBuckets, unknownKeys };
 }
 
-/** Judges a request that ended in an error: one whose body cannot be used is quarantined with it. */
+/** Judges a request that ended in an error. A body that cannot be used is quarantined with its slice. */
 export function judgeFailure(
   slice: Slice,
   error: LosantError,
@@ -118,7 +124,7 @@ export function judgeFailure(
   return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;
 }
 
-/** The same slice when no number of its bodies can be believed: each of its cells is quarantined. */
+/** Returns the slice with every cell quarantined, for a body none of whose numbers can be believed. */
 export function quarantineSlice(result: SliceResult, code: string, problem: string): SliceResult {
   const { slice, answers, texts } = result;
   const { orgId, stream, window } = slice;
@@ -132,16 +138,16 @@ export function quarantineSlice(result: SliceResult, code: string, problem: stri
 }
 
 interface SliceRead {
-  /** When the first request was sent, ms by the database's clock. */
+  /** The time at which the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
   readonly sha256?: string;
   readonly texts?: readonly string[];
   readonly error?: LosantError;
-  /** The outcome of every cell, or of each day. */
+  /** The outcome of all cells, or a function that returns the outcome of each day. */
   readonly outcome: CellOutcome | ((day: UsageDay) => CellOutcome);
 }
 
-/** The slice with an answer for each of its cells. */
+/** Returns the slice with an answer for each of its cells. */
 export function settleSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
   const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
   const { orgId } = slice;

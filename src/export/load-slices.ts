@@ -5,14 +5,14 @@ import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sql
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
 import { quarantineSlice, type SliceResult } from './extract.ts';
 
-/** Waits between tries to load after a conflict or a lost connection: half a minute in all. */
+/** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */
 const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
 
 /**
- * Loads slices in one transaction. Conflicts and lost connections are tried
- * again (a batch may be loaded twice). A batch the database refuses for its data
- * is halved until the bad slice stands alone; its cells are quarantined.
- * Throws what is left: a database that stays away, a lost lease.
+ * Loads slices in one transaction. Conflicts and lost connections are retried (a batch may be loaded
+ * twice). A batch that the database refuses for its data is halved until the bad slice stands alone;
+ * its cells are quarantined. Throws any other error, such as a database that stays unreachable or a
+ * lost lease.
  */
 export async function loadSlices(
   db: Kysely<Schema>,
@@ -55,7 +55,7 @@ function joinSlices(slices: readonly SliceResult[]): Batch {
   };
 }
 
-/** The slice whose numbers Postgres would not take. */
+/** Returns the quarantined slice whose numbers Postgres does not take. */
 function refusedByDatabase(result: SliceResult, error: unknown): SliceResult {
   const problem = error instanceof Error ? error.message : String(error);
   return quarantineSlice(result, 'database_refused', problem);

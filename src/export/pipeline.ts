@@ -12,28 +12,28 @@ import { loadSlices } from './load-slices.ts';
 import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
 
-/** What is exported, by which session, and who is told. */
+/** The scope of an export, its session, and where its results are added up and reported. */
 export interface ExportWork {
   readonly context: InstanceContext;
   readonly session: Session;
   readonly scope: ExportScope;
   readonly ask: Ask | undefined;
-  /** Reads what has failed as well, though its retry has not come. */
+  /** Whether failed cells are read again before their retry time, because a person asked for the run. */
   readonly retriesFailed: boolean;
   readonly tally: Tally;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
 
-/** Slices a transaction holds at most, and how long it waits to be full. */
+/** The most slices in one transaction, and the longest wait for it to fill. */
 const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
 /**
- * Plans, extracts and loads everything that is due in the scope (or asked for),
- * a page of organizations at a time, and adds it up in the tally. Slices are
- * loaded as they come; while one batch is loaded the next is fetched. Returns
- * Losant's refusal of the token or of scopes, if there was one. Throws when the
- * session's signal aborts, when clocks move apart, and when the database stays away.
+ * Plans, extracts and loads everything that is due in the scope (or asked for), a page of
+ * organizations at a time, and adds it up in the tally. Slices are loaded as they arrive; while one
+ * batch is loaded the next is fetched. Returns Losant's refusal of the token or of scopes, if there
+ * was one. Throws when the session's signal aborts, when clocks move apart, and when the database
+ * stays unreachable.
  */
 export async function exportScope(work: ExportWork): Promise<LosantError | null> {
   const stop = new AbortController();
@@ -71,7 +71,10 @@ export async function exportScope(work: ExportWork): Promise<LosantError | null>
   return refusals.worst;
 }
 
-/** A load runs beside the next fetches; its failure is thrown when it is waited for. */
+/**
+ * Throws the failure of a load. A load runs beside the next fetches, so its failure is kept until the
+ * load is waited for.
+ */
 function throwFailure(outcome: { error: unknown } | null): void {
   if (outcome) throw outcome.error;
 }
@@ -100,8 +103,8 @@ async function* planPages(
 }
 
 /**
- * Makes the days that a backfill asks for tracked, so that what it does not get is not forgotten. Returns the days
- * between them and what is tracked already, which are tracked from now on too.
+ * Makes the days of a backfill tracked, so that days it does not get are not forgotten. Returns the
+ * days between them and the days tracked already, which become tracked too.
  */
 export async function trackAsked(
   { db, instanceId, policy, now }: InstanceContext,
@@ -121,10 +124,10 @@ const OUTCOMES: Readonly<Record<ClosedCell['reason'], CellOutcome>> = {
     code: 'past_horizon',
     message: 'it was not read while Losant kept the detail of the day',
   },
-  not_tracked: { kind: 'closed', code: NOT_TRACKED, message: 'nobody tracks the day' },
+  not_tracked: { kind: 'closed', code: NOT_TRACKED, message: 'the day is not tracked' },
 };
 
-/** Cells that are not read any more are settled without a request. */
+/** Applies an outcome, without a request, to cells that are no longer read. */
 async function closeCells(
   cells: readonly ClosedCell[],
   work: ExportWork,
@@ -152,7 +155,7 @@ async function* slicesOf(plans: AsyncIterable<PagePlan>, refusals: Refusals): As
   }
 }
 
-/** A stream whose scope was refused is not asked for again in this run. */
+/** Extracts a slice unless its scope was refused: such a stream is not asked for again in this run. */
 async function extractUnlessRefused(
   slice: Slice,
   { context }: ExportWork,
@@ -169,7 +172,10 @@ async function extractUnlessRefused(
   return results;
 }
 
-/** A refusal says nothing of a cell: it is counted, but leaves no mark that would delay the next try. */
+/**
+ * Loads results. A refusal of Losant says nothing about a cell, so it is counted but not loaded, which
+ * would delay the next attempt.
+ */
 async function loadResults(
   results: readonly SliceResult[],
   work: ExportWork,
@@ -194,17 +200,20 @@ async function loadResults(
     tally.addLoad(loaded);
 }
 
-/** Organizations that must refuse a stream, and none answer it, before the scope is taken to be missing. */
+/**
+ * The number of organizations that must refuse a stream, while none answers it, before the scope
+ * counts as missing.
+ */
 const REFUSING_ORGS = 3;
 
-/** Whether Losant refuses to answer: nothing is said of the cell itself. */
+/** Whether Losant refused to answer, which says nothing about the cell itself. */
 function isRefusal({ kind }: LosantError): boolean {
   return kind === 'unauthorized' || kind === 'forbidden';
 }
 
-/** What Losant refuses in a run: everything, streams, or single organizations. */
+/** Refusals collects what Losant refuses in a run: everything, streams, or single organizations. */
 class Refusals {
-  /** The refusal that stands for the run; null if there was none. */
+  /** The refusal that the run reports; null if there was none. */
   worst: LosantError | null = null;
   readonly #orgs = new Map<string, Set<string>>();
   readonly #answered = new Set<string>();
@@ -222,7 +231,7 @@ class Refusals {
     if (orgs.size >= REFUSING_ORGS && !this.#answered.has(stream)) this.#streams.set(stream, error);
   }
 
-  /** Why the stream is not asked for any more in this run; undefined if it is. */
+  /** Returns the reason why the stream is no longer asked for in this run; undefined if it is. */
   of(stream: string): LosantError | undefined {
     return this.isTotal ? (this.worst ?? undefined) : this.#streams.get(stream);
   }
@@ -233,9 +242,9 @@ class Refusals {
 }
 
 /**
- * The same items in the same order, the next one already asked for while one is
- * worked on. A failure is thrown when its turn comes. Ending it early waits for
- * what was asked for and ends the source: nothing goes on behind.
+ * Yields the items of `source` in order and requests the next while one is processed. A failure is
+ * thrown when its turn comes. Ending early waits for the pending request and ends the source, so that
+ * nothing goes on in the background.
  */
 export async function* readAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T, void> {
   let next = source.next();

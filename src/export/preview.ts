@@ -17,8 +17,8 @@ import {
 export type PreviewOptions = Pick<RunOptions, 'kind' | 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
 /**
- * Adds up the plan of a run. Reads only; an instance this database has never
- * collected for is planned from Losant's list, as its first run would.
+ * Adds up the plan of a run. Reads only. An instance that this database has never collected is planned
+ * from Losant's list, as its first run would be.
  */
 export async function previewRun(
   context: InstanceContext,
@@ -53,7 +53,7 @@ export async function previewRun(
   return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, waiting, reasons };
 }
 
-/** The tracks that a first run would begin with. */
+/** Yields the tracks that a first run would begin with. */
 async function* listTrackPages(
   { client, instanceId, selection, now }: InstanceContext,
   { ask, orgIds, streams, signal }: PreviewOptions,

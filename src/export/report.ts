@@ -7,10 +7,13 @@ import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import { isLate } from '../usage/policy.ts';
 import type { DiscoveryFailure } from './discover.ts';
 
-/** Failures that are kept for the report, so that memory stays flat; the counts beside them are always whole. */
+/**
+ * The most failures kept for the report, so that memory stays flat; the counts beside them always
+ * cover all.
+ */
 const FAILURES_MAX = 10_000;
 
-/** A part of the export that did not succeed. Days are null where the organization itself is meant. */
+/** A failed part of the export. The days are null if the failure concerns the organization itself. */
 export interface Failure {
   readonly instanceId: string;
   readonly orgId: string | null;
@@ -21,16 +24,16 @@ export interface Failure {
   readonly message: string;
 }
 
-/** What a run came to: the document that `--json` prints. */
+/** The result of a run, as `--json` prints it. */
 export interface RunReport {
-  /** Null if nothing was due, so that no run was put on record. */
+  /** The run; null if nothing was due, so that no run was recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly orgs: number;
-  /** `planned` is the sum of the others. */
+  /** The number of cells by result; `planned` is the sum of the others. */
   readonly cells: Readonly<Record<'planned' | CellResult, number>>;
   readonly rows: Readonly<RowCounts>;
   readonly requests: number;
@@ -40,7 +43,7 @@ export interface RunReport {
   readonly alsoTracked: DayRange | null;
 }
 
-/** Adds up what becomes of the cells of a run. */
+/** Tally adds up the results of a run's cells. */
 export class Tally {
   readonly cells: Record<CellResult, number> = {
     loaded: 0,
@@ -51,7 +54,7 @@ export class Tally {
     unavailable: 0,
   };
   readonly rows: Record<string, RowCounts> = {};
-  /** The first failures, one for each cell. */
+  /** The first failures, one per cell. */
   readonly failures: Failure[] = [];
   orgs = 0;
   requests = 0;
@@ -59,24 +62,24 @@ export class Tally {
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
-  /** Cells that Losant left out although their day is late. */
+  /** The number of cells that Losant left out although their day is late. */
   lateOmissions = 0;
-  /** Cells that were asked for and cannot be read. */
+  /** The number of cells that were asked for and cannot be read. */
   unreadable = 0;
   range: DayRange | null = null;
-  /** Days between a backfill and what was tracked already, which it made tracked too. */
+  /** The days between a backfill and the days tracked already, which it made tracked too. */
   alsoTracked: DayRange | null = null;
-  /** Gaps in the scope that this run leaves without having failed at them. */
+  /** The number of gaps in the scope that this run leaves although none of its reads failed. */
   waiting = 0;
   readonly #instanceId: string;
-  /** Cells that failed because their organization was not found, by organization. */
+  /** The number of cells that failed because their organization was not found, by organization. */
   readonly #notFound = new Map<string, number>();
 
   constructor(instanceId: string) {
     this.#instanceId = instanceId;
   }
 
-  /** Everything that may not be lost from sight is stored and was read when it was due. */
+  /** Whether everything that was due has been read and stored, and nothing is missing. */
   get isClean(): boolean {
     return this.failures.length === 0 && this.waiting === 0 && this.unreadable === 0;
   }
@@ -95,7 +98,7 @@ export class Tally {
     }
   }
 
-  /** Cells that were not read because Losant refused the token or a scope. */
+  /** Adds cells that were not read because Losant refused the token or a scope. */
   addRefused({
     days,
     ...where
@@ -113,12 +116,12 @@ export class Tally {
     }
   }
 
-  /** Organizations Losant did not know when their usage was asked for. */
+  /** The organizations that Losant did not know when their usage was asked for. */
   get notFoundOrgs(): string[] {
     return [...this.#notFound.keys()];
   }
 
-  /** Takes back the failures of organizations that turned out to be removed: their cells are counted anew. */
+  /** Takes back the failures of organizations that proved to be removed; their cells are counted again. */
   forgetNotFound(orgIds: readonly string[]): void {
     for (const orgId of orgIds) {
       this.cells.failed -= this.#notFound.get(orgId) ?? 0;
@@ -130,7 +133,7 @@ export class Tally {
     this.failures.splice(0, this.failures.length, ...kept);
   }
 
-  /** The failures by cause, the most frequent first. */
+  /** Returns the failures by cause, the most frequent first. */
   groupFailures(): RunFailure[] {
     const groups = Map.groupBy(
       this.failures,
@@ -204,7 +207,10 @@ export class Tally {
     }
   }
 
-  /** What was counted as missing when it was read, and got its zeros since, is loaded. */
+  /**
+   * Counts a cell as loaded that was counted as missing when it was read and has received its zeros
+   * since.
+   */
   #addCrossChecked({ day, verifiedAtMs, countedAs, isRestated, wasFinal }: CrossCheckedCell): void {
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
@@ -228,14 +234,14 @@ export class Tally {
   }
 }
 
-/** A stored cell that is not read any more: nothing was read, and nothing is missing. */
+/** Whether a stored cell is no longer read: nothing was read, and nothing is missing. */
 function isClosedStored({ answer, result }: LoadedCell): boolean {
   return answer.outcome.kind === 'closed' && result === 'unchanged';
 }
 
 const GROUPS_MAX = 20;
 
-/** A message without what differs between organizations and days. */
+/** Returns a message without the parts that differ between organizations and days. */
 function shapeOf(message: string): string {
   return message.replaceAll(/[0-9a-f]{24}|\d+/g, '#');
 }
@@ -249,7 +255,7 @@ function sumRows(rows: Readonly<Record<string, RowCounts>>): RowCounts {
   return sum;
 }
 
-/** Failures of neighbouring days that are alike, as one with a range; newest first. */
+/** Joins like failures of neighbouring days into one with a range; newest first. */
 function mergeDays(failures: readonly Failure[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),

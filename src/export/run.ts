@@ -31,7 +31,7 @@ import { previewRun } from './preview.ts';
 import { type RunReport, Tally } from './report.ts';
 import { holdSession, type Session } from './session.ts';
 
-/** How often a run goes on to what was added while it worked. */
+/** The most rounds in which a run reads days that became tracked while it worked. */
 const ADDED_ROUNDS_MAX = 3;
 
 export interface RunOutcome {
@@ -39,17 +39,17 @@ export interface RunOutcome {
   readonly tally: Tally;
   /** Losant's refusal of the token or of a scope. */
   readonly refusal: LosantError | null;
-  /** Organizations Losant has that the configuration leaves out. */
+  /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
-  /** For the next run of the same process, if this one read everything and is complete. */
+  /** The state for the next run of the same process; null unless this run read everything and is complete. */
   readonly settled: Settled | null;
 }
 
 /**
- * One run over one instance: schema, clocks, lease, discovery, export, record. What it
- * has loaded stays loaded, however it ends. A refused scope ends its stream
- * only. Throws HeldError if another process exports the instance, ClockError,
- * DatabaseError, LosantError if it cannot begin, or the signal's reason.
+ * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were
+ * loaded stay loaded, however the run ends. A refused scope ends only its stream. Throws HeldError if
+ * another process exports the instance; ClockError, DatabaseError or LosantError if the run cannot
+ * begin; or the signal's reason.
  */
 export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, streams, now } = context;
@@ -65,7 +65,8 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const range = options.ask?.range ?? null;
     const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
-    // A day that was asked for need not be tracked: what it lacks is no gap, and yet not what was asked.
+    // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
+    // fulfilled.
     tally.waiting = range === null ? gaps : Math.max(gaps, tally.lateOmissions);
     tally.requests = context.requestCount() - requestsBefore;
     if (isFullRun(context, options) && !refusal) await readControlTotals(context, session);
@@ -97,8 +98,8 @@ async function exportUnlessIdle(
 }
 
 /**
- * Throws unless Losant knows the instance and its clock agrees. A token that may
- * not ask this may still have the scopes that count; its answer shows the clock.
+ * Throws unless Losant knows the instance and its clock agrees. A token that may not ask this may
+ * still have the scopes for the counters; the refusal's own Date still shows the clock.
  */
 async function requireInstance(
   { client, instanceId, apiAheadMs, logger }: InstanceContext,
@@ -158,8 +159,8 @@ async function discoverAndExport(
 }
 
 /**
- * Days that another process has begun to track since they were planned are due
- * as well: without them this run would end with gaps that nothing stands behind.
+ * Exports days that another process has begun to track since the run was planned. They are due as
+ * well: without them this run would end with gaps that no failure explains.
  */
 async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<LosantError | null> {
   const { context, scope, tally } = work;
@@ -175,7 +176,7 @@ async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<
   return refusal;
 }
 
-/** An organization named on the command line must be one that this configuration exports. */
+/** Throws unless this configuration exports the organizations named on the command line. */
 async function requireTracked({ db, instanceId }: InstanceContext, orgIds: readonly string[]): Promise<void> {
   const tracked = await filterTracked(db, instanceId, orgIds);
   const unknown = orgIds.filter((orgId) => !tracked.has(orgId));
@@ -189,9 +190,9 @@ async function requireTracked({ db, instanceId }: InstanceContext, orgIds: reado
 }
 
 /**
- * Whether a run by the same configuration as the one that left `settled` has
- * nothing to do: the organizations were listed today, and not since that run,
- * and nothing is due. A handful of look-ups, however many organizations there are.
+ * Whether a run by the configuration that left `settled` has nothing to do: the organizations were
+ * listed today, and not since that run, and nothing is due. The cost is a few look-ups, however many
+ * organizations there are.
  */
 async function isIdle(
   { db, instanceId, policy, now }: InstanceContext,
@@ -203,13 +204,13 @@ async function isIdle(
   return dayAt(Date.parse(listedAt)) === dayAt(nowMs) && !(await isAnythingDue(db, { nowMs, policy }));
 }
 
-/** What a complete run over everything leaves for the next of the same process. */
+/** Returns the state that a complete run over everything leaves for the next run of the same process. */
 async function readSettled({ db, instanceId }: InstanceContext, excluded: number): Promise<Settled | null> {
   const listedAt = (await readInstance(db, instanceId))?.listedAt ?? null;
   return listedAt === null ? null : { listedAt, excluded };
 }
 
-/** One log line for a run, and one more where final numbers were restated. */
+/** Logs one line for a run, and another if final numbers were restated. */
 export function logRun(
   logger: Logger,
   instanceId: string,

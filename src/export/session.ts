@@ -5,14 +5,17 @@ import { beatRun, finishRun, interruptDeadRuns, type RunStatus, startRun } from 
 import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';
 
-/** What a run holds while it lives. */
+/** The lease, signal and record of a run while it lives. */
 export interface Session {
   readonly runId: string;
-  /** Null for a backfill, which runs beside others. */
+  /** The lease; null for a backfill, which runs beside others. */
   readonly lease: LeaseHold | null;
-  /** Aborts when the run must end: asked to, lease lost, or database gone for as long as a lease lasts. */
+  /**
+   * Aborts when the run must end: the process was asked to, the lease is lost, or the database was
+   * unreachable for as long as a lease lasts.
+   */
   readonly signal: AbortSignal;
-  /** Puts the run on record, once; a run that has nothing to do leaves no trace. */
+  /** Records the run, once; a run that has nothing to do leaves no trace. */
   readonly begin: () => Promise<void>;
 }
 
@@ -22,9 +25,9 @@ export interface SessionResult<T> {
 }
 
 /**
- * Does `work` under the lease of the instance or shard, and with the run on record, both kept
- * fresh by the database's clock, and ends both however the work ends.
- * Throws HeldError if another process holds the lease, or took it over.
+ * Runs `work` under the lease of the instance or shard with the run on record. Both are kept fresh by
+ * the database's clock and ended however the work ends. Throws HeldError if another process holds the
+ * lease or took it over.
  */
 export async function holdSession<T extends { readonly status: 'complete' | 'partial' }>(
   context: InstanceContext,
@@ -56,7 +59,7 @@ export async function holdSession<T extends { readonly status: 'complete' | 'par
   }
 }
 
-/** Renews the lease and the run's heartbeat until stopped; stops the run when it may not go on. */
+/** Renews the lease and the run's heartbeat until stopped. Stops the run if it may not continue. */
 async function keepAlive({
   context,
   lease,
@@ -81,7 +84,7 @@ async function keepAlive({
   }
 }
 
-/** Waits; false if it was stopped before. */
+/** Waits for `ms`. Returns false if it was stopped before. */
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   try {
     await sleep(ms, undefined, { signal });
@@ -91,7 +94,10 @@ async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** A lease that cannot be given up lapses by itself within a minute. */
+/**
+ * Releases the lease. A failure is only logged, because a lease that is not released lapses within a
+ * minute.
+ */
 async function releaseIfPossible({ db, logger }: InstanceContext, lease: LeaseHold): Promise<void> {
   try {
     await releaseLease(db, lease);
@@ -132,7 +138,7 @@ class RunRecord {
     await this.beat();
   }
 
-  /** Says that the run is alive, and takes its share of the token's rate. */
+  /** Renews the run's heartbeat and takes the run's share of the token's rate. */
   async beat(): Promise<void> {
     if (!this.isBegun) return;
     const { db, instanceId, shareRate, requestCount } = this.#context;
@@ -154,7 +160,10 @@ class RunRecord {
     });
   }
 
-  /** The reason the run broke off matters more than that it could not be noted: the next run notes it. */
+  /**
+   * Records the end of the run. A failure to do so is only logged: the reason the run broke off matters
+   * more, and the next run records the end.
+   */
   async endIfPossible(status: 'interrupted' | 'failed', reason: unknown): Promise<void> {
     try {
       await this.end(status, reason instanceof Error ? reason.message : String(reason));

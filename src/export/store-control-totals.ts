@@ -3,7 +3,7 @@ import type { ControlTotalReads, Instant, Json, Schema } from '../database/schem
 import { type BeginOptions, beginWriting } from '../ledger/transaction.ts';
 import type { UsageDay } from '../usage/day.ts';
 
-/** The totals of a day, by metric; null: Losant left the day out. */
+/** The totals of a day by metric; null if Losant left the day out. */
 export interface DayTotals {
   readonly day: UsageDay;
   readonly totals: Readonly<Record<string, number | null>>;
@@ -11,15 +11,15 @@ export interface DayTotals {
 
 interface TotalsAnswer {
   readonly instanceId: string;
-  /** When it was asked for. */
+  /** The time at which they were asked for. */
   readonly verifiedAt: Instant;
-  /** Over its bodies, hex. */
+  /** The SHA-256 over the bodies of the answer, in hex. */
   readonly sha256: string;
 }
 
 /**
- * Stores the instance's totals of some days, in one transaction. A number that Losant has changed is kept in
- * `earlier`; a day that is left out now keeps the number it had, and an older answer changes nothing.
+ * Stores the instance's totals of some days in one transaction. A number that Losant has changed is
+ * kept in `earlier`. A day that is left out now keeps its number, and an older answer changes nothing.
  */
 export async function recordTotals(
   db: Kysely<Schema>,
@@ -63,13 +63,13 @@ export interface StoredSummary {
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** Stores monthly summaries, in one transaction; figures that Losant has changed are kept in `earlier`. */
+/** Stores monthly summaries in one transaction. Figures that Losant has changed are kept in `earlier`. */
 export async function recordSummaries(
   db: Kysely<Schema>,
   answer: TotalsAnswer & { readonly month: UsageDay; readonly summaries: readonly StoredSummary[] },
   begin: BeginOptions,
 ): Promise<void> {
-  // A page that shifted while it was read may have a resource twice.
+  // A list that shifted while its pages were read may name a resource twice.
   const byResource = new Map(
     answer.summaries.map((each) => [`${each.resourceType} ${each.resourceId}`, each]),
   );
@@ -108,7 +108,7 @@ export async function recordSummaries(
   });
 }
 
-/** What was stored before, kept if Losant names something else now. */
+/** Returns the new `earlier`: with the stored value appended if Losant now names another one. */
 function withEarlier(table: 'instance_totals' | 'monthly_summaries', column: 'quantity' | 'figures') {
   const [stored, now] = [sql.ref(`${table}.${column}`), sql.ref(`excluded.${column}`)];
   const [earlier, verifiedAt] = [sql.ref(`${table}.earlier`), sql.ref(`${table}.verified_at`)];
@@ -130,7 +130,7 @@ interface Question {
   readonly question: string;
 }
 
-/** Notes that a question was answered completely. */
+/** Records that a question was answered completely. */
 export async function recordTotalsRead(
   db: Kysely<Schema>,
   { instanceId, question, verifiedAt }: Question & { readonly verifiedAt: Instant },
@@ -145,7 +145,7 @@ export async function recordTotalsRead(
   );
 }
 
-/** How often a question has failed in a row, and why it did the last time; null: it was answered. */
+/** The number of failures in a row of a question, and the reason of the last; null if it was answered. */
 export interface TotalsFailures {
   readonly attempts: number;
   readonly reason: string | null;
@@ -172,7 +172,7 @@ export interface TotalsFailure extends Question {
   readonly message: string;
 }
 
-/** Notes that a question was not answered, and when it is asked again. */
+/** Records that a question was not answered, and when it is asked again. */
 export async function recordTotalsFailure(db: Kysely<Schema>, failure: TotalsFailure): Promise<void> {
   const { instanceId, question, attempts, attemptedAt, nextReadAt, reason, message } = failure;
   await recordQuestion(

@@ -1,7 +1,7 @@
 /**
- * CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an
- * empty cell and an empty text is `""`, so they stay apart. A text that a
- * spreadsheet would take for a formula gets an apostrophe in front.
+ * CSV by RFC 4180 with a header: lines end in CRLF, quotes are doubled. NULL is an empty cell and
+ * empty text is `""`, so the two stay distinct. Text that a spreadsheet would take for a formula gets
+ * a leading apostrophe.
  */
 import { pipeline } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
@@ -10,35 +10,41 @@ import type { Column, Renderer } from './formats.ts';
 
 export interface CsvColumn {
   readonly name: string;
-  /** Whether it holds text from outside, in which no formula may stand; a number such as -5 stays as it is. */
+  /**
+   * Whether the column has text from outside, which must not form a formula; a number such as -5 stays
+   * as it is.
+   */
   readonly isText: boolean;
 }
 
-/** What a cell holds; days and instants as their text. */
+/** The value of a cell; days and instants as their text. */
 export type CsvValue = string | number | bigint | boolean | null;
 
 const FORMAT: Options = {
   record_delimiter: '\r\n',
-  // A lone CR or LF too.
+  // A lone CR or LF is quoted too.
   quote_record_delimiter: true,
-  // Only an empty text matches: it is quoted, NULL is not.
+  // Only empty text matches: it is quoted, NULL is not.
   quoted_match: /^$/,
   cast: { boolean: String },
 };
 
 /**
- * What begins a formula (https://owasp.org/www-community/attacks/CSV_Injection), also in
- * wide forms and behind characters that a spreadsheet trims. The apostrophes make it
- * reversible: what looks as if it had been neutralised is neutralised too.
+ * Matches the beginning of a formula (https://owasp.org/www-community/attacks/CSV_Injection), also in
+ * wide forms and behind characters that a spreadsheet trims. Leading apostrophes make it reversible:
+ * text that looks neutralised is neutralised again.
  */
 const FORMULA = /^'*[\s\p{Cc}\p{Cf}]*[\t\r=+\-@＝＋－＠]/u;
 
-/** The first line. */
+/** Renders the header line. */
 export function renderCsvHeader(columns: readonly CsvColumn[]): string {
   return stringify([columns.map(({ name }) => name)], FORMAT);
 }
 
-/** A line for each row, whose values are in the order of `columns`. A large file is rendered in chunks of rows. */
+/**
+ * Renders a line for each row, whose values are in the order of `columns`. A large file is rendered in
+ * chunks of rows.
+ */
 export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (readonly CsvValue[])[]): string {
   const isText = columns.map((column) => column.isText);
   const cells = rows.map((row) =>
@@ -49,7 +55,7 @@ export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (rea
   return stringify(cells, FORMAT);
 }
 
-/** A CSV file of typed columns. */
+/** Returns a renderer for a CSV file of typed columns. */
 export function createCsv(columns: readonly Column[]): Renderer {
   const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
   return {
@@ -60,8 +66,8 @@ export function createCsv(columns: readonly Column[]): Renderer {
 }
 
 /**
- * The rows of a file that was rendered here, each value as the text that was
- * rendered. Throws SyntaxError with the line for a text that is not such a file.
+ * Yields the rows of a file that was rendered here, each value as the text that was rendered. Throws
+ * SyntaxError with the line for text that is not such a file.
  */
 export async function* readCsv(
   columns: readonly CsvColumn[],
@@ -73,7 +79,7 @@ export async function* readCsv(
   });
   let isHeader = true;
   try {
-    // A failure of either ends the parser, whose reader gets it.
+    // A failure of either stream ends the parser, whose reader receives it.
     const lines: AsyncIterable<Cell[]> = pipeline(chunks, parser, () => {});
     for await (const cells of lines) {
       if (isHeader) requireHeader(columns, cells);
@@ -98,7 +104,7 @@ function neutralize(text: string): string {
   return FORMULA.test(text) ? `'${text}` : text;
 }
 
-/** The text that {@link neutralize} was given. */
+/** Returns the text that was given to {@link neutralize}. */
 function restore(cell: Cell): Cell {
   return cell !== null && cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
 }

@@ -1,4 +1,4 @@
-/** The library of each is loaded when its file is written. */
+/** The formats. The library of each is loaded when its file is written. */
 const FORMATS = {
   csv: async (columns: readonly Column[]) => (await import('./csv.ts')).createCsv(columns),
   ndjson: async (columns: readonly Column[]) => (await import('./ndjson.ts')).createNdjson(columns),
@@ -13,7 +13,7 @@ export async function createRenderer(format: FormatName, columns: readonly Colum
   return await FORMATS[format](columns);
 }
 
-/** How a column's values are written; `decimal` may have a fraction. */
+/** The form in which a column's values are written; `decimal` may have a fraction. */
 export type ColumnKind = 'integer' | 'decimal' | 'boolean' | 'day' | 'instant' | 'json' | 'text';
 
 export interface Column {
@@ -22,20 +22,20 @@ export interface Column {
 }
 
 /**
- * A row's values in the order of its columns, as text, so that none is rounded on the
- * way: numbers in decimal digits, `true` and `false`, days as `YYYY-MM-DD`, instants as
- * `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`, JSON without white space between its parts. Null is a value that is not there.
+ * A row's values in the order of its columns, as text, so that none is rounded on the way: numbers in
+ * decimal digits, `true` and `false`, days as `YYYY-MM-DD`, instants as `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`,
+ * JSON without white space between its parts. A missing value is null.
  */
 export type Row = readonly (string | null)[];
 
 /** A part of a file. */
 export type Part = string | Uint8Array;
 
-/** Renders a file from its rows, in chunks: no more than some thousands of rows are ever in memory. */
+/** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
-  /** What the file begins with. */
+  /** Returns the beginning of the file. */
   begin(): Part;
-  /** What can be written now that these rows are known. */
+  /** Returns the part that can be written once these rows are known. */
   add(rows: readonly Row[]): Part | Promise<Part>;
   end(): Part | Promise<Part>;
 }

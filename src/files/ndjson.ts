@@ -1,6 +1,9 @@
 import type { Column, ColumnKind, Renderer, Row } from './formats.ts';
 
-/** One JSON object a line, with every column. A number of more than 2^53 stands there with all its digits. */
+/**
+ * Returns a renderer of one JSON object per line, with every column. A number above 2^53 is written
+ * with all its digits.
+ */
 export function createNdjson(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
   const write = columns.map(({ kind }) => WRITE[kind]);
@@ -19,7 +22,7 @@ const asIs = (text: string): string => text;
 
 const WRITE: Readonly<Record<ColumnKind, (text: string) => string>> = {
   integer: asIs,
-  // Not every decimal of a database is a number: NaN, Infinity.
+  // A decimal of a database may be NaN or Infinity, which JSON has only as text.
   decimal: (text) => (/\d$/.test(text) ? text : JSON.stringify(text)),
   boolean: asIs,
   day: JSON.stringify,

@@ -2,10 +2,10 @@ import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from
 import { daysFrom } from '../usage/day.ts';
 import type { Column, ColumnKind, Part, Renderer, Row } from './formats.ts';
 
-/** A row group stays in memory until it is complete: 24 columns of so many rows are a few megabytes. */
+/** The rows of a row group, which stays in memory until it is complete: for 24 columns a few megabytes. */
 const GROUP_ROWS = 2_500;
 
-/** Most different JSON texts that are remembered: tags of an organization are the same each day. */
+/** The most JSON texts remembered: an organization's tags are the same each day. */
 const SHARED_MAX = 1_000;
 
 const EPOCH = '1970-01-01';
@@ -21,7 +21,7 @@ const encoder = new TextEncoder();
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
-  // An average; a count is an integer.
+  // The value is an average; a count is an integer.
   decimal: { element: { type: 'DOUBLE' }, convert: Number },
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {
@@ -36,7 +36,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
     },
     convert: toMicros,
   },
-  // As bytes: the library would parse and write it anew, and round its numbers.
+  // The text is written as bytes: the library would parse and rewrite it, and round its numbers.
   json: {
     element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
     convert: (text) => encoder.encode(text),
@@ -47,7 +47,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   },
 };
 
-/** Apache Parquet, compressed by Snappy, each column nullable. */
+/** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
 export function createParquet(columns: readonly Column[]): Renderer {
   const converters = columns.map(({ kind }) => {
     const { convert } = TYPES[kind];
@@ -88,7 +88,10 @@ export function createParquet(columns: readonly Column[]): Renderer {
   };
 }
 
-/** One value for all equal texts: an array of bytes for each row is the most memory that a file takes. */
+/**
+ * Shares one value among all equal texts, because an array of bytes for each row would take most of a
+ * file's memory.
+ */
 function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   const shared = new Map<string, Value>();
   return (text) => {
@@ -101,7 +104,7 @@ function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   };
 }
 
-/** What was written since; the library goes on counting from there. */
+/** Returns the bytes written since the last call; the library continues its count. */
 function take(bytes: ByteWriter): Part {
   const part = bytes.getBytes().slice();
   bytes.index = 0;
@@ -119,7 +122,7 @@ function schemaOf(columns: readonly Column[]): SchemaElement[] {
   ];
 }
 
-/** Of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`, since 1970. */
+/** Returns the microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`. */
 function toMicros(instant: string): bigint {
   return BigInt(Date.parse(`${instant.slice(0, 23)}Z`)) * 1_000n + BigInt(instant.slice(23, 26));
 }

@@ -11,9 +11,9 @@ export interface FileFacts {
 }
 
 /**
- * A file that is there as a whole or not at all: it is written beside its place, and
- * takes it once it is complete and on disk. Until then a file that was there stays.
- * Throws SettingsError where it cannot be made, FileError where writing it fails.
+ * WholeFile is a file that exists completely or not at all. It is written beside its place, and takes
+ * it once it is complete and on disk; an existing file stays until then. Throws SettingsError if it
+ * cannot be created, FileError if writing it fails.
  */
 export class WholeFile {
   readonly #path: string;
@@ -28,7 +28,7 @@ export class WholeFile {
     this.#handle = handle;
   }
 
-  /** `id`: for the name of the unfinished file, `.NAME.ID.unfinished`. */
+  /** Creates the file under an unfinished name, `.NAME.ID.unfinished`. */
   static async create(path: string, id: string): Promise<WholeFile> {
     try {
       const target = await findTarget(path);
@@ -63,7 +63,7 @@ export class WholeFile {
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 
-  /** Leaves nothing behind. After `finish` it does nothing. */
+  /** Removes the unfinished file. Does nothing after `finish`. */
   async discard(): Promise<void> {
     await this.#handle.close();
     await rm(this.#unfinished, { force: true });
@@ -81,7 +81,7 @@ export class WholeFile {
   }
 }
 
-/** The file that is replaced: where a link leads, and only one that may be written. */
+/** Returns the file that is replaced: the target of a link, and only one that may be written. */
 async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
   try {
     const { mode } = requireRegular(path, await stat(path));
@@ -99,7 +99,7 @@ function requireRegular<S extends { isFile(): boolean; isDirectory(): boolean }>
   throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
 }
 
-/** What the file system refused to do, and what the operator can do about it. */
+/** A refusal of the file system, and the operator's remedy. */
 export interface FileProblem {
   readonly problem: string;
   readonly hint: string;
@@ -121,15 +121,15 @@ const PROBLEMS: Readonly<Record<string, (path: string) => FileProblem>> = {
   EDQUOT: () => ({ problem: 'the quota of this user is used up', hint: ROOM }),
 };
 
-/** An error of the file system about a file or folder that was to be written; null for any other error. */
+/** Describes an error of the file system about a file or folder to be written; null for any other error. */
 export function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
-  // `EIO: i/o error`: without the call and the path that Node adds.
+  // The text is `EIO: i/o error`, without the call and the path that Node adds.
   return PROBLEMS[code]?.(path) ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
 }
 
-/** The code of an error of the system, or null. */
+/** Returns the code of a system error, or null. */
 export function codeOf(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

@@ -14,18 +14,22 @@ export type WrittenCell = CellKey & { readonly cell: Cell };
 
 const KEY_TYPES = { usage_date: 'date', stream: 'text', org_id: 'text' } as const;
 
-/** Cells as a table `k` of a statement. */
+/** Returns cells as a table `k` of a statement. */
 export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, stream, orgId }) => ({ usage_date: day, stream, org_id: orgId }));
   return unnested('k', rows, KEY_TYPES);
 }
 
-/** The rows that exist of these cells, locked in the order of `keys`: sorted by {@link cellId}, as every writer does. */
+/**
+ * Returns the existing rows of these cells, locked in the order of `keys`, sorted by {@link cellId} as
+ * every writer does.
+ */
 export async function lockCells(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],
 ): Promise<Map<string, LockedCell>> {
-  // Row by row through the index: a join would be planned by statistics, which a table just filled does not have.
+  // Rows are looked up one by one through the index: a join would be planned by statistics, which a table
+  // just filled does not have.
   const rows = await trx
     .selectFrom(keysOf(keys))
     .innerJoinLateral(
@@ -47,7 +51,10 @@ export async function lockCells(
   );
 }
 
-/** Adds cells that have no row yet. Returns how many it added: for the others another transaction was first. */
+/**
+ * Adds cells that have no row yet. Returns the number added: another transaction was first for the
+ * others.
+ */
 export async function insertCells(
   trx: Kysely<Schema>,
   cells: readonly WrittenCell[],
@@ -73,7 +80,8 @@ export async function insertCells(
         .select([
           sql<Buffer | null>`decode(sha256, 'hex')`.as('response_sha256'),
           sql<string | null>`${runId}::uuid`.as('run_id'),
-          // The moment at which it is written under its lock: what waited for a closing was not known at it.
+          // The time is taken under the lock, because a closing that this transaction waited for did not know
+          // the row.
           sql<Instant | null>`case when is_stored then clock_timestamp() end`.as('first_loaded_at'),
           sql<Instant | null>`case when was_final then clock_timestamp() end`.as('finalized_at'),
         ])
@@ -128,7 +136,7 @@ type Row = Pick<Selectable<Coverage>, 'usage_date' | 'stream' | 'org_id' | (type
   readonly sha256: string | null;
 };
 
-/** Cells as a table `n` of a statement. */
+/** Returns cells as a table `n` of a statement. */
 function rowsOf(cells: readonly WrittenCell[]) {
   const rows = cells.map(({ day, stream, orgId, cell }): Row => {
     const { standing, isStored, isReported, omissions, revision, attempts, reason, message } = cell;

@@ -1,7 +1,6 @@
 /**
- * Finds what is due, a page of organizations at a time: cells whose next read
- * has come, and tracked days that no row of coverage has. Nothing but SQL
- * decides that; the plan only cuts what is found into slices.
+ * Finds what is due, a page of organizations at a time: cells whose next read has come, and tracked
+ * days without a row in coverage. Only SQL decides what is due; the plan only cuts it into slices.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
@@ -11,14 +10,14 @@ import type { Ask, DueTrack } from '../usage/plan.ts';
 import { lastCompleteDay, lastDueDay, type Policy, RETRY_HOURS_MAX } from '../usage/policy.ts';
 import { isAfter } from './organizations.ts';
 
-/** Which part of an instance is meant. */
+/** The part of an instance that is exported. */
 export interface ExportScope {
   readonly instanceId: string;
-  /** Null: every stream that is tracked. */
+  /** The streams; null for every tracked stream. */
   readonly streams: readonly string[] | null;
-  /** Null: every organization that is tracked. */
+  /** The organizations; null for every tracked organization. */
   readonly orgIds: readonly string[] | null;
-  /** Null: all of them. */
+  /** The shard; null for all organizations. */
   readonly shard: Shard | null;
 }
 
@@ -26,20 +25,19 @@ export interface DueOptions {
   readonly nowMs: number;
   readonly policy: Policy;
   readonly ask?: Ask | undefined;
-  /** Takes what has failed for due as well, though its retry has not come: a person has asked for a run. */
+  /** Whether failed cells are due before their retry time, because a person asked for a run. */
   readonly retriesFailed?: boolean | undefined;
 }
 
-/** Organizations a page; small enough that a page's slices fit in a few megabytes. */
+/** The number of organizations on a page; small enough that a page's slices fit in a few megabytes. */
 const ORGS_PER_PAGE = 100;
-/** Rows looked through for a page: an organization has some of the same time, one for each stream. */
+/** The number of rows examined for a page: an organization has some for the same time, one per stream. */
 const ROWS_PER_PAGE = 1_000;
 
 /**
- * The tracks with something due in the scope, in the order of their
- * organizations' ids, a page at a time. Read from the tables, never from
- * Losant's list, so a list that shifts loses nobody. The one seam for sharing
- * the work between processes.
+ * Yields the tracks with something due in the scope, in the order of their organizations' ids, a page
+ * at a time. They are read from the tables, never from Losant's list, so a list that shifts loses
+ * nobody. This is the one place where work is divided between processes.
  */
 export async function* readDuePages(
   db: Kysely<Schema>,
@@ -61,7 +59,10 @@ export async function* readDuePages(
   }
 }
 
-/** Distinct values of a column up to `last` as the query `name`, which ends with null, found by leaps through the index. */
+/**
+ * Returns the query `name` for the distinct values of a column up to `last`, ending with null. It
+ * leaps through the index.
+ */
 const leaps = (name: string, [table, column]: readonly [string, string], last: RawBuilder<unknown>) => {
   const [from, of] = [sql.table(`losant_usage.${table}`), sql.ref(column)];
   return sql`${sql.ref(name)} (${of}) as (
@@ -72,13 +73,13 @@ const leaps = (name: string, [table, column]: readonly [string, string], last: R
   )`;
 };
 
-/** The times at which something was due, or is to be tried again. */
+/** Returns the query for the times at which something was due or is retried. */
 const dueTimes = ({ nowMs, retriesFailed = false }: DueOptions) => {
   const last = new Date(nowMs + (retriesFailed ? RETRY_HOURS_MAX * HOUR_MS : 0)).toISOString();
   return sql`with recursive ${leaps('due_at', ['coverage', 'next_read_at'], sql`${last}::timestamptz`)}`;
 };
 
-/** Of a cell `c` with one of these times. */
+/** Returns the condition that a cell `c` with one of these times is due now. */
 const isDueNow = ({ nowMs }: DueOptions) =>
   sql`(c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz or c.attempts > 0)`;
 
@@ -89,13 +90,14 @@ const isInShard = (orgId: string, { shard }: ExportScope) => sql`
   (${shard?.count ?? null}::integer is null
     or (hashtext(${sql.ref(orgId)}) & 2147483647) % ${shard?.count ?? null}::integer = ${shard?.index ?? null}::integer)`;
 
-/** The days from which something is unread; follows `dueTimes`. */
+/** Returns the query for the days from which something is unread; it follows `dueTimes`. */
 const unreadDays = (lastDay: UsageDay) =>
   sql`, ${leaps('unread_at', ['tracking', 'unread_from'], sql`${lastDay}::date`)}`;
 
 /**
- * A page of organizations with something unread, leaping from one to the next: one at a time, since Postgres
- * sorts all that are left, for each page, where no statistics tell it how many a first run has just stored.
+ * Returns the query for a page of organizations with something unread. It leaps from one to the next:
+ * without statistics on the rows that a first run has just stored, Postgres would otherwise sort all
+ * that are left, for each page.
  */
 const unreadOrgs = (scope: ExportScope, afterOrgId: string, lastDay: UsageDay) => {
   const next = (after: RawBuilder<unknown>) => sql`(
@@ -145,9 +147,8 @@ async function readDueOrgs(
 }
 
 /**
- * Whether anything may be due for anybody: two look-ups in indexes, so that a
- * wake-up with nothing to do costs nothing. A tracked day of a deleted
- * organization may make it true in vain.
+ * Whether anything may be due for any organization. Two index look-ups, so that a wake-up with nothing
+ * to do costs nothing. A tracked day of a deleted organization may make it true in vain.
  */
 export async function isAnythingDue(
   db: Kysely<Schema>,
@@ -219,7 +220,10 @@ async function readDueTracks(
   return rows.map((row) => ({ ...toTrack(row), asked: [] }));
 }
 
-/** A backfill goes over what is exported; one that left the configuration is read only where it is named. */
+/**
+ * Reads a page of organizations for a backfill: those that are exported. One that left the
+ * configuration is read only if it is named.
+ */
 async function readAskedOrgs(db: Kysely<Schema>, scope: ExportScope, afterOrgId: string): Promise<string[]> {
   const { rows } = await sql<{ org_id: string }>`
     select o.org_id from losant_usage.organizations o
@@ -276,7 +280,7 @@ function toTrack(row: TrackRow): Omit<DueTrack, 'asked'> {
   };
 }
 
-/** A bounded multirange, `{[2026-08-26,2026-11-20),…}`, as inclusive ranges. */
+/** Parses a bounded multirange, `{[2026-08-26,2026-11-20),…}`, into inclusive ranges. */
 function parseDays(multirange: string): DayRange[] {
   return [...multirange.matchAll(/\[([\d-]+),([\d-]+)\)/g)].map(([, from, until]) => ({
     from: from as string,

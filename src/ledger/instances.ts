@@ -10,15 +10,15 @@ import { beginWriting } from './transaction.ts';
 
 export interface StoredInstance {
   readonly trackedFrom: UsageDay;
-  /** Stream to the first day it is collected from. */
+  /** The first day of collection by stream. */
   readonly streamsFrom: Readonly<Record<string, UsageDay>>;
-  /** When its organizations were last listed completely. */
+  /** The time at which its organizations were last listed completely. */
   readonly listedAt: Instant | null;
-  /** Why the newest list was not complete; null if it was. */
+  /** The reason why the newest list was not complete; null if it was. */
   readonly listProblem: string | null;
 }
 
-/** The instance, or null if this database has never collected for it. */
+/** Returns the instance, or null if this database has never collected for it. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
   const row = await db
     .selectFrom('instances')
@@ -54,7 +54,7 @@ export async function requireApiUrl(
   );
 }
 
-/** Makes the instance known and starts the streams that are new to it, both from `yesterday`. */
+/** Registers the instance and starts the streams that are new to it, both from `yesterday`. */
 export async function registerInstance(
   db: Kysely<Schema>,
   {
@@ -80,7 +80,7 @@ export async function registerInstance(
     .execute();
 }
 
-/** Notes that the organizations were listed completely at `at`. */
+/** Records that the organizations were listed completely at `at`. */
 export async function recordListing(db: Kysely<Schema>, instanceId: string, at: Instant): Promise<void> {
   await db
     .updateTable('instances')
@@ -89,7 +89,7 @@ export async function recordListing(db: Kysely<Schema>, instanceId: string, at: 
     .execute();
 }
 
-/** Notes that the list was not complete: it is asked for again with the next run. */
+/** Records that the list was not complete, so that the next run asks for it again. */
 export async function recordListProblem(
   db: Kysely<Schema>,
   instanceId: string,
@@ -115,7 +115,7 @@ export async function recordInstanceName(
     .execute();
 }
 
-/** Notes by which settings the views bill the instance from now on. */
+/** Records the instance's billing periods from now on, for the views. */
 export async function recordBilling(
   db: Kysely<Schema>,
   instanceId: string,
@@ -132,10 +132,10 @@ export async function recordBilling(
 }
 
 /**
- * Sets the time of the next read anew for the cells inside the horizon if the policy is another than the one by which
- * it was computed, by the same rules: the first checkpoint after the accepted read. A cell read late enough becomes
- * final; one that was left out and has no more checkpoint becomes unavailable, and missing again where it has another
- * one to come.
+ * Sets the time of the next read anew for the cells inside the horizon if the policy has changed since
+ * it was computed, by the same rules: the first checkpoint after the accepted read. A cell read late
+ * enough becomes final. One that was left out and has no more checkpoint becomes unavailable, and
+ * missing again if it gets another checkpoint.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
@@ -151,7 +151,7 @@ export async function applyPolicy(
       returning old.policy is null as "isFirst"`.execute(trx);
     if (rows[0] === undefined || rows[0].isFirst) return;
     await beginWriting(trx, { runId: null, lease: null });
-    // Locked in key order, as every writer does.
+    // Rows are locked in key order, as every writer does.
     await sql`
       update losant_usage.coverage c set next_read_at = k.next_read_at, standing = k.standing,
         finalized_at = case when k.standing = 'final' then coalesce(c.finalized_at, clock_timestamp()) else c.finalized_at end
@@ -185,7 +185,7 @@ export async function applyPolicy(
   });
 }
 
-/** The database's clock, ms since 1970. */
+/** Returns the database's clock, in ms since 1970. */
 export async function readDatabaseClock(db: Kysely<Schema>): Promise<number> {
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
   return Date.parse(at);

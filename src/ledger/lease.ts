@@ -1,16 +1,16 @@
-/** Leases: one process at a time exports an instance, or a shard of it. By the database's clock alone. */
+/** Leases: one process at a time exports an instance or a shard of it. Only the database's clock counts. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { HeldError } from '../errors.ts';
 import type { Shard } from '../usage/organization.ts';
 
-/** How long a lease lasts unless it is renewed; a dead holder is succeeded within this time. */
+/** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
 export const LEASE_MS = 60_000;
-/** How often a holder renews. Four tries fit into a lease. */
+/** The interval of renewals. Four attempts fit into a lease. */
 export const RENEW_MS = 15_000;
 
-/** A lease that was taken. The epoch tells it from every other, earlier or later. */
+/** A lease that was taken. The epoch distinguishes it from every earlier or later one. */
 export interface LeaseHold {
   readonly instanceId: string;
   readonly epoch: number;
@@ -18,7 +18,7 @@ export interface LeaseHold {
 
 export interface LeaseRequest {
   readonly instanceId: string;
-  /** None: the whole instance, which is shard 0 of 1. */
+  /** The shard; without one the complete instance, which is shard 0 of 1. */
   readonly shard?: Shard | null | undefined;
   readonly runId: string;
   readonly host: string;
@@ -28,19 +28,20 @@ const UNTIL = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 const WHOLE: Shard = { index: 0, count: 1 };
 
 /**
- * Takes the lease of an instance or of one of its shards, if nobody holds one that has an organization in common with
- * it. Lapsed ones that have are gone for their holders. Throws HeldError `lease_held`, naming the holder and until when.
+ * Takes the lease of an instance or of one of its shards, unless somebody holds one that shares
+ * organizations with it. Lapsed leases that do are ended for their holders. Throws HeldError
+ * `lease_held` with the holder and the time of expiry.
  */
 export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Promise<LeaseHold> {
   const { instanceId, runId, host } = request;
   const { index, count } = request.shard ?? WHOLE;
-  // I of N and J of M have an organization in common where both leave the same remainder by the greatest common divisor.
+  // I of N and J of M share organizations if both leave the same remainder by the greatest common divisor.
   const overlaps = sql<boolean>`(shard_index - ${index}::integer) % gcd(shard_count, ${count}::integer) = 0`;
   return await db
     .transaction()
     .setIsolationLevel('read committed')
     .execute(async (trx) => {
-      // Leases of an instance are taken one by one.
+      // The instance's row is locked so that its leases are taken one by one.
       await trx
         .selectFrom('instances')
         .select('instance_id')
@@ -79,7 +80,7 @@ export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Prom
     });
 }
 
-/** Prolongs the lease. Throws HeldError `lease_lost` if somebody else has taken it meanwhile. */
+/** Extends the lease. Throws HeldError `lease_lost` if another process has taken it over. */
 export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
   const { numUpdatedRows } = await db
     .updateTable('leases')
@@ -90,7 +91,7 @@ export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Leas
   if (numUpdatedRows !== 1n) throw leaseLost(instanceId);
 }
 
-/** Gives the lease up, if it is still this one. */
+/** Releases the lease if it is still this one. */
 export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
   await db.deleteFrom('leases').where('instance_id', '=', instanceId).where('epoch', '=', epoch).execute();
 }
@@ -119,11 +120,11 @@ export function leaseLost(instanceId: string): HeldError {
   });
 }
 
-/** Columns that name the hosts that export, in SQL; null for a role that may not see them, as the reader's. */
+/** SQL columns that name the exporting hosts; null for a role that may not see them, such as the reader's. */
 export interface HostColumns {
-  /** Of the row `l` of `leases`. */
+  /** The column for the row `l` of `leases`. */
   readonly lease: RawBuilder<string | null>;
-  /** Of the row `r` of `runs`. */
+  /** The column for the row `r` of `runs`. */
   readonly run: RawBuilder<string | null>;
 }
 

@@ -1,4 +1,7 @@
-/** Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written together. */
+/**
+ * Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written
+ * together.
+ */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { apply, joinEffects } from '../usage/apply.ts';
@@ -39,7 +42,7 @@ export interface LoadOptions extends BeginOptions {
   readonly runId: string;
 }
 
-/** What became of one cell of a batch. */
+/** The result for one cell of a batch. */
 export interface LoadedCell {
   readonly answer: CellAnswer;
   readonly result: CellResult;
@@ -50,12 +53,12 @@ export interface LoadedCell {
   readonly wasFinal: boolean;
 }
 
-/** A cell that got zeros, or lost them, because another stream of its day was read. */
+/** A cell that got or lost zeros because another stream of its day was read. */
 export interface CrossCheckedCell {
   readonly day: UsageDay;
-  /** When its own answer was sent. */
+  /** The time at which its own answer was sent. */
   readonly verifiedAtMs: number | null;
-  /** How the same run counted it before it got its zeros; null if it did not. */
+  /** The result under which the same run counted it before it got its zeros; null if it did not. */
   readonly countedAs: 'left_out' | 'unavailable' | null;
   readonly isRestated: boolean;
   readonly wasFinal: boolean;
@@ -64,11 +67,11 @@ export interface CrossCheckedCell {
 export interface LoadResult {
   readonly cells: readonly LoadedCell[];
   readonly crossChecked: readonly CrossCheckedCell[];
-  /** Changes of rows of numbers by stream. */
+  /** The number of changed rows by stream. */
   readonly rows: Readonly<Record<string, RowCounts>>;
 }
 
-/** A cell of a batch, or one that a cross-check concerns, and what becomes of it. */
+/** A cell of a batch, or one that a cross-check concerns, with the effect on it. */
 interface AppliedCell extends CellKey {
   readonly of: Stream;
   readonly before: LockedCell | null;
@@ -77,10 +80,10 @@ interface AppliedCell extends CellKey {
 }
 
 /**
- * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
- * first, in key order, and are the cells' locks; an answer older than what a cell has changes nothing. So a batch may
- * be loaded twice, in any order, and beside others. Throws HeldError `lease_lost` if another process has taken over,
- * ClockError if the clocks have moved apart.
+ * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows
+ * of coverage come first, in key order, and serve as the cells' locks; an answer older than a cell's
+ * own changes nothing. A batch may therefore be loaded twice, in any order, and beside others. Throws
+ * HeldError `lease_lost` if another process has taken over, ClockError if the clocks have moved apart.
  */
 export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
   const { runId } = options;
@@ -101,15 +104,19 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
   });
 }
 
-/** A clock that has jumped and is back again shows in what was planned and sent in between. */
+/**
+ * Throws if an answer's times do not fit the database's clock: a clock that jumped and came back shows
+ * in what was planned and sent in between.
+ */
 function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
 /**
- * Locks the cells and applies the answers; new cells are inserted as they come out of it. Where another transaction
- * has inserted one meanwhile, all locks are given back and taken once more: whoever waits for one then has none that
- * comes later. Returns the cells of the answers, and others that a cross-check concerns.
+ * Locks the cells and applies the answers; new cells are inserted with the result. If another
+ * transaction has inserted one meanwhile, all locks are released and taken again, so that whoever
+ * waits for one has none that comes later. Returns the cells of the answers, and others that a
+ * cross-check concerns.
  */
 async function applyLocked(
   trx: Kysely<Schema>,
@@ -138,10 +145,10 @@ async function applyLocked(
   }
 }
 
-/** What the database has of the cells of a batch. */
+/** The rows of a batch's cells in the database. */
 interface Ledger {
   readonly cells: ReadonlyMap<string, LockedCell>;
-  /** Ids of cells that have no row and are not tracked: nobody collects them. */
+  /** The ids of cells that have no row and are not tracked. */
   readonly untracked: ReadonlySet<string>;
   readonly numbersOf: (key: CellKey) => readonly Fact[];
 }
@@ -184,12 +191,12 @@ async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Pro
   return new Set(rows.map(cellId));
 }
 
-/** The cells whose zeros a count of the answers may confirm or contradict. */
+/** Returns the cells whose zeros a count of the answers may confirm or contradict. */
 function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap((answer) =>
     streams
       .filter(({ crossCheck }) => crossCheck?.stream === answer.stream.name)
-      // A count other than zero says nothing where it can only confirm.
+      // A count other than zero is of no use where it could only confirm.
       .filter(({ crossCheck }) => crossCheck?.isRequired || isZero(answer, crossCheck?.metric ?? ''))
       .map(({ name }) => ({ orgId: answer.orgId, day: answer.day, stream: name })),
   );
@@ -201,7 +208,7 @@ function isZero({ stream, outcome }: CellAnswer, metric: string): boolean {
   return outcome.kind === 'values' && outcome.facts.every(({ values }) => values[index] === 0);
 }
 
-/** The cells that may stand against what the answers leave out. */
+/** Returns the cells that may contradict what the answers leave out. */
 function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap(({ orgId, day, stream, outcome }) => {
     const leavesOut =
@@ -210,7 +217,7 @@ function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   });
 }
 
-/** A cell as it is by now; null if it has no row and no answer. */
+/** Returns a cell as it stands within the batch; null if it has no row and no answer. */
 function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, AppliedCell>): AppliedCell | null {
   const before = ledger.cells.get(cellId(key));
   const of = streamNamed(key.stream);
@@ -232,7 +239,7 @@ function crossCheckOf(
   return { kind: cell === null && ledger.untracked.has(cellId(key)) ? 'none' : 'unknown' };
 }
 
-/** The sum of a metric that a cell has after its answer; null if it is not stored. */
+/** Returns the sum of a metric that a cell has after its answer; null if it is not stored. */
 function countAfter({ of, before, numbers, applied }: AppliedCell, metric: string): number | null {
   if (!(applied.cell ?? before)?.isStored) return null;
   const index = of.metrics.indexOf(metric);
@@ -240,8 +247,8 @@ function countAfter({ of, before, numbers, applied }: AppliedCell, metric: strin
 }
 
 /**
- * What the counts of a batch do to cells that were applied before them, and to cells that have no answer in it: both
- * change in `cells`. Zeros that come of it confirm those of the count in turn.
+ * Applies the counts of a batch to cells that were applied before them and to cells without an answer
+ * in it, and updates both in `cells`. Zeros that result confirm those of the count in turn.
  */
 function crossCheck(answers: readonly CellAnswer[], ledger: Ledger, cells: Map<string, AppliedCell>): void {
   const check = (key: CellKey, by: CellKey, { age, sentAtMs }: CellAnswer) => {
@@ -303,7 +310,7 @@ function toChange({ orgId, day, of, numbers, applied: { facts, cell } }: Applied
 }
 
 function toLoadedCell(answer: CellAnswer, { before, applied }: AppliedCell, runId: string): LoadedCell {
-  // A first load whose commit was not acknowledged, loaded again by the same run.
+  // The same run loads a first load again whose commit was not acknowledged.
   const isOwn = before?.runId === runId && before.verifiedAtMs === answer.sentAtMs && before.revision === 1;
   return {
     answer,
@@ -320,7 +327,7 @@ function changesOf({ before, applied }: Pick<AppliedCell, 'before' | 'applied'>)
   };
 }
 
-/** None where no number has changed. */
+/** Returns the cross-checked cell; none if no number has changed. */
 function toCrossCheckedCell({ day, before, applied }: AppliedCell, runId: string): CrossCheckedCell[] {
   if (before === null || applied.facts === null) return [];
   const { standing, verifiedAtMs } = before;

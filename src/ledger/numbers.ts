@@ -1,6 +1,6 @@
 /**
- * The numbers of cells: a column for each metric in `usage_days`, and rows by type and source in `payload_sources`,
- * whose sum is in `usage_days` too. Writes only what differs.
+ * The numbers of cells: a column for each metric in `usage_days`, and rows by type and source in
+ * `payload_sources`, whose sum is in `usage_days` too. Only differences are written.
  */
 import { type Kysely, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
@@ -23,11 +23,11 @@ export interface OrgDay {
   readonly orgId: string;
 }
 
-/** What a cell has from now on. */
+/** The new numbers of a cell. */
 export interface CellChange extends OrgDay {
   readonly stream: Stream;
   readonly revision: number;
-  /** Whether it has numbers; false takes them away. */
+  /** Whether it has numbers; false removes them. */
   readonly isStored: boolean;
   readonly numbers: readonly Fact[];
   readonly facts: readonly Fact[];
@@ -59,7 +59,8 @@ function keysOf(keys: readonly OrgDay[]) {
 
 async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<DayRows> {
   if (keys.length === 0) return new Map();
-  // Row by row through the index, here and below: a table that was just filled has no statistics to plan a join by.
+  // Rows are looked up one by one through the index, here and below: a table just filled has no statistics to
+  // plan a join by.
   const rows = await trx
     .selectFrom(keysOf(keys))
     .innerJoinLateral(
@@ -78,7 +79,7 @@ async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promis
   return new Map(rows.map((row) => [dayKey({ day: row.usage_date, orgId: row.org_id }), row]));
 }
 
-/** Finds the numbers that are stored of each of the cells. */
+/** Returns the stored numbers of each of the cells. */
 export async function readNumbers(
   trx: Kysely<Schema>,
   cells: readonly CellKey[],
@@ -98,13 +99,13 @@ function hasKeys({ keyColumns }: Stream): boolean {
   return keyColumns.length > 0;
 }
 
-/** The one fact that a stream without further keys has in a row; none if it is not stored. */
+/** Returns the one fact that a stream without further keys has in a row; none if it is not stored. */
 function factsIn(stream: Stream, row: DayRow | undefined): Fact[] {
   const values = stream.metrics.map((metric) => row?.[metric as Metric] ?? null);
   return values.includes(null) ? [] : [{ key: [], values: values as number[] }];
 }
 
-/** The rows of `payload_sources` by {@link dayKey}. */
+/** Returns the rows of `payload_sources` by {@link dayKey}. */
 async function readSources(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<Map<string, Fact[]>> {
   const byDay = new Map<string, Fact[]>();
   if (keys.length === 0) return byDay;
@@ -132,8 +133,8 @@ async function readSources(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promis
 }
 
 /**
- * Writes the numbers of cells whose rows of coverage are locked, sorted by their days, and makes sure that every day
- * of `newDays` has its row.
+ * Writes the numbers of cells whose rows of coverage are locked, sorted by their days, and makes sure
+ * that every day of `newDays` has its row.
  */
 export async function writeNumbers(
   trx: Kysely<Schema>,
@@ -144,7 +145,7 @@ export async function writeNumbers(
     [...Map.groupBy(changes, (change) => change.stream)].map(([stream, group]) => [stream, compare(group)]),
   );
   const sources = [...differences].flatMap(([stream, each]) => (hasKeys(stream) ? [each] : []));
-  // Rows of cells that had numbers before go on record; those of new cells do not.
+  // Changed rows of cells that had numbers before go on record; those of new cells do not.
   for (const { inserts } of sources) await insertSources(trx, inserts.filter(isFirst));
   const isFirstLoad = changes.every((change) => isFirst(change) && change.isStored);
   if (!isFirstLoad) await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
@@ -175,7 +176,10 @@ function isFirst({ revision }: { readonly revision: number }): boolean {
 
 const NO_NUMBERS = Object.fromEntries(METRICS.map((metric) => [metric, null])) as Record<Metric, null>;
 
-/** A row for each day that is new or has a changed cell, in key order; a metric that is null stays as it is. */
+/**
+ * Returns a row for each day that is new or has a changed cell, in key order; a metric that is null
+ * stays as it is.
+ */
 function toDayRows(changes: readonly CellChange[], newDays: readonly OrgDay[]): DayRow[] {
   const rows = new Map<string, DayRow>();
   for (const { day, orgId } of newDays) {
@@ -183,7 +187,7 @@ function toDayRows(changes: readonly CellChange[], newDays: readonly OrgDay[]): 
   }
   for (const { day, orgId, stream, facts } of changes.filter(({ isStored }) => isStored)) {
     const row = rows.get(dayKey({ day, orgId })) ?? { usage_date: day, org_id: orgId, ...NO_NUMBERS };
-    // The values, or their sums over the stream's own keys.
+    // With key columns of the stream's own, the values are sums over them.
     const sums = stream.metrics.map((metric, index) => [
       metric,
       facts.reduce((sum, { values }) => sum + (values[index] as number), 0),
@@ -222,7 +226,7 @@ async function upsertDays(trx: Kysely<Schema>, rows: readonly DayRow[]): Promise
     .execute();
 }
 
-/** Takes a stream's numbers away, as not stored. */
+/** Sets a stream's numbers to not stored. */
 async function clearDays(trx: Kysely<Schema>, stream: Stream, keys: readonly OrgDay[]): Promise<void> {
   await trx
     .updateTable('usage_days as u')

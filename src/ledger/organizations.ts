@@ -6,7 +6,7 @@ import type { Organization } from '../usage/organization.ts';
 import { untrackRemoved } from './tracking.ts';
 import { beginWriting } from './transaction.ts';
 
-/** Columns whose change makes a new version in the history, beside the creation date. */
+/** The columns whose change makes a new version in the history, besides the creation date. */
 const ATTRIBUTES = [
   'instance_id',
   'name',
@@ -27,8 +27,8 @@ const listed = (columns: readonly string[], alias = '') =>
 const attributes = listed(ATTRIBUTES);
 
 /**
- * Stores organizations as seen at `seenAt`: a new one is added, a removed one is
- * back, and a change of attributes makes a new version in the history.
+ * Stores organizations as seen at `seenAt`: a new one is added, a removed one returns, and a change of
+ * attributes makes a new version in the history.
  */
 export async function upsertOrganizations(
   db: Kysely<Schema>,
@@ -39,7 +39,7 @@ export async function upsertOrganizations(
   }: { instanceId: string; organizations: readonly Organization[]; seenAt: Instant },
 ): Promise<void> {
   if (organizations.length === 0) return;
-  // One statement cannot touch a row twice: of an organization that is listed twice, the later counts.
+  // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
   const distinct = new Map(organizations.map((org) => [org.orgId, org]));
   const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
   await db.transaction().execute(async (trx) => {
@@ -48,7 +48,8 @@ export async function upsertOrganizations(
       trx,
       organizations.map(({ orgId }) => orgId),
     );
-    // A day that is tracked or was read beats a creation date that moved later: the day it moved from counts on.
+    // A day that is tracked or was read outweighs a creation date that moved later: the first day stays the
+    // earlier one.
     await sql`
       insert into losant_usage.organizations as o (org_id, ${attributes}, created_at, created_on, first_seen_at, last_seen_at)
       select n.org_id, ${listed(ATTRIBUTES, 'n.')}, n.created_at, case when n.created_at <= ${seenAt}::timestamptz
@@ -73,8 +74,8 @@ export async function upsertOrganizations(
 }
 
 /**
- * Cells of an organization that was gone and is back: those that were closed as unavailable are missing again and read
- * at once, those with numbers are read from their next checkpoint on.
+ * Reopens the cells of organizations that were gone and have returned. Cells closed as unavailable are
+ * missing again and read at once; stored cells are read from their next checkpoint on.
  */
 async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
   const isBack = sql`exists (
@@ -99,8 +100,8 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
 }
 
 /**
- * Closes the current version of each organization that has changed, and opens its new one. Versions
- * are looked up by key: a join would go over all of them where statistics do not know them yet.
+ * Closes the current version of each organization that has changed and opens its new one. Versions are
+ * looked up by key: a join would scan all of them while statistics do not know them yet.
  */
 async function recordVersions(
   trx: Kysely<Schema>,
@@ -130,7 +131,7 @@ async function recordVersions(
     on conflict do nothing`.execute(trx);
 }
 
-/** Notes organizations that exist but whose attributes cannot be read: they are exported all the same. */
+/** Records organizations that exist but whose attributes cannot be read; they are exported nevertheless. */
 export async function addUnreadable(
   db: Kysely<Schema>,
   {
@@ -158,7 +159,7 @@ export async function addUnreadable(
     .execute();
 }
 
-/** Organizations whose attributes could not be read when they were last listed. */
+/** Returns the organizations whose attributes could not be read when they were last listed. */
 export async function readUnreadable(
   db: Kysely<Schema>,
   instanceId: string,
@@ -175,7 +176,7 @@ export async function readUnreadable(
     .execute();
 }
 
-/** Organizations that exist as far as is known but were not seen since `since`, up to `limit` of them. */
+/** Returns up to `limit` organizations that exist as far as is known but were not seen since `since`. */
 export async function readUnseenOrganizations(
   db: Kysely<Schema>,
   { instanceId, since, limit }: { instanceId: string; since: Instant; limit: number },
@@ -192,7 +193,7 @@ export async function readUnseenOrganizations(
   return rows.map(({ org_id }) => org_id);
 }
 
-/** How many organizations of the instance exist as far as is known. */
+/** Returns the number of organizations of the instance that exist as far as is known. */
 export async function countOrganizations(db: Kysely<Schema>, instanceId: string): Promise<number> {
   const { count } = await db
     .selectFrom('organizations')
@@ -203,7 +204,7 @@ export async function countOrganizations(db: Kysely<Schema>, instanceId: string)
   return Number(count);
 }
 
-/** Which of the ids are stored as existing organizations of the instance. */
+/** Returns those of the ids that are stored as existing organizations of the instance. */
 export async function filterKnown(
   db: Kysely<Schema>,
   instanceId: string,
@@ -219,7 +220,10 @@ export async function filterKnown(
   return new Set(rows.map(({ org_id }) => org_id));
 }
 
-/** Marks organizations as deleted in Losant: nothing is tracked beyond that day, and what is open is closed by the next run. */
+/**
+ * Marks organizations as deleted in Losant: nothing is tracked beyond that day, and open cells are
+ * closed by the next run.
+ */
 export async function markRemoved(
   db: Kysely<Schema>,
   orgIds: readonly string[],
@@ -233,7 +237,7 @@ export async function markRemoved(
       .where(isAny('org_id', orgIds))
       .where('removed_at', 'is', null)
       .execute();
-    // Locked in key order, as every writer does.
+    // Rows are locked in key order, as every writer does.
     await trx
       .updateTable('coverage as c')
       .from((eb) =>
@@ -276,21 +280,21 @@ function toRow(org: Organization, instanceId: string) {
 }
 
 /**
- * Whether an organization `o` of the instance comes after another one, in the order of
- * `instance_id, org_id`. Said without equality: an equality that no statistics speak of is expected
- * to hold for so few rows that Postgres sorts all that are left, for each page, on a first run.
+ * Returns the condition that an organization `o` of the instance comes after another one, in the order
+ * of `instance_id, org_id`. The condition has no equality: without statistics Postgres expects an
+ * equality to match so few rows that it would sort all that are left, for each page, on a first run.
  */
 export function isAfter(instanceId: string, orgId: string): RawBuilder<boolean> {
   return sql`((o.instance_id, o.org_id) > (${instanceId}, ${orgId}) and o.instance_id <= ${instanceId})`;
 }
 
-/** The next page of existing organizations after `afterOrgId`, in the order of their ids. */
+/** Returns the next page of existing organizations after `afterOrgId`, in the order of their ids. */
 export async function readOrganizationPage(
   db: Kysely<Schema>,
   instanceId: string,
   { afterOrgId, limit }: { afterOrgId: string; limit: number },
 ): Promise<{ orgId: string; name: string; tags: readonly { key: string; value: string }[] }[]> {
-  // In a case, as Postgres expects a time that no statistics speak of hardly ever to be null.
+  // The case is needed because Postgres, without statistics, expects hardly any time to be null.
   return await db
     .selectFrom('organizations as o')
     .select(['o.org_id as orgId', 'o.name'])

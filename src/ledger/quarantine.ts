@@ -6,20 +6,23 @@ import type { CellKey } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { keysOf } from './coverage.ts';
 
-/** How much of the bodies is kept, in UTF-16 code units before compression. */
+/** The length of a body that is kept, in UTF-16 code units before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
-/** When the transaction that loads the answer began. */
+/** The time at which the transaction that loads the answer began. */
 const NOW = sql<Instant>`now()`;
 
-/** An answer that was invalid, for a day or a window of days. */
+/** An invalid answer for a day or a window of days. */
 export interface QuarantinedBody {
   readonly orgId: string;
   readonly stream: string;
   readonly from: UsageDay;
   readonly to: UsageDay;
-  /** The days of them that were to be read: no good answer is to be waited for of the others. Without it, all. */
+  /**
+   * The days of the window that were to be read, all of them by default. No good answer is expected for
+   * the others.
+   */
   readonly asked?: readonly UsageDay[] | undefined;
   readonly code: string;
   readonly problem: string;
@@ -27,7 +30,7 @@ export interface QuarantinedBody {
   readonly bodies: readonly string[];
 }
 
-/** Keeps each body, one row per window, counting how often it was seen. */
+/** Stores each body, one row per window, with the number of times it was seen. */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
   quarantined: readonly QuarantinedBody[],
@@ -36,7 +39,7 @@ export async function recordQuarantine(
   for (const { orgId, stream, from, to, asked = null, code, problem, bodies } of quarantined) {
     const text = bodies.join('\n');
     const body = await compress(text.slice(0, BODY_LENGTH_MAX));
-    // Of the days that were not to be read no good answer is to be waited for.
+    // No good answer is expected for days that were not to be read.
     const others = sql<string>`coalesce((
       select datemultirange(daterange(${from}::date, ${to}::date + 1)) - range_agg(daterange(day, day + 1))
       from unnest(${asked}::date[]) as day), '{}')`;
@@ -58,7 +61,7 @@ export async function recordQuarantine(
   }
 }
 
-/** What the newest answer says of a window that was kept before. */
+/** The columns that the newest answer for a window replaces. */
 const RENEWED = [
   'code',
   'problem',
@@ -69,7 +72,10 @@ const RENEWED = [
   'run_id',
 ] as const;
 
-/** Closes what was kept for cells that have since had a good answer; a window when all its days had one. */
+/**
+ * Closes the quarantine of cells that have since had a good answer; a window is closed when all its
+ * days have had one.
+ */
 export async function resolveQuarantine(trx: Kysely<Schema>, cells: readonly CellKey[]): Promise<void> {
   if (cells.length === 0) return;
   const window = sql`datemultirange(daterange(q.from_date, q.to_date + 1))`;

@@ -11,14 +11,14 @@ export interface NewRun {
   readonly runId: string;
   readonly instanceId: string;
   readonly kind: RunKind;
-  /** Whether it reads all that is due of the instance. */
+  /** Whether it reads everything that is due of the instance. */
   readonly isFull: boolean;
   readonly streams: readonly string[];
   readonly host: string;
   readonly version: string;
 }
 
-/** The counts a run ends with, by their columns. */
+/** The counts with which a run ends, by their columns. */
 export interface RunCounts {
   readonly orgs: number;
   readonly cells_planned: number;
@@ -37,12 +37,12 @@ export interface RunCounts {
   readonly requests: number;
 }
 
-/** What stands of a run that was found without a sign of life. */
+/** The error of a run that was found without a sign of life. */
 const DIED = 'the process died without reporting';
-/** Without a sign of life since then, the process is gone. */
+/** The time since which a run without a sign of life counts as dead. */
 const SILENT_SINCE = sql<Instant>`clock_timestamp() - ${LEASE_MS} * interval '1 ms'`;
 
-/** Puts a run on record. Times are the database's. */
+/** Records a run. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   await db
     .insertInto('runs')
@@ -51,8 +51,8 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
 }
 
 /**
- * Says that the run is alive, also one that was thought dead while its process was paused, and tells how many
- * runs of the instance are.
+ * Records that the run is alive, even if it was thought dead while its process was paused. Returns the
+ * number of live runs of the instance.
  */
 export async function beatRun(
   db: Kysely<Schema>,
@@ -107,7 +107,10 @@ export async function finishRun(
     .execute();
 }
 
-/** Marks runs whose process is gone: no sign of life for as long as a lease lasts. Returns how many. */
+/**
+ * Marks runs whose process is gone, with no sign of life for as long as a lease lasts. Returns their
+ * number.
+ */
 export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<number> {
   const { numUpdatedRows } = await db
     .updateTable('runs')
@@ -120,8 +123,8 @@ export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string):
 }
 
 /**
- * Puts a run on record that failed before it could begin. Does nothing if it is
- * on record already, or if the instance was never exported.
+ * Records a run that failed before it could begin. Does nothing if it is already recorded, or if the
+ * instance was never exported.
  */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
   const times = { started_at: CLOCK, heartbeat_at: CLOCK, finished_at: CLOCK };
@@ -146,7 +149,7 @@ function toRow({ runId, instanceId, kind, isFull, streams, host, version }: NewR
   };
 }
 
-/** Postgres stores no NUL and no half of a surrogate pair. */
+/** Replaces NUL and lone surrogates, which Postgres does not store. */
 function storable(text: string): string {
   return text.replaceAll('\0', '\uFFFD').toWellFormed();
 }

@@ -1,11 +1,14 @@
-/** Which days are tracked: begun, ended and widened as sets of days, never as an interval that swallows what lies between. */
+/**
+ * The days that are tracked: begun, ended and widened as sets of days, never as an interval that would
+ * include the days between.
+ */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { beginWriting } from './transaction.ts';
 
-/** The rows that `where` means, locked in key order as every writer does. */
+/** Returns the rows that match `where`, locked in key order as every writer does. */
 const lockedTracks = (where: RawBuilder<unknown>) => sql`(
   select t.org_id, t.stream, o.created_on, o.removed_on
   from losant_usage.tracking t join losant_usage.organizations o on o.org_id = t.org_id
@@ -13,10 +16,9 @@ const lockedTracks = (where: RawBuilder<unknown>) => sql`(
 ) as k`;
 
 /**
- * Tracks streams of organizations without an end: a new one from the later of
- * the stream's start and the organization's first day; one that comes back goes
- * on where it ended, or at `horizon` if that is later; one that another process
- * has begun to track meanwhile stays as it is.
+ * Tracks streams of organizations without an end. A new one starts at the later of the stream's start
+ * and the organization's first day. One that returns continues where it ended, or at `horizon` if that
+ * is later. One that another process has begun to track meanwhile stays as it is.
  */
 export async function trackOrganizations(
   db: Kysely<Schema>,
@@ -29,8 +31,8 @@ export async function trackOrganizations(
   const streams = Object.keys(streamsFrom);
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
-    // An organization may have cells before it has a track (one was deleted by hand, or a table restored). They are
-    // looked up by key for each day that the ledger has: without a day, it would be gone through for each track.
+    // An organization may have cells before it has a track (one was deleted by hand, or a table restored).
+    // The look-up goes by key for each day of the ledger, because without a day each track would scan it.
     await sql`
       with recursive days as (
         (select c.usage_date from losant_usage.coverage c order by c.usage_date limit 1)
@@ -74,7 +76,7 @@ export async function untrackOrganizations(
   await endTracks(db, sql`t.org_id = any (${orgIds}::text[])`, lastDay);
 }
 
-/** Ends the tracking of streams of the instance that are not collected any more with `lastDay`. */
+/** Ends the tracking of streams of the instance that are no longer collected with `lastDay`. */
 export async function untrackStreams(
   db: Kysely<Schema>,
   { instanceId, streams }: { instanceId: string; streams: readonly string[] },
@@ -107,7 +109,7 @@ async function endTracks(db: Kysely<Schema>, where: RawBuilder<unknown>, lastDay
   });
 }
 
-/** Which of the ids are organizations of the instance that are or were tracked. */
+/** Returns those of the ids that are organizations of the instance and are or were tracked. */
 export async function filterTracked(
   db: Kysely<Schema>,
   instanceId: string,
@@ -125,9 +127,9 @@ export async function filterTracked(
 }
 
 /**
- * Tracks the days of a range on which the organizations existed (those that are exported, or those named), and the
- * days from there to what is tracked already, as far back as `horizon`: no hole is left that nobody asked for. Returns
- * the first and last day that were added beyond the range; null if there is none.
+ * Tracks the days of a range on which the organizations existed (those exported, or those named), and
+ * the days from there to what is tracked already, as far back as `horizon`, so that no hole is left
+ * that nobody asked for. Returns the first and last day added beyond the range; null if there is none.
  */
 export async function trackDays(
   db: Kysely<Schema>,

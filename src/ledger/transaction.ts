@@ -3,23 +3,26 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { ClockError } from '../errors.ts';
 import { type LeaseHold, leaseLost } from './lease.ts';
 
-/** A host clock that has moved this far against the database's makes it unclear which day is over. */
+/** The difference between host and database clock beyond which it is unclear which day is over. */
 export const DATABASE_SKEW_MAX_MS = 30_000;
 
 export interface BeginOptions {
   /** The run that writes; null outside a run. */
   readonly runId: string | null;
-  /** The lease the transaction depends on; null for what runs beside others. */
+  /** The lease that the transaction depends on; null for work that runs beside others. */
   readonly lease: LeaseHold | null;
-  /** ms by the database's clock as the run sees it, held against the database; not checked if undefined. */
+  /**
+   * Returns the time in ms by the database's clock as the run sees it, to be compared with the database;
+   * undefined to skip the check.
+   */
   readonly now?: (() => number) | undefined;
 }
 
 /**
- * Begins what the program writes in a transaction: tells the triggers that it is not a change by hand, commits
- * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over in
- * the middle. Returns the time, ms by the database's clock. Throws HeldError `lease_lost`, or ClockError if the clocks
- * have moved apart.
+ * Begins a transaction in which the program writes: marks its changes as not made by hand for the
+ * triggers, commits synchronously whatever the server's default, and locks the lease's row until the
+ * end, so that nobody takes over meanwhile. Returns the time in ms by the database's clock. Throws
+ * HeldError `lease_lost`, or ClockError if the clocks have moved apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -43,12 +46,18 @@ export async function beginWriting(
   return atMs;
 }
 
-/** Notes that the cells which change are locked: only what was final before was final when its numbers changed. */
+/**
+ * Records that the changing cells are locked: a number counts as final before its change only if its
+ * cell was final then.
+ */
 export async function markLocked(trx: Kysely<Schema>): Promise<void> {
   await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
 }
 
-/** Throws ClockError if the clock of the run is `aheadMs` before the database's, or behind it, by more than 30 s. */
+/**
+ * Throws ClockError if the clock of the run, ahead of the database's by `aheadMs`, differs from it by
+ * more than 30 s.
+ */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   throw new ClockError(

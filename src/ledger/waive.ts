@@ -16,14 +16,14 @@ export interface Waiver {
   readonly stream: string;
   readonly range: DayRange;
   readonly reason: string;
-  /** Take the zero that Losant's silence stands for instead of the number that is stored. */
+  /** Whether to store the zero that Losant's omission stands for instead of the stored number. */
   readonly asZero: boolean;
 }
 
 /**
- * Accepts the cells of the range as they stand, or as zero, all of them or none, on record with who and why. The next
- * good read of a cell lifts it. Doing it again gives the new reason. Throws SettingsError if a cell of the range is all
- * right, or will be by itself, or is not tracked.
+ * Accepts the cells of the range as they stand, or as zero, all of them or none, and records who and
+ * why. The next good read of a cell lifts the waiver. Repeating it replaces the reason. Throws
+ * SettingsError if a cell of the range is all right, will become so by itself, or is not tracked.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<UsageDay[]> {
   const { orgId, stream, range, reason } = waiver;
@@ -47,7 +47,10 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Us
   });
 }
 
-/** Locks the cells and accepts them. False, with nothing done, where a run has added one of them meanwhile: what it read counts. */
+/**
+ * Locks the cells and accepts them. Returns false, with nothing done, if a run has added one of them
+ * meanwhile, because its reading counts.
+ */
 async function waiveLocked(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],
@@ -84,7 +87,7 @@ async function waiveLocked(
   return true;
 }
 
-/** Ends the waivers of cells that had a good read, or that get another reason. */
+/** Ends the waivers of cells that had a good read or get another reason. */
 export async function liftWaivers(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],
@@ -113,7 +116,7 @@ function refusal(days: readonly UsageDay[]): SettingsError {
   });
 }
 
-/** Whether the tracking has ended. Throws SettingsError where a day of the range is not tracked. */
+/** Whether the tracking has ended. Throws SettingsError if a day of the range is not tracked. */
 async function requireTracked(trx: Kysely<Schema>, waiver: Waiver): Promise<boolean> {
   const { orgId, stream, range, asZero } = waiver;
   if (asZero && streamNamed(stream).missingMeans !== 'zero') {

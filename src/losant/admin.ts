@@ -10,7 +10,7 @@ import { createTransport, headersFor, QUERY_FOR_ALL } from './transport.ts';
 export interface AdminClientOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
-  /** A token that may change organizations; the one that reads usage need not. */
+  /** A token that may change organizations. The token that reads usage needs no such right. */
   readonly token: string;
   readonly domain: string | null;
   /** Bound on each request, the body included. */
@@ -26,19 +26,19 @@ export interface OrgPlace {
 }
 
 /**
- * Changes organizations in Losant: the only code of this program that can. Each
- * request is sent once and never again, and what is under way is waited for, even
- * if the process was asked to end. Throws a `LosantError` that never holds the
- * token; after one for which {@link mayHaveHappened} only reading back can tell
- * whether the change was made.
+ * AdminClient changes organizations in Losant and is the only code of this program that can. Each
+ * request is sent once and never repeated, and a request under way is waited for even if the process
+ * was asked to end. Methods throw a `LosantError` that never contains the token. After an error for
+ * which {@link mayHaveHappened} is true, only reading the organization back shows whether the change
+ * was made.
  */
 export interface AdminClient {
-  /** The organization as Losant answers it; whether it has the change is not looked at. */
+  /** Returns the organization as Losant answers it; does not check that the answer contains the change. */
   patchOrg(place: OrgPlace, patch: OrgPatch): Promise<OrgResource>;
   deleteOrg(place: OrgPlace): Promise<void>;
 }
 
-/** An organization is a few kilobytes. */
+/** The bound on an answer: an organization is a few kilobytes. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
 export function createAdminClient(options: AdminClientOptions): AdminClient {
@@ -81,7 +81,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
 
 const deleted = z.object({ success: z.literal(true) });
 
-/** Whether the change may have been made in spite of the error: its answer was lost, or says nothing. */
+/** Whether the change may have been made in spite of the error, because its answer was lost or unusable. */
 export function mayHaveHappened(error: unknown): error is LosantError {
   return error instanceof LosantError && UNCERTAIN.has(error.kind);
 }
@@ -106,7 +106,7 @@ function hintFor(kind: LosantErrorKind, action: string): string {
     case 'not_found':
       return 'The token that reads knows the organization: check that LOSANT_ADMIN_TOKEN belongs to the same instance.';
     case 'not_supported':
-      return 'This Losant install does not take the request: nothing was changed; use its own pages.';
+      return 'This Losant install does not support the request: nothing was changed; use its own pages.';
     case 'refused':
       return "Nothing was changed: correct what Losant's answer names, and start again.";
     case 'rate_limited':
@@ -115,6 +115,6 @@ function hintFor(kind: LosantErrorKind, action: string): string {
     case 'unreachable':
     case 'timeout':
     case 'bad_body':
-      return 'It may have been done all the same: losant-usage org show tells; look before you start again.';
+      return 'The change may have been made: look with losant-usage org show before you start again.';
   }
 }

@@ -5,12 +5,12 @@ import type { LosantErrorKind } from '../errors.ts';
 import { parseJson } from '../usage/exact-json.ts';
 import { PausedTooLongError } from './gate.ts';
 
-/** Bytes kept of a body that could not be used: enough to see what it was. */
+/** Bytes kept of a body that could not be used: enough to recognize it. */
 export const KEPT_BODY_BYTES = 64 * 1024;
 
 /** A complete JSON answer. */
 export interface Answer {
-  /** The parsed body, with markers where the text has a number that a double would round, or a key twice. */
+  /** The parsed body, with markers for numbers that a double would round and for repeated keys. */
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
@@ -21,28 +21,31 @@ export interface Answer {
   readonly receivedAtMs: number;
   /** The response's Date header; null if it has none. */
   readonly dateMs: number | null;
-  /** The response's Age header: for how long a cache has kept the answer; null if it has none. */
+  /** The response's Age header, the seconds that a cache has kept the answer; null if it has none. */
   readonly ageSeconds: number | null;
 }
 
-/** What came of one request. */
+/** The result of one request. */
 export interface Reply {
   readonly status: number;
-  /** Headers by their names in lower case; of one that is there more than once the first. */
+  /** Headers by lower-case name; a repeated header has its first value. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The body as far as it was read: to its end, or the beginning of an error's. */
+  /** The body as far as it was read: complete, or the beginning of an error's body. */
   readonly content: Uint8Array;
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
 }
 
-/** A response whose body has been read: its text is here without a stream, which is a fifth of the cost of a request. */
+/**
+ * A response whose body has already been read. Its text needs no stream, which would be a fifth of the
+ * cost of a request.
+ */
 export class WholeResponse extends Response {
   readonly reply: Reply;
-  /** What a response of status 200 says. */
+  /** The answer of a response with status 200; null for any other status. */
   readonly answer: Answer | null;
 
-  /** Throws an {@link AttemptError} for a status of 200 whose body is no JSON. */
+  /** Throws an {@link AttemptError} for a status of 200 whose body is not JSON. */
   constructor(reply: Reply) {
     const { status, headers } = reply;
     super(null, { status, headers });
@@ -70,27 +73,27 @@ function readAnswer(reply: Reply, headers: Headers): Answer {
   }
 }
 
-/** The answer that a client's response is. */
+/** Returns the answer that a client's response carries. */
 export function answerOf(response: Response): Answer {
   if (response instanceof WholeResponse && response.answer !== null) return response.answer;
-  throw new Error('a response that was not read whole');
+  throw new Error('a response that was not read to its end');
 }
 
-/** Why a request did not end in a JSON body. */
+/** The reason why a request did not end in a JSON body. */
 export interface AttemptFailure {
   readonly kind: LosantErrorKind;
-  /** HTTP status, or null if there was no answer. */
+  /** The HTTP status, or null if there was no answer. */
   readonly status: number | null;
-  /** What happened, for the error message. */
+  /** A description for the error message. */
   readonly detail: string;
   /** The answer's body, capped; null if there was none. */
   readonly body: string | null;
   readonly cause?: unknown;
-  /** Whether the same request must fail the same way, whatever its kind. */
+  /** Whether the same request must fail the same way, whatever the kind. */
   readonly isFinal: boolean;
 }
 
-/** An attempt that came to no response whose status could say what is wrong. */
+/** A failed attempt without a response whose status could explain it. */
 export class AttemptError extends Error {
   override readonly name = 'AttemptError';
   readonly failure: AttemptFailure;
@@ -101,14 +104,14 @@ export class AttemptError extends Error {
   }
 }
 
-/** A status of 200 whose body cannot be used. */
+/** Returns the error for a status of 200 whose body cannot be used. */
 export function badBody(detail: string, bytes: Uint8Array, { isFinal = false } = {}): AttemptError {
   return new AttemptError({ kind: 'bad_body', status: 200, detail, body: keptText(bytes), isFinal });
 }
 
 /**
- * What a request failed with, by its response or the error it ended in; null for an answer,
- * and for an error that is none of the wire, such as an abort.
+ * Returns the failure behind a response or an error. Returns null for an answer, and for an error that
+ * did not come from the wire, such as an abort.
  */
 export function failureOf(outcome: unknown): AttemptFailure | null {
   if (outcome instanceof AttemptError) return outcome.failure;
@@ -120,13 +123,19 @@ export function failureOf(outcome: unknown): AttemptFailure | null {
 
 const RETRIED: ReadonlySet<LosantErrorKind> = new Set(['server_error', 'unreachable', 'timeout', 'bad_body']);
 
-/** Whether the same request may fare better. A wait that the API asked for is no failure, and not decided here. */
+/**
+ * Whether the same request may succeed if repeated. A wait that the API asked for is no failure and is
+ * not decided here.
+ */
 export function isWorthAnotherTry(error: unknown): boolean {
   const failure = failureOf(error);
   return failure !== null && !failure.isFinal && RETRIED.has(failure.kind);
 }
 
-/** The failure that a status other than 200 is: a body that is cut, slow or huge only shortens the message. */
+/**
+ * Returns the failure for a status other than 200. A body that is cut, slow or huge only shortens the
+ * message.
+ */
 export function statusFailure(reply: Reply): AttemptFailure {
   const { status } = reply;
   const body = keptText(reply.content);
@@ -139,7 +148,7 @@ export function statusFailure(reply: Reply): AttemptFailure {
   };
 }
 
-/** What an HTTP status other than 200 means. */
+/** Returns the meaning of an HTTP status other than 200. */
 export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';
@@ -149,23 +158,23 @@ export function kindOfStatus(status: number, retryAfterMs: number | null): Losan
   if (status === 429 || (status === 503 && retryAfterMs !== null)) return 'rate_limited';
   if (status >= 500) return 'server_error';
   if (status >= 400) return 'refused';
-  // Whatever answers there, it is not the API.
+  // Only something other than the API redirects.
   if (isRedirect(status)) return 'unreachable';
-  // No body, a part of one, or one that a cache is said to have.
+  // The body is missing or partial, or the server claims that a cache has it.
   return 'bad_body';
 }
 
-/** A status of 304 is no redirect: it points nowhere. */
+/** Whether a status is a redirect. A 304 is none: it points nowhere. */
 function isRedirect(status: number): boolean {
   return status >= 300 && status < 400 && status !== 304;
 }
 
-/** The beginning of the message about a status other than 200. */
+/** Returns the beginning of the message about a status other than 200. */
 export function describeStatus(status: number): string {
   if (isRedirect(status)) return `answered with a redirect (HTTP ${status}), which is never followed`;
   if (status >= 400) return `answered HTTP ${status}`;
   const name = STATUS_CODES[status];
-  return `answered HTTP ${status}${name === undefined ? '' : ` (${name})`} instead of 200 with a whole body`;
+  return `answered HTTP ${status}${name === undefined ? '' : ` (${name})`} instead of 200 with a complete body`;
 }
 
 const word = z.string().min(1).optional().catch(undefined);
@@ -178,14 +187,14 @@ const validationError = z.union([
   z.unknown().transform((each) => JSON.stringify(each)),
 ]);
 
-/** The API's own `{type, message}`; a 400 sometimes lists beside them where the body or query is wrong, and how. */
+/** The API's own `{type, message}`. A 400 sometimes also lists where the body or query is wrong, and how. */
 const apiError = z.object({
   type: word,
   message: word,
   validationErrors: z.array(validationError).catch([]),
 });
 
-/** The API's own words, when the body has them. */
+/** Returns the API's own words, if the body has them. */
 function describeApiError(body: string): string {
   const { data } = apiError.safeParse(jsonOrNull(body));
   if (data === undefined) return '';
@@ -207,7 +216,7 @@ function keptText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes.subarray(0, KEPT_BODY_BYTES));
 }
 
-/** The Date header in ms, or null if there is none that can be read. */
+/** Returns the Date header in ms, or null if it is missing or cannot be read. */
 export function readDate({ headers: { date = '' } }: Pick<Reply, 'headers'>): number | null {
   const dateMs = Date.parse(date);
   return Number.isNaN(dateMs) ? null : dateMs;
@@ -218,9 +227,9 @@ function readAge({ headers: { age = '' } }: Pick<Reply, 'headers'>): number | nu
 }
 
 /**
- * Milliseconds that the Retry-After header asks to wait: seconds, or an HTTP date measured
- * against the answer's own Date, so that our clock does not matter. Null if there is none
- * or it cannot be read.
+ * Returns the wait in ms that the Retry-After header asks for: seconds, or an HTTP date measured
+ * against the answer's own Date, so that our clock does not matter. Returns null if the header is
+ * missing or cannot be read.
  */
 export function readRetryAfter(reply: Pick<Reply, 'headers' | 'receivedAtMs'>): number | null {
   const text = reply.headers['retry-after']?.trim() ?? '';

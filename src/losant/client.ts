@@ -16,14 +16,14 @@ export interface LosantClientOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
   readonly token: string;
-  /** White-label installs: sent as the `losantdomain` header. */
+  /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | undefined;
   readonly gate: Gate;
-  /** Bound on one attempt, the body included. */
+  /** The bound on one attempt, including its body. */
   readonly timeoutMs: number;
   /** Attempts per request; waits that the API asked for are not counted. */
   readonly attempts: number;
-  /** Bound on one body; a year of all counters is below 1 MiB. */
+  /** The bound on one body; a year of all counters is below 1 MiB. */
   readonly maxBodyBytes?: number | undefined;
   /** `losant-usage-export/VERSION`. */
   readonly userAgent?: string | undefined;
@@ -33,37 +33,37 @@ export interface LosantClientOptions {
   readonly backoffMs?: number | undefined;
   /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
-  /** Called once per attempt that was sent, when it is clear whether another follows. */
+  /** Called once for each attempt sent, as soon as it is known whether another follows. */
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
 export interface AttemptReport {
   readonly action: string;
-  /** HTTP status, or null if there was no answer. */
+  /** The HTTP status, or null if there was no answer. */
   readonly status: number | null;
-  /** Time from sending to the end of the body. */
+  /** The time from sending to the end of the body. */
   readonly durationMs: number;
-  /** Wait for a free slot, the rate and pauses. */
+  /** The time spent waiting for a free slot, the rate and pauses. */
   readonly gateWaitMs: number;
   readonly outcome: 'ok' | 'aborted' | LosantErrorKind;
-  /** Why another attempt follows; null if none does. */
+  /** The reason why another attempt follows; null if none does. */
   readonly retryReason: LosantErrorKind | null;
 }
 
 export interface GetRequest extends Asked {
-  /** The path below the API URL, without a leading slash; its parts are encoded already. */
+  /** The path below the API URL, without a leading slash; its segments are already encoded. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
-  /** Attempts instead of the client's, for a question that can wait for a later run. */
+  /** The number of attempts instead of the client's, for a question that can wait for a later run. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Reads from one Losant API with one token. It can send nothing but GET. */
+/** LosantClient reads from one Losant API with one token. It can send nothing but GET. */
 export interface LosantClient {
   /**
-   * The JSON answer, retried as needed. Throws a `LosantError` that never holds
-   * the token, or the signal's reason once it has aborted.
+   * Returns the JSON answer, with retries where they may help. Throws a `LosantError` that never
+   * contains the token, or the signal's reason once the signal has aborted.
    */
   get(request: GetRequest): Promise<Answer>;
 }
@@ -76,7 +76,7 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   const api = ky.create({
     prefix: apiUrl,
     headers: headersFor(options),
-    // Each attempt has its own, which begins when the gate lets it start.
+    // Each attempt has its own timeout, which starts when the gate lets the attempt go.
     timeout: false,
     retry: {
       limit: attempts - 1,
@@ -89,7 +89,7 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   return {
     async get(request) {
       const { signal } = request;
-      // As a part of the path: ky makes a second Request of `searchParams`.
+      // The query is part of the path because ky would build a second Request from `searchParams`.
       const query = new URLSearchParams({ ...request.query, ...QUERY_FOR_ALL }).toString();
       const politely = new PoliteFetch(request, options, transport);
       try {
@@ -115,40 +115,46 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 20_000;
 
-/** The wait after a failed attempt, in ms. */
+/** Returns the wait after a failed attempt, in ms. */
 export function backoffOf(attempt: number, baseMs = BACKOFF_BASE_MS): number {
   return Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1));
 }
 
-/** Half of a wait is fixed, so that a struggling API gets its rest; half is random, so that processes spread. */
+/**
+ * Returns a wait of which half is fixed, so that a struggling API gets its rest, and half is random,
+ * so that processes spread out.
+ */
 export function halfAtRandom(ms: number, random: () => number): number {
   return ms * (0.5 + random() / 2);
 }
 
-/** The least pause: an API that answers 429 with `Retry-After: 0` for ever must reach the bound. */
+/** The shortest pause: an API that keeps answering 429 with `Retry-After: 0` must reach the bound. */
 const PAUSE_BASE_MS = 1_000;
 const PAUSE_CAP_MS = 60_000;
 
-/** The pause of all requests of a token that a 429 is answered with, in ms; `waits` of the same request came before. */
+/**
+ * Returns the pause in ms, for all requests of a token, that follows a 429. `waits` is the number of
+ * earlier waits of the same request.
+ */
 export function pauseOf(retryAfterMs: number | null, waits: number): number {
   if (retryAfterMs !== null) return Math.max(PAUSE_BASE_MS, retryAfterMs);
   return Math.min(PAUSE_CAP_MS, PAUSE_BASE_MS * 2 ** waits);
 }
 
 /**
- * PoliteFetch is the fetch of one request, whose attempts go through the gate. Where the API
- * asks to wait, all requests of the token pause and this one is sent again, until its waits
- * add up to more than {@link LONGEST_WAIT_MS}; to ky all of that is one attempt.
+ * PoliteFetch is the fetch of one request, whose attempts go through the gate. When the API asks to
+ * wait, all requests of the token pause and this one is sent again, until its waits add up to more
+ * than {@link LONGEST_WAIT_MS}. To ky, all of that is one attempt.
  */
 class PoliteFetch {
-  /** Requests sent so far. */
+  /** The number of requests sent so far. */
   sent = 0;
   readonly #request: GetRequest;
   readonly #options: LosantClientOptions;
   readonly #transport: Transport;
   #waits = 0;
   #waitedMs = 0;
-  /** The last attempt, until it is clear whether another follows. */
+  /** The last attempt, kept until it is known whether another follows. */
   #unreported: Omit<AttemptReport, 'retryReason'> | null = null;
 
   constructor(request: GetRequest, options: LosantClientOptions, transport: Transport) {
@@ -172,7 +178,7 @@ class PoliteFetch {
     }
   }
 
-  /** Reports the last attempt, if it was not yet. */
+  /** Reports the last attempt unless it has been reported. */
   report({ isRepeated }: { readonly isRepeated: boolean }): void {
     const last = this.#unreported;
     if (last === null) return;

@@ -3,16 +3,16 @@ import { type Answer, type AttemptFailure, KEPT_BODY_BYTES } from './attempt.ts'
 
 /** A question to the API, as every error names it. */
 export interface Asked {
-  /** The action, e.g. `instanceOrg.deviceCounts`: also the name of the scope it needs. */
+  /** The action, e.g. `instanceOrg.deviceCounts`, which is also the name of the scope it needs. */
   readonly action: string;
   /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
   readonly ids?: Readonly<Record<string, string>>;
 }
 
 /**
- * The error that a request ends with, built from plain texts only: a proxy's error page or
- * a library's message may quote the token. Its message has no control character, whatever
- * was answered; its body is kept as received but for the token.
+ * Returns the error that ends a request. It is built from plain texts only, because a proxy's error
+ * page or a library's message may quote the token. Its message contains no control characters, and its
+ * body is kept as received except for the token.
  */
 export function losantError(
   asked: Asked,
@@ -36,24 +36,27 @@ export function losantError(
   });
 }
 
-/** The error for an answer of status 200 that cannot be understood. */
+/** Returns the error for an answer of status 200 that does not have the expected form. */
 export function unusableAnswer(asked: Asked, { text }: Pick<Answer, 'text'>, problem: string): LosantError {
   const detail = `unexpected body: ${problem}`;
   return losantError(asked, { kind: 'bad_body', status: 200, detail, body: text.slice(0, KEPT_BODY_BYTES) });
 }
 
-/** Neither a database nor a terminal takes what an answer may hold: U+FFFD for control characters and lone surrogates. */
+/**
+ * Replaces control characters and lone surrogates with U+FFFD: an answer may contain them, and neither a
+ * database nor a terminal takes them.
+ */
 function harmless(text: string): string {
   return text.toWellFormed().replaceAll(/\p{Cc}/gu, '\uFFFD');
 }
 
-/** A copy of an error that holds its name, message and code and nothing else. */
+/** Returns a copy of an error with its name, message and code and nothing else. */
 function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = plainCause(error.cause, scrub);
   const copy = new Error(harmless(scrub(error.message)), inner && { cause: inner });
   const { code } = error as NodeJS.ErrnoException;
-  // The copy's stack would name this line; the original's may name files of libraries, never a secret.
+  // The copy's own stack would name this line; the original's stack may quote a secret.
   copy.stack = `${error.name}: ${copy.message}`;
   return Object.assign(copy, { name: error.name }, typeof code === 'string' && { code });
 }

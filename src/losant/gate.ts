@@ -1,23 +1,32 @@
-/** The longest pause that a request waits for: a run that ends is taken up by the next wake-up, one that sleeps blocks it. */
+/**
+ * The longest pause that a request waits for. A run that ends is continued by the next wake-up; one
+ * that sleeps blocks it.
+ */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
-/** The longest pause that is believed, so that one absurd Retry-After cannot silence a worker for days. */
+/** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/** Starts that are due within this time go at once: a rate above 50 per second would need finer timers than there are. */
+/**
+ * Starts that are due within this time go at once: a rate above 50 per second would need finer timers
+ * than Node has.
+ */
 const TICK_MS = 20;
 
-/** How far the starts may fall behind and still catch up: without it, each late timer would lower the rate. */
+/**
+ * The most that starts may fall behind schedule and still catch up. Without catching up, each late
+ * timer would lower the rate.
+ */
 const CATCH_UP_MS = 100;
 
 export interface GateOptions {
-  /** Most requests under way at once. */
+  /** The most requests under way at once. */
   readonly concurrency: number;
-  /** Requests started per second, evenly spaced; may be a fraction. */
+  /** The number of requests started per second, evenly spaced; may be a fraction. */
   readonly requestsPerSecond: number;
 }
 
-/** The API asked for a pause longer than {@link LONGEST_WAIT_MS}: the request was not sent. */
+/** Thrown when the API asked for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
 export class PausedTooLongError extends Error {
   override readonly name = 'PausedTooLongError';
 
@@ -33,20 +42,20 @@ interface Waiter {
 }
 
 /**
- * Gate is the one way out for all requests of a token: it bounds how many are under
- * way, spaces their starts evenly, and stops them all while the API asks for a pause.
- * All times are of the steady clock. Only a waiting request keeps the process alive.
+ * Gate is the only way out for the requests of a token. It bounds how many are under way, spaces their
+ * starts evenly, and stops them all while the API asks for a pause. All times are on the monotonic
+ * clock. Only a waiting request keeps the process alive.
  */
 export class Gate {
   readonly concurrency: number;
-  /** Waiting requests, in the order in which they came. */
+  /** Waiting requests in order of arrival. */
   readonly #waiters = new Set<Waiter>();
   #underWay = 0;
-  /** Time between two starts. */
+  /** The time between two starts. */
   #spacingMs: number;
   #nextStartMs = 0;
   #pausedUntilMs = 0;
-  /** The timer for the next start, if only time is in its way. */
+  /** The timer for the next start, set only while nothing but time prevents it. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ concurrency, requestsPerSecond }: GateOptions) {
@@ -59,15 +68,15 @@ export class Gate {
     return this.#waiters.size;
   }
 
-  /** Milliseconds until the pause ends; 0 when there is none. */
+  /** The milliseconds until the pause ends; 0 without a pause. */
   get pauseLeftMs(): number {
     return Math.max(0, this.#pausedUntilMs - performance.now());
   }
 
   /**
-   * Runs `task` when its turn comes, and tells it how long it waited. While it waits, the
-   * promise rejects with the signal's reason as soon as the signal aborts, and with
-   * {@link PausedTooLongError}; once started, the task itself has to watch the signal.
+   * Runs `task` when its turn comes and passes it the time it waited. While the task waits, the promise
+   * rejects with the signal's reason as soon as the signal aborts, or with {@link PausedTooLongError}.
+   * Once started, the task has to watch the signal itself.
    */
   async run<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
@@ -76,7 +85,7 @@ export class Gate {
     const sinceMs = performance.now();
     let waitedMs = 0;
     if (this.#waiters.size === 0 && this.#startsInMs() <= 0) {
-      // Nothing was waiting: a schedule that lies behind was not asked for, and is not made up for.
+      // Nothing was waiting, so a schedule in the past meant no demand and is not caught up.
       this.#takeTurn(sinceMs);
     } else {
       await this.#waitForTurn(signal);
@@ -90,7 +99,7 @@ export class Gate {
     }
   }
 
-  /** Lets no request start for `ms`; a pause that ends later stays. Requests under way go on. */
+  /** Lets no request start for `ms`. A pause that ends later stays in force; requests under way go on. */
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
@@ -100,7 +109,7 @@ export class Gate {
     for (const waiter of this.#waiters) waiter.refuse(new PausedTooLongError(pauseMs));
   }
 
-  /** Changes the rate, also for the requests that wait already: processes share a token's rate. */
+  /** Changes the rate, also for requests that are already waiting: processes share a token's rate. */
   setRate(requestsPerSecond: number): void {
     const spacingMs = 1000 / requestsPerSecond;
     if (spacingMs === this.#spacingMs) return;
@@ -134,10 +143,10 @@ export class Gate {
     return promise;
   }
 
-  /** Starts every request whose turn has come, and sets the timer for the next. */
+  /** Starts every request whose turn has come and sets the timer for the next. */
   #startWaiters(): void {
     for (const waiter of this.#waiters) {
-      // Read once: if the turn came between two readings of the clock, nothing would ever start the request.
+      // The clock is read once: if the turn came between two readings, nothing would ever start the request.
       const startsInMs = this.#startsInMs();
       if (startsInMs > 0) {
         if (startsInMs < Infinity) this.#setTimer(startsInMs + this.#earlyMs);
@@ -148,7 +157,7 @@ export class Gate {
     }
   }
 
-  /** A timer that is set already stays: should it ring too early, it is set anew. */
+  /** Sets the timer unless one is set already: a timer that fires too early is set again. */
   #setTimer(ms: number | null): void {
     if (ms === null) {
       clearTimeout(this.#timer);
@@ -161,18 +170,18 @@ export class Gate {
     }, Math.ceil(ms));
   }
 
-  /** How long before its time a start may go. */
+  /** The time by which a start may precede its schedule. */
   get #earlyMs(): number {
     return Math.max(0, TICK_MS - this.#spacingMs);
   }
 
-  /** Milliseconds until the next start; Infinity while another request has to end first. */
+  /** The milliseconds until the next start; Infinity while another request has to end first. */
   #startsInMs(): number {
     if (this.#underWay >= this.concurrency) return Infinity;
     return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
   }
 
-  /** Counts a start; a schedule that lies before `earliestMs` goes on from there. */
+  /** Counts a start. A schedule that lies before `earliestMs` continues from there. */
   #takeTurn(earliestMs: number): void {
     this.#underWay += 1;
     this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;

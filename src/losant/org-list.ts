@@ -1,62 +1,65 @@
 /**
- * Whether a list of organizations that is read page by page is whole. Pages are
- * asked for by number and sorted by id, so a list that changes meanwhile shifts:
- * a deletion moves an organization back onto a page that was read before.
+ * Decides whether a list of organizations that is read page by page is complete. Pages are asked for
+ * by number and sorted by id, so a list that changes meanwhile shifts: a deletion moves an
+ * organization back onto a page that was already read.
  */
 
-/** One page as it came. */
+/** One page as received. */
 export interface ListedPage {
   readonly page: number;
-  /** Organizations of the instance, as told with this page. */
+  /** The number of organizations of the instance according to this page. */
   readonly totalCount: number;
-  /** The id of each item in lower case; null for an item without a readable one. */
+  /** The id of each item in lower case; null for an item without a readable id. */
   readonly ids: readonly (string | null)[];
 }
 
-/** What a list came to, by its own account. */
+/** The result of reading a list, by the list's own account. */
 export interface OrgListVerdict {
-  /** It has as many different organizations as `totalCount`, each with an id, and no page contradicted another. */
+  /**
+   * True if the list had as many different organizations as `totalCount`, each with an id, and no page
+   * contradicted another.
+   */
   readonly isComplete: boolean;
-  /** Why it is not complete; null if it is. */
+  /** The reason why it is not complete; null if it is. */
   readonly reason: string | null;
-  /** The count that the last page told. */
+  /** The count on the last page. */
   readonly totalCount: number;
-  /** Different organizations listed; one that was deleted meanwhile may be among them. */
+  /** The number of different organizations listed, possibly including one that was deleted meanwhile. */
   readonly listed: number;
-  /** Items without a readable id: organizations that exist and cannot be exported. */
+  /** The number of items without a readable id: organizations that exist and cannot be exported. */
   readonly unidentified: number;
 }
 
 export type ListStep =
   | {
       readonly kind: 'accept';
-      /** Whether each item was not seen before. */
+      /** For each item, whether it is seen for the first time. */
       readonly fresh: readonly boolean[];
-      /** Whether the next page is to be read: `asked`, only if it was asked for already. */
+      /** The next step: read the `next` page, read it only if it was `asked` for already, or `end`. */
       readonly next: 'page' | 'asked' | 'end';
-      /** Pages that may be asked for ahead. */
+      /** The number of pages that may be requested ahead. */
       readonly pagesLeft: number;
     }
-  /** Go on from this page instead; what was asked for ahead is void. */
+  /** Continue from this page instead; pages requested ahead are void. */
   | { readonly kind: 'read_again'; readonly page: number };
 
-/** Shifts without a page of progress between them; then the list is read on as it is. */
+/** The most shifts without a page of progress between them; after that the list is read on as it is. */
 const SHIFTS_IN_A_ROW_MAX = 5;
 
-/** Readings from the beginning, where only that can show who was missed. */
+/** The most readings from the beginning, where only a new reading can show which organization was missed. */
 const RESTARTS_MAX = 2;
 
-/** Ids remembered of a list that is not sorted; some 20 MB. */
+/** The most ids remembered of a list that is not sorted; some 20 MB. */
 const REMEMBERED_MAX = 200_000;
 
-/** Longer than any list of this API: one without an end must end. */
+/** The bound for a list without an end, longer than any list of this API. */
 const PAGES_MAX = 100_000;
 
-/** How far a list was read. */
+/** The position up to which a list was read. */
 interface Progress {
   readonly listed: number;
   readonly unidentified: number;
-  /** Items up to the end of the page accepted last, as the list stood with that page. */
+  /** The number of items up to the end of the page accepted last, as of that page. */
   readonly position: number;
   readonly lastId: string;
   /** The ids of the page accepted last. */
@@ -66,20 +69,20 @@ interface Progress {
 const NOTHING_READ: Progress = { listed: 0, unidentified: 0, position: 0, lastId: '', lastIds: [] };
 
 /**
- * Judges the pages of one list in the order of their numbers. `pagesAhead` of
- * them may be answered in any order. Remembers all ids only if the list is not sorted.
+ * OrgListJudge judges the pages of one list in the order of their numbers. Up to `pagesAhead` pages
+ * may be answered in any order. It remembers all ids only if the list is not sorted.
  */
 export class OrgListJudge {
   readonly #pagesAhead: number;
   readonly #flaws = new Set<string>();
-  /** The first page that added nothing, though more are to come. */
+  /** The first page that added nothing although more items should follow. */
   #hole: string | null = null;
-  /** How far the list was read before each of the newest pages. */
+  /** The progress before each of the newest pages. */
   readonly #before = new Map<number, Progress>();
   #read = NOTHING_READ;
   #totalCount = 0;
   #pageSize = 0;
-  /** The list has shifted: the next page must overlap with what was read. */
+  /** Whether the list has shifted, so that the next page must overlap with what was read. */
   #mustOverlap = false;
   /** The last page that is read again and may overlap. */
   #overlapTo = -1;
@@ -130,7 +133,7 @@ export class OrgListJudge {
       this.#flaws.add(CHANGING);
     }
     if (this.#hasMovedForward(listed, repeated)) {
-      // Somebody was inserted where the list was read already: only another reading can show who.
+      // An organization was inserted into the part already read; only another reading can show which one.
       if (this.#restarts < RESTARTS_MAX) return this.#restart();
       this.#flaws.add(CHANGING);
     }
@@ -139,9 +142,9 @@ export class OrgListJudge {
   }
 
   /**
-   * The list has shifted: any page that was under way together with this one may
-   * show it before or after. Takes all of those back, and what precedes them is
-   * read once more, as an overlap that leaves no gap.
+   * Goes back after a shift. Any page that was under way together with this one may show the list before
+   * or after the shift, so all of those are discarded, and the page before them is read again as an
+   * overlap that leaves no gap.
    */
   #goBack(page: number): ListStep {
     this.#shiftsInARow += 1;
@@ -155,7 +158,7 @@ export class OrgListJudge {
     return { kind: 'read_again', page: trusted - 1 };
   }
 
-  /** Whether more items precede what the page adds than did before. */
+  /** Whether more items now precede the ones the page adds than did before. */
   #hasMovedForward({ page, ids }: ListedPage, repeated: number): boolean {
     if (this.#mayOverlap(page)) return page * this.#pageSize + repeated > this.#read.position;
     return repeated > 0 && repeated < ids.length;
@@ -192,7 +195,7 @@ export class OrgListJudge {
       return { kind: 'accept', fresh, next: 'asked', pagesLeft: 0 };
     }
     if (!wasReadAgain && page >= this.#shiftedAt) this.#shiftsInARow = 0;
-    // A page shorter than the first is no end, but nothing to count on either.
+    // A page shorter than the first is not the end, but nothing can be planned by it.
     const pagesLeft = ids.length < this.#pageSize ? 0 : Math.max(0, Math.ceil(left / this.#pageSize));
     return { kind: 'accept', fresh, next: 'page', pagesLeft };
   }
@@ -247,7 +250,7 @@ function isAscending(ids: ListedPage['ids']): boolean {
   return identified.every((id, index) => index === 0 || id > (identified[index - 1] ?? ''));
 }
 
-/** Items up to the last one whose id is not after `lastId`. */
+/** Returns the number of items up to the last one whose id is not after `lastId`. */
 function countRepeated(ids: ListedPage['ids'], lastId: string): number {
   return ids.findLastIndex((id) => id !== null && id <= lastId) + 1;
 }

@@ -1,10 +1,10 @@
 /**
- * What an organization can be changed to: the schema of the API's Patch, version
- * 1.30.0. Messages complete the sentence that a path begins.
+ * The attributes of an organization that can be changed, by the schema of the API's Patch, version
+ * 1.30.0. A message completes the sentence that its path begins.
  */
 import { z } from 'zod';
 
-/** Limits with the least value of each. */
+/** The limits, each with its least value. */
 const LIMITS = {
   ...atLeast(0, ['apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority']),
   ...atLeast(0, ['applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe']),
@@ -13,9 +13,9 @@ const LIMITS = {
   ...atLeast(0, ['notebook', 'privatefile', 'resourcejob', 'webhook', 'member', 'payload', 'storage']),
   ...atLeast(0, ['notebookMinutesPerRun', 'notebookMinutesPerMonth', 'notebookInParallel']),
   ...atLeast(0, ['experienceFlowSlots', 'applicationFlowSlots']),
-  /** Seconds. */
+  /** In seconds. */
   ...atLeast(86_400, ['dataTTL']),
-  /** Seconds. */
+  /** In seconds. */
   systemInterval: whole(5, 3600),
 };
 
@@ -33,7 +33,7 @@ const SHAPE = {
   limits: z.strictObject(LIMITS, 'is not a map of limits').partial(),
   whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
   auditLogEnabled: flag(),
-  /** Losant also takes `true`; a date says since when, and can be compared with the answer. */
+  /** Losant also takes `true`; a date records since when, and can be compared with the answer. */
   disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: NO_DATE })], NO_DATE),
   isReadOnly: flag(),
   tags: z
@@ -48,7 +48,7 @@ export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').part
 
 export type OrgPatch = z.infer<typeof orgPatch>;
 
-/** The names that are known at a path; for telling which was meant. */
+/** Returns the names that are known at a path, for suggesting which one was meant. */
 export function namesAt(path: readonly PropertyKey[]): readonly string[] {
   const [first] = path;
   if (first === undefined) return Object.keys(SHAPE);

@@ -3,26 +3,29 @@ import { describeProblems, hexId, instant, storable } from '../usage/body.ts';
 import { InexactNumber } from '../usage/exact-json.ts';
 import type { Organization, Tag } from '../usage/organization.ts';
 
-/** The reading of one org: never throws, because one unreadable org must not hide the others of its page. */
+/**
+ * The result of reading one organization. Reading never throws, because one unreadable organization
+ * must not hide the others on its page.
+ */
 export type OrganizationReading =
   | {
       readonly ok: true;
       readonly organization: Organization;
-      /** Attributes that were turned into text or left out, each with its path. */
+      /** The attributes that were turned into text or left out, each with its path. */
       readonly oddities: readonly string[];
     }
   | {
       readonly ok: false;
-      /** The id, if at least that could be read: the org exists and must not be taken for a deleted one. */
+      /** The id if it could be read: the organization exists and must not be taken for a deleted one. */
       readonly orgId: string | null;
       readonly problem: string;
       readonly raw: unknown;
     };
 
-/** A creation this long after the answer was sent is none: clocks may differ by less. */
+/** A creation time this long after the answer was sent is not believed; clocks may differ by less. */
 const FUTURE_MS = 5 * 60_000;
 
-/** Numbers and booleans are taken as their text: an odd type must not cost the organization. */
+/** Numbers and booleans are taken as text: an odd type must not cost the organization. */
 const text = z.preprocess((value) => textOf(value) ?? value, z.string());
 
 /** Only the name is required by the API's published schema; unknown keys are tolerated. */
@@ -45,7 +48,7 @@ const apiOrganization = z.object({
 
 const TEXTS = ['name', 'referralId', 'planId', 'customerId'];
 
-/** Reads one organization; `answeredAtMs` is when the API sent it, by its own clock. */
+/** Reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
 export function readOrganization(raw: unknown, answeredAtMs: number): OrganizationReading {
   const parsed = apiOrganization.safeParse(raw);
   if (!parsed.success) return { ok: false, orgId: readId(raw), problem: describeProblems(parsed.error), raw };
@@ -86,7 +89,10 @@ function readId(raw: unknown): string | null {
   return anyId.safeParse(raw).data ?? null;
 }
 
-/** The API sends the period's last millisecond, `…59.999Z`; an end on a whole second is already half-open. */
+/**
+ * Returns the end of a period as a half-open bound. The API sends the last millisecond, `…59.999Z`; an
+ * end on a whole second is already half-open.
+ */
 function halfOpen(endMs: number | null): number | null {
   return endMs !== null && (endMs + 1) % 1000 === 0 ? endMs + 1 : endMs;
 }
@@ -94,7 +100,7 @@ function halfOpen(endMs: number | null): number | null {
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
-/** The time as text; null for what no four-digit year after 0 can hold: Postgres takes no such text. */
+/** Returns the time as text; null for a year outside 1 to 9999, which Postgres does not take in this form. */
 function readTime(ms: number | null, onUnreadable: () => void): string | null {
   if (ms === null) return null;
   if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
@@ -102,7 +108,7 @@ function readTime(ms: number | null, onUnreadable: () => void): string | null {
   return null;
 }
 
-/** A key or value that is no text is made text; a tag without either is left out. */
+/** Reads the tags. A key or value that is not text is made text; a tag without either is left out. */
 function readTags(tags: readonly unknown[], note: (oddity: string) => void): Tag[] {
   return tags.flatMap((tag, index) => {
     const [key, value] = [readText(tag, 'key'), readText(tag, 'value')];
@@ -126,7 +132,7 @@ function fieldOf(of: unknown, name: string): unknown {
   return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
 }
 
-/** The value as a text that can be stored; null for what is no scalar. */
+/** Returns the value as text that can be stored; null if it is not a scalar. */
 function textOf(value: unknown): string | null {
   if (typeof value === 'string') return storable(value);
   if (value instanceof InexactNumber) return value.text;

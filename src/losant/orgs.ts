@@ -17,17 +17,17 @@ export interface Instance {
 export interface OrgPage {
   /** The number of the page, from 0. */
   readonly page: number;
-  /** Organizations of the instance, as told with this page. */
+  /** The number of organizations of the instance according to this page. */
   readonly totalCount: number;
-  /** The organizations that no page before had. */
+  /** The organizations that were on no earlier page. */
   readonly items: readonly Organization[];
-  /** Organizations on this page that could not be read; they exist all the same. */
+  /** The organizations on this page that could not be read; they exist nevertheless. */
   readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
 }
 
-/** What the list came to; the generator returns it after its last page. */
+/** The result of the listing, returned by the generator after its last page. */
 export interface OrgListing extends OrgListVerdict {
-  /** Attributes of listed organizations that were turned into text or left out. */
+  /** The number of attributes that were turned into text or left out. */
   readonly oddities: number;
 }
 
@@ -39,7 +39,10 @@ export interface ListOptions {
 
 const PER_PAGE = 100;
 
-/** Pages asked for while one is worked on: a list of thousands of organizations does not add up its latencies. */
+/**
+ * The pages requested ahead while one is processed, so that the latencies of a list of thousands of
+ * organizations do not add up.
+ */
 const PAGES_AHEAD = 4;
 
 const instanceBody = z.object({
@@ -48,7 +51,7 @@ const instanceBody = z.object({
   name: z.string().nullish(),
 });
 
-/** Throws a `LosantError`: `not_found` if the instance is unknown to the token. */
+/** Returns the instance. Throws a `LosantError`: `not_found` if the token does not know the instance. */
 export async function getInstance(
   client: LosantClient,
   { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
@@ -58,7 +61,7 @@ export async function getInstance(
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const parsed = instanceBody.safeParse(answer.body);
   if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
-  // The fields of this body are not documented: one that only names the instance will do.
+  // The fields of this body are not documented: a body that only names the instance is enough.
   const named = parsed.data.name == null ? undefined : instanceId;
   const id = (parsed.data.id ?? parsed.data.instanceId ?? named)?.toLowerCase();
   if (id !== instanceId.toLowerCase())
@@ -66,7 +69,10 @@ export async function getInstance(
   return { id, name: parsed.data.name ?? null, answer };
 }
 
-/** Throws a `LosantError`: `not_found` if the org is unknown, `bad_body` if its attributes cannot be read. */
+/**
+ * Returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
+ * attributes cannot be read.
+ */
 export async function getOrg(client: LosantClient, options: OrgQuestion): Promise<Organization> {
   return (await getOrgResource(client, options)).organization;
 }
@@ -77,13 +83,16 @@ export interface OrgQuestion {
   readonly signal: AbortSignal;
 }
 
-/** An organization as this program reads it, and as Losant answers it: a JSON object. */
+/** An organization as this program reads it, with Losant's answer as a JSON object. */
 export interface OrgResource {
   readonly organization: Organization;
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/** The organization with all that Losant answers of it. Throws a `LosantError` as {@link getOrg} does. */
+/**
+ * Returns the organization with everything Losant answers about it. Throws a `LosantError` as {@link
+ * getOrg} does.
+ */
 export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
@@ -91,7 +100,10 @@ export async function getOrgResource(client: LosantClient, options: OrgQuestion)
   return readOrgAnswer(asked, await client.get({ ...asked, path, query: {}, signal }), orgId);
 }
 
-/** Reads the answer to a request about one organization. Throws a `LosantError` if it is not about that. */
+/**
+ * Reads the answer to a request about one organization. Throws a `LosantError` if it is about another
+ * one.
+ */
 export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgResource {
   const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
@@ -103,10 +115,10 @@ export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgR
 }
 
 /**
- * All organizations of an instance, page by page, sorted by id: a rename cannot
- * move one to a page already read. Where the list shifts, earlier pages are read
- * again, and in rare cases the whole list, whose organizations then come twice.
- * Returns whether the list is whole. Throws a `LosantError`.
+ * Lists all organizations of an instance page by page, sorted by id, so that a rename cannot move one
+ * to a page already read. Where the list shifts, earlier pages are read again, in rare cases the
+ * complete list, whose organizations then come twice. Returns whether the list is complete. Throws a
+ * `LosantError`.
  */
 export async function* listOrgPages(
   client: LosantClient,
@@ -143,7 +155,7 @@ export async function* listOrgPages(
   }
 }
 
-/** A failure that nobody waits for yet is no unhandled one: it is thrown when its turn comes. */
+/** Keeps a failure that nobody waits for yet from counting as unhandled; it is thrown when its turn comes. */
 function inBackground<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
@@ -179,7 +191,7 @@ async function readPage(
   return { readings: items.map((item) => readOrganization(item, clockOf(answer))), totalCount };
 }
 
-/** The API's own time of an answer. */
+/** Returns the API's own time of an answer, in ms. */
 function clockOf({ dateMs, receivedAtMs }: Answer): number {
   return dateMs ?? receivedAtMs;
 }

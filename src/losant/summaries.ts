@@ -5,16 +5,16 @@ import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { unusableAnswer } from './failure.ts';
 
-/** Losant's own figures of a month, of one organization. */
+/** Losant's own figures for one organization and month. */
 export interface MonthlySummary {
   /** The type in Losant's words: `organization`, `application` or `whitelabel`. */
   readonly resourceType: string;
   /** Lower-case hex. */
   readonly resourceId: string;
   readonly resourceName: string | null;
-  /** Which part of the month it existed, from 0 to 1; null if Losant does not say. */
+  /** The part of the month during which the resource existed, from 0 to 1; null if Losant does not say. */
   readonly proration: number | null;
-  /** Every other number under its name. */
+  /** Every other number by its name. */
   readonly figures: Readonly<Record<string, number>>;
 }
 
@@ -25,9 +25,9 @@ export interface SummaryPage {
 
 export interface SummaryQuestion {
   readonly instanceId: string;
-  /** First day of the month. */
+  /** The first day of the month. */
   readonly month: UsageDay;
-  /** Only of this organization. */
+  /** The only organization to return, if set. */
   readonly orgId?: string | undefined;
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
@@ -36,7 +36,7 @@ export interface SummaryQuestion {
 const SUMMARIES_ACTION = 'instance.historicalSummaries';
 const PER_PAGE = 1000;
 
-/** The 15th at noon: whatever the API rounds it to, no other month holds it. */
+/** The 15th at noon: however the API rounds it, it falls in no other month. */
 const MIDDLE_OF_MONTH_MS = 14.5 * 24 * 3_600_000;
 
 const summaryBody = z.looseObject({
@@ -49,8 +49,8 @@ const summaryBody = z.looseObject({
 const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative() });
 
 /**
- * The figures of a month of all organizations, page by page. Throws a `LosantError`; of kind
- * `bad_body` also at the end, if there were not as many different ones as the list says.
+ * Returns the figures of a month for all organizations, page by page. Throws a `LosantError`, of kind
+ * `bad_body` also at the end if the number of different organizations is not the list's own count.
  */
 export async function* listSummaryPages(
   client: LosantClient,

@@ -14,13 +14,16 @@ import {
 export interface TransportOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
-  /** The token is added to each request at the last moment: no error of a library above can hold it. */
+  /**
+   * The token, added to each request at the last moment, so that no error of a library above can contain
+   * it.
+   */
   readonly token: string;
-  /** Bound on each request, from the wait for a connection to the end of the body. */
+  /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
-  /** Bound on the body of an answer. */
+  /** The bound on the body of an answer. */
   readonly maxBodyBytes: number;
-  /** Most connections: as many as requests may be under way. */
+  /** The most connections, which is also the most requests under way. */
   readonly connections: number;
   readonly now: () => number;
   /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
@@ -28,13 +31,13 @@ export interface TransportOptions {
 }
 
 /**
- * A fetch that sends one request to the API and reads its answer to the end, within one
- * bound on time and one on size: a body that is slow, cut, huge or no JSON fails the
- * attempt. Redirects are not followed. It resolves to an answer of status 200 or to a
- * response of 300 and above, throws an {@link AttemptError} for anything else that comes
- * of the request, and the signal's reason as soon as that aborts.
+ * A fetch that sends one request to the API and reads its answer to the end, within one bound on time
+ * and one on size. A body that is slow, cut, huge or not JSON fails the attempt. Redirects are not
+ * followed. Resolves to an answer of status 200 or to a response of status 300 and above. Throws an
+ * {@link AttemptError} for any other result, and the signal's reason as soon as the signal aborts.
  *
- * It sends any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
+ * A transport sends any method, so only client.ts, which sends nothing but GET, and admin.ts may
+ * import it.
  */
 export type Transport = (request: Request, signal: AbortSignal) => Promise<WholeResponse>;
 
@@ -48,7 +51,7 @@ export function createTransport(options: TransportOptions): Transport {
     const path = request.url.slice(origin.length);
     const headers = { ...Object.fromEntries(request.headers), authorization: `Bearer ${token}` };
     const body = request.body === null ? null : await request.text();
-    // Half the price of AbortSignal.any with AbortSignal.timeout.
+    // One controller and a timer cost half of AbortSignal.any with AbortSignal.timeout.
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(TIMED_OUT), timeoutMs);
     const onAbort = () => stop.abort(signal.reason);
@@ -62,17 +65,17 @@ export function createTransport(options: TransportOptions): Transport {
     const receivedAtMs = now();
     const dateMs = readDate(received);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
-    // The status alone decides on an error, whose body only explains it.
+    // The status alone decides an error; the body only explains it.
     const { status } = received;
     if (status === null || (status === 200 && received.end !== 'complete')) {
       throw stop.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : unfinished(received, maxBodyBytes);
     }
     const reply: Reply = { ...received, status, sentAtMs, receivedAtMs };
-    // No body, a part of one, or a status that a Response cannot have.
+    // Other statuses have no body or a partial one, or cannot be the status of a Response.
     const isResponse = status === 200 || (status >= 300 && status <= 599);
     if (!isResponse) throw new AttemptError(statusFailure(reply));
     const response = new WholeResponse(reply);
-    // Bodies may be kept for people to look at: one that repeats the request's headers is no answer of the API.
+    // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
     if (response.answer?.text.includes(token) === true) {
       const detail = 'the body repeats the token, as a proxy that shows requests would';
       throw badBody(detail, reply.content, { isFinal: true });
@@ -86,36 +89,39 @@ interface Caller {
   readonly userAgent?: string | undefined;
 }
 
-/** The headers of each request. */
+/** Returns the headers of each request. */
 export function headersFor({ domain, userAgent }: Caller) {
   return {
     accept: 'application/json',
-    // Bodies are small, a day of an organization is below 2 kB: decompressing would cost more than it saves.
+    // A day of an organization is below 2 kB: decompressing would cost more than it saves.
     'accept-encoding': 'identity',
-    // Sent by the official clients of the API version whose schemas this program follows.
+    // The official clients of the API version whose schemas this program follows send this.
     'accept-version': '^1.30.0',
     'user-agent': userAgent ?? 'losant-usage-export',
     ...(domain == null ? {} : { losantdomain: domain }),
   };
 }
 
-/** Sent with each request, to keep bodies small: this program follows no hypermedia. */
+/** The query sent with each request to keep bodies small: this program follows no hypermedia. */
 export const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
 const TIMED_OUT = Symbol('timed out');
 
-/** The bound on the whole request is enough. */
+/** undici's own timers are off because the bound on the whole request is enough. */
 const NO_OTHER_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
 
-/** An idle connection ends after this time, whatever the server says: each run has its own and leaves none behind. */
+/**
+ * An idle connection ends after this time, whatever the server says: each run has its own connections
+ * and leaves none behind.
+ */
 const IDLE_MAX_MS = 4_000;
 
 /**
- * The connections to one origin. Proxies are used where Node's own fetch would use them:
- * with NODE_USE_ENV_PROXY or --use-env-proxy, whose global dispatcher tells so.
+ * Returns the connections to one origin. Proxies are used where Node's own fetch would use them: with
+ * NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
  */
 function createDispatcher(origin: string, connections: number): Dispatcher {
-  // A connection is free again only a moment after its answer: without the bound there would be twice as many.
+  // A connection becomes free only a moment after its answer: without the bound there would be twice as many.
   const options = { pipelining: 1, connections, keepAliveMaxTimeout: IDLE_MAX_MS };
   const usesProxies = getGlobalDispatcher().constructor.name === EnvHttpProxyAgent.name;
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
@@ -128,7 +134,10 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 };
 
-/** The body without the compression of a server that compresses unasked; as it is for an unknown encoding. */
+/**
+ * Returns the body without the compression of a server that compresses unasked, or unchanged if the
+ * encoding is unknown.
+ */
 function decompress(body: Readable, encoding = ''): Readable {
   const names = encoding.toLowerCase().split(',', 5);
   return names.reduceRight((rest, name) => {
@@ -137,9 +146,9 @@ function decompress(body: Readable, encoding = ''): Readable {
   }, body);
 }
 
-/** What was received of an answer. */
+/** The part of an answer that was received. */
 interface Received extends Pick<Reply, 'headers' | 'content'> {
-  /** The status; null if nothing came at all. */
+  /** The status; null if nothing was received. */
   readonly status: number | null;
   readonly end: 'complete' | 'too_large' | 'cut';
   /** The error that cut the body. */
@@ -174,7 +183,7 @@ async function exchange(
   }
 }
 
-/** The first value of each header, without characters that no Response takes. */
+/** Returns the first value of each header, without characters that a Response does not take. */
 function firstOfEach(headers: Readonly<Record<string, string | string[] | undefined>>): Reply['headers'] {
   const first: Record<string, string> = {};
   for (const name in headers) {
@@ -190,7 +199,7 @@ function timedOut(timeoutMs: number): AttemptError {
   return new AttemptError({ kind: 'timeout', status: null, detail, body: null });
 }
 
-/** The failure of an answer that has no end, or no body that could be one. */
+/** Returns the failure for an answer that was cut, or whose body is too large or cannot be decompressed. */
 function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: number): AttemptError {
   if (end === 'too_large') {
     return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
@@ -202,7 +211,7 @@ function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: nu
   return new AttemptError({ kind: 'unreachable', status: null, detail, body: null, cause });
 }
 
-/** The innermost cause: what a library says of its own is mostly that it failed. */
+/** Returns the innermost cause: a library's own message mostly says only that something failed. */
 function describeCause(error: unknown): string {
   let inner = error;
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;

@@ -8,15 +8,15 @@ export interface UsageCounter extends UsageRequest {
   readonly instanceId: string;
   /** The organization; null for the counter of the whole instance. */
   readonly orgId: string | null;
-  /** Attempts instead of the client's. */
+  /** The number of attempts instead of the client's. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /**
- * The counter over a window of days. The end is sent as the last millisecond of the last
- * day: the API documents every range that way, and whether it counts the end in or out,
- * no other day's bucket fits. Throws a `LosantError`.
+ * Returns the counter over a window of days. The end is sent as the last millisecond of the last day:
+ * the API documents every range that way, and no other day's bucket fits whether the API includes the
+ * end or not. Throws a `LosantError`.
  */
 export async function fetchUsage(
   client: LosantClient,
@@ -28,7 +28,7 @@ export async function fetchUsage(
   return askUsage(client, { ...counter, ...range }, { days });
 }
 
-/** The counter over any range of time, as it is sent. Throws a `LosantError`. */
+/** Returns the counter over any range of time, sent as given. Throws a `LosantError`. */
 export async function askUsage(
   client: LosantClient,
   counter: UsageCounter & { readonly startMs: number; readonly endMs: number },
@@ -46,7 +46,10 @@ export async function askUsage(
   });
 }
 
-/** Throws for what is no window: elsewhere in this API a start of 0 or below means "relative to now". */
+/**
+ * Throws unless the range is a window of days: elsewhere in this API a start of 0 or below means
+ * "relative to now".
+ */
 function assertWindow({ from, to }: DayRange): void {
   const isWindow = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
   if (!isWindow) throw new Error(`not a window of usage days: ${from}..${to}`);

@@ -3,20 +3,20 @@ import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { streams } from '../usage/streams/catalog.ts';
 
-/** Access lists what the connected user may do, as far as this program needs it. */
+/** The connected user's rights, as far as this program needs them. */
 export interface Access {
-  /** E.g. `18.4`. */
+  /** The server's version, e.g. `18.4`. */
   readonly serverVersion: string;
   readonly user: string;
-  /** A standby, or a user whose transactions only read. */
+  /** Whether the server is a standby, or the user's transactions only read. */
   readonly isReadOnly: boolean;
-  /** Whether the user may make the schema's tables. */
+  /** Whether the user may create the schema's tables. */
   readonly mayCreate: boolean;
   /** Rights on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
   readonly missing: readonly string[];
 }
 
-/** Tables of numbers by further keys: they lose rows when Losant takes numbers back. */
+/** Tables of numbers with further keys, which lose rows when Losant takes numbers back. */
 const DETAILS = streams.filter(({ keyColumns }) => keyColumns.length > 0).map(({ name }) => name);
 
 /** Tables in which a run inserts and updates. */
@@ -35,7 +35,10 @@ const WRITTEN = [
   ...DETAILS,
 ];
 
-/** `readAccess` reads the catalog alone, so that any user may ask. A table that does not exist lacks no right. */
+/**
+ * `readAccess` reads only the catalog, so that any user may ask. A table that does not exist lacks no
+ * right.
+ */
 export async function readAccess(db: Kysely<Schema>): Promise<Access> {
   const { rows } = await sql<Omit<Access, 'missing'>>`
     select current_setting('server_version') as "serverVersion",

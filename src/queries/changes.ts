@@ -4,23 +4,26 @@ import type { DayRange, UsageDay } from '../usage/day.ts';
 import { matching } from './organizations.ts';
 
 export interface ChangeQuery {
-  /** Part of a name or referral id of organizations, or the beginning of an id; empty: all. */
+  /** Part of an organization's name or referral id, or the beginning of its id; empty for all. */
   readonly search: string;
-  /** Usage days; null: all. */
+  /** The usage days; null for all. */
   readonly range: DayRange | null;
-  /** Only numbers that were final before. */
+  /** Whether to return only changes of numbers that were final before. */
   readonly onlyFinal: boolean;
-  /** Only changes by hand. */
+  /** Whether to return only changes by hand. */
   readonly onlyByHand: boolean;
-  /** Only those made at or after it; null: all. */
+  /** The time from which changes are returned; null for all. */
   readonly since: Instant | null;
-  /** Only those that this run made; null: all. */
+  /** The run whose changes are returned; null for all. */
   readonly runId: string | null;
-  /** Only changes older than the one of this id; null: from the newest on. */
+  /** The id of the change before which the page begins; null for the newest. */
   readonly beforeId: number | null;
 }
 
-/** Changes are counted in cells: all values of an organization's stream and day that changed at once are one number. */
+/**
+ * Counts of changes in cells: all values of an organization's stream and day that changed at once
+ * count as one.
+ */
 export interface ChangeCounts {
   readonly numbers: number;
   readonly byHand: number;
@@ -28,7 +31,7 @@ export interface ChangeCounts {
 
 export interface ChangeList extends ChangeCounts {
   readonly changes: readonly ChangeLine[];
-  /** For `beforeId` of the next page; null: there is none. */
+  /** The `beforeId` of the next page; null if there is none. */
   readonly nextId: number | null;
 }
 
@@ -48,13 +51,13 @@ export interface ChangeLine {
   readonly new: number | null;
   readonly difference: number;
   readonly wasFinal: boolean;
-  /** Null if it was made by hand. */
+  /** The run that changed it; null for a change by hand. */
   readonly runId: string | null;
   readonly changedBy: string;
   readonly changedAt: Instant;
 }
 
-/** Rows of the record; one of them may be of several values. */
+/** The number of rows of the record on a page; a row may be of several values. */
 const CHANGES_PER_PAGE = 50;
 
 /** `readChangeList` returns a page of the changes that match, newest first, with the counts of all pages. */

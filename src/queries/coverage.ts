@@ -6,16 +6,16 @@ import type { Standing, StandingCounts } from '../usage/standing.ts';
 import { countOrganizations, matching, type OrganizationCounts } from './organizations.ts';
 
 export interface CoverageQuery {
-  /** Part of a name or referral id, or the beginning of an id; empty: all. */
+  /** Part of a name or referral id, or the beginning of an id; empty for all. */
   readonly search: string;
-  /** Null: every instance. */
+  /** The instance; null for all. */
   readonly instanceId: string | null;
-  /** Null: every stream. */
+  /** The stream; null for all. */
   readonly stream: string | null;
-  /** Only organizations that have a cell with one of these in the range; null: all. */
+  /** The standings of which an organization must have a cell in the range; null for all organizations. */
   readonly only: readonly Standing[] | null;
   readonly range: DayRange;
-  /** From 1. */
+  /** The page, from 1. */
   readonly page: number;
 }
 
@@ -30,7 +30,7 @@ export interface CoverageLine {
   readonly removedAt: Instant | null;
   /** The days of the range on which a stream is tracked. */
   readonly tracked: readonly DayRange[];
-  /** The days with a cell that is not final, in their order. */
+  /** The days with a cell that is not final, in order. */
   readonly days: readonly OpenDay[];
 }
 
@@ -74,7 +74,7 @@ function whereOf({ search, instanceId, only, ...cells }: CoverageQuery): RawBuil
   return sql`${matching(search)} and (${instanceId}::text is null or o.instance_id = ${instanceId}) and ${having}`;
 }
 
-/** The condition on a cell `c`: of the range, and of the stream if there is one. */
+/** Returns the condition that a cell `c` is in the range and, if one is given, of the stream. */
 function inside({ range, stream }: Pick<CoverageQuery, 'range' | 'stream'>): RawBuilder<unknown> {
   const days = sql`c.usage_date between ${range.from}::date and ${range.to}::date`;
   return stream === null ? days : sql`${days} and c.stream = ${stream}`;
@@ -97,7 +97,10 @@ async function readTracked(
   return rows;
 }
 
-/** `readOpenDays` goes day by day, so that the organizations of a page are looked up in each day's part of an index. */
+/**
+ * `readOpenDays` reads day by day, so that the organizations of a page are looked up in each day's
+ * part of an index.
+ */
 async function readOpenDays(
   db: Kysely<Schema>,
   orgIds: readonly string[],
@@ -124,9 +127,9 @@ async function readOpenDays(
 export interface HeatCell {
   readonly stream: string;
   readonly day: UsageDay;
-  /** Tracked cells of any standing. */
+  /** The number of tracked cells of any standing. */
   readonly tracked: number;
-  /** Those that are not final. */
+  /** The cells that are not final, by standing. */
   readonly counts: Readonly<Partial<StandingCounts>>;
 }
 

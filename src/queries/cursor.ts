@@ -1,14 +1,17 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 
-/** Rows of a query, so many at a time, in a transaction that has no other cursor of the name. */
+/**
+ * Yields the rows of a query in pages of a given size. The transaction must have no other cursor of
+ * the name.
+ */
 export async function* readInPages<T>(
   trx: Kysely<Schema>,
   query: RawBuilder<T>,
   { cursor, size }: { readonly cursor: string; readonly size: number },
 ): AsyncGenerator<readonly T[]> {
   const name = sql.id(cursor);
-  // Plans as for a query whose rows are all read.
+  // All rows are read, so the plan must not favour the first few.
   await sql`select set_config('cursor_tuple_fraction', '1', true)`.execute(trx);
   await sql`declare ${name} no scroll cursor for ${query}`.execute(trx);
   let isMore = true;

@@ -16,7 +16,7 @@ export interface OrgName {
 
 export interface CellStory {
   readonly stream: string;
-  /** Null: the cell is not tracked. */
+  /** The standing; null if the cell is not tracked. */
   readonly standing: Standing | null;
   /** Its row in the ledger; null if the cell was never read. */
   readonly ledger: LedgerRow | null;
@@ -24,14 +24,14 @@ export interface CellStory {
   readonly values: readonly StoredValue[];
   /** Every change after the first load, oldest first. */
   readonly revisions: readonly Revision[];
-  /** When it was accepted, oldest first. */
+  /** The waivers, oldest first. */
   readonly waivers: readonly Waiver[];
-  /** Answers that were invalid, newest first. */
+  /** Invalid answers, newest first. */
   readonly quarantine: readonly QuarantinedAnswer[];
 }
 
 export interface LedgerRow {
-  /** As the ledger has it, also of a cell that is not tracked. */
+  /** The standing in the ledger, even of a cell that is not tracked. */
   readonly standing: Standing;
   readonly isStored: boolean;
   readonly isReported: boolean;
@@ -39,7 +39,7 @@ export interface LedgerRow {
   readonly verifiedAt: Instant | null;
   readonly attemptedAt: Instant | null;
   readonly attempts: number;
-  /** When it is read next; null: it is not. */
+  /** The time of the next read; null if there is none. */
   readonly nextReadAt: Instant | null;
   readonly reason: string | null;
   readonly message: string | null;
@@ -64,7 +64,7 @@ export interface Revision {
   readonly key: Readonly<Record<string, string>>;
   readonly old: Readonly<Record<string, number>> | null;
   readonly new: Readonly<Record<string, number>> | null;
-  /** Null if the change was made by hand. */
+  /** The run that made the change; null if it was made by hand. */
   readonly runId: string | null;
   readonly changedBy: string;
   readonly changedAt: Instant;
@@ -74,7 +74,7 @@ export interface Waiver {
   readonly reason: string;
   readonly waivedBy: string;
   readonly waivedAt: Instant;
-  /** Until when it was in force; null while it is. */
+  /** The time until which it was in force; null while it is. */
   readonly liftedAt: Instant | null;
   /** The run that brought the number; null if another waiver replaced it. */
   readonly liftedByRun: string | null;
@@ -88,16 +88,16 @@ export interface QuarantinedAnswer {
   readonly times: number;
   readonly firstSeenAt: Instant;
   readonly lastSeenAt: Instant;
-  /** Since when each of its days has had a good answer; null while one has not. */
+  /** The time since which each of its days has had a good answer; null while one has not. */
   readonly resolvedAt: Instant | null;
-  /** Whether the day that is asked about has had a good answer since. */
+  /** Whether the day asked about has had a good answer since. */
   readonly isResolved: boolean;
 }
 
 export interface StoryQuery {
   readonly orgId: string;
   readonly day: UsageDay;
-  /** Null: all streams. */
+  /** The streams; null for all. */
   readonly streams: readonly string[] | null;
 }
 
@@ -273,16 +273,16 @@ export interface QuarantinedBody {
   readonly stream: string;
   readonly from: UsageDay;
   readonly to: UsageDay;
-  /** The beginning of the bodies as they came, joined by line breaks. */
+  /** The beginning of the bodies as received, joined by line breaks. */
   readonly text: string;
-  /** Whether there was more of them than `text`. */
+  /** Whether the bodies are longer than `text`. */
   readonly isCut: boolean;
 }
 
-/** At most so many answers, and characters of each, are returned at once. */
+/** The most answers, and characters of each, that are returned at once. */
 const ANSWERS_MAX = 8;
 const BODY_CHARACTERS_MAX = 4_096;
-/** A body in quarantine has up to 256 Ki characters; of what is larger than this no text is made. */
+/** The size above which no text is made of a body; a quarantined body has up to 256 Ki characters. */
 const BYTES_MAX = 4 * 1024 * 1024;
 
 /** `readQuarantinedBodies` returns the invalid answers for a day, newest first; none to a role that may not see them. */

@@ -1,4 +1,4 @@
-/** Cells that need attention: gaps, what is known to be missing, and the cells of one organization. */
+/** Cells that need attention: gaps, cells known to be missing, and the cells of one organization. */
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { ExportScope } from '../ledger/due.ts';
@@ -15,9 +15,12 @@ export interface Gap {
   readonly standing: Standing;
   /** A code to group by. */
   readonly reason: string;
-  /** Why, for people. */
+  /** The explanation for people. */
   readonly message: string;
-  /** When it is read next; null: with the next run if it was never read, otherwise not again. */
+  /**
+   * The time of the next read. If null, a cell that was never read is read by the next run, any other
+   * not again.
+   */
   readonly nextReadAt: Instant | null;
 }
 
@@ -34,7 +37,10 @@ export async function readGaps(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/** `readKnownMissing` returns the cells that are unavailable or accepted, and so are no gaps; newest day first. */
+/**
+ * `readKnownMissing` returns the cells that are unavailable or accepted and therefore no gaps, newest
+ * day first.
+ */
 export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
   return await db
     .selectFrom('known_missing')
@@ -48,7 +54,7 @@ export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/** `countGapsLeft` counts the gaps in the scope of a run beside those that the run failed at itself. */
+/** `countGapsLeft` counts the gaps in the scope of a run other than its own failures. */
 export async function countGapsLeft(
   db: Kysely<Schema>,
   { instanceId, orgIds, streams, shard }: ExportScope,

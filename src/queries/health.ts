@@ -10,9 +10,9 @@ import { type RunRecord, readLastRuns } from './runs.ts';
 
 /** The document of `status --json`, and the part `ledger` of `/status.json`. */
 export interface Health {
-  /** The instant it was judged at. */
+  /** The time of the reading. */
   readonly at: Instant;
-  /** Gaps of all instances and streams. */
+  /** The number of gaps of all instances and streams. */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
   /** The newest runs of each instance, the newest of all first. */
@@ -21,30 +21,39 @@ export interface Health {
 
 export interface InstanceHealth {
   readonly instanceId: string;
-  /** As last seen in Losant. */
+  /** The name as last seen in Losant. */
   readonly name: string | null;
   readonly apiUrl: string;
-  /** Organizations that exist in Losant, and those that were found deleted. */
+  /** The number of organizations that exist in Losant; `deleted` counts those found deleted. */
   readonly organizations: number;
   readonly deletedOrganizations: number;
-  /** When the organizations were last listed completely. */
+  /** The time at which the organizations were last listed completely. */
   readonly listedAt: Instant | null;
-  /** Why the newest list of organizations was not complete, so that some may be missing; null if it was. */
+  /**
+   * The reason why the newest list of organizations was not complete, so that some may be missing; null
+   * if it was.
+   */
   readonly listProblem: string | null;
-  /** Whether a run of it has ended yet, however. */
+  /** Whether any run of it has ended yet. */
   readonly hasRun: boolean;
   /** The end of the newest run over everything that left nothing due. */
   readonly lastCompleteRunAt: Instant | null;
   /** The process that exports it now, or the oldest of those that export a shard; null if none does. */
   readonly lease: { readonly runId: string; readonly host: string | null; readonly since: Instant } | null;
-  /** Invalid answers that no good one has followed. */
+  /** The number of invalid answers that no good one has followed. */
   readonly quarantined: number;
-  /** Numbers that changed although they were final, in the last 30 days and since ever, as the page of changes counts them. */
+  /**
+   * The number of numbers that changed although they were final, in the last 30 days and in all, as the
+   * page of changes counts them.
+   */
   readonly finalChanges30Days: number;
   readonly finalChanges: number;
-  /** Those of the last 30 days that somebody changed by hand. */
+  /** The number of changes of the last 30 days that were made by hand. */
   readonly finalChangesByHand30Days: number;
-  /** Final numbers that differ from Losant's own totals, by scope of the view reconciliation; absent: not counted yet. */
+  /**
+   * The number of final numbers that differ from Losant's own totals, by scope of the view
+   * reconciliation; undefined until counted.
+   */
   readonly differences?: Readonly<Record<Scope, number>> | undefined;
   readonly streams: readonly StreamHealth[];
 }
@@ -55,19 +64,22 @@ export interface StreamHealth {
   readonly cells: StandingCounts;
   /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
   readonly yesterday: Pick<StandingCounts, 'waiting' | 'unavailable' | 'in_doubt' | 'missing'>;
-  /** First tracked day of any organization. */
+  /** The first tracked day of any organization. */
   readonly trackedFrom: UsageDay | null;
-  /** Newest day that was read for any organization. */
+  /** The newest day that was read for any organization. */
   readonly newestDay: UsageDay | null;
   /** The last day up to which nothing is missing. */
   readonly completeTo: UsageDay | null;
-  /** Organizations that exist and are tracked up to yesterday, and those of them of which nothing is missing. */
+  /**
+   * The number of organizations that exist and are tracked up to yesterday; `orgsComplete` counts those
+   * without a missing day.
+   */
   readonly orgsTracked: number;
   readonly orgsComplete: number;
   readonly gaps: number;
   readonly orgsWithGaps: number;
   readonly oldestGap: UsageDay | null;
-  /** Gaps whose day passes the horizon within the next 7 days. */
+  /** The number of gaps whose day passes the horizon within the next 7 days. */
   readonly expiring: number;
 }
 
@@ -76,13 +88,13 @@ export interface HealthOptions {
   readonly horizonDays: number;
 }
 
-/** Warns of a loss a week before it happens. */
+/** The time before a loss at which it is announced: a week. */
 const EXPIRING_DAYS = 7;
 const RUNS_PER_INSTANCE = 10;
-/** A final number that changed is shown for so many days. */
+/** The number of days for which a changed final number is shown. */
 export const CHANGES_SHOWN_DAYS = 30;
 
-/** `readHealth` reads how everything that is tracked stands, in half a second at 10,000 organizations. */
+/** `readHealth` reads the state of everything that is tracked, in half a second at 10,000 organizations. */
 export async function readHealth(db: Kysely<Schema>, options: HealthOptions): Promise<Health> {
   const at = new Date(options.nowMs).toISOString();
   const streams = await readStreams(db, options);

@@ -20,11 +20,14 @@ export interface Organization {
   readonly createdAt: Instant | null;
   readonly firstSeenAt: Instant;
   readonly lastSeenAt: Instant;
-  /** Why its attributes could not be read when it was last listed. */
+  /** The reason why its attributes could not be read when it was last listed. */
   readonly problem: string | null;
-  /** Every day that was asked for, oldest first. */
+  /** The days asked for, oldest first. */
   readonly days: readonly OrganizationDay[];
-  /** Payloads by type on the days whose sources are stored: the types with most of the range, and the others together. */
+  /**
+   * Payloads by type on the days whose sources are stored: the largest types of the range, and the
+   * others together.
+   */
   readonly payloads: readonly TypeCount[];
   /** All its tracked cells up to yesterday that are not final, by standing. */
   readonly open: Readonly<Partial<StandingCounts>>;
@@ -40,13 +43,13 @@ export interface OrganizationDay {
   readonly payloadSourceCount: number | null;
   /** The standing of each stream that is tracked. */
   readonly standings: Readonly<Partial<Record<string, Standing>>>;
-  /** Streams whose zeros stand for a day that Losant left out. */
+  /** The streams whose zeros stand for a day that Losant left out. */
   readonly unreported: readonly string[];
 }
 
 export interface TypeCount {
   readonly day: UsageDay;
-  /** Null: all types that are not among the largest. */
+  /** The type; null for all that are not among the largest. */
   readonly type: string | null;
   readonly count: number;
 }
@@ -138,24 +141,24 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
   return rows;
 }
 
-/** The period that holds yesterday, to date, beside a limit of an organization: a row of usage_vs_limits. */
+/** The running period to date beside a limit of an organization: a row of usage_vs_limits. */
 export interface LimitUse extends PayloadShare {
   readonly limitName: string;
   readonly from: UsageDay;
   readonly to: UsageDay;
-  /** `losant`: the organization's own billing period. */
+  /** The source of the period; `losant` is the organization's own billing period. */
   readonly source: string;
-  /** Days of the period to date that are tracked. */
+  /** The number of tracked days of the period to date. */
   readonly daysExpected: number;
-  /** Those of them whose number of this metric is stored; null where it is not counted. */
+  /** The number of those days whose number of this metric is stored; null if the metric is not counted. */
   readonly daysStored: number | null;
-  /** Null: nothing that is counted here is bounded by it. */
+  /** The metric that the limit bounds; null if none that is counted here. */
   readonly metric: string | null;
   readonly unit: string | null;
   readonly limit: number;
-  /** Null: none is stored. */
+  /** The quantity; null if none is stored. */
   readonly quantity: number | null;
-  /** What the period comes to if it goes on like this. */
+  /** The quantity of the complete period at the present rate. */
   readonly projected: number | null;
 }
 

@@ -24,23 +24,24 @@ export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly strin
 }
 
 /**
- * By what a list of organizations is ordered, the greatest first: `payloads` billable in the month to date, `change`
- * of these against the same days of the last month, `share` of the limit of payloads, `gaps`; or by `name`.
+ * The orders of a list of organizations, greatest first: `payloads` billable in the month to date,
+ * `change` against the same days of the last month, `share` of the limit of payloads, `gaps`; or by
+ * `name`.
  */
 export const ORGANIZATION_ORDERS = ['name', 'payloads', 'change', 'share', 'gaps'] as const;
 export type OrganizationOrder = (typeof ORGANIZATION_ORDERS)[number];
 
 export interface OrganizationQuery {
-  /** Part of a name or referral id, or the beginning of an id; empty: all. */
+  /** Part of a name or referral id, or the beginning of an id; empty for all. */
   readonly search: string;
-  /** From 1. */
+  /** The page, from 1. */
   readonly page: number;
-  /** The last of the days shown. */
+  /** The last day shown. */
   readonly to: UsageDay;
   readonly order: OrganizationOrder;
 }
 
-/** The organizations that match a search, and those of them that were deleted in Losant. */
+/** The number of organizations that match a search, and of those that were deleted in Losant. */
 export interface OrganizationCounts {
   readonly count: number;
   readonly deleted: number;
@@ -50,23 +51,23 @@ export interface OrganizationList extends OrganizationCounts {
   readonly organizations: readonly OrganizationLine[];
 }
 
-/** An organization with the numbers that are stored of its last days. */
+/** An organization with the stored numbers of its last days. */
 export interface OrganizationLine {
   readonly orgId: string;
   readonly instanceId: string;
   readonly name: string;
   readonly removedAt: Instant | null;
-  /** At about the end of the newest day stored; null if none is. */
+  /** The devices at about the end of the newest stored day; null if none is stored. */
   readonly devices: number | null;
   /** Billable payloads by day, oldest first; null where they are not stored. */
   readonly payloads: readonly (number | null)[];
   /** Billable payloads of the same days of the last month; null if none is stored. */
   readonly lastMonth: number | null;
-  /** Gaps of any age. */
+  /** The number of gaps of any age. */
   readonly gaps: number;
 }
 
-/** The days of a sparkline: enough for every month to date. */
+/** The number of days of a sparkline, enough for every month to date. */
 export const DAYS_SHOWN = 31;
 export const ORGANIZATIONS_PER_PAGE = 50;
 
@@ -150,28 +151,34 @@ export function sameDaysOfLastMonth(to: UsageDay): DayRange {
   return { from: day(1), to: daysFrom(day(date), last) >= 0 ? day(date) : last };
 }
 
-/** `matching` is the condition that an organization `o` has the text in its name or referral id, or begins its id with it. */
+/**
+ * `matching` is the condition that the name or referral id of an organization `o` contains the text,
+ * or that its id begins with it.
+ */
 export function matching(search: string): RawBuilder<boolean> {
   const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
   return sql`(${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`}
     or o.org_id like ${`${text.toLowerCase()}%`})`;
 }
 
-/** The share of its limit of payloads that an organization has used in the period of yesterday; 1 is all of it. */
+/**
+ * The share of its limit of payloads that an organization has used in the period that contains
+ * yesterday; 1 is all of it.
+ */
 export interface PayloadShare {
-  /** Null for a limit of 0. */
+  /** The share; null for a limit of 0. */
   readonly share: number | null;
   readonly projectedShare: number | null;
-  /** The day on which the limit is passed if it goes on like this; null if it is not. */
+  /** The day on which the limit is passed at the present rate; null if it is not. */
   readonly crossesOn: UsageDay | null;
 }
 
-/** About 200 bytes each. */
+/** The number of shares kept in memory, of about 200 bytes each. */
 const SHARES_MAX = 200_000;
 
 /**
- * `readPayloadShares` returns the share of every organization that has a limit; none where there are too many to be
- * kept in memory. It takes a second at 10,000 organizations.
+ * `readPayloadShares` returns the share of every organization that has a limit; none if there are too
+ * many to keep in memory. It takes a second at 10,000 organizations.
  */
 export async function readPayloadShares(db: Kysely<Schema>): Promise<ReadonlyMap<string, PayloadShare>> {
   const rows = await db
@@ -189,7 +196,7 @@ export async function readPayloadShares(db: Kysely<Schema>): Promise<ReadonlyMap
   );
 }
 
-/** `toShare` makes a number of a fraction, which is no billed number. */
+/** `toShare` converts a fraction, which is no billed number, to a number. */
 export function toShare(numeric: string | null): number | null {
   return numeric === null ? null : Number(numeric);
 }

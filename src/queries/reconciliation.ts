@@ -4,7 +4,10 @@ import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
 
 export const SCOPES = ['instance_day', 'org_day', 'org_month'] as const;
-/** The two sides: organizations' sum and instance, two metrics of an organization, or a month and its summary. */
+/**
+ * The two sides of a comparison: organizations' sum and instance, two metrics of an organization, or a
+ * month and its summary.
+ */
 export type Scope = (typeof SCOPES)[number];
 
 /** `pending`: something is not final, or the total is older than the newest number. */
@@ -14,22 +17,22 @@ export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 export interface Comparison {
   readonly scope: Scope;
   readonly instanceId: string;
-  /** First day of the month. */
+  /** The first day of the month. */
   readonly month: UsageDay;
-  /** Null for `org_month`. */
+  /** The day; null for `org_month`. */
   readonly day: UsageDay | null;
-  /** Null for `instance_day`. */
+  /** The organization; null for `instance_day`. */
   readonly orgId: string | null;
   readonly orgName: string | null;
   readonly isListed: boolean;
   readonly metric: string;
   readonly unit: string;
-  /** Ours, as text: sums pass 2^53. Null: nothing is stored. */
+  /** The stored quantity, as text because sums pass 2^53; null if nothing is stored. */
   readonly quantity: string | null;
-  /** Theirs; null: Losant left it out. */
+  /** Losant's total; null if Losant left it out. */
   readonly total: string | null;
   readonly difference: string | null;
-  /** Null where they mean nothing for the scope. */
+  /** The number of organizations without a number; null where it means nothing for the scope. */
   readonly orgsMissing: number | null;
   readonly orgsRemoved: number | null;
   readonly daysMissing: number | null;
@@ -39,22 +42,25 @@ export interface Comparison {
 
 export interface ReconciliationScope {
   readonly range: DayRange;
-  /** Null: all. */
+  /** The instances; null for all. */
   readonly instanceIds: readonly string[] | null;
-  /** Whether rows that agree are wanted too. */
+  /** Whether to return rows that agree too. */
   readonly withEqual: boolean;
 }
 
 /** The comparisons of a range, and those of them that differ or could not be made. */
 export interface Reconciliation {
-  /** Usage days of instances whose totals were read. */
+  /** The number of usage days of instances whose totals were read. */
   readonly daysCompared: number;
   /** Summaries of organizations, by month. */
   readonly monthsCompared: readonly { readonly month: UsageDay; readonly organizations: number }[];
   readonly rows: readonly Comparison[];
 }
 
-/** `readReconciliation` compares the days of the range and each month that it touches, one by one, which is quick. */
+/**
+ * `readReconciliation` compares the days of the range and each month that it touches, one by one,
+ * which is faster.
+ */
 export async function readReconciliation(
   db: Kysely<Schema>,
   scope: ReconciliationScope,
@@ -134,12 +140,15 @@ async function readRows(
 /** The final numbers that differ, counted by instance id and scope. */
 export type Differences = ReadonlyMap<string, Readonly<Record<Scope, number>>>;
 
-/** A day is read for the last time 30 days after its end; a month at most as long after its own. */
+/** The days within which a day or a month is read for the last time, 30 days after its end. */
 const RECENT_DAYS = 35;
-/** Months that nobody closes are looked at no further back: it takes seconds a month with many organizations. */
+/** The number of months not closed that are compared: each takes seconds with many organizations. */
 const OPEN_MONTHS_MAX = 3;
 
-/** `readDifferencesRange` returns the last five weeks, widened by months that are not closed, three at most. */
+/**
+ * `readDifferencesRange` returns the last five weeks, extended to the months that are not closed,
+ * three at most.
+ */
 async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<DayRange> {
   const yesterday = addDays(dayAt(nowMs), -1);
   const recent = addDays(yesterday, 1 - RECENT_DAYS);
@@ -188,7 +197,7 @@ export async function countDifferences(db: Kysely<Schema>, nowMs: number): Promi
 /** A control total that could not be read. */
 export interface ControlTotalProblem {
   readonly instanceId: string;
-  /** A stream, or `monthly_summaries` and a month. */
+  /** The question: a stream, or `monthly_summaries` and a month. */
   readonly question: string;
   readonly reason: string;
   readonly message: string | null;

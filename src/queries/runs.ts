@@ -4,20 +4,20 @@ import { readHostColumns } from '../ledger/lease.ts';
 import type { RunKind, RunStatus } from '../ledger/runs.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 
-/** A run with all that is on record of it. */
+/** A run with everything recorded about it. */
 export interface RunRecord {
   readonly runId: string;
   readonly instanceId: string;
   readonly kind: RunKind;
   readonly status: RunStatus;
-  /** Usage days read; null: none was. */
+  /** The usage days read; null if there are none. */
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly streams: readonly string[];
   readonly startedAt: Instant;
   readonly heartbeatAt: Instant;
   readonly finishedAt: Instant | null;
-  /** Null for a role that may not see it. */
+  /** The host; null for a role that may not see it. */
   readonly host: string | null;
   readonly version: string;
   readonly orgs: number;
@@ -31,36 +31,36 @@ export interface RunRecord {
   readonly restated: number;
   readonly restatedFinal: number;
   readonly requests: number;
-  /** What failed, grouped by cause, the most frequent first. */
+  /** The failures grouped by cause, the most frequent first. */
   readonly failures: readonly RunFailure[];
   readonly error: string | null;
 }
 
-/** Failures that are alike, as they are stored with the run. */
+/** A group of like failures, as stored with the run. */
 export interface RunFailure {
   readonly code: string;
-  /** The first of them. */
+  /** The message of the first of them. */
   readonly message: string;
   readonly stream: string | null;
   readonly cells: number;
   readonly orgs: number;
-  /** An organization it happened to. */
+  /** An organization that it happened to. */
   readonly example: string | null;
 }
 
 export interface RunQuery {
-  /** Null: every one. */
+  /** The instance; null for all. */
   readonly instanceId: string | null;
   readonly kind: RunKind | null;
   readonly status: RunStatus | null;
-  /** UTC days on which it started; null: all. */
+  /** The UTC days on which it started; null for all. */
   readonly started: DayRange | null;
-  /** From 1. */
+  /** The page, from 1. */
   readonly page: number;
 }
 
 export interface RunList {
-  /** How many match. */
+  /** The number of runs that match. */
   readonly count: number;
   readonly runs: readonly RunRecord[];
 }
@@ -91,7 +91,7 @@ export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<
   return { count, runs };
 }
 
-/** `readRun` returns null for a run that is not on record. */
+/** `readRun` returns a run, or null if it is not recorded. */
 export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
   return (await (await selectRuns(db)).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;
 }

@@ -20,14 +20,14 @@ import {
 
 export interface DayStory {
   readonly org: OrgName;
-  /** Of the worst tracked cell of those asked for; null if none is tracked. */
+  /** The standing of the worst tracked cell asked for; null if none is tracked. */
   readonly standing: Standing | null;
   readonly cells: readonly (CellStory & { readonly advice: Advice })[];
-  /** What the advice for each cell depends on. */
+  /** The facts that the advice for each cell depends on. */
   readonly place: CellPlace;
 }
 
-/** The facts that an advice depends on beside the cell itself. */
+/** The facts that advice depends on besides the cell itself. */
 export interface CellPlace {
   readonly orgId: string;
   readonly day: UsageDay;
@@ -67,20 +67,20 @@ export async function readDayStory(
     });
 }
 
-/** An advice says what the operator can do about a cell: only what can work. */
+/** Advice is what the operator can do about a cell, limited to what can work. */
 export interface Advice {
-  /** What happens by itself. */
+  /** The part that happens by itself. */
   readonly text: string;
   readonly commands: readonly AdvisedCommand[];
 }
 
 export interface AdvisedCommand {
-  /** When to run it, e.g. `at once`. */
+  /** The time to run it, e.g. `at once`. */
   readonly when: string;
   readonly command: string;
 }
 
-/** `showAdvice` makes one sentence of an advice. */
+/** `showAdvice` puts advice into one sentence. */
 export function showAdvice({ text, commands }: Advice): string {
   return [text, ...commands.map(({ when, command }) => `${when}: ${command}`)].join('; ');
 }
@@ -151,7 +151,7 @@ function describeNext(ledger: LedgerRow | null, place: CellPlace): string {
   return at === null ? 'read by the next run' : `tried again ${at}`;
 }
 
-/** `rereadCommand` reads a stored number anew; null where nothing can be read. */
+/** `rereadCommand` returns the command that reads a stored number again; null if nothing can be read. */
 export function rereadCommand(
   { stream, ledger }: CellStory,
   { orgId, day, isOver, isRemoved, isPastHorizon }: CellPlace,
@@ -160,12 +160,12 @@ export function rereadCommand(
   return `losant-usage run --date ${day} --org ${orgId} --stream ${stream}`;
 }
 
-/** `explainCommand` shows the same story in a terminal. */
+/** `explainCommand` returns the command that shows the same story in a terminal. */
 export function explainCommand({ stream }: CellStory, { orgId, day }: CellPlace): string {
   return `losant-usage explain --org ${orgId} --day ${day} --stream ${stream}`;
 }
 
-/** `readAgainAt` says when the next read is; null where it is due already or never. */
+/** `readAgainAt` returns the time of the next read; null if it is already due or never comes. */
 function readAgainAt({ nextReadAt }: LedgerRow, { nowMs }: CellPlace): string | null {
   return nextReadAt !== null && Date.parse(nextReadAt) > nowMs ? showWhen(nextReadAt, nowMs) : null;
 }
@@ -193,7 +193,10 @@ export function describeCell({ standing, ledger }: CellStory): string {
   return parts.join(', ');
 }
 
-/** `ledgerFacts` lists when a cell was read and by whom, and what became of it: only what there is to say. */
+/**
+ * `ledgerFacts` lists when a cell was read, by whom, and with what result; facts that do not apply are
+ * left out.
+ */
 export function ledgerFacts(ledger: LedgerRow, nowMs: number): Fact[] {
   const { attempts } = ledger;
   const instant = (text: string | null) => (text === null ? null : showInstant(text));
@@ -246,7 +249,7 @@ export function describeSeen(answer: QuarantinedAnswer): string {
   return `${count(times, 'time')}, last ${showInstant(lastSeenAt)}, ${describeResolution(answer)}`;
 }
 
-/** Other days of the answer may still be without a good one. */
+/** Describes when the answer was resolved. Other days of it may still lack a good one. */
 function describeResolution({ resolvedAt, isResolved }: QuarantinedAnswer): string {
   if (resolvedAt !== null) return `resolved ${showInstant(resolvedAt)}`;
   return isResolved ? 'resolved for this day' : 'not resolved';

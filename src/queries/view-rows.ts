@@ -8,17 +8,17 @@ import { readInPages } from './cursor.ts';
 
 /** A view that can be written to a file. */
 export interface ExportedView {
-  /** The column that says which days or months of it are wanted, and by which its rows are ordered first. */
+  /** The column that selects its days or months, and by which its rows are ordered first. */
   readonly date: string;
-  /** The last day that a row stands for; without it a row stands for one day, or for the month `date`. */
+  /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;
-  /** The column of the organization's id, where that is not `org_id`. */
+  /** The column of the organization's id, if it is not `org_id`. */
   readonly org?: string;
   /** The columns that, with the date, identify its rows and order them. */
   readonly key: readonly string[];
 }
 
-/** Views, and tables that may be read as they are. To add one: a line here. */
+/** The views, and tables that may be read as they are. A new one needs a line here. */
 const VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
@@ -44,7 +44,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
 
 export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
 
-/** `exportedView` returns null for a name that is not one of them. */
+/** `exportedView` returns the view, or null for a name that is not one of them. */
 export function exportedView(name: string): ExportedView | null {
   return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
 }
@@ -52,22 +52,25 @@ export function exportedView(name: string): ExportedView | null {
 export interface ViewRequest {
   readonly name: string;
   readonly view: ExportedView;
-  /** As {@link readViewColumns} gives them. */
+  /** The columns as {@link readViewColumns} returns them. */
   readonly columns: readonly Column[];
-  /** Rows of these days, and of months and periods that hold one of them. */
+  /** The days of the rows; months and periods that contain one of them are included. */
   readonly range: DayRange;
-  /** Null: all. */
+  /** The instances; null for all. */
   readonly instanceIds: readonly string[] | null;
   readonly orgIds: readonly string[] | null;
 }
 
-/** The rows in memory at once: a few hundred kilobytes. */
+/** The number of rows in memory at once, a few hundred kilobytes. */
 const CHUNK_ROWS = 250;
 
-/** The server may take so long until it has sorted the rows. */
+/** The time that the server may take until it has sorted the rows. */
 export const VIEW_STATEMENT_MS = 15 * 60_000;
 
-/** A reader of the stream may pause for so long: an open transaction keeps the server from cleaning up. */
+/**
+ * The longest pause of a reader of the stream, because an open transaction keeps the server from
+ * cleaning up.
+ */
 const PAUSE_MS = 15 * 60_000;
 
 const KINDS: Readonly<Record<string, ColumnKind>> = {
@@ -94,9 +97,9 @@ export async function readViewColumns(db: Kysely<Schema>, name: string): Promise
 }
 
 /**
- * Hands on the rows of a view in chunks, ordered by date and key, all as of one
- * moment, and asks for more once they are taken; `take` ends it by false. An abort of
- * `signal` cancels the statement on the server, and rejects with its reason.
+ * `streamView` passes the rows of a view to `take` in chunks, ordered by date and key, all as of one
+ * moment, and reads more once they are taken; `take` ends it by returning false. An abort of `signal`
+ * cancels the statement on the server and rejects with its reason.
  */
 export async function streamView(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
@@ -110,7 +113,7 @@ export async function streamView(
       .setAccessMode('read only')
       .execute(async (trx) => {
         const { pid } = await prepare(trx);
-        // The embedded database has one connection, and nobody else to cancel by.
+        // The embedded database has one connection, and no second one to cancel from.
         const stopWatching = cancelOnAbort(signal, kind === 'postgres' ? { db, pid } : null);
         try {
           const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
@@ -155,7 +158,7 @@ function cancelOnAbort(
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
   const { name, view, columns } = request;
   const order = [view.date, ...view.key].map((key) => {
-    // The same order on every server, whatever the database's language.
+    // Text is ordered the same on every server, whatever the database's language.
     const isText = columns.some((column) => column.name === key && column.kind === 'text');
     return isText ? sql`v.${sql.ref(key)}::text collate "C"` : sql`v.${sql.ref(key)}`;
   });
@@ -200,7 +203,10 @@ function toRow(values: Readonly<Record<string, string | null>>, columns: readonl
   });
 }
 
-/** `compactJson` takes the white space between parts out of a JSON text; numbers and strings stay as they are. */
+/**
+ * `compactJson` removes the white space between the parts of a JSON text; numbers and strings stay as
+ * they are.
+ */
 function compactJson(json: string): string {
   return json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
 }

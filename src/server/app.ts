@@ -33,7 +33,7 @@ export const PAGES: readonly ConsolePage[] = [
   runPage,
 ];
 
-/** What the pages and the other routes show. */
+/** The sources of the pages and the other routes. */
 export interface AppSources extends PageSources {
   readonly metrics: Metrics;
 }
@@ -45,7 +45,7 @@ const NOT_FOUND = renderMissing({
   hint: html`<a href="/">Home</a> and the links above lead to all there are.`,
 });
 
-/** The routes. Who may see them is decided before, in the guard. */
+/** Creates the routes. The guard has already decided who may see them. */
 export function createApp({ metrics, ...sources }: AppSources): Hono {
   const { status, database, readiness, logger, now } = sources;
   const app = new Hono();

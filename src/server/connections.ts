@@ -2,13 +2,12 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Keeps a server at no more than `max` connections. A new one takes the place of
- * the one that has been without a request for longest, so that clients that hold
- * connections and say nothing keep nobody waiting; where all have a request under
- * way, the new one is dropped.
+ * Keeps a server at no more than `max` connections. A new one replaces the one that has been without a
+ * request for longest, so that silent clients keep nobody waiting. If all have a request under way,
+ * the new one is dropped.
  */
 export function limitConnections(server: Server, max: number): void {
-  /** In the order in which they fell idle. */
+  /** Idle connections in the order in which they became idle. */
   const idle = new Set<Socket>();
   const requests = new Map<Socket, number>();
   server.on('connection', (socket: Socket) => {

@@ -2,13 +2,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 
-/** The address at which the server listens, and what it asks of readers. */
+/** The address at which the server listens, and the credentials it asks of readers. */
 export interface Access {
-  /** HTTP_HOST as it was set. */
+  /** The value of HTTP_HOST. */
   readonly host: string;
-  /** Name of this machine, by which it may be called beyond loopback. */
+  /** The name of this machine, by which it may be addressed beyond loopback. */
   readonly hostname: string;
-  /** SHA-256 of HTTP_TOKEN; null: none is set. */
+  /** The SHA-256 of HTTP_TOKEN; null if it is not set. */
   readonly tokenHash: Buffer | null;
 }
 
@@ -19,7 +19,7 @@ export interface Refusal {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Probes of orchestrators: they answer nothing but up or down. */
+/** Probes of orchestrators, which reveal nothing but up or down. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
 const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
@@ -27,7 +27,10 @@ const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
 /** The fields of a request that decide whether it is answered. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
-/** `refuse` returns why a request is not answered, or null; it reads the head alone, before anything else is done. */
+/**
+ * `refuse` returns the reason why a request is not answered, or null. It reads only the head, before
+ * anything else is done.
+ */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
@@ -51,14 +54,14 @@ function isProbe(url: string): boolean {
 }
 
 /**
- * Guards against pages of other sites that let their own name point here. On
- * loopback only its names are served; elsewhere also addresses, names without a
- * dot, and this machine's own. Who has the token may use any name.
+ * Whether the host name of a request is allowed, as a guard against pages of other sites that let
+ * their own name point here. On loopback only its names are served; elsewhere also addresses, names
+ * without a dot, and this machine's own. A request with the token may use any name.
  */
 function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
   const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
   const name = parsed?.groups?.['name']?.toLowerCase();
-  // What no URL could hold, such as a port of 99999, would fail as one in the app.
+  // A host that no URL can contain, such as a port of 99999, would fail as one in the app.
   if (name === undefined || !URL.canParse(`http://${given}`)) return false;
   if (LOOPBACK_HOST.test(name)) return true;
   if (isLoopback(host)) return false;
@@ -71,15 +74,15 @@ function isLoopback(host: string): boolean {
   return LOOPBACK_HOST.test(host) || host === '::1';
 }
 
-/** `isAuthorized` lets in who sends the token; without one, whoever is on this machine. */
+/** `isAuthorized` admits requests with the token; without a token set, requests from this machine. */
 function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
-  // Hashes have one length and are compared in constant time, so that nothing is learnt from how long it takes.
+  // Hashes have one length and are compared in constant time, so that the duration reveals nothing.
   return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
 }
 
-/** The token of `Bearer`, or the password of `Basic` with any user name: browsers ask for that. */
+/** Returns the token of `Bearer`, or the password of `Basic` with any user name, which browsers ask for. */
 function readCredentials(authorization: string): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;

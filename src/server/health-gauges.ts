@@ -10,8 +10,8 @@ export interface HealthGauges {
 }
 
 /**
- * Gauges read from the database at each scrape: every replica shows the same.
- * While the database is away nothing old is shown but what cannot become less.
+ * Creates gauges read from the database at each scrape, so that every replica shows the same. While
+ * the database is unreachable, only values that cannot decrease are shown.
  */
 export function createHealthGauges(registry: Registry, startedAtMs: number): HealthGauges {
   const gauges = createGauges(registry);
@@ -22,7 +22,7 @@ export function createHealthGauges(registry: Registry, startedAtMs: number): Hea
     registers: [registry],
   });
   const most = { lastCompleteMs: new Map<string, number>(), changed: new Map<string, number>() };
-  // What this process saw itself is not forgotten while the database is away.
+  // A run that this process has seen itself is remembered while the database is unreachable.
   const showLastComplete = (instance_id: string, atMs: number) =>
     gauges.lastComplete.set({ instance_id }, keepMost(most.lastCompleteMs, instance_id, atMs) / 1_000);
   const showChanged = (instance_id: string, count: number) => {
@@ -68,12 +68,15 @@ function createGauges(registry: Registry) {
     readSeconds: gauge('database_reading_seconds', 'How long that reading took.'),
     lastComplete: perInstance(
       'last_complete_run_timestamp_seconds',
-      'When a run of everything last ended with nothing due missing, by whatever process.',
+      'When a run over everything last ended with nothing due missing, in any process.',
     ),
   };
 }
 
-/** `createLedgerGauges` makes the gauges of the ledger, which are left out while the database is away. */
+/**
+ * `createLedgerGauges` creates the gauges of the ledger, which are left out while the database is
+ * unreachable.
+ */
 function createLedgerGauges(registry: Registry) {
   const { gauge, perInstance, perStream } = gaugesOf(registry);
   return {

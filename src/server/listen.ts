@@ -10,25 +10,25 @@ import { type Access, refuse } from './guard.ts';
 
 export interface ListenOptions {
   readonly access: Access;
-  /** 0 takes a free one. */
+  /** The port; 0 takes a free one. */
   readonly port: number;
   readonly logger: Logger;
 }
 
 export interface Listening {
   readonly port: number;
-  /** Takes no more connections and drops those there are. */
+  /** Accepts no more connections and drops the open ones. */
   close(): Promise<void>;
 }
 
-/** A head comes in one packet or two; whoever takes longer only occupies a connection. */
+/** The time for a head, which comes in one packet or two; a slower client only occupies a connection. */
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
-/** A connection on which nothing moves, in either direction. */
+/** The longest time in which nothing moves on a connection, in either direction. */
 const SILENCE_MS = 15_000;
 const KEEP_ALIVE_MS = 5_000;
 const HEAD_BYTES_MAX = 8 * 1024;
-/** A monitor and some readers need few; more would only cost memory. */
+/** The most connections: a monitor and some readers need few, and more would only cost memory. */
 const CONNECTIONS_MAX = 64;
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -42,9 +42,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws SettingsError if the address cannot be
- * had. Slow, oversized and malformed requests end in an error answer or a closed
- * connection, whatever the app does.
+ * Serves the app behind the guard. Throws SettingsError if the address cannot be used. Slow, oversized
+ * and malformed requests end in an error answer or a closed connection, whatever the app does.
  */
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {
@@ -86,7 +85,7 @@ function handle(
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
   const refusal = refuse(access, request);
   if (refusal) {
-    // Closing also spares reading whatever body follows.
+    // Closing the connection also avoids reading a body that follows.
     response.writeHead(refusal.status, {
       ...refusal.headers,
       'content-type': 'text/plain; charset=utf-8',

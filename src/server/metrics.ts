@@ -3,13 +3,13 @@ import type { DatabaseView } from '../console/sources.ts';
 import { RUN_RESULTS, type RunResult } from '../console/worker-status.ts';
 import { createHealthGauges } from './health-gauges.ts';
 
-/** The way in which a wake-up of the schedule went. `skipped`: a run was under way, another follows it. */
+/** The outcome of a wake-up of the schedule. `skipped`: a run was under way, and another follows it. */
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
 /** One request as it was sent. */
 export interface RequestFacts {
-  /** The action asked for: a handful of names, never an id. */
+  /** The action asked for: one of a few names, never an id. */
   readonly action: string;
   readonly status: number | null;
   readonly durationMs: number;
@@ -19,7 +19,7 @@ export interface RequestFacts {
 
 type RowOperation = 'inserted' | 'updated' | 'deleted' | 'unchanged';
 
-/** The work of a run: what it did to the database and met in the answers. */
+/** The effects of a run on the database, and the oddities of the answers it received. */
 export interface RunFacts {
   readonly rows: Readonly<Record<string, Readonly<Record<RowOperation, number>>>>;
   readonly restated: number;
@@ -33,7 +33,7 @@ export interface Metrics {
   countRun(instanceId: string, run: { result: RunResult; durationMs: number; endedAtMs: number }): void;
   countWork(facts: RunFacts): void;
   showTokenRefused(instanceId: string, isRefused: boolean): void;
-  /** The text of a scrape. While the database does not answer, its gauges are left out. */
+  /** Returns the text of a scrape. While the database does not answer, its gauges are left out. */
   render(view: DatabaseView, nowMs: number): Promise<string>;
   readonly contentType: string;
 }
@@ -41,10 +41,10 @@ export interface Metrics {
 const SECONDS = 1_000;
 const PREFIX = 'losant_usage_';
 
-/** Gauges that the library names like counters; each is also there split by kind, under a good name. */
+/** Gauges that the library names like counters; each also exists split by kind, under a good name. */
 const MISNAMED = ['active_handles', 'active_requests', 'active_resources'];
 
-/** The worker's metrics, in a registry of their own. Names and labels are a stable contract. */
+/** Creates the worker's metrics in a registry of their own. Names and labels are a stable contract. */
 export function createMetrics({
   version,
   instanceIds,

@@ -14,15 +14,24 @@ import { type Config, requireDatabaseUrl } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
 
-/** Readers never take the exporter's connections. One for each reading that is kept, two for other pages and one for a file. */
+/**
+ * The readers' own connections, so that they never take the exporter's: one for each cached reading,
+ * two for other pages and one for a file.
+ */
 const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/** A caller waits for a new reading for that long, and is then given the last good one with its age. */
+/**
+ * The reading of health. A caller waits this long for a new one and then gets the last good one with
+ * its age.
+ */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
-/** What is shown of a month is counted over all of it; only who asks for it first waits for that. */
+/** The reading of a month, which is counted over all of it; only the first caller waits for it. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
 const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
-/** Sums of five weeks of all organizations, and what is wrong there stays wrong for a while. */
+/**
+ * The reading of differences: sums over five weeks of all organizations. A difference stays for a
+ * while, so the reading may be old.
+ */
 const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
@@ -32,7 +41,7 @@ const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 interface ServingProcess {
   readonly config: Config;
   readonly logger: Logger;
-  /** This host's clock, ms. */
+  /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly host: string;
   readonly version: string;
@@ -40,7 +49,7 @@ interface ServingProcess {
   readonly signal: AbortSignal;
 }
 
-/** The connections of the pages. */
+/** Opens the connections of the pages. */
 export async function openReader({
   config,
   logger,
@@ -56,7 +65,7 @@ export interface SourceOptions {
   readonly startedAtMs: number;
 }
 
-/** What the pages show, each read shared among all who ask. */
+/** Returns the sources of the pages, each read shared among all callers. */
 export function createSources(serving: ServingProcess, options: SourceOptions): Omit<PageSources, 'metrics'> {
   const { config, logger, hostNow: now } = serving;
   const { db } = options.reader;
@@ -104,7 +113,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   };
 }
 
-/** They are counted less often than the rest is read, and take longer. */
+/** Adds the differences to a reading. They are counted less often than the rest is read, and take longer. */
 function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
   const instances = reading.value.instances.map((instance) => {
     return { ...instance, differences: differences?.get(instance.instanceId) };
@@ -130,7 +139,10 @@ function statusOf(
   };
 }
 
-/** For probes that anybody may ask: only the fact, and no word of why the database does not answer. */
+/**
+ * Returns the readiness for probes that anybody may send: only the fact, and no reason why the
+ * database does not answer.
+ */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   { reader, schedule }: SourceOptions,

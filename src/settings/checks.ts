@@ -7,7 +7,7 @@ import { type Problem, quote } from './problems.ts';
 import type { Source } from './reader.ts';
 import { type HTTP, POLICY, SERVICE, type Values } from './table.ts';
 
-/** What is wrong with settings that are right each by itself. */
+/** Returns the problems of settings that are each valid but contradict one another. */
 export function checkPolicy({ readAtHours, finalAtHours, horizonDays }: Policy, source: Source): Problem[] {
   const problems: Problem[] = [];
   const lastHours = readAtHours.at(-1) ?? 0;
@@ -31,7 +31,7 @@ export function checkPolicy({ readAtHours, finalAtHours, horizonDays }: Policy, 
   return problems;
 }
 
-/** The place and value of a number that may be the default. */
+/** Returns the place and value of a number that may be the default. */
 function shown(variable: string, value: number, source: Source): Pick<Problem, 'name' | 'value'> {
   const { name, raw } = source(variable);
   return raw === undefined || raw === ''
@@ -45,7 +45,7 @@ interface Checked {
   readonly http: Values<typeof HTTP>;
 }
 
-/** What the operator should know though nothing is wrong. */
+/** Returns warnings about settings that are valid. */
 export function warningsOf(config: Checked, file: SettingsFile | null, source: Source): string[] {
   const { schedule, http } = config;
   const [firstHours = 0] = config.policy.readAtHours;
@@ -71,17 +71,20 @@ export function warningsOf(config: Checked, file: SettingsFile | null, source: S
 
 export interface FileContent {
   readonly text: string;
-  /** Permission bits; null where they say nothing. */
+  /** The permission bits; null where they have no meaning. */
   readonly mode: number | null;
 }
 
-/** Reads a whole file; throws as `node:fs` does. */
+/** Reads a complete file; throws as `node:fs` does. */
 export type ReadFile = (path: string) => FileContent;
 
-/** No setting is nearly as large: a wrong path, e.g. to a database or a disk, is not read into memory. */
+/**
+ * The largest file read. No setting is nearly as large, and a wrong path, e.g. to a database or a
+ * disk, must not be read into memory.
+ */
 const LARGEST_FILE_BYTES = 1024 * 1024;
 
-/** Reads a regular file; a pipe could block for ever, and could not be read again. */
+/** Reads a regular file; a pipe could block for ever and could not be read again. */
 export function readFileFromDisk(path: string): FileContent {
   const stats = statSync(path);
   if (!stats.isFile()) throw Object.assign(new Error('not a regular file'), { code: 'not a regular file' });
@@ -98,7 +101,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'this user may not read it',
 };
 
-/** Reads the file that a setting names; or says what is wrong with the setting. */
+/** Reads the file that a setting names, or reports the setting's problem. */
 export function readNamedFile(
   path: string,
   readFile: ReadFile,

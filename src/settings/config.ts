@@ -9,27 +9,30 @@ import { checkVariables, type Environment, environmentSource, topSource } from '
 
 /** All settings, checked. */
 export interface Config extends Values<typeof SERVICE> {
-  /** Empty only for commands that do not need Losant, when none is set. */
+  /** The instances; empty only if none is set and the command does not need Losant. */
   readonly instances: readonly InstanceConfig[];
   readonly policy: Policy;
   readonly request: Values<typeof REQUEST>;
   readonly http: Values<typeof HTTP>;
-  /** What the operator should know though nothing is wrong; without secrets. */
+  /** Warnings for the operator, without secrets. */
   readonly warnings: readonly string[];
 }
 
 export interface ConfigOptions {
   readonly env: Environment;
-  /** The path given with `--config`, which wins over `LOSANT_USAGE_CONFIG`; null without. */
+  /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
   readonly configFile: string | null;
   readonly readFile?: ReadFile;
-  /** What the command cannot do without. What only others need is not looked at. */
+  /**
+   * The settings that the command cannot do without. Settings that only other commands need are not
+   * checked.
+   */
   readonly needs: readonly Need[];
 }
 
 /**
- * Reads and checks every setting. Throws one SettingsError that lists all
- * problems, one per line, and holds no secret. Reads files, changes nothing.
+ * Reads and checks every setting. Throws one SettingsError that lists all problems, one per line,
+ * without any secret. Reads files, changes nothing.
  */
 export function readConfig({ env, configFile, readFile = readFileFromDisk, needs }: ConfigOptions): Config {
   const problems: Problem[] = [];
@@ -51,21 +54,21 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
   return { ...config, warnings: warningsOf(config, file, source) };
 }
 
-/** The database's URL, for commands that cannot do without. Throws SettingsError. */
+/** Returns the database's URL. Throws SettingsError if it is missing. */
 export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
   if (databaseUrl !== null) return databaseUrl;
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });
 }
 
-/** One Losant instance: what is exported of it, and how fast. */
+/** The settings of one Losant instance. */
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
-  /** The token as it is now: a new one needs no restart. Throws SettingsError. */
+  /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
-  /** Where the token comes from, to name in a hint: a variable, or a key of the settings file. */
+  /** The origin of the token, for hints: a variable, or a key of the settings file. */
   readonly tokenSource: string;
 }
 
-/** The instances that are described; null for each that is wrong. */
+/** Returns the configured instances; null for each that has a problem. */
 function readInstances(
   file: SettingsFile | null,
   environment: Source,

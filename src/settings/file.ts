@@ -10,10 +10,10 @@ import { INSTANCE_SETTINGS, SETTINGS, variablesOf } from './table.ts';
 
 type Entries = Readonly<Record<string, unknown>>;
 
-/** The settings file. Its keys are right, its values are as they were written. */
+/** The settings file, with known keys and values as they were written. */
 export interface SettingsFile {
   readonly path: string;
-  /** False for a wrong file, which is as good as empty once its problems are reported. */
+  /** Whether the file is valid. An invalid one counts as empty once its problems are reported. */
   readonly isRight: boolean;
   readonly top: Entries;
   readonly instances: readonly Entries[];
@@ -35,7 +35,10 @@ function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
 
 const OTHERS = SETTINGS.filter((each) => !INSTANCE_SETTINGS.includes(each));
 
-/** What is in these is sent to Losant. */
+/**
+ * Variables of other secrets, which must not name an instance's token: their values would be sent to
+ * Losant.
+ */
 const OTHER_SECRETS = OTHERS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
 
 const anyValues = (settings: typeof SETTINGS) =>
@@ -60,7 +63,7 @@ const document = map({
   instances: list(instance)
     .refine(({ length }) => length > 0, 'is empty; list at least one')
     .check(({ value, issues }) => {
-      // All data is kept by the instance's id.
+      // All data is stored by the instance's id.
       const ids = value.map(({ id }: Entries) => (typeof id === 'string' ? id.trim().toLowerCase() : null));
       for (const [i, input] of ids.entries()) {
         const first = ids.indexOf(input);
@@ -96,7 +99,7 @@ export function readSettingsFile(
   return { path, isRight: true, top, instances, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
 }
 
-/** Where the settings of an instance are. */
+/** Returns the source of an instance's settings. */
 export function instanceSource(
   { path, instances }: SettingsFile,
   index: number,
@@ -112,7 +115,7 @@ export function instanceSource(
   };
 }
 
-/** E.g. `/etc/usage.yaml: instances[0].orgs`. */
+/** Returns a place in the file, e.g. `/etc/usage.yaml: instances[0].orgs`. */
 export function placeIn(file: string, ...path: readonly PropertyKey[]): string {
   const steps = showSteps(path).replace(/^\./, '');
   return steps === '' ? file : `${file}: ${steps}`;
@@ -120,7 +123,10 @@ export function placeIn(file: string, ...path: readonly PropertyKey[]): string {
 
 const load = createRequire(import.meta.url);
 
-/** What mistakes look like to who made them, and what to do. The parser's guess is often the wrong one. */
+/**
+ * Common mistakes in words that their author understands, with the remedy; the parser's own guess is
+ * often wrong.
+ */
 const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: string]>> = {
   TAB_AS_INDENT: ['a tab as indentation', 'use spaces'],
   BAD_INDENT: ['wrong indentation', 'align it with its neighbours, or close a bracket before it'],
@@ -130,7 +136,7 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
   ],
   MULTILINE_IMPLICIT_KEY: ['wrong indentation', 'align it with its neighbours, and write key: value'],
   MISSING_CHAR: ['wrong indentation', 'align it with its neighbours, or close a quote or bracket before it'],
-  DUPLICATE_KEY: ['a key that is there already', 'keep one of them'],
+  DUPLICATE_KEY: ['a key that occurs twice', 'keep one of them'],
   BAD_ALIAS: ['a text that begins with *', 'put it in quotes'],
   BAD_SCALAR_START: ['a text that begins with a special character', 'put it in quotes'],
   MULTIPLE_DOCS: ['a second document', 'remove the ---'],
@@ -138,15 +144,15 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
 };
 
 /**
- * Texts, and lists and maps of them, whatever a text looks like: nothing turns an
- * id into a number. Null for a wrong text, once the first mistake
- * of each line is reported.
+ * Parses text, and lists and maps of it. Nothing turns an id into a number, whatever it looks like.
+ * Returns null for invalid text, once the first mistake of each line is reported.
  */
 function parseYaml(path: string, text: string, problems: Problem[]): { value: unknown } | null {
-  // Loaded here, as few have a settings file.
+  // The parser is loaded only here, because few installs have a settings file.
   const { LineCounter, parseDocument } = load('yaml') as typeof Yaml;
   const lineCounter = new LineCounter();
-  // Its own messages quote the file, which may hold a secret by mistake: only codes and places are shown.
+  // The parser's messages quote the file, which may contain a secret by mistake, so only codes and places are
+  // shown.
   const document = parseDocument(text, { schema: 'failsafe', prettyErrors: false, lineCounter });
   const mistakes = [...document.errors, ...document.warnings];
   const lines = mistakes.map(({ pos }) => lineCounter.linePos(pos[0]).line);

@@ -1,6 +1,6 @@
 /**
- * How values are written. A message completes the sentence that a setting's name
- * begins; what follows a `;` is what to do, in place of the setting's own remedy.
+ * Schemas of values. A message completes the sentence that a setting's name begins; the text after a
+ * `;` is the remedy, in place of the setting's own.
  */
 import { validateDetailed } from 'node-cron';
 import { z } from 'zod';
@@ -9,12 +9,15 @@ import { nearestName, oneOf } from './problems.ts';
 
 const COMPARE = 'compare with deploy/losant-usage.example.yaml';
 
-/** No key of the settings file is as long. */
+/** The length to which an unknown key is cut; no key of the settings file is as long. */
 const LONGEST_KEY = 40;
 
 export const line = z.string(`is not a text; ${COMPARE}`).trim();
 
-/** Where the rules after it would make no sense of a text that is wrong. */
+/**
+ * Returns the options of a rule after which no further rule is applied, because it would make no sense
+ * for wrong text.
+ */
 function last(error: string) {
   return { error, abort: true };
 }
@@ -23,11 +26,11 @@ export function list<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
   return z.array(entry, `is not a list; ${COMPARE}`);
 }
 
-/** A map with these keys alone, each of which may be left out. */
+/** Returns the schema of a map with only these keys, all optional. */
 export function map<S extends z.ZodRawShape>(shape: S) {
   const error = (issue: { readonly code?: string; readonly keys?: readonly string[] }) => {
     if (issue.code !== 'unrecognized_keys') return `is not a map; ${COMPARE}`;
-    // Cut, as a key may be a secret by mistake.
+    // Keys are cut because one may be a secret by mistake.
     const keys = (issue.keys ?? []).map((key) => key.slice(0, LONGEST_KEY));
     const near = keys.flatMap((key) => nearestName(key, Object.keys(shape)) ?? []).join(', ');
     const problem = `has ${keys.length === 1 ? 'an unknown key' : 'unknown keys'}: ${keys.join(', ')}`;
@@ -36,7 +39,7 @@ export function map<S extends z.ZodRawShape>(shape: S) {
   return z.strictObject(shape, { error }).partial();
 }
 
-/** A list in which nothing may be twice. */
+/** Returns the schema of a list without duplicates. */
 export function set<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
   return list(entry).check(({ value, issues }) => {
     const input = value.find((each, i) => value.indexOf(each) !== i);
@@ -53,7 +56,7 @@ export function choice<T extends string>(choices: readonly T[]): z.ZodType<T> {
   return line.pipe(z.enum(choices, { error }));
 }
 
-/** A number from a whole `min` is whole. */
+/** Returns the schema of a number. It is an integer if `min` is. */
 export function number(min: number, max: number, unit: string): z.ZodType<number> {
   const isWhole = Number.isInteger(min);
   const error = `is not a ${isWhole ? 'whole ' : ''}number from ${min} to ${max} (${unit})`;
@@ -63,10 +66,10 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
     .refine((value) => value >= min && value <= max, error);
 }
 
-/** What an id looks like: https://docs.losant.com/rest-api/instance-org */
+/** The form of an id: https://docs.losant.com/rest-api/instance-org */
 const ID = /^[0-9a-f]{24}$/i;
 
-/** In lower case. */
+/** An instance id, in lower case. */
 export const instanceId = line.regex(ID, 'is not an instance id').toLowerCase();
 
 export const EVERY_ORG: OrgSelection = { kind: 'all', names: null, tags: null, exclude: [] };
@@ -86,7 +89,7 @@ const orgRules = map({ names: oneOrMore(some), tags: oneOrMore(tag), exclude: li
   },
 );
 
-/** `all`, ids, or in the settings file rules. */
+/** The selection of organizations: `all`, ids, or rules in the settings file. */
 export const orgSelection = z.unknown().transform((raw, { issues }): OrgSelection => {
   const isRules = typeof raw === 'object' && !Array.isArray(raw);
   const kind: z.ZodType<OrgSelection> = isRules ? orgRules : orgIds;
@@ -98,12 +101,15 @@ export const orgSelection = z.unknown().transform((raw, { issues }): OrgSelectio
   return z.NEVER;
 });
 
-/** A secret that travels in an HTTP header as it is: spaces around it are wrong. */
+/**
+ * Returns the schema of a secret that is sent in an HTTP header unchanged, so that spaces around it
+ * are wrong.
+ */
 export function token(minLength: number): z.ZodType<string> {
   const alone = 'give the token alone, without quotes, spaces or line breaks';
   return z
     .string('is not a text')
-    .regex(/^[\x21-\x7e]+$/, last(`holds whitespace, control or non-ASCII characters; ${alone}`))
+    .regex(/^[\x21-\x7e]+$/, last(`contains whitespace, control or non-ASCII characters; ${alone}`))
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
@@ -129,7 +135,7 @@ export const heartbeatUrl = line
   .refine(isHttp, last('is not an http or https URL (not shown)'))
   .refine(hasNoLogin, 'has a login in it, which cannot be sent; use an address that needs no login');
 
-/** The form alone is checked, so that whoever connects can say more. */
+/** A database URL. Only its form is checked, because connecting yields a better message. */
 export const databaseUrl = line.regex(
   /^(postgres(ql)?:\/\/\S+|embedded:[^\r\n]+)$/,
   'is not a database URL (not shown)',

@@ -1,21 +1,24 @@
 import { SettingsError } from '../errors.ts';
 
-/** One thing that is wrong with the settings. */
+/** One problem of the settings. */
 export interface Problem {
-  /** Where it is: a variable, or a place in the settings file. */
+  /** The place: a variable, or a place in the settings file. */
   readonly name: string;
   /** The value, if it is no secret and helps. */
   readonly value?: string | null;
-  /** Completes the sentence that the name begins. */
+  /** The text that completes the sentence begun by the name. */
   readonly problem: string;
-  /** What to do about it. */
+  /** The remedy. */
   readonly remedy: string;
 }
 
-/** Long enough for any value that is nearly right; a token pasted into the wrong setting stays mostly hidden. */
+/**
+ * The number of characters of a value that are shown: enough for any that is nearly right, while a
+ * token pasted into the wrong setting stays mostly hidden.
+ */
 const SHOWN_CHARACTERS = 40;
 
-/** All problems in one error, one per line. */
+/** Returns all problems in one error, one per line. */
 export function settingsError(problems: readonly Problem[]): SettingsError {
   const title = problems.length === 1 ? '1 setting is wrong:' : `${problems.length} settings are wrong:`;
   const lines = problems.map((each) => `- ${describeProblem(each)}; ${each.remedy}`);
@@ -24,12 +27,12 @@ export function settingsError(problems: readonly Problem[]): SettingsError {
   });
 }
 
-/** E.g. `LOG_LEVEL="loud" is not known`. */
+/** Describes a problem, e.g. `LOG_LEVEL="loud" is not known`. */
 export function describeProblem({ name, value, problem }: Problem): string {
   return `${name}${value == null ? '' : `=${quote(value)}`} ${problem}`;
 }
 
-/** What a message of kinds.ts says: what is wrong and, after a `;`, what to do. */
+/** Splits a message of kinds.ts into the problem and, after a `;`, the remedy. */
 export function splitMessage(message: string): { problem: string; remedy?: string } {
   const end = message.indexOf('; ');
   return end === -1
@@ -37,25 +40,25 @@ export function splitMessage(message: string): { problem: string; remedy?: strin
     : { problem: message.slice(0, end), remedy: message.slice(end + 2) };
 }
 
-/** E.g. `.orgs.tags[0]`. */
+/** Returns a path in text, e.g. `.orgs.tags[0]`. */
 export function showSteps(path: readonly PropertyKey[]): string {
   return path
     .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step).slice(0, 60)}`))
     .join('');
 }
 
-/** `text` on one line in double quotes, cut when long. */
+/** Returns `text` on one line in double quotes, cut if long. */
 export function quote(text: string): string {
   if (text.length <= SHOWN_CHARACTERS) return JSON.stringify(text);
   return `${JSON.stringify(`${text.slice(0, SHOWN_CHARACTERS)}…`)} (${text.length} characters)`;
 }
 
-/** E.g. `a, b or c`. */
+/** Returns choices in words, e.g. `a, b or c`. */
 export function oneOf(choices: readonly string[]): string {
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
 
-/** The candidate that `name` is most likely a misspelling of; null if none is near. */
+/** Returns the candidate that `name` most likely misspells; null if none is near. */
 export function nearestName<T extends string>(name: string, candidates: readonly T[]): T | null {
   const [best] = candidates
     .map((candidate) => ({ candidate, edits: countEdits(name, candidate) }))
@@ -63,7 +66,10 @@ export function nearestName<T extends string>(name: string, candidates: readonly
   return best !== undefined && best.edits <= name.length / 3 ? best.candidate : null;
 }
 
-/** How many characters must be added, dropped or changed to turn `a` into `b` (Levenshtein). */
+/**
+ * Returns the number of characters that must be added, dropped or changed to turn `a` into `b`
+ * (Levenshtein).
+ */
 function countEdits(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (const [i, char] of Array.from(a).entries()) {

@@ -4,35 +4,35 @@ import { type ReadFile, readNamedFile } from './checks.ts';
 import { type Problem, showSteps, splitMessage } from './problems.ts';
 import type { Group, Need, Setting, Values } from './table.ts';
 
-/** What is given in the place of a variable. */
+/** The value given for a variable. */
 export interface Given {
   /** The place, for messages. */
   readonly name: string;
-  /** Undefined: nothing. */
+  /** The value; undefined if nothing is given. */
   readonly raw: unknown;
   readonly isVariable?: true;
-  /** Where a relative path starts; left out: in the current folder. */
+  /** The folder that relative paths start from; by default the current folder. */
   readonly folder?: string;
 }
 
-/** Finds what is given for a variable: in the environment, or in its place in the settings file. */
+/** Returns the value given for a variable, in the environment or in the settings file. */
 export type Source = (variable: string) => Given;
 
-/** What settings are read for, how files are read, and where problems go. */
+/** The context of reading: what the settings are needed for, how files are read, and where problems go. */
 export interface Reading {
   readonly needs: readonly Need[];
   readonly readFile: ReadFile;
   readonly problems: Problem[];
 }
 
-/** Reads settings that belong together; null if any of them is wrong. */
+/** Reads settings that belong together; returns null if any of them is wrong. */
 export function readGroup<G extends Group>(group: G, source: Source, reading: Reading): Values<G> | null {
   const before = reading.problems.length;
   const values = Object.entries(group).map(([name, each]) => [name, readSetting(each, source, reading)]);
   return reading.problems.length > before ? null : (Object.fromEntries(values) as Values<G>);
 }
 
-/** Null for a wrong setting, and for one that is not needed. */
+/** Reads a setting; returns null for a wrong one, and for one that is not needed. */
 export function readSetting<T>(setting: Setting<T>, source: Source, reading: Reading): T | null {
   const { env, kind, fallback, isSecret, neededBy } = setting;
   if (neededBy !== undefined && !reading.needs.includes(neededBy)) return null;
@@ -65,7 +65,7 @@ function describeIssue(
 ): Problem {
   const isShown =
     !setting.isSecret && input !== '' && (typeof input === 'string' || typeof input === 'number');
-  // An entry of a plain list shows by its value.
+  // An entry of a plain list is identified by its value.
   const steps = isShown ? path.filter((step, i) => i > 0 || typeof step === 'string') : path;
   return {
     remedy: setting.remedy,
@@ -76,12 +76,12 @@ function describeIssue(
   };
 }
 
-/** Without what may be the password or token of a URL. */
+/** Returns the text without the part of a URL that may be a password or token. */
 function withoutSecrets(text: string): string {
   return text.replace(/[?#].*$/s, '?…').replace(/^([^/]*\/\/)?.+@/s, '$1…@');
 }
 
-/** A secret stands in the place of its variable, or in the file that is named in the place of `<variable>_FILE`. */
+/** Finds a secret, in its variable or in the file named by `<variable>_FILE`. */
 function findSecret({ env, refusesEmpty }: Setting<unknown>, source: Source, reading: Reading): Given | null {
   const [direct, named] = [source(env), source(`${env}_FILE`)];
   const isGiven = ({ raw }: Given) => raw !== undefined && (refusesEmpty || !isEmpty(raw));
@@ -101,7 +101,8 @@ function readSecretFile({ name, raw, folder = '' }: Given, { readFile, problems 
   const read = readNamedFile(resolve(folder, path), readFile);
   const text = 'text' in read ? withoutNewline(read.text) : '';
   if (!isEmpty(text)) return { name, raw: text };
-  // It might be the secret itself, given in place of its file.
+  // The value is shown only if it looks like a path: it might be the secret itself, given instead of its
+  // file.
   const value = !path.includes('://') && (isAbsolute(path) || /^\.\.?[/\\]/.test(path)) ? path : null;
   const fault = { problem: 'names an empty file', remedy: 'write the secret into it' };
   problems.push({ name, value, ...('problem' in read ? read : fault) });

@@ -1,6 +1,6 @@
 /**
- * Every setting. A new one is a row here and a line in docs/settings.md; the
- * name of its row is the name of its value in the configuration.
+ * Every setting. A new one needs a row here and a line in docs/settings.md; the name of its row is the
+ * name of its value in the configuration.
  */
 import type { z } from 'zod';
 import {
@@ -12,28 +12,31 @@ import {
 import { streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
-/** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
+/**
+ * The things that a command cannot do without: reading Losant, the database, or changing things in
+ * Losant.
+ */
 export type Need = 'losant' | 'database' | 'admin';
 
 export interface Setting<T> {
   /** The environment variable. A secret may also be in the file that `<env>_FILE` names. */
   readonly env: string;
   readonly kind: z.ZodType<T>;
-  /** What holds where it is not given; undefined: it must be given. */
+  /** The value if it is not given; undefined if it must be given. */
   readonly fallback: T | undefined;
-  /** What to do about a missing or wrong value. */
+  /** The remedy for a missing or wrong value. */
   readonly remedy: string;
   /**
-   * Its key in the settings file; left out: it is only in the environment. A secret `x` is never
-   * in that file: `xFile` names the file it is in, `xVariable` the variable.
+   * The key in the settings file; without one, it is only in the environment. A secret `x` is never in
+   * that file: `xFile` names the file that has it, `xVariable` the variable.
    */
   readonly file?: string;
   readonly isSecret?: true;
-  /** A variable's text has commas between the entries. */
+  /** Whether a variable's text is a list separated by commas. */
   readonly isList?: true;
-  /** A value without any text is wrong; otherwise it counts as not given. */
+  /** Whether empty text is wrong; otherwise it counts as not given. */
   readonly refusesEmpty?: true;
-  /** Only commands that need this look at it, and must have it. */
+  /** The need of the only commands that read it, and must have it. */
   readonly neededBy?: Need;
 }
 
@@ -46,10 +49,13 @@ export type Values<G extends Group> = {
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
-/** Against misprints. Losant keeps the detail for about 90 days: https://docs.losant.com/references/data-retention */
+/**
+ * The longest horizon, against typing mistakes. Losant keeps the detail for about 90 days:
+ * https://docs.losant.com/references/data-retention
+ */
 const LONGEST_HORIZON_DAYS = 3650;
 
-/** Beyond guessing over the network. */
+/** The least length of an HTTP token, beyond guessing over the network. */
 const SHORTEST_HTTP_TOKEN = 16;
 
 const LIST = { isList: true, refusesEmpty: true } as const;
@@ -62,9 +68,9 @@ const streams = kinds
   .set(kinds.choice(streamNames))
   .transform((all) => streamNames.filter((each) => all.includes(each)));
 
-/** One Losant instance: by environment, or each of those in the settings file. */
+/** The settings of one Losant instance, from the environment or an entry of the settings file. */
 export const INSTANCE = inFile({
-  /** Lower-case hex. */
+  /** In lower-case hex. */
   instanceId: row('LOSANT_INSTANCE_ID', kinds.instanceId, undefined, {
     file: 'id',
     refusesEmpty: true,
@@ -75,32 +81,32 @@ export const INSTANCE = inFile({
     neededBy: 'losant',
     remedy: 'create an instance API token in Losant',
   }),
-  /** Without a trailing slash; may have a path. */
+  /** The address of the API, without a trailing slash; may have a path. */
   apiUrl: row('LOSANT_API_URL', kinds.apiUrl, 'https://api.losant.com'),
   orgs: row('LOSANT_ORG_IDS', kinds.orgSelection, kinds.EVERY_ORG, {
     ...LIST,
     remedy: 'use all, or list the 24 hex characters of each organization',
   }),
-  /** White-label installs: the domain that is sent to Losant. */
+  /** The domain sent to Losant, for white-label installs. */
   domain: row<string | null>('LOSANT_DOMAIN', kinds.domain, null, {
     remedy: 'use the bare name, e.g. usage.example.com',
   }),
-  /** In the order of the catalog. */
+  /** The streams in the order of the catalog. */
   streams: row<readonly string[]>('STREAMS', streams, streamNames, LIST),
-  /** May be a fraction. */
+  /** The requests per second; may be a fraction. */
   requestsPerSecond: row('REQUESTS_PER_SECOND', kinds.number(0.1, 10_000, 'requests per second'), 20),
-  /** Most requests under way at once. */
+  /** The most requests under way at once. */
   requestConcurrency: row('REQUEST_CONCURRENCY', kinds.number(1, 1000, 'requests at once'), 8),
 });
 
-/** When usage days are read, and until when they can be. */
+/** The rules for when usage days are read and how long they can be. */
 export const POLICY = inFile({
   readAtHours: row<readonly number[]>('READ_AT_HOURS', readAtHours, [0, 6, 24, 48, 72, 168, 720], LIST),
   finalAtHours: row('FINAL_AT_HOURS', hours, 72),
   horizonDays: row('HORIZON_DAYS', kinds.number(1, LONGEST_HORIZON_DAYS, 'days'), 90),
 });
 
-/** Bounds on one request to Losant. */
+/** The bounds on one request to Losant. */
 export const REQUEST = {
   timeoutMs: row('REQUEST_TIMEOUT_MS', kinds.number(100, 600_000, 'milliseconds'), 30_000),
   attempts: row('REQUEST_ATTEMPTS', kinds.number(1, 20, 'attempts'), 5),
@@ -118,14 +124,14 @@ export const HTTP = {
   }),
 };
 
-/** When and how the program works. */
+/** The settings of when and how the program works. */
 export const SERVICE = {
   ...inFile({
-    /** Cron expression of five fields, UTC. */
+    /** A cron expression of five fields, in UTC. */
     schedule: row('SCHEDULE', kinds.schedule, '15 * * * *', {
       remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
     }),
-    /** What is billed: calendar months in UTC, or the periods that Losant has for each organization. */
+    /** The billing periods: calendar months in UTC, or the periods that Losant has for each organization. */
     billingPeriods: row<PeriodSource>('BILLING_PERIODS', kinds.choice(PERIOD_SOURCES), 'calendar'),
     /** Whether a control total of Losant that differs from final numbers blocks their period, or is only shown. */
     controlTotals: row<ControlTotalUse>('CONTROL_TOTALS', kinds.choice(CONTROL_TOTAL_USES), 'block'),
@@ -140,7 +146,7 @@ export const SERVICE = {
   }),
   heartbeatUrl: row<string | null>('HEARTBEAT_URL', kinds.heartbeatUrl, null, {
     ...SECRET,
-    remedy: 'use the whole address that your monitor gives, beginning with https://',
+    remedy: 'use the complete address that your monitor gives, beginning with https://',
   }),
   autoMigrate: row(
     'AUTO_MIGRATE',
@@ -148,7 +154,7 @@ export const SERVICE = {
     false,
   ),
   logLevel: row<Choice<typeof LOG_LEVELS>>('LOG_LEVEL', kinds.choice(LOG_LEVELS), 'info'),
-  /** Can change organizations in Losant; null for commands that do not. */
+  /** The token that can change organizations in Losant; null for commands that do not. */
   adminToken: row<string | null>('LOSANT_ADMIN_TOKEN', kinds.token(1), undefined, {
     ...TOKEN,
     neededBy: 'admin',
@@ -161,13 +167,13 @@ type Choice<T extends readonly string[]> = T[number];
 export const INSTANCE_SETTINGS: readonly Setting<unknown>[] = Object.values(INSTANCE);
 const OTHER_GROUPS: readonly Group[] = [POLICY, REQUEST, HTTP, SERVICE];
 
-/** All of them. */
+/** All settings. */
 export const SETTINGS: readonly Setting<unknown>[] = [
   ...INSTANCE_SETTINGS,
   ...OTHER_GROUPS.flatMap((group) => Object.values(group)),
 ];
 
-/** The variables in which a setting can be. */
+/** Returns the variables that a setting can be in. */
 export function variablesOf({ env, isSecret }: Setting<unknown>): string[] {
   return isSecret ? [env, `${env}_FILE`] : [env];
 }
@@ -181,7 +187,10 @@ function row<T>(
   return { env, kind, fallback, remedy: `use e.g. ${String(fallback)}`, ...rest };
 }
 
-/** Settings that may be in the settings file too: by the names of their values, unless they have another. */
+/**
+ * Returns settings that may also be in the settings file, under the names of their values unless they
+ * have another.
+ */
 function inFile<G extends Group>(group: G): G {
   const entries = Object.entries(group).map(([name, setting]) => [name, { file: name, ...setting }]);
   return Object.fromEntries(entries) as G;

@@ -13,7 +13,7 @@ export function environmentSource(env: Environment): Source {
   return (name) => ({ name, raw: env[name], isVariable: true });
 }
 
-/** At the top of the settings file or in the environment; not both. */
+/** Returns the source of settings at the top of the settings file or in the environment, but not both. */
 export function topSource(env: Environment, file: SettingsFile | null): Source {
   const environment = environmentSource(env);
   return (variable) => {
@@ -43,10 +43,10 @@ export function checkVariables(env: Environment, file: SettingsFile | null, prob
     const problem = `is set, but so is ${placeIn(file.path, key)}`;
     problems.push({ name, problem, remedy: 'keep one of them' });
   }
-  // With a wrong file it is unknown which variables it names.
+  // An invalid file leaves open which variables it names.
   if (file?.isRight === false) return;
   for (const name of free.filter((each) => each.startsWith('LOSANT_')).sort()) {
-    // Its value is not shown: it may well be a token.
+    // The value is not shown, because it may well be a token.
     if (!LOSANT_VARIABLES.includes(name))
       problems.push({ name, problem: 'is not a setting', remedy: guess(name) });
   }

@@ -1,25 +1,25 @@
 import { escapeJson, escapeLines, type Line, renderLine, wrapLine } from './text.ts';
 
-/** Where a command's result goes. Logs go to stderr, by the logger. */
+/** The destination of a command's result. Logs go to stderr, by the logger. */
 export interface Output {
   /** Whether one JSON document is wanted instead of text. */
   readonly json: boolean;
   /** Whether a person watches: stdout and stderr are a terminal. */
   readonly isTerminal: boolean;
-  /** Whether what is written to stdout is shown to a person. */
+  /** Whether stdout is shown to a person. */
   readonly isShown: boolean;
   /** Writes lines of the result to stdout. */
   readonly print: (...lines: readonly Line[]) => void;
   /** Writes the one document of `--json` to stdout. */
   readonly printJson: (document: unknown) => void;
-  /** Whether that was written. */
+  /** Whether the document was written. */
   readonly hasDocument: () => boolean;
   /**
-   * Writes a part of a file to stdout, byte by byte as it is unless it is shown, and
-   * resolves once it is written: to false if no more of it can be.
+   * Writes a part of a file to stdout, unchanged unless stdout is shown. Resolves once it is written, to
+   * false if no more can be.
    */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
-  /** Writes lines beside the result to stderr: progress, hints. */
+  /** Writes lines besides the result to stderr: progress, hints. */
   readonly remark: (...lines: readonly Line[]) => void;
 }
 
@@ -27,13 +27,13 @@ export interface OutputOptions {
   readonly json: boolean;
   readonly isTerminal: boolean;
   readonly isShown: boolean;
-  /** Width of the terminal on stdout; null where it is none. */
+  /** The width of the terminal on stdout; null without one. */
   readonly columns: number | null;
   /** Whether colours are shown, on stdout and on stderr. */
   readonly color: { readonly out: boolean; readonly err: boolean };
 }
 
-/** The one boundary to the terminal: whatever passes here holds no control character but its line breaks. */
+/** Creates the one boundary to the terminal: its output contains no control characters except line breaks. */
 export function createOutput(
   { out, err }: { out: Sink; err: Sink },
   { json, isTerminal, isShown, columns, color }: OutputOptions,
@@ -72,12 +72,12 @@ export interface WritableStream {
 }
 
 /**
- * stdout or stderr, whose reader may go away and whose disk may be full: nothing
- * of that ever throws. A closed pipe ends the writing in silence, as the reader
- * has seen enough; any other failure is kept for whoever asks.
+ * Sink is stdout or stderr, whose reader may go away and whose disk may be full; neither ever throws.
+ * A closed pipe ends the writing silently, because the reader has seen enough. Any other failure is
+ * kept for the caller.
  */
 export class Sink {
-  /** Why the text could not be written; null if it could, or if nobody reads it any more. */
+  /** The reason why the text could not be written; null if it could, or if nobody reads it any more. */
   failure: NodeJS.ErrnoException | null = null;
   readonly #stream: WritableStream;
   #isOver = false;

@@ -3,10 +3,10 @@ import { estimateLeftMs } from '../usage/planned-requests.ts';
 import type { Output } from './output.ts';
 import { count, showDuration, showNumber } from './words.ts';
 
-/** How often a line is written where no terminal shows a bar. */
+/** The interval of lines where no terminal shows a bar. */
 export const LINE_EVERY_MS = 10_000;
 
-/** Shows how far a piece of work is. */
+/** Shows the progress of a piece of work. */
 export interface ProgressView {
   /** Begins the work of `total` steps. */
   readonly start: (total: number) => void;
@@ -16,16 +16,19 @@ export interface ProgressView {
 
 export interface ProgressOptions {
   readonly output: Output;
-  /** Where a bar is drawn. */
+  /** The stream on which a bar is drawn. */
   readonly stderr: NodeJS.WritableStream;
   readonly now: () => number;
-  /** Steps per second that are expected. */
+  /** The expected number of steps per second. */
   readonly rate: number;
-  /** What a step is called. */
+  /** The name of a step. */
   readonly noun: string;
 }
 
-/** A bar with the time left on a terminal, a line now and then otherwise, nothing with `--json`. */
+/**
+ * Creates the view: a bar with the time left on a terminal, otherwise a line from time to time,
+ * nothing with `--json`.
+ */
 export function createProgress(options: ProgressOptions): ProgressView {
   const { output } = options;
   if (output.json) return { start: () => {}, show: () => {}, stop: () => {} };
@@ -52,7 +55,7 @@ function createBar({ stderr, now, rate, noun }: ProgressOptions): ProgressView {
     },
     show: (done) => {
       if (total === 0) return;
-      // More than was planned may turn out to be needed.
+      // More steps than planned may prove necessary.
       if (done > total) total = done;
       bar.setTotal(total);
       bar.update(done, describe(done));

@@ -2,13 +2,13 @@ import { type HangingLine, type Line, type Piece, piecesOf, styled, widthOf } fr
 import { count } from './words.ts';
 
 export interface Table {
-  /** Titles; a table without them has aligned columns only. */
+  /** The titles; a table without them only has aligned columns. */
   readonly head?: readonly string[];
   readonly rows: readonly (readonly Line[])[];
-  /** Columns of numbers, by their place. */
+  /** The columns of numbers, by their place. */
   readonly right?: readonly number[];
   readonly indent?: number;
-  /** Rows that are shown to people; a line below says how many more there are. */
+  /** The number of rows shown to people; a line below counts the rest. */
   readonly most?: number;
 }
 

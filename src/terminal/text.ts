@@ -1,13 +1,13 @@
 /**
- * Lines for people. What a line is made of may come from anywhere (names, tags,
- * messages of a server), so no text in it is ever trusted: colours are styles
- * beside the text, and every control character in the text itself is escaped.
+ * Lines for people. Parts of a line may come from anywhere (names, tags, messages of a server), so no
+ * text in it is ever trusted: colours are styles beside the text, and every control character in the
+ * text itself is escaped.
  */
 import { styleText } from 'node:util';
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** A piece of a line with a style, which counts only where colours are shown. */
+/** A piece of a line with a style, which is used only where colours are shown. */
 export interface Span {
   readonly text: string;
   readonly style: Style;
@@ -15,30 +15,30 @@ export interface Span {
 
 export type Piece = string | Span;
 
-/** A line that goes on below itself where the terminal is too narrow. */
+/** A line that wraps at an indent where the terminal is too narrow. */
 export interface HangingLine {
   readonly pieces: readonly Piece[];
-  /** The column at which it goes on. */
+  /** The column at which it continues. */
   readonly hang: number;
 }
 
-/** One line: its pieces one after the other. */
+/** One line: its pieces in order. */
 export type Line = Piece | readonly Piece[] | HangingLine;
 
 /**
- * What may not reach a terminal: C0, DEL and C1 controls, the separators that
- * break lines, and the marks that change the direction of text or hide in it.
+ * The characters that must not reach a terminal: C0, DEL and C1 controls, the separators that break
+ * lines, and the marks that change the direction of text or hide in it.
  */
 const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** The text on one line, with every unsafe character shown as its escape, e.g. `\x1b`. */
+/** Returns the text on one line, with every unsafe character shown as its escape, e.g. `\x1b`. */
 export function escapeControls(text: string): string {
   return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
 }
 
-/** Lines of text with the same characters escaped, but for the line breaks. */
+/** Returns lines of text with the same characters escaped, except line breaks. */
 export function escapeLines(text: string): string {
   return text
     .split(/\r?\n/)
@@ -46,7 +46,10 @@ export function escapeLines(text: string): string {
     .join('\n');
 }
 
-/** JSON text on one line with the same characters escaped: it means the same, and is safe to show. */
+/**
+ * Returns JSON text on one line with the same characters escaped: its meaning is unchanged, and it is
+ * safe to show.
+ */
 export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
 }
@@ -71,7 +74,7 @@ export function line(texts: TemplateStringsArray, ...values: readonly (Line | nu
   });
 }
 
-/** The line as it is written, without its line break. */
+/** Returns the line as it is written, without its line break. */
 export function renderLine(content: Line, { color }: { color: boolean }): string {
   return piecesOf(content)
     .map((piece) => {
@@ -87,10 +90,13 @@ export function piecesOf(content: Line): readonly Piece[] {
   return 'pieces' in content ? content.pieces : content;
 }
 
-/** Below this, what hangs would be a column of single words. */
+/** The smallest width of a hanging part; below it, it would be a column of single words. */
 const HANGING_MIN = 20;
 
-/** The lines on which `content` is shown in so many columns: a hanging line is broken between words. */
+/**
+ * Returns the lines on which `content` is shown in this many columns; a hanging line is broken between
+ * words.
+ */
 export function wrapLine(content: Line, columns: number): readonly Line[] {
   if (typeof content === 'string' || !('hang' in content)) return [content];
   const { pieces, hang } = content;
@@ -114,11 +120,11 @@ function wordsOf(piece: Piece): Piece[] {
   return piece.text.split(/(?<= )/).map((text) => ({ ...piece, text }));
 }
 
-/** Characters that take two columns: East Asian wide forms and pictographs. */
+/** Matches characters that take two columns: East Asian wide forms and pictographs. */
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
 
-/** How many columns of a terminal the piece takes. */
+/** Returns the number of a terminal's columns that the piece takes. */
 export function widthOf(piece: Piece): number {
   let width = 0;
   for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {

@@ -1,21 +1,21 @@
 /** Numbers and days in words, the same in every command. */
 
-/** With thousands separators: `1,234`. */
+/** Returns the number with thousands separators: `1,234`. */
 export function showNumber(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-/** `1 number`, `1,234 numbers`. */
+/** Returns a count with its noun: `1 number`, `1,234 numbers`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;
 }
 
-/** A day, or the first and last of several. */
+/** Returns a day, or the first and last of several. */
 export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
 
-/** With its first letter as at the beginning of a sentence. */
+/** Returns the text with its first letter capitalised, as at the beginning of a sentence. */
 export function capitalize(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
@@ -28,10 +28,10 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const YEAR_MS = 365.25 * DAY_MS;
 const MONTH_MS = YEAR_MS / 12;
-/** From here on nobody counts days. */
+/** The distance from which days are no longer counted. */
 const FAR_MS = 60 * DAY_MS;
 
-/** In one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2 h`. */
+/** Returns a duration in one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2 h`. */
 export function showDuration(ms: number): string {
   if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
   if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
@@ -48,19 +48,22 @@ function inUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit)
   return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;
 }
 
-/** `2026-11-25 00:57 UTC`, of an ISO instant. */
+/** Returns an ISO instant as `2026-11-25 00:57 UTC`. */
 export function showInstant(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
 }
 
-/** An instant with its distance: `00:57 UTC (in 2 h)`, with the date when it is another day's than `nowMs`. */
+/**
+ * Returns an instant with its distance: `00:57 UTC (in 2 h)`, with the date if its day is not that of
+ * `nowMs`.
+ */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
   const shown = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
   return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a moment`. */
+/** Returns a distance: `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';

@@ -1,6 +1,6 @@
 /**
- * What an answer does to a cell: the row it has in the ledger from then on, with its standing and the time of
- * its next read, and the numbers that change. Pure; nothing else decides a standing.
+ * The effect of an answer on a cell: its new row in the ledger, with its standing and the time of its
+ * next read, and the numbers that change. Pure; nothing else decides a standing.
  */
 import {
   type Applied,
@@ -52,7 +52,7 @@ const pastHorizon: Reason = {
   message: 'Losant no longer keeps the detail of this day',
 };
 
-/** A cell with its numbers, and what came for it. */
+/** A cell with its numbers and an answer for it. */
 interface Situation {
   readonly cell: Cell;
   readonly numbers: readonly Fact[];
@@ -60,13 +60,12 @@ interface Situation {
 }
 
 /**
- * Answers may come in any order, more than once, or beside each other: a cell ends with the newest number Losant
- * named. What Losant left out never stands against a number it named, so an older answer still counts where the
- * newer one was silent.
+ * Applies an answer to a cell. Answers may come in any order, more than once, or beside each other: a
+ * cell ends with the newest number that Losant named. A number that Losant left out never stands
+ * against one it named, so an older answer still counts where the newer one left the day out.
  *
- * @param stored the cell's row in the ledger, locked; null if it has none
- * @param numbers the numbers stored for the cell
- * @param crossCheck what another stream says about zeros of this one
+ * @param stored the cell's row in the ledger, locked; null if it has none @param numbers the numbers
+ * stored for the cell @param crossCheck the count of another stream for zeros of this one
  */
 export function apply(
   stored: Cell | null,
@@ -81,7 +80,7 @@ export function apply(
   return joinEffects(applied, applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, count }));
 }
 
-/** What an answer does together with what a cross-check does after it. */
+/** Joins the effect of an answer with the effect of a cross-check after it. */
 export function joinEffects(first: Applied, then: Applied | null): Applied {
   if (then === null) return first;
   if (then.facts === null && then.problem === null) return { ...first, cell: then.cell };
@@ -107,7 +106,10 @@ function applyAnswer(situation: Situation, crossCheck: CrossCheck): Applied {
   }
 }
 
-/** Numbers, of which some columns may have been left out: those read as zeros where nothing speaks against it. */
+/**
+ * Applies numbers of which some columns may have been left out. Columns left out are zeros unless
+ * something contradicts them.
+ */
 function applyValues(
   situation: Situation,
   outcome: CellOutcome & { kind: 'values' },
@@ -124,7 +126,7 @@ function applyValues(
     hasNumber(numbers, answer.stream.columns.indexOf(column)),
   );
   if (lacking.length > 0) return doubt(situation, leftOut(lacking.join(', ')));
-  // Zeros that are stored need no confirmation, but nothing may speak against them.
+  // Stored zeros need no confirmation, but nothing may contradict them.
   return against?.code === 'contradicted' ? doubt(situation, against) : acceptValues(situation, outcome);
 }
 
@@ -144,7 +146,10 @@ function acceptValues(
   };
 }
 
-/** Zeros that are stored stay where the day is left out; a number other than zero is in doubt. */
+/**
+ * Keeps what is stored when the day is left out: zeros stay as they are, a number other than zero is
+ * in doubt.
+ */
 function keepStored(situation: Situation): Applied {
   const { cell, numbers, answer } = situation;
   if (hasAnyNumber(numbers)) return doubt(situation, leftOut('the day'));
@@ -152,7 +157,10 @@ function keepStored(situation: Situation): Applied {
   return { ...unchanged, cell: acceptNumbers(cell, answer, {}) };
 }
 
-/** A day that was left out while nothing is stored: zeros where they may be, otherwise no number. */
+/**
+ * Applies a day that was left out while nothing is stored: zeros where they are allowed, otherwise no
+ * number.
+ */
 function applyOmission(situation: Situation, crossCheck: CrossCheck): Applied {
   const { cell, answer } = situation;
   if (answer.age.isPastHorizon) return close(cell, pastHorizon);
@@ -162,7 +170,10 @@ function applyOmission(situation: Situation, crossCheck: CrossCheck): Applied {
   return { result: 'loaded', cell: zeros, facts: zerosOf(answer.stream), problem: null };
 }
 
-/** A cell that has no number after an accepted answer: it is read again until its last checkpoint. */
+/**
+ * Records an accepted answer that leaves the cell without a number. The cell is read again until its
+ * last checkpoint.
+ */
 function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
   if (cell.standing === 'accepted') return { ...unchanged, result: 'left_out' };
   const isUnavailable = answer.age.isLastRead || cell.standing === 'unavailable';
@@ -172,7 +183,7 @@ function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
     cell: {
       ...read,
       standing: isUnavailable ? 'unavailable' : 'missing',
-      // What failed since is told; a day that waits for its cross-check goes on waiting.
+      // A failure since then keeps its reason; a day that waits for its cross-check keeps waiting.
       ...(read.reason === null || reason.code === 'unconfirmed' ? said(reason) : {}),
       nextReadAtMs: isUnavailable ? null : read.nextReadAtMs,
     },
@@ -182,8 +193,8 @@ function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
 }
 
 /**
- * An answer older than the accepted one counts only where that one left the day out, and then as if it had come
- * first: the silence after it puts the number in doubt.
+ * Applies an answer older than the accepted one. It counts only if the accepted one left the day out,
+ * and then as if it had come first: the later answer that left the number out puts it in doubt.
  */
 function fillSilence({ cell, numbers, answer }: Situation): Applied {
   const { outcome, stream, sentAtMs } = answer;
@@ -203,7 +214,10 @@ function fillSilence({ cell, numbers, answer }: Situation): Applied {
   return { ...filled, cell: doubt(inDoubt, leftOut(lacked.join(', '))).cell };
 }
 
-/** Something speaks against what is stored: it stays, in doubt, unless a person accepted it as it stands. */
+/**
+ * Puts a stored number in doubt, because something contradicts it, unless a person accepted it as it
+ * stands.
+ */
 function doubt(situation: Situation, reason: Reason): Applied {
   const { cell } = situation;
   if (cell.standing === 'accepted') return keepAccepted(situation);
@@ -216,15 +230,18 @@ function leftOut(what: string): Reason {
   return { code: 'left_out', message };
 }
 
-/** What a person accepted stands until Losant names the number; where nothing of it is asked for, that stays so. */
+/**
+ * Keeps an accepted cell as it is until Losant names the number. A cell whose stream is no longer
+ * tracked is not read again.
+ */
 function keepAccepted({ cell, answer }: Situation): Applied {
   const nextReadAtMs = cell.nextReadAtMs === null ? null : answer.age.nextCheckpointMs;
   return { ...unchanged, cell: { ...cell, nextReadAtMs } };
 }
 
 /**
- * A failed read takes no number and no standing away: it only shows beside it. What was accepted, is in doubt or was
- * given up keeps its reason, and what waits for its cross-check goes on waiting.
+ * Records a failed read, which changes neither number nor standing. A cell that is accepted, in doubt
+ * or given up keeps its reason, and one that waits for its cross-check keeps waiting.
  */
 function recordFailure(
   { cell, answer }: Situation,
@@ -256,17 +273,20 @@ function recordFailure(
   };
 }
 
-/** What is stored stays as it stands, and is not read again. */
+/** Keeps a stored cell as it stands and stops reading it. */
 function closeStored(cell: Cell): Applied {
   return { ...unchanged, cell: { ...cell, nextReadAtMs: null } };
 }
 
-/** Whether a person has removed the numbers in SQL: that stays so until they are read again, or somebody accepts it. */
+/**
+ * Whether a person has removed the numbers in SQL. This stands until they are read again or somebody
+ * accepts it.
+ */
 function isByHand(cell: Cell): boolean {
   return !cell.isStored && cell.reason === CHANGED_BY_HAND;
 }
 
-/** A cell without a number that is not read any more. */
+/** Closes a cell without a number: it is no longer read. */
 function close(cell: Cell, { code, message }: Reason): Applied {
   const problem = { code, message };
   if (code === NOT_TRACKED) {
@@ -282,7 +302,7 @@ function close(cell: Cell, { code, message }: Reason): Applied {
   };
 }
 
-/** The row of a cell that has numbers after an accepted answer. */
+/** Returns the row of a cell that has numbers after an accepted answer. */
 function acceptNumbers(
   cell: Cell,
   answer: CellAnswer,
@@ -291,19 +311,25 @@ function acceptNumbers(
   const { sentAtMs, age } = answer;
   const read = { ...readNow(cell, answer), isStored: true, ...changes };
   const omissions = read.isReported ? 0 : omissionsAfter(cell, sentAtMs);
-  // A later answer has left the number out: it is in doubt all the same.
+  // A later answer has left the number out, so it stays in doubt.
   if (cell.standing === 'in_doubt' && read.attempts > 0) return { ...read, omissions, standing: 'in_doubt' };
   return stand({ ...read, omissions }, age);
 }
 
-/** Answers that have left out zeros which nothing confirms, of which only those an hour apart count. */
+/**
+ * Returns the number of answers that have left out unconfirmed zeros, counting only answers an hour
+ * apart.
+ */
 function omissionsAfter(cell: Cell, sentAtMs: number): number {
   const before = cell.isStored && !cell.isReported ? cell.omissions : 0;
   const isApart = cell.verifiedAtMs === null || sentAtMs - cell.verifiedAtMs >= HOUR_MS;
   return before > 0 && !isApart ? before : Math.min(OMISSIONS_NEEDED, before + 1);
 }
 
-/** The row as read by an accepted answer. A failure of a later read, seen first, stays on it. */
+/**
+ * Returns the row after an accepted answer. A failure of a later read that was recorded first stays on
+ * it.
+ */
 function readNow(cell: Cell, { age, sentAtMs, sha256 }: CellAnswer): Cell {
   const isFailing = cell.attempts > 0 && cell.standing !== 'accepted';
   const isOvertaken = isFailing && cell.attemptedAtMs !== null && cell.attemptedAtMs > sentAtMs;
@@ -319,16 +345,19 @@ function readNow(cell: Cell, { age, sentAtMs, sha256 }: CellAnswer): Cell {
   };
 }
 
-/** How a person accepts a cell. */
+/** The terms on which a person accepts a cell. */
 export interface Acceptance {
   readonly message: string;
-  /** Take the zero that Losant's silence stands for instead of the number that is stored. */
+  /** Whether to store the zero that Losant's omission stands for instead of the stored number. */
   readonly asZero: boolean;
-  /** Whether the tracking of its stream has ended: nothing of it is asked for from then on. */
+  /** Whether the tracking of its stream has ended, so that it is never read again. */
   readonly isEnded: boolean;
 }
 
-/** The row of a cell that a person accepts as it stands, or as zero: its facts are the stream's zeros then. */
+/**
+ * Returns the row of a cell that a person accepts as it stands or as zero; for zero the facts are the
+ * stream's zeros.
+ */
 export function acceptByPerson(
   cell: Cell | null,
   numbers: readonly Fact[],
@@ -347,7 +376,10 @@ export function acceptByPerson(
   };
 }
 
-/** Whether a person may accept the cell: it is a gap, unavailable, accepted already, or will not become final. */
+/**
+ * Whether a person may accept the cell: it is a gap, unavailable, already accepted, or will not become
+ * final.
+ */
 export function isAcceptable(cell: Cell | null, { isEnded }: Pick<Acceptance, 'isEnded'>): boolean {
   if (cell === null || !cell.isStored) return true;
   if (cell.standing === 'in_doubt' || cell.standing === 'accepted') return true;

@@ -1,10 +1,10 @@
-/** What the bodies of the API are made of, as schemas, and how a body that does not fit is described. */
+/** Schemas for the parts of the API's bodies, and the description of a body that does not fit. */
 import * as z from 'zod';
 import { InexactNumber, REPEATED_KEY } from './exact-json.ts';
 
 /**
- * A billed number: a whole number from 0 to 2^53 − 1, exactly as it is written in the
- * body. A missing one is an error like any other.
+ * A billed number: an integer from 0 to 2^53 − 1, exactly as it is written in the body. A missing one
+ * is an error like any other.
  */
 export const billed = z.custom<number>((value) => findProblem(value) === null, {
   error: ({ input }) => findProblem(input) ?? undefined,
@@ -12,23 +12,23 @@ export const billed = z.custom<number>((value) => findProblem(value) === null, {
 
 function findProblem(value: unknown): string | null {
   if (typeof value === 'number') {
-    if (!Number.isInteger(value)) return `is no whole number (${value})`;
+    if (!Number.isInteger(value)) return `is not a whole number (${value})`;
     if (value < 0) return `is negative (${value})`;
     return Number.isSafeInteger(value) ? null : `is above 2^53 − 1 (${value})`;
   }
   if (value === undefined) return 'is missing';
-  if (value === REPEATED_KEY) return 'is there twice';
+  if (value === REPEATED_KEY) return 'occurs twice';
   if (value instanceof InexactNumber) return `is ${value.text}, which cannot be stored without rounding`;
-  if (typeof value === 'string') return 'is no number but text';
+  if (typeof value === 'string') return 'is not a number but text';
   if (typeof value === 'object') {
-    return `is no number but ${value === null ? 'null' : Array.isArray(value) ? 'a list' : 'a map'}`;
+    return `is not a number but ${value === null ? 'null' : Array.isArray(value) ? 'a list' : 'a map'}`;
   }
-  return `is no number but a ${typeof value}`;
+  return `is not a number but a ${typeof value}`;
 }
 
-/** The message for a key that its object has more than once; any other problem is described by zod. */
+/** Returns the message for a key that its object has more than once; zod describes any other problem. */
 export const ifRepeated = ({ input }: { readonly input?: unknown }) =>
-  input === REPEATED_KEY ? 'is there twice' : undefined;
+  input === REPEATED_KEY ? 'occurs twice' : undefined;
 
 /** A time with its zone, as ms since 1970. */
 export const instant = z.iso
@@ -41,12 +41,15 @@ export const hexId = z
   .regex(/^[A-Fa-f\d]{24}$/, 'not an id of 24 hex digits')
   .transform((id) => id.toLowerCase());
 
-/** The text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres can hold. */
+/**
+ * Returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
+ * can contain.
+ */
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
-/** One line that can be stored, with the path of each problem, the first three of them. */
+/** Returns one storable line with the first three problems, each with its path. */
 export function describeProblems({ issues }: z.ZodError): string {
   const problems = issues.slice(0, 3).map(({ path, message }) => {
     const keys = path.map((key) => storable(String(key).slice(0, 40)));

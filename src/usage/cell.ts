@@ -10,20 +10,26 @@ export interface CellKey {
   readonly day: UsageDay;
 }
 
-/** One text per cell, for maps; in the order in which every writer locks cells. */
+/** Returns a unique text for a cell, for maps. Its order is the order in which every writer locks cells. */
 export function cellId({ orgId, stream, day }: CellKey): string {
   return `${day} ${stream} ${orgId}`;
 }
 
-/** The order of ids, days and stream names in the database: by code units, as its collation "C" has it. */
+/**
+ * Compares ids, days and stream names in the order of the database: by code units, as its collation
+ * "C" does.
+ */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;
 }
 
-/** The row of a cell in the ledger, `coverage`; the comments of its columns say what each means. */
+/** The row of a cell in the ledger, `coverage`; the comments of its columns define each. */
 export interface Cell {
-  /** Never `waiting`: what Losant left out is `missing` in the ledger, and waits as long as it is not late. */
+  /**
+   * Never `waiting`: a cell that Losant left out is `missing` in the ledger, and shown as waiting while
+   * it is not late.
+   */
   readonly standing: Exclude<Standing, 'waiting'>;
   readonly isStored: boolean;
   readonly isReported: boolean;
@@ -32,78 +38,84 @@ export interface Cell {
   readonly verifiedAtMs: number | null;
   readonly attemptedAtMs: number | null;
   readonly attempts: number;
-  /** When the cell is read next; null: it is not. */
+  /** The time of the next read; null if there is none. */
   readonly nextReadAtMs: number | null;
-  /** Whether it was final once; a later change is a restatement. */
+  /** Whether it was ever final; a later change is a restatement. */
   readonly wasFinal: boolean;
   readonly reason: string | null;
   readonly message: string | null;
-  /** Hex. */
+  /** In hex. */
   readonly sha256: string | null;
 }
 
-/** A code to group by, without ids or dates, and the rest for people. */
+/** A code to group by, without ids or dates, and a message for people. */
 export interface Reason {
   readonly code: string;
   readonly message: string;
 }
 
-/** What a read of one cell came to. */
+/** The outcome of reading one cell. */
 export type CellOutcome =
   | { readonly kind: 'values'; readonly facts: readonly Fact[]; readonly missingColumns: readonly string[] }
-  /** Losant answered, and left this day out. */
+  /** Losant answered and left this day out. */
   | { readonly kind: 'missing' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason)
-  /** It is not read any more: past the horizon, its organization gone, or not tracked. */
+  /** The cell is no longer read: past the horizon, its organization gone, or not tracked. */
   | ({ readonly kind: 'closed' } & Reason);
 
-/** What a run has for one cell. */
+/** The answer that a run has for one cell. */
 export interface CellAnswer {
   readonly orgId: string;
   readonly stream: Stream;
   readonly day: UsageDay;
-  /** When the first request of the answer was sent, ms by the database's clock. */
+  /** The time at which the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
-  /** SHA-256 (hex) over the bodies, in request order; null if there is no whole answer. */
+  /** The SHA-256 (hex) over the bodies in request order; null without a complete answer. */
   readonly sha256: string | null;
   readonly outcome: CellOutcome;
   readonly age: ReadAge;
 }
 
-/** How a cell counts in the result of a run. */
+/** The result of a cell as a run counts it. */
 export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quarantined' | 'unavailable';
 
 export interface Applied {
   readonly result: CellResult;
-  /** The row from now on; null where the answer changes nothing (an older one, or a day past the horizon). */
+  /** The new row; null if the answer changes nothing (an older one, or a day past the horizon). */
   readonly cell: Cell | null;
-  /** The numbers the cell has from now on; null where they stay. */
+  /** The new numbers; null if they stay. */
   readonly facts: readonly Fact[] | null;
-  /** What was wrong with the answer; null if nothing. */
+  /** The problem of the answer; null if there was none. */
   readonly problem: Reason | null;
 }
 
-/** An answer that changes nothing. */
+/** The effect of an answer that changes nothing. */
 export const unchanged: Applied = { result: 'unchanged', cell: null, facts: null, problem: null };
 
-/** Reasons of cells that Losant left out and that have no number: they wait as long as they are not late. */
+/**
+ * The reasons of cells that Losant left out and that have no number; they wait as long as they are not
+ * late.
+ */
 export const LEFT_OUT_REASONS: readonly string[] = ['left_out', 'unconfirmed', 'contradicted'];
-/** Reason of a cell whose stream or organization is not tracked on the day: nobody wants it. */
+/** The reason of a cell whose stream or organization is not tracked on the day. */
 export const NOT_TRACKED = 'not_tracked';
-/** Reason of a cell whose numbers a person has changed or removed in SQL. */
+/** The reason of a cell whose numbers a person has changed or removed in SQL. */
 export const CHANGED_BY_HAND = 'changed_by_hand';
-/** Reason of an accepted cell. */
+/** The reason of an accepted cell. */
 export const WAIVED = 'waived';
-/** Reason of cells that are not read any more because their organization is gone. */
+/** The reason of cells that are no longer read because their organization is gone. */
 export const ORG_DELETED = 'org_deleted';
 
-/** The standing of a cell whose numbers nothing speaks against; zeros that are not sure are read again soon. */
+/**
+ * Returns the cell with its standing and next read, for numbers that nothing contradicts. Zeros that
+ * are not yet sure are read again soon.
+ */
 export function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>): Cell {
   const verifiedAtMs = cell.verifiedAtMs ?? 0;
   const isLate = cell.wasFinal || verifiedAtMs >= finalFromMs;
   const isSure = cell.isReported || cell.omissions >= OMISSIONS_NEEDED;
   const isFinal = isLate && isSure;
-  // Until enough answers have left them out, also after the last checkpoint.
+  // Unconfirmed zeros are read until enough answers have left them out, even after the last checkpoint.
   const soonMs = isLate && !isSure ? verifiedAtMs + HOUR_MS : null;
   return {
     ...cell,
@@ -113,12 +125,12 @@ export function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>)
   };
 }
 
-/** The columns of a cell that say why. */
+/** Returns the columns of a cell that state the reason. */
 export function said({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
   return { reason: code, message };
 }
 
-/** The earlier of two times that may not be; null if neither is. */
+/** Returns the earlier of two times, either of which may be null; null if both are. */
 export function earliest(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
@@ -133,7 +145,7 @@ export function hasAnyNumber(facts: readonly Fact[]): boolean {
   return facts.some(({ values }) => values.some((value) => value !== 0));
 }
 
-/** Whether two sets of facts have the same keys and values, in whatever order. */
+/** Whether two sets of facts have the same keys and values, in any order. */
 export function sameFacts(a: readonly Fact[], b: readonly Fact[]): boolean {
   if (a.length !== b.length) return false;
   const byKey = new Map(a.map((fact) => [factKey(fact), fact]));
@@ -147,7 +159,7 @@ export function sameValues(a: Fact, b: Fact): boolean {
   return a.values.every((value, index) => value === b.values[index]);
 }
 
-/** One text per key: NUL cannot be part of a stored key. */
+/** Returns a unique text for a key: a stored key cannot contain NUL. */
 export function factKey({ key }: Fact): string {
   return key.join('\0');
 }

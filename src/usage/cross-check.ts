@@ -1,4 +1,4 @@
-/** Cross-checks: what a stream that counts the same says about zeros that Losant never named. Pure. */
+/** Cross-checks: the evidence of a stream that counts the same about zeros that Losant never named. Pure. */
 import {
   type Applied,
   type Cell,
@@ -12,11 +12,11 @@ import {
 import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
 import type { Fact, Stream } from './streams/stream.ts';
 
-/** What another stream of the same organization and day says about a number that Losant left out. */
+/** The count of another stream for the organization and day of a number that Losant left out. */
 export type CrossCheck =
-  /** That stream is not collected, or this one has none. */
+  /** The other stream is not collected, or there is none for this one. */
   | { readonly kind: 'none' }
-  /** That stream is not stored yet. */
+  /** The other stream is not stored yet. */
   | { readonly kind: 'unknown' }
   | { readonly kind: 'counted'; readonly count: number };
 
@@ -26,8 +26,9 @@ const namesOthers: Reason = {
 };
 
 /**
- * Why columns that Losant left out beside others may not be zeros: another number of the day, or the cross-check, shows
- * that there was something, or the cross-check is not stored yet. Null if they may.
+ * Returns the reason why columns that Losant left out beside others may not be zeros: another number
+ * of the day or the cross-check shows usage, or the cross-check is not stored yet. Returns null if
+ * they may be zeros.
  */
 export function reasonAgainstPart(
   { facts, missingColumns }: CellOutcome & { kind: 'values' },
@@ -47,7 +48,7 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
   return keyColumns.length === 0 ? [{ key: [], values: columns.map(() => 0) }] : [];
 }
 
-/** Why a day that was left out may not be stored as zeros; null if it may. */
+/** Returns the reason why a day that was left out may not be stored as zeros; null if it may. */
 export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
   const { missingMeans, crossCheck } = stream;
   if (missingMeans === 'absent') return { code: 'left_out', message: 'Losant has no number for this day' };
@@ -69,14 +70,14 @@ export interface CrossCheckCount {
   readonly stream: Stream;
   readonly count: number;
   readonly age: ReadAge;
-  /** When the count was read. */
+  /** The time at which the count was read. */
   readonly sentAtMs: number;
 }
 
 /**
- * What a count of another stream does to a cell that waits for it, or that has zeros Losant never named: 0 makes zeros
- * of a day that was left out, and confirms zeros; a higher one takes back zeros that stand against it, and has the
- * cell read again. Null if it changes nothing.
+ * Applies a count of another stream to a cell that waits for it or has zeros that Losant never named.
+ * A count of 0 makes zeros of a day that was left out and confirms zeros; a higher one takes
+ * contradicted zeros back and has the cell read again. Returns null if nothing changes.
  */
 export function applyCrossCheck(
   cell: Cell,

@@ -1,4 +1,4 @@
-/** A number that a double turns into an integer it is not; its text is cut to a length for messages. */
+/** A number whose nearest double is a different integer; its text is cut to a length for messages. */
 export class InexactNumber {
   readonly text: string;
 
@@ -7,27 +7,27 @@ export class InexactNumber {
   }
 }
 
-/** The value of a key that its object has more than once. */
+/** The value of a key that occurs more than once in its object. */
 export const REPEATED_KEY = Symbol('repeated key');
 
-/** Deeper than any body of this API. */
+/** The greatest nesting, deeper than any body of this API. */
 const DEPTH_MAX = 200;
 
-/** A number that a double may round: one of 16 digits, with a fraction or with an exponent. */
+/** Matches a number that a double may round: one of 16 digits, with a fraction or with an exponent. */
 const MAY_BE_INEXACT = /(?:^|[:,[\s])-?(?:\d{16}|\d+[.eE])[\d.eE+-]*\s*(?:[,\]}]|$)/;
 
-/** The end of a key; a string may hold what looks like one. */
+/** Matches the end of a key; a string may contain text that looks like one. */
 const KEY_END = /"\s*:/g;
 
-/** A string without its first quote, and the colon that makes it a key. */
+/** Matches a string without its first quote, and the colon that makes it a key. */
 const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
 
 /**
- * Reads a JSON text as `JSON.parse` does, but with a marker where that changes what was sent:
- * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object
- * has more than once. Thus only what depends on such a place is refused. Fractions stay what
- * `JSON.parse` makes of them. Throws SyntaxError for a text that is not JSON, or is nested
- * more than 200 deep.
+ * Reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
+ * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object has
+ * more than once. Only the cells that depend on such a place are then refused. Fractions are as
+ * `JSON.parse` reads them. Throws SyntaxError for a text that is not JSON or is nested more than 200
+ * deep.
  */
 export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
@@ -35,7 +35,10 @@ export function parseJson(text: string): unknown {
   return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);
 }
 
-/** Counts the keys of all objects in the value, which has fewer than its text if one is repeated. */
+/**
+ * Returns the number of keys of all objects in the value, which is lower than in its text if one is
+ * repeated.
+ */
 function countKeys(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (depth >= DEPTH_MAX) throw new SyntaxError(`nested more than ${DEPTH_MAX} deep`);
@@ -44,7 +47,7 @@ function countKeys(value: unknown, depth = 0): number {
   return keys;
 }
 
-/** Reads a valid text; each key gets a number before it is parsed, so that none replaces another. */
+/** Reads a valid text. Each key is numbered before the text is parsed, so that none replaces another. */
 function parseMarked(text: string): unknown {
   let keys = 0;
   const numbered = text.replace(STRING, (string, rest: string, colon: string) =>
@@ -65,7 +68,10 @@ function markKeys(numbered: object): object {
   return Object.fromEntries(map);
 }
 
-/** Marks a number that is an integer or none at all as a double, and another number as its text. */
+/**
+ * Returns a number that the double represents exactly or that is no integer, and a marker for any
+ * other number.
+ */
 function markNumber(value: number, text: string): number | InexactNumber {
   if (Number.isFinite(value) && !Number.isInteger(value)) return value;
   const [mantissa = '', exponent = '0'] = text.replace(/^-/, '').split(/e/i);

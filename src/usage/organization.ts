@@ -1,4 +1,7 @@
-/** An organization of an instance, its attributes as last seen in Losant, and which of them are exported. */
+/**
+ * An organization of an instance with its attributes as last seen in Losant, and the selection of
+ * those that are exported.
+ */
 
 /** Times are UTC, ISO text with milliseconds. */
 export interface Organization {
@@ -6,7 +9,7 @@ export interface Organization {
   readonly orgId: string;
   readonly instanceId: string | null;
   readonly name: string;
-  /** Keys may repeat. */
+  /** The tags; keys may repeat. */
   readonly tags: readonly Tag[];
   readonly referralId: string | null;
   readonly planId: string | null;
@@ -16,9 +19,9 @@ export interface Organization {
   readonly isReadOnly: boolean;
   readonly disabledAt: string | null;
   readonly currentPeriodStart: string | null;
-  /** Half-open: the first instant after the billing period. */
+  /** The end of the billing period, exclusive: the first instant after it. */
   readonly currentPeriodEnd: string | null;
-  /** Null also for a creation that is yet to come. */
+  /** The time of creation; null if unknown or in the future. */
   readonly createdAt: string | null;
 }
 
@@ -27,15 +30,15 @@ export interface Tag {
   readonly value: string;
 }
 
-/** Which organizations of an instance are exported. */
+/** The organizations of an instance that are exported. */
 export type OrgSelection =
   | {
       readonly kind: 'all';
-      /** Globs of names (`*`, `?`), any of which selects; null: every name. */
+      /** Globs of names (`*`, `?`), any of which selects; null for every name. */
       readonly names: readonly string[] | null;
-      /** `key=value` or `key`, any of which selects; null: every tag. */
+      /** Tags as `key=value` or `key`, any of which selects; null for every tag. */
       readonly tags: readonly string[] | null;
-      /** Ids or globs of names that are left out. */
+      /** Ids, or globs of names, that are left out. */
       readonly exclude: readonly string[];
     }
   | { readonly kind: 'ids'; readonly orgIds: readonly string[] };

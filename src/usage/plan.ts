@@ -3,41 +3,41 @@ import { addDays, type DayRange, eachDay, type UsageDay } from './day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from './policy.ts';
 import { streamNamed } from './streams/catalog.ts';
 
-/** Why a cell is read. */
+/** The reason why a cell is read. */
 export type Reason =
   /** A day that ended less than a day ago and was never read. */
   | 'new'
   /** A tracked number that is not stored. */
   | 'gap'
-  /** Stored, but its next checkpoint has come. */
+  /** A stored number whose next checkpoint has come. */
   | 'checkpoint'
   | 'backfill'
-  /** Named on the command line. */
+  /** A cell named on the command line. */
   | 'asked';
 
-/** One organization's stream with the days that the database found to be due, or asked for. */
+/** One organization's stream with the days that the database found due, or that were asked for. */
 export interface DueTrack {
   readonly orgId: string;
   readonly stream: string;
-  /** Last day on which the organization existed, if it was found deleted: nothing can be read any more. */
+  /** The last day on which the organization existed, if it was found deleted: it can no longer be read. */
   readonly removedOn: UsageDay | null;
   /** Tracked days that were never read. */
   readonly unread: readonly DayRange[];
   /** Due days that are stored. */
   readonly stored: readonly DayRange[];
-  /** Due days that are tracked, were read, and are not stored. */
+  /** Due days that are tracked and were read, but are not stored. */
   readonly uncovered: readonly DayRange[];
   /** Due days that are neither tracked nor stored. */
   readonly untracked: readonly DayRange[];
-  /** Days to read because a person asked, due or not; the others are empty then, but for `stored`. */
+  /** Days to read because a person asked, due or not; the other lists are empty then, except for `stored`. */
   readonly asked: readonly DayRange[];
 }
 
-/** What a person asked for, instead of all that is due. */
+/** The days that a person asked for, instead of everything due. */
 export interface Ask {
   readonly range: DayRange;
   readonly reason: 'backfill' | 'asked';
-  /** Read stored cells too, due or not. */
+  /** Whether to read stored cells too, due or not. */
   readonly force: boolean;
   readonly pastHorizon: boolean;
 }
@@ -50,16 +50,19 @@ export interface Slice {
   readonly days: readonly { readonly day: UsageDay; readonly reason: Reason }[];
 }
 
-/** A due cell that is not read any more, and why. */
+/** A due cell that is no longer read, and the reason. */
 export interface ClosedCell extends CellKey {
   readonly reason: 'org_deleted' | 'past_horizon' | 'not_tracked';
 }
 
 export interface PagePlan {
-  /** Newest window first; of one organization and window a stream before those it is a cross-check for. */
+  /**
+   * The slices, newest window first; within an organization and window, a stream comes before those it
+   * is a cross-check for.
+   */
   readonly slices: readonly Slice[];
   readonly closed: readonly ClosedCell[];
-  /** Cells that were asked for and cannot be read: past the horizon, or their organization is gone. */
+  /** The number of cells asked for that cannot be read: past the horizon, or their organization is gone. */
   readonly unreadable: number;
 }
 
@@ -89,7 +92,7 @@ export function planPage(tracks: readonly DueTrack[], options: PlanOptions): Pag
 }
 
 interface Choice {
-  /** Newest first. */
+  /** The days to read, newest first. */
   readonly read: Slice['days'];
   readonly unreadable: number;
 }
@@ -126,7 +129,7 @@ function chooseAsked(
   let unreadable = 0;
   for (const day of asked.flatMap(eachDay).reverse()) {
     const isStored = stored.some(({ from, to }) => from <= day && day <= to);
-    // Past the horizon a stored number never changes, so there is nothing to read even when forced.
+    // Past the horizon a stored number never changes, so even a forced read is pointless.
     if (day < horizon && isStored) continue;
     if (removedOn !== null || (day < horizon && !ask.pastHorizon)) unreadable += 1;
     else read.push({ day, reason: ask.reason });
@@ -139,7 +142,10 @@ function mergeWindows({ orgId, stream }: DueTrack, due: Slice['days']): Slice[] 
   return cutWindows(due, windowDays).map((window) => ({ orgId, stream, ...window }));
 }
 
-/** As few windows as cover the days (newest first), each as long as a request may be. */
+/**
+ * Returns the fewest windows that cover the days (newest first), each at most as long as a request may
+ * be.
+ */
 export function cutWindows<D extends { readonly day: UsageDay }>(
   due: readonly D[],
   windowDays: number,
@@ -157,7 +163,7 @@ export function cutWindows<D extends { readonly day: UsageDay }>(
   return windows;
 }
 
-/** How many cells the plan reads or closes as unavailable. */
+/** Returns the number of cells that the plan reads or closes as unavailable. */
 export function countCells({ slices, closed }: Pick<PagePlan, 'slices' | 'closed'>): number {
   return slices.reduce((count, { days }) => count + days.length, closed.length);
 }

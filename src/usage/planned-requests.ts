@@ -1,22 +1,25 @@
-/** How far the requests of a plan are, for whoever watches a run. */
+/** The progress of a plan's requests, for anyone who watches a run. */
 export interface RequestProgress {
-  /** Of the plan, or more where more turned out to be needed. */
+  /** The number of requests in the plan, or more if more proved necessary. */
   readonly total: number;
   readonly done: number;
 }
 
-/** So many at the expected rate are mixed into the measured one: a few slow or fast answers at the start move the estimate little. */
+/**
+ * The number of requests at the expected rate that are mixed into the measured one, so that a few slow
+ * or fast answers at the start hardly move the estimate.
+ */
 const PRIOR = 50;
 
 /**
- * Counts the requests of a plan: one is done when no further attempt of it follows.
- * What is found due after the plan was made is not in its total.
+ * PlannedRequests counts the requests of a plan. A request is done when no further attempt of it
+ * follows. Requests found due after the plan was made are not in its total.
  */
 export class PlannedRequests {
   #planned: number | null = null;
   #done = 0;
 
-  /** Null before there is a plan: those before it belong to discovery. */
+  /** Returns the progress; null before there is a plan, because earlier requests belong to discovery. */
   get progress(): RequestProgress | null {
     if (this.#planned === null) return null;
     return { total: Math.max(this.#planned, this.#done), done: this.#done };
@@ -32,7 +35,7 @@ export class PlannedRequests {
   }
 }
 
-/** The time the rest takes, in ms. `rate`: steps per second that are expected. Pure. */
+/** Returns the time that the rest takes, in ms. `rate` is the expected number of steps per second. Pure. */
 export function estimateLeftMs({
   done,
   total,

@@ -1,21 +1,24 @@
 /**
  * Standing is the one answer to "is this cell all right?". The type of the same name in
- * `migrations/0001_reference.sql` has the same words in the same order, and a test holds the two together.
+ * `migrations/0001_reference.sql` has the same words in the same order, and a test compares the two.
  */
 
-/** How a standing is shown to people. */
+/** The words and signs by which a standing is shown to people. */
 export interface StandingWords {
-  /** In a table or a legend. */
+  /** The label in a table or a legend. */
   readonly label: string;
-  /** What it means, as a sentence without a full stop. */
+  /** The meaning, as a sentence without a full stop. */
   readonly sentence: string;
-  /** One character for maps in text, and beside a colour that not everybody can tell from others. */
+  /** One character for maps in text, shown beside the colour, which not everybody can distinguish. */
   readonly symbol: string;
   /** The class of its colour in pages, with a light and a dark shade. */
   readonly tone: 'good' | 'calm' | 'open' | 'known' | 'bad';
 }
 
-/** Best first: the standing of a day, an organization or a month is that of its worst cell. */
+/**
+ * The standings from best to worst. The standing of a day, an organization or a month is that of its
+ * worst cell.
+ */
 export const STANDINGS = {
   final: {
     label: 'final',
@@ -55,7 +58,7 @@ export type Standing = keyof typeof STANDINGS;
 
 export const standings = Object.keys(STANDINGS) as readonly Standing[];
 
-/** Whether the number is a gap: it is in doubt or missing. */
+/** Whether the number is a gap: in doubt or missing. */
 export function isGap(standing: Standing): boolean {
   return standing === 'in_doubt' || standing === 'missing';
 }
@@ -65,17 +68,17 @@ export function isSettled(standing: Standing): boolean {
   return standing === 'final' || standing === 'accepted';
 }
 
-/** The standing of the worst; null of none. */
+/** Returns the worst of the standings; null if there is none. */
 export function worstStanding(several: Iterable<Standing>): Standing | null {
   let worst = -1;
   for (const standing of several) worst = Math.max(worst, standings.indexOf(standing));
   return standings[worst] ?? null;
 }
 
-/** How many cells have each standing. */
+/** The number of cells of each standing. */
 export type StandingCounts = Readonly<Record<Standing, number>>;
 
-/** Adds up counts of cells by standing; what is not named is 0. */
+/** Adds up counts of cells by standing; a standing that is not given counts 0. */
 export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>>): StandingCounts {
   const sums = { final: 0, accepted: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
   for (const counts of several) {
@@ -84,12 +87,12 @@ export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>
   return sums;
 }
 
-/** How many of the cells are gaps. */
+/** Returns the number of cells that are gaps. */
 export function countGaps({ in_doubt, missing }: StandingCounts): number {
   return in_doubt + missing;
 }
 
-/** The standing of the worst cell of those counted; null if there is none. */
+/** Returns the standing of the worst cell of those counted; null if there is none. */
 export function worstOf(counts: Readonly<Partial<StandingCounts>>): Standing | null {
   return worstStanding(standings.filter((standing) => (counts[standing] ?? 0) > 0));
 }

@@ -1,11 +1,14 @@
 import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { Logger } from '../logger.ts';
 
-/** A heartbeat tells a dead man's switch how the runs of one wake-up go. Nothing it does or fails to do changes them. */
+/**
+ * A heartbeat reports the runs of one wake-up to a dead man's switch. Its success or failure never
+ * changes them.
+ */
 export interface WakeUpHeartbeat {
-  /** A run has begun; later calls do nothing. */
+  /** Reports that a run has begun; later calls do nothing. */
   start(): void;
-  /** All runs have ended. */
+  /** Reports that all runs have ended. */
   end(isGood: boolean): Promise<void>;
 }
 
@@ -14,12 +17,18 @@ export interface Heartbeat {
 }
 
 export interface HeartbeatOptions {
-  /** The address of the monitor; null if nobody is told. It is a secret: whoever knows it can say that all is well. */
+  /**
+   * The address of the monitor; null if there is none. It is a secret: whoever knows it can report that
+   * all is well.
+   */
   readonly url: string | null;
   readonly logger: Logger;
 }
 
-/** A monitor that hangs delays a wake-up by a few of these timeouts and no more. */
+/**
+ * The client for the monitor. A monitor that hangs delays a wake-up by a few of these timeouts and no
+ * more.
+ */
 const monitor = ky.create({
   timeout: 5_000,
   redirect: 'manual',
@@ -27,9 +36,8 @@ const monitor = ky.create({
 });
 
 /**
- * Pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs
- * that left nothing due, or `URL/fail`. A ping that fails is logged without its
- * address.
+ * Creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs
+ * that left nothing due, or `URL/fail`. A ping that fails is logged without its address.
  */
 export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
   if (url === null) return { begin: () => ({ start: () => {}, end: () => Promise.resolve() }) };
@@ -41,7 +49,7 @@ export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
           started ??= ping(url, '/start', logger);
         },
         async end(isGood) {
-          // In this order, or the monitor would take the run for one that never ends.
+          // The pings are sent in this order, or the monitor would take the run for one that never ends.
           await started;
           await ping(url, isGood ? '' : '/fail', logger);
         },
@@ -60,7 +68,7 @@ async function ping(url: string, suffix: string, logger: Logger): Promise<void> 
   }
 }
 
-/** Why a ping failed, in words that cannot hold the address. */
+/** Returns the reason why a ping failed, in words that cannot contain the address. */
 function describe(error: unknown): string {
   if (isHTTPError(error)) return `HTTP ${error.response.status}`;
   return isTimeoutError(error) ? 'timeout' : 'no connection';

@@ -22,32 +22,35 @@ export interface WorkerContext extends ExportEnvironment {
   readonly newId: () => string;
 }
 
-/** What the worker's runs work with. */
+/** The tools that all runs of the worker share. */
 export interface RunTools {
   readonly context: WorkerContext;
   readonly handle: DatabaseHandle;
   readonly gates: Gates;
   readonly metrics: Metrics;
-  /** By instance id, kept from run to run: spares the next run what the one before has found in order. */
+  /** The state left by the last complete run, by instance id; it spares the next run the same checks. */
   readonly settled: Map<string, Settled>;
 }
 
-/** How a run of one instance ended. */
+/** The end of a run of one instance. */
 export interface RunEnd {
   readonly result: RunResult;
   readonly trouble: Trouble | null;
-  /** Whether it is worth looking again before the next wake-up. */
+  /** Whether to look again before the next wake-up. */
   readonly lookAgain: boolean;
 }
 
 export interface RunWatch {
-  /** ms by the database's clock. */
+  /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
-  /** Called once the instance is this process's and something is due, and as the work goes on. */
+  /** Called when this process has the instance and something is due, and then as the work goes on. */
   readonly onProgress: (progress: RunProgress) => void;
 }
 
-/** One run of one instance. Never throws: whatever happens is this instance's trouble alone. */
+/**
+ * Runs one export of one instance. Never throws, because a failure of one instance must not stop the
+ * others.
+ */
 export async function exportInstance(
   tools: RunTools,
   instance: InstanceConfig,
@@ -89,7 +92,7 @@ async function startRun(
   let requests = 0;
   const planned = new PlannedRequests();
   let planStartedAt = startedAt;
-  // The token is read here, so that one that was replaced is used without a restart.
+  // The token is read here, so that a replaced one is used without a restart.
   const opened = openInstance(context, instance, {
     handle,
     now,
@@ -113,7 +116,7 @@ async function startRun(
       planStartedAt = new Date(now()).toISOString();
     },
     onProgress: (cells: Progress) => {
-      // A run that has progress has a plan.
+      // Progress is reported only once there is a plan.
       const plan = { ...(planned.progress as RequestProgress), startedAt: planStartedAt, rate };
       const progress = { startedAt, ...cells, requests, plan };
       log(progress);
@@ -132,7 +135,7 @@ function endOf({ report, tally, refusal }: RunOutcome): RunEnd {
   if (report.status === 'complete') return { result: 'complete', trouble: null, lookAgain: false };
   const failure = report.failures[0] ?? { code: 'gaps_left', message: describeWaiting(tally.waiting) };
   const { code, message } = failure;
-  const hint = 'losant-usage gaps lists what is missing; the worker goes on trying';
+  const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
   const onlyGaps = report.failures.length === 0;
   return { result: 'partial', trouble: { code, message, hint, onlyGaps }, lookAgain: false };
 }
@@ -142,7 +145,7 @@ function describeWaiting(count: number): string {
   return `${count.toLocaleString('en-US')} missing ${numbers} not due for another try yet`;
 }
 
-/** What a run that broke off means for its instance. Pure. */
+/** Returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
   if (isAskedToEnd) return { result: 'interrupted', trouble: null, lookAgain: false };
   if (error instanceof HeldError) return { result: 'standby', trouble: null, lookAgain: true };
@@ -152,7 +155,7 @@ export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
 }
 
 function describe(error: unknown): Trouble {
-  // What is not one of this program's errors may say anything: the log has the place.
+  // The message of any other error may contain anything, so only the log shows where it happened.
   const described =
     error instanceof ExportError
       ? describeError(error)
@@ -171,10 +174,10 @@ function logFailure(
   else logger.error(fields, 'instance not exported');
 }
 
-/** In a database whose schema is not this program's, nothing is written at all. */
+/** The errors after which nothing is written at all, because the schema is not this program's. */
 const NOT_RECORDED: readonly string[] = ['database_too_old', 'database_too_new', 'database_mismatch'];
 
-/** A run that could not even begin is put on record, for those who only see the database. */
+/** Records a run that could not even begin, for people who see only the database. */
 async function recordFailure(
   { context, handle }: RunTools,
   { instanceId, streams }: InstanceConfig,
@@ -190,10 +193,10 @@ async function recordFailure(
   }
 }
 
-/** Often enough to see that a long run moves, seldom enough for a log. */
+/** The interval of progress lines: short enough to see a long run move, long enough for a log. */
 const LINE_EVERY_MS = 60_000;
 
-/** Logs the beginning of a run when it is first told of progress, and then how far it is, once a minute. */
+/** Logs the beginning of a run at its first progress, and then its progress once a minute. */
 export function logProgress(
   { logger, hostNow }: Pick<ExportEnvironment, 'logger' | 'hostNow'>,
   { instanceId, runId }: { instanceId: string; runId: string },

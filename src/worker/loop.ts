@@ -9,26 +9,32 @@ import { exportInstance, judgeFailure, type RunEnd, type RunTools } from './inst
 
 export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
-  /** The clock of a run, by the database's; rejects if the database is away or too far off. */
+  /**
+   * Reads the clock for a run, the database's; rejects if the database is unreachable or its clock too
+   * far off.
+   */
   readonly readNow: () => Promise<() => number>;
-  /** For the log. */
+  /** Returns the time of the next wake-up, for the log. */
   readonly nextWakeAt: () => Date | null;
-  /** How soon a standby, or a worker whose database was away, looks again. */
+  /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
 
-/** A lapsed lease is found within this and taken over: together with it less than a minute and a half. */
+/**
+ * The time within which a lapsed lease is found and taken over; with the lease itself, less than a
+ * minute and a half.
+ */
 const LOOK_AGAIN_MS = 20_000;
 
-/** Instances exported at once: one that is slow does not hold up the others. */
+/** The number of instances exported at once, so that a slow one does not hold up the others. */
 const INSTANCES_AT_ONCE = 4;
 
-/** The longest that a timer takes; the loop then simply waits anew. */
+/** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
 /**
- * Runs every instance at the start and at each wake-up, until the signal aborts.
- * For what another process exports, it stands by.
+ * WorkerLoop runs every instance at the start and at each wake-up, until the signal aborts. It stands
+ * by for instances that another process exports.
  */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions;
@@ -49,7 +55,7 @@ export class WorkerLoop {
     return [...this.#statuses.values()];
   }
 
-  /** A wake-up. One that comes while runs are under way is not lost: others follow. */
+  /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
   wake(kind: Wake): void {
     const { metrics, context } = this.#options;
     const outcome = this.#isWorking ? 'skipped' : kind;
@@ -61,7 +67,7 @@ export class WorkerLoop {
     this.#wakeUp.abort();
   }
 
-  /** Returns when the signal has aborted and the runs under way have ended. */
+  /** Runs the loop. Resolves when the signal has aborted and the runs under way have ended. */
   async run(): Promise<void> {
     const { context, nextWakeAt } = this.#options;
     let due: readonly InstanceConfig[] = context.config.instances;
@@ -76,7 +82,7 @@ export class WorkerLoop {
     }
   }
 
-  /** A run of each of these instances. Returns those to look at again before the next wake-up. */
+  /** Runs each of these instances. Returns those to look at again before the next wake-up. */
   async runAll(instances: readonly InstanceConfig[]): Promise<InstanceConfig[]> {
     this.#isWorking = true;
     const heartbeat = this.#options.heartbeat.begin();
@@ -139,14 +145,14 @@ export class WorkerLoop {
     return await exportInstance(this.#options, instance, { now, onProgress });
   }
 
-  /** Whether it was a wake-up that ended the wait, or else that it is time to look again. */
+  /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
   async #waitForWork(looksAgain: boolean): Promise<boolean> {
     const { context, lookAgainMs = LOOK_AGAIN_MS } = this.#options;
     const waitMs = looksAgain ? lookAgainMs : FOREVER_MS;
     if (!this.#isWoken) {
       this.#wakeUp = new AbortController();
       const signal = AbortSignal.any([context.signal, this.#wakeUp.signal]);
-      // Being woken is no failure.
+      // A wake-up aborts the sleep and is no failure.
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
     const isWoken = this.#isWoken;
@@ -155,31 +161,31 @@ export class WorkerLoop {
   }
 }
 
-/** Whether the runs of several instances left nothing due; null: none of them was this process's. Pure. */
+/** Whether the runs of several instances left nothing due; null if this process ran none of them. Pure. */
 export function judgeRuns(results: readonly RunResult[]): boolean | null {
   const own = results.filter((result) => result !== 'standby' && result !== 'interrupted');
   return own.length === 0 ? null : own.every((result) => result === 'complete');
 }
 
 export interface ScheduleOptions {
-  /** Called at each wake-up, and late for one that was missed. Must not throw. */
+  /** Called at each wake-up, late for a missed one. Must not throw. */
   readonly onWake: (wake: Wake) => void;
 }
 
-/** `missed`: the process was paused or blocked when the wake-up was due. */
+/** `missed` means that the process was paused or blocked when the wake-up was due. */
 export type Wake = 'on_time' | 'missed';
 
 export interface Schedule {
-  /** False before it is armed and after it is stopped. */
+  /** Returns false before the schedule is armed and after it is stopped. */
   readonly isArmed: () => boolean;
   readonly nextWakeAt: () => Date | null;
   readonly stop: () => Promise<void>;
 }
 
 /**
- * Wakes up at the times of a cron expression, in UTC. It decides nothing: which
- * days are due is read from the ledger, so that no pattern of wake-ups, missed
- * or doubled ones among them, can lose a day.
+ * Arms a schedule of wake-ups at the times of a cron expression, in UTC. The schedule decides nothing:
+ * due days are read from the ledger, so no pattern of wake-ups, whether missed or doubled, can lose a
+ * day.
  */
 export async function armSchedule(expression: string, { onWake }: ScheduleOptions): Promise<Schedule> {
   let isArmed = true;
@@ -200,5 +206,5 @@ export async function armSchedule(expression: string, { onWake }: ScheduleOption
   };
 }
 
-/** It would print to stdout; what matters is reported by `onWake`. */
+/** node-cron's own logger would print to stdout; `onWake` reports what matters. */
 const silent: CronLogger = { info: () => {}, warn: () => {}, error: () => {}, debug: () => {} };

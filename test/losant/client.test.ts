@@ -14,7 +14,7 @@ const ask: GetRequest = {
   signal: new AbortController().signal,
 };
 
-/** Sends half of a body that was announced whole, then cuts the connection. */
+/** Announces a complete body, sends half of it, then cuts the connection. */
 function sendHalf(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': '20' });
   response.write('{"counts":');

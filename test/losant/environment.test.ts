@@ -25,7 +25,7 @@ const CODE = `
   process.stdout.write(said);
 `;
 
-/** What a process with these variables gets from the API; it has to end by itself. */
+/** Returns the API's answer to a process with these variables; the process has to end by itself. */
 async function askFrom(env: Readonly<Record<string, string>>): Promise<string> {
   const { code, stdout, stderr } = await startProcess(
     process.execPath,
@@ -38,7 +38,7 @@ async function askFrom(env: Readonly<Record<string, string>>): Promise<string> {
 
 interface Proxy extends AsyncDisposable {
   readonly url: string;
-  /** What it was asked to connect to. */
+  /** The hosts that it was asked to connect to. */
   readonly tunnels: string[];
 }
 

@@ -51,7 +51,7 @@ describe('Gate', () => {
     const most = Math.max(
       ...starts.map((from) => starts.filter((at) => at >= from && at < from + 200).length),
     );
-    // 80 in 200 ms, 8 of the next 20 ms, and what a late timer of up to 100 ms catches up with.
+    // 80 start in 200 ms, 8 in the next 20 ms, and a timer late by up to 100 ms catches up with 40.
     expect(most).toBeLessThanOrEqual(80 + 8 + 40 + 1);
   });
 
@@ -187,7 +187,7 @@ describe('Gate', () => {
     expect((starts[0] as number) - pausedAt).toBeGreaterThanOrEqual(190);
   });
 
-  it('tells a task how long it waited', async () => {
+  it('passes a task the time it waited', async () => {
     const gate = gateOf();
     gate.pauseFor(100);
     const waitedMs = await gate.run(async (ms) => ms, never);

@@ -11,12 +11,12 @@ const orgOf = (number: number): Item => ({ id: orgId(number), name: `Org ${numbe
 type Item = { id: string; name: string; [key: string]: unknown };
 
 interface World {
-  /** Sorted by id, as the API does; changed by the tests while it is read. */
+  /** The items, sorted by id as the API does; tests change them while the list is read. */
   items: unknown[];
 }
 
 interface Serving {
-  /** Changes the world before it answers the request of this number, from 1. */
+  /** Changes the world before it answers the request with this number, counted from 1. */
   readonly before?: (world: World, number: number) => void;
   /** Changes an answer. */
   readonly answer?: (body: Body, page: number) => object;
@@ -33,7 +33,7 @@ interface Read extends OrgListing {
   readonly requests: number;
 }
 
-/** Reads the list of a server to its end. */
+/** Reads the complete list of a server. */
 async function readList(items: unknown[], perPage: number, serving: Serving = {}): Promise<Read> {
   const world = { items };
   await using server = await startServer(({ query }, response, number) => {
@@ -210,7 +210,7 @@ describe('a list that shifts while it is read', () => {
           const stayed = new Set(upTo(count));
           let next = count;
           const before = (world: World, number: number) => {
-            // One change at a time: two that cancel each other out leave no trace in a count.
+            // The changes come one at a time: two that cancel each other out leave no trace in a count.
             const event = events.find(([at]) => at === number);
             if (event === undefined) return;
             if (event[1] === -1) {
@@ -224,7 +224,7 @@ describe('a list that shifts while it is read', () => {
           const read = await readList(orgsOf(count), perPage, { before });
           const missed = [...stayed].filter((id) => !read.ids.includes(id));
           if (read.isComplete) expect(missed).toEqual([]);
-          // A single change is no reason to give up.
+          // A single change must not make the list incomplete.
           if (events.length <= 1) expect(read.reason).toBeNull();
         },
       ),
@@ -256,7 +256,7 @@ describe('a list that is not sorted', () => {
 });
 
 describe('items that cannot be read', () => {
-  it('are told by id, or counted where they have none: then the list is not complete', async () => {
+  it('are reported by id, or counted where they have none, and make the list incomplete', async () => {
     const items = [
       orgOf(0),
       null,

@@ -7,7 +7,7 @@ const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 
 const read = (attributes: object) => readOrganization({ id: ID, name: 'Acme', ...attributes }, NOW);
 
-/** The organization and what was odd about it; it must be readable. */
+/** Returns the organization and its oddities; fails if it cannot be read. */
 function readable(attributes: object) {
   const reading = read(attributes);
   if (!reading.ok) throw new Error(reading.problem);
@@ -93,7 +93,7 @@ describe('what cannot be read', () => {
     ['tags that are no list', { tags: 'none' }],
     ['a creation that is no date', { creationDate: 'yesterday' }],
     ['a customer that is a list', { customerId: [] }],
-  ])('is told by its id: %s', (_, attributes) => {
+  ])('is reported by its id: %s', (_, attributes) => {
     expect(read(attributes)).toMatchObject({ ok: false, orgId: ID });
   });
 

@@ -227,7 +227,7 @@ describe('getOrg', () => {
     });
   });
 
-  it('tells an unknown organization', async () => {
+  it('reports an unknown organization', async () => {
     await using server = await startServer((_, response) =>
       sendJson(response, { type: 'NotFound', message: 'Organization was not found' }, { status: 404 }),
     );
@@ -236,7 +236,7 @@ describe('getOrg', () => {
 });
 
 describe('getInstance', () => {
-  it('tells the id, the name and the API clock', async () => {
+  it('returns the id, the name and the API clock', async () => {
     await using server = await startServer((_, response) =>
       sendJson(
         response,

@@ -36,7 +36,7 @@ const failures: Record<string, (request: Received, response: ServerResponse) => 
   },
 };
 
-describe('an error never holds the token', () => {
+describe('an error never contains the token', () => {
   it.each(Object.keys(failures))('after %s', async (name) => {
     await using server = await startServer((request, response) => failures[name]?.(request, response));
     const client = clientFor(server, { token: TOKEN, attempts: 2, timeoutMs: 200 });

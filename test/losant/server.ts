@@ -9,7 +9,7 @@ export interface Received {
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
   readonly headers: IncomingMessage['headers'];
-  /** Where the body comes. */
+  /** The stream of the request's body. */
   readonly stream: IncomingMessage;
 }
 
@@ -21,7 +21,7 @@ export interface TestServer extends AsyncDisposable {
 /** Answers the request with this number, counted from 1. */
 type Handler = (request: Received, response: ServerResponse, number: number) => void;
 
-/** A real HTTP server on loopback that records what it is sent. */
+/** Starts a real HTTP server on loopback that records its requests. */
 export async function startServer(handler: Handler): Promise<TestServer> {
   const received: Received[] = [];
   const server = createServer((request, response) => {
@@ -53,7 +53,7 @@ export function sendJson(
   response.end(JSON.stringify(body));
 }
 
-/** A client that waits for nothing it need not wait for. */
+/** Returns a client that waits no longer than necessary. */
 export function clientFor(server: TestServer, options: Partial<LosantClientOptions> = {}): LosantClient {
   return createLosantClient({
     apiUrl: server.url,
@@ -68,7 +68,7 @@ export function clientFor(server: TestServer, options: Partial<LosantClientOptio
   });
 }
 
-/** What the promise rejects with, which must be a `LosantError`. */
+/** Returns the error that the promise rejects with, which must be a `LosantError`. */
 export async function errorOf(promise: Promise<unknown>): Promise<LosantError> {
   const error = await promise.then(
     () => 'no error at all',

@@ -30,11 +30,11 @@ describe('kindOfStatus', () => {
 
 describe('describeStatus', () => {
   it.each([
-    [204, 'answered HTTP 204 (No Content) instead of 200 with a whole body'],
-    [206, 'answered HTTP 206 (Partial Content) instead of 200 with a whole body'],
-    [299, 'answered HTTP 299 instead of 200 with a whole body'],
+    [204, 'answered HTTP 204 (No Content) instead of 200 with a complete body'],
+    [206, 'answered HTTP 206 (Partial Content) instead of 200 with a complete body'],
+    [299, 'answered HTTP 299 instead of 200 with a complete body'],
     [301, 'answered with a redirect (HTTP 301), which is never followed'],
-    [304, 'answered HTTP 304 (Not Modified) instead of 200 with a whole body'],
+    [304, 'answered HTTP 304 (Not Modified) instead of 200 with a complete body'],
     [307, 'answered with a redirect (HTTP 307), which is never followed'],
     [404, 'answered HTTP 404'],
     [502, 'answered HTTP 502'],

@@ -22,7 +22,7 @@ function sendEncoded(response: ServerResponse, encoding: string, body: Uint8Arra
 }
 
 describe('an answer', () => {
-  it('holds body, text and the times of the attempt that succeeded', async () => {
+  it('contains body, text and the times of the attempt that succeeded', async () => {
     await using server = await startServer((_, response, number) =>
       number === 1
         ? sendJson(response, {}, { status: 500 })
@@ -71,7 +71,7 @@ describe('an answer', () => {
     ['0', 0],
     ['soon', null],
     ['-5', null],
-  ])('of a cache tells how old it is: Age %s', async (age, ageSeconds) => {
+  ])('of a cache shows its age: Age %s', async (age, ageSeconds) => {
     await using server = await startServer((_, response) => sendJson(response, {}, { headers: { age } }));
     expect((await clientFor(server).get(ask)).ageSeconds).toBe(ageSeconds);
   });

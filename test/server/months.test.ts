@@ -127,7 +127,7 @@ describe('whether October can be invoiced', () => {
       },
       { text: 'Not final yet: 1 time.', actions: ['it becomes final by itself'] },
       {
-        text: 'To close it all the same:',
+        text: 'To close it anyway:',
         actions: ['losant-usage close --period 2026-10 --incomplete REASON'],
       },
     ]);

@@ -108,7 +108,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     `${UNNAMED}    tokenVariable: EU_TOKEN`,
     { EU_TOKEN: 'CANARY CANARY' },
     [
-      'EU_TOKEN holds whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
+      'EU_TOKEN contains whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
     ],
   ],
   [
@@ -137,7 +137,7 @@ const WRONG: readonly (readonly [string, string, Env, readonly string[]])[] = [
     'a key twice',
     `${ONE}    tokenFile: token`,
     {},
-    ['DIR/usage.yaml, line 4: a key that is there already; keep one of them'],
+    ['DIR/usage.yaml, line 4: a key that occurs twice; keep one of them'],
   ],
   [
     'a key that stands one column too far left',

@@ -45,21 +45,21 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a token with a space',
     { LOSANT_API_TOKEN: 'Bearer CANARY' },
     [
-      'LOSANT_API_TOKEN holds whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
+      'LOSANT_API_TOKEN contains whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
     ],
   ],
   [
     'a token with a line break inside',
     { LOSANT_API_TOKEN: 'CANARY\nCANARY' },
     [
-      'LOSANT_API_TOKEN holds whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
+      'LOSANT_API_TOKEN contains whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
     ],
   ],
   [
     'a token with a letter beyond ASCII',
     { LOSANT_API_TOKEN: 'CANARÝ' },
     [
-      'LOSANT_API_TOKEN holds whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
+      'LOSANT_API_TOKEN contains whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
     ],
   ],
   [
@@ -90,7 +90,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'a token file with two words',
     { LOSANT_API_TOKEN: undefined, LOSANT_API_TOKEN_FILE: 'DIR/spaced' },
     [
-      'LOSANT_API_TOKEN_FILE holds whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
+      'LOSANT_API_TOKEN_FILE contains whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
     ],
   ],
   [

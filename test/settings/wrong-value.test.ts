@@ -194,21 +194,21 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'an HTTP token with a space',
     { HTTP_TOKEN: 'CANARY CANARY CANARY' },
     [
-      'HTTP_TOKEN holds whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
+      'HTTP_TOKEN contains whitespace, control or non-ASCII characters; give the token alone, without quotes, spaces or line breaks',
     ],
   ],
   [
     'a heartbeat that is no URL',
     { HEARTBEAT_URL: 'CANARY' },
     [
-      'HEARTBEAT_URL is not an http or https URL (not shown); use the whole address that your monitor gives, beginning with https://',
+      'HEARTBEAT_URL is not an http or https URL (not shown); use the complete address that your monitor gives, beginning with https://',
     ],
   ],
   [
     'a heartbeat of another kind',
     { HEARTBEAT_URL: 'ftp://hc.example.com/CANARY' },
     [
-      'HEARTBEAT_URL is not an http or https URL (not shown); use the whole address that your monitor gives, beginning with https://',
+      'HEARTBEAT_URL is not an http or https URL (not shown); use the complete address that your monitor gives, beginning with https://',
     ],
   ],
   [

@@ -1,4 +1,4 @@
-/** What a person with rights can do to the database beside the program. */
+/** Changes that a person with rights can make to the database without the program. */
 
 const METRICS = {
   device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
@@ -12,13 +12,16 @@ const METRICS = {
   payload_totals: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
 } as const;
 
-/** The statement that takes an organization's numbers of a stream away. */
+/** Returns the statement that deletes an organization's numbers of a stream. */
 export function deleteNumbers(stream: keyof typeof METRICS, orgId: string): string {
   const changes = METRICS[stream].map((metric) => `${metric} = null`);
   return `update losant_usage.usage_days set ${changes.join(', ')} where org_id = '${orgId}'`;
 }
 
-/** The statement as if the program had made it: the ledger takes it for no change by hand. */
+/**
+ * Returns the statement as the program would run it, so that the ledger does not take it for a change
+ * by hand.
+ */
 export function asProgram(statement: string): string {
   return `set losant_usage.program = 'test'; ${statement}`;
 }

@@ -1,9 +1,9 @@
-/** Cells in the ledger as the program leaves them, in SQL. */
+/** SQL for cells in the ledger as the program leaves them. */
 
 export interface CellOptions {
   readonly reason?: string;
   readonly message?: string;
-  /** Of an accepted cell; the others follow from their standing. */
+  /** Whether an accepted cell has numbers; for others this follows from their standing. */
   readonly isStored?: boolean;
   readonly isReported?: boolean;
 }
@@ -13,7 +13,7 @@ function isStoredAs(standing: string): boolean {
   return ['final', 'stored', 'in_doubt'].includes(standing);
 }
 
-/** The rest of a cell's columns beside its key, `usage_date`, as the ledger asks for them. */
+/** Returns the other columns of a cell as the ledger requires them, `usage_date` being its key. */
 function columnsOf(standing: string, options: CellOptions): Readonly<Record<string, string>> {
   const isStored = options.isStored ?? isStoredAs(standing);
   const needsReason = standing !== 'final' && standing !== 'stored';
@@ -50,7 +50,7 @@ export function addCell(
   return addCells(`values (date '${day}', '${stream}', '${orgId}')`, standing, options);
 }
 
-/** Gives the cells for which `condition` holds another standing. */
+/** Gives the cells that meet `condition` another standing. */
 export function changeCells(condition: string, standing: string, options: CellOptions = {}): string {
   const changes = Object.entries(columnsOf(standing, options)).map(([name, value]) => `${name} = ${value}`);
   return `update losant_usage.coverage set ${changes.join(', ')} where ${condition};`;

@@ -1,17 +1,20 @@
-/** Databases whose clock is the test's: the program refuses to load by another clock than the database's. */
+/**
+ * Databases whose clock is set by the test, because the program refuses to load by another clock than
+ * the database's.
+ */
 
 import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {
-  /** From now on its clock stands still at this time. */
+  /** Stops the database's clock at this time. */
   stopClock(atMs: number): Promise<void>;
-  /** From now on its clock is so many ms behind the real one, and runs on. */
+  /** Sets the database's clock this many ms behind the real one, from where it runs on. */
   setBehind(ms: number): Promise<void>;
 }
 
-/** Schemas in which functions are looked for: `now()` is found before Postgres' own. */
+/** The schemas in which functions are looked for, so that `now()` is found before Postgres' own. */
 const SEARCH_PATH = 'simulated, pg_catalog';
 
 const CLOCK = `
@@ -23,7 +26,7 @@ const CLOCK = `
   create function simulated.clock_timestamp() returns timestamptz language sql volatile
     as 'select coalesce(stopped_at, pg_catalog.clock_timestamp() - behind) from simulated.clock'`;
 
-/** Functions with a search path of their own. */
+/** Makes functions with a search path of their own use the test's clock. */
 const USE_IN_FUNCTIONS = `
   do $$ declare f record; begin
     for f in select oid::regprocedure as name from pg_proc
@@ -33,14 +36,14 @@ const USE_IN_FUNCTIONS = `
   end $$`;
 
 /**
- * A database with the schema at head whose `now()` and `clock_timestamp()` are the
- * test's, also in the schema's own triggers, views and defaults; or a copy of one.
+ * Creates a database with the schema at head whose `now()` and `clock_timestamp()` are the test's,
+ * also in the schema's own triggers, views and defaults; or a copy of one.
  */
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
   const database = await createTestDatabase({ template: copied?.name ?? false });
   const { url, name } = database;
   if (!copied) await queryOnce(url, CLOCK);
-  // A setting of the database itself, which a copy does not take along.
+  // This is a setting of the database itself, which a copy does not include.
   await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
   if (!copied) {
     const handle = await createDatabase({ url, applicationName: 'clock', poolSize: 1 });

@@ -14,7 +14,10 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** A database of its own on the test server: with the schema at head, without any tables, or as a copy of one by name. */
+/**
+ * Creates a database on the test server: with the schema at head, without any tables, or as a copy of
+ * one by name.
+ */
 export async function createTestDatabase({
   template = true,
 }: {
@@ -36,12 +39,12 @@ export async function createTestDatabase({
 
 export interface EmbeddedFolder {
   readonly folder: string;
-  /** For DATABASE_URL. */
+  /** The value for DATABASE_URL. */
   readonly url: string;
   remove(): void;
 }
 
-/** A fresh folder for the embedded database. */
+/** Creates an empty folder for the embedded database. */
 export function createEmbeddedFolder(): EmbeddedFolder {
   const folder = makeFastFolder('losant-usage-embedded-');
   return {
@@ -51,7 +54,10 @@ export function createEmbeddedFolder(): EmbeddedFolder {
   };
 }
 
-/** An embedded database with the schema at head: a copy, since making one takes seconds of CPU time. */
+/**
+ * Creates an embedded database with the schema at head: a copy, because making one takes seconds of
+ * CPU time.
+ */
 export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
   const made = join(inject('embeddedTemplate'), 'made');
   if (!existsSync(made)) await makeEmbeddedTemplate(made);
@@ -60,7 +66,10 @@ export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
   return copy;
 }
 
-/** Once for all test files, which run in several processes: whoever comes first makes it, the others wait. */
+/**
+ * Makes the template once for all test files, which run in several processes: the first one makes it,
+ * the others wait.
+ */
 async function makeEmbeddedTemplate(made: string): Promise<void> {
   const making = `${made}.new`;
   try {
@@ -82,7 +91,7 @@ export async function createSchema(url: string): Promise<void> {
   }
 }
 
-/** One statement over a connection of its own, outside the code under test. */
+/** Runs one statement over a connection of its own, outside the code under test. */
 export async function queryOnce(url: string, statement: string): Promise<Record<string, unknown>[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
@@ -94,7 +103,7 @@ export async function queryOnce(url: string, statement: string): Promise<Record<
   }
 }
 
-/** The same server and user, another database. */
+/** Returns the URL of another database with the same server and user. */
 export function withDatabase(url: string, name: string): string {
   const target = new URL(url);
   target.pathname = `/${name}`;
@@ -104,7 +113,10 @@ export function withDatabase(url: string, name: string): string {
 const MEMORY_DISK = '/dev/shm';
 const ROOM_BYTES = 2 ** 31;
 
-/** A new folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50 to 400. */
+/**
+ * Creates a folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50
+ * to 400.
+ */
 export function makeFastFolder(prefix: string): string {
   const isRoomy = existsSync(MEMORY_DISK) && room(MEMORY_DISK) > ROOM_BYTES;
   return mkdtempSync(join(isRoomy ? MEMORY_DISK : tmpdir(), prefix));

@@ -1,6 +1,6 @@
 import type { Output } from '../../src/terminal/output.ts';
 
-/** For commands that are called inside a test: what they print goes nowhere. */
+/** An output that discards everything, for commands that are called inside a test. */
 export const SILENT: Output = {
   json: true,
   isTerminal: false,

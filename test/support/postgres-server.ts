@@ -1,7 +1,7 @@
 /**
- * Vitest's global setup: one Postgres for the whole test run, the one of
- * TEST_DATABASE_URL (a superuser's, or one that may create databases) or else one
- * started here, and in it a template database with this program's schema.
+ * Vitest's global setup: one Postgres for the complete test run, either the one of TEST_DATABASE_URL
+ * (whose user must be allowed to create databases) or one started here, with a template database that
+ * has this program's schema.
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
@@ -12,9 +12,9 @@ import { freePort } from './ports.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A user who may create databases, in a database that is not for tests. */
+    /** The URL of a user who may create databases, in a database that is not for tests. */
     postgresAdminUrl: string;
-    /** A database with the schema at head, to clone. */
+    /** The name of a database with the schema at head, to clone. */
     postgresTemplate: string;
     /** An empty folder, in which the first test that needs one makes an embedded database to copy. */
     embeddedTemplate: string;
@@ -61,9 +61,9 @@ async function startServer(): Promise<Server> {
     port,
     user: 'postgres',
     password: 'postgres',
-    // Postgres refuses to run as root; as root the package starts it as this user.
+    // Postgres refuses to run as root; for root the package starts it as this user.
     createPostgresUser: process.getuid?.() === 0,
-    // Each connection proves its password anew, and the tests make thousands.
+    // Each connection verifies its password anew, and the tests make thousands.
     initdbFlags: ['--no-sync', '--encoding=UTF8', '--set=scram_iterations=1'],
     postgresFlags: ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300']
       .concat(['listen_addresses=127.0.0.1', `unix_socket_directories=`, 'shared_buffers=64MB'])

@@ -11,9 +11,9 @@ import { run } from '../../src/run.ts';
 
 export type Env = Readonly<Record<string, string>>;
 
-/** How the program ended, and what it said. */
+/** The end of the program and its output. */
 export interface Ended {
-  /** Exit code; null when a signal it does not handle ended it. */
+  /** The exit code; null if a signal that it does not handle ended it. */
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
@@ -23,18 +23,18 @@ export interface Ended {
 /** The program while it runs. */
 export interface Running {
   readonly ended: Promise<Ended>;
-  /** What it has said so far. */
+  /** Returns its output so far. */
   readonly stdout: () => string;
   readonly stderr: () => string;
   /** Asks it to end. */
   readonly kill: (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => void;
 }
 
-/** The surroundings of a run in this process that differ from the usual: no terminal, the host's clock. */
+/** The differences of a run in this process from the usual, which is no terminal and the host's clock. */
 export interface Surroundings extends Partial<Pick<Io, 'hostNow' | 'random' | 'stdin'>> {
-  /** Instead of one whose text is kept. */
+  /** The stdout to use instead of one whose text is kept. */
   readonly stdout?: Writable;
-  /** Width of the terminal that both stdout and stderr are; left out: they are none. */
+  /** The width of the terminal that both stdout and stderr are; without it they are no terminal. */
   readonly columns?: number;
 }
 
@@ -43,11 +43,11 @@ export async function runProgram(args: readonly string[], env: Env, more: Surrou
   return await startProgram(args, env, more).ended;
 }
 
-/** Starts the program in this process: what needs no process of its own is tested this way, twenty times as fast. */
+/** Starts the program in this process, which is twenty times as fast as a process of its own. */
 export function startProgram(args: readonly string[], env: Env, more: Surroundings = {}): Running {
   const { columns, ...io } = more;
   const stdout = new CapturedStream(columns);
-  // A terminal shows both in one place.
+  // A terminal shows both streams in one place.
   const stderr = columns === undefined ? new CapturedStream(undefined) : stdout;
   const interruption = new AbortController();
   const ended = run(args, {
@@ -70,7 +70,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
 
 const NO_STDIN: InStream = process.stdin;
 
-/** A stream that keeps what is written to it; with a width it is a terminal. */
+/** A stream that keeps its text; with a width it is a terminal. */
 class CapturedStream extends Writable {
   readonly isTTY: boolean;
   readonly columns: number | undefined;
@@ -91,7 +91,7 @@ class CapturedStream extends Writable {
     return Buffer.concat(this.#parts).toString();
   }
 
-  /** As Node judges a terminal by its variables. */
+  /** Judges colours by the variables, as Node does for a terminal. */
   readonly hasColors = (env: object): boolean => WriteStream.prototype.hasColors(env);
 }
 
@@ -101,7 +101,10 @@ export interface Spawned extends Omit<Running, 'kill'> {
   readonly kill: (signal: NodeJS.Signals) => void;
 }
 
-/** The variables by which `npm run test:calendar` moves the clock: a process that is started without them has the real one. */
+/**
+ * The variables by which `npm run test:calendar` moves the clock; a process started without them has
+ * the real one.
+ */
 export const CLOCK: Env = Object.fromEntries(
   ['LD_PRELOAD', 'FAKETIME', 'DONT_FAKE_MONOTONIC'].flatMap((name) => {
     const value = process.env[name];
@@ -109,18 +112,21 @@ export const CLOCK: Env = Object.fromEntries(
   }),
 );
 
-/** What a user starts. */
+/** The file that a user starts. */
 export const LAUNCHER = fileURLToPath(new URL('../../bin/losant-usage.js', import.meta.url));
 
-/** A program that has not ended by then never will: it is killed, and the test fails by its exit code. */
+/** The time after which a program that has not ended is killed, so that the test fails by its exit code. */
 const LONGEST_RUN_MS = 170_000;
 
-/** Starts the program as a user does, for what only a process shows: signals, pipes, being killed, a start from nothing. */
+/**
+ * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed,
+ * a cold start.
+ */
 export function spawnProgram(args: readonly string[], env: Env): Spawned {
   return startProcess(process.execPath, [LAUNCHER, ...args], env);
 }
 
-/** Any program with these variables, and PATH and HOME. */
+/** Starts any program with these variables, and PATH and HOME. */
 export function startProcess(
   file: string,
   args: readonly string[],
@@ -151,13 +157,13 @@ export function startProcess(
   };
 }
 
-/** The one document that `--json` promises; throws if stdout is anything else. */
+/** Returns the one document that `--json` promises; throws if stdout is anything else. */
 export function jsonOf<T = Report>({ stdout, stderr }: Ended): T {
   if (!stdout.endsWith('\n')) throw new Error(`stdout is not one line: ${stdout}\n${stderr}`);
   return JSON.parse(stdout) as T;
 }
 
-/** What `run --json` and `backfill --json` print. */
+/** The document that `run --json` and `backfill --json` print. */
 export interface Report {
   readonly runId: string | null;
   readonly kind: string;

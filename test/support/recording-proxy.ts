@@ -1,14 +1,14 @@
 import { createServer, request as sendOn } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Stands between the program and a platform, and sees every request. */
+/** A proxy between the program and a platform that records every request. */
 export interface RecordingProxy extends AsyncDisposable {
   readonly url: string;
-  /** `METHOD path` of each request, without its query; the ids in it as they are. */
+  /** `METHOD path` of each request, without its query and with its ids unchanged. */
   readonly seen: string[];
-  /** When each of them came, by this host's clock. */
+  /** The time of each request, by this host's clock. */
   readonly atMs: number[];
-  /** Requests of these methods are carried out, and their answers lost. */
+  /** The methods whose requests are carried out and whose answers are lost. */
   readonly losesAnswersTo: Set<string>;
 }
 

@@ -1,4 +1,4 @@
-/** The SQL that a Markdown text shows, in its order, each with the heading or question it stands below. */
+/** Returns the SQL that a Markdown text shows, in order, each with the heading or question above it. */
 export function sqlBlocks(text: string): { readonly title: string; readonly statements: string }[] {
   const parts = text.matchAll(
     /^(?:#+ (?<heading>.+)|(?<question>[A-Z][^\n]*\?)|```sql\n(?<sql>[^`]*)```)$/gm,
@@ -13,7 +13,7 @@ export function sqlBlocks(text: string): { readonly title: string; readonly stat
   return blocks;
 }
 
-/** The SQL below one heading or question; throws if there is none. */
+/** Returns the SQL below one heading or question; throws if there is none. */
 export function sqlBelow(text: string, title: string): string {
   const found = sqlBlocks(text).find((block) => block.title === title);
   if (!found) throw new Error(`no SQL below "${title}"`);

@@ -1,26 +1,29 @@
 import { type Ended, type Env, LAUNCHER, type Spawned, startProcess } from './program.ts';
 
 /**
- * Runs the program with a terminal of its own, by `script` of util-linux. What it
- * writes to stdout and stderr comes together, as a person sees it.
+ * Runs the program with a terminal of its own, by `script` of util-linux. Its stdout and stderr come
+ * together, as a person sees them.
  */
 export async function runInTerminal(args: readonly string[], env: Env): Promise<Ended> {
   return await startInTerminal(args, env, 'ignore').ended;
 }
 
-/** The same while it runs: what is written to the stdin of the process is typed. */
+/** Starts the program with a terminal of its own; text written to the stdin of the process is typed. */
 export function startInTerminal(
   args: readonly string[],
   env: Env,
   stdin: 'ignore' | 'pipe' = 'pipe',
 ): Spawned {
-  // Without a shell between, whose exit code after Ctrl-C would be its own.
+  // There is no shell in between, whose exit code after Ctrl-C would be its own.
   const command = `exec ${[process.execPath, LAUNCHER, ...args].map(quote).join(' ')}`;
   const settings = { TERM: 'xterm-256color', ...env };
   return startProcess('script', ['-qefc', command, '/dev/null'], settings, { stdin });
 }
 
-/** The same with lines typed, each as soon as the program has written what is waited for. */
+/**
+ * Runs the program with a terminal and types lines, each as soon as the program has written the text
+ * before it.
+ */
 export async function typeIntoTerminal(
   args: readonly string[],
   env: Env,

@@ -6,23 +6,26 @@ import { fileURLToPath } from 'node:url';
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}`, import.meta.url));
 
-/** Self-signed for the host name `localhost` alone, and good for nothing else. */
+/** A self-signed certificate for the host name `localhost` alone, of no use for anything else. */
 export const CERTIFICATE_FILE = fixture('certificate.pem');
 
 export interface TlsProxy {
-  /** The database's URL through the proxy, by a host name and with a query. */
+  /** Returns the database's URL through the proxy, for a host name and a query. */
   readonly urlVia: (host: string, query: string) => string;
   close(): Promise<void>;
 }
 
-/** A Postgres behind TLS: it answers the client's SSLRequest, decrypts, and passes everything on to the server of `url`. */
+/**
+ * Starts TLS in front of a Postgres: answers the client's SSLRequest, decrypts, and passes everything
+ * on to the server of `url`.
+ */
 export async function startTlsProxy(url: string): Promise<TlsProxy> {
   const sockets = new Set<Socket>();
   const target = new URL(url);
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
-    // "SSLRequest" in the Postgres documentation: eight bytes, answered by one.
+    // The Postgres documentation calls this "SSLRequest": eight bytes, answered by one.
     socket.once('data', () => {
       socket.write('S');
       const key = readFileSync(fixture('key.pem'));

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Below the time limit of a test, so that this says first what was waited for. */
+/** The bound of a wait, below the time limit of a test, so that the failure names what was waited for. */
 const TIMEOUT_MS = 50_000;
 const STEP_MS = 60;
 
-/** Waits until `probe` is true; fails with what it is waiting for. */
+/** Waits until `probe` is true; fails with the name of what it waits for. */
 export async function until(
   what: string,
   probe: () => Promise<boolean> | boolean,

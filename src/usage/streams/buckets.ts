@@ -13,12 +13,12 @@ const envelope = z.looseObject({
 export type BucketSchema = z.ZodObject<Readonly<Record<string, typeof billed>>>;
 
 /**
- * Reads a body `{start, end, counts: [{date, …}]}` of daily buckets. `date` is the UTC
- * midnight that starts the bucket; `start` and `end`, when present, must cover the window
- * (Losant's `end` is inclusive, in ms). A bucket that does not fit its schema quarantines its
- * own day. Throws UnplaceableBodyError for a body without `counts`, a wrong window, a bucket
- * off UTC midnight, a day that is there twice, or a body that has buckets of other days only
- * and does not state that it covers the window.
+ * Reads a body `{start, end, counts: [{date, …}]}` of daily buckets. `date` is the UTC midnight that
+ * starts the bucket; `start` and `end`, when present, must cover the window (Losant's `end` is
+ * inclusive, in ms). A bucket that does not fit its schema quarantines its own day. Throws
+ * UnplaceableBodyError for a body without `counts`, a wrong window, a bucket off UTC midnight, a day
+ * that occurs twice, or a body that has buckets of other days only and does not state that it covers
+ * the window.
  */
 export function readBuckets(body: unknown, window: DayRange, bucket: BucketSchema): WindowReading {
   const parsed = envelope.safeParse(body);
@@ -63,12 +63,15 @@ function requireWindow(window: DayRange, start: number | undefined, end: number 
   const early = end !== undefined && end < dayEndMs(window.to) - 1;
   if (late || early) {
     throw new UnplaceableBodyError(
-      `the body covers ${showInstant(start)} to ${showInstant(end)}, asked for were ${window.from} to ${window.to}`,
+      `the body covers ${showInstant(start)} to ${showInstant(end)}, but the request was for ${window.from} to ${window.to}`,
     );
   }
 }
 
-/** Counts keys that this version does not know; those that start with `_` are the API's own envelope. */
+/**
+ * Returns the number of keys unknown to this version; keys that start with `_` are the API's own
+ * envelope.
+ */
 function countUnknown(object: object, known: object = {}): number {
   return Object.keys(object).filter((key) => !Object.hasOwn(known, key) && !key.startsWith('_')).length;
 }

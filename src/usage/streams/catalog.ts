@@ -4,12 +4,12 @@ import { payloadSources } from './payload-sources.ts';
 import { payloadTotals } from './payload-totals.ts';
 import type { Stream } from './stream.ts';
 
-/** Every stream there is, in the order they are listed to people. */
+/** All streams, in the order in which people see them. */
 export const streams: readonly Stream[] = [deviceCounts, notebookMinutes, payloadTotals, payloadSources];
 
 export const streamNames: readonly string[] = streams.map((stream) => stream.name);
 
-/** The stream called `name`. Only for names that were checked at the border: an unknown one is a defect. */
+/** Returns the stream called `name`. Only for names checked at the border: an unknown one is a defect. */
 export function streamNamed(name: string): Stream {
   const stream = streams.find((candidate) => candidate.name === name);
   if (!stream) throw new Error(`no stream is called ${name}`);

@@ -6,8 +6,8 @@ import type { Stream } from './stream.ts';
 const bucket = z.object({ created: billed, deleted: billed, total: billed });
 
 /**
- * Devices per organization: `created` and `deleted` count what happened that day, `total`
- * is a level sampled at about its end. A day without a bucket is therefore not a zero.
+ * Devices per organization: `created` and `deleted` count the day's events, `total` is a level sampled
+ * at about the day's end. A day without a bucket is therefore not zero.
  */
 export const deviceCounts: Stream = {
   name: 'device_counts',

@@ -3,20 +3,23 @@ import { billed, describeProblems, ifRepeated } from '../body.ts';
 import type { UsageDay } from '../day.ts';
 import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
 
-/** Longest payload type or source that is stored, in UTF-16 code units. */
+/** The longest payload type or source that is stored, in UTF-16 code units. */
 const KEY_LENGTH_MAX = 200;
 
-/** A payload type or source: a text that Postgres holds, and without changing it. */
+/** A payload type or source: text that Postgres stores unchanged. */
 const key = z.string().superRefine((text, context) => {
   if (text.length > KEY_LENGTH_MAX) {
     context.addIssue(`the key has ${text.length} characters, at most ${KEY_LENGTH_MAX} are stored`);
   }
   if (!text.isWellFormed() || text.includes('\0')) {
-    context.addIssue('the key holds a NUL or half a surrogate pair');
+    context.addIssue('the key contains a NUL or a lone surrogate');
   }
 });
 
-/** A map of keys that nobody listed. By its entries: `z.record` leaves out a key called `__proto__`. */
+/**
+ * Returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key
+ * called `__proto__`.
+ */
 function openMap<T extends z.ZodType>(value: T, problem: string) {
   const error: z.core.$ZodErrorMap = (issue) => ifRepeated(issue) ?? problem;
   const toMap = (input: unknown) => (isMap(input) ? new Map(Object.entries(input)) : input);
@@ -29,9 +32,9 @@ const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a ma
 );
 
 /**
- * Payloads by type and source. The body is one undated total for the whole range asked, so a
- * slice is always a single day. Types and sources are an open map: new ones appear without
- * notice and are stored as they come.
+ * Payloads by type and source. The body is one undated total for the complete range asked, so a slice
+ * is always a single day. Types and sources are an open map: new ones appear without notice and are
+ * stored as they come.
  */
 export const payloadSources: Stream = {
   name: 'payload_sources',

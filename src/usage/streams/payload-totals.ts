@@ -4,7 +4,7 @@ import { eachDay, type UsageDay } from '../day.ts';
 import { readBuckets } from './buckets.ts';
 import type { DayReading, Stream } from './stream.ts';
 
-/** The query that asks for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
+/** The query for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
 const queries = {
   billable_count: {},
   all_count: { includeNonBillable: 'true' },
@@ -46,7 +46,7 @@ export const payloadTotals: Stream = {
   },
 };
 
-/** One day out of its three bodies, of which some may have left it out. */
+/** Joins the three bodies of one day, some of which may have left it out. */
 function joinParts(parts: readonly (DayReading | undefined)[]): DayReading {
   const values: number[] = [];
   const missingColumns: string[] = [];

@@ -123,17 +123,17 @@ describe('a body that cannot be placed is refused as a whole', () => {
     [
       'a window that starts later',
       { start: '2025-11-25T00:00:00.001Z', counts: [goodBucket] },
-      /covers 2025-11-25T00:00:00\.001Z to \(not said\), asked for were 2025-11-25 to 2025-11-25/,
+      /covers 2025-11-25T00:00:00\.001Z to \(not said\), but the request was for 2025-11-25 to 2025-11-25/,
     ],
     [
       'a window that ends earlier',
       { end: '2025-11-25T23:59:59.998Z', counts: [goodBucket] },
-      /asked for were/,
+      /but the request was for/,
     ],
     [
       'the window of another day',
       { start: '2025-11-24T00:00:00.000Z', end: '2025-11-24T23:59:59.999Z', counts: [] },
-      /asked for were/,
+      /but the request was for/,
     ],
     ['a window that is no time', { start: 'yesterday', counts: [] }, /^start: /],
     [
@@ -155,28 +155,28 @@ describe('a body that cannot be placed is refused as a whole', () => {
 });
 
 test.each([
-  ['counts', '{"counts":[],"counts":[]}', 'counts: is there twice'],
+  ['counts', '{"counts":[],"counts":[]}', 'counts: occurs twice'],
   [
     'the date of a bucket',
     '{"counts":[{"date":"2025-11-25T00:00:00.000Z","date":"2025-11-25T00:00:00.000Z","total":1}]}',
-    'counts.0.date: is there twice',
+    'counts.0.date: occurs twice',
   ],
-  ['its start', '{"start":"2025-11-25T00:00:00.000Z","start":1,"counts":[]}', 'start: is there twice'],
+  ['its start', '{"start":"2025-11-25T00:00:00.000Z","start":1,"counts":[]}', 'start: occurs twice'],
 ])('a body that repeats %s cannot be placed', (_, json, problem) => {
   expect(unplaceable(deviceCounts, [parseJson(json)], oneDay)).toBe(problem);
 });
 
 test.each([
   ['-132', 'total: is negative (-132)'],
-  ['1.5', 'total: is no whole number (1.5)'],
+  ['1.5', 'total: is not a whole number (1.5)'],
   ['9007199254740992', 'total: is above 2^53 − 1 (9007199254740992)'],
   ['9007199254740993', 'total: is 9007199254740993, which cannot be stored without rounding'],
-  ['"17"', 'total: is no number but text'],
-  ['null', 'total: is no number but null'],
-  ['[]', 'total: is no number but a list'],
-  ['{}', 'total: is no number but a map'],
-  ['true', 'total: is no number but a boolean'],
-  ['17,"total":17', 'total: is there twice'],
+  ['"17"', 'total: is not a number but text'],
+  ['null', 'total: is not a number but null'],
+  ['[]', 'total: is not a number but a list'],
+  ['{}', 'total: is not a number but a map'],
+  ['true', 'total: is not a number but a boolean'],
+  ['17,"total":17', 'total: occurs twice'],
 ])('says what is wrong with %s', (json, problem) => {
   const body = parseJson(
     `{"counts":[{"date":"2025-11-25T00:00:00.000Z","created":4,"deleted":1,"total":${json}}]}`,
