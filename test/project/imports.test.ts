@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { LAYERS } from '../../lint/imports-point-down.js';
 import { lintTree } from './lint-tree.ts';
 
 const RULE = 'imports-point-down';
@@ -42,9 +39,4 @@ test('imports of what lies below pass', () => {
       'test/planted.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
     }),
   ).toEqual({ status: 0, problems: [] });
-});
-
-test('every part that the order of imports names is there', () => {
-  const root = resolve(import.meta.dirname, '../..');
-  expect(LAYERS.flat().filter((part) => !existsSync(resolve(root, part)))).toEqual([]);
 });
