@@ -43,7 +43,7 @@ export async function holdSession<T extends { readonly status: 'complete' | 'par
   const record = new RunRecord(context, options, tally);
   const heartbeat = keepAlive({ context, lease, record, stop });
   try {
-    await interruptDeadRuns(db, instanceId);
+    await interruptDeadRuns(db, instanceId, lease?.lapsedRunIds);
     const value = await work({ runId, lease, signal, begin: () => record.begin() });
     await record.end(value.status, null);
     return { value, isRecorded: record.isBegun };

@@ -16,6 +16,11 @@ export interface LeaseHold {
   readonly epoch: number;
 }
 
+/** A lease with the runs that had it, or parts of it, and let it lapse: their processes are dead, or will load nothing more. */
+export interface TakenLease extends LeaseHold {
+  readonly lapsedRunIds: readonly string[];
+}
+
 export interface LeaseRequest {
   readonly instanceId: string;
   /** The shard; without one the complete instance, which is shard 0 of 1. */
@@ -32,7 +37,7 @@ const WHOLE: Shard = { index: 0, count: 1 };
  * organizations with it. Lapsed leases that do are ended for their holders. Throws HeldError
  * `lease_held` with the holder and the time of expiry.
  */
-export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Promise<LeaseHold> {
+export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Promise<TakenLease> {
   const { instanceId, runId, host } = request;
   const { index, count } = request.shard ?? WHOLE;
   // I of N and J of M share organizations if both leave the same remainder by the greatest common divisor.
@@ -48,11 +53,12 @@ export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Prom
         .where('instance_id', '=', instanceId)
         .forUpdate()
         .executeTakeFirst();
-      await trx
+      const lapsed = await trx
         .deleteFrom('leases')
         .where('instance_id', '=', instanceId)
         .where(overlaps)
         .where('until', '<=', CLOCK)
+        .returning('run_id')
         .execute();
       const holder = await trx
         .selectFrom('leases')
@@ -76,7 +82,7 @@ export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Prom
         })
         .returning('epoch')
         .executeTakeFirstOrThrow();
-      return { instanceId, epoch };
+      return { instanceId, epoch, lapsedRunIds: lapsed.map((each) => each.run_id) };
     });
 }
 

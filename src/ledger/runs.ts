@@ -108,16 +108,22 @@ export async function finishRun(
 }
 
 /**
- * Marks runs whose process is gone, with no sign of life for as long as a lease lasts. Returns their
- * number.
+ * Marks runs whose process is gone: no sign of life for as long as a lease lasts, or their lease was taken over.
+ * Returns how many.
  */
-export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<number> {
+export async function interruptDeadRuns(
+  db: Kysely<Schema>,
+  instanceId: string,
+  lapsedRunIds: readonly string[] = [],
+): Promise<number> {
   const { numUpdatedRows } = await db
     .updateTable('runs')
     .set((eb) => ({ status: 'interrupted', finished_at: eb.ref('heartbeat_at'), error: DIED }))
     .where('instance_id', '=', instanceId)
     .where('status', '=', 'running')
-    .where('heartbeat_at', '<=', SILENT_SINCE)
+    .where((eb) =>
+      eb.or([eb('heartbeat_at', '<=', SILENT_SINCE), eb('run_id', '=', eb.fn.any(eb.val(lapsedRunIds)))]),
+    )
     .executeTakeFirstOrThrow();
   return Number(numUpdatedRows);
 }

@@ -33,7 +33,11 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
     sql`update losant_usage.leases set until = until - ${interval}::interval`.execute(ledger.db);
 
   test('is taken for a minute by the clock of the database', async () => {
-    expect(await take()).toEqual({ instanceId: INSTANCE, epoch: expect.any(Number) as number });
+    expect(await take()).toEqual({
+      instanceId: INSTANCE,
+      epoch: expect.any(Number) as number,
+      lapsedRunIds: [],
+    });
     expect(await leases()).toEqual([{ i: 0, n: 1, left: 60, run_id: RUN_1, host: 'one' }]);
   });
 
@@ -90,7 +94,7 @@ describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (
   test('is not given up by one who had it before', async () => {
     const first = await take();
     await letPass('60 seconds');
-    await take(RUN_2, 'two');
+    expect(await take(RUN_2, 'two')).toMatchObject({ lapsedRunIds: [RUN_1] });
     await releaseLease(ledger.db, first);
     expect(await leases()).toMatchObject([{ left: 60, run_id: RUN_2, host: 'two' }]);
   });

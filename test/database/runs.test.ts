@@ -139,6 +139,16 @@ test('a run whose process is gone is marked, one that lives or has ended is not'
   ]);
 });
 
+test('a run whose lease another has taken over is interrupted, however short ago it was alive', async () => {
+  await start(RUN_1);
+  await start(RUN_2);
+  expect(await interruptDeadRuns(ledger.db, INSTANCE, [RUN_1])).toBe(1);
+  expect(await runs()).toEqual([
+    { run_id: RUN_1, status: 'interrupted', error: 'the process died without reporting', finished: true },
+    { run_id: RUN_2, status: 'running', error: null, finished: false },
+  ]);
+});
+
 test('a run that was thought dead counts again as soon as its process goes on', async () => {
   await start(RUN_1);
   await fallSilent(RUN_1);
