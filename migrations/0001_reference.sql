@@ -29,14 +29,14 @@ comment on type losant_usage.standing is 'Whether a cell is all right, from best
 
 create table losant_usage.streams (
   stream text collate "C" primary key,
-  missing_means text not null check (missing_means in ('zero', 'absent')),
+  missing_means text not null check (missing_means in ('zero', 'missing')),
   key_columns text[] not null,
   position integer not null unique,
   description text not null
 );
 comment on table losant_usage.streams is 'The kinds of usage, one row each. Reference data: changed by migrations only.';
 comment on column losant_usage.streams.stream is 'Name of the stream; also of its table, where it has key_columns.';
-comment on column losant_usage.streams.missing_means is 'What a day means that Losant leaves out while nothing is stored: zero for counts of what happened, absent for a level.';
+comment on column losant_usage.streams.missing_means is 'What a day means that Losant leaves out while nothing is stored: zero for counts of what happened, missing for a level.';
 comment on column losant_usage.streams.key_columns is 'Keys of its numbers beyond date and organization, in a table of its own whose sum is in usage_days; empty where usage_days has the numbers themselves.';
 comment on column losant_usage.streams.position is 'Order in which streams are listed.';
 comment on column losant_usage.streams.description is 'What it counts.';
@@ -69,7 +69,7 @@ comment on column losant_usage.metrics.summary_figures is 'The figures of a mont
 comment on column losant_usage.metrics.summary_scale is 'How many units of the metric one unit of these figures is; above 1 they are compared to a whole one. A Mb is taken for 1,000,000 bytes.';
 
 insert into losant_usage.streams (stream, missing_means, key_columns, position, description) values
-  ('device_counts', 'absent', '{}', 1, 'Devices. Source: Losant deviceCounts.'),
+  ('device_counts', 'missing', '{}', 1, 'Devices. Source: Losant deviceCounts.'),
   ('notebook_minutes', 'zero', '{}', 2, 'Notebook executions. Source: Losant notebookMinuteCounts.'),
   ('payload_totals', 'zero', '{}', 3, 'Payloads. Source: Losant payloadCountsBreakdown by day.'),
   ('payload_sources', 'zero', '{payload_type,source}', 4, 'Payloads by type and source. Source: Losant payloadCounts, one request per day.');

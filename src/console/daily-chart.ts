@@ -83,39 +83,39 @@ function renderBars(chart: DailyChart, scale: Scale): Html[] {
 }
 
 /** Whether the day is tracked and its number is not stored. */
-function isAbsent({ standings, series }: DailyChart, place: number): boolean {
+function isNotStored({ standings, series }: DailyChart, place: number): boolean {
   return standings[place] != null && series[0]?.values[place] == null;
 }
 
 /** Renders days that are not stored as hatched, because they must never look like zero. */
 function renderAbsences(chart: DailyChart): Html[] {
   const { days, standings } = chart;
-  const absent = days.map((_, place) => isAbsent(chart, place));
+  const notStored = days.map((_, place) => isNotStored(chart, place));
   const untracked = standings.map((standing) => standing === null);
   const draw = (holds: readonly boolean[], fill: string) =>
     runsOf(holds).map(
       ({ from, count }) =>
         html`<rect x="${percent(from, days)}" width="${percent(count, days)}" height="${HEIGHT}" fill="url(#${fill})"/>`,
     );
-  return [...draw(absent, 'absent'), ...draw(untracked, 'untracked')];
+  return [...draw(notStored, 'not-stored'), ...draw(untracked, 'untracked')];
 }
 
 function renderLegend(chart: DailyChart): Html {
   const { series, standings, leftOut, hasParts, days } = chart;
   const entry = (swatch: Html, text: string | Html) => html`<li>${swatch} ${text}</li>`;
-  const absent = [...days.keys()].filter((place) => isAbsent(chart, place));
-  const words = [...new Set(absent.flatMap((place) => standings[place] ?? []))];
+  const notStored = [...days.keys()].filter((place) => isNotStored(chart, place));
+  const words = [...new Set(notStored.flatMap((place) => standings[place] ?? []))];
   const labels = words.map((standing) => STANDINGS[standing].label).join(', ');
   return html`<ul class="legend">${!hasParts ? '' : series.map(({ name }, place) => entry(renderSwatch(fillOf(chart, place)), name))}
-${absent.length === 0 ? '' : entry(renderSwatch('url(#absent)'), html`${labels}${renderWhy(chart, absent)}`)}
+${notStored.length === 0 ? '' : entry(renderSwatch('url(#not-stored)'), html`${labels}${renderWhy(chart, notStored)}`)}
 ${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked') : ''}
 ${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
 /** Renders the newest days that are not stored, each with a link to its story. */
-function renderWhy({ days, storyOf }: DailyChart, absent: readonly number[]): Html | string {
+function renderWhy({ days, storyOf }: DailyChart, notStored: readonly number[]): Html | string {
   if (storyOf === undefined) return '';
-  const newest = absent.slice(-MISSING_MAX).map((place) => days[place] ?? '');
+  const newest = notStored.slice(-MISSING_MAX).map((place) => days[place] ?? '');
   return html`: why ${newest.map((day) => html`<a href="${storyOf(day)}">${day}</a> `)}`;
 }
 
@@ -176,8 +176,8 @@ function renderSwatch(fill: string): Html {
 export function renderFills(): Html {
   return html`<svg class="hidden" aria-hidden="true" width="0" height="0"><defs>
 ${MARKS.map((mark, place) => html`<pattern id="series-${place}" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="series-${place}" width="6" height="6"/>${mark}</pattern>`)}
-<pattern id="absent" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="absent" width="6" height="6"/><path class="hatch" d="M-1 1l2-2M0 6l6-6M5 7l2-2"/></pattern>
-<pattern id="untracked" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="absent" width="6" height="6"/><path class="rule" d="M-1 5l2 2M0 0l6 6M5-1l2 2"/></pattern>
+<pattern id="not-stored" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="not-stored" width="6" height="6"/><path class="hatch" d="M-1 1l2-2M0 6l6-6M5 7l2-2"/></pattern>
+<pattern id="untracked" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="not-stored" width="6" height="6"/><path class="rule" d="M-1 5l2 2M0 0l6 6M5-1l2 2"/></pattern>
 </defs></svg>`;
 }
 

@@ -94,9 +94,9 @@ function describeFlow(
   if (stored.length === 0) return NONE(values.length);
   const sum = stored.reduce((total, value) => total + value, 0);
   const show = unit === 'bytes' ? showBytes : showNumber;
-  const absent = standings.filter((standing, place) => standing !== null && values[place] === null).length;
+  const notStored = standings.filter((standing, place) => standing !== null && values[place] === null).length;
   const but =
-    absent === 0 ? '' : `; ${count(absent, 'tracked day')} ${absent === 1 ? 'is' : 'are'} not stored`;
+    notStored === 0 ? '' : `; ${count(notStored, 'tracked day')} ${notStored === 1 ? 'is' : 'are'} not stored`;
   return `${show(sum)} on ${count(stored.length, 'day')}, ${show(Math.round(sum / stored.length))} a day on average${but}.`;
 }
 

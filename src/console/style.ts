@@ -123,7 +123,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .plot { display: flex } .plot > svg:last-child { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .rule { stroke: var(--line) } .curve { stroke: var(--blue); fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
 .day { fill: transparent } .day:hover { fill: var(--text); opacity: .12 } .zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
-.absent { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
+.not-stored { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
 .series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
 .scroll { overflow-x: auto } .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }

@@ -51,7 +51,7 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
 /** Returns the reason why a day that was left out may not be stored as zeros; null if it may. */
 export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
   const { missingMeans, crossCheck } = stream;
-  if (missingMeans === 'absent') return { code: 'left_out', message: 'Losant has no number for this day' };
+  if (missingMeans === 'missing') return { code: 'left_out', message: 'Losant has no number for this day' };
   if (!crossCheck?.isRequired || check.kind === 'none') return null;
   if (check.kind === 'unknown') return unconfirmedBy(crossCheck.stream);
   return check.count === 0 ? null : contradictedBy(stream, check.count);

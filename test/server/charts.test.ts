@@ -84,7 +84,7 @@ test('a day that is not stored is hatched and shows its standing, in the chart a
   ]);
   expect(text).toContain('aria-labelledby="x-title x-desc"');
   expect(text).toContain('<rect x="0%" width="25%" height="180" fill="url(#untracked)"/>');
-  expect(text).toContain('<rect x="25%" width="25%" height="180" fill="url(#absent)"/>');
+  expect(text).toContain('<rect x="25%" width="25%" height="180" fill="url(#not-stored)"/>');
   expect(text.match(/<path d="[^"]*"/g)).toEqual(['<path d="M0.78 0h0.19v1h-0.19z"']);
   expect(text).toContain('<circle class="zeros" cx="62.5%"');
   expect(text.match(/<title>[^<]*/g)).toEqual([

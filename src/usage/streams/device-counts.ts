@@ -16,6 +16,6 @@ export const deviceCounts: Stream = {
   keyColumns: [],
   columns: Object.keys(bucket.shape),
   metrics: ['devices_created', 'devices_deleted', 'devices_total'],
-  missingMeans: 'absent',
+  missingMeans: 'missing',
   readBodies: ([body], window) => readBuckets(body, window, bucket),
 };

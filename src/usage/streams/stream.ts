@@ -19,10 +19,10 @@ export interface Stream {
   readonly metrics: readonly string[];
   /**
    * The meaning of a day that Losant leaves out while nothing is stored: `zero` for counts of events (a
-   * row of zeros, or no row if the key has more columns), `absent` for a level, which is not zero
+   * row of zeros, or no row if the key has more columns), `missing` for a level, which is not zero
    * because nobody said so.
    */
-  readonly missingMeans: 'zero' | 'absent';
+  readonly missingMeans: 'zero' | 'missing';
   /**
    * Another stream that counts the same: `count` is the metric whose 0 confirms zeros of this stream
    * that Losant never named. If it is required, zeros for days or `columns` that Losant left out are

@@ -17,7 +17,7 @@ test('lists the four streams, with what their tables hold and what a left-out da
       columns: ['created', 'deleted', 'total'],
       keyColumns: [],
       windowDays: 31,
-      missingMeans: 'absent',
+      missingMeans: 'missing',
       actions: ['deviceCounts'],
     },
     {
