@@ -1,3 +1,4 @@
+import { biasCounter } from './bias.ts';
 import { type Body, errorBody, instanceBody, orgBody, withEnvelope } from './bodies.ts';
 import { answerCounter } from './counters.ts';
 import { type Meter, orgMeter } from './meter.ts';
@@ -8,7 +9,6 @@ import type { Org } from './population.ts';
 import type { Route } from './routes.ts';
 import { answerSummaries } from './summaries.ts';
 import { accessFor } from './tokens.ts';
-import { biasCounter } from './witness.ts';
 import type { World } from './world.ts';
 
 export interface ApiRequest {

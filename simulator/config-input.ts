@@ -1,3 +1,4 @@
+import type { TotalBias } from './bias.ts';
 import { dayText } from './calendar.ts';
 import {
   booleanIn,
@@ -14,7 +15,6 @@ import {
 } from './control-input.ts';
 import { type FaultPlan, isFaultKind } from './faults.ts';
 import { type ListFaults, ODD_ITEMS, type OddItem } from './list-faults.ts';
-import type { WitnessBias } from './witness.ts';
 import type { ClockJump, Config, Retention } from './world.ts';
 
 const RETENTIONS: readonly Retention[] = ['zeros', 'empty', 'refuse'];
@@ -30,7 +30,7 @@ export const CONFIG_KEYS = [
     'dateOffsetMs',
     'sendsDate',
     'clockJump',
-    'witness',
+    'bias',
     'clock',
   ],
 ];
@@ -52,7 +52,7 @@ export function applyConfig(config: Config, input: Input): void {
   next.dateOffsetMs = optional(input, 'dateOffsetMs', numberIn) ?? config.dateOffsetMs;
   next.sendsDate = optional(input, 'sendsDate', booleanIn) ?? config.sendsDate;
   if (input['clockJump'] !== undefined) next.clockJump = clockJumpIn(input['clockJump']);
-  if (input['witness'] !== undefined) next.witness = witnessIn(input['witness']);
+  if (input['bias'] !== undefined) next.bias = biasIn(input['bias']);
   Object.assign(config, next);
 }
 
@@ -131,11 +131,11 @@ function clockJumpIn(value: unknown): ClockJump | null {
 }
 
 /** Returns the biases; null stands for none. */
-function witnessIn(value: unknown): WitnessBias[] {
+function biasIn(value: unknown): TotalBias[] {
   if (value === null) return [];
-  if (!Array.isArray(value)) throw new ControlError('witness must be a list');
+  if (!Array.isArray(value)) throw new ControlError('bias must be a list');
   return value.flatMap((one, index) => {
-    const input = inputOf(one, ['counter', 'day', 'month', 'orgId', 'by'], `witness[${index}]`);
+    const input = inputOf(one, ['counter', 'day', 'month', 'orgId', 'by'], `bias[${index}]`);
     const orgKey = optional(input, 'orgId', textIn)?.toLowerCase() ?? null;
     const isMonth = input['day'] === undefined;
     const when = isMonth ? textIn(input, 'month') : dayText(dayIn(input, 'day'));

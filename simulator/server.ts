@@ -104,7 +104,7 @@ function createWorld(seed: string, instanceId: string, options: SimulatorOptions
       dateOffsetMs: 0,
       sendsDate: true,
       clockJump: null,
-      witness: [],
+      bias: [],
     },
     clock,
     population: createPopulation(seed, options.orgs ?? 25, options.hostile ?? false),

@@ -1,4 +1,5 @@
 import { type Amount, add } from './amount.ts';
+import { biasOf } from './bias.ts';
 import type { Body } from './bodies.ts';
 import { DAY_MS, dayOf, dayText, isoMs, monthlyPeriod } from './calendar.ts';
 import type { CounterAction } from './edits.ts';
@@ -7,7 +8,6 @@ import { orgMeter } from './meter.ts';
 import { isRefusal, parseChoice, parseInstant, parsePaging, type Refusal } from './params.ts';
 import type { Org } from './population.ts';
 import { createSourceSum } from './source-sum.ts';
-import { biasOf } from './witness.ts';
 import type { World } from './world.ts';
 
 const BYTES_PER_MB = 1_000_000;

@@ -1,3 +1,4 @@
+import type { TotalBias } from './bias.ts';
 import type { Clock } from './clock.ts';
 import type { Edits } from './edits.ts';
 import type { FaultLedger } from './fault-ledger.ts';
@@ -6,7 +7,6 @@ import type { ListFaults } from './list-faults.ts';
 import type { Population } from './population.ts';
 import type { Stats } from './stats.ts';
 import type { Tokens } from './tokens.ts';
-import type { WitnessBias } from './witness.ts';
 
 /**
  * The settings of behaviour that the platform's documentation leaves open, and of delays and faults, all
@@ -38,7 +38,7 @@ export interface Config {
   /** A single jump of the clock after this many more requests of the API; null for none. */
   clockJump: ClockJump | null;
   /** The differences between the instance's own numbers and the sum of its organizations. */
-  witness: readonly WitnessBias[];
+  bias: readonly TotalBias[];
 }
 
 export interface ClockJump {

@@ -39,7 +39,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   token = exported.platform.token;
-  await exported.platform.control('config', { witness: null, faults: null, list: null });
+  await exported.platform.control('config', { bias: null, faults: null, list: null });
 });
 
 const reconcile = (...args: string[]) =>
@@ -115,7 +115,7 @@ describe('control totals', () => {
   });
 
   it('that differ on a final day are exit code 3, with the day, the metric and both numbers', async () => {
-    await exported.platform.control('config', { witness: [{ counter: 'payload_totals', day, by: -7 }] });
+    await exported.platform.control('config', { bias: [{ counter: 'payload_totals', day, by: -7 }] });
     await readAnew();
     expect(await findDifferences()).toMatchObject(
       ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'].map((metric) => ({
@@ -172,7 +172,7 @@ describe('control totals', () => {
   });
 
   it('differ for certain only while no organization is missing from the sum', async () => {
-    await exported.platform.control('config', { witness: [{ counter: 'device_counts', day, by: 1 }] });
+    await exported.platform.control('config', { bias: [{ counter: 'device_counts', day, by: 1 }] });
     await readAnew();
     expect(await findDifferences()).toMatchObject([{ metric: 'devices_total', difference: '-1' }]);
     await exported.place.query(

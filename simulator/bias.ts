@@ -6,7 +6,7 @@ import type { CounterAction } from './edits.ts';
 import type { World } from './world.ts';
 
 /** A number of the instance that deliberately disagrees with its organizations. */
-export interface WitnessBias {
+export interface TotalBias {
   readonly action: CounterAction;
   /** `YYYY-MM-DD` for the instance's counters of that day, `YYYY-MM` for the monthly summaries. */
   readonly when: string;
@@ -28,7 +28,7 @@ export function biasOf(
   action: CounterAction,
   { when, orgKey }: { when: string; orgKey: string | null },
 ): number {
-  return config.witness
+  return config.bias
     .filter((bias) => bias.action === action && bias.when === when)
     .filter((bias) => bias.orgKey === null || bias.orgKey === orgKey)
     .reduce((sum, { by }) => sum + by, 0);
@@ -37,7 +37,7 @@ export function biasOf(
 /** Returns a counter of the instance with the configured amounts added. */
 export function biasCounter(world: World, action: CounterAction, answer: ApiAnswer): ApiAnswer {
   const { window, body } = answer;
-  if (world.config.witness.length === 0 || window === undefined) return answer;
+  if (world.config.bias.length === 0 || window === undefined) return answer;
   if (action !== 'payloadCounts') {
     const field = FIELDS[action];
     const counts = (body['counts'] as Body[]).map((bucket) => {

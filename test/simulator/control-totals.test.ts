@@ -71,7 +71,7 @@ describe('the monthly summaries', () => {
   });
 });
 
-describe('the witness disagrees where it is told to', () => {
+describe('control totals differ where a bias is set', () => {
   it('in the counters of the instance, on that day alone', async () => {
     await using platform = await startPlatform({ orgs: 3, hostile: false });
     const window = days('2026-11-10', '2026-11-11');
@@ -87,7 +87,7 @@ describe('the witness disagrees where it is told to', () => {
     });
     const before = await read();
     await platform.control('config', {
-      witness: [
+      bias: [
         { counter: 'device_counts', day: '2026-11-10', by: 5 },
         { counter: 'notebook_minutes', day: '2026-11-11', by: 6 },
         { counter: 'payload_totals', day: '2026-11-10', by: -7 },
@@ -104,7 +104,7 @@ describe('the witness disagrees where it is told to', () => {
     });
     const org = await platform.orgWith('large');
     const { counts } = await platform.counts(`${org}/deviceCounts?${days('2026-11-10')}`);
-    await platform.control('config', { witness: null });
+    await platform.control('config', { bias: null });
     expect((await platform.counts(`${org}/deviceCounts?${days('2026-11-10')}`)).counts).toEqual(counts);
     expect(await read()).toEqual(before);
   });
@@ -114,14 +114,14 @@ describe('the witness disagrees where it is told to', () => {
     const before = (await summariesOf(platform, `month=${OCTOBER}`)).items;
     const orgId = before[1]?.resourceId ?? '';
     await platform.control('config', {
-      witness: [{ counter: 'payload_totals', month: '2026-10', orgId, by: 1000 }],
+      bias: [{ counter: 'payload_totals', month: '2026-10', orgId, by: 1000 }],
     });
     const after = (await summariesOf(platform, `month=${OCTOBER}`)).items;
     expect(after.map((item) => numberOf(item, 'payloadBillableCount'))).toEqual(
       before.map((item, index) => numberOf(item, 'payloadBillableCount') + (index === 1 ? 1000 : 0)),
     );
     await expect(
-      platform.control('config', { witness: [{ counter: 'payload_totals', month: '10', by: 1 }] }),
+      platform.control('config', { bias: [{ counter: 'payload_totals', month: '10', by: 1 }] }),
     ).rejects.toThrow('month must be YYYY-MM');
   });
 });
