@@ -119,6 +119,11 @@ export function isFullRun(
   return kind !== 'backfill' && ask === undefined && orgIds === null && shard == null && isAll;
 }
 
+/** Whether a run also reads what has failed and whose retry has not come: a person who asks for a run wants it tried. */
+export function triesFailedAgain({ kind, ask }: Pick<RunOptions, 'kind' | 'ask'>): boolean {
+  return kind === 'manual' && ask === undefined;
+}
+
 /** The environment in which every instance is opened. */
 export interface ExportEnvironment {
   readonly config: Pick<Config, 'policy' | 'request' | 'billingPeriods' | 'controlTotals'>;

@@ -6,7 +6,13 @@ import { isSelected } from '../usage/organization.ts';
 import { type DueTrack, planPage } from '../usage/plan.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import { type InstanceContext, type PlanSummary, type RunOptions, scopeOf } from './context.ts';
+import {
+  type InstanceContext,
+  type PlanSummary,
+  type RunOptions,
+  scopeOf,
+  triesFailedAgain,
+} from './context.ts';
 
 export type PreviewOptions = Pick<RunOptions, 'kind' | 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
@@ -21,7 +27,7 @@ export async function previewRun(
 ): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { ask } = options;
-  const planOptions = { nowMs: now(), policy, ask, retriesFailed: options.kind === 'manual' };
+  const planOptions = { nowMs: now(), policy, ask, retriesFailed: triesFailedAgain(options) };
   const scope = scopeOf(context, options);
   const pages = isKnown ? readDuePages(db, scope, planOptions) : listTrackPages(context, options);
   const sum = { orgs: 0, cells: 0, requests: 0, unavailable: 0, pastHorizon: 0 };

@@ -22,6 +22,7 @@ import {
   requireApiClock,
   type Settled,
   scopeOf,
+  triesFailedAgain,
 } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
 import { confirmRemovals, discover } from './discover.ts';
@@ -138,9 +139,11 @@ async function discoverAndExport(
       );
   }
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
-  const retriesFailed = options.kind === 'manual';
-  const work = { context, session, scope, ask, retriesFailed, tally, onProgress };
-  const refusal = (await exportScope(work)) ?? (ask ? null : await exportAddedSince(work, startedAtMs));
+  // Only once: what fails in this run is not tried again by it.
+  const work = { context, session, scope, ask, retriesFailed: false, tally, onProgress };
+  const refusal =
+    (await exportScope({ ...work, retriesFailed: triesFailedAgain(options) })) ??
+    (ask ? null : await exportAddedSince(work, startedAtMs));
   const gone = tally.notFoundOrgs;
   if (gone.length > 0 && refusal?.kind !== 'unauthorized') {
     const { failures: refused, removed } = await confirmRemovals(discoverOptions, gone);

@@ -4,7 +4,7 @@ import { createTestDatabase, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { checkAlways } from './checker.ts';
 import { readLedgerRows } from './ledger-rows.ts';
-import { checkComplete, checkPartial, checkPresent, checkTracked } from './run-checks.ts';
+import { checkComplete, checkDoubts, checkPartial, checkPresent, checkTracked } from './run-checks.ts';
 import { openStage, type Stage } from './stage.ts';
 import { openTruthBook, type TruthBook } from './truth.ts';
 
@@ -101,14 +101,14 @@ describe('sees between the tables', () => {
       /a row of the ledger has no row of numbers/,
     ],
     [
-      'a cell that the ledger holds without numbers',
+      'a cell that is stored by the ledger, and has no numbers',
       `update losant_usage.usage_days set payload_source_count = null where ${oneOf('usage_days')}`,
-      /the ledger holds numbers that are not there/,
+      /the ledger has numbers stored that are not there/,
     ],
     [
-      'a cell that the ledger does not hold, with numbers',
-      `update losant_usage.coverage set state = 'absent', error_code = 'absent' where ${cellOf('payload_sources')}`,
-      /numbers are there, and the ledger does not hold them/,
+      'a cell that is not stored by the ledger, and has numbers',
+      `update losant_usage.coverage set standing = 'missing', is_stored = false, reason = 'left_out' where ${cellOf('payload_sources')}`,
+      /numbers are there, and the ledger does not have them stored/,
     ],
     [
       'a sum that is not that of the sources',
@@ -118,7 +118,7 @@ describe('sees between the tables', () => {
     [
       'zeros beside a source count',
       `update losant_usage.usage_days set payload_billable_count = 0, payload_all_count = 0, payload_all_bytes = 0;
-       update losant_usage.coverage set reported = false where stream = 'payload_totals'`,
+       update losant_usage.coverage set is_reported = false where stream = 'payload_totals'`,
       /zeros that nobody reported stand against a source count/,
     ],
     [
@@ -128,13 +128,13 @@ describe('sees between the tables', () => {
     ],
     [
       'a gap that nothing reads again',
-      `update losant_usage.coverage set state = 'failed', error_code = 'timeout', next_read_at = null
+      `update losant_usage.coverage set standing = 'missing', is_stored = false, reason = 'timeout', next_read_at = null
        where ${cellOf('notebook_minutes')}`,
       /a cell is read again never/,
     ],
     [
       'an invalid answer that was not kept',
-      `update losant_usage.coverage set state = 'quarantined', error_code = 'x' where ${cellOf('device_counts')}`,
+      `update losant_usage.coverage set standing = 'missing', is_stored = false, reason = 'invalid_value' where ${cellOf('device_counts')}`,
       /an invalid answer is not kept/,
     ],
     [
@@ -144,19 +144,36 @@ describe('sees between the tables', () => {
     ],
     [
       'a day that is final too early',
-      `update losant_usage.coverage set state = 'final' where usage_date = '${TO}'`,
+      `update losant_usage.coverage set standing = 'final', finalized_at = now() where usage_date = '${TO}'`,
       /is final too early/,
+    ],
+    [
+      'a zero that is final though one answer left it out',
+      `update losant_usage.coverage set standing = 'final', finalized_at = now(), is_reported = false, omissions = 1
+       where ${cellOf('notebook_minutes')}`,
+      /is a final zero that 1 answers left out/,
+    ],
+    [
+      'a number in doubt that nothing reads again',
+      `update losant_usage.coverage set standing = 'in_doubt', reason = 'left_out', next_read_at = null
+       where ${cellOf('notebook_minutes')}`,
+      /a number that is not sure is read again never/,
+    ],
+    [
+      'a change by hand that nothing says',
+      `update losant_usage.coverage set run_id = null where ${cellOf('notebook_minutes')}`,
+      /is (stored|final) after a change by hand/,
     ],
     [
       'a change that is off the record',
       `update losant_usage.usage_days set devices_total = devices_total + 1 where usage_date = '${TO}'`,
-      /the last change on record is .*, not what is held/,
+      /the last change on record is .*, not what is stored/,
     ],
     [
       'a record with a hole',
       `insert into losant_usage.revisions (stream, org_id, usage_date, revision, key, old, new, changed_by, changed_at,
-         was_final, is_held) overriding system value
-       select stream, org_id, usage_date, 3, key, '{"created": 1}', new, changed_by, changed_at, false, true
+         was_final)
+       select stream, org_id, usage_date, 3, key, '{"created": 1}', new, changed_by, changed_at, false
        from losant_usage.revisions where stream = 'device_counts';
        update losant_usage.coverage set revision = 3 where stream = 'device_counts' and revision = 2`,
       /a change is missing/,
@@ -166,9 +183,11 @@ describe('sees between the tables', () => {
   });
 
   test('a view of gaps that is blind', async () => {
-    const blind = `create or replace function losant_usage.is_missing(state text, error_code text) returns boolean
-      language sql immutable as 'select false'`;
-    const cell = `update losant_usage.coverage set state = 'failed', error_code = 'timeout', next_read_at = now()
+    const blind = `create or replace function losant_usage.is_waiting(
+        standing losant_usage.standing, reason text, usage_date date) returns boolean
+      language sql stable as 'select true'`;
+    const cell = `update losant_usage.coverage set standing = 'missing', is_stored = false, reason = 'timeout',
+        next_read_at = now()
       where ${cellOf('notebook_minutes')}`;
     expect((await unnoticed(blind, cell)).join('\n')).toMatch(/the view lacks the gap notebook_minutes/);
   });
@@ -188,4 +207,22 @@ test('sees a run that says that something is missing, and not what', async () =>
   const ledger = await readLedgerRows(stage.database.url);
   expect(checkPartial(ledger, { told: 0, range: null })).not.toEqual([]);
   expect(checkPartial(ledger, { told: 1, range: null })).toEqual([]);
+});
+
+test('sees a doubt that went away though nobody read the number', async () => {
+  const copy = await createTestDatabase({ template: stage.database.name });
+  const set = (standing: string, reason: string) =>
+    queryOnce(
+      copy.url,
+      `set session_replication_role = 'replica'; update losant_usage.coverage
+       set standing = '${standing}', reason = ${reason} where ${cellOf('notebook_minutes')}`,
+    );
+  await set('in_doubt', `'left_out'`);
+  const before = await readLedgerRows(copy.url);
+  expect(checkDoubts(before, before)).toEqual([]);
+  await set('stored', 'null');
+  expect(checkDoubts(before, await readLedgerRows(copy.url))).toMatchObject([
+    expect.stringContaining('was in doubt, and is stored though nobody read it'),
+  ]);
+  await copy.drop();
 });

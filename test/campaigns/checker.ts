@@ -13,12 +13,13 @@ export const DAY_MS = 24 * HOUR_MS;
 const GAP_AFTER_MS = 6 * HOUR_MS;
 /** The program's clock may be off the database's by so much. */
 const SKEW_MS = 31_000;
+/** Answers that must have left out a zero which nothing confirms before it is final. */
+const OMISSIONS_NEEDED = 3;
 /** No policy of the campaigns makes a day final earlier. */
 const FINAL_AFTER_MS = 48 * HOUR_MS;
 
 export const dayAt = (ms: number) => new Date(ms).toISOString().slice(0, 10);
 export const endOf = (day: string) => Date.parse(`${day}T00:00:00.000Z`) + DAY_MS;
-export const isHeld = ({ state }: Pick<LedgerCell, 'state'>) => state === 'loaded' || state === 'final';
 export const nameOf = ({ stream, orgId, day }: LedgerCell | RevisionRow) => `${stream} ${orgId} ${day}`;
 
 /** What is true of the tables at any time, whatever went wrong before. */
@@ -29,6 +30,7 @@ export function checkAlways(ledger: LedgerRows, book: TruthBook): string[] {
     const lines = [
       ...checkCell(cell, chain, book),
       ...checkTimes(cell, ledger.nowMs),
+      ...checkStanding(cell),
       ...checkChain(cell, chain),
     ];
     return lines.map((line) => `${nameOf(cell)}: ${line}`);
@@ -37,10 +39,10 @@ export function checkAlways(ledger: LedgerRows, book: TruthBook): string[] {
 }
 
 function checkCell(cell: LedgerCell, chain: readonly RevisionRow[], book: TruthBook): string[] {
-  const { stream, rows, state, revision } = cell;
-  if (!isHeld(cell)) return rows.length > 0 ? [`${state} cell has rows`] : [];
+  const { stream, rows, standing, isStored, revision } = cell;
+  if (!isStored) return rows.length > 0 ? [`${standing} cell has rows`] : [];
   const wrong: string[] = [];
-  if (revision < 1) wrong.push('held without a revision');
+  if (revision < 1) wrong.push('stored without a revision');
   if (stream !== 'payload_sources' && rows.length !== 1) wrong.push(`${rows.length} rows`);
   if (rows.some((row) => Number(row['revision'] ?? 0) > revision)) wrong.push('row of a later revision');
   const read = undoByHand(cell, chain);
@@ -54,7 +56,7 @@ function lie({ stream, orgId, day, rows }: LedgerCell, book: TruthBook): string[
 
 function isTrue(cell: LedgerCell, book: TruthBook): boolean {
   const versions = book.versions(cell.orgId, cell.day);
-  const isSilence = cell.stream === 'payload_sources' && cell.rows.length === 0 && !cell.reported;
+  const isSilence = cell.stream === 'payload_sources' && cell.rows.length === 0 && !cell.isReported;
   return isSilence || versions.some((version) => agrees(cell, version)) || agreesByColumn(cell, versions);
 }
 
@@ -73,39 +75,55 @@ export function agrees({ stream, rows }: LedgerCell, version: TruthDay): boolean
  * Totals come in three answers, between which the platform may restate the day or
  * leave it out of one; zeros stand for a day that was never named.
  */
-function agreesByColumn({ stream, rows, reported }: LedgerCell, versions: readonly TruthDay[]): boolean {
+function agreesByColumn({ stream, rows, isReported }: LedgerCell, versions: readonly TruthDay[]): boolean {
   if (stream === 'payload_sources') return false;
   const columns = Object.keys(versions[0]?.[stream] ?? {});
   const isNamed = (column: string) =>
     versions.some((version) => version[stream][column] === Number(rows[0]?.[column]));
-  const isZero = (column: string) => Number(rows[0]?.[column]) === 0 && !reported;
+  const isZero = (column: string) => Number(rows[0]?.[column]) === 0 && !isReported;
   if (columns.length === 0) return false;
   if (stream === 'payload_totals') return columns.every((column) => isNamed(column) || isZero(column));
   return columns.every(isZero);
 }
 
 /** No answer comes from the future, and nothing is final that was read too early. */
-function checkTimes({ day, state, verifiedAtMs }: LedgerCell, nowMs: number): string[] {
+function checkTimes({ day, standing, verifiedAtMs }: LedgerCell, nowMs: number): string[] {
   if (verifiedAtMs === null) return [];
   const wrong: string[] = [];
   if (verifiedAtMs > nowMs + SKEW_MS)
     wrong.push(`was verified in the future, ${new Date(verifiedAtMs).toISOString()}`);
   if (verifiedAtMs < endOf(day) - SKEW_MS) wrong.push('was verified before the day was over');
-  if (state === 'final' && verifiedAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS)
+  if (standing === 'final' && verifiedAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS)
     wrong.push('is final too early');
   return wrong;
 }
 
-/** Codes of held cells whose number is in doubt: Losant has left it out since, or somebody changed it. */
-const IN_DOUBT = ['bucket_missing', 'changed_by_hand'];
+const ARE_STORED: readonly (string | null)[] = ['final', 'stored', 'in_doubt'];
 
-/** The tracked numbers that are missing: what `gaps` must show. */
+/** A standing says whether there is a number, and nothing by hand or by silence alone is taken for certain. */
+function checkStanding({ standing, isStored, isReported, omissions, isByHand }: LedgerCell): string[] {
+  const wrong: string[] = [];
+  if (isStored !== ARE_STORED.includes(standing))
+    wrong.push(`is ${standing}, and ${isStored ? '' : 'not '}stored`);
+  const byHand = isStored ? 'in_doubt' : 'missing';
+  if (isByHand && standing !== byHand && standing !== 'accepted')
+    wrong.push(`is ${standing} after a change by hand`);
+  if (standing === 'final' && !isReported && omissions < OMISSIONS_NEEDED)
+    wrong.push(`is a final zero that ${omissions} answers left out`);
+  return wrong;
+}
+
+/** Codes of numbers that Losant left out so far: they are no gaps before they are late. */
+const LEFT_OUT = ['left_out', 'unconfirmed', 'contradicted'];
+export const isLeftOut = ({ reason }: Pick<LedgerCell, 'reason'>) => LEFT_OUT.includes(reason ?? '');
+
+/** The tracked numbers that are missing or in doubt: what `gaps` must show. */
 export function findGaps({ cells, nowMs }: LedgerRows, atMs = nowMs): LedgerCell[] {
   return cells.filter((cell) => {
-    if (!cell.isTracked || cell.state === 'unavailable' || cell.state === 'waived') return false;
-    if (isHeld(cell)) return IN_DOUBT.includes(cell.errorCode ?? '');
-    if (cell.state === 'failed' || cell.state === 'quarantined') return true;
-    return atMs >= endOf(cell.day) + GAP_AFTER_MS;
+    if (!cell.isTracked) return false;
+    const mayWait = cell.standing === null || (cell.standing === 'missing' && isLeftOut(cell));
+    if (mayWait) return atMs >= endOf(cell.day) + GAP_AFTER_MS;
+    return cell.standing === 'in_doubt' || cell.standing === 'missing';
   });
 }
 

@@ -28,7 +28,7 @@ interface Scenario {
   readonly args: readonly string[];
   /** Without the schema: the kill may come while it is created. */
   readonly isEmpty?: boolean;
-  /** Numbers are held already, and Losant has restated them since. */
+  /** Numbers are stored already, and Losant has restated them since. */
   readonly isRestated?: boolean;
 }
 
@@ -225,10 +225,7 @@ async function countRuns(url: string, status: string): Promise<number> {
 /** Stands for the minute after which a process without a sign of life counts as dead. */
 async function letTheDeadBeOver(url: string): Promise<void> {
   if (!(await hasSchema(url))) return;
-  await queryOnce(
-    url,
-    'update losant_usage.instances set lease_until = now() where lease_run_id is not null',
-  );
+  await queryOnce(url, 'update losant_usage.leases set until = now()');
   await queryOnce(
     url,
     `update losant_usage.runs set heartbeat_at = heartbeat_at - interval '1 minute' where status = 'running'`,

@@ -126,14 +126,12 @@ async function playRound(world: World): Promise<void> {
 async function changeByHand(world: World): Promise<void> {
   const { database, dice, campaign, book } = world;
   for (let times = 1 + dice.below(3); times > 0; times -= 1) {
-    const { what, refused } = await editByHand(database.url, dice);
+    const { what, refused, rows, isAllowed } = await editByHand(database.url, dice);
     campaign.edits[what] = (campaign.edits[what] ?? 0) + 1;
     if (refused !== null) count(world, 'edits refused');
-    say(
-      world,
-      `${what} at ${new Date(nowOf(world)).toISOString()}`,
-      checkAlways(await readLedgerRows(database.url), book),
-    );
+    const about = `${what} at ${new Date(nowOf(world)).toISOString()}`;
+    if (!isAllowed && refused === null && rows !== 0) say(world, about, ['was not refused']);
+    say(world, about, checkAlways(await readLedgerRows(database.url), book));
   }
 }
 
@@ -184,7 +182,7 @@ async function endClean(world: World): Promise<void> {
   );
 }
 
-/** Everything but times, and how often a cell that is not held was tried. */
+/** Everything but times, and how often a cell that is not stored was tried. */
 function linesOf({ cells, revisions }: LedgerRows): string[] {
   return [
     ...cells.map(({ verifiedAtMs: _, attempts: __, ...cell }) => JSON.stringify(cell)),

@@ -17,8 +17,8 @@ type Edit = (dice: Dice) => string;
 
 const someStream = (dice: Dice): readonly string[] => Object.values(dice.pick(Object.values(NUMBERS)));
 
-/** Each names what somebody might do, and how it is said in SQL. */
-const HAND_EDITS: Readonly<Record<string, Edit>> = {
+/** What somebody might do to numbers, and how it is said in SQL. */
+const NUMBER_EDITS: Readonly<Record<string, Edit>> = {
   'a number is corrected': (dice) => {
     const metric = dice.pick(someStream(dice));
     return `update losant_usage.usage_days set ${metric} = ${metric} + ${1 + dice.below(9)}
@@ -36,7 +36,6 @@ const HAND_EDITS: Readonly<Record<string, Edit>> = {
     dice.chance(0.5)
       ? `delete from losant_usage.usage_days where ${someDay(dice)}`
       : `delete from losant_usage.usage_days where ${someOrg(dice)}`,
-  'all days are truncated': () => 'truncate losant_usage.usage_days',
   'a source is corrected': (dice) =>
     `update losant_usage.payload_sources set count = count + ${1 + dice.below(9)} where ${someSource(dice)}`,
   'a source is renamed': (dice) =>
@@ -52,31 +51,61 @@ const HAND_EDITS: Readonly<Record<string, Edit>> = {
     dice.chance(0.5)
       ? `delete from losant_usage.payload_sources where ${someSource(dice)}`
       : `delete from losant_usage.payload_sources where ${someDay(dice)}`,
-  'all sources are truncated': () => 'truncate losant_usage.payload_sources',
-  'rows of the ledger are deleted': (dice) =>
-    `delete from losant_usage.coverage where ${someDay(dice)} and stream like '${dice.pick(['%', 'payload%', 'device%'])}'`,
-  'the ledger is truncated': () => 'truncate losant_usage.coverage',
-  'a cell is called final': (dice) =>
-    `update losant_usage.coverage set state = 'final' where state = 'loaded' and ${someDay(dice)}`,
-  'a cell is called verified': (dice) =>
-    `update losant_usage.coverage set verified_at = now() where ${someDay(dice)}`,
-  'a cell is called failed': (dice) =>
-    `update losant_usage.coverage set state = 'failed', error_code = 'timeout' where ${someDay(dice)}
-      and stream like '${dice.pick(['%', 'payload%', 'device%'])}'`,
 };
 
-/** Does one of them by hand. Returns which, and why the schema refused it if it did. */
-export async function editByHand(url: string, dice: Dice): Promise<{ what: string; refused: string | null }> {
-  const what = dice.pick(Object.keys(HAND_EDITS));
+/** What the schema refuses, of tables as a whole whether or not there is a row that it would change. */
+const REFUSED_EDITS: Readonly<Record<string, Edit>> = {
+  'all days are truncated': () => 'truncate losant_usage.usage_days',
+  'all sources are truncated': () => 'truncate losant_usage.payload_sources',
+  'a sum of sources is corrected': (dice) =>
+    `update losant_usage.usage_days set payload_source_count = payload_source_count + 1
+      where ${someDay(dice, 'payload_source_count is not null')}`,
+  'rows of the ledger are deleted': (dice) =>
+    `delete from losant_usage.coverage where ${someDay(dice)} and stream like '${dice.pick(['%', 'payload%', 'device%'])}'`,
+  'the ledger is truncated': () => 'truncate losant_usage.coverage cascade',
+  'a cell is called final': (dice) =>
+    `update losant_usage.coverage set standing = 'final' where standing = 'stored' and ${someDay(dice)}`,
+  'a cell is called verified': (dice) =>
+    `update losant_usage.coverage set verified_at = now() where ${someDay(dice)}`,
+  'a cell is called missing': (dice) =>
+    `update losant_usage.coverage set standing = 'missing', is_stored = false, reason = 'timeout'
+      where ${someDay(dice)}`,
+  'a day is no longer tracked': (dice) =>
+    `update losant_usage.tracking set tracked_days = '{}' where ${someOrg(dice)}`,
+  'an organization is no longer tracked': (dice) =>
+    `delete from losant_usage.tracking where ${someOrg(dice)}`,
+  'a waiver is made up': (dice) =>
+    `insert into losant_usage.waivers (org_id, stream, usage_date, reason)
+     select org_id, stream, usage_date, 'by hand' from losant_usage.coverage where ${someDay(dice)}`,
+  'the record is rewritten': (dice) => `update losant_usage.revisions set new = old where ${someOrg(dice)}`,
+  'the record is emptied': (dice) =>
+    dice.pick(['delete from losant_usage.revisions', 'truncate losant_usage.revisions']),
+};
+
+interface Edited {
+  readonly what: string;
+  /** Why the schema refused it; null if it did not. */
+  readonly refused: string | null;
+  /** Rows it was about, by itself; null where the statement has none. */
+  readonly rows: number | null;
+  /** Whether it may be done; the schema refuses it all the same where its numbers make no sense. */
+  readonly isAllowed: boolean;
+}
+
+/** Does one of them by hand. */
+export async function editByHand(url: string, dice: Dice): Promise<Edited> {
+  const isAllowed = dice.chance(0.7);
+  const edits = isAllowed ? NUMBER_EDITS : REFUSED_EDITS;
+  const what = dice.pick(Object.keys(edits));
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    await client.query((HAND_EDITS[what] as Edit)(dice));
-    return { what, refused: null };
+    const { rowCount } = await client.query((edits[what] as Edit)(dice));
+    return { what, refused: null, rows: rowCount, isAllowed };
   } catch (error) {
     // Raised by a trigger, or a check: nothing was changed. Anything else is a defect of the schema.
     if (!(error instanceof pg.DatabaseError) || !['P0001', '23514'].includes(error.code ?? '')) throw error;
-    return { what, refused: error.message };
+    return { what, refused: error.message, rows: null, isAllowed };
   } finally {
     await client.end();
   }

@@ -8,13 +8,17 @@ export interface LedgerCell {
   readonly stream: StreamName;
   readonly day: string;
   readonly isTracked: boolean;
-  /** Null: never settled. */
-  readonly state: string | null;
-  readonly reported: boolean;
+  /** By the ledger; null: never read. */
+  readonly standing: string | null;
+  readonly isStored: boolean;
+  readonly isReported: boolean;
+  readonly omissions: number;
   readonly revision: number;
   readonly verifiedAtMs: number | null;
   readonly attempts: number;
-  readonly errorCode: string | null;
+  readonly reason: string | null;
+  /** Whether a person was the last to change it. */
+  readonly isByHand: boolean;
   /** The numbers by the source's words: one row, or of payload_sources any number. */
   readonly rows: readonly Readonly<Record<string, unknown>>[];
 }
@@ -29,7 +33,6 @@ export interface RevisionRow {
   readonly old: string | null;
   readonly now: string | null;
   readonly byHand: boolean;
-  readonly isHeld: boolean;
 }
 
 /** Everything the checker reads of a database. */
@@ -72,11 +75,12 @@ const CELLS = `
     select usage_date, org_id, stream, jsonb_agg(numbers order by numbers::text) as rows from (${FACTS}) f
     group by usage_date, org_id, stream
   )
-  select coalesce(w.org_id, c.org_id, f.org_id) as org_id, coalesce(w.stream, c.stream, f.stream) as stream,
-    coalesce(w.usage_date, c.usage_date, f.usage_date)::text as day, w.org_id is not null as tracked,
-    c.state, coalesce(c.reported, false) as reported, coalesce(c.revision, 0) as revision,
-    (extract(epoch from c.verified_at) * 1000)::float8 as verified, coalesce(c.attempts, 0) as attempts, c.error_code,
-    coalesce(f.rows, '[]') as rows
+  select coalesce(w.org_id, c.org_id, f.org_id) as "orgId", coalesce(w.stream, c.stream, f.stream) as stream,
+    coalesce(w.usage_date, c.usage_date, f.usage_date)::text as day, w.org_id is not null as "isTracked",
+    c.standing, coalesce(c.is_stored, false) as "isStored", coalesce(c.is_reported, false) as "isReported",
+    coalesce(c.omissions, 0) as omissions, coalesce(c.revision, 0) as revision,
+    (extract(epoch from c.verified_at) * 1000)::float8 as "verifiedAtMs", coalesce(c.attempts, 0) as attempts, c.reason,
+    c.standing is not null and c.run_id is null as "isByHand", coalesce(f.rows, '[]') as rows
   from wanted w
   full join losant_usage.coverage c using (org_id, stream, usage_date)
   full join facts f on (f.org_id, f.stream, f.usage_date)
@@ -84,7 +88,7 @@ const CELLS = `
 
 const REVISIONS = `
   select id::integer, stream, org_id as "orgId", usage_date::text as day, revision, key::text, old::text,
-    new::text as now, run_id is null as "byHand", is_held as "isHeld"
+    new::text as now, run_id is null as "byHand"
   from losant_usage.revisions order by id`;
 
 const TRACKS = `
@@ -100,17 +104,11 @@ export async function readLedgerRows(databaseUrl: string): Promise<LedgerRows> {
   try {
     await client.query('begin isolation level repeatable read');
     const clock = await client.query<{ at: number }>('select extract(epoch from now())::float8 * 1000 as at');
-    const cells = await client.query<Record<string, never>>(CELLS);
+    const cells = await client.query<LedgerCell>(CELLS);
     const gaps = await client.query<{ name: string }>(GAPS);
     return {
       nowMs: clock.rows[0]?.at ?? Number.NaN,
-      cells: cells.rows.map(({ org_id, tracked, verified, error_code, ...cell }) => ({
-        ...(cell as unknown as LedgerCell),
-        orgId: org_id as unknown as string,
-        isTracked: tracked as unknown as boolean,
-        verifiedAtMs: verified as unknown as number | null,
-        errorCode: error_code as unknown as string | null,
-      })),
+      cells: cells.rows,
       revisions: (await client.query<RevisionRow>(REVISIONS)).rows,
       tracks: (await client.query<LedgerRows['tracks'][number]>(TRACKS)).rows,
       gaps: new Set(gaps.rows.map(({ name }) => name)),

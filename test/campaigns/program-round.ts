@@ -9,7 +9,7 @@ import { count, POLICIES, settingsOf, type World } from './world.ts';
 
 /**
  * A run of the program itself, in the real present and among faults: its exit code may
- * promise no more than is held, also when nobody reads what it says.
+ * promise no more than is stored, also when nobody reads what it says.
  */
 export async function playProgram(world: World): Promise<string[]> {
   const { platform, database, dice, book, policy } = world;

@@ -3,10 +3,10 @@ import type { LedgerCell, RevisionRow } from './ledger-rows.ts';
 
 type Numbers = Readonly<Record<string, unknown>>;
 
-/** A day of sources that is held without any, or not: on record without a source. */
-const isEmptyDay = ({ stream, key }: RevisionRow) => stream === 'payload_sources' && key === '{}';
+/** The change of a cell as a whole: its numbers in usage_days, which of payload_sources are the sum of the rows. */
+const isOfCell = ({ key }: RevisionRow) => key === '{}';
 
-/** No revision is skipped, each change begins where the last ended, and the last ended with what is held. */
+/** No revision is skipped, each change begins where the last ended, and the last ended with what is stored. */
 export function checkChain(cell: LedgerCell, chain: readonly RevisionRow[]): string[] {
   const wrong: string[] = [];
   const onRecord = [...new Set(chain.map(({ revision }) => revision))];
@@ -19,50 +19,45 @@ export function checkChain(cell: LedgerCell, chain: readonly RevisionRow[]): str
   if (JSON.stringify(onRecord) !== JSON.stringify(expected)) {
     wrong.push(`revision ${cell.revision} with ${JSON.stringify(onRecord)} on record`);
   }
-  const newest = chain.at(-1);
-  if (newest && newest.isHeld !== (cell.state === 'loaded' || cell.state === 'final')) {
-    wrong.push(`is ${cell.state}, and after the last change it was${newest.isHeld ? '' : ' not'} held`);
-  }
   for (const change of chain) if (change.old === change.now) wrong.push('a change of nothing');
-  const rows = chain.filter((change) => !isEmptyDay(change));
-  for (const changes of Map.groupBy(rows, ({ key }) => key).values()) {
+  for (const changes of Map.groupBy(chain, ({ key }) => key).values()) {
     for (const [index, change] of changes.entries()) {
       if (index > 0 && change.old !== changes[index - 1]?.now) wrong.push('a change is missing');
     }
     const last = changes.at(-1) as RevisionRow;
-    if (inOrder(parse(last.now)) !== inOrder(numbersOf(cell, last.key))) {
-      wrong.push(`the last change on record is ${last.now}, not what is held`);
+    if (inOrder(parse(last.now)) !== inOrder(numbersOf(cell, last))) {
+      wrong.push(`the last change on record is ${last.now}, not what is stored`);
     }
   }
   return wrong;
 }
 
-/** The cell as the program last left it; null if it held nothing then. */
+/** The cell as the program last left it; null if nothing was stored then. */
 export function undoByHand(cell: LedgerCell, chain: readonly RevisionRow[]): LedgerCell | null {
+  const since = chain.slice(chain.findLastIndex(({ byHand }) => !byHand) + 1);
+  const first = since.find(isOfCell);
+  if (first ? first.old === null : !cell.isStored) return null;
   let rows = [...cell.rows];
-  let index = chain.length;
-  while (chain[index - 1]?.byHand === true) {
-    index -= 1;
-    const { key, old } = chain[index] as RevisionRow;
-    rows = rows.filter((row) => !hasKey(row, key));
-    if (old !== null) rows.push({ ...(JSON.parse(key) as Numbers), ...(JSON.parse(old) as Numbers) });
+  for (const change of since.toReversed()) {
+    if (cell.stream === 'payload_sources' && isOfCell(change)) continue;
+    rows = rows.filter((row) => !hasKey(row, change.key));
+    if (change.old !== null) rows.push({ ...parse(change.key), ...parse(change.old) });
   }
-  if (index === chain.length) return cell;
-  const changed = chain[index] as RevisionRow;
-  const before = chain[index - 1];
-  const wasHeld = before ? before.isHeld : changed.revision > 1;
-  return wasHeld ? { ...cell, rows } : null;
+  return { ...cell, rows };
 }
 
 function hasKey(row: Numbers, key: string): boolean {
   return Object.entries(JSON.parse(key) as Numbers).every(([column, value]) => row[column] === value);
 }
 
-/** The usage columns of the row with that key; null if there is none. */
-function numbersOf({ rows }: LedgerCell, key: string): Numbers | null {
-  const row = rows.find((each) => hasKey(each, key));
+/** What is stored of what the change is about; null if nothing is. */
+function numbersOf({ stream, rows, isStored }: LedgerCell, change: RevisionRow): Numbers | null {
+  if (stream === 'payload_sources' && isOfCell(change)) {
+    return isStored ? { count: rows.reduce((sum, row) => sum + Number(row['count']), 0) } : null;
+  }
+  const row = rows.find((each) => hasKey(each, change.key));
   if (!row) return null;
-  const keys = JSON.parse(key) as Numbers;
+  const keys = JSON.parse(change.key) as Numbers;
   return Object.fromEntries(
     Object.entries(row).filter(([column]) => !(column in keys) && column !== 'revision'),
   );

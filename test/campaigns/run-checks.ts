@@ -1,7 +1,7 @@
 /** What a run may say of the tables it leaves, and what must be tracked in them. */
-import { agrees, DAY_MS, dayAt, endOf, findGaps, HOUR_MS, isHeld, nameOf } from './checker.ts';
+import { agrees, DAY_MS, dayAt, endOf, findGaps, HOUR_MS, isLeftOut, nameOf } from './checker.ts';
 import type { LedgerCell, LedgerRows } from './ledger-rows.ts';
-import { STREAMS, type TruthBook } from './truth.ts';
+import { STREAMS, type TruthBook, type TruthDay } from './truth.ts';
 
 interface DayRange {
   readonly from: string;
@@ -31,13 +31,13 @@ export function checkComplete(
   const gaps = findGaps(ledger, startedAtMs).filter((cell) => inRange(cell, range));
   const oldest = dayAt(startedAtMs - horizonDays * DAY_MS);
   const stale = ledger.cells.filter((cell) => {
-    if (!cell.isTracked || !isHeld(cell) || !inRange(cell, range)) return false;
+    if (!cell.isTracked || !cell.isStored || !inRange(cell, range)) return false;
     if (removed.has(cell.orgId) || cell.day < oldest) return false;
     const passed = readAtHours.filter((hours) => endOf(cell.day) + hours * HOUR_MS <= startedAtMs);
     return (cell.verifiedAtMs ?? 0) < endOf(cell.day) + Math.max(...passed) * HOUR_MS;
   });
   return [
-    ...gaps.map((cell) => `${nameOf(cell)}: nothing due was said to be missing, but it is ${cell.state}`),
+    ...gaps.map((cell) => `${nameOf(cell)}: nothing due was said to be missing, but it is ${cell.standing}`),
     ...stale.map(
       (cell) =>
         `${nameOf(cell)}: nothing due was said to be missing, but it was not read again since ${new Date(cell.verifiedAtMs ?? 0).toISOString()}`,
@@ -92,7 +92,7 @@ function daysIn(ranges: readonly DayRange[]): string[] {
   return [...days];
 }
 
-/** After a clean read of everything: what is held is what is true now. */
+/** After a clean read of everything: what is stored is what is true now. */
 export function checkPresent(
   ledger: LedgerRows,
   book: TruthBook,
@@ -105,16 +105,40 @@ export function checkPresent(
   return cells.flatMap((cell) => {
     const truth = book.versions(cell.orgId, cell.day).at(-1);
     if (!truth) return [`${nameOf(cell)}: nobody knows the truth`];
-    // A number that Losant leaves out is no reason to drop one that is held: it stays, as a gap.
-    if (isHeld(cell)) {
-      return agrees(cell, truth) || cell.errorCode === 'bucket_missing'
+    // A number that Losant leaves out is no reason to drop one that is stored: it stays, in doubt.
+    if (cell.isStored) {
+      const isInDoubt = cell.standing === 'in_doubt';
+      if (isInDoubt && cell.reason === 'left_out' && mayBeLeftOut(cell, truth)) return [];
+      if (isInDoubt) return [`${nameOf(cell)}: in doubt in the end, ${cell.reason}`];
+      return agrees(cell, truth)
         ? []
-        : [`${nameOf(cell)}: holds ${JSON.stringify(cell.rows)} in the end`];
+        : [`${nameOf(cell)}: ${JSON.stringify(cell.rows)} is stored in the end`];
     }
     // Zeros are left out; a level is none then, nor are totals beside a source that somebody has added.
-    const isNoZero = cell.stream === 'device_counts' || cell.errorCode === 'contradicted';
-    const isLeftOut = isNoZero && truth.omitted[cell.stream];
-    const isSaid = cell.state === 'absent' || cell.state === 'unavailable';
-    return isLeftOut && isSaid ? [] : [`${nameOf(cell)}: ${cell.state} in the end`];
+    const isNoZero = cell.stream === 'device_counts' || cell.reason === 'contradicted';
+    const isSaid = isLeftOut(cell) || cell.standing === 'unavailable';
+    return isNoZero && isSaid && truth.omitted[cell.stream]
+      ? []
+      : [`${nameOf(cell)}: ${cell.standing} in the end`];
   });
+}
+
+/** Whether the platform leaves the day out of an answer, or one of its columns. */
+function mayBeLeftOut({ stream }: LedgerCell, { omitted, omitted_totals }: TruthDay): boolean {
+  return omitted[stream] || (stream === 'payload_totals' && omitted_totals.length > 0);
+}
+
+/** A number that was in doubt stays so until it is read again, or removed. */
+export function checkDoubts(before: LedgerRows, after: LedgerRows): string[] {
+  const now = new Map(after.cells.map((cell) => [nameOf(cell), cell]));
+  return before.cells
+    .filter(({ standing }) => standing === 'in_doubt')
+    .flatMap((cell) => {
+      const later = now.get(nameOf(cell));
+      if (!later) return [`${nameOf(cell)} was in doubt, and is gone`];
+      const isReadSince = (later.verifiedAtMs ?? 0) > (cell.verifiedAtMs ?? 0);
+      return later.standing === 'in_doubt' || isReadSince || later.revision > cell.revision
+        ? []
+        : [`${nameOf(cell)} was in doubt, and is ${later.standing} though nobody read it`];
+    });
 }

@@ -1,4 +1,4 @@
-/** One run within this process, and what it says and leaves held against the truth. */
+/** One run within this process, and what it says and leaves compared with the truth. */
 import { randomUUID } from 'node:crypto';
 import type { CommandContext } from '../../src/cli/command.ts';
 import { openInstance } from '../../src/export/context.ts';
@@ -7,7 +7,7 @@ import { checkAlways, DAY_MS, dayAt } from './checker.ts';
 import { checkRemovals, checkReport, countFacts, readFirstDay, readListing } from './database-checks.ts';
 import { type LedgerRows, readLedgerRows } from './ledger-rows.ts';
 import type { JumpingClock } from './mischief.ts';
-import { checkComplete, checkPartial, checkTracked } from './run-checks.ts';
+import { checkComplete, checkDoubts, checkPartial, checkTracked } from './run-checks.ts';
 import { count, type Errand, livingOf, nowOf, POLICIES, say, type World } from './world.ts';
 
 const STEADY: JumpingClock = { offMs: () => 0, onRequest: () => undefined, hasJumped: false };
@@ -24,6 +24,7 @@ export async function runAndCheck(
   const about = `${kind}${range ? ` ${range.from}..${range.to}` : ''} at ${new Date(startedAtMs).toISOString()}`;
   const living = await livingOf(world);
   const factsBefore = await countFacts(database.url);
+  const before = await readLedgerRows(database.url);
   const outcome = await runOnce(world, context, { kind, ...(ask && { ask }) }, clock);
   count(world, 'runs');
   world.firstDay ??= await readFirstDay(database.url);
@@ -31,6 +32,7 @@ export async function runAndCheck(
   if (listing.at !== world.listedAt) Object.assign(world, { listedAt: listing.at, listed: living });
   const ledger = await readLedgerRows(database.url);
   say(world, about, checkAlways(ledger, book));
+  say(world, about, checkDoubts(before, ledger));
   say(world, about, await checkRemovals(database.url, book));
   if (outcome instanceof Error) {
     count(world, `${clock.hasJumped ? 'ended by a clock' : 'could not begin'}: ${outcome.name}`);
@@ -43,7 +45,8 @@ export async function runAndCheck(
   if (ask?.reason === 'backfill' && refusal === null && !clock.hasJumped) {
     const horizon = dayAt(startedAtMs - horizonDays * DAY_MS);
     const from = ask.range.from > horizon ? ask.range.from : horizon;
-    world.asked.push({ from, to: ask.range.to, listed: world.listed });
+    // Every day from there to what is tracked anyway becomes tracked as well.
+    world.asked.push({ from, to: latestOf(ask.range.to, world.firstDay), listed: world.listed });
   }
   count(world, report.status);
   count(world, 'cells', report.cells.planned);
@@ -52,7 +55,7 @@ export async function runAndCheck(
   await checkScope(world, ledger, about);
   const isComplete = report.status === 'complete' && refusal === null;
   if (isComplete && listing.problem !== null) say(world, about, [`complete, and yet ${listing.problem}`]);
-  const told = report.failures.length + tally.unreadable + (range === null ? 0 : report.cells.absent);
+  const told = report.failures.length + tally.unreadable + (range === null ? 0 : report.cells.left_out);
   say(
     world,
     about,
@@ -83,6 +86,10 @@ async function runOnce(
   return await runInstance(opened, { kind, ask, orgIds: null, runId: randomUUID(), streams, signal }).catch(
     (error: unknown) => error as Error,
   );
+}
+
+function latestOf(day: string, other: string | null): string {
+  return other !== null && other > day ? other : day;
 }
 
 /** Every organization that was listed and lives is tracked, on every day that anybody asked for. */

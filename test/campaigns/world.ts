@@ -36,7 +36,7 @@ export interface World {
   /** When the program last listed all organizations, and which there were. */
   listedAt: string | null;
   listed: readonly TruthOrg[];
-  /** Ranges that backfills asked for, with the organizations that were listed then. */
+  /** Ranges that backfills asked for, and up to what was tracked already, with the organizations that were listed then. */
   readonly asked: { readonly from: string; readonly to: string; readonly listed: readonly TruthOrg[] }[];
 }
 

@@ -27,9 +27,7 @@ export const PATIENTLY = { timeout: 40_000 };
 export async function letLapse({ query }: Pick<Place, 'query'>, runIds: readonly unknown[]): Promise<void> {
   if (FREEZE_MS > 0) return;
   const ids = `array['${runIds.join("','")}']::uuid[]`;
-  for (const table of ['instances', 'shard_leases']) {
-    await query(`update losant_usage.${table} set lease_until = now() where lease_run_id = any (${ids})`);
-  }
+  await query(`update losant_usage.leases set until = now() where run_id = any (${ids})`);
   await query(
     `update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 s' where run_id = any (${ids})`,
   );
@@ -44,7 +42,7 @@ export async function readStarts({ query }: Pick<Place, 'query'>, instanceId: st
 
 /**
  * What was written more than once: changes on record, and runs that ended well and read cells again that were
- * held, or whose cells another run has written since.
+ * stored, or whose cells another run has written since.
  */
 export async function readDoubled({ query }: Pick<Place, 'query'>): Promise<Record<string, unknown>[]> {
   return await query(`

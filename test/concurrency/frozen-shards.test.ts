@@ -33,10 +33,10 @@ describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () 
     const startPart = (index: number, ...more: string[]) => start(part(index, ...more), env);
     const first = startPart(0);
     const [frozen, killed] = [spawn(part(1), env), spawn(part(2), env)];
-    const held = `select lease_run_id from losant_usage.shard_leases l where exists (
-      select from losant_usage.coverage c where c.run_id = l.lease_run_id) order by shard_index`;
+    const held = `select run_id from losant_usage.leases l where exists (
+      select from losant_usage.coverage c where c.run_id = l.run_id) order by shard_index`;
     await expect.poll(async () => (await place.query(held)).length, PATIENTLY).toBe(3);
-    const [, ...lost] = (await place.query(held)).map(({ lease_run_id }) => lease_run_id);
+    const [, ...lost] = (await place.query(held)).map(({ run_id }) => run_id);
     killed.kill('SIGKILL');
     await freeze(frozen, place);
     const frozenAtMs = Date.now();
@@ -74,7 +74,7 @@ describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () 
       { status: 'complete', count: 3 },
       { status: 'interrupted', count: 2 },
     ]);
-    expect(await place.query('select from losant_usage.shard_leases')).toEqual([]);
+    expect(await place.query('select from losant_usage.leases')).toEqual([]);
     const startsMs = [...(await readStarts(place, platform.instanceId)), thawedAtMs];
     expect(excessOf(proxy.atMs, { perSecond, startsMs })).toEqual([]);
   });

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { holdLease } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, spawnProgram } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -68,15 +69,14 @@ const idsOf = (sources: readonly Source[]) =>
 async function holdAll({ query }: Place, sources: readonly Source[]): Promise<void> {
   for (const { platform, proxy } of sources) {
     await query(`insert into losant_usage.instances
-      (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
-      values ('${platform.instanceId}', '${proxy.url}', '${DAY}', gen_random_uuid(), 'nobody', now(), now() + interval '1 hour')`);
+      (instance_id, api_url, tracked_from) values ('${platform.instanceId}', '${proxy.url}', '${DAY}')`);
+    await query(holdLease(platform.instanceId));
   }
 }
 
 /** Starts a worker that finds these free, and waits until it has stored something of each. */
 async function startOver(place: Place, env: Env, sources: readonly Source[]) {
-  await place.query(`update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null,
-    lease_until = null where instance_id in (${idsOf(sources)})`);
+  await place.query(`delete from losant_usage.leases where instance_id in (${idsOf(sources)})`);
   const worker = await startWorker(env, spawnProgram);
   onTestFinished(() => worker.running.kill('SIGKILL'));
   const working = `select r.run_id from losant_usage.runs r where r.instance_id in (${idsOf(sources)})

@@ -10,7 +10,7 @@ import { instanceOf, openReplica } from '../worker/loop.ts';
 
 const [FROM, MIDDLE, TO] = [daysAgo(10), daysAgo(5), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--from', from, '--to', to, '--force'];
-const LAPSE = 'update losant_usage.instances set lease_until = now()';
+const LAPSE = 'update losant_usage.leases set until = now()';
 
 const open = () => openStage({ orgs: 10, seed: 'several' });
 
@@ -78,9 +78,7 @@ describe('several processes', { timeout: 180_000 }, () => {
     expect(woken.code).toBe(4);
     expect(JSON.parse(woken.stdout)).toMatchObject({ error: { code: 'lease_lost' } });
     expect(differences(successor, await stage.snapshot())).toEqual([]);
-    expect(await stage.sql('select lease_epoch::integer from losant_usage.instances')).toEqual([
-      { lease_epoch: 2 },
-    ]);
+    expect(await stage.sql('select from losant_usage.leases')).toEqual([]);
     expect(await stage.statuses()).toEqual(['interrupted', 'complete']);
   });
 
@@ -92,8 +90,8 @@ describe('several processes', { timeout: 180_000 }, () => {
     killed.kill('SIGKILL');
     await killed.ended;
     expect(await stage.statuses()).toEqual(['running']);
-    const lapses = `select lease_until - now() between interval '15 s' and interval '60 s' as soon
-      from losant_usage.instances`;
+    const lapses = `select until - now() between interval '15 s' and interval '60 s' as soon
+      from losant_usage.leases`;
     expect(await stage.sql(lapses)).toEqual([{ soon: true }]);
     expect(await stage.run(['run'])).toMatchObject({ code: 4 });
 
@@ -140,7 +138,7 @@ describe('several processes', { timeout: 180_000 }, () => {
       return setRate.mock.lastCall;
     };
     expect(await rateOfRun()).toEqual([500]);
-    const beside = stage.start(backfill(FROM, TO), { more: { REQUESTS_PER_SECOND: '1' } });
+    const beside = stage.spawn(backfill(FROM, TO), { more: { REQUESTS_PER_SECOND: '1' } });
     await expect.poll(() => stage.statuses(), SOON).toEqual(['complete', 'running']);
     // It counts as alive for a minute after its last heartbeat, and does not end meanwhile.
     beside.kill('SIGSTOP');

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
+import { instanceOf, openReplica } from '../worker/loop.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
 import { type Row, readStored, readTruth } from './usage.ts';
 
@@ -85,4 +86,27 @@ it('a run with nothing due reads nothing and leaves no trace', async () => {
   expect(jsonOf(ended)).toMatchObject({ runId: null, status: 'complete', from: null, requests: 1 });
   expect(await place.query('select run_id from losant_usage.runs order by 1')).toEqual(runs);
   expect(await physicalRows()).toEqual(before);
+});
+
+it('a run by hand tries again what has failed, and leaves it to its retry where the worker wakes up', async () => {
+  const failing = await openExport({ orgs: 2, hostile: false });
+  onTestFinished(() => failing.close());
+  const { platform, place, run } = failing;
+  const faults = [{ kinds: ['server_error'], rate: 1, forever: true, actions: ['deviceCounts'] }];
+  await platform.control('config', { faults });
+  expect((await run(['run'])).code).toBe(3);
+  await platform.control('config', { faults: null });
+  const replica = await openReplica({
+    databaseUrl: place.url,
+    instances: [instanceOf(platform)],
+    now: Date.now,
+  });
+  await replica.runAll();
+  expect(replica.loop.statuses[0]?.lastRun?.result).toBe('partial');
+  await replica.close();
+  const planned = await run(['run', '--json', '--dry-run']);
+  expect(JSON.parse(planned.stdout)).toMatchObject({ cells: 2, waiting: 0 });
+  const again = await run(['run', '--json']);
+  expect(again.code).toBe(0);
+  expect(jsonOf(again).cells).toMatchObject({ planned: 2, loaded: 2 });
 });

@@ -19,6 +19,15 @@ beforeAll(async () => {
   database = await createTestDatabase();
   await program('run');
   await program('backfill', '--from', daysAgo(20), '--to', daysAgo(2));
+  await queryOnce(
+    database.url,
+    `begin;
+     set local losant_usage.program = 'on';
+     insert into losant_usage.waivers (org_id, stream, usage_date, reason)
+     select org_id, stream, usage_date, 'agreed' from losant_usage.coverage
+     where usage_date in ('${daysAgo(11)}', '${FIRST_KEPT}') and stream = 'device_counts';
+     commit;`,
+  );
 });
 
 afterAll(async () => {
@@ -52,6 +61,11 @@ it('removes the numbers and the ledger before a day, and nothing else', async ()
   expect(await numbersBetween(daysAgo(20), daysAgo(11))).toEqual([]);
   expect(await numbersBetween(FIRST_KEPT, daysAgo(1))).toEqual(kept);
   expect(kept).toHaveLength(30);
+});
+
+it('removes the waivers of removed days, and no other', async () => {
+  const waived = 'select distinct usage_date::text as day from losant_usage.waivers';
+  expect(await queryOnce(database.url, waived)).toEqual([{ day: FIRST_KEPT }]);
 });
 
 it('leaves no gap and no change on record, and reads nothing again', async () => {

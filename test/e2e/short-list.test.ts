@@ -62,6 +62,18 @@ describe('a list of 30 organizations that is short', () => {
       await expectHealed();
     },
   );
+
+  it('ends status with exit code 3 until a complete one has come', async () => {
+    const status = () => exported.run(['status'], { DATABASE_URL: place.url });
+    await list({ emptyPages: [1] });
+    await run();
+    const ended = await status();
+    expect(ended.code).toBe(3);
+    expect(ended.stdout).toContain('organizations may be missing');
+    await list({});
+    await run();
+    expect((await status()).code).toBe(0);
+  });
 });
 
 describe('an organization that cannot be read', () => {

@@ -56,7 +56,7 @@ test(`after ${DAYS} days of hourly wake-ups with outages, restarts, a dead and a
   const cells = DAYS * orgs * 4;
   expect(tables).toEqual({
     cells,
-    held: cells,
+    stored: cells,
     device_counts: DAYS * orgs,
     payload_totals: DAYS * orgs,
     running: 0,

@@ -208,7 +208,7 @@ async function startSlowRun(
 
 /** As if a minute had passed for the lease and for the run's sign of life. */
 async function lapse({ databaseUrl }: World): Promise<void> {
-  await queryOnce(databaseUrl, `update losant_usage.instances set lease_until = now()`);
+  await queryOnce(databaseUrl, 'update losant_usage.leases set until = now()');
   await queryOnce(
     databaseUrl,
     `update losant_usage.runs set heartbeat_at = now() - interval '2 minutes' where status = 'running'`,
@@ -225,8 +225,8 @@ function heapMb(): number {
 
 const TABLES = `select
   (select count(*)::integer from losant_usage.coverage) as cells,
-  (select count(*)::integer from losant_usage.coverage where state in ('loaded', 'final')) as held,
+  (select count(*)::integer from losant_usage.coverage where standing in ('stored', 'final')) as stored,
   (select count(*)::integer from losant_usage.device_counts) as device_counts,
   (select count(*)::integer from losant_usage.payload_totals) as payload_totals,
   (select count(*)::integer from losant_usage.runs where status = 'running') as running,
-  (select count(*)::integer from losant_usage.instances where lease_run_id is not null) as leases`;
+  (select count(*)::integer from losant_usage.leases) as leases`;

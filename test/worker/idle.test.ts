@@ -92,7 +92,7 @@ test('a list that another process made is gone over', async () => {
 test('a gap that nobody is to read now is counted all the same', async () => {
   const replica = await openAfterRun(small);
   await asOther(
-    `update losant_usage.coverage set state = 'failed', error_code = 'server_error', attempts = 3,
+    `update losant_usage.coverage set standing = 'missing', is_stored = false, reason = 'server_error', attempts = 3,
        next_read_at = now() + interval '8 hours'
      where usage_date = '2026-11-23' and stream = 'device_counts'`,
   );

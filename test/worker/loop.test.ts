@@ -4,6 +4,7 @@ import { judgeFailure } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
@@ -41,11 +42,7 @@ const runs = ({ instanceId }: Platform, result: string) =>
 const refused = ({ instanceId }: Platform) => `losant_usage_token_refused{instance_id="${instanceId}"}`;
 
 async function holdLease(until: string): Promise<void> {
-  await queryOnce(
-    database.url,
-    `update losant_usage.instances set lease_run_id = gen_random_uuid(), lease_host = 'elsewhere',
-       lease_since = now(), lease_until = ${until}, lease_epoch = lease_epoch + 1`,
-  );
+  await queryOnce(database.url, holdLeaseOf(platform.instanceId, until));
 }
 
 describe('a wake-up', () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { holdLease } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
@@ -41,7 +42,7 @@ async function readWriters(): Promise<unknown> {
 
 const TABLES = `select (select count(*)::integer from losant_usage.coverage) as cells,
   (select count(*)::integer from losant_usage.runs) as runs,
-  (select count(lease_run_id)::integer from losant_usage.instances) as leases`;
+  (select count(*)::integer from losant_usage.leases) as leases`;
 
 test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
   const replica = await openReplica({
@@ -69,16 +70,13 @@ test('a worker whose database was migrated by a newer version writes nothing, an
 test('a run that waited for a lease while a newer version migrated exports nothing, exit 2', async () => {
   await queryOnce(
     database.url,
-    `insert into losant_usage.instances (instance_id, api_url, tracked_from, lease_run_id, lease_host, lease_since, lease_until)
-     values ('${platform.instanceId}', '${platform.url}', current_date - 1, gen_random_uuid(), 'elsewhere', now(), now() + interval '1 hour')`,
+    `insert into losant_usage.instances (instance_id, api_url, tracked_from)
+     values ('${platform.instanceId}', '${platform.url}', current_date - 1); ${holdLease(platform.instanceId)}`,
   );
   const running = startProgram(['run', '--wait', '40'], settingsOf(platform, database));
   await until('it waits', () => running.stderr().includes('; waiting'));
   await migrateByNewer();
-  await queryOnce(
-    database.url,
-    'update losant_usage.instances set lease_run_id = null, lease_host = null, lease_since = null, lease_until = null',
-  );
+  await queryOnce(database.url, 'delete from losant_usage.leases');
   const { code, stderr } = await running.ended;
   expect(code).toBe(2);
   expect(stderr).toContain('is newer than this program: it has 0999_newer');

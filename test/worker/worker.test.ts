@@ -35,10 +35,10 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
   expect(await worker.metric('losant_usage_wakeups_total{outcome="on_time"}')).toBe(0);
-  const cells = "select count(*)::integer from losant_usage.coverage where state = 'loaded'";
+  const cells = "select count(*)::integer from losant_usage.coverage where standing = 'stored'";
   expect(await count(cells)).toBe(12);
   await until('the gauges show it', async () => {
-    const labels = `instance_id="${platform.instanceId}",stream="device_counts",state="loaded"`;
+    const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
     return (await worker.metric(`losant_usage_cells{${labels}}`)) === 3;
   });
   const page = await worker.get('/');
@@ -59,7 +59,7 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   ]);
   expect(stderr).toContain(`"url":"${worker.url}/","msg":"pages served"`);
   expect(stderr).toMatch(/"next_wake_at":"\d{4}-01-01T00:00:00.000Z","msg":"waiting for the next wake-up"/);
-  expect(await count('select count(lease_run_id)::integer from losant_usage.instances')).toBe(0);
+  expect(await count('select count(*)::integer from losant_usage.leases')).toBe(0);
 });
 
 test.for(['SIGTERM', 'SIGHUP'] as const)(
@@ -77,7 +77,7 @@ test.for(['SIGTERM', 'SIGHUP'] as const)(
     };
     const worker = await startWorker({ ...settings(), ...env }, spawnProgram);
     onTestFinished(() => worker.running.kill('SIGKILL'));
-    const leases = 'select count(lease_run_id)::integer from losant_usage.instances';
+    const leases = 'select count(*)::integer from losant_usage.leases';
     await until('the run is under way', async () => (await count(leases)) === 1);
     await until(
       'a run is on record',
