@@ -76,7 +76,7 @@ async function deleteOrg(context: CommandContext, options: DeleteOptions): Promi
 async function showOnly(context: CommandContext, { handle, found }: Work): Promise<number> {
   const now = await readClock(context, handle);
   const ending = await readEnding(handle, found);
-  tellEnding(context, found, { ending, nowMs: now() });
+  printEnding(context, found, { ending, nowMs: now() });
   if (context.output.json)
     printDocument(context, found, { ending, outcomes: [], removedAt: null, waived: 0 });
   else
@@ -100,7 +100,7 @@ async function deleteAfterExport(context: CommandContext, work: Work): Promise<n
     output.print(...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })));
   }
   const ending = await readEnding(handle, found);
-  tellEnding(context, found, { ending, nowMs: now() });
+  printEnding(context, found, { ending, nowMs: now() });
   const refusal = incomplete === null ? whyNot(found, ending, outcomes.at(-1)) : null;
   if (refusal !== null) {
     if (output.json) printDocument(context, found, { ending, outcomes, removedAt: null, waived: 0 });
@@ -151,7 +151,7 @@ function whyNot(
   };
 }
 
-function tellEnding(
+function printEnding(
   { output }: CommandContext,
   { organization, orgId, instance }: FoundOrg,
   { ending, nowMs }: { ending: Ending; nowMs: number },

@@ -5,7 +5,6 @@ import {
   applyPolicy,
   readInstance,
   recordBilling,
-  recordInstanceName,
   registerInstance,
   requireApiUrl,
 } from '../ledger/instances.ts';
@@ -58,8 +57,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
   await requireApiUrl(db, { instanceId, apiUrl });
   const name = await requireInstance(context, options.signal);
-  await registerInstance(db, { instanceId, apiUrl, streams, yesterday: lastCompleteDay(now()) });
-  if (name !== null) await recordInstanceName(db, instanceId, name);
+  await registerInstance(db, { instanceId, apiUrl, name, streams, yesterday: lastCompleteDay(now()) });
   const tally = new Tally(instanceId);
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
     const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session, startedAtMs });

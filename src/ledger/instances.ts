@@ -54,28 +54,37 @@ export async function requireApiUrl(
   );
 }
 
-/** Registers the instance and starts the streams that are new to it, both from `yesterday`. */
+export interface RegisteredInstance {
+  readonly instanceId: string;
+  readonly apiUrl: string;
+  /** Null: Losant did not say; the one that is known stays. */
+  readonly name: string | null;
+  readonly streams: readonly string[];
+  readonly yesterday: UsageDay;
+}
+
+/** Registers the instance with its name and starts the streams that are new to it, both from `yesterday`. */
 export async function registerInstance(
   db: Kysely<Schema>,
-  {
-    instanceId,
-    apiUrl,
-    streams,
-    yesterday,
-  }: { instanceId: string; apiUrl: string; streams: readonly string[]; yesterday: UsageDay },
+  { instanceId, apiUrl, name, streams, yesterday }: RegisteredInstance,
 ): Promise<void> {
   const start = JSON.stringify(Object.fromEntries(streams.map((stream) => [stream, yesterday])));
   await db
     .insertInto('instances')
     .values({
-      ...{ instance_id: instanceId, api_url: apiUrl, tracked_from: yesterday },
+      ...{ instance_id: instanceId, api_url: apiUrl, name, tracked_from: yesterday },
       streams_from: sql`${start}::text::jsonb`,
     })
     .onConflict((conflict) =>
       conflict
         .column('instance_id')
-        .doUpdateSet({ streams_from: sql`excluded.streams_from || instances.streams_from` })
-        .where(sql<boolean>`not instances.streams_from ?& ${streams}::text[]`),
+        .doUpdateSet({
+          name: sql`coalesce(excluded.name, instances.name)`,
+          streams_from: sql`excluded.streams_from || instances.streams_from`,
+        })
+        .where(
+          sql<boolean>`excluded.name <> coalesce(instances.name, '') or not instances.streams_from ?& ${streams}::text[]`,
+        ),
     )
     .execute();
 }
@@ -102,20 +111,7 @@ export async function recordListProblem(
     .execute();
 }
 
-export async function recordInstanceName(
-  db: Kysely<Schema>,
-  instanceId: string,
-  name: string,
-): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set({ name })
-    .where('instance_id', '=', instanceId)
-    .where('name', 'is distinct from', name)
-    .execute();
-}
-
-/** Records the instance's billing periods from now on, for the views. */
+/** Records the settings by which the views bill the instance from now on. */
 export async function recordBilling(
   db: Kysely<Schema>,
   instanceId: string,

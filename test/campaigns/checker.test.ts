@@ -222,7 +222,7 @@ test('sees a doubt that went away though nobody read the number', async () => {
   expect(checkDoubts(before, before)).toEqual([]);
   await set('stored', 'null');
   expect(checkDoubts(before, await readLedgerRows(copy.url))).toMatchObject([
-    expect.stringContaining('was in doubt, and is stored though nobody read it'),
+    expect.stringContaining('was in_doubt, and is stored though nobody read it'),
   ]);
   await copy.drop();
 });

@@ -101,17 +101,30 @@ function checkTimes({ day, standing, verifiedAtMs }: LedgerCell, nowMs: number):
 const ARE_STORED: readonly (string | null)[] = ['final', 'stored', 'in_doubt'];
 
 /** A standing says whether there is a number, and nothing by hand or by silence alone is taken for certain. */
-function checkStanding({ standing, isStored, isReported, omissions, isByHand }: LedgerCell): string[] {
+function checkStanding(cell: LedgerCell): string[] {
+  const { standing, isStored, isReported, omissions, isByHand } = cell;
   const wrong: string[] = [];
-  if (isStored !== ARE_STORED.includes(standing))
+  if (standing !== 'accepted' && isStored !== ARE_STORED.includes(standing))
     wrong.push(`is ${standing}, and ${isStored ? '' : 'not '}stored`);
   const byHand = isStored ? 'in_doubt' : 'missing';
   if (isByHand && standing !== byHand && standing !== 'accepted')
     wrong.push(`is ${standing} after a change by hand`);
   if (standing === 'final' && !isReported && omissions < OMISSIONS_NEEDED)
     wrong.push(`is a final zero that ${omissions} answers left out`);
+  if (
+    standing === 'final' &&
+    !isReported &&
+    cell.stream === 'notebook_minutes' &&
+    silenceMs(cell) < SILENCE_MS
+  )
+    wrong.push('is a final zero that nothing confirms, after less than two hours');
   return wrong;
 }
+
+/** Three answers at least an hour apart, and what lies between sending a request and storing its answer. */
+const SILENCE_MS = 2 * HOUR_MS - SKEW_MS;
+const silenceMs = ({ verifiedAtMs, firstLoadedAtMs }: LedgerCell) =>
+  (verifiedAtMs ?? 0) - (firstLoadedAtMs ?? Number.POSITIVE_INFINITY);
 
 /** Codes of numbers that Losant left out so far: they are no gaps before they are late. */
 const LEFT_OUT = ['left_out', 'unconfirmed', 'contradicted'];

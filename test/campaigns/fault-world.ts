@@ -1,5 +1,6 @@
 /** One seeded world: runs at several times while things go wrong, each checked, then a clean end. */
 import { openSchema } from '../../src/cli/open-database.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
 import type { Ask } from '../../src/usage/plan.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
@@ -126,6 +127,7 @@ async function playRound(world: World): Promise<void> {
 async function changeByHand(world: World): Promise<void> {
   const { database, dice, campaign, book } = world;
   for (let times = 1 + dice.below(3); times > 0; times -= 1) {
+    if (dice.chance(0.3)) await acceptSome(world);
     const { what, refused, rows, isAllowed } = await editByHand(database.url, dice);
     campaign.edits[what] = (campaign.edits[what] ?? 0) + 1;
     if (refused !== null) count(world, 'edits refused');
@@ -133,6 +135,25 @@ async function changeByHand(world: World): Promise<void> {
     if (!isAllowed && refused === null && rows !== 0) say(world, about, ['was not refused']);
     say(world, about, checkAlways(await readLedgerRows(database.url), book));
   }
+}
+
+/** A person accepts a number that is missing or in doubt, and then it is no gap. */
+async function acceptSome(world: World): Promise<void> {
+  const { database, dice, book, handle } = world;
+  const about = `accepted at ${new Date(nowOf(world)).toISOString()}`;
+  const { cells } = await readLedgerRows(database.url);
+  const open = cells.filter(
+    ({ isTracked, standing }) => isTracked && !['final', 'stored', 'accepted'].includes(standing ?? ''),
+  );
+  if (open.length === 0) return;
+  const { orgId, stream, day } = dice.pick(open);
+  const range = { from: day, to: day };
+  await waiveCells(handle.db, { orgId, stream, range, reason: 'agreed', asZero: dice.chance(0.3) });
+  count(world, 'accepted');
+  const after = await readLedgerRows(database.url);
+  const cell = after.cells.find((each) => each.orgId === orgId && each.stream === stream && each.day === day);
+  if (cell?.standing !== 'accepted') say(world, about, [`${stream} ${orgId} ${day} is ${cell?.standing}`]);
+  say(world, about, checkAlways(after, book));
 }
 
 function drawErrand(dice: Dice, days: readonly string[]): Errand {

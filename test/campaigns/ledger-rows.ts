@@ -15,6 +15,7 @@ export interface LedgerCell {
   readonly omissions: number;
   readonly revision: number;
   readonly verifiedAtMs: number | null;
+  readonly firstLoadedAtMs: number | null;
   readonly attempts: number;
   readonly reason: string | null;
   /** Whether a person was the last to change it. */
@@ -79,7 +80,8 @@ const CELLS = `
     coalesce(w.usage_date, c.usage_date, f.usage_date)::text as day, w.org_id is not null as "isTracked",
     c.standing, coalesce(c.is_stored, false) as "isStored", coalesce(c.is_reported, false) as "isReported",
     coalesce(c.omissions, 0) as omissions, coalesce(c.revision, 0) as revision,
-    (extract(epoch from c.verified_at) * 1000)::float8 as "verifiedAtMs", coalesce(c.attempts, 0) as attempts, c.reason,
+    (extract(epoch from c.verified_at) * 1000)::float8 as "verifiedAtMs",
+    (extract(epoch from c.first_loaded_at) * 1000)::float8 as "firstLoadedAtMs", coalesce(c.attempts, 0) as attempts, c.reason,
     c.standing is not null and c.run_id is null as "isByHand", coalesce(f.rows, '[]') as rows
   from wanted w
   full join losant_usage.coverage c using (org_id, stream, usage_date)

@@ -32,6 +32,8 @@ export function checkComplete(
   const oldest = dayAt(startedAtMs - horizonDays * DAY_MS);
   const stale = ledger.cells.filter((cell) => {
     if (!cell.isTracked || !cell.isStored || !inRange(cell, range)) return false;
+    // What a person accepted waits for Losant to name it.
+    if (cell.standing === 'accepted') return false;
     if (removed.has(cell.orgId) || cell.day < oldest) return false;
     const passed = readAtHours.filter((hours) => endOf(cell.day) + hours * HOUR_MS <= startedAtMs);
     return (cell.verifiedAtMs ?? 0) < endOf(cell.day) + Math.max(...passed) * HOUR_MS;
@@ -105,6 +107,8 @@ export function checkPresent(
   return cells.flatMap((cell) => {
     const truth = book.versions(cell.orgId, cell.day).at(-1);
     if (!truth) return [`${nameOf(cell)}: nobody knows the truth`];
+    if (cell.standing === 'accepted' && mayBeLeftOut(cell, truth)) return [];
+    if (cell.standing === 'accepted') return [`${nameOf(cell)}: accepted in the end, and named`];
     // A number that Losant leaves out is no reason to drop one that is stored: it stays, in doubt.
     if (cell.isStored) {
       const isInDoubt = cell.standing === 'in_doubt';
@@ -128,17 +132,18 @@ function mayBeLeftOut({ stream }: LedgerCell, { omitted, omitted_totals }: Truth
   return omitted[stream] || (stream === 'payload_totals' && omitted_totals.length > 0);
 }
 
-/** A number that was in doubt stays so until it is read again, or removed. */
+/** A number that is in doubt, or that a person accepted, stays so until it is read again, or removed. */
 export function checkDoubts(before: LedgerRows, after: LedgerRows): string[] {
   const now = new Map(after.cells.map((cell) => [nameOf(cell), cell]));
   return before.cells
-    .filter(({ standing }) => standing === 'in_doubt')
+    .filter(({ standing }) => standing === 'in_doubt' || standing === 'accepted')
     .flatMap((cell) => {
+      const { standing } = cell;
       const later = now.get(nameOf(cell));
-      if (!later) return [`${nameOf(cell)} was in doubt, and is gone`];
+      if (!later) return [`${nameOf(cell)} was ${standing}, and is gone`];
       const isReadSince = (later.verifiedAtMs ?? 0) > (cell.verifiedAtMs ?? 0);
-      return later.standing === 'in_doubt' || isReadSince || later.revision > cell.revision
+      return later.standing === standing || isReadSince || later.revision > cell.revision
         ? []
-        : [`${nameOf(cell)} was in doubt, and is ${later.standing} though nobody read it`];
+        : [`${nameOf(cell)} was ${standing}, and is ${later.standing} though nobody read it`];
     });
 }

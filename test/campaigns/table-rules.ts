@@ -45,7 +45,7 @@ const RULES: Readonly<Record<string, string>> = {
     join losant_usage.coverage t on t.usage_date = u.usage_date and t.org_id = u.org_id and t.stream = 'payload_totals'
     join losant_usage.coverage s on s.usage_date = u.usage_date and s.org_id = u.org_id and s.stream = 'payload_sources'
     where u.payload_source_count > 0 and u.payload_all_count = 0 and not t.is_reported
-      and t.reason is distinct from 'changed_by_hand' and s.reason is distinct from 'changed_by_hand'`,
+      and t.standing <> 'accepted' and t.reason is distinct from 'changed_by_hand' and s.reason is distinct from 'changed_by_hand'`,
   'the days that were read are others': `
     select concat_ws(' ', t.stream, t.org_id, t.read_days, c.days) as what from losant_usage.tracking t
     left join (select stream, org_id, range_agg(daterange(usage_date, usage_date + 1)) as days

@@ -1,8 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { makeFastFolder } from '../support/databases.ts';
 import { runProgram, startProcess } from '../support/program.ts';
 import { typeIntoTerminal } from '../support/terminal.ts';
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => platform[Symbol.asyncDispose]());
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-init-'));
+  folder = makeFastFolder('losant-usage-init-');
   file = join(folder, 'my.env');
 });
 afterEach(() => rmSync(folder, { recursive: true }));
@@ -24,41 +24,48 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const answer = (...typed: readonly (readonly [waitFor: string, line: string])[]) =>
   typeIntoTerminal(['init', '--file', file], { LOSANT_API_URL: platform.url }, typed);
 
+/** An embedded database is created, which takes a busy machine its time. */
+const LIMIT_MS = 180_000;
+
 const INSTANCE = 'Instance id';
 const TOKEN = 'Instance API token';
 const DATABASE = 'Database, ';
 
 describe('in a terminal', () => {
-  it('asks again what is wrong, checks, and writes a file that works and only its owner may read', async () => {
-    const { code, stdout } = await answer(
-      [INSTANCE, 'short'],
-      [INSTANCE, platform.instanceId.toUpperCase()],
-      [TOKEN, platform.token],
-      [DATABASE, join(folder, 'data')],
-    );
-    expect(code).toBe(0);
-    expect(stdout).toContain('  npx losant-usage run\r\n');
-    expect(stdout).toContain('LOSANT_INSTANCE_ID="short" is not an instance id');
-    expect(stdout).toContain('Everything works.');
-    expect(stdout).not.toContain(platform.token);
-    expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(readFileSync(file, 'utf8').split('\n').slice(1)).toEqual([
-      `LOSANT_API_URL='${platform.url}'`,
-      `LOSANT_INSTANCE_ID='${platform.instanceId.toLowerCase()}'`,
-      `LOSANT_API_TOKEN='${platform.token}'`,
-      `DATABASE_URL='embedded:${join(folder, 'data')}'`,
-      '',
-    ]);
-    expect(stdout).toContain(`set -a; . '${file}'; set +a`);
-    const settings = await startProcess('sh', ['-c', `set -a; . '${file}'; set +a; env`], {}).ended;
-    const env = Object.fromEntries(
-      settings.stdout
-        .split('\n')
-        .filter((line) => /^(LOSANT|DATABASE)_/.test(line))
-        .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
-    );
-    expect((await runProgram(['run'], env)).code).toBe(0);
-  });
+  it(
+    'asks again what is wrong, checks, and writes a file that works and only its owner may read',
+    async () => {
+      const { code, stdout } = await answer(
+        [INSTANCE, 'short'],
+        [INSTANCE, platform.instanceId.toUpperCase()],
+        [TOKEN, platform.token],
+        [DATABASE, join(folder, 'data')],
+      );
+      expect(code).toBe(0);
+      expect(stdout).toContain('  npx losant-usage run\r\n');
+      expect(stdout).toContain('LOSANT_INSTANCE_ID="short" is not an instance id');
+      expect(stdout).toContain('Everything works.');
+      expect(stdout).not.toContain(platform.token);
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+      expect(readFileSync(file, 'utf8').split('\n').slice(1)).toEqual([
+        `LOSANT_API_URL='${platform.url}'`,
+        `LOSANT_INSTANCE_ID='${platform.instanceId.toLowerCase()}'`,
+        `LOSANT_API_TOKEN='${platform.token}'`,
+        `DATABASE_URL='embedded:${join(folder, 'data')}'`,
+        '',
+      ]);
+      expect(stdout).toContain(`set -a; . '${file}'; set +a`);
+      const settings = await startProcess('sh', ['-c', `set -a; . '${file}'; set +a; env`], {}).ended;
+      const env = Object.fromEntries(
+        settings.stdout
+          .split('\n')
+          .filter((line) => /^(LOSANT|DATABASE)_/.test(line))
+          .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+      );
+      expect((await runProgram(['run'], env)).code).toBe(0);
+    },
+    LIMIT_MS,
+  );
 
   it('writes nothing when the check fails and nobody insists', async () => {
     const { code, stdout } = await answer(

@@ -24,7 +24,7 @@ beforeEach(async () => {
 afterAll(() => ledger.close());
 
 const register = (streams: readonly string[], yesterday: string) =>
-  registerInstance(ledger.db, { instanceId: ID, apiUrl: API, streams, yesterday });
+  registerInstance(ledger.db, { instanceId: ID, apiUrl: API, name: null, streams, yesterday });
 
 test('an instance nobody collected for is not known', async () => {
   expect(await readInstance(ledger.db, ID)).toBeNull();

@@ -92,7 +92,7 @@ it('a run by hand tries again what has failed, and leaves it to its retry where 
   const failing = await openExport({ orgs: 2, hostile: false });
   onTestFinished(() => failing.close());
   const { platform, place, run } = failing;
-  const faults = [{ kinds: ['server_error'], rate: 1, forever: true, actions: ['deviceCounts'] }];
+  const faults = [{ kinds: ['no_counts'], rate: 1, forever: true, actions: ['deviceCounts'] }];
   await platform.control('config', { faults });
   expect((await run(['run'])).code).toBe(3);
   await platform.control('config', { faults: null });

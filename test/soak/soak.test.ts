@@ -40,34 +40,39 @@ const LATE_ALERTS: readonly Firing[] = [
   ['FinalNumberChanged', 528, 551],
 ];
 
-test(`after ${DAYS} days of hourly wake-ups with outages, restarts, a dead and a paused replica nothing is missing`, async () => {
-  const startedMs = performance.now();
-  const isLong = DAYS === 30;
-  const { firings, scrape, wakeUps, heapMb, orgs, tables } = await soak(
-    DAYS,
-    isLong ? [...EARLY, ...LATE] : EARLY,
-  );
-  const seconds = (performance.now() - startedMs) / 1_000;
-  const heap = heapMb.map((mb) => mb.toFixed(1)).join(' → ');
-  process.stdout.write(
-    `soak: ${DAYS} days, ${wakeUps} wake-ups in ${seconds.toFixed(0)} s, heap ${heap} MB, ${JSON.stringify({ firings, ...tables })}\n`,
-  );
-  // The first run tracks the day before; every day since has ended for all four streams.
-  const cells = DAYS * orgs * 4;
-  expect(tables).toEqual({
-    cells,
-    stored: cells,
-    device_counts: DAYS * orgs,
-    payload_totals: DAYS * orgs,
-    running: 0,
-    leases: 0,
-  });
-  for (const line of scrape
-    .split('\n')
-    .filter((each) => /^losant_usage_(gaps|gaps_expiring|quarantined)\{/.test(each))) {
-    expect(line).toMatch(/ 0$/);
-  }
-  expect(readMetric(scrape, 'losant_usage_database_up')).toBe(1);
-  expect((heapMb[1] ?? 0) - (heapMb[0] ?? 0)).toBeLessThan(10);
-  expect(firings).toEqual(isLong ? [...EARLY_ALERTS, ...LATE_ALERTS] : EARLY_ALERTS);
-}, 300_000);
+test(
+  `after ${DAYS} days of hourly wake-ups with outages, restarts, a dead and a paused replica nothing is missing`,
+  async () => {
+    const startedMs = performance.now();
+    const isLong = DAYS === 30;
+    const { firings, scrape, wakeUps, heapMb, orgs, tables } = await soak(
+      DAYS,
+      isLong ? [...EARLY, ...LATE] : EARLY,
+    );
+    const seconds = (performance.now() - startedMs) / 1_000;
+    const heap = heapMb.map((mb) => mb.toFixed(1)).join(' → ');
+    process.stdout.write(
+      `soak: ${DAYS} days, ${wakeUps} wake-ups in ${seconds.toFixed(0)} s, heap ${heap} MB, ${JSON.stringify({ firings, ...tables })}\n`,
+    );
+    // The first run tracks the day before; every day since has ended for all four streams.
+    const cells = DAYS * orgs * 4;
+    expect(tables).toEqual({
+      cells,
+      stored: cells,
+      device_counts: DAYS * orgs,
+      payload_totals: DAYS * orgs,
+      running: 0,
+      leases: 0,
+    });
+    for (const line of scrape
+      .split('\n')
+      .filter((each) => /^losant_usage_(gaps|gaps_expiring|quarantined)\{/.test(each))) {
+      expect(line).toMatch(/ 0$/);
+    }
+    expect(readMetric(scrape, 'losant_usage_database_up')).toBe(1);
+    expect((heapMb[1] ?? 0) - (heapMb[0] ?? 0)).toBeLessThan(10);
+    expect(firings).toEqual(isLong ? [...EARLY_ALERTS, ...LATE_ALERTS] : EARLY_ALERTS);
+    // Generous: on a busy machine it takes several times as long.
+  },
+  60_000 + DAYS * 30_000,
+);

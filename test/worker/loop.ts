@@ -57,11 +57,11 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const opened = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   let statements = 0;
   const counter: KyselyPlugin = {
-    transformQuery: ({ node }) => {
+    transformQuery: ({ node }) => node,
+    transformResult: ({ result }) => {
       statements += 1;
-      return node;
+      return Promise.resolve(result);
     },
-    transformResult: ({ result }) => Promise.resolve(result),
   };
   const handle = { ...opened, db: opened.db.withPlugin(counter) };
   const stop = new AbortController();

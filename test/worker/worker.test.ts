@@ -48,7 +48,7 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect(status).toMatchObject({
     worker: { isArmed: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
     databaseUp: true,
-    ledger: { runs: [{ status: 'complete', kind: 'scheduled', cells: 12 }] },
+    ledger: { runs: [{ status: 'complete', kind: 'scheduled', planned: 12 }] },
   });
   const { code, stderr, stdout } = await worker.stop();
   expect([code, stdout]).toEqual([0, '']);
