@@ -32,7 +32,7 @@ export async function paced(bench: Bench): Promise<void> {
           { ...settings, env: { REQUESTS_PER_SECOND: String(rate) } },
         ),
       );
-      // With those for control totals, which the run does not count among its own.
+      // The count includes the requests for control totals, which the run does not count as its own.
       const { requests, actions } = await simulator.control<Stats>('stats');
       const tooMany = Object.values(actions).reduce((sum, outcomes) => sum + (outcomes['429'] ?? 0), 0);
       const leastMs = (requests / rate) * 1_000;

@@ -25,7 +25,7 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
   const missingFolder = findMissingFolder(requireDatabaseUrl(context.config));
   if (missingFolder !== null) {
-    const message = `${missingFolder} holds no embedded database yet: run creates it`;
+    const message = `${missingFolder} has no embedded database yet: run creates it`;
     list.note('database', { message });
     return nothing;
   }

@@ -145,7 +145,7 @@ async function probeRefusal(target: OrgTarget): Promise<string> {
     askUsage(client, { instanceId, orgId: null, action: 'deviceCounts', query: {}, ...range, signal }),
   );
   const ofOther = await statusOf(target, () => getInstance(client, { instanceId: '0'.repeat(24), signal }));
-  return `instance.deviceCounts with this token: ${ofInstance}; an instance that is not there: ${ofOther}`;
+  return `instance.deviceCounts with this token: ${ofInstance}; an instance that does not exist: ${ofOther}`;
 }
 
 async function statusOf({ signal }: OrgTarget, work: () => Promise<unknown>): Promise<string> {

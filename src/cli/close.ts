@@ -121,17 +121,17 @@ function renderRefusal(name: string, blockers: readonly BlockedPeriod[], { month
     line`${styled('red', `${name} cannot be closed`)}: ${describeBlocked(blockers)}.`,
     ...renderBlockers(blockers),
     '',
-    'To close it all the same, on record:',
+    'To close it anyway, on record:',
     `  losant-usage close --period ${month} --incomplete REASON`,
   ];
 }
 
-/** The number of organizations that are not billable, or that no organization of the instance is. */
+/** Describes the number of organizations that are not billable, or that no organization of the instance is. */
 function describeBlocked(blockers: readonly BlockedPeriod[]): string {
   const orgs = new Set(blockers.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]))).size;
   if (orgs === 0) return 'no organization is billable';
   const are = `${count(orgs, 'organization')} ${orgs === 1 ? 'is' : 'are'} not billable`;
-  return blockers.some(({ orgId }) => orgId === null) ? `${are}, and something speaks against all` : are;
+  return blockers.some(({ orgId }) => orgId === null) ? `${are}, and something blocks all of them` : are;
 }
 
 function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {

@@ -224,7 +224,7 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
-    context.output.remark(`${error.message}: reading back what is so`);
+    context.output.remark(`${error.message}: reading the organization back`);
   }
   if ((await confirm(found, lost)) === null) return;
   const kind = lost?.kind ?? 'bad_body';

@@ -135,7 +135,7 @@ async function sendPatch(
       .resource;
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
-    context.output.remark(`${error.message}: reading back what is so`);
+    context.output.remark(`${error.message}: reading the organization back`);
     const now = await lookAgain(found).catch(() => null);
     if (now === null) throw error;
     return now.resource;
@@ -279,7 +279,7 @@ function readBody(path: string): Record<string, unknown> {
   if ('problem' in read) throw new SettingsError(`--body ${path} ${read.problem}`, { hint: read.remedy });
   const body = parse(read.text);
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return mapOf(body);
-  throw new SettingsError(`--body ${path} names a file that holds no JSON object`, { hint });
+  throw new SettingsError(`--body ${path} names a file without a JSON object`, { hint });
 }
 
 function parse(text: string): unknown {

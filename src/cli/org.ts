@@ -111,7 +111,7 @@ export const orgShow = defineCommand({
   options: placeOptions,
   examples: () => [
     { args: 'org show --org 575ec8687ae143cd83dc4a97', does: 'name, state, period, limits and tags' },
-    { args: 'org show --org 575ec8687ae143cd83dc4a97 --json', does: "Losant's whole answer" },
+    { args: 'org show --org 575ec8687ae143cd83dc4a97 --json', does: "Losant's complete answer" },
   ],
   async run(context, asked) {
     const { output } = context;

@@ -150,7 +150,7 @@ function describeOutcome(row: Comparison): string {
     ...((daysMissing ?? 0) > 0 ? [`${count(daysMissing ?? 0, 'day')} missing`] : []),
   ];
   if (reasons.length > 0) return reasons.join(', ');
-  if (outcome === 'not_compared') return 'not compared: one side is not there';
+  if (outcome === 'not_compared') return 'not compared: one side is missing';
   return outcome === 'pending' ? 'not final yet' : 'final';
 }
 

@@ -75,7 +75,7 @@ async function findFolders(dir: string): Promise<string[]> {
     throw noPack(`${dir} cannot be read as a folder (${code})`);
   });
   if (folders.length > 0) return folders;
-  throw noPack(`${dir} holds no manifest.json, so it is no proof pack`);
+  throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
 }
 
 function noPack(message: string): SettingsError {
@@ -116,7 +116,7 @@ function renderVerified(dir: string, { packs, problems, database }: Verified): L
         rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
         most: PROBLEMS_MAX,
       }),
-      'To write the pack anew from the database: losant-usage statement',
+      'To write the pack again from the database: losant-usage statement',
     ];
   }
   return [

@@ -119,7 +119,10 @@ export function isFullRun(
   return kind !== 'backfill' && ask === undefined && orgIds === null && shard == null && isAll;
 }
 
-/** Whether a run also reads what has failed and whose retry has not come: a person who asks for a run wants it tried. */
+/**
+ * Whether a run also reads failed cells before their retry time, because a person who asks for a run
+ * wants them tried.
+ */
 export function triesFailedAgain({ kind, ask }: Pick<RunOptions, 'kind' | 'ask'>): boolean {
   return kind === 'manual' && ask === undefined;
 }

@@ -137,7 +137,7 @@ async function discoverAndExport(
       );
   }
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
-  // Only once: what fails in this run is not tried again by it.
+  // Only the first export tries failed cells again; further rounds of this run must not repeat what failed in it.
   const work = { context, session, scope, ask, retriesFailed: false, tally, onProgress };
   const refusal =
     (await exportScope({ ...work, retriesFailed: triesFailedAgain(options) })) ??

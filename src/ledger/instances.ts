@@ -57,7 +57,7 @@ export async function requireApiUrl(
 export interface RegisteredInstance {
   readonly instanceId: string;
   readonly apiUrl: string;
-  /** Null: Losant did not say; the one that is known stays. */
+  /** The name; null if Losant did not say, so that the known one stays. */
   readonly name: string | null;
   readonly streams: readonly string[];
   readonly yesterday: UsageDay;

@@ -137,7 +137,7 @@ test.each([
 
 test('a folder without a manifest is no pack, and a manifest that is none is named', async () => {
   const src = await runOffline('verify', 'src/usage');
-  expect([src.code, src.stderr]).toEqual([2, expect.stringContaining('src/usage holds no manifest.json')]);
+  expect([src.code, src.stderr]).toEqual([2, expect.stringContaining('src/usage has no manifest.json')]);
   const out = join(books.folder, 'none');
   await books.orgOf({ from: '2026-08-10', to: '2026-08-10' });
   await books.closeMonth('2026-08');

@@ -53,7 +53,7 @@ it('answers with --probe what the documentation leaves open', async () => {
     'longest range': '31 days: 31 buckets; 93 days: 93 buckets; 180 days: 93 buckets; 366 days: 93 buckets',
     'perPage 1000': '3 organizations on the first page, of 3',
     'missing scope or unknown instance':
-      'instance.deviceCounts with this token: HTTP 200; an instance that is not there: HTTP 404',
+      'instance.deviceCounts with this token: HTTP 200; an instance that does not exist: HTTP 404',
   });
   const totals = answers['instance totals equal to sums?'] ?? '';
   expect(totals).toMatch(

@@ -85,7 +85,7 @@ describe('writes nothing', () => {
     place.remove();
     const { url, folder } = place;
     const { code, document } = await bench.check({ DATABASE_URL: url });
-    expect(document.checks[1]?.message).toBe(`${folder} holds no embedded database yet: run creates it`);
+    expect(document.checks[1]?.message).toBe(`${folder} has no embedded database yet: run creates it`);
     expect(code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });

@@ -104,8 +104,8 @@ describe('a patch that Losant would not take', () => {
   it.each<[string, Partial<PatchOptions>, unknown, string]>([
     ['nothing', {}, undefined, 'Nothing to set was given'],
     ['an empty body', {}, {}, 'Nothing to set was given'],
-    ['no JSON', {}, '{', 'names a file that holds no JSON object'],
-    ['a list', {}, [], 'names a file that holds no JSON object'],
+    ['no JSON', {}, '{', 'names a file without a JSON object'],
+    ['a list', {}, [], 'names a file without a JSON object'],
     ['a name in both places', { name: 'x' }, { name: 'y' }, 'name: in '],
     ['both states', { disable: true, enable: true }, undefined, '--disable and --enable contradict'],
   ])('is refused with %s', (_, options, body, message) => {

@@ -85,7 +85,7 @@ describe('org show', () => {
     expect(lines.some((line) => /^period \| .* 00:00 UTC until .* 00:00 UTC$/.test(line))).toBe(true);
   });
 
-  it("prints Losant's whole answer as JSON", async () => {
+  it("prints Losant's complete answer as JSON", async () => {
     const { code, ...ended } = await org('show', 'Changed', ['--json']);
     expect(code).toBe(0);
     expect(jsonOf<object>({ code, ...ended })).toMatchObject({
@@ -247,7 +247,7 @@ describe('org delete', () => {
     const { code, stderr } = await org('delete', 'Lost', again('Lost'));
     proxy.losesAnswersTo.clear();
     expect(code).toBe(0);
-    expect(stderr).toContain('reading back what is so');
+    expect(stderr).toContain('reading the organization back');
     expect(changesSent()).toHaveLength(1);
     expect(await removedAt('Lost')).not.toBeNull();
   });

@@ -141,7 +141,7 @@ describe('a story', () => {
     expect(text).toMatch(/“a test plant” by anna \d{4}-\d\d-\d\d \d\d:\d\d UTC, in force/);
     expect(text).toContain('payload_sources: not tracked');
     expect(text).toContain(
-      `To read it anew losant-usage run --date ${daysAgo(4)} --org ${data.hostile} --stream device_counts`,
+      `To read it again losant-usage run --date ${daysAgo(4)} --org ${data.hostile} --stream device_counts`,
     );
   });
 

@@ -26,7 +26,7 @@ export function asProgram(statement: string): string {
   return `set losant_usage.program = 'test'; ${statement}`;
 }
 
-/** The statement by which another process takes the lease of an instance, in place of whoever has it. */
+/** Returns the statement by which another process takes the lease of an instance, in place of its holder. */
 export function holdLease(instanceId: string, until = "now() + interval '1 hour'"): string {
   return `delete from losant_usage.leases where instance_id = '${instanceId}';
     insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
