@@ -96,7 +96,9 @@ function describeFlow(
   const show = unit === 'bytes' ? showBytes : showNumber;
   const notStored = standings.filter((standing, place) => standing !== null && values[place] === null).length;
   const but =
-    notStored === 0 ? '' : `; ${count(notStored, 'tracked day')} ${notStored === 1 ? 'is' : 'are'} not stored`;
+    notStored === 0
+      ? ''
+      : `; ${count(notStored, 'tracked day')} ${notStored === 1 ? 'is' : 'are'} not stored`;
   return `${show(sum)} on ${count(stored.length, 'day')}, ${show(Math.round(sum / stored.length))} a day on average${but}.`;
 }
 
