@@ -105,7 +105,7 @@ comment on column losant_usage.waivers.usage_date is 'Usage date that was accept
 comment on column losant_usage.waivers.reason is 'Why, as it was given.';
 comment on column losant_usage.waivers.waived_by is 'Database user that waived it.';
 comment on column losant_usage.waivers.waived_at is 'When it was waived (UTC).';
-comment on column losant_usage.waivers.lifted_at is 'Until when it held (UTC): when a good read came, or another waiver; null while it holds.';
+comment on column losant_usage.waivers.lifted_at is 'When it ended (UTC): a good read came, or another waiver; null while it is in force.';
 comment on column losant_usage.waivers.lifted_by_run is 'Run that lifted it; null while it holds, and if another waiver did.';
 
 create table losant_usage.quarantine (
@@ -185,7 +185,7 @@ create trigger keep_read_days_delete after delete on losant_usage.coverage
 -- The ledger says what the program read and decided. A statement by hand would make it say something else.
 create trigger by_hand before insert or update or delete on losant_usage.coverage for each statement
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
-  execute function losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, losant-usage prune removes old ones');
+  execute function losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, the recipe "Remove old years" in docs/operations.md removes old ones');
 create trigger by_hand before insert or update or delete on losant_usage.tracking for each statement
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('losant-usage backfill tracks days; LOSANT_ORG_IDS and STREAMS say what is tracked from now on');
@@ -193,7 +193,7 @@ create trigger by_hand before insert or update or delete on losant_usage.waivers
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it');
 create trigger truncated before truncate on losant_usage.coverage for each statement
-  execute function losant_usage.refuse('losant-usage prune removes old days');
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 create trigger truncated before truncate on losant_usage.tracking for each statement
   execute function losant_usage.refuse('LOSANT_ORG_IDS and STREAMS say what is tracked from now on');
 create trigger truncated before truncate on losant_usage.waivers for each statement

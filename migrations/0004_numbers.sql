@@ -93,9 +93,9 @@ create trigger by_hand before insert on losant_usage.revisions for each statemen
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('a change of the numbers is put on record by itself');
 create trigger truncated before truncate on losant_usage.usage_days for each statement
-  execute function losant_usage.refuse('losant-usage prune removes old days');
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 create trigger truncated before truncate on losant_usage.payload_sources for each statement
-  execute function losant_usage.refuse('losant-usage prune removes old days');
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 
 create function losant_usage.loaded_at(cell losant_usage.coverage) returns timestamptz
 language sql stable parallel safe as $$

@@ -124,11 +124,11 @@ comment on function losant_usage.changed_definitions is 'What was dropped, disab
 create trigger truncated before truncate on losant_usage.definitions for each statement
   execute function losant_usage.refuse('losant-usage migrate keeps it');
 create trigger truncated before truncate on losant_usage.instance_totals for each statement
-  execute function losant_usage.refuse('losant-usage prune removes old days');
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 create trigger truncated before truncate on losant_usage.monthly_summaries for each statement
-  execute function losant_usage.refuse('losant-usage prune removes old days');
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 create trigger truncated before truncate on losant_usage.control_total_reads for each statement
-  execute function losant_usage.refuse('losant-usage prune removes old days');
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 
 select losant_usage.grant_rights();
 select losant_usage.record_definitions();

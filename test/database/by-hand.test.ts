@@ -310,7 +310,7 @@ describe('refused by hand, with what does it properly', () => {
   const ROW = `'2026-11-20', 'device_counts', 'ORG'`;
   test.each([
     [`update losant_usage.coverage set standing = 'final' ${AT_DAY}`, 'backfill --force'],
-    [`delete from losant_usage.coverage ${AT_DAY}`, 'losant-usage prune'],
+    [`delete from losant_usage.coverage ${AT_DAY}`, 'Remove old years'],
     [
       `insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, reason)
         values (${ROW}, 'unavailable', false, 'x')`,
