@@ -6,7 +6,8 @@ export default defineConfig({
     include: ['test/system/**/*.test.ts'],
     globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
     env: { TZ: 'Pacific/Auckland' },
-    fileParallelism: false,
+    // Many of these tests wait for leases, timers or a browser.
+    maxWorkers: 3,
     testTimeout: 300_000,
     hookTimeout: 300_000,
   },

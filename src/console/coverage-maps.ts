@@ -112,7 +112,7 @@ function renderRow(stream: string, row: readonly HeatCell[]): Html {
       ? html`<g>${shape}</g>`
       : html`<a href="${coverageOf(cell, standing)}" tabindex="-1">${shape}</a>`;
   });
-  return html`<span>${stream}</span><svg role="img" aria-label="${label}" height="${ROW_HEIGHT}" viewBox="0 0 ${row.length} ${ROW_HEIGHT}" preserveAspectRatio="none">${cells}</svg>\n`;
+  return html`<span>${stream}</span><svg role="group" aria-label="${label}" height="${ROW_HEIGHT}" viewBox="0 0 ${row.length} ${ROW_HEIGHT}" preserveAspectRatio="none">${cells}</svg>\n`;
 }
 
 /** Renders the shape of a standing: tones differ in shape as well as in colour. */

@@ -11,7 +11,7 @@ let secrets: string;
 beforeAll(async () => {
   database = await createTestDatabase({ template: false });
   secrets = mkdtempSync(join(tmpdir(), 'losant-usage-psql-'));
-  for (const name of ['migrator', 'writer', 'reader']) {
+  for (const name of ['migrator', 'writer', 'closer', 'reader']) {
     writeFileSync(join(secrets, `${name}-password`), `the ${name}'s "own" $HOME \\ password\n`);
   }
 });
@@ -47,7 +47,7 @@ test('passwords come from files, whatever is in them', async () => {
 });
 
 test('psql makes of the migrations, as they are, the schema that migrate makes', async () => {
-  const objects = 'select list_objects as object from losant_usage.list_objects() order by 1';
+  const objects = 'select object, definition from losant_usage.list_definitions() order by 1';
   const migrated = await createTestDatabase();
   try {
     for (const file of readdirSync('migrations').sort()) {
