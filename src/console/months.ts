@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { type InvoicedMonth, type MonthEntry, PERIODS_MAX, readMonths } from '../billing/month.ts';
-import { showNumber } from '../terminal/words.ts';
+import { capitalize, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
 import { readChoice, readPageNumber, readSearch } from './lists.ts';
@@ -96,7 +96,7 @@ function renderStep({ text, actions }: MonthStep): Html {
 }
 
 function renderAction(action: string): Html | string {
-  return action.startsWith('losant-usage ') ? html`<code>${action}</code>` : action;
+  return action.startsWith('losant-usage ') ? html`<code>${action}</code>` : capitalize(action);
 }
 
 function renderTooMany(month: Month): Html {
