@@ -213,6 +213,11 @@ begin
       on n.usage_date = o.usage_date and n.org_id = o.org_id and n.key = o.key
     cross join lateral losant_usage.cell_changes(tg_table_name, o.value, n.value) as c;
   end if;
+  -- A day that the ledger has keeps its row, also after a row without numbers was deleted by hand.
+  if is_by_hand and is_outermost and not is_detail and tg_op = 'DELETE' then
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct usage_date, org_id from old_rows order by usage_date, org_id on conflict do nothing;
+  end if;
   if changes is null then return null; end if;
   if is_by_hand and is_outermost then
     if not is_detail and exists (
@@ -262,9 +267,6 @@ begin
   elsif tg_op <> 'INSERT' then
     delete from losant_usage.payload_sources p using unnest(changes) as k
     where k.stream = 'payload_sources' and k.new is null and p.usage_date = k.usage_date and p.org_id = k.org_id;
-    -- A day that the ledger has keeps its row.
-    insert into losant_usage.usage_days (usage_date, org_id)
-    select distinct usage_date, org_id from old_rows order by usage_date, org_id on conflict do nothing;
   end if;
   return null;
 end
