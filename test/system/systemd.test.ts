@@ -26,10 +26,10 @@ function analyze(...args: readonly string[]) {
 /** The unit with Node and program where this machine has them: systemd looks for what it would start. */
 function unitOfThisMachine(): string {
   const text = readFileSync(UNIT, 'utf8')
-    .replace('/usr/bin/node', process.execPath)
+    .replace('/usr/bin/node', `"${process.execPath}"`)
     .replace(
       '/opt/losant-usage/lib/node_modules/losant-usage-export/bin/losant-usage.js',
-      resolve('bin/losant-usage.js'),
+      `"${resolve('bin/losant-usage.js')}"`,
     );
   const path = join(folder, 'losant-usage.service');
   writeFileSync(path, text);
