@@ -57,7 +57,7 @@ create table losant_usage.coverage (
   constraint coverage_reason check (standing in ('final', 'stored') or reason is not null),
   constraint coverage_first_load check (not is_stored or (first_loaded_at is not null and revision > 0)),
   constraint coverage_final check (standing <> 'final' or (finalized_at is not null and verified_at is not null))
-) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 create index coverage_due on losant_usage.coverage (next_read_at, org_id) where next_read_at is not null;
 create index coverage_open on losant_usage.coverage (usage_date, org_id) where standing <> 'final' or not is_reported;
 create index coverage_trouble on losant_usage.coverage (usage_date, org_id)

@@ -2822,7 +2822,7 @@ SELECT p.instance_id,
   WHERE ((((((now() AT TIME ZONE 'UTC'::text))::date - 1) >= p.period_start) AND ((((now() AT TIME ZONE 'UTC'::text))::date - 1) <= p.period_end)) AND (jsonb_typeof(l.value) = 'number'::text));
 
 -- storage
-coverage: fillfactor=90, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
+coverage: autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
 tracking: fillfactor=80
 usage_days: fillfactor=90
 
