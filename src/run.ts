@@ -22,7 +22,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   let exitCode: number;
   try {
     if (argv[0] === 'complete') {
-      const { completeWords } = await import('./cli/complete.ts');
+      const { completeWords } = await import('./cli/completion.ts');
       out.write(await completeWords(argv.slice(2)));
       return await finish(EXIT.ok, { out, err });
     }
