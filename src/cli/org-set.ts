@@ -3,7 +3,7 @@ import { LosantError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { mayHaveHappened } from '../losant/admin.ts';
 import { namesAt, type OrgPatch, orgPatch } from '../losant/org-patch.ts';
-import { readFileFromDisk, readNamedFile } from '../settings/checks.ts';
+import { readFileFromDisk, readNamedFile } from '../settings/reader.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';

@@ -2,10 +2,9 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import type * as Yaml from 'yaml';
 import { z } from 'zod';
-import { type ReadFile, readNamedFile } from './checks.ts';
 import { line, list, map } from './kinds.ts';
 import { type Problem, showSteps, splitMessage } from './problems.ts';
-import type { Source } from './reader.ts';
+import { type ReadFile, readNamedFile, type Source } from './reader.ts';
 import { INSTANCE_SETTINGS, SETTINGS, variablesOf } from './table.ts';
 
 type Entries = Readonly<Record<string, unknown>>;

@@ -115,7 +115,7 @@ export function token(minLength: number): z.ZodType<string> {
 
 /** Whether `host`, as HTTP_HOST or a URL has it, is a name or address of this machine alone. */
 export function isLoopback(host: string): boolean {
-  return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/.test(host);
+  return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/i.test(host);
 }
 
 const isHttp = (text: string) => /^https?:$/.test(URL.parse(text)?.protocol ?? '');
