@@ -61,8 +61,8 @@ const EXIT_CODES =
 const HELP_WIDTH_MAX = 110;
 
 /**
- * Reads the command line. Returns null if help or the version was asked for and has been written.
- * Throws SettingsError for anything that it does not understand.
+ * `parseCommandLine` reads the command line. Returns null if help or the version was asked for and has been
+ * written. Throws SettingsError for anything that it does not understand.
  */
 export async function parseCommandLine(
   argv: readonly string[],
@@ -108,7 +108,7 @@ async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<P
   return parsed;
 }
 
-/** Returns the name of the command or thing that the first words name, or empty text. */
+/** `findMeant` returns the name of the command or thing that the first words name, or empty text. */
 export function findMeant([first = '', second = '']: readonly string[]): string {
   const listed = commands.find(({ name }) => name === first || name === `${first} ${second}`);
   return listed?.name ?? (first in things ? first : '');
@@ -120,7 +120,7 @@ function describeMistake({ code, message }: CommanderError, meant: string): Sett
   return mistake(message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1'), meant);
 }
 
-/** Returns the error for a mistake. `meant` is the command or thing that was meant, or empty. */
+/** `mistake` returns the error for a mistake. `meant` is the command or thing that was meant, or empty. */
 function mistake(message: string, meant: string): SettingsError {
   const lists = meant === '' || meant in things ? 'the commands' : 'its options';
   return new SettingsError(message, {
@@ -138,7 +138,7 @@ function declareProgram(terminal: HelpTerminal): Program {
     .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
 }
 
-/** Configures the program or a command: errors are thrown, help is written to the terminal. */
+/** `configure` configures the program or a command: errors are thrown, help is written to the terminal. */
 function configure(program: Program, terminal: HelpTerminal): Program {
   return program
     .exitOverride()
@@ -159,8 +159,12 @@ function widthOf({ columns }: HelpTerminal): number {
   return Math.min(columns, HELP_WIDTH_MAX);
 }
 
-/** Declares a command by its summary, below its thing if it has one. */
-function declareCommand(program: Program, { name, group, summary }: ListedCommand, terminal: HelpTerminal): Program {
+/** `declareCommand` declares a command by its summary, below its thing if it has one. */
+function declareCommand(
+  program: Program,
+  { name, group, summary }: ListedCommand,
+  terminal: HelpTerminal,
+): Program {
   const declare = (parent: Program, word: string, about: string) =>
     configure(parent.command(word), terminal)
       .summary(about)
@@ -193,7 +197,7 @@ function declareOptions(
   });
 }
 
-/** Returns the options that a command takes in addition to its own. */
+/** `commonOptions` returns the options that a command takes in addition to its own. */
 export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
   const { json, config, noColor } = COMMON;
   return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
@@ -249,7 +253,7 @@ function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
   return `\n${bold('Examples:')}\n${lines.join('\n')}`;
 }
 
-/** Breaks a long command before an option, as a shell reads it. */
+/** `breakCommand` breaks a long command before an option, as a shell reads it. */
 function breakCommand(command: string, width: number): string {
   const [first = '', ...options] = command.split(/ (?=--|[|>])/);
   const lines = [first];
@@ -273,7 +277,7 @@ function exampleDays(nowMs: number): ExampleDays {
   };
 }
 
-/** Returns the text in bold; the library removes the style where colours are not shown. */
+/** `bold` returns the text in bold; the library removes the style where colours are not shown. */
 function bold(text: string): string {
   return `\x1b[1m${text}\x1b[22m`;
 }

@@ -55,8 +55,9 @@ type Offer = readonly [value: string, about: string];
 const HELP: Offer = ['--help', 'show help'];
 
 /**
- * Returns what a shell may put in place of the last word, which is being typed: one line each, the
- * value and its description separated by a tab. Returns nothing where only the user knows the value.
+ * `completeWords` returns what a shell may put in place of the last word, which is being typed: one line
+ * each, the value and its description separated by a tab. Returns nothing where only the user knows the
+ * value.
  */
 export async function completeWords(words: readonly string[]): Promise<string> {
   const typed = words.at(-1) ?? '';
@@ -78,7 +79,7 @@ async function findOffers(before: readonly string[]): Promise<readonly Offer[]> 
   return [...byPlace, ...flags.map(([name, { summary }]): Offer => [flagName(name), summary]), HELP];
 }
 
-/** Returns the words that may follow the program's name, or the name of a thing. */
+/** `offerNames` returns the words that may follow the program's name, or the name of a thing. */
 function offerNames(thing: string): readonly Offer[] {
   if (thing in things) {
     const own = commands.filter(({ name }) => name.startsWith(`${thing} `));

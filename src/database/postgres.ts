@@ -30,8 +30,8 @@ const SILENCE_MARGIN_MS = 15_000;
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /**
- * Connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without the
- * password.
+ * `openPostgres` connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without
+ * the password.
  */
 export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
   const options = { ...given, url: spellSslMode(given.url) };
@@ -149,9 +149,9 @@ interface Facts {
 }
 
 /**
- * Gives a new session the settings that this program relies on, whatever the server's defaults. They
- * are set by query, because connection poolers refuse startup parameters. Returns why it cannot write,
- * if so. Throws DatabaseError for a server that cannot be used.
+ * `prepareSession` gives a new session the settings that this program relies on, whatever the server's
+ * defaults. They are set by query, because connection poolers refuse startup parameters. Returns why it
+ * cannot write, if so. Throws DatabaseError for a server that cannot be used.
  */
 async function prepareSession(
   client: pg.ClientBase,
@@ -202,7 +202,7 @@ function judge({ version, encoding, user, isStandby, onlyReads }: Facts, where: 
   return onlyReads ? { reason: 'user', user } : null;
 }
 
-/** Returns `host:port/name` as pg will use it. */
+/** `locate` returns `host:port/name` as pg will use it. */
 function locate(url: string): string {
   // An unencoded / ? or # in a password would end the host part there and show the rest in messages.
   const isPlain = /^postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?$/i.test(url);
@@ -225,8 +225,8 @@ function locate(url: string): string {
 }
 
 /**
- * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the
- * driver treats them, but with eight lines of warning for the other names.
+ * `spellSslMode` returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is
+ * how the driver treats them, but with eight lines of warning for the other names.
  */
 export function spellSslMode(url: string): string {
   const query = url.indexOf('?');
@@ -245,9 +245,9 @@ export interface ClientBounds {
 }
 
 /**
- * Returns a pg client class whose every wait ends, even if the server or the network in between falls
- * silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's own
- * `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
+ * `boundedClient` returns a pg client class whose every wait ends, even if the server or the network in
+ * between falls silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's
+ * own `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
  * would also fail those who merely wait for a free connection.) Supports queries by promise only.
  */
 export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
@@ -272,15 +272,15 @@ function socketOf(client: pg.Client): Socket {
 }
 
 /**
- * Returns a value as text. Long arrays are most of what is sent, and pg's own way to write them takes
- * three times as long.
+ * `asText` returns a value as text. Long arrays are most of what is sent, and pg's own way to write them
+ * takes three times as long.
  */
 function asText(value: unknown): unknown {
   return Array.isArray(value) ? (arrayText(value) ?? value) : value;
 }
 
 /**
- * Returns an array in the text form that Postgres reads; null if it has elements other than text,
+ * `arrayText` returns an array in the text form that Postgres reads; null if it has elements other than text,
  * numbers, booleans and null.
  */
 function arrayText(values: readonly unknown[]): string | null {

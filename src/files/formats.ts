@@ -33,16 +33,15 @@ export type Part = string | Uint8Array;
 
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
-  /** Returns the beginning of the file. */
   begin(): Part;
-  /** Returns the part that can be written once these rows are known. */
+  /** `add` returns the part that can be written once these rows are known. */
   add(rows: readonly Row[]): Part | Promise<Part>;
   end(): Part | Promise<Part>;
 }
 
 /**
- * Returns a renderer of one JSON object per line, with every column. A number above 2^53 is written
- * with all its digits.
+ * `createNdjson` returns a renderer of one JSON object per line, with every column. A number above 2^53 is
+ * written with all its digits.
  */
 function createNdjson(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);

@@ -33,7 +33,10 @@ export interface OrgPlace {
  * was made.
  */
 export interface AdminClient {
-  /** Returns the organization as Losant answers it; does not check that the answer contains the change. */
+  /**
+   * `patchOrg` returns the organization as Losant answers it; does not check that the answer contains the
+   * change.
+   */
   patchOrg(place: OrgPlace, patch: OrgPatch): Promise<OrgResource>;
   deleteOrg(place: OrgPlace): Promise<void>;
 }
@@ -81,7 +84,10 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
 
 const deleted = z.object({ success: z.literal(true) });
 
-/** Whether the change may have been made in spite of the error, because its answer was lost or unusable. */
+/**
+ * `mayHaveHappened` returns whether the change may have been made in spite of the error, because its answer
+ * was lost or unusable.
+ */
 export function mayHaveHappened(error: unknown): error is LosantError {
   return error instanceof LosantError && UNCERTAIN.has(error.kind);
 }

@@ -10,8 +10,8 @@ export interface Asked {
 }
 
 /**
- * Returns the error that ends a request. It is built from plain texts only, because a proxy's error
- * page or a library's message may quote the token. Its message contains no control characters, and its
+ * `losantError` returns the error that ends a request. It is built from plain texts only, because a proxy's
+ * error page or a library's message may quote the token. Its message contains no control characters, and its
  * body is kept as received except for the token.
  */
 export function losantError(
@@ -36,21 +36,21 @@ export function losantError(
   });
 }
 
-/** Returns the error for an answer of status 200 that does not have the expected form. */
+/** `unusableAnswer` returns the error for an answer of status 200 that does not have the expected form. */
 export function unusableAnswer(asked: Asked, { text }: Pick<Answer, 'text'>, problem: string): LosantError {
   const detail = `unexpected body: ${problem}`;
   return losantError(asked, { kind: 'bad_body', status: 200, detail, body: text.slice(0, KEPT_BODY_BYTES) });
 }
 
 /**
- * Replaces control characters and lone surrogates with U+FFFD: an answer may contain them, and neither a
- * database nor a terminal takes them.
+ * `harmless` replaces control characters and lone surrogates with U+FFFD: an answer may contain them, and
+ * neither a database nor a terminal takes them.
  */
 function harmless(text: string): string {
   return text.toWellFormed().replaceAll(/\p{Cc}/gu, '\uFFFD');
 }
 
-/** Returns a copy of an error with its name, message and code and nothing else. */
+/** `plainCause` returns a copy of an error with its name, message and code and nothing else. */
 function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = plainCause(error.cause, scrub);

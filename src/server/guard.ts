@@ -27,8 +27,8 @@ const PROBES: readonly string[] = ['/healthz', '/readyz'];
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
 /**
- * Returns the reason why a request is not answered, or null. Reads only the head, before anything else
- * is done.
+ * `refuse` returns the reason why a request is not answered, or null. Reads only the head, before anything
+ * else is done.
  */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
@@ -53,9 +53,9 @@ function isProbe(url: string): boolean {
 }
 
 /**
- * Whether the host name of a request is allowed, as a guard against pages of other sites that let
- * their own name point here. On loopback only its names are served; elsewhere also addresses, names
- * without a dot, and this machine's own. A request with the token may use any name.
+ * `isAllowedHost` returns whether the host name of a request is allowed, as a guard against pages of other
+ * sites that let their own name point here. On loopback only its names are served; elsewhere also addresses,
+ * names without a dot, and this machine's own. A request with the token may use any name.
  */
 function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
   const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
@@ -69,7 +69,10 @@ function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boole
   return isAddress || isOwn || !name.includes('.') || isKnown;
 }
 
-/** Whether a request has the token; without a token set, whether it comes from this machine. */
+/**
+ * `isAuthorized` returns whether a request has the token; without a token set, whether it comes from this
+ * machine.
+ */
 function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
@@ -77,7 +80,10 @@ function isAuthorized({ host, tokenHash }: Access, authorization: string | undef
   return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
 }
 
-/** Returns the token of `Bearer`, or the password of `Basic` with any user name, which browsers ask for. */
+/**
+ * `readCredentials` returns the token of `Bearer`, or the password of `Basic` with any user name, which
+ * browsers ask for.
+ */
 function readCredentials(authorization: string): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;

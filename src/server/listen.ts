@@ -16,7 +16,7 @@ export interface ListenOptions {
 
 export interface Listening {
   readonly port: number;
-  /** Accepts no more connections and drops the open ones. */
+  /** `close` accepts no more connections and drops the open ones. */
   close(): Promise<void>;
 }
 
@@ -41,8 +41,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws SettingsError if the address cannot be used. Slow, oversized
- * and malformed requests end in an error answer or a closed connection, whatever the app does.
+ * `listen` serves the app behind the guard. Throws SettingsError if the address cannot be used. Slow,
+ * oversized and malformed requests end in an error answer or a closed connection, whatever the app does.
  */
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {
@@ -121,9 +121,9 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
 }
 
 /**
- * Keeps a server at no more than `max` connections. A new one replaces the one that has been without a
- * request for longest, so that silent clients keep nobody waiting. If all have a request under way,
- * the new one is dropped.
+ * `limitConnections` keeps a server at no more than `max` connections. A new one replaces the one that has
+ * been without a request for longest, so that silent clients keep nobody waiting. If all have a request under
+ * way, the new one is dropped.
  */
 function limitConnections(server: Server, max: number): void {
   /** Idle connections in the order in which they became idle. */

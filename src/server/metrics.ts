@@ -35,7 +35,7 @@ export interface Metrics {
   countRun(instanceId: string, run: { result: RunResult; durationMs: number; endedAtMs: number }): void;
   countWork(facts: RunFacts): void;
   showTokenRefused(instanceId: string, isRefused: boolean): void;
-  /** Returns the text of a scrape. While the database does not answer, its gauges are left out. */
+  /** `render` returns the text of a scrape. While the database does not answer, its gauges are left out. */
   render(view: DatabaseView, nowMs: number): Promise<string>;
   readonly contentType: string;
 }
@@ -45,7 +45,10 @@ const PREFIX = 'losant_usage_';
 /** Gauges that the library names like counters; each also exists split by kind, under a good name. */
 const MISNAMED = ['active_handles', 'active_requests', 'active_resources'];
 
-/** Creates the worker's metrics in a registry of their own. Names and labels are a stable contract. */
+/**
+ * `createMetrics` creates the worker's metrics in a registry of their own. Names and labels are a stable
+ * contract.
+ */
 export function createMetrics({
   version,
   instanceIds,
@@ -163,8 +166,8 @@ interface HealthGauges {
 }
 
 /**
- * Creates gauges read from the database at each scrape, so that every replica shows the same. While
- * the database is unreachable, only values that cannot decrease are shown.
+ * `createHealthGauges` creates gauges read from the database at each scrape, so that every replica shows the
+ * same. While the database is unreachable, only values that cannot decrease are shown.
  */
 function createHealthGauges(registry: Registry, startedAtMs: number): HealthGauges {
   const gauges = createGauges(registry);
@@ -226,7 +229,10 @@ function createGauges(registry: Registry) {
   };
 }
 
-/** Creates the gauges of the ledger, which are left out while the database is unreachable. */
+/**
+ * `createLedgerGauges` creates the gauges of the ledger, which are left out while the database is
+ * unreachable.
+ */
 function createLedgerGauges(registry: Registry) {
   const { gauge, perInstance, perStream } = gaugesOf(registry);
   return {

@@ -51,8 +51,8 @@ export interface ConfigOptions {
 }
 
 /**
- * Reads and checks every setting. Throws one SettingsError that lists all problems, one per line,
- * without any secret. Reads files, changes nothing.
+ * `readConfig` reads and checks every setting. Throws one SettingsError that lists all problems, one per
+ * line, without any secret. Reads files, changes nothing.
  */
 export function readConfig({ env, configFile, readFile = readFileFromDisk, needs }: ConfigOptions): Config {
   const problems: Problem[] = [];
@@ -74,7 +74,7 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
   return { ...config, warnings: warningsOf(config, file, source) };
 }
 
-/** Returns the database's URL. Throws SettingsError if it is missing. */
+/** `requireDatabaseUrl` returns the database's URL. Throws SettingsError if it is missing. */
 export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
   if (databaseUrl !== null) return databaseUrl;
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });
@@ -82,13 +82,13 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
 
 /** The settings of one Losant instance. */
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
-  /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
+  /** `readToken` reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
   /** The origin of the token, for hints: a variable, or a key of the settings file. */
   readonly tokenSource: string;
 }
 
-/** Returns the configured instances; null for each that has a problem. */
+/** `readInstances` returns the configured instances; null for each that has a problem. */
 function readInstances(
   file: SettingsFile | null,
   environment: Source,
@@ -125,7 +125,10 @@ function environmentSource(env: Environment): Source {
   return (name) => ({ name, raw: env[name], isVariable: true });
 }
 
-/** Returns the source of settings at the top of the settings file or in the environment, but not both. */
+/**
+ * `topSource` returns the source of settings at the top of the settings file or in the environment, but not
+ * both.
+ */
 function topSource(env: Environment, file: SettingsFile | null): Source {
   const environment = environmentSource(env);
   return (variable) => {
@@ -141,7 +144,9 @@ function isSet(text: string | undefined): boolean {
   return text !== undefined && text.trim() !== '';
 }
 
-/** Reports unknown `LOSANT_*` variables, and variables whose setting is in the settings file. */
+/**
+ * `checkVariables` reports unknown `LOSANT_*` variables, and variables whose setting is in the settings file.
+ */
 function checkVariables(env: Environment, file: SettingsFile | null, problems: Problem[]): void {
   const named = file?.instances.flatMap((entries) => Object.values(entries)) ?? [];
   const free = Object.keys(env).filter((name) => !named.includes(name));
@@ -170,7 +175,7 @@ function guess(name: string): string {
   return near === null ? `remove it; known are ${LOSANT_VARIABLES.join(', ')}` : `did you mean ${near}?`;
 }
 
-/** Returns the problems of settings that are each valid but contradict one another. */
+/** `checkPolicy` returns the problems of settings that are each valid but contradict one another. */
 function checkPolicy({ readAtHours, finalAtHours, horizonDays }: Policy, source: Source): Problem[] {
   const problems: Problem[] = [];
   const lastHours = readAtHours.at(-1) ?? 0;
@@ -194,7 +199,7 @@ function checkPolicy({ readAtHours, finalAtHours, horizonDays }: Policy, source:
   return problems;
 }
 
-/** Returns the place and value of a number that may be the default. */
+/** `shown` returns the place and value of a number that may be the default. */
 function shown(variable: string, value: number, source: Source): Pick<Problem, 'name' | 'value'> {
   const { name, raw } = source(variable);
   return raw === undefined || raw === ''
@@ -202,7 +207,6 @@ function shown(variable: string, value: number, source: Source): Pick<Problem, '
     : { name, value: `${value}` };
 }
 
-/** Returns warnings about settings that are valid. */
 function warningsOf(
   config: Pick<Config, 'policy' | 'schedule' | 'http'>,
   file: SettingsFile | null,

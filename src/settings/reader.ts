@@ -25,14 +25,14 @@ export interface Reading {
   readonly problems: Problem[];
 }
 
-/** Reads settings that belong together; returns null if any of them is wrong. */
+/** `readGroup` reads settings that belong together; returns null if any of them is wrong. */
 export function readGroup<G extends Group>(group: G, source: Source, reading: Reading): Values<G> | null {
   const before = reading.problems.length;
   const values = Object.entries(group).map(([name, each]) => [name, readSetting(each, source, reading)]);
   return reading.problems.length > before ? null : (Object.fromEntries(values) as Values<G>);
 }
 
-/** Reads a setting; returns null for a wrong one, and for one that is not needed. */
+/** `readSetting` reads a setting; returns null for a wrong one, and for one that is not needed. */
 export function readSetting<T>(setting: Setting<T>, source: Source, reading: Reading): T | null {
   const { env, kind, fallback, isSecret, neededBy } = setting;
   if (neededBy !== undefined && !reading.needs.includes(neededBy)) return null;
@@ -76,12 +76,12 @@ function describeIssue(
   };
 }
 
-/** Returns the text without the part of a URL that may be a password or token. */
+/** `withoutSecrets` returns the text without the part of a URL that may be a password or token. */
 function withoutSecrets(text: string): string {
   return text.replace(/[?#].*$/s, '?…').replace(/^([^/]*\/\/)?.+@/s, '$1…@');
 }
 
-/** Finds a secret, in its variable or in the file named by `<variable>_FILE`. */
+/** `findSecret` finds a secret, in its variable or in the file named by `<variable>_FILE`. */
 function findSecret({ env, refusesEmpty }: Setting<unknown>, source: Source, reading: Reading): Given | null {
   const [direct, named] = [source(env), source(`${env}_FILE`)];
   const isGiven = ({ raw }: Given) => raw !== undefined && (refusesEmpty || !isEmpty(raw));
@@ -128,7 +128,7 @@ export type ReadFile = (path: string) => FileContent;
  */
 const LARGEST_FILE_BYTES = 1024 * 1024;
 
-/** Reads a regular file; a pipe could block for ever and could not be read again. */
+/** `readFileFromDisk` reads a regular file; a pipe could block for ever and could not be read again. */
 export function readFileFromDisk(path: string): FileContent {
   const stats = statSync(path);
   if (!stats.isFile()) throw Object.assign(new Error('not a regular file'), { code: 'not a regular file' });
@@ -145,7 +145,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'this user may not read it',
 };
 
-/** Reads the file that a setting names, or reports the setting's problem. */
+/** `readNamedFile` reads the file that a setting names, or reports the setting's problem. */
 export function readNamedFile(
   path: string,
   readFile: ReadFile,
