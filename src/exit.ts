@@ -33,13 +33,15 @@ const BY_KIND: Readonly<Record<string, number>> = {
   terminated: EXIT.terminated,
 };
 
-/** Returns the exit code of a command that ended with `error`. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof LosantError && isMisuse(error)) return EXIT.usage;
   return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
-/** Whether the request itself was wrong: the instance is unknown, or Losant does not take a change. */
+/**
+ * `isMisuse` returns whether the request itself was wrong: the instance is unknown, or Losant does not take a
+ * change.
+ */
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
@@ -57,7 +59,6 @@ const SEVERITY = [
   EXIT.incomplete,
 ];
 
-/** Returns the worst of several exit codes. */
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;
 }

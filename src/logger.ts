@@ -37,9 +37,9 @@ const SECRET_KEY =
 const DEEPEST = 6;
 
 /**
- * Creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows a
- * secret: not under a secret's key, in an error's properties, in an object of a class (a request, a
- * pool), in a URL or in a bearer header.
+ * `createLogger` creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows
+ * a secret: not under a secret's key, in an error's properties, in an object of a class (a request, a pool),
+ * in a URL or in a bearer header.
  */
 export function createLogger({ level, pretty, destination }: LoggerOptions): Logger {
   const logger = pino(
@@ -67,8 +67,8 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
 type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) => Logger;
 
 /**
- * Returns a destination that formats lines for people. Lines are written in the same call, not through
- * a worker or a stream, so that the last lines before an exit are not lost.
+ * `prettyDestination` returns a destination that formats lines for people. Lines are written in the same
+ * call, not through a worker or a stream, so that the last lines before an exit are not lost.
  */
 function prettyDestination(destination: DestinationStream): DestinationStream {
   // The formatter is loaded only here because most processes have no terminal.
@@ -81,9 +81,9 @@ function prettyDestination(destination: DestinationStream): DestinationStream {
 }
 
 /**
- * Returns what may be shown of an error: the kind and the next step of one of ours, the place of a
- * defect, and the chain of causes. Other properties are never shown, because they contain requests
- * with their headers or URLs with their passwords.
+ * `describeError` returns what may be shown of an error: the kind and the next step of one of ours, the place
+ * of a defect, and the chain of causes. Other properties are never shown, because they contain requests with
+ * their headers or URLs with their passwords.
  */
 function describeError(error: Error): Record<string, unknown> {
   return { ...describeCause(error, 0), ...(error instanceof ExportError ? {} : { stack: frames(error) }) };
@@ -102,7 +102,7 @@ function describeCause(error: Error, depth: number): Record<string, unknown> {
 }
 
 /**
- * Returns the places of a stack alone: its first lines repeat the message and may continue with
+ * `frames` returns the places of a stack alone: its first lines repeat the message and may continue with
  * properties.
  */
 function frames(error: Error): string[] {
@@ -133,8 +133,8 @@ function showMap(map: object, depth: number): Record<string, unknown> {
 }
 
 /**
- * Removes secrets that a message may quote, as the last safeguard: a bearer token, or the part of a
- * URL before its host. Characters that could control a terminal are escaped.
+ * `scrubLine` removes secrets that a message may quote, as the last safeguard: a bearer token, or the part of
+ * a URL before its host. Characters that could control a terminal are escaped.
  */
 function scrubLine(line: string): string {
   return `${escapeJson(line.trimEnd())}\n`

@@ -31,8 +31,8 @@ process.exitCode = await run(process.argv.slice(2), {
 setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
 
 /**
- * Returns the signal for a command to end, aborted by the first signal; the second ends the process at
- * once.
+ * `listenToSignals` returns the signal for a command to end, aborted by the first signal; the second ends the
+ * process at once.
  */
 function listenToSignals(): AbortSignal {
   const interruption = new AbortController();

@@ -10,7 +10,7 @@ import { type Line, styled } from './terminal/text.ts';
 const USUAL_COLUMNS = 80;
 
 /**
- * Runs the program: command line → settings → command → exit code. Resolves once everything is written
+ * `run` runs the program: command line → settings → command → exit code. Resolves once everything is written
  * and closed. All input from outside is in `io`, and a call leaves nothing behind for the next.
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -22,7 +22,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   let exitCode: number;
   try {
     if (argv[0] === 'complete') {
-      const { completeWords } = await import('./cli/complete.ts');
+      const { completeWords } = await import('./cli/completion.ts');
       out.write(await completeWords(argv.slice(2)));
       return await finish(EXIT.ok, { out, err });
     }
@@ -71,14 +71,17 @@ function needsOf({ needs }: Command, configFile: string | null, env: Io['env']):
   return isSet ? SETTINGS_NEEDED.database : [];
 }
 
-/** Whether to log nothing: on a terminal the printed result is enough, unless the log is asked for. */
+/**
+ * `isQuiet` returns whether to log nothing: on a terminal the printed result is enough, unless the log is
+ * asked for.
+ */
 function isQuiet({ command, options }: Invocation, { output, env }: BaseContext): boolean {
   const isAsked = options['verbose'] === true || (env['LOG_LEVEL'] ?? '').trim() !== '';
   return (command.isQuiet ?? false) && output.isTerminal && !isAsked;
 }
 
 /**
- * Waits until everything is written. A result that could not be written is a failure, unless its
+ * `finish` waits until everything is written. A result that could not be written is a failure, unless its
  * reader went away.
  */
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
@@ -104,12 +107,15 @@ function openOutput(
   });
 }
 
-/** Whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
+/** `hasColors` returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
 function hasColors(stream: OutStream, { env }: Io): boolean {
   return stream.isTTY === true && stream.hasColors?.(env) === true;
 }
 
-/** Prints an error: with `--json` as the one document, unless the command has printed that already. */
+/**
+ * `printError` prints an error: with `--json` as the one document, unless the command has printed that
+ * already.
+ */
 function printError(output: Output, error: unknown, command: Command | null): void {
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;

@@ -1,4 +1,5 @@
-/** The requests that every contender sends for an organization's day, and the numbers it stores. */
+/** What every contender does: the requests of an organization's day, and the numbers it reads from them. */
+import type pg from 'pg';
 
 export interface Task {
   readonly url: string;
@@ -10,14 +11,16 @@ export interface Task {
   readonly concurrency: number;
 }
 
-export interface ContenderResult {
-  /** The number of requests, including those for the list of organizations. */
-  readonly requests: number;
+/** The numbers of an organization's day, in the order of `COLUMNS`, and its payloads by source. */
+export interface OrgDay {
+  readonly orgId: string;
+  readonly numbers: readonly number[];
+  readonly sources: readonly (readonly [type: string, source: string, count: number])[];
 }
 
-type Counts = { readonly counts: readonly Record<string, number>[] };
+export type Get = (path: string) => Promise<unknown>;
 
-export type Source = readonly [type: string, source: string, count: number];
+type Counts = { readonly counts: readonly Record<string, number>[] };
 
 const DAY_MS = 86_400_000;
 const PER_PAGE = 100;
@@ -33,7 +36,7 @@ const COUNTERS: readonly (readonly [path: string, fields: readonly string[]])[] 
   [`${BREAKDOWN}asBytes=true&includeNonBillable=true&`, ['value']],
 ];
 
-/** The columns of `usage_days` beside its key, in the order of `readDay`. */
+/** The columns of `usage_days` beside its key. */
 export const COLUMNS = [
   ...['devices_created', 'devices_deleted', 'devices_total', 'notebook_minutes', 'notebook_completed'],
   ...['notebook_canceled', 'notebook_errored', 'notebook_timeout', 'payload_billable_count'],
@@ -41,30 +44,74 @@ export const COLUMNS = [
 ];
 
 export const CREATE_TABLES = `
-  create table if not exists usage_days (usage_date date, org_id text,
+  create table usage_days (usage_date date, org_id text,
     ${COLUMNS.map((column) => `${column} bigint`).join(', ')}, primary key (usage_date, org_id));
-  create table if not exists payload_sources (usage_date date, org_id text, payload_type text, source text,
+  create table payload_sources (usage_date date, org_id text, payload_type text, source text,
     count bigint, primary key (usage_date, org_id, payload_type, source))`;
 
-/** Returns the task given on the command line. */
-export function readTask(): Task {
-  return JSON.parse(process.argv[2] ?? '') as Task;
+/** The task given on the command line. */
+export const task = JSON.parse(process.argv[2] ?? '') as Task;
+
+export const headers = { authorization: `Bearer ${task.token}`, accept: 'application/json' };
+
+/**
+ * Asks for the day of every organization, this many at once, and passes each on. Returns the number of
+ * requests, including those for the list of organizations.
+ */
+export async function readDays(
+  concurrency: number,
+  get: Get,
+  take: (day: OrgDay) => void | Promise<void>,
+): Promise<number> {
+  let requests = 0;
+  const counted: Get = (path) => {
+    requests += 1;
+    return get(path);
+  };
+  const left = (await listOrgIds(counted)).values();
+  const work = async () => {
+    for (const orgId of left) {
+      const answers: unknown[] = [];
+      for (const path of pathsOf(orgId)) answers.push(await counted(path));
+      await take({ orgId, ...readAnswers(answers) });
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, work));
+  return requests;
 }
 
-export function headersOf({ token }: Task): Record<string, string> {
-  return { authorization: `Bearer ${token}`, accept: 'application/json' };
+/** Stores days by one statement for each table. */
+export async function storeDays(client: pg.Client | pg.Pool, days: readonly OrgDay[]): Promise<void> {
+  const columns = ['usage_date', 'org_id', ...COLUMNS];
+  const arrays = columns.map((_, index) => `$${index + 1}::${['date', 'text'][index] ?? 'bigint'}[]`);
+  const sets = COLUMNS.map((column) => `${column} = excluded.${column}`);
+  await client.query(
+    `insert into usage_days (${columns.join(', ')}) select * from unnest(${arrays.join(', ')})
+     on conflict (usage_date, org_id) do update set ${sets.join(', ')}`,
+    [
+      days.map(() => task.day),
+      days.map(({ orgId }) => orgId),
+      ...COLUMNS.map((_, index) => days.map(({ numbers }) => numbers[index])),
+    ],
+  );
+  const rows = days.flatMap(({ orgId, sources }) => sources.map((source) => [task.day, orgId, ...source]));
+  await client.query(
+    `insert into payload_sources (usage_date, org_id, payload_type, source, count)
+     select * from unnest($1::date[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+     on conflict (usage_date, org_id, payload_type, source) do update set count = excluded.count`,
+    [0, 1, 2, 3, 4].map((column) => rows.map((row) => row[column])),
+  );
 }
 
-/** Returns the paths of an organization's day, in the order of the answers that `readDay` takes. */
-export function pathsOf({ instanceId, day }: Task, orgId: string): string[] {
-  const start = Date.parse(day);
+function pathsOf(orgId: string): string[] {
+  const start = Date.parse(task.day);
   const window = `start=${start}&end=${start + DAY_MS - 1}&${HIDDEN}`;
   const actions = [...COUNTERS.map(([action]) => action), 'payloadCounts?'];
-  return actions.map((action) => `/instances/${instanceId}/orgs/${orgId}/${action}${window}`);
+  return actions.map((action) => `/instances/${task.instanceId}/orgs/${orgId}/${action}${window}`);
 }
 
 /** Reads the answers without checking them. */
-export function readDay(answers: readonly unknown[]): { numbers: number[]; sources: Source[] } {
+function readAnswers(answers: readonly unknown[]): Omit<OrgDay, 'orgId'> {
   const numbers = COUNTERS.flatMap(([, fields], index) =>
     fields.map((field) => (answers[index] as Counts).counts[0]?.[field] ?? 0),
   );
@@ -72,13 +119,12 @@ export function readDay(answers: readonly unknown[]): { numbers: number[]; sourc
   const sources = Object.entries(byType)
     .filter(([type]) => !type.startsWith('_'))
     .flatMap(([type, counts]) =>
-      Object.entries(counts).map(([source, count]): Source => [type, source, count]),
+      Object.entries(counts).map(([source, count]) => [type, source, count] as const),
     );
   return { numbers: [...numbers, sources.reduce((sum, [, , count]) => sum + count, 0)], sources };
 }
 
-/** Returns the ids of all organizations, read page by page. */
-export async function listOrgIds(task: Task, get: (path: string) => Promise<unknown>): Promise<string[]> {
+async function listOrgIds(get: Get): Promise<string[]> {
   const orgIds: string[] = [];
   for (let page = 0; ; page += 1) {
     const path = `/instances/${task.instanceId}/orgs?page=${page}&perPage=${PER_PAGE}&sortField=id&${HIDDEN}`;

@@ -1,39 +1,22 @@
 /**
- * The obvious script, as written in an afternoon: fetch and await, one INSERT per row. Arguments: a
- * Task as JSON, and the number of organizations processed at once by Promise.all; 1 sends one request
- * after the other.
+ * The obvious script, as written in an afternoon: fetch and await, one organization after the other,
+ * one INSERT per row. Argument: a Task as JSON.
  */
 import pg from 'pg';
-import {
-  COLUMNS,
-  type ContenderResult,
-  CREATE_TABLES,
-  headersOf,
-  listOrgIds,
-  pathsOf,
-  readDay,
-  readTask,
-} from './day.ts';
+import { COLUMNS, CREATE_TABLES, headers, readDays, task } from './day.ts';
 
-const task = readTask();
-const chunk = Number(process.argv[3]);
 const pool = new pg.Pool({ connectionString: task.databaseUrl });
-let requests = 0;
+const places = COLUMNS.map((_, index) => `$${index + 3}`).join(', ');
+const sets = COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ');
 
 async function get(path: string): Promise<unknown> {
-  requests += 1;
-  const response = await fetch(task.url + path, { headers: headersOf(task) });
+  const response = await fetch(task.url + path, { headers });
   if (!response.ok) throw new Error(`HTTP ${response.status} for ${path}`);
   return await response.json();
 }
 
-const places = COLUMNS.map((_, index) => `$${index + 3}`).join(', ');
-const sets = COLUMNS.map((column) => `${column} = excluded.${column}`).join(', ');
-
-async function exportOrg(orgId: string): Promise<void> {
-  const answers: unknown[] = [];
-  for (const path of pathsOf(task, orgId)) answers.push(await get(path));
-  const { numbers, sources } = readDay(answers);
+await pool.query(CREATE_TABLES);
+const requests = await readDays(1, get, async ({ orgId, numbers, sources }) => {
   await pool.query(
     `insert into usage_days (usage_date, org_id, ${COLUMNS.join(', ')}) values ($1, $2, ${places})
      on conflict (usage_date, org_id) do update set ${sets}`,
@@ -46,13 +29,6 @@ async function exportOrg(orgId: string): Promise<void> {
       [task.day, orgId, ...source],
     );
   }
-}
-
-await pool.query(CREATE_TABLES);
-const orgIds = await listOrgIds(task, get);
-for (let start = 0; start < orgIds.length; start += chunk) {
-  await Promise.all(orgIds.slice(start, start + chunk).map(exportOrg));
-}
+});
 await pool.end();
-const result: ContenderResult = { requests };
-process.stdout.write(JSON.stringify(result));
+process.stdout.write(JSON.stringify({ requests }));

@@ -40,8 +40,8 @@ const QUESTION_MS = 60_000;
 const FAILURES_SHOWN = 10;
 
 /**
- * Checks the requests that a run sends to Losant. Returns an organization for further questions, or
- * null if there is none to ask for.
+ * `checkInstance` checks the requests that a run sends to Losant. Returns an organization for further
+ * questions, or null if there is none to ask for.
  */
 export async function checkInstance(
   context: CommandContext,
@@ -82,7 +82,7 @@ export async function checkInstance(
   return target(orgId);
 }
 
-/** Returns the client with each request bounded to a minute. */
+/** `boundQuestions` returns the client with each request bounded to a minute. */
 function boundQuestions(client: LosantClient): LosantClient {
   return {
     get: async (request) => {
@@ -118,7 +118,10 @@ async function checkApiUrl(
   });
 }
 
-/** Checks which of Losant's own totals can be read. One that cannot is shown and is no failure. */
+/**
+ * `checkControlTotals` checks which of Losant's own totals can be read. One that cannot is shown and is no
+ * failure.
+ */
 async function checkControlTotals(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
@@ -132,7 +135,7 @@ async function checkControlTotals(
   }
 }
 
-/** Whether every further question would fail in the same way. */
+/** `isHopeless` returns whether every further question would fail in the same way. */
 function isHopeless(outcome: Outcome<unknown>): boolean {
   if (outcome.ok) return false;
   const { error } = outcome;
@@ -145,7 +148,7 @@ interface ListQuestion {
   readonly signal: AbortSignal;
 }
 
-/** Returns the first organization that is exported; null if Losant lists none. */
+/** `checkList` returns the first organization that is exported; null if Losant lists none. */
 async function checkList(list: CheckList, question: ListQuestion): Promise<Outcome<string | null>> {
   return await list.run('instanceOrgs.get', async () => {
     const { instanceId, orgs } = question.instance;
@@ -163,7 +166,7 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
 }
 
 /**
- * Checks every organization; adds one line for each endpoint, and one for each of the first
+ * `checkEveryOrg` checks every organization; adds one line for each endpoint, and one for each of the first
  * organizations that fail.
  */
 async function checkEveryOrg(
@@ -224,7 +227,7 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
 }
 
-/** Yields each organization that is exported, and the most there are. */
+/** `eachOrg` yields each organization that is exported, and the most there are. */
 async function* eachOrg({
   client,
   instance,
@@ -258,7 +261,10 @@ export interface OrgReport {
   readonly outcome: Outcome<Finding<DayReading | null>>;
 }
 
-/** Asks for the organization and for its usage of the day, as a run does. Throws only when interrupted. */
+/**
+ * `checkOrg` asks for the organization and for its usage of the day, as a run does. Throws only when
+ * interrupted.
+ */
 async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
   const { client, streams, signal } = target;
   const found = await outcomeOf(signal, async () => {
@@ -312,8 +318,8 @@ function describe({ columns, keyColumns }: Stream, { facts }: DayReading & { kin
 }
 
 /**
- * Returns the facts of a reading; none for a day that was left out, on which nothing happened as far
- * as Losant says.
+ * `factsOf` returns the facts of a reading; none for a day that was left out, on which nothing happened as
+ * far as Losant says.
  */
 function factsOf(reading: DayReading | null): readonly Fact[] {
   return reading?.kind === 'values' ? reading.facts : [];
@@ -324,8 +330,8 @@ function sumFirst(facts: readonly Fact[]): number {
 }
 
 /**
- * Compares the same payloads asked for in two ways. They are not documented to be equal, so a
- * difference is shown and is no failure.
+ * `comparePayloads` compares the same payloads asked for in two ways. They are not documented to be equal, so
+ * a difference is shown and is no failure.
  */
 function comparePayloads(
   readings: ReadonlyMap<string, DayReading | null>,

@@ -45,7 +45,9 @@ export class CheckList {
     return worstExitCode(this.#exitCodes);
   }
 
-  /** Runs `work` and adds its finding or its failure. Throws only the signal's reason, when interrupted. */
+  /**
+   * `run` runs `work` and adds its finding or its failure. Throws only the signal's reason, when interrupted.
+   */
   async run<T>(name: string, work: () => Promise<Finding<T>>): Promise<Outcome<T>> {
     const outcome = await outcomeOf(this.#signal, work);
     this.add(name, outcome);
@@ -62,7 +64,7 @@ export class CheckList {
   }
 
   /**
-   * Adds a failure.
+   * `fail` adds a failure.
    *
    * @param exitCode for a failure that sums up, or follows from, another one
    */
@@ -82,7 +84,7 @@ export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly error: unknown };
 
-/** Returns the outcome of `work`. Throws only the signal's reason, when interrupted. */
+/** `outcomeOf` returns the outcome of `work`. Throws only the signal's reason, when interrupted. */
 export async function outcomeOf<T>(signal: AbortSignal, work: () => Promise<T>): Promise<Outcome<T>> {
   try {
     return { ok: true, value: await work() };

@@ -16,11 +16,11 @@ export interface CheckedDatabase {
   readonly handle: DatabaseHandle | null;
   /** Whether this program's tables exist. */
   readonly isAtHead: boolean;
-  /** Returns the time by the database's clock, or by this host's if that cannot be read. */
+  /** `now` returns the time by the database's clock, or by this host's if that cannot be read. */
   readonly now: () => number;
 }
 
-/** Checks connection, version, schema, rights and clock. Reads only. */
+/** `checkDatabase` checks connection, version, schema, rights and clock. Reads only. */
 export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
   const missingFolder = findMissingFolder(requireDatabaseUrl(context.config));
@@ -57,7 +57,7 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
   };
 }
 
-/** Returns the difference between two clocks in words that precede the second one's name. */
+/** `showSkew` returns the difference between two clocks in words that precede the second one's name. */
 export function showSkew(aheadMs: number): string {
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
   // The Date header of an answer has whole seconds.
@@ -65,7 +65,10 @@ export function showSkew(aheadMs: number): string {
   return `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
 }
 
-/** Returns the folder of an embedded database that does not exist yet, because opening it would create it. */
+/**
+ * `findMissingFolder` returns the folder of an embedded database that does not exist yet, because opening it
+ * would create it.
+ */
 function findMissingFolder(databaseUrl: string): string | null {
   if (!databaseUrl.startsWith('embedded:')) return null;
   const folder = resolve(databaseUrl.slice('embedded:'.length));

@@ -59,7 +59,10 @@ const PROBES: Readonly<Record<string, Probe>> = {
   'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
 };
 
-/** Asks a few questions about one organization. A refusal is an answer; throws only when interrupted. */
+/**
+ * `probeInstance` asks a few questions about one organization. A refusal is an answer; throws only when
+ * interrupted.
+ */
 export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
   const answers: ProbeAnswer[] = [];
   for (const [question, { ask, touches }] of Object.entries(PROBES)) {
@@ -113,7 +116,7 @@ async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
   return `${buckets.length} bucket with ${buckets.map((bucket) => numbersOf(bucket).join(', ')).join('; ')}`;
 }
 
-/** Tries ranges of different length, only a few because each is a request. */
+/** `probeLongestRange` tries ranges of different length, only a few because each is a request. */
 async function probeLongestRange(target: OrgTarget): Promise<string> {
   const answers: string[] = [];
   for (const days of [31, 93, 180, 366]) {
@@ -134,8 +137,8 @@ async function probePageSize({ client, instanceId, signal }: OrgTarget): Promise
 }
 
 /**
- * Asks for the complete instance and for one that does not exist: a token seldom has the scopes of the
- * first and never those of the second.
+ * `probeRefusal` asks for the complete instance and for one that does not exist: a token seldom has the
+ * scopes of the first and never those of the second.
  */
 async function probeRefusal(target: OrgTarget): Promise<string> {
   const { client, instanceId, day, signal } = target;
@@ -191,7 +194,7 @@ async function ask(
   return (await askUsage(client, { instanceId, orgId, action, query, ...range, signal })).body;
 }
 
-/** Returns the range of the given number of days up to the target's. */
+/** `lastDays` returns the range of the given number of days up to the target's. */
 function lastDays({ day }: OrgTarget, days: number): { start: number; end: number } {
   return { start: dayStartMs(addDays(day, 1 - days)), end: dayStartMs(day) + DAY_MS - 1 };
 }
@@ -244,7 +247,7 @@ async function probeTotals(target: OrgTarget): Promise<string> {
   return `${day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
-/** Compares one organization's last complete month: its days added up, and its summary. */
+/** `probeSummaries` compares one organization's last complete month: its days added up, and its summary. */
 async function probeSummaries(target: OrgTarget): Promise<string> {
   const { client, instanceId, orgId, signal } = target;
   const monthEnd = addDays(`${addDays(target.day, -FINAL_DAYS).slice(0, 7)}-01`, -1);
@@ -275,7 +278,7 @@ async function findSummary(
   return null;
 }
 
-/** Returns the sum of each flow over the window, and the last value of each level. */
+/** `readSums` returns the sum of each flow over the window, and the last value of each level. */
 async function readSums(
   { client, instanceId, signal }: OrgTarget,
   orgId: string | null,
@@ -309,7 +312,7 @@ function compare(what: string, sum: number, total: number): string {
   return `${what} ${sum} ${sum === total ? 'equal' : `against ${total}, which differ by ${sum - total}`}`;
 }
 
-/** Describes which megabyte it is: 1,000,000 bytes or 2^20. */
+/** `describeMegabyte` describes which megabyte it is: 1,000,000 bytes or 2^20. */
 function describeMegabyte(bytes: number, megabytes: number): string {
   if (Number.isNaN(megabytes)) return `bytes ${bytes}, not in the answer`;
   const sizes = [

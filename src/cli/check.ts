@@ -29,8 +29,8 @@ export const check = defineCommand({
 const ORGS_PER_SECOND = 3;
 
 /**
- * Checks settings, database, clock, token and scopes, one line each. Changes nothing. Continues after
- * a failure if that can show more; returns the exit code of the worst failure.
+ * `checkEverything` checks settings, database, clock, token and scopes, one line each. Changes nothing.
+ * Continues after a failure if that can show more; returns the exit code of the worst failure.
  */
 export async function checkEverything(
   context: CommandContext,
@@ -67,7 +67,7 @@ export async function checkEverything(
 }
 
 /**
- * Shows the number of organizations asked for, as lines even on a terminal, because failures are
+ * `showOrgs` shows the number of organizations asked for, as lines even on a terminal, because failures are
  * printed in between.
  */
 function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
@@ -96,7 +96,6 @@ function describeRules({
 
 const INDENT = ' '.repeat(10);
 
-/** Renders a check as a line for people, with its hint below. */
 function renderCheck(check: Check): Line[] {
   const { name, message, hint } = check;
   // Losant's errors begin with the action, which is the name.

@@ -44,13 +44,6 @@ interface Parsed {
   readonly given: Given;
 }
 
-/** The state of reading while commander processes the arguments. */
-interface Reading {
-  /** The words of the command, as far as they are understood. */
-  meant: string;
-  parsed: Parsed | null;
-}
-
 const COMMON = {
   json: switchOption('print one JSON document instead of text'),
   config: {
@@ -68,8 +61,8 @@ const EXIT_CODES =
 const HELP_WIDTH_MAX = 110;
 
 /**
- * Reads the command line. Returns null if help or the version was asked for and has been written.
- * Throws SettingsError for anything that it does not understand.
+ * `parseCommandLine` reads the command line. Returns null if help or the version was asked for and has been
+ * written. Throws SettingsError for anything that it does not understand.
  */
 export async function parseCommandLine(
   argv: readonly string[],
@@ -91,19 +84,34 @@ export async function parseCommandLine(
 }
 
 async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<Parsed | null> {
-  const reading: Reading = { meant: '', parsed: null };
+  // Help is asked for after a command, which declares its options for it.
+  const asksHelp = argv.length > 1 && ['help', '--help', '-h'].includes(argv[0] ?? '');
+  const args = asksHelp ? [...argv.slice(1), '--help'] : argv;
+  const meant = findMeant(args);
+  let parsed: Parsed | null = null;
   const program = declareProgram(terminal);
-  for (const each of commands) declareCommand(program, each, { group: each.group, terminal, reading });
+  for (const listed of commands) {
+    const declared = declareCommand(program, listed, terminal);
+    if (listed.name !== meant) continue;
+    const command = await listed.load();
+    declareOptions(declared, command, terminal, (given) => {
+      parsed = { name: meant, command, given };
+    });
+  }
   try {
-    // `help run` is read as `run --help`, for which the command declares its options.
-    const args = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
     await program.parseAsync(args, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return null;
-    throw describeMistake(error, reading.meant);
+    throw describeMistake(error, meant);
   }
-  return reading.parsed;
+  return parsed;
+}
+
+/** `findMeant` returns the name of the command or thing that the first words name, or empty text. */
+export function findMeant([first = '', second = '']: readonly string[]): string {
+  const listed = commands.find(({ name }) => name === first || name === `${first} ${second}`);
+  return listed?.name ?? (first in things ? first : '');
 }
 
 function describeMistake({ code, message }: CommanderError, meant: string): SettingsError {
@@ -112,7 +120,7 @@ function describeMistake({ code, message }: CommanderError, meant: string): Sett
   return mistake(message.replace(/^error: /, '').replace(/\n\((.*)\)$/, '. $1'), meant);
 }
 
-/** Returns the error for a mistake. `meant` is the command or thing that was meant, or empty. */
+/** `mistake` returns the error for a mistake. `meant` is the command or thing that was meant, or empty. */
 function mistake(message: string, meant: string): SettingsError {
   const lists = meant === '' || meant in things ? 'the commands' : 'its options';
   return new SettingsError(message, {
@@ -130,7 +138,7 @@ function declareProgram(terminal: HelpTerminal): Program {
     .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
 }
 
-/** Configures the program or a command: errors are thrown, help is written to the terminal. */
+/** `configure` configures the program or a command: errors are thrown, help is written to the terminal. */
 function configure(program: Program, terminal: HelpTerminal): Program {
   return program
     .exitOverride()
@@ -151,51 +159,29 @@ function widthOf({ columns }: HelpTerminal): number {
   return Math.min(columns, HELP_WIDTH_MAX);
 }
 
-interface Place {
-  readonly group: string;
-  readonly terminal: HelpTerminal;
-  readonly reading: Reading;
-}
-
-/** Declares a command by its summary; its options follow once it proves to be the one that is meant. */
-function declareCommand(program: Program, listed: ListedCommand, place: Place): void {
-  const [first = '', second] = listed.name.split(' ');
-  const parent = second === undefined ? program : declareThing(program, first, place);
-  const declared = declare(parent, second ?? first, { ...place, summary: listed.summary });
-  parent.hook('preSubcommand', async (_parent, meant) => {
-    if (meant !== declared) return;
-    place.reading.meant = listed.name;
-    declareOptions(declared, { name: listed.name, command: await listed.load() }, place);
-  });
-}
-
-/** Declares the part of the program with all commands about one thing. */
-function declareThing(program: Program, name: string, place: Place): Program {
-  const known = program.commands.find((each) => each.name() === name);
-  if (known) return known;
-  const thing = declare(program, name, { ...place, summary: things[name] ?? '' }).helpCommand(false);
-  program.hook('preSubcommand', (_program, meant) => {
-    if (meant === thing) place.reading.meant = name;
-  });
-  return thing;
-}
-
-function declare(
-  parent: Program,
-  name: string,
-  { group, summary, terminal }: Place & { readonly summary: string },
+/** `declareCommand` declares a command by its summary, below its thing if it has one. */
+function declareCommand(
+  program: Program,
+  { name, group, summary }: ListedCommand,
+  terminal: HelpTerminal,
 ): Program {
-  return configure(parent.command(name), terminal)
-    .summary(summary)
-    .description(`${capitalize(summary)}.`)
-    .helpOption('-h, --help', 'show this help')
-    .helpGroup(`${group}:`);
+  const declare = (parent: Program, word: string, about: string) =>
+    configure(parent.command(word), terminal)
+      .summary(about)
+      .description(`${capitalize(about)}.`)
+      .helpOption('-h, --help', 'show this help')
+      .helpGroup(`${group}:`);
+  const [first = '', second] = name.split(' ');
+  if (second === undefined) return declare(program, first, summary);
+  const known = program.commands.find((each) => each.name() === first);
+  return declare(known ?? declare(program, first, things[first] ?? '').helpCommand(false), second, summary);
 }
 
 function declareOptions(
   declared: Program,
-  { name, command }: Pick<Parsed, 'name' | 'command'>,
-  { terminal, reading }: Place,
+  command: Command,
+  terminal: HelpTerminal,
+  take: (given: Given) => void,
 ): void {
   const specs = { ...command.options, ...commonOptions(command) };
   const byPlace: string[] = [];
@@ -207,12 +193,11 @@ function declareOptions(
   }
   declared.addHelpText('after', renderExamples(command, terminal)).action((...args: unknown[]) => {
     const given = byPlace.map((key, index): [string, string[]] => [key, [String(args[index])]]);
-    const options = args[byPlace.length] as Given;
-    reading.parsed = { name, command, given: { ...options, ...Object.fromEntries(given) } };
+    take({ ...(args[byPlace.length] as Given), ...Object.fromEntries(given) });
   });
 }
 
-/** Returns the options that a command takes in addition to its own. */
+/** `commonOptions` returns the options that a command takes in addition to its own. */
 export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
   const { json, config, noColor } = COMMON;
   return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
@@ -268,7 +253,7 @@ function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
   return `\n${bold('Examples:')}\n${lines.join('\n')}`;
 }
 
-/** Breaks a long command before an option, as a shell reads it. */
+/** `breakCommand` breaks a long command before an option, as a shell reads it. */
 function breakCommand(command: string, width: number): string {
   const [first = '', ...options] = command.split(/ (?=--|[|>])/);
   const lines = [first];
@@ -292,7 +277,7 @@ function exampleDays(nowMs: number): ExampleDays {
   };
 }
 
-/** Returns the text in bold; the library removes the style where colours are not shown. */
+/** `bold` returns the text in bold; the library removes the style where colours are not shown. */
 function bold(text: string): string {
   return `\x1b[1m${text}\x1b[22m`;
 }

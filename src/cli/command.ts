@@ -19,13 +19,13 @@ export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 /** Everything that the program takes from outside, except its arguments. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Returns stdin, which is opened by the first call. */
+  /** `stdin` returns stdin, which is opened by the first call. */
   readonly stdin: () => InStream;
   readonly stdout: OutStream;
   readonly stderr: OutStream;
   /** Aborts with an InterruptedError when the program is asked to end. */
   readonly signal: AbortSignal;
-  /** Returns the time in ms by this host's clock. */
+  /** `hostNow` returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly random: () => number;
   readonly newId: () => string;
@@ -92,13 +92,13 @@ export interface Command<N extends Needs = Needs, O extends OptionSpecs = Option
   readonly isQuiet?: boolean;
   /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
   readonly whenInterrupted?: string;
-  /** Does the work and returns the exit code. */
+  /** `run` does the work and returns the exit code. */
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
 }
 
 export type ContextOf<N extends Needs> = N extends 'none' ? BaseContext : CommandContext;
 
-/** Returns the command, with its options checked against those that its `run` takes. */
+/** `defineCommand` returns the command, with its options checked against those that its `run` takes. */
 export function defineCommand<N extends Needs, O extends OptionSpecs>(command: Command<N, O>): Command<N, O> {
   return command;
 }

@@ -45,8 +45,8 @@ export const demo = defineCommand({
 });
 
 /**
- * Shows the complete product on the simulator, in a fresh folder that stays. Reads no settings, so
- * that nothing of the user's is touched. On a terminal it ends by serving the console until the signal
+ * `showProduct` shows the complete product on the simulator, in a fresh folder that stays. Reads no settings,
+ * so that nothing of the user's is touched. On a terminal it ends by serving the console until the signal
  * aborts. Rejects with the signal's reason if interrupted before that.
  */
 async function showProduct(base: BaseContext): Promise<number> {
@@ -142,7 +142,7 @@ interface Said {
 }
 
 /**
- * Runs a command and keeps its result. The demo's data is always complete, so any other result is a
+ * `use` runs a command and keeps its result. The demo's data is always complete, so any other result is a
  * defect.
  */
 async function use(
@@ -166,7 +166,6 @@ async function use(
   throw new Error(`${name} ended with ${exitCode}: ${said}${JSON.stringify(document)}`);
 }
 
-/** Shows the output of a command of the demo below its step. */
 function remarkOn(output: Output, { lines }: Pick<Said, 'lines'>): void {
   if (!output.json) output.remark(...lines.map((each) => ['     ', ...piecesOf(each)]));
 }
@@ -178,7 +177,6 @@ async function readFirstOrg(context: CommandContext): Promise<string> {
   });
 }
 
-/** Serves the console until the user stops it, as the end of a demo on a terminal. */
 async function showConsole(context: CommandContext): Promise<void> {
   const { output, signal } = context;
   await useDatabase(await openDatabase(context), async (reader) => {
@@ -193,8 +191,8 @@ async function showConsole(context: CommandContext): Promise<void> {
 }
 
 /**
- * Serves the worker's console on a free port of loopback, with the data that the demo has loaded; no
- * run follows.
+ * `serveConsole` serves the worker's console on a free port of loopback, with the data that the demo has
+ * loaded; no run follows.
  */
 async function serveConsole(context: CommandContext, reader: DatabaseHandle): Promise<Listening> {
   const { config, version, host, logger, hostNow } = context;
@@ -215,7 +213,6 @@ async function serveConsole(context: CommandContext, reader: DatabaseHandle): Pr
   return await listen(app, { access, port: 0, logger });
 }
 
-/** Renders what to try next, once the demo has ended. */
 function renderNext(steps: readonly NextStep[]): string[] {
   return [
     '',
@@ -225,8 +222,8 @@ function renderNext(steps: readonly NextStep[]): string[] {
 }
 
 /**
- * Returns the next steps. They use the same port, because a database stays with the API it was filled
- * from.
+ * `nextSteps` returns the next steps. They use the same port, because a database stays with the API it was
+ * filled from.
  */
 function nextSteps(
   { url, instanceId, token }: Simulator,

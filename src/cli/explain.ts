@@ -35,7 +35,7 @@ export const explain = defineCommand({
   examples: ({ yesterday }) => [
     { args: `explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`, does: 'every number of that day' },
   ],
-  /** Shows where the numbers of one organization and day come from, and what became of them. */
+  /** `run` shows where the numbers of one organization and day come from, and what became of them. */
   async run(context, { org: orgId, day, stream: streams }) {
     const { output, config, hostNow } = context;
     const at = { nowMs: hostNow(), policy: config.policy };
@@ -57,7 +57,6 @@ interface Explained extends CellStory {
   readonly nextStep: string;
 }
 
-/** Renders the story of a day's cells for people. */
 function renderStory(
   org: OrgName,
   day: UsageDay,
@@ -96,7 +95,7 @@ function renderDetails(cell: Explained, nowMs: number): Line[] {
   return [...lines, line`  next: ${nextStep}`];
 }
 
-/** Renders a row for each value, with the stream's columns in their own order. */
+/** `renderValues` renders a row for each value, with the stream's columns in their own order. */
 function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
   if (values.length === 0) return [];
   const head = [...keyColumns, ...columns, 'revision'];

@@ -30,8 +30,8 @@ interface Tools {
 }
 
 /**
- * Exports one instance after the other; a failure of one never stops another. Returns the exit code.
- * Throws only if nothing could begin, or on a signal.
+ * `exportInstances` exports one instance after the other; a failure of one never stops another. Returns the
+ * exit code. Throws only if nothing could begin, or on a signal.
  */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
   const { signal } = context;
@@ -91,7 +91,7 @@ async function exportInstance(
   }
 }
 
-/** Returns the time of the next retry among an instance's gaps; null if none has to wait. */
+/** `readNextTry` returns the time of the next retry among an instance's gaps; null if none has to wait. */
 async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
   const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
   const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
@@ -125,7 +125,7 @@ function exitCodeOfEnd(end: InstanceEnd): number {
 /** The interval at which a held lease or folder is tried again. */
 const WAIT_STEP_MS = 1_000;
 
-/** Retries `open` until `giveUpAtMs` while another process holds what it needs. */
+/** `waitWhileHeld` retries `open` until `giveUpAtMs` while another process holds what it needs. */
 export async function waitWhileHeld<T>(
   { hostNow, signal, output }: CommandContext,
   giveUpAtMs: number,
@@ -146,8 +146,8 @@ export async function waitWhileHeld<T>(
 }
 
 /**
- * Reports a run to the monitor. Only a run over everything can show that nothing is missing, so a run
- * over a part is not reported.
+ * `withHeartbeat` reports a run to the monitor. Only a run over everything can show that nothing is missing,
+ * so a run over a part is not reported.
  */
 export async function withHeartbeat(
   { config, logger, signal }: CommandContext,
@@ -200,7 +200,6 @@ async function printPlans(
   });
 }
 
-/** Renders a plan for people, with the time it takes at `rate` requests per second. */
 function renderPlan(plan: PlanSummary, rate: number): Line[] {
   const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
   const lines: Line[] = [
@@ -226,7 +225,7 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
   return lines;
 }
 
-/** Shows a run at work: its plan, and the number of the plan's requests that are done. */
+/** `createPlanView` shows a run at work: its plan, and the number of the plan's requests that are done. */
 function createPlanView(
   { output, stderr, hostNow }: CommandContext,
   { rate, showsPlan }: { rate: number; showsPlan: boolean },

@@ -23,8 +23,8 @@ export type InstanceEnd<Outcome = RunOutcome> =
   | { readonly instanceId: string; readonly error: unknown };
 
 /**
- * Adds to the failures the numbers that were asked for and cannot be read, which nothing else in the
- * document names.
+ * `addUnreadable` adds to the failures the numbers that were asked for and cannot be read, which nothing else
+ * in the document names.
  */
 export function addUnreadable<Outcome extends ShownOutcome>(
   outcome: Outcome,
@@ -41,7 +41,6 @@ export function addUnreadable<Outcome extends ShownOutcome>(
   return { ...outcome, report: { ...report, failures: [...report.failures, failure] } };
 }
 
-/** Prints the ends of the instances: one document, or text for people. */
 export function printEnds(
   { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
   ends: readonly InstanceEnd[],
@@ -109,7 +108,7 @@ function renderHead(instanceId: string, report: RunReport): Line {
   return [...head, state, `, ${facts.join(', ')}`];
 }
 
-/** Renders counts, e.g. `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
+/** `renderCounts` renders counts, e.g. `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
 function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
   if (from === null) return [];
   const parts: readonly (readonly [number, string])[] = [
@@ -135,8 +134,8 @@ const CAUSES_SHOWN = 10;
 const EXAMPLES_SHOWN = 3;
 
 /**
- * Renders failures by cause, each with its count and a few examples, so that one refused scope does
- * not hide another organization's failure.
+ * `renderFailures` renders failures by cause, each with its count and a few examples, so that one refused
+ * scope does not hide another organization's failure.
  */
 function renderFailures(failures: readonly Failure[]): Line[] {
   const causes = [...Map.groupBy(failures, causeOf).values()];
@@ -147,7 +146,7 @@ function renderFailures(failures: readonly Failure[]): Line[] {
   return lines;
 }
 
-/** Returns the cause of a failure; failures of one cause differ only in ids and days. */
+/** `causeOf` returns the cause of a failure; failures of one cause differ only in ids and days. */
 function causeOf({ code, message }: Failure): string {
   return `${code}: ${withoutPlaces(message)}`;
 }
@@ -181,8 +180,8 @@ function countNumbers(failures: readonly Failure[]): number {
 }
 
 /**
- * Returns a message without the names in it, so that the same failure of many organizations and days
- * is one cause. Losant's errors put them in parentheses.
+ * `withoutPlaces` returns a message without the names in it, so that the same failure of many organizations
+ * and days is one cause. Losant's errors put them in parentheses.
  */
 export function withoutPlaces(message: string): string {
   return message

@@ -29,8 +29,8 @@ export interface Scope {
 }
 
 /**
- * Returns the instances and streams to export. Throws SettingsError for an instance or stream that is
- * not configured.
+ * `chooseScopes` returns the instances and streams to export. Throws SettingsError for an instance or stream
+ * that is not configured.
  */
 export function chooseScopes(
   instances: readonly InstanceConfig[],
@@ -68,7 +68,7 @@ export interface FoundOrgs {
 }
 
 /**
- * Finds the instance of each organization: by the ledger, and by asking Losant for those that it
+ * `findOrgs` finds the instance of each organization: by the ledger, and by asking Losant for those that it
  * lacks. Returns all instances unchanged if no organization is named. Throws SettingsError for an
  * organization that no instance exports, unless an instance that might have it could not be asked.
  */
@@ -110,8 +110,8 @@ export async function findOrgs(
 }
 
 /**
- * Whether Losant has the organization and the settings include it. Throws LosantError if Losant does
- * not answer that.
+ * `isExported` returns whether Losant has the organization and the settings include it. Throws LosantError if
+ * Losant does not answer that.
  */
 async function isExported(
   { client, instanceId, selection }: InstanceContext,

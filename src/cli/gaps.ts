@@ -32,7 +32,7 @@ export const gaps = defineCommand({
 /** The number of lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
-/** Returns a gap as `--json` prints it. */
+/** `toDocument` returns a gap as `--json` prints it. */
 function toDocument(gap: Gap) {
   const { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt } = gap;
   return { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt };
@@ -70,8 +70,8 @@ function numbersOf(gaps: readonly Gap[]): string {
 }
 
 /**
- * Renders gaps by cause, the most frequent first: a heading, and below it a line for each range of
- * days, with the additions of `more`.
+ * `renderCauses` renders gaps by cause, the most frequent first: a heading, and below it a line for each
+ * range of days, with the additions of `more`.
  */
 function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
   const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, gap.reason, causeOf(gap)]));
@@ -100,8 +100,8 @@ function renderCause(cause: readonly Gap[]): Line {
 }
 
 /**
- * Returns the message without the names in it; the reason for accepting a cell stays as a person wrote
- * it.
+ * `causeOf` returns the message without the names in it; the reason for accepting a cell stays as a person
+ * wrote it.
  */
 function causeOf({ standing, message }: Gap): string {
   return standing === 'accepted' ? message : withoutPlaces(message);

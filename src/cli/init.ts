@@ -36,8 +36,8 @@ export const init = defineCommand({
 });
 
 /**
- * Asks for the settings of an export, checks them and writes them to a file. Returns the check's exit
- * code if nothing was written.
+ * `askForSettings` asks for the settings of an export, checks them and writes them to a file. Returns the
+ * check's exit code if nothing was written.
  */
 async function askForSettings(context: BaseContext, file: string): Promise<number> {
   const { output } = context;
@@ -93,8 +93,8 @@ async function askAll(questions: Questions, apiUrl: string | undefined): Promise
 }
 
 /**
- * Returns the database as a setting. A folder stands for an embedded database, with its absolute path
- * because the file is used from anywhere.
+ * `toDatabaseUrl` returns the database as a setting. A folder stands for an embedded database, with its
+ * absolute path because the file is used from anywhere.
  */
 function toDatabaseUrl(answer: string): string {
   if (answer.includes('://')) return answer;
@@ -102,7 +102,7 @@ function toDatabaseUrl(answer: string): string {
   return folder === '' ? answer : `embedded:${resolve(folder)}`;
 }
 
-/** Returns the problem of the answers by the settings' own rules; null if there is none. */
+/** `problemOf` returns the problem of the answers by the settings' own rules; null if there is none. */
 function problemOf(answers: Answers): string | null {
   try {
     readSettings(answers);
@@ -126,7 +126,10 @@ async function check(base: BaseContext, answers: Answers): Promise<number> {
 /** The settings that are written, by name. */
 type Answers = Readonly<Record<string, string>>;
 
-/** Throws if the file exists: nothing is ever overwritten, because it may be the only copy of a token. */
+/**
+ * `requireNewFile` throws if the file exists: nothing is ever overwritten, because it may be the only copy of
+ * a token.
+ */
 function requireNewFile(file: string): void {
   if (!existsSync(file)) return;
   throw new SettingsError(`--file ${file}: there is a file of that name`, {
@@ -134,7 +137,7 @@ function requireNewFile(file: string): void {
   });
 }
 
-/** Writes the settings for `. FILE` in a shell; only the file's owner may read them. */
+/** `writeEnvFile` writes the settings for `. FILE` in a shell; only the file's owner may read them. */
 async function writeEnvFile(file: string, answers: Answers): Promise<void> {
   const lines = Object.entries(answers).map(([name, value]) => `${name}=${quoteForShell(value)}`);
   const text = [
@@ -153,7 +156,6 @@ async function writeEnvFile(file: string, answers: Answers): Promise<void> {
   }
 }
 
-/** Returns the text as one word of a shell. */
 export function quoteForShell(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

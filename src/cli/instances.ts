@@ -5,8 +5,8 @@ import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
 /**
- * Returns the instances to bill: those named, else those of the settings, else all that this database
- * collects. Throws SettingsError for one that it does not collect.
+ * `chooseBilledInstances` returns the instances to bill: those named, else those of the settings, else all
+ * that this database collects. Throws SettingsError for one that it does not collect.
  */
 export async function chooseBilledInstances(
   { config }: Pick<CommandContext, 'config'>,
@@ -24,7 +24,7 @@ export async function chooseBilledInstances(
   return ids === null ? known : known.filter(({ instanceId }) => ids.includes(instanceId));
 }
 
-/** Throws SettingsError for instances without any data in this database. */
+/** `requireKnownInstances` throws SettingsError for instances without any data in this database. */
 export function requireKnownInstances(asked: readonly string[], known: readonly string[]): void {
   const unknown = asked.filter((id) => !known.includes(id));
   if (unknown.length > 0) throw nothingOf(`instance ${unknown.join(', ')}`, known);
@@ -37,8 +37,8 @@ function nothingOf(what: string, known: readonly string[]): SettingsError {
 }
 
 /**
- * Returns the configured instances that are named, or all. Throws SettingsError for an instance that
- * is not configured.
+ * `chooseInstances` returns the configured instances that are named, or all. Throws SettingsError for an
+ * instance that is not configured.
  */
 export function chooseInstances(
   instances: readonly InstanceConfig[],

@@ -13,7 +13,7 @@ export interface OpenBounds {
   readonly statementTimeoutMs?: number | undefined;
 }
 
-/** Opens the database as it is, whatever its schema. */
+/** `openDatabase` opens the database as it is, whatever its schema. */
 export async function openDatabase(
   { config, logger }: CommandContext,
   { ifMissing, statementTimeoutMs }: OpenBounds & { ifMissing: IfMissing } = { ifMissing: 'create' },
@@ -29,7 +29,7 @@ export async function openDatabase(
 }
 
 /**
- * Runs `work` with an open database and closes it. A connection or right that is lost meanwhile
+ * `useDatabase` runs `work` with an open database and closes it. A connection or right that is lost meanwhile
  * becomes a DatabaseError that names the database.
  */
 export async function useDatabase<T>(
@@ -45,7 +45,9 @@ export async function useDatabase<T>(
   }
 }
 
-/** Opens the database for a command that creates nothing in it, and closes it whatever happens. */
+/**
+ * `withDatabase` opens the database for a command that creates nothing in it, and closes it whatever happens.
+ */
 export async function withDatabase<T>(
   context: CommandContext,
   work: (handle: DatabaseHandle) => Promise<T>,
@@ -55,7 +57,7 @@ export async function withDatabase<T>(
 }
 
 /**
- * Opens the database with this program's schema. A command that writes creates it in an empty
+ * `openSchema` opens the database with this program's schema. A command that writes creates it in an empty
  * database; one that only reads refuses a missing database.
  */
 export async function openSchema(
@@ -78,7 +80,7 @@ export async function openSchema(
   }
 }
 
-/** Brings the schema to head and returns the migrations applied. */
+/** `prepareSchema` brings the schema to head and returns the migrations applied. */
 async function prepareSchema(
   handle: DatabaseHandle,
   options: { createIfEmpty: boolean; autoMigrate: boolean },
@@ -101,8 +103,8 @@ function isDenied(error: unknown): error is DatabaseError {
 }
 
 /**
- * Throws if the database is read-only. This is checked first, because a refused statement does not
- * show whether it was a reader's role or a standby.
+ * `requireWritable` throws if the database is read-only. This is checked first, because a refused statement
+ * does not show whether it was a reader's role or a standby.
  */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;

@@ -22,7 +22,10 @@ export interface OptionSpec<T> {
   readonly choices?: readonly string[];
   /** Whether its value is the path of a file. */
   readonly isPath?: boolean;
-  /** Reads one value; `previous` is the result so far. Throws SettingsError with the problem of the value. */
+  /**
+   * `read` reads one value; `previous` is the result so far. Throws SettingsError with the problem of the
+   * value.
+   */
   read(text: string, previous: T): T;
 }
 
@@ -32,7 +35,7 @@ export type OptionValues<O extends OptionSpecs> = {
   readonly [Name in keyof O]: O[Name] extends OptionSpec<infer T> ? T : never;
 };
 
-/** Returns the name as written on the command line: `--dry-run` for `dryRun`. */
+/** `flagName` returns the name as written on the command line: `--dry-run` for `dryRun`. */
 export function flagName(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
@@ -41,7 +44,7 @@ export function switchOption(summary: string): OptionSpec<boolean> {
   return { value: null, summary, initial: false, read: () => true };
 }
 
-/** Returns an option that is null when not given; `value` is its placeholder in help. */
+/** `valueOption` returns an option that is null when not given; `value` is its placeholder in help. */
 export function valueOption<T>(
   value: string,
   summary: string,
@@ -50,13 +53,13 @@ export function valueOption<T>(
   return { value, summary, initial: null, read };
 }
 
-/** Returns the option as one that must be given. */
+/** `required` returns the option as one that must be given. */
 export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   // The initial value is never seen, because a command does not run without its required option.
   return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
 }
 
-/** Returns the option as a required one given by its place. */
+/** `argument` returns the option as a required one given by its place. */
 export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   return { ...required(spec), isArgument: true };
 }
@@ -84,7 +87,7 @@ export function daysOption(summary: string): OptionSpec<DayRange | null> {
 }
 
 /**
- * Returns the day; null for text in another form. Throws SettingsError for a day that the calendar
+ * `readDay` returns the day; null for text in another form. Throws SettingsError for a day that the calendar
  * does not have.
  */
 function readDay(text: string): UsageDay | null {
@@ -105,7 +108,7 @@ export function monthOption(summary: string): OptionSpec<Month | null> {
   );
 }
 
-/** Returns an option of ids, in lower case and without duplicates. */
+/** `idsOption` returns an option of ids, in lower case and without duplicates. */
 export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
   const read = (text: string, previous: readonly string[] | null) => [
     ...new Set([...(previous ?? []), ...readIds(what, text)]),
@@ -125,7 +128,7 @@ function readIds(what: string, text: string): string[] {
   return ids.every((id) => /^[0-9a-f]{24}$/.test(id)) ? ids : fail(`An ${what} id has 24 hex characters.`);
 }
 
-/** Returns an option with one of a few values; `plural` names them. */
+/** `choiceOption` returns an option with one of a few values; `plural` names them. */
 export function choiceOption(
   plural: string,
   summary: string,
@@ -139,7 +142,10 @@ export function readChoice(plural: string, choices: readonly string[], text: str
   return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
 }
 
-/** Returns an option with an integer from `min` to `max`; `initial` is its value when not given. */
+/**
+ * `numberOption` returns an option with an integer from `min` to `max`; `initial` is its value when not
+ * given.
+ */
 export function numberOption(
   value: string,
   summary: string,
@@ -164,12 +170,12 @@ export function rateOption(summary: string): OptionSpec<number | null> {
   });
 }
 
-/** Throws the SettingsError for a value that is not understood. */
+/** `fail` throws the SettingsError for a value that is not understood. */
 export function fail(message: string): never {
   throw new SettingsError(message, { hint: 'correct it and start again' });
 }
 
-/** Throws SettingsError for a range that begins after its end. */
+/** `requireOrder` throws SettingsError for a range that begins after its end. */
 export function requireOrder({ from, to }: DayRange): void {
   if (from <= to) return;
   throw new SettingsError(`--from ${from} is later than --to ${to}`, {
@@ -181,8 +187,8 @@ export function requireOrder({ from, to }: DayRange): void {
 const EARLIEST_DAY = '2010-01-01';
 
 /**
- * Throws SettingsError for a day that cannot be read: one before the platform existed, or one that is
- * not over.
+ * `requirePastDay` throws SettingsError for a day that cannot be read: one before the platform existed, or
+ * one that is not over.
  */
 export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
   if (day < EARLIEST_DAY) {

@@ -9,24 +9,26 @@ export interface Question {
   readonly initial?: string;
   /** Whether the answer is hidden while it is entered. */
   readonly isSecret?: boolean;
-  /** Returns the problem of an answer, after which the question is asked again; null if there is none. */
+  /**
+   * `problemOf` returns the problem of an answer, after which the question is asked again; null if there is
+   * none.
+   */
   readonly problemOf: (answer: string) => string | null;
 }
 
 /** Questions asks a person at a terminal. */
 export interface Questions {
-  /** Returns the answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
+  /** `ask` returns the answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
   readonly ask: (question: Question) => Promise<string>;
   readonly confirm: (text: string) => Promise<boolean>;
   readonly close: () => void;
 }
 
-/** Whether somebody can answer. */
 export function canAsk({ stdin, stderr }: Pick<BaseContext, 'stdin' | 'stderr'>): boolean {
   return stderr.isTTY === true && stdin().isTTY === true;
 }
 
-/** Opens the questions. Throws `refusal` if nobody can answer. */
+/** `openQuestions` opens the questions. Throws `refusal` if nobody can answer. */
 export function openQuestions(context: BaseContext, refusal: SettingsError): Questions {
   if (!canAsk(context)) throw refusal;
   const { stdin, stderr } = context;

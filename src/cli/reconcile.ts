@@ -91,7 +91,7 @@ const TITLES: Readonly<Record<Scope, string>> = {
   org_month: "Months of organizations beside Losant's summaries",
 };
 
-/** Renders a sentence, and a table of the differences and of the other rows asked for. */
+/** `renderScope` renders a sentence, and a table of the differences and of the other rows asked for. */
 function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line[] {
   const own = rows.filter((row) => row.scope === scope);
   const isOne = new Set(rows.map(({ instanceId }) => instanceId)).size === 1;
@@ -140,7 +140,6 @@ function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
   ];
 }
 
-/** Describes what keeps a difference from counting, or makes it count. */
 function describeOutcome(row: Comparison): string {
   const { isListed, orgsMissing, orgsRemoved, daysMissing, outcome } = row;
   if (!isListed) return 'was never listed: nothing was exported of it';
@@ -159,7 +158,10 @@ function toneOf(outcome: Outcome): 'red' | 'yellow' | null {
   return outcome === 'differs' ? 'red' : 'yellow';
 }
 
-/** Returns an amount with thousands separators and every digit, because sums exceed a JavaScript number. */
+/**
+ * `showAmount` returns an amount with thousands separators and every digit, because sums exceed a JavaScript
+ * number.
+ */
 function showAmount(amount: string | null): string {
   if (amount === null) return '–';
   const [whole = '', fraction = ''] = amount.split('.');

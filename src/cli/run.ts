@@ -14,7 +14,6 @@ export const run = defineCommand({
     { args: `run --date ${yesterday} --stream payload_totals`, does: 'one stream of one day again' },
     { args: 'run --shard 0/4 --wait 60', does: 'the first of four parts, which run beside each other' },
   ],
-  /** Exports what is due now, or reads one day again. */
   async run(context, { date, ...request }) {
     const { exportInstances, withHeartbeat } = await import('./export-instances.ts');
     if (date !== null) {
@@ -53,7 +52,6 @@ export const backfill = defineCommand({
       does: 'yesterday of one organization again',
     },
   ],
-  /** Reads a range of days, skipping what is stored unless it is due or forced. */
   async run(context, { from, to, force, pastHorizon, rate, ...request }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
     requirePastDay('--from', range.from, context.hostNow());

@@ -17,7 +17,7 @@ export const simulator = defineCommand({
   examples: () => [
     { args: 'simulator --port 8080 --orgs 200', does: 'the same 200 organizations each time' },
   ],
-  /** Serves a Losant API on loopback until interrupted. */
+  /** `run` serves a Losant API on loopback until interrupted. */
   async run({ output, signal }, { seed, token, ...options }) {
     const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
     const { url, instanceId } = running;
@@ -37,7 +37,9 @@ export const simulator = defineCommand({
   },
 });
 
-/** Starts the simulator. The error for a port that is taken or refused asks the caller to change it. */
+/**
+ * `start` starts the simulator. The error for a port that is taken or refused asks the caller to change it.
+ */
 async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);

@@ -71,7 +71,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   return lines;
 }
 
-/** Renders one sentence about yesterday, regardless of older days. */
+/** `renderYesterday` renders one sentence about yesterday, regardless of older days. */
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
   const yesterday = addDays(dayAt(nowMs), -1);
   if (streams.every(({ orgsTracked }) => orgsTracked === 0))
@@ -83,7 +83,7 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line 
   return line`Yesterday, ${yesterday}, is ${styled(tone, 'not complete')}: ${describeCounts(open)}.`;
 }
 
-/** Describes counts, worst first: `3 missing, 2 waiting`. */
+/** `describeCounts` describes counts, worst first: `3 missing, 2 waiting`. */
 function describeCounts(counts: StandingCounts): string {
   return standings
     .toReversed()
@@ -127,7 +127,6 @@ const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
   backfill: 'backfill',
 };
 
-/** Renders the end of a run in a sentence. */
 function renderRunEnd({ kind, status, planned, failed, quarantined, error }: RunRecord): Line {
   const what = KINDS[kind];
   const numbers = count(planned, 'number');

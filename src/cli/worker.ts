@@ -25,8 +25,8 @@ export const worker = defineCommand({
 });
 
 /**
- * Runs the `worker`: exports at the start and at each wake-up until it is asked to end, and shows its
- * state over HTTP. Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect
+ * `serveWorker` runs the `worker`: exports at the start and at each wake-up until it is asked to end, and
+ * shows its state over HTTP. Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect
  * ends it.
  */
 async function serveWorker(context: CommandContext): Promise<number> {
@@ -84,7 +84,7 @@ function requireServer(url: string): void {
   });
 }
 
-/** Serves the pages, unless they are turned off, and logs their address and how to open them. */
+/** `serve` serves the pages, unless they are turned off, and logs their address and how to open them. */
 async function serve(
   { config, logger, host }: CommandContext,
   sources: AppSources,
@@ -99,7 +99,9 @@ async function serve(
   return listening;
 }
 
-/** Waits for the work, at most 25 s after the signal has aborted. Throws what the work throws. */
+/**
+ * `endsInTime` waits for the work, at most 25 s after the signal has aborted. Throws what the work throws.
+ */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;

@@ -10,9 +10,9 @@ import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one
- * folder lose committed rows. It has one connection, so a query on `db` inside a transaction of `db`
- * would wait for itself.
+ * `openEmbedded` opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two
+ * processes on one folder lose committed rows. It has one connection, so a query on `db` inside a transaction
+ * of `db` would wait for itself.
  */
 export async function openEmbedded(
   folder: string,
@@ -67,7 +67,6 @@ async function openFolder(dataDir: string): Promise<PGlite> {
   return await startPGlite(dataDir);
 }
 
-/** Starts PGlite, in memory if no folder is given. */
 async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
   // PGlite is loaded only here: it is several megabytes that a worker on Postgres never needs.
   const { PGlite } = await import('@electric-sql/pglite');
@@ -96,9 +95,9 @@ interface FolderLock {
 const SQLITE_BUSY = 5;
 
 /**
- * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's file
- * lock on an empty file, so the operating system releases it however the process dies. Throws
- * HeldError if another handle has it.
+ * `lockFolder` takes the folder for this process alone, creating it if it is missing. The lock is SQLite's
+ * file lock on an empty file, so the operating system releases it however the process dies. Throws HeldError
+ * if another handle has it.
  */
 function lockFolder(folder: string): FolderLock {
   const lock = openLockFile(folder);
@@ -128,8 +127,8 @@ function openLockFile(folder: string): DatabaseSync {
 }
 
 /**
- * Creates one level after the other: creating them all at once never ends where a file system creates
- * no folders, e.g. /proc.
+ * `makeFolder` creates one level after the other: creating them all at once never ends where a file system
+ * creates no folders, e.g. /proc.
  */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return;

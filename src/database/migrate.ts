@@ -44,9 +44,9 @@ const LOCK_KEY = 7_038_201_126;
 const LOCK_WAIT_MS = 600_000;
 
 /**
- * Applies all pending migrations in one transaction and returns their names. If two processes do this
- * at once, one applies them and the other waits and returns none. Throws DatabaseError if the database
- * is ahead or edited, or refuses.
+ * `migrateToHead` applies all pending migrations in one transaction and returns their names. If two processes
+ * do this at once, one applies them and the other waits and returns none. Throws DatabaseError if the
+ * database is ahead or edited, or refuses.
  */
 export async function migrateToHead(handle: DatabaseHandle, options: MigrateOptions = {}): Promise<string[]> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
@@ -66,7 +66,7 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
   }
 }
 
-/** Compares the database with the program's files. Reads only. */
+/** `readSchemaState` compares the database with the program's files. Reads only. */
 export async function readSchemaState(
   handle: DatabaseHandle,
   options: MigrateOptions = {},
@@ -80,8 +80,8 @@ export async function readSchemaState(
 }
 
 /**
- * Returns once the schema is this program's, migrating if the options allow, with the names of the
- * migrations applied. Throws DatabaseError `database_too_old`, `database_too_new` or, for an edited
+ * `requireSchema` returns once the schema is this program's, migrating if the options allow, with the names
+ * of the migrations applied. Throws DatabaseError `database_too_old`, `database_too_new` or, for an edited
  * migration, `database_mismatch`.
  */
 export async function requireSchema(handle: DatabaseHandle, options: RequireOptions): Promise<string[]> {
@@ -139,7 +139,6 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   return { state, applied: names, pending, unknown, edited, changed: [] };
 }
 
-/** Compares a schema at head by its definitions with what it was when it was migrated. */
 async function withDefinitions(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
   if (found.state !== 'at_head') return found;
   const changed = await readChanged(db);
@@ -164,7 +163,7 @@ function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', strin
   return lists.pending.length > 0 ? 'behind' : 'at_head';
 }
 
-/** Returns the checksums by name, in order; empty if the table does not exist. */
+/** `readApplied` returns the checksums by name, in order; empty if the table does not exist. */
 async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
   // The catalog is read because `to_regclass` fails without rights on the schema, as it does without the
   // schema.
@@ -178,7 +177,7 @@ async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
 }
 
 /**
- * Takes a lock of the transaction: unlike a session's it works through any pooler and cannot be left
+ * `lock` takes a lock of the transaction: unlike a session's it works through any pooler and cannot be left
  * behind.
  */
 async function lock(trx: Kysely<Schema>): Promise<void> {
@@ -217,8 +216,8 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
 /**
- * Returns the migrations of this program in the order in which they run. Other files in the folder are
- * ignored.
+ * `readMigrationFiles` returns the migrations of this program in the order in which they run. Other files in
+ * the folder are ignored.
  */
 async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
@@ -234,7 +233,7 @@ async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
 /** Matches a comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
 const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
 
-/** Splits a text into statements, because PGlite takes one at a time in a transaction. */
+/** `splitStatements` splits a text into statements, because PGlite takes one at a time in a transaction. */
 function splitStatements(text: string): string[] {
   const ends = [...text.matchAll(TOKEN)].flatMap(({ 0: token, index }) => (token === ';' ? [index] : []));
   const starts = [0, ...ends.map((end) => end + 1)];

@@ -34,8 +34,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const EMBEDDED = 'embedded:';
 
 /**
- * Opens the database and checks that it answers. Throws SettingsError for a URL that cannot be used,
- * DatabaseError for a server that cannot, HeldError for an embedded folder that another process has.
+ * `createDatabase` opens the database and checks that it answers. Throws SettingsError for a URL that cannot
+ * be used, DatabaseError for a server that cannot, HeldError for an embedded folder that another process has.
  * No error contains the password.
  */
 export async function createDatabase(options: DatabaseOptions): Promise<DatabaseHandle> {

@@ -6,7 +6,7 @@ import pg from 'pg';
 
 export type ValueParser = (text: string) => unknown;
 
-/** Parses `int8`: an exact number, never a rounded one. */
+/** `parseInt8` parses `int8`: an exact number, never a rounded one. */
 function parseInt8(text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value))
@@ -14,7 +14,6 @@ function parseInt8(text: string): number {
   return value;
 }
 
-/** Parses `date`: its text, `YYYY-MM-DD`. */
 function parseDate(text: string): string {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) throw new RangeError(`date ${text} from the database is not a day`);
   return text;
@@ -24,8 +23,8 @@ const TIMESTAMPTZ =
   /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
 
 /**
- * Parses `timestamptz` to `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL, where
- * they count.
+ * `parseTimestamptz` parses `timestamptz` to `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in
+ * SQL, where they count.
  */
 function parseTimestamptz(text: string): string {
   const match = TIMESTAMPTZ.exec(text);
@@ -47,7 +46,7 @@ const asText: ValueParser = (text) => text;
 const TEXT_ARRAY_OID = 1009;
 const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
 
-/** Returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
+/** `arrayOf` returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
 function arrayOf(parse: ValueParser): ValueParser {
   const parseElement = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(parseElement);

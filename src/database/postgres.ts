@@ -1,11 +1,10 @@
 import type { Socket } from 'node:net';
 import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import { SettingsError } from '../errors.ts';
+import { DatabaseError, SettingsError } from '../errors.ts';
 import { type DatabaseHandle, type DatabaseLogger, type ReadOnly, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
-import { prepareSession } from './session.ts';
 import { describeDatabaseError } from './sqlstate.ts';
 
 export interface PostgresOptions {
@@ -31,8 +30,8 @@ const SILENCE_MARGIN_MS = 15_000;
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /**
- * Connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without the
- * password.
+ * `openPostgres` connects to Postgres and checks its version. Throws SettingsError or DatabaseError, without
+ * the password.
  */
 export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
   const options = { ...given, url: spellSslMode(given.url) };
@@ -64,7 +63,7 @@ interface Connected {
 async function connect(options: PostgresOptions, where: string): Promise<Connected> {
   let readOnly: ReadOnly | null = null;
   const pool = createPool(options, where, async (client) => {
-    ({ readOnly } = await prepareSession(client, { ...options, where }));
+    readOnly = await prepareSession(client, options.statementTimeoutMs, where);
   });
   try {
     const client = await pool.connect();
@@ -126,7 +125,84 @@ class Dialect extends PostgresDialect {
   }
 }
 
-/** Returns `host:port/name` as pg will use it. */
+/** The oldest version of Postgres whose features the migrations use. */
+const OLDEST_MAJOR = 15;
+
+/** The longest wait for a lock: beyond it a session elsewhere is stuck, which is not contention. */
+const LOCK_TIMEOUT_MS = 30_000;
+
+/**
+ * The longest idle time of a transaction. No transaction here waits for anything but the database, so
+ * an idle one belongs to a paused process.
+ */
+const IDLE_IN_TRANSACTION_MS = 60_000;
+
+/** The encodings that can represent every character of a name or tag. */
+const ENCODINGS = ['UTF8', 'SQL_ASCII'];
+
+interface Facts {
+  readonly version: string;
+  readonly encoding: string;
+  readonly user: string;
+  readonly isStandby: boolean;
+  readonly onlyReads: boolean;
+}
+
+/**
+ * `prepareSession` gives a new session the settings that this program relies on, whatever the server's
+ * defaults. They are set by query, because connection poolers refuse startup parameters. Returns why it
+ * cannot write, if so. Throws DatabaseError for a server that cannot be used.
+ */
+async function prepareSession(
+  client: pg.ClientBase,
+  statementTimeoutMs: number,
+  where: string,
+): Promise<ReadOnly | null> {
+  const settings = {
+    statement_timeout: `${statementTimeoutMs}`,
+    lock_timeout: `${LOCK_TIMEOUT_MS}`,
+    idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}`,
+    // The program's statements are short: compiling one takes longer than running it.
+    jit: 'off',
+    // The parsers of values read these formats.
+    timezone: 'UTC',
+    datestyle: 'ISO',
+    bytea_output: 'hex',
+    // Lists are sent as arrays, some of which contain nulls.
+    array_nulls: 'on',
+  };
+  const { rows } = await client.query<Facts>(
+    // Committed data survives a crash, whatever the server's default; a stronger choice of the operator
+    // stays.
+    `select set_config(name, value, false),
+            set_config('synchronous_commit', case current_setting('synchronous_commit')
+              when 'off' then 'on' else current_setting('synchronous_commit') end, false),
+            current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
+            current_user::text as user, pg_is_in_recovery() as "isStandby",
+            current_setting('transaction_read_only') = 'on' as "onlyReads"
+       from unnest($1::text[], $2::text[]) as setting (name, value)`,
+    [Object.keys(settings), Object.values(settings)],
+  );
+  return judge(rows[0] as Facts, where);
+}
+
+function judge({ version, encoding, user, isStandby, onlyReads }: Facts, where: string): ReadOnly | null {
+  if (!(Number(version) >= OLDEST_MAJOR * 10_000)) {
+    const major = Math.floor(Number(version) / 10_000);
+    throw new DatabaseError('database_too_old', `The database at ${where} runs Postgres ${major}`, {
+      hint: `use a server of Postgres ${OLDEST_MAJOR} or newer`,
+    });
+  }
+  if (!ENCODINGS.includes(encoding)) {
+    throw new DatabaseError('database_refused', `The database at ${where} is encoded in ${encoding}`, {
+      hint: `names may contain any character: create the database again with encoding 'UTF8' (template template0)`,
+    });
+  }
+  if (isStandby) return { reason: 'standby', user };
+  return onlyReads ? { reason: 'user', user } : null;
+}
+
+/** `locate` returns `host:port/name` as pg will use it. */
 function locate(url: string): string {
   // An unencoded / ? or # in a password would end the host part there and show the rest in messages.
   const isPlain = /^postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?$/i.test(url);
@@ -149,8 +225,8 @@ function locate(url: string): string {
 }
 
 /**
- * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the
- * driver treats them, but with eight lines of warning for the other names.
+ * `spellSslMode` returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is
+ * how the driver treats them, but with eight lines of warning for the other names.
  */
 export function spellSslMode(url: string): string {
   const query = url.indexOf('?');
@@ -169,9 +245,9 @@ export interface ClientBounds {
 }
 
 /**
- * Returns a pg client class whose every wait ends, even if the server or the network in between falls
- * silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's own
- * `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
+ * `boundedClient` returns a pg client class whose every wait ends, even if the server or the network in
+ * between falls silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's
+ * own `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
  * would also fail those who merely wait for a free connection.) Supports queries by promise only.
  */
 export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
@@ -196,15 +272,15 @@ function socketOf(client: pg.Client): Socket {
 }
 
 /**
- * Returns a value as text. Long arrays are most of what is sent, and pg's own way to write them takes
- * three times as long.
+ * `asText` returns a value as text. Long arrays are most of what is sent, and pg's own way to write them
+ * takes three times as long.
  */
 function asText(value: unknown): unknown {
   return Array.isArray(value) ? (arrayText(value) ?? value) : value;
 }
 
 /**
- * Returns an array in the text form that Postgres reads; null if it has elements other than text,
+ * `arrayText` returns an array in the text form that Postgres reads; null if it has elements other than text,
  * numbers, booleans and null.
  */
 function arrayText(values: readonly unknown[]): string | null {

@@ -47,29 +47,34 @@ const TROUBLES: Readonly<Record<string, string>> = {
     'the statement took too long or was cancelled: see what else the server is doing; the next run does the rest',
 };
 
-/** Whether the database refuses the values themselves, so that sending the same batch again cannot help. */
+/**
+ * `isRefusedForData` returns whether the database refuses the values themselves, so that sending the same
+ * batch again cannot help.
+ */
 export function isRefusedForData(error: unknown): boolean {
   return ['22', '23', '54'].includes(sqlstate(error)?.slice(0, 2) ?? '');
 }
 
-/** Whether it is a serialization failure or a deadlock, after which the same transaction may be run again. */
+/**
+ * `isRetryable` returns whether it is a serialization failure or a deadlock, after which the same transaction
+ * may be run again.
+ */
 export function isRetryable(error: unknown): boolean {
   return ['40001', '40P01'].includes(sqlstate(error) ?? '');
 }
 
-/** Whether another row already has the key. */
 export function isUniqueViolation(error: unknown): boolean {
   return sqlstate(error) === '23505';
 }
 
-/** Whether a table or function that the statement names does not exist. */
+/** `isUndefined` returns whether a table or function that the statement names does not exist. */
 export function isUndefined(error: unknown): boolean {
   return ['42P01', '42883'].includes(sqlstate(error) ?? '');
 }
 
 /**
- * Whether the connection is gone or could not be made; it is unknown whether the last statement took
- * effect.
+ * `isConnectionLost` returns whether the connection is gone or could not be made; it is unknown whether the
+ * last statement took effect.
  */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlstate(error);
@@ -78,9 +83,9 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * Returns the error as one that the operator can act on, or null if it does not concern connection,
- * rights or a server in trouble. `where` names the database without its password. The original is not
- * kept, because drivers attach the client, and with it the password.
+ * `describeDatabaseError` returns the error as one that the operator can act on, or null if it does not
+ * concern connection, rights or a server in trouble. `where` names the database without its password. The
+ * original is not kept, because drivers attach the client, and with it the password.
  */
 export function describeDatabaseError(error: unknown, where: string): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
@@ -136,7 +141,10 @@ function networkReason(error: unknown): string | null {
   return null;
 }
 
-/** Returns the SQLSTATE of an error that came from a server; system codes such as `EPIPE` look alike. */
+/**
+ * `sqlstate` returns the SQLSTATE of an error that came from a server; system codes such as `EPIPE` look
+ * alike.
+ */
 function sqlstate(error: unknown): string | null {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return null;
   return typeof error.code === 'string' ? error.code : null;
@@ -192,7 +200,10 @@ function ofServer(problem: string): TlsTrouble {
   return { problem, hint: "renew the server's certificate, and compare the clocks", isSettings: false };
 }
 
-/** Returns the problem of the connection's encryption; null if the error is about something else. */
+/**
+ * `describeTlsTrouble` returns the problem of the connection's encryption; null if the error is about
+ * something else.
+ */
 function describeTlsTrouble(error: unknown): TlsTrouble | null {
   if (!(error instanceof Error)) return null;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';

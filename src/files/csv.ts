@@ -36,14 +36,13 @@ const FORMAT: Options = {
  */
 const FORMULA = /^'*[\s\p{Cc}\p{Cf}]*[\t\r=+\-@＝＋－＠]/u;
 
-/** Renders the header line. */
 export function renderCsvHeader(columns: readonly CsvColumn[]): string {
   return stringify([columns.map(({ name }) => name)], FORMAT);
 }
 
 /**
- * Renders a line for each row, whose values are in the order of `columns`. A large file is rendered in
- * chunks of rows.
+ * `renderCsvRows` renders a line for each row, whose values are in the order of `columns`. A large file is
+ * rendered in chunks of rows.
  */
 export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (readonly CsvValue[])[]): string {
   const isText = columns.map((column) => column.isText);
@@ -55,7 +54,6 @@ export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (rea
   return stringify(cells, FORMAT);
 }
 
-/** Returns a renderer for a CSV file of typed columns. */
 export function createCsv(columns: readonly Column[]): Renderer {
   const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
   return {
@@ -66,8 +64,8 @@ export function createCsv(columns: readonly Column[]): Renderer {
 }
 
 /**
- * Yields the rows of a file that was rendered here, each value as the text that was rendered. Throws
- * SyntaxError with the line for text that is not such a file.
+ * `readCsv` yields the rows of a file that was rendered here, each value as the text that was rendered.
+ * Throws SyntaxError with the line for text that is not such a file.
  */
 export async function* readCsv(
   columns: readonly CsvColumn[],
@@ -104,7 +102,7 @@ function neutralize(text: string): string {
   return FORMULA.test(text) ? `'${text}` : text;
 }
 
-/** Returns the text that was given to {@link neutralize}. */
+/** `restore` returns the text that was given to {@link neutralize}. */
 function restore(cell: Cell): Cell {
   return cell !== null && cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
 }

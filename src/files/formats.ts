@@ -1,9 +1,9 @@
-/** The formats. The library of each is loaded when its file is written. */
+/** The formats. The libraries of CSV and Parquet are loaded when a file of theirs is written. */
 const FORMATS = {
   csv: async (columns: readonly Column[]) => (await import('./csv.ts')).createCsv(columns),
-  ndjson: async (columns: readonly Column[]) => (await import('./ndjson.ts')).createNdjson(columns),
+  ndjson: createNdjson,
   parquet: async (columns: readonly Column[]) => (await import('./parquet.ts')).createParquet(columns),
-} satisfies Readonly<Record<string, (columns: readonly Column[]) => Promise<Renderer>>>;
+} satisfies Readonly<Record<string, (columns: readonly Column[]) => Renderer | Promise<Renderer>>>;
 
 export type FormatName = keyof typeof FORMATS;
 
@@ -33,9 +33,39 @@ export type Part = string | Uint8Array;
 
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
-  /** Returns the beginning of the file. */
   begin(): Part;
-  /** Returns the part that can be written once these rows are known. */
+  /** `add` returns the part that can be written once these rows are known. */
   add(rows: readonly Row[]): Part | Promise<Part>;
   end(): Part | Promise<Part>;
 }
+
+/**
+ * `createNdjson` returns a renderer of one JSON object per line, with every column. A number above 2^53 is
+ * written with all its digits.
+ */
+function createNdjson(columns: readonly Column[]): Renderer {
+  const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+  const write = columns.map(({ kind }) => WRITE[kind]);
+  const renderLine = (row: Row) => {
+    let line = '';
+    for (const [index, value] of row.entries()) {
+      line += keys[index];
+      line += value === null ? 'null' : write[index]?.(value);
+    }
+    return `${line}}\n`;
+  };
+  return { begin: () => '', add: (rows) => rows.map(renderLine).join(''), end: () => '' };
+}
+
+const asIs = (text: string): string => text;
+
+const WRITE: Readonly<Record<ColumnKind, (text: string) => string>> = {
+  integer: asIs,
+  // A decimal of a database may be NaN or Infinity, which JSON has only as text.
+  decimal: (text) => (/\d$/.test(text) ? text : JSON.stringify(text)),
+  boolean: asIs,
+  day: JSON.stringify,
+  instant: JSON.stringify,
+  json: asIs,
+  text: JSON.stringify,
+};

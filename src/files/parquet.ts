@@ -47,7 +47,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   },
 };
 
-/** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
+/** `createParquet` returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
 export function createParquet(columns: readonly Column[]): Renderer {
   const converters = columns.map(({ kind }) => {
     const { convert } = TYPES[kind];
@@ -89,8 +89,8 @@ export function createParquet(columns: readonly Column[]): Renderer {
 }
 
 /**
- * Shares one value among all equal texts, because an array of bytes for each row would take most of a
- * file's memory.
+ * `shareEqual` shares one value among all equal texts, because an array of bytes for each row would take most
+ * of a file's memory.
  */
 function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   const shared = new Map<string, Value>();
@@ -104,7 +104,7 @@ function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   };
 }
 
-/** Returns the bytes written since the last call; the library continues its count. */
+/** `take` returns the bytes written since the last call; the library continues its count. */
 function take(bytes: ByteWriter): Part {
   const part = bytes.getBytes().slice();
   bytes.index = 0;
@@ -122,7 +122,7 @@ function schemaOf(columns: readonly Column[]): SchemaElement[] {
   ];
 }
 
-/** Returns the microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`. */
+/** `toMicros` returns the microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`. */
 function toMicros(instant: string): bigint {
   return BigInt(Date.parse(`${instant.slice(0, 23)}Z`)) * 1_000n + BigInt(instant.slice(23, 26));
 }

@@ -28,7 +28,7 @@ export class WholeFile {
     this.#handle = handle;
   }
 
-  /** Creates the file under an unfinished name, `.NAME.ID.unfinished`. */
+  /** `create` creates the file under an unfinished name, `.NAME.ID.unfinished`. */
   static async create(path: string, id: string): Promise<WholeFile> {
     try {
       const target = await findTarget(path);
@@ -53,7 +53,7 @@ export class WholeFile {
     await this.#try(() => this.#handle.writeFile(bytes));
   }
 
-  /** Gives the file its name. */
+  /** `finish` gives the file its name. */
   async finish(): Promise<FileFacts> {
     await this.#try(async () => {
       await this.#handle.sync();
@@ -63,7 +63,7 @@ export class WholeFile {
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 
-  /** Removes the unfinished file. Does nothing after `finish`. */
+  /** `discard` removes the unfinished file. Does nothing after `finish`. */
   async discard(): Promise<void> {
     await this.#handle.close();
     await rm(this.#unfinished, { force: true });
@@ -81,7 +81,7 @@ export class WholeFile {
   }
 }
 
-/** Returns the file that is replaced: the target of a link, and only one that may be written. */
+/** `findTarget` returns the file that is replaced: the target of a link, and only one that may be written. */
 async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
   try {
     const { mode } = requireRegular(path, await stat(path));
@@ -121,7 +121,10 @@ const PROBLEMS: Readonly<Record<string, (path: string) => FileProblem>> = {
   EDQUOT: () => ({ problem: 'the quota of this user is used up', hint: ROOM }),
 };
 
-/** Describes an error of the file system about a file or folder to be written; null for any other error. */
+/**
+ * `describeFileProblem` describes an error of the file system about a file or folder to be written; null for
+ * any other error.
+ */
 export function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
@@ -129,7 +132,6 @@ export function describeFileProblem(error: unknown, path: string): FileProblem |
   return PROBLEMS[code]?.(path) ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
 }
 
-/** Returns the code of a system error, or null. */
 export function codeOf(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }

@@ -33,7 +33,10 @@ export interface OrgPlace {
  * was made.
  */
 export interface AdminClient {
-  /** Returns the organization as Losant answers it; does not check that the answer contains the change. */
+  /**
+   * `patchOrg` returns the organization as Losant answers it; does not check that the answer contains the
+   * change.
+   */
   patchOrg(place: OrgPlace, patch: OrgPatch): Promise<OrgResource>;
   deleteOrg(place: OrgPlace): Promise<void>;
 }
@@ -59,7 +62,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     } catch (error) {
       const failure = failureOf(error);
       if (failure === null) throw error;
-      throw losantError(asked, failure, { token, hint: hintFor(failure.kind, asked.action) });
+      throw losantError(asked, failure, { token, hint: hintsFor(asked.action)[failure.kind] });
     }
   };
   return {
@@ -74,14 +77,17 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
       if (deleted.safeParse(body).success) return;
       const failure = { kind: 'bad_body', status: 200, body: text } as const;
       const detail = 'the answer does not say that it was deleted';
-      throw losantError(asked, { ...failure, detail }, { token, hint: hintFor('bad_body', asked.action) });
+      throw losantError(asked, { ...failure, detail }, { token, hint: hintsFor(asked.action).bad_body });
     },
   };
 }
 
 const deleted = z.object({ success: z.literal(true) });
 
-/** Whether the change may have been made in spite of the error, because its answer was lost or unusable. */
+/**
+ * `mayHaveHappened` returns whether the change may have been made in spite of the error, because its answer
+ * was lost or unusable.
+ */
 export function mayHaveHappened(error: unknown): error is LosantError {
   return error instanceof LosantError && UNCERTAIN.has(error.kind);
 }
@@ -97,24 +103,23 @@ function pathOf({ instanceId, orgId }: OrgPlace): string {
   return `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
 }
 
-function hintFor(kind: LosantErrorKind, action: string): string {
-  switch (kind) {
-    case 'unauthorized':
-      return 'The token of LOSANT_ADMIN_TOKEN is unknown, expired or revoked: nothing was changed; create a new one.';
-    case 'forbidden':
-      return `The token of LOSANT_ADMIN_TOKEN lacks a scope: nothing was changed; add ${action} to it, or all.Instance.`;
-    case 'not_found':
-      return 'The token that reads knows the organization: check that LOSANT_ADMIN_TOKEN belongs to the same instance.';
-    case 'not_supported':
-      return 'This Losant install does not support the request: nothing was changed; use its own pages.';
-    case 'refused':
-      return "Nothing was changed: correct what Losant's answer names, and start again.";
-    case 'rate_limited':
-      return 'Nothing was changed, and the request is not repeated by itself: wait a minute and start again.';
-    case 'server_error':
-    case 'unreachable':
-    case 'timeout':
-    case 'bad_body':
-      return 'The change may have been made: look with losant-usage org show before you start again.';
-  }
+/** `hintsFor` returns the next step for each kind of error of a request for `action`. */
+function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
+  const unclear = 'The change may have been made: look with losant-usage org show before you start again.';
+  return {
+    unauthorized:
+      'The token of LOSANT_ADMIN_TOKEN is unknown, expired or revoked: nothing was changed; create a new one.',
+    forbidden: `The token of LOSANT_ADMIN_TOKEN lacks a scope: nothing was changed; add ${action} to it, or all.Instance.`,
+    not_found:
+      'The token that reads knows the organization: check that LOSANT_ADMIN_TOKEN belongs to the same instance.',
+    not_supported:
+      'This Losant install does not support the request: nothing was changed; use its own pages.',
+    refused: "Nothing was changed: correct what Losant's answer names, and start again.",
+    rate_limited:
+      'Nothing was changed, and the request is not repeated by itself: wait a minute and start again.',
+    server_error: unclear,
+    unreachable: unclear,
+    timeout: unclear,
+    bad_body: unclear,
+  };
 }

@@ -45,7 +45,7 @@ export class WholeResponse extends Response {
   /** The answer of a response with status 200; null for any other status. */
   readonly answer: Answer | null;
 
-  /** Throws an {@link AttemptError} for a status of 200 whose body is not JSON. */
+  /** The constructor throws an {@link AttemptError} for a status of 200 whose body is not JSON. */
   constructor(reply: Reply) {
     const { status, headers } = reply;
     super(null, { status, headers });
@@ -73,7 +73,7 @@ function readAnswer(reply: Reply, headers: Headers): Answer {
   }
 }
 
-/** Returns the answer that a client's response carries. */
+/** `answerOf` returns the answer that a client's response carries. */
 export function answerOf(response: Response): Answer {
   if (response instanceof WholeResponse && response.answer !== null) return response.answer;
   throw new Error('a response that was not read to its end');
@@ -104,14 +104,14 @@ export class AttemptError extends Error {
   }
 }
 
-/** Returns the error for a status of 200 whose body cannot be used. */
+/** `badBody` returns the error for a status of 200 whose body cannot be used. */
 export function badBody(detail: string, bytes: Uint8Array, { isFinal = false } = {}): AttemptError {
   return new AttemptError({ kind: 'bad_body', status: 200, detail, body: keptText(bytes), isFinal });
 }
 
 /**
- * Returns the failure behind a response or an error. Returns null for an answer, and for an error that
- * did not come from the wire, such as an abort.
+ * `failureOf` returns the failure behind a response or an error. Returns null for an answer, and for an error
+ * that did not come from the wire, such as an abort.
  */
 export function failureOf(outcome: unknown): AttemptFailure | null {
   if (outcome instanceof AttemptError) return outcome.failure;
@@ -124,8 +124,8 @@ export function failureOf(outcome: unknown): AttemptFailure | null {
 const RETRIED: ReadonlySet<LosantErrorKind> = new Set(['server_error', 'unreachable', 'timeout', 'bad_body']);
 
 /**
- * Whether the same request may succeed if repeated. A wait that the API asked for is no failure and is
- * not decided here.
+ * `isWorthAnotherTry` returns whether the same request may succeed if repeated. A wait that the API asked for
+ * is no failure and is not decided here.
  */
 export function isWorthAnotherTry(error: unknown): boolean {
   const failure = failureOf(error);
@@ -133,8 +133,8 @@ export function isWorthAnotherTry(error: unknown): boolean {
 }
 
 /**
- * Returns the failure for a status other than 200. A body that is cut, slow or huge only shortens the
- * message.
+ * `statusFailure` returns the failure for a status other than 200. A body that is cut, slow or huge only
+ * shortens the message.
  */
 export function statusFailure(reply: Reply): AttemptFailure {
   const { status } = reply;
@@ -148,7 +148,6 @@ export function statusFailure(reply: Reply): AttemptFailure {
   };
 }
 
-/** Returns the meaning of an HTTP status other than 200. */
 export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
   if (status === 401) return 'unauthorized';
   if (status === 403) return 'forbidden';
@@ -164,12 +163,12 @@ export function kindOfStatus(status: number, retryAfterMs: number | null): Losan
   return 'bad_body';
 }
 
-/** Whether a status is a redirect. A 304 is none: it points nowhere. */
+/** `isRedirect` returns whether a status is a redirect. A 304 is none: it points nowhere. */
 function isRedirect(status: number): boolean {
   return status >= 300 && status < 400 && status !== 304;
 }
 
-/** Returns the beginning of the message about a status other than 200. */
+/** `describeStatus` returns the beginning of the message about a status other than 200. */
 export function describeStatus(status: number): string {
   if (isRedirect(status)) return `answered with a redirect (HTTP ${status}), which is never followed`;
   if (status >= 400) return `answered HTTP ${status}`;
@@ -194,7 +193,7 @@ const apiError = z.object({
   validationErrors: z.array(validationError).catch([]),
 });
 
-/** Returns the API's own words, if the body has them. */
+/** `describeApiError` returns the API's own words, if the body has them. */
 function describeApiError(body: string): string {
   const { data } = apiError.safeParse(jsonOrNull(body));
   if (data === undefined) return '';
@@ -216,7 +215,7 @@ function keptText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes.subarray(0, KEPT_BODY_BYTES));
 }
 
-/** Returns the Date header in ms, or null if it is missing or cannot be read. */
+/** `readDate` returns the Date header in ms, or null if it is missing or cannot be read. */
 export function readDate({ headers: { date = '' } }: Pick<Reply, 'headers'>): number | null {
   const dateMs = Date.parse(date);
   return Number.isNaN(dateMs) ? null : dateMs;
@@ -227,8 +226,8 @@ function readAge({ headers: { age = '' } }: Pick<Reply, 'headers'>): number | nu
 }
 
 /**
- * Returns the wait in ms that the Retry-After header asks for: seconds, or an HTTP date measured
- * against the answer's own Date, so that our clock does not matter. Returns null if the header is
+ * `readRetryAfter` returns the wait in ms that the Retry-After header asks for: seconds, or an HTTP date
+ * measured against the answer's own Date, so that our clock does not matter. Returns null if the header is
  * missing or cannot be read.
  */
 export function readRetryAfter(reply: Pick<Reply, 'headers' | 'receivedAtMs'>): number | null {

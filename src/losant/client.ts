@@ -62,7 +62,7 @@ export interface GetRequest extends Asked {
 /** LosantClient reads from one Losant API with one token. It can send nothing but GET. */
 export interface LosantClient {
   /**
-   * Returns the JSON answer, with retries where they may help. Throws a `LosantError` that never
+   * `get` returns the JSON answer, with retries where they may help. Throws a `LosantError` that never
    * contains the token, or the signal's reason once the signal has aborted.
    */
   get(request: GetRequest): Promise<Answer>;
@@ -115,14 +115,14 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
 const BACKOFF_BASE_MS = 500;
 const BACKOFF_CAP_MS = 20_000;
 
-/** Returns the wait after a failed attempt, in ms. */
+/** `backoffOf` returns the wait after a failed attempt, in ms. */
 export function backoffOf(attempt: number, baseMs = BACKOFF_BASE_MS): number {
   return Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1));
 }
 
 /**
- * Returns a wait of which half is fixed, so that a struggling API gets its rest, and half is random,
- * so that processes spread out.
+ * `halfAtRandom` returns a wait of which half is fixed, so that a struggling API gets its rest, and half is
+ * random, so that processes spread out.
  */
 export function halfAtRandom(ms: number, random: () => number): number {
   return ms * (0.5 + random() / 2);
@@ -133,8 +133,8 @@ const PAUSE_BASE_MS = 1_000;
 const PAUSE_CAP_MS = 60_000;
 
 /**
- * Returns the pause in ms, for all requests of a token, that follows a 429. `waits` is the number of
- * earlier waits of the same request.
+ * `pauseOf` returns the pause in ms, for all requests of a token, that follows a 429. `waits` is the number
+ * of earlier waits of the same request.
  */
 export function pauseOf(retryAfterMs: number | null, waits: number): number {
   if (retryAfterMs !== null) return Math.max(PAUSE_BASE_MS, retryAfterMs);
@@ -178,7 +178,7 @@ class PoliteFetch {
     }
   }
 
-  /** Reports the last attempt unless it has been reported. */
+  /** `report` reports the last attempt unless it has been reported. */
   report({ isRepeated }: { readonly isRepeated: boolean }): void {
     const last = this.#unreported;
     if (last === null) return;

@@ -10,8 +10,8 @@ export interface Asked {
 }
 
 /**
- * Returns the error that ends a request. It is built from plain texts only, because a proxy's error
- * page or a library's message may quote the token. Its message contains no control characters, and its
+ * `losantError` returns the error that ends a request. It is built from plain texts only, because a proxy's
+ * error page or a library's message may quote the token. Its message contains no control characters, and its
  * body is kept as received except for the token.
  */
 export function losantError(
@@ -19,7 +19,7 @@ export function losantError(
   failure: Omit<AttemptFailure, 'isFinal'>,
   {
     token,
-    hint = hintFor(failure.kind, asked.action),
+    hint = hintsFor(asked.action)[failure.kind],
   }: { readonly token?: string; readonly hint?: string } = {},
 ): LosantError {
   const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
@@ -36,21 +36,21 @@ export function losantError(
   });
 }
 
-/** Returns the error for an answer of status 200 that does not have the expected form. */
+/** `unusableAnswer` returns the error for an answer of status 200 that does not have the expected form. */
 export function unusableAnswer(asked: Asked, { text }: Pick<Answer, 'text'>, problem: string): LosantError {
   const detail = `unexpected body: ${problem}`;
   return losantError(asked, { kind: 'bad_body', status: 200, detail, body: text.slice(0, KEPT_BODY_BYTES) });
 }
 
 /**
- * Replaces control characters and lone surrogates with U+FFFD: an answer may contain them, and neither a
- * database nor a terminal takes them.
+ * `harmless` replaces control characters and lone surrogates with U+FFFD: an answer may contain them, and
+ * neither a database nor a terminal takes them.
  */
 function harmless(text: string): string {
   return text.toWellFormed().replaceAll(/\p{Cc}/gu, '\uFFFD');
 }
 
-/** Returns a copy of an error with its name, message and code and nothing else. */
+/** `plainCause` returns a copy of an error with its name, message and code and nothing else. */
 function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
   if (!(error instanceof Error)) return undefined;
   const inner = plainCause(error.cause, scrub);
@@ -61,30 +61,24 @@ function plainCause(error: unknown, scrub: (text: string) => string): Error | un
   return Object.assign(copy, { name: error.name }, typeof code === 'string' && { code });
 }
 
-function hintFor(kind: LosantErrorKind, action: string): string {
-  switch (kind) {
-    case 'unauthorized':
-      return 'The token is unknown, expired or revoked: create a new instance API token and set LOSANT_API_TOKEN.';
-    case 'forbidden':
-      return `The token lacks a scope: add ${action} to it, or all.Instance.read, which opens every read.`;
-    case 'not_found':
-      return 'Check LOSANT_INSTANCE_ID and the organization id; the token may belong to another instance.';
-    case 'not_supported':
-      return 'This Losant install is too old for the endpoint: update it, or leave the stream out of STREAMS.';
-    case 'refused':
-      return 'Losant will refuse the same request again: its answer says why.';
-    case 'rate_limited':
-      return 'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run takes up what is missing.';
-    case 'server_error':
-      return 'Losant has a problem of its own: the next run tries again; if it lasts, ask Losant support.';
-    case 'unreachable':
-      return (
-        'Check LOSANT_API_URL and the network; behind a proxy set NODE_USE_ENV_PROXY=1 and HTTPS_PROXY, ' +
-        'for a private certificate authority set NODE_EXTRA_CA_CERTS.'
-      );
-    case 'timeout':
-      return 'Raise REQUEST_TIMEOUT_MS if Losant is only slow; the next run tries again.';
-    case 'bad_body':
-      return 'Check that LOSANT_API_URL is the API itself and no proxy or login page answers in its place.';
-  }
+/** `hintsFor` returns the next step for each kind of error of a request for `action`. */
+function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
+  return {
+    unauthorized:
+      'The token is unknown, expired or revoked: create a new instance API token and set LOSANT_API_TOKEN.',
+    forbidden: `The token lacks a scope: add ${action} to it, or all.Instance.read, which opens every read.`,
+    not_found: 'Check LOSANT_INSTANCE_ID and the organization id; the token may belong to another instance.',
+    not_supported:
+      'This Losant install is too old for the endpoint: update it, or leave the stream out of STREAMS.',
+    refused: 'Losant will refuse the same request again: its answer says why.',
+    rate_limited:
+      'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run takes up what is missing.',
+    server_error:
+      'Losant has a problem of its own: the next run tries again; if it lasts, ask Losant support.',
+    unreachable:
+      'Check LOSANT_API_URL and the network; behind a proxy set NODE_USE_ENV_PROXY=1 and HTTPS_PROXY, ' +
+      'for a private certificate authority set NODE_EXTRA_CA_CERTS.',
+    timeout: 'Raise REQUEST_TIMEOUT_MS if Losant is only slow; the next run tries again.',
+    bad_body: 'Check that LOSANT_API_URL is the API itself and no proxy or login page answers in its place.',
+  };
 }

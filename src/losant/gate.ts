@@ -74,9 +74,9 @@ export class Gate {
   }
 
   /**
-   * Runs `task` when its turn comes and passes it the time it waited. While the task waits, the promise
-   * rejects with the signal's reason as soon as the signal aborts, or with {@link PausedTooLongError}.
-   * Once started, the task has to watch the signal itself.
+   * `run` runs `task` when its turn comes and passes it the time it waited. While the task waits, the promise
+   * rejects with the signal's reason as soon as the signal aborts, or with {@link PausedTooLongError}. Once
+   * started, the task has to watch the signal itself.
    */
   async run<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
@@ -99,7 +99,10 @@ export class Gate {
     }
   }
 
-  /** Lets no request start for `ms`. A pause that ends later stays in force; requests under way go on. */
+  /**
+   * `pauseFor` lets no request start for `ms`. A pause that ends later stays in force; requests under way go
+   * on.
+   */
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
@@ -109,7 +112,9 @@ export class Gate {
     for (const waiter of this.#waiters) waiter.refuse(new PausedTooLongError(pauseMs));
   }
 
-  /** Changes the rate, also for requests that are already waiting: processes share a token's rate. */
+  /**
+   * `setRate` changes the rate, also for requests that are already waiting: processes share a token's rate.
+   */
   setRate(requestsPerSecond: number): void {
     const spacingMs = 1000 / requestsPerSecond;
     if (spacingMs === this.#spacingMs) return;
@@ -143,7 +148,7 @@ export class Gate {
     return promise;
   }
 
-  /** Starts every request whose turn has come and sets the timer for the next. */
+  /** `#startWaiters` starts every request whose turn has come and sets the timer for the next. */
   #startWaiters(): void {
     for (const waiter of this.#waiters) {
       // The clock is read once: if the turn came between two readings, nothing would ever start the request.
@@ -157,7 +162,7 @@ export class Gate {
     }
   }
 
-  /** Sets the timer unless one is set already: a timer that fires too early is set again. */
+  /** `#setTimer` sets the timer unless one is set already: a timer that fires too early is set again. */
   #setTimer(ms: number | null): void {
     if (ms === null) {
       clearTimeout(this.#timer);
@@ -181,7 +186,7 @@ export class Gate {
     return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
   }
 
-  /** Counts a start. A schedule that lies before `earliestMs` continues from there. */
+  /** `#takeTurn` counts a start. A schedule that lies before `earliestMs` continues from there. */
   #takeTurn(earliestMs: number): void {
     this.#underWay += 1;
     this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;

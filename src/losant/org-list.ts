@@ -142,8 +142,8 @@ export class OrgListJudge {
   }
 
   /**
-   * Goes back after a shift. Any page that was under way together with this one may show the list before
-   * or after the shift, so all of those are discarded, and the page before them is read again as an
+   * `#goBack` goes back after a shift. Any page that was under way together with this one may show the list
+   * before or after the shift, so all of those are discarded, and the page before them is read again as an
    * overlap that leaves no gap.
    */
   #goBack(page: number): ListStep {
@@ -158,7 +158,7 @@ export class OrgListJudge {
     return { kind: 'read_again', page: trusted - 1 };
   }
 
-  /** Whether more items now precede the ones the page adds than did before. */
+  /** `#hasMovedForward` returns whether more items now precede the ones the page adds than did before. */
   #hasMovedForward({ page, ids }: ListedPage, repeated: number): boolean {
     if (this.#mayOverlap(page)) return page * this.#pageSize + repeated > this.#read.position;
     return repeated > 0 && repeated < ids.length;
@@ -237,7 +237,6 @@ export class OrgListJudge {
     return this.#mustOverlap || page <= this.#overlapTo;
   }
 
-  /** Whether each of the ids was on the page accepted last. */
   #wereLast(ids: ListedPage['ids']): boolean {
     return ids.every((id) => id === null || this.#read.lastIds.includes(id));
   }
@@ -250,7 +249,7 @@ function isAscending(ids: ListedPage['ids']): boolean {
   return identified.every((id, index) => index === 0 || id > (identified[index - 1] ?? ''));
 }
 
-/** Returns the number of items up to the last one whose id is not after `lastId`. */
+/** `countRepeated` returns the number of items up to the last one whose id is not after `lastId`. */
 function countRepeated(ids: ListedPage['ids'], lastId: string): number {
   return ids.findLastIndex((id) => id !== null && id <= lastId) + 1;
 }

@@ -48,7 +48,7 @@ export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').part
 
 export type OrgPatch = z.infer<typeof orgPatch>;
 
-/** Returns the names that are known at a path, for suggesting which one was meant. */
+/** `namesAt` returns the names that are known at a path, for suggesting which one was meant. */
 export function namesAt(path: readonly PropertyKey[]): readonly string[] {
   const [first] = path;
   if (first === undefined) return Object.keys(SHAPE);

@@ -48,7 +48,7 @@ const apiOrganization = z.object({
 
 const TEXTS = ['name', 'referralId', 'planId', 'customerId'];
 
-/** Reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
+/** `readOrganization` reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
 export function readOrganization(raw: unknown, answeredAtMs: number): OrganizationReading {
   const parsed = apiOrganization.safeParse(raw);
   if (!parsed.success) return { ok: false, orgId: readId(raw), problem: describeProblems(parsed.error), raw };
@@ -90,8 +90,8 @@ function readId(raw: unknown): string | null {
 }
 
 /**
- * Returns the end of a period as a half-open bound. The API sends the last millisecond, `…59.999Z`; an
- * end on a whole second is already half-open.
+ * `halfOpen` returns the end of a period as a half-open bound. The API sends the last millisecond,
+ * `…59.999Z`; an end on a whole second is already half-open.
  */
 function halfOpen(endMs: number | null): number | null {
   return endMs !== null && (endMs + 1) % 1000 === 0 ? endMs + 1 : endMs;
@@ -100,7 +100,10 @@ function halfOpen(endMs: number | null): number | null {
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
-/** Returns the time as text; null for a year outside 1 to 9999, which Postgres does not take in this form. */
+/**
+ * `readTime` returns the time as text; null for a year outside 1 to 9999, which Postgres does not take in
+ * this form.
+ */
 function readTime(ms: number | null, onUnreadable: () => void): string | null {
   if (ms === null) return null;
   if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
@@ -108,7 +111,9 @@ function readTime(ms: number | null, onUnreadable: () => void): string | null {
   return null;
 }
 
-/** Reads the tags. A key or value that is not text is made text; a tag without either is left out. */
+/**
+ * `readTags` reads the tags. A key or value that is not text is made text; a tag without either is left out.
+ */
 function readTags(tags: readonly unknown[], note: (oddity: string) => void): Tag[] {
   return tags.flatMap((tag, index) => {
     const [key, value] = [readText(tag, 'key'), readText(tag, 'value')];
@@ -132,7 +137,7 @@ function fieldOf(of: unknown, name: string): unknown {
   return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
 }
 
-/** Returns the value as text that can be stored; null if it is not a scalar. */
+/** `textOf` returns the value as text that can be stored; null if it is not a scalar. */
 function textOf(value: unknown): string | null {
   if (typeof value === 'string') return storable(value);
   if (value instanceof InexactNumber) return value.text;

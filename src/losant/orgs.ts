@@ -51,7 +51,10 @@ const instanceBody = z.object({
   name: z.string().nullish(),
 });
 
-/** Returns the instance. Throws a `LosantError`: `not_found` if the token does not know the instance. */
+/**
+ * `getInstance` returns the instance. Throws a `LosantError`: `not_found` if the token does not know the
+ * instance.
+ */
 export async function getInstance(
   client: LosantClient,
   { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
@@ -70,7 +73,7 @@ export async function getInstance(
 }
 
 /**
- * Returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
+ * `getOrg` returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
  * attributes cannot be read.
  */
 export async function getOrg(client: LosantClient, options: OrgQuestion): Promise<Organization> {
@@ -90,8 +93,8 @@ export interface OrgResource {
 }
 
 /**
- * Returns the organization with everything Losant answers about it. Throws a `LosantError` as {@link
- * getOrg} does.
+ * `getOrgResource` returns the organization with everything Losant answers about it. Throws a `LosantError`
+ * as {@link getOrg} does.
  */
 export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
@@ -101,8 +104,8 @@ export async function getOrgResource(client: LosantClient, options: OrgQuestion)
 }
 
 /**
- * Reads the answer to a request about one organization. Throws a `LosantError` if it is about another
- * one.
+ * `readOrgAnswer` reads the answer to a request about one organization. Throws a `LosantError` if it is about
+ * another one.
  */
 export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgResource {
   const reading = readOrganization(answer.body, clockOf(answer));
@@ -115,8 +118,8 @@ export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgR
 }
 
 /**
- * Lists all organizations of an instance page by page, sorted by id, so that a rename cannot move one
- * to a page already read. Where the list shifts, earlier pages are read again, in rare cases the
+ * `listOrgPages` lists all organizations of an instance page by page, sorted by id, so that a rename cannot
+ * move one to a page already read. Where the list shifts, earlier pages are read again, in rare cases the
  * complete list, whose organizations then come twice. Returns whether the list is complete. Throws a
  * `LosantError`.
  */
@@ -155,7 +158,10 @@ export async function* listOrgPages(
   }
 }
 
-/** Keeps a failure that nobody waits for yet from counting as unhandled; it is thrown when its turn comes. */
+/**
+ * `inBackground` keeps a failure that nobody waits for yet from counting as unhandled; it is thrown when its
+ * turn comes.
+ */
 function inBackground<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
@@ -191,7 +197,7 @@ async function readPage(
   return { readings: items.map((item) => readOrganization(item, clockOf(answer))), totalCount };
 }
 
-/** Returns the API's own time of an answer, in ms. */
+/** `clockOf` returns the API's own time of an answer, in ms. */
 function clockOf({ dateMs, receivedAtMs }: Answer): number {
   return dateMs ?? receivedAtMs;
 }

@@ -49,8 +49,9 @@ const summaryBody = z.looseObject({
 const pageBody = z.object({ items: z.array(z.unknown()), totalCount: z.int().nonnegative() });
 
 /**
- * Returns the figures of a month for all organizations, page by page. Throws a `LosantError`, of kind
- * `bad_body` also at the end if the number of different organizations is not the list's own count.
+ * `listSummaryPages` returns the figures of a month for all organizations, page by page. Throws a
+ * `LosantError`, of kind `bad_body` also at the end if the number of different organizations is not the
+ * list's own count.
  */
 export async function* listSummaryPages(
   client: LosantClient,

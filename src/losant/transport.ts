@@ -89,7 +89,6 @@ interface Caller {
   readonly userAgent?: string | undefined;
 }
 
-/** Returns the headers of each request. */
 export function headersFor({ domain, userAgent }: Caller) {
   return {
     accept: 'application/json',
@@ -117,8 +116,8 @@ const NO_OTHER_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
 const IDLE_MAX_MS = 4_000;
 
 /**
- * Returns the connections to one origin. Proxies are used where Node's own fetch would use them: with
- * NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
+ * `createDispatcher` returns the connections to one origin. Proxies are used where Node's own fetch would use
+ * them: with NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
  */
 function createDispatcher(origin: string, connections: number): Dispatcher {
   // A connection becomes free only a moment after its answer: without the bound there would be twice as many.
@@ -135,8 +134,8 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
 };
 
 /**
- * Returns the body without the compression of a server that compresses unasked, or unchanged if the
- * encoding is unknown.
+ * `decompress` returns the body without the compression of a server that compresses unasked, or unchanged if
+ * the encoding is unknown.
  */
 function decompress(body: Readable, encoding = ''): Readable {
   const names = encoding.toLowerCase().split(',', 5);
@@ -183,7 +182,7 @@ async function exchange(
   }
 }
 
-/** Returns the first value of each header, without characters that a Response does not take. */
+/** `firstOfEach` returns the first value of each header, without characters that a Response does not take. */
 function firstOfEach(headers: Readonly<Record<string, string | string[] | undefined>>): Reply['headers'] {
   const first: Record<string, string> = {};
   for (const name in headers) {
@@ -199,7 +198,10 @@ function timedOut(timeoutMs: number): AttemptError {
   return new AttemptError({ kind: 'timeout', status: null, detail, body: null });
 }
 
-/** Returns the failure for an answer that was cut, or whose body is too large or cannot be decompressed. */
+/**
+ * `unfinished` returns the failure for an answer that was cut, or whose body is too large or cannot be
+ * decompressed.
+ */
 function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: number): AttemptError {
   if (end === 'too_large') {
     return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
@@ -211,7 +213,10 @@ function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: nu
   return new AttemptError({ kind: 'unreachable', status: null, detail, body: null, cause });
 }
 
-/** Returns the innermost cause: a library's own message mostly says only that something failed. */
+/**
+ * `describeCause` returns the innermost cause: a library's own message mostly says only that something
+ * failed.
+ */
 function describeCause(error: unknown): string {
   let inner = error;
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;

@@ -14,8 +14,8 @@ export interface UsageCounter extends UsageRequest {
 }
 
 /**
- * Returns the counter over a window of days. The end is sent as the last millisecond of the last day:
- * the API documents every range that way, and no other day's bucket fits whether the API includes the
+ * `fetchUsage` returns the counter over a window of days. The end is sent as the last millisecond of the last
+ * day: the API documents every range that way, and no other day's bucket fits whether the API includes the
  * end or not. Throws a `LosantError`.
  */
 export async function fetchUsage(
@@ -28,7 +28,7 @@ export async function fetchUsage(
   return askUsage(client, { ...counter, ...range }, { days });
 }
 
-/** Returns the counter over any range of time, sent as given. Throws a `LosantError`. */
+/** `askUsage` returns the counter over any range of time, sent as given. Throws a `LosantError`. */
 export async function askUsage(
   client: LosantClient,
   counter: UsageCounter & { readonly startMs: number; readonly endMs: number },
@@ -47,8 +47,8 @@ export async function askUsage(
 }
 
 /**
- * Throws unless the range is a window of days: elsewhere in this API a start of 0 or below means
- * "relative to now".
+ * `assertWindow` throws unless the range is a window of days: elsewhere in this API a start of 0 or below
+ * means "relative to now".
  */
 function assertWindow({ from, to }: DayRange): void {
   const isWindow = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;

@@ -45,7 +45,7 @@ const NOT_FOUND = renderMissing({
   hint: html`<a href="/">Home</a> and the links above lead to all there are.`,
 });
 
-/** Creates the routes. The guard has already decided who may see them. */
+/** `createApp` creates the routes. The guard has already decided who may see them. */
 export function createApp({ metrics, ...sources }: AppSources): Hono {
   const { status, database, readiness, logger, now } = sources;
   const app = new Hono();

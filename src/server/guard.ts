@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { isLoopback } from '../settings/kinds.ts';
 
 /** The address at which the server listens, and the credentials it asks of readers. */
 export interface Access {
@@ -22,14 +23,12 @@ export interface Refusal {
 /** Probes of orchestrators, which reveal nothing but up or down. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
-const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost)$/i;
-
 /** The fields of a request that decide whether it is answered. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
 /**
- * `refuse` returns the reason why a request is not answered, or null. It reads only the head, before
- * anything else is done.
+ * `refuse` returns the reason why a request is not answered, or null. Reads only the head, before anything
+ * else is done.
  */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
@@ -54,27 +53,26 @@ function isProbe(url: string): boolean {
 }
 
 /**
- * Whether the host name of a request is allowed, as a guard against pages of other sites that let
- * their own name point here. On loopback only its names are served; elsewhere also addresses, names
- * without a dot, and this machine's own. A request with the token may use any name.
+ * `isAllowedHost` returns whether the host name of a request is allowed, as a guard against pages of other
+ * sites that let their own name point here. On loopback only its names are served; elsewhere also addresses,
+ * names without a dot, and this machine's own. A request with the token may use any name.
  */
 function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
   const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
   const name = parsed?.groups?.['name']?.toLowerCase();
   // A host that no URL can contain, such as a port of 99999, would fail as one in the app.
   if (name === undefined || !URL.canParse(`http://${given}`)) return false;
-  if (LOOPBACK_HOST.test(name)) return true;
+  if (isLoopback(name)) return true;
   if (isLoopback(host)) return false;
   const isAddress = isIP(name.replace(/^\[|\]$/g, '')) !== 0;
   const isOwn = name === hostname.toLowerCase() || name === host.toLowerCase();
   return isAddress || isOwn || !name.includes('.') || isKnown;
 }
 
-function isLoopback(host: string): boolean {
-  return LOOPBACK_HOST.test(host) || host === '::1';
-}
-
-/** `isAuthorized` admits requests with the token; without a token set, requests from this machine. */
+/**
+ * `isAuthorized` returns whether a request has the token; without a token set, whether it comes from this
+ * machine.
+ */
 function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
@@ -82,7 +80,10 @@ function isAuthorized({ host, tokenHash }: Access, authorization: string | undef
   return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
 }
 
-/** Returns the token of `Bearer`, or the password of `Basic` with any user name, which browsers ask for. */
+/**
+ * `readCredentials` returns the token of `Bearer`, or the password of `Basic` with any user name, which
+ * browsers ask for.
+ */
 function readCredentials(authorization: string): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;

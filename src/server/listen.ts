@@ -1,11 +1,10 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { STYLE_SOURCE } from '../console/style.ts';
 import { SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { limitConnections } from './connections.ts';
 import { type Access, refuse } from './guard.ts';
 
 export interface ListenOptions {
@@ -17,7 +16,7 @@ export interface ListenOptions {
 
 export interface Listening {
   readonly port: number;
-  /** Accepts no more connections and drops the open ones. */
+  /** `close` accepts no more connections and drops the open ones. */
   close(): Promise<void>;
 }
 
@@ -42,8 +41,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws SettingsError if the address cannot be used. Slow, oversized
- * and malformed requests end in an error answer or a closed connection, whatever the app does.
+ * `listen` serves the app behind the guard. Throws SettingsError if the address cannot be used. Slow,
+ * oversized and malformed requests end in an error answer or a closed connection, whatever the app does.
  */
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {
@@ -119,4 +118,44 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
   } finally {
     server.removeListener('error', reject);
   }
+}
+
+/**
+ * `limitConnections` keeps a server at no more than `max` connections. A new one replaces the one that has
+ * been without a request for longest, so that silent clients keep nobody waiting. If all have a request under
+ * way, the new one is dropped.
+ */
+function limitConnections(server: Server, max: number): void {
+  /** Idle connections in the order in which they became idle. */
+  const idle = new Set<Socket>();
+  const requests = new Map<Socket, number>();
+  server.on('connection', (socket: Socket) => {
+    if (idle.size + requests.size >= max) {
+      const [oldest] = idle;
+      if (oldest === undefined) {
+        socket.destroy();
+        return;
+      }
+      idle.delete(oldest);
+      oldest.destroy();
+    }
+    idle.add(socket);
+    socket.once('close', () => {
+      idle.delete(socket);
+      requests.delete(socket);
+    });
+  });
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    idle.delete(socket);
+    requests.set(socket, (requests.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = (requests.get(socket) ?? 1) - 1;
+      if (left > 0) {
+        requests.set(socket, left);
+        return;
+      }
+      requests.delete(socket);
+      if (!socket.destroyed) idle.add(socket);
+    });
+  });
 }

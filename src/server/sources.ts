@@ -41,7 +41,7 @@ const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 interface ServingProcess {
   readonly config: Config;
   readonly logger: Logger;
-  /** Returns the time in ms by this host's clock. */
+  /** `hostNow` returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly host: string;
   readonly version: string;
@@ -49,7 +49,6 @@ interface ServingProcess {
   readonly signal: AbortSignal;
 }
 
-/** Opens the connections of the pages. */
 export async function openReader({
   config,
   logger,
@@ -65,7 +64,7 @@ export interface SourceOptions {
   readonly startedAtMs: number;
 }
 
-/** Returns the sources of the pages, each read shared among all callers. */
+/** `createSources` returns the sources of the pages, each read shared among all callers. */
 export function createSources(serving: ServingProcess, options: SourceOptions): Omit<PageSources, 'metrics'> {
   const { config, logger, hostNow: now } = serving;
   const { db } = options.reader;
@@ -113,7 +112,10 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   };
 }
 
-/** Adds the differences to a reading. They are counted less often than the rest is read, and take longer. */
+/**
+ * `addDifferences` adds the differences to a reading. They are counted less often than the rest is read, and
+ * take longer.
+ */
 function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
   const instances = reading.value.instances.map((instance) => {
     return { ...instance, differences: differences?.get(instance.instanceId) };
@@ -140,8 +142,8 @@ function statusOf(
 }
 
 /**
- * Returns the readiness for probes that anybody may send: only the fact, and no reason why the
- * database does not answer.
+ * `createReadiness` returns the readiness for probes that anybody may send: only the fact, and no reason why
+ * the database does not answer.
  */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,

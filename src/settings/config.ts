@@ -1,11 +1,31 @@
+import { validateDetailed } from 'node-cron';
 import { SettingsError } from '../errors.ts';
-import type { Policy } from '../usage/policy.ts';
-import { checkPolicy, type ReadFile, readFileFromDisk, warningsOf } from './checks.ts';
-import { instanceSource, readSettingsFile, type SettingsFile } from './file.ts';
-import { describeProblem, type Problem, settingsError } from './problems.ts';
-import { type Reading, readGroup, readSetting, type Source } from './reader.ts';
-import { HTTP, INSTANCE, type Need, POLICY, REQUEST, SERVICE, type Values } from './table.ts';
-import { checkVariables, type Environment, environmentSource, topSource } from './variables.ts';
+import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
+import { FILE_KEYS, instanceSource, placeIn, readSettingsFile, type SettingsFile } from './file.ts';
+import { isLoopback } from './kinds.ts';
+import { describeProblem, nearestName, type Problem, quote, settingsError } from './problems.ts';
+import {
+  type ReadFile,
+  type Reading,
+  readFileFromDisk,
+  readGroup,
+  readSetting,
+  type Source,
+} from './reader.ts';
+import {
+  HTTP,
+  INSTANCE,
+  INSTANCE_SETTINGS,
+  type Need,
+  POLICY,
+  REQUEST,
+  SERVICE,
+  SETTINGS,
+  type Values,
+  variablesOf,
+} from './table.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** All settings, checked. */
 export interface Config extends Values<typeof SERVICE> {
@@ -31,8 +51,8 @@ export interface ConfigOptions {
 }
 
 /**
- * Reads and checks every setting. Throws one SettingsError that lists all problems, one per line,
- * without any secret. Reads files, changes nothing.
+ * `readConfig` reads and checks every setting. Throws one SettingsError that lists all problems, one per
+ * line, without any secret. Reads files, changes nothing.
  */
 export function readConfig({ env, configFile, readFile = readFileFromDisk, needs }: ConfigOptions): Config {
   const problems: Problem[] = [];
@@ -54,7 +74,7 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
   return { ...config, warnings: warningsOf(config, file, source) };
 }
 
-/** Returns the database's URL. Throws SettingsError if it is missing. */
+/** `requireDatabaseUrl` returns the database's URL. Throws SettingsError if it is missing. */
 export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
   if (databaseUrl !== null) return databaseUrl;
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });
@@ -62,13 +82,13 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
 
 /** The settings of one Losant instance. */
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
-  /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
+  /** `readToken` reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
   /** The origin of the token, for hints: a variable, or a key of the settings file. */
   readonly tokenSource: string;
 }
 
-/** Returns the configured instances; null for each that has a problem. */
+/** `readInstances` returns the configured instances; null for each that has a problem. */
 function readInstances(
   file: SettingsFile | null,
   environment: Source,
@@ -95,4 +115,121 @@ function readInstance(source: Source, reading: Reading): InstanceConfig | null {
     throw new SettingsError(describeProblem(problem), { hint: problem.remedy });
   };
   return { ...rest, readToken, tokenSource: (named.raw === undefined ? direct : named).name };
+}
+
+const OF_INSTANCE = INSTANCE_SETTINGS.flatMap(variablesOf);
+const VARIABLES = SETTINGS.flatMap(variablesOf);
+const LOSANT_VARIABLES = ['LOSANT_USAGE_CONFIG', ...VARIABLES.filter((name) => name.startsWith('LOSANT_'))];
+
+function environmentSource(env: Environment): Source {
+  return (name) => ({ name, raw: env[name], isVariable: true });
+}
+
+/**
+ * `topSource` returns the source of settings at the top of the settings file or in the environment, but not
+ * both.
+ */
+function topSource(env: Environment, file: SettingsFile | null): Source {
+  const environment = environmentSource(env);
+  return (variable) => {
+    const key = FILE_KEYS.get(variable);
+    if (file === null || key === undefined) return environment(variable);
+    const name = placeIn(file.path, key);
+    const raw = file.top[key];
+    return raw === undefined && env[variable] !== undefined ? environment(variable) : { name, raw };
+  };
+}
+
+function isSet(text: string | undefined): boolean {
+  return text !== undefined && text.trim() !== '';
+}
+
+/**
+ * `checkVariables` reports unknown `LOSANT_*` variables, and variables whose setting is in the settings file.
+ */
+function checkVariables(env: Environment, file: SettingsFile | null, problems: Problem[]): void {
+  const named = file?.instances.flatMap((entries) => Object.values(entries)) ?? [];
+  const free = Object.keys(env).filter((name) => !named.includes(name));
+  for (const name of OF_INSTANCE.filter((each) => file !== null && free.includes(each) && isSet(env[each]))) {
+    const remedy = `remove it and use ${FILE_KEYS.get(name)} there`;
+    problems.push({ name, problem: 'is set, but instances are described by the settings file', remedy });
+  }
+  for (const name of VARIABLES.filter((each) => isSet(env[each]))) {
+    const key = FILE_KEYS.get(name) ?? '';
+    if (file?.top[key] === undefined) continue;
+    const problem = `is set, but so is ${placeIn(file.path, key)}`;
+    problems.push({ name, problem, remedy: 'keep one of them' });
+  }
+  // An invalid file leaves open which variables it names.
+  if (file?.isRight === false) return;
+  for (const name of free.filter((each) => each.startsWith('LOSANT_')).sort()) {
+    // The value is not shown, because it may well be a token.
+    if (!LOSANT_VARIABLES.includes(name))
+      problems.push({ name, problem: 'is not a setting', remedy: guess(name) });
+  }
+}
+
+function guess(name: string): string {
+  const rest = name.slice('LOSANT_'.length);
+  const near = VARIABLES.includes(rest) ? rest : nearestName(name, LOSANT_VARIABLES);
+  return near === null ? `remove it; known are ${LOSANT_VARIABLES.join(', ')}` : `did you mean ${near}?`;
+}
+
+/** `checkPolicy` returns the problems of settings that are each valid but contradict one another. */
+function checkPolicy({ readAtHours, finalAtHours, horizonDays }: Policy, source: Source): Problem[] {
+  const problems: Problem[] = [];
+  const lastHours = readAtHours.at(-1) ?? 0;
+  const checkpoints = source(POLICY.readAtHours.env).name;
+  if (finalAtHours > lastHours) {
+    problems.push({
+      ...shown(POLICY.finalAtHours.env, finalAtHours, source),
+      problem: `is later than the last checkpoint, ${lastHours} hours: no day would become final`,
+      remedy: `use at most ${lastHours}, or add ${finalAtHours} to ${checkpoints}`,
+    });
+  }
+  // The day must still be inside the horizon on the date on which the checkpoint comes.
+  const neededDays = Math.floor(lastHours / 24) + 1;
+  if (horizonDays < neededDays) {
+    problems.push({
+      ...shown(POLICY.horizonDays.env, horizonDays, source),
+      problem: `ends before the last checkpoint, ${lastHours} hours`,
+      remedy: `use at least ${neededDays}, or remove checkpoints from ${checkpoints}`,
+    });
+  }
+  return problems;
+}
+
+/** `shown` returns the place and value of a number that may be the default. */
+function shown(variable: string, value: number, source: Source): Pick<Problem, 'name' | 'value'> {
+  const { name, raw } = source(variable);
+  return raw === undefined || raw === ''
+    ? { name: `${name} (not set: ${value})` }
+    : { name, value: `${value}` };
+}
+
+function warningsOf(
+  config: Pick<Config, 'policy' | 'schedule' | 'http'>,
+  file: SettingsFile | null,
+  source: Source,
+): string[] {
+  const { schedule, http } = config;
+  const [firstHours = 0] = config.policy.readAtHours;
+  const warnings: string[] = [];
+  if (file?.isOpen) {
+    const what = 'can be written by other users, who could send tokens elsewhere';
+    warnings.push(`${file.path} ${what}; run: chmod go-w ${file.path}`);
+  }
+  if ((validateDetailed(schedule).fields?.month.length ?? 12) < 12) {
+    const place = `${source(SERVICE.schedule.env).name}=${quote(schedule)}`;
+    warnings.push(`${place} leaves out whole months: a day is lost if none wakes within the horizon`);
+  }
+  if (firstHours > LATE_AFTER_HOURS) {
+    const what = `each day shows as a gap from ${LATE_AFTER_HOURS} hours after its end until it is read`;
+    warnings.push(`${source(POLICY.readAtHours.env).name} begins at ${firstHours}: ${what}`);
+  }
+  if (http.port !== 0 && http.token === null && !isLoopback(http.host)) {
+    const what = 'readers get nothing but the probes /healthz and /readyz';
+    warnings.push(`HTTP_HOST=${quote(http.host)} without HTTP_TOKEN: ${what}; set HTTP_TOKEN`);
+  }
+  return warnings;
 }

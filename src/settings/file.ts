@@ -2,10 +2,9 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import type * as Yaml from 'yaml';
 import { z } from 'zod';
-import { type ReadFile, readNamedFile } from './checks.ts';
 import { line, list, map } from './kinds.ts';
 import { type Problem, showSteps, splitMessage } from './problems.ts';
-import type { Source } from './reader.ts';
+import { type ReadFile, readNamedFile, type Source } from './reader.ts';
 import { INSTANCE_SETTINGS, SETTINGS, variablesOf } from './table.ts';
 
 type Entries = Readonly<Record<string, unknown>>;
@@ -73,7 +72,6 @@ const document = map({
     }),
 }).required({ instances: true });
 
-/** Reads the file that the setting `name` names. */
 export function readSettingsFile(
   { name, path }: { readonly name: string; readonly path: string },
   readFile: ReadFile,
@@ -99,7 +97,6 @@ export function readSettingsFile(
   return { path, isRight: true, top, instances, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
 }
 
-/** Returns the source of an instance's settings. */
 export function instanceSource(
   { path, instances }: SettingsFile,
   index: number,
@@ -115,7 +112,7 @@ export function instanceSource(
   };
 }
 
-/** Returns a place in the file, e.g. `/etc/usage.yaml: instances[0].orgs`. */
+/** `placeIn` returns a place in the file, e.g. `/etc/usage.yaml: instances[0].orgs`. */
 export function placeIn(file: string, ...path: readonly PropertyKey[]): string {
   const steps = showSteps(path).replace(/^\./, '');
   return steps === '' ? file : `${file}: ${steps}`;
@@ -144,8 +141,8 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
 };
 
 /**
- * Parses text, and lists and maps of it. Nothing turns an id into a number, whatever it looks like.
- * Returns null for invalid text, once the first mistake of each line is reported.
+ * `parseYaml` parses text, and lists and maps of it. Nothing turns an id into a number, whatever it looks
+ * like. Returns null for invalid text, once the first mistake of each line is reported.
  */
 function parseYaml(path: string, text: string, problems: Problem[]): { value: unknown } | null {
   // The parser is loaded only here, because few installs have a settings file.

@@ -15,7 +15,7 @@ const LONGEST_KEY = 40;
 export const line = z.string(`is not a text; ${COMPARE}`).trim();
 
 /**
- * Returns the options of a rule after which no further rule is applied, because it would make no sense
+ * `last` returns the options of a rule after which no further rule is applied, because it would make no sense
  * for wrong text.
  */
 function last(error: string) {
@@ -26,7 +26,7 @@ export function list<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
   return z.array(entry, `is not a list; ${COMPARE}`);
 }
 
-/** Returns the schema of a map with only these keys, all optional. */
+/** `map` returns the schema of a map with only these keys, all optional. */
 export function map<S extends z.ZodRawShape>(shape: S) {
   const error = (issue: { readonly code?: string; readonly keys?: readonly string[] }) => {
     if (issue.code !== 'unrecognized_keys') return `is not a map; ${COMPARE}`;
@@ -39,7 +39,7 @@ export function map<S extends z.ZodRawShape>(shape: S) {
   return z.strictObject(shape, { error }).partial();
 }
 
-/** Returns the schema of a list without duplicates. */
+/** `set` returns the schema of a list without duplicates. */
 export function set<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
   return list(entry).check(({ value, issues }) => {
     const input = value.find((each, i) => value.indexOf(each) !== i);
@@ -56,7 +56,7 @@ export function choice<T extends string>(choices: readonly T[]): z.ZodType<T> {
   return line.pipe(z.enum(choices, { error }));
 }
 
-/** Returns the schema of a number. It is an integer if `min` is. */
+/** `number` returns the schema of a number. It is an integer if `min` is. */
 export function number(min: number, max: number, unit: string): z.ZodType<number> {
   const isWhole = Number.isInteger(min);
   const error = `is not a ${isWhole ? 'whole ' : ''}number from ${min} to ${max} (${unit})`;
@@ -102,7 +102,7 @@ export const orgSelection = z.unknown().transform((raw, { issues }): OrgSelectio
 });
 
 /**
- * Returns the schema of a secret that is sent in an HTTP header unchanged, so that spaces around it
+ * `token` returns the schema of a secret that is sent in an HTTP header unchanged, so that spaces around it
  * are wrong.
  */
 export function token(minLength: number): z.ZodType<string> {
@@ -113,9 +113,12 @@ export function token(minLength: number): z.ZodType<string> {
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
-/** Whether `host`, as HTTP_HOST or a URL has it, is a name or address of this machine alone. */
+/**
+ * `isLoopback` returns whether `host`, as HTTP_HOST or a URL has it, is a name or address of this machine
+ * alone.
+ */
 export function isLoopback(host: string): boolean {
-  return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/.test(host);
+  return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/i.test(host);
 }
 
 const isHttp = (text: string) => /^https?:$/.test(URL.parse(text)?.protocol ?? '');

@@ -18,7 +18,7 @@ export interface Problem {
  */
 const SHOWN_CHARACTERS = 40;
 
-/** Returns all problems in one error, one per line. */
+/** `settingsError` returns all problems in one error, one per line. */
 export function settingsError(problems: readonly Problem[]): SettingsError {
   const title = problems.length === 1 ? '1 setting is wrong:' : `${problems.length} settings are wrong:`;
   const lines = problems.map((each) => `- ${describeProblem(each)}; ${each.remedy}`);
@@ -27,12 +27,12 @@ export function settingsError(problems: readonly Problem[]): SettingsError {
   });
 }
 
-/** Describes a problem, e.g. `LOG_LEVEL="loud" is not known`. */
+/** `describeProblem` describes a problem, e.g. `LOG_LEVEL="loud" is not known`. */
 export function describeProblem({ name, value, problem }: Problem): string {
   return `${name}${value == null ? '' : `=${quote(value)}`} ${problem}`;
 }
 
-/** Splits a message of kinds.ts into the problem and, after a `;`, the remedy. */
+/** `splitMessage` splits a message of kinds.ts into the problem and, after a `;`, the remedy. */
 export function splitMessage(message: string): { problem: string; remedy?: string } {
   const end = message.indexOf('; ');
   return end === -1
@@ -40,25 +40,25 @@ export function splitMessage(message: string): { problem: string; remedy?: strin
     : { problem: message.slice(0, end), remedy: message.slice(end + 2) };
 }
 
-/** Returns a path in text, e.g. `.orgs.tags[0]`. */
+/** `showSteps` returns a path in text, e.g. `.orgs.tags[0]`. */
 export function showSteps(path: readonly PropertyKey[]): string {
   return path
     .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step).slice(0, 60)}`))
     .join('');
 }
 
-/** Returns `text` on one line in double quotes, cut if long. */
+/** `quote` returns `text` on one line in double quotes, cut if long. */
 export function quote(text: string): string {
   if (text.length <= SHOWN_CHARACTERS) return JSON.stringify(text);
   return `${JSON.stringify(`${text.slice(0, SHOWN_CHARACTERS)}…`)} (${text.length} characters)`;
 }
 
-/** Returns choices in words, e.g. `a, b or c`. */
+/** `oneOf` returns choices in words, e.g. `a, b or c`. */
 export function oneOf(choices: readonly string[]): string {
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
 
-/** Returns the candidate that `name` most likely misspells; null if none is near. */
+/** `nearestName` returns the candidate that `name` most likely misspells; null if none is near. */
 export function nearestName<T extends string>(name: string, candidates: readonly T[]): T | null {
   const [best] = candidates
     .map((candidate) => ({ candidate, edits: countEdits(name, candidate) }))
@@ -67,7 +67,7 @@ export function nearestName<T extends string>(name: string, candidates: readonly
 }
 
 /**
- * Returns the number of characters that must be added, dropped or changed to turn `a` into `b`
+ * `countEdits` returns the number of characters that must be added, dropped or changed to turn `a` into `b`
  * (Levenshtein).
  */
 function countEdits(a: string, b: string): number {

@@ -1,6 +1,6 @@
+import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import type { z } from 'zod';
-import { type ReadFile, readNamedFile } from './checks.ts';
 import { type Problem, showSteps, splitMessage } from './problems.ts';
 import type { Group, Need, Setting, Values } from './table.ts';
 
@@ -25,14 +25,14 @@ export interface Reading {
   readonly problems: Problem[];
 }
 
-/** Reads settings that belong together; returns null if any of them is wrong. */
+/** `readGroup` reads settings that belong together; returns null if any of them is wrong. */
 export function readGroup<G extends Group>(group: G, source: Source, reading: Reading): Values<G> | null {
   const before = reading.problems.length;
   const values = Object.entries(group).map(([name, each]) => [name, readSetting(each, source, reading)]);
   return reading.problems.length > before ? null : (Object.fromEntries(values) as Values<G>);
 }
 
-/** Reads a setting; returns null for a wrong one, and for one that is not needed. */
+/** `readSetting` reads a setting; returns null for a wrong one, and for one that is not needed. */
 export function readSetting<T>(setting: Setting<T>, source: Source, reading: Reading): T | null {
   const { env, kind, fallback, isSecret, neededBy } = setting;
   if (neededBy !== undefined && !reading.needs.includes(neededBy)) return null;
@@ -76,12 +76,12 @@ function describeIssue(
   };
 }
 
-/** Returns the text without the part of a URL that may be a password or token. */
+/** `withoutSecrets` returns the text without the part of a URL that may be a password or token. */
 function withoutSecrets(text: string): string {
   return text.replace(/[?#].*$/s, '?…').replace(/^([^/]*\/\/)?.+@/s, '$1…@');
 }
 
-/** Finds a secret, in its variable or in the file named by `<variable>_FILE`. */
+/** `findSecret` finds a secret, in its variable or in the file named by `<variable>_FILE`. */
 function findSecret({ env, refusesEmpty }: Setting<unknown>, source: Source, reading: Reading): Given | null {
   const [direct, named] = [source(env), source(`${env}_FILE`)];
   const isGiven = ({ raw }: Given) => raw !== undefined && (refusesEmpty || !isEmpty(raw));
@@ -111,4 +111,50 @@ function readSecretFile({ name, raw, folder = '' }: Given, { readFile, problems 
 
 function withoutNewline(raw: unknown): unknown {
   return typeof raw === 'string' ? raw.replace(/[\r\n]+$/, '') : raw;
+}
+
+export interface FileContent {
+  readonly text: string;
+  /** The permission bits; null where they have no meaning. */
+  readonly mode: number | null;
+}
+
+/** Reads a complete file; throws as `node:fs` does. */
+export type ReadFile = (path: string) => FileContent;
+
+/**
+ * The largest file read. No setting is nearly as large, and a wrong path, e.g. to a database or a
+ * disk, must not be read into memory.
+ */
+const LARGEST_FILE_BYTES = 1024 * 1024;
+
+/** `readFileFromDisk` reads a regular file; a pipe could block for ever and could not be read again. */
+export function readFileFromDisk(path: string): FileContent {
+  const stats = statSync(path);
+  if (!stats.isFile()) throw Object.assign(new Error('not a regular file'), { code: 'not a regular file' });
+  if (stats.size > LARGEST_FILE_BYTES) throw Object.assign(new Error('too large'), { code: 'over 1 MiB' });
+  // Windows invents the bits of group and others.
+  const mode = process.platform === 'win32' ? null : stats.mode & 0o777;
+  return { text: readFileSync(path, 'utf8'), mode };
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'it does not exist',
+  ENOTDIR: 'it does not exist',
+  EACCES: 'this user may not read it',
+  EPERM: 'this user may not read it',
+};
+
+/** `readNamedFile` reads the file that a setting names, or reports the setting's problem. */
+export function readNamedFile(
+  path: string,
+  readFile: ReadFile,
+): FileContent | { readonly problem: string; readonly remedy: string } {
+  try {
+    return readFile(path);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    const problem = `names a file that cannot be read: ${REASONS[code] ?? code}`;
+    return { problem, remedy: 'correct the path, or let this user read a file there' };
+  }
 }

@@ -173,7 +173,6 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   ...OTHER_GROUPS.flatMap((group) => Object.values(group)),
 ];
 
-/** Returns the variables that a setting can be in. */
 export function variablesOf({ env, isSecret }: Setting<unknown>): string[] {
   return isSecret ? [env, `${env}_FILE`] : [env];
 }
@@ -188,8 +187,8 @@ function row<T>(
 }
 
 /**
- * Returns settings that may also be in the settings file, under the names of their values unless they
- * have another.
+ * `inFile` returns settings that may also be in the settings file, under the names of their values unless
+ * they have another.
  */
 function inFile<G extends Group>(group: G): G {
   const entries = Object.entries(group).map(([name, setting]) => [name, { file: name, ...setting }]);

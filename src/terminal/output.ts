@@ -8,18 +8,17 @@ export interface Output {
   readonly isTerminal: boolean;
   /** Whether stdout is shown to a person. */
   readonly isShown: boolean;
-  /** Writes lines of the result to stdout. */
+  /** `print` writes lines of the result to stdout. */
   readonly print: (...lines: readonly Line[]) => void;
-  /** Writes the one document of `--json` to stdout. */
+  /** `printJson` writes the one document of `--json` to stdout. */
   readonly printJson: (document: unknown) => void;
-  /** Whether the document was written. */
   readonly hasDocument: () => boolean;
   /**
-   * Writes a part of a file to stdout, unchanged unless stdout is shown. Resolves once it is written, to
-   * false if no more can be.
+   * `writePart` writes a part of a file to stdout, unchanged unless stdout is shown. Resolves once it is
+   * written, to false if no more can be.
    */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
-  /** Writes lines besides the result to stderr: progress, hints. */
+  /** `remark` writes lines besides the result to stderr: progress, hints. */
   readonly remark: (...lines: readonly Line[]) => void;
 }
 
@@ -33,7 +32,10 @@ export interface OutputOptions {
   readonly color: { readonly out: boolean; readonly err: boolean };
 }
 
-/** Creates the one boundary to the terminal: its output contains no control characters except line breaks. */
+/**
+ * `createOutput` creates the one boundary to the terminal: its output contains no control characters except
+ * line breaks.
+ */
 export function createOutput(
   { out, err }: { out: Sink; err: Sink },
   { json, isTerminal, isShown, columns, color }: OutputOptions,
@@ -99,12 +101,11 @@ export class Sink {
     });
   }
 
-  /** Whether nothing can be written any more. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** Resolves once everything is written, or cannot be. */
+  /** `drain` resolves once everything is written, or cannot be. */
   async drain(): Promise<void> {
     if (this.#pending === 0 || this.#isOver) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));

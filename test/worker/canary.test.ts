@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { type Received, startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { createSchema, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, startWorker } from './process.ts';
@@ -23,30 +23,34 @@ let platform: Platform;
 beforeAll(async () => {
   platform = await startPlatform({ orgs: 2, now: Date.now, token: CANARY.token });
   await queryOnce(inject('postgresAdminUrl'), `create role ${ROLE} login password '${CANARY.password}'`);
+  template = await createTestDatabase({ template: false });
+  await queryOnce(template.url, `alter database ${template.name} owner to ${ROLE}`);
+  await createSchema(asRole(template));
 });
 afterAll(async () => {
   await platform[Symbol.asyncDispose]();
+  await template.drop();
   await queryOnce(inject('postgresAdminUrl'), `drop role ${ROLE}`);
 });
 
-/** A database that the role with the canary for a password owns. */
-async function createOwnDatabase(): Promise<TestDatabase & { readonly ownUrl: string }> {
-  const database = await createTestDatabase({ template: false });
-  onTestFinished(() => database.drop());
-  await queryOnce(inject('postgresAdminUrl'), `alter database ${database.name} owner to ${ROLE}`);
-  const own = new URL(database.url);
+/** The database at head, of which the role with the canary for a password owns everything. */
+let template: TestDatabase;
+
+function asRole({ url }: TestDatabase): string {
+  const own = new URL(url);
   own.username = ROLE;
   own.password = CANARY.password;
-  return { ...database, ownUrl: own.href };
+  return own.href;
 }
 
 async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: Record<string, string> }> {
-  const database = await createOwnDatabase();
+  const database = await createTestDatabase({ template: template.name });
+  onTestFinished(() => database.drop());
   const env = {
     LOSANT_API_URL: apiUrl,
     LOSANT_INSTANCE_ID: platform.instanceId,
     LOSANT_API_TOKEN: CANARY.token,
-    DATABASE_URL: database.ownUrl,
+    DATABASE_URL: asRole(database),
     HTTP_TOKEN: CANARY.httpToken,
     // Nobody listens there, so that the failure is told.
     HEARTBEAT_URL: `http://127.0.0.1:1/ping/${CANARY.heartbeat}`,

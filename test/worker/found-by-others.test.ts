@@ -1,3 +1,5 @@
+/** The worker shows what is in the database, whatever process found it. */
+import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
@@ -6,8 +8,6 @@ import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { readMetric, type StartedWorker, settingsOf, startTestWorker } from './process.ts';
-
-/** What the worker tells of the database, by whatever process it came there. */
 
 let platform: Platform;
 let database: TestDatabase;
@@ -26,7 +26,7 @@ beforeEach(async () => {
 const command = async (...args: string[]) => await runProgram(args, settingsOf(platform, database));
 const asHand = async (statement: string) => await queryOnce(database.url, asProgram(statement));
 
-/** A worker beside another process that has the lease: what it tells was not found by it. */
+/** A worker beside another process that has the lease: what it shows was not found by it. */
 async function startStandby(): Promise<StartedWorker> {
   await asHand(holdLease(platform.instanceId));
   const worker = await startTestWorker(settingsOf(platform, database));
@@ -141,10 +141,9 @@ test('a database that is slow to read answers all the same: it is up, and the la
   const worker = await startStandby();
   const gaps = `losant_usage_cells{instance_id="${platform.instanceId}",stream="device_counts",standing="missing"}`;
   await until('it was read', async () => (await worker.metric(gaps)) === 0);
-  const locked = queryOnce(
-    database.url,
-    'begin; lock table losant_usage.quarantine in access exclusive mode; select pg_sleep(16); commit',
-  );
+  const locker = new pg.Client({ connectionString: database.url });
+  await locker.connect();
+  await locker.query('begin; lock table losant_usage.quarantine in access exclusive mode');
   const age = 'losant_usage_database_reading_age_seconds';
   let scrape = '';
   await until('the reading is old', async () => {
@@ -156,6 +155,6 @@ test('a database that is slow to read answers all the same: it is up, and the la
   const status = await statusOf(worker);
   expect(status).toMatchObject({ databaseUp: true, ledger: { instances: [{ finalChanges: 0 }] } });
   expect(status.ageMs).toBeGreaterThan(5_000);
-  await locked;
+  await locker.end();
   await until('it is read anew', async () => ((await worker.metric(age)) ?? 100) < 3);
 });
