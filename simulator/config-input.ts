@@ -21,7 +21,15 @@ const RETENTIONS: readonly Retention[] = ['zeros', 'empty', 'refuse'];
 
 /** The keys that `/control/config` takes. */
 export const CONFIG_KEYS = [
-  ...['latencyMs', 'requestsPerSecond', 'pageSizeMax', 'omitZeroDays', 'omitZeroHours', 'echoWindow', 'detailDays'],
+  ...[
+    'latencyMs',
+    'requestsPerSecond',
+    'pageSizeMax',
+    'omitZeroDays',
+    'omitZeroHours',
+    'echoWindow',
+    'detailDays',
+  ],
   ...[
     'retention',
     'maxRangeDays',

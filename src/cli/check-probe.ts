@@ -186,7 +186,8 @@ async function probeHours(target: OrgTarget): Promise<string> {
   const sum = numbers.reduce((a, b) => a + b, 0);
   const total = sumOf(await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, ...all }));
   const zeros = numbers.filter((value) => value === 0).length;
-  const verdict = zeros > 0 ? 'zero hours are said' : buckets.length < 24 ? 'zero hours are left out' : 'no hour is zero';
+  const verdict =
+    zeros > 0 ? 'zero hours are said' : buckets.length < 24 ? 'zero hours are left out' : 'no hour is zero';
   return `${buckets.length} buckets for the 24 hours of ${target.day}, ${zeros} of them zero: ${verdict}; ${compare('all payloads by hour', sum, total)}`;
 }
 

@@ -22,14 +22,21 @@ export function readHoursChoice(query: (name: string) => string | undefined): Ho
 }
 
 /** Returns the charts by hour and by the days of the time zone. */
-export function hoursCharts(found: OrganizationHours, { orgId, range }: { orgId: string; range: DayRange }): DailyChart[] {
+export function hoursCharts(
+  found: OrganizationHours,
+  { orgId, range }: { orgId: string; range: DayRange },
+): DailyChart[] {
   const { day, zone, standing, hours, days } = found;
   const byDay = new Map(days.map((each) => [each.day, each]));
   const localDays = eachDay(range);
   const common = { unit: 'count', shape: 'bars', hasParts: false } as const;
   const local: DailyChart = {
     ...common,
-    ...{ id: 'local-days', title: `Billable payloads by the days of ${zone}`, axis: 'Billable payloads per day' },
+    ...{
+      id: 'local-days',
+      title: `Billable payloads by the days of ${zone}`,
+      axis: 'Billable payloads per day',
+    },
     dayName: `Day in ${zone}`,
     days: localDays,
     standings: localDays.map((each) => byDay.get(each)?.standing ?? null),
@@ -43,7 +50,11 @@ export function hoursCharts(found: OrganizationHours, { orgId, range }: { orgId:
     ...{ id: 'hours', title: `Billable payloads by hour on ${day}`, axis: 'Billable payloads per hour' },
     dayName: 'Hour (UTC)',
     days: HOURS,
-    ticks: [0, 6, 12, 18].map((place) => ({ place, label: HOURS[place] ?? '', anchor: place === 0 ? 'start' : 'middle' })),
+    ticks: [0, 6, 12, 18].map((place) => ({
+      place,
+      label: HOURS[place] ?? '',
+      anchor: place === 0 ? 'start' : 'middle',
+    })),
     storyOf: () => `/coverage/${orgId}/${day}/payload_hours`,
     standings: HOURS.map(() => standing),
     leftOut: HOURS.map(() => false),

@@ -1,4 +1,5 @@
 import { html } from 'hono/html';
+import { type OrganizationHours, readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
   type Organization,
@@ -9,9 +10,8 @@ import {
 } from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
-import { type OrganizationHours, readOrganizationHours } from '../queries/hours.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
-import { hoursCharts, type HoursChoice, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
+import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { organizationCharts, renderChartCsv } from './organization-charts.ts';

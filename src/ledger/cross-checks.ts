@@ -34,16 +34,15 @@ export function relatedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return [...checkedKeys(answers), ...checkingKeys(answers)];
 }
 
-/** The stream whose hours add up to the totals checks these too, besides the stream they name. */
-const totalsByHours: Stream = {
-  ...payloadTotals,
-  crossCheck: { ...payloadTotals.crossCheck, stream: payloadHours.name },
-};
-
-/** Returns the stream once for each other one that counts the same: with that one as its cross-check. */
+/**
+ * Returns the stream once for each other one that counts the same, with that one as its cross-check:
+ * hours add up to the totals, so they check these besides the stream that the totals name.
+ */
 function checksOf(stream: Stream): Stream[] {
-  if (!stream.crossCheck) return [];
-  return stream.name === payloadTotals.name ? [stream, totalsByHours] : [stream];
+  const { name, crossCheck } = stream;
+  if (!crossCheck) return [];
+  if (name !== payloadTotals.name) return [stream];
+  return [stream, { ...stream, crossCheck: { ...crossCheck, stream: payloadHours.name } }];
 }
 
 const allChecks = streams.flatMap(checksOf);
@@ -98,7 +97,11 @@ export function crossCheckOf(
     const key = { orgId, day, stream: checked.crossCheck?.stream ?? '' };
     const cell = findCell(key, ledger, cells);
     const count = cell && countAfter(cell, checked.crossCheck?.metric ?? '');
-    return { stream: checked, count, isWaitedFor: waitsFor(checked, cell, ledger.untracked.has(cellId(key))) };
+    return {
+      stream: checked,
+      count,
+      isWaitedFor: waitsFor(checked, cell, ledger.untracked.has(cellId(key))),
+    };
   });
   const counted = found.find(({ count }) => (count ?? 0) > 0) ?? found.find(({ count }) => count === 0);
   if (counted?.count != null) {
@@ -130,7 +133,11 @@ function columnOf({ name, metrics }: Stream, metric: string): number {
  * Applies the counts of a batch to cells that were applied before them and to cells without an answer
  * in it, and updates both in `cells`. Zeros that result confirm those of the count in turn.
  */
-export function crossCheck(answers: readonly CellAnswer[], ledger: Ledger, cells: Map<string, AppliedCell>): void {
+export function crossCheck(
+  answers: readonly CellAnswer[],
+  ledger: Ledger,
+  cells: Map<string, AppliedCell>,
+): void {
   const check = (stream: Stream, by: CellKey, { age, sentAtMs }: CellAnswer) => {
     const cell = findCell({ ...by, stream: stream.name }, ledger, cells);
     const checking = findCell(by, ledger, cells);
@@ -155,11 +162,7 @@ function checksBetween(checked: string, checking: string): Stream[] {
 }
 
 /** Compares an answer's totals or hours with the other of the two, and updates both in `cells`. */
-export function compareWithHours(
-  answer: CellAnswer,
-  ledger: Ledger,
-  cells: Map<string, AppliedCell>,
-): void {
+export function compareWithHours(answer: CellAnswer, ledger: Ledger, cells: Map<string, AppliedCell>): void {
   const { orgId, day, stream } = answer;
   const compared = [payloadTotals, payloadHours].map(({ name }) => name);
   if (!compared.includes(stream.name)) return;
@@ -178,4 +181,3 @@ function counted(cell: AppliedCell | null | undefined): CountedCell | null {
   const row = cell?.applied.cell ?? cell?.before;
   return cell && row ? { cell: row, numbers: cell.applied.facts ?? cell.numbers } : null;
 }
-

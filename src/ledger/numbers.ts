@@ -141,7 +141,10 @@ const TABLES: Readonly<Record<string, OwnTable>> = {
         HOUR_COLUMNS.map((column, at) => [column, `{${values.slice(at * 24, at * 24 + 24).join(',')}}`]),
       ),
     toFacts: (row) =>
-      HOURS.map((hour, at) => ({ key: [hour], values: HOUR_COLUMNS.map((column) => row[column][at] as number) })),
+      HOURS.map((hour, at) => ({
+        key: [hour],
+        values: HOUR_COLUMNS.map((column) => row[column][at] as number),
+      })),
   },
 };
 
@@ -343,7 +346,9 @@ async function updateRows(trx: Kysely<Schema>, table: OwnTable, facts: readonly 
 async function insertRows(trx: Kysely<Schema>, table: OwnTable, facts: readonly PlacedFact[]): Promise<void> {
   if (facts.length === 0) return;
   const columns = Object.keys({ ...KEY_TYPES, ...table.types }).map((column) => sql.ref(column));
-  const values = Object.entries({ ...KEY_TYPES, ...table.types }).map(([column, type]) => valueOf(column, type));
+  const values = Object.entries({ ...KEY_TYPES, ...table.types }).map(([column, type]) =>
+    valueOf(column, type),
+  );
   const order = [...Object.keys(KEY_TYPES), ...table.keyColumns].map((column) => sql.ref(`n.${column}`));
   await sql`insert into ${tableOf(table.name)} (${sql.join(columns)})
     select ${sql.join(values)} from ${rowsOf(table, facts)} order by ${sql.join(order)}`.execute(trx);
@@ -367,6 +372,12 @@ function valueOf(column: string, type: string): RawBuilder<unknown> {
 /** Returns facts as a table `n` of a statement. Arrays are sent as text: unnest would take them apart. */
 function rowsOf(table: OwnTable, facts: readonly PlacedFact[]) {
   const rows = facts.map((fact) => ({ usage_date: fact.day, org_id: fact.orgId, ...table.toRow(fact) }));
-  const types = Object.entries(table.types).map(([column, type]) => [column, type.endsWith('[]') ? 'text' : type]);
-  return unnested<Readonly<Record<string, unknown>>, 'n'>('n', rows, { ...KEY_TYPES, ...Object.fromEntries(types) });
+  const types = Object.entries(table.types).map(([column, type]) => [
+    column,
+    type.endsWith('[]') ? 'text' : type,
+  ]);
+  return unnested<Readonly<Record<string, unknown>>, 'n'>('n', rows, {
+    ...KEY_TYPES,
+    ...Object.fromEntries(types),
+  });
 }

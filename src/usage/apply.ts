@@ -232,9 +232,7 @@ function doubt(situation: Situation, reason: Reason): Applied {
  */
 function namesOf({ columns }: Stream, facts: readonly Fact[]): ReadonlySet<string> {
   const names = facts.flatMap((fact) =>
-    columns
-      .filter((_, index) => hasNumber([fact], index))
-      .map((column) => [column, ...fact.key].join(' ')),
+    columns.filter((_, index) => hasNumber([fact], index)).map((column) => [column, ...fact.key].join(' ')),
   );
   return new Set(names);
 }

@@ -41,12 +41,31 @@ async function readStored(): Promise<string[]> {
   return rows.map(({ line }) => String(line)).sort();
 }
 
-const backfill = (more: readonly string[] = []) => ['backfill', '--json', '--from', FIRST, '--to', LAST, ...more];
+const backfill = (more: readonly string[] = []) => [
+  'backfill',
+  '--json',
+  '--from',
+  FIRST,
+  '--to',
+  LAST,
+  ...more,
+];
 
 it('hours of 40 days are exact after faults, restatements and a kill', async () => {
   const { platform, place, run, spawn } = exported;
   await platform.control('config', {
-    faults: { kinds: ['server_error', 'cut_body', 'reset', 'not_json', 'duplicate_bucket', 'misplaced_bucket', 'negative'], every: 12 },
+    faults: {
+      kinds: [
+        'server_error',
+        'cut_body',
+        'reset',
+        'not_json',
+        'duplicate_bucket',
+        'misplaced_bucket',
+        'negative',
+      ],
+      every: 12,
+    },
   });
   const running = spawn(backfill(), { ...STREAMS, REQUEST_CONCURRENCY: '4' });
   await until('some hours are stored', async () => {
@@ -86,17 +105,25 @@ it('a wrong hour is in doubt with both figures, and final once it is put right',
   const total = Number(before?.['total']);
 
   await platform.control('hour', { orgId, day, hour: 7, by: 3 });
-  const wrong = await run(['run', '--json', '--date', day, '--org', orgId, '--stream', 'payload_hours'], STREAMS);
+  const wrong = await run(
+    ['run', '--json', '--date', day, '--org', orgId, '--stream', 'payload_hours'],
+    STREAMS,
+  );
   expect(wrong.code).toBe(3);
   expect(jsonOf(wrong).failures).toMatchObject([
     { orgId, stream: 'payload_hours', from: day, to: day, code: 'contradicted' },
   ]);
   const [doubted] = await cells();
   expect(doubted).toMatchObject({ standing: 'in_doubt', reason: 'contradicted' });
-  expect(doubted?.['message']).toContain(`all_count ${total + 3} by payload_hours, ${total} by payload_totals`);
+  expect(doubted?.['message']).toContain(
+    `all_count ${total + 3} by payload_hours, ${total} by payload_totals`,
+  );
   const gaps = await run(['gaps', '--json'], STREAMS);
   expect(gaps.code).toBe(3);
-  const explained = await run(['explain', '--org', orgId, '--day', day, '--stream', 'payload_hours'], STREAMS);
+  const explained = await run(
+    ['explain', '--org', orgId, '--day', day, '--stream', 'payload_hours'],
+    STREAMS,
+  );
   expect(explained.stdout).toMatch(/07:00 {2}.*billable_count [\d,]+ -> [\d,]+/);
 
   await platform.control('hour', { orgId, day, hour: 7, by: 0 });
@@ -109,7 +136,18 @@ it('a wrong hour is in doubt with both figures, and final once it is put right',
 it('a dry run says what the hours cost: three requests for 31 days of an organization', async () => {
   const { run, platform } = exported;
   const [orgId = ''] = await orgIdsOf(platform);
-  const args = ['backfill', '--json', '--from', daysAgo(31), '--to', LAST, '--org', orgId, '--force', '--dry-run'];
+  const args = [
+    'backfill',
+    '--json',
+    '--from',
+    daysAgo(31),
+    '--to',
+    LAST,
+    '--org',
+    orgId,
+    '--force',
+    '--dry-run',
+  ];
   const requestsOf = async (stream: string) =>
     jsonOf<{ requests: number }>(await run([...args, '--stream', stream], STREAMS)).requests;
   expect(await requestsOf('payload_hours')).toBe(await requestsOf('payload_totals'));

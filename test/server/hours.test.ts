@@ -35,7 +35,8 @@ afterAll(async () => {
   await ledger.close();
 });
 
-const page = async (query: string) => await (await pages.get(`/organizations/${orgId}?days=30${query}`)).text();
+const page = async (query: string) =>
+  await (await pages.get(`/organizations/${orgId}?days=30${query}`)).text();
 
 /** What hovering over the places of a chart says. */
 function saidOf(text: string, title: string): string[] {
@@ -67,7 +68,11 @@ test('shows the days of the time zone that is picked, and none of which an hour 
 
 test('shows the mean of each hour of the week in that zone', async () => {
   const text = await page('&zone=Asia/Tokyo');
-  const rows = [...text.split('<div class="week">')[1]!.matchAll(/<tr><td[^>]*><span>(\d\d:00)<\/span><\/td>(.*?)<\/tr>/gs)];
+  const rows = [
+    ...text
+      .split('<div class="week">')[1]!
+      .matchAll(/<tr><td[^>]*><span>(\d\d:00)<\/span><\/td>(.*?)<\/tr>/gs),
+  ];
   const row = rows.find(([, hour]) => hour === '02:00')?.[2] ?? '';
   expect(row.match(/shade-5">500</g)).toHaveLength(2);
   expect(row.match(/–/g)).toHaveLength(5);
@@ -77,7 +82,9 @@ test('says why a time zone is refused, and shows UTC instead', async () => {
   const text = await page('&zone=Asia/Kolkata');
   expect(text).toContain('The time zone Asia/Kolkata is off UTC by a part of an hour');
   expect(text).toContain('Billable payloads by the days of UTC');
-  expect(await page('&zone=Europe/Atlantis')).toContain('Time zone &quot;Europe/Atlantis&quot; not recognized');
+  expect(await page('&zone=Europe/Atlantis')).toContain(
+    'Time zone &quot;Europe/Atlantis&quot; not recognized',
+  );
   expect(await page(`&zone=${encodeURIComponent('<b>')}`)).not.toContain('<b>');
 });
 

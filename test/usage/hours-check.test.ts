@@ -1,7 +1,7 @@
 /** The hours of a day beside its totals. */
 import { describe, expect, test } from 'vitest';
 import type { Cell } from '../../src/usage/cell.ts';
-import { type CountedCell, compareHours } from '../../src/usage/hours-check.ts';
+import { type ComparedAfter, type CountedCell, compareHours } from '../../src/usage/hours-check.ts';
 import { HOURS } from '../../src/usage/streams/payload-hours.ts';
 import { at, FINAL, PAST, row, stored, YOUNG } from '../database/answers.ts';
 
@@ -35,7 +35,11 @@ describe('hours that do not add up to the total put the one that was read later 
       problem: { code: 'contradicted', message },
     });
     expect(iso(effects.hours?.cell?.nextReadAtMs)).toBe(SOON);
-    expect(effects.totals).toMatchObject({ result: 'unchanged', cell: { standing: 'stored' }, problem: null });
+    expect(effects.totals).toMatchObject({
+      result: 'unchanged',
+      cell: { standing: 'stored' },
+      problem: null,
+    });
     expect(iso(effects.totals?.cell?.nextReadAtMs)).toBe(SOON);
   });
 
@@ -65,8 +69,18 @@ describe('hours that do not add up to the total put the one that was read later 
 });
 
 test.each<[string, Partial<Cell>, Partial<Cell>, 'totals' | 'hours']>([
-  ['hours that Losant left out in part', read(LATE), read(EARLY, { isReported: false, omissions: 1 }), 'hours'],
-  ['totals that Losant left out in part', read(EARLY, { isReported: false, omissions: 1 }), read(LATE), 'totals'],
+  [
+    'hours that Losant left out in part',
+    read(LATE),
+    read(EARLY, { isReported: false, omissions: 1 }),
+    'hours',
+  ],
+  [
+    'totals that Losant left out in part',
+    read(EARLY, { isReported: false, omissions: 1 }),
+    read(LATE),
+    'totals',
+  ],
 ])('zeros that nobody named are in doubt rather than what was named: %s', (_, ofTotals, ofHours, suspect) => {
   const effects = compareHours(totals(ofTotals, 0, 21, 900), hours(ofHours, 17, 21, 900), after);
   const other = suspect === 'totals' ? 'hours' : 'totals';
@@ -107,7 +121,7 @@ describe('hours that add up to the total', () => {
   });
 });
 
-test.each<[string, Partial<Cell>, Partial<Cell>, typeof after]>([
+test.each<[string, Partial<Cell>, Partial<Cell>, ComparedAfter]>([
   ['past the horizon', {}, {}, { sentAtMs: LATE, age: PAST }],
   ['while the hours are not stored', {}, { isStored: false, standing: 'missing' }, after],
   ['while the totals are not stored', { isStored: false, standing: 'missing' }, {}, after],

@@ -96,7 +96,8 @@ describe('days of a time zone have 23 or 25 hours where its clocks change', () =
   });
 
   test('and add up the hours from local midnight to local midnight', async () => {
-    const [day] = await ask(sql`select payload_billable_count, payload_all_bytes, standing, is_reported, is_final
+    const [day] =
+      await ask(sql`select payload_billable_count, payload_all_bytes, standing, is_reported, is_final
       from losant_usage.local_daily_usage('Europe/Berlin') where org_id = ${orgId} and local_date = '2026-10-25'`);
     // From 22:00 UTC of the 24th to 23:00 UTC of the 25th.
     const sum = 22 + 23 + (22 * 23) / 2;
@@ -133,7 +134,10 @@ describe('days of a time zone have 23 or 25 hours where its clocks change', () =
       async (zone) =>
         await ledger.db.transaction().execute(async (trx) => {
           await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
-          return await rowsOf(trx, sql`select * from losant_usage.local_daily_usage('America/New_York') order by 2, 7`);
+          return await rowsOf(
+            trx,
+            sql`select * from losant_usage.local_daily_usage('America/New_York') order by 2, 7`,
+          );
         }),
     );
     const [utc, ...others] = await Promise.all(answers);
@@ -157,9 +161,9 @@ describe('a time zone that is off by a part of an hour is refused', () => {
 
   test('and one that nobody knows, and none', async () => {
     await expect(daysIn('Europe/Atlantis')).rejects.toThrow('time zone "Europe/Atlantis" not recognized');
-    await expect(
-      ask(sql`select * from losant_usage.local_daily_usage(null)`),
-    ).rejects.toThrow('the time zone is null');
+    await expect(ask(sql`select * from losant_usage.local_daily_usage(null)`)).rejects.toThrow(
+      'the time zone is null',
+    );
   });
 });
 
@@ -174,7 +178,9 @@ test('a stored day is 24 numbers of each kind, none of them missing or negative'
   };
   await expect(insert(numbers((given) => given.pop()))).rejects.toThrow('payload_hours_all_bytes_check');
   await expect(insert(numbers((given) => given.push(1)))).rejects.toThrow('payload_hours_all_bytes_check');
-  await expect(insert(numbers((given) => (given[3] = null)))).rejects.toThrow('payload_hours_all_bytes_check');
+  await expect(insert(numbers((given) => (given[3] = null)))).rejects.toThrow(
+    'payload_hours_all_bytes_check',
+  );
   await expect(insert(numbers((given) => (given[3] = -1)))).rejects.toThrow('payload_hours_all_bytes_check');
   await expect(insert(`[0:23]=${numbers(() => undefined)}`)).rejects.toThrow('payload_hours_all_bytes_check');
 });

@@ -33,7 +33,7 @@ const QUESTIONS = [
   "select usage_date, metric, change, new_quantity from losant_usage.changes_since(now() - interval '1 hour')",
   'select * from losant_usage.device_continuity',
   'select * from losant_usage.tracked',
-  'select * from losant_usage.hourly_usage',
+  "select usage_date, hour at time zone 'UTC' as hour, payload_billable_count from losant_usage.hourly_usage",
 ];
 
 async function answerIn(zone: string, question: string): Promise<string> {

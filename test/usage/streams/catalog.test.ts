@@ -56,7 +56,12 @@ test('lists the five streams, with what their tables hold and what a left-out da
 });
 
 test('exports all of them but the hours unless STREAMS says otherwise', () => {
-  expect(usualStreamNames).toEqual(['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources']);
+  expect(usualStreamNames).toEqual([
+    'device_counts',
+    'notebook_minutes',
+    'payload_totals',
+    'payload_sources',
+  ]);
 });
 
 test('a name that is no stream is a defect, not a settings error', () => {

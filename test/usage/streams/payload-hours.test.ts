@@ -68,10 +68,7 @@ describe('a number that cannot be billed quarantines its day alone', () => {
     ['7', 'billable_count 03:00: value: is not a number but text'],
     [undefined, 'billable_count 03:00: value: is missing'],
   ])('%s', (value, message) => {
-    const counts = [
-      ...dayOf((hour) => (hour === 3 ? value : 1)),
-      ...dayOf(() => 2, '2025-11-26'),
-    ];
+    const counts = [...dayOf((hour) => (hour === 3 ? value : 1)), ...dayOf(() => 2, '2025-11-26')];
     const days = daysOf(payloadHours.readBodies(bodies(counts), twoDays));
     expect(days['2025-11-25']).toEqual({ kind: 'quarantined', code: 'invalid_value', message });
     expect(days['2025-11-26']).toMatchObject({ kind: 'values' });
@@ -88,14 +85,26 @@ describe('a number that cannot be billed quarantines its day alone', () => {
 
 describe('hours that cannot be placed', () => {
   test.each<[string, unknown, RegExp]>([
-    ['off the hour', body([bucket('2025-11-25T05:30:00.000Z', 1)]), /05:30:00.000Z does not start on the hour/],
+    [
+      'off the hour',
+      body([bucket('2025-11-25T05:30:00.000Z', 1)]),
+      /05:30:00.000Z does not start on the hour/,
+    ],
     [
       'twice',
       body([...dayOf(() => 1), bucket(hourOf(5), 1)]),
       /^hour 2025-11-25T05:00:00.000Z is in the body twice$/,
     ],
-    ['of other days only', body(dayOf(() => 1, '2025-11-27')), /^none of its 24 buckets is of the days asked for/],
-    ['of a window that was not asked for', { start: hourOf(0), end: hourOf(1), counts: [] }, /^the body covers/],
+    [
+      'of other days only',
+      body(dayOf(() => 1, '2025-11-27')),
+      /^none of its 24 buckets is of the days asked for/,
+    ],
+    [
+      'of a window that was not asked for',
+      { start: hourOf(0), end: hourOf(1), counts: [] },
+      /^the body covers/,
+    ],
     ['in no list', { type: 'NotFound' }, /^counts: /],
   ])('%s make the answer unplaceable', (_, given, message) => {
     const good = body(dayOf(() => 1));
@@ -112,6 +121,9 @@ test('hours of other days are dropped and counted, also where the window has no 
 
 test('unknown keys are counted once, in bodies and in buckets', () => {
   const counts = [{ ...bucket(hourOf(7), 1), archived: 3, _links: {} }];
-  const reading = payloadHours.readBodies(bodies(counts).map((each) => ({ ...each, ...window, granularity: 1 })), twoDays);
+  const reading = payloadHours.readBodies(
+    bodies(counts).map((each) => ({ ...each, ...window, granularity: 1 })),
+    twoDays,
+  );
   expect(reading.unknownKeys).toBe(6);
 });
