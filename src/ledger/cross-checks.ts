@@ -1,6 +1,6 @@
 /** Cross-checks within a batch: what streams that count the same say of each other's cells. */
 import { joinEffects } from '../usage/apply.ts';
-import { type Applied, type CellAnswer, type CellKey, cellId, unchanged } from '../usage/cell.ts';
+import { type Applied, type Cell, type CellAnswer, type CellKey, cellId, unchanged } from '../usage/cell.ts';
 import { applyCrossCheck, type CrossCheck } from '../usage/cross-check.ts';
 import { type CountedCell, compareHours } from '../usage/hours-check.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
@@ -164,17 +164,17 @@ function checksBetween(checked: string, checking: string): Stream[] {
 /** Compares an answer's totals or hours with the other of the two, and updates both in `cells`. */
 export function compareWithHours(answer: CellAnswer, ledger: Ledger, cells: Map<string, AppliedCell>): void {
   const { orgId, day, stream } = answer;
-  const compared = [payloadTotals, payloadHours].map(({ name }) => name);
-  if (!compared.includes(stream.name)) return;
-  const [totals, hours] = compared.map((name) => findCell({ orgId, day, stream: name }, ledger, cells));
+  const names = [payloadTotals.name, payloadHours.name];
+  if (!names.includes(stream.name)) return;
+  const [totals, hours] = names.map((name) => findCell({ orgId, day, stream: name }, ledger, cells));
   const [totalsAfter, hoursAfter] = [counted(totals), counted(hours)];
   if (!totals || !hours || !totalsAfter || !hoursAfter) return;
-  const effects = compareHours(totalsAfter, hoursAfter, answer);
-  const update = (cell: AppliedCell, effect: Applied | null) => {
-    if (effect) cells.set(cellId(cell), { ...cell, applied: joinEffects(cell.applied, effect) });
+  const compared = compareHours(totalsAfter, hoursAfter, answer);
+  const update = (cell: AppliedCell, row: Cell | null) => {
+    if (row) cells.set(cellId(cell), { ...cell, applied: { ...cell.applied, cell: row } });
   };
-  update(totals, effects.totals);
-  update(hours, effects.hours);
+  update(totals, compared.totals);
+  update(hours, compared.hours);
 }
 
 function counted(cell: AppliedCell | null | undefined): CountedCell | null {

@@ -1,5 +1,5 @@
 /** The check of a day's hours against its totals: both are the same numbers of Losant, so their sums are equal. Pure. */
-import { type Applied, type Cell, earliest, type Reason, said, stand, unchanged } from './cell.ts';
+import { type Cell, earliest, type Reason, said, stand } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
 import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
 import { payloadHours } from './streams/payload-hours.ts';
@@ -18,13 +18,13 @@ export interface ComparedAfter {
   readonly age: ReadAge;
 }
 
-/** The effects of a comparison; null where nothing changes. */
-export interface HoursEffects {
-  readonly totals: Applied | null;
-  readonly hours: Applied | null;
+/** The rows of the cells after a comparison; null where nothing changes. */
+export interface ComparedCells {
+  readonly totals: Cell | null;
+  readonly hours: Cell | null;
 }
 
-const NONE: HoursEffects = { totals: null, hours: null };
+const NONE: ComparedCells = { totals: null, hours: null };
 
 /**
  * Compares a day's hours with its totals. Equal sums confirm zeros that Losant never named and end a
@@ -32,7 +32,7 @@ const NONE: HoursEffects = { totals: null, hours: null };
  * never named, otherwise the one that was read later; both are read again soon. A cell that is due is
  * compared after its read, because Losant may have restated the day.
  */
-export function compareHours(totals: CountedCell, hours: CountedCell, after: ComparedAfter): HoursEffects {
+export function compareHours(totals: CountedCell, hours: CountedCell, after: ComparedAfter): ComparedCells {
   const { age, sentAtMs } = after;
   const cells = [totals.cell, hours.cell];
   if (age.isPastHorizon || !cells.every(({ isStored }) => isStored)) return NONE;
@@ -68,24 +68,24 @@ function isSuspect(hours: Cell, totals: Cell): boolean {
   return (hours.verifiedAtMs ?? 0) >= (totals.verifiedAtMs ?? 0);
 }
 
-function suspect(cell: Cell, problem: Reason, after: ComparedAfter): Applied | null {
+function suspect(cell: Cell, reason: Reason, after: ComparedAfter): Cell | null {
   if (cell.standing === 'accepted' || isOtherDoubt(cell)) return null;
-  const inDoubt = { ...cell, standing: 'in_doubt', ...said(problem) } as const;
-  return { result: 'failed', cell: readSoon(inDoubt, after), facts: null, problem };
+  return readSoon({ ...cell, standing: 'in_doubt', ...said(reason) }, after);
 }
 
 /** Ends the doubt of an earlier comparison, and has the cell read again soon. */
-function trust(cell: Cell, after: ComparedAfter): Applied | null {
+function trust(cell: Cell, after: ComparedAfter): Cell | null {
   if (cell.standing === 'accepted' || isOtherDoubt(cell)) return null;
-  return { ...unchanged, cell: readSoon(endDoubt(cell, after.age), after) };
+  return readSoon(endDoubt(cell, after.age), after);
 }
 
-function confirm(cell: Cell, age: ReadAge): Applied | null {
+/** Ends a doubt, and has zeros that Losant never named stand for good. */
+function confirm(cell: Cell, age: ReadAge): Cell | null {
   if (cell.standing === 'accepted' || isOtherDoubt(cell)) return null;
   const isSure = cell.isReported || cell.omissions >= OMISSIONS_NEEDED;
   if (isSure && cell.standing !== 'in_doubt') return null;
   const omissions = cell.isReported ? 0 : OMISSIONS_NEEDED;
-  return { ...unchanged, cell: stand({ ...endDoubt(cell, age), omissions }, age) };
+  return stand({ ...endDoubt(cell, age), omissions }, age);
 }
 
 function endDoubt(cell: Cell, age: ReadAge): Cell {
