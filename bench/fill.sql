@@ -19,7 +19,7 @@ from generate_series(1, :orgs) i;
 insert into losant_usage.tracking (org_id, stream, tracked_days, read_days)
 select o.org_id, s.stream, datemultirange(daterange(current_date - :days, null)),
   datemultirange(daterange(current_date - :days, current_date))
-from losant_usage.organizations o, losant_usage.streams s order by 1, 2;
+from losant_usage.organizations o, losant_usage.streams s where s.stream <> 'payload_hours' order by 1, 2;
 
 -- Days that failed, of one in 20,000 cells of the last two months.
 create temp table trouble as
@@ -67,7 +67,7 @@ from (
     (current_date - ago + 1 + least(ago - 1, 30))::timestamp at time zone 'UTC' + interval '15 minutes' as read_at
   from generate_series(:days, 1, -1) as ago
 ) as day
-cross join losant_usage.streams s
+join losant_usage.streams s on s.stream <> 'payload_hours'
 cross join (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
 left join trouble t on t.usage_date = day.usage_date and t.org_id = o.org_id
 order by 1, 2, 3;

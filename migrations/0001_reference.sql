@@ -37,7 +37,7 @@ create table losant_usage.streams (
 comment on table losant_usage.streams is 'The kinds of usage, one row each. Reference data: changed by migrations only.';
 comment on column losant_usage.streams.stream is 'Name of the stream; also of its table, where it has key_columns.';
 comment on column losant_usage.streams.missing_means is 'What a day means that Losant leaves out while nothing is stored: zero for counts of what happened, missing for a level.';
-comment on column losant_usage.streams.key_columns is 'Keys of its numbers beyond date and organization, in a table of its own whose sum is in usage_days; empty where usage_days has the numbers themselves.';
+comment on column losant_usage.streams.key_columns is 'Keys of its numbers beyond date and organization, which are in a table of its own; empty where usage_days has the numbers.';
 comment on column losant_usage.streams.position is 'Order in which streams are listed.';
 comment on column losant_usage.streams.description is 'What it counts.';
 
@@ -72,7 +72,8 @@ insert into losant_usage.streams (stream, missing_means, key_columns, position, 
   ('device_counts', 'missing', '{}', 1, 'Devices. Source: Losant deviceCounts.'),
   ('notebook_minutes', 'zero', '{}', 2, 'Notebook executions. Source: Losant notebookMinuteCounts.'),
   ('payload_totals', 'zero', '{}', 3, 'Payloads. Source: Losant payloadCountsBreakdown by day.'),
-  ('payload_sources', 'zero', '{payload_type,source}', 4, 'Payloads by type and source. Source: Losant payloadCounts, one request per day.');
+  ('payload_sources', 'zero', '{payload_type,source}', 4, 'Payloads by type and source. Source: Losant payloadCounts, one request per day.'),
+  ('payload_hours', 'zero', '{hour}', 5, 'Payloads by hour. Source: Losant payloadCountsBreakdown by hour.');
 
 insert into losant_usage.metrics
   (metric, stream, source_column, unit, kind, position, description, limit_name, same_as, summary_figures, summary_scale) values

@@ -57,6 +57,24 @@ comment on column losant_usage.payload_sources.source is 'Source as Losant names
 comment on column losant_usage.payload_sources.count is 'Payloads of this type and source (count, flow).';
 comment on column losant_usage.payload_sources.revision is 'Version of the cell that last changed the row: 1, 2, ….';
 
+create table losant_usage.payload_hours (
+  usage_date date not null check (usage_date between '2015-01-01' and '2049-12-31'),
+  org_id text collate "C" not null check (org_id ~ '^[0-9a-f]{24}$'),
+  billable_counts bigint[] not null check (array_dims(billable_counts) = '[1:24]' and array_position(billable_counts, null) is null
+    and 0 <= all (billable_counts) and 9007199254740991 >= all (billable_counts)),
+  all_counts bigint[] not null check (array_dims(all_counts) = '[1:24]' and array_position(all_counts, null) is null
+    and 0 <= all (all_counts) and 9007199254740991 >= all (all_counts)),
+  all_bytes bigint[] not null check (array_dims(all_bytes) = '[1:24]' and array_position(all_bytes, null) is null
+    and 0 <= all (all_bytes) and 9007199254740991 >= all (all_bytes)),
+  primary key (usage_date, org_id)
+);
+comment on table losant_usage.payload_hours is 'Payloads per organization and UTC day, by hour: element 1 of an array is the hour from 00:00. Read hourly_usage: it has a row for each hour, and says what is missing. Source: Losant payloadCountsBreakdown by hour.';
+comment on column losant_usage.payload_hours.usage_date is 'Usage date (UTC).';
+comment on column losant_usage.payload_hours.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.payload_hours.billable_counts is 'Billable payloads by UTC hour (24 counts, flow).';
+comment on column losant_usage.payload_hours.all_counts is 'All payloads, billable or not, by UTC hour (24 counts, flow).';
+comment on column losant_usage.payload_hours.all_bytes is 'Size of all payloads, billable or not, by UTC hour (24 numbers of bytes, flow).';
+
 create table losant_usage.revisions (
   id bigint generated always as identity primary key,
   stream text collate "C" not null,
@@ -80,9 +98,9 @@ comment on column losant_usage.revisions.stream is 'Stream.';
 comment on column losant_usage.revisions.org_id is 'Losant organization id.';
 comment on column losant_usage.revisions.usage_date is 'Usage date whose number changed (UTC).';
 comment on column losant_usage.revisions.revision is 'Version of the cell that the change made.';
-comment on column losant_usage.revisions.key is '{} for the cell''s columns in usage_days; {payload_type, source} for a row of payload_sources.';
-comment on column losant_usage.revisions.old is 'The numbers before, by source column; null if none were stored.';
-comment on column losant_usage.revisions.new is 'The numbers after, by source column; null if none are stored.';
+comment on column losant_usage.revisions.key is '{payload_type, source} for a row of payload_sources; {} for the other numbers of a cell.';
+comment on column losant_usage.revisions.old is 'The numbers before, by source column (of payload_hours arrays by hour); null if none were stored.';
+comment on column losant_usage.revisions.new is 'The numbers after, by source column (of payload_hours arrays by hour); null if none are stored.';
 comment on column losant_usage.revisions.run_id is 'Run that made the change; null if it was made by hand.';
 comment on column losant_usage.revisions.changed_by is 'Database user that made the change.';
 comment on column losant_usage.revisions.changed_at is 'When the change was made (UTC).';
@@ -95,6 +113,8 @@ create trigger by_hand before insert on losant_usage.revisions for each statemen
 create trigger truncated before truncate on losant_usage.usage_days for each statement
   execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 create trigger truncated before truncate on losant_usage.payload_sources for each statement
+  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+create trigger truncated before truncate on losant_usage.payload_hours for each statement
   execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
 
 create function losant_usage.loaded_at(cell losant_usage.coverage) returns timestamptz
@@ -162,27 +182,33 @@ create type losant_usage.cell_change as (
 );
 comment on type losant_usage.cell_change is 'The numbers of a cell, or of one row of a stream with further keys, before and after a change.';
 
+create function losant_usage.row_key(row_value jsonb, key_columns text[]) returns jsonb language sql immutable as $$
+  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k where row_value ? k
+$$;
+comment on function losant_usage.row_key is 'The key of a row beyond usage date and organization. The hours of a day have none: they are in one row.';
+
 create function losant_usage.cell_changes(table_name text, old_row jsonb, new_row jsonb)
 returns setof losant_usage.cell_change language sql stable as $$
+  -- A row of usage_days has numbers of several streams, named as metrics.
   select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
-    n.key, n.old, n.new
+    '{}'::jsonb, n.old, n.new
   from losant_usage.streams s cross join lateral (
-    select case when table_name = 'usage_days' then '{}'::jsonb else (
-        select jsonb_object_agg(k, coalesce(new_row, old_row) -> k) from unnest(s.key_columns) as k) end as key,
-      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> c.name)), '{}') as old,
-      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> c.name)), '{}') as new
-    from losant_usage.metrics m
-    cross join lateral (select case when table_name = 'usage_days' then m.metric else m.source_column end as name) as c
-    where m.stream = s.stream
+    select nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> m.metric)), '{}') as old,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> m.metric)), '{}') as new
+    from losant_usage.metrics m where m.stream = s.stream
   ) as n
-  where table_name in ('usage_days', s.stream) and n.old is distinct from n.new
+  where table_name = 'usage_days' and n.old is distinct from n.new
+  union all
+  -- A row of a stream's own table has its numbers, beside its key and revision.
+  select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
+    losant_usage.row_key(coalesce(new_row, old_row), s.key_columns), n.old, n.new
+  from losant_usage.streams s cross join lateral (
+    select old_row - k.not_numbers as old, new_row - k.not_numbers as new
+    from (select array['usage_date', 'org_id', 'revision'] || s.key_columns as not_numbers) as k
+  ) as n
+  where table_name = s.stream and n.old is distinct from n.new
 $$;
 comment on function losant_usage.cell_changes is 'What a changed row of usage_days, or of the table of a stream, means for each stream.';
-
-create function losant_usage.row_key(row_value jsonb, key_columns text[]) returns jsonb language sql immutable as $$
-  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k
-$$;
-comment on function losant_usage.row_key is 'The key of a row beyond usage date and organization.';
 
 -- One trigger for every table of numbers; its arguments are the keys beyond usage_date and org_id. A change by hand
 -- makes the cell's next revision and is read again: what is stored then is in doubt, what was removed is missing.
@@ -233,7 +259,7 @@ begin
       clock_timestamp(), clock_timestamp(), 'changed_by_hand',
       case when is_stored then 'its numbers were changed by hand' else 'its numbers were removed by hand' end
     from (
-      select distinct k.usage_date, k.stream, k.org_id, case when is_detail then exists (
+      select distinct k.usage_date, k.stream, k.org_id, case when k.key <> '{}' then exists (
           select from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
         else k.new is not null end as is_stored
       from unnest(changes) as k
@@ -258,7 +284,11 @@ begin
   where is_by_hand or n.old is not null or c.revision > 1
   order by n.usage_date, n.org_id, n.stream, n.key::text collate "C";
   if not (is_by_hand and is_outermost) then return null; end if;
-  if is_detail then
+  if tg_table_name = 'payload_hours' then
+    -- The views have a day by its row of usage_days.
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct k.usage_date, k.org_id from unnest(changes) as k order by k.usage_date, k.org_id on conflict do nothing;
+  elsif is_detail then
     insert into losant_usage.usage_days as u (usage_date, org_id, payload_source_count)
     select k.usage_date, k.org_id, (
       select sum(p.count) from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
@@ -294,3 +324,13 @@ create trigger record_update after update on losant_usage.payload_sources
   execute function losant_usage.record_changes('payload_type', 'source');
 create trigger record_delete after delete on losant_usage.payload_sources
   referencing old table as old_rows for each statement execute function losant_usage.record_changes('payload_type', 'source');
+create trigger record_insert after insert on losant_usage.payload_hours
+  referencing new table as new_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
+  execute function losant_usage.record_changes();
+create trigger record_update after update on losant_usage.payload_hours
+  referencing old table as old_rows new table as new_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
+  execute function losant_usage.record_changes();
+create trigger record_delete after delete on losant_usage.payload_hours
+  referencing old table as old_rows for each statement execute function losant_usage.record_changes();

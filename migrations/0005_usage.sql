@@ -4,11 +4,14 @@
 -- Which days of each stream are tracked, one row per organization, and the rows of numbers with it. Nearly every track
 -- is one range of days and nothing else was read, so that comparing dates tells what is tracked, and no number has to
 -- be left out; <stream>_days is there for the other tracks only. streams_set has a bit for each stream, to tell
--- whether two days have the same.
+-- whether two days have the same: of the streams with numbers in usage_days, because hours are of no number of a month.
 create view losant_usage.org_tracks as
-select t.org_id, min(t.instance_id) as instance_id, bool_or(t.has_untracked) or count(*) < 4 as has_untracked,
-  case when count(*) = 4 and not bool_or(t.has_holes) then max(t.from_day) end as all_from,
-  min(t.to_day) as all_to,
+select t.org_id, min(t.instance_id) as instance_id,
+  bool_or(t.has_untracked) or count(*) filter (where t.stream <> 'payload_hours') < 4 as has_untracked,
+  case when count(*) filter (where t.stream <> 'payload_hours') = 4
+      and not bool_or(t.has_holes) filter (where t.stream <> 'payload_hours')
+    then max(t.from_day) filter (where t.stream <> 'payload_hours') end as all_from,
+  min(t.to_day) filter (where t.stream <> 'payload_hours') as all_to,
   min(t.from_day) filter (where t.stream = 'device_counts') as device_counts_from,
   min(t.to_day) filter (where t.stream = 'device_counts') as device_counts_to,
   case when count(*) filter (where t.stream = 'device_counts') = 0 then '{}'::datemultirange
@@ -24,7 +27,10 @@ select t.org_id, min(t.instance_id) as instance_id, bool_or(t.has_untracked) or 
   min(t.from_day) filter (where t.stream = 'payload_sources') as payload_sources_from,
   min(t.to_day) filter (where t.stream = 'payload_sources') as payload_sources_to,
   case when count(*) filter (where t.stream = 'payload_sources') = 0 then '{}'::datemultirange
-    else range_agg(t.days) filter (where t.stream = 'payload_sources' and (t.has_holes or t.has_untracked)) end as payload_sources_days
+    else range_agg(t.days) filter (where t.stream = 'payload_sources' and (t.has_holes or t.has_untracked)) end as payload_sources_days,
+  min(t.from_day) filter (where t.stream = 'payload_hours') as payload_hours_from,
+  min(t.to_day) filter (where t.stream = 'payload_hours') as payload_hours_to,
+  range_agg(t.days) filter (where t.stream = 'payload_hours' and t.has_holes) as payload_hours_days
 from losant_usage.tracked t group by t.org_id;
 comment on view losant_usage.org_tracks is 'Building block of the views of usage, not for use by others: it may change.';
 
@@ -34,13 +40,15 @@ select u.usage_date, u.org_id, t.instance_id,
     or (u.usage_date between t.device_counts_from and t.device_counts_to and (t.device_counts_days is null or u.usage_date <@ t.device_counts_days))
     or (u.usage_date between t.notebook_minutes_from and t.notebook_minutes_to and (t.notebook_minutes_days is null or u.usage_date <@ t.notebook_minutes_days))
     or (u.usage_date between t.payload_totals_from and t.payload_totals_to and (t.payload_totals_days is null or u.usage_date <@ t.payload_totals_days))
-    or (u.usage_date between t.payload_sources_from and t.payload_sources_to and (t.payload_sources_days is null or u.usage_date <@ t.payload_sources_days)) as is_tracked,
+    or (u.usage_date between t.payload_sources_from and t.payload_sources_to and (t.payload_sources_days is null or u.usage_date <@ t.payload_sources_days))
+    or (u.usage_date between t.payload_hours_from and t.payload_hours_to and (t.payload_hours_days is null or u.usage_date <@ t.payload_hours_days)) as is_tracked,
   t.has_untracked and (
     u.devices_created is not null and not (t.device_counts_days is null or u.usage_date <@ t.device_counts_days)
     or u.notebook_minutes is not null and not (t.notebook_minutes_days is null or u.usage_date <@ t.notebook_minutes_days)
     or u.payload_billable_count is not null and not (t.payload_totals_days is null or u.usage_date <@ t.payload_totals_days)
     or u.payload_source_count is not null and not (t.payload_sources_days is null or u.usage_date <@ t.payload_sources_days)) as has_untracked,
-  case when u.usage_date between t.all_from and t.all_to then 4 else
+  coalesce((u.usage_date between t.payload_hours_from and t.payload_hours_to and (t.payload_hours_days is null or u.usage_date <@ t.payload_hours_days))::integer, 0)
+    + case when u.usage_date between t.all_from and t.all_to then 4 else
     coalesce((u.usage_date between t.device_counts_from and t.device_counts_to and (t.device_counts_days is null or u.usage_date <@ t.device_counts_days))::integer, 0)
     + coalesce((u.usage_date between t.notebook_minutes_from and t.notebook_minutes_to and (t.notebook_minutes_days is null or u.usage_date <@ t.notebook_minutes_days))::integer, 0)
     + coalesce((u.usage_date between t.payload_totals_from and t.payload_totals_to and (t.payload_totals_days is null or u.usage_date <@ t.payload_totals_days))::integer, 0)
@@ -48,7 +56,9 @@ select u.usage_date, u.org_id, t.instance_id,
   (u.devices_created is not null and (t.device_counts_days is null or u.usage_date <@ t.device_counts_days))::integer
     + (u.notebook_minutes is not null and (t.notebook_minutes_days is null or u.usage_date <@ t.notebook_minutes_days))::integer
     + (u.payload_billable_count is not null and (t.payload_totals_days is null or u.usage_date <@ t.payload_totals_days))::integer
-    + (u.payload_source_count is not null and (t.payload_sources_days is null or u.usage_date <@ t.payload_sources_days))::integer as streams_stored,
+    + (u.payload_source_count is not null and (t.payload_sources_days is null or u.usage_date <@ t.payload_sources_days))::integer
+    + case when (u.usage_date between t.payload_hours_from and t.payload_hours_to and (t.payload_hours_days is null or u.usage_date <@ t.payload_hours_days)) then exists (
+        select from losant_usage.payload_hours h where h.usage_date = u.usage_date and h.org_id = u.org_id)::integer else 0 end as streams_stored,
   case when u.usage_date between t.all_from and t.all_to then 15 else
     case when (u.usage_date between t.device_counts_from and t.device_counts_to and (t.device_counts_days is null or u.usage_date <@ t.device_counts_days)) then 1 else 0 end
     + case when (u.usage_date between t.notebook_minutes_from and t.notebook_minutes_to and (t.notebook_minutes_days is null or u.usage_date <@ t.notebook_minutes_days)) then 2 else 0 end
@@ -72,7 +82,7 @@ comment on view losant_usage.org_rows is 'Building block of the views of usage, 
 -- Tracked days of which nothing was ever read have no row of numbers.
 create view losant_usage.rowless_days as
 select c.usage_date, c.org_id, count(*)::integer as streams_expected,
-  sum(case c.stream when 'device_counts' then 1 when 'notebook_minutes' then 2 when 'payload_totals' then 4 when 'payload_sources' then 8 end)::integer as streams_set
+  sum(case c.stream when 'device_counts' then 1 when 'notebook_minutes' then 2 when 'payload_totals' then 4 when 'payload_sources' then 8 else 0 end)::integer as streams_set
 from losant_usage.unread_cells c
 where not exists (select from losant_usage.usage_days u where u.usage_date = c.usage_date and u.org_id = c.org_id)
 group by c.usage_date, c.org_id;
@@ -84,7 +94,8 @@ select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   d.streams_expected, d.streams_stored,
   case when d.streams_stored > 0 then not exists (
     select from losant_usage.read_cells c
-    where c.usage_date = d.usage_date and c.org_id = d.org_id and not c.is_reported and c.is_stored) end as is_reported,
+    where c.usage_date = d.usage_date and c.org_id = d.org_id and not c.is_reported and c.is_stored
+      and c.stream <> 'payload_hours') end as is_reported,
   s.standing, s.standing = 'final' as is_final,
   d.devices_created, d.devices_deleted, d.devices_total, d.notebook_minutes, d.notebook_completed,
   d.notebook_canceled, d.notebook_errored, d.notebook_timeout, d.payload_billable_count, d.payload_all_count,
@@ -123,7 +134,7 @@ comment on column losant_usage.daily_usage.tags is 'Tags of the organization as 
 comment on column losant_usage.daily_usage.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.daily_usage.streams_expected is 'Streams tracked for the day (count).';
 comment on column losant_usage.daily_usage.streams_stored is 'Streams of these whose numbers are stored (count).';
-comment on column losant_usage.daily_usage.is_reported is 'Whether Losant has named every number that is stored; false where zeros stand for a day it left out; null if none is stored.';
+comment on column losant_usage.daily_usage.is_reported is 'Whether Losant has named every number of the row that is stored; false where zeros stand for a day it left out; null if none is stored.';
 comment on column losant_usage.daily_usage.standing is 'Standing of the worst tracked cell of the day, see cells.';
 comment on column losant_usage.daily_usage.is_final is 'Whether every tracked number of the day is final.';
 comment on column losant_usage.daily_usage.devices_created is 'Devices created (devices, flow). NULL: not stored.';
@@ -183,6 +194,103 @@ comment on column losant_usage.daily_usage_long.quantity is 'The number, in the 
 comment on column losant_usage.daily_usage_long.is_reported is 'Whether Losant has named the number; false where a zero stands for a day it left out; null if it is not stored.';
 comment on column losant_usage.daily_usage_long.standing is 'Standing of the cell, see cells.';
 comment on column losant_usage.daily_usage_long.is_final is 'Whether the number is final.';
+
+-- The hours of a day of every organization that tracks them. Inlined, so that a query for one organization finds it by
+-- key, also where the day is only known by a join.
+create function losant_usage.day_hours(day date) returns table (
+  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
+  standing losant_usage.standing, is_reported boolean, billable_counts bigint[], all_counts bigint[], all_bytes bigint[]
+) language sql stable parallel safe as $$
+  select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+    case when c.standing is null then losant_usage.unread_standing(day)
+      when losant_usage.is_waiting(c.standing, c.reason, day) then 'waiting' else c.standing end,
+    case when c.is_stored then c.is_reported end, h.billable_counts, h.all_counts, h.all_bytes
+  from losant_usage.tracked t
+  join losant_usage.organizations o on o.org_id = t.org_id
+  left join losant_usage.payload_hours h on h.usage_date = day and h.org_id = t.org_id
+  left join losant_usage.coverage c on c.usage_date = day and c.stream = 'payload_hours' and c.org_id = t.org_id
+  where t.stream = 'payload_hours' and day between t.from_day and t.to_day and (not t.has_holes or day <@ t.days)
+$$;
+comment on function losant_usage.day_hours is 'Building block of the hours, not for use by others: it may change.';
+
+create view losant_usage.hourly_usage as
+select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, day as usage_date,
+  (day + hour * interval '1 hour') at time zone 'UTC' as hour, d.is_reported, d.standing, d.standing = 'final' as is_final,
+  d.billable_counts[hour + 1] as payload_billable_count, d.all_counts[hour + 1] as payload_all_count,
+  d.all_bytes[hour + 1] as payload_all_bytes
+from losant_usage.days_between(
+  (select min(tracked_from) from losant_usage.tracking where stream = 'payload_hours'), (now() at time zone 'UTC')::date - 1) as day
+cross join lateral losant_usage.day_hours(day) as d
+cross join generate_series(0, 23) as hour;
+comment on view losant_usage.hourly_usage is 'Payloads by hour, one row per organization and hour of the days whose hours are tracked; a number that is not stored is null. Restrict usage_date too: hour alone reads every day. Source: payload_hours, coverage.';
+comment on column losant_usage.hourly_usage.instance_id is 'Losant instance id.';
+comment on column losant_usage.hourly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.hourly_usage.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.hourly_usage.referral_id is 'Referral id of the organization as last seen; null if it has none.';
+comment on column losant_usage.hourly_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.hourly_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.hourly_usage.usage_date is 'Usage date of the hour (UTC).';
+comment on column losant_usage.hourly_usage.hour is 'When the hour begins.';
+comment on column losant_usage.hourly_usage.is_reported is 'Whether Losant has named all 24 hours of the usage date; false where zeros stand for hours it left out; null if they are not stored.';
+comment on column losant_usage.hourly_usage.standing is 'Standing of the cell of the usage date, see cells.';
+comment on column losant_usage.hourly_usage.is_final is 'Whether the numbers of the usage date are final.';
+comment on column losant_usage.hourly_usage.payload_billable_count is 'Billable payloads (payloads, flow). NULL: not stored.';
+comment on column losant_usage.hourly_usage.payload_all_count is 'All payloads, billable or not (payloads, flow). NULL: not stored.';
+comment on column losant_usage.hourly_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow). NULL: not stored.';
+
+-- A day of a time zone consists of hours of one or more UTC days. Each UTC hour is looked at, because a zone may change
+-- its clocks at midnight, so that the local time of a boundary says nothing.
+create function losant_usage.local_hours(time_zone text) returns table (
+  local_date date, hours integer, usage_date date, first_hour integer, last_hour integer
+) language plpgsql stable parallel safe rows 100 as $$
+declare
+  first_day constant date := (select min(tracked_from) from losant_usage.tracking where stream = 'payload_hours');
+  last_day constant date := (now() at time zone 'UTC')::date - 1;
+  odd timestamp;
+begin
+  if time_zone is null then
+    raise exception 'the time zone is null' using errcode = '22023', hint = 'name one, e.g. Europe/Berlin: pg_timezone_names lists them';
+  end if;
+  -- A year at least, because some zones are off by half an hour in one half of it only.
+  select day into odd from generate_series(least(first_day, last_day - 366)::timestamp, last_day + interval '1 day', interval '1 day') as day
+  where extract(minute from day at time zone 'UTC' at time zone time_zone) <> 0 limit 1;
+  if odd is not null then
+    raise exception 'the time zone % is off UTC by a part of an hour (on %), and usage is counted by UTC hours: its days cannot be told', time_zone, odd::date
+      using errcode = '22023', hint = 'use a zone that is off by whole hours, or the UTC days of daily_usage';
+  end if;
+  return query
+  select h.local_day, (sum(count(*)) over (partition by h.local_day))::integer, h.utc_day, min(h.hour)::integer, max(h.hour)::integer
+  from (
+    select ((day + hour * interval '1 hour') at time zone 'UTC' at time zone time_zone)::date as local_day, day::date as utc_day, hour
+    from generate_series(first_day - interval '1 day', last_day + interval '1 day', interval '1 day') as day,
+      generate_series(0, 23) as hour
+  ) as h group by h.local_day, h.utc_day;
+end
+$$;
+comment on function losant_usage.local_hours is 'Building block of local_daily_usage, not for use by others: it may change.';
+
+create function losant_usage.local_daily_usage(time_zone text) returns table (
+  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
+  local_date date, hours integer, hours_stored integer, is_reported boolean, standing losant_usage.standing, is_final boolean,
+  payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint
+) language sql stable parallel safe as $$
+  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours,
+    coalesce(sum(s.hours_stored), 0)::integer, bool_and(d.is_reported), max(d.standing),
+    coalesce(sum(s.hours_stored) = l.hours, false) and max(d.standing) = 'final',
+    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.billable_count) end,
+    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_count) end,
+    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_bytes) end
+  from losant_usage.local_hours(time_zone) as l
+  cross join lateral losant_usage.day_hours(l.usage_date) as d
+  cross join lateral (
+    select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
+      (select losant_usage.total(n) from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1]) as n) as billable_count,
+      (select losant_usage.total(n) from unnest(d.all_counts[l.first_hour + 1:l.last_hour + 1]) as n) as all_count,
+      (select losant_usage.total(n) from unnest(d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n) as all_bytes
+  ) as s
+  group by d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours
+$$;
+comment on function losant_usage.local_daily_usage is 'Payloads by the days of a time zone, e.g. Europe/Berlin: one row per organization and day of which an hour is tracked. A day has 23 or 25 hours where clocks change; it is null, and not less, where an hour is not stored (hours_stored tells how many are). A time zone that is off by a part of an hour is refused. Always restrict local_date or org_id. Source: payload_hours, coverage.';
 
 -- A type, for its collations: a query for one organization finds it by key only if they are those of the tables.
 create type losant_usage.period_sum as (
@@ -261,7 +369,7 @@ returns setof losant_usage.period_sum language sql stable parallel safe as $$
       range_agg(c.day) filter (where not c.is_stored) as not_stored_days,
       range_agg(c.day) filter (where c.standing <> 'final') as not_final_days,
       range_agg(c.day) filter (where c.standing = 'accepted') as accepted_days,
-      range_agg(c.day) filter (where c.is_stored and not c.is_reported) as unreported_days,
+      range_agg(c.day) filter (where c.is_stored and not c.is_reported and c.stream <> 'payload_hours') as unreported_days,
       bool_or(c.cause is not null) as is_blocked,
       range_agg(c.day) filter (where c.cause = 'not_final') as open_days,
       range_agg(c.day) filter (where c.cause = 'missing') as missing_days,

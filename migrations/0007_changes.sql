@@ -7,15 +7,29 @@ select o.instance_id, r.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   (r.new ->> m.source_column)::bigint as new_quantity,
   coalesce((r.new ->> m.source_column)::bigint, 0) - coalesce((r.old ->> m.source_column)::bigint, 0) as difference,
   m.unit, r.revision, r.was_final,
-  r.run_id is null as by_hand, r.run_id, r.changed_by, r.changed_at, r.id as revision_id
+  r.run_id is null as by_hand, r.run_id, r.changed_by, r.changed_at, r.id as revision_id, null::integer as hour
 from losant_usage.revisions r
 join losant_usage.streams s on s.stream = r.stream
 join losant_usage.metrics m on m.stream = r.stream
   and r.old ->> m.source_column is distinct from r.new ->> m.source_column
 join losant_usage.organizations o on o.org_id = r.org_id
 -- Of a stream with further keys the rows, and not their sum, so that nothing counts twice.
-where (r.key = '{}') = (s.key_columns = '{}');
-comment on view losant_usage.restatements is 'Every change of a number after its first load, one row per change and metric, old and new. Source: revisions, which is append-only.';
+where (r.key = '{}') = (s.key_columns = '{}')
+union all
+select o.instance_id, r.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, r.stream, r.usage_date,
+  m.metric, null, null, q.old, q.new, coalesce(q.new, 0) - coalesce(q.old, 0), m.unit, r.revision, r.was_final,
+  r.run_id is null, r.run_id, r.changed_by, r.changed_at, r.id, hour
+from losant_usage.revisions r
+cross join (values ('payload_billable_count', 'billable_counts'), ('payload_all_count', 'all_counts'),
+  ('payload_all_bytes', 'all_bytes')) as c (metric, array_column)
+join losant_usage.metrics m on m.metric = c.metric
+cross join generate_series(0, 23) as hour
+cross join lateral (
+  select (r.old -> c.array_column ->> hour)::bigint as old, (r.new -> c.array_column ->> hour)::bigint as new
+) as q
+join losant_usage.organizations o on o.org_id = r.org_id
+where r.stream = 'payload_hours' and q.old is distinct from q.new;
+comment on view losant_usage.restatements is 'Every change of a number after its first load, one row per change and metric, old and new; of payload_hours one row per hour too, beside the days of payload_totals and not in addition to them. Source: revisions, which is append-only.';
 comment on column losant_usage.restatements.instance_id is 'Losant instance id.';
 comment on column losant_usage.restatements.org_id is 'Losant organization id, 24 lower-case hex characters.';
 comment on column losant_usage.restatements.org_name is 'Name of the organization as last seen.';
@@ -38,6 +52,7 @@ comment on column losant_usage.restatements.run_id is 'Run that made the change;
 comment on column losant_usage.restatements.changed_by is 'Database user that made the change.';
 comment on column losant_usage.restatements.changed_at is 'When the change was made (UTC).';
 comment on column losant_usage.restatements.revision_id is 'Order of the changes: revisions.id.';
+comment on column losant_usage.restatements.hour is 'Hour of the usage date (UTC) from 0 to 23, for payloads by hour; null otherwise.';
 
 create view losant_usage.device_continuity as
 select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, d.usage_date,
@@ -135,7 +150,7 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
-  from losant_usage.restatements r where r.changed_at > moment
+  from losant_usage.restatements r where r.changed_at > moment and r.hour is null
   union all
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     day, c.stream, m.metric, m.unit, null, null,
@@ -163,4 +178,4 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
       when 'payload_source_count' then u.payload_source_count end as quantity
   ) as q
 $$;
-comment on function losant_usage.changes_since is 'Every number that changed or was first loaded after a moment (UTC), one row per change and metric. change: restated or first_loaded; a first load shows the number of now. Source: restatements, coverage, usage_days.';
+comment on function losant_usage.changes_since is 'Every number that changed or was first loaded after a moment (UTC), one row per change and metric. change: restated or first_loaded; a first load shows the number of now. Hours are in restatements only. Source: restatements, coverage, usage_days.';

@@ -118,7 +118,7 @@ create trigger closed after insert on losant_usage.statement_files
 
 create function losant_usage.hold_loads() returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-  lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources in share mode
+  lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours in share mode
 $$;
 comment on function losant_usage.hold_loads is 'Waits for the loads under way and holds further ones back until the transaction ends: for closing at one moment.';
 revoke execute on function losant_usage.hold_loads from public;

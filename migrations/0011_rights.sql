@@ -11,9 +11,9 @@ begin
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
       losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
-      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
+      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
-      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.device_continuity,
+      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.hourly_usage, losant_usage.device_continuity,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
       losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
@@ -39,7 +39,7 @@ begin
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracking, losant_usage.coverage, losant_usage.quarantine, losant_usage.usage_days,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads to losant_usage_writer;
-    grant insert, update, delete on losant_usage.payload_sources, losant_usage.leases to losant_usage_writer;
+    grant insert, update, delete on losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.leases to losant_usage_writer;
     -- Who waived is set by the database.
     grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
       to losant_usage_writer;

@@ -21,7 +21,15 @@ const RETENTIONS: readonly Retention[] = ['zeros', 'empty', 'refuse'];
 
 /** The keys that `/control/config` takes. */
 export const CONFIG_KEYS = [
-  ...['latencyMs', 'requestsPerSecond', 'pageSizeMax', 'omitZeroDays', 'echoWindow', 'detailDays'],
+  ...[
+    'latencyMs',
+    'requestsPerSecond',
+    'pageSizeMax',
+    'omitZeroDays',
+    'omitZeroHours',
+    'echoWindow',
+    'detailDays',
+  ],
   ...[
     'retention',
     'maxRangeDays',
@@ -41,6 +49,7 @@ export function applyConfig(config: Config, input: Input): void {
   next.latencyMs = optional(input, 'latencyMs', numberIn) ?? config.latencyMs;
   next.pageSizeMax = optional(input, 'pageSizeMax', numberIn) ?? config.pageSizeMax;
   next.omitZeroDays = optional(input, 'omitZeroDays', booleanIn) ?? config.omitZeroDays;
+  next.omitZeroHours = optional(input, 'omitZeroHours', booleanIn) ?? config.omitZeroHours;
   next.echoWindow = optional(input, 'echoWindow', booleanIn) ?? config.echoWindow;
   next.detailDays = optional(input, 'detailDays', numberIn) ?? config.detailDays;
   next.retention =

@@ -70,6 +70,7 @@ const STREAM_ACTIONS: Readonly<Record<string, CounterAction>> = {
   notebook_minutes: 'notebookMinuteCounts',
   payload_sources: 'payloadCounts',
   payload_totals: 'payloadCountsBreakdown',
+  payload_hours: 'payloadCountsBreakdown',
 };
 
 /** Returns the counters named, or all four if none is. */

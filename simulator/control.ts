@@ -40,6 +40,7 @@ const CONTROL_WRITES: Readonly<Record<string, (world: World, body: unknown) => u
   config: changeConfig,
   restate,
   omit,
+  hour: changeHour,
   orgs: addOrg,
   attributes: setAttributes,
   tokens: putToken,
@@ -155,6 +156,21 @@ function omit(world: World, body: unknown): unknown {
     read.optional(input, 'variant', (from, key) => read.choiceIn(from, key, BREAKDOWN_VARIANTS)) ?? null;
   const actions = variant === null ? read.countersIn(input, 'action') : VARIED;
   for (const action of actions) world.edits.setOmitted(org.key, day, { action, variant }, omitted);
+  return { success: true };
+}
+
+/**
+ * Makes an hour of the day's payloads wrong in answers by hour alone: `by` is added to its numbers, or
+ * it is left out. `by: 0` puts it right.
+ */
+function changeHour(world: World, body: unknown): unknown {
+  const input = read.inputOf(body, ['orgId', 'day', 'hour', 'by', 'omit']);
+  const org = knownOrg(world, read.textIn(input, 'orgId'));
+  const hour = read.numberIn(input, 'hour');
+  if (!Number.isInteger(hour) || hour < 0 || hour > 23) throw new ControlError('hour must be from 0 to 23');
+  const by = read.optional(input, 'by', read.numberIn) ?? 0;
+  const omitted = read.optional(input, 'omit', read.booleanIn) ?? false;
+  world.edits.setHour(org.key, read.dayIn(input, 'day'), hour, { by, omitted });
   return { success: true };
 }
 

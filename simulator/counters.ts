@@ -113,10 +113,16 @@ function payloadBuckets(
     for (let fromMs = hours.fromMs; fromMs < hours.toMs; fromMs += resolutionMs) {
       const toMs = Math.min(hours.toMs, fromMs + resolutionMs);
       const rows = gone ? [] : asked.meter.payloads(day, fromMs, toMs);
-      const value = rows.reduce<Amount>((sum, row) => add(sum, read(row)), 0);
-      if (value === 0 && asked.config.omitZeroDays) continue;
-      const startMs = resolutionMs === HOUR_MS ? day * DAY_MS + fromMs : day * DAY_MS;
-      buckets.push({ date: isoMs(startMs), value: jsonAmount(value) });
+      const sum = rows.reduce<Amount>((total, row) => add(total, read(row)), 0);
+      if (resolutionMs !== HOUR_MS) {
+        if (sum === 0 && asked.config.omitZeroDays) continue;
+        buckets.push({ date: isoMs(day * DAY_MS), value: jsonAmount(sum) });
+        continue;
+      }
+      const edit = gone ? null : asked.meter.hourEdit(day, fromMs / HOUR_MS);
+      const value = add(sum, edit?.by ?? 0);
+      if (edit?.omitted || (value === 0 && asked.config.omitZeroHours)) continue;
+      buckets.push({ date: isoMs(day * DAY_MS + fromMs), value: jsonAmount(value) });
     }
   }
   return buckets;

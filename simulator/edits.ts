@@ -26,6 +26,9 @@ export interface Edits {
   restate(orgKey: string, day: number, group: CounterGroup, times: number): number;
   isOmitted(orgKey: string, day: number, answer: Answered): boolean;
   setOmitted(orgKey: string, day: number, answer: Answered, omitted: boolean): void;
+  /** Returns the change made to an hour of payloads, which the day's own numbers do not show; null if there is none. */
+  hour(orgKey: string, day: number, hour: number): HourEdit | null;
+  setHour(orgKey: string, day: number, hour: number, edit: HourEdit): void;
   /** Returns a number that rises with every change. */
   version(): number;
 }
@@ -36,6 +39,12 @@ export interface Answered {
   readonly variant: BreakdownVariant | null;
 }
 
+/** A wrong hour: its numbers are off by an amount, or it is left out. */
+export interface HourEdit {
+  readonly by: number;
+  readonly omitted: boolean;
+}
+
 export function groupOf(action: CounterAction): CounterGroup {
   if (action === 'deviceCounts') return 'devices';
   return action === 'notebookMinuteCounts' ? 'notebooks' : 'payloads';
@@ -44,6 +53,7 @@ export function groupOf(action: CounterAction): CounterGroup {
 export function createEdits(): Edits {
   const restatements = new Map<string, number>();
   const omissions = new Set<string>();
+  const hours = new Map<string, HourEdit>();
   let version = 0;
   return {
     restated: (orgKey, day, group) =>
@@ -63,6 +73,11 @@ export function createEdits(): Edits {
         if (omitted) omissions.add(`${orgKey} ${day} ${action} ${one}`);
         else omissions.delete(`${orgKey} ${day} ${action} ${one}`);
       }
+      version++;
+    },
+    hour: (orgKey, day, hour) => (hours.size === 0 ? null : (hours.get(`${orgKey} ${day} ${hour}`) ?? null)),
+    setHour(orgKey, day, hour, edit) {
+      hours.set(`${orgKey} ${day} ${hour}`, edit);
       version++;
     },
     version: () => version,

@@ -29,6 +29,7 @@ export function createInstanceMeter(world: World): Meter {
         ? wholeDay(day).payloads
         : remember(`payloads ${day} ${fromMs} ${toMs}`, day, () => sumPayloads(world, day, { fromMs, toMs })),
     isOmitted: () => false,
+    hourEdit: () => null,
   };
 }
 

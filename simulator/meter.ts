@@ -1,6 +1,6 @@
 import type { Amount } from './amount.ts';
 import { DAY_MS } from './calendar.ts';
-import type { Answered } from './edits.ts';
+import type { Answered, HourEdit } from './edits.ts';
 import type { Org } from './population.ts';
 import { type DeviceDay, deviceDay, type NotebookDay, notebookDay, part, payloadDay } from './usage.ts';
 import type { World } from './world.ts';
@@ -24,6 +24,8 @@ export interface Meter {
   payloads(day: number, fromMs: number, toMs: number): readonly SourceAmount[];
   /** Whether the bucket is left out of the answer although there is usage. */
   isOmitted(day: number, answer: Answered): boolean;
+  /** Returns the change made to an hour, which only answers by hour show; null if there is none. */
+  hourEdit(day: number, hour: number): HourEdit | null;
 }
 
 export function orgMeter(world: World, org: Org): Meter {
@@ -59,5 +61,6 @@ export function orgMeter(world: World, org: Org): Meter {
         .filter((row) => row.count > 0 || row.bytes > 0);
     },
     isOmitted: (day, answer) => edits.isOmitted(org.key, day, answer),
+    hourEdit: (day, hour) => edits.hour(org.key, day, hour),
   };
 }

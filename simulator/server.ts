@@ -28,6 +28,7 @@ export interface SimulatorOptions {
   readonly pageSizeMax?: number | undefined;
   /** Whether buckets whose values are all zero are left out; default false. */
   readonly omitZeroDays?: boolean | undefined;
+  readonly omitZeroHours?: boolean | undefined;
   /** Whether bodies have start and end; default true. */
   readonly echoWindow?: boolean | undefined;
   /** The number of days whose detail is kept; default 93. */
@@ -95,6 +96,7 @@ function createWorld(seed: string, instanceId: string, options: SimulatorOptions
       requestsPerSecond: null,
       pageSizeMax: options.pageSizeMax ?? 1000,
       omitZeroDays: options.omitZeroDays ?? false,
+      omitZeroHours: options.omitZeroHours ?? false,
       echoWindow: options.echoWindow ?? true,
       detailDays: options.detailDays ?? 93,
       retention: options.retention ?? 'empty',

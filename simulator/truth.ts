@@ -1,5 +1,5 @@
 import { type Amount, add, jsonAmount } from './amount.ts';
-import { DAY_MS, dayOf, dayText } from './calendar.ts';
+import { DAY_MS, dayOf, dayText, HOUR_MS } from './calendar.ts';
 import { oldestDay } from './counters.ts';
 import { type Answered, groupOf } from './edits.ts';
 import { type Meter, orgMeter, type SourceAmount } from './meter.ts';
@@ -45,6 +45,7 @@ function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<s
     device_counts: jsonFields(devices),
     notebook_minutes: jsonFields(notebooks),
     payload_totals: jsonFields(totals),
+    payload_hours: hoursOfDay(world, org, meter, day),
     payload_sources: sources.map((row) => ({
       payload_type: row.type,
       source: row.source,
@@ -63,6 +64,28 @@ function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<s
       notebook_minutes: world.edits.restated(org.key, day, groupOf('notebookMinuteCounts')),
       payloads: world.edits.restated(org.key, day, groupOf('payloadCounts')),
     },
+  };
+}
+
+/** Returns the hours of a day as answers by hour have them; those left out are 0 and listed. */
+function hoursOfDay(world: World, org: Org, meter: Meter, day: number): Record<string, unknown> {
+  const hours = Array.from({ length: 24 }, (_, hour) => {
+    const rows = meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS);
+    const edit = world.edits.hour(org.key, day, hour);
+    const read = (pick: (row: SourceAmount) => Amount) =>
+      edit?.omitted ? 0 : add(sumOf(rows, pick), edit?.by ?? 0);
+    return {
+      billable: read((row) => (row.billable ? row.count : 0)),
+      count: read((row) => row.count),
+      bytes: read((row) => row.bytes),
+      isOmitted: edit?.omitted ?? false,
+    };
+  });
+  return {
+    billable_counts: hours.map(({ billable }) => jsonAmount(billable)),
+    all_counts: hours.map(({ count }) => jsonAmount(count)),
+    all_bytes: hours.map(({ bytes }) => jsonAmount(bytes)),
+    omitted: hours.flatMap(({ isOmitted }, hour) => (isOmitted ? [hour] : [])),
   };
 }
 

@@ -20,6 +20,8 @@ export interface Config {
   pageSizeMax: number;
   /** Whether buckets whose values are all zero are left out. */
   omitZeroDays: boolean;
+  /** Whether hours without payloads are left out of an answer by hour. */
+  omitZeroHours: boolean;
   /** Whether bodies have the window's start and end. */
   echoWindow: boolean;
   /** The number of days whose detail is kept, without today. */

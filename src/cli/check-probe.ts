@@ -2,7 +2,7 @@ import { LosantError } from '../errors.ts';
 import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
 import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
 import { askUsage, fetchUsage } from '../losant/usage.ts';
-import { addDays, DAY_MS, type DayRange, dayStartMs, type UsageDay } from '../usage/day.ts';
+import { addDays, DAY_MS, type DayRange, dayStartMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
 import type { OrgTarget } from './check-instance.ts';
@@ -47,6 +47,10 @@ const PROBES: Readonly<Record<string, Probe>> = {
   'payloads in two ways': {
     ask: probeSums,
     touches: 'which of payload_source_count and payload_all_count you bill; org_day of reconciliation',
+  },
+  'hours of a day?': {
+    ask: probeHours,
+    touches: 'payload_hours: whether zero hours are left out, and whether its hours add up to payload_totals',
   },
   'instance totals equal to sums?': {
     ask: probeTotals,
@@ -176,6 +180,20 @@ async function probeSums(target: OrgTarget): Promise<string> {
   return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}: equal to ${equal}`;
 }
 
+async function probeHours(target: OrgTarget): Promise<string> {
+  const start = dayStartMs(target.day);
+  const range = { start, end: start + DAY_MS - 1 };
+  const all = { includeNonBillable: 'true' };
+  const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', range, { ...HOURLY, ...all }));
+  const numbers = buckets.flatMap(numbersOf);
+  const sum = numbers.reduce((a, b) => a + b, 0);
+  const total = sumOf(await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, ...all }));
+  const zeros = numbers.filter((value) => value === 0).length;
+  const verdict =
+    zeros > 0 ? 'zero hours are said' : buckets.length < 24 ? 'zero hours are left out' : 'no hour is zero';
+  return `${buckets.length} buckets for the 24 hours of ${target.day}, ${zeros} of them zero: ${verdict}; ${compare('all payloads by hour', sum, total)}`;
+}
+
 async function probeHeaders({ client, instanceId, signal }: OrgTarget): Promise<string> {
   const { answer } = await getInstance(client, { instanceId, signal });
   const shown = [...answer.headers].filter(([name]) => name !== 'set-cookie');
@@ -183,6 +201,7 @@ async function probeHeaders({ client, instanceId, signal }: OrgTarget): Promise<
 }
 
 const DAILY = { resolution: String(DAY_MS) };
+const HOURLY = { resolution: String(HOUR_MS) };
 
 async function ask(
   { client, instanceId, orgId, signal }: OrgTarget,

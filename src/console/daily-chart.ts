@@ -3,7 +3,7 @@ import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { type Html, renderTable } from './page.ts';
-import { barPaths, linePath, runsOf, type Scale, scaleOf, tickDays } from './shapes.ts';
+import { barPaths, linePath, runsOf, type Scale, scaleOf, type TickDay, tickDays } from './shapes.ts';
 import { renderStanding } from './standings.ts';
 
 export interface Series {
@@ -12,7 +12,7 @@ export interface Series {
   readonly values: readonly (number | null)[];
 }
 
-/** A chart of one number per UTC day, or of several that add up to one. */
+/** A chart of one number per day or hour, or of several that add up to one. */
 export interface DailyChart {
   /** The name in addresses and ids. */
   readonly id: string;
@@ -23,6 +23,10 @@ export interface DailyChart {
   /** The shape: one series as a line, or any number of them stacked as bars, the first at the bottom. */
   readonly shape: 'line' | 'bars';
   readonly days: readonly UsageDay[];
+  /** What a place on the axis is, if not a UTC day, e.g. `Hour (UTC)`. */
+  readonly dayName?: string;
+  /** The places that are named on the axis; by default some days. */
+  readonly ticks?: readonly TickDay[];
   /** Returns the address of a day's story. */
   readonly storyOf?: (day: UsageDay) => string;
   /** The standings by day; null where the day is not tracked. */
@@ -36,6 +40,7 @@ export interface DailyChart {
   readonly summary: string;
 }
 
+const UTC_DAY = 'UTC day';
 /** The height in pixels; the width is whatever is available. */
 const HEIGHT = 180;
 const LABELS_HEIGHT = 40;
@@ -45,7 +50,7 @@ const MISSING_MAX = 3;
 
 /** Renders the chart with its legend and the table behind it. `csv` is the address of the table as a file. */
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
-  const { id, title, axis, summary, days } = chart;
+  const { id, title, axis, summary, days, dayName = UTC_DAY, ticks = tickDays(days) } = chart;
   const scale = scaleOf(chart, HEIGHT);
   return html`<figure class="chart"><figcaption><h3>${title}</h3><p class="quiet">${summary}</p></figcaption>
 ${renderLegend(chart)}
@@ -59,8 +64,8 @@ ${renderAbsences(chart)}
 ${chart.shape === 'line' ? renderLine(chart, scale) : renderBars(chart, scale)}
 ${chart.leftOut.map((isLeftOut, place) => (isLeftOut ? html`<circle class="zeros" cx="${percent(place + 0.5, days)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
 ${days.map((_, place) => html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`)}
-${tickDays(days).map(({ place, label, anchor }) => html`<text x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
-<text x="50%" y="${HEIGHT + 34}" text-anchor="middle">UTC day</text></svg></div>
+${ticks.map(({ place, label, anchor }) => html`<text x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
+<text x="50%" y="${HEIGHT + 34}" text-anchor="middle">${dayName}</text></svg></div>
 <details><summary>The same as a table</summary>
 <p><a href="${csv}" download>Download as CSV</a></p>
 ${renderDays(chart)}</details></figure>\n`;
@@ -134,7 +139,7 @@ function describeDay(chart: DailyChart, place: number, { show }: Scale): string 
   return `${days[place]}: ${words.join(', ')}`;
 }
 
-function renderDays({ days, standings, leftOut, series, storyOf }: DailyChart): Html {
+function renderDays({ days, dayName = UTC_DAY, standings, leftOut, series, storyOf }: DailyChart): Html {
   const rows = days.map((day, place) => {
     const word = html`${renderStanding(standings[place] ?? null)}${leftOut[place] ? ', left out by Losant' : ''}`;
     const cells = series.map(({ values }) => {
@@ -147,7 +152,7 @@ function renderDays({ days, standings, leftOut, series, storyOf }: DailyChart): 
   });
   return html`<div class="days">${renderTable({
     columns: [
-      { name: 'UTC day' },
+      { name: dayName },
       ...series.map(({ name }) => ({ name, isNumber: true })),
       { name: 'Standing' },
     ],

@@ -108,10 +108,10 @@ function describeFlow(
  */
 export function renderChartCsv(
   { orgId, name }: Organization,
-  { days, standings, leftOut, series }: DailyChart,
+  { days, dayName, standings, leftOut, series }: DailyChart,
 ): string {
   const columns: readonly CsvColumn[] = [
-    { name: 'usage_date', isText: false },
+    { name: dayName ?? 'usage_date', isText: false },
     { name: 'org_id', isText: false },
     { name: 'org_name', isText: true },
     ...series.map((each) => ({ name: each.name, isText: false })),

@@ -1,4 +1,5 @@
 import { html } from 'hono/html';
+import { type OrganizationHours, readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
   type Organization,
@@ -10,6 +11,7 @@ import {
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
+import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { organizationCharts, renderChartCsv } from './organization-charts.ts';
@@ -38,23 +40,29 @@ export const organizationPage: ConsolePage = {
     const days = RANGES.find((each) => String(each) === c.req.query('days')) ?? RANGE_DAYS;
     const to = addDays(dayAt(sources.now()), -1);
     const range = { from: addDays(to, 1 - days), to };
+    const choice = readHoursChoice((name) => c.req.query(name));
     if (!/^[0-9a-f]{24}$/.test(orgId)) return c.html(renderUnknown(orgId), 404);
     const found = await readOrNull(sources, async (db) => ({
       organization: await readOrganization(db, { orgId, range }),
       limits: await readLimits(db, orgId),
       months: await readOrganizationMonths(db, orgId),
+      hours: await readOrganizationHours(db, { orgId, range, ...choice }),
     }));
     if (found === null) return c.html(renderPage({ title: orgId, path: PATH, body: renderAway() }), 503);
-    const { organization, limits, months } = found;
+    const { organization, limits, months, hours } = found;
     if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
-    const asked = charts.find(({ id }) => id === c.req.query('csv'));
+    const byHour = hours === null ? [] : hoursCharts(hours, { orgId, range });
+    const asked = [...charts, ...byHour].find(({ id }) => id === c.req.query('csv'));
     if (asked !== undefined) {
       c.header('content-disposition', `attachment; filename="${orgId}-${asked.id}-${range.from}-${to}.csv"`);
       return c.body(renderChartCsv(organization, asked), 200, { 'content-type': 'text/csv; charset=utf-8' });
     }
     return c.html(
-      renderOrganization({ organization, limits, months, charts, range, days, nowMs: sources.now() }),
+      renderOrganization({
+        ...{ organization, limits, months, charts, hours, byHour, choice, range, days },
+        nowMs: sources.now(),
+      }),
     );
   },
 };
@@ -76,6 +84,10 @@ interface OrganizationFacts {
   readonly limits: readonly LimitUse[];
   readonly months: readonly OrganizationMonth[];
   readonly charts: readonly DailyChart[];
+  /** The payloads by hour; null if they were never collected. */
+  readonly hours: OrganizationHours | null;
+  readonly byHour: readonly DailyChart[];
+  readonly choice: HoursChoice;
   readonly range: DayRange;
   readonly days: number;
   readonly nowMs: number;
@@ -100,8 +112,18 @@ ${renderMonths(months)}
       : html`<a href="${address({ days: `${each}` })}">${each}</a> `,
   )} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
 ${renderFills()}
-<div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>`;
+<div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>
+${renderHours(facts)}`;
   return renderPage({ title: name, path: PATH, body });
+}
+
+function renderHours({ organization, hours, byHour, choice, days }: OrganizationFacts): Html | string {
+  if (hours === null) return '';
+  const path = `${PATH}/${organization.orgId}`;
+  const shown = { days: `${days}`, zone: choice.zone, hours: choice.day ?? '' };
+  return html`${renderHoursForm(hours, { path, hidden: { days: shown.days }, asked: choice.zone })}
+<div class="charts">${byHour.map((chart) => renderDailyChart(chart, addressOf(path, { ...shown, csv: chart.id })))}</div>
+${renderWeek(hours)}`;
 }
 
 /** `renderStates` shows what is unusual about an organization, which for most is nothing. */

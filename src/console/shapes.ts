@@ -101,7 +101,7 @@ export function runsOf(holds: readonly boolean[]): { from: number; count: number
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
 
-interface TickDay {
+export interface TickDay {
   readonly place: number;
   readonly label: string;
   readonly anchor: 'start' | 'middle' | 'end';

@@ -126,6 +126,8 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .not-stored { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
 .series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
+.week td { padding: 0 } .week td span { display: block; padding: .15rem .6rem } .week td:first-child span { color: var(--quiet) }
+${[1, 2, 3, 4, 5].map((shade) => `.week .shade-${shade} { background: color-mix(in srgb, var(--mark) ${shade * 9}%, var(--ground)) }`).join(' ')}
 .scroll { overflow-x: auto } .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }
 @media print { header nav, form, details > summary, nav[aria-label] { display: none } body { max-width: none; font-size: 11px } a { color: inherit; text-decoration: none } tr, .card, figure { break-inside: avoid } }
 @media (max-width: 48rem) {

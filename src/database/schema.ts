@@ -8,6 +8,11 @@ import type { UsageDay } from '../usage/day.ts';
 /** An instant as ISO-8601 UTC with milliseconds, e.g. `2026-11-24T00:15:00.000Z`. */
 export type Instant = string;
 
+export type ArrayType<T> = ArrayTypeImpl<T> extends (infer U)[] ? U[] : ArrayTypeImpl<T>;
+
+export type ArrayTypeImpl<T> =
+  T extends ColumnType<infer S, infer I, infer U> ? ColumnType<S[], I[], U[]> : T[];
+
 export type Generated<T> =
   T extends ColumnType<infer S, infer I, infer U>
     ? ColumnType<S, I | undefined, U>
@@ -267,6 +272,23 @@ export interface Freshness {
   tracked_from: UsageDay;
 }
 
+export interface HourlyUsage {
+  customer_id: string | null;
+  hour: Instant;
+  instance_id: string;
+  is_final: boolean;
+  is_reported: boolean | null;
+  org_id: string;
+  org_name: string;
+  payload_all_bytes: number | null;
+  payload_all_count: number | null;
+  payload_billable_count: number | null;
+  plan_id: string | null;
+  referral_id: string | null;
+  standing: Standing;
+  usage_date: UsageDay;
+}
+
 export interface Instances {
   api_url: string;
   billing_periods: Generated<string>;
@@ -459,6 +481,14 @@ export interface OrganizationTags {
   value: string;
 }
 
+export interface PayloadHours {
+  all_bytes: ArrayType<number>;
+  all_counts: ArrayType<number>;
+  billable_counts: ArrayType<number>;
+  org_id: string;
+  usage_date: UsageDay;
+}
+
 export interface PayloadSources {
   count: number;
   org_id: string;
@@ -590,6 +620,7 @@ export interface Restatements {
   changed_by: string;
   customer_id: string | null;
   difference: number;
+  hour: number | null;
   instance_id: string;
   metric: string;
   new_quantity: number | null;
@@ -816,6 +847,7 @@ export interface Schema {
   device_counts: DeviceCounts;
   focus_usage: FocusUsage;
   freshness: Freshness;
+  hourly_usage: HourlyUsage;
   instance_totals: InstanceTotals;
   instances: Instances;
   known_missing: KnownMissing;
@@ -829,6 +861,7 @@ export interface Schema {
   organization_history: OrganizationHistory;
   organization_tags: OrganizationTags;
   organizations: Organizations;
+  payload_hours: PayloadHours;
   payload_sources: PayloadSources;
   payload_totals: PayloadTotals;
   period_blockers: PeriodBlockers;

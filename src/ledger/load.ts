@@ -4,31 +4,29 @@
  */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { apply, joinEffects } from '../usage/apply.ts';
+import { apply } from '../usage/apply.ts';
 import {
-  type Applied,
   type CellAnswer,
   type CellKey,
   type CellResult,
   cellId,
   compareText,
   type Reason,
-  unchanged,
   WAIVED,
 } from '../usage/cell.ts';
-import { applyCrossCheck, type CrossCheck } from '../usage/cross-check.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
-import { streamNamed, streams } from '../usage/streams/catalog.ts';
-import type { Fact, Stream } from '../usage/streams/stream.ts';
+import { insertCells, keysOf, lockCells, updateCells, type WrittenCell } from './coverage.ts';
 import {
-  insertCells,
-  keysOf,
-  type LockedCell,
-  lockCells,
-  updateCells,
-  type WrittenCell,
-} from './coverage.ts';
-import { type CellChange, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
+  type AppliedCell,
+  checkingKeys,
+  compareWithHours,
+  crossCheck,
+  crossCheckOf,
+  keyOf,
+  type Ledger,
+  relatedKeys,
+} from './cross-checks.ts';
+import { type CellChange, countRows, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
 import { type BeginOptions, beginWriting, markLocked, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
@@ -69,14 +67,6 @@ export interface LoadResult {
   readonly crossChecked: readonly CrossCheckedCell[];
   /** The number of changed rows by stream. */
   readonly rows: Readonly<Record<string, RowCounts>>;
-}
-
-/** A cell of a batch, or one that a cross-check concerns, with the effect on it. */
-interface AppliedCell extends CellKey {
-  readonly of: Stream;
-  readonly before: LockedCell | null;
-  readonly numbers: readonly Fact[];
-  readonly applied: Applied;
 }
 
 /**
@@ -123,7 +113,7 @@ async function applyLocked(
   answers: readonly CellAnswer[],
   runId: string,
 ): Promise<{ cells: AppliedCell[]; others: AppliedCell[] }> {
-  const keys = sortKeys([...answers.map(keyOf), ...checkedKeys(answers), ...checkingKeys(answers)]);
+  const keys = sortKeys([...answers.map(keyOf), ...relatedKeys(answers)]);
   for (;;) {
     await sql`savepoint cells`.execute(trx);
     const ledger = await readLedger(trx, keys, answers);
@@ -132,10 +122,12 @@ async function applyLocked(
       const key = keyOf(answer);
       const before = ledger.cells.get(cellId(key)) ?? null;
       const numbers = ledger.numbersOf(key);
-      const applied = apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
+      const { stream, check } = crossCheckOf(answer, ledger, cells);
+      const applied = apply(before, numbers, { ...answer, stream }, check);
       cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
     }
     crossCheck(answers, ledger, cells);
+    for (const answer of answers) compareWithHours(answer, ledger, cells);
     const added = [...cells.values()].flatMap(toWrittenCell).filter(({ isNew }) => isNew);
     if ((await insertCells(trx, added, runId)) === added.length) {
       const all = [...cells.values()];
@@ -143,14 +135,6 @@ async function applyLocked(
     }
     await sql`rollback to savepoint cells`.execute(trx);
   }
-}
-
-/** The rows of a batch's cells in the database. */
-interface Ledger {
-  readonly cells: ReadonlyMap<string, LockedCell>;
-  /** The ids of cells that have no row and are not tracked. */
-  readonly untracked: ReadonlySet<string>;
-  readonly numbersOf: (key: CellKey) => readonly Fact[];
 }
 
 async function readLedger(
@@ -191,85 +175,6 @@ async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Pro
   return new Set(rows.map(cellId));
 }
 
-/** Returns the cells whose zeros a count of the answers may confirm or contradict. */
-function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
-  return answers.flatMap((answer) =>
-    streams
-      .filter(({ crossCheck }) => crossCheck?.stream === answer.stream.name)
-      // A count other than zero is of no use where it could only confirm.
-      .filter(({ crossCheck }) => crossCheck?.isRequired || isZero(answer, crossCheck?.metric ?? ''))
-      .map(({ name }) => ({ orgId: answer.orgId, day: answer.day, stream: name })),
-  );
-}
-
-function isZero({ stream, outcome }: CellAnswer, metric: string): boolean {
-  if (outcome.kind === 'missing') return true;
-  const index = stream.metrics.indexOf(metric);
-  return outcome.kind === 'values' && outcome.facts.every(({ values }) => values[index] === 0);
-}
-
-/** Returns the cells that may contradict what the answers leave out. */
-function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
-  return answers.flatMap(({ orgId, day, stream, outcome }) => {
-    const leavesOut =
-      outcome.kind === 'missing' || (outcome.kind === 'values' && outcome.missingColumns.length > 0);
-    return leavesOut && stream.crossCheck ? [{ orgId, day, stream: stream.crossCheck.stream }] : [];
-  });
-}
-
-/** Returns a cell as it stands within the batch; null if it has no row and no answer. */
-function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, AppliedCell>): AppliedCell | null {
-  const before = ledger.cells.get(cellId(key));
-  const of = streamNamed(key.stream);
-  const found = cells.get(cellId(key));
-  if (found || !before) return found ?? null;
-  return { ...key, of, before, numbers: ledger.numbersOf(key), applied: unchanged };
-}
-
-function crossCheckOf(
-  { stream, orgId, day }: CellAnswer,
-  ledger: Ledger,
-  cells: ReadonlyMap<string, AppliedCell>,
-): CrossCheck {
-  if (!stream.crossCheck) return { kind: 'none' };
-  const key = { orgId, day, stream: stream.crossCheck.stream };
-  const cell = findCell(key, ledger, cells);
-  const count = cell && countAfter(cell, stream.crossCheck.metric);
-  if (count !== null) return { kind: 'counted', count };
-  return { kind: cell === null && ledger.untracked.has(cellId(key)) ? 'none' : 'unknown' };
-}
-
-/** Returns the sum of a metric that a cell has after its answer; null if it is not stored. */
-function countAfter({ of, before, numbers, applied }: AppliedCell, metric: string): number | null {
-  if (!(applied.cell ?? before)?.isStored) return null;
-  const index = of.metrics.indexOf(metric);
-  return (applied.facts ?? numbers).reduce((sum, { values }) => sum + (values[index] ?? 0), 0);
-}
-
-/**
- * Applies the counts of a batch to cells that were applied before them and to cells without an answer
- * in it, and updates both in `cells`. Zeros that result confirm those of the count in turn.
- */
-function crossCheck(answers: readonly CellAnswer[], ledger: Ledger, cells: Map<string, AppliedCell>): void {
-  const check = (key: CellKey, by: CellKey, { age, sentAtMs }: CellAnswer) => {
-    const cell = findCell(key, ledger, cells);
-    const checking = findCell(by, ledger, cells);
-    const count = checking && countAfter(checking, cell?.of.crossCheck?.metric ?? '');
-    const row = cell?.applied.cell ?? cell?.before ?? null;
-    if (cell === null || row === null || count === null) return;
-    const { of: stream, applied, numbers } = cell;
-    const effect = applyCrossCheck(row, applied.facts ?? numbers, { stream, count, age, sentAtMs });
-    if (effect) cells.set(cellId(key), { ...cell, applied: joinEffects(applied, effect) });
-  };
-  for (const answer of answers) {
-    const key = keyOf(answer);
-    for (const checked of checkedKeys([answer])) {
-      check(checked, key, answer);
-      if (answer.stream.crossCheck?.stream === checked.stream) check(key, checked, answer);
-    }
-  }
-}
-
 async function writeApplied(
   trx: Kysely<Schema>,
   { cells, others }: { readonly cells: readonly AppliedCell[]; readonly others: readonly AppliedCell[] },
@@ -289,7 +194,7 @@ async function writeApplied(
   for (const { of, numbers, applied } of cells) {
     if (applied.result !== 'unchanged') continue;
     const counts = (rows[of.name] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });
-    counts.unchanged += numbers.length;
+    counts.unchanged += countRows(of, numbers);
   }
   return rows;
 }
@@ -342,10 +247,6 @@ function isRecovered({ before, applied }: AppliedCell): boolean {
 
 function isLifted({ before, applied }: AppliedCell): boolean {
   return before?.reason === WAIVED && applied.cell !== null && applied.cell.reason !== WAIVED;
-}
-
-function keyOf({ orgId, stream, day }: CellAnswer): CellKey {
-  return { orgId, stream: stream.name, day };
 }
 
 function sortKeys(keys: readonly CellKey[]): CellKey[] {

@@ -1,13 +1,16 @@
 /**
- * The numbers of cells: a column for each metric in `usage_days`, and rows by type and source in
- * `payload_sources`, whose sum is in `usage_days` too. Only differences are written.
+ * The numbers of cells: a column for each metric in `usage_days`, rows by type and source in
+ * `payload_sources`, whose sum is in `usage_days` too, and a row of arrays by hour in `payload_hours`.
+ * Only differences are written.
  */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
-import type { Schema, UsageDays } from '../database/schema.ts';
+import { SCHEMA_NAME } from '../database/handle.ts';
+import type { PayloadHours, PayloadSources, Schema, UsageDays } from '../database/schema.ts';
 import { type CellKey, compareText, factKey, sameValues } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
+import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { Fact, Stream } from '../usage/streams/stream.ts';
 
 export interface RowCounts {
@@ -84,19 +87,75 @@ export async function readNumbers(
   trx: Kysely<Schema>,
   cells: readonly CellKey[],
 ): Promise<(cell: CellKey) => readonly Fact[]> {
-  const days = await readDayRows(trx, [...new Map(cells.map((cell) => [dayKey(cell), cell])).values()]);
-  const sources = await readSources(
-    trx,
-    cells.filter(({ stream }) => hasKeys(streamNamed(stream))),
-  );
+  const wide = cells.filter(({ stream }) => !Object.hasOwn(TABLES, stream));
+  const days = await readDayRows(trx, [...new Map(wide.map((cell) => [dayKey(cell), cell])).values()]);
+  const own = new Map<string, Map<string, Fact[]>>();
+  for (const [stream, table] of Object.entries(TABLES)) {
+    const keys = cells.filter((cell) => cell.stream === stream);
+    own.set(stream, await readRows(trx, table, keys));
+  }
   return (cell) => {
-    const stream = streamNamed(cell.stream);
-    return hasKeys(stream) ? (sources.get(dayKey(cell)) ?? []) : factsIn(stream, days.get(dayKey(cell)));
+    const rows = own.get(cell.stream);
+    if (rows) return rows.get(dayKey(cell)) ?? [];
+    return factsIn(streamNamed(cell.stream), days.get(dayKey(cell)));
   };
 }
 
-function hasKeys({ keyColumns }: Stream): boolean {
-  return keyColumns.length > 0;
+/** A table of its own for the facts of a stream. Values are sent and read by column. */
+interface OwnTable {
+  readonly name: string;
+  /** The columns of its primary key beyond `usage_date` and `org_id`. */
+  readonly keyColumns: readonly string[];
+  /** The Postgres types of its columns beyond `usage_date` and `org_id`. */
+  readonly types: Readonly<Record<string, string>>;
+  /** Returns the facts of a cell as they are stored: one for each row. */
+  readonly pack: (facts: readonly Fact[]) => readonly Fact[];
+  readonly toRow: (fact: PlacedFact) => Readonly<Record<string, unknown>>;
+  readonly toFacts: (row: StoredRow) => readonly Fact[];
+}
+
+/** A row of one of these tables. */
+type StoredRow = Selectable<PayloadSources> & Selectable<PayloadHours>;
+
+const HOUR_COLUMNS = ['billable_counts', 'all_counts', 'all_bytes'] as const;
+
+const TABLES: Readonly<Record<string, OwnTable>> = {
+  payload_sources: {
+    name: 'payload_sources',
+    keyColumns: ['payload_type', 'source'],
+    types: { payload_type: 'text', source: 'text', count: 'bigint', revision: 'integer' },
+    pack: (facts) => facts,
+    toRow: ({ key: [payload_type, source], values: [count], revision }) => ({
+      ...{ payload_type, source, count, revision },
+    }),
+    toFacts: ({ payload_type, source, count }) => [{ key: [payload_type, source], values: [count] }],
+  },
+  payload_hours: {
+    name: 'payload_hours',
+    keyColumns: [],
+    types: Object.fromEntries(HOUR_COLUMNS.map((column) => [column, 'bigint[]'])),
+    // The numbers of the first column by hour, then those of the second and the third.
+    pack: (facts) => [{ key: [], values: HOUR_COLUMNS.flatMap((_, at) => byHour(facts, at)) }],
+    toRow: ({ values }) =>
+      Object.fromEntries(
+        HOUR_COLUMNS.map((column, at) => [column, `{${values.slice(at * 24, at * 24 + 24).join(',')}}`]),
+      ),
+    toFacts: (row) =>
+      HOURS.map((hour, at) => ({
+        key: [hour],
+        values: HOUR_COLUMNS.map((column) => row[column][at] as number),
+      })),
+  },
+};
+
+/** Returns a column of the hours; a day that Losant left out has no facts and is stored as zeros. */
+function byHour(facts: readonly Fact[], column: number): readonly number[] {
+  return facts.length === 0 ? HOURS.map(() => 0) : facts.map(({ values }) => values[column] as number);
+}
+
+/** Returns the number of rows in which the facts of a stored cell are kept. */
+export function countRows({ name }: Stream, facts: readonly Fact[]): number {
+  return TABLES[name]?.pack(facts).length ?? facts.length;
 }
 
 /** Returns the one fact that a stream without further keys has in a row; none if it is not stored. */
@@ -105,29 +164,23 @@ function factsIn(stream: Stream, row: DayRow | undefined): Fact[] {
   return values.includes(null) ? [] : [{ key: [], values: values as number[] }];
 }
 
-/** Returns the rows of `payload_sources` by {@link dayKey}. */
-async function readSources(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<Map<string, Fact[]>> {
+/** Returns the facts in the rows of a table by {@link dayKey}. */
+async function readRows(
+  trx: Kysely<Schema>,
+  { name, toFacts }: OwnTable,
+  keys: readonly OrgDay[],
+): Promise<Map<string, Fact[]>> {
   const byDay = new Map<string, Fact[]>();
   if (keys.length === 0) return byDay;
-  const rows = await trx
-    .selectFrom(keysOf(keys))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('payload_sources as row')
-          .select(['row.usage_date', 'row.org_id', 'row.payload_type', 'row.source', 'row.count'])
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .offset(sql<number>`0`)
-          .as('p'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('p')
-    .execute();
-  for (const { usage_date: day, org_id: orgId, payload_type, source, count } of rows) {
-    const facts = byDay.get(dayKey({ day, orgId })) ?? [];
-    facts.push({ key: [payload_type, source], values: [count] });
-    byDay.set(dayKey({ day, orgId }), facts);
+  const { rows } = await sql<StoredRow>`
+    select p.* from ${keysOf(keys)} cross join lateral (
+      select * from ${tableOf(name)} as row where row.usage_date = k.usage_date and row.org_id = k.org_id offset 0
+    ) as p`.execute(trx);
+  for (const row of rows) {
+    const key = dayKey({ day: row.usage_date, orgId: row.org_id });
+    const facts = byDay.get(key) ?? [];
+    facts.push(...toFacts(row));
+    byDay.set(key, facts);
   }
   return byDay;
 }
@@ -142,11 +195,17 @@ export async function writeNumbers(
   newDays: readonly OrgDay[],
 ): Promise<Record<string, RowCounts>> {
   const differences = new Map(
-    [...Map.groupBy(changes, (change) => change.stream)].map(([stream, group]) => [stream, compare(group)]),
+    [...Map.groupBy(changes, (change) => change.stream)].map(([stream, group]) => [
+      stream,
+      compare(group, TABLES[stream.name]?.pack),
+    ]),
   );
-  const sources = [...differences].flatMap(([stream, each]) => (hasKeys(stream) ? [each] : []));
+  const own = [...differences].flatMap(([{ name }, each]) => {
+    const table = TABLES[name];
+    return table ? [{ ...each, table }] : [];
+  });
   // Changed rows of cells that had numbers before go on record; those of new cells do not.
-  for (const { inserts } of sources) await insertSources(trx, inserts.filter(isFirst));
+  for (const { table, inserts } of own) await insertRows(trx, table, inserts.filter(isFirst));
   const isFirstLoad = changes.every((change) => isFirst(change) && change.isStored);
   if (!isFirstLoad) await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
   await upsertDays(trx, toDayRows(changes, newDays));
@@ -154,11 +213,12 @@ export async function writeNumbers(
   for (const [stream, group] of Map.groupBy(taken, (change) => change.stream)) {
     await clearDays(trx, stream, group);
   }
-  for (const { inserts, updates, deletes } of sources) {
-    await deleteSources(trx, deletes);
-    await updateSources(trx, updates);
-    await insertSources(
+  for (const { table, inserts, updates, deletes } of own) {
+    await deleteRows(trx, table, deletes);
+    await updateRows(trx, table, updates);
+    await insertRows(
       trx,
+      table,
       inserts.filter((fact) => !isFirst(fact)),
     );
   }
@@ -228,6 +288,7 @@ async function upsertDays(trx: Kysely<Schema>, rows: readonly DayRow[]): Promise
 
 /** Sets a stream's numbers to not stored. */
 async function clearDays(trx: Kysely<Schema>, stream: Stream, keys: readonly OrgDay[]): Promise<void> {
+  if (stream.metrics.length === 0) return;
   await trx
     .updateTable('usage_days as u')
     .from(keysOf(keys))
@@ -246,15 +307,17 @@ interface Differences {
   readonly unchanged: number;
 }
 
-function compare(changes: readonly CellChange[]): Differences {
+/** Compares the facts of cells; `pack` gives the rows of their table if they have one. */
+function compare(changes: readonly CellChange[], pack?: OwnTable['pack']): Differences {
   const inserts: PlacedFact[] = [];
   const updates: PlacedFact[] = [];
   const deletes: PlacedFact[] = [];
   let unchanged = 0;
-  for (const { day, orgId, revision, numbers, facts } of changes) {
+  for (const { day, orgId, revision, isStored, numbers, facts } of changes) {
     const at = { day, orgId, revision };
-    const before = new Map(numbers.map((fact) => [factKey(fact), fact]));
-    for (const fact of facts) {
+    const stored = pack && numbers.length > 0 ? pack(numbers) : numbers;
+    const before = new Map(stored.map((fact) => [factKey(fact), fact]));
+    for (const fact of pack && isStored ? pack(facts) : facts) {
       const old = before.get(factKey(fact));
       before.delete(factKey(fact));
       if (!old) inserts.push({ ...fact, ...at });
@@ -266,55 +329,55 @@ function compare(changes: readonly CellChange[]): Differences {
   return { inserts, updates, deletes, unchanged };
 }
 
-async function deleteSources(trx: Kysely<Schema>, facts: readonly PlacedFact[]): Promise<void> {
+async function deleteRows(trx: Kysely<Schema>, table: OwnTable, facts: readonly PlacedFact[]): Promise<void> {
   if (facts.length === 0) return;
-  await trx
-    .deleteFrom('payload_sources as p')
-    .using(sourcesOf(facts))
-    .whereRef('p.usage_date', '=', 'n.usage_date')
-    .whereRef('p.org_id', '=', 'n.org_id')
-    .whereRef('p.payload_type', '=', 'n.payload_type')
-    .whereRef('p.source', '=', 'n.source')
-    .execute();
+  await sql`delete from ${tableOf(table.name)} as p using ${rowsOf(table, facts)}
+    where ${isSameRow(table)}`.execute(trx);
 }
 
-async function updateSources(trx: Kysely<Schema>, facts: readonly PlacedFact[]): Promise<void> {
+async function updateRows(trx: Kysely<Schema>, table: OwnTable, facts: readonly PlacedFact[]): Promise<void> {
   if (facts.length === 0) return;
-  await trx
-    .updateTable('payload_sources as p')
-    .from(sourcesOf(facts))
-    .set((eb) => ({ count: eb.ref('n.count'), revision: eb.ref('n.revision') }))
-    .whereRef('p.usage_date', '=', 'n.usage_date')
-    .whereRef('p.org_id', '=', 'n.org_id')
-    .whereRef('p.payload_type', '=', 'n.payload_type')
-    .whereRef('p.source', '=', 'n.source')
-    .execute();
+  const values = Object.entries(table.types).filter(([column]) => !table.keyColumns.includes(column));
+  const assignments = values.map(([column, type]) => sql`${sql.ref(column)} = ${valueOf(column, type)}`);
+  await sql`update ${tableOf(table.name)} as p set ${sql.join(assignments)} from ${rowsOf(table, facts)}
+    where ${isSameRow(table)}`.execute(trx);
 }
 
-async function insertSources(trx: Kysely<Schema>, facts: readonly PlacedFact[]): Promise<void> {
+async function insertRows(trx: Kysely<Schema>, table: OwnTable, facts: readonly PlacedFact[]): Promise<void> {
   if (facts.length === 0) return;
-  const columns = ['usage_date', 'org_id', 'payload_type', 'source', 'count', 'revision'] as const;
-  await trx
-    .insertInto('payload_sources')
-    .columns(columns)
-    .expression((eb) =>
-      eb
-        .selectFrom(sourcesOf(facts))
-        .select(columns.map((column) => `n.${column}` as const))
-        .orderBy('n.usage_date')
-        .orderBy('n.org_id')
-        .orderBy('n.payload_type')
-        .orderBy('n.source'),
-    )
-    .execute();
-}
-
-function sourcesOf(facts: readonly PlacedFact[]) {
-  const rows = facts.map(
-    ({ day, orgId, key: [payload_type = '', source = ''], values: [count = 0], revision }) => ({
-      ...{ usage_date: day, org_id: orgId, payload_type, source, count, revision },
-    }),
+  const columns = Object.keys({ ...KEY_TYPES, ...table.types }).map((column) => sql.ref(column));
+  const values = Object.entries({ ...KEY_TYPES, ...table.types }).map(([column, type]) =>
+    valueOf(column, type),
   );
-  const types = { payload_type: 'text', source: 'text', count: 'bigint', revision: 'integer' };
-  return unnested('n', rows, { ...KEY_TYPES, ...types });
+  const order = [...Object.keys(KEY_TYPES), ...table.keyColumns].map((column) => sql.ref(`n.${column}`));
+  await sql`insert into ${tableOf(table.name)} (${sql.join(columns)})
+    select ${sql.join(values)} from ${rowsOf(table, facts)} order by ${sql.join(order)}`.execute(trx);
+}
+
+function tableOf(name: string): RawBuilder<unknown> {
+  return sql.table(`${SCHEMA_NAME}.${name}`);
+}
+
+function isSameRow({ keyColumns }: OwnTable): RawBuilder<boolean> {
+  const columns = [...Object.keys(KEY_TYPES), ...keyColumns];
+  const equal = columns.map((column) => sql`${sql.ref(`p.${column}`)} = ${sql.ref(`n.${column}`)}`);
+  return sql<boolean>`${sql.join(equal, sql` and `)}`;
+}
+
+/** Returns a value of {@link rowsOf} with the type of its column. */
+function valueOf(column: string, type: string): RawBuilder<unknown> {
+  return sql`${sql.ref(`n.${column}`)}::${sql.raw(type)}`;
+}
+
+/** Returns facts as a table `n` of a statement. Arrays are sent as text: unnest would take them apart. */
+function rowsOf(table: OwnTable, facts: readonly PlacedFact[]) {
+  const rows = facts.map((fact) => ({ usage_date: fact.day, org_id: fact.orgId, ...table.toRow(fact) }));
+  const types = Object.entries(table.types).map(([column, type]) => [
+    column,
+    type.endsWith('[]') ? 'text' : type,
+  ]);
+  return unnested<Readonly<Record<string, unknown>>, 'n'>('n', rows, {
+    ...KEY_TYPES,
+    ...Object.fromEntries(types),
+  });
 }

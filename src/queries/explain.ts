@@ -3,8 +3,10 @@ import { gunzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
+import { readNumbers } from '../ledger/numbers.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
+import { HOURS, payloadHours } from '../usage/streams/payload-hours.ts';
 import type { Stream } from '../usage/streams/stream.ts';
 
 export interface OrgName {
@@ -181,11 +183,10 @@ async function readLedgerRows(
 
 async function readValues(
   db: Kysely<Schema>,
-  { name, metrics, columns, keyColumns }: Stream,
+  { name, columns, keyColumns }: Stream,
   { orgId, day }: DayCells,
 ): Promise<StoredValue[]> {
-  const [first] = metrics;
-  if (keyColumns.length > 0) {
+  if (name === 'payload_sources') {
     const rows = await db
       .selectFrom('payload_sources')
       .select(['payload_type', 'source', 'count', 'revision'])
@@ -196,45 +197,57 @@ async function readValues(
       .execute();
     return rows.map(({ count, revision, ...key }) => ({ key, values: { count }, revision }));
   }
-  const rows = await db
-    .selectFrom('usage_days as u')
-    .innerJoin('coverage as c', (join) =>
-      join
-        .onRef('c.usage_date', '=', 'u.usage_date')
-        .onRef('c.org_id', '=', 'u.org_id')
-        .on('c.stream', '=', name),
-    )
-    .selectAll('u')
-    .select('c.revision')
-    .where('u.usage_date', '=', day)
-    .where('u.org_id', '=', orgId)
-    .execute();
-  return rows.flatMap(({ revision, ...row }) => {
-    const numbers: Readonly<Record<string, unknown>> = row;
-    if (first === undefined || numbers[first] === null) return [];
-    const values = Object.fromEntries(
-      columns.map((column, at) => [column, Number(numbers[metrics[at] ?? ''])]),
-    );
-    return [{ key: {}, values, revision }];
-  });
+  const cell = { orgId, day, stream: name };
+  const facts = (await readNumbers(db, [cell]))(cell);
+  const ledger = await db
+    .selectFrom('coverage')
+    .select('revision')
+    .where('usage_date', '=', day)
+    .where('stream', '=', name)
+    .where('org_id', '=', orgId)
+    .executeTakeFirst();
+  if (ledger === undefined) return [];
+  return facts.map(({ key, values }) => ({
+    key: Object.fromEntries(keyColumns.map((column, at) => [column, key[at] as string])),
+    values: Object.fromEntries(columns.map((column, at) => [column, values[at] as number])),
+    revision: ledger.revision,
+  }));
 }
 
 async function readRevisions(
   db: Kysely<Schema>,
   { orgId, day }: DayCells,
 ): Promise<(Revision & { stream: string })[]> {
-  return await db
+  const rows = await db
     .selectFrom('revisions')
     .select(['stream', 'revision', 'run_id as runId', 'changed_by as changedBy', 'changed_at as changedAt'])
     .select((eb) => [
       eb.ref('key').$castTo<Revision['key']>().as('key'),
-      eb.ref('old').$castTo<Revision['old']>().as('old'),
-      eb.ref('new').$castTo<Revision['new']>().as('new'),
+      eb.ref('old').$castTo<Recorded>().as('old'),
+      eb.ref('new').$castTo<Recorded>().as('new'),
     ])
     .where('org_id', '=', orgId)
     .where('usage_date', '=', day)
     .orderBy('id')
     .execute();
+  return rows.flatMap(({ old: before, new: after, ...row }) => {
+    if (row.stream !== payloadHours.name) return [{ ...row, old: numbersAt(before), new: numbersAt(after) }];
+    const hours = HOURS.map((hour, at) => {
+      return { ...row, key: { hour }, old: numbersAt(before, at), new: numbersAt(after, at) };
+    });
+    return hours.filter((change) => JSON.stringify(change.old) !== JSON.stringify(change.new));
+  });
+}
+
+/** Numbers on record by column: of `payload_hours` an array by hour. */
+type Recorded = Readonly<Record<string, number | readonly number[]>> | null;
+
+function numbersAt(recorded: Recorded, hour = 0): Record<string, number> | null {
+  if (recorded === null) return null;
+  const numbers = Object.entries(recorded).map(([column, value]) =>
+    typeof value === 'number' ? [column, value] : [column.replace(/counts$/, 'count'), value[hour]],
+  );
+  return Object.fromEntries(numbers) as Record<string, number>;
 }
 
 async function readWaivers(

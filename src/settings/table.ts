@@ -9,7 +9,7 @@ import {
   PERIOD_SOURCES,
   type PeriodSource,
 } from '../usage/period.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
+import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
 /**
@@ -91,8 +91,8 @@ export const INSTANCE = inFile({
   domain: row<string | null>('LOSANT_DOMAIN', kinds.domain, null, {
     remedy: 'use the bare name, e.g. usage.example.com',
   }),
-  /** The streams in the order of the catalog. */
-  streams: row<readonly string[]>('STREAMS', streams, streamNames, LIST),
+  /** The streams in the order of the catalog. Hours are exported only where they are named. */
+  streams: row<readonly string[]>('STREAMS', streams, usualStreamNames, LIST),
   /** The requests per second; may be a fraction. */
   requestsPerSecond: row('REQUESTS_PER_SECOND', kinds.number(0.1, 10_000, 'requests per second'), 20),
   /** The most requests under way at once. */

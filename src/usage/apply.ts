@@ -28,7 +28,10 @@ import {
 } from './cross-check.ts';
 import { HOUR_MS } from './day.ts';
 import { OMISSIONS_NEEDED, retryAtMs } from './policy.ts';
-import type { Fact } from './streams/stream.ts';
+import type { Fact, Stream } from './streams/stream.ts';
+
+/** The most names in the message of a cell. */
+const NAMES_SHOWN = 6;
 
 /** A cell before its first answer. */
 const neverRead: Cell = {
@@ -122,10 +125,9 @@ function applyValues(
   if (!cell.isStored) {
     return against === null ? acceptValues(situation, outcome) : recordOmission(situation, against);
   }
-  const lacking = missingColumns.filter((column) =>
-    hasNumber(numbers, answer.stream.columns.indexOf(column)),
-  );
-  if (lacking.length > 0) return doubt(situation, leftOut(lacking.join(', ')));
+  const stored = namesOf(answer.stream, numbers);
+  const lacking = missingColumns.filter((name) => stored.has(name));
+  if (lacking.length > 0) return doubt(situation, leftOut(listNames(lacking)));
   // Stored zeros need no confirmation, but nothing may contradict them.
   return against?.code === 'contradicted' ? doubt(situation, against) : acceptValues(situation, outcome);
 }
@@ -202,16 +204,15 @@ function fillSilence({ cell, numbers, answer }: Situation): Applied {
   if (outcome.kind !== 'values' || outcome.missingColumns.length > 0) return unchanged;
   if (cell.standing === 'accepted') return unchanged;
   if (cell.isReported || verifiedAtMs === null || verifiedAtMs === sentAtMs) return unchanged;
-  const lacked = stream.columns.filter(
-    (_, index) => !hasNumber(numbers, index) && hasNumber(outcome.facts, index),
-  );
+  const stored = namesOf(stream, numbers);
+  const lacked = [...namesOf(stream, outcome.facts)].filter((name) => !stored.has(name));
   const isSilent = !hasAnyNumber(numbers);
   if (lacked.length === 0 && !isSilent) return unchanged;
   const filled = acceptValues({ cell, numbers, answer }, outcome);
   if (lacked.length === 0 || filled.cell === null) return filled;
   const silence = { ...answer, sentAtMs: verifiedAtMs };
   const inDoubt = { cell: filled.cell, numbers: outcome.facts, answer: silence };
-  return { ...filled, cell: doubt(inDoubt, leftOut(lacked.join(', '))).cell };
+  return { ...filled, cell: doubt(inDoubt, leftOut(listNames(lacked))).cell };
 }
 
 /**
@@ -223,6 +224,22 @@ function doubt(situation: Situation, reason: Reason): Applied {
   if (cell.standing === 'accepted') return keepAccepted(situation);
   const failure = recordFailure(situation, { kind: 'failed', ...reason });
   return { ...failure, cell: { ...(failure.cell ?? cell), standing: 'in_doubt', ...said(reason) } };
+}
+
+/**
+ * Returns the names of the numbers other than zero: the column, followed by the key of its fact where
+ * it has one. A reading names what was left out in the same way.
+ */
+function namesOf({ columns }: Stream, facts: readonly Fact[]): ReadonlySet<string> {
+  const names = facts.flatMap((fact) =>
+    columns.filter((_, index) => hasNumber([fact], index)).map((column) => [column, ...fact.key].join(' ')),
+  );
+  return new Set(names);
+}
+
+function listNames(names: readonly string[]): string {
+  const rest = names.length - NAMES_SHOWN;
+  return names.slice(0, NAMES_SHOWN).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }
 
 function leftOut(what: string): Reason {

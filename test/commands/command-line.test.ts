@@ -92,7 +92,9 @@ describe('the help of a command', () => {
     expect(text).toContain(
       '--org <ID...> only these organizations (several: repeat it, or separate by commas)',
     );
-    expect(text).toContain('one of: device_counts, notebook_minutes, payload_totals, payload_sources)');
+    expect(text).toContain(
+      'one of: device_counts, notebook_minutes, payload_totals, payload_sources, payload_hours)',
+    );
     expect(text).toContain('--shard <I/N> only part I, from 0, of N parts of all organizations');
     expect(text).toContain(
       '--wait <SECONDS> wait up to this long for another process to finish (default: 0)',

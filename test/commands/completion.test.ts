@@ -35,7 +35,11 @@ describe('a shell is offered', () => {
   });
 
   it('the values of an option, and nothing where only the user knows them', async () => {
-    expect(await complete('run', '--stream', 'payload')).toEqual(['payload_totals', 'payload_sources']);
+    expect(await complete('run', '--stream', 'payload')).toEqual([
+      'payload_totals',
+      'payload_sources',
+      'payload_hours',
+    ]);
     expect(await complete('export', '--format', '')).toEqual(['csv', 'ndjson', 'parquet']);
     expect(await complete('completion', '')).toEqual(expect.arrayContaining(['bash', 'zsh', 'fish']));
     expect(await complete('run', '--date', '')).toEqual([]);

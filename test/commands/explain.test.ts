@@ -72,6 +72,7 @@ describe('explain', () => {
       'notebook_minutes',
       'payload_totals',
       'payload_sources',
+      'payload_hours',
     ]);
     const shown = await explain('--stream', 'notebook_minutes');
     expect(shown.code).toBe(0);

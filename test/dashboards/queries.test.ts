@@ -49,8 +49,10 @@ describe.each(dashboards.flatMap(sqlQueries))('$name', ({ sql, panel: shown, tar
     if (target?.format === 'time_series') {
       const times = (utc?.rows ?? []).map(({ time }) => String(time));
       expect(times).toEqual(times.toSorted());
-      expect([times[0], times.at(-1)]).toEqual(['2026-10-02T00:00:00.000Z', '2026-11-01T00:00:00.000Z']);
-      expect(new Set(times).size).toBe(31);
+      const isHourly = sql.includes('hourly_usage');
+      const last = isHourly ? '2026-11-01T23:00:00.000Z' : '2026-11-01T00:00:00.000Z';
+      expect([times[0], times.at(-1)]).toEqual(['2026-10-02T00:00:00.000Z', last]);
+      expect(new Set(times).size).toBe(isHourly ? 31 * 24 : 31);
     }
     if (shown?.fieldConfig === undefined) return;
     const { defaults, overrides } = shown.fieldConfig;

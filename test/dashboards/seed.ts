@@ -24,7 +24,8 @@ const DAY = (org: string, [first, last]: readonly [string, string], payloads: nu
   from generate_series(date '${first}', date '${last}', interval '1 day') as day,
     (values ('deviceState', 'device.mqtt', ${payloads}), ('timer', 'timer.flow', 2)) as t (payload_type, source, count);
   ${addCells(
-    `select day, stream, '${org}' from losant_usage.days_between('${first}', '${last}') as day, losant_usage.streams`,
+    `select day, stream, '${org}' from losant_usage.days_between('${first}', '${last}') as day,
+       losant_usage.streams where stream <> 'payload_hours'`,
     'final',
   )}`;
 
@@ -43,7 +44,7 @@ const MISS = (org: string, day: string, stream: string, [standing, reason]: read
 
 /**
  * Acme: October, 10 billable payloads a day, none on the 5th; payloads are missing on the 10th and unavailable on the
- * 11th, notebooks are accepted on the 12th. The hostile one: 100 a day from 30 October; payloads are missing on the 31st,
+ * 11th, notebooks are accepted on the 12th; its hours are there on the 20th and 21st, all payloads from 12:00. The hostile one: 100 a day from 30 October; payloads are missing on the 31st,
  * 2 November was never read. Globex, of the other instance: devices and notebooks only, from 1 October to 2 November. Two numbers
  * of 2 and 3 October changed after they were final: on 20 October, and after October's invoice. Another organization
  * of an instance of its own has 25 November, the day before the one on which it is asked, and nothing else.
@@ -69,11 +70,17 @@ export const SEED = `
   insert into losant_usage.tracking (org_id, stream, tracked_days)
   select t.org_id, s.stream, t.days from losant_usage.streams s, (values
     ('${ACME}', '{[2026-10-01,2026-11-01)}'::datemultirange),
-    ('${HOSTILE}', '{[2026-10-30,2026-11-03)}')) as t (org_id, days)
+    ('${HOSTILE}', '{[2026-10-30,2026-11-03)}')) as t (org_id, days) where s.stream <> 'payload_hours'
+  union all select '${ACME}', 'payload_hours', '{[2026-10-20,2026-10-22)}'
   union all select '${GLOBEX}', stream, '{[2026-10-01,2026-11-03)}'
   from losant_usage.streams where stream in ('device_counts', 'notebook_minutes');
   ${DAY(ACME, ['2026-10-01', '2026-10-31'], 10)}
   ${DAY(HOSTILE, ['2026-10-30', '2026-11-01'], 100)}
+  insert into losant_usage.payload_hours (usage_date, org_id, billable_counts, all_counts, all_bytes)
+  select day, '${ACME}', array_fill(0::bigint, '{12}') || 10::bigint || array_fill(0::bigint, '{11}'),
+    array_fill(0::bigint, '{12}') || 12::bigint || array_fill(0::bigint, '{11}'), array_fill(0::bigint, '{23}') || 1000::bigint
+  from losant_usage.days_between('2026-10-20', '2026-10-21') as day;
+  ${addCells(`select day, 'payload_hours', '${ACME}' from losant_usage.days_between('2026-10-20', '2026-10-21') as day`, 'final')}
   -- Not as changes, which would be on record.
   set local session_replication_role = replica;
   update losant_usage.usage_days set payload_billable_count = 0, payload_all_count = 0, payload_all_bytes = 0,
@@ -112,12 +119,13 @@ export const SEED = `
   insert into losant_usage.organizations (org_id, instance_id, name, limits, first_seen_at, last_seen_at)
   values ('${LATER}', '${LATER_INSTANCE}', 'Later', '{"payload":1000,"device":20,"unknown":5}', now(), now());
   insert into losant_usage.tracking (org_id, stream, tracked_days)
-  select '${LATER}', stream, datemultirange(daterange('2026-11-25', '2026-11-26')) from losant_usage.streams;
+  select '${LATER}', stream, datemultirange(daterange('2026-11-25', '2026-11-26')) from losant_usage.streams
+  where stream <> 'payload_hours';
   insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
     notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout,
     payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)
   values ('2026-11-25', '${LATER}', 1, 0, 6, 2, 1, 0, 0, 0, 50, 50, 500, 0);
-  ${addCells(`select date '2026-11-25', stream, '${LATER}' from losant_usage.streams`, 'stored')}
+  ${addCells(`select date '2026-11-25', stream, '${LATER}' from losant_usage.streams where stream <> 'payload_hours'`, 'stored')}
   commit;
 `;
 

@@ -31,7 +31,8 @@ beforeAll(async () => {
     from losant_usage.organizations`.execute(ledger.db);
   await sql`begin; set local session_replication_role = replica;
     insert into losant_usage.tracking (org_id, stream, tracked_days)
-    select org_id, stream, '{[2026-11-24,)}' from losant_usage.organizations, losant_usage.streams; commit`.execute(
+    select org_id, stream, '{[2026-11-24,)}' from losant_usage.organizations, losant_usage.streams
+      where stream <> 'payload_hours'; commit`.execute(
     ledger.db,
   );
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { SETTINGS } from '../../src/settings/table.ts';
-import { streamNames } from '../../src/usage/streams/catalog.ts';
+import { streamNames, usualStreamNames } from '../../src/usage/streams/catalog.ts';
 
 const text = readFileSync('docs/settings.md', 'utf8');
 
@@ -24,7 +24,7 @@ function cellsOf(line: string): string[] {
 function describeDefault(fallback: unknown): string {
   if (fallback === undefined) return 'required';
   if (fallback === null) return 'none';
-  if (fallback === streamNames) return 'all of them';
+  if (fallback === usualStreamNames) return 'all but `payload_hours`';
   if (typeof fallback === 'object' && 'kind' in fallback) return '`all`';
   return `\`${JSON.stringify(fallback).replaceAll(/["[\]]/g, '')}\``;
 }

@@ -12,7 +12,7 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     'an unknown stream',
     { STREAMS: 'device_counts,messages' },
     [
-      'STREAMS="messages" is not known; use device_counts, notebook_minutes, payload_totals or payload_sources',
+      'STREAMS="messages" is not known; use device_counts, notebook_minutes, payload_totals, payload_sources or payload_hours',
     ],
   ],
   [

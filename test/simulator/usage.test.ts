@@ -229,3 +229,39 @@ describe('a window', () => {
     expect(idle.body).toEqual({ counts: [], _type: 'deviceCounts', _etag: expect.any(String) as string });
   });
 });
+
+describe('answers by hour', () => {
+  const HOURS = 'resolution=3600000&includeNonBillable=true';
+  const DAYS = 'resolution=86400000&includeNonBillable=true';
+
+  it('leave hours without payloads out when configured so, whatever becomes of days of zeros', async () => {
+    await using platform = await startPlatform({ omitZeroHours: true });
+    const idle = `${await platform.orgWith('idle')}/payloadCountsBreakdown?${days('2026-11-10')}`;
+    expect((await platform.counts(`${idle}&${HOURS}`)).counts).toEqual([]);
+    expect((await platform.counts(`${idle}&${DAYS}`)).counts).toHaveLength(1);
+  });
+
+  it('have an hour that is wrong or left out on demand, which the day does not show and the truth does', async () => {
+    await using platform = await startPlatform();
+    const org = await platform.orgWith('large');
+    const [orgId, day] = [org.slice(6), '2026-11-10'];
+    const path = `${org}/payloadCountsBreakdown?${days(day)}`;
+    const before = await platform.counts(`${path}&${HOURS}`);
+    const total = (await platform.get(`${path}&${DAYS}`)).text;
+    await platform.control('hour', { orgId, day, hour: 7, by: 3 });
+    await platform.control('hour', { orgId, day, hour: 9, omit: true });
+    const { counts } = await platform.counts(`${path}&${HOURS}`);
+    expect(counts).toHaveLength(23);
+    expect(counts[7]?.value).toBe((before.counts[7]?.value ?? 0) + 3);
+    expect((await platform.get(`${path}&${DAYS}`)).text).toBe(total);
+    const { orgs } = (await platform.control(`truth?orgId=${orgId}&from=${day}&to=${day}`)) as {
+      orgs: { days: { payload_hours: { all_counts: number[]; omitted: number[] } }[] }[];
+    };
+    const truth = orgs[0]?.days[0]?.payload_hours;
+    expect(truth?.all_counts[7]).toBe(counts[7]?.value);
+    expect(truth).toMatchObject({ omitted: [9] });
+    await platform.control('hour', { orgId, day, hour: 7, by: 0 });
+    await platform.control('hour', { orgId, day, hour: 9 });
+    expect((await platform.counts(`${path}&${HOURS}`)).counts).toEqual(before.counts);
+  });
+});

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { addDays, daysFrom, eachDay } from '../../src/usage/day.ts';
 import { countCells, type DueTrack, type PagePlan, planPage } from '../../src/usage/plan.ts';
-import { streams } from '../../src/usage/streams/catalog.ts';
+import { streams, usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { at, dueTrack, policy, readDays, showSlices } from './tracks.ts';
 
 const nowMs = at('2026-11-24T00:15:00.000Z');
@@ -14,10 +14,10 @@ function requestsOf(plan: PagePlan): number {
 
 const YESTERDAY = '2026-11-23';
 
-/** Every stream of some organizations, nothing read. */
+/** The usual streams of some organizations, nothing read. */
 function tracksOf(orgs: number, changes: Partial<DueTrack>): DueTrack[] {
   return Array.from({ length: orgs }, (_, index) => `5d000000000000000000000${index}`).flatMap((orgId) =>
-    streams.map(({ name }) => dueTrack({ orgId, stream: name, ...changes })),
+    usualStreamNames.map((stream) => dueTrack({ orgId, stream, ...changes })),
   );
 }
 

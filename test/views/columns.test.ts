@@ -1,7 +1,7 @@
 /** The lists of streams and metrics that stand in SQL again, and in the program, are those of the reference tables. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { streams } from '../../src/usage/streams/catalog.ts';
+import { streams, usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, row, values } from '../database/answers.ts';
@@ -28,11 +28,7 @@ beforeAll(async () => {
   ledger = await openLedger('postgres');
   metrics = (await ask(sql`select metric, stream, source_column, unit, kind
     from losant_usage.metrics order by position`)) as Metric[];
-  orgId = await trackedOrg(
-    ledger,
-    streams.map(({ name }) => name),
-    { from: DAY, to: DAY },
-  );
+  orgId = await trackedOrg(ledger, usualStreamNames, { from: DAY, to: DAY });
   const [clock] = await ask(sql`select clock_timestamp()::text as now`);
   before = (clock as { now: string }).now;
   await load(ledger, [

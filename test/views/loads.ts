@@ -1,5 +1,6 @@
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
+import { HOURS, payloadHours } from '../../src/usage/streams/payload-hours.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';
 import { addTracking, type Ledger, RUN_1 } from '../database/ledger.ts';
@@ -28,4 +29,14 @@ export function devices(orgId: string, day: string, ...numbers: readonly number[
 export function sources(orgId: string, day: string, ...counts: readonly number[]): CellAnswer {
   const facts = counts.map((count, index) => ({ key: ['timer', `source.${index}`], values: [count] }));
   return answer(values(...facts), { orgId, day, stream: payloadSources });
+}
+
+/** Payloads of a day by hour, not final: as many billable ones, all and bytes as `valuesOf` says of each hour. */
+export function hours(
+  orgId: string,
+  day: string,
+  valuesOf: (hour: number) => readonly [number, number, number],
+): CellAnswer {
+  const facts = HOURS.map((key, hour) => ({ key: [key], values: valuesOf(hour) }));
+  return answer(values(...facts), { orgId, day, stream: payloadHours });
 }

@@ -8,7 +8,7 @@ const MIGRATION = `
     add column files_stored bigint check (files_stored between 0 and 9007199254740991),
     add column files_written bigint check (files_written between 0 and 9007199254740991);
   insert into losant_usage.streams (stream, missing_means, key_columns, position, description)
-  values ('file_counts', 'missing', '{}', 5, 'Files. Source: Losant fileCounts.');
+  values ('file_counts', 'missing', '{}', 6, 'Files. Source: Losant fileCounts.');
   insert into losant_usage.metrics (metric, stream, source_column, unit, kind, position, description) values
     ('files_stored', 'file_counts', 'stored', 'files', 'level', 13, 'Files at about the end of the day'),
     ('files_written', 'file_counts', 'written', 'files', 'flow', 14, 'Files written')`;
@@ -29,7 +29,7 @@ beforeAll(async () => {
 
 afterAll(() => ledger.close());
 
-describe('a fifth stream', () => {
+describe('a stream more', () => {
   test('has its cells, its gaps and its freshness', async () => {
     expect(
       await ask(sql`select usage_date, standing, reason from losant_usage.cells

@@ -2,19 +2,19 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Ledger, openLedger, RUN_2 } from '../database/ledger.ts';
-import { devices, load, sources, trackedOrg } from './loads.ts';
+import { devices, hours, load, sources, trackedOrg } from './loads.ts';
 
 let ledger: Ledger;
 
 beforeAll(async () => {
   ledger = await openLedger('postgres');
-  const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
+  const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources', 'payload_hours'], {
     from: '2026-09-30',
     to: '2026-11-01',
   });
   await load(ledger, [devices(orgId, '2026-09-30', 1, 0, 1), devices(orgId, '2026-10-01', 2, 0, 3)]);
   await load(ledger, [devices(orgId, '2026-10-31', 4, 0, 7), devices(orgId, '2026-11-01', 8, 0, 15)]);
-  await load(ledger, [sources(orgId, '2026-10-31', 5)]);
+  await load(ledger, [sources(orgId, '2026-10-31', 5), hours(orgId, '2026-10-31', (hour) => [hour, 24, 9])]);
   const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
   await load(ledger, [{ ...devices(orgId, '2026-10-01', 2, 0, 4), ...later }], RUN_2);
 });
@@ -33,6 +33,7 @@ const QUESTIONS = [
   "select usage_date, metric, change, new_quantity from losant_usage.changes_since(now() - interval '1 hour')",
   'select * from losant_usage.device_continuity',
   'select * from losant_usage.tracked',
+  "select usage_date, hour at time zone 'UTC' as hour, payload_billable_count from losant_usage.hourly_usage",
 ];
 
 async function answerIn(zone: string, question: string): Promise<string> {

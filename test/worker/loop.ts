@@ -6,7 +6,7 @@ import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { Config, InstanceConfig } from '../../src/settings/config.ts';
-import { streamNames } from '../../src/usage/streams/catalog.ts';
+import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { createHeartbeat } from '../../src/worker/heartbeat.ts';
 import type { WorkerContext } from '../../src/worker/instance-run.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
@@ -116,7 +116,7 @@ export function instanceOf(
   readToken: () => string = () => token,
 ): InstanceConfig {
   return {
-    ...{ instanceId, apiUrl: url, domain: null, readToken, streams: streamNames },
+    ...{ instanceId, apiUrl: url, domain: null, readToken, streams: usualStreamNames },
     tokenSource: 'LOSANT_API_TOKEN',
     orgs: { kind: 'all', names: null, tags: null, exclude: [] },
     requestsPerSecond: 5_000,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { streamNamed, streams } from '../../../src/usage/streams/catalog.ts';
+import { streamNamed, streams, usualStreamNames } from '../../../src/usage/streams/catalog.ts';
 
-test('lists the four streams, with what their tables hold and what a left-out day means', () => {
+test('lists the five streams, with what their tables hold and what a left-out day means', () => {
   expect(
     streams.map(({ name, columns, keyColumns, windowDays, missingMeans, requests }) => ({
       name,
@@ -44,6 +44,23 @@ test('lists the four streams, with what their tables hold and what a left-out da
       missingMeans: 'zero',
       actions: ['payloadCounts'],
     },
+    {
+      name: 'payload_hours',
+      columns: ['billable_count', 'all_count', 'all_bytes'],
+      keyColumns: ['hour'],
+      windowDays: 31,
+      missingMeans: 'zero',
+      actions: ['payloadCountsBreakdown', 'payloadCountsBreakdown', 'payloadCountsBreakdown'],
+    },
+  ]);
+});
+
+test('exports all of them but the hours unless STREAMS says otherwise', () => {
+  expect(usualStreamNames).toEqual([
+    'device_counts',
+    'notebook_minutes',
+    'payload_totals',
+    'payload_sources',
   ]);
 });
 

@@ -1,0 +1,126 @@
+/** The part of an organization's page about its payloads by hour. */
+import { html } from 'hono/html';
+import type { OrganizationHours, WeekHour } from '../queries/hours.ts';
+import { showNumber } from '../terminal/words.ts';
+import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { HOURS } from '../usage/streams/payload-hours.ts';
+import type { DailyChart } from './daily-chart.ts';
+import { type Html, renderTable } from './page.ts';
+
+/** What a viewer picks: a time zone, and a day that is shown by hour. */
+export interface HoursChoice {
+  readonly zone: string;
+  readonly day: UsageDay | null;
+}
+
+const ZONE = /^[A-Za-z][A-Za-z0-9_+\-/]{0,59}$/;
+
+/** `readHoursChoice` returns the choice in the address; UTC and the newest day where it has none. */
+export function readHoursChoice(query: (name: string) => string | undefined): HoursChoice {
+  const zone = query('zone') ?? '';
+  return { zone: ZONE.test(zone) ? zone : 'UTC', day: parseDay(query('hours') ?? '') };
+}
+
+/** Returns the charts by hour and by the days of the time zone. */
+export function hoursCharts(
+  found: OrganizationHours,
+  { orgId, range }: { orgId: string; range: DayRange },
+): DailyChart[] {
+  const { day, zone, standing, hours, days } = found;
+  const byDay = new Map(days.map((each) => [each.day, each]));
+  const localDays = eachDay(range);
+  const common = { unit: 'count', shape: 'bars', hasParts: false } as const;
+  const local: DailyChart = {
+    ...common,
+    ...{
+      id: 'local-days',
+      title: `Billable payloads by the days of ${zone}`,
+      axis: 'Billable payloads per day',
+    },
+    dayName: `Day in ${zone}`,
+    days: localDays,
+    standings: localDays.map((each) => byDay.get(each)?.standing ?? null),
+    leftOut: localDays.map((each) => byDay.get(each)?.isReported === false),
+    series: [{ name: 'Payloads', values: localDays.map((each) => byDay.get(each)?.payloads ?? null) }],
+    summary: describeClocks(days),
+  };
+  if (day === null || hours.length === 0) return [local];
+  const ofDay: DailyChart = {
+    ...common,
+    ...{ id: 'hours', title: `Billable payloads by hour on ${day}`, axis: 'Billable payloads per hour' },
+    dayName: 'Hour (UTC)',
+    days: HOURS,
+    ticks: [0, 6, 12, 18].map((place) => ({
+      place,
+      label: HOURS[place] ?? '',
+      anchor: place === 0 ? 'start' : 'middle',
+    })),
+    storyOf: () => `/coverage/${orgId}/${day}/payload_hours`,
+    standings: HOURS.map(() => standing),
+    leftOut: HOURS.map(() => false),
+    series: [{ name: 'Payloads', values: hours }],
+    summary: describePeak(hours),
+  };
+  return [ofDay, local];
+}
+
+function describePeak(hours: readonly (number | null)[]): string {
+  const stored = hours.flatMap((value, hour) => (value === null ? [] : [{ value, hour }]));
+  const [first] = stored.toSorted((a, b) => b.value - a.value);
+  if (first === undefined) return 'None of its hours is stored.';
+  const sum = stored.reduce((total, { value }) => total + value, 0);
+  return first.value === 0
+    ? 'No payloads on this day.'
+    : `${showNumber(sum)} on this day, most from ${HOURS[first.hour]}: ${showNumber(first.value)}.`;
+}
+
+function describeClocks(days: OrganizationHours['days']): string {
+  const stored = days.flatMap(({ payloads }) => payloads ?? []);
+  const sum = stored.reduce((total, value) => total + value, 0);
+  const changed = days.filter(({ hours }) => hours !== 24);
+  const clocks = changed.map(({ day, hours }) => `${day} has ${hours} hours`).join(', ');
+  return `${showNumber(sum)} on ${showNumber(stored.length)} days all of whose hours are stored${clocks === '' ? '' : `; ${clocks}`}.`;
+}
+
+/** Renders the heading, the choice of day and time zone, and what is wrong with it. `hidden` is kept in the address. */
+export function renderHoursForm(
+  { zone, day, problem }: OrganizationHours,
+  { path, hidden, asked }: { path: string; hidden: Readonly<Record<string, string>>; asked: string },
+): Html {
+  return html`<h2 id="hours">Payloads by hour</h2>
+<form method="get" action="${path}#hours">
+${Object.entries(hidden).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}
+<label>UTC day <input type="date" name="hours" value="${day ?? ''}"></label>
+<label>Time zone <input name="zone" list="zones" value="${problem === null ? zone : asked}"></label>
+<datalist id="zones">${Intl.supportedValuesOf('timeZone').map((each) => html`<option value="${each}">`)}</datalist>
+<button type="submit">Show</button></form>
+${problem === null ? '' : html`<p class="bad">${capitalize(problem)}. Shown in UTC instead.</p>`}`;
+}
+
+function capitalize(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
+/** The number of shades between none and the greatest mean. */
+const SHADES = 5;
+
+/** Renders the mean of each hour of the week, darker where there is more. */
+export function renderWeek({ week, zone }: OrganizationHours): Html {
+  const most = week.reduce((max, { mean }) => Math.max(max, mean), 0);
+  const byPlace = new Map(week.map((each) => [`${each.weekday} ${each.hour}`, each]));
+  const renderMean = (found: WeekHour | undefined) => {
+    if (found === undefined) return '–';
+    const shade = most === 0 ? 0 : Math.ceil((found.mean / most) * SHADES);
+    return html`<span class="shade-${shade}">${showNumber(found.mean)}</span>`;
+  };
+  return html`<h3>Mean of each hour of the week</h3>
+<p class="quiet">Billable payloads per hour in ${zone}, over the stored hours of the days shown.</p>
+<div class="week">${renderTable({
+    columns: [{ name: 'Hour' }, ...WEEKDAYS.map((name) => ({ name, isNumber: true }))],
+    rows: HOURS.map((name, hour) => [
+      name,
+      ...WEEKDAYS.map((_, place) => renderMean(byPlace.get(`${place + 1} ${hour}`))),
+    ]),
+  })}</div>`;
+}

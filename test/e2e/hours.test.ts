@@ -1,0 +1,164 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { type Export, openExport, orgIdsOf } from './export.ts';
+
+const STREAMS = { STREAMS: 'device_counts,notebook_minutes,payload_totals,payload_sources,payload_hours' };
+const [FIRST, LAST] = [daysAgo(40), daysAgo(1)];
+
+let exported: Export;
+beforeAll(async () => {
+  exported = await openExport({ orgs: 25, omitZeroHours: true, latencyMs: 20 });
+  await exported.run(['migrate']);
+});
+afterAll(() => exported.close());
+
+interface TruthDay {
+  readonly day: string;
+  readonly payload_hours: Readonly<Record<'billable_counts' | 'all_counts' | 'all_bytes', readonly number[]>>;
+}
+
+/** Every row of payload_hours that an export of the days must hold, as the platform has them now. */
+async function readTruth(): Promise<string[]> {
+  const { orgs } = (await exported.platform.control(`truth?from=${FIRST}&to=${LAST}&perPage=100`)) as {
+    orgs: { orgId: string; createdDay: string; days: TruthDay[] }[];
+  };
+  const lines = orgs.flatMap(({ orgId, createdDay, days }) =>
+    days
+      .filter(({ day }) => day >= createdDay)
+      .map(({ day, payload_hours: { billable_counts, all_counts, all_bytes } }) =>
+        [orgId, day, ...[billable_counts, all_counts, all_bytes].map((counts) => counts.join(','))].join(' '),
+      ),
+  );
+  return lines.sort();
+}
+
+async function readStored(): Promise<string[]> {
+  const rows = await exported.place.query(`
+    select concat_ws(' ', org_id, usage_date::text, array_to_string(billable_counts, ','),
+      array_to_string(all_counts, ','), array_to_string(all_bytes, ',')) as line from losant_usage.payload_hours`);
+  return rows.map(({ line }) => String(line)).sort();
+}
+
+const backfill = (more: readonly string[] = []) => [
+  'backfill',
+  '--json',
+  '--from',
+  FIRST,
+  '--to',
+  LAST,
+  ...more,
+];
+
+it('hours of 40 days are exact after faults, restatements and a kill', async () => {
+  const { platform, place, run, spawn } = exported;
+  await platform.control('config', {
+    faults: {
+      kinds: [
+        'server_error',
+        'cut_body',
+        'reset',
+        'not_json',
+        'duplicate_bucket',
+        'misplaced_bucket',
+        'negative',
+      ],
+      every: 12,
+    },
+  });
+  const running = spawn(backfill(), { ...STREAMS, REQUEST_CONCURRENCY: '4' });
+  await until('some hours are stored', async () => {
+    const rows = await place.query('select from losant_usage.payload_hours limit 1');
+    return rows.length > 0;
+  });
+  running.kill('SIGKILL');
+  expect((await running.ended).code).toBeNull();
+
+  const orgIds = await orgIdsOf(platform);
+  for (const [index, orgId] of orgIds.slice(0, 12).entries()) {
+    await platform.control('restate', { orgId, day: daysAgo(2 + index), counter: 'payload_hours' });
+  }
+  await platform.control('config', { faults: null, latencyMs: 0 });
+  const ended = await run(backfill(['--force']), STREAMS);
+  expect(jsonOf(ended).failures).toEqual([]);
+  expect(ended.code).toBe(0);
+  const stored = await readStored();
+  expect(stored.length).toBeGreaterThan(700);
+  expect(stored).toEqual(await readTruth());
+  // Each day's hours add up to its total, so that none is in doubt.
+  const differing = await place.query(`
+    select from losant_usage.payload_hours h join losant_usage.usage_days u using (usage_date, org_id)
+    where u.payload_all_count <> (select sum(n) from unnest(h.all_counts) as n)`);
+  expect(differing).toEqual([]);
+});
+
+it('a wrong hour is in doubt with both figures, and final once it is put right', async () => {
+  const { platform, place, run } = exported;
+  const orgId = (await platform.orgWith('large')).slice(6);
+  const day = daysAgo(10);
+  const cells = (stream = 'payload_hours') =>
+    place.query(`select standing::text, reason, message from losant_usage.cells
+      where org_id = '${orgId}' and usage_date = '${day}' and stream = '${stream}'`);
+  const [before] = await place.query(`select payload_all_count as total from losant_usage.usage_days
+    where org_id = '${orgId}' and usage_date = '${day}'`);
+  const total = Number(before?.['total']);
+
+  await platform.control('hour', { orgId, day, hour: 7, by: 3 });
+  const wrong = await run(
+    ['run', '--json', '--date', day, '--org', orgId, '--stream', 'payload_hours'],
+    STREAMS,
+  );
+  expect(wrong.code).toBe(3);
+  expect(jsonOf(wrong).failures).toEqual([]);
+  const [doubted] = await cells();
+  expect(doubted).toMatchObject({ standing: 'in_doubt', reason: 'contradicted' });
+  expect(doubted?.['message']).toContain(
+    `all_count ${total + 3} by payload_hours, ${total} by payload_totals`,
+  );
+  const gaps = await run(['gaps', '--json'], STREAMS);
+  expect(gaps.code).toBe(3);
+  const explained = await run(
+    ['explain', '--org', orgId, '--day', day, '--stream', 'payload_hours'],
+    STREAMS,
+  );
+  expect(explained.stdout).toMatch(/07:00 {2}.*billable_count [\d,]+ -> [\d,]+/);
+
+  await platform.control('hour', { orgId, day, hour: 7, by: 0 });
+  const right = await run(['run', '--json', '--date', day, '--org', orgId], STREAMS);
+  expect(right.code).toBe(0);
+  expect(await cells()).toMatchObject([{ standing: 'final', reason: null }]);
+  expect(await cells('payload_totals')).toMatchObject([{ standing: 'final', reason: null }]);
+});
+
+it('a dry run says what the hours cost: three requests for 31 days of an organization', async () => {
+  const { run, platform } = exported;
+  const [orgId = ''] = await orgIdsOf(platform);
+  const args = [
+    'backfill',
+    '--json',
+    '--from',
+    daysAgo(31),
+    '--to',
+    LAST,
+    '--org',
+    orgId,
+    '--force',
+    '--dry-run',
+  ];
+  const requestsOf = async (stream: string) =>
+    jsonOf<{ requests: number }>(await run([...args, '--stream', stream], STREAMS)).requests;
+  expect(await requestsOf('payload_hours')).toBe(await requestsOf('payload_totals'));
+});
+
+it('without payload_hours in STREAMS what is stored stays readable, and nothing more is asked for', async () => {
+  const { run, place, platform } = exported;
+  const before = await readStored();
+  await platform.control('stats/reset', {});
+  const ended = await run(['run', '--json']);
+  expect(ended.code).toBe(0);
+  expect(await readStored()).toEqual(before);
+  const [counted] = await place.query(`select count(payload_all_count) as hours from losant_usage.hourly_usage
+    where usage_date between '${FIRST}' and '${LAST}'`);
+  expect(Number(counted?.['hours'])).toBe(before.length * 24);
+});
