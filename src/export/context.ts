@@ -1,14 +1,16 @@
 import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/open.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ClockError } from '../errors.ts';
+import { ClockError, LosantError } from '../errors.ts';
 import type { ExportScope } from '../ledger/due.ts';
 import { readDatabaseClock } from '../ledger/instances.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
 import type { Logger } from '../logger.ts';
+import { ANSWER_SKEW_MAX_MS } from '../losant/attempt.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
+import { getInstance } from '../losant/orgs.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection, Shard } from '../usage/organization.ts';
@@ -209,19 +211,32 @@ export function openInstance(
   };
 }
 
-/** The most that the API's clock may differ; beyond it, it is unclear which day is over. */
-const API_SKEW_MAX_MS = 5 * 60_000;
-
 /**
  * Throws ClockError if the API's clock, ahead of this one by `aheadMs`, is too far off. Null means
  * unknown and passes.
  */
 export function requireApiClock(aheadMs: number | null): void {
-  if (aheadMs === null || Math.abs(aheadMs) <= API_SKEW_MAX_MS) return;
+  if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
   throw new ClockError(
     `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
     { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
   );
+}
+
+/**
+ * Asks Losant for its time, after an answer that was made at another one. Returns if only that answer
+ * came from a cache. Throws ClockError if a clock has moved.
+ */
+export async function requireClock(
+  { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await getInstance(client, { instanceId, attempts: 1, signal });
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());
+  }
 }
 
 /**

@@ -114,6 +114,7 @@ function hintFor(kind: LosantErrorKind, action: string): string {
     case 'server_error':
     case 'unreachable':
     case 'timeout':
+    case 'wrong_date':
     case 'bad_body':
       return 'The change may have been made: look with losant-usage org show before you start again.';
   }

@@ -84,6 +84,8 @@ function hintFor(kind: LosantErrorKind, action: string): string {
       );
     case 'timeout':
       return 'Raise REQUEST_TIMEOUT_MS if Losant is only slow; the next run tries again.';
+    case 'wrong_date':
+      return 'Something between here and Losant keeps answers, or a clock is wrong: let it pass on requests that say Cache-Control: no-cache, and set the clocks (NTP).';
     case 'bad_body':
       return 'Check that LOSANT_API_URL is the API itself and no proxy or login page answers in its place.';
   }
