@@ -76,6 +76,11 @@ export interface PlanSummary {
 export interface Settled {
   /** The listing that the run used. */
   readonly listedAt: Instant;
+  /**
+   * The run that was the last to write something, from the row that it wrote last: a database that has
+   * lost its newest transactions, as a failover may, has another one.
+   */
+  readonly settledBy: string;
   /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
 }
