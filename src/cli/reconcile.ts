@@ -30,7 +30,10 @@ const DAYS_SHOWN = 31;
 export const reconcile = defineCommand({
   needs: 'database',
   options: {
-    from: { ...dayOption('first day'), shownDefault: 'that of the oldest open month, or 30 days before --to' },
+    from: {
+      ...dayOption('first day'),
+      shownDefault: 'that of the oldest open month, or 30 days before --to',
+    },
     to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
     instance: idsOption('instance', 'only these instances'),
     verbose: switchOption('print what agrees too, and the log on a terminal'),

@@ -17,6 +17,7 @@ import type { OrgSelection, Shard } from '../usage/organization.ts';
 import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
+import { type Wait, WaitWatch } from './wait-watch.ts';
 
 /** An instance with everything needed to export it. */
 export interface InstanceContext {
@@ -38,6 +39,8 @@ export interface InstanceContext {
   readonly now: () => number;
   /** Returns the API's clock minus `now` in ms, as of the newest answer; null before the first. */
   readonly apiAheadMs: () => number | null;
+  /** Notices when a run of it waits for Losant or the database. */
+  readonly waits: WaitWatch;
   /** Returns the number of requests sent so far. */
   readonly requestCount: () => number;
   /** Divides the token's rate by the number of live runs. */
@@ -157,6 +160,8 @@ export interface OpenOptions {
   /** The requests per second instead of the configured rate. */
   readonly rate?: number | undefined;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
+  /** Called while a run waits, see {@link WaitWatch}. */
+  readonly onWait?: ((wait: Wait | null) => void) | undefined;
 }
 
 /**
@@ -166,14 +171,16 @@ export interface OpenOptions {
 export function openInstance(
   environment: ExportEnvironment,
   instance: InstanceConfig,
-  { handle, now, gates, rate, onAttempt }: OpenOptions,
+  { handle, now, gates, rate, onAttempt, onWait }: OpenOptions,
 ): InstanceContext {
-  const { config, logger, random, host, version } = environment;
+  const { config, logger, hostNow, random, host, version } = environment;
   const token = instance.readToken();
   const requestsPerSecond = rate ?? instance.requestsPerSecond;
   const concurrency = instance.requestConcurrency;
   const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
   gates.set(token, gate);
+  const { instanceId } = instance;
+  const waits = new WaitWatch({ logger, instanceId, hostNow, pauseLeftMs: () => gate.pauseLeftMs, onWait });
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
@@ -191,15 +198,16 @@ export function openInstance(
     },
     onAttempt: (report) => {
       requests += 1;
+      waits.noteAttempt(report);
       onAttempt?.(report);
     },
   });
   return {
     handle,
     db: handle.db,
-    client,
+    client: waits.watch(client),
     logger,
-    instanceId: instance.instanceId,
+    instanceId,
     apiUrl: instance.apiUrl,
     selection: instance.orgs,
     streams: instance.streams,
@@ -209,6 +217,7 @@ export function openInstance(
     concurrency,
     now,
     apiAheadMs: () => aheadMs,
+    waits,
     requestCount: () => requests,
     shareRate: (liveRuns) => gate.setRate(requestsPerSecond / Math.max(1, liveRuns)),
     host,

@@ -55,6 +55,7 @@ export async function exportScope(work: ExportWork): Promise<LosantError | null>
       throwFailure(await loading);
       loading = loadResults(batch, work, signal).then(
         () => {
+          work.context.waits.moved();
           progress.done += batch.reduce((count, { answers }) => count + answers.length, 0);
           onProgress();
           return null;
@@ -89,6 +90,7 @@ async function* planPages(
   let isFirst = true;
   for await (const tracks of readDuePages(context.db, scope, options)) {
     signal.throwIfAborted();
+    context.waits.moved();
     const plan = planPage(tracks, options);
     tally.unreadable += plan.unreadable;
     onPlan(plan);

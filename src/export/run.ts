@@ -52,6 +52,15 @@ export interface RunOutcome {
  * begin; or the signal's reason.
  */
 export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
+  context.waits.start();
+  try {
+    return await runWatched(context, options);
+  } finally {
+    context.waits.stop();
+  }
+}
+
+async function runWatched(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, streams, now } = context;
   const startedAtMs = now();
   const requestsBefore = context.requestCount();

@@ -243,10 +243,7 @@ export async function countDifferences(
 async function countRange(db: Kysely<Schema>, range: DayRange): Promise<DifferenceCount[]> {
   const { rows } = await readReconciliation(db, { range, instanceIds: null, withEqual: false });
   const differing = rows.filter(({ outcome }) => outcome === 'differs');
-  const groups = Map.groupBy(
-    differing,
-    ({ instanceId, scope, month }) => `${instanceId} ${scope} ${month}`,
-  );
+  const groups = Map.groupBy(differing, ({ instanceId, scope, month }) => `${instanceId} ${scope} ${month}`);
   return [...groups.values()].map((group) => {
     const { instanceId, scope, month } = group[0] as Comparison;
     return { instanceId, scope, month, count: group.length };

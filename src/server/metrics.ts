@@ -7,6 +7,10 @@ import { createHealthGauges } from './health-gauges.ts';
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
+/** What a worker may have to wait for. */
+export type WaitsOn = (typeof WAITS_ON)[number];
+const WAITS_ON = ['losant', 'database', 'lease'] as const;
+
 /** One request as it was sent. */
 export interface RequestFacts {
   /** The action asked for: one of a few names, never an id. */
@@ -33,6 +37,8 @@ export interface Metrics {
   countRun(instanceId: string, run: { result: RunResult; durationMs: number; endedAtMs: number }): void;
   countWork(facts: RunFacts): void;
   showTokenRefused(instanceId: string, isRefused: boolean): void;
+  /** Shows for how long an instance has waited for something, in ms; 0 while it does not. */
+  showWaiting(instanceId: string, on: WaitsOn, waitedMs: number): void;
   /** Returns the text of a scrape. While the database does not answer, its gauges are left out. */
   render(view: DatabaseView, nowMs: number): Promise<string>;
   readonly contentType: string;
@@ -63,6 +69,7 @@ export function createMetrics({
   for (const outcome of WAKE_OUTCOMES) work.wakes.inc({ outcome }, 0);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
+    for (const on of WAITS_ON) work.waiting.set({ instance_id, on }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
@@ -76,6 +83,7 @@ export function createMetrics({
     },
     countWork: (facts) => countWork(work, facts),
     showTokenRefused: (instance_id, isRefused) => work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
+    showWaiting: (instance_id, on, waitedMs) => work.waiting.set({ instance_id, on }, waitedMs / SECONDS),
     render: async (view, nowMs) => {
       health.show(view, nowMs);
       return await registry.metrics();
@@ -135,6 +143,12 @@ function createWorkMetrics(registry: Registry) {
     tokenRefused: gauge(registry, 'token_refused', 'Whether Losant refuses the token of the instance.', [
       'instance_id',
     ]),
+    waiting: gauge(
+      registry,
+      'waiting_seconds',
+      'For how long an instance has waited for Losant, the database or the lease, from a minute on; 0 while it does not.',
+      ['instance_id', 'on'],
+    ),
   };
 }
 

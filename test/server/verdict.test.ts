@@ -43,7 +43,7 @@ const standby: InstanceStatus = {
 const withTrouble = (result: 'partial' | 'failed' | 'refused', trouble: Partial<Trouble> = {}) => ({
   ...INSTANCE_STATUS,
   lastRun: { finishedAt: '2026-11-24T10:20:00.000Z', result },
-  trouble: { code: 'x', message: 'HTTP 500', hint: 'wait', onlyGaps: false, ...trouble },
+  trouble: { code: 'x', message: 'HTTP 500', hint: 'wait', kind: 'failure' as const, ...trouble },
 });
 
 /** Tone and sentence, as the page shows them. */
@@ -151,7 +151,7 @@ describe('trouble of the newest run', () => {
   });
 
   test('that was only missing numbers is told by the sentence alone, and gone with them', () => {
-    const status = withTrouble('partial', { onlyGaps: true, message: '1 missing number is not due yet' });
+    const status = withTrouble('partial', { kind: 'gaps', message: '1 missing number is not due yet' });
     const health = healthOf({ lastCompleteRunAt: null });
     expect(currentTroubles([status], health)).toEqual([]);
     expect(say(health, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
