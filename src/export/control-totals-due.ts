@@ -33,8 +33,8 @@ export function summariesQuestion(month: UsageDay): string {
  * Returns the control totals that are due. Days of the instance's totals are due at the checkpoints of
  * usage days, a month's summaries when its last day can be final and at the last checkpoint. Only days
  * and months inside the horizon are due, and only those for which some organization is tracked; a
- * question that failed is due again after its retry time. What was read of days is asked again with
- * their numbers, summaries that were read with those of any day of their month.
+ * question that failed is due again after its retry time. Totals that were read are asked again with
+ * the numbers of their day, summaries with those of any day of their month.
  */
 export async function readTotalsDue(
   db: Kysely<Schema>,
@@ -56,7 +56,7 @@ export async function readTotalsDue(
     ), due as (
       select m.stream as question, day, false as is_month, losant_usage.next_checkpoint(
         day, min(t.verified_at), ${readAtHours}::integer[]) as due_at,
-        (m.stream, day) in (select a.stream, a.day from again a) as is_again
+        min(t.verified_at) is not null and (m.stream, day) in (select a.stream, a.day from again a) as is_again
       from first
       cross join lateral losant_usage.days_between(greatest(first.from_day, ${horizon}::date), ${yesterday}::date) as day
       join losant_usage.metrics m on m.stream = any (${streams}::text[])

@@ -53,6 +53,7 @@ export async function readControlTotals(
   session: Session,
   wanted: Pick<TotalsDueOptions, 'again' | 'onlyAgain' | 'retriesFailed'>,
 ): Promise<void> {
+  if (wanted.onlyAgain && wanted.again.size === 0) return;
   const { db, instanceId, policy, selection, streams, now, logger, requestCount } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
   const asking = { context, session, signal };

@@ -4,7 +4,7 @@ import { showDuration } from '../terminal/words.ts';
 
 /** What keeps a run from working. */
 export interface Wait {
-  readonly on: 'losant' | 'database';
+  readonly waitsFor: 'losant' | 'database';
   /** The time since which nothing has moved, in ms by the host's clock. */
   readonly sinceMs: number;
   readonly message: string;
@@ -49,7 +49,7 @@ export class WaitWatch {
   #requests = 0;
   /** The outcome of the newest request that was not answered; null once one was. */
   #failure: string | null = null;
-  #waitsFor: Wait['on'] | null = null;
+  #waitsFor: Wait['waitsFor'] | null = null;
 
   constructor(options: WaitWatchOptions) {
     this.#options = options;
@@ -105,11 +105,11 @@ export class WaitWatch {
     const { hostNow, logger, instanceId, onWait } = this.#options;
     if (hostNow() - this.#movedAtMs < WAIT_MS) return;
     const wait = this.#requests > 0 ? this.#describeLosant() : this.#describeDatabase();
-    if (wait.on !== this.#waitsFor) {
-      const fields = { instance_id: instanceId, waits_for: wait.on, since: isoOf(wait.sinceMs) };
+    if (wait.waitsFor !== this.#waitsFor) {
+      const fields = { instance_id: instanceId, waits_for: wait.waitsFor, since: isoOf(wait.sinceMs) };
       logger.warn({ ...fields, reason: wait.message, hint: wait.hint }, 'waiting');
     }
-    this.#waitsFor = wait.on;
+    this.#waitsFor = wait.waitsFor;
     onWait?.(wait);
   }
 
@@ -121,7 +121,7 @@ export class WaitWatch {
         ? 'it asks for a pause (429, or 503 with Retry-After)'
         : `the newest request ended with ${this.#failure ?? 'nothing yet'}`;
     return {
-      on: 'losant',
+      waitsFor: 'losant',
       sinceMs,
       message: `Losant has not answered for ${this.#duration()}: ${why}`,
       hint:
@@ -133,7 +133,7 @@ export class WaitWatch {
 
   #describeDatabase(): Wait {
     return {
-      on: 'database',
+      waitsFor: 'database',
       sinceMs: this.#movedAtMs,
       message: `the database has not got on for ${this.#duration()}`,
       hint: 'look for a session that holds locks, or what else the server does: select pid, usename, state, wait_event_type, pg_blocking_pids(pid), query from pg_stat_activity',

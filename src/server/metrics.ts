@@ -8,8 +8,8 @@ export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
 /** What a worker may have to wait for. */
-export type WaitsOn = (typeof WAITS_ON)[number];
-const WAITS_ON = ['losant', 'database', 'lease'] as const;
+export type WaitedFor = (typeof WAITED_FOR)[number];
+const WAITED_FOR = ['losant', 'database', 'lease'] as const;
 
 /** One request as it was sent. */
 export interface RequestFacts {
@@ -38,7 +38,7 @@ export interface Metrics {
   countWork(facts: RunFacts): void;
   showTokenRefused(instanceId: string, isRefused: boolean): void;
   /** Shows for how long an instance has waited for something, in ms; 0 while it does not. */
-  showWaiting(instanceId: string, on: WaitsOn, waitedMs: number): void;
+  showWaiting(instanceId: string, waitsFor: WaitedFor, waitedMs: number): void;
   /** Returns the text of a scrape. While the database does not answer, its gauges are left out. */
   render(view: DatabaseView, nowMs: number): Promise<string>;
   readonly contentType: string;
@@ -69,7 +69,7 @@ export function createMetrics({
   for (const outcome of WAKE_OUTCOMES) work.wakes.inc({ outcome }, 0);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
-    for (const on of WAITS_ON) work.waiting.set({ instance_id, on }, 0);
+    for (const waits_for of WAITED_FOR) work.waiting.set({ instance_id, waits_for }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
@@ -83,7 +83,8 @@ export function createMetrics({
     },
     countWork: (facts) => countWork(work, facts),
     showTokenRefused: (instance_id, isRefused) => work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
-    showWaiting: (instance_id, on, waitedMs) => work.waiting.set({ instance_id, on }, waitedMs / SECONDS),
+    showWaiting: (instance_id, waits_for, waitedMs) =>
+      work.waiting.set({ instance_id, waits_for }, waitedMs / SECONDS),
     render: async (view, nowMs) => {
       health.show(view, nowMs);
       return await registry.metrics();
@@ -147,7 +148,7 @@ function createWorkMetrics(registry: Registry) {
       registry,
       'waiting_seconds',
       'For how long an instance has waited for Losant, the database or the lease, from a minute on; 0 while it does not.',
-      ['instance_id', 'on'],
+      ['instance_id', 'waits_for'],
     ),
   };
 }

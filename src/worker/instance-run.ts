@@ -109,10 +109,10 @@ async function startRun(
     },
     onWait: (wait) => {
       const waited = wait === null ? 0 : context.hostNow() - wait.sinceMs;
-      for (const on of ['losant', 'database'] as const) {
-        metrics.showWaiting(instanceId, on, wait?.on === on ? waited : 0);
+      for (const each of ['losant', 'database'] as const) {
+        metrics.showWaiting(instanceId, each, wait?.waitsFor === each ? waited : 0);
       }
-      onWait(wait && { code: `waiting_for_${wait.on}`, kind: 'waiting', ...pickWords(wait) });
+      onWait(wait && { code: `waiting_for_${wait.waitsFor}`, kind: 'waiting', ...pickWords(wait) });
     },
   });
   const log = logProgress(context, { instanceId, runId });
