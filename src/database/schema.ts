@@ -273,11 +273,10 @@ export interface Instances {
   control_totals: Generated<string>;
   instance_id: string;
   list_problem: string | null;
-  /** Run that wrote something and then found everything complete, as its last transaction: a worker rests on what it remembers only while it finds the same run here. */
-  settled_by: string | null;
   listed_at: Instant | null;
   name: string | null;
   policy: Json | null;
+  settled_by: string | null;
   streams_from: Generated<Json>;
   tracked_from: UsageDay;
 }

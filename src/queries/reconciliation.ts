@@ -187,8 +187,8 @@ export type CountedMonths = Map<UsageDay, readonly DifferenceCount[]>;
 
 /** The days within which a day or a month is read for the last time, 30 days after its end. */
 const RECENT_DAYS = 35;
-/** The number of older open months counted at once: each takes seconds with many organizations. */
-const OLDER_AT_ONCE = 3;
+/** The number of older open months counted anew at once: each takes seconds with many organizations. */
+const RECOUNTED_AT_ONCE = 3;
 
 /**
  * `readOpenMonths` returns the first days of the months of which control totals are stored and that are
@@ -209,8 +209,8 @@ export async function readOpenMonths(db: Kysely<Schema>): Promise<UsageDay[]> {
 
 /**
  * `countDifferences` counts the final numbers that differ in the last five weeks and in all months that
- * are not closed. Of months before these weeks it counts some anew and takes the others from `counted`,
- * which it keeps up to date.
+ * are not closed. Of months before these weeks it counts those that are not in `counted` and a few of
+ * those that are, and keeps it up to date.
  */
 export async function countDifferences(
   db: Kysely<Schema>,
@@ -224,8 +224,8 @@ export async function countDifferences(
   const recent = { from: open.includes(first) ? first : weeks, to: yesterday };
   const older = open.filter((month) => month < first);
   for (const month of counted.keys()) if (!older.includes(month)) counted.delete(month);
-  const waiting = [...older.filter((month) => !counted.has(month)), ...counted.keys()];
-  for (const month of waiting.slice(0, OLDER_AT_ONCE)) {
+  const recounted = [...counted.keys()].slice(0, RECOUNTED_AT_ONCE);
+  for (const month of [...older.filter((each) => !counted.has(each)), ...recounted]) {
     const counts = await countRange(db, daysOfMonth(month.slice(0, 7)));
     counted.delete(month);
     counted.set(month, counts);
