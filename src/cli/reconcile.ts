@@ -94,7 +94,8 @@ function renderReconciliation({ range, found, problems, nowMs }: ReconciliationV
     });
     lines.push('', ...renderScope('org_month', found, months.join(', ')));
   }
-  if (monthsNotRead.length > 0) {
+  const hasRead = daysCompared > 0 || monthsCompared.length > 0 || problems.length > 0;
+  if (hasRead && monthsNotRead.length > 0) {
     const months = monthsNotRead.map(({ month, reason }) => `${month.slice(0, 7)} (${reason})`);
     lines.push('', line`${styled('yellow', 'Months that were not compared in full')}: ${months.join(', ')}.`);
   }
