@@ -1,5 +1,5 @@
 import { type Kysely, type NotNull, type RawBuilder, sql } from 'kysely';
-import { CLOCK, isAny } from '../database/expressions.ts';
+import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { compareText, ORG_DELETED } from '../usage/cell.ts';
 import type { Organization } from '../usage/organization.ts';
@@ -45,10 +45,8 @@ export async function upsertOrganizations(
   const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
-    await reopenReturned(
-      trx,
-      organizations.map(({ orgId }) => orgId),
-    );
+    const orgIds = organizations.map(({ orgId }) => orgId);
+    await reopenReturned(trx, orgIds, seenAt);
     // A day that is tracked or was read outweighs a creation date that moved later: the first day stays the
     // earlier one.
     await sql`
@@ -66,20 +64,21 @@ export async function upsertOrganizations(
           when excluded.created_at <= o.first_seen_at then excluded.created_on
           else o.created_on end,
         last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
-    await recordVersions(
-      trx,
-      organizations.map(({ orgId }) => orgId),
-      seenAt,
-    );
+    await recordVersions(trx, orgIds, seenAt);
   });
 }
 
 /**
  * Reopens the cells of organizations that were gone and have returned. Cells closed as unavailable are
  * missing again and read at once; stored cells are read from their next checkpoint on, also those that
- * a person accepted while their stream was collected, and zeros that are not sure yet.
+ * a person accepted while their stream was collected, and zeros that are not sure yet. `seenAt` is by the
+ * clock by which the run finds what is due.
  */
-async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
+async function reopenReturned(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  seenAt: Instant,
+): Promise<void> {
   const isBack = sql`exists (
     select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
   const isUnavailable = sql`c.standing = 'unavailable' and c.reason = ${ORG_DELETED}`;
@@ -87,7 +86,7 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
     update losant_usage.coverage c set
       standing = case when c.is_stored then c.standing else 'missing' end,
       verified_at = case when c.is_stored then c.verified_at end,
-      next_read_at = case when c.standing in ('stored', 'final', 'accepted') then k.next_read_at else clock_timestamp() end
+      next_read_at = case when c.standing in ('stored', 'final', 'accepted') then k.next_read_at else ${seenAt}::timestamptz end
     from (
       select c.usage_date, c.stream, c.org_id, case when c.standing = 'stored'
           and not (c.is_reported or c.omissions >= ${OMISSIONS_NEEDED}::integer)
@@ -162,10 +161,8 @@ export async function addUnreadable(
   const rows = unreadable.map(({ orgId, problem }) => ({ org_id: orgId, name: orgId, problem, ...seen }));
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
-    await reopenReturned(
-      trx,
-      rows.map(({ org_id }) => org_id),
-    );
+    const orgIds = rows.map(({ org_id }) => org_id);
+    await reopenReturned(trx, orgIds, seenAt);
     await trx
       .insertInto('organizations')
       .values(rows.toSorted((a, b) => compareText(a.org_id, b.org_id)))
@@ -243,7 +240,7 @@ export async function filterKnown(
 
 /**
  * Marks organizations as deleted in Losant: nothing is tracked beyond that day, and open cells are
- * closed by the next run.
+ * closed by whoever finds what is due at `removedAt`.
  */
 export async function markRemoved(
   db: Kysely<Schema>,
@@ -273,7 +270,7 @@ export async function markRemoved(
           .forUpdate()
           .as('k'),
       )
-      .set({ next_read_at: CLOCK })
+      .set({ next_read_at: removedAt })
       .whereRef('c.usage_date', '=', 'k.usage_date')
       .whereRef('c.stream', '=', 'k.stream')
       .whereRef('c.org_id', '=', 'k.org_id')
