@@ -262,7 +262,8 @@ select 'org_month', s.instance_id, s.month, null, s.org_id, s.org_name, s.referr
   case when s.total is null or (s.quantity is null and s.is_listed) then 'not_compared'
     when w.reason is not null then 'pending' when s.differs then 'differs' else 'equal' end,
   case when s.total is not null and s.quantity is null and s.is_listed then 'not_stored'
-    when s.total is not null then w.reason when s.verified_at is not null then 'left_out'
+    when s.total is not null then w.reason
+    when s.verified_at is not null then case when q.reason = 'unusable' then q.reason else 'left_out' end
     when q.verified_at is not null then 'no_summary' else coalesce(q.reason, 'not_read') end,
   s.verified_at
 from losant_usage.summary_differences s
@@ -293,6 +294,6 @@ comment on column losant_usage.reconciliation.difference is 'quantity - total; n
 comment on column losant_usage.reconciliation.orgs_missing is 'instance_day: organizations that existed that day and are missing from quantity (count).';
 comment on column losant_usage.reconciliation.orgs_removed is 'instance_day: organizations in quantity that were deleted before the total was read, which Losant may not count any more (count).';
 comment on column losant_usage.reconciliation.days_missing is 'org_month: days of the month that are missing from quantity (count); null if none is tracked.';
-comment on column losant_usage.reconciliation.reason is 'Why it is pending or not compared, as one code: orgs_missing, orgs_removed, not_final, total_not_final (read before no change of it was expected), total_outdated (our number is newer), not_stored, left_out (of Losant''s answer), no_summary (Losant has none of the organization), not_read, or why the question was refused, e.g. forbidden; null otherwise.';
+comment on column losant_usage.reconciliation.reason is 'Why it is pending or not compared, as one code: orgs_missing, orgs_removed, not_final, total_not_final (read before no change of it was expected), total_outdated (our number is newer), not_stored, left_out (of Losant''s answer), no_summary (Losant has none of the organization), unusable (no number), not_read, or why the question was refused, e.g. forbidden; null otherwise.';
 comment on column losant_usage.reconciliation.outcome is 'equal; differs: both are there, final and not equal (sizes that Losant gives in Mb: by a Mb or more), or the organization was never listed and has usage; pending: something is not final, or missing from the sum, or the total is older than the newest number; not_compared: one of them is not there, which never counts as equal.';
 comment on column losant_usage.reconciliation.verified_at is 'When Losant''s figure was asked for (UTC); null for org_day.';

@@ -72,7 +72,7 @@ function numberOrNone(input: Input, key: string, current: number | null): number
 
 const PLAN_KEYS = [
   ...['kinds', 'rate', 'every', 'maxPerRequest', 'forever', 'orgIds', 'actions'],
-  ...['retryAfterSeconds', 'slowMs', 'hugeBytes', 'redirectTo'],
+  ...['retryAfterSeconds', 'ageSeconds', 'slowMs', 'hugeBytes', 'redirectTo'],
 ];
 
 /** Returns the plans of a single plan, of a list, or of null for none. */
@@ -92,6 +92,7 @@ function faultsIn(value: unknown): FaultPlan[] {
       orgIds: optional(input, 'orgIds', textsIn),
       actions: optional(input, 'actions', textsIn),
       retryAfterSeconds: optional(input, 'retryAfterSeconds', numberIn),
+      ageSeconds: optional(input, 'ageSeconds', numberIn),
       slowMs: optional(input, 'slowMs', numberIn),
       hugeBytes: optional(input, 'hugeBytes', numberIn),
       redirectTo: optional(input, 'redirectTo', textIn),

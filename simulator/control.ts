@@ -42,6 +42,7 @@ const CONTROL_WRITES: Readonly<Record<string, (world: World, body: unknown) => u
   omit,
   hour: changeHour,
   orgs: addOrg,
+  'orgs/restore': restoreOrg,
   attributes: setAttributes,
   tokens: putToken,
   'stats/reset'(world) {
@@ -209,6 +210,13 @@ function addOrg(world: World, body: unknown): unknown {
   );
   if (org === null) throw new ControlError('the id is taken');
   return describeOrg(world, org);
+}
+
+/** Brings a deleted organization back as it was. */
+function restoreOrg(world: World, body: unknown): unknown {
+  const org = knownOrg(world, read.textIn(read.inputOf(body, ['orgId']), 'orgId'));
+  world.population.restore(org);
+  return { success: true };
 }
 
 function putToken(world: World, body: unknown): unknown {

@@ -23,6 +23,12 @@ export const REPLY_KINDS = [
  */
 export const REFUSAL_KINDS = ['unauthorized', 'forbidden', 'not_found', 'too_large', 'odd_message'] as const;
 
+/**
+ * Answers that a cache made earlier, with numbers as they were halfway: `cached` has the Date of that time,
+ * `cached_age` the present one and an Age. None comes by chance.
+ */
+export const CACHE_KINDS = ['cached', 'cached_age'] as const;
+
 /** Faults in how a good answer is sent. */
 export const DELIVERY_KINDS = [
   'cut_body',
@@ -55,7 +61,10 @@ export const VALUE_KINDS = [
   'repeated_key',
 ] as const;
 
-export type ReplyKind = (typeof REPLY_KINDS)[number] | (typeof REFUSAL_KINDS)[number];
+export type ReplyKind =
+  | (typeof REPLY_KINDS)[number]
+  | (typeof REFUSAL_KINDS)[number]
+  | (typeof CACHE_KINDS)[number];
 export type DeliveryKind = (typeof DELIVERY_KINDS)[number];
 export type ValueKind = (typeof VALUE_KINDS)[number];
 export type FaultKind = ReplyKind | DeliveryKind | ValueKind;
@@ -77,6 +86,8 @@ export interface FaultPlan {
   readonly actions?: readonly string[] | undefined;
   /** The seconds in Retry-After, for the kinds that send one; default 1. */
   readonly retryAfterSeconds?: number | undefined;
+  /** The age in seconds of `cached` and `cached_age`; default three and a half days. */
+  readonly ageSeconds?: number | undefined;
   /** The duration in ms of `slow_body` and `hang`; default 60,000. */
   readonly slowMs?: number | undefined;
   /** The unpacked size of `huge_body` in bytes; default 64 MiB. */
@@ -124,7 +135,7 @@ export function chooseFault(plans: readonly FaultPlan[], question: FaultQuestion
 }
 
 export function isFaultKind(text: string): text is FaultKind {
-  const kinds = [...REPLY_KINDS, ...REFUSAL_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS];
+  const kinds = [...REPLY_KINDS, ...REFUSAL_KINDS, ...CACHE_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS];
   return kinds.some((known) => known === text);
 }
 
@@ -133,7 +144,7 @@ export function isValueKind(kind: FaultKind): kind is ValueKind {
 }
 
 export function isReplyKind(kind: FaultKind): kind is ReplyKind {
-  return [...REPLY_KINDS, ...REFUSAL_KINDS].some((known) => known === kind);
+  return [...REPLY_KINDS, ...REFUSAL_KINDS, ...CACHE_KINDS].some((known) => known === kind);
 }
 
 /** Returns the identity of a request: its query without the switches for links and the like, in any order. */

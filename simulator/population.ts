@@ -47,6 +47,8 @@ export interface Population {
   /** Returns the organization as it is from now on. */
   change(org: Org, attributes: OrgAttributes): Org;
   remove(org: Org): void;
+  /** Takes back a removal. */
+  restore(org: Org): void;
   /** Returns a number that rises with every organization added or removed. */
   version(): number;
 }
@@ -100,6 +102,10 @@ export function createPopulation(seed: string, count: number, hostile: boolean):
     },
     remove(org) {
       kept.set(org.key, { ...org, deleted: true });
+      version++;
+    },
+    restore(org) {
+      kept.set(org.key, { ...org, deleted: false });
       version++;
     },
     version: () => version,

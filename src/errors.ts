@@ -95,6 +95,8 @@ export type LosantErrorKind =
   | 'unreachable'
   /** No complete answer within the time bound, after all attempts. */
   | 'timeout'
+  /** An answer made at another time by its own Date or Age, as a cache's is, after all attempts. */
+  | 'wrong_date'
   /** A 200 whose body is not JSON or larger than the bound, or 204, 206 or 304 in its place, after all attempts. */
   | 'bad_body';
 

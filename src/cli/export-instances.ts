@@ -122,16 +122,21 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
+/** The time after which a wait is logged. */
+const LOG_WAIT_AFTER_MS = 60_000;
+
 /** The interval at which a held lease or folder is tried again. */
 const WAIT_STEP_MS = 1_000;
 
 /** `waitWhileHeld` retries `open` until `giveUpAtMs` while another process holds what it needs. */
 export async function waitWhileHeld<T>(
-  { hostNow, signal, output }: CommandContext,
+  { hostNow, signal, output, logger }: CommandContext,
   giveUpAtMs: number,
   open: () => Promise<T>,
 ): Promise<T> {
   let hasSaid = false;
+  let hasLogged = false;
+  const sinceMs = hostNow();
   for (;;) {
     try {
       return await open();
@@ -140,6 +145,10 @@ export async function waitWhileHeld<T>(
       if (!mayWait) throw error;
       if (!hasSaid) output.remark(`${error.message}; waiting`);
       hasSaid = true;
+      if (!hasLogged && hostNow() - sinceMs >= LOG_WAIT_AFTER_MS) {
+        hasLogged = true;
+        logger.warn({ waits_for: 'lease', reason: error.message, hint: error.hint }, 'waiting');
+      }
       await sleep(Math.min(WAIT_STEP_MS, giveUpAtMs - hostNow()), undefined, { signal });
     }
   }

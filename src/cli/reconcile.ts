@@ -1,3 +1,5 @@
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { EXIT } from '../exit.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
 import {
@@ -6,13 +8,14 @@ import {
   type Outcome,
   type Reconciliation,
   readControlTotalProblems,
+  readOpenMonths,
   readReconciliation,
   type Scope,
 } from '../queries/reconciliation.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { requireKnownInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
@@ -27,26 +30,29 @@ const DAYS_SHOWN = 31;
 export const reconcile = defineCommand({
   needs: 'database',
   options: {
-    from: { ...dayOption('first day'), shownDefault: '30 days before --to' },
+    from: {
+      ...dayOption('first day'),
+      shownDefault: 'that of the oldest open month, or 30 days before --to',
+    },
     to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
     instance: idsOption('instance', 'only these instances'),
     verbose: switchOption('print what agrees too, and the log on a terminal'),
   },
   examples: ({ lastMonth: { from, to } }) => [
-    { args: 'reconcile', does: 'the last 31 days, and the months they touch' },
+    { args: 'reconcile', does: 'the last 31 days, and every month that is not closed' },
     { args: `reconcile --from ${from} --to ${to} --verbose`, does: 'every comparison of last month' },
   ],
   async run(context, { from, to, instance: instanceIds, verbose }) {
     const { output, hostNow } = context;
     const last = to ?? addDays(dayAt(hostNow()), -1);
-    const range = { from: from ?? addDays(last, 1 - DAYS_SHOWN), to: last };
-    requirePastDay('--to', range.to, hostNow());
-    requirePastDay('--from', range.from, hostNow());
-    requireOrder(range);
-    const { found, problems } = await withDatabase(context, async ({ db }) => {
+    requirePastDay('--to', last, hostNow());
+    if (from !== null) requirePastDay('--from', from, hostNow());
+    if (from !== null) requireOrder({ from, to: last });
+    const { range, found, problems } = await withDatabase(context, async ({ db }) => {
       requireKnownInstances(instanceIds ?? [], [...(await readInstanceNames(db)).keys()]);
+      const range = { from: from ?? (await firstShown(db, last)), to: last };
       const found = await readReconciliation(db, { range, instanceIds, withEqual: verbose });
-      return { found, problems: await readControlTotalProblems(db, instanceIds) };
+      return { range, found, problems: await readControlTotalProblems(db, instanceIds) };
     });
     const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
     if (output.json) output.printJson({ ...range, differences, ...found, problems });
@@ -54,6 +60,13 @@ export const reconcile = defineCommand({
     return differences > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
+
+/** Returns the first day shown by default: of the last month's days, and of all months that are not closed. */
+async function firstShown(db: Kysely<Schema>, last: UsageDay): Promise<UsageDay> {
+  const recent = addDays(last, 1 - DAYS_SHOWN);
+  const oldest = (await readOpenMonths(db)).at(-1);
+  return oldest === undefined || oldest > recent ? recent : oldest;
+}
 
 /** The number of lines of a table shown to people; `--json` has all. */
 const LINES_MAX = 200;
@@ -66,7 +79,7 @@ interface ReconciliationView {
 }
 
 function renderReconciliation({ range, found, problems, nowMs }: ReconciliationView): Line[] {
-  const { daysCompared, monthsCompared, rows } = found;
+  const { daysCompared, monthsCompared, monthsNotRead, rows } = found;
   const lines: Line[] = [];
   if (daysCompared === 0) {
     lines.push(
@@ -80,6 +93,11 @@ function renderReconciliation({ range, found, problems, nowMs }: ReconciliationV
       return `${month.slice(0, 7)} (${count(organizations, 'organization')})`;
     });
     lines.push('', ...renderScope('org_month', found, months.join(', ')));
+  }
+  const hasRead = daysCompared > 0 || monthsCompared.length > 0 || problems.length > 0;
+  if (hasRead && monthsNotRead.length > 0) {
+    const months = monthsNotRead.map(({ month, reason }) => `${month.slice(0, 7)} (${reason})`);
+    lines.push('', line`${styled('yellow', 'Months that were not compared in full')}: ${months.join(', ')}.`);
   }
   if (problems.length > 0) lines.push('', ...renderProblems(problems, nowMs));
   return lines;
@@ -149,8 +167,20 @@ function describeOutcome(row: Comparison): string {
     ...((daysMissing ?? 0) > 0 ? [`${count(daysMissing ?? 0, 'day')} missing`] : []),
   ];
   if (reasons.length > 0) return reasons.join(', ');
-  if (outcome === 'not_compared') return 'not compared: one side is missing';
+  if (outcome === 'not_compared') return `not compared: ${describeReason(row.reason ?? '')}`;
   return outcome === 'pending' ? 'not final yet' : 'final';
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  left_out: 'Losant left it out',
+  no_summary: 'Losant has no summary of it',
+  not_stored: 'ours is not stored',
+  not_read: "Losant's was not read yet",
+  unusable: "Losant's is no number",
+};
+
+function describeReason(reason: string): string {
+  return REASONS[reason] ?? `Losant's was not read (${reason})`;
 }
 
 function toneOf(outcome: Outcome): 'red' | 'yellow' | null {

@@ -4,15 +4,15 @@ import { type OpenQuarantine, readOpenQuarantine } from '../queries/gaps.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
 import { type Comparison, type Outcome, readReconciliation } from '../queries/reconciliation.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt } from '../usage/day.ts';
+import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { type Html, renderAway, renderDay, renderDistance, renderPage, renderTable } from './page.ts';
-import { type ConsolePage, readOrNull } from './sources.ts';
+import { type ConsolePage, READING_WAIT_MS, readOrNull, shownHealth } from './sources.ts';
 
 const TOTALS = '/totals';
-/** The number of months to choose from; older ones are in `losant-usage reconcile`. */
+/** The number of months to choose from, besides older ones in which something differs. */
 const MONTHS_SHOWN = 4;
 const ROWS_MAX = 200;
 
@@ -27,17 +27,30 @@ export const totalsPage: ConsolePage = {
       ...(await readReconciliation(db, scope)),
       names: await readInstanceNames(db),
     }));
+    const health = shownHealth(await sources.database(READING_WAIT_MS));
+    const differing = (health?.instances ?? []).flatMap(({ differingMonths }) => differingMonths ?? []);
     const body = html`<h1>Losant's own totals</h1>
 <p class="quiet">Where the sums of organizations differ from what Losant counts for the instance's day or the organization's month. Nothing here changes a number; a difference on final numbers keeps the month from being invoiced.</p>
-${renderMonthChoice(yesterday.slice(0, 7), month)}
+${renderMonthChoice({ newest: yesterday.slice(0, 7), shown: month, differing })}
 ${found === null ? renderAway() : renderComparisons(found.rows, found.names, month)}`;
     return await c.html(renderPage({ title: 'Totals', path: TOTALS, body }), found === null ? 503 : 200);
   },
 };
 
-function renderMonthChoice(newest: Month, shown: Month): Html {
+/** Renders a link to each of the newest months, and to each older one in which a final number differs. */
+function renderMonthChoice({
+  newest,
+  shown,
+  differing,
+}: {
+  newest: Month;
+  shown: Month;
+  differing: readonly UsageDay[];
+}): Html {
   const months = [newest];
   while (months.length < MONTHS_SHOWN) months.push(addDays(`${months.at(-1)}-01`, -1).slice(0, 7));
+  const older = differing.map((first) => first.slice(0, 7)).filter((month) => !months.includes(month));
+  months.push(...[...new Set(older)].sort().reverse());
   return html`<nav aria-label="Months"><p>${months.map((month) => html`<a href="${addressOf(TOTALS, { month })}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month)}</a> `)}</p></nav>`;
 }
 

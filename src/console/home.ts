@@ -5,7 +5,7 @@ import type { RunRecord } from '../queries/runs.ts';
 import { capitalize, count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { renderHeatMap } from './coverage-maps.ts';
-import { renderCard, sumOf } from './instance-card.ts';
+import { renderCard, sumOf, totalsAddress } from './instance-card.ts';
 import { addressOf, describeOrganizations } from './lists.ts';
 import { type Html, renderDay, renderDistance, renderInstant, renderPage, renderTable } from './page.ts';
 import { describeTrouble, renderLength, renderRange, renderStatus } from './runs.ts';
@@ -110,7 +110,8 @@ function renderContradictions({ instances }: Health): Html | string {
   );
   if (total === 0) return '';
   const verb = total === 1 ? 'differs' : 'differ';
-  return html`<p>${count(total, 'final number')} ${verb} from Losant's own totals: <a href="/totals">each with both figures</a>.</p>`;
+  const address = totalsAddress(instances.flatMap(({ differingMonths }) => differingMonths ?? []));
+  return html`<p>${count(total, 'final number')} ${verb} from Losant's own totals: <a href="${address}">each with both figures</a>.</p>`;
 }
 
 /** Renders changes by hand, after which a number may differ from the one invoiced. */

@@ -7,7 +7,7 @@ import {
 } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
 import { capitalize, count, showDuration, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, daysFrom } from '../usage/day.ts';
+import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
 import { addressOf } from './lists.ts';
 import { type Html, renderDay, renderDistance } from './page.ts';
@@ -111,13 +111,22 @@ function renderFacts(
 ${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
 <div><dt>Final numbers changed in ${CHANGES_SHOWN_DAYS} days</dt><dd>${link(finalChanges30Days, changes)}</dd></div>
 <div><dt>Answers in quarantine</dt><dd>${link(quarantined, '/quarantine')}</dd></div>
-${differences === undefined ? '' : renderDifferences(differences)}
+${differences === undefined ? '' : renderDifferences(differences, instance.differingMonths ?? [])}
 <div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
 }
 
-function renderDifferences(differences: NonNullable<InstanceHealth['differences']>): Html {
+function renderDifferences(
+  differences: NonNullable<InstanceHealth['differences']>,
+  months: readonly UsageDay[],
+): Html {
   const total = sumOf(differences);
-  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd>${total > 0 ? html`<a class="bad" href="/totals">${showNumber(total)}</a>` : '0'}</dd></div>`;
+  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd>${total > 0 ? html`<a class="bad" href="${totalsAddress(months)}">${showNumber(total)}</a>` : '0'}</dd></div>`;
+}
+
+/** `totalsAddress` returns the address of the page of totals for the newest of the months. */
+export function totalsAddress(months: readonly UsageDay[]): string {
+  const newest = months.toSorted().at(-1);
+  return newest === undefined ? '/totals' : addressOf('/totals', { month: newest.slice(0, 7) });
 }
 
 /** `sumOf` adds up the differences of all scopes. */

@@ -16,7 +16,7 @@ export interface Verdict {
 export interface InstanceTrouble {
   readonly instanceId: string;
   readonly name: string | null;
-  readonly trouble: Pick<Trouble, 'message' | 'hint'>;
+  readonly trouble: Trouble;
 }
 
 const GAPS_HINT = 'losant-usage gaps lists each with its reason and its next read.';
@@ -33,14 +33,17 @@ export function currentTroubles(
   const ofRuns = statuses.flatMap(({ instanceId, trouble, lastRun }) => {
     const instance = known.get(instanceId);
     // The database has more, and newer, facts about earlier gaps.
-    if (trouble === null || trouble.onlyGaps) return [];
-    if (instance && isOvertaken(lastRun, instance)) return [];
+    if (trouble === null || trouble.kind === 'gaps') return [];
+    if (trouble.kind === 'failure' && instance && isOvertaken(lastRun, instance)) return [];
     return [{ instanceId, name: instance?.name ?? null, trouble }];
   });
   const ofLists = [...known.values()].flatMap(({ instanceId, name, listProblem }) => {
     if (listProblem === null || ofRuns.some((other) => other.instanceId === instanceId)) return [];
     const message = `organizations may be missing: the list was not complete, ${listProblem}`;
-    return [{ instanceId, name, trouble: { message, hint: 'the next run asks for the list again' } }];
+    const hint = 'the next run asks for the list again';
+    return [
+      { instanceId, name, trouble: { code: 'list_incomplete', kind: 'failure', message, hint } as const },
+    ];
   });
   return [...ofRuns, ...ofLists];
 }
@@ -62,11 +65,17 @@ export function judgeState(
   if (streams.some(({ gaps }) => gaps > 0)) {
     return { tone: 'bad', sentence: describeGaps(streams), hint: GAPS_HINT };
   }
-  const hasTrouble = currentTroubles(statuses, health).length > 0;
+  // That another process exports the instance is how replicas work.
+  const troubles = currentTroubles(statuses, health).filter(
+    ({ trouble }) => trouble.code !== 'waiting_for_lease',
+  );
   const isEmpty = health.instances.every(({ streams }) => streams.length === 0);
-  if (hasTrouble) {
+  if (troubles.length > 0) {
     const what = isEmpty ? 'Nothing has been exported yet' : 'Nothing is late';
-    return { tone: 'bad', sentence: `${what}, but the newest run had trouble.` };
+    const but = troubles.every(({ trouble }) => trouble.kind === 'waiting')
+      ? 'the run under way waits'
+      : 'the newest run had trouble';
+    return { tone: 'bad', sentence: `${what}, but ${but}.` };
   }
   if (first.length > 0) return { tone: 'quiet', sentence: describeFirstRun(first) };
   return { tone: 'good', sentence: describeReach(streams, nowMs) };

@@ -23,7 +23,7 @@ export interface InstanceStatus {
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
   readonly lastCompleteRunAt: string | null;
-  /** The problem that keeps the newest run from being complete; null if there is none. */
+  /** The problem that keeps the newest run from being complete, or the one under way from working; null if there is none. */
   readonly trouble: Trouble | null;
 }
 
@@ -49,8 +49,11 @@ export interface Trouble {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
-  /** Whether the trouble is only earlier gaps, about which the database knows more and newer facts. */
-  readonly onlyGaps: boolean;
+  /**
+   * What it is: a failure; `gaps`, only earlier ones, about which the database knows more and newer
+   * facts; or `waiting`, for Losant, the database or the lease, and all goes on by itself when that ends.
+   */
+  readonly kind: 'failure' | 'gaps' | 'waiting';
 }
 
 /** The result of a run of one instance. */

@@ -298,6 +298,7 @@ export interface Instances {
   listed_at: Instant | null;
   name: string | null;
   policy: Json | null;
+  settled_by: string | null;
   streams_from: Generated<Json>;
   tracked_from: UsageDay;
 }

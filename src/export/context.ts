@@ -1,20 +1,23 @@
 import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/open.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ClockError } from '../errors.ts';
+import { ClockError, LosantError } from '../errors.ts';
 import type { ExportScope } from '../ledger/due.ts';
 import { readDatabaseClock } from '../ledger/instances.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
 import type { Logger } from '../logger.ts';
+import { ANSWER_SKEW_MAX_MS } from '../losant/attempt.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
+import { getInstance } from '../losant/orgs.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection, Shard } from '../usage/organization.ts';
 import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
 import type { Policy } from '../usage/policy.ts';
+import { type Wait, WaitWatch } from './wait-watch.ts';
 
 /** An instance with everything needed to export it. */
 export interface InstanceContext {
@@ -36,6 +39,8 @@ export interface InstanceContext {
   readonly now: () => number;
   /** Returns the API's clock minus `now` in ms, as of the newest answer; null before the first. */
   readonly apiAheadMs: () => number | null;
+  /** Notices when a run of it waits for Losant or the database. */
+  readonly waits: WaitWatch;
   /** Returns the number of requests sent so far. */
   readonly requestCount: () => number;
   /** Divides the token's rate by the number of live runs. */
@@ -74,6 +79,11 @@ export interface PlanSummary {
 export interface Settled {
   /** The listing that the run used. */
   readonly listedAt: Instant;
+  /**
+   * The run that was the last to write something, from the row that it wrote last: a database that has
+   * lost its newest transactions, as a failover may, has another one.
+   */
+  readonly settledBy: string;
   /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
 }
@@ -150,6 +160,8 @@ export interface OpenOptions {
   /** The requests per second instead of the configured rate. */
   readonly rate?: number | undefined;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
+  /** Called while a run waits, see {@link WaitWatch}. */
+  readonly onWait?: ((wait: Wait | null) => void) | undefined;
 }
 
 /**
@@ -159,14 +171,16 @@ export interface OpenOptions {
 export function openInstance(
   environment: ExportEnvironment,
   instance: InstanceConfig,
-  { handle, now, gates, rate, onAttempt }: OpenOptions,
+  { handle, now, gates, rate, onAttempt, onWait }: OpenOptions,
 ): InstanceContext {
-  const { config, logger, random, host, version } = environment;
+  const { config, logger, hostNow, random, host, version } = environment;
   const token = instance.readToken();
   const requestsPerSecond = rate ?? instance.requestsPerSecond;
   const concurrency = instance.requestConcurrency;
   const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
   gates.set(token, gate);
+  const { instanceId } = instance;
+  const waits = new WaitWatch({ logger, instanceId, hostNow, pauseLeftMs: () => gate.pauseLeftMs, onWait });
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
@@ -184,15 +198,16 @@ export function openInstance(
     },
     onAttempt: (report) => {
       requests += 1;
+      waits.noteAttempt(report);
       onAttempt?.(report);
     },
   });
   return {
     handle,
     db: handle.db,
-    client,
+    client: waits.watch(client),
     logger,
-    instanceId: instance.instanceId,
+    instanceId,
     apiUrl: instance.apiUrl,
     selection: instance.orgs,
     streams: instance.streams,
@@ -202,6 +217,7 @@ export function openInstance(
     concurrency,
     now,
     apiAheadMs: () => aheadMs,
+    waits,
     requestCount: () => requests,
     shareRate: (liveRuns) => gate.setRate(requestsPerSecond / Math.max(1, liveRuns)),
     host,
@@ -209,19 +225,32 @@ export function openInstance(
   };
 }
 
-/** The most that the API's clock may differ; beyond it, it is unclear which day is over. */
-const API_SKEW_MAX_MS = 5 * 60_000;
-
 /**
  * Throws ClockError if the API's clock, ahead of this one by `aheadMs`, is too far off. Null means
  * unknown and passes.
  */
 export function requireApiClock(aheadMs: number | null): void {
-  if (aheadMs === null || Math.abs(aheadMs) <= API_SKEW_MAX_MS) return;
+  if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
   throw new ClockError(
     `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
     { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
   );
+}
+
+/**
+ * Asks Losant for its time, after an answer that was made at another one. Returns if only that answer
+ * came from a cache. Throws ClockError if a clock has moved.
+ */
+export async function requireClock(
+  { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await getInstance(client, { instanceId, attempts: 1, signal });
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());
+  }
 }
 
 /**

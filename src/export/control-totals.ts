@@ -9,7 +9,7 @@ import { retryAtMs } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
-import { readTotalsDue, summariesQuestion } from './control-totals-due.ts';
+import { readTotalsDue, summariesQuestion, type TotalsDueOptions } from './control-totals-due.ts';
 import type { Session } from './session.ts';
 import {
   type DayTotals,
@@ -45,10 +45,15 @@ class UnusableTotals extends Error {
 
 /**
  * Reads Losant's own figures where they are due: the instance's totals by day, and the summaries of
- * months that are over. Never changes a number or fails a run: a failure is recorded, and logged once.
+ * months that are over; and again for numbers that were read again. Never changes a number or fails a run: a failure is recorded, and logged once.
  * Throws only when the session's signal aborts.
  */
-export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
+export async function readControlTotals(
+  context: InstanceContext,
+  session: Session,
+  wanted: Pick<TotalsDueOptions, 'again' | 'onlyAgain' | 'retriesFailed'>,
+): Promise<void> {
+  if (wanted.onlyAgain && wanted.again.size === 0) return;
   const { db, instanceId, policy, selection, streams, now, logger, requestCount } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
   const asking = { context, session, signal };
@@ -56,7 +61,7 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
   try {
     // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
     const asked = selection.kind === 'all' ? streams : [];
-    const due = await readTotalsDue(db, instanceId, { streams: asked, policy, nowMs: now() });
+    const due = await readTotalsDue(db, instanceId, { ...wanted, streams: asked, policy, nowMs: now() });
     for (const { stream, days } of due.totals) {
       const ask = () => askTotals(asking, streamNamed(stream), days);
       if (!(await answerQuestion(asking, stream, ask))) return;
@@ -184,12 +189,17 @@ async function askSummaries(asking: Asking, month: UsageDay): Promise<void> {
   const isOurs = ({ resourceId }: MonthlySummary) =>
     selection.kind === 'all' || selection.orgIds.includes(resourceId);
   let count = 0;
+  const problems: string[] = [];
   const question = { instanceId, month, attempts: ATTEMPTS, signal: asking.signal };
   for await (const { answer, items } of listSummaryPages(client, question)) {
     const summaries: StoredSummary[] = items.filter(isOurs);
+    for (const { resourceId, unusable } of items.filter(isOurs)) {
+      if (unusable.length > 0) problems.push(`${unusable.join(', ')} of ${resourceId} is no number`);
+    }
     count += items.length;
     await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, beginOf(asking));
   }
+  if (problems.length > 0) throw new UnusableTotals(`${month.slice(0, 7)}: ${problems[0]}`);
   if (count === 0) throw new UnusableTotals(`${month.slice(0, 7)}: Losant has no summaries of the month`);
 }
 

@@ -6,7 +6,7 @@ import { type CellOutcome, NOT_TRACKED, ORG_DELETED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
-import { type InstanceContext, type Progress, requireApiClock } from './context.ts';
+import { type InstanceContext, type Progress, requireClock } from './context.ts';
 import { extractSlice, judgeFailure, type SliceResult, settleSlice } from './extract.ts';
 import { loadSlices } from './load-slices.ts';
 import type { Tally } from './report.ts';
@@ -55,6 +55,7 @@ export async function exportScope(work: ExportWork): Promise<LosantError | null>
       throwFailure(await loading);
       loading = loadResults(batch, work, signal).then(
         () => {
+          work.context.waits.moved();
           progress.done += batch.reduce((count, { answers }) => count + answers.length, 0);
           onProgress();
           return null;
@@ -89,6 +90,7 @@ async function* planPages(
   let isFirst = true;
   for await (const tracks of readDuePages(context.db, scope, options)) {
     signal.throwIfAborted();
+    context.waits.moved();
     const plan = planPage(tracks, options);
     tally.unreadable += plan.unreadable;
     onPlan(plan);
@@ -182,7 +184,7 @@ async function loadResults(
   signal: AbortSignal,
 ): Promise<void> {
   const { context, tally } = work;
-  requireApiClock(context.apiAheadMs());
+  if (results.some(({ error }) => error?.kind === 'wrong_date')) await requireClock(context, signal);
   const loadable: SliceResult[] = [];
   for (const result of results) {
     tally.unknownKeys += result.unknownKeys;

@@ -34,6 +34,7 @@ export async function previewRun(
   const reasons: Record<string, number> = {};
   const days: UsageDay[] = [];
   for await (const tracks of pages) {
+    context.waits.moved();
     const plan = planPage(tracks, planOptions);
     sum.orgs += new Set(tracks.map(({ orgId }) => orgId)).size;
     sum.unavailable += plan.closed.filter(({ reason }) => reason !== 'not_tracked').length;

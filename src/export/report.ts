@@ -69,6 +69,8 @@ export class Tally {
   range: DayRange | null = null;
   /** The days between a backfill and the days tracked already, which it made tracked too. */
   alsoTracked: DayRange | null = null;
+  /** The days whose numbers were loaded, first or anew, by stream. */
+  readonly loadedDays = new Map<string, Set<UsageDay>>();
   /** The number of gaps in the scope that this run leaves although none of its reads failed. */
   waiting = 0;
   readonly #instanceId: string;
@@ -198,6 +200,10 @@ export class Tally {
     const { orgId, day } = answer;
     this.cells[result] += 1;
     this.#widenRange(day);
+    if (result === 'loaded') {
+      const { name } = answer.stream;
+      this.loadedDays.set(name, (this.loadedDays.get(name) ?? new Set()).add(day));
+    }
     if (result === 'left_out' && isLate(day, answer.sentAtMs)) this.lateOmissions += 1;
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;

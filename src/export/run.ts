@@ -5,6 +5,7 @@ import {
   applyPolicy,
   readInstance,
   recordBilling,
+  recordSettled,
   registerInstance,
   requireApiUrl,
 } from '../ledger/instances.ts';
@@ -12,7 +13,7 @@ import { filterTracked } from '../ledger/tracking.ts';
 import type { Logger } from '../logger.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { countGapsLeft } from '../queries/gaps.ts';
-import { dayAt } from '../usage/day.ts';
+import { dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import {
   type InstanceContext,
@@ -51,6 +52,15 @@ export interface RunOutcome {
  * begin; or the signal's reason.
  */
 export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
+  context.waits.start();
+  try {
+    return await runWatched(context, options);
+  } finally {
+    context.waits.stop();
+  }
+}
+
+async function runWatched(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, streams, now } = context;
   const startedAtMs = now();
   const requestsBefore = context.requestCount();
@@ -60,6 +70,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   await registerInstance(db, { instanceId, apiUrl, name, streams, yesterday: lastCompleteDay(now()) });
   const tally = new Tally(instanceId);
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
+    const listedBefore = (await readInstance(db, instanceId))?.listedAt ?? null;
     const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const range = options.ask?.range ?? null;
     const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
@@ -67,10 +78,17 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     // fulfilled.
     tally.waiting = range === null ? gaps : Math.max(gaps, tally.lateOmissions);
     tally.requests = context.requestCount() - requestsBefore;
-    if (isFullRun(context, options) && !refusal) await readControlTotals(context, session);
+    if (!refusal) {
+      await readControlTotals(context, session, {
+        again: daysReadAgain(options, tally),
+        onlyAgain: !isFullRun(context, options),
+        retriesFailed: triesFailedAgain(options),
+      });
+    }
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && isFullRun(context, options);
-    return { status, refusal, excluded, settled: isSettled ? await readSettled(context, excluded) : null };
+    const settled = isSettled ? await settle(context, options, { session, excluded, listedBefore }) : null;
+    return { status, refusal, excluded, settled };
   });
   const report = tally.toReport({
     runId: isRecorded ? options.runId : null,
@@ -80,6 +98,16 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   });
   const { refusal, excluded, settled } = value;
   return { report, tally, refusal, excluded, settled };
+}
+
+/** Returns the days whose numbers the run has loaded, or of which a person asked for all to be read again. */
+function daysReadAgain(
+  { ask, orgIds, shard, streams }: RunOptions,
+  { loadedDays }: Tally,
+): ReadonlyMap<string, ReadonlySet<UsageDay>> {
+  if (ask?.force !== true || orgIds !== null || shard != null) return loadedDays;
+  const days = new Set(eachDay(ask.range));
+  return new Map(streams.map((stream) => [stream, days]));
 }
 
 async function exportUnlessIdle(
@@ -189,23 +217,36 @@ async function requireTracked({ db, instanceId }: InstanceContext, orgIds: reado
 
 /**
  * Whether a run by the configuration that left `settled` has nothing to do: the organizations were
- * listed today, and not since that run, and nothing is due. The cost is a few look-ups, however many
- * organizations there are.
+ * listed today, nothing was listed or written since that run or lost since, and nothing is due. The
+ * cost is a few look-ups, however many organizations there are.
  */
 async function isIdle(
   { db, instanceId, policy, now }: InstanceContext,
-  { listedAt }: Settled,
+  { listedAt, settledBy }: Settled,
 ): Promise<boolean> {
   const instance = await readInstance(db, instanceId);
   if (instance?.listedAt !== listedAt || instance.listProblem !== null) return false;
+  if (instance.settledBy !== settledBy) return false;
   const nowMs = now();
   return dayAt(Date.parse(listedAt)) === dayAt(nowMs) && !(await isAnythingDue(db, { nowMs, policy }));
 }
 
-/** Returns the state that a complete run over everything leaves for the next run of the same process. */
-async function readSettled({ db, instanceId }: InstanceContext, excluded: number): Promise<Settled | null> {
-  const listedAt = (await readInstance(db, instanceId))?.listedAt ?? null;
-  return listedAt === null ? null : { listedAt, excluded };
+/**
+ * Returns the state that a complete run over everything leaves for the next run of the same process. A
+ * run that has written or listed something, or is the first of its process, says so in the database.
+ */
+async function settle(
+  { db, instanceId }: InstanceContext,
+  { runId, settled }: RunOptions,
+  { session, excluded, listedBefore }: { session: Session; excluded: number; listedBefore: string | null },
+): Promise<Settled | null> {
+  const instance = await readInstance(db, instanceId);
+  const listedAt = instance?.listedAt ?? null;
+  if (listedAt === null) return null;
+  const isNew = settled === undefined || session.isBegun() || listedAt !== listedBefore;
+  if (!isNew && instance?.settledBy != null) return { listedAt, excluded, settledBy: instance.settledBy };
+  await recordSettled(db, instanceId, runId);
+  return { listedAt, excluded, settledBy: runId };
 }
 
 /** Logs one line for a run, and another if final numbers were restated. */

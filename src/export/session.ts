@@ -15,6 +15,8 @@ export interface Session {
    * unreachable for as long as a lease lasts.
    */
   readonly signal: AbortSignal;
+  /** Whether the run is on record. */
+  readonly isBegun: () => boolean;
   /** Records the run, once; a run that has nothing to do leaves no trace. */
   readonly begin: () => Promise<void>;
 }
@@ -44,7 +46,8 @@ export async function holdSession<T extends { readonly status: 'complete' | 'par
   const heartbeat = keepAlive({ context, lease, record, stop });
   try {
     await interruptDeadRuns(db, instanceId, lease?.lapsedRunIds);
-    const value = await work({ runId, lease, signal, begin: () => record.begin() });
+    const begun = { begin: () => record.begin(), isBegun: () => record.isBegun };
+    const value = await work({ runId, lease, signal, ...begun });
     await record.end(value.status, null);
     return { value, isRecorded: record.isBegun };
   } catch (error) {

@@ -16,13 +16,15 @@ export interface StoredInstance {
   readonly listedAt: Instant | null;
   /** The reason why the newest list was not complete; null if it was. */
   readonly listProblem: string | null;
+  /** The run that wrote something and then found everything complete; null before the first. */
+  readonly settledBy: string | null;
 }
 
 /** Returns the instance, or null if this database has never collected for it. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
   const row = await db
     .selectFrom('instances')
-    .select(['tracked_from', 'streams_from', 'listed_at', 'list_problem'])
+    .select(['tracked_from', 'streams_from', 'listed_at', 'list_problem', 'settled_by'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   if (!row) return null;
@@ -31,6 +33,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string): Prom
     streamsFrom: row.streams_from as Record<string, UsageDay>,
     listedAt: row.listed_at,
     listProblem: row.list_problem,
+    settledBy: row.settled_by,
   };
 }
 
@@ -107,6 +110,15 @@ export async function recordListProblem(
   await db
     .updateTable('instances')
     .set({ list_problem: problem })
+    .where('instance_id', '=', instanceId)
+    .execute();
+}
+
+/** Records, after everything else that the run has written, that it found everything complete. */
+export async function recordSettled(db: Kysely<Schema>, instanceId: string, runId: string): Promise<void> {
+  await db
+    .updateTable('instances')
+    .set({ settled_by: runId })
     .where('instance_id', '=', instanceId)
     .execute();
 }

@@ -1,8 +1,9 @@
 import { type Kysely, type NotNull, type RawBuilder, sql } from 'kysely';
-import { CLOCK, isAny } from '../database/expressions.ts';
+import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { compareText, ORG_DELETED } from '../usage/cell.ts';
 import type { Organization } from '../usage/organization.ts';
+import { OMISSIONS_NEEDED } from '../usage/policy.ts';
 import { untrackRemoved } from './tracking.ts';
 import { beginWriting } from './transaction.ts';
 
@@ -44,10 +45,8 @@ export async function upsertOrganizations(
   const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
-    await reopenReturned(
-      trx,
-      organizations.map(({ orgId }) => orgId),
-    );
+    const orgIds = organizations.map(({ orgId }) => orgId);
+    await reopenReturned(trx, orgIds, seenAt);
     // A day that is tracked or was read outweighs a creation date that moved later: the first day stays the
     // earlier one.
     await sql`
@@ -65,19 +64,21 @@ export async function upsertOrganizations(
           when excluded.created_at <= o.first_seen_at then excluded.created_on
           else o.created_on end,
         last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
-    await recordVersions(
-      trx,
-      organizations.map(({ orgId }) => orgId),
-      seenAt,
-    );
+    await recordVersions(trx, orgIds, seenAt);
   });
 }
 
 /**
  * Reopens the cells of organizations that were gone and have returned. Cells closed as unavailable are
- * missing again and read at once; stored cells are read from their next checkpoint on.
+ * missing again and read at once; stored cells are read from their next checkpoint on, also those that
+ * a person accepted while their stream was collected, and zeros that are not sure yet. `seenAt` is by the
+ * clock by which the run finds what is due.
  */
-async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
+async function reopenReturned(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  seenAt: Instant,
+): Promise<void> {
   const isBack = sql`exists (
     select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
   const isUnavailable = sql`c.standing = 'unavailable' and c.reason = ${ORG_DELETED}`;
@@ -85,15 +86,23 @@ async function reopenReturned(trx: Kysely<Schema>, orgIds: readonly string[]): P
     update losant_usage.coverage c set
       standing = case when c.is_stored then c.standing else 'missing' end,
       verified_at = case when c.is_stored then c.verified_at end,
-      next_read_at = case when c.standing in ('stored', 'final') then k.next_read_at else clock_timestamp() end
+      next_read_at = case when c.standing in ('stored', 'final', 'accepted') then k.next_read_at else ${seenAt}::timestamptz end
     from (
-      select c.usage_date, c.stream, c.org_id, losant_usage.next_checkpoint(c.usage_date, c.verified_at, (
-          select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next_read_at
+      select c.usage_date, c.stream, c.org_id, case when c.standing = 'stored'
+          and not (c.is_reported or c.omissions >= ${OMISSIONS_NEEDED}::integer)
+          and losant_usage.is_final_read(i.policy, c.usage_date, c.verified_at)
+        then least(checkpoint.next, c.verified_at + interval '1 hour') else checkpoint.next end as next_read_at
       from losant_usage.coverage c
       join losant_usage.organizations o on o.org_id = c.org_id
       join losant_usage.instances i on i.instance_id = o.instance_id
+      left join losant_usage.tracking t on t.org_id = c.org_id and t.stream = c.stream
+      cross join lateral (
+        select losant_usage.next_checkpoint(c.usage_date, c.verified_at, (
+          select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next
+      ) as checkpoint
       where c.org_id = any (${orgIds}::text[]) and ${isBack}
-        and (${isUnavailable} or (c.is_stored and c.standing <> 'accepted' and c.next_read_at is null))
+        and (${isUnavailable} or (c.is_stored and c.next_read_at is null
+          and (c.standing <> 'accepted' or upper(t.tracked_days) > o.removed_on)))
       order by c.usage_date, c.stream, c.org_id for update of c
     ) as k
     where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
@@ -131,7 +140,10 @@ async function recordVersions(
     on conflict do nothing`.execute(trx);
 }
 
-/** Records organizations that exist but whose attributes cannot be read; they are exported nevertheless. */
+/**
+ * Records organizations that exist but whose attributes cannot be read; they are exported nevertheless,
+ * also where one had been found deleted.
+ */
 export async function addUnreadable(
   db: Kysely<Schema>,
   {
@@ -147,16 +159,22 @@ export async function addUnreadable(
   if (unreadable.length === 0) return;
   const seen = { instance_id: instanceId, first_seen_at: seenAt, last_seen_at: seenAt };
   const rows = unreadable.map(({ orgId, problem }) => ({ org_id: orgId, name: orgId, problem, ...seen }));
-  await db
-    .insertInto('organizations')
-    .values(rows.toSorted((a, b) => compareText(a.org_id, b.org_id)))
-    .onConflict((conflict) =>
-      conflict.column('org_id').doUpdateSet((eb) => ({
-        last_seen_at: eb.ref('excluded.last_seen_at'),
-        problem: eb.ref('excluded.problem'),
-      })),
-    )
-    .execute();
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, { runId: null, lease: null });
+    const orgIds = rows.map(({ org_id }) => org_id);
+    await reopenReturned(trx, orgIds, seenAt);
+    await trx
+      .insertInto('organizations')
+      .values(rows.toSorted((a, b) => compareText(a.org_id, b.org_id)))
+      .onConflict((conflict) =>
+        conflict.column('org_id').doUpdateSet((eb) => ({
+          last_seen_at: eb.ref('excluded.last_seen_at'),
+          removed_at: null,
+          problem: eb.ref('excluded.problem'),
+        })),
+      )
+      .execute();
+  });
 }
 
 /** Returns the organizations whose attributes could not be read when they were last listed. */
@@ -222,7 +240,7 @@ export async function filterKnown(
 
 /**
  * Marks organizations as deleted in Losant: nothing is tracked beyond that day, and open cells are
- * closed by the next run.
+ * closed by whoever finds what is due at `removedAt`.
  */
 export async function markRemoved(
   db: Kysely<Schema>,
@@ -252,7 +270,7 @@ export async function markRemoved(
           .forUpdate()
           .as('k'),
       )
-      .set({ next_read_at: CLOCK })
+      .set({ next_read_at: removedAt })
       .whereRef('c.usage_date', '=', 'k.usage_date')
       .whereRef('c.stream', '=', 'k.stream')
       .whereRef('c.org_id', '=', 'k.org_id')

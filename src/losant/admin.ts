@@ -120,6 +120,7 @@ function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
     server_error: unclear,
     unreachable: unclear,
     timeout: unclear,
+    wrong_date: unclear,
     bad_body: unclear,
   };
 }

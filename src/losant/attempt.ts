@@ -109,6 +109,32 @@ export function badBody(detail: string, bytes: Uint8Array, { isFinal = false } =
   return new AttemptError({ kind: 'bad_body', status: 200, detail, body: keptText(bytes), isFinal });
 }
 
+/** The most that an answer's own time may differ from this clock; beyond it, the answer is not one of now. */
+export const ANSWER_SKEW_MAX_MS = 5 * 60_000;
+
+/**
+ * Throws an {@link AttemptError} for an answer that was made at another time: by its Date, or by the
+ * Age that a cache adds. One with an Age must not have been made before `notBeforeMs` either.
+ */
+export function requireOwnTime(answer: Answer, notBeforeMs: number, { isFinal }: { isFinal: boolean }): void {
+  const { dateMs, ageSeconds, receivedAtMs } = answer;
+  const byAgeMs = receivedAtMs - (ageSeconds ?? 0) * 1_000;
+  const fail = (detail: string) => {
+    throw new AttemptError({ kind: 'wrong_date', status: 200, detail, body: null, isFinal });
+  };
+  const minutes = (ms: number) => `${Math.round(Math.abs(ms) / 60_000)} min`;
+  const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
+  if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {
+    fail(`the answer was made ${minutes(aheadMs)} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`);
+  }
+  if (receivedAtMs - byAgeMs > ANSWER_SKEW_MAX_MS) {
+    fail(`a cache has kept the answer for ${minutes(receivedAtMs - byAgeMs)}, by its Age`);
+  }
+  if (byAgeMs < receivedAtMs && byAgeMs < notBeforeMs) {
+    fail(`a cache has kept the answer since before the days were over: for ${ageSeconds} s, by its Age`);
+  }
+}
+
 /**
  * `failureOf` returns the failure behind a response or an error. Returns null for an answer, and for an error
  * that did not come from the wire, such as an abort.
@@ -121,7 +147,13 @@ export function failureOf(outcome: unknown): AttemptFailure | null {
   return { kind: 'rate_limited', status: null, detail: outcome.message, body: null, isFinal: true };
 }
 
-const RETRIED: ReadonlySet<LosantErrorKind> = new Set(['server_error', 'unreachable', 'timeout', 'bad_body']);
+const RETRIED: ReadonlySet<LosantErrorKind> = new Set([
+  'server_error',
+  'unreachable',
+  'timeout',
+  'wrong_date',
+  'bad_body',
+]);
 
 /**
  * `isWorthAnotherTry` returns whether the same request may succeed if repeated. A wait that the API asked for

@@ -6,6 +6,7 @@ import {
   failureOf,
   isWorthAnotherTry,
   readRetryAfter,
+  requireOwnTime,
   type WholeResponse,
 } from './attempt.ts';
 import { type Asked, losantError } from './failure.ts';
@@ -54,6 +55,8 @@ export interface GetRequest extends Asked {
   /** The path below the API URL, without a leading slash; its segments are already encoded. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
+  /** The time before which no cache may have made the answer; no bound if unset. */
+  readonly notBeforeMs?: number | undefined;
   /** The number of attempts instead of the client's, for a question that can wait for a later run. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
@@ -86,12 +89,13 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
       jitter: (ms) => halfAtRandom(ms, random),
     },
   });
+  const times: AnswerTimes = { isConfirmed: false, off: 0 };
   return {
     async get(request) {
       const { signal } = request;
       // The query is part of the path because ky would build a second Request from `searchParams`.
       const query = new URLSearchParams({ ...request.query, ...QUERY_FOR_ALL }).toString();
-      const politely = new PoliteFetch(request, options, transport);
+      const politely = new PoliteFetch(request, options, { transport, times });
       try {
         const response = await api.get(`${request.path}?${query}`, {
           signal,
@@ -141,6 +145,18 @@ export function pauseOf(retryAfterMs: number | null, waits: number): number {
   return Math.min(PAUSE_CAP_MS, PAUSE_BASE_MS * 2 ** waits);
 }
 
+/** Whether any answer was one of now, and the number of those that were not. */
+interface AnswerTimes {
+  isConfirmed: boolean;
+  off: number;
+}
+
+/**
+ * The answers of another time, before any of now, after which asking again is in vain: not a cache but
+ * a clock is wrong.
+ */
+const OFF_MAX = 2;
+
 /**
  * PoliteFetch is the fetch of one request, whose attempts go through the gate. When the API asks to
  * wait, all requests of the token pause and this one is sent again, until its waits add up to more
@@ -152,15 +168,21 @@ class PoliteFetch {
   readonly #request: GetRequest;
   readonly #options: LosantClientOptions;
   readonly #transport: Transport;
+  readonly #times: AnswerTimes;
   #waits = 0;
   #waitedMs = 0;
   /** The last attempt, kept until it is known whether another follows. */
   #unreported: Omit<AttemptReport, 'retryReason'> | null = null;
 
-  constructor(request: GetRequest, options: LosantClientOptions, transport: Transport) {
+  constructor(
+    request: GetRequest,
+    options: LosantClientOptions,
+    { transport, times }: { readonly transport: Transport; readonly times: AnswerTimes },
+  ) {
     this.#request = request;
     this.#options = options;
     this.#transport = transport;
+    this.#times = times;
   }
 
   async fetch(input: Input): Promise<WholeResponse> {
@@ -199,6 +221,7 @@ class PoliteFetch {
     };
     try {
       const response = await this.#transport(request, signal);
+      if (response.answer !== null) this.#judgeTime(response.answer);
       settle(response.status, failureOf(response)?.kind ?? 'ok');
       return response;
     } catch (error) {
@@ -206,5 +229,14 @@ class PoliteFetch {
       settle(failure?.status ?? null, failure?.kind ?? 'aborted');
       throw error;
     }
+  }
+
+  #judgeTime(answer: Answer): void {
+    const times = this.#times;
+    times.off += 1;
+    const isFinal = !times.isConfirmed && times.off >= OFF_MAX;
+    requireOwnTime(answer, this.#request.notBeforeMs ?? Number.NEGATIVE_INFINITY, { isFinal });
+    times.off -= 1;
+    times.isConfirmed = true;
   }
 }

@@ -79,6 +79,9 @@ function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
       'Check LOSANT_API_URL and the network; behind a proxy set NODE_USE_ENV_PROXY=1 and HTTPS_PROXY, ' +
       'for a private certificate authority set NODE_EXTRA_CA_CERTS.',
     timeout: 'Raise REQUEST_TIMEOUT_MS if Losant is only slow; the next run tries again.',
+    wrong_date:
+      'Something between here and Losant keeps answers, or a clock is wrong: let it pass on requests that say ' +
+      'Cache-Control: no-cache, and set the clocks (NTP).',
     bad_body: 'Check that LOSANT_API_URL is the API itself and no proxy or login page answers in its place.',
   };
 }

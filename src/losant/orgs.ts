@@ -51,17 +51,24 @@ const instanceBody = z.object({
   name: z.string().nullish(),
 });
 
+export interface InstanceQuestion {
+  readonly instanceId: string;
+  /** The number of attempts instead of the client's. */
+  readonly attempts?: number | undefined;
+  readonly signal: AbortSignal;
+}
+
 /**
  * `getInstance` returns the instance. Throws a `LosantError`: `not_found` if the token does not know the
  * instance.
  */
 export async function getInstance(
   client: LosantClient,
-  { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
+  { instanceId, attempts, signal }: InstanceQuestion,
 ): Promise<Instance> {
   const asked = { action: 'instance.get', ids: { instance: instanceId } };
   const path = `instances/${encodeURIComponent(instanceId)}`;
-  const answer = await client.get({ ...asked, path, query: {}, signal });
+  const answer = await client.get({ ...asked, path, query: {}, attempts, signal });
   const parsed = instanceBody.safeParse(answer.body);
   if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
   // The fields of this body are not documented: a body that only names the instance is enough.

@@ -16,6 +16,8 @@ export interface MonthlySummary {
   readonly proration: number | null;
   /** Every other number by its name. */
   readonly figures: Readonly<Record<string, number>>;
+  /** The names of figures that are compared and are no number, such as text. */
+  readonly unusable: readonly string[];
 }
 
 export interface SummaryPage {
@@ -38,6 +40,16 @@ const PER_PAGE = 1000;
 
 /** The 15th at noon: however the API rounds it, it falls in no other month. */
 const MIDDLE_OF_MONTH_MS = 14.5 * 24 * 3_600_000;
+
+/** The figures that are compared. */
+const COMPARED = [
+  'deviceCount',
+  'notebookMinutesCount',
+  'payloadBillableCount',
+  'payloadNonbillableCount',
+  'payloadBillableSizeMb',
+  'payloadNonbillableSizeMb',
+];
 
 const summaryBody = z.looseObject({
   resourceType: z.string(),
@@ -104,6 +116,7 @@ function readSummary(item: unknown, question: SummaryQuestion, answer: Answer): 
         .filter((entry): entry is [string, number] => Number.isFinite(entry[1]))
         .map(([name, figure]) => [storable(name), figure]),
     ),
+    unusable: COMPARED.filter((name) => rest[name] != null && !Number.isFinite(rest[name])),
   };
 }
 

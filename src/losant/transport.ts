@@ -94,6 +94,8 @@ export function headersFor({ domain, userAgent }: Caller) {
     accept: 'application/json',
     // A day of an organization is below 2 kB: decompressing would cost more than it saves.
     'accept-encoding': 'identity',
+    // A number that a cache keeps may be one of before its day was over.
+    'cache-control': 'no-cache',
     // The official clients of the API version whose schemas this program follows send this.
     'accept-version': '^1.30.0',
     'user-agent': userAgent ?? 'losant-usage-export',

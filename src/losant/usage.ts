@@ -8,6 +8,8 @@ export interface UsageCounter extends UsageRequest {
   readonly instanceId: string;
   /** The organization; null for the counter of the whole instance. */
   readonly orgId: string | null;
+  /** The time before which no cache may have made the answer. */
+  readonly notBeforeMs?: number | undefined;
   /** The number of attempts instead of the client's. */
   readonly attempts?: number | undefined;
   readonly signal: AbortSignal;
@@ -25,7 +27,7 @@ export async function fetchUsage(
   assertWindow(window);
   const range = { startMs: dayStartMs(window.from), endMs: dayEndMs(window.to) - 1 };
   const days = window.from === window.to ? window.from : `${window.from}..${window.to}`;
-  return askUsage(client, { ...counter, ...range }, { days });
+  return askUsage(client, { ...counter, ...range, notBeforeMs: dayEndMs(window.to) }, { days });
 }
 
 /** `askUsage` returns the counter over any range of time, sent as given. Throws a `LosantError`. */
@@ -34,13 +36,14 @@ export async function askUsage(
   counter: UsageCounter & { readonly startMs: number; readonly endMs: number },
   ids: Readonly<Record<string, string>> = {},
 ): Promise<Answer> {
-  const { instanceId, orgId, action, query, startMs, endMs, attempts, signal } = counter;
+  const { instanceId, orgId, action, query, startMs, endMs, notBeforeMs, attempts, signal } = counter;
   const instance = `instances/${encodeURIComponent(instanceId)}`;
   return client.get({
     action: `${orgId === null ? 'instance' : 'instanceOrg'}.${action}`,
     path: `${instance}${orgId === null ? '' : `/orgs/${encodeURIComponent(orgId)}`}/${action}`,
     query: { ...query, start: String(startMs), end: String(endMs) },
     ids: { ...(orgId === null ? { instance: instanceId } : { org: orgId }), ...ids },
+    notBeforeMs,
     attempts,
     signal,
   });

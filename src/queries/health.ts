@@ -55,6 +55,8 @@ export interface InstanceHealth {
    * reconciliation; undefined until counted.
    */
   readonly differences?: Readonly<Record<Scope, number>> | undefined;
+  /** The first days of the months in which they differ, newest first; undefined until counted. */
+  readonly differingMonths?: readonly UsageDay[] | undefined;
   readonly streams: readonly StreamHealth[];
 }
 

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
@@ -37,6 +37,8 @@ export interface Comparison {
   readonly orgsRemoved: number | null;
   readonly daysMissing: number | null;
   readonly outcome: Outcome;
+  /** Why it is pending or not compared, as a code; null otherwise. */
+  readonly reason: string | null;
   readonly verifiedAt: Instant | null;
 }
 
@@ -54,7 +56,15 @@ export interface Reconciliation {
   readonly daysCompared: number;
   /** Summaries of organizations, by month. */
   readonly monthsCompared: readonly { readonly month: UsageDay; readonly organizations: number }[];
+  /** Months that are over and tracked whose summaries were not read in full, with the reason as a code. */
+  readonly monthsNotRead: readonly MonthNotRead[];
   readonly rows: readonly Comparison[];
+}
+
+export interface MonthNotRead {
+  readonly instanceId: string;
+  readonly month: UsageDay;
+  readonly reason: string;
 }
 
 /**
@@ -86,7 +96,29 @@ export async function readReconciliation(
   const monthsCompared = await summaries.execute();
   const rows = [...(await readRows(db, scope, 'instance_day')), ...(await readRows(db, scope, 'org_day'))];
   for (const { month } of monthsCompared) rows.push(...(await readRows(db, scope, 'org_month', month)));
-  return { daysCompared: (await days.execute()).length, monthsCompared, rows };
+  const monthsNotRead = await readMonthsNotRead(db, scope);
+  return { daysCompared: (await days.execute()).length, monthsCompared, monthsNotRead, rows };
+}
+
+/** `readMonthsNotRead` returns months of the range that nothing was compared of, or not all. */
+async function readMonthsNotRead(
+  db: Kysely<Schema>,
+  { range, instanceIds }: ReconciliationScope,
+): Promise<MonthNotRead[]> {
+  const { rows } = await sql<MonthNotRead>`
+    select first.instance_id as "instanceId", m.month, coalesce(w.reason, 'not_read') as reason
+    from (
+      select o.instance_id, min(k.tracked_from) as day from losant_usage.tracking k
+      join losant_usage.organizations o on o.org_id = k.org_id group by o.instance_id
+    ) as first
+    join losant_usage.months m on m.next_month > greatest(first.day, ${range.from}::date)
+      and m.month <= ${range.to}::date and m.next_month <= (now() at time zone 'UTC')::date
+    left join losant_usage.control_total_reads w on w.instance_id = first.instance_id
+      and w.question = 'monthly_summaries ' || to_char(m.month, 'YYYY-MM')
+    where (w.verified_at is null or w.reason is not null)
+      and (${instanceIds}::text[] is null or first.instance_id = any (${instanceIds}::text[]))
+    order by 1, 2`.execute(db);
+  return rows;
 }
 
 async function readRows(
@@ -112,6 +144,7 @@ async function readRows(
     .select((eb) => [
       eb.ref('r.scope').$castTo<Scope>().as('scope'),
       eb.ref('r.outcome').$castTo<Outcome>().as('outcome'),
+      'r.reason',
     ])
     .where('r.scope', '=', scope)
     .orderBy('r.instance_id')
@@ -137,61 +170,97 @@ async function readRows(
   return await rows.execute();
 }
 
-/** The final numbers that differ, counted by instance id and scope. */
-export type Differences = ReadonlyMap<string, Readonly<Record<Scope, number>>>;
+/** The final numbers of an instance that differ: counts by scope, and the months in which they are. */
+export interface InstanceDifferences {
+  readonly counts: Readonly<Record<Scope, number>>;
+  /** The first days of the months, newest first. */
+  readonly months: readonly UsageDay[];
+}
+
+/** The final numbers that differ by instance id. */
+export type Differences = ReadonlyMap<string, InstanceDifferences>;
+
+type DifferenceCount = Pick<Comparison, 'instanceId' | 'scope' | 'month'> & { readonly count: number };
+
+/** The counts of months that were counted before, by first day, the one counted longest ago first. */
+export type CountedMonths = Map<UsageDay, readonly DifferenceCount[]>;
 
 /** The days within which a day or a month is read for the last time, 30 days after its end. */
 const RECENT_DAYS = 35;
-/** The number of months not closed that are compared: each takes seconds with many organizations. */
-const OPEN_MONTHS_MAX = 3;
+/** The number of older open months counted anew at once: each takes seconds with many organizations. */
+const RECOUNTED_AT_ONCE = 3;
 
 /**
- * `readDifferencesRange` returns the last five weeks, extended to the months that are not closed,
- * three at most.
+ * `readOpenMonths` returns the first days of the months of which control totals are stored and that are
+ * not closed for each instance, newest first.
  */
-async function readDifferencesRange(db: Kysely<Schema>, nowMs: number): Promise<DayRange> {
-  const yesterday = addDays(dayAt(nowMs), -1);
-  const recent = addDays(yesterday, 1 - RECENT_DAYS);
-  const months = [yesterday.slice(0, 7)];
-  while (months.length <= OPEN_MONTHS_MAX) {
-    months.push(addDays(daysOfMonth(months.at(-1) ?? '').from, -1).slice(0, 7));
-  }
-  const firsts = months.map((month) => daysOfMonth(month).from);
-  const instances = await db.selectFrom('instances').select(['instance_id', 'tracked_from']).execute();
-  const statements = await db
-    .selectFrom('statements')
-    .select(['instance_id', 'period_month'])
-    .where('period_month', 'in', firsts)
-    .execute();
-  const isOpen = (first: UsageDay) =>
-    instances.some(
-      ({ instance_id, tracked_from }) =>
-        tracked_from <= daysOfMonth(first.slice(0, 7)).to &&
-        statements.every((each) => each.instance_id !== instance_id || each.period_month !== first),
-    );
-  const oldestOpen = firsts.filter(isOpen).at(-1) ?? recent;
-  return { from: oldestOpen < recent ? oldestOpen : recent, to: yesterday };
+export async function readOpenMonths(db: Kysely<Schema>): Promise<UsageDay[]> {
+  const { rows } = await sql<{ month: UsageDay }>`
+    select distinct t.month from (
+      select instance_id, date_trunc('month', usage_date::timestamp)::date as month from losant_usage.instance_totals
+      union
+      select instance_id, month from losant_usage.monthly_summaries
+    ) as t
+    where not exists (select from losant_usage.statements s
+      where s.instance_id = t.instance_id and s.period_month = t.month)
+    order by t.month desc`.execute(db);
+  return rows.map(({ month }) => month);
 }
 
-/** `countDifferences` counts the final numbers that differ in the last weeks and in months that are not closed. */
-export async function countDifferences(db: Kysely<Schema>, nowMs: number): Promise<Differences> {
-  const range = await readDifferencesRange(db, nowMs);
-  const { rows } = await readReconciliation(db, { range, instanceIds: null, withEqual: false });
+/**
+ * `countDifferences` counts the final numbers that differ in the last five weeks and in all months that
+ * are not closed. Of months before these weeks it counts those that are not in `counted` and a few of
+ * those that are, and keeps it up to date.
+ */
+export async function countDifferences(
+  db: Kysely<Schema>,
+  nowMs: number,
+  counted: CountedMonths = new Map(),
+): Promise<Differences> {
+  const yesterday = addDays(dayAt(nowMs), -1);
+  const weeks = addDays(yesterday, 1 - RECENT_DAYS);
+  const first = daysOfMonth(weeks.slice(0, 7)).from;
+  const open = await readOpenMonths(db);
+  const recent = { from: open.includes(first) ? first : weeks, to: yesterday };
+  const older = open.filter((month) => month < first);
+  for (const month of counted.keys()) if (!older.includes(month)) counted.delete(month);
+  const recounted = [...counted.keys()].slice(0, RECOUNTED_AT_ONCE);
+  for (const month of [...older.filter((each) => !counted.has(each)), ...recounted]) {
+    const counts = await countRange(db, daysOfMonth(month.slice(0, 7)));
+    counted.delete(month);
+    counted.set(month, counts);
+  }
+  const counts = [...(await countRange(db, recent)), ...[...counted.values()].flat()];
   const instances = await db.selectFrom('instances').select('instance_id').execute();
   return new Map(
     instances.map(({ instance_id }) => {
-      const own = rows.filter((row) => row.instanceId === instance_id && row.outcome === 'differs');
-      const countOf = (of: Scope) => own.filter((row) => row.scope === of).length;
-      return [
-        instance_id,
-        {
-          instance_day: countOf('instance_day'),
-          org_day: countOf('org_day'),
-          org_month: countOf('org_month'),
-        },
-      ];
+      const own = counts.filter(({ instanceId }) => instanceId === instance_id);
+      return [instance_id, sumDifferences(own)];
     }),
   );
+}
+
+async function countRange(db: Kysely<Schema>, range: DayRange): Promise<DifferenceCount[]> {
+  const { rows } = await readReconciliation(db, { range, instanceIds: null, withEqual: false });
+  const differing = rows.filter(({ outcome }) => outcome === 'differs');
+  const groups = Map.groupBy(differing, ({ instanceId, scope, month }) => `${instanceId} ${scope} ${month}`);
+  return [...groups.values()].map((group) => {
+    const { instanceId, scope, month } = group[0] as Comparison;
+    return { instanceId, scope, month, count: group.length };
+  });
+}
+
+function sumDifferences(counts: readonly DifferenceCount[]): InstanceDifferences {
+  const countOf = (of: Scope) =>
+    counts.filter(({ scope }) => scope === of).reduce((sum, { count }) => sum + count, 0);
+  return {
+    counts: {
+      instance_day: countOf('instance_day'),
+      org_day: countOf('org_day'),
+      org_month: countOf('org_month'),
+    },
+    months: [...new Set(counts.map(({ month }) => month))].sort().reverse(),
+  };
 }
 
 /** A control total that could not be read. */

@@ -9,6 +9,10 @@ import { standings } from '../usage/standing.ts';
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
+/** What a worker may have to wait for. */
+export type WaitedFor = (typeof WAITED_FOR)[number];
+const WAITED_FOR = ['losant', 'database', 'lease'] as const;
+
 /** One request as it was sent. */
 export interface RequestFacts {
   /** The action asked for: one of a few names, never an id. */
@@ -35,6 +39,8 @@ export interface Metrics {
   countRun(instanceId: string, run: { result: RunResult; durationMs: number; endedAtMs: number }): void;
   countWork(facts: RunFacts): void;
   showTokenRefused(instanceId: string, isRefused: boolean): void;
+  /** `showWaiting` shows for how long an instance has waited for something, in ms; 0 while it does not. */
+  showWaiting(instanceId: string, waitsFor: WaitedFor, waitedMs: number): void;
   /** `render` returns the text of a scrape. While the database does not answer, its gauges are left out. */
   render(view: DatabaseView, nowMs: number): Promise<string>;
   readonly contentType: string;
@@ -67,6 +73,7 @@ export function createMetrics({
   for (const outcome of WAKE_OUTCOMES) work.wakes.inc({ outcome }, 0);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
+    for (const waits_for of WAITED_FOR) work.waiting.set({ instance_id, waits_for }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
@@ -80,6 +87,8 @@ export function createMetrics({
     },
     countWork: (facts) => countWork(work, facts),
     showTokenRefused: (instance_id, isRefused) => work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
+    showWaiting: (instance_id, waits_for, waitedMs) =>
+      work.waiting.set({ instance_id, waits_for }, waitedMs / 1_000),
     render: async (view, nowMs) => {
       health.show(view, nowMs);
       return await registry.metrics();
@@ -139,6 +148,11 @@ function createWorkMetrics(registry: Registry) {
     tokenRefused: gaugesOf(registry).perInstance(
       'token_refused',
       'Whether Losant refuses the token of the instance.',
+    ),
+    waiting: gaugesOf(registry).gauge(
+      'waiting_seconds',
+      'For how long an instance has waited for Losant, the database or the lease, from a minute on; 0 while it does not.',
+      ['instance_id', 'waits_for'],
     ),
   };
 }

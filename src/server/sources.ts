@@ -8,7 +8,7 @@ import type { Logger } from '../logger.ts';
 import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, pingDatabase, readHealth } from '../queries/health.ts';
 import { readPayloadShares } from '../queries/organizations.ts';
-import { countDifferences, type Differences } from '../queries/reconciliation.ts';
+import { type CountedMonths, countDifferences, type Differences } from '../queries/reconciliation.ts';
 import { streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { type Config, requireDatabaseUrl } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -72,7 +72,12 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const onFailure = (error: unknown) =>
     logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
   const { horizonDays } = config.policy;
-  const differences = keepReading(() => countDifferences(db, now()), { ...DIFFERENCES, now, onFailure });
+  const counted: CountedMonths = new Map();
+  const differences = keepReading(() => countDifferences(db, now(), counted), {
+    ...DIFFERENCES,
+    now,
+    onFailure,
+  });
   const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays }), {
     ...HEALTH,
     now,
@@ -118,7 +123,8 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
  */
 function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
   const instances = reading.value.instances.map((instance) => {
-    return { ...instance, differences: differences?.get(instance.instanceId) };
+    const found = differences?.get(instance.instanceId);
+    return { ...instance, differences: found?.counts, differingMonths: found?.months };
   });
   return { ...reading, value: { ...reading.value, instances } };
 }

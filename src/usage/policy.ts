@@ -98,7 +98,7 @@ const RETRY_STEP_MS = 5 * 60_000;
 export const RETRY_HOURS_MAX = 24;
 
 /** The codes of failures that mostly pass by themselves. */
-const PASSING: readonly string[] = ['timeout', 'server_error', 'unreachable'];
+const PASSING: readonly string[] = ['timeout', 'server_error', 'unreachable', 'wrong_date'];
 
 /**
  * Returns the time at which a cell that failed for the `attempts`-th time in a row is read again: at

@@ -10,6 +10,7 @@ import {
   type Settled,
 } from '../export/context.ts';
 import { logRun, type RunOutcome, runInstance } from '../export/run.ts';
+import type { Wait } from '../export/wait-watch.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
@@ -38,6 +39,8 @@ export interface RunEnd {
   readonly trouble: Trouble | null;
   /** Whether to look again before the next wake-up. */
   readonly lookAgain: boolean;
+  /** Who holds the lease, of a standby, in a sentence. */
+  readonly holder?: string;
 }
 
 export interface RunWatch {
@@ -45,6 +48,8 @@ export interface RunWatch {
   readonly now: () => number;
   /** Called when this process has the instance and something is due, and then as the work goes on. */
   readonly onProgress: (progress: RunProgress) => void;
+  /** Called while the run waits, with what for; null when it goes on. */
+  readonly onWait: (trouble: Trouble | null) => void;
 }
 
 /**
@@ -85,7 +90,7 @@ export async function exportInstance(
 async function startRun(
   { context, handle, gates, metrics, settled }: RunTools,
   instance: InstanceConfig,
-  { now, onProgress, runId, startedAtMs }: RunWatch & { runId: string; startedAtMs: number },
+  { now, onProgress, onWait, runId, startedAtMs }: RunWatch & { runId: string; startedAtMs: number },
 ): Promise<RunOutcome> {
   const { instanceId, streams, requestsPerSecond: rate } = instance;
   const startedAt = new Date(startedAtMs).toISOString();
@@ -101,6 +106,13 @@ async function startRun(
       requests += 1;
       planned.count(request);
       metrics.countRequest(request);
+    },
+    onWait: (wait) => {
+      const waited = wait === null ? 0 : context.hostNow() - wait.sinceMs;
+      for (const each of ['losant', 'database'] as const) {
+        metrics.showWaiting(instanceId, each, wait?.waitsFor === each ? waited : 0);
+      }
+      onWait(wait && { code: `waiting_for_${wait.waitsFor}`, kind: 'waiting', ...pickWords(wait) });
     },
   });
   const log = logProgress(context, { instanceId, runId });
@@ -125,6 +137,10 @@ async function startRun(
   });
 }
 
+function pickWords({ message, hint }: Wait): Pick<Trouble, 'message' | 'hint'> {
+  return { message, hint };
+}
+
 function keepSettled({ settled }: RunTools, instanceId: string, outcome: RunOutcome): void {
   if (outcome.settled) settled.set(instanceId, outcome.settled);
   else settled.delete(instanceId);
@@ -136,8 +152,8 @@ function endOf({ report, tally, refusal }: RunOutcome): RunEnd {
   const failure = report.failures[0] ?? { code: 'gaps_left', message: describeWaiting(tally.waiting) };
   const { code, message } = failure;
   const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
-  const onlyGaps = report.failures.length === 0;
-  return { result: 'partial', trouble: { code, message, hint, onlyGaps }, lookAgain: false };
+  const kind = report.failures.length === 0 ? 'gaps' : 'failure';
+  return { result: 'partial', trouble: { code, message, hint, kind }, lookAgain: false };
 }
 
 function describeWaiting(count: number): string {
@@ -148,7 +164,9 @@ function describeWaiting(count: number): string {
 /** Returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
   if (isAskedToEnd) return { result: 'interrupted', trouble: null, lookAgain: false };
-  if (error instanceof HeldError) return { result: 'standby', trouble: null, lookAgain: true };
+  if (error instanceof HeldError) {
+    return { result: 'standby', trouble: null, lookAgain: true, holder: error.message };
+  }
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
   const isAway = error instanceof DatabaseError && error.kind === 'database_unreachable';
   return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), lookAgain: isAway };
@@ -160,7 +178,7 @@ function describe(error: unknown): Trouble {
     error instanceof ExportError
       ? describeError(error)
       : { code: 'unexpected', message: 'an unexpected failure', hint: 'the log says where it happened' };
-  return { ...described, onlyGaps: false };
+  return { ...described, kind: 'failure' };
 }
 
 function logFailure(

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
 import { transform } from 'streaming-iterables';
-import type { InstanceStatus, RunProgress, RunResult } from '../console/worker-status.ts';
+import type { InstanceStatus, RunResult, Trouble } from '../console/worker-status.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
+import { showDuration } from '../terminal/words.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
-import { exportInstance, judgeFailure, type RunEnd, type RunTools } from './instance-run.ts';
+import { exportInstance, judgeFailure, type RunEnd, type RunTools, type RunWatch } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
@@ -26,6 +27,9 @@ export interface WorkerLoopOptions extends RunTools {
  */
 const LOOK_AGAIN_MS = 20_000;
 
+/** The time after which a process that stands by says so. */
+const STANDBY_MS = 60_000;
+
 /** The number of instances exported at once, so that a slow one does not hold up the others. */
 const INSTANCES_AT_ONCE = 4;
 
@@ -39,6 +43,10 @@ const FOREVER_MS = 2 ** 31 - 1;
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions;
   readonly #statuses = new Map<string, InstanceStatus>();
+  /** What the runs under way wait for, by instance. */
+  readonly #waits = new Map<string, Trouble>();
+  /** Since when this process stands by, by instance. */
+  readonly #standbySinceMs = new Map<string, number>();
   #isWoken = false;
   #isWorking = false;
   #wakeUp: AbortController = new AbortController();
@@ -52,7 +60,10 @@ export class WorkerLoop {
   }
 
   get statuses(): readonly InstanceStatus[] {
-    return [...this.#statuses.values()];
+    return [...this.#statuses.values()].map((status) => {
+      const trouble = this.#waits.get(status.instanceId) ?? status.trouble;
+      return { ...status, trouble };
+    });
   }
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
@@ -104,9 +115,15 @@ export class WorkerLoop {
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
-    const end = await this.#runWithClock(instance, (progress) => {
-      heartbeat.start();
-      this.#statuses.set(instanceId, { ...before, state: 'working', progress });
+    const end = await this.#runWithClock(instance, {
+      onProgress: (progress) => {
+        heartbeat.start();
+        this.#statuses.set(instanceId, { ...before, state: 'working', progress });
+      },
+      onWait: (trouble) => {
+        if (trouble === null) this.#waits.delete(instanceId);
+        else this.#waits.set(instanceId, trouble);
+      },
     });
     const { context } = this.#options;
     const { result, trouble } = end;
@@ -121,14 +138,36 @@ export class WorkerLoop {
       progress: null,
       lastRun: { finishedAt, result },
       lastCompleteRunAt: result === 'complete' ? finishedAt : before.lastCompleteRunAt,
-      trouble,
+      trouble: this.#judgeStandby(instanceId, end) ?? trouble,
     });
     return end;
   }
 
+  /** Returns the trouble of a process that has stood by for a minute or longer; null for any other. */
+  #judgeStandby(instanceId: string, { result, holder }: RunEnd): Trouble | null {
+    const { context, metrics } = this.#options;
+    const nowMs = context.hostNow();
+    if (result === 'standby') {
+      const sinceMs = this.#standbySinceMs.get(instanceId) ?? nowMs;
+      this.#standbySinceMs.set(instanceId, sinceMs);
+      const waitedMs = nowMs - sinceMs;
+      metrics.showWaiting(instanceId, 'lease', waitedMs >= STANDBY_MS ? waitedMs : 0);
+      if (waitedMs < STANDBY_MS) return null;
+      return {
+        code: 'waiting_for_lease',
+        kind: 'waiting',
+        message: `standing by for ${showDuration(waitedMs)}: ${holder ?? 'another process has the lease'}`,
+        hint: 'the worker goes on when the other process is done; the lease of a dead one lapses within a minute',
+      };
+    }
+    this.#standbySinceMs.delete(instanceId);
+    metrics.showWaiting(instanceId, 'lease', 0);
+    return null;
+  }
+
   async #runWithClock(
     instance: InstanceConfig,
-    onProgress: (progress: RunProgress) => void,
+    watch: Pick<RunWatch, 'onProgress' | 'onWait'>,
   ): Promise<RunEnd> {
     const { context, handle, metrics, readNow } = this.#options;
     const { instanceId } = instance;
@@ -142,7 +181,7 @@ export class WorkerLoop {
       metrics.countRun(instanceId, { result: end.result, durationMs: 0, endedAtMs: context.hostNow() });
       return end;
     }
-    return await exportInstance(this.#options, instance, { now, onProgress });
+    return await exportInstance(this.#options, instance, { now, ...watch });
   }
 
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */

@@ -37,6 +37,7 @@ test('an instance and its streams are tracked from the day before the first run'
     streamsFrom: { device_counts: '2026-11-23', payload_sources: '2026-11-23' },
     listedAt: null,
     listProblem: null,
+    settledBy: null,
   });
 });
 

@@ -190,7 +190,11 @@ describe('control totals', () => {
     await readAnew();
     expect(await findDifferences()).toEqual([]);
     await exported.platform.control('restate', { orgId: orgIds[0], day, counter: 'device_counts' });
+    await exported.platform.control('config', {
+      faults: { kinds: ['server_error'], forever: true, actions: ['instance.deviceCounts'] },
+    });
     await exported.run(['backfill', '--from', day, '--to', day, '--force']);
+    await exported.platform.control('config', { faults: null });
     const found = (await compareAll()).rows.filter((row) => row.day === day && row.difference !== '0');
     expect(new Set(found.map(({ outcome }) => outcome))).toEqual(new Set(['pending']));
     expect(found.length).toBeGreaterThan(0);

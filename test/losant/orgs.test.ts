@@ -244,7 +244,8 @@ describe('getInstance', () => {
         { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } },
       ),
     );
-    const instance = await getInstance(clientFor(server), { instanceId: INSTANCE, signal });
+    const now = () => Date.UTC(2026, 10, 24, 12);
+    const instance = await getInstance(clientFor(server, { now }), { instanceId: INSTANCE, signal });
     expect(instance).toMatchObject({
       id: INSTANCE,
       name: 'Main',

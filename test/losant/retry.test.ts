@@ -21,9 +21,12 @@ describe('backoff', () => {
 });
 
 describe('another try', () => {
-  it.each(['server_error', 'unreachable', 'timeout', 'bad_body'] as const)('follows %s', (kind) => {
-    expect(isWorthAnotherTry(failed(kind))).toBe(true);
-  });
+  it.each(['server_error', 'unreachable', 'timeout', 'wrong_date', 'bad_body'] as const)(
+    'follows %s',
+    (kind) => {
+      expect(isWorthAnotherTry(failed(kind))).toBe(true);
+    },
+  );
 
   it.each(['unauthorized', 'forbidden', 'not_found', 'not_supported', 'refused', 'rate_limited'] as const)(
     'never follows %s',

@@ -44,6 +44,7 @@ instances.list_problem: text
 instances.listed_at: timestamp with time zone
 instances.name: text
 instances.policy: jsonb
+instances.settled_by: uuid
 instances.streams_from: jsonb not null '{}'::jsonb
 instances.tracked_from: date not null
 leases.epoch: bigint not null a
@@ -2642,7 +2643,11 @@ UNION ALL
         CASE
             WHEN ((s.total IS NOT NULL) AND (s.quantity IS NULL) AND s.is_listed) THEN 'not_stored'::text
             WHEN (s.total IS NOT NULL) THEN w.reason
-            WHEN (s.verified_at IS NOT NULL) THEN 'left_out'::text
+            WHEN (s.verified_at IS NOT NULL) THEN
+            CASE
+                WHEN (q.reason = 'unusable'::text) THEN q.reason
+                ELSE 'left_out'::text
+            END
             WHEN (q.verified_at IS NOT NULL) THEN 'no_summary'::text
             ELSE COALESCE(q.reason, 'not_read'::text)
         END AS reason,
@@ -3004,7 +3009,7 @@ freshness: 11 of 11 columns
 hourly_usage: 14 of 14 columns
 instance_days: 0 of 20 columns
 instance_totals: 8 of 8 columns
-instances: 10 of 10 columns
+instances: 11 of 11 columns
 known_missing: 12 of 12 columns
 leases: 8 of 8 columns
 losant_periods: 0 of 3 columns

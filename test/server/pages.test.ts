@@ -148,7 +148,12 @@ test('a count of changes that an older reading brings takes nothing back', async
 });
 
 test('shows texts of others as text', async () => {
-  const trouble = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>', onlyGaps: false };
+  const trouble = {
+    code: 'x',
+    message: '<script>alert(1)</script>',
+    hint: '"><img src=x>',
+    kind: 'failure' as const,
+  };
   const instance = { ...INSTANCE_STATUS, lastRun: null, trouble };
   await using pages = await startPages({ sources: { status: () => ({ ...STATUS, instances: [instance] }) } });
   const text = await (await pages.get('/')).text();

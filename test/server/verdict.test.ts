@@ -43,7 +43,7 @@ const standby: InstanceStatus = {
 const withTrouble = (result: 'partial' | 'failed' | 'refused', trouble: Partial<Trouble> = {}) => ({
   ...INSTANCE_STATUS,
   lastRun: { finishedAt: '2026-11-24T10:20:00.000Z', result },
-  trouble: { code: 'x', message: 'HTTP 500', hint: 'wait', onlyGaps: false, ...trouble },
+  trouble: { code: 'x', message: 'HTTP 500', hint: 'wait', kind: 'failure' as const, ...trouble },
 });
 
 /** Tone and sentence, as the page shows them. */
@@ -143,6 +143,20 @@ describe('trouble of the newest run', () => {
     );
   });
 
+  test('that a run under way waits for is told, whatever run was complete meanwhile', () => {
+    const status = withTrouble('partial', { code: 'waiting_for_losant', kind: 'waiting' });
+    const health = healthOf({ lastCompleteRunAt: '2026-11-24T10:25:00.000Z' });
+    expect(say(health, status)).toBe('bad: Nothing is late, but the run under way waits.');
+    expect(currentTroubles([status], health)).toHaveLength(1);
+  });
+
+  test('of a replica that stands by is told and not red', () => {
+    const status = withTrouble('partial', { code: 'waiting_for_lease', kind: 'waiting' });
+    const health = healthOf({ lastCompleteRunAt: null });
+    expect(currentTroubles([status], health)).toHaveLength(1);
+    expect(say(health, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
+  });
+
   test('is no longer told once a later run, by whatever process, was complete', () => {
     const status = withTrouble('partial');
     const later = healthOf({ lastCompleteRunAt: '2026-11-24T10:25:00.000Z' });
@@ -151,7 +165,7 @@ describe('trouble of the newest run', () => {
   });
 
   test('that was only missing numbers is told by the sentence alone, and gone with them', () => {
-    const status = withTrouble('partial', { onlyGaps: true, message: '1 missing number is not due yet' });
+    const status = withTrouble('partial', { kind: 'gaps', message: '1 missing number is not due yet' });
     const health = healthOf({ lastCompleteRunAt: null });
     expect(currentTroubles([status], health)).toEqual([]);
     expect(say(health, status)).toBe('good: Everything is here up to yesterday, 2026-11-23.');
@@ -171,6 +185,8 @@ describe('trouble of the newest run', () => {
         instanceId: INSTANCE,
         name: 'Northern plants',
         trouble: {
+          code: 'list_incomplete',
+          kind: 'failure',
           message: 'organizations may be missing: the list was not complete, page 2 is empty',
           hint: 'the next run asks for the list again',
         },

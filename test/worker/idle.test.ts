@@ -102,7 +102,7 @@ test('a gap that nobody is to read now is counted all the same', async () => {
     trouble: {
       code: 'gaps_left',
       message: '2 missing numbers are not due for another try yet',
-      onlyGaps: true,
+      kind: 'gaps',
     },
   });
 });

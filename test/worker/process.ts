@@ -28,6 +28,10 @@ export async function startWorker(env: Env): Promise<StartedWorker>;
 export async function startWorker(env: Env, start: typeof spawnProgram): Promise<StartedWorker<Spawned>>;
 export async function startWorker(
   env: Env,
+  start: (args: readonly string[], env: Env) => Running,
+): Promise<StartedWorker>;
+export async function startWorker(
+  env: Env,
   start: (args: readonly string[], env: Env) => Running | Spawned = startProgram,
 ): Promise<StartedWorker<Running | Spawned>> {
   const port = await freePort();

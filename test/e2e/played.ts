@@ -1,0 +1,62 @@
+/** An export whose time the test moves: platform, database and program have one clock. */
+import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { queryOnce } from '../support/databases.ts';
+import { type Ended, type Env, type Running, runProgram, startProgram } from '../support/program.ts';
+import { type StartedWorker, startWorker } from '../worker/process.ts';
+import type { Row } from './usage.ts';
+
+export interface Played {
+  readonly platform: Platform;
+  readonly database: ClockDatabase;
+  /** The settings of the program, unless a test gives others. */
+  readonly env: Env;
+  /** The ids of all organizations, in order. */
+  readonly orgIds: readonly string[];
+  readonly now: () => number;
+  /** Moves the time to this instant, from where it goes on. */
+  readonly moveTo: (instant: string) => Promise<void>;
+  readonly run: (args: readonly string[], env?: Env) => Promise<Ended>;
+  readonly start: (args: readonly string[], env?: Env) => Running;
+  readonly startWorker: (env?: Env) => Promise<StartedWorker>;
+  readonly query: (statement: string) => Promise<Row[]>;
+  close(): Promise<void>;
+}
+
+export interface PlayedOptions {
+  /** A database to copy, which saves the migration. */
+  readonly template: ClockDatabase;
+  readonly at: string;
+  readonly orgs?: number;
+}
+
+export async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Promise<Played> {
+  let behindMs = Date.now() - Date.parse(at);
+  const now = () => Date.now() - behindMs;
+  const platform = await startPlatform({ orgs, now, hostile: false });
+  const database = await createClockDatabase(template);
+  await database.setBehind(behindMs);
+  const { url, instanceId, token, control } = platform;
+  const listed = (await control('orgs')) as { orgs: { orgId: string }[] };
+  const env = {
+    ...{ LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token },
+    ...{ DATABASE_URL: database.url, REQUESTS_PER_SECOND: '2000', LOG_LEVEL: 'info' },
+  };
+  const start = (args: readonly string[], changes: Env = {}) =>
+    startProgram(args, { ...env, ...changes }, { hostNow: now });
+  return {
+    ...{ platform, database, env, now, start },
+    orgIds: listed.orgs.map(({ orgId }) => orgId),
+    moveTo: async (instant) => {
+      behindMs = Date.now() - Date.parse(instant);
+      await database.setBehind(behindMs);
+    },
+    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow: now }),
+    startWorker: (changes = {}) => startWorker({ ...env, ...changes }, start),
+    query: (statement) => queryOnce(database.url, statement),
+    close: async () => {
+      await platform[Symbol.asyncDispose]();
+      await database.drop();
+    },
+  };
+}

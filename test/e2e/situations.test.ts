@@ -1,0 +1,618 @@
+/** Sequences of events that nobody plans: each ends in the right numbers, or says what is not right. */
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { queryOnce } from '../support/databases.ts';
+import { type Ended, type Env, jsonOf } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { instanceOf, openReplica } from '../worker/loop.ts';
+import { openPlayed, type Played } from './played.ts';
+import { readStored, readTruth } from './usage.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+let template: ClockDatabase;
+
+beforeAll(async () => {
+  template = await createClockDatabase();
+});
+afterAll(() => template.drop());
+
+async function open(at: string, options: { orgs?: number } = {}): Promise<Played> {
+  const played = await openPlayed({ template, at, ...options });
+  onTestFinished(() => played.close());
+  return played;
+}
+
+const json = async (played: Played, args: readonly string[] = [], env: Env = {}) =>
+  await played.run(['run', '--json', ...args], env);
+
+/** Runs, which must leave nothing missing. */
+async function runWhole(played: Played, env: Env = {}): Promise<Ended> {
+  const ended = await json(played, [], env);
+  expect({ code: ended.code, failures: jsonOf(ended).failures }).toEqual({ code: 0, failures: [] });
+  return ended;
+}
+
+/** The standings of an organization's cells of a day, by stream. */
+async function standingsOf({ query }: Played, orgId: string, day: string): Promise<Record<string, string>> {
+  const rows = await query(`select stream, standing from losant_usage.cells
+    where org_id = '${orgId}' and usage_date = '${day}'`);
+  return Object.fromEntries(rows.map(({ stream, standing }) => [String(stream), String(standing)]));
+}
+
+const ALL_FINAL = {
+  device_counts: 'final',
+  notebook_minutes: 'final',
+  payload_sources: 'final',
+  payload_totals: 'final',
+};
+
+async function deleteOrg({ platform }: Played, orgId: string): Promise<void> {
+  expect((await platform.send('DELETE', `/orgs/${orgId}`, {})).status).toBe(200);
+}
+
+async function removedIn({ query }: Played): Promise<unknown[]> {
+  const rows = await query('select org_id from losant_usage.organizations where removed_at is not null');
+  return rows.map(({ org_id }) => org_id);
+}
+
+describe('an organization that was found deleted and comes back', () => {
+  test('and was restated meanwhile ends with the restated numbers, final', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo } = played;
+    const [orgId = ''] = played.orgIds;
+    await runWhole(played);
+    await deleteOrg(played, orgId);
+    await moveTo('2026-11-25T10:30:00Z');
+    await runWhole(played);
+    expect(await removedIn(played)).toEqual([orgId]);
+    await platform.control('orgs/restore', { orgId });
+    await platform.control('restate', { orgId, day: '2026-11-23' });
+    await moveTo('2026-11-27T10:30:00Z');
+    await runWhole(played);
+    expect(await removedIn(played)).toEqual([]);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
+    expect((await played.run(['gaps'])).code).toBe(0);
+  });
+
+  test('is read again also where a person had accepted its number', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo, run } = played;
+    const [orgId = ''] = played.orgIds;
+    await runWhole(played);
+    const omitted = { orgId, day: '2026-11-23', action: 'deviceCounts' };
+    await platform.control('omit', omitted);
+    await moveTo('2026-11-25T00:30:00Z');
+    expect((await json(played)).code).toBe(3);
+    const waived = ['waive', '--org', orgId, '--day', '2026-11-23', '--stream', 'device_counts'];
+    expect((await run([...waived, '--reason', 'agreed'])).code).toBe(0);
+    await deleteOrg(played, orgId);
+    await moveTo('2026-11-26T10:30:00Z');
+    await runWhole(played);
+    expect(await removedIn(played)).toEqual([orgId]);
+    await platform.control('orgs/restore', { orgId });
+    await platform.control('omit', { ...omitted, omit: false });
+    await platform.control('restate', { orgId, day: '2026-11-23' });
+    await moveTo('2026-11-27T10:30:00Z');
+    await runWhole(played);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
+    expect(await played.query('select 1 from losant_usage.waivers where lifted_at is null')).toEqual([]);
+  });
+
+  test('has its zeros that nothing confirmed read until they are sure', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo } = played;
+    const [orgId = ''] = played.orgIds;
+    const env = { STREAMS: 'notebook_minutes', READ_AT_HOURS: '0,72' };
+    await platform.control('omit', { orgId, day: '2026-11-23', action: 'notebookMinuteCounts' });
+    await runWhole(played, env);
+    await moveTo('2026-11-27T00:30:00Z');
+    await runWhole(played, env);
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ notebook_minutes: 'stored' });
+    await deleteOrg(played, orgId);
+    await moveTo('2026-11-28T00:30:00Z');
+    await runWhole(played, env);
+    expect(await removedIn(played)).toEqual([orgId]);
+    await platform.control('orgs/restore', { orgId });
+    await moveTo('2026-11-29T00:30:00Z');
+    await runWhole(played, env);
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ notebook_minutes: 'final' });
+  });
+
+  test('with attributes that cannot be read is a failure of the run, and its days are read', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo } = played;
+    const [orgId = ''] = played.orgIds;
+    await runWhole(played);
+    await deleteOrg(played, orgId);
+    await moveTo('2026-11-25T10:30:00Z');
+    await runWhole(played);
+    await platform.control('orgs/restore', { orgId });
+    await platform.control('restate', { orgId, day: '2026-11-23' });
+    await platform.control('config', { list: { items: { [orgId]: 'no_name' } } });
+    await moveTo('2026-11-27T10:30:00Z');
+    const ended = await json(played);
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended).failures).toMatchObject([{ orgId, code: 'org_unreadable' }]);
+    expect(await removedIn(played)).toEqual([]);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+  });
+
+  test('after days, while a stream was taken out and put back, has no hole', async () => {
+    const played = await open('2026-11-20T10:30:00Z');
+    const { platform, moveTo, run } = played;
+    const [orgId = ''] = played.orgIds;
+    const without = { STREAMS: 'device_counts,payload_totals,payload_sources' };
+    await runWhole(played);
+    await deleteOrg(played, orgId);
+    await moveTo('2026-11-21T10:30:00Z');
+    await runWhole(played);
+    await moveTo('2026-11-22T10:30:00Z');
+    await runWhole(played, without);
+    await platform.control('orgs/restore', { orgId });
+    await moveTo('2026-11-24T10:30:00Z');
+    await runWhole(played, without);
+    await moveTo('2026-11-26T10:30:00Z');
+    await runWhole(played);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-19', '2026-11-25'));
+    expect(
+      await played.query('select distinct complete_to::text as day from losant_usage.freshness'),
+    ).toEqual([{ day: '2026-11-25' }]);
+    expect((await run(['status'])).code).toBe(0);
+  });
+});
+
+const COUNTERS = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
+
+describe('an answer that a cache kept', () => {
+  test.each(['cached', 'cached_age'])(
+    '(%s) since before the day was over is asked for again',
+    async (kind) => {
+      const played = await open('2026-11-27T10:30:00Z');
+      const { platform } = played;
+      await platform.control('config', { faults: { kinds: [kind], maxPerRequest: 1, actions: COUNTERS } });
+      await runWhole(played);
+      expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-26', '2026-11-26'));
+    },
+  );
+
+  test('for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo, query } = played;
+    const [orgId = ''] = played.orgIds;
+    await runWhole(played);
+    const before = await readStored(played);
+    await platform.control('config', {
+      faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
+    });
+    // By now every stored day of the 23rd would be final.
+    await moveTo('2026-11-27T10:30:00Z');
+    const ended = await json(played, [], { REQUEST_ATTEMPTS: '2' });
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended).failures).toMatchObject([
+      { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
+    ]);
+    const own = (lines: readonly string[]) =>
+      lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
+    expect(own(await readStored(played))).toEqual(own(before));
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
+    expect(
+      await query(
+        `select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0`,
+      ),
+    ).toEqual([{ is_due: true }]);
+    await platform.control('config', { faults: null });
+    await runWhole(played);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
+  });
+
+  test('of the list of organizations does not count, and the run says so', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo } = played;
+    await runWhole(played);
+    await platform.control('config', {
+      faults: { kinds: ['cached'], forever: true, actions: ['instanceOrgs.get'] },
+    });
+    await moveTo('2026-11-25T10:30:00Z');
+    const ended = await json(played, [], { REQUEST_ATTEMPTS: '2' });
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended).failures).toMatchObject([{ orgId: null, code: 'discovery_failed' }]);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-24'));
+  });
+
+  test('from everywhere cannot be told from a wrong clock: nothing is loaded, exit code 1', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    await played.platform.control('config', { faults: { kinds: ['cached'], forever: true } });
+    const ended = await json(played, [], { REQUEST_ATTEMPTS: '2' });
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toContain('clock_skew');
+    expect(await readStored(played)).toEqual([]);
+  });
+});
+
+test('a host whose clock jumps during a run ends it, and what is loaded is true', async () => {
+  const played = await open('2026-11-24T10:30:00Z', { orgs: 20 });
+  const { platform, start, moveTo, query } = played;
+  await platform.control('config', { latencyMs: 40 });
+  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2' });
+  const loaded = async () => {
+    const [row] = await query('select count(*)::int as n from losant_usage.coverage');
+    return Number(row?.['n']);
+  };
+  await until('some numbers are loaded', async () => (await loaded()) > 0);
+  // The host and its database jump together, as on one machine; Losant does not.
+  await platform.control('config', { clock: { offsetMs: -4 * 86_400_000 } });
+  await moveTo('2026-11-28T10:30:00Z');
+  const ended = await program.ended;
+  expect(ended.code).toBe(1);
+  expect(ended.stdout).toContain('clock_skew');
+  expect(await query(`select 1 from losant_usage.coverage where verified_at > '2026-11-25'`)).toEqual([]);
+  await moveTo('2026-11-24T10:40:00Z');
+  await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
+  await runWhole(played);
+  expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-23'));
+});
+
+test('a failover that loses the newest transactions under an idle worker is noticed at its next wake-up', async () => {
+  const played = await open('2026-11-24T10:30:00Z', { orgs: 2 });
+  const { platform, database, now, moveTo, query } = played;
+  const replica = await openReplica({ databaseUrl: database.url, instances: [instanceOf(platform)], now });
+  onTestFinished(() => replica.close());
+  const wakeUp = async () => {
+    await replica.runAll();
+    return replica.loop.statuses[0]?.lastRun?.result;
+  };
+  expect(await wakeUp()).toBe('complete');
+  await moveTo('2026-11-25T10:15:00Z');
+  await platform.control('config', { list: { totalCount: 9 } });
+  expect(await wakeUp()).toBe('partial');
+  const standby = await copyOf(database);
+  // At the next wake-up nothing is due but the days of an organization that is found then.
+  const created = await platform.control('orgs', { creationDate: '2026-11-24T08:00:00Z' });
+  await platform.control('config', { list: {} });
+  await moveTo('2026-11-25T10:30:00Z');
+  expect(await wakeUp()).toBe('complete');
+  const truth = await readTruth(platform, '2026-11-23', '2026-11-24');
+  expect(await readStored(played)).toEqual(truth);
+  // The standby has received the list and nothing of what followed.
+  const { orgId } = created as { orgId: string };
+  const [{ org, listed } = {}] =
+    await query(`select to_jsonb(o) - 'removed_on' as org, i.listed_at::text as listed
+    from losant_usage.organizations o join losant_usage.instances i using (instance_id) where org_id = '${orgId}'`);
+  const columns = Object.keys(org as object).join(', ');
+  const row = JSON.stringify(org).replaceAll("'", "''");
+  await queryOnce(
+    standby.url,
+    `insert into losant_usage.organizations (${columns})
+       select ${columns} from jsonb_populate_record(null::losant_usage.organizations, '${row}');
+     update losant_usage.instances set listed_at = '${String(listed)}', list_problem = null`,
+  );
+  await takePlaceOf(database, standby);
+  expect(await readStored(played)).toHaveLength(truth.length - rowsOf(truth, orgId));
+  await moveTo('2026-11-25T10:45:00Z');
+  expect(await wakeUp()).toBe('complete');
+  expect(await readStored(played)).toEqual(truth);
+});
+
+const rowsOf = (lines: readonly string[], orgId: string) =>
+  lines.filter((line) => line.includes(orgId)).length;
+
+const END_SESSIONS = (name: string) =>
+  `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`;
+
+async function copyOf(database: ClockDatabase): Promise<ClockDatabase> {
+  const admin = new URL(database.url);
+  admin.pathname = '/postgres';
+  await queryOnce(admin.href, END_SESSIONS(database.name));
+  const copy = await createClockDatabase(database);
+  onTestFinished(() => copy.drop());
+  return copy;
+}
+
+/** Gives a database the name of another, which is gone then. */
+async function takePlaceOf(gone: ClockDatabase, standby: ClockDatabase): Promise<void> {
+  const admin = new URL(gone.url);
+  admin.pathname = '/postgres';
+  await queryOnce(admin.href, END_SESSIONS(gone.name));
+  await queryOnce(admin.href, `drop database ${gone.name} with (force)`);
+  await queryOnce(admin.href, END_SESSIONS(standby.name));
+  await queryOnce(admin.href, `alter database ${standby.name} rename to ${gone.name}`);
+}
+
+describe('a month that is closed', () => {
+  const OCTOBER = ['--from', '2026-10-01', '--to', '2026-10-31'];
+
+  /** October of one organization, of some streams. */
+  async function openOctober(streams: string): Promise<Played & { orgId: string }> {
+    const played = await open('2026-11-24T10:30:00Z', { orgs: 1 });
+    await runWhole(played);
+    expect((await played.run(['backfill', ...OCTOBER], { STREAMS: streams })).code).toBe(0);
+    return { ...played, orgId: played.orgIds[0] ?? '' };
+  }
+
+  /** Starts a load, stops it at a row that somebody has locked, closes October, and lets the load go on. */
+  async function closeBesideLoad({ database, run, start, query }: Played, load: readonly string[]) {
+    const holder = new pg.Client({ connectionString: database.url });
+    await holder.connect();
+    onTestFinished(() => holder.end());
+    await holder.query(`begin; select from losant_usage.coverage
+      where usage_date = '2026-10-15' and stream = 'device_counts' for update`);
+    const loading = start(load);
+    const waiting = `select 1 from pg_stat_activity where datname = current_database()
+      and application_name = 'losant-usage' and wait_event_type = 'Lock'`;
+    await until('the load waits', async () => (await query(waiting)).length > 0);
+    const closed = await run(['close', '--period', '2026-10', '--incomplete', 'as it is']);
+    expect(closed).toMatchObject({ code: 0 });
+    await holder.query('commit');
+    expect((await loading.ended).code).toBe(0);
+  }
+
+  test('does not know the numbers of a load that waited for the closing', async () => {
+    const played = await openOctober('device_counts,payload_totals,payload_sources');
+    const { platform, orgId, query } = played;
+    await closeBesideLoad(played, ['backfill', ...OCTOBER, '--force']);
+    const known = await query(`select count(*)::int as days, count(notebook_minutes)::int as notebooks
+      from losant_usage.statements s, losant_usage.usage_as_of(s.closed_at)
+      where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-31'`);
+    expect(known).toEqual([{ days: 31, notebooks: 0 }]);
+    const late = await query(`select distinct c.first_loaded_at > s.closed_at as is_later,
+        c.finalized_at > s.closed_at as is_final_later
+      from losant_usage.coverage c, losant_usage.statements s where c.stream = 'notebook_minutes'
+        and c.usage_date < '2026-11-01'`);
+    expect(late).toEqual([{ is_later: true, is_final_later: true }]);
+    const stored = (await readStored(played)).filter((line) => line.includes(' 2026-10-'));
+    expect(stored).toEqual(await readTruth(platform, '2026-10-01', '2026-10-31'));
+  });
+
+  test('does not know what was restated by a load that waited for the closing', async () => {
+    const played = await openOctober('device_counts,notebook_minutes,payload_totals,payload_sources');
+    const { platform, orgId, query } = played;
+    const [then = {}] = await query(billableOf(orgId));
+    await platform.control('restate', { orgId, day: '2026-10-15' });
+    await closeBesideLoad(played, ['run', '--date', '2026-10-15']);
+    expect(await query(billableOf(orgId))).not.toEqual([then]);
+    const known = await query(`select sum(payload_billable_count)::text as sum
+      from losant_usage.statements s, losant_usage.usage_as_of(s.closed_at)
+      where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-31'`);
+    expect(known).toEqual([then]);
+  });
+
+  test('is closed also where the database has one connection left', async () => {
+    const played = await openOctober('device_counts,notebook_minutes,payload_totals,payload_sources');
+    const { database, run, query } = played;
+    const [{ user: owner } = {}] = await query('select current_user::text as user');
+    const role = `clerk_${database.name.slice(-12)}`;
+    await query(`create role ${role} login password 'clerk' connection limit 1 in role ${String(owner)}`);
+    onTestFinished(async () => {
+      await query(`drop role ${role}`);
+    });
+    const url = new URL(database.url);
+    url.username = role;
+    url.password = 'clerk';
+    const ended = await run(['close', '--period', '2026-10'], { DATABASE_URL: url.href });
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+const billableOf = (orgId: string) => `select sum(payload_billable_count)::text as sum
+  from losant_usage.usage_days where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-31'`;
+
+test('a number that Losant takes back for good can be accepted as zero, on record', async () => {
+  const played = await open('2026-11-24T10:30:00Z', { orgs: 2 });
+  const { platform, moveTo, run, query } = played;
+  const orgId = (await readStored(await ranOnce(played)))
+    .map((line) => line.split(' '))
+    .find(([table, , , minutes]) => table === 'notebook_minutes' && Number(minutes) > 0)?.[1];
+  expect(orgId).toBeDefined();
+  await platform.control('omit', { orgId, day: '2026-11-23', action: 'notebookMinuteCounts' });
+  await moveTo('2026-11-27T10:30:00Z');
+  expect((await json(played)).code).toBe(3);
+  expect(await standingsOf(played, orgId ?? '', '2026-11-23')).toEqual({
+    ...ALL_FINAL,
+    notebook_minutes: 'in_doubt',
+  });
+  const waive = ['waive', '--org', orgId ?? '', '--day', '2026-11-23', '--stream', 'notebook_minutes'];
+  expect((await run([...waive, '--reason', 'never ran', '--as-zero'])).code).toBe(0);
+  await runWhole(played);
+  expect((await run(['gaps'])).code).toBe(0);
+  const stored = await query(`select notebook_minutes from losant_usage.usage_days
+    where org_id = '${orgId}' and usage_date = '2026-11-23'`);
+  expect(stored).toEqual([{ notebook_minutes: '0' }]);
+  expect(
+    await query(`select old ->> 'minutes' <> '0' as had_number, new ->> 'minutes' as now from losant_usage.revisions
+      where org_id = '${orgId}' and stream = 'notebook_minutes'`),
+  ).toEqual([{ had_number: true, now: '0' }]);
+});
+
+async function ranOnce(played: Played): Promise<Played> {
+  await runWhole(played);
+  return played;
+}
+
+describe('a few seconds of failures', () => {
+  test('are tried again at the next wake-up, and by a run by hand whatever the time of the next try', async () => {
+    const played = await open('2026-11-24T10:15:00Z');
+    const { platform, moveTo } = played;
+    const failing = { kinds: ['server_error'], forever: true, actions: COUNTERS };
+    await platform.control('config', { faults: failing });
+    const replica = await openReplica({
+      databaseUrl: played.database.url,
+      instances: [instanceOf(platform)],
+      now: played.now,
+      attempts: 1,
+    });
+    onTestFinished(() => replica.close());
+    const wakeUp = async () => {
+      await replica.runAll();
+      return replica.loop.statuses[0]?.lastRun?.result;
+    };
+    expect(await wakeUp()).toBe('partial');
+    await moveTo('2026-11-24T10:30:00Z');
+    const asked = async () => {
+      const { actions } = (await platform.control('stats')) as { actions: Record<string, object> };
+      return Object.keys(actions).filter((action) => action.startsWith('instanceOrg.')).length;
+    };
+    await platform.control('stats/reset', {});
+    expect(await wakeUp()).toBe('partial');
+    expect(await asked()).toBe(4);
+    // The second failure in a row is tried again four hours later, unless a person asks for it.
+    await platform.control('config', { faults: null });
+    await platform.control('stats/reset', {});
+    await moveTo('2026-11-24T10:45:00Z');
+    expect(await wakeUp()).toBe('partial');
+    expect(await asked()).toBe(0);
+    await runWhole(played);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-23'));
+  });
+
+  test('of the control totals are tried again by a run by hand, too', async () => {
+    const played = await open('2026-11-27T10:30:00Z', { orgs: 1 });
+    const { platform, run } = played;
+    await platform.control('config', {
+      faults: { kinds: ['server_error'], forever: true, actions: ['instance.deviceCounts'] },
+    });
+    await runWhole(played);
+    const problems = async () =>
+      jsonOf<{ problems: { question: string }[] }>(await run(['reconcile', '--json'])).problems;
+    expect(await problems()).toMatchObject([{ question: 'device_counts', reason: 'server_error' }]);
+    await platform.control('config', { faults: null });
+    await runWhole(played);
+    expect(await problems()).toEqual([]);
+  });
+});
+
+interface Reconciled {
+  readonly differences: number;
+  readonly rows: readonly {
+    readonly scope: string;
+    readonly day: string | null;
+    readonly month: string;
+    readonly orgId: string | null;
+    readonly metric: string;
+    readonly outcome: string;
+    readonly reason: string | null;
+  }[];
+  readonly monthsNotRead: readonly { readonly month: string; readonly reason: string }[];
+}
+
+describe("Losant's own totals", () => {
+  /** Numbers from the middle of October on, of which those of October are final and compared. */
+  async function openCompared(): Promise<Played> {
+    const played = await open('2026-11-24T10:30:00Z', { orgs: 2 });
+    await runWhole(played);
+    expect((await played.run(['backfill', '--from', '2026-10-01'])).code).toBe(0);
+    await runWhole(played);
+    return played;
+  }
+
+  const reconcile = async (played: Played, ...args: string[]) =>
+    jsonOf<Reconciled>(await played.run(['reconcile', '--json', ...args]));
+
+  test('are read again with days and months that are read again', async () => {
+    const played = await openCompared();
+    const { platform, run } = played;
+    const [orgId = ''] = played.orgIds;
+    await platform.control('restate', { orgId, day: '2026-10-15' });
+    const october = ['--from', '2026-10-01', '--to', '2026-10-31'];
+    expect((await run(['backfill', ...october, '--force'])).code).toBe(0);
+    const { differences, rows } = await reconcile(played, ...october, '--verbose');
+    expect(differences).toBe(0);
+    const others = rows.filter(({ outcome }) => outcome !== 'equal');
+    expect(others).toEqual([]);
+    expect(rows.filter(({ scope }) => scope === 'instance_day')).toHaveLength(31 * 12);
+  });
+
+  test('are read again also where one organization alone was read again', async () => {
+    const played = await openCompared();
+    const { platform, run } = played;
+    const [orgId = ''] = played.orgIds;
+    await platform.control('restate', { orgId, day: '2026-10-15' });
+    expect((await run(['run', '--date', '2026-10-15', '--org', orgId])).code).toBe(0);
+    const { rows } = await reconcile(played, '--from', '2026-10-01', '--to', '2026-10-31', '--verbose');
+    expect(rows.filter(({ outcome }) => outcome !== 'equal')).toEqual([]);
+  });
+
+  test('that are not there are named and not equal: no summary of an organization, a column left out, a month', async () => {
+    const played = await openCompared();
+    const { platform, run, query } = played;
+    const [orgId = ''] = played.orgIds;
+    await query(
+      `delete from losant_usage.monthly_summaries where resource_id = '${orgId}' and month = '2026-10-01'`,
+    );
+    await query(`update losant_usage.instance_totals set quantity = null
+      where metric = 'notebook_minutes' and usage_date = '2026-10-15'`);
+    const october = ['--from', '2026-10-01', '--to', '2026-10-31'];
+    const { rows } = await reconcile(played, ...october);
+    expect(rows).toMatchObject([
+      {
+        scope: 'instance_day',
+        day: '2026-10-15',
+        metric: 'notebook_minutes',
+        outcome: 'not_compared',
+        reason: 'left_out',
+      },
+      ...[
+        'devices_total',
+        'notebook_minutes',
+        'payload_billable_count',
+        'payload_all_count',
+        'payload_all_bytes',
+      ].map((metric) => ({
+        scope: 'org_month',
+        orgId,
+        metric,
+        outcome: 'not_compared',
+        reason: 'no_summary',
+      })),
+    ]);
+    const shown = (await run(['reconcile', ...october])).stdout;
+    expect(shown).toContain('not compared: Losant left it out');
+    expect(shown).toContain('not compared: Losant has no summary of it');
+    // Of a month whose summaries are refused nothing is compared, which must not look like agreement.
+    await query(`delete from losant_usage.monthly_summaries; delete from losant_usage.control_total_reads`);
+    await platform.control('tokens', {
+      token: 'narrow',
+      scopes: [
+        ...['instance.get', 'instanceOrgs.get', 'instanceOrg.get'],
+        ...['instanceOrg', 'instance'].flatMap((of) => COUNTERS.map((counter) => `${of}.${counter}`)),
+      ],
+    });
+    await runWhole(played, { LOSANT_API_TOKEN: 'narrow' });
+    const refused = await reconcile(played, ...october);
+    expect(refused.monthsNotRead).toMatchObject([{ month: '2026-10-01', reason: 'forbidden' }]);
+    expect((await run(['reconcile', ...october])).stdout).toContain(
+      'Months that were not compared in full: 2026-10 (forbidden).',
+    );
+  });
+
+  test('that contradict an open month stay visible whatever its age', async () => {
+    const played = await open('2026-11-24T10:30:00Z', { orgs: 1 });
+    const { platform, run } = played;
+    await platform.control('config', { detailDays: 400 });
+    const env = { HORIZON_DAYS: '400' };
+    await runWhole(played, env);
+    await platform.control('config', {
+      bias: [{ counter: 'deviceCounts', day: '2026-05-20', by: 1 }],
+    });
+    expect((await run(['backfill', '--from', '2026-05-20'], env)).code).toBe(0);
+    await runWhole(played, env);
+    const ended = await run(['reconcile', '--json'], env);
+    expect(ended.code).toBe(3);
+    expect(jsonOf<Reconciled>(ended).rows).toContainEqual(
+      expect.objectContaining({ day: '2026-05-20', outcome: 'differs' }),
+    );
+    const worker = await played.startWorker(env);
+    onTestFinished(async () => {
+      await worker.stop();
+    });
+    const { instanceId } = platform;
+    const series = `losant_usage_reconciliation_differences{instance_id="${instanceId}",scope="instance_day"}`;
+    await until('the metric has them', async () => ((await worker.metric(series)) ?? 0) > 0);
+    expect((await worker.get('/')).text).toContain('href="/totals?month=2026-05"');
+    expect((await worker.get('/totals?month=2026-05')).text).toContain('differs');
+  });
+});
