@@ -71,7 +71,8 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
   const tally = new Tally(instanceId);
   const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
     const listedBefore = (await readInstance(db, instanceId))?.listedAt ?? null;
-    const { refusal, excluded } = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
+    const exported = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
+    const { refusal, excluded } = exported;
     const range = options.ask?.range ?? null;
     const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
     // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
@@ -87,7 +88,7 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     }
     const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && isFullRun(context, options);
-    const settled = isSettled ? await settle(context, options, { session, excluded, listedBefore }) : null;
+    const settled = isSettled ? await settle(context, options, { session, exported, listedBefore }) : null;
     return { status, refusal, excluded, settled };
   });
   const report = tally.toReport({
@@ -110,17 +111,26 @@ function daysReadAgain(
   return new Map(streams.map((stream) => [stream, days]));
 }
 
+interface Exported {
+  readonly refusal: LosantError | null;
+  readonly excluded: number;
+  /** Whether there was nothing to do, by what an earlier run had left. */
+  readonly isIdle: boolean;
+}
+
 async function exportUnlessIdle(
   context: InstanceContext,
   options: RunOptions,
   work: { tally: Tally; session: Session; startedAtMs: number },
-): Promise<{ refusal: LosantError | null; excluded: number }> {
+): Promise<Exported> {
   const { db, instanceId, policy, now } = context;
   const { settled } = options;
-  if (settled && (await isIdle(context, settled))) return { refusal: null, excluded: settled.excluded };
+  if (settled && (await isIdle(context, settled))) {
+    return { refusal: null, excluded: settled.excluded, isIdle: true };
+  }
   await applyPolicy(db, instanceId, { policy, nowMs: now() });
   await recordBilling(db, instanceId, context);
-  return await discoverAndExport(context, options, work);
+  return { ...(await discoverAndExport(context, options, work)), isIdle: false };
 }
 
 /**
@@ -238,8 +248,13 @@ async function isIdle(
 async function settle(
   { db, instanceId }: InstanceContext,
   { runId, settled }: RunOptions,
-  { session, excluded, listedBefore }: { session: Session; excluded: number; listedBefore: string | null },
+  {
+    session,
+    exported: { excluded, isIdle },
+    listedBefore,
+  }: { session: Session; exported: Exported; listedBefore: string | null },
 ): Promise<Settled | null> {
+  if (settled && isIdle) return settled;
   const instance = await readInstance(db, instanceId);
   const listedAt = instance?.listedAt ?? null;
   if (listedAt === null) return null;
