@@ -135,7 +135,7 @@ export interface HeatCell {
 
 const HEAT_DAYS = 90;
 
-/** `readHeatMap` returns a row for each stream and day of the 90 days up to `to`, in this order. */
+/** `readHeatMap` returns a row for each stream that was ever tracked and day of the 90 days up to `to`, in this order. */
 export async function readHeatMap(db: Kysely<Schema>, to: UsageDay): Promise<HeatCell[]> {
   const from = addDays(to, 1 - HEAT_DAYS);
   const { rows } = await sql<HeatCell>`
@@ -162,6 +162,7 @@ export async function readHeatMap(db: Kysely<Schema>, to: UsageDay): Promise<Hea
     cross join losant_usage.days_between(${from}::date, ${to}::date) as d (day)
     left join changes c on c.stream = s.stream and c.day = d.day
     left join counts n on n.stream = s.stream and n.day = d.day
+    where exists (select from losant_usage.tracking t where t.stream = s.stream)
     order by s.position, d.day`.execute(db);
   return rows;
 }
