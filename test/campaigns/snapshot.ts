@@ -41,8 +41,9 @@ export async function takeSnapshot(databaseUrl: string, { hashes = true } = {}):
 export function differences(expected: Snapshot, actual: Snapshot): string[] {
   const names = [...new Set([...Object.keys(expected), ...Object.keys(actual)])];
   const lines = names.flatMap((name) => {
-    const lacking = (expected[name] ?? []).filter((line) => !actual[name]?.includes(line));
-    const extra = (actual[name] ?? []).filter((line) => !expected[name]?.includes(line));
+    const [wanted, found] = [new Set(expected[name]), new Set(actual[name])];
+    const lacking = [...wanted].filter((line) => !found.has(line));
+    const extra = [...found].filter((line) => !wanted.has(line));
     const isDoubled = (expected[name]?.length ?? 0) !== (actual[name]?.length ?? 0);
     return [
       ...lacking.map((line) => `${name} lacks ${line}`),

@@ -5,7 +5,6 @@ import { startSimulator } from '../../simulator/server.ts';
 import { makeFastFolder } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, runProgram, startProgram } from '../support/program.ts';
-import { startInTerminal } from '../support/terminal.ts';
 import { until } from '../support/wait.ts';
 
 /** What the user has set already, all of it wrong or out of reach. */
@@ -23,8 +22,6 @@ const FROM = new Date(Date.UTC(Number(daysAgo(1).slice(0, 4)), Number(daysAgo(1)
 const FROM_DAY = FROM.toISOString().slice(0, 10);
 const DAYS = (Date.parse(daysAgo(1)) - FROM.getTime()) / 86_400_000 + 1;
 
-const CTRL_C = '\u0003';
-
 /** Ends what hangs. How long a demo computes is up to the machine. */
 const LIMIT_MS = 180_000;
 
@@ -41,17 +38,18 @@ describe('demo on a terminal', () => {
   let page: string;
   let ended: Ended;
   beforeAll(async () => {
-    const demo = startInTerminal(['demo', '--no-color'], env);
+    const demo = startProgram(['demo', '--no-color'], env, { columns: 200 });
     const address = () => /The console shows the same on (\S+) until/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
     shown = demo.stdout();
     page = await (await fetch(address() ?? '')).text();
-    demo.process.stdin?.write(CTRL_C);
+    // As Ctrl-C does.
+    demo.kill('SIGINT');
     ended = await demo.ended;
   }, LIMIT_MS);
 
   it('tells what it does in four plain lines, whatever is set', () => {
-    const steps = shown.split('\r\n').filter((line) => /^\d\/\d/.test(line));
+    const steps = shown.split('\n').filter((line) => /^\d\/\d/.test(line));
     expect(steps.map((step) => step.replaceAll(/http\S+|\/\S*demo-\S+/g, '…'))).toEqual([
       '1/4  A simulated Losant with 25 organizations listens on …',
       '2/4  An embedded Postgres is created in …',
@@ -62,10 +60,10 @@ describe('demo on a terminal', () => {
 
   it('shows how far the numbers reach, and where those of an organization come from', () => {
     for (const stream of ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources']) {
-      expect(shown).toMatch(new RegExp(`^ {2}${stream} +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none\r$`, 'm'));
+      expect(shown).toMatch(new RegExp(`^ {2}${stream} +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none$`, 'm'));
     }
-    expect(shown).toMatch(new RegExp(`^.+ \\([0-9a-f]{24}, instance [0-9a-f]{24}\\), ${daysAgo(1)}\r$`, 'm'));
-    expect(shown).toMatch(/^ {2}created +deleted +total +revision\r\n( +[\d,]+){4}\r$/m);
+    expect(shown).toMatch(new RegExp(`^.+ \\([0-9a-f]{24}, instance [0-9a-f]{24}\\), ${daysAgo(1)}$`, 'm'));
+    expect(shown).toMatch(/^ {2}created +deleted +total +revision\n( +[\d,]+){4}$/m);
   });
 
   it('serves the console until Ctrl-C, which is no failure, and only then says how to go on', () => {

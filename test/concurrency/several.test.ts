@@ -8,11 +8,11 @@ import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 
-const [FROM, MIDDLE, TO] = [daysAgo(10), daysAgo(5), daysAgo(1)];
+const [FROM, MIDDLE, TO] = [daysAgo(6), daysAgo(3), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--from', from, '--to', to, '--force'];
 const LAPSE = 'update losant_usage.leases set until = now()';
 
-const open = () => openStage({ orgs: 10, seed: 'several' });
+const open = () => openStage({ orgs: 5, seed: 'several' });
 
 describe('several processes', { timeout: 180_000 }, () => {
   test('a run and three backfills that overlap, all at once, end as if they had come one by one', async () => {
@@ -40,16 +40,16 @@ describe('several processes', { timeout: 180_000 }, () => {
     const changes = `select stream, count(distinct org_id)::integer as orgs, min(revision), max(revision)
       from losant_usage.revisions group by stream order by stream`;
     expect(await stage.sql(changes)).toEqual([
-      { stream: 'device_counts', orgs: 10, min: 2, max: 2 },
-      { stream: 'notebook_minutes', orgs: 10, min: 2, max: 2 },
-      { stream: 'payload_sources', orgs: 10, min: 2, max: 2 },
-      { stream: 'payload_totals', orgs: 10, min: 2, max: 2 },
+      { stream: 'device_counts', orgs: 5, min: 2, max: 2 },
+      { stream: 'notebook_minutes', orgs: 5, min: 2, max: 2 },
+      { stream: 'payload_sources', orgs: 5, min: 2, max: 2 },
+      { stream: 'payload_totals', orgs: 5, min: 2, max: 2 },
     ]);
   });
 
   test('of two runs at once one works, and the other ends with exit code 4 or waits for its turn', async () => {
     await using stage = await open();
-    await stage.platform.control('config', { latencyMs: 60 });
+    await stage.platform.control('config', { latencyMs: 120 });
     const first = stage.start(['run'], { more: { REQUEST_CONCURRENCY: '1' } });
     await expect.poll(() => stage.statuses(), SOON).toEqual(['running']);
     const refused = await stage.run(['run']);

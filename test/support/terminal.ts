@@ -9,11 +9,7 @@ export async function runInTerminal(args: readonly string[], env: Env): Promise<
 }
 
 /** Starts the program with a terminal of its own; text written to the stdin of the process is typed. */
-export function startInTerminal(
-  args: readonly string[],
-  env: Env,
-  stdin: 'ignore' | 'pipe' = 'pipe',
-): Spawned {
+function startInTerminal(args: readonly string[], env: Env, stdin: 'ignore' | 'pipe' = 'pipe'): Spawned {
   // There is no shell in between, whose exit code after Ctrl-C would be its own.
   const command = `exec ${[process.execPath, LAUNCHER, ...args].map(quote).join(' ')}`;
   const settings = { TERM: 'xterm-256color', ...env };
