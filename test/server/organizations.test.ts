@@ -203,7 +203,8 @@ describe('what is read', () => {
 
   test('is each day of each stream by how it stands', async () => {
     const cells = await readHeatMap(ledger.db, daysAgo(1));
-    expect(cells).toHaveLength(4 * 90);
+    // A row of the map for a stream that nobody tracks would only ask why it is empty.
+    expect(cells).toHaveLength(90);
     const devices = cells.filter(({ stream }) => stream === 'device_counts').slice(-5);
     expect(devices.map(({ stream: _, ...counts }) => counts)).toEqual([
       { day: daysAgo(5), tracked: 0, counts: {} },
