@@ -203,23 +203,30 @@ comment on column losant_usage.period_usage.payload_all_count is 'All payloads, 
 comment on column losant_usage.period_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow), summed over the tracked days that are stored; null if none is.';
 
+create function losant_usage.what_to_do(cause text, org_id text, period_start date, period_end date, days datemultirange, streams text[])
+returns text language sql immutable parallel safe as $$
+  select case cause
+    when 'not_over' then 'wait until the period is over'
+    when 'list_incomplete' then 'organizations may be missing: losant-usage status says why the list is incomplete; every run asks again'
+    when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, period_start, period_end)
+    when 'no_period' then 'the period was never seen in Losant: BILLING_PERIODS=calendar bills calendar months'
+    when 'already_billed' then 'a day is billed once: set BILLING_PERIODS back if it was changed; closed with --incomplete, only the other days are billed'
+    when 'not_final' then 'it becomes final by itself: losant-usage run reads what is due'
+    when 'contradicted' then format('losant-usage reconcile --from %s --to %s', period_start, period_end)
+    when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, lower(days), upper(days) - 1)
+    else format(case when cardinality(streams) = 1 and upper(days) - lower(days) = losant_usage.count_days(days)
+      then 'losant-usage explain --org %1$s --day %2$s, then losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT'
+      else 'losant-usage gaps --all lists them, losant-usage waive --org %1$s --day D --stream S --reason TEXT accepts each' end,
+      org_id, lower(days), upper(days) - 1, streams[1])
+  end
+$$;
+comment on function losant_usage.what_to_do is 'What resolves a blocker: a command where there is one.';
+
 create view losant_usage.period_blockers as
 select b.instance_id, b.org_id, b.org_name, b.referral_id, b.plan_id, b.customer_id, b.period_start, b.period_end, b.source,
   b.cause, case when b.days is not null then losant_usage.count_days(b.days) end as days,
   coalesce(lower(b.days), b.period_start) as first_day, coalesce(upper(b.days) - 1, b.period_end) as last_day, b.streams,
-  case b.cause
-    when 'not_over' then 'wait until the period is over'
-    when 'list_incomplete' then 'organizations may be missing: losant-usage status says why the list is incomplete; every run asks again'
-    when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', b.org_id, b.period_start, b.period_end)
-    when 'no_period' then 'the period was never seen in Losant: BILLING_PERIODS=calendar bills calendar months'
-    when 'not_final' then 'it becomes final by itself: losant-usage run reads what is due'
-    when 'contradicted' then format('losant-usage reconcile --from %s --to %s', b.period_start, b.period_end)
-    when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', b.org_id, lower(b.days), upper(b.days) - 1)
-    else format(case when cardinality(b.streams) = 1 and upper(b.days) - lower(b.days) = losant_usage.count_days(b.days)
-      then 'losant-usage explain --org %1$s --day %2$s, then losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT'
-      else 'losant-usage gaps --all lists them, losant-usage waive --org %1$s --day D --stream S --reason TEXT accepts each' end,
-      b.org_id, lower(b.days), upper(b.days) - 1, b.streams[1])
-  end as what_to_do
+  losant_usage.what_to_do(b.cause, b.org_id, b.period_start, b.period_end, b.days, b.streams) as what_to_do
 from (
   select s.instance_id, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.period_start, s.period_end,
     s.source, c.cause, c.days, c.streams

@@ -17,12 +17,13 @@ begin
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
       losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
-      losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
+      losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_sources,
+      losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments,
       losant_usage.focus_usage
       to losant_usage_reader;
     -- Read by functions and by what finds the cells that are due.
     grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
-      losant_usage.month_rows, losant_usage.own_period_rows to losant_usage_reader;
+      losant_usage.month_rows, losant_usage.own_period_rows, losant_usage.losant_periods to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
       resolved_days, resolved_at, run_id) on losant_usage.quarantine to losant_usage_reader;
@@ -46,11 +47,10 @@ begin
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_closer') then
     grant usage on schema losant_usage to losant_usage_closer;
-    grant insert on losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
-    -- Who closed is set by the database.
-    grant insert (statement_id, instance_id, period_month, number, kind, source, reason, orgs, closed_at, manifest_sha256)
-      on losant_usage.statements to losant_usage_closer;
-    grant execute on function losant_usage.hold_loads to losant_usage_closer;
+    -- It writes no table: the functions do, with the rights of their owner, and say who closed, when and what.
+    grant execute on function losant_usage.open_statement, losant_usage.seal_statement to losant_usage_closer;
+    -- What LOCK TABLE asks for; the view cannot be written to.
+    grant delete on losant_usage.load_lock to losant_usage_closer;
   end if;
 end
 $$;

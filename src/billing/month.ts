@@ -1,5 +1,5 @@
-import { type Kysely, type Selectable, type SelectQueryBuilder, sql } from 'kysely';
-import type { PeriodBlockers, Schema } from '../database/schema.ts';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import type { Standing } from '../usage/standing.ts';
@@ -65,6 +65,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   list_incomplete: 'organizations may be missing',
   not_fully_tracked: 'not every day is tracked',
   no_period: 'in no known billing period',
+  already_billed: 'billed with another month',
   not_final: 'not final yet',
   missing: 'missing',
   in_doubt: 'in doubt',
@@ -181,82 +182,53 @@ export interface BlockedPeriod {
 }
 
 /**
- * Returns the blockers of the month itself, or of the billing periods of Losant that end in it.
- * Blockers of an instance count if they affect any of these periods, even if they occurred before the
- * month began.
+ * Returns what keeps the month of each instance, or of one, from being closed or adjusted: blockers of
+ * the month itself, or of the billing periods of Losant that end in it.
  */
 export async function readBlockers(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
 ): Promise<BlockedPeriod[]> {
-  const { from, to } = daysOfMonth(month);
-  let all = db
-    .selectFrom('period_blockers as b')
-    .selectAll('b')
-    .orderBy('b.instance_id')
-    .orderBy('b.org_name')
-    .orderBy('b.org_id')
-    .orderBy('b.period_start')
-    .orderBy('b.cause');
-  if (instanceId !== null) all = all.where('b.instance_id', '=', instanceId);
-  // Each source has its own query: only then does the view compute no more than the months named.
-  const rows = await all.where('b.source', '=', 'calendar').where('b.period_start', '=', from).execute();
-  const own = await db
-    .selectFrom('billing_periods')
-    .select((eb) => eb.fn.min('period_start').as('first'))
-    .where('source', '=', 'losant')
-    .where((eb) => eb.between('period_end', from, to))
-    .executeTakeFirst();
-  const ofLosant = all.where('b.source', '=', 'losant');
-  rows.push(
-    ...(await ofLosant
-      .where('b.org_id', 'is not', null)
-      .where((eb) => eb.between('b.period_end', from, to))
-      .execute()),
-  );
-  if (own?.first) rows.push(...(await readInstanceBlockers(ofLosant, { month, first: own.first })));
-  return rows.map((row) => ({
-    ...{ instanceId: row.instance_id, orgId: row.org_id, orgName: row.org_name, referralId: row.referral_id },
-    ...{ from: row.period_start, to: row.period_end },
-    blocker: {
-      ...{ cause: row.cause, days: row.days, firstDay: row.first_day, lastDay: row.last_day },
-      ...{ streams: row.streams, whatToDo: row.what_to_do },
-    },
-  }));
+  const { rows } = await sql<Omit<BlockedPeriod, 'blocker'> & PeriodBlocker>`
+    select i.instance_id as "instanceId", b.org_id as "orgId", b.org_name as "orgName", b.referral_id as "referralId",
+      b.period_start as "from", b.period_end as "to", b.cause, b.days, b.first_day as "firstDay",
+      b.last_day as "lastDay", b.streams, b.what_to_do as "whatToDo"
+    from losant_usage.instances i
+    cross join lateral losant_usage.closing_blockers(i.instance_id, ${`${month}-01`}::date) b
+    where ${instanceId}::text is null or i.instance_id = ${instanceId}
+    order by i.instance_id, b.org_name, b.org_id, b.period_start, b.cause, b.first_day`.execute(db);
+  return rows.map(toBlockedPeriod);
 }
 
-type BlockerQuery = SelectQueryBuilder<Schema & { b: PeriodBlockers }, 'b', Selectable<PeriodBlockers>>;
-
-/**
- * Returns the blockers of instances with periods of Losant, by the days of the periods that end in the
- * month. `first` is the first of these days.
- */
-async function readInstanceBlockers(
-  query: BlockerQuery,
-  { month, first }: { readonly month: Month; readonly first: UsageDay },
-): Promise<Selectable<PeriodBlockers>[]> {
-  const { from, to } = daysOfMonth(month);
-  return await query
-    .where('b.org_id', 'is', null)
-    .where((eb) => eb.between('b.period_start', `${first.slice(0, 7)}-01`, from))
-    .where((eb) =>
-      eb.or([
-        eb.and([eb('b.cause', '=', 'list_incomplete'), eb('b.period_start', '=', from)]),
-        eb.and([
-          eb('b.cause', '<>', 'list_incomplete'),
-          eb.exists(
-            eb
-              .selectFrom('billing_periods as p')
-              .innerJoin('organizations as o', 'o.org_id', 'p.org_id')
-              .whereRef('o.instance_id', '=', 'b.instance_id')
-              .where((of) => of.between('p.period_end', from, to))
-              .whereRef('p.period_start', '<=', 'b.last_day')
-              .whereRef('p.period_end', '>=', 'b.first_day'),
-          ),
-        ]),
-      ]),
-    )
+/** Returns the blockers that were accepted when a statement was closed. */
+export async function readAcceptedBlockers(
+  db: Kysely<Schema>,
+  statementId: string,
+): Promise<BlockedPeriod[]> {
+  const rows = await db
+    .selectFrom('statement_blockers as b')
+    .innerJoin('statements as s', 's.statement_id', 'b.statement_id')
+    .leftJoin('organizations as o', 'o.org_id', 'b.org_id')
+    .select(['s.instance_id as instanceId', 'b.org_id as orgId', 'b.org_name as orgName'])
+    .select(['o.referral_id as referralId', 'b.period_start as from', 'b.period_end as to', 'b.cause'])
+    .select(['b.days', 'b.first_day as firstDay', 'b.last_day as lastDay', 'b.streams'])
+    .select('b.what_to_do as whatToDo')
+    .where('b.statement_id', '=', statementId)
+    .orderBy('b.position')
     .execute();
+  return rows.map(toBlockedPeriod);
+}
+
+function toBlockedPeriod({
+  cause,
+  days,
+  firstDay,
+  lastDay,
+  streams,
+  whatToDo,
+  ...period
+}: Omit<BlockedPeriod, 'blocker'> & PeriodBlocker): BlockedPeriod {
+  return { ...period, blocker: { cause, days, firstDay, lastDay, streams, whatToDo } };
 }
 
 /** Returns the substitute for an organization that is blocked and has no row of the period. */

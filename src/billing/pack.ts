@@ -1,5 +1,5 @@
 /** The proof pack of a statement: its files, and how they are made and stored. */
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { z } from 'zod';
@@ -7,31 +7,62 @@ import { instantText } from '../database/expressions.ts';
 import type { Schema, StatementLines } from '../database/schema.ts';
 import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { readInPages } from '../queries/cursor.ts';
-import { PERIOD_SOURCES } from '../usage/period.ts';
-import { readTotals, type StatementScope } from './statements.ts';
+import { PERIOD_SOURCES, parseMonth } from '../usage/period.ts';
 
 /** The file that names every other file of a proof pack with its hash. */
 export const MANIFEST_NAME = 'manifest.json';
 
+/** The Ed25519 signature of the manifest's bytes, beside it where it is signed: 64 bytes. */
+export const SIGNATURE_NAME = `${MANIFEST_NAME}.sig`;
+
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.int().min(0);
+const quantity = z
+  .string()
+  .regex(/^(0|-?[1-9]\d*)$/)
+  .nullable();
+
+const statementSchema = z.strictObject({
+  id: z.uuid(),
+  instanceId: z.string().regex(/^[0-9a-f]{24}$/),
+  month: z.string().refine((text) => parseMonth(text) !== null),
+  /** The place among all statements of the instance. */
+  number: z.int().min(1),
+  kind: z.enum(['closing', 'adjustment']),
+  periods: z.enum(PERIOD_SOURCES),
+  reason: z.string().nullable(),
+  /** The number of organizations with a line. */
+  orgs: count,
+  /** In microseconds, UTC. */
+  closedAt: z.string(),
+  closedBy: z.string(),
+  /** The rules by which the numbers became final. */
+  rules: z.record(z.string(), z.unknown()),
+  /** The SHA-256 of the manifest of the statement before it; null of the first. */
+  previousSha256: sha256.nullable(),
+  /** The statements of the same month before it. */
+  earlier: z.array(z.strictObject({ number: z.int().min(1), sha256 })),
+});
+
+/** A statement as its manifest has it: what the database says of it. */
+export type OpenStatement = z.infer<typeof statementSchema>;
 
 /** The manifest of a proof pack. Its own SHA-256 is in `statements.manifest_sha256`. */
 export const manifestSchema = z.strictObject({
   format: z.literal(1),
-  statement: z.strictObject({
-    id: z.uuid(),
-    instanceId: z.string().regex(/^[0-9a-f]{24}$/),
-    month: z.string(),
-    number: z.int().min(1),
-    kind: z.enum(['closing', 'adjustment']),
-    periods: z.enum(PERIOD_SOURCES),
-    reason: z.string().nullable(),
-    /** In microseconds, UTC. */
-    closedAt: z.string(),
-  }),
-  /** Sums over the organizations, as text, by metric. */
-  totals: z.array(z.strictObject({ metric: z.string(), unit: z.string(), quantity: z.string().nullable() })),
+  statement: statementSchema,
+  /** The SHA-256 of the public key (SPKI, DER) that its signature fits; null if it is not signed. */
+  signedBy: sha256.nullable(),
+  /** Sums over the organizations, by metric. */
+  totals: z.array(
+    z.strictObject({
+      metric: z.string(),
+      unit: z.string(),
+      kind: z.enum(['flow', 'level']),
+      orgs: count,
+      quantity,
+    }),
+  ),
   files: z.array(
     z.strictObject({
       name: z.string().regex(/^[a-z]+\.csv$/),
@@ -46,63 +77,60 @@ export const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 type ManifestFile = Manifest['files'][number];
 
-/** Returns the metrics of days.csv, which are its last columns. */
-export function metricsOf({ files }: Manifest): string[] {
-  const columns = files.find(({ name }) => name === 'days.csv')?.columns ?? [];
-  return columns.slice(columns.indexOf('standing') + 1);
-}
-
 /** Columns with text from outside; all other text is written by the database. */
 const TEXT_COLUMNS = [
-  ...['org_name', 'referral_id', 'plan_id', 'customer_id', 'reason', 'message', 'waived_by'],
+  ...['org_name', 'referral_id', 'plan_id', 'customer_id', 'reason', 'message', 'waived_by', 'changed_by'],
+  ...['payload_type', 'source', 'key'],
 ];
 
 export function csvColumns(names: readonly string[]): CsvColumn[] {
   return names.map((name) => ({ name, isText: TEXT_COLUMNS.includes(name) }));
 }
 
-export interface NewStatement extends StatementScope {
-  readonly statementId: string;
-  /** The number of the statement: 1 for the closing, more for an adjustment. */
-  readonly number: number;
-  /** The reason for closing it although something blocks it; null if nothing does. */
-  readonly reason: string | null;
-}
-
 /**
- * Makes the proof pack of a statement whose lines are written, from what the transaction sees, and
- * stores it in the database: the ledger changes later, the pack does not. Returns the SHA-256 of its
- * manifest.
+ * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to
+ * the database, which seals the statement with it: the ledger changes later, the pack does not.
+ * Returns the totals of the statement.
  */
 export async function makePack(
   trx: Kysely<Schema>,
-  statement: NewStatement,
-  { at, signal }: { at: string; signal: AbortSignal },
-): Promise<Buffer> {
-  const { statementId, number } = statement;
+  statement: OpenStatement,
+  { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
+): Promise<Manifest['totals']> {
   const files: ManifestFile[] = [];
-  for (const table of await readPackTables(trx, statementId)) {
-    files.push(await keepTable(trx, statementId, { table, signal }));
+  for (const table of await readPackTables(trx, statement.id)) {
+    files.push(await keepTable(trx, statement.id, { table, signal }));
   }
-  const totals = await readTotals(trx, statementId);
-  const manifest: Manifest = {
+  const { rows: totals } = await sql<Manifest['totals'][number]>`
+    select * from losant_usage.statement_totals(${statement.id}::uuid)`.execute(trx);
+  const publicKey = signingKey === null ? null : createPublicKey(signingKey);
+  // Parsed for the order of its keys, which is that of the schema.
+  const manifest = manifestSchema.parse({
     format: 1,
-    statement: {
-      id: statementId,
-      instanceId: statement.instanceId,
-      month: statement.month,
-      number,
-      kind: number === 1 ? 'closing' : 'adjustment',
-      periods: statement.source,
-      reason: statement.reason,
-      closedAt: at,
-    },
-    totals: totals.map(({ metric, unit, quantity }) => ({ metric, unit, quantity })),
+    statement,
+    signedBy: publicKey === null ? null : fingerprintOf(publicKey),
+    totals,
     files,
-  };
-  const text = `${JSON.stringify(manifest, null, 2)}\n`;
-  await keepPart(trx, { statementId, name: MANIFEST_NAME, part: 0, text });
-  return createHash('sha256').update(text).digest();
+  });
+  const bytes = Buffer.from(renderManifest(manifest));
+  if (signingKey !== null) {
+    const signature = gzipSync(sign(null, bytes, signingKey));
+    await keepPart(trx, { statementId: statement.id, name: SIGNATURE_NAME, content: signature });
+  }
+  await keepPart(trx, { statementId: statement.id, name: MANIFEST_NAME, content: bytes });
+  return manifest.totals;
+}
+
+/** Returns the one text of a manifest. */
+export function renderManifest(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** Returns the SHA-256 of a public key, in hex. */
+export function fingerprintOf(publicKey: KeyObject): string {
+  return createHash('sha256')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('hex');
 }
 
 async function keepTable(
@@ -113,12 +141,11 @@ async function keepTable(
   const { name } = table;
   const columns = csvColumns(table.columns);
   const hash = createHash('sha256');
-  let [rows, bytes, part] = [0, 0, 0];
+  let [rows, bytes] = [0, 0];
   const keep = async (text: string) => {
     hash.update(text);
     bytes += Buffer.byteLength(text);
-    await keepPart(trx, { statementId, name, part, text });
-    part += 1;
+    await keepPart(trx, { statementId, name, content: gzipSync(text, { level: GZIP_LEVEL }) });
   };
   await keep(renderCsvHeader(columns));
   for await (const page of table.readRows(trx)) {
@@ -129,24 +156,26 @@ async function keepTable(
   return { name, columns: [...table.columns], rows, bytes, sha256: hash.digest('hex') };
 }
 
+/** The lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */
+const GZIP_LEVEL = 1;
+
 interface FilePart {
   readonly statementId: string;
   readonly name: string;
-  readonly part: number;
-  readonly text: string;
+  /** A part of a file as gzip; of the manifest all of it as it is, after which nothing is taken. */
+  readonly content: Buffer;
 }
 
-async function keepPart(trx: Kysely<Schema>, { statementId, name, part, text }: FilePart): Promise<void> {
-  await trx
-    .insertInto('statement_files')
-    .values({ statement_id: statementId, name, part, content_gzip: gzipSync(text) })
-    .execute();
+async function keepPart(trx: Kysely<Schema>, { statementId, name, content }: FilePart): Promise<void> {
+  await sql`select losant_usage.seal_statement(${statementId}::uuid, ${name}, ${content})`.execute(trx);
 }
 
 /** A file of a proof pack: the rows behind a statement, every value as text. */
 export interface PackTable {
   readonly name: string;
   readonly columns: readonly string[];
+  /** The columns that identify its rows and order them. */
+  readonly key: readonly string[];
   /** Yields pages of rows by key. Must be called inside a transaction. */
   readonly readRows: (trx: Kysely<Schema>) => AsyncGenerator<readonly (readonly (string | null)[])[]>;
 }
@@ -159,12 +188,15 @@ async function readPackTables(trx: Kysely<Schema>, statementId: string): Promise
   const metrics = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
   return [
     linesTable(statementId),
+    sourcesTable(statementId),
     daysTable(
       statementId,
       metrics.map(({ metric }) => metric),
     ),
     coverageTable(statementId),
+    revisionsTable(statementId),
     waiversTable(statementId),
+    blockersTable(statementId),
   ];
 }
 
@@ -173,8 +205,9 @@ type LineColumn = keyof Selectable<StatementLines>;
 const LINE_COLUMNS: readonly LineColumn[] = [
   ...(['org_id', 'org_name', 'referral_id', 'plan_id', 'customer_id', 'period_start', 'period_end'] as const),
   ...(['metric', 'unit', 'kind', 'quantity', 'total', 'total_max', 'total_avg', 'days_in_period'] as const),
-  ...(['days_expected', 'days_stored', 'days_final', 'days_accepted', 'days_unavailable'] as const),
-  ...(['days_unreported', 'is_billable', 'revision_watermark'] as const),
+  ...(['days_expected', 'days_stored', 'days_final', 'days_accepted', 'days_not_final'] as const),
+  ...(['days_unavailable', 'days_in_doubt', 'days_missing', 'days_unreported', 'days_by_hand'] as const),
+  ...(['is_billable', 'revision_watermark'] as const),
 ];
 
 /** Returns the lines of a statement, which may already be closed. */
@@ -187,6 +220,55 @@ export function linesTable(statementId: string): PackTable {
         .selectFrom('statement_lines')
         .select([...LINE_COLUMNS])
         .where('statement_id', '=', statementId)}`,
+  });
+}
+
+/** Returns the payloads of a statement by source, which may already be closed. */
+export function sourcesTable(statementId: string): PackTable {
+  return packTable('sources.csv', {
+    columns: ['org_id', 'period_start', 'payload_type', 'source', 'quantity', 'total'],
+    key: ['org_id', 'period_start', 'payload_type', 'source'],
+    select: (trx) =>
+      sql`${trx.selectFrom('statement_sources').selectAll().where('statement_id', '=', statementId)}`,
+  });
+}
+
+function blockersTable(statementId: string): PackTable {
+  return packTable('blockers.csv', {
+    columns: [
+      ...['position', 'org_id', 'org_name', 'period_start', 'period_end', 'cause', 'days'],
+      ...['first_day', 'last_day', 'streams', 'what_to_do'],
+    ],
+    key: ['position'],
+    select: (trx) =>
+      sql`${trx
+        .selectFrom('statement_blockers')
+        .select(['position', 'org_id', 'org_name', 'period_start', 'period_end', 'cause', 'days'])
+        .select(['first_day', 'last_day', 'what_to_do'])
+        .select(sql<string | null>`array_to_string(streams, ' ')`.as('streams'))
+        .where('statement_id', '=', statementId)}`,
+  });
+}
+
+function revisionsTable(statementId: string): PackTable {
+  return packTable('revisions.csv', {
+    columns: [
+      ...['org_id', 'usage_date', 'stream', 'id', 'revision', 'key', 'old', 'new', 'run_id'],
+      ...['changed_by', 'changed_at', 'was_final'],
+    ],
+    key: ['org_id', 'usage_date', 'stream', 'id'],
+    select: (trx) =>
+      sql`${trx
+        .selectFrom(periodsOf(trx, statementId).as('p'))
+        .innerJoin('revisions as r', (join) =>
+          join
+            .onRef('r.org_id', '=', 'p.org_id')
+            .onRef('r.usage_date', '>=', 'p.period_start')
+            .onRef('r.usage_date', '<=', 'p.period_end'),
+        )
+        .select(['r.org_id', 'r.usage_date', 'r.stream', 'r.id', 'r.revision', 'r.key', 'r.old', 'r.new'])
+        .select(['r.run_id', 'r.changed_by', 'r.was_final'])
+        .select(instantText(sql.ref('r.changed_at')).as('changed_at'))}`,
   });
 }
 
@@ -276,7 +358,7 @@ async function* withoutLoops(trx: Kysely<Schema>, table: PackTable): ReturnType<
 
 function waiversTable(statementId: string): PackTable {
   return packTable('waivers.csv', {
-    columns: ['org_id', 'usage_date', 'stream', 'reason', 'waived_by', 'waived_at', 'lifted_at'],
+    columns: ['org_id', 'usage_date', 'stream', 'id', 'reason', 'waived_by', 'waived_at', 'lifted_at'],
     key: ['org_id', 'usage_date', 'stream', 'id'],
     select: (trx) =>
       sql`${trx
@@ -337,6 +419,7 @@ function packTable(
   return {
     name,
     columns,
+    key,
     readRows: async function* readRows(trx) {
       const rows = sql<{ cells: (string | null)[] }>`
         select array[${texts}] as cells from ${select(trx)} as t order by ${order}`;
@@ -352,7 +435,7 @@ export interface KeptPart {
   readonly gzip: Buffer;
 }
 
-/** Yields the files of a statement as they were made, part by part, file by file. */
+/** Yields the files of a statement beside its manifest as they were made, part by part, file by file. */
 export async function* readFileParts(db: Kysely<Schema>, statementId: string): AsyncGenerator<KeptPart> {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
   const parts = await files.select(['name', 'part']).orderBy('name').orderBy('part').execute();

@@ -1,10 +1,10 @@
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { codeOf, describeFileProblem } from '../files/whole-file.ts';
-import { readFileParts } from './pack.ts';
+import { MANIFEST_NAME, readFileParts } from './pack.ts';
 import type { Statement } from './statements.ts';
 
 /** A statement's pack and its folder, relative to that of all packs; '' for that folder itself. */
@@ -18,12 +18,14 @@ export interface PackPlace {
  * below it. With several instances, each has a folder named by its id.
  */
 export function placePacks(statements: readonly Statement[]): PackPlace[] {
-  const instances = new Set(statements.map(({ instanceId }) => instanceId));
-  return statements.map((statement) => {
-    const parts = instances.size > 1 ? [statement.instanceId] : [];
-    if (statement.number > 1) parts.push(`adjustment-${statement.number - 1}`);
-    return { statement, folder: join(...parts, '') };
-  });
+  const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
+  return [...instances].flatMap(([instanceId, each]) =>
+    each.map((statement, place) => {
+      const parts = instances.size > 1 ? [instanceId] : [];
+      if (place > 0) parts.push(`adjustment-${place}`);
+      return { statement, folder: join(...parts, '') };
+    }),
+  );
 }
 
 /**
@@ -75,6 +77,12 @@ async function writePack(
       await file.close();
     }
   }
+  const { manifest } = await db
+    .selectFrom('statements')
+    .select('manifest')
+    .where('statement_id', '=', statementId)
+    .executeTakeFirstOrThrow();
+  await writeFile(join(folder, MANIFEST_NAME), manifest ?? '');
 }
 
 async function requireFree(target: string, out: string): Promise<void> {

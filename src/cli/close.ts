@@ -1,9 +1,14 @@
 import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
+import { readSigningKey } from '../billing/keys.ts';
 import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
-import type { BilledInstance, StatementLine, StatementTotal } from '../billing/statements.ts';
+import type { OrganizationBill, StatementTotal } from '../billing/overview.ts';
+import { METRICS } from '../billing/pack-files.ts';
+import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
+import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { WholeFile } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
@@ -12,7 +17,7 @@ import type { Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
-import { idsOption, monthOption, required, switchOption, textOption } from './options.ts';
+import { idsOption, monthOption, pathOption, required, switchOption, textOption } from './options.ts';
 
 export const close = defineCommand({
   needs: 'database',
@@ -20,30 +25,26 @@ export const close = defineCommand({
   options: {
     period: required(monthOption('the month; with periods of Losant, the month in which they end')),
     instance: idsOption('instance', 'only these instances'),
-    incomplete: textOption('REASON', 'close it though organizations are not billable, and why'),
+    incomplete: textOption('REASON', 'do it though something blocks it, and why: both stay on record'),
     adjust: switchOption('settle what changed since it was closed, as a statement of differences'),
     dryRun: switchOption('show the statement, and keep nothing'),
+    csv: pathOption('FILE', 'write what is shown of each organization to this file'),
   },
   examples: ({ lastMonth: { name } }) => [
     { args: `close --period ${name} --dry-run`, does: 'what would be closed' },
     { args: `close --period ${name}`, does: 'close last month' },
     { args: `close --period ${name} --adjust`, does: 'settle what Losant restated since' },
   ],
-  async run(context, { period: month, instance, incomplete, adjust: isAdjustment, dryRun: isDryRun }) {
+  async run(context, { period: month, instance, incomplete, adjust: isAdjustment, dryRun: isDryRun, csv }) {
     const reason = incomplete === null ? null : incomplete.trim();
     if (reason === '') {
       throw new SettingsError('--incomplete is empty', {
         hint: 'say why numbers are missing, for whoever bills',
       });
     }
-    if (reason !== null && isAdjustment) {
-      throw new SettingsError('--incomplete and --adjust exclude each other', {
-        hint: 'an adjustment asks for no complete numbers: leave --incomplete out',
-      });
-    }
     const work = async (handle: DatabaseHandle) => {
-      requireWritable(handle);
-      return await closeInstances(context, handle, { month, instance, reason, isAdjustment, isDryRun });
+      if (!isDryRun) requireWritable(handle);
+      return await closeInstances(context, handle, { month, instance, reason, isAdjustment, isDryRun, csv });
     };
     // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
     return await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
@@ -56,6 +57,7 @@ interface CloseOptions {
   readonly reason: string | null;
   readonly isAdjustment: boolean;
   readonly isDryRun: boolean;
+  readonly csv: string | null;
 }
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
@@ -64,31 +66,41 @@ async function closeInstances(
   handle: DatabaseHandle,
   options: CloseOptions,
 ): Promise<number> {
-  const { output, newId, signal } = context;
+  const { output, signal, config } = context;
   const instances = await chooseBilledInstances(context, handle, options.instance);
+  const signingKey = config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile);
+  const file = options.csv === null ? null : await BillsFile.create(options.csv, context.newId());
   const documents: object[] = [];
   const codes: number[] = [];
-  for (const instance of instances) {
-    try {
-      const outcome = await closePeriod(handle, instance, { ...options, newId, signal });
-      codes.push(outcome.kind === 'refused' ? EXIT.incomplete : EXIT.ok);
-      documents.push(toDocument(instance, outcome));
-      if (!output.json) output.print(...renderOutcome(instance, outcome, options));
-    } catch (error) {
-      if (!(error instanceof SettingsError) || instances.length === 1) throw error;
-      codes.push(EXIT.usage);
-      documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-      if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
+  try {
+    for (const instance of instances) {
+      try {
+        const outcome = await closePeriod(handle, instance, { ...options, signingKey, signal });
+        codes.push(outcome.kind === 'refused' ? EXIT.incomplete : EXIT.ok);
+        documents.push(toDocument(instance, outcome));
+        if (outcome.kind !== 'unchanged') await file?.add(instance, outcome.bills);
+        if (!output.json) output.print(...renderOutcome(instance, outcome, options));
+      } catch (error) {
+        if (!(error instanceof SettingsError) || instances.length === 1) throw error;
+        codes.push(EXIT.usage);
+        documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
+        if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
+      }
     }
+    await file?.finish();
+  } catch (error) {
+    await file?.discard();
+    throw error;
   }
   if (output.json) output.printJson({ period: options.month, instances: documents });
   return worstExitCode(codes);
 }
 
-/** The number of organizations shown to people; `--json` has all. */
-const BLOCKERS_MAX = 50;
+/** The number of organizations shown to people; `--json` and `--csv` have all. */
+const SHOWN_MAX = 50;
 
 type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
+type Refused = Extract<CloseOutcome, { kind: 'refused' }>;
 
 /**
  * Returns the outcome of an instance as `--json` prints it. Quantities are text because they may
@@ -96,33 +108,42 @@ type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
  */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
+  const { totals, bills: organizations } = outcome;
   const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
     return { orgId, orgName, periodStart: from, periodEnd: to, ...blocker };
   });
-  if (outcome.kind === 'refused') return { instanceId, outcome: 'refused', blockers };
-  const { statement, lines, totals, dryRun } = outcome;
-  const shown = { lines, totals, blockers };
-  if (statement === null) return { instanceId, outcome: 'dry_run', ...shown, table: dryRun };
-  const { statementId, kind, orgs, closedAt, closedBy, manifestSha256 } = statement;
-  const facts = { statementId, kind, orgs, closedAt, closedBy, manifestSha256 };
+  const shown = { lines: countLines(organizations), totals, organizations, blockers };
+  if (outcome.kind === 'refused') return { instanceId, outcome: 'refused', ...shown };
+  if (outcome.statement === null) return { instanceId, outcome: 'dry_run', ...shown };
+  const { statementId, number, kind, orgs, closedAt, closedBy, manifestSha256 } = outcome.statement;
+  const facts = { statementId, number, kind, orgs, closedAt, closedBy, manifestSha256 };
   return { instanceId, outcome: 'closed', ...facts, ...shown };
+}
+
+function countLines(bills: readonly OrganizationBill[]): number {
+  return bills.reduce((sum, { quantities }) => sum + Object.keys(quantities).length, 0);
 }
 
 function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: CloseOptions): Line[] {
   const name = nameOf(instance, options.month);
   if (outcome.kind === 'unchanged') return [`Nothing of ${name} has changed since its newest statement.`];
   return outcome.kind === 'refused'
-    ? renderRefusal(name, outcome.blockers, options)
+    ? renderRefusal(name, outcome, options)
     : renderClosed(name, outcome, options);
 }
 
-function renderRefusal(name: string, blockers: readonly BlockedPeriod[], { month }: CloseOptions): Line[] {
+function renderRefusal(name: string, refused: Refused, { month, isAdjustment }: CloseOptions): Line[] {
+  const { blockers, bills, totals } = refused;
+  const cannot = isAdjustment ? 'cannot be adjusted' : 'cannot be closed';
+  const adjust = isAdjustment ? ' --adjust' : '';
   return [
-    line`${styled('red', `${name} cannot be closed`)}: ${describeBlocked(blockers)}.`,
+    line`${styled('red', `${name} ${cannot}`)}: ${describeBlocked(blockers)}.`,
     ...renderBlockers(blockers),
+    ...renderActions(blockers),
     '',
-    'To close it anyway, on record:',
-    `  losant-usage close --period ${month} --incomplete REASON`,
+    'To do it anyway, on record:',
+    `  losant-usage close --period ${month}${adjust} --incomplete REASON`,
+    ...(bills.length === 0 ? [] : ['', ...renderTotals(totals, isAdjustment), ...renderBills(bills, month)]),
   ];
 }
 
@@ -143,25 +164,37 @@ function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {
     blocker.whatToDo,
   ]);
   const head = ['organization', 'name', 'period', 'why', 'what to do'];
-  return renderTable({ head, rows, most: BLOCKERS_MAX });
+  return renderTable({ head, rows, most: SHOWN_MAX });
+}
+
+/** Lists the commands by themselves, to be pasted. */
+function renderActions(blockers: readonly BlockedPeriod[]): Line[] {
+  const actions = [...new Set(blockers.map(({ blocker }) => blocker.whatToDo))];
+  const commands = actions.filter(
+    (action) => action.startsWith('losant-usage ') && !action.includes(', then '),
+  );
+  if (commands.length < 2) return [];
+  return ['', 'To paste:', ...renderTable({ rows: commands.map((each) => [each]), most: SHOWN_MAX })];
 }
 
 function renderClosed(name: string, closed: Closed, { month, reason, isAdjustment }: CloseOptions): Line[] {
-  const { statement, lines, totals, dryRun, blockers } = closed;
+  const { statement, totals, bills, blockers } = closed;
   const done = isAdjustment ? 'Adjusted' : 'Closed';
+  const lines = count(countLines(bills), 'line');
   const head: Line =
     statement === null
-      ? line`${styled('bold', `Would have ${done.toLowerCase()}`)} ${name}: ${count(lines, 'line')}. Nothing was kept.`
-      : line`${styled('green', done)} ${name}: ${count(statement.orgs, 'organization')}, ${count(lines, 'line')}.`;
+      ? line`${styled('bold', `Would have ${done.toLowerCase()}`)} ${name}: ${lines}. Nothing was kept.`
+      : line`${styled('green', done)} ${name}: ${count(statement.orgs, 'organization')}, ${lines}.`;
   return [
     head,
     ...(blockers.length === 0 ? [] : [line`Incomplete: ${reason ?? ''}`, ...renderBlockers(blockers)]),
     ...renderTotals(totals, isAdjustment),
-    ...renderLines(dryRun),
+    ...renderBills(bills, month),
     ...(statement === null
       ? []
       : [
-          `Statement ${statement.statementId}, manifest SHA-256 ${statement.manifestSha256}.`,
+          '',
+          `Statement ${statement.number}, ${statement.statementId}, manifest SHA-256 ${statement.manifestSha256}.`,
           `Its proof pack: losant-usage statement --period ${month} --out DIR`,
         ]),
   ];
@@ -175,17 +208,121 @@ function renderTotals(totals: readonly StatementTotal[], isAdjustment: boolean):
   });
 }
 
-/** Renders the table of a dry run. */
-function renderLines(lines: readonly StatementLine[]): Line[] {
-  if (lines.length === 0) return [];
-  const rows = lines.map(({ periodStart: from, periodEnd: to, ...each }) => {
-    const days = `${each.daysStored}/${each.daysExpected}`;
-    return [each.orgName, each.orgId, showDays({ from, to }), each.metric, show(each.quantity), days];
-  });
-  const head = ['name', 'organization', 'period', 'metric', 'quantity', 'days stored'];
-  return ['', ...renderTable({ head, rows, right: [4, 5] })];
+/** The quantities shown to people by organization; `--json` and `--csv` have all. */
+const SHOWN_METRICS = ['payload_billable_count', 'devices_total', 'notebook_minutes'];
+
+function renderBills(bills: readonly OrganizationBill[], month: Month): Line[] {
+  if (bills.length === 0) return [];
+  const rows = bills.map((bill) => [
+    bill.orgName,
+    bill.orgId,
+    bill.referralId ?? bill.customerId ?? '-',
+    showDays(bill),
+    ...SHOWN_METRICS.map((metric) => show(bill.quantities[metric] ?? null)),
+    `${bill.daysFinal}/${bill.daysExpected}`,
+    describeDays(bill),
+    describeControl(bill),
+  ]);
+  const head = [
+    'name',
+    'organization',
+    'referral or customer',
+    'period',
+    ...SHOWN_METRICS,
+    'days final',
+    'other days',
+    'Losant',
+  ];
+  const sum = (days: 'daysUnreported' | 'daysAccepted' | 'daysByHand') =>
+    bills.filter((bill) => bill[days] > 0).length;
+  return [
+    '',
+    ...renderTable({ head, rows, right: [4, 5, 6, 7], most: SHOWN_MAX }),
+    '',
+    `Organizations with zeros that Losant did not name: ${sum('daysUnreported')}; with accepted days: ${sum('daysAccepted')}; with numbers typed in by hand: ${sum('daysByHand')}; that differ from Losant's own totals: ${bills.filter(({ control }) => control === 'differs').length} (losant-usage reconcile --from ${month}-01 shows them).`,
+  ];
+}
+
+/** Describes the days that are not simply final. */
+function describeDays(bill: OrganizationBill): string {
+  const kinds: readonly (readonly [number, string])[] = [
+    [bill.daysAccepted, 'accepted'],
+    [bill.daysByHand, 'typed in'],
+    [bill.daysUnreported, 'zeros not named'],
+    [bill.daysNotFinal, 'not final'],
+    [bill.daysMissing, 'missing'],
+    [bill.daysInDoubt, 'in doubt'],
+    [bill.daysUnavailable, 'unavailable'],
+  ];
+  const shown = kinds.filter(([days]) => days > 0).map(([days, what]) => `${days} ${what}`);
+  return shown.length === 0 ? '-' : shown.join(', ');
+}
+
+function describeControl({ control, differences }: OrganizationBill): string {
+  if (control !== 'differs') return control.replaceAll('_', ' ');
+  const shown = Object.entries(differences).map(
+    ([metric, by]) => `${metric} ${by.startsWith('-') ? '' : '+'}${by}`,
+  );
+  return shown.join(', ');
 }
 
 function show(quantity: string | null): string {
   return quantity === null ? '-' : BigInt(quantity).toLocaleString('en-US');
+}
+
+const METRIC_NAMES = [...METRICS.keys()];
+
+/** The bills of all instances as a CSV file, which is written as a whole or not at all. */
+class BillsFile {
+  static readonly #columns = [
+    ...['instance_id', 'org_id', 'org_name', 'referral_id', 'customer_id', 'period_start', 'period_end'],
+    ...[
+      ...METRIC_NAMES,
+      'days_expected',
+      'days_final',
+      'days_accepted',
+      'days_not_final',
+      'days_unavailable',
+    ],
+    ...[
+      'days_in_doubt',
+      'days_missing',
+      'days_unreported',
+      'days_by_hand',
+      'is_billable',
+      'control',
+      'differences',
+    ],
+  ].map((name) => ({ name, isText: ['org_name', 'referral_id', 'customer_id'].includes(name) }));
+
+  readonly #file: WholeFile;
+
+  private constructor(file: WholeFile) {
+    this.#file = file;
+  }
+
+  static async create(path: string, id: string): Promise<BillsFile> {
+    const file = await WholeFile.create(path, id);
+    await file.write(renderCsvHeader(BillsFile.#columns));
+    return new BillsFile(file);
+  }
+
+  async add({ instanceId }: BilledInstance, bills: readonly OrganizationBill[]): Promise<void> {
+    const rows = bills.map((bill) => [
+      ...[instanceId, bill.orgId, bill.orgName, bill.referralId, bill.customerId, bill.from, bill.to],
+      ...METRIC_NAMES.map((metric) => bill.quantities[metric] ?? null),
+      ...[bill.daysExpected, bill.daysFinal, bill.daysAccepted, bill.daysNotFinal, bill.daysUnavailable],
+      ...[bill.daysInDoubt, bill.daysMissing, bill.daysUnreported, bill.daysByHand, bill.isBillable],
+      ...[bill.control, bill.control === 'differs' ? describeControl(bill) : null],
+    ]);
+    await this.#file.write(renderCsvRows(BillsFile.#columns, rows));
+  }
+
+  async finish(): Promise<void> {
+    await this.#file.finish();
+  }
+
+  async discard(): Promise<void> {
+    await this.#file.discard();
+  }
 }

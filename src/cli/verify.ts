@@ -1,15 +1,11 @@
-import {
-  checkDatabase,
-  checkSums,
-  findPacks,
-  openPack,
-  type Pack,
-  type PackProblem,
-  type Totals,
-} from '../billing/verify.ts';
+import { checkDatabase, checkSet } from '../billing/check-database.ts';
+import { type Billed, checkPack } from '../billing/check-pack.ts';
+import { readPublicKey } from '../billing/keys.ts';
+import { type OpenedPacks, openPacks, type Pack, type PackProblem } from '../billing/verify.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/whole-file.ts';
+import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
@@ -19,88 +15,90 @@ import { argument, pathOption } from './options.ts';
 
 export const verify = defineCommand({
   needs: 'database_if_set',
-  options: { dir: argument(pathOption('DIR', 'a folder that statement has written')) },
+  options: {
+    dir: argument(pathOption('DIR', 'a folder that statement has written')),
+    key: pathOption('FILE', 'the public key (Ed25519, PEM) that has to fit the signature'),
+  },
   examples: ({ lastMonth: { name } }) => [
-    { args: `verify statement-${name}`, does: 'hashes, sums, completeness; then the database' },
+    { args: `verify statement-${name}`, does: 'hashes, sums, chain; then the database' },
+    { args: `verify statement-${name} --key public.pem`, does: 'also who has signed it' },
   ],
-  async run(context, { dir }) {
+  async run(context, { dir, key }) {
     const { output } = context;
-    const verified = await verifyFolder(context, dir);
-    const { packs, problems, database } = verified;
+    const verified = await verifyFolder(context, dir, key);
+    const { packs, problems, notes, database } = verified;
     if (output.json) {
-      const statements = packs.map(({ folder, manifest: { statement }, manifestSha256 }) => ({
+      const statements = packs.map(({ folder, manifest: { statement, signedBy }, manifestSha256 }) => ({
         ...{ folder, statementId: statement.id, instanceId: statement.instanceId, period: statement.month },
-        ...{ kind: statement.kind, manifestSha256 },
+        ...{ number: statement.number, kind: statement.kind, manifestSha256, signedBy },
       }));
-      output.printJson({ dir, ok: problems.length === 0, database, statements, problems });
+      output.printJson({ dir, ok: problems.length === 0, database, statements, problems, notes });
     } else output.print(...renderVerified(dir, verified));
     return problems.length === 0 ? EXIT.ok : EXIT.incomplete;
   },
 });
 
-interface Verified {
-  readonly packs: readonly Pack[];
-  readonly problems: readonly PackProblem[];
+interface Verified extends OpenedPacks {
   /** The database it was compared with; null if none is configured, or if the files were already wrong. */
   readonly database: string | null;
 }
 
 /** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
-async function verifyFolder(context: CommandContext, dir: string): Promise<Verified> {
-  const packs: Pack[] = [];
-  const problems: PackProblem[] = [];
-  for (const folder of await findFolders(dir)) {
-    const opened = await openPack(dir, folder);
-    problems.push(...opened.problems);
-    if (opened.pack !== null) packs.push(opened.pack);
-  }
-  const inOrder = packs.toSorted(byStatement);
-  // Sums of files that were changed prove nothing.
-  if (problems.length > 0) return { packs: inOrder, problems, database: null };
-  problems.push(...(await checkAllSums(inOrder)));
-  if (problems.length > 0 || context.config.databaseUrl === null)
-    return { packs: inOrder, problems, database: null };
-  return await withDatabase(context, async ({ db, describe }) => {
-    for (const pack of inOrder) {
-      problems.push(...(await db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
-    }
-    return { packs: inOrder, problems, database: describe };
-  });
-}
-
-async function findFolders(dir: string): Promise<string[]> {
-  const folders = await findPacks(dir).catch((error: unknown) => {
+async function verifyFolder(context: CommandContext, dir: string, keyFile: string | null): Promise<Verified> {
+  const key = keyFile === null ? null : await readPublicKey(keyFile);
+  const opened = await openPacks(dir, key).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
     if (!['ENOENT', 'ENOTDIR', 'EACCES'].includes(code)) throw error;
     throw noPack(`${dir} cannot be read as a folder (${code})`);
   });
-  if (folders.length > 0) return folders;
-  throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
+  const { packs } = opened;
+  if (packs.length === 0 && opened.problems.length === 0) {
+    throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
+  }
+  const problems = [...opened.problems];
+  for (const found of await checkAllPacks(packs, context.signal)) {
+    const isKnown = problems.some(({ file, problem }) => file === found.file && problem === found.problem);
+    if (!isKnown) problems.push(found);
+  }
+  if (problems.length > 0 || context.config.databaseUrl === null)
+    return { ...opened, problems, database: null };
+  const compare = async (database: Parameters<Parameters<typeof withDatabase>[1]>[0]) => {
+    const { db, describe } = database;
+    problems.push(...(await checkSet(db, packs)));
+    for (const pack of packs) {
+      context.signal.throwIfAborted();
+      problems.push(...(await db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
+    }
+    return { ...opened, problems, database: describe };
+  };
+  return await withDatabase(context, compare, { statementTimeoutMs: VIEW_STATEMENT_MS });
 }
 
 function noPack(message: string): SettingsError {
   return new SettingsError(message, { hint: 'name the folder that losant-usage statement has written' });
 }
 
-function byStatement({ manifest: { statement: a } }: Pack, { manifest: { statement: b } }: Pack): number {
-  const keyOf = ({ instanceId, month }: typeof a) => `${instanceId} ${month}`;
-  return keyOf(a) < keyOf(b) ? -1 : keyOf(a) > keyOf(b) ? 1 : a.number - b.number;
-}
-
 /**
- * Checks sums in order, because an adjustment is checked against the statements before it, if they are
- * available.
+ * Checks the sums of packs that have all their files, those of a month in order: an adjustment is
+ * checked against the statements before it.
  */
-async function checkAllSums(packs: readonly Pack[]): Promise<PackProblem[]> {
+async function checkAllPacks(packs: readonly Pack[], signal: AbortSignal): Promise<PackProblem[]> {
   const problems: PackProblem[] = [];
-  let before: Totals | null = null;
-  let next = 1;
-  for (const pack of packs) {
-    const { number } = pack.manifest.statement;
-    if (number === 1) before = new Map();
-    else if (number !== next) before = null;
-    problems.push(...(await checkSums(pack, before)));
-    next = number + 1;
+  const months = Map.groupBy(
+    packs,
+    ({ manifest: { statement } }) => `${statement.instanceId} ${statement.month}`,
+  );
+  for (const each of months.values()) {
+    let billed: Billed | null = each.length > 1 ? { lines: new Map(), sources: new Map() } : null;
+    for (const pack of each) {
+      signal.throwIfAborted();
+      const { earlier } = pack.manifest.statement;
+      const areThere = earlier.every(({ number }) =>
+        each.some(({ manifest }) => manifest.statement.number === number),
+      );
+      if (!areThere) billed = null;
+      problems.push(...(await checkPack(pack, billed)));
+    }
   }
   return problems;
 }
@@ -108,7 +106,7 @@ async function checkAllSums(packs: readonly Pack[]): Promise<PackProblem[]> {
 /** The number of problems shown to people; `--json` has all. */
 const PROBLEMS_MAX = 50;
 
-function renderVerified(dir: string, { packs, problems, database }: Verified): Line[] {
+function renderVerified(dir: string, { packs, problems, notes, database }: Verified): Line[] {
   if (problems.length > 0) {
     return [
       line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
@@ -123,8 +121,9 @@ function renderVerified(dir: string, { packs, problems, database }: Verified): L
     line`${styled('green', `${dir} holds`)}: hashes, sums and completeness of ${count(packs.length, 'statement')}.`,
     ...packs.map(
       ({ manifest: { statement }, manifestSha256 }) =>
-        `  ${statement.kind} of ${statement.month}, instance ${statement.instanceId}: manifest SHA-256 ${manifestSha256}`,
+        `  ${statement.kind} of ${statement.month}, instance ${statement.instanceId}, number ${statement.number}: manifest SHA-256 ${manifestSha256}`,
     ),
+    ...notes,
     database === null
       ? 'Not compared with a database: DATABASE_URL is not set.'
       : `The same as in the database ${database}, and as its record of changes says was known then.`,

@@ -37,7 +37,7 @@ export type Standing = 'accepted' | 'final' | 'in_doubt' | 'missing' | 'stored' 
 export interface Adjustments {
   cause: string;
   customer_id: string | null;
-  difference: number;
+  difference: number | null;
   instance_id: string;
   kind: string;
   metric: string;
@@ -338,6 +338,10 @@ export interface Leases {
   shard_index: number;
   since: Instant;
   until: Instant;
+}
+
+export interface LoadLock {
+  is_locked: boolean;
 }
 
 export interface Metrics {
@@ -689,6 +693,21 @@ export interface Runs {
   version: string;
 }
 
+export interface StatementBlockers {
+  cause: string;
+  days: number | null;
+  first_day: UsageDay;
+  last_day: UsageDay;
+  org_id: string | null;
+  org_name: string | null;
+  period_end: UsageDay;
+  period_start: UsageDay;
+  position: number;
+  statement_id: string;
+  streams: string[] | null;
+  what_to_do: string;
+}
+
 export interface StatementFiles {
   content_gzip: Buffer;
   name: string;
@@ -699,9 +718,13 @@ export interface StatementFiles {
 export interface StatementLines {
   customer_id: string | null;
   days_accepted: number;
+  days_by_hand: Generated<number>;
   days_expected: number;
   days_final: number;
+  days_in_doubt: Generated<number>;
   days_in_period: number;
+  days_missing: Generated<number>;
+  days_not_final: Generated<number>;
   days_stored: number;
   days_unavailable: number;
   days_unreported: number;
@@ -728,13 +751,26 @@ export interface Statements {
   closed_by: Generated<string>;
   instance_id: string;
   kind: string;
-  manifest_sha256: Buffer;
+  manifest: string | null;
+  manifest_sha256: Buffer | null;
   number: number;
   orgs: number;
   period_month: UsageDay;
+  previous_sha256: Buffer | null;
   reason: string | null;
+  rules: Generated<Json>;
   source: string;
   statement_id: string;
+}
+
+export interface StatementSources {
+  org_id: string;
+  payload_type: string;
+  period_start: UsageDay;
+  quantity: number;
+  source: string;
+  statement_id: string;
+  total: number;
 }
 
 export interface Streams {
@@ -853,6 +889,7 @@ export interface Schema {
   instances: Instances;
   known_missing: KnownMissing;
   leases: Leases;
+  load_lock: LoadLock;
   metrics: Metrics;
   migrations: Migrations;
   monthly_summaries: MonthlySummaries;
@@ -872,8 +909,10 @@ export interface Schema {
   restatements: Restatements;
   revisions: Revisions;
   runs: Runs;
+  statement_blockers: StatementBlockers;
   statement_files: StatementFiles;
   statement_lines: StatementLines;
+  statement_sources: StatementSources;
   statements: Statements;
   streams: Streams;
   tracked: Tracked;

@@ -67,6 +67,15 @@ export function isUniqueViolation(error: unknown): boolean {
   return sqlstate(error) === '23505';
 }
 
+/** The code with which functions of the schema refuse to close a period, with a message and a hint for people. */
+const CLOSING_REFUSED = 'LU001';
+
+/** `readClosingRefusal` returns the words with which the database refused to close a period; null for any other error. */
+export function readClosingRefusal(error: unknown): { message: string; hint: string } | null {
+  if (sqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
+  return { message: error.message, hint: 'hint' in error ? String(error.hint) : '' };
+}
+
 /** `isUndefined` returns whether a table or function that the statement names does not exist. */
 export function isUndefined(error: unknown): boolean {
   return ['42P01', '42883'].includes(sqlstate(error) ?? '');

@@ -148,6 +148,10 @@ export const SERVICE = {
     ...SECRET,
     remedy: 'use the complete address that your monitor gives, beginning with https://',
   }),
+  /** The file of the Ed25519 key (PEM) that signs statements; only `close` reads it. */
+  statementKeyFile: row<string | null>('STATEMENT_KEY_FILE', kinds.line, null, {
+    remedy: 'name the file of an Ed25519 key: openssl genpkey -algorithm ed25519 -out FILE',
+  }),
   autoMigrate: row(
     'AUTO_MIGRATE',
     kinds.choice(['true', 'false']).transform((given) => given === 'true'),

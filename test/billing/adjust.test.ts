@@ -5,8 +5,21 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readStatements } from '../../src/billing/statements.ts';
 import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
-import { devices, load } from '../views/loads.ts';
-import { type Books, openBooks, SIGNAL } from './books.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { answer, FINAL, values } from '../database/answers.ts';
+import { devices, load, trackedOrg } from '../views/loads.ts';
+import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
+
+/** A row of the view. */
+const row = (
+  org_id: string,
+  metric: string,
+  then_quantity: number,
+  now_quantity: number,
+  difference: number | null,
+  cause: string,
+) => ({ org_id, metric, then_quantity, now_quantity, difference, cause });
 
 let books: Books;
 
@@ -25,7 +38,10 @@ describe('what changes after the closing', () => {
     ];
     await books.closeMonth('2026-05', { reason: 'one day is late' });
     expect(await books.adjustmentsOf('2026-05')).toEqual([]);
-    expect(await books.closeMonth('2026-05', { isAdjustment: true })).toEqual({ kind: 'unchanged' });
+    // What is missing blocks an adjustment as it did the closing.
+    expect(whyNot(await books.closeMonth('2026-05', { isAdjustment: true }))).toEqual([
+      '1 day missing (device_counts)',
+    ]);
 
     await load(books.ledger, [
       { ...devices(restated, '2026-05-11', 9, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
@@ -34,52 +50,33 @@ describe('what changes after the closing', () => {
     await sql`update losant_usage.usage_days set devices_total = 5
       where org_id = ${byHand} and usage_date = '2026-05-12'`.execute(books.ledger.db);
     expect(await books.adjustmentsOf('2026-05')).toEqual([
-      {
-        org_id: restated,
-        metric: 'devices_created',
-        then_quantity: 12,
-        now_quantity: 17,
-        difference: 5,
-        cause: 'restated',
-      },
-      {
-        org_id: byHand,
-        metric: 'devices_total',
-        then_quantity: 17,
-        now_quantity: 5,
-        difference: -12,
-        cause: 'changed_by_hand',
-      },
-      {
-        org_id: late,
-        metric: 'devices_created',
-        then_quantity: 8,
-        now_quantity: 12,
-        difference: 4,
-        cause: 'loaded_later',
-      },
-      {
-        org_id: late,
-        metric: 'devices_deleted',
-        then_quantity: 2,
-        now_quantity: 3,
-        difference: 1,
-        cause: 'loaded_later',
-      },
-      {
-        org_id: late,
-        metric: 'devices_total',
-        then_quantity: 17,
-        now_quantity: 20,
-        difference: 3,
-        cause: 'loaded_later',
-      },
+      row(restated, 'devices_created', 12, 17, 5, 'restated'),
+      // What was typed in is in doubt: it is no difference that anybody can bill.
+      row(byHand, 'devices_total', 17, 5, null, 'changed_by_hand'),
+      row(late, 'devices_created', 8, 12, 4, 'loaded_later'),
+      row(late, 'devices_deleted', 2, 3, 1, 'loaded_later'),
+      row(late, 'devices_total', 17, 20, 3, 'loaded_later'),
     ]);
-
+    const refused = await books.closeMonth('2026-05', { isAdjustment: true });
+    expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['1 day changed by hand (device_counts)']]);
+    expect(
+      await books.closeMonth('2026-05', { isAdjustment: true, reason: 'the hand is looked into' }),
+    ).toMatchObject({
+      kind: 'closed',
+      statement: { kind: 'adjustment', number: 2, orgs: 2, reason: 'the hand is looked into' },
+      bills: [{ orgId: restated }, { orgId: late, quantities: { devices_created: '4', devices_total: '3' } }],
+    });
+    expect(await books.adjustmentsOf('2026-05')).toEqual([
+      row(byHand, 'devices_total', 17, 5, null, 'changed_by_hand'),
+    ]);
+    await waiveCells(books.ledger.db, {
+      ...{ orgId: byHand, stream: 'device_counts', range: { from: '2026-05-12', to: '2026-05-12' } },
+      ...{ reason: 'counted by hand', asZero: false },
+    });
     expect(await books.closeMonth('2026-05', { isAdjustment: true })).toMatchObject({
       kind: 'closed',
-      lines: 5,
-      statement: { kind: 'adjustment', number: 2, orgs: 3 },
+      statement: { kind: 'adjustment', number: 3, orgs: 1, reason: null },
+      bills: [{ orgId: byHand, quantities: { devices_total: '-12' }, daysAccepted: 1, daysByHand: 1 }],
     });
     expect(await books.adjustmentsOf('2026-05')).toEqual([]);
     expect(await books.closeMonth('2026-05', { isAdjustment: true })).toEqual({ kind: 'unchanged' });
@@ -93,6 +90,78 @@ describe('what changes after the closing', () => {
       { org_id: late, metric: 'devices_total', sum: 20 },
     ]);
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
+  });
+
+  test('and is merely missing is no credit: it is refused, and with a reason left for later', async () => {
+    const orgId = await books.orgOf({ from: '2026-06-10', to: '2026-06-20' });
+    const other = await books.orgOf({ from: '2026-06-10', to: '2026-06-10' });
+    expect((await books.closeMonth('2026-06')).kind).toBe('closed');
+    await sql`update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
+      where org_id = ${orgId} and usage_date > '2026-06-10'`.execute(books.ledger.db);
+    const refused = await books.closeMonth('2026-06', { isAdjustment: true });
+    expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['10 days changed by hand (device_counts)']]);
+    const reason = 'Acme is looked into';
+    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toEqual({ kind: 'unchanged' });
+    await load(books.ledger, [
+      { ...devices(other, '2026-06-10', 5, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
+    ]);
+    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toMatchObject({
+      kind: 'closed',
+      bills: [{ orgId: other, quantities: { devices_created: '1' } }],
+    });
+    expect((await books.verifyMonth('2026-06')).problems).toEqual([]);
+  });
+
+  test('in payloads by source is billed by source, also where their sum is the same', async () => {
+    const day = '2026-04-10';
+    const [moved, more] = [
+      await trackedOrg(books.ledger, ['payload_sources'], { from: day, to: day }),
+      await trackedOrg(books.ledger, ['payload_sources'], { from: day, to: day }),
+    ];
+    for (const orgId of [moved, more]) {
+      await sql`update losant_usage.organizations set created_at = ${`${day}T09:00Z`}, created_on = ${day}::date,
+        removed_at = ${`${day}T20:00Z`} where org_id = ${orgId}`.execute(books.ledger.db);
+    }
+    const counts = (orgId: string, sentAt: string, ...each: readonly (readonly [string, number])[]) => ({
+      ...answer(values(...each.map(([source, count]) => ({ key: ['timer', source], values: [count] }))), {
+        ...{ orgId, day, stream: payloadSources, age: FINAL, sentAtMs: Date.parse(sentAt) },
+      }),
+    });
+    const [noon, one] = ['2026-11-22T12:00:00Z', '2026-11-22T13:00:00Z'];
+    await load(books.ledger, [
+      counts(moved, noon, ['a', 60], ['b', 40]),
+      counts(more, noon, ['=a', 5], ['b', 6]),
+    ]);
+    const sourcesOf = async () =>
+      await books.ask(sql`select s.kind, l.org_id, l.source, l.quantity, l.total
+        from losant_usage.statement_sources l join losant_usage.statements s using (statement_id)
+        where l.period_start = '2026-04-01' order by s.number, l.org_id, l.source`);
+    expect((await books.closeMonth('2026-04')).kind).toBe('closed');
+    const closing = [
+      { kind: 'closing', org_id: moved, source: 'a', quantity: 60, total: 60 },
+      { kind: 'closing', org_id: moved, source: 'b', quantity: 40, total: 40 },
+      { kind: 'closing', org_id: more, source: '=a', quantity: 5, total: 5 },
+      { kind: 'closing', org_id: more, source: 'b', quantity: 6, total: 6 },
+    ];
+    expect(await sourcesOf()).toEqual(closing);
+    await load(books.ledger, [
+      counts(moved, one, ['a', 70], ['b', 30]),
+      counts(more, one, ['=a', 5], ['c', 9]),
+    ]);
+    expect(await books.adjustmentsOf('2026-04')).toEqual([
+      row(moved, 'payload_source_count', 100, 100, 0, 'restated'),
+      row(more, 'payload_source_count', 11, 14, 3, 'restated'),
+    ]);
+    expect((await books.closeMonth('2026-04', { isAdjustment: true })).kind).toBe('closed');
+    expect(await sourcesOf()).toEqual([
+      ...closing,
+      { kind: 'adjustment', org_id: moved, source: 'a', quantity: 10, total: 70 },
+      { kind: 'adjustment', org_id: moved, source: 'b', quantity: -10, total: 30 },
+      { kind: 'adjustment', org_id: more, source: 'b', quantity: -6, total: 0 },
+      { kind: 'adjustment', org_id: more, source: 'c', quantity: 9, total: 9 },
+    ]);
+    expect(await books.closeMonth('2026-04', { isAdjustment: true })).toEqual({ kind: 'unchanged' });
+    expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
   });
 
   test('of a month that is not closed is none', async () => {
@@ -115,10 +184,13 @@ describe('a proof pack', () => {
     expect(second.problems).toEqual([]);
     const files = await readdir(first.out);
     expect(files.toSorted()).toEqual([
+      'blockers.csv',
       'coverage.csv',
       'days.csv',
       'lines.csv',
       'manifest.json',
+      'revisions.csv',
+      'sources.csv',
       'waivers.csv',
     ]);
     for (const file of files) {
@@ -132,7 +204,7 @@ describe('a proof pack', () => {
     const days = join(first.out, 'days.csv');
     await writeFile(days, (await readFile(days, 'utf8')).replace(',17,', ',18,'));
     await rm(join(first.out, 'waivers.csv'));
-    expect(await books.checkFolder(first.out, [''])).toEqual([
+    expect(await books.checkFolder(first.out)).toEqual([
       { file: 'days.csv', problem: 'was changed: its SHA-256 is another' },
       { file: 'waivers.csv', problem: 'is missing' },
     ]);

@@ -1,13 +1,15 @@
 /** A database with closed months, for tests of what is closed. */
-import { randomUUID } from 'node:crypto';
+import { type KeyObject, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RawBuilder, sql } from 'kysely';
+import { checkDatabase, checkSet } from '../../src/billing/check-database.ts';
+import { checkPack } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, closePeriod } from '../../src/billing/close.ts';
 import { describeBlocker } from '../../src/billing/month.ts';
 import { readStatements } from '../../src/billing/statements.ts';
-import { checkDatabase, checkSums, openPack, type PackProblem } from '../../src/billing/verify.ts';
+import { openPacks, type PackProblem } from '../../src/billing/verify.ts';
 import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
@@ -24,6 +26,7 @@ export interface CloseOptions {
   readonly isAdjustment?: boolean;
   readonly isDryRun?: boolean;
   readonly source?: PeriodSource;
+  readonly signingKey?: KeyObject | null;
 }
 
 /** What a closing was refused for, or closed in spite of, in words. */
@@ -36,21 +39,17 @@ export async function openBooks() {
   const handle = await createDatabase({ url: ledger.url, applicationName: 'close test', poolSize: 3 });
   const folder = await mkdtemp(join(tmpdir(), 'statement-'));
 
-  /** Checks packs that were written to a folder, offline and against the database. */
-  const checkFolder = async (out: string, folders: readonly string[]): Promise<PackProblem[]> => {
-    const before = new Map<string, string | null>();
-    const problems: PackProblem[] = [];
-    for (const each of folders) {
-      const opened = await openPack(out, each);
-      const { pack } = opened;
-      problems.push(...opened.problems);
-      if (pack === null || problems.length > 0) continue;
-      problems.push(...(await checkSums(pack, before)));
-      problems.push(
-        ...(await ledger.db.transaction().execute(async (trx) => await checkDatabase(trx, pack))),
-      );
+  /** Checks the packs of a month that were written to a folder, offline and against the database. */
+  const checkFolder = async (out: string): Promise<PackProblem[]> => {
+    const { packs, problems } = await openPacks(out, null);
+    if (problems.length > 0) return [...problems];
+    const billed = { lines: new Map(), sources: new Map() };
+    const found: PackProblem[] = await checkSet(ledger.db, packs);
+    for (const pack of packs) {
+      found.push(...(await checkPack(pack, billed)));
+      found.push(...(await ledger.db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
     }
-    return problems;
+    return found;
   };
 
   return {
@@ -62,9 +61,15 @@ export async function openBooks() {
 
     closeMonth: async (
       month: string,
-      { reason = null, isAdjustment = false, isDryRun = false, source = 'calendar' }: CloseOptions = {},
+      {
+        reason = null,
+        isAdjustment = false,
+        isDryRun = false,
+        source = 'calendar',
+        signingKey = null,
+      }: CloseOptions = {},
     ): Promise<CloseOutcome> => {
-      const request = { month, reason, isAdjustment, isDryRun, newId: randomUUID, signal: SIGNAL };
+      const request = { month, reason, isAdjustment, isDryRun, signingKey, signal: SIGNAL };
       return await closePeriod(handle, { instanceId: INSTANCE, name: null, source }, request);
     },
 
@@ -97,8 +102,7 @@ export async function openBooks() {
       const out = join(folder, `${month}-${randomUUID()}`);
       const places = placePacks(await readStatements(ledger.db, { month }));
       await writePacks(handle, places, { out, signal: SIGNAL });
-      const folders = places.map((place) => place.folder);
-      return { out, problems: await checkFolder(out, folders) };
+      return { out, problems: await checkFolder(out) };
     },
 
     close: async () => {

@@ -1,6 +1,7 @@
 /** Closing by the periods that Losant has for each organization. */
 import { sql } from 'kysely';
 import { afterEach, expect, test } from 'vitest';
+import { devices, load } from '../views/loads.ts';
 import { type Books, openBooks, whyNot } from './books.ts';
 
 let books: Books;
@@ -51,7 +52,52 @@ test('no day is billed twice when the periods are changed between two months', a
   expect((await books.closeMonth('2026-08')).kind).toBe('closed');
   await sql`update losant_usage.instances set billing_periods = 'losant'`.execute(books.ledger.db);
   await seePeriods(orgId, '2026-08-15T00:00Z', '2026-09-15T00:00Z');
-  await expect(books.closeMonth('2026-09', { source: 'losant' })).rejects.toThrow(
-    `the period 2026-08-15 to 2026-09-14 of organization ${orgId} has days of 2026-08, which is closed`,
-  );
+  const refused = await books.closeMonth('2026-09', { source: 'losant' });
+  expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['17 days billed with another month']]);
+  expect(
+    await books.closeMonth('2026-09', { source: 'losant', reason: 'from here on by periods of Losant' }),
+  ).toMatchObject({ kind: 'closed', blockers: [{ orgId, from: '2026-08-15', to: '2026-09-14' }] });
+  expect(await linesOf(orgId)).toEqual([
+    {
+      period_start: '2026-08-01',
+      period_end: '2026-08-31',
+      quantity: 48,
+      days_in_period: 31,
+      days_stored: 12,
+    },
+    {
+      period_start: '2026-09-01',
+      period_end: '2026-09-14',
+      quantity: 20,
+      days_in_period: 14,
+      days_stored: 5,
+    },
+  ]);
+  expect((await books.verifyMonth('2026-09')).problems).toEqual([]);
+});
+
+test('a period that was billed is adjusted as it was billed, though Losant has another since', async () => {
+  books = await openBooks();
+  await sql`update losant_usage.instances set billing_periods = 'losant'`.execute(books.ledger.db);
+  const orgId = await books.orgOf({ from: '2026-08-03', to: '2026-08-14' });
+  await seePeriods(orgId, '2026-08-03T00:00Z', '2026-08-10T00:00Z', '2026-08-20T00:00Z');
+  expect((await books.closeMonth('2026-08', { source: 'losant' })).kind).toBe('closed');
+  await sql`update losant_usage.organization_history set current_period_start = '2026-08-07T00:00Z'
+    where org_id = ${orgId} and current_period_start = '2026-08-10T00:00Z'`.execute(books.ledger.db);
+  expect(await books.closeMonth('2026-08', { source: 'losant', isAdjustment: true })).toEqual({
+    kind: 'unchanged',
+  });
+  await load(books.ledger, [
+    { ...devices(orgId, '2026-08-08', 5, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
+  ]);
+  expect(await books.closeMonth('2026-08', { source: 'losant', isAdjustment: true })).toMatchObject({
+    kind: 'closed',
+    bills: [{ orgId, from: '2026-08-03', to: '2026-08-09', quantities: { devices_created: '1' } }],
+  });
+  // Of a billed period that is no longer one of the organization, what is missing blocks as ever.
+  await sql`update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
+    where org_id = ${orgId} and usage_date = '2026-08-12'`.execute(books.ledger.db);
+  const refused = await books.closeMonth('2026-08', { source: 'losant', isAdjustment: true });
+  expect(refused.kind).toBe('refused');
+  expect(new Set(whyNot(refused))).toEqual(new Set(['1 day changed by hand (device_counts)']));
 });

@@ -24,9 +24,10 @@ async function forge(out: string, name: string, change: (text: string) => string
   const text = change(await readFile(join(out, name), 'utf8'));
   await writeFile(join(out, name), text);
   const manifest = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8')) as {
-    files: { name: string; bytes: number; sha256: string }[];
+    files: { name: string; rows: number; bytes: number; sha256: string }[];
   };
   for (const file of manifest.files.filter((each) => each.name === name)) {
+    file.rows = text.split('\r\n').length - 2;
     file.bytes = Buffer.byteLength(text);
     file.sha256 = createHash('sha256').update(text).digest('hex');
   }
@@ -90,11 +91,13 @@ test('a month is shown, refused while a number is missing, closed, written out a
   const wrongSum = await runOffline('verify', out);
   expect(wrongSum.code).toBe(3);
   expect(wrongSum.stdout).toContain(
-    `lines.csv: devices_created of organization ${orgId} from 2026-03-01: the total is 12, its days come to 13\n`,
+    `lines.csv: organization ${orgId}: devices_created from 2026-03-01: total is 12, its days come to 13\n`,
   );
   await forge(out, 'lines.csv', (text) =>
     text.replace('devices_created,devices,flow,12,12,', 'devices_created,devices,flow,13,13,'),
   );
+  const manifest = await readFile(join(out, 'manifest.json'), 'utf8');
+  await writeFile(join(out, 'manifest.json'), manifest.replace('"quantity": "20"', '"quantity": "21"'));
   expect((await runOffline('verify', out)).code).toBe(0);
   const forged = await run('verify', out, '--json');
   expect(forged.code).toBe(3);
@@ -105,7 +108,7 @@ test('a month is shown, refused while a number is missing, closed, written out a
     },
     {
       file: 'lines.csv',
-      problem: `row 1 is not that of the database: ${orgId}, 2026-03-01, devices_created, quantity 12, total 12`,
+      problem: `row 1 is not that of the database: ${orgId}, 2026-03-01, devices_created: quantity is 13, not 12`,
     },
     {
       file: 'days.csv',
@@ -114,7 +117,7 @@ test('a month is shown, refused while a number is missing, closed, written out a
   ]);
   await forge(out, 'coverage.csv', (text) => text.replace(/\r\n[^\r]+\r\n$/, '\r\n'));
   expect((await runOffline('verify', out)).stdout).toContain(
-    `coverage.csv: organization ${other}, 2026-03-12: 0 cells, 0 of them stored; days.csv has 1 and 0\n`,
+    `days.csv: organization ${other}: 2026-03-12: streams_expected is 1, by coverage.csv 0\n`,
   );
 });
 
@@ -145,5 +148,5 @@ test('a folder without a manifest is no pack, and a manifest that is none is nam
   await writeFile(join(out, 'manifest.json'), '{"format": 2}');
   const ended = await runOffline('verify', out);
   expect([ended.code, ended.stdout]).toEqual([3, expect.stringContaining('manifest.json: format: ')]);
-  expect((await readdir(out)).length).toBe(5);
+  expect((await readdir(out)).length).toBe(8);
 });

@@ -84,6 +84,8 @@ describe('deploy/compose.yaml', () => {
     configOf(service('migrate').environment ?? {}, true);
     expect(service('worker').environment?.['DATABASE_URL_FILE']).toBe('/run/secrets/writer-database-url');
     expect(service('migrate').environment?.['DATABASE_URL_FILE']).toBe('/run/secrets/migrator-database-url');
+    configOf(service('billing').environment ?? {}, true);
+    expect(service('billing').environment).toEqual({ DATABASE_URL_FILE: '/run/secrets/closer-database-url' });
   });
 
   test('hands out each secret by file, only to who needs it', () => {

@@ -110,7 +110,12 @@ test('the roles, an empty schema and the documented order: the migrator migrates
   const refused = await program('losant_usage_writer', 'close', ...month);
   expect(refused.status).toBe(2);
   expect(refused.stderr).toContain('permission denied for');
+  const shown = await program('losant_usage_reader', 'close', ...month, '--dry-run');
+  expect(shown).toMatchObject({ status: 0, stderr: '' });
   expect(await program('losant_usage_closer', 'close', ...month)).toMatchObject({ status: 0, stderr: '' });
+  expect(
+    await queryOnce(urlOf('losant_usage_reader'), 'select closed_by, number from losant_usage.statements'),
+  ).toEqual([{ closed_by: 'losant_usage_closer', number: 1 }]);
 });
 
 test('what the writer changes is on record with its name, though it may not write that record itself', async () => {
@@ -161,6 +166,12 @@ describe('the writer', () => {
       'forge a proof pack',
       `insert into losant_usage.statement_files select * from losant_usage.statement_files`,
     ],
+    [
+      'close a month',
+      `select losant_usage.open_statement(instance_id, '2020-01-01', false, 'x', now()) from losant_usage.instances`,
+    ],
+    ['seal a statement', `select losant_usage.seal_statement(gen_random_uuid(), 'lines.csv', '')`],
+    ['hold loads back', 'begin; lock table losant_usage.load_lock in share mode'],
     ['change a statement', 'update losant_usage.statements set orgs = 0'],
     ['change a line of a statement', 'update losant_usage.statement_lines set quantity = 0'],
     ['delete the lines of a statement', 'delete from losant_usage.statement_lines'],
@@ -182,6 +193,9 @@ describe('the closer', () => {
     ['waive a day', `insert into losant_usage.waivers (reason) values ('none')`],
     ['change a setting', `update losant_usage.instances set control_totals = 'show'`],
     ['change a statement', 'update losant_usage.statements set orgs = 0'],
+    ['write a line', `insert into losant_usage.statement_lines select * from losant_usage.statement_lines`],
+    ['write a statement', `insert into losant_usage.statements select * from losant_usage.statements`],
+    ['write through the lock', 'delete from losant_usage.coverage'],
     ['delete a statement', 'delete from losant_usage.statements'],
     ['change a line of a statement', 'update losant_usage.statement_lines set quantity = 0'],
     ['delete a file of a proof pack', 'delete from losant_usage.statement_files'],
@@ -232,7 +246,7 @@ describe('the reader', () => {
       'contradicted_days',
       'instance_days',
       'leases',
-      'losant_periods',
+      'load_lock',
       'of_a_later_version',
       'org_tracks',
       'quarantine',

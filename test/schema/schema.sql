@@ -44,7 +44,6 @@ instances.list_problem: text
 instances.listed_at: timestamp with time zone
 instances.name: text
 instances.policy: jsonb
-instances.settled_by: uuid
 instances.streams_from: jsonb not null '{}'::jsonb
 instances.tracked_from: date not null
 leases.epoch: bigint not null a
@@ -116,11 +115,6 @@ organizations.referral_id: text
 organizations.removed_at: timestamp with time zone
 organizations.removed_on: date ((removed_at AT TIME ZONE 'UTC'::text))::date
 organizations.tags: jsonb not null '[]'::jsonb
-payload_hours.all_bytes: bigint[] not null
-payload_hours.all_counts: bigint[] not null
-payload_hours.billable_counts: bigint[] not null
-payload_hours.org_id: text not null
-payload_hours.usage_date: date not null
 payload_sources.count: bigint not null
 payload_sources.org_id: text not null
 payload_sources.payload_type: text not null
@@ -183,15 +177,31 @@ runs.status: text not null
 runs.streams: text[] not null
 runs.to_date: date
 runs.version: text not null
+statement_blockers.cause: text not null
+statement_blockers.days: integer
+statement_blockers.first_day: date not null
+statement_blockers.last_day: date not null
+statement_blockers.org_id: text
+statement_blockers.org_name: text
+statement_blockers.period_end: date not null
+statement_blockers.period_start: date not null
+statement_blockers.position: integer not null
+statement_blockers.statement_id: uuid not null
+statement_blockers.streams: text[]
+statement_blockers.what_to_do: text not null
 statement_files.content_gzip: bytea not null
 statement_files.name: text not null
 statement_files.part: integer not null
 statement_files.statement_id: uuid not null
 statement_lines.customer_id: text
 statement_lines.days_accepted: integer not null
+statement_lines.days_by_hand: integer not null 0
 statement_lines.days_expected: integer not null
 statement_lines.days_final: integer not null
+statement_lines.days_in_doubt: integer not null 0
 statement_lines.days_in_period: integer not null
+statement_lines.days_missing: integer not null 0
+statement_lines.days_not_final: integer not null 0
 statement_lines.days_stored: integer not null
 statement_lines.days_unavailable: integer not null
 statement_lines.days_unreported: integer not null
@@ -211,15 +221,25 @@ statement_lines.total: bigint
 statement_lines.total_avg: numeric
 statement_lines.total_max: bigint
 statement_lines.unit: text not null
+statement_sources.org_id: text not null
+statement_sources.payload_type: text not null
+statement_sources.period_start: date not null
+statement_sources.quantity: bigint not null
+statement_sources.source: text not null
+statement_sources.statement_id: uuid not null
+statement_sources.total: bigint not null
 statements.closed_at: timestamp with time zone not null
 statements.closed_by: text not null SESSION_USER
 statements.instance_id: text not null
 statements.kind: text not null
-statements.manifest_sha256: bytea not null
+statements.manifest: text
+statements.manifest_sha256: bytea
 statements.number: integer not null
 statements.orgs: integer not null
 statements.period_month: date not null
+statements.previous_sha256: bytea
 statements.reason: text
+statements.rules: jsonb not null '{}'::jsonb
 statements.source: text not null
 statements.statement_id: uuid not null
 streams.description: text not null
@@ -317,12 +337,6 @@ organization_history_pkey of organization_history: PRIMARY KEY (org_id, valid_fr
 organizations_instance_id_fkey of organizations: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
 organizations_org_id_check of organizations: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
 organizations_pkey of organizations: PRIMARY KEY (org_id)
-payload_hours_all_bytes_check of payload_hours: CHECK (((array_dims(all_bytes) = '[1:24]'::text) AND (array_position(all_bytes, NULL::bigint) IS NULL) AND (0 <= ALL (all_bytes)) AND ('9007199254740991'::bigint >= ALL (all_bytes))))
-payload_hours_all_counts_check of payload_hours: CHECK (((array_dims(all_counts) = '[1:24]'::text) AND (array_position(all_counts, NULL::bigint) IS NULL) AND (0 <= ALL (all_counts)) AND ('9007199254740991'::bigint >= ALL (all_counts))))
-payload_hours_billable_counts_check of payload_hours: CHECK (((array_dims(billable_counts) = '[1:24]'::text) AND (array_position(billable_counts, NULL::bigint) IS NULL) AND (0 <= ALL (billable_counts)) AND ('9007199254740991'::bigint >= ALL (billable_counts))))
-payload_hours_org_id_check of payload_hours: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
-payload_hours_pkey of payload_hours: PRIMARY KEY (usage_date, org_id)
-payload_hours_usage_date_check of payload_hours: CHECK (((usage_date >= '2015-01-01'::date) AND (usage_date <= '2049-12-31'::date)))
 payload_sources_count_check of payload_sources: CHECK (((count >= 0) AND (count <= '9007199254740991'::bigint)))
 payload_sources_org_id_check of payload_sources: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
 payload_sources_payload_type_check of payload_sources: CHECK ((length(payload_type) <= 200))
@@ -338,6 +352,8 @@ runs_instance_id_fkey of runs: FOREIGN KEY (instance_id) REFERENCES losant_usage
 runs_kind_check of runs: CHECK ((kind = ANY (ARRAY['scheduled'::text, 'manual'::text, 'backfill'::text])))
 runs_pkey of runs: PRIMARY KEY (run_id)
 runs_status_check of runs: CHECK ((status = ANY (ARRAY['running'::text, 'complete'::text, 'partial'::text, 'failed'::text, 'interrupted'::text])))
+statement_blockers_pkey of statement_blockers: PRIMARY KEY (statement_id, "position")
+statement_blockers_statement_id_fkey of statement_blockers: FOREIGN KEY (statement_id) REFERENCES losant_usage.statements(statement_id) DEFERRABLE INITIALLY DEFERRED
 statement_files_pkey of statement_files: PRIMARY KEY (statement_id, name, part)
 statement_files_statement_id_fkey of statement_files: FOREIGN KEY (statement_id) REFERENCES losant_usage.statements(statement_id) DEFERRABLE INITIALLY DEFERRED
 statement_lines_check of statement_lines: CHECK ((period_end >= period_start))
@@ -345,17 +361,17 @@ statement_lines_metric_fkey of statement_lines: FOREIGN KEY (metric) REFERENCES 
 statement_lines_org_id_fkey of statement_lines: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
 statement_lines_pkey of statement_lines: PRIMARY KEY (statement_id, org_id, period_start, metric)
 statement_lines_statement_id_fkey of statement_lines: FOREIGN KEY (statement_id) REFERENCES losant_usage.statements(statement_id) DEFERRABLE INITIALLY DEFERRED
-statements_check of statements: CHECK ((kind =
-CASE number
-    WHEN 1 THEN 'closing'::text
-    ELSE 'adjustment'::text
-END))
+statement_sources_org_id_fkey of statement_sources: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
+statement_sources_pkey of statement_sources: PRIMARY KEY (statement_id, org_id, period_start, payload_type, source)
+statement_sources_statement_id_fkey of statement_sources: FOREIGN KEY (statement_id) REFERENCES losant_usage.statements(statement_id) DEFERRABLE INITIALLY DEFERRED
 statements_instance_id_fkey of statements: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
-statements_instance_id_period_month_number_key of statements: UNIQUE (instance_id, period_month, number)
+statements_instance_id_number_key of statements: UNIQUE (instance_id, number)
+statements_kind_check of statements: CHECK ((kind = ANY (ARRAY['closing'::text, 'adjustment'::text])))
 statements_manifest_sha256_check of statements: CHECK ((octet_length(manifest_sha256) = 32))
 statements_number_check of statements: CHECK ((number >= 1))
 statements_period_month_check of statements: CHECK ((EXTRACT(day FROM period_month) = (1)::numeric))
 statements_pkey of statements: PRIMARY KEY (statement_id)
+statements_previous_sha256_check of statements: CHECK ((octet_length(previous_sha256) = 32))
 statements_source_check of statements: CHECK ((source = ANY (ARRAY['calendar'::text, 'losant'::text])))
 streams_missing_means_check of streams: CHECK ((missing_means = ANY (ARRAY['zero'::text, 'missing'::text])))
 streams_pkey of streams: PRIMARY KEY (stream)
@@ -383,21 +399,25 @@ waivers_check of waivers: CHECK ((lifted_at >= waived_at))
 waivers_pkey of waivers: PRIMARY KEY (id)
 waivers_usage_date_stream_org_id_fkey of waivers: FOREIGN KEY (usage_date, stream, org_id) REFERENCES losant_usage.coverage(usage_date, stream, org_id)
 
-CREATE OR REPLACE FUNCTION losant_usage.adjustments_of(for_instance text, month date, of_source text)
- RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, unit text, kind text, then_quantity bigint, now_quantity bigint, difference bigint, then_max bigint, now_max bigint, then_avg numeric, now_avg numeric, cause text)
+CREATE OR REPLACE FUNCTION losant_usage.adjustments_of(for_instance text, of_month date, of_source text)
+ RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, unit text, kind text, then_quantity bigint, now_quantity bigint, difference bigint, then_max bigint, now_max bigint, then_avg numeric, now_avg numeric, cause text, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_not_final integer, days_in_doubt integer, days_missing integer, days_unreported integer, days_by_hand integer, is_billable boolean)
  LANGUAGE sql
  STABLE STRICT ROWS 100
  SET jit TO 'off'
 AS $function$
   select d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.period_start, d.period_end,
-    d.metric, d.unit, d.kind, d.then_total, d.now_total, coalesce(d.now_total, 0) - coalesce(d.then_total, 0),
+    d.metric, d.unit, d.kind, d.then_total, d.now_total,
+    case when d.days_expected = d.days_final + d.days_accepted then
+      case when d.now_total is null then - d.then_total else d.now_total - coalesce(d.then_total, 0) end end,
     d.then_max, d.now_max, d.then_avg, d.now_avg,
     case when d.watermark is null then 'not_in_statement'
       when r.by_hand then 'changed_by_hand' when r.by_hand is not null then 'restated'
       when exists (
         select from losant_usage.coverage c where c.org_id = d.org_id and c.stream = d.stream
           and c.usage_date between d.period_start and d.period_end and c.first_loaded_at > d.billed_at) then 'loaded_later'
-      else 'tracking' end
+      else 'tracking' end,
+    d.days_in_period, d.days_expected, d.days_stored, d.days_final, d.days_accepted, d.days_unavailable, d.days_not_final,
+    d.days_in_doubt, d.days_missing, d.days_unreported, d.days_by_hand, d.is_billable
   from (
     select coalesce(n.org_id, b.org_id) as org_id, coalesce(n.org_name, b.org_name) as org_name,
       coalesce(n.referral_id, b.referral_id) as referral_id, coalesce(n.plan_id, b.plan_id) as plan_id,
@@ -406,15 +426,17 @@ AS $function$
       coalesce(n.metric, b.metric) as metric, coalesce(n.unit, b.unit) as unit, coalesce(n.kind, b.kind) as kind,
       b.total as then_total, n.total as now_total, b.total_max as then_max, n.total_max as now_max,
       b.total_avg as then_avg, n.total_avg as now_avg, b.revision_watermark as watermark, b.closed_at as billed_at,
-      coalesce(n.stream, (select m.stream from losant_usage.metrics m where m.metric = b.metric)) as stream
-    from losant_usage.period_numbers(for_instance, month, of_source) as n
-    full join (
-      select distinct on (l.org_id, l.period_start, l.metric) l.*, s.closed_at
-      from losant_usage.statements s join losant_usage.statement_lines l on l.statement_id = s.statement_id
-      where s.instance_id = for_instance and s.period_month = month
-      order by l.org_id, l.period_start, l.metric, s.number desc
-    ) as b on b.org_id = n.org_id and b.period_start = n.period_start and b.metric = n.metric
-    where row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg)
+      coalesce(n.stream, (select m.stream from losant_usage.metrics m where m.metric = b.metric)) as stream,
+      n.days_in_period, n.days_expected, n.days_stored, n.days_final, n.days_accepted, n.days_unavailable, n.days_not_final,
+      n.days_in_doubt, n.days_missing, n.days_unreported, n.days_by_hand, n.is_billable
+    from losant_usage.period_numbers(for_instance, of_month, of_source) as n
+    full join losant_usage.billed_numbers(for_instance, of_month) as b
+      on b.org_id = n.org_id and b.period_start = n.period_start and b.metric = n.metric
+    left join (
+      select distinct c.org_id, c.period_start, 'payload_source_count' as metric
+      from losant_usage.source_changes(for_instance, of_month, of_source, true) as c
+    ) as c on c.org_id = n.org_id and c.period_start = n.period_start and c.metric = n.metric
+    where row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg) or c.org_id is not null
   ) as d
   left join lateral (
     select bool_or(r.run_id is null) as by_hand from losant_usage.revisions r
@@ -423,29 +445,35 @@ AS $function$
   ) as r on true
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.billed_numbers(for_instance text, of_month date)
+ RETURNS TABLE(org_id text, period_start date, period_end date, metric text, org_name text, referral_id text, plan_id text, customer_id text, unit text, kind text, total bigint, total_max bigint, total_avg numeric, revision_watermark bigint, closed_at timestamp with time zone)
+ LANGUAGE sql
+ STABLE STRICT ROWS 100000
+AS $function$
+  select distinct on (l.org_id, l.period_start, l.metric) l.org_id, l.period_start, l.period_end, l.metric, l.org_name,
+    l.referral_id, l.plan_id, l.customer_id, l.unit, l.kind, l.total, l.total_max, l.total_avg, l.revision_watermark, s.closed_at
+  from losant_usage.statements s join losant_usage.statement_lines l on l.statement_id = s.statement_id
+  where s.instance_id = for_instance and s.period_month = of_month
+  order by l.org_id, l.period_start, l.metric, s.number desc
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.cell_changes(table_name text, old_row jsonb, new_row jsonb)
  RETURNS SETOF losant_usage.cell_change
  LANGUAGE sql
  STABLE
 AS $function$
-  -- A row of usage_days has numbers of several streams, named as metrics.
   select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
-    '{}'::jsonb, n.old, n.new
+    n.key, n.old, n.new
   from losant_usage.streams s cross join lateral (
-    select nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> m.metric)), '{}') as old,
-      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> m.metric)), '{}') as new
-    from losant_usage.metrics m where m.stream = s.stream
+    select case when table_name = 'usage_days' then '{}'::jsonb else (
+        select jsonb_object_agg(k, coalesce(new_row, old_row) -> k) from unnest(s.key_columns) as k) end as key,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> c.name)), '{}') as old,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> c.name)), '{}') as new
+    from losant_usage.metrics m
+    cross join lateral (select case when table_name = 'usage_days' then m.metric else m.source_column end as name) as c
+    where m.stream = s.stream
   ) as n
-  where table_name = 'usage_days' and n.old is distinct from n.new
-  union all
-  -- A row of a stream's own table has its numbers, beside its key and revision.
-  select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
-    losant_usage.row_key(coalesce(new_row, old_row), s.key_columns), n.old, n.new
-  from losant_usage.streams s cross join lateral (
-    select old_row - k.not_numbers as old, new_row - k.not_numbers as new
-    from (select array['usage_date', 'org_id', 'revision'] || s.key_columns as not_numbers) as k
-  ) as n
-  where table_name = s.stream and n.old is distinct from n.new
+  where table_name in ('usage_days', s.stream) and n.old is distinct from n.new
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.changed_definitions()
@@ -469,7 +497,7 @@ AS $function$
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
-  from losant_usage.restatements r where r.changed_at > moment and r.hour is null
+  from losant_usage.restatements r where r.changed_at > moment
   union all
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     day, c.stream, m.metric, m.unit, null, null,
@@ -498,6 +526,88 @@ AS $function$
   ) as q
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.closing_blockers(for_instance text, of_month date)
+ RETURNS TABLE(org_id text, org_name text, referral_id text, period_start date, period_end date, cause text, days integer, first_day date, last_day date, streams text[], what_to_do text)
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 10
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  month_end constant date := (of_month + interval '1 month')::date - 1;
+  usual text;
+  closed text;
+begin
+  select i.billing_periods, s.source into usual, closed
+  from losant_usage.instances i
+  left join losant_usage.statements s on s.instance_id = i.instance_id and s.period_month = of_month and s.kind = 'closing'
+  where i.instance_id = for_instance;
+  -- A query for each source: only then does the view compute no more than the periods asked for.
+  if usual = 'calendar' then
+    return query
+    select b.org_id, b.org_name, b.referral_id, b.period_start, b.period_end, b.cause, b.days, b.first_day, b.last_day, b.streams, b.what_to_do
+    from losant_usage.period_blockers b
+    where b.instance_id = for_instance and b.source = 'calendar' and b.period_start = of_month;
+  else
+    return query
+    select b.org_id, b.org_name, b.referral_id, b.period_start, b.period_end, b.cause, b.days, b.first_day, b.last_day, b.streams, b.what_to_do
+    from losant_usage.period_blockers b
+    where b.instance_id = for_instance and b.source = 'losant' and b.org_id is not null and b.period_end between of_month and month_end;
+    -- What speaks against days of all organizations counts if it concerns a day of one of these periods.
+    return query
+    select b.org_id, b.org_name, b.referral_id, b.period_start, b.period_end, b.cause, b.days, b.first_day, b.last_day, b.streams, b.what_to_do
+    from losant_usage.period_blockers b
+    where b.instance_id = for_instance and b.source = 'losant' and b.org_id is null
+      and b.period_start between (
+        select coalesce(date_trunc('month', min(p.period_start)::timestamp)::date, of_month) from losant_usage.billing_periods p
+        where p.source = 'losant' and p.period_end between of_month and month_end) and of_month
+      and case when b.cause = 'list_incomplete' then b.period_start = of_month else exists (
+        select from losant_usage.billing_periods p join losant_usage.organizations o on o.org_id = p.org_id
+        where o.instance_id = b.instance_id and p.period_end between of_month and month_end
+          and p.period_start <= b.last_day and p.period_end >= b.first_day) end;
+  end if;
+  if closed is null then
+    return query
+    select o.org_id, o.name, o.referral_id, p.period_start, p.period_end, 'already_billed', losant_usage.count_days(p.days),
+      lower(p.days), upper(p.days) - 1, null::text[],
+      losant_usage.what_to_do('already_billed', o.org_id, p.period_start, p.period_end, p.days, null)
+    from (
+      select p.org_id, p.period_start, p.period_end,
+        range_agg(daterange(p.period_start, p.period_end + 1) * daterange(l.period_start, l.period_end + 1)) as days
+      from losant_usage.billing_periods p
+      join losant_usage.organizations o on o.org_id = p.org_id and o.instance_id = for_instance
+      join losant_usage.statement_lines l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
+      where p.source = usual and p.period_end between of_month and month_end
+        and l.period_end >= (select min(b.period_start) from losant_usage.billing_periods b
+          where b.source = usual and b.period_end between of_month and month_end)
+        and l.period_start <= month_end
+      group by p.org_id, p.period_start, p.period_end
+    ) as p
+    join losant_usage.organizations o on o.org_id = p.org_id;
+    return;
+  end if;
+  -- What was billed by periods that are no longer those of its organization.
+  return query
+  select s.org_id, s.org_name, s.referral_id, p.period_start, p.period_end, c.cause, losant_usage.count_days(c.days),
+    coalesce(lower(c.days), p.period_start), coalesce(upper(c.days) - 1, p.period_end), c.streams,
+    losant_usage.what_to_do(c.cause, s.org_id, p.period_start, p.period_end, c.days, c.streams)
+  from losant_usage.statement_periods(for_instance, of_month, closed) p
+  cross join lateral losant_usage.period_sums(p.period_start, p.period_end + 1, p.org_id, p.org_id) s
+  cross join lateral (values
+    ('not_fully_tracked', not s.is_fully_tracked, null::datemultirange, null::text[]),
+    ('not_final', s.open_days is not null, s.open_days, s.open_streams),
+    ('missing', s.missing_days is not null, s.missing_days, s.missing_streams),
+    ('in_doubt', s.in_doubt_days is not null, s.in_doubt_days, s.in_doubt_streams),
+    ('unavailable', s.unavailable_days is not null, s.unavailable_days, s.unavailable_streams),
+    ('changed_by_hand', s.by_hand_days is not null, s.by_hand_days, s.by_hand_streams)
+  ) as c (cause, applies, days, streams)
+  where c.applies and not exists (
+    select from losant_usage.billing_periods b
+    where b.org_id = p.org_id and b.source = usual and b.period_start = p.period_start and b.period_end = p.period_end);
+end
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.count_days(days datemultirange)
  RETURNS integer
  LANGUAGE sql
@@ -512,22 +622,6 @@ CREATE OR REPLACE FUNCTION losant_usage.current_run()
  STABLE PARALLEL SAFE
 AS $function$
   select nullif(current_setting('losant_usage.run_id', true), '')::uuid
-$function$
-
-CREATE OR REPLACE FUNCTION losant_usage.day_hours(day date)
- RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, standing losant_usage.standing, is_reported boolean, billable_counts bigint[], all_counts bigint[], all_bytes bigint[])
- LANGUAGE sql
- STABLE PARALLEL SAFE
-AS $function$
-  select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
-    case when c.standing is null then losant_usage.unread_standing(day)
-      when losant_usage.is_waiting(c.standing, c.reason, day) then 'waiting' else c.standing end,
-    case when c.is_stored then c.is_reported end, h.billable_counts, h.all_counts, h.all_bytes
-  from losant_usage.tracked t
-  join losant_usage.organizations o on o.org_id = t.org_id
-  left join losant_usage.payload_hours h on h.usage_date = day and h.org_id = t.org_id
-  left join losant_usage.coverage c on c.usage_date = day and c.stream = 'payload_hours' and c.org_id = t.org_id
-  where t.stream = 'payload_hours' and day between t.from_day and t.to_day and (not t.has_holes or day <@ t.days)
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.days_between(first_day date, last_day date)
@@ -558,18 +652,19 @@ begin
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
       losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
-      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.revisions, losant_usage.restatements,
+      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
-      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.hourly_usage, losant_usage.device_continuity,
+      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.device_continuity,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
       losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
-      losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
+      losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_sources,
+      losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments,
       losant_usage.focus_usage
       to losant_usage_reader;
     -- Read by functions and by what finds the cells that are due.
     grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
-      losant_usage.month_rows, losant_usage.own_period_rows to losant_usage_reader;
+      losant_usage.month_rows, losant_usage.own_period_rows, losant_usage.losant_periods to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (org_id, stream, from_date, to_date, code, problem, body_truncated, times, first_seen_at, last_seen_at,
       resolved_days, resolved_at, run_id) on losant_usage.quarantine to losant_usage_reader;
@@ -586,29 +681,19 @@ begin
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracking, losant_usage.coverage, losant_usage.quarantine, losant_usage.usage_days,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads to losant_usage_writer;
-    grant insert, update, delete on losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.leases to losant_usage_writer;
+    grant insert, update, delete on losant_usage.payload_sources, losant_usage.leases to losant_usage_writer;
     -- Who waived is set by the database.
     grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
       to losant_usage_writer;
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_closer') then
     grant usage on schema losant_usage to losant_usage_closer;
-    grant insert on losant_usage.statement_lines, losant_usage.statement_files to losant_usage_closer;
-    -- Who closed is set by the database.
-    grant insert (statement_id, instance_id, period_month, number, kind, source, reason, orgs, closed_at, manifest_sha256)
-      on losant_usage.statements to losant_usage_closer;
-    grant execute on function losant_usage.hold_loads to losant_usage_closer;
+    -- It writes no table: the functions do, with the rights of their owner, and say who closed, when and what.
+    grant execute on function losant_usage.open_statement, losant_usage.seal_statement to losant_usage_closer;
+    -- What LOCK TABLE asks for; the view cannot be written to.
+    grant delete on losant_usage.load_lock to losant_usage_closer;
   end if;
 end
-$function$
-
-CREATE OR REPLACE FUNCTION losant_usage.hold_loads()
- RETURNS void
- LANGUAGE sql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-  lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours in share mode
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.instance_changed_since(of_instance text, of_stream text, of_day date, moment timestamp with time zone)
@@ -744,58 +829,6 @@ AS $function$
   ), cell.first_loaded_at) end
 $function$
 
-CREATE OR REPLACE FUNCTION losant_usage.local_daily_usage(time_zone text)
- RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, local_date date, hours integer, hours_stored integer, is_reported boolean, standing losant_usage.standing, is_final boolean, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint)
- LANGUAGE sql
- STABLE PARALLEL SAFE
-AS $function$
-  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours,
-    coalesce(sum(s.hours_stored), 0)::integer, bool_and(d.is_reported), max(d.standing),
-    coalesce(sum(s.hours_stored) = l.hours, false) and max(d.standing) = 'final',
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.billable_count) end,
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_count) end,
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_bytes) end
-  from losant_usage.local_hours(time_zone) as l
-  cross join lateral losant_usage.day_hours(l.usage_date) as d
-  cross join lateral (
-    select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
-      (select losant_usage.total(n) from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1]) as n) as billable_count,
-      (select losant_usage.total(n) from unnest(d.all_counts[l.first_hour + 1:l.last_hour + 1]) as n) as all_count,
-      (select losant_usage.total(n) from unnest(d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n) as all_bytes
-  ) as s
-  group by d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours
-$function$
-
-CREATE OR REPLACE FUNCTION losant_usage.local_hours(time_zone text)
- RETURNS TABLE(local_date date, hours integer, usage_date date, first_hour integer, last_hour integer)
- LANGUAGE plpgsql
- STABLE PARALLEL SAFE ROWS 100
-AS $function$
-declare
-  first_day constant date := (select min(tracked_from) from losant_usage.tracking where stream = 'payload_hours');
-  last_day constant date := (now() at time zone 'UTC')::date - 1;
-  odd timestamp;
-begin
-  if time_zone is null then
-    raise exception 'the time zone is null' using errcode = '22023', hint = 'name one, e.g. Europe/Berlin: pg_timezone_names lists them';
-  end if;
-  -- A year at least, because some zones are off by half an hour in one half of it only.
-  select day into odd from generate_series(least(first_day, last_day - 366)::timestamp, last_day + interval '1 day', interval '1 day') as day
-  where extract(minute from day at time zone 'UTC' at time zone time_zone) <> 0 limit 1;
-  if odd is not null then
-    raise exception 'the time zone % is off UTC by a part of an hour (on %), and usage is counted by UTC hours: its days cannot be told', time_zone, odd::date
-      using errcode = '22023', hint = 'use a zone that is off by whole hours, or the UTC days of daily_usage';
-  end if;
-  return query
-  select h.local_day, (sum(count(*)) over (partition by h.local_day))::integer, h.utc_day, min(h.hour)::integer, max(h.hour)::integer
-  from (
-    select ((day + hour * interval '1 hour') at time zone 'UTC' at time zone time_zone)::date as local_day, day::date as utc_day, hour
-    from generate_series(first_day - interval '1 day', last_day + interval '1 day', interval '1 day') as day,
-      generate_series(0, 23) as hour
-  ) as h group by h.local_day, h.utc_day;
-end
-$function$
-
 CREATE OR REPLACE FUNCTION losant_usage.locked_at()
  RETURNS timestamp with time zone
  LANGUAGE sql
@@ -815,6 +848,71 @@ AS $function$
   ) as c where verified_at is null or checkpoint > verified_at
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.open_statement(for_instance text, of_month date, is_adjustment boolean, incomplete_reason text, moment timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare
+  periods constant text := losant_usage.require_closable(for_instance, of_month, is_adjustment, moment);
+  new_id constant uuid := gen_random_uuid();
+  blocker_count bigint;
+  line_count bigint;
+begin
+  -- In another isolation, blockers, lines and files would be of different moments.
+  if current_setting('transaction_isolation') <> 'repeatable read' or moment not between now() and clock_timestamp() then
+    raise exception 'a statement is of one moment' using hint = 'losant-usage close';
+  end if;
+  insert into losant_usage.statement_blockers
+  select new_id, row_number() over (order by b.org_name, b.org_id, b.period_start, b.cause, b.first_day), b.org_id, b.org_name,
+    b.period_start, b.period_end, b.cause, b.days, b.first_day, b.last_day, b.streams, b.what_to_do
+  from losant_usage.closing_blockers(for_instance, of_month) b;
+  get diagnostics blocker_count = row_count;
+  if blocker_count > 0 and incomplete_reason is null then return jsonb_build_object('outcome', 'refused'); end if;
+  insert into losant_usage.statement_lines (statement_id, org_id, period_start, metric, period_end, org_name,
+    referral_id, plan_id, customer_id, unit, kind, quantity, total, total_max, total_avg, days_in_period,
+    days_expected, days_stored, days_final, days_accepted, days_unavailable, days_not_final, days_in_doubt, days_missing,
+    days_unreported, days_by_hand, is_billable, revision_watermark)
+  with draft as materialized (
+    select * from losant_usage.statement_draft(for_instance, of_month, periods, is_adjustment)
+  ),
+  newest as materialized (
+    select p.org_id, p.period_start, (
+      select max(r.id) from losant_usage.revisions r
+      where r.org_id = p.org_id and r.usage_date between p.period_start and p.period_end) as id
+    from (select distinct d.org_id, d.period_start, d.period_end from draft d) as p
+  )
+  select new_id, d.org_id, d.period_start, d.metric, d.period_end, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.unit,
+    d.kind, d.quantity, d.total, d.total_max, d.total_avg, d.days_in_period, d.days_expected, d.days_stored, d.days_final,
+    d.days_accepted, d.days_unavailable, d.days_not_final, d.days_in_doubt, d.days_missing, d.days_unreported,
+    d.days_by_hand, d.is_billable, coalesce(r.id, 0)
+  from draft d join newest r on r.org_id = d.org_id and r.period_start = d.period_start;
+  get diagnostics line_count = row_count;
+  if line_count = 0 then return jsonb_build_object('outcome', case when is_adjustment then 'unchanged' else 'empty' end); end if;
+  insert into losant_usage.statement_sources (statement_id, org_id, period_start, payload_type, source, quantity, total)
+  select new_id, c.org_id, c.period_start, c.payload_type, c.source, c.quantity, c.total
+  from losant_usage.source_changes(for_instance, of_month, periods, false) c
+  where exists (
+    select from losant_usage.statement_lines l where l.statement_id = new_id and l.org_id = c.org_id
+      and l.period_start = c.period_start and l.metric = 'payload_source_count');
+  insert into losant_usage.statements
+    (statement_id, instance_id, period_month, number, kind, source, reason, orgs, rules, closed_at, previous_sha256)
+  select new_id, i.instance_id, of_month, coalesce(p.number, 0) + 1, case when is_adjustment then 'adjustment' else 'closing' end,
+    periods, case when blocker_count > 0 then incomplete_reason end,
+    (select count(distinct l.org_id) from losant_usage.statement_lines l where l.statement_id = new_id),
+    coalesce(i.policy, '{}') || jsonb_build_object('controlTotals', i.control_totals), moment, p.manifest_sha256
+  from losant_usage.instances i
+  left join lateral (
+    select s.number, s.manifest_sha256 from losant_usage.statements s
+    where s.instance_id = for_instance order by s.number desc limit 1
+  ) as p on true
+  where i.instance_id = for_instance;
+  return jsonb_build_object('outcome', 'open', 'lines', line_count, 'statement', losant_usage.statement_document(new_id));
+end
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.org_changed_since(of_org text, first_day date, last_day date, moment timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
@@ -829,38 +927,90 @@ AS $function$
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.period_numbers(for_instance text, of_month date, of_source text)
- RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, stream text, unit text, kind text, total bigint, total_max bigint, total_avg numeric, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_unreported integer, is_billable boolean)
- LANGUAGE sql
- STABLE
+ RETURNS TABLE(org_id text, org_name text, referral_id text, plan_id text, customer_id text, period_start date, period_end date, metric text, stream text, unit text, kind text, total bigint, total_max bigint, total_avg numeric, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_not_final integer, days_in_doubt integer, days_missing integer, days_unreported integer, days_by_hand integer, is_billable boolean)
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 100000
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET jit TO 'off'
 AS $function$
-  select p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer_id, p.period_start, p.period_end,
-    m.metric, m.stream, m.unit, m.kind, m.total, m.total_max, m.total_avg,
-    p.days_in_period, p.days_expected, p.days_stored, p.days_final, p.days_accepted,
-    p.days_unavailable, p.days_unreported, p.is_clear
-  from (
-    select * from losant_usage.month_rows where of_source = 'calendar' and period_start = of_month
+#variable_conflict use_column
+declare
+  month_end constant date := (of_month + interval '1 month')::date - 1;
+  first_day date;
+  last_day date;
+begin
+  select min(p.period_start), max(p.period_end) into first_day, last_day
+  from losant_usage.statement_periods(for_instance, of_month, of_source) p;
+  return query
+  with periods as materialized (
+    select p.* from losant_usage.statement_periods(for_instance, of_month, of_source) p
+  ),
+  sums as (
+    select p.period_start, p.period_end, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.days_in_period,
+      s.days_expected, s.is_clear, s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max,
+      s.devices_total_avg, s.notebook_minutes, s.notebook_completed, s.notebook_canceled, s.notebook_errored,
+      s.notebook_timeout, s.payload_billable_count, s.payload_all_count, s.payload_all_bytes, s.payload_source_count
+    from losant_usage.period_sums(of_month, month_end + 1, '', 'g') s
+    join periods p on p.org_id = s.org_id and p.period_start = of_month and p.period_end = month_end
+    where of_source = 'calendar'
     union all
-    select * from losant_usage.own_period_rows
-    where of_source = 'losant' and period_end between of_month and (of_month + interval '1 month')::date - 1
-  ) as p
-  cross join lateral (values
-    ('devices_created', 'device_counts', 'devices', 'flow', p.devices_created, null::bigint, null::numeric),
-    ('devices_deleted', 'device_counts', 'devices', 'flow', p.devices_deleted, null::bigint, null::numeric),
-    ('devices_total', 'device_counts', 'devices', 'level', p.devices_total, p.devices_total_max, p.devices_total_avg),
-    ('notebook_minutes', 'notebook_minutes', 'minutes', 'flow', p.notebook_minutes, null::bigint, null::numeric),
-    ('notebook_completed', 'notebook_minutes', 'executions', 'flow', p.notebook_completed, null::bigint, null::numeric),
-    ('notebook_canceled', 'notebook_minutes', 'executions', 'flow', p.notebook_canceled, null::bigint, null::numeric),
-    ('notebook_errored', 'notebook_minutes', 'executions', 'flow', p.notebook_errored, null::bigint, null::numeric),
-    ('notebook_timeout', 'notebook_minutes', 'executions', 'flow', p.notebook_timeout, null::bigint, null::numeric),
-    ('payload_billable_count', 'payload_totals', 'payloads', 'flow', p.payload_billable_count, null::bigint, null::numeric),
-    ('payload_all_count', 'payload_totals', 'payloads', 'flow', p.payload_all_count, null::bigint, null::numeric),
-    ('payload_all_bytes', 'payload_totals', 'bytes', 'flow', p.payload_all_bytes, null::bigint, null::numeric),
-    ('payload_source_count', 'payload_sources', 'payloads', 'flow', p.payload_source_count, null::bigint, null::numeric)
-  ) as m (metric, stream, unit, kind, total, total_max, total_avg)
-  where p.instance_id = for_instance and p.days_expected > 0
-    and (m.total is not null or exists (
-      select from losant_usage.tracked t where t.org_id = p.org_id and t.stream = m.stream
-        and t.days && daterange(p.period_start, p.period_end + 1)))
+    select p.period_start, p.period_end, s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.days_in_period,
+      s.days_expected, s.is_clear, s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max,
+      s.devices_total_avg, s.notebook_minutes, s.notebook_completed, s.notebook_canceled, s.notebook_errored,
+      s.notebook_timeout, s.payload_billable_count, s.payload_all_count, s.payload_all_bytes, s.payload_source_count
+    from periods p cross join lateral losant_usage.period_sums(p.period_start, p.period_end + 1, p.org_id, p.org_id) s
+    where of_source = 'losant' or p.period_start <> of_month or p.period_end <> month_end
+  ),
+  tracks as materialized (
+    select p.org_id, p.period_start, t.stream,
+      losant_usage.count_days(t.days * datemultirange(daterange(p.period_start, p.period_end + 1))) as days
+    from periods p join losant_usage.tracked t on t.org_id = p.org_id
+  ),
+  -- What is not final or not reported; all other tracked days are final.
+  cells as materialized (
+    select p.org_id, p.period_start, c.stream, count(*) filter (where c.standing <> 'final')::integer as others,
+      count(*) filter (where not c.is_stored)::integer as not_stored,
+      count(*) filter (where c.standing = 'accepted')::integer as accepted,
+      count(*) filter (where c.standing in ('stored', 'waiting'))::integer as not_final,
+      count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
+      count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
+      count(*) filter (where c.standing = 'missing')::integer as missing,
+      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
+      count(*) filter (where c.is_stored and c.verified_at is null)::integer as by_hand
+    from (
+      select r.org_id, r.stream, r.usage_date, r.standing, r.is_stored, r.is_reported, r.verified_at
+      from losant_usage.read_cells r
+      where r.usage_date between first_day and last_day and (r.standing <> 'final' or not r.is_reported)
+      union all
+      select r.org_id, r.stream, r.usage_date, r.standing, false, false, null
+      from losant_usage.unread_cells r where r.usage_date between first_day and last_day
+    ) as c
+    join periods p on p.org_id = c.org_id and c.usage_date between p.period_start and p.period_end
+    group by p.org_id, p.period_start, c.stream
+  )
+  select s.org_id, s.org_name, s.referral_id, s.plan_id, s.customer_id, s.period_start, s.period_end,
+    m.metric, m.stream, m.unit, m.kind, m.total, m.total_max, m.total_avg, s.days_in_period, k.days,
+    k.days - coalesce(c.not_stored, 0), k.days - coalesce(c.others, 0), coalesce(c.accepted, 0),
+    coalesce(c.unavailable, 0), coalesce(c.not_final, 0), coalesce(c.in_doubt, 0), coalesce(c.missing, 0),
+    coalesce(c.unreported, 0), coalesce(c.by_hand, 0), s.is_clear
+  from sums s
+  join tracks k on k.org_id = s.org_id and k.period_start = s.period_start and k.days > 0
+  left join cells c on c.org_id = s.org_id and c.period_start = s.period_start and c.stream = k.stream
+  join lateral (values
+    ('devices_created', 'device_counts', 'devices', 'flow', s.devices_created, null::bigint, null::numeric),
+    ('devices_deleted', 'device_counts', 'devices', 'flow', s.devices_deleted, null::bigint, null::numeric),
+    ('devices_total', 'device_counts', 'devices', 'level', s.devices_total, s.devices_total_max, s.devices_total_avg),
+    ('notebook_minutes', 'notebook_minutes', 'minutes', 'flow', s.notebook_minutes, null::bigint, null::numeric),
+    ('notebook_completed', 'notebook_minutes', 'executions', 'flow', s.notebook_completed, null::bigint, null::numeric),
+    ('notebook_canceled', 'notebook_minutes', 'executions', 'flow', s.notebook_canceled, null::bigint, null::numeric),
+    ('notebook_errored', 'notebook_minutes', 'executions', 'flow', s.notebook_errored, null::bigint, null::numeric),
+    ('notebook_timeout', 'notebook_minutes', 'executions', 'flow', s.notebook_timeout, null::bigint, null::numeric),
+    ('payload_billable_count', 'payload_totals', 'payloads', 'flow', s.payload_billable_count, null::bigint, null::numeric),
+    ('payload_all_count', 'payload_totals', 'payloads', 'flow', s.payload_all_count, null::bigint, null::numeric),
+    ('payload_all_bytes', 'payload_totals', 'bytes', 'flow', s.payload_all_bytes, null::bigint, null::numeric),
+    ('payload_source_count', 'payload_sources', 'payloads', 'flow', s.payload_source_count, null::bigint, null::numeric)
+  ) as m (metric, stream, unit, kind, total, total_max, total_avg) on m.stream = k.stream;
+end
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.period_sums(first_day date, next_day date, first_org text, last_org text)
@@ -922,7 +1072,7 @@ AS $function$
       range_agg(c.day) filter (where not c.is_stored) as not_stored_days,
       range_agg(c.day) filter (where c.standing <> 'final') as not_final_days,
       range_agg(c.day) filter (where c.standing = 'accepted') as accepted_days,
-      range_agg(c.day) filter (where c.is_stored and not c.is_reported and c.stream <> 'payload_hours') as unreported_days,
+      range_agg(c.day) filter (where c.is_stored and not c.is_reported) as unreported_days,
       bool_or(c.cause is not null) as is_blocked,
       range_agg(c.day) filter (where c.cause = 'not_final') as open_days,
       range_agg(c.day) filter (where c.cause = 'missing') as missing_days,
@@ -1027,7 +1177,7 @@ begin
       clock_timestamp(), clock_timestamp(), 'changed_by_hand',
       case when is_stored then 'its numbers were changed by hand' else 'its numbers were removed by hand' end
     from (
-      select distinct k.usage_date, k.stream, k.org_id, case when k.key <> '{}' then exists (
+      select distinct k.usage_date, k.stream, k.org_id, case when is_detail then exists (
           select from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
         else k.new is not null end as is_stored
       from unnest(changes) as k
@@ -1052,11 +1202,7 @@ begin
   where is_by_hand or n.old is not null or c.revision > 1
   order by n.usage_date, n.org_id, n.stream, n.key::text collate "C";
   if not (is_by_hand and is_outermost) then return null; end if;
-  if tg_table_name = 'payload_hours' then
-    -- The views have a day by its row of usage_days.
-    insert into losant_usage.usage_days (usage_date, org_id)
-    select distinct k.usage_date, k.org_id from unnest(changes) as k order by k.usage_date, k.org_id on conflict do nothing;
-  elsif is_detail then
+  if is_detail then
     insert into losant_usage.usage_days as u (usage_date, org_id, payload_source_count)
     select k.usage_date, k.org_id, (
       select sum(p.count) from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
@@ -1093,8 +1239,57 @@ CREATE OR REPLACE FUNCTION losant_usage.refuse_addition()
  LANGUAGE plpgsql
 AS $function$
 begin
-  if exists (select from added a join losant_usage.statements s on s.statement_id = a.statement_id) then
+  if exists (
+    select from added a join losant_usage.statements s on s.statement_id = a.statement_id where s.manifest_sha256 is not null) then
     raise exception 'losant_usage.%: nothing can be added to a statement', tg_table_name;
+  end if;
+  return null;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.require_closable(for_instance text, of_month date, is_adjustment boolean, moment timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  month_name constant text := to_char(of_month, 'YYYY-MM');
+  usual text;
+  title text;
+  closing losant_usage.statements;
+begin
+  select i.billing_periods, case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end
+  into usual, title from losant_usage.instances i where i.instance_id = for_instance;
+  if usual is null then
+    raise exception 'there is no instance %', for_instance using errcode = 'LU001', hint = 'losant-usage status shows those there are';
+  end if;
+  title := format('%s of instance %s', month_name, title);
+  if (of_month + interval '1 month')::date > (moment at time zone 'UTC')::date then
+    raise exception '% is not over: its last day is % (UTC)', month_name, (of_month + interval '1 month')::date - 1
+      using errcode = 'LU001', hint = 'close a month after its end, when its last days are final: 72 hours later by default (FINAL_AT_HOURS)';
+  end if;
+  select * into closing from losant_usage.statements s
+  where s.instance_id = for_instance and s.period_month = of_month and s.kind = 'closing';
+  if is_adjustment and closing.statement_id is null then
+    raise exception '% is not closed, so there is nothing to adjust', title
+      using errcode = 'LU001', hint = format('close it first: losant-usage close --period %s', month_name);
+  end if;
+  if not is_adjustment and closing.statement_id is not null then
+    raise exception '% is closed already, since % by %', title,
+      to_char(closing.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), closing.closed_by using errcode = 'LU001',
+      hint = format('a closed period stays as it is; what changed since is billed with: losant-usage close --period %s --adjust', month_name);
+  end if;
+  return coalesce(closing.source, usual);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.require_seal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if exists (select from losant_usage.statements s where s.statement_id = new.statement_id and s.manifest_sha256 is null) then
+    raise exception 'losant_usage.statements: a statement without its proof pack is refused' using hint = 'losant-usage close';
   end if;
   return null;
 end
@@ -1105,7 +1300,172 @@ CREATE OR REPLACE FUNCTION losant_usage.row_key(row_value jsonb, key_columns tex
  LANGUAGE sql
  IMMUTABLE
 AS $function$
-  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k where row_value ? k
+  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.seal_statement(of_statement uuid, file_name text, content bytea)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  manifest jsonb;
+begin
+  perform from losant_usage.statements s where s.statement_id = of_statement and s.manifest is null;
+  if not found then
+    raise exception 'losant_usage.statements: nothing can be added to a statement' using hint = 'losant-usage close --adjust makes another';
+  end if;
+  if file_name <> 'manifest.json' then
+    insert into losant_usage.statement_files
+    select of_statement, file_name, count(*), content from losant_usage.statement_files f
+    where f.statement_id = of_statement and f.name = file_name;
+    return;
+  end if;
+  manifest := convert_from(content, 'UTF8')::jsonb;
+  if manifest -> 'statement' is distinct from losant_usage.statement_document(of_statement)
+    or manifest -> 'totals' is distinct from (select jsonb_agg(to_jsonb(t)) from losant_usage.statement_totals(of_statement) t)
+    or array(select f ->> 'name' from jsonb_array_elements(manifest -> 'files') as f order by 1) is distinct from array(
+      select distinct f.name from losant_usage.statement_files f where f.statement_id = of_statement and f.name like '%.csv' order by 1) then
+    raise exception 'losant_usage.statements: the manifest is not that of the statement' using hint = 'losant-usage close';
+  end if;
+  perform set_config('losant_usage.sealing', of_statement::text, true);
+  update losant_usage.statements s set manifest = convert_from(content, 'UTF8'), manifest_sha256 = sha256(content)
+  where s.statement_id = of_statement;
+  perform set_config('losant_usage.sealing', '', true);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.source_changes(for_instance text, of_month date, of_source text, only_restated boolean)
+ RETURNS TABLE(org_id text, period_start date, payload_type text, source text, quantity bigint, total bigint)
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 10000
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  first_day date;
+  last_day date;
+  chosen text[];
+begin
+  select min(p.period_start), max(p.period_end),
+    array_agg(distinct p.org_id) filter (where not only_restated or exists (
+      select from losant_usage.revisions r
+      where r.org_id = p.org_id and r.stream = 'payload_sources' and r.usage_date between p.period_start and p.period_end
+        and r.changed_at > (
+          select min(s.closed_at) from losant_usage.statements s
+          where s.instance_id = for_instance and s.period_month = of_month)))
+  into first_day, last_day, chosen
+  from losant_usage.statement_periods(for_instance, of_month, of_source) p;
+  if chosen is null then return; end if;
+  return query
+  select coalesce(n.org_id, b.org_id), coalesce(n.period_start, b.period_start),
+    coalesce(n.payload_type, b.payload_type), coalesce(n.source, b.source),
+    coalesce(n.total, 0) - coalesce(b.total, 0), coalesce(n.total, 0)
+  from (
+    select p.org_id, p.period_start, u.payload_type, u.source, losant_usage.total(u.count) as total
+    from losant_usage.statement_periods(for_instance, of_month, of_source) p
+    join losant_usage.payload_sources u on u.org_id = p.org_id and u.usage_date between p.period_start and p.period_end
+    join losant_usage.tracked t on t.org_id = p.org_id and t.stream = 'payload_sources'
+      and u.usage_date between t.from_day and t.to_day and (not t.has_holes or u.usage_date <@ t.days)
+    where u.usage_date between first_day and last_day and p.org_id = any (chosen)
+    group by p.org_id, p.period_start, u.payload_type, u.source
+  ) as n
+  full join (
+    select l.org_id, l.period_start, l.payload_type, l.source, losant_usage.total(l.quantity) as total
+    from losant_usage.statements s join losant_usage.statement_sources l on l.statement_id = s.statement_id
+    where s.instance_id = for_instance and s.period_month = of_month and l.org_id = any (chosen)
+    group by l.org_id, l.period_start, l.payload_type, l.source
+  ) as b on b.org_id = n.org_id and b.period_start = n.period_start and b.payload_type = n.payload_type and b.source = n.source
+  where coalesce(n.total, 0) <> coalesce(b.total, 0);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.statement_document(of_statement uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select jsonb_build_object('id', s.statement_id, 'instanceId', s.instance_id, 'month', to_char(s.period_month, 'YYYY-MM'),
+    'number', s.number, 'kind', s.kind, 'periods', s.source, 'reason', s.reason, 'orgs', s.orgs,
+    'closedAt', to_char(s.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'closedBy', s.closed_by,
+    'rules', s.rules, 'previousSha256', encode(s.previous_sha256, 'hex'),
+    'earlier', (
+      select coalesce(jsonb_agg(jsonb_build_object('number', e.number, 'sha256', encode(e.manifest_sha256, 'hex')) order by e.number), '[]')
+      from losant_usage.statements e
+      where e.instance_id = s.instance_id and e.period_month = s.period_month and e.number < s.number))
+  from losant_usage.statements s where s.statement_id = of_statement
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.statement_draft(for_instance text, of_month date, of_source text, is_adjustment boolean)
+ RETURNS TABLE(org_id text, period_start date, metric text, period_end date, org_name text, referral_id text, plan_id text, customer_id text, unit text, kind text, quantity bigint, total bigint, total_max bigint, total_avg numeric, days_in_period integer, days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_unavailable integer, days_not_final integer, days_in_doubt integer, days_missing integer, days_unreported integer, days_by_hand integer, is_billable boolean)
+ LANGUAGE plpgsql
+ STABLE STRICT ROWS 100000
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+  if is_adjustment then
+    return query
+    select a.org_id, a.period_start, a.metric, a.period_end, a.org_name, a.referral_id, a.plan_id, a.customer_id, a.unit, a.kind,
+      a.difference, a.now_quantity, a.now_max, a.now_avg, a.days_in_period, a.days_expected, a.days_stored, a.days_final,
+      a.days_accepted, a.days_unavailable, a.days_not_final, a.days_in_doubt, a.days_missing, a.days_unreported, a.days_by_hand,
+      a.is_billable
+    from losant_usage.adjustments_of(for_instance, of_month, of_source) a where a.difference is not null;
+  else
+    return query
+    select n.org_id, n.period_start, n.metric, n.period_end, n.org_name, n.referral_id, n.plan_id, n.customer_id, n.unit, n.kind,
+      n.total, n.total, n.total_max, n.total_avg, n.days_in_period, n.days_expected, n.days_stored, n.days_final,
+      n.days_accepted, n.days_unavailable, n.days_not_final, n.days_in_doubt, n.days_missing, n.days_unreported, n.days_by_hand,
+      n.is_billable
+    from losant_usage.period_numbers(for_instance, of_month, of_source) n;
+  end if;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.statement_periods(for_instance text, of_month date, of_source text)
+ RETURNS TABLE(org_id text, period_start date, period_end date)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  with periods as (
+    select o.org_id, of_month as period_start, (of_month + interval '1 month')::date - 1 as period_end
+    from losant_usage.organizations o where o.instance_id = for_instance and of_source = 'calendar'
+    union all
+    select p.org_id, p.period_start, p.period_end
+    from losant_usage.losant_periods p join losant_usage.organizations o on o.org_id = p.org_id and o.instance_id = for_instance
+    where of_source = 'losant' and p.period_end between of_month and (of_month + interval '1 month')::date - 1
+  ),
+  billed as materialized (
+    select l.org_id, l.period_start, l.period_end, s.period_month
+    from losant_usage.statement_lines l
+    join losant_usage.statements s on s.statement_id = l.statement_id and s.instance_id = for_instance
+    where l.period_end >= (select min(period_start) from periods) and l.period_start < (of_month + interval '1 month')::date
+    union
+    select l.org_id, l.period_start, l.period_end, s.period_month
+    from losant_usage.statements s join losant_usage.statement_lines l on l.statement_id = s.statement_id
+    where s.instance_id = for_instance and s.period_month = of_month
+  )
+  select b.org_id, b.period_start, b.period_end from billed b where b.period_month = of_month
+  union all
+  select p.org_id, lower(part), upper(part) - 1
+  from periods p
+  left join (
+    select b.org_id, range_agg(daterange(b.period_start, b.period_end + 1)) as days from billed b group by b.org_id
+  ) as b on b.org_id = p.org_id
+  cross join lateral unnest(datemultirange(daterange(p.period_start, p.period_end + 1)) - coalesce(b.days, '{}')) as part
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.statement_totals(of_statement uuid)
+ RETURNS TABLE(metric text, unit text, kind text, orgs integer, quantity text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select l.metric, l.unit, l.kind, count(distinct l.org_id)::integer, sum(l.quantity)::text
+  from losant_usage.statement_lines l join losant_usage.metrics m on m.metric = l.metric
+  where l.statement_id = of_statement group by l.metric, l.unit, l.kind, m.position order by m.position
 $function$
 
 -- losant_usage.total(bigint)
@@ -1176,6 +1536,27 @@ AS $function$
     and case when later.old ? 'payload_sources' then later.old -> 'payload_sources' <> 'null' else u.payload_source_count is not null end)
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.what_to_do(cause text, org_id text, period_start date, period_end date, days datemultirange, streams text[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case cause
+    when 'not_over' then 'wait until the period is over'
+    when 'list_incomplete' then 'organizations may be missing: losant-usage status says why the list is incomplete; every run asks again'
+    when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, period_start, period_end)
+    when 'no_period' then 'the period was never seen in Losant: BILLING_PERIODS=calendar bills calendar months'
+    when 'already_billed' then 'a day is billed once: set BILLING_PERIODS back if it was changed; closed with --incomplete, only the other days are billed'
+    when 'not_final' then 'it becomes final by itself: losant-usage run reads what is due'
+    when 'contradicted' then format('losant-usage reconcile --from %s --to %s', period_start, period_end)
+    when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, lower(days), upper(days) - 1)
+    else format(case when cardinality(streams) = 1 and upper(days) - lower(days) = losant_usage.count_days(days)
+      then 'losant-usage explain --org %1$s --day %2$s, then losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT'
+      else 'losant-usage gaps --all lists them, losant-usage waive --org %1$s --day D --stream S --reason TEXT accepts each' end,
+      org_id, lower(days), upper(days) - 1, streams[1])
+  end
+$function$
+
 -- index
 control_total_reads_pkey: CREATE UNIQUE INDEX control_total_reads_pkey ON losant_usage.control_total_reads USING btree (instance_id, question)
 coverage_due: CREATE INDEX coverage_due ON losant_usage.coverage USING btree (next_read_at, org_id) WHERE (next_read_at IS NOT NULL)
@@ -1200,7 +1581,6 @@ organizations_instance: CREATE INDEX organizations_instance ON losant_usage.orga
 organizations_pkey: CREATE UNIQUE INDEX organizations_pkey ON losant_usage.organizations USING btree (org_id)
 organizations_problem: CREATE INDEX organizations_problem ON losant_usage.organizations USING btree (instance_id) WHERE (problem IS NOT NULL)
 organizations_removed: CREATE INDEX organizations_removed ON losant_usage.organizations USING btree (instance_id) WHERE (removed_at IS NOT NULL)
-payload_hours_pkey: CREATE UNIQUE INDEX payload_hours_pkey ON losant_usage.payload_hours USING btree (usage_date, org_id)
 payload_sources_pkey: CREATE UNIQUE INDEX payload_sources_pkey ON losant_usage.payload_sources USING btree (usage_date, org_id, payload_type, source)
 quarantine_pkey: CREATE UNIQUE INDEX quarantine_pkey ON losant_usage.quarantine USING btree (org_id, stream, from_date, to_date)
 quarantine_unresolved: CREATE INDEX quarantine_unresolved ON losant_usage.quarantine USING btree (last_seen_at) WHERE (resolved_at IS NULL)
@@ -1212,10 +1592,13 @@ runs_instance_started: CREATE INDEX runs_instance_started ON losant_usage.runs U
 runs_pkey: CREATE UNIQUE INDEX runs_pkey ON losant_usage.runs USING btree (run_id)
 runs_running: CREATE INDEX runs_running ON losant_usage.runs USING btree (instance_id) WHERE (status = 'running'::text)
 runs_started: CREATE INDEX runs_started ON losant_usage.runs USING btree (started_at DESC)
+statement_blockers_pkey: CREATE UNIQUE INDEX statement_blockers_pkey ON losant_usage.statement_blockers USING btree (statement_id, "position")
 statement_files_pkey: CREATE UNIQUE INDEX statement_files_pkey ON losant_usage.statement_files USING btree (statement_id, name, part)
-statement_lines_org: CREATE INDEX statement_lines_org ON losant_usage.statement_lines USING btree (org_id, period_start)
+statement_lines_period: CREATE INDEX statement_lines_period ON losant_usage.statement_lines USING btree (period_end, org_id)
 statement_lines_pkey: CREATE UNIQUE INDEX statement_lines_pkey ON losant_usage.statement_lines USING btree (statement_id, org_id, period_start, metric)
-statements_instance_id_period_month_number_key: CREATE UNIQUE INDEX statements_instance_id_period_month_number_key ON losant_usage.statements USING btree (instance_id, period_month, number)
+statement_sources_pkey: CREATE UNIQUE INDEX statement_sources_pkey ON losant_usage.statement_sources USING btree (statement_id, org_id, period_start, payload_type, source)
+statements_closing: CREATE UNIQUE INDEX statements_closing ON losant_usage.statements USING btree (instance_id, period_month) WHERE (kind = 'closing'::text)
+statements_instance_id_number_key: CREATE UNIQUE INDEX statements_instance_id_number_key ON losant_usage.statements USING btree (instance_id, number)
 statements_pkey: CREATE UNIQUE INDEX statements_pkey ON losant_usage.statements USING btree (statement_id)
 streams_pkey: CREATE UNIQUE INDEX streams_pkey ON losant_usage.streams USING btree (stream)
 streams_position_key: CREATE UNIQUE INDEX streams_position_key ON losant_usage.streams USING btree ("position")
@@ -1229,26 +1612,30 @@ waivers_pkey: CREATE UNIQUE INDEX waivers_pkey ON losant_usage.waivers USING btr
 
 -- trigger
 append_only of revisions: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.revisions FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the record of changes is only added to')
+append_only of statement_blockers: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_blockers FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
 append_only of statement_files: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_files FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
 append_only of statement_lines: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_lines FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
-append_only of statements: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statements FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
+append_only of statement_sources: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_sources FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
+append_only of statements: CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON losant_usage.statements FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
+append_only_update of statements: CREATE TRIGGER append_only_update BEFORE UPDATE ON losant_usage.statements FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.sealing'::text, true), ''::text) = ''::text)) EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
 by_hand of coverage: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.coverage FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, the recipe "Remove old years" in docs/operations.md removes old ones')
 by_hand of revisions: CREATE TRIGGER by_hand BEFORE INSERT ON losant_usage.revisions FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('a change of the numbers is put on record by itself')
 by_hand of tracking: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.tracking FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill tracks days; LOSANT_ORG_IDS and STREAMS say what is tracked from now on')
 by_hand of waivers: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.waivers FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it')
+closed of statement_blockers: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_blockers REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
 closed of statement_files: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_files REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
 closed of statement_lines: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
+closed of statement_sources: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_sources REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
 keep_read_days_delete of coverage: CREATE TRIGGER keep_read_days_delete AFTER DELETE ON losant_usage.coverage REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
 keep_read_days_insert of coverage: CREATE TRIGGER keep_read_days_insert AFTER INSERT ON losant_usage.coverage REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
-record_delete of payload_hours: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_hours REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes()
 record_delete of payload_sources: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_delete of usage_days: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes()
-record_insert of payload_hours: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.payload_hours REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 record_insert of payload_sources: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.payload_sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_insert of usage_days: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.usage_days REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
-record_update of payload_hours: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.payload_hours REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 record_update of payload_sources: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_update of usage_days: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
+sealed of statements: CREATE CONSTRAINT TRIGGER sealed AFTER INSERT ON losant_usage.statements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION losant_usage.require_seal()
+sealed_once of statements: CREATE TRIGGER sealed_once BEFORE UPDATE ON losant_usage.statements FOR EACH ROW WHEN ((old.manifest IS NOT NULL)) EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
 truncated of control_total_reads: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.control_total_reads FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
 truncated of coverage: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.coverage FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
 truncated of definitions: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.definitions FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage migrate keeps it')
@@ -1261,7 +1648,6 @@ truncated of monthly_summaries: CREATE TRIGGER truncated BEFORE TRUNCATE ON losa
 truncated of months: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.months FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
 truncated of organization_history: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organization_history FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the history of organizations stays on record')
 truncated of organizations: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organizations FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('deleted organizations stay, with removed_at')
-truncated of payload_hours: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_hours FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
 truncated of payload_sources: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_sources FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
 truncated of quarantine: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.quarantine FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('what was set aside stays on record')
 truncated of runs: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.runs FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('runs stay on record')
@@ -1295,8 +1681,8 @@ SELECT s.instance_id,
     a.now_avg,
     a.cause
    FROM (losant_usage.statements s
-     CROSS JOIN LATERAL losant_usage.adjustments_of(s.instance_id, s.period_month, s.source) a(org_id, org_name, referral_id, plan_id, customer_id, period_start, period_end, metric, unit, kind, then_quantity, now_quantity, difference, then_max, now_max, then_avg, now_avg, cause))
-  WHERE (s.number = 1);
+     CROSS JOIN LATERAL losant_usage.adjustments_of(s.instance_id, s.period_month, s.source) a(org_id, org_name, referral_id, plan_id, customer_id, period_start, period_end, metric, unit, kind, then_quantity, now_quantity, difference, then_max, now_max, then_avg, now_avg, cause, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_not_final, days_in_doubt, days_missing, days_unreported, days_by_hand, is_billable))
+  WHERE (s.kind = 'closing'::text);
 
 -- view billing_periods
 SELECT o.org_id,
@@ -1440,7 +1826,7 @@ SELECT o.instance_id,
         CASE
             WHEN (d.streams_stored > 0) THEN (NOT (EXISTS ( SELECT
                FROM losant_usage.read_cells c
-              WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (NOT c.is_reported) AND c.is_stored AND (c.stream <> 'payload_hours'::text)))))
+              WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (NOT c.is_reported) AND c.is_stored))))
             ELSE NULL::boolean
         END AS is_reported,
     s.standing,
@@ -1713,27 +2099,6 @@ WITH tracks AS (
    FROM (reach r
      LEFT JOIN gaps g ON (((g.instance_id = r.instance_id) AND (g.stream = r.stream))));
 
--- view hourly_usage
-SELECT d.instance_id,
-    d.org_id,
-    d.org_name,
-    d.referral_id,
-    d.plan_id,
-    d.customer_id,
-    day.day AS usage_date,
-    ((day.day + ((hour.hour)::double precision * '01:00:00'::interval)) AT TIME ZONE 'UTC'::text) AS hour,
-    d.is_reported,
-    d.standing,
-    (d.standing = 'final'::losant_usage.standing) AS is_final,
-    d.billable_counts[(hour.hour + 1)] AS payload_billable_count,
-    d.all_counts[(hour.hour + 1)] AS payload_all_count,
-    d.all_bytes[(hour.hour + 1)] AS payload_all_bytes
-   FROM ((losant_usage.days_between(( SELECT min(tracking.tracked_from) AS min
-           FROM losant_usage.tracking
-          WHERE (tracking.stream = 'payload_hours'::text)), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
-     CROSS JOIN LATERAL losant_usage.day_hours(day.day) d(instance_id, org_id, org_name, referral_id, plan_id, customer_id, standing, is_reported, billable_counts, all_counts, all_bytes))
-     CROSS JOIN generate_series(0, 23) hour(hour));
-
 -- view instance_days
 SELECT n.instance_id,
     n.usage_date,
@@ -1799,6 +2164,13 @@ SELECT c.instance_id,
    FROM (losant_usage.read_cells c
      JOIN losant_usage.organizations o ON ((o.org_id = c.org_id)))
   WHERE (c.standing = ANY (ARRAY['unavailable'::losant_usage.standing, 'accepted'::losant_usage.standing]));
+
+-- view load_lock
+SELECT true AS is_locked
+   FROM losant_usage.coverage,
+    losant_usage.usage_days,
+    losant_usage.payload_sources
+  WHERE false;
 
 -- view losant_periods
 SELECT org_id,
@@ -1946,20 +2318,13 @@ SELECT u.usage_date,
 SELECT u.usage_date,
     u.org_id,
     t.instance_id,
-    ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))) OR (((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days)))) AS is_tracked,
+    ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))) AS is_tracked,
     (t.has_untracked AND (((u.devices_created IS NOT NULL) AND (NOT ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)))) OR ((u.notebook_minutes IS NOT NULL) AND (NOT ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)))) OR ((u.payload_billable_count IS NOT NULL) AND (NOT ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)))) OR ((u.payload_source_count IS NOT NULL) AND (NOT ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))))) AS has_untracked,
-    (COALESCE(((((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days))))::integer, 0) +
         CASE
             WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 4
             ELSE (((COALESCE(((((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer, 0) + COALESCE(((((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer, 0))
-        END) AS streams_expected,
-    (((((((u.devices_created IS NOT NULL) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer + (((u.notebook_minutes IS NOT NULL) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer) + (((u.payload_billable_count IS NOT NULL) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer) + (((u.payload_source_count IS NOT NULL) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer) +
-        CASE
-            WHEN (((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days))) THEN ((EXISTS ( SELECT
-               FROM losant_usage.payload_hours h
-              WHERE ((h.usage_date = u.usage_date) AND (h.org_id = u.org_id)))))::integer
-            ELSE 0
-        END) AS streams_stored,
+        END AS streams_expected,
+    ((((((u.devices_created IS NOT NULL) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer + (((u.notebook_minutes IS NOT NULL) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer) + (((u.payload_billable_count IS NOT NULL) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer) + (((u.payload_source_count IS NOT NULL) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer) AS streams_stored,
         CASE
             WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 15
             ELSE (((
@@ -2034,12 +2399,12 @@ SELECT u.usage_date,
 -- view org_tracks
 SELECT org_id,
     min(instance_id) AS instance_id,
-    (bool_or(has_untracked) OR (count(*) FILTER (WHERE (stream <> 'payload_hours'::text)) < 4)) AS has_untracked,
+    (bool_or(has_untracked) OR (count(*) < 4)) AS has_untracked,
         CASE
-            WHEN ((count(*) FILTER (WHERE (stream <> 'payload_hours'::text)) = 4) AND (NOT bool_or(has_holes) FILTER (WHERE (stream <> 'payload_hours'::text)))) THEN max(from_day) FILTER (WHERE (stream <> 'payload_hours'::text))
+            WHEN ((count(*) = 4) AND (NOT bool_or(has_holes))) THEN max(from_day)
             ELSE NULL::date
         END AS all_from,
-    min(to_day) FILTER (WHERE (stream <> 'payload_hours'::text)) AS all_to,
+    min(to_day) AS all_to,
     min(from_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_from,
     min(to_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_to,
         CASE
@@ -2063,10 +2428,7 @@ SELECT org_id,
         CASE
             WHEN (count(*) FILTER (WHERE (stream = 'payload_sources'::text)) = 0) THEN '{}'::datemultirange
             ELSE range_agg(days) FILTER (WHERE ((stream = 'payload_sources'::text) AND (has_holes OR has_untracked)))
-        END AS payload_sources_days,
-    min(from_day) FILTER (WHERE (stream = 'payload_hours'::text)) AS payload_hours_from,
-    min(to_day) FILTER (WHERE (stream = 'payload_hours'::text)) AS payload_hours_to,
-    range_agg(days) FILTER (WHERE ((stream = 'payload_hours'::text) AND has_holes)) AS payload_hours_days
+        END AS payload_sources_days
    FROM losant_usage.tracked t
   GROUP BY org_id;
 
@@ -2168,20 +2530,7 @@ SELECT instance_id,
     COALESCE(lower(days), period_start) AS first_day,
     COALESCE((upper(days) - 1), period_end) AS last_day,
     streams,
-        CASE cause
-            WHEN 'not_over'::text THEN 'wait until the period is over'::text
-            WHEN 'list_incomplete'::text THEN 'organizations may be missing: losant-usage status says why the list is incomplete; every run asks again'::text
-            WHEN 'not_fully_tracked'::text THEN format('losant-usage backfill --org %s --from %s --to %s'::text, org_id, period_start, period_end)
-            WHEN 'no_period'::text THEN 'the period was never seen in Losant: BILLING_PERIODS=calendar bills calendar months'::text
-            WHEN 'not_final'::text THEN 'it becomes final by itself: losant-usage run reads what is due'::text
-            WHEN 'contradicted'::text THEN format('losant-usage reconcile --from %s --to %s'::text, period_start, period_end)
-            WHEN 'missing'::text THEN format('losant-usage backfill --org %s --from %s --to %s'::text, org_id, lower(days), (upper(days) - 1))
-            ELSE format(
-            CASE
-                WHEN ((cardinality(streams) = 1) AND ((upper(days) - lower(days)) = losant_usage.count_days(days))) THEN 'losant-usage explain --org %1$s --day %2$s, then losant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason TEXT'::text
-                ELSE 'losant-usage gaps --all lists them, losant-usage waive --org %1$s --day D --stream S --reason TEXT accepts each'::text
-            END, org_id, lower(days), (upper(days) - 1), streams[1])
-        END AS what_to_do
+    losant_usage.what_to_do(cause, org_id, period_start, period_end, days, streams) AS what_to_do
    FROM ( SELECT s.instance_id,
             s.org_id,
             s.org_name,
@@ -2643,11 +2992,7 @@ UNION ALL
         CASE
             WHEN ((s.total IS NOT NULL) AND (s.quantity IS NULL) AND s.is_listed) THEN 'not_stored'::text
             WHEN (s.total IS NOT NULL) THEN w.reason
-            WHEN (s.verified_at IS NOT NULL) THEN
-            CASE
-                WHEN (q.reason = 'unusable'::text) THEN q.reason
-                ELSE 'left_out'::text
-            END
+            WHEN (s.verified_at IS NOT NULL) THEN 'left_out'::text
             WHEN (q.verified_at IS NOT NULL) THEN 'no_summary'::text
             ELSE COALESCE(q.reason, 'not_read'::text)
         END AS reason,
@@ -2684,45 +3029,12 @@ SELECT o.instance_id,
     r.run_id,
     r.changed_by,
     r.changed_at,
-    r.id AS revision_id,
-    NULL::integer AS hour
+    r.id AS revision_id
    FROM (((losant_usage.revisions r
      JOIN losant_usage.streams s ON ((s.stream = r.stream)))
      JOIN losant_usage.metrics m ON (((m.stream = r.stream) AND ((r.old ->> m.source_column) IS DISTINCT FROM (r.new ->> m.source_column)))))
      JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
-  WHERE ((r.key = '{}'::jsonb) = (s.key_columns = '{}'::text[]))
-UNION ALL
- SELECT o.instance_id,
-    r.org_id,
-    o.name AS org_name,
-    o.referral_id,
-    o.plan_id,
-    o.customer_id,
-    r.stream,
-    r.usage_date,
-    m.metric,
-    NULL::text AS payload_type,
-    NULL::text AS source,
-    q.old AS old_quantity,
-    q.new AS new_quantity,
-    (COALESCE(q.new, (0)::bigint) - COALESCE(q.old, (0)::bigint)) AS difference,
-    m.unit,
-    r.revision,
-    r.was_final,
-    (r.run_id IS NULL) AS by_hand,
-    r.run_id,
-    r.changed_by,
-    r.changed_at,
-    r.id AS revision_id,
-    hour.hour
-   FROM (((((losant_usage.revisions r
-     CROSS JOIN ( VALUES ('payload_billable_count'::text,'billable_counts'::text), ('payload_all_count'::text,'all_counts'::text), ('payload_all_bytes'::text,'all_bytes'::text)) c(metric, array_column))
-     JOIN losant_usage.metrics m ON ((m.metric = c.metric)))
-     CROSS JOIN generate_series(0, 23) hour(hour))
-     CROSS JOIN LATERAL ( SELECT (((r.old -> c.array_column) ->> hour.hour))::bigint AS old,
-            (((r.new -> c.array_column) ->> hour.hour))::bigint AS new) q)
-     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
-  WHERE ((r.stream = 'payload_hours'::text) AND (q.old IS DISTINCT FROM q.new));
+  WHERE ((r.key = '{}'::jsonb) = (s.key_columns = '{}'::text[]));
 
 -- view rowless_days
 SELECT usage_date,
@@ -2734,7 +3046,7 @@ SELECT usage_date,
             WHEN 'notebook_minutes'::text THEN 2
             WHEN 'payload_totals'::text THEN 4
             WHEN 'payload_sources'::text THEN 8
-            ELSE 0
+            ELSE NULL::integer
         END))::integer AS streams_set
    FROM losant_usage.unread_cells c
   WHERE (NOT (EXISTS ( SELECT
@@ -2985,7 +3297,7 @@ SELECT p.instance_id,
   WHERE ((((((now() AT TIME ZONE 'UTC'::text))::date - 1) >= p.period_start) AND ((((now() AT TIME ZONE 'UTC'::text))::date - 1) <= p.period_end)) AND (jsonb_typeof(l.value) = 'number'::text));
 
 -- storage
-coverage: autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
+coverage: fillfactor=90, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
 tracking: fillfactor=80
 usage_days: fillfactor=90
 
@@ -3006,12 +3318,12 @@ device_continuity: 13 of 13 columns
 device_counts: 8 of 8 columns
 focus_usage: 27 of 27 columns
 freshness: 11 of 11 columns
-hourly_usage: 14 of 14 columns
 instance_days: 0 of 20 columns
 instance_totals: 8 of 8 columns
-instances: 11 of 11 columns
+instances: 10 of 10 columns
 known_missing: 12 of 12 columns
 leases: 8 of 8 columns
+load_lock: 1 of 1 columns
 losant_periods: 0 of 3 columns
 metrics: 11 of 11 columns
 migrations: 3 of 3 columns
@@ -3021,12 +3333,11 @@ monthly_usage: 40 of 40 columns
 months: 2 of 2 columns
 notebook_minutes: 10 of 10 columns
 org_rows: 0 of 20 columns
-org_tracks: 0 of 20 columns
+org_tracks: 0 of 17 columns
 organization_history: 15 of 15 columns
 organization_tags: 4 of 4 columns
 organizations: 19 of 19 columns
 own_period_rows: 0 of 52 columns
-payload_hours: 5 of 5 columns
 payload_sources: 6 of 6 columns
 payload_totals: 8 of 8 columns
 period_blockers: 15 of 15 columns
@@ -3034,13 +3345,15 @@ period_usage: 42 of 42 columns
 quarantine: 14 of 14 columns
 read_cells: 0 of 14 columns
 reconciliation: 22 of 22 columns
-restatements: 23 of 23 columns
+restatements: 22 of 22 columns
 revisions: 12 of 12 columns
 rowless_days: 0 of 4 columns
 runs: 30 of 30 columns
+statement_blockers: 12 of 12 columns
 statement_files: 4 of 4 columns
-statement_lines: 24 of 24 columns
-statements: 11 of 11 columns
+statement_lines: 28 of 28 columns
+statement_sources: 7 of 7 columns
+statements: 14 of 14 columns
 streams: 5 of 5 columns
 summary_differences: 0 of 19 columns
 total_differences: 0 of 14 columns
@@ -3054,12 +3367,13 @@ waivers: 9 of 9 columns
 
 -- rights of public
 adjustments_of(): EXECUTE
+billed_numbers(): EXECUTE
 cell_changes(): EXECUTE
 changed_definitions(): EXECUTE
 changes_since(): EXECUTE
+closing_blockers(): EXECUTE
 count_days(): EXECUTE
 current_run(): EXECUTE
-day_hours(): EXECUTE
 days_between(): EXECUTE
 definitions: SELECT
 each_day(): EXECUTE
@@ -3072,8 +3386,6 @@ keep_read_days(): EXECUTE
 late_before(): EXECUTE
 list_definitions(): EXECUTE
 loaded_at(): EXECUTE
-local_daily_usage(): EXECUTE
-local_hours(): EXECUTE
 locked_at(): EXECUTE
 migrations: SELECT
 next_checkpoint(): EXECUTE
@@ -3083,9 +3395,17 @@ period_sums(): EXECUTE
 record_changes(): EXECUTE
 refuse(): EXECUTE
 refuse_addition(): EXECUTE
+require_closable(): EXECUTE
+require_seal(): EXECUTE
 row_key(): EXECUTE
+source_changes(): EXECUTE
+statement_document(): EXECUTE
+statement_draft(): EXECUTE
+statement_periods(): EXECUTE
+statement_totals(): EXECUTE
 unread_standing(): EXECUTE
 usage_as_of(): EXECUTE
+what_to_do(): EXECUTE
 
 -- rights of losant_usage_reader
 adjustments: SELECT
@@ -3103,7 +3423,6 @@ device_continuity: SELECT
 device_counts: SELECT
 focus_usage: SELECT
 freshness: SELECT
-hourly_usage: SELECT
 instance_totals: SELECT
 instances: SELECT
 known_missing: SELECT
@@ -3114,6 +3433,7 @@ leases.shard_count: SELECT
 leases.shard_index: SELECT
 leases.since: SELECT
 leases.until: SELECT
+losant_periods: SELECT
 metrics: SELECT
 month_rows: SELECT
 monthly_summaries: SELECT
@@ -3125,7 +3445,6 @@ organization_history: SELECT
 organization_tags: SELECT
 organizations: SELECT
 own_period_rows: SELECT
-payload_hours: SELECT
 payload_sources: SELECT
 payload_totals: SELECT
 period_blockers: SELECT
@@ -3178,8 +3497,10 @@ runs.streams: SELECT
 runs.to_date: SELECT
 runs.version: SELECT
 schema: USAGE
+statement_blockers: SELECT
 statement_files: SELECT
 statement_lines: SELECT
+statement_sources: SELECT
 statements: SELECT
 streams: SELECT
 tracked: SELECT
@@ -3199,7 +3520,6 @@ leases: DELETE, INSERT, SELECT, UPDATE
 monthly_summaries: INSERT, UPDATE
 organization_history: INSERT, UPDATE
 organizations: INSERT, UPDATE
-payload_hours: DELETE, INSERT, UPDATE
 payload_sources: DELETE, INSERT, UPDATE
 quarantine: INSERT, SELECT, UPDATE
 runs: INSERT, SELECT, UPDATE
@@ -3214,17 +3534,7 @@ waivers.stream: INSERT
 waivers.usage_date: INSERT
 
 -- rights of losant_usage_closer
-hold_loads(): EXECUTE
+load_lock: DELETE
+open_statement(): EXECUTE
 schema: USAGE
-statement_files: INSERT
-statement_lines: INSERT
-statements.closed_at: INSERT
-statements.instance_id: INSERT
-statements.kind: INSERT
-statements.manifest_sha256: INSERT
-statements.number: INSERT
-statements.orgs: INSERT
-statements.period_month: INSERT
-statements.reason: INSERT
-statements.source: INSERT
-statements.statement_id: INSERT
+seal_statement(): EXECUTE

@@ -73,7 +73,14 @@ describe('whether October can be invoiced', () => {
       month: '2026-10',
       number: 1,
     },
-    ...{ kind: 'closing', source: 'calendar', reason: null, orgs: 1, manifestSha256: '00' },
+    ...{
+      kind: 'closing',
+      source: 'calendar',
+      reason: null,
+      orgs: 1,
+      manifestSha256: '00',
+      previousSha256: null,
+    },
     ...{ closedAt: '2026-11-05T09:00:00.000Z', closedBy: 'b' },
   };
   const factsOf = (facts: Partial<MonthFacts>): MonthFacts => ({

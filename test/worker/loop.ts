@@ -77,6 +77,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     billingPeriods: 'calendar',
     controlTotals: 'block',
     adminToken: null,
+    statementKeyFile: null,
     logLevel: 'info',
     warnings: [],
   };

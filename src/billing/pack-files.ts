@@ -1,0 +1,220 @@
+/**
+ * The files of a proof pack as a reader may rely on them: columns, forms of values and the key by
+ * which rows are ordered. `lines.csv` and everything behind it is ordered by organization first.
+ */
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { readCsv } from '../files/csv.ts';
+import { codeOf } from '../files/whole-file.ts';
+import { streams } from '../usage/streams/catalog.ts';
+import { csvColumns, type Manifest } from './pack.ts';
+
+/** A row of a file, by column. */
+export type PackRow = Readonly<Record<string, string | null>>;
+
+export interface PackMetric {
+  readonly stream: string;
+  readonly unit: string;
+  readonly kind: 'flow' | 'level';
+}
+
+const UNITS: Readonly<Record<string, string>> = {
+  ...{ devices_created: 'devices', devices_deleted: 'devices', devices_total: 'devices' },
+  ...{ notebook_minutes: 'minutes', notebook_completed: 'executions', notebook_canceled: 'executions' },
+  ...{ notebook_errored: 'executions', notebook_timeout: 'executions', payload_billable_count: 'payloads' },
+  ...{ payload_all_count: 'payloads', payload_all_bytes: 'bytes', payload_source_count: 'payloads' },
+};
+
+/** The metrics of statements, in their order: the table `metrics` without a database. */
+export const METRICS: ReadonlyMap<string, PackMetric> = new Map(
+  streams.flatMap(({ name, metrics }) =>
+    metrics.flatMap((metric): [string, PackMetric][] => {
+      const unit = UNITS[metric];
+      const kind = metric === 'devices_total' ? 'level' : 'flow';
+      return unit === undefined ? [] : [[metric, { stream: name, unit, kind }]];
+    }),
+  ),
+);
+
+const WHOLE = /^(0|-?[1-9]\d*)$/;
+const COUNT = /^(0|[1-9]\d*)$/;
+const DAY = /^\d{4}-\d{2}-\d{2}$/;
+const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$/;
+const YES = /^(true|false)$/;
+const ID = /^[0-9a-f]{24}$/;
+const STANDING = /^(final|accepted|stored|waiting|unavailable|in_doubt|missing)$/;
+const TEXT = /^/;
+
+/** A form of values; with `null`, a value may be absent. */
+type Form = RegExp | readonly [RegExp, null];
+
+interface FileForm {
+  readonly columns: Readonly<Record<string, Form>>;
+  readonly key: readonly string[];
+}
+
+const LINE_DAYS = [
+  ...['days_in_period', 'days_expected', 'days_stored', 'days_final', 'days_accepted', 'days_not_final'],
+  ...['days_unavailable', 'days_in_doubt', 'days_missing', 'days_unreported', 'days_by_hand'],
+];
+
+const FILES: Readonly<Record<string, FileForm>> = {
+  'lines.csv': {
+    columns: {
+      ...{ org_id: ID, org_name: TEXT, referral_id: [TEXT, null], plan_id: [TEXT, null] },
+      ...{ customer_id: [TEXT, null], period_start: DAY, period_end: DAY, metric: TEXT, unit: TEXT },
+      ...{ kind: /^(flow|level)$/, quantity: [WHOLE, null], total: [COUNT, null], total_max: [COUNT, null] },
+      ...{ total_avg: [/^\d+\.\d{2}$/, null] },
+      ...Object.fromEntries(LINE_DAYS.map((name) => [name, COUNT])),
+      ...{ is_billable: YES, revision_watermark: COUNT },
+    },
+    key: ['org_id', 'period_start', 'metric'],
+  },
+  'sources.csv': {
+    columns: {
+      ...{ org_id: ID, period_start: DAY, payload_type: TEXT, source: TEXT, quantity: WHOLE, total: COUNT },
+    },
+    key: ['org_id', 'period_start', 'payload_type', 'source'],
+  },
+  'days.csv': {
+    columns: {
+      ...{ org_id: ID, period_start: DAY, usage_date: DAY, streams_expected: COUNT, streams_stored: COUNT },
+      ...{ is_reported: [YES, null], standing: STANDING },
+      ...Object.fromEntries([...METRICS.keys()].map((metric): [string, Form] => [metric, [COUNT, null]])),
+    },
+    key: ['org_id', 'usage_date'],
+  },
+  'coverage.csv': {
+    columns: {
+      ...{ org_id: ID, usage_date: DAY, stream: TEXT, standing: STANDING, is_stored: YES, is_reported: YES },
+      ...{ revision: COUNT, verified_at: [INSTANT, null], response_sha256: [/^[0-9a-f]{64}$/, null] },
+      ...{ run_id: [TEXT, null], reason: [TEXT, null], message: [TEXT, null] },
+    },
+    key: ['org_id', 'usage_date', 'stream'],
+  },
+  'revisions.csv': {
+    columns: {
+      ...{ org_id: ID, usage_date: DAY, stream: TEXT, id: COUNT, revision: COUNT, key: TEXT },
+      ...{ old: [TEXT, null], new: [TEXT, null], run_id: [TEXT, null], changed_by: TEXT },
+      ...{ changed_at: INSTANT, was_final: YES },
+    },
+    key: ['org_id', 'usage_date', 'stream', 'id'],
+  },
+  'waivers.csv': {
+    columns: {
+      ...{ org_id: ID, usage_date: DAY, stream: TEXT, id: COUNT, reason: TEXT, waived_by: TEXT },
+      ...{ waived_at: INSTANT, lifted_at: [INSTANT, null] },
+    },
+    key: ['org_id', 'usage_date', 'stream', 'id'],
+  },
+  'blockers.csv': {
+    columns: {
+      ...{ position: COUNT, org_id: [ID, null], org_name: [TEXT, null], period_start: DAY, period_end: DAY },
+      ...{ cause: /^[a-z_]+$/, days: [COUNT, null], first_day: DAY, last_day: DAY, streams: [TEXT, null] },
+      ...{ what_to_do: TEXT },
+    },
+    key: ['position'],
+  },
+};
+
+/** The files that every pack has, with their columns. */
+export const PACK_FILES: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries(FILES).map(([name, { columns }]) => [name, Object.keys(columns)]),
+);
+
+/** A file of a pack is not what a statement writes; nothing after the row can be relied on. */
+export class BrokenFileError extends Error {
+  readonly file: string;
+
+  constructor(file: string, problem: string) {
+    super(problem);
+    this.file = file;
+  }
+}
+
+/**
+ * Yields the rows of a file of a pack. Throws BrokenFileError with the row for a value of another
+ * form, a row out of order or doubled, and a file that is no CSV or has other columns.
+ */
+export async function* readPackFile(
+  { place, manifest }: { readonly place: string; readonly manifest: Manifest },
+  name: string,
+): AsyncGenerator<PackRow> {
+  const { columns, key } = FILES[name] as FileForm;
+  const names = Object.keys(columns);
+  const forms = names.map((column): { form: RegExp; isOptional: boolean } => {
+    const form = columns[column] as Form;
+    return form instanceof RegExp ? { form, isOptional: false } : { form: form[0], isOptional: true };
+  });
+  let number = 1;
+  let before: PackRow | null = null;
+  try {
+    for await (const cells of readCsv(csvColumns(names), createReadStream(join(place, name)))) {
+      number += 1;
+      const row: Record<string, string | null> = {};
+      for (const [index, { form, isOptional }] of forms.entries()) {
+        const value = cells[index] ?? null;
+        if (value === null ? !isOptional : !form.test(value)) {
+          throw new BrokenFileError(name, `line ${number}: ${names[index]} is ${value ?? 'empty'}`);
+        }
+        row[names[index] as string] = value;
+      }
+      const order = before === null ? -1 : compareKeys(before, row, key);
+      if (order === 0) throw new BrokenFileError(name, `line ${number} has the key of the line before it`);
+      if (order > 0) throw new BrokenFileError(name, `line ${number} is out of order`);
+      before = row;
+      yield row;
+    }
+  } catch (error) {
+    if (['ENOENT', 'EISDIR'].includes(codeOf(error) ?? '')) throw new BrokenFileError(name, 'is missing');
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new BrokenFileError(name, `is no CSV file of a pack: ${error.message}`);
+  }
+  const rows = manifest.files.find((file) => file.name === name)?.rows;
+  if (rows === number - 1) return;
+  throw new BrokenFileError(name, `has ${number - 1} rows, the manifest says ${rows ?? 'nothing of it'}`);
+}
+
+/** Compares keys in the order of the database: numbers by value, text by its bytes. */
+function compareKeys(a: PackRow, b: PackRow, key: readonly string[]): number {
+  for (const column of key) {
+    const [one, other] = [a[column] as string, b[column] as string];
+    if (one === other) continue;
+    if (column === 'id' || column === 'position') return Number(one) - Number(other);
+    return Buffer.compare(Buffer.from(one), Buffer.from(other));
+  }
+  return 0;
+}
+
+/** Hands out the rows of a file that is ordered by organization, one organization after another. */
+export class RowsByOrganization {
+  readonly #rows: AsyncGenerator<PackRow>;
+  #next: PackRow | null = null;
+  #isOpen = false;
+
+  constructor(rows: AsyncGenerator<PackRow>) {
+    this.#rows = rows;
+  }
+
+  /** Returns the organization of the next row; null at the end. */
+  async peek(): Promise<string | null> {
+    if (!this.#isOpen) await this.#advance();
+    this.#isOpen = true;
+    return this.#next?.['org_id'] ?? null;
+  }
+
+  /** Returns the rows of an organization, which must be the next one; none if it is not. */
+  async take(orgId: string): Promise<PackRow[]> {
+    const taken: PackRow[] = [];
+    while ((await this.peek()) === orgId && this.#next !== null) {
+      taken.push(this.#next);
+      await this.#advance();
+    }
+    return taken;
+  }
+
+  async #advance(): Promise<void> {
+    const { value, done } = await this.#rows.next();
+    this.#next = done === true ? null : value;
+  }
+}
