@@ -1,11 +1,10 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { LosantError, SettingsError } from '../errors.ts';
+import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/context.ts';
 import type { RunOutcome } from '../export/run.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { waiveCells } from '../ledger/waive.ts';
-import { mayHaveHappened } from '../losant/admin.ts';
 import { line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { dayAt } from '../usage/day.ts';
@@ -15,7 +14,7 @@ import { waitOption } from './export-options.ts';
 import { renderEnd } from './export-result.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
 import { type OptionValues, switchOption, textOption } from './options.ts';
-import { type FoundOrg, findOrg, lookAgain, openAdmin, placeOptions } from './org.ts';
+import { changeError, changeOrg, type FoundOrg, findOrg, placeOptions } from './org.ts';
 import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
 import { canAsk, openQuestions } from './questions.ts';
 
@@ -212,55 +211,18 @@ function mustRepeat(): SettingsError {
   );
 }
 
-/**
- * Deletes the organization in Losant: asks once, and is done when Losant no longer knows it. Throws
- * LosantError if it still exists, or if that cannot be found out.
- */
+/** Deletes the organization in Losant. Throws LosantError if it still exists, or if that cannot be found out. */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
-  const { orgId, instance } = found;
-  let lost: LosantError | null = null;
-  try {
-    await openAdmin(context, instance).deleteOrg({ instanceId: instance.instanceId, orgId });
-  } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
-    lost = error;
-    context.output.remark(`${error.message}: reading the organization back`);
-  }
-  if ((await confirm(found, lost)) === null) return;
-  const kind = lost?.kind ?? 'bad_body';
-  const said = lost === null ? 'Losant said that it was deleted' : lost.message;
-  throw failed(kind, `Not deleted: ${said}, but organization ${orgId} is still there`, {
-    hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
+  const action = 'instanceOrg.delete';
+  const { after, lost } = await changeOrg(context, found, {
+    action,
+    send: (admin, place) => admin.deleteOrg(place),
   });
-}
-
-async function confirm(found: FoundOrg, lost: LosantError | null) {
-  try {
-    return await lookAgain(found);
-  } catch (error) {
-    if (!(error instanceof LosantError)) throw error;
-    const said = lost === null ? 'said to be deleted' : 'perhaps deleted';
-    throw failed(
-      error.kind,
-      `Organization ${found.orgId} was ${said}, which cannot be confirmed: ${error.message}`,
-      {
-        hint: 'losant-usage org show says it once Losant answers; if it is gone, the next run notices',
-        cause: error,
-      },
-    );
-  }
-}
-
-function failed(
-  kind: LosantError['kind'],
-  message: string,
-  details: { readonly hint: string; readonly cause?: unknown },
-): LosantError {
-  return new LosantError(kind, message, {
-    ...details,
-    action: 'instanceOrg.delete',
-    status: null,
-    body: null,
+  if (after === null) return;
+  const said = lost?.message ?? 'Losant said that it was deleted';
+  const message = `Not deleted: ${said}, but organization ${found.orgId} is still there`;
+  throw changeError(action, lost?.kind ?? 'bad_body', message, {
+    hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
   });
 }
 
