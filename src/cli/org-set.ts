@@ -8,7 +8,15 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import type { Tag } from '../usage/organization.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { fail, type OptionSpec, pathOption, switchOption, textOption, valueOption } from './options.ts';
+import {
+  fail,
+  type OptionSpec,
+  type OptionValues,
+  pathOption,
+  switchOption,
+  textOption,
+  valueOption,
+} from './options.ts';
 import {
   changeError,
   changeOrg,
@@ -58,19 +66,26 @@ const auditLogOption: OptionSpec<boolean | null> = {
   choices: ['on', 'off'],
 };
 
+/** The changes, as options. */
+const patchOptions = {
+  name: textOption('TEXT', 'its name'),
+  description: textOption('TEXT', 'its description'),
+  referralId: textOption('TEXT', 'your own customer number'),
+  limit: limitOption,
+  tag: tagOption,
+  disable: switchOption('disable it from now on'),
+  enable: switchOption('enable it again'),
+  auditLog: auditLogOption,
+  body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+};
+
+export type PatchOptions = OptionValues<typeof patchOptions>;
+
 export const orgSet = defineCommand({
   needs: 'admin',
   options: {
     ...placeOptions,
-    name: textOption('TEXT', 'its name'),
-    description: textOption('TEXT', 'its description'),
-    referralId: textOption('TEXT', 'your own customer number'),
-    limit: limitOption,
-    tag: tagOption,
-    disable: switchOption('disable it from now on'),
-    enable: switchOption('enable it again'),
-    auditLog: auditLogOption,
-    body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+    ...patchOptions,
     dryRun: switchOption('show what would change and send no change'),
   },
   whenInterrupted: 'losant-usage org show says whether the change was made',
@@ -156,20 +171,6 @@ function renderChanges({ organization, orgId }: FoundOrg, changes: readonly Fiel
 
 function show(value: string | null): Line {
   return value ?? styled('dim', 'not set');
-}
-
-/** The changes as given by the options. */
-export interface PatchOptions {
-  readonly name: string | null;
-  readonly description: string | null;
-  readonly referralId: string | null;
-  readonly limit: Readonly<Record<string, number>> | null;
-  readonly tag: readonly Tag[] | null;
-  readonly disable: boolean;
-  readonly enable: boolean;
-  readonly auditLog: boolean | null;
-  /** The path of a file with a patch in JSON. */
-  readonly body: string | null;
 }
 
 /** A patch, and the tags to set among those that the organization has. */
