@@ -15,7 +15,7 @@ join losant_usage.statement_lines l on l.statement_id = s.statement_id
 cross join lateral (
   select concat(l.org_id, ':', l.metric, ':', to_char(l.period_start::timestamp, 'YYYY-MM-DD'), ':',
       to_char(s.period_month::timestamp, 'YYYY-MM'), ':') as line,
-    s.closed_at >= (l.period_end + 29)::timestamp at time zone 'UTC' or (s.number > 1 and l.kind = 'flow') as is_carried
+    s.closed_at >= (l.period_end + 29)::timestamp at time zone 'UTC' or (s.kind = 'adjustment' and l.kind = 'flow') as is_carried
 ) as e
 cross join lateral (
   select case when e.is_carried then date_trunc('second', s.closed_at)
@@ -25,8 +25,8 @@ cross join lateral (
 left join lateral (
   select f.number, b.total from losant_usage.statement_lines b
   join losant_usage.statements f on f.statement_id = b.statement_id
-  where s.number > 1 and l.kind = 'level' and b.org_id = l.org_id and b.period_start = l.period_start
-    and b.metric = l.metric and b.total is not null and f.period_month = s.period_month and f.number < s.number
+  where s.kind = 'adjustment' and l.kind = 'level' and b.org_id = l.org_id and b.period_start = l.period_start
+    and b.period_end = l.period_end and b.metric = l.metric and b.total is not null and f.period_month = s.period_month and f.number < s.number
   order by f.number desc limit 1
 ) as r on true
 where l.quantity <> 0 or (l.kind = 'level' and l.total is not null);
@@ -34,7 +34,7 @@ comment on view losant_usage.meter_events is 'What a billing system is to be tol
 comment on column losant_usage.meter_events.event_id is 'Id of the event, at most 100 characters: organization, metric, first day of the period, closed month and number of the statement. The same whenever it is asked for.';
 comment on column losant_usage.meter_events.instance_id is 'Losant instance id.';
 comment on column losant_usage.meter_events.period_month is 'First day of the closed month (UTC), see statements.';
-comment on column losant_usage.meter_events.number is 'Number of the statement among those of the period, without a gap: 1 is the closing, others are adjustments. What a sender remembers.';
+comment on column losant_usage.meter_events.number is 'Number of the statement, without a gap, see statements. What a sender remembers.';
 comment on column losant_usage.meter_events.statement_id is 'Statement.';
 comment on column losant_usage.meter_events.closed_at is 'When the statement was made (UTC).';
 comment on column losant_usage.meter_events.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -63,7 +63,7 @@ create view losant_usage.focus_usage as
 select null::numeric as "BilledCost", s.instance_id as "BillingAccountId", i.name as "BillingAccountName",
   null::text as "BillingCurrency", (b.last_day + 1)::timestamp at time zone 'UTC' as "BillingPeriodEnd",
   b.first_day::timestamp at time zone 'UTC' as "BillingPeriodStart", 'Usage'::text as "ChargeCategory",
-  case when s.number > 1 then 'Correction' end as "ChargeClass", m.description as "ChargeDescription",
+  case s.kind when 'adjustment' then 'Correction' end as "ChargeClass", m.description as "ChargeDescription",
   'Usage-Based'::text as "ChargeFrequency", (l.period_end + 1)::timestamp at time zone 'UTC' as "ChargePeriodEnd",
   l.period_start::timestamp at time zone 'UTC' as "ChargePeriodStart", l.quantity::numeric as "ConsumedQuantity",
   l.unit as "ConsumedUnit", null::numeric as "ContractedCost", null::numeric as "EffectiveCost",
@@ -82,13 +82,13 @@ join losant_usage.instances i on i.instance_id = s.instance_id
 join losant_usage.metrics m on m.metric = l.metric
 cross join lateral (select (s.closed_at at time zone 'UTC')::date as day) as c
 left join lateral (
-  select l.period_start as first_day, l.period_end as last_day where s.number = 1
+  select l.period_start as first_day, l.period_end as last_day where s.kind = 'closing'
   union all
   select d.month, d.next_month - 1 from losant_usage.months d
-  where s.number > 1 and s.source = 'calendar' and d.month = date_trunc('month', c.day::timestamp)::date
+  where s.kind = 'adjustment' and s.source = 'calendar' and d.month = date_trunc('month', c.day::timestamp)::date
   union all
   select p.period_start, p.period_end from losant_usage.losant_periods p
-  where s.number > 1 and s.source = 'losant' and p.org_id = l.org_id and c.day between p.period_start and p.period_end
+  where s.kind = 'adjustment' and s.source = 'losant' and p.org_id = l.org_id and c.day between p.period_start and p.period_end
 ) as b on true
 where l.quantity is not null;
 comment on view losant_usage.focus_usage is 'Closed usage by the column names of FOCUS 1.x, one row per line of a statement; no prices. The sum over the statements of a period is what it comes to. Source: statements, statement_lines.';
@@ -132,5 +132,5 @@ comment on column losant_usage.focus_usage."x_PlanId" is 'Billing plan id of the
 comment on column losant_usage.focus_usage."x_ReferralId" is 'Referral id of the organization when the statement was made; null if it had none.';
 comment on column losant_usage.focus_usage."x_StatementClosedAt" is 'When the statement was made (UTC).';
 comment on column losant_usage.focus_usage."x_StatementId" is 'Statement.';
-comment on column losant_usage.focus_usage."x_StatementNumber" is 'Number of the statement among those of the period: 1 is the closing, others are adjustments.';
+comment on column losant_usage.focus_usage."x_StatementNumber" is 'Number of the statement, see statements.';
 comment on column losant_usage.focus_usage."x_Stream" is 'Stream the metric belongs to.';

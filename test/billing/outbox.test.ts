@@ -345,4 +345,42 @@ describe('focus_usage', () => {
     );
     expect(row).toEqual({ billed: 0, currencies: 0, listed: 0, priced: 0, later: 0, renamed: 0 });
   });
+
+  test('bills a correction in the own period of the organization, with periods of Losant; null where it is not known', async () => {
+    const clock = await createClockDatabase();
+    await clock.stopClock(Date.parse('2026-09-04T00:00:00Z'));
+    const own = await openBooks(clock);
+    const { db } = own.ledger;
+    await sql`update losant_usage.instances set billing_periods = 'losant'`.execute(db);
+    const orgId = await own.orgOf({ from: '2026-08-03', to: '2026-08-13' });
+    await sql`insert into losant_usage.organization_history
+        (org_id, valid_from, valid_to, instance_id, name, tags, limits, is_read_only, current_period_start, current_period_end)
+      select org_id, v.first, v.next, instance_id, name, tags, limits, false, v.first, v.last
+      from losant_usage.organizations, (values
+        (timestamptz '2026-08-03 00:00Z', timestamptz '2026-09-02 00:00Z', timestamptz '2026-08-14 00:00Z'),
+        ('2026-09-02 00:00Z', null, '2026-10-02 00:00Z')) as v (first, next, last)
+      where org_id = ${orgId}`.execute(db);
+    const options = { source: 'losant', reason: 'a test' } as const;
+    expect((await own.closeMonth('2026-08', options)).kind).toBe('closed');
+    for (const [month, created] of [
+      ['09', 5],
+      ['11', 6],
+    ] as const) {
+      const sentAtMs = Date.parse(`2026-${month}-09T00:00:00Z`);
+      await load(own.ledger, [{ ...devices(orgId, '2026-08-13', created, 1, 17), sentAtMs }]);
+      await clock.stopClock(Date.parse(`2026-${month}-10T00:00:00Z`));
+      expect((await own.closeMonth('2026-08', { ...options, isAdjustment: true })).kind).toBe('closed');
+    }
+    const { rows } = await sql<{ billed: string }>`
+      select array[("BillingPeriodStart" at time zone 'UTC')::date, ("BillingPeriodEnd" at time zone 'UTC')::date]::text as billed
+      from losant_usage.focus_usage where "SkuMeter" = 'devices_created' order by "x_StatementNumber"`.execute(
+      db,
+    );
+    expect(rows.map(({ billed }) => billed)).toEqual([
+      '{2026-08-03,2026-08-14}',
+      '{2026-09-02,2026-10-02}',
+      '{NULL,NULL}',
+    ]);
+    await own.close();
+  });
 });

@@ -27,7 +27,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     const { method = '', url = '', headers } = request;
     atMs.push(Date.now());
     seen.push(`${method} ${url.replace(/\?.*/, '')}`);
-    const onward = sendOn({ hostname, port, method, path: url, headers }, async (answer) => {
+    const onward = sendOn({ hostname, port, method, path: url, headers }, (answer) => {
       if (losesAnswersTo.has(method)) {
         answer.resume().on('end', () => response.destroy());
         return;
@@ -37,13 +37,16 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
         response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
         return;
       }
-      const [hook] = hooks;
-      if (hook?.request.test(`${method} ${url}`)) {
-        hooks.shift();
-        await hook.run();
-      }
-      response.writeHead(answer.statusCode ?? 0, answer.headers);
-      answer.pipe(response);
+      const passOn = () => {
+        response.writeHead(answer.statusCode ?? 0, answer.headers);
+        answer.pipe(response);
+      };
+      if (hooks[0]?.request.test(`${method} ${url}`)) {
+        void hooks
+          .shift()
+          ?.run()
+          .then(passOn, () => response.destroy());
+      } else passOn();
     });
     onward.on('error', () => response.destroy());
     request.pipe(onward);
