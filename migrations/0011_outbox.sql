@@ -2,7 +2,7 @@
 
 -- The time of an event depends on its statement alone, so that an event that is sent again is the same. Inside its period
 -- it is in the last hour, where a later statement's comes after an earlier one's. Stripe takes 35 calendar days: an event
--- is carried after 28, so that a week is left for sending it. A correction of a flow is always carried, because the
+-- is carried after 27, so that a week is left for sending it. A correction of a flow is always carried, because the
 -- invoice of its period is out; that of a level is not while it can be avoided, because it would speak of another period.
 create view losant_usage.meter_events as
 select e.line || s.number as event_id, s.instance_id, s.period_month, s.number, s.statement_id, s.closed_at,
@@ -15,7 +15,7 @@ join losant_usage.statement_lines l on l.statement_id = s.statement_id
 cross join lateral (
   select concat(l.org_id, ':', l.metric, ':', to_char(l.period_start::timestamp, 'YYYY-MM-DD'), ':',
       to_char(s.period_month::timestamp, 'YYYY-MM'), ':') as line,
-    s.closed_at >= (l.period_end + 29)::timestamp at time zone 'UTC' or (s.kind = 'adjustment' and l.kind = 'flow') as is_carried
+    s.closed_at >= (l.period_end + 28)::timestamp at time zone 'UTC' or (s.kind = 'adjustment' and l.kind = 'flow') as is_carried
 ) as e
 cross join lateral (
   select case when e.is_carried then date_trunc('second', s.closed_at)
@@ -26,7 +26,8 @@ left join lateral (
   select f.number, b.total from losant_usage.statement_lines b
   join losant_usage.statements f on f.statement_id = b.statement_id
   where s.kind = 'adjustment' and l.kind = 'level' and b.org_id = l.org_id and b.period_start = l.period_start
-    and b.period_end = l.period_end and b.metric = l.metric and b.total is not null and f.period_month = s.period_month and f.number < s.number
+    and b.period_end = l.period_end and b.metric = l.metric and b.total is not null
+    and f.period_month = s.period_month and f.number < s.number
   order by f.number desc limit 1
 ) as r on true
 where l.quantity <> 0 or (l.kind = 'level' and l.total is not null);
@@ -52,7 +53,7 @@ comment on column losant_usage.meter_events.value_max is 'Of a level the greates
 comment on column losant_usage.meter_events.difference is 'What the statement adds to those before it; the sum over the statements of a period is what it comes to, also of a level.';
 comment on column losant_usage.meter_events.replaces_event_id is 'Of an adjusted level the event that this one replaces; null where it is the first, and for flows, which add up.';
 comment on column losant_usage.meter_events.replaces_value is 'The value of that event.';
-comment on column losant_usage.meter_events.is_carried is 'Whether the event is dated outside its period, into the one that was open when the statement was made: it corrects a flow, or the statement was made more than 28 days after the period.';
+comment on column losant_usage.meter_events.is_carried is 'Whether the event is dated outside its period, into the one that was open when the statement was made: it corrects a flow, or the statement was made more than 27 days after the period.';
 comment on column losant_usage.meter_events.occurred_at is 'Time of the event in whole seconds (UTC): in the last hour of the period, or, where is_carried, when the statement was made.';
 comment on column losant_usage.meter_events.send_by is 'Until when the time of the event is accepted by Stripe (UTC): 35 days after it, at least a week after the statement.';
 

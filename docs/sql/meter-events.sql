@@ -6,7 +6,8 @@
 -- the greatest e.value_max. The bodies are null, and the row is there, where an organization has no customer id. Stripe:
 -- POST /v1/billing/meter_events; Lago: POST /api/v1/events, with the customer id as the id of its subscription; OpenMeter:
 -- POST /api/v1/events.
-select e.instance_id, e.number, e.period_month, e.org_name, e.event_id, e.customer_id, e.metric, e.value, e.unit, e.occurred_at, e.send_by,
+select e.instance_id, e.number, e.period_month, e.org_name, e.event_id, e.customer_id, e.metric, e.value, e.unit,
+  e.occurred_at, e.send_by,
   case when b.is_complete then jsonb_build_object('event_name', e.metric, 'identifier', e.event_id, 'timestamp', b.seconds,
     'payload', jsonb_build_object('stripe_customer_id', e.customer_id, 'value', e.value::text)) end as stripe,
   case when b.is_complete then jsonb_build_object('event', jsonb_build_object('transaction_id', e.event_id,
