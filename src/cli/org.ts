@@ -138,8 +138,8 @@ function requireUnchanged(
   const changes = now === null ? [] : compareFields(fieldsAndDate(resource), fieldsAndDate(now));
   if (now !== null && changes.length === 0) return;
   const what = now === null ? 'deleted' : 'changed';
-  const shown = changes.map((change) => `\n- ${describeChange(change)}`).join('');
-  const message = `Organization ${orgId} was ${what} by somebody else meanwhile; nothing was sent${shown}`;
+  const shown = changes.map((change) => `; ${describeChange(change)}`).join('');
+  const message = `Nothing was sent: organization ${orgId} was ${what} by somebody else meanwhile${shown}`;
   throw changeError(action, now === null ? 'not_found' : 'refused', message, {
     hint: 'give the command again if that is still what you want: it starts from what is so now',
   });

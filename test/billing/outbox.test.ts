@@ -45,9 +45,9 @@ beforeAll(async () => {
       where org_id = ${nobody}`.execute(trx);
   });
   await closeAt('2026-11-04T00:00:00.4Z', false);
-  await restate('2026-11-19T12:00:00Z', 9, 1, 20);
+  await restate('2026-11-22T13:00:00Z', 9, 1, 20);
   await closeAt('2026-11-20T10:00:00Z');
-  await restate('2026-12-19T12:00:00Z', 2, 1, 0);
+  await restate('2026-11-22T14:00:00Z', 2, 1, 0);
   await closeAt('2026-12-20T10:00:00Z');
 });
 
@@ -362,12 +362,12 @@ describe('focus_usage', () => {
       where org_id = ${orgId}`.execute(db);
     const options = { source: 'losant', reason: 'a test' } as const;
     expect((await own.closeMonth('2026-08', options)).kind).toBe('closed');
-    for (const [month, created] of [
-      ['09', 5],
-      ['11', 6],
+    for (const [month, hour] of [
+      ['09', 13],
+      ['11', 14],
     ] as const) {
-      const sentAtMs = Date.parse(`2026-${month}-09T00:00:00Z`);
-      await load(own.ledger, [{ ...devices(orgId, '2026-08-13', created, 1, 17), sentAtMs }]);
+      const sentAtMs = Date.parse(`2026-11-22T${hour}:00:00Z`);
+      await load(own.ledger, [{ ...devices(orgId, '2026-08-13', hour, 1, 17), sentAtMs }]);
       await clock.stopClock(Date.parse(`2026-${month}-10T00:00:00Z`));
       expect((await own.closeMonth('2026-08', { ...options, isAdjustment: true })).kind).toBe('closed');
     }

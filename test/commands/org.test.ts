@@ -177,7 +177,7 @@ describe('org set', () => {
     const refused = await org('set', 'Shared', args);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain(
-      `Organization ${ids['Shared']} was changed by somebody else meanwhile; nothing was sent\n- limits.device is 50 and not 100\n- lastUpdated is `,
+      `Nothing was sent: organization ${ids['Shared']} was changed by somebody else meanwhile; limits.device is 50 and not 100; lastUpdated is `,
     );
     expect(changesSent()).toEqual([]);
     const again = await org('set', 'Shared', args);
@@ -278,7 +278,7 @@ describe('org delete', () => {
     const { code, stderr } = await org('delete', 'Shared', again('Shared'));
     expect(code).toBe(2);
     expect(stderr).toContain(
-      'changed by somebody else meanwhile; nothing was sent\n- name is Kept and not Shared',
+      'changed by somebody else meanwhile; name is Kept and not Shared; lastUpdated is ',
     );
     expect(changesSent()).toEqual([]);
     expect(await removedAt('Shared')).toBeNull();

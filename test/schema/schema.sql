@@ -531,7 +531,7 @@ begin
       losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_files, losant_usage.adjustments,
-      losant_usage.focus_usage
+      losant_usage.meter_events, losant_usage.focus_usage
       to losant_usage_reader;
     -- Read by functions and by what finds the cells that are due.
     grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
@@ -1498,45 +1498,70 @@ SELECT u.usage_date,
   WHERE (u.devices_created IS NOT NULL);
 
 -- view focus_usage
-SELECT d.instance_id AS "BillingAccountId",
+SELECT NULL::numeric AS "BilledCost",
+    s.instance_id AS "BillingAccountId",
     i.name AS "BillingAccountName",
-    d.org_id AS "SubAccountId",
-    d.org_name AS "SubAccountName",
-    ((p.first_day)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodStart",
-    (((p.last_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodEnd",
-    ((d.usage_date)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodStart",
-    (((d.usage_date + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodEnd",
+    NULL::text AS "BillingCurrency",
+    (((b.last_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodEnd",
+    ((b.first_day)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodStart",
     'Usage'::text AS "ChargeCategory",
+        CASE s.kind
+            WHEN 'adjustment'::text THEN 'Correction'::text
+            ELSE NULL::text
+        END AS "ChargeClass",
     m.description AS "ChargeDescription",
-    (d.quantity)::numeric AS "ConsumedQuantity",
-    d.unit AS "ConsumedUnit",
+    'Usage-Based'::text AS "ChargeFrequency",
+    (((l.period_end + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodEnd",
+    ((l.period_start)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodStart",
+    (l.quantity)::numeric AS "ConsumedQuantity",
+    l.unit AS "ConsumedUnit",
+    NULL::numeric AS "ContractedCost",
+    NULL::numeric AS "EffectiveCost",
+    'Losant'::text AS "HostProviderName",
+    'Losant'::text AS "InvoiceIssuerName",
+    NULL::numeric AS "ListCost",
+    NULL::numeric AS "PricingQuantity",
+    NULL::text AS "PricingUnit",
     'Losant'::text AS "ProviderName",
     'Losant'::text AS "PublisherName",
+    l.org_id AS "ResourceId",
+    l.org_name AS "ResourceName",
+    'Organization'::text AS "ResourceType",
     'Internet of Things'::text AS "ServiceCategory",
     'Losant'::text AS "ServiceName",
-    d.org_id AS "ResourceId",
-    d.org_name AS "ResourceName",
-    'Organization'::text AS "ResourceType",
-    d.metric AS "SkuMeter",
-    d.stream AS "x_Stream",
-    d.kind AS "x_Kind",
-    d.usage_date AS "x_UsageDate",
-    d.is_final AS "x_IsFinal",
-    d.referral_id AS "x_ReferralId",
-    d.plan_id AS "x_PlanId",
-    d.customer_id AS "x_CustomerId"
-   FROM (((losant_usage.daily_usage_long d
-     JOIN losant_usage.instances i ON ((i.instance_id = d.instance_id)))
-     JOIN losant_usage.metrics m ON ((m.metric = d.metric)))
-     LEFT JOIN LATERAL ( SELECT (date_trunc('month'::text, (d.usage_date)::timestamp without time zone))::date AS first_day,
-            (((date_trunc('month'::text, (d.usage_date)::timestamp without time zone) + '1 mon'::interval))::date - 1) AS last_day
-          WHERE (i.billing_periods = 'calendar'::text)
+    'Losant'::text AS "ServiceProviderName",
+    l.metric AS "SkuMeter",
+    l.org_id AS "SubAccountId",
+    l.org_name AS "SubAccountName",
+    NULLIF(l.customer_id, ''::text) AS "x_CustomerId",
+    l.kind AS "x_Kind",
+    l.period_end AS "x_PeriodEnd",
+    l.period_start AS "x_PeriodStart",
+    l.plan_id AS "x_PlanId",
+    l.referral_id AS "x_ReferralId",
+    s.closed_at AS "x_StatementClosedAt",
+    (s.statement_id)::text AS "x_StatementId",
+    s.number AS "x_StatementNumber",
+    m.stream AS "x_Stream"
+   FROM (((((losant_usage.statements s
+     JOIN losant_usage.statement_lines l ON ((l.statement_id = s.statement_id)))
+     JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+     JOIN losant_usage.metrics m ON ((m.metric = l.metric)))
+     CROSS JOIN LATERAL ( SELECT ((s.closed_at AT TIME ZONE 'UTC'::text))::date AS day) c)
+     LEFT JOIN LATERAL ( SELECT l.period_start AS first_day,
+            l.period_end AS last_day
+          WHERE (s.kind = 'closing'::text)
         UNION ALL
-         SELECT l.period_start,
-            l.period_end
-           FROM losant_usage.losant_periods l
-          WHERE ((i.billing_periods = 'losant'::text) AND (l.org_id = d.org_id) AND ((d.usage_date >= l.period_start) AND (d.usage_date <= l.period_end)))) p ON (true))
-  WHERE (d.quantity IS NOT NULL);
+         SELECT d.month,
+            (d.next_month - 1)
+           FROM losant_usage.months d
+          WHERE ((s.kind = 'adjustment'::text) AND (s.source = 'calendar'::text) AND (d.month = (date_trunc('month'::text, (c.day)::timestamp without time zone))::date))
+        UNION ALL
+         SELECT p.period_start,
+            p.period_end
+           FROM losant_usage.losant_periods p
+          WHERE ((s.kind = 'adjustment'::text) AND (s.source = 'losant'::text) AND (p.org_id = l.org_id) AND ((c.day >= p.period_start) AND (c.day <= p.period_end)))) b ON (true))
+  WHERE (l.quantity IS NOT NULL);
 
 -- view freshness
 WITH tracks AS (
@@ -1699,6 +1724,52 @@ SELECT org_id,
                   WHERE (h.current_period_end > h.current_period_start)) s
           WHERE (s.period_end >= s.period_start)
           ORDER BY s.org_id, s.period_start, s.valid_from DESC) p;
+
+-- view meter_events
+SELECT (e.line || s.number) AS event_id,
+    s.instance_id,
+    s.period_month,
+    s.number,
+    s.statement_id,
+    s.closed_at,
+    l.org_id,
+    l.org_name,
+    NULLIF(l.customer_id, ''::text) AS customer_id,
+    l.referral_id,
+    l.plan_id,
+    l.period_start,
+    l.period_end,
+    l.metric,
+    l.unit,
+    l.kind,
+        CASE l.kind
+            WHEN 'level'::text THEN l.total
+            ELSE l.quantity
+        END AS value,
+    l.total_max AS value_max,
+    l.quantity AS difference,
+    (e.line || r.number) AS replaces_event_id,
+    r.total AS replaces_value,
+    e.is_carried,
+    t.occurred_at,
+    (t.occurred_at + '840:00:00'::interval) AS send_by
+   FROM ((((losant_usage.statements s
+     JOIN losant_usage.statement_lines l ON ((l.statement_id = s.statement_id)))
+     CROSS JOIN LATERAL ( SELECT concat(l.org_id, ':', l.metric, ':', to_char((l.period_start)::timestamp without time zone, 'YYYY-MM-DD'::text), ':', to_char((s.period_month)::timestamp without time zone, 'YYYY-MM'::text), ':') AS line,
+            ((s.closed_at >= (((l.period_end + 28))::timestamp without time zone AT TIME ZONE 'UTC'::text)) OR ((s.kind = 'adjustment'::text) AND (l.kind = 'flow'::text))) AS is_carried) e)
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN e.is_carried THEN date_trunc('second'::text, s.closed_at)
+                    ELSE (((((l.period_end + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) - '01:00:00'::interval) + ((LEAST(s.number, 3599))::double precision * '00:00:01'::interval))
+                END AS occurred_at) t)
+     LEFT JOIN LATERAL ( SELECT f.number,
+            b.total
+           FROM (losant_usage.statement_lines b
+             JOIN losant_usage.statements f ON ((f.statement_id = b.statement_id)))
+          WHERE ((s.kind = 'adjustment'::text) AND (l.kind = 'level'::text) AND (b.org_id = l.org_id) AND (b.period_start = l.period_start) AND (b.period_end = l.period_end) AND (b.metric = l.metric) AND (b.total IS NOT NULL) AND (f.period_month = s.period_month) AND (f.number < s.number))
+          ORDER BY f.number DESC
+         LIMIT 1) r ON (true))
+  WHERE ((l.quantity <> 0) OR ((l.kind = 'level'::text) AND (l.total IS NOT NULL)));
 
 -- view month_rows
 SELECT m.month AS period_start,
@@ -2841,7 +2912,7 @@ days_without_period: 9 of 9 columns
 definitions: 3 of 3 columns
 device_continuity: 13 of 13 columns
 device_counts: 8 of 8 columns
-focus_usage: 27 of 27 columns
+focus_usage: 42 of 42 columns
 freshness: 11 of 11 columns
 instance_days: 0 of 20 columns
 instance_totals: 8 of 8 columns
@@ -2849,6 +2920,7 @@ instances: 10 of 10 columns
 known_missing: 12 of 12 columns
 leases: 8 of 8 columns
 losant_periods: 0 of 3 columns
+meter_events: 24 of 24 columns
 metrics: 11 of 11 columns
 migrations: 3 of 3 columns
 month_rows: 0 of 52 columns
@@ -2945,6 +3017,7 @@ leases.shard_count: SELECT
 leases.shard_index: SELECT
 leases.since: SELECT
 leases.until: SELECT
+meter_events: SELECT
 metrics: SELECT
 month_rows: SELECT
 monthly_summaries: SELECT
