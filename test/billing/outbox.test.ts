@@ -9,8 +9,8 @@ import { asProgram, rowsOf } from '../database/ledger.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { devices, load } from '../views/loads.ts';
 import { type Books, openBooks } from './books.ts';
+import { DAY_MS, type Memory, openMeter, type StripeBody, send } from './sender.ts';
 
-const DAY_MS = 86_400_000;
 const QUERY = readFileSync('docs/sql/meter-events.sql', 'utf8');
 
 let database: ClockDatabase;
@@ -170,12 +170,7 @@ describe('meter_events', () => {
 });
 
 interface Bodies {
-  readonly stripe: {
-    event_name: string;
-    identifier: string;
-    timestamp: number;
-    payload: { stripe_customer_id: string; value: string };
-  };
+  readonly stripe: StripeBody;
   readonly lago: {
     event: {
       transaction_id: string;
@@ -248,6 +243,25 @@ describe('Stripe', () => {
     expect(of('devices_created').reduce((sum, { payload }) => sum + Number(payload.value), 0)).toBe(10);
   });
 });
+
+test.each([0, 1, 2, 3, 4, 5, 6])(
+  'a sender that ends after event %i, and then again, and comes back after an hour or after two days, counts each once',
+  async (endsAfter) => {
+    for (const later of [3_600_000, 2 * DAY_MS]) {
+      const meter = openMeter();
+      const memory: Memory = { number: 0, sent: new Map() };
+      const events = await bodies();
+      const nowMs = Date.parse('2026-12-20T10:00:00Z');
+      send(events, { meter, memory, nowMs, endsAfter });
+      send(events, { meter, memory, nowMs: nowMs + later, endsAfter: 0 });
+      send(events, { meter, memory, nowMs: nowMs + 2 * later });
+      send(events, { meter, memory, nowMs: nowMs + 3 * later });
+      expect(memory.number).toBe(3);
+      expect(meter.sumOf('devices_created')).toBe(10);
+      expect(meter.sumOf('devices_deleted')).toBe(3);
+    }
+  },
+);
 
 // https://docs.getlago.com/guide/events/ingesting-usage: a transaction_id that was received is ignored (422), with ClickHouse
 // one with the same timestamp replaces it; timestamps in seconds; the value is a property.
