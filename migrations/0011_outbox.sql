@@ -27,7 +27,7 @@ left join lateral (
   join losant_usage.statements f on f.statement_id = b.statement_id
   where s.kind = 'adjustment' and l.kind = 'level' and b.org_id = l.org_id and b.period_start = l.period_start
     and b.period_end = l.period_end and b.metric = l.metric and b.total is not null
-    and f.period_month = s.period_month and f.number < s.number
+    and f.instance_id = s.instance_id and f.period_month = s.period_month and f.number < s.number
   order by f.number desc limit 1
 ) as r on true
 where l.quantity <> 0 or (l.kind = 'level' and l.total is not null);

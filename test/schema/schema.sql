@@ -1766,7 +1766,7 @@ SELECT (e.line || s.number) AS event_id,
             b.total
            FROM (losant_usage.statement_lines b
              JOIN losant_usage.statements f ON ((f.statement_id = b.statement_id)))
-          WHERE ((s.kind = 'adjustment'::text) AND (l.kind = 'level'::text) AND (b.org_id = l.org_id) AND (b.period_start = l.period_start) AND (b.period_end = l.period_end) AND (b.metric = l.metric) AND (b.total IS NOT NULL) AND (f.period_month = s.period_month) AND (f.number < s.number))
+          WHERE ((s.kind = 'adjustment'::text) AND (l.kind = 'level'::text) AND (b.org_id = l.org_id) AND (b.period_start = l.period_start) AND (b.period_end = l.period_end) AND (b.metric = l.metric) AND (b.total IS NOT NULL) AND (f.instance_id = s.instance_id) AND (f.period_month = s.period_month) AND (f.number < s.number))
           ORDER BY f.number DESC
          LIMIT 1) r ON (true))
   WHERE ((l.quantity <> 0) OR ((l.kind = 'level'::text) AND (l.total IS NOT NULL)));
