@@ -157,7 +157,7 @@ async function sendPatch(
       hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
     });
   }
-  const others = differences.map((each) => `Changed by somebody else meanwhile: ${describeChange(each)}`);
+  const others = differences.map((each) => `Changed meanwhile, not by this command: ${describeChange(each)}`);
   context.output.remark(...others);
   return after;
 }

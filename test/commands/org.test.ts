@@ -186,12 +186,12 @@ describe('org set', () => {
     expect(changesSent()).toHaveLength(1);
   });
 
-  it('says what somebody else changed beside it', async () => {
+  it('says what changed beside it, and not by it', async () => {
     proxy.afterAnswerTo(GET_ORG, () => Promise.resolve());
     proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { referralId: 'C-2' }));
     const { code, stderr } = await org('set', 'Shared', ['--limit', 'device=6']);
     expect(code).toBe(0);
-    expect(stderr).toContain('Changed by somebody else meanwhile: referralId is C-2 and not C-1');
+    expect(stderr).toContain('Changed meanwhile, not by this command: referralId is C-2 and not C-1');
   });
 });
 
