@@ -48,7 +48,7 @@ alter role losant_usage_reader set jit = off;
 create schema if not exists losant_usage authorization losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
--- What each may do with which table, view and function is named in the schema itself (migrations/0011_rights.sql), and
+-- What each may do with which table, view and function is named in the schema itself (migrations/0012_rights.sql), and
 -- `migrate` grants it: nothing is granted on what comes later. This is for roles that are made after `migrate`.
 do $$
 begin

@@ -1,11 +1,10 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { LosantError, SettingsError } from '../errors.ts';
+import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/context.ts';
 import type { RunOutcome } from '../export/run.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { waiveCells } from '../ledger/waive.ts';
-import { mayHaveHappened } from '../losant/admin.ts';
 import { line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { dayAt } from '../usage/day.ts';
@@ -15,7 +14,7 @@ import { waitOption } from './export-options.ts';
 import { renderEnd } from './export-result.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
 import { type OptionValues, switchOption, textOption } from './options.ts';
-import { type FoundOrg, findOrg, lookAgain, openAdmin, placeOptions } from './org.ts';
+import { changeError, changeOrg, type FoundOrg, findOrg, placeOptions } from './org.ts';
 import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
 import { canAsk, openQuestions } from './questions.ts';
 
@@ -44,14 +43,6 @@ export const orgDelete = defineCommand({
   run: deleteOrg,
 });
 
-/** The means of deleting an organization. */
-interface Work {
-  readonly handle: DatabaseHandle;
-  readonly found: FoundOrg;
-  readonly options: DeleteOptions;
-  readonly giveUpAtMs: number;
-}
-
 /**
  * Deletes an organization in Losant, after everything that can still be read of it has been exported,
  * nothing is missing and its name has been repeated. Any failure before that leaves it as it is.
@@ -67,65 +58,60 @@ async function deleteOrg(context: CommandContext, options: DeleteOptions): Promi
   const giveUpAtMs = context.hostNow() + options.wait * 1_000;
   const open = () => openSchema(context, { createIfEmpty: false });
   const handle = await waitWhileHeld(context, giveUpAtMs, open);
-  const work = { handle, found, options, giveUpAtMs };
-  return await useDatabase(handle, () =>
-    dryRun ? showOnly(context, work) : deleteAfterExport(context, work),
-  );
+  return await useDatabase(handle, () => endOrg(context, { handle, found, options, giveUpAtMs }));
 }
 
-async function showOnly(context: CommandContext, { handle, found }: Work): Promise<number> {
-  const now = await readClock(context, handle);
-  const ending = await readEnding(handle, found);
-  printEnding(context, found, { ending, nowMs: now() });
-  if (context.output.json)
-    printDocument(context, found, { ending, outcomes: [], removedAt: null, waived: 0 });
-  else
-    context.output.print(
-      'Nothing was exported or deleted (--dry-run). Before it is deleted, all of it that can be read is exported.',
-    );
-  return EXIT.ok;
+interface Work {
+  readonly handle: DatabaseHandle;
+  readonly found: FoundOrg;
+  readonly options: DeleteOptions;
+  readonly giveUpAtMs: number;
 }
 
-async function deleteAfterExport(context: CommandContext, work: Work): Promise<number> {
+async function endOrg(context: CommandContext, work: Work): Promise<number> {
   const { output, signal, logger } = context;
   const { handle, found, options } = work;
-  const { incomplete } = options;
-  requireWritable(handle);
+  const { dryRun, incomplete: reason } = options;
+  if (!dryRun) requireWritable(handle);
   const now = await readClock(context, handle);
-  const outcomes = await exportLastDays(context, { ...work, now });
   const { instanceId } = found.instance;
+  const outcomes = dryRun ? [] : await exportLastDays(context, { ...work, now });
+  const ending = await readEnding(handle, found);
   if (!output.json) {
     const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
     const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
-    output.print(...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })));
+    output.print(
+      ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
+      line`${styled('bold', found.organization.name)} (${found.orgId}) of instance ${instanceId}:`,
+      ...renderEnding(ending, dayAt(now())),
+    );
   }
-  const ending = await readEnding(handle, found);
-  printEnding(context, found, { ending, nowMs: now() });
-  const refusal = incomplete === null ? whyNot(found, ending, outcomes.at(-1)) : null;
-  if (refusal !== null) {
+  const refusal = dryRun || reason !== null ? null : whyNot(found, ending, outcomes.at(-1));
+  if (dryRun || refusal !== null) {
     if (output.json) printDocument(context, found, { ending, outcomes, removedAt: null, waived: 0 });
-    output.remark(...refusal.lines);
-    return refusal.exitCode;
+    else if (dryRun) output.print(NOTHING_DONE);
+    output.remark(...(refusal?.lines ?? []));
+    return refusal?.exitCode ?? EXIT.ok;
   }
   if (options.nameAgain === null) await askForName(context, found);
   signal.throwIfAborted();
   await removeOrg(context, found);
-  const record = { orgId: found.orgId, removedAtMs: now(), missing: ending.missing, reason: incomplete };
-  const waived = await recordRemoval(context, handle.db, record);
-  logger.info(
-    { org_id: found.orgId, instance_id: instanceId, reason: incomplete, waived },
-    'organization deleted',
-  );
-  const removedAt = new Date(record.removedAtMs).toISOString();
+  const removedAt = new Date(now()).toISOString();
+  const waived = await recordRemoval(context, work, { removedAt, ending });
+  const { orgId } = found;
+  logger.info({ org_id: orgId, instance_id: instanceId, reason, waived }, 'organization deleted');
   if (output.json) printDocument(context, found, { ending, outcomes, removedAt, waived });
   else {
     output.print(
       line`Deleted: ${styled('bold', found.organization.name)}. Its numbers stay in the database.`,
     );
-    if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${incomplete ?? ''}`);
+    if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
   }
   return EXIT.ok;
 }
+
+const NOTHING_DONE =
+  'Nothing was exported or deleted (--dry-run). Before it is deleted, all of it that can be read is exported.';
 
 /**
  * Returns the reason why the organization is not deleted; null if nothing is missing and its last days
@@ -149,16 +135,6 @@ function whyNot(
     ],
     exitCode: last?.refusal ? EXIT.refused : EXIT.incomplete,
   };
-}
-
-function printEnding(
-  { output }: CommandContext,
-  { organization, orgId, instance }: FoundOrg,
-  { ending, nowMs }: { ending: Ending; nowMs: number },
-): void {
-  if (output.json) return;
-  const head = line`${styled('bold', organization.name)} (${orgId}) of instance ${instance.instanceId}:`;
-  output.print(head, ...renderEnding(ending, dayAt(nowMs)));
 }
 
 function printDocument(
@@ -212,104 +188,47 @@ function mustRepeat(): SettingsError {
   );
 }
 
-/**
- * Deletes the organization in Losant: asks once, and is done when Losant no longer knows it. Throws
- * LosantError if it still exists, or if that cannot be found out.
- */
+/** Deletes the organization in Losant. Throws LosantError if it still exists, or if that cannot be found out. */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
-  const { orgId, instance } = found;
-  let lost: LosantError | null = null;
-  try {
-    await openAdmin(context, instance).deleteOrg({ instanceId: instance.instanceId, orgId });
-  } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
-    lost = error;
-    context.output.remark(`${error.message}: reading the organization back`);
-  }
-  if ((await confirm(found, lost)) === null) return;
-  const kind = lost?.kind ?? 'bad_body';
-  const said = lost === null ? 'Losant said that it was deleted' : lost.message;
-  throw failed(kind, `Not deleted: ${said}, but organization ${orgId} is still there`, {
+  const action = 'instanceOrg.delete';
+  const { after, lost } = await changeOrg(context, found, {
+    action,
+    send: (admin, place) => admin.deleteOrg(place),
+  });
+  if (after === null) return;
+  const said = lost?.message ?? 'Losant said that it was deleted';
+  const message = `Not deleted: ${said}, but organization ${found.orgId} is still there`;
+  throw changeError(action, lost?.kind ?? 'bad_body', message, {
     hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
   });
 }
 
-async function confirm(found: FoundOrg, lost: LosantError | null) {
-  try {
-    return await lookAgain(found);
-  } catch (error) {
-    if (!(error instanceof LosantError)) throw error;
-    const said = lost === null ? 'said to be deleted' : 'perhaps deleted';
-    throw failed(
-      error.kind,
-      `Organization ${found.orgId} was ${said}, which cannot be confirmed: ${error.message}`,
-      {
-        hint: 'losant-usage org show says it once Losant answers; if it is gone, the next run notices',
-        cause: error,
-      },
-    );
-  }
-}
-
-function failed(
-  kind: LosantError['kind'],
-  message: string,
-  details: { readonly hint: string; readonly cause?: unknown },
-): LosantError {
-  return new LosantError(kind, message, {
-    ...details,
-    action: 'instanceOrg.delete',
-    status: null,
-    body: null,
-  });
-}
-
 /**
- * Marks the organization as removed and, with a reason, waives its missing numbers. Returns the number
- * of waivers.
+ * Marks the organization as removed and, with a reason, waives its missing numbers but for those that
+ * another process has loaded meanwhile. Returns the number of waivers.
  */
 async function recordRemoval(
   { output }: CommandContext,
-  db: DatabaseHandle['db'],
-  {
-    orgId,
-    removedAtMs,
-    missing,
-    reason,
-  }: { orgId: string; removedAtMs: number; missing: Ending['missing']; reason: string | null },
+  { handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
+  { removedAt, ending }: { readonly removedAt: string; readonly ending: Ending },
 ): Promise<number> {
   try {
     let waived = 0;
-    if (reason !== null) {
-      for (const { stream, day } of missing) {
-        waived += await waiveUnlessLoaded(db, {
-          orgId,
-          stream,
-          range: { from: day, to: day },
-          reason,
-          asZero: false,
-        });
+    for (const { stream, day } of ending.missing) {
+      if (reason === null) break;
+      const range = { from: day, to: day };
+      try {
+        waived += (await waiveCells(db, { orgId, stream, range, reason, asZero: false })).length;
+      } catch (error) {
+        if (!(error instanceof SettingsError)) throw error;
       }
     }
-    await markRemoved(db, [orgId], new Date(removedAtMs).toISOString());
+    await markRemoved(db, [orgId], removedAt);
     return waived;
   } catch (error) {
     output.remark(
       `Organization ${orgId} was deleted in Losant, but the database does not know it yet: the next run finds out.`,
     );
-    throw error;
-  }
-}
-
-/** Waives a number unless another process has loaded it meanwhile. */
-async function waiveUnlessLoaded(
-  db: DatabaseHandle['db'],
-  waiver: Parameters<typeof waiveCells>[1],
-): Promise<number> {
-  try {
-    return (await waiveCells(db, waiver)).length;
-  } catch (error) {
-    if (error instanceof SettingsError) return 0;
     throw error;
   }
 }

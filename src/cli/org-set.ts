@@ -1,7 +1,6 @@
 import type { z } from 'zod';
-import { LosantError, SettingsError } from '../errors.ts';
+import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { mayHaveHappened } from '../losant/admin.ts';
 import { namesAt, type OrgPatch, orgPatch } from '../losant/org-patch.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import { readFileFromDisk, readNamedFile } from '../settings/reader.ts';
@@ -9,16 +8,27 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import type { Tag } from '../usage/organization.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { fail, type OptionSpec, pathOption, switchOption, textOption, valueOption } from './options.ts';
 import {
+  fail,
+  type OptionSpec,
+  type OptionValues,
+  pathOption,
+  switchOption,
+  textOption,
+  valueOption,
+} from './options.ts';
+import {
+  changeError,
+  changeOrg,
+  compareFields,
+  describeChange,
+  type FieldChange,
   type Fields,
   type FoundOrg,
   fieldsOf,
   findOrg,
-  lookAgain,
   mapOf,
   type OrgAsked,
-  openAdmin,
   placeOptions,
   type Resource,
   tagsOf,
@@ -56,19 +66,26 @@ const auditLogOption: OptionSpec<boolean | null> = {
   choices: ['on', 'off'],
 };
 
+/** The changes, as options. */
+const patchOptions = {
+  name: textOption('TEXT', 'its name'),
+  description: textOption('TEXT', 'its description'),
+  referralId: textOption('TEXT', 'your own customer number'),
+  limit: limitOption,
+  tag: tagOption,
+  disable: switchOption('disable it from now on'),
+  enable: switchOption('enable it again'),
+  auditLog: auditLogOption,
+  body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+};
+
+export type PatchOptions = OptionValues<typeof patchOptions>;
+
 export const orgSet = defineCommand({
   needs: 'admin',
   options: {
     ...placeOptions,
-    name: textOption('TEXT', 'its name'),
-    description: textOption('TEXT', 'its description'),
-    referralId: textOption('TEXT', 'your own customer number'),
-    limit: limitOption,
-    tag: tagOption,
-    disable: switchOption('disable it from now on'),
-    enable: switchOption('enable it again'),
-    auditLog: auditLogOption,
-    body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+    ...patchOptions,
     dryRun: switchOption('show what would change and send no change'),
   },
   whenInterrupted: 'losant-usage org show says whether the change was made',
@@ -86,8 +103,8 @@ export const orgSet = defineCommand({
 });
 
 /**
- * Changes an organization. Everything is checked first, the changes are shown, and the answer must
- * contain them. If nothing would change, nothing is sent.
+ * Changes an organization. Everything is checked first, the changes are shown, and the organization
+ * must have them when it is read back. If nothing would change, nothing is sent.
  */
 async function setOrg(
   context: CommandContext,
@@ -102,12 +119,12 @@ async function setOrg(
   const isSent = changes.length > 0 && !options.dryRun;
   if (!output.json) output.print(...renderChanges(found, changes));
   signal.throwIfAborted();
-  const answer = isSent ? await sendPatch(context, found, patch) : null;
-  const missed = answer === null ? [] : compareFields(expected, fieldsOf(answer));
-  if (missed.length > 0) throw notTaken(found, missed);
+  const organization = isSent
+    ? await sendPatch(context, found, { patch, changes, expected })
+    : found.resource;
   if (output.json) {
     const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
-    output.printJson({ ...place, isChanged: isSent, changes, organization: answer ?? found.resource });
+    output.printJson({ ...place, isChanged: isSent, changes, organization });
   } else if (isSent) {
     output.print('Changed: Losant has it so now.', NEXT_LISTING);
     context.logger.info(
@@ -120,26 +137,29 @@ async function setOrg(
 
 const NEXT_LISTING = 'The database follows with the next listing of the organizations, once a UTC day.';
 
-/**
- * Returns the organization after the change. The change is sent once; if the answer is lost, the
- * organization is read back.
- */
+/** Returns the organization after the change. Throws LosantError unless it has what was to be changed. */
 async function sendPatch(
   context: CommandContext,
   found: FoundOrg,
-  patch: OrgPatch,
-): Promise<FoundOrg['resource']> {
-  const { orgId, instance } = found;
-  try {
-    return (await openAdmin(context, instance).patchOrg({ instanceId: instance.instanceId, orgId }, patch))
-      .resource;
-  } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
-    context.output.remark(`${error.message}: reading the organization back`);
-    const now = await lookAgain(found).catch(() => null);
-    if (now === null) throw error;
-    return now.resource;
+  { patch, changes, expected }: { patch: OrgPatch; changes: readonly FieldChange[]; expected: Fields },
+): Promise<Resource> {
+  const { after } = await changeOrg(context, found, {
+    action: 'instanceOrg.patch',
+    send: (admin, place) => admin.patchOrg(place, patch),
+  });
+  const differences = after === null ? changes : compareFields(expected, fieldsOf(after));
+  const isAsked = ({ field }: FieldChange) => changes.some((change) => change.field === field);
+  const missed = differences.filter(isAsked).map(describeChange);
+  if (after === null || missed.length > 0) {
+    const what = after === null ? 'the organization is gone' : missed.join('; ');
+    const message = `instanceOrg.patch (org ${found.orgId}): not all is as asked: ${what}`;
+    throw changeError('instanceOrg.patch', 'bad_body', message, {
+      hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
+    });
   }
+  const others = differences.map((each) => `Changed meanwhile, not by this command: ${describeChange(each)}`);
+  context.output.remark(...others);
+  return after;
 }
 
 function renderChanges({ organization, orgId }: FoundOrg, changes: readonly FieldChange[]): Line[] {
@@ -151,37 +171,6 @@ function renderChanges({ organization, orgId }: FoundOrg, changes: readonly Fiel
 
 function show(value: string | null): Line {
   return value ?? styled('dim', 'not set');
-}
-
-/** Returns the error for an organization that was answered, or read back, without the change. */
-function notTaken({ orgId }: FoundOrg, missed: readonly FieldChange[]): LosantError {
-  const shown = missed.map(
-    (each) => `${each.field} is ${each.new ?? 'not set'} and not ${each.old ?? 'unset'}`,
-  );
-  return new LosantError(
-    'bad_body',
-    `instanceOrg.patch (org ${orgId}): not all is as asked: ${shown.join('; ')}`,
-    {
-      hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
-      action: 'instanceOrg.patch',
-      status: null,
-      body: null,
-    },
-  );
-}
-
-/** The changes as given by the options. */
-export interface PatchOptions {
-  readonly name: string | null;
-  readonly description: string | null;
-  readonly referralId: string | null;
-  readonly limit: Readonly<Record<string, number>> | null;
-  readonly tag: readonly Tag[] | null;
-  readonly disable: boolean;
-  readonly enable: boolean;
-  readonly auditLog: boolean | null;
-  /** The path of a file with a patch in JSON. */
-  readonly body: string | null;
 }
 
 /** A patch, and the tags to set among those that the organization has. */
@@ -290,26 +279,8 @@ function parse(text: string): unknown {
   }
 }
 
-/** A planned or completed change of a field; null means that it is not set. */
-export interface FieldChange {
-  readonly field: string;
-  readonly old: string | null;
-  readonly new: string | null;
-}
-
 /** Returns an organization with a patch applied. Limits that the patch does not name stay. */
 export function withPatch(resource: Resource, patch: OrgPatch): Resource {
   if (patch.limits === undefined) return { ...resource, ...patch };
   return { ...resource, ...patch, limits: { ...mapOf(resource['limits']), ...patch.limits } };
-}
-
-/** Returns the fields in which two organizations differ, in order. */
-export function compareFields(before: Fields, after: Fields): FieldChange[] {
-  const names = new Set([...before.keys(), ...after.keys()]);
-  const both = [...names].map((field) => ({
-    field,
-    old: before.get(field) ?? null,
-    new: after.get(field) ?? null,
-  }));
-  return both.filter((each) => each.old !== each.new);
 }

@@ -1,6 +1,6 @@
-import { LosantError, SettingsError } from '../errors.ts';
+import { type ErrorDetails, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { type AdminClient, createAdminClient } from '../losant/admin.ts';
+import { type AdminClient, createAdminClient, mayHaveHappened, type OrgPlace } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
@@ -28,9 +28,6 @@ export interface FoundOrg extends OrgResource {
   readonly client: LosantClient;
 }
 
-/** The time for which the result of a change is asked for, even while the process is asked to end. */
-const LOOK_AGAIN_MS = 60_000;
-
 /** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
 export async function findOrg(context: CommandContext, { org, instance: ids }: OrgAsked): Promise<FoundOrg> {
   const { signal } = context;
@@ -55,20 +52,6 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
   });
 }
 
-/**
- * Returns the organization as it is now; null if it does not exist. Throws LosantError if Losant does
- * not answer that.
- */
-export async function lookAgain({ client, instance, orgId }: FoundOrg): Promise<OrgResource | null> {
-  const signal = AbortSignal.timeout(LOOK_AGAIN_MS);
-  try {
-    return await getOrgResource(client, { instanceId: instance.instanceId, orgId, signal });
-  } catch (error) {
-    if (error instanceof LosantError && error.kind === 'not_found') return null;
-    throw error;
-  }
-}
-
 /** Returns a client that reads from the instance and sends nothing but GET. */
 export function openReading(
   { config, hostNow, random, version }: CommandContext,
@@ -89,11 +72,98 @@ export function openReading(
   });
 }
 
+/** A change of one organization in Losant. */
+interface OrgChange {
+  readonly action: 'instanceOrg.patch' | 'instanceOrg.delete';
+  readonly send: (admin: AdminClient, place: OrgPlace) => Promise<unknown>;
+}
+
+/** The time for which the result of a change is asked for, even while the process is asked to end. */
+const LOOK_AGAIN_MS = 60_000;
+
 /**
- * Returns the client that can change the instance's organizations. Throws SettingsError without its
- * token.
+ * Sends a change once and reads the organization back, whatever was answered. Returns the organization
+ * as it is then, null if it does not exist, and the error if the answer was lost. Sends nothing and
+ * throws LosantError if the organization is no longer as it was found; throws one too if the change was
+ * refused, or if nobody can say whether it was made.
  */
-export function openAdmin(
+export async function changeOrg(
+  context: CommandContext,
+  found: FoundOrg,
+  { action, send }: OrgChange,
+): Promise<{ readonly after: Resource | null; readonly lost: LosantError | null }> {
+  const { orgId, instance } = found;
+  const admin = openAdmin(context, instance);
+  requireUnchanged(found, await lookAgain(found, context.signal), action);
+  let lost: LosantError | null = null;
+  try {
+    await send(admin, { instanceId: instance.instanceId, orgId });
+  } catch (error) {
+    if (!mayHaveHappened(error)) throw error;
+    lost = error;
+    context.output.remark(`${error.message}: reading the organization back`);
+  }
+  try {
+    return { after: await lookAgain(found, AbortSignal.timeout(LOOK_AGAIN_MS)), lost };
+  } catch (error) {
+    if (!(error instanceof LosantError)) throw error;
+    const done = action === 'instanceOrg.patch' ? 'changed' : 'deleted';
+    const said = lost === null ? `said to be ${done}` : `perhaps ${done}`;
+    const message = `Organization ${orgId} was ${said}, which cannot be confirmed: ${error.message}`;
+    throw changeError(action, error.kind, message, {
+      hint: 'losant-usage org show says what is so once Losant answers',
+      cause: error,
+    });
+  }
+}
+
+/** Returns the organization as Losant has it now; null if it does not exist. */
+async function lookAgain(
+  { client, instance, orgId }: FoundOrg,
+  signal: AbortSignal,
+): Promise<Resource | null> {
+  try {
+    return (await getOrgResource(client, { instanceId: instance.instanceId, orgId, signal })).resource;
+  } catch (error) {
+    if (error instanceof LosantError && error.kind === 'not_found') return null;
+    throw error;
+  }
+}
+
+function requireUnchanged(
+  { orgId, resource }: FoundOrg,
+  now: Resource | null,
+  action: OrgChange['action'],
+): void {
+  const changes = now === null ? [] : compareFields(fieldsAndDate(resource), fieldsAndDate(now));
+  if (now !== null && changes.length === 0) return;
+  const what = now === null ? 'deleted' : 'changed';
+  const shown = changes.map((change) => `; ${describeChange(change)}`).join('');
+  const message = `Nothing was sent: organization ${orgId} was ${what} by somebody else meanwhile${shown}`;
+  throw changeError(action, now === null ? 'not_found' : 'refused', message, {
+    hint: 'give the command again if that is still what you want: it starts from what is so now',
+  });
+}
+
+/** The fields of an organization with the date of its last change, if Losant names one. */
+function fieldsAndDate(resource: Resource): Fields {
+  const { lastUpdated } = resource;
+  const fields = fieldsOf(resource);
+  return typeof lastUpdated === 'string' ? new Map([...fields, ['lastUpdated', lastUpdated]]) : fields;
+}
+
+/** Returns the error of a change that Losant did not make, or not as it was asked to. */
+export function changeError(
+  action: OrgChange['action'],
+  kind: LosantErrorKind,
+  message: string,
+  details: ErrorDetails,
+): LosantError {
+  return new LosantError(kind, message, { ...details, action, status: null, body: null });
+}
+
+/** Returns the client that can change the instance's organizations. Throws SettingsError without its token. */
+function openAdmin(
   { config, version, hostNow }: CommandContext,
   { apiUrl, domain }: InstanceConfig,
 ): AdminClient {
@@ -192,6 +262,28 @@ export function fieldsOf(resource: Resource): Fields {
     );
   }
   return fields;
+}
+
+/** A field in which an organization differs; null means that it is not set. */
+export interface FieldChange {
+  readonly field: string;
+  readonly old: string | null;
+  readonly new: string | null;
+}
+
+/** Returns the fields in which two organizations differ, in order. */
+export function compareFields(before: Fields, after: Fields): FieldChange[] {
+  const names = new Set([...before.keys(), ...after.keys()]);
+  const both = [...names].map((field) => ({
+    field,
+    old: before.get(field) ?? null,
+    new: after.get(field) ?? null,
+  }));
+  return both.filter((each) => each.old !== each.new);
+}
+
+export function describeChange({ field, old, new: now }: FieldChange): string {
+  return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
 }
 
 /** Returns the tags of an organization as Losant answers it, without entries that are no tags. */

@@ -229,16 +229,27 @@ export interface DeviceCounts {
 }
 
 export interface FocusUsage {
+  BilledCost: Numeric | null;
   BillingAccountId: string;
   BillingAccountName: string | null;
+  BillingCurrency: string | null;
   BillingPeriodEnd: Instant | null;
   BillingPeriodStart: Instant | null;
   ChargeCategory: string;
+  ChargeClass: string | null;
   ChargeDescription: string;
+  ChargeFrequency: string;
   ChargePeriodEnd: Instant;
   ChargePeriodStart: Instant;
   ConsumedQuantity: Numeric;
   ConsumedUnit: string;
+  ContractedCost: Numeric | null;
+  EffectiveCost: Numeric | null;
+  HostProviderName: string;
+  InvoiceIssuerName: string;
+  ListCost: Numeric | null;
+  PricingQuantity: Numeric | null;
+  PricingUnit: string | null;
   ProviderName: string;
   PublisherName: string;
   ResourceId: string;
@@ -246,16 +257,20 @@ export interface FocusUsage {
   ResourceType: string;
   ServiceCategory: string;
   ServiceName: string;
+  ServiceProviderName: string;
   SkuMeter: string;
   SubAccountId: string;
   SubAccountName: string;
   x_CustomerId: string | null;
-  x_IsFinal: boolean;
   x_Kind: string;
+  x_PeriodEnd: UsageDay;
+  x_PeriodStart: UsageDay;
   x_PlanId: string | null;
   x_ReferralId: string | null;
+  x_StatementClosedAt: Instant;
+  x_StatementId: string;
+  x_StatementNumber: number;
   x_Stream: string;
-  x_UsageDate: UsageDay;
 }
 
 export interface Freshness {
@@ -342,6 +357,33 @@ export interface Leases {
 
 export interface LoadLock {
   is_locked: boolean;
+}
+
+export interface MeterEvents {
+  closed_at: Instant;
+  customer_id: string | null;
+  difference: number;
+  event_id: string;
+  instance_id: string;
+  is_carried: boolean;
+  kind: string;
+  metric: string;
+  number: number;
+  occurred_at: Instant;
+  org_id: string;
+  org_name: string;
+  period_end: UsageDay;
+  period_month: UsageDay;
+  period_start: UsageDay;
+  plan_id: string | null;
+  referral_id: string | null;
+  replaces_event_id: string | null;
+  replaces_value: number;
+  send_by: Instant;
+  statement_id: string;
+  unit: string;
+  value: number | null;
+  value_max: number | null;
 }
 
 export interface Metrics {
@@ -890,6 +932,7 @@ export interface Schema {
   known_missing: KnownMissing;
   leases: Leases;
   load_lock: LoadLock;
+  meter_events: MeterEvents;
   metrics: Metrics;
   migrations: Migrations;
   monthly_summaries: MonthlySummaries;

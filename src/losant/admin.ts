@@ -4,7 +4,6 @@ import { LosantError, type LosantErrorKind } from '../errors.ts';
 import { type Answer, answerOf, failureOf } from './attempt.ts';
 import { type Asked, losantError } from './failure.ts';
 import type { OrgPatch } from './org-patch.ts';
-import { type OrgResource, readOrgAnswer } from './orgs.ts';
 import { createTransport, headersFor, QUERY_FOR_ALL } from './transport.ts';
 
 export interface AdminClientOptions {
@@ -33,11 +32,8 @@ export interface OrgPlace {
  * was made.
  */
 export interface AdminClient {
-  /**
-   * `patchOrg` returns the organization as Losant answers it; does not check that the answer contains the
-   * change.
-   */
-  patchOrg(place: OrgPlace, patch: OrgPatch): Promise<OrgResource>;
+  /** `patchOrg` sends the patch. What the answer contains is not looked at: read the organization back. */
+  patchOrg(place: OrgPlace, patch: OrgPatch): Promise<void>;
   deleteOrg(place: OrgPlace): Promise<void>;
 }
 
@@ -68,8 +64,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   return {
     async patchOrg(place, patch) {
       const asked = { action: 'instanceOrg.patch', ids: { org: place.orgId } };
-      const answer = await send(asked, () => api.patch(pathOf(place), { json: patch }));
-      return readOrgAnswer(asked, answer, place.orgId);
+      await send(asked, () => api.patch(pathOf(place), { json: patch }));
     },
     async deleteOrg(place) {
       const asked = { action: 'instanceOrg.delete', ids: { org: place.orgId } };

@@ -3,7 +3,7 @@ import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
 import type { Answer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { type Asked, unusableAnswer } from './failure.ts';
+import { unusableAnswer } from './failure.ts';
 import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
 import { type OrganizationReading, readOrganization } from './organization.ts';
 
@@ -107,14 +107,7 @@ export async function getOrgResource(client: LosantClient, options: OrgQuestion)
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
   const path = `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
-  return readOrgAnswer(asked, await client.get({ ...asked, path, query: {}, signal }), orgId);
-}
-
-/**
- * `readOrgAnswer` reads the answer to a request about one organization. Throws a `LosantError` if it is about
- * another one.
- */
-export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgResource {
+  const answer = await client.get({ ...asked, path, query: {}, signal });
   const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
   if (reading.organization.orgId !== orgId.toLowerCase()) {

@@ -28,7 +28,17 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   days_without_period: { date: 'first_day', end: 'last_day', key: ['org_id'] },
   statement_lines: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'period_month'] },
-  focus_usage: { date: 'x_UsageDate', org: 'SubAccountId', key: ['SubAccountId', 'SkuMeter'] },
+  meter_events: {
+    date: 'period_start',
+    end: 'period_end',
+    key: ['org_id', 'metric', 'period_month', 'number'],
+  },
+  focus_usage: {
+    date: 'x_PeriodStart',
+    end: 'x_PeriodEnd',
+    org: 'SubAccountId',
+    key: ['SubAccountId', 'SkuMeter', 'x_StatementClosedAt', 'x_StatementId'],
+  },
   period_blockers: { date: 'period_start', end: 'period_end', key: ['instance_id', 'org_id', 'cause'] },
   cells: { date: 'usage_date', key: ['org_id', 'stream'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },

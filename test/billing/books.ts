@@ -15,6 +15,7 @@ import { createDatabase } from '../../src/database/open.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
 import type { PeriodSource } from '../../src/usage/period.ts';
 import { INSTANCE, openLedger, rowsOf } from '../database/ledger.ts';
+import type { TestDatabase } from '../support/databases.ts';
 import { devices, load, trackedOrg } from '../views/loads.ts';
 
 export const { signal: SIGNAL } = new AbortController();
@@ -34,8 +35,9 @@ export function whyNot(outcome: CloseOutcome): string[] {
   return outcome.kind === 'unchanged' ? [] : outcome.blockers.map(({ blocker }) => describeBlocker(blocker));
 }
 
-export async function openBooks() {
-  const ledger = await openLedger('postgres');
+/** `made`: a database that was made for it, e.g. one whose clock can be set. */
+export async function openBooks(made?: TestDatabase) {
+  const ledger = await openLedger('postgres', made);
   const handle = await createDatabase({ url: ledger.url, applicationName: 'close test', poolSize: 3 });
   const folder = await mkdtemp(join(tmpdir(), 'statement-'));
 

@@ -2,14 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fieldsOf } from '../../src/cli/org.ts';
-import {
-  compareFields,
-  completePatch,
-  type PatchOptions,
-  readWanted,
-  withPatch,
-} from '../../src/cli/org-set.ts';
+import { compareFields, fieldsOf } from '../../src/cli/org.ts';
+import { completePatch, type PatchOptions, readWanted, withPatch } from '../../src/cli/org-set.ts';
 import { SettingsError } from '../../src/errors.ts';
 
 const NOW = Date.parse('2026-11-25T12:00:00.000Z');

@@ -37,7 +37,7 @@ beforeAll(async () => {
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
   await platform.control('tokens', { token: READER, scopes: ['all.Instance.read'] });
   env = { LOSANT_API_URL: proxy.url, LOSANT_API_TOKEN: READER, LOSANT_ADMIN_TOKEN: ADMIN };
-  for (const name of ['Shown \x1b[31m', 'Changed', 'Ended', 'Gappy', 'Typed', 'Lost']) {
+  for (const name of ['Shown \x1b[31m', 'Changed', 'Shared', 'Ended', 'Gappy', 'Typed', 'Lost']) {
     ids[name] = await addOrg(name);
   }
   const gappy = { orgId: ids['Gappy'], day: yesterday, action: 'deviceCounts' };
@@ -62,6 +62,19 @@ const removedAt = async (name: string) => {
   );
   return row?.['removed_at'] ?? null;
 };
+
+/** Somebody else changes an organization, past the proxy. */
+async function changeElsewhere(name: string, patch: object): Promise<void> {
+  const { url, instanceId } = exported.platform;
+  const { status } = await fetch(`${url}/instances/${instanceId}/orgs/${ids[name]}`, {
+    method: 'PATCH',
+    headers: { authorization: `Bearer ${ADMIN}`, 'content-type': 'application/json' },
+    body: JSON.stringify(patch),
+  });
+  if (status !== 200) throw new Error(`HTTP ${status}`);
+}
+
+const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 
 const isThere = async (name: string) => (await exported.platform.get(`/orgs/${ids[name]}`)).status === 200;
 
@@ -148,6 +161,38 @@ describe('org set', () => {
     expect(stdout).toContain('Changed: Losant has it so now.');
     expect(changesSent()).toHaveLength(1);
   });
+
+  it('reads back what an answer without the optional fields does not say', async () => {
+    proxy.emptiesAnswersTo.add('PATCH');
+    const ended = await org('set', 'Changed', ['--limit', 'device=7', '--json']);
+    proxy.emptiesAnswersTo.clear();
+    expect(ended.code).toBe(0);
+    expect(jsonOf<object>(ended)).toMatchObject({ organization: { limits: { device: 7, payload: 5_000 } } });
+    expect(changesSent()).toHaveLength(1);
+  });
+
+  it('sends nothing over a change by somebody else, shows it, and takes the command again', async () => {
+    const args = ['--limit', 'device=5'];
+    proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { limits: { device: 50, payload: 5_000 } }));
+    const refused = await org('set', 'Shared', args);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain(
+      `Nothing was sent: organization ${ids['Shared']} was changed by somebody else meanwhile; limits.device is 50 and not 100; lastUpdated is `,
+    );
+    expect(changesSent()).toEqual([]);
+    const again = await org('set', 'Shared', args);
+    expect(again.code).toBe(0);
+    expect(again.stdout).toMatch(/limits\.device +50 +5\n/);
+    expect(changesSent()).toHaveLength(1);
+  });
+
+  it('says what changed beside it, and not by it', async () => {
+    proxy.afterAnswerTo(GET_ORG, () => Promise.resolve());
+    proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { referralId: 'C-2' }));
+    const { code, stderr } = await org('set', 'Shared', ['--limit', 'device=6']);
+    expect(code).toBe(0);
+    expect(stderr).toContain('Changed meanwhile, not by this command: referralId is C-2 and not C-1');
+  });
 });
 
 describe('org delete', () => {
@@ -225,6 +270,18 @@ describe('org delete', () => {
       ),
     ).toEqual([{ stream: 'device_counts', day: yesterday, reason: 'Acme agreed' }]);
     expect(await removedAt('Gappy')).not.toBeNull();
+  });
+
+  it('does not delete what somebody else has changed meanwhile, and shows the difference', async () => {
+    changesSent();
+    proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { name: 'Kept' }));
+    const { code, stderr } = await org('delete', 'Shared', again('Shared'));
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      'changed by somebody else meanwhile; name is Kept and not Shared; lastUpdated is ',
+    );
+    expect(changesSent()).toEqual([]);
+    expect(await removedAt('Shared')).toBeNull();
   });
 
   it('asks for the name in a terminal', async () => {

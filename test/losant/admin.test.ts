@@ -33,14 +33,13 @@ const INVALID = {
 };
 
 describe('a change is sent once, as it is asked for', () => {
-  it('a patch with its body, and the organization comes back', async () => {
+  it('a patch with its body, whatever of the organization is answered', async () => {
     const bodies: string[] = [];
     await using server = await startServer((request, response) => {
       request.stream.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
-      sendJson(response, { id: PLACE.orgId, name: 'New' });
+      sendJson(response, {});
     });
-    const { organization } = await clientOf(server).patchOrg(PLACE, { name: 'New', limits: { device: 5 } });
-    expect(organization.name).toBe('New');
+    await clientOf(server).patchOrg(PLACE, { name: 'New', limits: { device: 5 } });
     expect(bodies).toEqual(['{"name":"New","limits":{"device":5}}']);
     expect(server.received).toHaveLength(1);
     expect(server.received[0]).toMatchObject({

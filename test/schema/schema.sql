@@ -44,6 +44,7 @@ instances.list_problem: text
 instances.listed_at: timestamp with time zone
 instances.name: text
 instances.policy: jsonb
+instances.settled_by: uuid
 instances.streams_from: jsonb not null '{}'::jsonb
 instances.tracked_from: date not null
 leases.epoch: bigint not null a
@@ -115,6 +116,11 @@ organizations.referral_id: text
 organizations.removed_at: timestamp with time zone
 organizations.removed_on: date ((removed_at AT TIME ZONE 'UTC'::text))::date
 organizations.tags: jsonb not null '[]'::jsonb
+payload_hours.all_bytes: bigint[] not null
+payload_hours.all_counts: bigint[] not null
+payload_hours.billable_counts: bigint[] not null
+payload_hours.org_id: text not null
+payload_hours.usage_date: date not null
 payload_sources.count: bigint not null
 payload_sources.org_id: text not null
 payload_sources.payload_type: text not null
@@ -337,6 +343,12 @@ organization_history_pkey of organization_history: PRIMARY KEY (org_id, valid_fr
 organizations_instance_id_fkey of organizations: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
 organizations_org_id_check of organizations: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
 organizations_pkey of organizations: PRIMARY KEY (org_id)
+payload_hours_all_bytes_check of payload_hours: CHECK (((array_dims(all_bytes) = '[1:24]'::text) AND (array_position(all_bytes, NULL::bigint) IS NULL) AND (0 <= ALL (all_bytes)) AND ('9007199254740991'::bigint >= ALL (all_bytes))))
+payload_hours_all_counts_check of payload_hours: CHECK (((array_dims(all_counts) = '[1:24]'::text) AND (array_position(all_counts, NULL::bigint) IS NULL) AND (0 <= ALL (all_counts)) AND ('9007199254740991'::bigint >= ALL (all_counts))))
+payload_hours_billable_counts_check of payload_hours: CHECK (((array_dims(billable_counts) = '[1:24]'::text) AND (array_position(billable_counts, NULL::bigint) IS NULL) AND (0 <= ALL (billable_counts)) AND ('9007199254740991'::bigint >= ALL (billable_counts))))
+payload_hours_org_id_check of payload_hours: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
+payload_hours_pkey of payload_hours: PRIMARY KEY (usage_date, org_id)
+payload_hours_usage_date_check of payload_hours: CHECK (((usage_date >= '2015-01-01'::date) AND (usage_date <= '2049-12-31'::date)))
 payload_sources_count_check of payload_sources: CHECK (((count >= 0) AND (count <= '9007199254740991'::bigint)))
 payload_sources_org_id_check of payload_sources: CHECK ((org_id ~ '^[0-9a-f]{24}$'::text))
 payload_sources_payload_type_check of payload_sources: CHECK ((length(payload_type) <= 200))
@@ -462,18 +474,24 @@ CREATE OR REPLACE FUNCTION losant_usage.cell_changes(table_name text, old_row js
  LANGUAGE sql
  STABLE
 AS $function$
+  -- A row of usage_days has numbers of several streams, named as metrics.
   select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
-    n.key, n.old, n.new
+    '{}'::jsonb, n.old, n.new
   from losant_usage.streams s cross join lateral (
-    select case when table_name = 'usage_days' then '{}'::jsonb else (
-        select jsonb_object_agg(k, coalesce(new_row, old_row) -> k) from unnest(s.key_columns) as k) end as key,
-      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> c.name)), '{}') as old,
-      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> c.name)), '{}') as new
-    from losant_usage.metrics m
-    cross join lateral (select case when table_name = 'usage_days' then m.metric else m.source_column end as name) as c
-    where m.stream = s.stream
+    select nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, old_row -> m.metric)), '{}') as old,
+      nullif(jsonb_strip_nulls(jsonb_object_agg(m.source_column, new_row -> m.metric)), '{}') as new
+    from losant_usage.metrics m where m.stream = s.stream
   ) as n
-  where table_name in ('usage_days', s.stream) and n.old is distinct from n.new
+  where table_name = 'usage_days' and n.old is distinct from n.new
+  union all
+  -- A row of a stream's own table has its numbers, beside its key and revision.
+  select s.stream, coalesce(new_row, old_row) ->> 'org_id', (coalesce(new_row, old_row) ->> 'usage_date')::date,
+    losant_usage.row_key(coalesce(new_row, old_row), s.key_columns), n.old, n.new
+  from losant_usage.streams s cross join lateral (
+    select old_row - k.not_numbers as old, new_row - k.not_numbers as new
+    from (select array['usage_date', 'org_id', 'revision'] || s.key_columns as not_numbers) as k
+  ) as n
+  where table_name = s.stream and n.old is distinct from n.new
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.changed_definitions()
@@ -497,7 +515,7 @@ AS $function$
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.by_hand, r.changed_at
-  from losant_usage.restatements r where r.changed_at > moment
+  from losant_usage.restatements r where r.changed_at > moment and r.hour is null
   union all
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     day, c.stream, m.metric, m.unit, null, null,
@@ -624,6 +642,22 @@ AS $function$
   select nullif(current_setting('losant_usage.run_id', true), '')::uuid
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.day_hours(day date)
+ RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, standing losant_usage.standing, is_reported boolean, billable_counts bigint[], all_counts bigint[], all_bytes bigint[])
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+    case when c.standing is null then losant_usage.unread_standing(day)
+      when losant_usage.is_waiting(c.standing, c.reason, day) then 'waiting' else c.standing end,
+    case when c.is_stored then c.is_reported end, h.billable_counts, h.all_counts, h.all_bytes
+  from losant_usage.tracked t
+  join losant_usage.organizations o on o.org_id = t.org_id
+  left join losant_usage.payload_hours h on h.usage_date = day and h.org_id = t.org_id
+  left join losant_usage.coverage c on c.usage_date = day and c.stream = 'payload_hours' and c.org_id = t.org_id
+  where t.stream = 'payload_hours' and day between t.from_day and t.to_day and (not t.has_holes or day <@ t.days)
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.days_between(first_day date, last_day date)
  RETURNS SETOF date
  LANGUAGE sql
@@ -652,15 +686,15 @@ begin
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
       losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
-      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
+      losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
-      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.device_continuity,
+      losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.hourly_usage, losant_usage.device_continuity,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
       losant_usage.days_without_period, losant_usage.period_blockers,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_sources,
       losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments,
-      losant_usage.focus_usage
+      losant_usage.meter_events, losant_usage.focus_usage
       to losant_usage_reader;
     -- Read by functions and by what finds the cells that are due.
     grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
@@ -681,7 +715,7 @@ begin
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs,
       losant_usage.tracking, losant_usage.coverage, losant_usage.quarantine, losant_usage.usage_days,
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads to losant_usage_writer;
-    grant insert, update, delete on losant_usage.payload_sources, losant_usage.leases to losant_usage_writer;
+    grant insert, update, delete on losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.leases to losant_usage_writer;
     -- Who waived is set by the database.
     grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
       to losant_usage_writer;
@@ -827,6 +861,58 @@ AS $function$
     select max(r.changed_at) from losant_usage.revisions r
     where r.org_id = cell.org_id and r.usage_date = cell.usage_date and r.stream = cell.stream
   ), cell.first_loaded_at) end
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.local_daily_usage(time_zone text)
+ RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, local_date date, hours integer, hours_stored integer, is_reported boolean, standing losant_usage.standing, is_final boolean, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint)
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours,
+    coalesce(sum(s.hours_stored), 0)::integer, bool_and(d.is_reported), max(d.standing),
+    coalesce(sum(s.hours_stored) = l.hours, false) and max(d.standing) = 'final',
+    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.billable_count) end,
+    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_count) end,
+    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_bytes) end
+  from losant_usage.local_hours(time_zone) as l
+  cross join lateral losant_usage.day_hours(l.usage_date) as d
+  cross join lateral (
+    select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
+      (select losant_usage.total(n) from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1]) as n) as billable_count,
+      (select losant_usage.total(n) from unnest(d.all_counts[l.first_hour + 1:l.last_hour + 1]) as n) as all_count,
+      (select losant_usage.total(n) from unnest(d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n) as all_bytes
+  ) as s
+  group by d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.local_hours(time_zone text)
+ RETURNS TABLE(local_date date, hours integer, usage_date date, first_hour integer, last_hour integer)
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE ROWS 100
+AS $function$
+declare
+  first_day constant date := (select min(tracked_from) from losant_usage.tracking where stream = 'payload_hours');
+  last_day constant date := (now() at time zone 'UTC')::date - 1;
+  odd timestamp;
+begin
+  if time_zone is null then
+    raise exception 'the time zone is null' using errcode = '22023', hint = 'name one, e.g. Europe/Berlin: pg_timezone_names lists them';
+  end if;
+  -- A year at least, because some zones are off by half an hour in one half of it only.
+  select day into odd from generate_series(least(first_day, last_day - 366)::timestamp, last_day + interval '1 day', interval '1 day') as day
+  where extract(minute from day at time zone 'UTC' at time zone time_zone) <> 0 limit 1;
+  if odd is not null then
+    raise exception 'the time zone % is off UTC by a part of an hour (on %), and usage is counted by UTC hours: its days cannot be told', time_zone, odd::date
+      using errcode = '22023', hint = 'use a zone that is off by whole hours, or the UTC days of daily_usage';
+  end if;
+  return query
+  select h.local_day, (sum(count(*)) over (partition by h.local_day))::integer, h.utc_day, min(h.hour)::integer, max(h.hour)::integer
+  from (
+    select ((day + hour * interval '1 hour') at time zone 'UTC' at time zone time_zone)::date as local_day, day::date as utc_day, hour
+    from generate_series(first_day - interval '1 day', last_day + interval '1 day', interval '1 day') as day,
+      generate_series(0, 23) as hour
+  ) as h group by h.local_day, h.utc_day;
+end
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.locked_at()
@@ -1072,7 +1158,7 @@ AS $function$
       range_agg(c.day) filter (where not c.is_stored) as not_stored_days,
       range_agg(c.day) filter (where c.standing <> 'final') as not_final_days,
       range_agg(c.day) filter (where c.standing = 'accepted') as accepted_days,
-      range_agg(c.day) filter (where c.is_stored and not c.is_reported) as unreported_days,
+      range_agg(c.day) filter (where c.is_stored and not c.is_reported and c.stream <> 'payload_hours') as unreported_days,
       bool_or(c.cause is not null) as is_blocked,
       range_agg(c.day) filter (where c.cause = 'not_final') as open_days,
       range_agg(c.day) filter (where c.cause = 'missing') as missing_days,
@@ -1177,7 +1263,7 @@ begin
       clock_timestamp(), clock_timestamp(), 'changed_by_hand',
       case when is_stored then 'its numbers were changed by hand' else 'its numbers were removed by hand' end
     from (
-      select distinct k.usage_date, k.stream, k.org_id, case when is_detail then exists (
+      select distinct k.usage_date, k.stream, k.org_id, case when k.key <> '{}' then exists (
           select from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
         else k.new is not null end as is_stored
       from unnest(changes) as k
@@ -1202,7 +1288,11 @@ begin
   where is_by_hand or n.old is not null or c.revision > 1
   order by n.usage_date, n.org_id, n.stream, n.key::text collate "C";
   if not (is_by_hand and is_outermost) then return null; end if;
-  if is_detail then
+  if tg_table_name = 'payload_hours' then
+    -- The views have a day by its row of usage_days.
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct k.usage_date, k.org_id from unnest(changes) as k order by k.usage_date, k.org_id on conflict do nothing;
+  elsif is_detail then
     insert into losant_usage.usage_days as u (usage_date, org_id, payload_source_count)
     select k.usage_date, k.org_id, (
       select sum(p.count) from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
@@ -1300,7 +1390,7 @@ CREATE OR REPLACE FUNCTION losant_usage.row_key(row_value jsonb, key_columns tex
  LANGUAGE sql
  IMMUTABLE
 AS $function$
-  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k
+  select coalesce(jsonb_object_agg(k, row_value -> k), '{}') from unnest(key_columns) as k where row_value ? k
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.seal_statement(of_statement uuid, file_name text, content bytea)
@@ -1581,6 +1671,7 @@ organizations_instance: CREATE INDEX organizations_instance ON losant_usage.orga
 organizations_pkey: CREATE UNIQUE INDEX organizations_pkey ON losant_usage.organizations USING btree (org_id)
 organizations_problem: CREATE INDEX organizations_problem ON losant_usage.organizations USING btree (instance_id) WHERE (problem IS NOT NULL)
 organizations_removed: CREATE INDEX organizations_removed ON losant_usage.organizations USING btree (instance_id) WHERE (removed_at IS NOT NULL)
+payload_hours_pkey: CREATE UNIQUE INDEX payload_hours_pkey ON losant_usage.payload_hours USING btree (usage_date, org_id)
 payload_sources_pkey: CREATE UNIQUE INDEX payload_sources_pkey ON losant_usage.payload_sources USING btree (usage_date, org_id, payload_type, source)
 quarantine_pkey: CREATE UNIQUE INDEX quarantine_pkey ON losant_usage.quarantine USING btree (org_id, stream, from_date, to_date)
 quarantine_unresolved: CREATE INDEX quarantine_unresolved ON losant_usage.quarantine USING btree (last_seen_at) WHERE (resolved_at IS NULL)
@@ -1628,10 +1719,13 @@ closed of statement_lines: CREATE TRIGGER closed AFTER INSERT ON losant_usage.st
 closed of statement_sources: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_sources REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
 keep_read_days_delete of coverage: CREATE TRIGGER keep_read_days_delete AFTER DELETE ON losant_usage.coverage REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
 keep_read_days_insert of coverage: CREATE TRIGGER keep_read_days_insert AFTER INSERT ON losant_usage.coverage REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
+record_delete of payload_hours: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_hours REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes()
 record_delete of payload_sources: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_delete of usage_days: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes()
+record_insert of payload_hours: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.payload_hours REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 record_insert of payload_sources: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.payload_sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_insert of usage_days: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.usage_days REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
+record_update of payload_hours: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.payload_hours REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 record_update of payload_sources: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_update of usage_days: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 sealed of statements: CREATE CONSTRAINT TRIGGER sealed AFTER INSERT ON losant_usage.statements DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION losant_usage.require_seal()
@@ -1648,6 +1742,7 @@ truncated of monthly_summaries: CREATE TRIGGER truncated BEFORE TRUNCATE ON losa
 truncated of months: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.months FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
 truncated of organization_history: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organization_history FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the history of organizations stays on record')
 truncated of organizations: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organizations FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('deleted organizations stay, with removed_at')
+truncated of payload_hours: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_hours FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
 truncated of payload_sources: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_sources FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
 truncated of quarantine: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.quarantine FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('what was set aside stays on record')
 truncated of runs: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.runs FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('runs stay on record')
@@ -1826,7 +1921,7 @@ SELECT o.instance_id,
         CASE
             WHEN (d.streams_stored > 0) THEN (NOT (EXISTS ( SELECT
                FROM losant_usage.read_cells c
-              WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (NOT c.is_reported) AND c.is_stored))))
+              WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (NOT c.is_reported) AND c.is_stored AND (c.stream <> 'payload_hours'::text)))))
             ELSE NULL::boolean
         END AS is_reported,
     s.standing,
@@ -1979,45 +2074,70 @@ SELECT u.usage_date,
   WHERE (u.devices_created IS NOT NULL);
 
 -- view focus_usage
-SELECT d.instance_id AS "BillingAccountId",
+SELECT NULL::numeric AS "BilledCost",
+    s.instance_id AS "BillingAccountId",
     i.name AS "BillingAccountName",
-    d.org_id AS "SubAccountId",
-    d.org_name AS "SubAccountName",
-    ((p.first_day)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodStart",
-    (((p.last_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodEnd",
-    ((d.usage_date)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodStart",
-    (((d.usage_date + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodEnd",
+    NULL::text AS "BillingCurrency",
+    (((b.last_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodEnd",
+    ((b.first_day)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodStart",
     'Usage'::text AS "ChargeCategory",
+        CASE s.kind
+            WHEN 'adjustment'::text THEN 'Correction'::text
+            ELSE NULL::text
+        END AS "ChargeClass",
     m.description AS "ChargeDescription",
-    (d.quantity)::numeric AS "ConsumedQuantity",
-    d.unit AS "ConsumedUnit",
+    'Usage-Based'::text AS "ChargeFrequency",
+    (((l.period_end + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodEnd",
+    ((l.period_start)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodStart",
+    (l.quantity)::numeric AS "ConsumedQuantity",
+    l.unit AS "ConsumedUnit",
+    NULL::numeric AS "ContractedCost",
+    NULL::numeric AS "EffectiveCost",
+    'Losant'::text AS "HostProviderName",
+    'Losant'::text AS "InvoiceIssuerName",
+    NULL::numeric AS "ListCost",
+    NULL::numeric AS "PricingQuantity",
+    NULL::text AS "PricingUnit",
     'Losant'::text AS "ProviderName",
     'Losant'::text AS "PublisherName",
+    l.org_id AS "ResourceId",
+    l.org_name AS "ResourceName",
+    'Organization'::text AS "ResourceType",
     'Internet of Things'::text AS "ServiceCategory",
     'Losant'::text AS "ServiceName",
-    d.org_id AS "ResourceId",
-    d.org_name AS "ResourceName",
-    'Organization'::text AS "ResourceType",
-    d.metric AS "SkuMeter",
-    d.stream AS "x_Stream",
-    d.kind AS "x_Kind",
-    d.usage_date AS "x_UsageDate",
-    d.is_final AS "x_IsFinal",
-    d.referral_id AS "x_ReferralId",
-    d.plan_id AS "x_PlanId",
-    d.customer_id AS "x_CustomerId"
-   FROM (((losant_usage.daily_usage_long d
-     JOIN losant_usage.instances i ON ((i.instance_id = d.instance_id)))
-     JOIN losant_usage.metrics m ON ((m.metric = d.metric)))
-     LEFT JOIN LATERAL ( SELECT (date_trunc('month'::text, (d.usage_date)::timestamp without time zone))::date AS first_day,
-            (((date_trunc('month'::text, (d.usage_date)::timestamp without time zone) + '1 mon'::interval))::date - 1) AS last_day
-          WHERE (i.billing_periods = 'calendar'::text)
+    'Losant'::text AS "ServiceProviderName",
+    l.metric AS "SkuMeter",
+    l.org_id AS "SubAccountId",
+    l.org_name AS "SubAccountName",
+    NULLIF(l.customer_id, ''::text) AS "x_CustomerId",
+    l.kind AS "x_Kind",
+    l.period_end AS "x_PeriodEnd",
+    l.period_start AS "x_PeriodStart",
+    l.plan_id AS "x_PlanId",
+    l.referral_id AS "x_ReferralId",
+    s.closed_at AS "x_StatementClosedAt",
+    (s.statement_id)::text AS "x_StatementId",
+    s.number AS "x_StatementNumber",
+    m.stream AS "x_Stream"
+   FROM (((((losant_usage.statements s
+     JOIN losant_usage.statement_lines l ON ((l.statement_id = s.statement_id)))
+     JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+     JOIN losant_usage.metrics m ON ((m.metric = l.metric)))
+     CROSS JOIN LATERAL ( SELECT ((s.closed_at AT TIME ZONE 'UTC'::text))::date AS day) c)
+     LEFT JOIN LATERAL ( SELECT l.period_start AS first_day,
+            l.period_end AS last_day
+          WHERE (s.kind = 'closing'::text)
         UNION ALL
-         SELECT l.period_start,
-            l.period_end
-           FROM losant_usage.losant_periods l
-          WHERE ((i.billing_periods = 'losant'::text) AND (l.org_id = d.org_id) AND ((d.usage_date >= l.period_start) AND (d.usage_date <= l.period_end)))) p ON (true))
-  WHERE (d.quantity IS NOT NULL);
+         SELECT d.month,
+            (d.next_month - 1)
+           FROM losant_usage.months d
+          WHERE ((s.kind = 'adjustment'::text) AND (s.source = 'calendar'::text) AND (d.month = (date_trunc('month'::text, (c.day)::timestamp without time zone))::date))
+        UNION ALL
+         SELECT p.period_start,
+            p.period_end
+           FROM losant_usage.losant_periods p
+          WHERE ((s.kind = 'adjustment'::text) AND (s.source = 'losant'::text) AND (p.org_id = l.org_id) AND ((c.day >= p.period_start) AND (c.day <= p.period_end)))) b ON (true))
+  WHERE (l.quantity IS NOT NULL);
 
 -- view freshness
 WITH tracks AS (
@@ -2099,6 +2219,27 @@ WITH tracks AS (
    FROM (reach r
      LEFT JOIN gaps g ON (((g.instance_id = r.instance_id) AND (g.stream = r.stream))));
 
+-- view hourly_usage
+SELECT d.instance_id,
+    d.org_id,
+    d.org_name,
+    d.referral_id,
+    d.plan_id,
+    d.customer_id,
+    day.day AS usage_date,
+    ((day.day + ((hour.hour)::double precision * '01:00:00'::interval)) AT TIME ZONE 'UTC'::text) AS hour,
+    d.is_reported,
+    d.standing,
+    (d.standing = 'final'::losant_usage.standing) AS is_final,
+    d.billable_counts[(hour.hour + 1)] AS payload_billable_count,
+    d.all_counts[(hour.hour + 1)] AS payload_all_count,
+    d.all_bytes[(hour.hour + 1)] AS payload_all_bytes
+   FROM ((losant_usage.days_between(( SELECT min(tracking.tracked_from) AS min
+           FROM losant_usage.tracking
+          WHERE (tracking.stream = 'payload_hours'::text)), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+     CROSS JOIN LATERAL losant_usage.day_hours(day.day) d(instance_id, org_id, org_name, referral_id, plan_id, customer_id, standing, is_reported, billable_counts, all_counts, all_bytes))
+     CROSS JOIN generate_series(0, 23) hour(hour));
+
 -- view instance_days
 SELECT n.instance_id,
     n.usage_date,
@@ -2169,7 +2310,8 @@ SELECT c.instance_id,
 SELECT true AS is_locked
    FROM losant_usage.coverage,
     losant_usage.usage_days,
-    losant_usage.payload_sources
+    losant_usage.payload_sources,
+    losant_usage.payload_hours
   WHERE false;
 
 -- view losant_periods
@@ -2187,6 +2329,52 @@ SELECT org_id,
                   WHERE (h.current_period_end > h.current_period_start)) s
           WHERE (s.period_end >= s.period_start)
           ORDER BY s.org_id, s.period_start, s.valid_from DESC) p;
+
+-- view meter_events
+SELECT (e.line || s.number) AS event_id,
+    s.instance_id,
+    s.period_month,
+    s.number,
+    s.statement_id,
+    s.closed_at,
+    l.org_id,
+    l.org_name,
+    NULLIF(l.customer_id, ''::text) AS customer_id,
+    l.referral_id,
+    l.plan_id,
+    l.period_start,
+    l.period_end,
+    l.metric,
+    l.unit,
+    l.kind,
+        CASE l.kind
+            WHEN 'level'::text THEN l.total
+            ELSE l.quantity
+        END AS value,
+    l.total_max AS value_max,
+    l.quantity AS difference,
+    (e.line || r.number) AS replaces_event_id,
+    r.total AS replaces_value,
+    e.is_carried,
+    t.occurred_at,
+    (t.occurred_at + '840:00:00'::interval) AS send_by
+   FROM ((((losant_usage.statements s
+     JOIN losant_usage.statement_lines l ON ((l.statement_id = s.statement_id)))
+     CROSS JOIN LATERAL ( SELECT concat(l.org_id, ':', l.metric, ':', to_char((l.period_start)::timestamp without time zone, 'YYYY-MM-DD'::text), ':', to_char((s.period_month)::timestamp without time zone, 'YYYY-MM'::text), ':') AS line,
+            ((s.closed_at >= (((l.period_end + 28))::timestamp without time zone AT TIME ZONE 'UTC'::text)) OR ((s.kind = 'adjustment'::text) AND (l.kind = 'flow'::text))) AS is_carried) e)
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN e.is_carried THEN date_trunc('second'::text, s.closed_at)
+                    ELSE (((((l.period_end + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) - '01:00:00'::interval) + ((LEAST(s.number, 3599))::double precision * '00:00:01'::interval))
+                END AS occurred_at) t)
+     LEFT JOIN LATERAL ( SELECT f.number,
+            b.total
+           FROM (losant_usage.statement_lines b
+             JOIN losant_usage.statements f ON ((f.statement_id = b.statement_id)))
+          WHERE ((s.kind = 'adjustment'::text) AND (l.kind = 'level'::text) AND (b.org_id = l.org_id) AND (b.period_start = l.period_start) AND (b.period_end = l.period_end) AND (b.metric = l.metric) AND (b.total IS NOT NULL) AND (f.instance_id = s.instance_id) AND (f.period_month = s.period_month) AND (f.number < s.number))
+          ORDER BY f.number DESC
+         LIMIT 1) r ON (true))
+  WHERE ((l.quantity <> 0) OR ((l.kind = 'level'::text) AND (l.total IS NOT NULL)));
 
 -- view month_rows
 SELECT m.month AS period_start,
@@ -2318,13 +2506,20 @@ SELECT u.usage_date,
 SELECT u.usage_date,
     u.org_id,
     t.instance_id,
-    ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))) AS is_tracked,
+    ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))) OR (((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days)))) AS is_tracked,
     (t.has_untracked AND (((u.devices_created IS NOT NULL) AND (NOT ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)))) OR ((u.notebook_minutes IS NOT NULL) AND (NOT ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)))) OR ((u.payload_billable_count IS NOT NULL) AND (NOT ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)))) OR ((u.payload_source_count IS NOT NULL) AND (NOT ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))))) AS has_untracked,
+    (COALESCE(((((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days))))::integer, 0) +
         CASE
             WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 4
             ELSE (((COALESCE(((((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer, 0) + COALESCE(((((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer, 0))
-        END AS streams_expected,
-    ((((((u.devices_created IS NOT NULL) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer + (((u.notebook_minutes IS NOT NULL) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer) + (((u.payload_billable_count IS NOT NULL) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer) + (((u.payload_source_count IS NOT NULL) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer) AS streams_stored,
+        END) AS streams_expected,
+    (((((((u.devices_created IS NOT NULL) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer + (((u.notebook_minutes IS NOT NULL) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer) + (((u.payload_billable_count IS NOT NULL) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer) + (((u.payload_source_count IS NOT NULL) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer) +
+        CASE
+            WHEN (((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days))) THEN ((EXISTS ( SELECT
+               FROM losant_usage.payload_hours h
+              WHERE ((h.usage_date = u.usage_date) AND (h.org_id = u.org_id)))))::integer
+            ELSE 0
+        END) AS streams_stored,
         CASE
             WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 15
             ELSE (((
@@ -2399,12 +2594,12 @@ SELECT u.usage_date,
 -- view org_tracks
 SELECT org_id,
     min(instance_id) AS instance_id,
-    (bool_or(has_untracked) OR (count(*) < 4)) AS has_untracked,
+    (bool_or(has_untracked) OR (count(*) FILTER (WHERE (stream <> 'payload_hours'::text)) < 4)) AS has_untracked,
         CASE
-            WHEN ((count(*) = 4) AND (NOT bool_or(has_holes))) THEN max(from_day)
+            WHEN ((count(*) FILTER (WHERE (stream <> 'payload_hours'::text)) = 4) AND (NOT bool_or(has_holes) FILTER (WHERE (stream <> 'payload_hours'::text)))) THEN max(from_day) FILTER (WHERE (stream <> 'payload_hours'::text))
             ELSE NULL::date
         END AS all_from,
-    min(to_day) AS all_to,
+    min(to_day) FILTER (WHERE (stream <> 'payload_hours'::text)) AS all_to,
     min(from_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_from,
     min(to_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_to,
         CASE
@@ -2428,7 +2623,10 @@ SELECT org_id,
         CASE
             WHEN (count(*) FILTER (WHERE (stream = 'payload_sources'::text)) = 0) THEN '{}'::datemultirange
             ELSE range_agg(days) FILTER (WHERE ((stream = 'payload_sources'::text) AND (has_holes OR has_untracked)))
-        END AS payload_sources_days
+        END AS payload_sources_days,
+    min(from_day) FILTER (WHERE (stream = 'payload_hours'::text)) AS payload_hours_from,
+    min(to_day) FILTER (WHERE (stream = 'payload_hours'::text)) AS payload_hours_to,
+    range_agg(days) FILTER (WHERE ((stream = 'payload_hours'::text) AND has_holes)) AS payload_hours_days
    FROM losant_usage.tracked t
   GROUP BY org_id;
 
@@ -2992,7 +3190,11 @@ UNION ALL
         CASE
             WHEN ((s.total IS NOT NULL) AND (s.quantity IS NULL) AND s.is_listed) THEN 'not_stored'::text
             WHEN (s.total IS NOT NULL) THEN w.reason
-            WHEN (s.verified_at IS NOT NULL) THEN 'left_out'::text
+            WHEN (s.verified_at IS NOT NULL) THEN
+            CASE
+                WHEN (q.reason = 'unusable'::text) THEN q.reason
+                ELSE 'left_out'::text
+            END
             WHEN (q.verified_at IS NOT NULL) THEN 'no_summary'::text
             ELSE COALESCE(q.reason, 'not_read'::text)
         END AS reason,
@@ -3029,12 +3231,45 @@ SELECT o.instance_id,
     r.run_id,
     r.changed_by,
     r.changed_at,
-    r.id AS revision_id
+    r.id AS revision_id,
+    NULL::integer AS hour
    FROM (((losant_usage.revisions r
      JOIN losant_usage.streams s ON ((s.stream = r.stream)))
      JOIN losant_usage.metrics m ON (((m.stream = r.stream) AND ((r.old ->> m.source_column) IS DISTINCT FROM (r.new ->> m.source_column)))))
      JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
-  WHERE ((r.key = '{}'::jsonb) = (s.key_columns = '{}'::text[]));
+  WHERE ((r.key = '{}'::jsonb) = (s.key_columns = '{}'::text[]))
+UNION ALL
+ SELECT o.instance_id,
+    r.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    r.stream,
+    r.usage_date,
+    m.metric,
+    NULL::text AS payload_type,
+    NULL::text AS source,
+    q.old AS old_quantity,
+    q.new AS new_quantity,
+    (COALESCE(q.new, (0)::bigint) - COALESCE(q.old, (0)::bigint)) AS difference,
+    m.unit,
+    r.revision,
+    r.was_final,
+    (r.run_id IS NULL) AS by_hand,
+    r.run_id,
+    r.changed_by,
+    r.changed_at,
+    r.id AS revision_id,
+    hour.hour
+   FROM (((((losant_usage.revisions r
+     CROSS JOIN ( VALUES ('payload_billable_count'::text,'billable_counts'::text), ('payload_all_count'::text,'all_counts'::text), ('payload_all_bytes'::text,'all_bytes'::text)) c(metric, array_column))
+     JOIN losant_usage.metrics m ON ((m.metric = c.metric)))
+     CROSS JOIN generate_series(0, 23) hour(hour))
+     CROSS JOIN LATERAL ( SELECT (((r.old -> c.array_column) ->> hour.hour))::bigint AS old,
+            (((r.new -> c.array_column) ->> hour.hour))::bigint AS new) q)
+     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+  WHERE ((r.stream = 'payload_hours'::text) AND (q.old IS DISTINCT FROM q.new));
 
 -- view rowless_days
 SELECT usage_date,
@@ -3046,7 +3281,7 @@ SELECT usage_date,
             WHEN 'notebook_minutes'::text THEN 2
             WHEN 'payload_totals'::text THEN 4
             WHEN 'payload_sources'::text THEN 8
-            ELSE NULL::integer
+            ELSE 0
         END))::integer AS streams_set
    FROM losant_usage.unread_cells c
   WHERE (NOT (EXISTS ( SELECT
@@ -3297,7 +3532,7 @@ SELECT p.instance_id,
   WHERE ((((((now() AT TIME ZONE 'UTC'::text))::date - 1) >= p.period_start) AND ((((now() AT TIME ZONE 'UTC'::text))::date - 1) <= p.period_end)) AND (jsonb_typeof(l.value) = 'number'::text));
 
 -- storage
-coverage: fillfactor=90, autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
+coverage: autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
 tracking: fillfactor=80
 usage_days: fillfactor=90
 
@@ -3316,15 +3551,17 @@ days_without_period: 9 of 9 columns
 definitions: 3 of 3 columns
 device_continuity: 13 of 13 columns
 device_counts: 8 of 8 columns
-focus_usage: 27 of 27 columns
+focus_usage: 42 of 42 columns
 freshness: 11 of 11 columns
+hourly_usage: 14 of 14 columns
 instance_days: 0 of 20 columns
 instance_totals: 8 of 8 columns
-instances: 10 of 10 columns
+instances: 11 of 11 columns
 known_missing: 12 of 12 columns
 leases: 8 of 8 columns
 load_lock: 1 of 1 columns
 losant_periods: 0 of 3 columns
+meter_events: 24 of 24 columns
 metrics: 11 of 11 columns
 migrations: 3 of 3 columns
 month_rows: 0 of 52 columns
@@ -3333,11 +3570,12 @@ monthly_usage: 40 of 40 columns
 months: 2 of 2 columns
 notebook_minutes: 10 of 10 columns
 org_rows: 0 of 20 columns
-org_tracks: 0 of 17 columns
+org_tracks: 0 of 20 columns
 organization_history: 15 of 15 columns
 organization_tags: 4 of 4 columns
 organizations: 19 of 19 columns
 own_period_rows: 0 of 52 columns
+payload_hours: 5 of 5 columns
 payload_sources: 6 of 6 columns
 payload_totals: 8 of 8 columns
 period_blockers: 15 of 15 columns
@@ -3345,7 +3583,7 @@ period_usage: 42 of 42 columns
 quarantine: 14 of 14 columns
 read_cells: 0 of 14 columns
 reconciliation: 22 of 22 columns
-restatements: 22 of 22 columns
+restatements: 23 of 23 columns
 revisions: 12 of 12 columns
 rowless_days: 0 of 4 columns
 runs: 30 of 30 columns
@@ -3374,6 +3612,7 @@ changes_since(): EXECUTE
 closing_blockers(): EXECUTE
 count_days(): EXECUTE
 current_run(): EXECUTE
+day_hours(): EXECUTE
 days_between(): EXECUTE
 definitions: SELECT
 each_day(): EXECUTE
@@ -3386,6 +3625,8 @@ keep_read_days(): EXECUTE
 late_before(): EXECUTE
 list_definitions(): EXECUTE
 loaded_at(): EXECUTE
+local_daily_usage(): EXECUTE
+local_hours(): EXECUTE
 locked_at(): EXECUTE
 migrations: SELECT
 next_checkpoint(): EXECUTE
@@ -3423,6 +3664,7 @@ device_continuity: SELECT
 device_counts: SELECT
 focus_usage: SELECT
 freshness: SELECT
+hourly_usage: SELECT
 instance_totals: SELECT
 instances: SELECT
 known_missing: SELECT
@@ -3434,6 +3676,7 @@ leases.shard_index: SELECT
 leases.since: SELECT
 leases.until: SELECT
 losant_periods: SELECT
+meter_events: SELECT
 metrics: SELECT
 month_rows: SELECT
 monthly_summaries: SELECT
@@ -3445,6 +3688,7 @@ organization_history: SELECT
 organization_tags: SELECT
 organizations: SELECT
 own_period_rows: SELECT
+payload_hours: SELECT
 payload_sources: SELECT
 payload_totals: SELECT
 period_blockers: SELECT
@@ -3520,6 +3764,7 @@ leases: DELETE, INSERT, SELECT, UPDATE
 monthly_summaries: INSERT, UPDATE
 organization_history: INSERT, UPDATE
 organizations: INSERT, UPDATE
+payload_hours: DELETE, INSERT, UPDATE
 payload_sources: DELETE, INSERT, UPDATE
 quarantine: INSERT, SELECT, UPDATE
 runs: INSERT, SELECT, UPDATE

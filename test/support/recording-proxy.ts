@@ -10,6 +10,10 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly atMs: number[];
   /** The methods whose requests are carried out and whose answers are lost. */
   readonly losesAnswersTo: Set<string>;
+  /** The methods whose answers are replaced by an empty object. */
+  readonly emptiesAnswersTo: Set<string>;
+  /** Runs once, after the platform has answered the request and before the program has the answer. */
+  afterAnswerTo(request: RegExp, run: () => Promise<void>): void;
 }
 
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
@@ -17,6 +21,8 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   const seen: string[] = [];
   const atMs: number[] = [];
   const losesAnswersTo = new Set<string>();
+  const emptiesAnswersTo = new Set<string>();
+  const hooks: { request: RegExp; run: () => Promise<void> }[] = [];
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;
     atMs.push(Date.now());
@@ -26,8 +32,21 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
         answer.resume().on('end', () => response.destroy());
         return;
       }
-      response.writeHead(answer.statusCode ?? 0, answer.headers);
-      answer.pipe(response);
+      if (emptiesAnswersTo.has(method)) {
+        answer.resume();
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+        return;
+      }
+      const passOn = () => {
+        response.writeHead(answer.statusCode ?? 0, answer.headers);
+        answer.pipe(response);
+      };
+      if (hooks[0]?.request.test(`${method} ${url}`)) {
+        void hooks
+          .shift()
+          ?.run()
+          .then(passOn, () => response.destroy());
+      } else passOn();
     });
     onward.on('error', () => response.destroy());
     request.pipe(onward);
@@ -38,6 +57,8 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     seen,
     atMs,
     losesAnswersTo,
+    emptiesAnswersTo,
+    afterAnswerTo: (request, run) => hooks.push({ request, run }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

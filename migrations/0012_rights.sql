@@ -19,7 +19,7 @@ begin
       losant_usage.instance_totals, losant_usage.monthly_summaries, losant_usage.control_total_reads, losant_usage.reconciliation,
       losant_usage.statements, losant_usage.statement_lines, losant_usage.statement_sources,
       losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments,
-      losant_usage.focus_usage
+      losant_usage.meter_events, losant_usage.focus_usage
       to losant_usage_reader;
     -- Read by functions and by what finds the cells that are due.
     grant select on losant_usage.tracks, losant_usage.read_cells, losant_usage.unread_cells, losant_usage.rowless_days, losant_usage.org_rows,
