@@ -210,7 +210,7 @@ create constraint trigger sealed after insert on losant_usage.statements deferra
 create view losant_usage.load_lock as
 select true as is_locked from losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources,
   losant_usage.payload_hours where false;
-comment on view losant_usage.load_lock is 'For LOCK TABLE only: it waits for the loads under way and holds further ones back, for closing at one moment.';
+comment on view losant_usage.load_lock is 'Building block of closing, not for use by others: for LOCK TABLE only, it waits for the loads under way and holds further ones back, for closing at one moment.';
 comment on column losant_usage.load_lock.is_locked is 'Nothing: the view has no rows.';
 
 -- The periods of the statements of a month. What was billed keeps its period, whatever is seen in Losant later; of other
