@@ -33,10 +33,7 @@ export interface OrgPlace {
  * was made.
  */
 export interface AdminClient {
-  /**
-   * `patchOrg` returns the organization as Losant answers it; does not check that the answer contains the
-   * change.
-   */
+  /** `patchOrg` returns Losant's answer, which need not contain the change. */
   patchOrg(place: OrgPlace, patch: OrgPatch): Promise<OrgResource>;
   deleteOrg(place: OrgPlace): Promise<void>;
 }
@@ -84,10 +81,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
 
 const deleted = z.object({ success: z.literal(true) });
 
-/**
- * `mayHaveHappened` returns whether the change may have been made in spite of the error, because its answer
- * was lost or unusable.
- */
+/** `mayHaveHappened` returns whether the change may have been made although its answer was lost. */
 export function mayHaveHappened(error: unknown): error is LosantError {
   return error instanceof LosantError && UNCERTAIN.has(error.kind);
 }

@@ -120,10 +120,7 @@ export function backoffOf(attempt: number, baseMs = BACKOFF_BASE_MS): number {
   return Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1));
 }
 
-/**
- * `halfAtRandom` returns a wait of which half is fixed, so that a struggling API gets its rest, and half is
- * random, so that processes spread out.
- */
+/** `halfAtRandom` keeps half of a wait, for the API to rest, and spreads the other half at random. */
 export function halfAtRandom(ms: number, random: () => number): number {
   return ms * (0.5 + random() / 2);
 }

@@ -51,10 +51,7 @@ const instanceBody = z.object({
   name: z.string().nullish(),
 });
 
-/**
- * `getInstance` returns the instance. Throws a `LosantError`: `not_found` if the token does not know the
- * instance.
- */
+/** `getInstance` throws a `LosantError`: `not_found` if the token does not know the instance. */
 export async function getInstance(
   client: LosantClient,
   { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
@@ -92,10 +89,7 @@ export interface OrgResource {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/**
- * `getOrgResource` returns the organization with everything Losant answers about it. Throws a `LosantError`
- * as {@link getOrg} does.
- */
+/** `getOrgResource` returns all that Losant answers, too. Throws as {@link getOrg} does. */
 export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
@@ -103,10 +97,7 @@ export async function getOrgResource(client: LosantClient, options: OrgQuestion)
   return readOrgAnswer(asked, await client.get({ ...asked, path, query: {}, signal }), orgId);
 }
 
-/**
- * `readOrgAnswer` reads the answer to a request about one organization. Throws a `LosantError` if it is about
- * another one.
- */
+/** `readOrgAnswer` throws a `LosantError` for an answer about another organization. */
 export function readOrgAnswer(asked: Asked, answer: Answer, orgId: string): OrgResource {
   const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
@@ -158,10 +149,7 @@ export async function* listOrgPages(
   }
 }
 
-/**
- * `inBackground` keeps a failure that nobody waits for yet from counting as unhandled; it is thrown when its
- * turn comes.
- */
+/** `inBackground` keeps a failure that nobody waits for yet from counting as unhandled. */
 function inBackground<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;

@@ -133,10 +133,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 };
 
-/**
- * `decompress` returns the body without the compression of a server that compresses unasked, or unchanged if
- * the encoding is unknown.
- */
+/** `decompress` undoes the compression of a server that compresses unasked, if its name is known. */
 function decompress(body: Readable, encoding = ''): Readable {
   const names = encoding.toLowerCase().split(',', 5);
   return names.reduceRight((rest, name) => {
@@ -198,10 +195,7 @@ function timedOut(timeoutMs: number): AttemptError {
   return new AttemptError({ kind: 'timeout', status: null, detail, body: null });
 }
 
-/**
- * `unfinished` returns the failure for an answer that was cut, or whose body is too large or cannot be
- * decompressed.
- */
+/** `unfinished` returns the failure of an answer that was cut, too large or cannot be decompressed. */
 function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: number): AttemptError {
   if (end === 'too_large') {
     return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
@@ -213,10 +207,7 @@ function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: nu
   return new AttemptError({ kind: 'unreachable', status: null, detail, body: null, cause });
 }
 
-/**
- * `describeCause` returns the innermost cause: a library's own message mostly says only that something
- * failed.
- */
+/** `describeCause` returns the innermost cause: libraries often say only that something failed. */
 function describeCause(error: unknown): string {
   let inner = error;
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;

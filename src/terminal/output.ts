@@ -32,10 +32,7 @@ export interface OutputOptions {
   readonly color: { readonly out: boolean; readonly err: boolean };
 }
 
-/**
- * `createOutput` creates the one boundary to the terminal: its output contains no control characters except
- * line breaks.
- */
+/** `createOutput` creates the one boundary to the terminal: only line breaks of control characters pass. */
 export function createOutput(
   { out, err }: { out: Sink; err: Sink },
   { json, isTerminal, isShown, columns, color }: OutputOptions,
