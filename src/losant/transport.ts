@@ -11,7 +11,8 @@ import {
   WholeResponse,
 } from './attempt.ts';
 
-export interface TransportOptions {
+/** What every request of a client has in common. */
+export interface RequestOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
   /**
@@ -19,15 +20,22 @@ export interface TransportOptions {
    * it.
    */
   readonly token: string;
+  /** The domain of a white-label install, sent as the `losantdomain` header. */
+  readonly domain?: string | null | undefined;
+  /** `losant-usage-export/VERSION`. */
+  readonly userAgent?: string | undefined;
   /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
+  readonly now: () => number;
+  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
+  readonly onClock?: ((aheadMs: number) => void) | undefined;
+}
+
+export interface TransportOptions extends RequestOptions {
   /** The bound on the body of an answer. */
   readonly maxBodyBytes: number;
   /** The most connections, which is also the most requests under way. */
   readonly connections: number;
-  readonly now: () => number;
-  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
-  readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
 /**
@@ -84,12 +92,7 @@ export function createTransport(options: TransportOptions): Transport {
   };
 }
 
-interface Caller {
-  readonly domain?: string | null | undefined;
-  readonly userAgent?: string | undefined;
-}
-
-export function headersFor({ domain, userAgent }: Caller) {
+export function headersFor({ domain, userAgent }: RequestOptions) {
   return {
     accept: 'application/json',
     // A day of an organization is below 2 kB: decompressing would cost more than it saves.

@@ -22,10 +22,7 @@ export interface Output {
   readonly remark: (...lines: readonly Line[]) => void;
 }
 
-export interface OutputOptions {
-  readonly json: boolean;
-  readonly isTerminal: boolean;
-  readonly isShown: boolean;
+export interface OutputOptions extends Pick<Output, 'json' | 'isTerminal' | 'isShown'> {
   /** The width of the terminal on stdout; null without one. */
   readonly columns: number | null;
   /** Whether colours are shown, on stdout and on stderr. */
