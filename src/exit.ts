@@ -38,10 +38,7 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
-/**
- * `isMisuse` returns whether the request itself was wrong: the instance is unknown, or Losant does not take a
- * change.
- */
+/** `isMisuse` returns whether the instance is unknown, or Losant does not take a change. */
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';

@@ -101,10 +101,7 @@ function describeCause(error: Error, depth: number): Record<string, unknown> {
   };
 }
 
-/**
- * `frames` returns the places of a stack alone: its first lines repeat the message and may continue with
- * properties.
- */
+/** `frames` returns the places of a stack alone: its first lines may repeat properties. */
 function frames(error: Error): string[] {
   return (error.stack ?? '')
     .split('\n')

@@ -30,10 +30,7 @@ process.exitCode = await run(process.argv.slice(2), {
 });
 setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
 
-/**
- * `listenToSignals` returns the signal for a command to end, aborted by the first signal; the second ends the
- * process at once.
- */
+/** `listenToSignals` returns a signal that aborts at the first signal; the second ends the process. */
 function listenToSignals(): AbortSignal {
   const interruption = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {

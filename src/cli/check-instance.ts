@@ -118,10 +118,7 @@ async function checkApiUrl(
   });
 }
 
-/**
- * `checkControlTotals` checks which of Losant's own totals can be read. One that cannot is shown and is no
- * failure.
- */
+/** `checkControlTotals` shows which of Losant's own totals cannot be read, which is no failure. */
 async function checkControlTotals(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
@@ -261,10 +258,7 @@ export interface OrgReport {
   readonly outcome: Outcome<Finding<DayReading | null>>;
 }
 
-/**
- * `checkOrg` asks for the organization and for its usage of the day, as a run does. Throws only when
- * interrupted.
- */
+/** `checkOrg` asks for an organization and its usage of the day. Throws only when interrupted. */
 async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
   const { client, streams, signal } = target;
   const found = await outcomeOf(signal, async () => {
@@ -317,10 +311,7 @@ function describe({ columns, keyColumns }: Stream, { facts }: DayReading & { kin
   return columns.map((column, index) => `${column} ${facts[0]?.values[index]}`).join(', ');
 }
 
-/**
- * `factsOf` returns the facts of a reading; none for a day that was left out, on which nothing happened as
- * far as Losant says.
- */
+/** `factsOf` returns the facts of a reading; none for a day that Losant left out. */
 function factsOf(reading: DayReading | null): readonly Fact[] {
   return reading?.kind === 'values' ? reading.facts : [];
 }
@@ -329,10 +320,7 @@ function sumFirst(facts: readonly Fact[]): number {
   return facts.reduce((sum, { values }) => sum + (values[0] ?? 0), 0);
 }
 
-/**
- * `comparePayloads` compares the same payloads asked for in two ways. They are not documented to be equal, so
- * a difference is shown and is no failure.
- */
+/** `comparePayloads` compares payloads asked for in two ways, which are not documented to be equal. */
 function comparePayloads(
   readings: ReadonlyMap<string, DayReading | null>,
   { orgId, day }: OrgTarget,

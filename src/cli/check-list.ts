@@ -45,9 +45,7 @@ export class CheckList {
     return worstExitCode(this.#exitCodes);
   }
 
-  /**
-   * `run` runs `work` and adds its finding or its failure. Throws only the signal's reason, when interrupted.
-   */
+  /** `run` adds the finding or the failure of `work`. Throws only when interrupted. */
   async run<T>(name: string, work: () => Promise<Finding<T>>): Promise<Outcome<T>> {
     const outcome = await outcomeOf(this.#signal, work);
     this.add(name, outcome);

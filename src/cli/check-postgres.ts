@@ -65,10 +65,7 @@ export function showSkew(aheadMs: number): string {
   return `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
 }
 
-/**
- * `findMissingFolder` returns the folder of an embedded database that does not exist yet, because opening it
- * would create it.
- */
+/** `findMissingFolder` returns the folder of an embedded database that opening would create, or null. */
 function findMissingFolder(databaseUrl: string): string | null {
   if (!databaseUrl.startsWith('embedded:')) return null;
   const folder = resolve(databaseUrl.slice('embedded:'.length));

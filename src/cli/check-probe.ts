@@ -63,10 +63,7 @@ const PROBES: Readonly<Record<string, Probe>> = {
   'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
 };
 
-/**
- * `probeInstance` asks a few questions about one organization. A refusal is an answer; throws only when
- * interrupted.
- */
+/** `probeInstance` asks about one organization. A refusal is an answer; throws only when interrupted. */
 export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
   const answers: ProbeAnswer[] = [];
   for (const [question, { ask, touches }] of Object.entries(PROBES)) {

@@ -66,10 +66,7 @@ export async function checkEverything(
   return exitCode;
 }
 
-/**
- * `showOrgs` shows the number of organizations asked for, as lines even on a terminal, because failures are
- * printed in between.
- */
+/** `showOrgs` shows the progress as lines also on a terminal: failures are printed in between. */
 function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
   const options = { stderr, now, rate: ORGS_PER_SECOND, noun: 'organization' };
   const progress = createProgress({ output: { ...output, isTerminal: false }, ...options });

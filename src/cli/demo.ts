@@ -141,10 +141,7 @@ interface Said {
   readonly document: unknown;
 }
 
-/**
- * `use` runs a command and keeps its result. The demo's data is always complete, so any other result is a
- * defect.
- */
+/** `use` returns what a command printed. Throws if it failed, which is a defect of the demo. */
 async function use(
   name: string,
   context: CommandContext,
@@ -190,10 +187,7 @@ async function showConsole(context: CommandContext): Promise<void> {
   });
 }
 
-/**
- * `serveConsole` serves the worker's console on a free port of loopback, with the data that the demo has
- * loaded; no run follows.
- */
+/** `serveConsole` serves the worker's console on a free port of loopback; no run follows. */
 async function serveConsole(context: CommandContext, reader: DatabaseHandle): Promise<Listening> {
   const { config, version, host, logger, hostNow } = context;
   const startedAtMs = hostNow();
@@ -221,10 +215,7 @@ function renderNext(steps: readonly NextStep[]): string[] {
   ];
 }
 
-/**
- * `nextSteps` returns the next steps. They use the same port, because a database stays with the API it was
- * filled from.
- */
+/** `nextSteps` returns commands with the same port: a database stays with the API it was filled from. */
 function nextSteps(
   { url, instanceId, token }: Simulator,
   { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },

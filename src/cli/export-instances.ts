@@ -177,8 +177,8 @@ export async function withHeartbeat(
 }
 
 /**
- * Prints, for `--dry-run`, what would be read. Writes nothing, and asks Losant only for organizations
- * that it does not know yet.
+ * `printPlans` prints what would be read. It writes nothing, and asks Losant only for organizations that it
+ * does not know yet.
  */
 async function printPlans(
   context: CommandContext,

@@ -22,10 +22,7 @@ export type InstanceEnd<Outcome = RunOutcome> =
     }
   | { readonly instanceId: string; readonly error: unknown };
 
-/**
- * `addUnreadable` adds to the failures the numbers that were asked for and cannot be read, which nothing else
- * in the document names.
- */
+/** `addUnreadable` adds the numbers that were asked for and cannot be read to the failures. */
 export function addUnreadable<Outcome extends ShownOutcome>(
   outcome: Outcome,
   {

@@ -28,10 +28,7 @@ export interface Scope {
   readonly orgIds: readonly string[] | null;
 }
 
-/**
- * `chooseScopes` returns the instances and streams to export. Throws SettingsError for an instance or stream
- * that is not configured.
- */
+/** `chooseScopes` throws SettingsError for an instance or a stream that is not configured. */
 export function chooseScopes(
   instances: readonly InstanceConfig[],
   { instance: instanceIds, stream: wanted }: Pick<ExportRequest, 'instance' | 'stream'>,

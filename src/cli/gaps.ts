@@ -99,10 +99,7 @@ function renderCause(cause: readonly Gap[]): Line {
   return line`${label}: ${first.reason}, ${message} (${count(cause.length, 'number')})`;
 }
 
-/**
- * `causeOf` returns the message without the names in it; the reason for accepting a cell stays as a person
- * wrote it.
- */
+/** `causeOf` returns the message without names; a person's reason for accepting a cell stays as it is. */
 function causeOf({ standing, message }: Gap): string {
   return standing === 'accepted' ? message : withoutPlaces(message);
 }

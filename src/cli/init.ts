@@ -126,10 +126,7 @@ async function check(base: BaseContext, answers: Answers): Promise<number> {
 /** The settings that are written, by name. */
 type Answers = Readonly<Record<string, string>>;
 
-/**
- * `requireNewFile` throws if the file exists: nothing is ever overwritten, because it may be the only copy of
- * a token.
- */
+/** `requireNewFile` throws if the file exists, as it may hold the only copy of a token. */
 function requireNewFile(file: string): void {
   if (!existsSync(file)) return;
   throw new SettingsError(`--file ${file}: there is a file of that name`, {

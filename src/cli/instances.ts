@@ -36,10 +36,7 @@ function nothingOf(what: string, known: readonly string[]): SettingsError {
   });
 }
 
-/**
- * `chooseInstances` returns the configured instances that are named, or all. Throws SettingsError for an
- * instance that is not configured.
- */
+/** `chooseInstances` returns those named, or all. Throws SettingsError for one that is not configured. */
 export function chooseInstances(
   instances: readonly InstanceConfig[],
   wanted: readonly string[] | null,

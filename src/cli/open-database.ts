@@ -45,9 +45,7 @@ export async function useDatabase<T>(
   }
 }
 
-/**
- * `withDatabase` opens the database for a command that creates nothing in it, and closes it whatever happens.
- */
+/** `withDatabase` opens the database for a command that creates nothing in it, and closes it. */
 export async function withDatabase<T>(
   context: CommandContext,
   work: (handle: DatabaseHandle) => Promise<T>,

@@ -22,10 +22,7 @@ export interface OptionSpec<T> {
   readonly choices?: readonly string[];
   /** Whether its value is the path of a file. */
   readonly isPath?: boolean;
-  /**
-   * `read` reads one value; `previous` is the result so far. Throws SettingsError with the problem of the
-   * value.
-   */
+  /** `read` reads one value after `previous`. Throws SettingsError with the problem of the value. */
   read(text: string, previous: T): T;
 }
 
@@ -86,10 +83,7 @@ export function daysOption(summary: string): OptionSpec<DayRange | null> {
   });
 }
 
-/**
- * `readDay` returns the day; null for text in another form. Throws SettingsError for a day that the calendar
- * does not have.
- */
+/** `readDay` returns null for another form. Throws SettingsError for a day that the calendar lacks. */
 function readDay(text: string): UsageDay | null {
   const day = parseDay(text);
   if (day !== null || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return day;
@@ -142,10 +136,7 @@ export function readChoice(plural: string, choices: readonly string[], text: str
   return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
 }
 
-/**
- * `numberOption` returns an option with an integer from `min` to `max`; `initial` is its value when not
- * given.
- */
+/** `numberOption` returns an option with an integer from `min` to `max`, and `initial` without one. */
 export function numberOption(
   value: string,
   summary: string,
@@ -186,10 +177,7 @@ export function requireOrder({ from, to }: DayRange): void {
 /** The earliest day accepted, years before the platform existed: an earlier one is a typing mistake. */
 const EARLIEST_DAY = '2010-01-01';
 
-/**
- * `requirePastDay` throws SettingsError for a day that cannot be read: one before the platform existed, or
- * one that is not over.
- */
+/** `requirePastDay` throws SettingsError for a day before the platform existed, or not over yet. */
 export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
   if (day < EARLIEST_DAY) {
     throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {

@@ -9,10 +9,7 @@ export interface Question {
   readonly initial?: string;
   /** Whether the answer is hidden while it is entered. */
   readonly isSecret?: boolean;
-  /**
-   * `problemOf` returns the problem of an answer, after which the question is asked again; null if there is
-   * none.
-   */
+  /** `problemOf` returns the problem of an answer, which is then asked for again; null without one. */
   readonly problemOf: (answer: string) => string | null;
 }
 

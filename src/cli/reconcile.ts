@@ -188,10 +188,7 @@ function toneOf(outcome: Outcome): 'red' | 'yellow' | null {
   return outcome === 'differs' ? 'red' : 'yellow';
 }
 
-/**
- * `showAmount` returns an amount with thousands separators and every digit, because sums exceed a JavaScript
- * number.
- */
+/** `showAmount` keeps every digit, because sums exceed a JavaScript number. */
 function showAmount(amount: string | null): string {
   if (amount === null) return '–';
   const [whole = '', fraction = ''] = amount.split('.');

@@ -37,9 +37,7 @@ export const simulator = defineCommand({
   },
 });
 
-/**
- * `start` starts the simulator. The error for a port that is taken or refused asks the caller to change it.
- */
+/** `start` throws SettingsError for a port that is taken or refused. */
 async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);

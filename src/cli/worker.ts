@@ -99,9 +99,7 @@ async function serve(
   return listening;
 }
 
-/**
- * `endsInTime` waits for the work, at most 25 s after the signal has aborted. Throws what the work throws.
- */
+/** `endsInTime` waits for the work, at most 25 s after the abort. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
   let timer: NodeJS.Timeout | undefined;

@@ -126,10 +126,7 @@ function openLockFile(folder: string): DatabaseSync {
   }
 }
 
-/**
- * `makeFolder` creates one level after the other: creating them all at once never ends where a file system
- * creates no folders, e.g. /proc.
- */
+/** `makeFolder` goes level by level: creating all at once never ends below /proc, which takes no folder. */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));

@@ -5,10 +5,7 @@ import type { Instant } from './schema.ts';
 /** The database's time when the expression is evaluated, not when the transaction began. */
 export const CLOCK = sql<Instant>`clock_timestamp()`;
 
-/**
- * `instantText` returns SQL for an instant as text, to the microsecond and in UTC whatever the session's time
- * zone.
- */
+/** `instantText` returns SQL for an instant as text, in UTC and to the microsecond. */
 export function instantText(value: RawBuilder<unknown>): RawBuilder<string> {
   return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 }

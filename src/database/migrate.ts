@@ -176,10 +176,7 @@ async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
   return new Map(rows.map((row) => [row.name, row.sha256]));
 }
 
-/**
- * `lock` takes a lock of the transaction: unlike a session's it works through any pooler and cannot be left
- * behind.
- */
+/** `lock` takes a lock of the transaction, which works through any pooler and cannot be left behind. */
 async function lock(trx: Kysely<Schema>): Promise<void> {
   const { rows } = await sql<{ usual: string }>`select current_setting('lock_timeout') as usual`.execute(trx);
   await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, true)`.execute(trx);
@@ -215,10 +212,7 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/**
- * `readMigrationFiles` returns the migrations of this program in the order in which they run. Other files in
- * the folder are ignored.
- */
+/** `readMigrationFiles` returns the program's migrations in order, and ignores other files. */
 async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   return await Promise.all(

@@ -22,10 +22,7 @@ function parseDate(text: string): string {
 const TIMESTAMPTZ =
   /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
 
-/**
- * `parseTimestamptz` parses `timestamptz` to `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in
- * SQL, where they count.
- */
+/** `parseTimestamptz` returns `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL. */
 function parseTimestamptz(text: string): string {
   const match = TIMESTAMPTZ.exec(text);
   if (match === null) throw new RangeError(`timestamptz ${text} from the database is not an instant`);

@@ -150,10 +150,7 @@ function networkReason(error: unknown): string | null {
   return null;
 }
 
-/**
- * `sqlstate` returns the SQLSTATE of an error that came from a server; system codes such as `EPIPE` look
- * alike.
- */
+/** `sqlstate` returns the SQLSTATE of a server's error; system codes such as `EPIPE` look alike. */
 function sqlstate(error: unknown): string | null {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return null;
   return typeof error.code === 'string' ? error.code : null;
@@ -209,10 +206,7 @@ function ofServer(problem: string): TlsTrouble {
   return { problem, hint: "renew the server's certificate, and compare the clocks", isSettings: false };
 }
 
-/**
- * `describeTlsTrouble` returns the problem of the connection's encryption; null if the error is about
- * something else.
- */
+/** `describeTlsTrouble` returns the problem of the encryption; null for any other error. */
 function describeTlsTrouble(error: unknown): TlsTrouble | null {
   if (!(error instanceof Error)) return null;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';

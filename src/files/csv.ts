@@ -40,10 +40,7 @@ export function renderCsvHeader(columns: readonly CsvColumn[]): string {
   return stringify([columns.map(({ name }) => name)], FORMAT);
 }
 
-/**
- * `renderCsvRows` renders a line for each row, whose values are in the order of `columns`. A large file is
- * rendered in chunks of rows.
- */
+/** `renderCsvRows` renders values in the order of `columns`; a large file comes in chunks of rows. */
 export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (readonly CsvValue[])[]): string {
   const isText = columns.map((column) => column.isText);
   const cells = rows.map((row) =>

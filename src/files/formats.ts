@@ -39,10 +39,7 @@ export interface Renderer {
   end(): Part | Promise<Part>;
 }
 
-/**
- * `createNdjson` returns a renderer of one JSON object per line, with every column. A number above 2^53 is
- * written with all its digits.
- */
+/** `createNdjson` renders a JSON object per line, with all digits of a number above 2^53. */
 function createNdjson(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
   const write = columns.map(({ kind }) => WRITE[kind]);

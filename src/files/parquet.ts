@@ -88,10 +88,7 @@ export function createParquet(columns: readonly Column[]): Renderer {
   };
 }
 
-/**
- * `shareEqual` shares one value among all equal texts, because an array of bytes for each row would take most
- * of a file's memory.
- */
+/** `shareEqual` keeps one value for equal texts: bytes for each row would fill the memory. */
 function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   const shared = new Map<string, Value>();
   return (text) => {

@@ -121,10 +121,7 @@ const PROBLEMS: Readonly<Record<string, (path: string) => FileProblem>> = {
   EDQUOT: () => ({ problem: 'the quota of this user is used up', hint: ROOM }),
 };
 
-/**
- * `describeFileProblem` describes an error of the file system about a file or folder to be written; null for
- * any other error.
- */
+/** `describeFileProblem` describes a refusal of the file system; null for any other error. */
 export function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;

@@ -4,20 +4,7 @@ import { LosantError, type LosantErrorKind } from '../errors.ts';
 import { type Answer, answerOf, failureOf } from './attempt.ts';
 import { type Asked, losantError } from './failure.ts';
 import type { OrgPatch } from './org-patch.ts';
-import { createTransport, headersFor, QUERY_FOR_ALL } from './transport.ts';
-
-export interface AdminClientOptions {
-  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
-  readonly apiUrl: string;
-  /** A token that may change organizations. The token that reads usage needs no such right. */
-  readonly token: string;
-  readonly domain: string | null;
-  /** Bound on each request, the body included. */
-  readonly timeoutMs: number;
-  /** `losant-usage-export/VERSION`. */
-  readonly userAgent: string;
-  readonly now: () => number;
-}
+import { createTransport, headersFor, QUERY_FOR_ALL, type RequestOptions } from './transport.ts';
 
 export interface OrgPlace {
   readonly instanceId: string;
@@ -40,7 +27,8 @@ export interface AdminClient {
 /** The bound on an answer: an organization is a few kilobytes. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-export function createAdminClient(options: AdminClientOptions): AdminClient {
+/** `createAdminClient` needs a token that may change organizations; the one that reads needs no such right. */
+export function createAdminClient(options: RequestOptions): AdminClient {
   const { token, apiUrl } = options;
   const transport = createTransport({ ...options, maxBodyBytes: MAX_BODY_BYTES, connections: 1 });
   const { signal } = new AbortController();
@@ -79,10 +67,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
 
 const deleted = z.object({ success: z.literal(true) });
 
-/**
- * `mayHaveHappened` returns whether the change may have been made in spite of the error, because its answer
- * was lost or unusable.
- */
+/** `mayHaveHappened` returns whether the change may have been made although its answer was lost. */
 export function mayHaveHappened(error: unknown): error is LosantError {
   return error instanceof LosantError && UNCERTAIN.has(error.kind);
 }

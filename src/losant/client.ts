@@ -11,29 +11,23 @@ import {
 } from './attempt.ts';
 import { type Asked, losantError } from './failure.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
-import { createTransport, headersFor, QUERY_FOR_ALL, type Transport } from './transport.ts';
+import {
+  createTransport,
+  headersFor,
+  QUERY_FOR_ALL,
+  type RequestOptions,
+  type Transport,
+} from './transport.ts';
 
-export interface LosantClientOptions {
-  /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
-  readonly apiUrl: string;
-  readonly token: string;
-  /** The domain of a white-label install, sent as the `losantdomain` header. */
-  readonly domain?: string | undefined;
+export interface LosantClientOptions extends RequestOptions {
   readonly gate: Gate;
-  /** The bound on one attempt, including its body. */
-  readonly timeoutMs: number;
   /** Attempts per request; waits that the API asked for are not counted. */
   readonly attempts: number;
   /** The bound on one body; a year of all counters is below 1 MiB. */
   readonly maxBodyBytes?: number | undefined;
-  /** `losant-usage-export/VERSION`. */
-  readonly userAgent?: string | undefined;
   readonly random: () => number;
-  readonly now: () => number;
   /** Wait in ms before a second attempt, doubled for each further one. */
   readonly backoffMs?: number | undefined;
-  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
-  readonly onClock?: ((aheadMs: number) => void) | undefined;
   /** Called once for each attempt sent, as soon as it is known whether another follows. */
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
@@ -124,10 +118,7 @@ export function backoffOf(attempt: number, baseMs = BACKOFF_BASE_MS): number {
   return Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1));
 }
 
-/**
- * `halfAtRandom` returns a wait of which half is fixed, so that a struggling API gets its rest, and half is
- * random, so that processes spread out.
- */
+/** `halfAtRandom` keeps half of a wait, for the API to rest, and spreads the other half at random. */
 export function halfAtRandom(ms: number, random: () => number): number {
   return ms * (0.5 + random() / 2);
 }

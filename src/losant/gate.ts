@@ -99,10 +99,7 @@ export class Gate {
     }
   }
 
-  /**
-   * `pauseFor` lets no request start for `ms`. A pause that ends later stays in force; requests under way go
-   * on.
-   */
+  /** `pauseFor` starts no request for `ms`. A later end stays in force; requests under way go on. */
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
@@ -112,9 +109,7 @@ export class Gate {
     for (const waiter of this.#waiters) waiter.refuse(new PausedTooLongError(pauseMs));
   }
 
-  /**
-   * `setRate` changes the rate, also for requests that are already waiting: processes share a token's rate.
-   */
+  /** `setRate` changes the rate, also of waiting requests: processes share a token's rate. */
   setRate(requestsPerSecond: number): void {
     const spacingMs = 1000 / requestsPerSecond;
     if (spacingMs === this.#spacingMs) return;

@@ -100,10 +100,7 @@ function halfOpen(endMs: number | null): number | null {
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
-/**
- * `readTime` returns the time as text; null for a year outside 1 to 9999, which Postgres does not take in
- * this form.
- */
+/** `readTime` returns the time as text; null for a year outside 1 to 9999, which Postgres refuses. */
 function readTime(ms: number | null, onUnreadable: () => void): string | null {
   if (ms === null) return null;
   if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
@@ -111,9 +108,7 @@ function readTime(ms: number | null, onUnreadable: () => void): string | null {
   return null;
 }
 
-/**
- * `readTags` reads the tags. A key or value that is not text is made text; a tag without either is left out.
- */
+/** `readTags` makes keys and values text, and leaves out a tag that lacks either. */
 function readTags(tags: readonly unknown[], note: (oddity: string) => void): Tag[] {
   return tags.flatMap((tag, index) => {
     const [key, value] = [readText(tag, 'key'), readText(tag, 'value')];

@@ -58,10 +58,7 @@ export interface InstanceQuestion {
   readonly signal: AbortSignal;
 }
 
-/**
- * `getInstance` returns the instance. Throws a `LosantError`: `not_found` if the token does not know the
- * instance.
- */
+/** `getInstance` throws a `LosantError`: `not_found` if the token does not know the instance. */
 export async function getInstance(
   client: LosantClient,
   { instanceId, attempts, signal }: InstanceQuestion,
@@ -99,10 +96,7 @@ export interface OrgResource {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/**
- * `getOrgResource` returns the organization with everything Losant answers about it. Throws a `LosantError`
- * as {@link getOrg} does.
- */
+/** `getOrgResource` returns all that Losant answers, too. Throws as {@link getOrg} does. */
 export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
   const { instanceId, orgId, signal } = options;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
@@ -158,10 +152,7 @@ export async function* listOrgPages(
   }
 }
 
-/**
- * `inBackground` keeps a failure that nobody waits for yet from counting as unhandled; it is thrown when its
- * turn comes.
- */
+/** `inBackground` keeps a failure that nobody waits for yet from counting as unhandled. */
 function inBackground<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;

@@ -11,7 +11,8 @@ import {
   WholeResponse,
 } from './attempt.ts';
 
-export interface TransportOptions {
+/** What every request of a client has in common. */
+export interface RequestOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
   /**
@@ -19,15 +20,22 @@ export interface TransportOptions {
    * it.
    */
   readonly token: string;
+  /** The domain of a white-label install, sent as the `losantdomain` header. */
+  readonly domain?: string | null | undefined;
+  /** `losant-usage-export/VERSION`. */
+  readonly userAgent?: string | undefined;
   /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
+  readonly now: () => number;
+  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
+  readonly onClock?: ((aheadMs: number) => void) | undefined;
+}
+
+export interface TransportOptions extends RequestOptions {
   /** The bound on the body of an answer. */
   readonly maxBodyBytes: number;
   /** The most connections, which is also the most requests under way. */
   readonly connections: number;
-  readonly now: () => number;
-  /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
-  readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
 /**
@@ -84,12 +92,7 @@ export function createTransport(options: TransportOptions): Transport {
   };
 }
 
-interface Caller {
-  readonly domain?: string | null | undefined;
-  readonly userAgent?: string | undefined;
-}
-
-export function headersFor({ domain, userAgent }: Caller) {
+export function headersFor({ domain, userAgent }: RequestOptions) {
   return {
     accept: 'application/json',
     // A day of an organization is below 2 kB: decompressing would cost more than it saves.
@@ -135,10 +138,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
   br: createBrotliDecompress,
 };
 
-/**
- * `decompress` returns the body without the compression of a server that compresses unasked, or unchanged if
- * the encoding is unknown.
- */
+/** `decompress` undoes the compression of a server that compresses unasked, if its name is known. */
 function decompress(body: Readable, encoding = ''): Readable {
   const names = encoding.toLowerCase().split(',', 5);
   return names.reduceRight((rest, name) => {
@@ -200,10 +200,7 @@ function timedOut(timeoutMs: number): AttemptError {
   return new AttemptError({ kind: 'timeout', status: null, detail, body: null });
 }
 
-/**
- * `unfinished` returns the failure for an answer that was cut, or whose body is too large or cannot be
- * decompressed.
- */
+/** `unfinished` returns the failure of an answer that was cut, too large or cannot be decompressed. */
 function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: number): AttemptError {
   if (end === 'too_large') {
     return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
@@ -215,10 +212,7 @@ function unfinished({ headers, content, end, cause }: Received, maxBodyBytes: nu
   return new AttemptError({ kind: 'unreachable', status: null, detail, body: null, cause });
 }
 
-/**
- * `describeCause` returns the innermost cause: a library's own message mostly says only that something
- * failed.
- */
+/** `describeCause` returns the innermost cause: libraries often say only that something failed. */
 function describeCause(error: unknown): string {
   let inner = error;
   while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;

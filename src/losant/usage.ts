@@ -49,10 +49,7 @@ export async function askUsage(
   });
 }
 
-/**
- * `assertWindow` throws unless the range is a window of days: elsewhere in this API a start of 0 or below
- * means "relative to now".
- */
+/** `assertWindow` refuses a start of 0 or below, which this API takes as relative to now. */
 function assertWindow({ from, to }: DayRange): void {
   const isWindow = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
   if (!isWindow) throw new Error(`not a window of usage days: ${from}..${to}`);

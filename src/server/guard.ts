@@ -26,10 +26,7 @@ const PROBES: readonly string[] = ['/healthz', '/readyz'];
 /** The fields of a request that decide whether it is answered. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
-/**
- * `refuse` returns the reason why a request is not answered, or null. Reads only the head, before anything
- * else is done.
- */
+/** `refuse` returns the reason why a request is not answered, or null, from its head alone. */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
@@ -69,10 +66,7 @@ function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boole
   return isAddress || isOwn || !name.includes('.') || isKnown;
 }
 
-/**
- * `isAuthorized` returns whether a request has the token; without a token set, whether it comes from this
- * machine.
- */
+/** `isAuthorized` admits requests with the token; without a token set, those from this machine. */
 function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
@@ -80,10 +74,7 @@ function isAuthorized({ host, tokenHash }: Access, authorization: string | undef
   return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
 }
 
-/**
- * `readCredentials` returns the token of `Bearer`, or the password of `Basic` with any user name, which
- * browsers ask for.
- */
+/** `readCredentials` returns the token of `Bearer`, or the password of `Basic` with any user name. */
 function readCredentials(authorization: string): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;

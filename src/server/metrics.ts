@@ -51,10 +51,7 @@ const PREFIX = 'losant_usage_';
 /** Gauges that the library names like counters; each also exists split by kind, under a good name. */
 const MISNAMED = ['active_handles', 'active_requests', 'active_resources'];
 
-/**
- * `createMetrics` creates the worker's metrics in a registry of their own. Names and labels are a stable
- * contract.
- */
+/** `createMetrics` creates the worker's metrics. Names and labels are a stable contract. */
 export function createMetrics({
   version,
   instanceIds,
@@ -243,10 +240,7 @@ function createGauges(registry: Registry) {
   };
 }
 
-/**
- * `createLedgerGauges` creates the gauges of the ledger, which are left out while the database is
- * unreachable.
- */
+/** `createLedgerGauges` creates gauges that are left out while the database is unreachable. */
 function createLedgerGauges(registry: Registry) {
   const { gauge, perInstance, perStream } = gaugesOf(registry);
   return {

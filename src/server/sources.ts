@@ -117,10 +117,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   };
 }
 
-/**
- * `addDifferences` adds the differences to a reading. They are counted less often than the rest is read, and
- * take longer.
- */
+/** `addDifferences` adds what is counted less often than the rest is read, and takes longer. */
 function addDifferences(reading: Reading<Health>, differences: Differences | undefined): Reading<Health> {
   const instances = reading.value.instances.map((instance) => {
     const found = differences?.get(instance.instanceId);
@@ -147,10 +144,7 @@ function statusOf(
   };
 }
 
-/**
- * `createReadiness` returns the readiness for probes that anybody may send: only the fact, and no reason why
- * the database does not answer.
- */
+/** `createReadiness` says whether the database answers, and not why it does not: anybody may ask. */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   { reader, schedule }: SourceOptions,

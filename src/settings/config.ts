@@ -125,10 +125,7 @@ function environmentSource(env: Environment): Source {
   return (name) => ({ name, raw: env[name], isVariable: true });
 }
 
-/**
- * `topSource` returns the source of settings at the top of the settings file or in the environment, but not
- * both.
- */
+/** `topSource` returns a source that reads the settings file's top or the environment, not both. */
 function topSource(env: Environment, file: SettingsFile | null): Source {
   const environment = environmentSource(env);
   return (variable) => {

@@ -14,10 +14,7 @@ const LONGEST_KEY = 40;
 
 export const line = z.string(`is not a text; ${COMPARE}`).trim();
 
-/**
- * `last` returns the options of a rule after which no further rule is applied, because it would make no sense
- * for wrong text.
- */
+/** `last` returns the options of a rule after which no further rule makes sense. */
 function last(error: string) {
   return { error, abort: true };
 }
@@ -101,10 +98,7 @@ export const orgSelection = z.unknown().transform((raw, { issues }): OrgSelectio
   return z.NEVER;
 });
 
-/**
- * `token` returns the schema of a secret that is sent in an HTTP header unchanged, so that spaces around it
- * are wrong.
- */
+/** `token` returns the schema of a secret that a header carries as it is: spaces around it are wrong. */
 export function token(minLength: number): z.ZodType<string> {
   const alone = 'give the token alone, without quotes, spaces or line breaks';
   return z
@@ -113,10 +107,7 @@ export function token(minLength: number): z.ZodType<string> {
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
-/**
- * `isLoopback` returns whether `host`, as HTTP_HOST or a URL has it, is a name or address of this machine
- * alone.
- */
+/** `isLoopback` returns whether a host of HTTP_HOST or of a URL is this machine alone. */
 export function isLoopback(host: string): boolean {
   return /^(127\.\d+\.\d+\.\d+|\[::1\]|::1|localhost)$/i.test(host);
 }

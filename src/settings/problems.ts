@@ -66,10 +66,7 @@ export function nearestName<T extends string>(name: string, candidates: readonly
   return best !== undefined && best.edits <= name.length / 3 ? best.candidate : null;
 }
 
-/**
- * `countEdits` returns the number of characters that must be added, dropped or changed to turn `a` into `b`
- * (Levenshtein).
- */
+/** `countEdits` returns the Levenshtein distance of two texts. */
 function countEdits(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (const [i, char] of Array.from(a).entries()) {

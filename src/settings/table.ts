@@ -190,10 +190,7 @@ function row<T>(
   return { env, kind, fallback, remedy: `use e.g. ${String(fallback)}`, ...rest };
 }
 
-/**
- * `inFile` returns settings that may also be in the settings file, under the names of their values unless
- * they have another.
- */
+/** `inFile` allows settings in the settings file, under the names of their values if they have none. */
 function inFile<G extends Group>(group: G): G {
   const entries = Object.entries(group).map(([name, setting]) => [name, { file: name, ...setting }]);
   return Object.fromEntries(entries) as G;

@@ -22,20 +22,14 @@ export interface Output {
   readonly remark: (...lines: readonly Line[]) => void;
 }
 
-export interface OutputOptions {
-  readonly json: boolean;
-  readonly isTerminal: boolean;
-  readonly isShown: boolean;
+export interface OutputOptions extends Pick<Output, 'json' | 'isTerminal' | 'isShown'> {
   /** The width of the terminal on stdout; null without one. */
   readonly columns: number | null;
   /** Whether colours are shown, on stdout and on stderr. */
   readonly color: { readonly out: boolean; readonly err: boolean };
 }
 
-/**
- * `createOutput` creates the one boundary to the terminal: its output contains no control characters except
- * line breaks.
- */
+/** `createOutput` creates the one boundary to the terminal: only line breaks of control characters pass. */
 export function createOutput(
   { out, err }: { out: Sink; err: Sink },
   { json, isTerminal, isShown, columns, color }: OutputOptions,

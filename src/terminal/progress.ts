@@ -24,10 +24,7 @@ export interface ProgressOptions {
   readonly noun: string;
 }
 
-/**
- * `createProgress` creates the view: a bar with the time left on a terminal, otherwise a line from time to
- * time, nothing with `--json`.
- */
+/** `createProgress` shows a bar on a terminal, else a line at times, nothing with `--json`. */
 export function createProgress(options: ProgressOptions): ProgressView {
   const { output } = options;
   if (output.json) return { start: () => {}, show: () => {}, stop: () => {} };

@@ -33,10 +33,7 @@ const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/**
- * `escapeControls` returns the text on one line, with every unsafe character shown as its escape, e.g.
- * `\x1b`.
- */
+/** `escapeControls` returns the text on one line, unsafe characters as escapes, e.g. `\x1b`. */
 export function escapeControls(text: string): string {
   return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
 }
@@ -49,10 +46,7 @@ export function escapeLines(text: string): string {
     .join('\n');
 }
 
-/**
- * `escapeJson` returns JSON text on one line with the same characters escaped: its meaning is unchanged, and
- * it is safe to show.
- */
+/** `escapeJson` escapes the same characters in JSON, whose meaning stays. */
 export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
 }
@@ -96,10 +90,7 @@ export function piecesOf(content: Line): readonly Piece[] {
 /** The smallest width of a hanging part; below it, it would be a column of single words. */
 const HANGING_MIN = 20;
 
-/**
- * `wrapLine` returns the lines on which `content` is shown in this many columns; a hanging line is broken
- * between words.
- */
+/** `wrapLine` returns the lines shown in so many columns; a hanging one is broken between words. */
 export function wrapLine(content: Line, columns: number): readonly Line[] {
   if (typeof content === 'string' || !('hang' in content)) return [content];
   const { pieces, hang } = content;

@@ -30,10 +30,7 @@ const MONTH_MS = YEAR_MS / 12;
 /** The distance from which days are no longer counted. */
 const FAR_MS = 60 * DAY_MS;
 
-/**
- * `showDuration` returns a duration in one unit or two: `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min`, `3 d 2
- * h`.
- */
+/** `showDuration` returns `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min` or `3 d 2 h`. */
 export function showDuration(ms: number): string {
   if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
   if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
@@ -55,20 +52,14 @@ export function showInstant(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
 }
 
-/**
- * `showWhen` returns an instant with its distance: `00:57 UTC (in 2 h)`, with the date if its day is not that
- * of `nowMs`.
- */
+/** `showWhen` returns `00:57 UTC (in 2 h)`, with the date if it is not that of `nowMs`. */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
   const shown = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
   return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/**
- * `showDistance` returns a distance: `in 2 h`, `3 min ago`, `7 years ago`; below a minute `just now` or `in a
- * moment`.
- */
+/** `showDistance` returns `in 2 h`, `3 min ago`, `7 years ago`, `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';
