@@ -32,6 +32,8 @@ export interface LosantClientOptions {
   readonly now: () => number;
   /** Wait in ms before a second attempt, doubled for each further one. */
   readonly backoffMs?: number | undefined;
+  /** Whether answers of another time are taken too, by a caller that judges the clocks itself. */
+  readonly takesAnyTime?: boolean | undefined;
   /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
   /** Called once for each attempt sent, as soon as it is known whether another follows. */
@@ -212,7 +214,7 @@ class PoliteFetch {
 
   async #attempt(request: Request, gateWaitMs: number): Promise<WholeResponse> {
     this.report({ isRepeated: true });
-    const { now } = this.#options;
+    const { now, takesAnyTime = false } = this.#options;
     const { action, signal } = this.#request;
     const startedAtMs = now();
     this.sent += 1;
@@ -221,7 +223,7 @@ class PoliteFetch {
     };
     try {
       const response = await this.#transport(request, signal);
-      if (response.answer !== null) this.#judgeTime(response.answer);
+      if (response.answer !== null && !takesAnyTime) this.#judgeTime(response.answer);
       settle(response.status, failureOf(response)?.kind ?? 'ok');
       return response;
     } catch (error) {
