@@ -122,6 +122,15 @@ describe("Losant's own totals", () => {
     expect((await run(['reconcile', ...october])).stdout).toContain(
       'Months that were not compared in full: 2026-10 (forbidden).',
     );
+    const worker = await played.startWorker({ LOSANT_API_TOKEN: 'narrow' });
+    onTestFinished(async () => {
+      await worker.stop();
+    });
+    await until('the page is served', async () => (await worker.get('/healthz')).status === 200);
+    const page = (await worker.get('/totals?month=2026-10')).text;
+    expect(page).toMatch(
+      /Not compared in full: the summaries of October 2026 of .* \(<code>forbidden<\/code>\)/,
+    );
   });
 
   test('that contradict an open month stay visible whatever its age', async () => {

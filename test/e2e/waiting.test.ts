@@ -195,3 +195,20 @@ test('a run by hand that waits for a minute logs it once, and its end', async ()
   expect(logged(stderr, 'waiting')).toHaveLength(1);
   expect(logged(stderr, 'no longer waiting')).toHaveLength(1);
 });
+
+test('a run by hand that waits for its lease for a minute logs it once', async () => {
+  const played = await open();
+  const { platform, query } = played;
+  await query(
+    asProgram(`insert into losant_usage.instances (instance_id, api_url, tracked_from)
+      values ('${platform.instanceId}', '${platform.url}', '2026-11-23'); ${holdLease(platform.instanceId)}`),
+  );
+  const running = played.start(['run', '--json', '--wait', '600']);
+  await until('it waits', () => running.stderr().includes('; waiting'));
+  await pass(played);
+  await until('it is logged', () => logged(running.stderr(), 'waiting').length > 0);
+  await query('delete from losant_usage.leases');
+  const { code, stderr } = await running.ended;
+  expect(code).toBe(0);
+  expect(logged(stderr, 'waiting')).toMatchObject([expect.stringContaining('"waits_for":"lease"')]);
+});
