@@ -52,6 +52,7 @@ export async function checkInstance(
   const opened = openReading(context, instance, {
     attempts: Math.min(ATTEMPTS, context.config.request.attempts),
     now: database.now,
+    takesAnyTime: true,
     onClock: (ms) => {
       aheadMs = ms;
     },

@@ -2,7 +2,12 @@
 import { html } from 'hono/html';
 import { type OpenQuarantine, readOpenQuarantine } from '../queries/gaps.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
-import { type Comparison, type Outcome, readReconciliation } from '../queries/reconciliation.ts';
+import {
+  type Comparison,
+  type MonthNotRead,
+  type Outcome,
+  readReconciliation,
+} from '../queries/reconciliation.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
@@ -32,7 +37,7 @@ export const totalsPage: ConsolePage = {
     const body = html`<h1>Losant's own totals</h1>
 <p class="quiet">Where the sums of organizations differ from what Losant counts for the instance's day or the organization's month. Nothing here changes a number; a difference on final numbers keeps the month from being invoiced.</p>
 ${renderMonthChoice({ newest: yesterday.slice(0, 7), shown: month, differing })}
-${found === null ? renderAway() : renderComparisons(found.rows, found.names, month)}`;
+${found === null ? renderAway() : html`${renderNotRead(found.monthsNotRead, found.names)}${renderComparisons(found.rows, found.names, month)}`}`;
     return await c.html(renderPage({ title: 'Totals', path: TOTALS, body }), found === null ? 503 : 200);
   },
 };
@@ -52,6 +57,14 @@ function renderMonthChoice({
   const older = differing.map((first) => first.slice(0, 7)).filter((month) => !months.includes(month));
   months.push(...[...new Set(older)].sort().reverse());
   return html`<nav aria-label="Months"><p>${months.map((month) => html`<a href="${addressOf(TOTALS, { month })}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month)}</a> `)}</p></nav>`;
+}
+
+/** Names the summaries that were not read in full: nothing can be said of what they would show. */
+function renderNotRead(months: readonly MonthNotRead[], names: ReadonlyMap<string, string>): Html[] {
+  return months.map(({ instanceId, month, reason }) => {
+    const name = names.get(instanceId) ?? instanceId;
+    return html`<p>Not compared in full: the summaries of ${showMonth(month.slice(0, 7))} of ${name} (<code>${reason}</code>).</p>\n`;
+  });
 }
 
 const OUTCOMES: Readonly<Record<Outcome, Html | string>> = {
@@ -83,7 +96,9 @@ ${renderTable({
   rows: sorted
     .slice(0, ROWS_MAX)
     .map((row) => [
-      OUTCOMES[row.outcome],
+      row.outcome === 'not_compared'
+        ? html`${OUTCOMES.not_compared} <code>${row.reason ?? ''}</code>`
+        : OUTCOMES[row.outcome],
       row.orgId === null || !row.isListed
         ? (row.orgName ?? names.get(row.instanceId) ?? row.instanceId)
         : html`<a href="/organizations/${row.orgId}">${row.orgName ?? row.orgId}</a>`,

@@ -80,8 +80,8 @@ export interface Settled {
   /** The listing that the run used. */
   readonly listedAt: Instant;
   /**
-   * The run that was the last to write something, from the row that it wrote last: a database that has
-   * lost its newest transactions, as a failover may, has another one.
+   * The run named in the instance's row, which a run that wrote something writes last: a database that
+   * has lost its newest transactions, as a failover may, names another one.
    */
   readonly settledBy: string;
   /** The number of Losant's organizations that the configuration leaves out. */

@@ -45,7 +45,8 @@ class UnusableTotals extends Error {
 
 /**
  * Reads Losant's own figures where they are due: the instance's totals by day, and the summaries of
- * months that are over; and again for numbers that were read again. Never changes a number or fails a run: a failure is recorded, and logged once.
+ * months that are over; and again for numbers that were read again. Never changes a number or fails a
+ * run: a failure is recorded, and logged once.
  * Throws only when the session's signal aborts.
  */
 export async function readControlTotals(

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import { HTTPError } from 'ky';
 import { z } from 'zod';
 import type { LosantErrorKind } from '../errors.ts';
+import { showDuration } from '../terminal/words.ts';
 import { parseJson } from '../usage/exact-json.ts';
 import { PausedTooLongError } from './gate.ts';
 
@@ -122,13 +123,14 @@ export function requireOwnTime(answer: Answer, notBeforeMs: number, { isFinal }:
   const fail = (detail: string) => {
     throw new AttemptError({ kind: 'wrong_date', status: 200, detail, body: null, isFinal });
   };
-  const minutes = (ms: number) => `${Math.round(Math.abs(ms) / 60_000)} min`;
   const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
   if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {
-    fail(`the answer was made ${minutes(aheadMs)} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`);
+    fail(
+      `the answer was made ${showDuration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`,
+    );
   }
   if (receivedAtMs - byAgeMs > ANSWER_SKEW_MAX_MS) {
-    fail(`a cache has kept the answer for ${minutes(receivedAtMs - byAgeMs)}, by its Age`);
+    fail(`a cache has kept the answer for ${showDuration(receivedAtMs - byAgeMs)}, by its Age`);
   }
   if (byAgeMs < receivedAtMs && byAgeMs < notBeforeMs) {
     fail(`a cache has kept the answer since before the days were over: for ${ageSeconds} s, by its Age`);

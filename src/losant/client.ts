@@ -28,6 +28,8 @@ export interface LosantClientOptions extends RequestOptions {
   readonly random: () => number;
   /** Wait in ms before a second attempt, doubled for each further one. */
   readonly backoffMs?: number | undefined;
+  /** Whether answers of another time are taken too, by a caller that judges the clocks itself. */
+  readonly takesAnyTime?: boolean | undefined;
   /** Called once for each attempt sent, as soon as it is known whether another follows. */
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
@@ -203,7 +205,7 @@ class PoliteFetch {
 
   async #attempt(request: Request, gateWaitMs: number): Promise<WholeResponse> {
     this.report({ isRepeated: true });
-    const { now } = this.#options;
+    const { now, takesAnyTime = false } = this.#options;
     const { action, signal } = this.#request;
     const startedAtMs = now();
     this.sent += 1;
@@ -212,7 +214,7 @@ class PoliteFetch {
     };
     try {
       const response = await this.#transport(request, signal);
-      if (response.answer !== null) this.#judgeTime(response.answer);
+      if (response.answer !== null && !takesAnyTime) this.#judgeTime(response.answer);
       settle(response.status, failureOf(response)?.kind ?? 'ok');
       return response;
     } catch (error) {

@@ -1,8 +1,9 @@
 /** An export whose time the test moves: platform, database and program have one clock. */
+import { expect } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
-import { type Ended, type Env, type Running, runProgram, startProgram } from '../support/program.ts';
+import { type Ended, type Env, jsonOf, type Running, runProgram, startProgram } from '../support/program.ts';
 import { type StartedWorker, startWorker } from '../worker/process.ts';
 import type { Row } from './usage.ts';
 
@@ -36,8 +37,8 @@ export async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Pro
   const platform = await startPlatform({ orgs, now, hostile: false });
   const database = await createClockDatabase(template);
   await database.setBehind(behindMs);
-  const { url, instanceId, token, control } = platform;
-  const listed = (await control('orgs')) as { orgs: { orgId: string }[] };
+  const { url, instanceId, token } = platform;
+  const listed = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const env = {
     ...{ LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token },
     ...{ DATABASE_URL: database.url, REQUESTS_PER_SECOND: '2000', LOG_LEVEL: 'info' },
@@ -60,3 +61,34 @@ export async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Pro
     },
   };
 }
+
+export const runJson = async (played: Played, args: readonly string[] = [], env: Env = {}) =>
+  await played.run(['run', '--json', ...args], env);
+
+/** Runs, which must leave nothing missing. */
+export async function runWhole(played: Played, env: Env = {}): Promise<Ended> {
+  const ended = await runJson(played, [], env);
+  expect({ code: ended.code, failures: jsonOf(ended).failures }).toEqual({ code: 0, failures: [] });
+  return ended;
+}
+
+/** Returns the standings of an organization's cells of a day, by stream. */
+export async function standingsOf(
+  { query }: Played,
+  orgId: string,
+  day: string,
+): Promise<Record<string, string>> {
+  const rows = await query(`select stream, standing from losant_usage.cells
+    where org_id = '${orgId}' and usage_date = '${day}'`);
+  return Object.fromEntries(rows.map(({ stream, standing }) => [String(stream), String(standing)]));
+}
+
+export const ALL_FINAL = {
+  device_counts: 'final',
+  notebook_minutes: 'final',
+  payload_sources: 'final',
+  payload_totals: 'final',
+};
+
+/** The counters of an organization, by their actions. */
+export const COUNTERS = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];

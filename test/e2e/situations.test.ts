@@ -3,10 +3,10 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
-import { type Ended, type Env, jsonOf } from '../support/program.ts';
+import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
-import { openPlayed, type Played } from './played.ts';
+import { ALL_FINAL, COUNTERS, openPlayed, type Played, runJson, runWhole, standingsOf } from './played.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -23,30 +23,6 @@ async function open(at: string, options: { orgs?: number } = {}): Promise<Played
   onTestFinished(() => played.close());
   return played;
 }
-
-const json = async (played: Played, args: readonly string[] = [], env: Env = {}) =>
-  await played.run(['run', '--json', ...args], env);
-
-/** Runs, which must leave nothing missing. */
-async function runWhole(played: Played, env: Env = {}): Promise<Ended> {
-  const ended = await json(played, [], env);
-  expect({ code: ended.code, failures: jsonOf(ended).failures }).toEqual({ code: 0, failures: [] });
-  return ended;
-}
-
-/** The standings of an organization's cells of a day, by stream. */
-async function standingsOf({ query }: Played, orgId: string, day: string): Promise<Record<string, string>> {
-  const rows = await query(`select stream, standing from losant_usage.cells
-    where org_id = '${orgId}' and usage_date = '${day}'`);
-  return Object.fromEntries(rows.map(({ stream, standing }) => [String(stream), String(standing)]));
-}
-
-const ALL_FINAL = {
-  device_counts: 'final',
-  notebook_minutes: 'final',
-  payload_sources: 'final',
-  payload_totals: 'final',
-};
 
 async function deleteOrg({ platform }: Played, orgId: string): Promise<void> {
   expect((await platform.send('DELETE', `/orgs/${orgId}`, {})).status).toBe(200);
@@ -85,7 +61,7 @@ describe('an organization that was found deleted and comes back', () => {
     const omitted = { orgId, day: '2026-11-23', action: 'deviceCounts' };
     await platform.control('omit', omitted);
     await moveTo('2026-11-25T00:30:00Z');
-    expect((await json(played)).code).toBe(3);
+    expect((await runJson(played)).code).toBe(3);
     const waived = ['waive', '--org', orgId, '--day', '2026-11-23', '--stream', 'device_counts'];
     expect((await run([...waived, '--reason', 'agreed'])).code).toBe(0);
     await deleteOrg(played, orgId);
@@ -134,7 +110,7 @@ describe('an organization that was found deleted and comes back', () => {
     await platform.control('restate', { orgId, day: '2026-11-23' });
     await platform.control('config', { list: { items: { [orgId]: 'no_name' } } });
     await moveTo('2026-11-27T10:30:00Z');
-    const ended = await json(played);
+    const ended = await runJson(played);
     expect(ended.code).toBe(3);
     expect(jsonOf(ended).failures).toMatchObject([{ orgId, code: 'org_unreadable' }]);
     expect(await removedIn(played)).toEqual([]);
@@ -163,98 +139,6 @@ describe('an organization that was found deleted and comes back', () => {
     ).toEqual([{ day: '2026-11-25' }]);
     expect((await run(['status'])).code).toBe(0);
   });
-});
-
-const COUNTERS = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
-
-describe('an answer that a cache kept', () => {
-  test.each(['cached', 'cached_age'])(
-    '(%s) since before the day was over is asked for again',
-    async (kind) => {
-      const played = await open('2026-11-27T10:30:00Z');
-      const { platform } = played;
-      await platform.control('config', { faults: { kinds: [kind], maxPerRequest: 1, actions: COUNTERS } });
-      await runWhole(played);
-      expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-26', '2026-11-26'));
-    },
-  );
-
-  test('for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
-    const played = await open('2026-11-24T10:30:00Z');
-    const { platform, moveTo, query } = played;
-    const [orgId = ''] = played.orgIds;
-    await runWhole(played);
-    const before = await readStored(played);
-    await platform.control('config', {
-      faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
-    });
-    // By now every stored day of the 23rd would be final.
-    await moveTo('2026-11-27T10:30:00Z');
-    const ended = await json(played, [], { REQUEST_ATTEMPTS: '2' });
-    expect(ended.code).toBe(3);
-    expect(jsonOf(ended).failures).toMatchObject([
-      { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
-    ]);
-    const own = (lines: readonly string[]) =>
-      lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
-    expect(own(await readStored(played))).toEqual(own(before));
-    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
-    expect(
-      await query(
-        `select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0`,
-      ),
-    ).toEqual([{ is_due: true }]);
-    await platform.control('config', { faults: null });
-    await runWhole(played);
-    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
-    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
-  });
-
-  test('of the list of organizations does not count, and the run says so', async () => {
-    const played = await open('2026-11-24T10:30:00Z');
-    const { platform, moveTo } = played;
-    await runWhole(played);
-    await platform.control('config', {
-      faults: { kinds: ['cached'], forever: true, actions: ['instanceOrgs.get'] },
-    });
-    await moveTo('2026-11-25T10:30:00Z');
-    const ended = await json(played, [], { REQUEST_ATTEMPTS: '2' });
-    expect(ended.code).toBe(3);
-    expect(jsonOf(ended).failures).toMatchObject([{ orgId: null, code: 'discovery_failed' }]);
-    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-24'));
-  });
-
-  test('from everywhere cannot be told from a wrong clock: nothing is loaded, exit code 1', async () => {
-    const played = await open('2026-11-24T10:30:00Z');
-    await played.platform.control('config', { faults: { kinds: ['cached'], forever: true } });
-    const ended = await json(played, [], { REQUEST_ATTEMPTS: '2' });
-    expect(ended.code).toBe(1);
-    expect(ended.stdout).toContain('clock_skew');
-    expect(await readStored(played)).toEqual([]);
-  });
-});
-
-test('a host whose clock jumps during a run ends it, and what is loaded is true', async () => {
-  const played = await open('2026-11-24T10:30:00Z', { orgs: 20 });
-  const { platform, start, moveTo, query } = played;
-  await platform.control('config', { latencyMs: 40 });
-  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2' });
-  const loaded = async () => {
-    const [row] = await query('select count(*)::int as n from losant_usage.coverage');
-    return Number(row?.['n']);
-  };
-  await until('some numbers are loaded', async () => (await loaded()) > 0);
-  // The host and its database jump together, as on one machine; Losant does not.
-  await platform.control('config', { clock: { offsetMs: -4 * 86_400_000 } });
-  await moveTo('2026-11-28T10:30:00Z');
-  const ended = await program.ended;
-  expect(ended.code).toBe(1);
-  expect(ended.stdout).toContain('clock_skew');
-  expect(await query(`select 1 from losant_usage.coverage where verified_at > '2026-11-25'`)).toEqual([]);
-  await moveTo('2026-11-24T10:40:00Z');
-  await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
-  await runWhole(played);
-  expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-23'));
 });
 
 test('a failover that loses the newest transactions under an idle worker is noticed at its next wake-up', async () => {
@@ -410,7 +294,7 @@ test('a number that Losant takes back for good can be accepted as zero, on recor
   expect(orgId).toBeDefined();
   await platform.control('omit', { orgId, day: '2026-11-23', action: 'notebookMinuteCounts' });
   await moveTo('2026-11-27T10:30:00Z');
-  expect((await json(played)).code).toBe(3);
+  expect((await runJson(played)).code).toBe(3);
   expect(await standingsOf(played, orgId ?? '', '2026-11-23')).toEqual({
     ...ALL_FINAL,
     notebook_minutes: 'in_doubt',
@@ -482,137 +366,5 @@ describe('a few seconds of failures', () => {
     await platform.control('config', { faults: null });
     await runWhole(played);
     expect(await problems()).toEqual([]);
-  });
-});
-
-interface Reconciled {
-  readonly differences: number;
-  readonly rows: readonly {
-    readonly scope: string;
-    readonly day: string | null;
-    readonly month: string;
-    readonly orgId: string | null;
-    readonly metric: string;
-    readonly outcome: string;
-    readonly reason: string | null;
-  }[];
-  readonly monthsNotRead: readonly { readonly month: string; readonly reason: string }[];
-}
-
-describe("Losant's own totals", () => {
-  /** Numbers from the middle of October on, of which those of October are final and compared. */
-  async function openCompared(): Promise<Played> {
-    const played = await open('2026-11-24T10:30:00Z', { orgs: 2 });
-    await runWhole(played);
-    expect((await played.run(['backfill', '--from', '2026-10-01'])).code).toBe(0);
-    await runWhole(played);
-    return played;
-  }
-
-  const reconcile = async (played: Played, ...args: string[]) =>
-    jsonOf<Reconciled>(await played.run(['reconcile', '--json', ...args]));
-
-  test('are read again with days and months that are read again', async () => {
-    const played = await openCompared();
-    const { platform, run } = played;
-    const [orgId = ''] = played.orgIds;
-    await platform.control('restate', { orgId, day: '2026-10-15' });
-    const october = ['--from', '2026-10-01', '--to', '2026-10-31'];
-    expect((await run(['backfill', ...october, '--force'])).code).toBe(0);
-    const { differences, rows } = await reconcile(played, ...october, '--verbose');
-    expect(differences).toBe(0);
-    const others = rows.filter(({ outcome }) => outcome !== 'equal');
-    expect(others).toEqual([]);
-    expect(rows.filter(({ scope }) => scope === 'instance_day')).toHaveLength(31 * 12);
-  });
-
-  test('are read again also where one organization alone was read again', async () => {
-    const played = await openCompared();
-    const { platform, run } = played;
-    const [orgId = ''] = played.orgIds;
-    await platform.control('restate', { orgId, day: '2026-10-15' });
-    expect((await run(['run', '--date', '2026-10-15', '--org', orgId])).code).toBe(0);
-    const { rows } = await reconcile(played, '--from', '2026-10-01', '--to', '2026-10-31', '--verbose');
-    expect(rows.filter(({ outcome }) => outcome !== 'equal')).toEqual([]);
-  });
-
-  test('that are not there are named and not equal: no summary of an organization, a column left out, a month', async () => {
-    const played = await openCompared();
-    const { platform, run, query } = played;
-    const [orgId = ''] = played.orgIds;
-    await query(
-      `delete from losant_usage.monthly_summaries where resource_id = '${orgId}' and month = '2026-10-01'`,
-    );
-    await query(`update losant_usage.instance_totals set quantity = null
-      where metric = 'notebook_minutes' and usage_date = '2026-10-15'`);
-    const october = ['--from', '2026-10-01', '--to', '2026-10-31'];
-    const { rows } = await reconcile(played, ...october);
-    expect(rows).toMatchObject([
-      {
-        scope: 'instance_day',
-        day: '2026-10-15',
-        metric: 'notebook_minutes',
-        outcome: 'not_compared',
-        reason: 'left_out',
-      },
-      ...[
-        'devices_total',
-        'notebook_minutes',
-        'payload_billable_count',
-        'payload_all_count',
-        'payload_all_bytes',
-      ].map((metric) => ({
-        scope: 'org_month',
-        orgId,
-        metric,
-        outcome: 'not_compared',
-        reason: 'no_summary',
-      })),
-    ]);
-    const shown = (await run(['reconcile', ...october])).stdout;
-    expect(shown).toContain('not compared: Losant left it out');
-    expect(shown).toContain('not compared: Losant has no summary of it');
-    // Of a month whose summaries are refused nothing is compared, which must not look like agreement.
-    await query(`delete from losant_usage.monthly_summaries; delete from losant_usage.control_total_reads`);
-    await platform.control('tokens', {
-      token: 'narrow',
-      scopes: [
-        ...['instance.get', 'instanceOrgs.get', 'instanceOrg.get'],
-        ...['instanceOrg', 'instance'].flatMap((of) => COUNTERS.map((counter) => `${of}.${counter}`)),
-      ],
-    });
-    await runWhole(played, { LOSANT_API_TOKEN: 'narrow' });
-    const refused = await reconcile(played, ...october);
-    expect(refused.monthsNotRead).toMatchObject([{ month: '2026-10-01', reason: 'forbidden' }]);
-    expect((await run(['reconcile', ...october])).stdout).toContain(
-      'Months that were not compared in full: 2026-10 (forbidden).',
-    );
-  });
-
-  test('that contradict an open month stay visible whatever its age', async () => {
-    const played = await open('2026-11-24T10:30:00Z', { orgs: 1 });
-    const { platform, run } = played;
-    await platform.control('config', { detailDays: 400 });
-    const env = { HORIZON_DAYS: '400' };
-    await runWhole(played, env);
-    await platform.control('config', {
-      bias: [{ counter: 'deviceCounts', day: '2026-05-20', by: 1 }],
-    });
-    expect((await run(['backfill', '--from', '2026-05-20'], env)).code).toBe(0);
-    await runWhole(played, env);
-    const ended = await run(['reconcile', '--json'], env);
-    expect(ended.code).toBe(3);
-    expect(jsonOf<Reconciled>(ended).rows).toContainEqual(
-      expect.objectContaining({ day: '2026-05-20', outcome: 'differs' }),
-    );
-    const worker = await played.startWorker(env);
-    onTestFinished(async () => {
-      await worker.stop();
-    });
-    const { instanceId } = platform;
-    const series = `losant_usage_reconciliation_differences{instance_id="${instanceId}",scope="instance_day"}`;
-    await until('the metric has them', async () => ((await worker.metric(series)) ?? 0) > 0);
-    expect((await worker.get('/')).text).toContain('href="/totals?month=2026-05"');
-    expect((await worker.get('/totals?month=2026-05')).text).toContain('differs');
   });
 });

@@ -6,7 +6,7 @@ import { type ClockDatabase, createClockDatabase } from '../support/clock-databa
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 import type { StartedWorker } from '../worker/process.ts';
-import { openPlayed, type Played } from './played.ts';
+import { COUNTERS, openPlayed, type Played } from './played.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 90_000 });
@@ -84,12 +84,10 @@ async function expectSaid(
   expect(await readStored(played)).toEqual(await readTruth(played.platform, '2026-11-23', '2026-11-23'));
 }
 
-const COUNTERS = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
-
 describe('a worker that waits for a minute says so', () => {
   test('because Losant asks for a pause again and again, from the first request on', async () => {
     const played = await open();
-    const { control } = played.platform;
+    const control = (path: string, body?: unknown) => played.platform.control(path, body);
     await control('config', { faults: { kinds: ['rate_limit_seconds'], forever: true } });
     const worker = await startWorker(played);
     const asked = async () => ((await control('stats')) as { actions: Record<string, object> }).actions;
@@ -104,7 +102,7 @@ describe('a worker that waits for a minute says so', () => {
 
   test('because requests hang', async () => {
     const played = await open();
-    const { control } = played.platform;
+    const control = (path: string, body?: unknown) => played.platform.control(path, body);
     await control('config', { faults: { kinds: ['hang'], forever: true, actions: COUNTERS } });
     const worker = await startWorker(played, { REQUEST_TIMEOUT_MS: '1500', REQUEST_ATTEMPTS: '10' });
     await until('a request timed out', async () => {
@@ -184,7 +182,7 @@ describe('a worker that waits for a minute says so', () => {
 
 test('a run by hand that waits for a minute logs it once, and its end', async () => {
   const played = await open();
-  const { control } = played.platform;
+  const control = (path: string, body?: unknown) => played.platform.control(path, body);
   await control('config', { faults: { kinds: ['rate_limit_seconds'], forever: true, actions: COUNTERS } });
   const running = played.start(['run', '--json']);
   const asked = async () => ((await control('stats')) as { actions: Record<string, object> }).actions;
@@ -196,4 +194,21 @@ test('a run by hand that waits for a minute logs it once, and its end', async ()
   expect(code).toBe(0);
   expect(logged(stderr, 'waiting')).toHaveLength(1);
   expect(logged(stderr, 'no longer waiting')).toHaveLength(1);
+});
+
+test('a run by hand that waits for its lease for a minute logs it once', async () => {
+  const played = await open();
+  const { platform, query } = played;
+  await query(
+    asProgram(`insert into losant_usage.instances (instance_id, api_url, tracked_from)
+      values ('${platform.instanceId}', '${platform.url}', '2026-11-23'); ${holdLease(platform.instanceId)}`),
+  );
+  const running = played.start(['run', '--json', '--wait', '600']);
+  await until('it waits', () => running.stderr().includes('; waiting'));
+  await pass(played);
+  await until('it is logged', () => logged(running.stderr(), 'waiting').length > 0);
+  await query('delete from losant_usage.leases');
+  const { code, stderr } = await running.ended;
+  expect(code).toBe(0);
+  expect(logged(stderr, 'waiting')).toMatchObject([expect.stringContaining('"waits_for":"lease"')]);
 });

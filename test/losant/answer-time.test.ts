@@ -28,7 +28,7 @@ describe('an answer with the headers', () => {
 
   it.each([
     ['of six minutes ago', date('2026-11-23T23:55:00Z'), 'the answer was made 6 min ago by its Date'],
-    ['of three days ago', date('2026-11-20T12:01:00Z'), 'the answer was made 5040 min ago by its Date'],
+    ['of three days ago', date('2026-11-20T12:01:00Z'), 'the answer was made 3 d 12 h ago by its Date'],
     [
       'of six minutes from now',
       date('2026-11-24T00:07:00Z'),
@@ -37,7 +37,7 @@ describe('an answer with the headers', () => {
     [
       'of a cache that has kept it for an hour',
       { ...date('2026-11-24T00:01:00Z'), age: '3600' },
-      'a cache has kept the answer for 60 min, by its Age',
+      'a cache has kept the answer for 1 h, by its Age',
     ],
     [
       'of a cache that made it before the day was over',

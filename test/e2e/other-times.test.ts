@@ -1,0 +1,112 @@
+/** Answers of another time: of a cache between Losant and the program, or because a clock jumps. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { jsonOf } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { ALL_FINAL, COUNTERS, openPlayed, type Played, runJson, runWhole, standingsOf } from './played.ts';
+import { readStored, readTruth } from './usage.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+let template: ClockDatabase;
+
+beforeAll(async () => {
+  template = await createClockDatabase();
+});
+afterAll(() => template.drop());
+
+async function open(at: string, options: { orgs?: number } = {}): Promise<Played> {
+  const played = await openPlayed({ template, at, ...options });
+  onTestFinished(() => played.close());
+  return played;
+}
+
+describe('an answer that a cache kept', () => {
+  test.each(['cached', 'cached_age'])(
+    '(%s) since before the day was over is asked for again',
+    async (kind) => {
+      const played = await open('2026-11-27T10:30:00Z');
+      const { platform } = played;
+      await platform.control('config', { faults: { kinds: [kind], maxPerRequest: 1, actions: COUNTERS } });
+      await runWhole(played);
+      expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-26', '2026-11-26'));
+    },
+  );
+
+  test('for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo, query } = played;
+    const [orgId = ''] = played.orgIds;
+    await runWhole(played);
+    const before = await readStored(played);
+    await platform.control('config', {
+      faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
+    });
+    // By now every stored day of the 23rd would be final.
+    await moveTo('2026-11-27T10:30:00Z');
+    const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '2' });
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended).failures).toMatchObject([
+      { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
+    ]);
+    const own = (lines: readonly string[]) =>
+      lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
+    expect(own(await readStored(played))).toEqual(own(before));
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
+    expect(
+      await query(
+        `select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0`,
+      ),
+    ).toEqual([{ is_due: true }]);
+    await platform.control('config', { faults: null });
+    await runWhole(played);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
+  });
+
+  test('of the list of organizations does not count, and the run says so', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    const { platform, moveTo } = played;
+    await runWhole(played);
+    await platform.control('config', {
+      faults: { kinds: ['cached'], forever: true, actions: ['instanceOrgs.get'] },
+    });
+    await moveTo('2026-11-25T10:30:00Z');
+    const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '2' });
+    expect(ended.code).toBe(3);
+    expect(jsonOf(ended).failures).toMatchObject([{ orgId: null, code: 'discovery_failed' }]);
+    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-24'));
+  });
+
+  test('from everywhere cannot be told from a wrong clock: nothing is loaded, exit code 1', async () => {
+    const played = await open('2026-11-24T10:30:00Z');
+    await played.platform.control('config', { faults: { kinds: ['cached'], forever: true } });
+    const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '2' });
+    expect(ended.code).toBe(1);
+    expect(ended.stdout).toContain('clock_skew');
+    expect(await readStored(played)).toEqual([]);
+  });
+});
+
+test('a host whose clock jumps during a run ends it, and what is loaded is true', async () => {
+  const played = await open('2026-11-24T10:30:00Z', { orgs: 20 });
+  const { platform, start, moveTo, query } = played;
+  await platform.control('config', { latencyMs: 40 });
+  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2' });
+  const loaded = async () => {
+    const [row] = await query('select count(*)::int as n from losant_usage.coverage');
+    return Number(row?.['n']);
+  };
+  await until('some numbers are loaded', async () => (await loaded()) > 0);
+  // The host and its database jump together, as on one machine; Losant does not.
+  await platform.control('config', { clock: { offsetMs: -4 * 86_400_000 } });
+  await moveTo('2026-11-28T10:30:00Z');
+  const ended = await program.ended;
+  expect(ended.code).toBe(1);
+  expect(ended.stdout).toContain('clock_skew');
+  expect(await query(`select 1 from losant_usage.coverage where verified_at > '2026-11-25'`)).toEqual([]);
+  await moveTo('2026-11-24T10:40:00Z');
+  await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
+  await runWhole(played);
+  expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-23'));
+});
