@@ -32,9 +32,7 @@ beforeAll(async () => {
   await sql`begin; set local session_replication_role = replica;
     insert into losant_usage.tracking (org_id, stream, tracked_days)
     select org_id, stream, '{[2026-11-24,)}' from losant_usage.organizations, losant_usage.streams
-      where stream <> 'payload_hours'; commit`.execute(
-    ledger.db,
-  );
+      where stream <> 'payload_hours'; commit`.execute(ledger.db);
 });
 
 afterAll(async () => {

@@ -203,7 +203,7 @@ describe('what is read', () => {
 
   test('is each day of each stream by how it stands', async () => {
     const cells = await readHeatMap(ledger.db, daysAgo(1));
-    expect(cells).toHaveLength(4 * 90);
+    expect(cells).toHaveLength(5 * 90);
     const devices = cells.filter(({ stream }) => stream === 'device_counts').slice(-5);
     expect(devices.map(({ stream: _, ...counts }) => counts)).toEqual([
       { day: daysAgo(5), tracked: 0, counts: {} },
