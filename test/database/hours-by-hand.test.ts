@@ -1,7 +1,10 @@
-/** Hours that a person changes, adds or removes in SQL. */
+/** Hours that a person changes, adds or removes in SQL, or accepts. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { waiveCells } from '../../src/ledger/waive.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { hours, load } from '../views/loads.ts';
+import { answer, at, missing, row, values } from './answers.ts';
 import { addTracking, coverageOf, type Ledger, openLedger, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;
@@ -58,4 +61,48 @@ test('an added day is in doubt and has its row in daily_usage', async () => {
 
 test('nothing is truncated', async () => {
   await expect(byHand('truncate losant_usage.payload_hours')).rejects.toThrow('truncate is refused');
+});
+
+describe('a waiver', () => {
+  const waive = (asZero: boolean) =>
+    waiveCells(ledger.db, {
+      ...{ orgId, stream: 'payload_hours', range: { from: '2026-11-20', to: '2026-11-20' } },
+      ...{ reason: 'a test plant', asZero },
+    });
+  const totals = () =>
+    answer(values(row(240, 240, 240)), {
+      orgId,
+      stream: payloadTotals,
+      sentAtMs: at('2026-11-22T11:00:00.000Z'),
+    });
+  const cell = async () =>
+    (await coverageOf(ledger.db, orgId)).find((each) => 'stream' in each && each.stream === 'payload_hours');
+
+  test('accepts hours that do not add up to the total as they stand, until they agree with it', async () => {
+    await load(ledger, [totals(), hours(orgId, '2026-11-20', () => [9, 9, 9])]);
+    expect(await cell()).toMatchObject({ standing: 'in_doubt', reason: 'contradicted' });
+    await waive(false);
+    await load(ledger, [{ ...totals(), sentAtMs: at('2026-11-22T14:00:00.000Z') }]);
+    expect(await cell()).toMatchObject({ standing: 'accepted', reason: 'waived' });
+    const right = {
+      ...hours(orgId, '2026-11-20', () => [10, 10, 10]),
+      sentAtMs: at('2026-11-22T15:00:00.000Z'),
+    };
+    await load(ledger, [right]);
+    expect(await cell()).toMatchObject({ standing: 'stored', reason: null });
+  });
+
+  test('as zero stores 24 zeros', async () => {
+    await load(ledger, [totals(), { ...hours(orgId, '2026-11-20', () => [0, 0, 0]), outcome: missing }]);
+    expect(await cell()).toMatchObject({ standing: 'missing', reason: 'contradicted' });
+    await waive(true);
+    expect(await cell()).toMatchObject({ standing: 'accepted' });
+    expect(
+      await rowsOf(
+        ledger.db,
+        sql`select cardinality(all_counts) as hours, 0 = all (all_counts) as is_zero from losant_usage.payload_hours
+          where org_id = ${orgId}`,
+      ),
+    ).toEqual([{ hours: 24, is_zero: true }]);
+  });
 });
