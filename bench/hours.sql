@@ -23,9 +23,9 @@ vacuum analyze losant_usage.payload_hours, losant_usage.coverage, losant_usage.t
 select pg_total_relation_size('losant_usage.payload_hours') / count(*) as bytes_an_org_day from losant_usage.payload_hours;
 
 \timing on
-select count(*), sum(payload_all_count) from losant_usage.hourly_usage
+select count(*), sum(payload_all_count), max(standing), sum(payload_billable_count), sum(payload_all_bytes) from losant_usage.hourly_usage
 where org_id = '5d00000000000000000003e8' and usage_date between current_date - 31 and current_date - 1;
-select count(*), sum(payload_all_count) from losant_usage.hourly_usage where usage_date = current_date - 10;
-select count(*), sum(payload_all_count) from losant_usage.local_daily_usage('Europe/Berlin')
+select count(*), sum(payload_all_count), max(standing), sum(payload_billable_count), sum(payload_all_bytes) from losant_usage.hourly_usage where usage_date = current_date - 10;
+select count(*), sum(payload_all_count), max(standing), sum(payload_billable_count), sum(payload_all_bytes) from losant_usage.local_daily_usage('Europe/Berlin')
 where org_id = '5d00000000000000000003e8' and local_date between current_date - 31 and current_date - 1;
-select count(*), sum(payload_all_count) from losant_usage.local_daily_usage('Europe/Berlin') where local_date = current_date - 10;
+select count(*), sum(payload_all_count), max(standing), sum(payload_billable_count), sum(payload_all_bytes) from losant_usage.local_daily_usage('Europe/Berlin') where local_date = current_date - 10;

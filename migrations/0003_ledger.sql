@@ -18,6 +18,7 @@ create table losant_usage.tracking (
   primary key (org_id, stream)
 ) with (fillfactor = 80);
 create index tracking_unread on losant_usage.tracking (unread_from, org_id);
+create index tracking_hours on losant_usage.tracking (tracked_from) where stream = 'payload_hours';
 comment on table losant_usage.tracking is 'For which usage dates a number is wanted, per organization and stream. Read the view tracked: it takes creation, removal and today into account.';
 comment on column losant_usage.tracking.org_id is 'Losant organization id.';
 comment on column losant_usage.tracking.stream is 'Stream.';

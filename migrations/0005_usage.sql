@@ -195,18 +195,22 @@ comment on column losant_usage.daily_usage_long.is_reported is 'Whether Losant h
 comment on column losant_usage.daily_usage_long.standing is 'Standing of the cell, see cells.';
 comment on column losant_usage.daily_usage_long.is_final is 'Whether the number is final.';
 
+-- Types, for their collations: a query for one organization finds it by key only if they are those of the tables.
+create type losant_usage.day_of_hours as (
+  org_id text collate "C", standing losant_usage.standing, is_reported boolean,
+  billable_counts bigint[], all_counts bigint[], all_bytes bigint[]
+);
+comment on type losant_usage.day_of_hours is 'What day_hours returns.';
+
 -- The hours of a day of every organization that tracks them. Inlined, so that a query for one organization finds it by
 -- key, also where the day is only known by a join.
-create function losant_usage.day_hours(day date) returns table (
-  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
-  standing losant_usage.standing, is_reported boolean, billable_counts bigint[], all_counts bigint[], all_bytes bigint[]
-) language sql stable parallel safe as $$
-  select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+create function losant_usage.day_hours(day date) returns setof losant_usage.day_of_hours
+language sql stable parallel safe as $$
+  select t.org_id,
     case when c.standing is null then losant_usage.unread_standing(day)
       when losant_usage.is_waiting(c.standing, c.reason, day) then 'waiting' else c.standing end,
     case when c.is_stored then c.is_reported end, h.billable_counts, h.all_counts, h.all_bytes
   from losant_usage.tracked t
-  join losant_usage.organizations o on o.org_id = t.org_id
   left join losant_usage.payload_hours h on h.usage_date = day and h.org_id = t.org_id
   left join losant_usage.coverage c on c.usage_date = day and c.stream = 'payload_hours' and c.org_id = t.org_id
   where t.stream = 'payload_hours' and day between t.from_day and t.to_day and (not t.has_holes or day <@ t.days)
@@ -214,14 +218,15 @@ $$;
 comment on function losant_usage.day_hours is 'Building block of the hours, not for use by others: it may change.';
 
 create view losant_usage.hourly_usage as
-select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, day as usage_date,
+select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, day as usage_date,
   (day + hour * interval '1 hour') at time zone 'UTC' as hour, d.is_reported, d.standing, d.standing = 'final' as is_final,
   d.billable_counts[hour + 1] as payload_billable_count, d.all_counts[hour + 1] as payload_all_count,
   d.all_bytes[hour + 1] as payload_all_bytes
 from losant_usage.days_between(
   (select min(tracked_from) from losant_usage.tracking where stream = 'payload_hours'), (now() at time zone 'UTC')::date - 1) as day
 cross join lateral losant_usage.day_hours(day) as d
-cross join generate_series(0, 23) as hour;
+cross join generate_series(0, 23) as hour
+join losant_usage.organizations o on o.org_id = d.org_id;
 comment on view losant_usage.hourly_usage is 'Payloads by hour, one row per organization and hour of the days whose hours are tracked; a number that is not stored is null. Restrict usage_date too: hour alone reads every day. Source: payload_hours, coverage.';
 comment on column losant_usage.hourly_usage.instance_id is 'Losant instance id.';
 comment on column losant_usage.hourly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -269,26 +274,35 @@ end
 $$;
 comment on function losant_usage.local_hours is 'Building block of local_daily_usage, not for use by others: it may change.';
 
-create function losant_usage.local_daily_usage(time_zone text) returns table (
-  instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
+create type losant_usage.local_usage as (
+  instance_id text collate "C", org_id text collate "C", org_name text, referral_id text, plan_id text, customer_id text,
   local_date date, hours integer, hours_stored integer, is_reported boolean, standing losant_usage.standing, is_final boolean,
   payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint
-) language sql stable parallel safe as $$
-  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours,
-    coalesce(sum(s.hours_stored), 0)::integer, bool_and(d.is_reported), max(d.standing),
-    coalesce(sum(s.hours_stored) = l.hours, false) and max(d.standing) = 'final',
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.billable_count) end,
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_count) end,
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_bytes) end
-  from losant_usage.local_hours(time_zone) as l
-  cross join lateral losant_usage.day_hours(l.usage_date) as d
-  cross join lateral (
-    select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
-      (select losant_usage.total(n) from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1]) as n) as billable_count,
-      (select losant_usage.total(n) from unnest(d.all_counts[l.first_hour + 1:l.last_hour + 1]) as n) as all_count,
-      (select losant_usage.total(n) from unnest(d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n) as all_bytes
-  ) as s
-  group by d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours
+);
+comment on type losant_usage.local_usage is 'What local_daily_usage returns.';
+
+create function losant_usage.local_daily_usage(time_zone text) returns setof losant_usage.local_usage
+language sql stable parallel safe as $$
+  select o.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, u.local_date, u.hours,
+    coalesce(u.hours_stored, 0), u.is_reported, u.standing, u.is_whole and u.standing = 'final',
+    case when u.is_whole then u.billable_count end, case when u.is_whole then u.all_count end,
+    case when u.is_whole then u.all_bytes end
+  from (
+    select d.org_id, l.local_date, l.hours, sum(s.hours_stored)::integer as hours_stored,
+      coalesce(sum(s.hours_stored) = l.hours, false) as is_whole,
+      bool_and(d.is_reported) as is_reported, max(d.standing) as standing, losant_usage.total(s.billable_count) as billable_count,
+      losant_usage.total(s.all_count) as all_count, losant_usage.total(s.all_bytes) as all_bytes
+    from losant_usage.local_hours(time_zone) as l
+    cross join lateral losant_usage.day_hours(l.usage_date) as d
+    cross join lateral (
+      select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
+        losant_usage.total(n.billable) as billable_count, losant_usage.total(n.every) as all_count, losant_usage.total(n.bytes) as all_bytes
+      from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1], d.all_counts[l.first_hour + 1:l.last_hour + 1],
+        d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n (billable, every, bytes)
+    ) as s
+    group by d.org_id, l.local_date, l.hours
+  ) as u
+  join losant_usage.organizations o on o.org_id = u.org_id
 $$;
 comment on function losant_usage.local_daily_usage is 'Payloads by the days of a time zone, e.g. Europe/Berlin: one row per organization and day of which an hour is tracked. A day has 23 or 25 hours where clocks change; it is null, and not less, where an hour is not stored (hours_stored tells how many are). A time zone that is off by a part of an hour is refused. Always restrict local_date or org_id. Source: payload_hours, coverage.';
 

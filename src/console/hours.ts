@@ -1,8 +1,9 @@
 /** The part of an organization's page about its payloads by hour. */
 import { html } from 'hono/html';
-import type { OrganizationHours, WeekHour } from '../queries/hours.ts';
+import type { LocalDay, OrganizationHours, WeekHour } from '../queries/hours.ts';
 import { showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import type { Standing } from '../usage/standing.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { type Html, renderTable } from './page.ts';
@@ -39,7 +40,7 @@ export function hoursCharts(
     },
     dayName: `Day in ${zone}`,
     days: localDays,
-    standings: localDays.map((each) => byDay.get(each)?.standing ?? null),
+    standings: localDays.map((each) => standingOf(byDay.get(each))),
     leftOut: localDays.map((each) => byDay.get(each)?.isReported === false),
     series: [{ name: 'Payloads', values: localDays.map((each) => byDay.get(each)?.payloads ?? null) }],
     summary: describeClocks(days),
@@ -62,6 +63,13 @@ export function hoursCharts(
     summary: describePeak(hours),
   };
   return [ofDay, local];
+}
+
+/** Returns the standing of a day; null if hours of it that are missing are not tracked, e.g. those of today. */
+function standingOf(day: LocalDay | undefined): Standing | null {
+  if (day === undefined) return null;
+  const isStored = day.standing === 'final' || day.standing === 'stored';
+  return isStored && day.payloads === null ? null : day.standing;
 }
 
 function describePeak(hours: readonly (number | null)[]): string {

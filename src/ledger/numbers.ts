@@ -101,6 +101,9 @@ export async function readNumbers(
   };
 }
 
+/** The values of a row by column. */
+type Row = Readonly<Record<string, unknown>>;
+
 /** A table of its own for the facts of a stream. Values are sent and read by column. */
 interface OwnTable {
   readonly name: string;
@@ -110,7 +113,7 @@ interface OwnTable {
   readonly types: Readonly<Record<string, string>>;
   /** Returns the facts of a cell as they are stored: one for each row. */
   readonly pack: (facts: readonly Fact[]) => readonly Fact[];
-  readonly toRow: (fact: PlacedFact) => Readonly<Record<string, unknown>>;
+  readonly toRow: (fact: PlacedFact) => Row;
   readonly toFacts: (row: StoredRow) => readonly Fact[];
 }
 
@@ -153,9 +156,9 @@ function byHour(facts: readonly Fact[], column: number): readonly number[] {
   return facts.length === 0 ? HOURS.map(() => 0) : facts.map(({ values }) => values[column] as number);
 }
 
-/** Returns the number of rows in which the facts of a stored cell are kept. */
+/** Returns the number of rows in which the facts of a cell are kept. */
 export function countRows({ name }: Stream, facts: readonly Fact[]): number {
-  return TABLES[name]?.pack(facts).length ?? facts.length;
+  return facts.length === 0 ? 0 : (TABLES[name]?.pack(facts).length ?? facts.length);
 }
 
 /** Returns the one fact that a stream without further keys has in a row; none if it is not stored. */
@@ -371,13 +374,8 @@ function valueOf(column: string, type: string): RawBuilder<unknown> {
 
 /** Returns facts as a table `n` of a statement. Arrays are sent as text: unnest would take them apart. */
 function rowsOf(table: OwnTable, facts: readonly PlacedFact[]) {
-  const rows = facts.map((fact) => ({ usage_date: fact.day, org_id: fact.orgId, ...table.toRow(fact) }));
-  const types = Object.entries(table.types).map(([column, type]) => [
-    column,
-    type.endsWith('[]') ? 'text' : type,
-  ]);
-  return unnested<Readonly<Record<string, unknown>>, 'n'>('n', rows, {
-    ...KEY_TYPES,
-    ...Object.fromEntries(types),
-  });
+  const rows = facts.map((fact): Row => ({ usage_date: fact.day, org_id: fact.orgId, ...table.toRow(fact) }));
+  const types: Record<string, string> = { ...KEY_TYPES, ...table.types };
+  for (const [column, type] of Object.entries(types)) if (type.endsWith('[]')) types[column] = 'text';
+  return unnested<Row, 'n'>('n', rows, types);
 }

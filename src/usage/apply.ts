@@ -226,20 +226,15 @@ function doubt(situation: Situation, reason: Reason): Applied {
   return { ...failure, cell: { ...(failure.cell ?? cell), standing: 'in_doubt', ...said(reason) } };
 }
 
-/**
- * Returns the names of the numbers other than zero: the column, followed by the key of its fact where
- * it has one. A reading names what was left out in the same way.
- */
+/** Returns the names of the numbers other than zero, as readings name what was left out: column, then key. */
 function namesOf({ columns }: Stream, facts: readonly Fact[]): ReadonlySet<string> {
-  const names = facts.flatMap((fact) =>
-    columns.filter((_, index) => hasNumber([fact], index)).map((column) => [column, ...fact.key].join(' ')),
-  );
-  return new Set(names);
+  const namesIn = (fact: Fact) => columns.filter((_, index) => hasNumber([fact], index));
+  return new Set(facts.flatMap((fact) => namesIn(fact).map((column) => [column, ...fact.key].join(' '))));
 }
 
 function listNames(names: readonly string[]): string {
-  const rest = names.length - NAMES_SHOWN;
-  return names.slice(0, NAMES_SHOWN).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+  const rest = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : '';
+  return names.slice(0, NAMES_SHOWN).join(', ') + rest;
 }
 
 function leftOut(what: string): Reason {

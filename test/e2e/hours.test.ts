@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
@@ -149,6 +152,24 @@ it('a dry run says what the hours cost: three requests for 31 days of an organiz
   const requestsOf = async (stream: string) =>
     jsonOf<{ requests: number }>(await run([...args, '--stream', stream], STREAMS)).requests;
   expect(await requestsOf('payload_hours')).toBe(await requestsOf('payload_totals'));
+});
+
+it('a statement has no number of hours, and its proof pack holds with them beside', async () => {
+  const period = daysAgo(40).slice(0, 7);
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-hours-'));
+  try {
+    const close = await exported.run(['close', '--period', period, '--incomplete', 'a test'], STREAMS);
+    expect(close.code).toBe(0);
+    const out = join(folder, 'pack');
+    expect((await exported.run(['statement', '--period', period, '--out', out], STREAMS)).code).toBe(0);
+    expect((await exported.run(['verify', out], STREAMS)).code).toBe(0);
+    const lines = await exported.place.query(
+      'select distinct metric from losant_usage.statement_lines order by metric',
+    );
+    expect(lines.map(({ metric }) => metric)).not.toContainEqual(expect.stringContaining('hour'));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 it('without payload_hours in STREAMS what is stored stays readable, and nothing more is asked for', async () => {

@@ -643,16 +643,15 @@ AS $function$
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.day_hours(day date)
- RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, standing losant_usage.standing, is_reported boolean, billable_counts bigint[], all_counts bigint[], all_bytes bigint[])
+ RETURNS SETOF losant_usage.day_of_hours
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select o.instance_id, o.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+  select t.org_id,
     case when c.standing is null then losant_usage.unread_standing(day)
       when losant_usage.is_waiting(c.standing, c.reason, day) then 'waiting' else c.standing end,
     case when c.is_stored then c.is_reported end, h.billable_counts, h.all_counts, h.all_bytes
   from losant_usage.tracked t
-  join losant_usage.organizations o on o.org_id = t.org_id
   left join losant_usage.payload_hours h on h.usage_date = day and h.org_id = t.org_id
   left join losant_usage.coverage c on c.usage_date = day and c.stream = 'payload_hours' and c.org_id = t.org_id
   where t.stream = 'payload_hours' and day between t.from_day and t.to_day and (not t.has_holes or day <@ t.days)
@@ -864,25 +863,30 @@ AS $function$
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.local_daily_usage(time_zone text)
- RETURNS TABLE(instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text, local_date date, hours integer, hours_stored integer, is_reported boolean, standing losant_usage.standing, is_final boolean, payload_billable_count bigint, payload_all_count bigint, payload_all_bytes bigint)
+ RETURNS SETOF losant_usage.local_usage
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$
-  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours,
-    coalesce(sum(s.hours_stored), 0)::integer, bool_and(d.is_reported), max(d.standing),
-    coalesce(sum(s.hours_stored) = l.hours, false) and max(d.standing) = 'final',
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.billable_count) end,
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_count) end,
-    case when sum(s.hours_stored) = l.hours then losant_usage.total(s.all_bytes) end
-  from losant_usage.local_hours(time_zone) as l
-  cross join lateral losant_usage.day_hours(l.usage_date) as d
-  cross join lateral (
-    select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
-      (select losant_usage.total(n) from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1]) as n) as billable_count,
-      (select losant_usage.total(n) from unnest(d.all_counts[l.first_hour + 1:l.last_hour + 1]) as n) as all_count,
-      (select losant_usage.total(n) from unnest(d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n) as all_bytes
-  ) as s
-  group by d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, l.local_date, l.hours
+  select o.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, u.local_date, u.hours,
+    coalesce(u.hours_stored, 0), u.is_reported, u.standing, u.is_whole and u.standing = 'final',
+    case when u.is_whole then u.billable_count end, case when u.is_whole then u.all_count end,
+    case when u.is_whole then u.all_bytes end
+  from (
+    select d.org_id, l.local_date, l.hours, sum(s.hours_stored)::integer as hours_stored,
+      coalesce(sum(s.hours_stored) = l.hours, false) as is_whole,
+      bool_and(d.is_reported) as is_reported, max(d.standing) as standing, losant_usage.total(s.billable_count) as billable_count,
+      losant_usage.total(s.all_count) as all_count, losant_usage.total(s.all_bytes) as all_bytes
+    from losant_usage.local_hours(time_zone) as l
+    cross join lateral losant_usage.day_hours(l.usage_date) as d
+    cross join lateral (
+      select case when d.all_counts is not null then l.last_hour - l.first_hour + 1 end as hours_stored,
+        losant_usage.total(n.billable) as billable_count, losant_usage.total(n.every) as all_count, losant_usage.total(n.bytes) as all_bytes
+      from unnest(d.billable_counts[l.first_hour + 1:l.last_hour + 1], d.all_counts[l.first_hour + 1:l.last_hour + 1],
+        d.all_bytes[l.first_hour + 1:l.last_hour + 1]) as n (billable, every, bytes)
+    ) as s
+    group by d.org_id, l.local_date, l.hours
+  ) as u
+  join losant_usage.organizations o on o.org_id = u.org_id
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.local_hours(time_zone text)
@@ -1693,6 +1697,7 @@ statements_instance_id_number_key: CREATE UNIQUE INDEX statements_instance_id_nu
 statements_pkey: CREATE UNIQUE INDEX statements_pkey ON losant_usage.statements USING btree (statement_id)
 streams_pkey: CREATE UNIQUE INDEX streams_pkey ON losant_usage.streams USING btree (stream)
 streams_position_key: CREATE UNIQUE INDEX streams_position_key ON losant_usage.streams USING btree ("position")
+tracking_hours: CREATE INDEX tracking_hours ON losant_usage.tracking USING btree (tracked_from) WHERE (stream = 'payload_hours'::text)
 tracking_pkey: CREATE UNIQUE INDEX tracking_pkey ON losant_usage.tracking USING btree (org_id, stream)
 tracking_unread: CREATE INDEX tracking_unread ON losant_usage.tracking USING btree (unread_from, org_id)
 usage_days_date: CREATE INDEX usage_days_date ON losant_usage.usage_days USING btree (usage_date)
@@ -2220,12 +2225,12 @@ WITH tracks AS (
      LEFT JOIN gaps g ON (((g.instance_id = r.instance_id) AND (g.stream = r.stream))));
 
 -- view hourly_usage
-SELECT d.instance_id,
+SELECT o.instance_id,
     d.org_id,
-    d.org_name,
-    d.referral_id,
-    d.plan_id,
-    d.customer_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
     day.day AS usage_date,
     ((day.day + ((hour.hour)::double precision * '01:00:00'::interval)) AT TIME ZONE 'UTC'::text) AS hour,
     d.is_reported,
@@ -2234,11 +2239,12 @@ SELECT d.instance_id,
     d.billable_counts[(hour.hour + 1)] AS payload_billable_count,
     d.all_counts[(hour.hour + 1)] AS payload_all_count,
     d.all_bytes[(hour.hour + 1)] AS payload_all_bytes
-   FROM ((losant_usage.days_between(( SELECT min(tracking.tracked_from) AS min
+   FROM (((losant_usage.days_between(( SELECT min(tracking.tracked_from) AS min
            FROM losant_usage.tracking
           WHERE (tracking.stream = 'payload_hours'::text)), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
-     CROSS JOIN LATERAL losant_usage.day_hours(day.day) d(instance_id, org_id, org_name, referral_id, plan_id, customer_id, standing, is_reported, billable_counts, all_counts, all_bytes))
-     CROSS JOIN generate_series(0, 23) hour(hour));
+     CROSS JOIN LATERAL losant_usage.day_hours(day.day) d(org_id, standing, is_reported, billable_counts, all_counts, all_bytes))
+     CROSS JOIN generate_series(0, 23) hour(hour))
+     JOIN losant_usage.organizations o ON ((o.org_id = d.org_id)));
 
 -- view instance_days
 SELECT n.instance_id,

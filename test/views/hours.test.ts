@@ -1,8 +1,9 @@
 /** Payloads by hour: each hour, and the days of time zones. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FINAL, missing } from '../database/answers.ts';
 import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { hours, load } from './loads.ts';
+import { devices, hours, load } from './loads.ts';
 
 let ledger: Ledger;
 let orgId: string;
@@ -183,4 +184,77 @@ test('a stored day is 24 numbers of each kind, none of them missing or negative'
   );
   await expect(insert(numbers((given) => (given[3] = -1)))).rejects.toThrow('payload_hours_all_bytes_check');
   await expect(insert(`[0:23]=${numbers(() => undefined)}`)).rejects.toThrow('payload_hours_all_bytes_check');
+});
+
+describe('days and months of which hours are tracked', () => {
+  const OCTOBER = Array.from({ length: 31 }, (_, index) => addTo('2026-10-01', index));
+  const monthOf = async (org: string) =>
+    (
+      await ask(sql`select days_expected, days_stored, days_unreported, is_fully_tracked, standing::text
+        from losant_usage.monthly_usage where org_id = ${org} and month = '2026-10-01'`)
+    )[0];
+
+  test('count hours among their streams, and for no number of the month', async () => {
+    const org = await ledger.newOrg();
+    await addTracking(ledger.db, org, { streams: ['device_counts'], days: '{[2026-10-01,2026-11-01)}' });
+    await addTracking(ledger.db, org, { streams: ['payload_hours'], days: '{[2026-10-15,2026-11-01)}' });
+    await load(
+      ledger,
+      OCTOBER.map((day) => devices(org, day, 1, 0, 5)),
+    );
+    const named = OCTOBER.slice(14).map((day) => hours(org, day, () => [0, 0, 0]));
+    // Losant has named none of them.
+    await load(
+      ledger,
+      named.slice(1).map((each) => ({ ...each, outcome: missing })),
+    );
+    expect(
+      await ask(sql`select usage_date, streams_expected, streams_stored, is_reported, standing::text
+        from losant_usage.daily_usage where org_id = ${org} and usage_date between '2026-10-14' and '2026-10-16'
+        order by usage_date`),
+    ).toEqual([
+      {
+        usage_date: '2026-10-14',
+        streams_expected: 1,
+        streams_stored: 1,
+        is_reported: true,
+        standing: 'final',
+      },
+      {
+        usage_date: '2026-10-15',
+        streams_expected: 2,
+        streams_stored: 1,
+        is_reported: true,
+        standing: 'missing',
+      },
+      {
+        usage_date: '2026-10-16',
+        streams_expected: 2,
+        streams_stored: 2,
+        is_reported: true,
+        standing: 'stored',
+      },
+    ]);
+    expect(await monthOf(org)).toEqual({
+      ...{ days_expected: 31, days_stored: 30, days_unreported: 0 },
+      ...{ is_fully_tracked: true, standing: 'missing' },
+    });
+  });
+
+  test('are there also where hours alone are tracked', async () => {
+    const org = await ledger.newOrg();
+    await addTracking(ledger.db, org, { streams: ['payload_hours'], days: '{[2026-10-01,2026-11-01)}' });
+    await load(
+      ledger,
+      OCTOBER.map((day) => ({ ...hours(org, day, () => [1, 1, 1]), age: FINAL })),
+    );
+    expect(
+      await ask(sql`select streams_expected, streams_stored, payload_all_count, standing::text
+        from losant_usage.daily_usage where org_id = ${org} and usage_date = '2026-10-02'`),
+    ).toEqual([{ streams_expected: 1, streams_stored: 1, payload_all_count: null, standing: 'final' }]);
+    expect(await monthOf(org)).toEqual({
+      ...{ days_expected: 31, days_stored: 31, days_unreported: 0 },
+      ...{ is_fully_tracked: true, standing: 'final' },
+    });
+  });
 });
