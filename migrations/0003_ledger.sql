@@ -252,7 +252,7 @@ comment on function losant_usage.unread_standing is 'The standing of a tracked c
 -- can be found by key, day by day.
 create view losant_usage.read_cells as
 select t.instance_id, c.org_id, c.stream, c.usage_date, c.standing, c.reason, c.message, c.is_stored, c.is_reported,
-  c.revision, c.verified_at, c.next_read_at, c.attempts, c.attempted_at
+  c.revision, c.verified_at, c.next_read_at, c.attempts, c.attempted_at, c.run_id, c.response_sha256
 from losant_usage.days_between((select min(usage_date) from losant_usage.coverage), (now() at time zone 'UTC')::date - 1) as day
 join losant_usage.coverage c on c.usage_date = day
 join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
@@ -260,7 +260,7 @@ where not losant_usage.is_waiting(c.standing, c.reason, c.usage_date)
   and c.usage_date between t.from_day and t.to_day and (not t.has_holes or c.usage_date <@ t.days)
 union all
 select t.instance_id, c.org_id, c.stream, c.usage_date, 'waiting', c.reason, c.message, c.is_stored, c.is_reported,
-  c.revision, c.verified_at, c.next_read_at, c.attempts, c.attempted_at
+  c.revision, c.verified_at, c.next_read_at, c.attempts, c.attempted_at, c.run_id, c.response_sha256
 from losant_usage.days_between(losant_usage.late_before(now()), (now() at time zone 'UTC')::date - 1) as day
 join losant_usage.coverage c on c.usage_date = day
 join losant_usage.tracked t on t.org_id = c.org_id and t.stream = c.stream
@@ -283,7 +283,7 @@ comment on view losant_usage.unread_cells is 'The part of cells that was never r
 create view losant_usage.cells as
 select * from losant_usage.read_cells
 union all
-select instance_id, org_id, stream, usage_date, standing, 'never_read', 'it was never read', false, false, 0, null, null, 0, null
+select instance_id, org_id, stream, usage_date, standing, 'never_read', 'it was never read', false, false, 0, null, null, 0, null, null, null
 from losant_usage.unread_cells;
 comment on view losant_usage.cells is 'Every tracked cell (organization, stream, usage date) up to yesterday with its standing, also those that were never read: the one answer to whether a number is all right. Group by standing or reason. Source: coverage, tracked.';
 comment on column losant_usage.cells.instance_id is 'Losant instance id.';
@@ -300,3 +300,5 @@ comment on column losant_usage.cells.verified_at is 'When the newest accepted an
 comment on column losant_usage.cells.next_read_at is 'When it is read next (UTC); null: with the next run if it was never read, otherwise not again.';
 comment on column losant_usage.cells.attempts is 'Failed reads since the last accepted one (count).';
 comment on column losant_usage.cells.attempted_at is 'When the newest request was sent (UTC); null if none was.';
+comment on column losant_usage.cells.run_id is 'Run whose answer was accepted; null if there is none, or its numbers were changed by hand.';
+comment on column losant_usage.cells.response_sha256 is 'SHA-256 of that answer: of the bodies in the order of the requests; null if there is none.';

@@ -369,16 +369,22 @@ begin
   from losant_usage.statement_periods(for_instance, of_month, of_source) p;
   if chosen is null then return; end if;
   return query
+  -- Materialized, so that it is what the rows of the month are looked up in, and not the other way round.
+  with spans as materialized (
+    select p.org_id, p.period_start, p.period_end, t.from_day, t.to_day, t.has_holes, t.days
+    from losant_usage.statement_periods(for_instance, of_month, of_source) p
+    join losant_usage.tracked t on t.org_id = p.org_id and t.stream = 'payload_sources'
+    where p.org_id = any (chosen)
+  )
   select coalesce(n.org_id, b.org_id), coalesce(n.period_start, b.period_start),
     coalesce(n.payload_type, b.payload_type), coalesce(n.source, b.source),
     coalesce(n.total, 0) - coalesce(b.total, 0), coalesce(n.total, 0)
   from (
     select p.org_id, p.period_start, u.payload_type, u.source, losant_usage.total(u.count) as total
-    from losant_usage.statement_periods(for_instance, of_month, of_source) p
-    join losant_usage.payload_sources u on u.org_id = p.org_id and u.usage_date between p.period_start and p.period_end
-    join losant_usage.tracked t on t.org_id = p.org_id and t.stream = 'payload_sources'
-      and u.usage_date between t.from_day and t.to_day and (not t.has_holes or u.usage_date <@ t.days)
-    where u.usage_date between first_day and last_day and p.org_id = any (chosen)
+    from losant_usage.payload_sources u
+    join spans p on p.org_id = u.org_id and u.usage_date between p.period_start and p.period_end
+      and u.usage_date between p.from_day and p.to_day and (not p.has_holes or u.usage_date <@ p.days)
+    where u.usage_date between first_day and last_day
     group by p.org_id, p.period_start, u.payload_type, u.source
   ) as n
   full join (

@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/cursor.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
-import { linesTable, MANIFEST_NAME, type PackTable, sourcesTable } from './pack.ts';
+import { linesTable, MANIFEST_NAME, type PackTable, readRows, sourcesTable } from './pack.ts';
 import { METRICS, type PackRow, readPackFile } from './pack-files.ts';
 import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
@@ -64,9 +64,9 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Pa
 /** Compares the rows of a file with those of the statement in the database, which never change. */
 async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): Promise<PackProblem[]> {
   const file = pack.fileOf(table.name);
-  const known = readStored(trx, table);
+  const known = readRows(trx, table);
   let number = 0;
-  for await (const row of readPackFile(pack, table.name)) {
+  for await (const row of rowsOf(pack, table.name)) {
     number += 1;
     const stored = await known.next();
     if (stored.done === true) return [{ file, problem: `row ${number} is not in the database` }];
@@ -80,12 +80,8 @@ async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): P
   return done === true ? [] : [{ file, problem: `has only ${number} of the rows of the database` }];
 }
 
-async function* readStored(trx: Kysely<Schema>, { columns, readRows }: PackTable): AsyncGenerator<PackRow> {
-  for await (const page of readRows(trx)) {
-    for (const cells of page) {
-      yield Object.fromEntries(columns.map((column, index) => [column, cells[index] ?? null]));
-    }
-  }
+async function* rowsOf(pack: Pack, name: string): AsyncGenerator<PackRow> {
+  for await (const page of readPackFile(pack, name)) yield* page;
 }
 
 async function compareDays(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
@@ -94,7 +90,7 @@ async function compareDays(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem
   const problems: PackProblem[] = [];
   const known = readKnownAt(trx, { statementId: pack.manifest.statement.id, metrics });
   let row = await known.next();
-  for await (const day of readPackFile(pack, 'days.csv')) {
+  for await (const day of rowsOf(pack, 'days.csv')) {
     const key = `${day['org_id']} ${day['usage_date']}`;
     while (row.done !== true && row.value.key < key) row = await known.next();
     const numbers = row.done !== true && row.value.key === key ? row.value.numbers : [];

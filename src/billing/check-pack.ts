@@ -7,7 +7,8 @@ import type { Pack, PackProblem } from './verify.ts';
 
 /** What the preceding statements of a month say by line, and by source; empty before the closing. */
 export interface Billed {
-  readonly lines: Map<string, PackRow>;
+  /** Totals by organization, period and metric. */
+  readonly lines: Map<string, string | null>;
   readonly sources: Map<string, string>;
 }
 
@@ -40,11 +41,17 @@ export async function checkPack(pack: Pack, billed: Billed | null): Promise<Pack
   return problems;
 }
 
+async function readAll(pack: Pack, name: string): Promise<PackRow[]> {
+  const rows: PackRow[] = [];
+  for await (const page of readPackFile(pack, name)) rows.push(...page);
+  return rows;
+}
+
 /** Returns the organizations that were accepted as blocked; null stands for all of them. */
 async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | null>> {
   const blocked = new Set<string | null>();
   let rows = 0;
-  for await (const { position, org_id, first_day, last_day } of readPackFile(pack, 'blockers.csv')) {
+  for (const { position, org_id, first_day, last_day } of await readAll(pack, 'blockers.csv')) {
     rows += 1;
     if (position !== `${rows}`)
       report('blockers.csv', `line ${rows + 1}: position ${position} is not ${rows}`);
@@ -519,10 +526,9 @@ class Organization {
     const { kind } = this.#pack.manifest.statement;
     const key = `${this.#orgId} ${line['period_start']} ${line['metric']}`;
     const before = this.#billed?.lines.get(key);
-    this.#billed?.lines.set(key, line);
+    this.#billed?.lines.set(key, line['total'] ?? null);
     if (kind === 'adjustment' && this.#billed === null) return;
-    const expected =
-      kind === 'closing' ? line['total'] : difference(line['total'] ?? null, before?.['total'] ?? null);
+    const expected = kind === 'closing' ? line['total'] : difference(line['total'] ?? null, before ?? null);
     if (line['quantity'] !== expected) {
       this.#say('lines.csv', `${name}: the quantity is ${show(line['quantity'])}, not ${show(expected)}`);
     }

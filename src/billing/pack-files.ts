@@ -133,37 +133,41 @@ export class BrokenFileError extends Error {
 }
 
 /**
- * Yields the rows of a file of a pack. Throws BrokenFileError with the row for a value of another
+ * Yields the rows of a file of a pack, in pages. Throws BrokenFileError with the row for a value of another
  * form, a row out of order or doubled, and a file that is no CSV or has other columns.
  */
 export async function* readPackFile(
   { place, manifest }: { readonly place: string; readonly manifest: Manifest },
   name: string,
-): AsyncGenerator<PackRow> {
+): AsyncGenerator<readonly PackRow[]> {
   const { columns, key } = FILES[name] as FileForm;
   const names = Object.keys(columns);
-  const forms = names.map((column): { form: RegExp; isOptional: boolean } => {
+  const forms = names.map((column) => {
     const form = columns[column] as Form;
     return form instanceof RegExp ? { form, isOptional: false } : { form: form[0], isOptional: true };
   });
   let number = 1;
   let before: PackRow | null = null;
-  try {
-    for await (const cells of readCsv(csvColumns(names), createReadStream(join(place, name)))) {
-      number += 1;
-      const row: Record<string, string | null> = {};
-      for (const [index, { form, isOptional }] of forms.entries()) {
-        const value = cells[index] ?? null;
-        if (value === null ? !isOptional : !form.test(value)) {
-          throw new BrokenFileError(name, `line ${number}: ${names[index]} is ${value ?? 'empty'}`);
-        }
-        row[names[index] as string] = value;
+  const check = (cells: readonly (string | null)[]): PackRow => {
+    number += 1;
+    const row: Record<string, string | null> = {};
+    for (let index = 0; index < forms.length; index += 1) {
+      const { form, isOptional } = forms[index] as (typeof forms)[number];
+      const value = cells[index] ?? null;
+      if (value === null ? !isOptional : form !== TEXT && !form.test(value)) {
+        throw new BrokenFileError(name, `line ${number}: ${names[index]} is ${value ?? 'empty'}`);
       }
-      const order = before === null ? -1 : compareKeys(before, row, key);
-      if (order === 0) throw new BrokenFileError(name, `line ${number} has the key of the line before it`);
-      if (order > 0) throw new BrokenFileError(name, `line ${number} is out of order`);
-      before = row;
-      yield row;
+      row[names[index] as string] = value;
+    }
+    const order = before === null ? -1 : compareKeys(before, row, key);
+    if (order === 0) throw new BrokenFileError(name, `line ${number} has the key of the line before it`);
+    if (order > 0) throw new BrokenFileError(name, `line ${number} is out of order`);
+    before = row;
+    return row;
+  };
+  try {
+    for await (const page of readCsv(csvColumns(names), createReadStream(join(place, name)))) {
+      yield page.map(check);
     }
   } catch (error) {
     if (['ENOENT', 'EISDIR'].includes(codeOf(error) ?? '')) throw new BrokenFileError(name, 'is missing');
@@ -181,6 +185,8 @@ function compareKeys(a: PackRow, b: PackRow, key: readonly string[]): number {
     const [one, other] = [a[column] as string, b[column] as string];
     if (one === other) continue;
     if (column === 'id' || column === 'position') return Number(one) - Number(other);
+    // Of ids, days and names of streams the code units are the bytes.
+    if (column !== 'payload_type' && column !== 'source') return one < other ? -1 : 1;
     return Buffer.compare(Buffer.from(one), Buffer.from(other));
   }
   return 0;
@@ -188,33 +194,33 @@ function compareKeys(a: PackRow, b: PackRow, key: readonly string[]): number {
 
 /** Hands out the rows of a file that is ordered by organization, one organization after another. */
 export class RowsByOrganization {
-  readonly #rows: AsyncGenerator<PackRow>;
-  #next: PackRow | null = null;
-  #isOpen = false;
+  readonly #pages: AsyncGenerator<readonly PackRow[]>;
+  #page: readonly PackRow[] = [];
+  #next = 0;
 
-  constructor(rows: AsyncGenerator<PackRow>) {
-    this.#rows = rows;
+  constructor(pages: AsyncGenerator<readonly PackRow[]>) {
+    this.#pages = pages;
   }
 
   /** Returns the organization of the next row; null at the end. */
   async peek(): Promise<string | null> {
-    if (!this.#isOpen) await this.#advance();
-    this.#isOpen = true;
-    return this.#next?.['org_id'] ?? null;
+    while (this.#next >= this.#page.length) {
+      const { value, done } = await this.#pages.next();
+      if (done === true) return null;
+      this.#page = value;
+      this.#next = 0;
+    }
+    return this.#page[this.#next]?.['org_id'] ?? null;
   }
 
   /** Returns the rows of an organization, which must be the next one; none if it is not. */
   async take(orgId: string): Promise<PackRow[]> {
     const taken: PackRow[] = [];
-    while ((await this.peek()) === orgId && this.#next !== null) {
-      taken.push(this.#next);
-      await this.#advance();
+    while ((await this.peek()) === orgId) {
+      const start = this.#next;
+      while (this.#page[this.#next]?.['org_id'] === orgId) this.#next += 1;
+      taken.push(...this.#page.slice(start, this.#next));
     }
     return taken;
-  }
-
-  async #advance(): Promise<void> {
-    const { value, done } = await this.#rows.next();
-    this.#next = done === true ? null : value;
   }
 }

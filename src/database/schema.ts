@@ -81,7 +81,9 @@ export interface Cells {
   next_read_at: Instant | null;
   org_id: string;
   reason: string | null;
+  response_sha256: Buffer | null;
   revision: number;
+  run_id: string | null;
   standing: Standing;
   stream: string;
   usage_date: UsageDay;
@@ -353,10 +355,6 @@ export interface Leases {
   shard_index: number;
   since: Instant;
   until: Instant;
-}
-
-export interface LoadLock {
-  is_locked: boolean;
 }
 
 export interface MeterEvents {
@@ -931,7 +929,6 @@ export interface Schema {
   instances: Instances;
   known_missing: KnownMissing;
   leases: Leases;
-  load_lock: LoadLock;
   meter_events: MeterEvents;
   metrics: Metrics;
   migrations: Migrations;

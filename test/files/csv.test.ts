@@ -20,7 +20,7 @@ async function readAll(columns: readonly CsvColumn[], ...chunks: string[]) {
   async function* source(): AsyncGenerator<string> {
     yield* chunks;
   }
-  for await (const row of readCsv(columns, source())) rows.push(row);
+  for await (const page of readCsv(columns, source())) rows.push(...page);
   return rows;
 }
 
@@ -111,7 +111,7 @@ describe('what was rendered is read back', () => {
     ['', 'line 1 names other columns than org_name, usage_date, quantity'],
     ['org_name,usage_date,qty\r\n', 'line 1 names other columns than org_name, usage_date, quantity'],
     ['org_name,usage_date,quantity\r\na,b\r\n', /line 2/],
-    ['org_name,usage_date,quantity\r\na,b,"c\r\n', /line 3/],
+    ['org_name,usage_date,quantity\r\na,b,"c\r\n', /line 2: Quote Not Closed/],
   ])('%j is refused', async (file, message) => {
     const reading = readAll(COLUMNS, file);
     await expect(reading).rejects.toThrow(message);
