@@ -1,7 +1,7 @@
 /** The part of an organization's page about its payloads by hour. */
 import { html } from 'hono/html';
 import type { LocalDay, OrganizationHours, WeekHour } from '../queries/hours.ts';
-import { showNumber } from '../terminal/words.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
@@ -87,7 +87,7 @@ function describeClocks(days: OrganizationHours['days']): string {
   const sum = stored.reduce((total, value) => total + value, 0);
   const changed = days.filter(({ hours }) => hours !== 24);
   const clocks = changed.map(({ day, hours }) => `${day} has ${hours} hours`).join(', ');
-  return `${showNumber(sum)} on ${showNumber(stored.length)} days all of whose hours are stored${clocks === '' ? '' : `; ${clocks}`}.`;
+  return `${showNumber(sum)} on ${count(stored.length, 'day')} all of whose hours are stored${clocks === '' ? '' : `; ${clocks}`}.`;
 }
 
 /** Renders the heading, the choice of day and time zone, and what is wrong with it. `hidden` is kept in the address. */

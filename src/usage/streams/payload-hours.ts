@@ -17,8 +17,9 @@ const body = z.looseObject({
 
 /**
  * Payloads per hour: the numbers of `payload_totals` with a bucket for each UTC hour. A cell is a day
- * of 24 facts. An hour that a body left out reads 0 and is named in `missingColumns`, as the column
- * and the hour.
+ * of 24 facts, in a table of its own: no column of `usage_days` has their sums, which are those of
+ * `payload_totals`. An hour that a body left out reads 0 and is named in `missingColumns`, as the
+ * column and the hour.
  */
 export const payloadHours: Stream = {
   name: 'payload_hours',
