@@ -23,7 +23,7 @@ const FROM_DAY = FROM.toISOString().slice(0, 10);
 const DAYS = (Date.parse(daysAgo(1)) - FROM.getTime()) / 86_400_000 + 1;
 
 /** Ends what hangs. How long a demo computes is up to the machine. */
-const LIMIT_MS = 180_000;
+const LIMIT_MS = 300_000;
 
 let temp: string;
 let env: Env;
