@@ -193,6 +193,7 @@ create function losant_usage.adjustments_of(for_instance text, month date, of_so
       order by l.org_id, l.period_start, l.metric, s.number desc
     ) as b on b.org_id = n.org_id and b.period_start = n.period_start and b.metric = n.metric
     where row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg)
+      and not losant_usage.is_pruned(for_instance, coalesce(n.period_start, b.period_start), coalesce(n.period_end, b.period_end))
   ) as d
   left join lateral (
     select bool_or(r.run_id is null) as by_hand from losant_usage.revisions r

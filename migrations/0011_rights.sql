@@ -9,7 +9,7 @@ begin
     grant select on
       losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.definitions, losant_usage.instances,
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
-      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
+      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells, losant_usage.pruned_months,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
       losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
@@ -124,11 +124,11 @@ comment on function losant_usage.changed_definitions is 'What was dropped, disab
 create trigger truncated before truncate on losant_usage.definitions for each statement
   execute function losant_usage.refuse('losant-usage migrate keeps it');
 create trigger truncated before truncate on losant_usage.instance_totals for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.monthly_summaries for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.control_total_reads for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 
 select losant_usage.grant_rights();
 select losant_usage.record_definitions();

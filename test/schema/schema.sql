@@ -121,6 +121,10 @@ payload_sources.payload_type: text not null
 payload_sources.revision: integer not null 1
 payload_sources.source: text not null
 payload_sources.usage_date: date not null
+pruned_months.instance_id: text not null
+pruned_months.month: date not null
+pruned_months.pruned_at: timestamp with time zone not null clock_timestamp()
+pruned_months.pruned_by: text not null SESSION_USER
 quarantine.body_gzip: bytea
 quarantine.body_truncated: boolean not null false
 quarantine.code: text not null
@@ -317,6 +321,9 @@ payload_sources_payload_type_check of payload_sources: CHECK ((length(payload_ty
 payload_sources_pkey of payload_sources: PRIMARY KEY (usage_date, org_id, payload_type, source)
 payload_sources_source_check of payload_sources: CHECK ((length(source) <= 200))
 payload_totals_whole of usage_days: CHECK ((num_nulls(payload_billable_count, payload_all_count, payload_all_bytes) = ANY (ARRAY[0, 3])))
+pruned_months_instance_id_fkey of pruned_months: FOREIGN KEY (instance_id) REFERENCES losant_usage.instances(instance_id)
+pruned_months_month_fkey of pruned_months: FOREIGN KEY (month) REFERENCES losant_usage.months(month)
+pruned_months_pkey of pruned_months: PRIMARY KEY (instance_id, month)
 quarantine_check of quarantine: CHECK ((to_date >= from_date))
 quarantine_org_id_fkey of quarantine: FOREIGN KEY (org_id) REFERENCES losant_usage.organizations(org_id)
 quarantine_pkey of quarantine: PRIMARY KEY (org_id, stream, from_date, to_date)
@@ -403,6 +410,7 @@ AS $function$
       order by l.org_id, l.period_start, l.metric, s.number desc
     ) as b on b.org_id = n.org_id and b.period_start = n.period_start and b.metric = n.metric
     where row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg)
+      and not losant_usage.is_pruned(for_instance, coalesce(n.period_start, b.period_start), coalesce(n.period_end, b.period_end))
   ) as d
   left join lateral (
     select bool_or(r.run_id is null) as by_hand from losant_usage.revisions r
@@ -522,7 +530,7 @@ begin
     grant select on
       losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.definitions, losant_usage.instances,
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
-      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
+      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells, losant_usage.pruned_months,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
       losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
@@ -619,6 +627,16 @@ CREATE OR REPLACE FUNCTION losant_usage.is_final_read(policy jsonb, last_day dat
 AS $function$
   select coalesce(verified_at >= ((last_day + 1)::timestamp
     + (policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC', false)
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.is_pruned(of_instance text, first_day date, last_day date)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select exists (
+    select from losant_usage.pruned_months p join losant_usage.months m on m.month = p.month
+    where p.instance_id = of_instance and p.month <= last_day and m.next_month > first_day)
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.is_waiting(standing losant_usage.standing, reason text, usage_date date)
@@ -1111,6 +1129,7 @@ organizations_pkey: CREATE UNIQUE INDEX organizations_pkey ON losant_usage.organ
 organizations_problem: CREATE INDEX organizations_problem ON losant_usage.organizations USING btree (instance_id) WHERE (problem IS NOT NULL)
 organizations_removed: CREATE INDEX organizations_removed ON losant_usage.organizations USING btree (instance_id) WHERE (removed_at IS NOT NULL)
 payload_sources_pkey: CREATE UNIQUE INDEX payload_sources_pkey ON losant_usage.payload_sources USING btree (usage_date, org_id, payload_type, source)
+pruned_months_pkey: CREATE UNIQUE INDEX pruned_months_pkey ON losant_usage.pruned_months USING btree (instance_id, month)
 quarantine_pkey: CREATE UNIQUE INDEX quarantine_pkey ON losant_usage.quarantine USING btree (org_id, stream, from_date, to_date)
 quarantine_unresolved: CREATE INDEX quarantine_unresolved ON losant_usage.quarantine USING btree (last_seen_at) WHERE (resolved_at IS NULL)
 revisions_cell: CREATE INDEX revisions_cell ON losant_usage.revisions USING btree (org_id, usage_date, stream)
@@ -1137,11 +1156,13 @@ waivers_current: CREATE UNIQUE INDEX waivers_current ON losant_usage.waivers USI
 waivers_pkey: CREATE UNIQUE INDEX waivers_pkey ON losant_usage.waivers USING btree (id)
 
 -- trigger
+append_only of pruned_months: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.pruned_months FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('what was removed stays on record')
 append_only of revisions: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.revisions FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the record of changes is only added to')
 append_only of statement_files: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_files FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
 append_only of statement_lines: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statement_lines FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
 append_only of statements: CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON losant_usage.statements FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a statement stays as it was closed: losant-usage close --adjust makes another')
-by_hand of coverage: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.coverage FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, the recipe "Remove old years" in docs/operations.md removes old ones')
+by_hand of coverage: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.coverage FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, losant-usage prune removes old months')
+by_hand of pruned_months: CREATE TRIGGER by_hand BEFORE INSERT ON losant_usage.pruned_months FOR EACH STATEMENT WHEN (losant_usage.is_by_hand()) EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
 by_hand of revisions: CREATE TRIGGER by_hand BEFORE INSERT ON losant_usage.revisions FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('a change of the numbers is put on record by itself')
 by_hand of tracking: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.tracking FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage backfill tracks days; LOSANT_ORG_IDS and STREAMS say what is tracked from now on')
 by_hand of waivers: CREATE TRIGGER by_hand BEFORE INSERT OR DELETE OR UPDATE ON losant_usage.waivers FOR EACH STATEMENT WHEN ((losant_usage.is_by_hand() AND (pg_trigger_depth() = 0))) EXECUTE FUNCTION losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it')
@@ -1149,30 +1170,30 @@ closed of statement_files: CREATE TRIGGER closed AFTER INSERT ON losant_usage.st
 closed of statement_lines: CREATE TRIGGER closed AFTER INSERT ON losant_usage.statement_lines REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse_addition()
 keep_read_days_delete of coverage: CREATE TRIGGER keep_read_days_delete AFTER DELETE ON losant_usage.coverage REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
 keep_read_days_insert of coverage: CREATE TRIGGER keep_read_days_insert AFTER INSERT ON losant_usage.coverage REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.keep_read_days()
-record_delete of payload_sources: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
-record_delete of usage_days: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.record_changes()
+record_delete of payload_sources: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'prune'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
+record_delete of usage_days: CREATE TRIGGER record_delete AFTER DELETE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'prune'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 record_insert of payload_sources: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.payload_sources REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_insert of usage_days: CREATE TRIGGER record_insert AFTER INSERT ON losant_usage.usage_days REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
 record_update of payload_sources: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.payload_sources REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes('payload_type', 'source')
 record_update of usage_days: CREATE TRIGGER record_update AFTER UPDATE ON losant_usage.usage_days REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT WHEN ((COALESCE(current_setting('losant_usage.program'::text, true), ''::text) <> 'first'::text)) EXECUTE FUNCTION losant_usage.record_changes()
-truncated of control_total_reads: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.control_total_reads FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
-truncated of coverage: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.coverage FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
+truncated of control_total_reads: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.control_total_reads FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
+truncated of coverage: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.coverage FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
 truncated of definitions: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.definitions FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage migrate keeps it')
-truncated of instance_totals: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.instance_totals FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
+truncated of instance_totals: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.instance_totals FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
 truncated of instances: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.instances FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('instances stay, with all that was collected for them')
 truncated of leases: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.leases FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('a lease lapses by itself, a minute after its process was last alive')
 truncated of metrics: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.metrics FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
 truncated of migrations: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.migrations FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage migrate keeps it')
-truncated of monthly_summaries: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.monthly_summaries FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
+truncated of monthly_summaries: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.monthly_summaries FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
 truncated of months: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.months FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
 truncated of organization_history: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organization_history FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the history of organizations stays on record')
 truncated of organizations: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.organizations FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('deleted organizations stay, with removed_at')
-truncated of payload_sources: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_sources FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
+truncated of payload_sources: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.payload_sources FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
 truncated of quarantine: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.quarantine FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('what was set aside stays on record')
 truncated of runs: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.runs FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('runs stay on record')
 truncated of streams: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.streams FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('reference data is changed by migrations only')
 truncated of tracking: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.tracking FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('LOSANT_ORG_IDS and STREAMS say what is tracked from now on')
-truncated of usage_days: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.usage_days FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days')
+truncated of usage_days: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.usage_days FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('losant-usage prune removes old months')
 truncated of waivers: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.waivers FOR EACH STATEMENT EXECUTE FUNCTION losant_usage.refuse('waivers stay on record')
 
 -- type
@@ -2866,6 +2887,7 @@ payload_sources: 6 of 6 columns
 payload_totals: 8 of 8 columns
 period_blockers: 15 of 15 columns
 period_usage: 42 of 42 columns
+pruned_months: 4 of 4 columns
 quarantine: 14 of 14 columns
 read_cells: 0 of 14 columns
 reconciliation: 22 of 22 columns
@@ -2901,6 +2923,7 @@ instance_changed_since(): EXECUTE
 is_by_hand(): EXECUTE
 is_contradicted(): EXECUTE
 is_final_read(): EXECUTE
+is_pruned(): EXECUTE
 is_waiting(): EXECUTE
 keep_read_days(): EXECUTE
 late_before(): EXECUTE
@@ -2960,6 +2983,7 @@ payload_sources: SELECT
 payload_totals: SELECT
 period_blockers: SELECT
 period_usage: SELECT
+pruned_months: SELECT
 quarantine.body_truncated: SELECT
 quarantine.code: SELECT
 quarantine.first_seen_at: SELECT
