@@ -61,7 +61,10 @@ revoke execute on function losant_usage.grant_rights from public;
 -- was dropped, disabled or replaced since is noticed before a number is wrong.
 create function losant_usage.list_definitions() returns table (object text, definition text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select 'view ' || c.relname, pg_get_viewdef(c.oid) from pg_class c
+  -- A view that a dump restores is described with other parentheses and with names for constants, so these do not count.
+  select 'view ' || c.relname, regexp_replace(pg_get_viewdef(c.oid), '[()\s]|\mAS (\w+|"[^"]+")', '', 'g') || ' ' || (
+    select string_agg(a.attname, ',' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)
+  from pg_class c
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
   union all
   select 'column ' || c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),

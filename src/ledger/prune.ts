@@ -51,7 +51,7 @@ export interface PruneOutcome {
 }
 
 /**
- * Removes the months of an instance that end before a day: numbers, ledger, waivers, control totals and
+ * `pruneInstance` removes the months of an instance that end before a day: numbers, ledger, waivers, control totals and
  * answers in quarantine, a transaction for each month. The record of changes, runs and statements stay.
  * Loads wait meanwhile. Throws DatabaseError for a role that may not remove numbers.
  */
@@ -75,7 +75,7 @@ export async function pruneInstance(db: Kysely<Schema>, request: PruneRequest): 
   return { months, kept: null };
 }
 
-/** Returns the months that end before a day and after the first day that is tracked or stored. */
+/** `readOldMonths` returns the months that end before a day and after the first day that is tracked or stored. */
 async function readOldMonths(db: Kysely<Schema>, before: UsageDay): Promise<Month[]> {
   const { rows } = await sql<{ month: Month }>`
     select to_char(m.month, 'YYYY-MM') as month from losant_usage.months m
@@ -86,7 +86,7 @@ async function readOldMonths(db: Kysely<Schema>, before: UsageDay): Promise<Mont
   return rows.map(({ month }) => month);
 }
 
-/** Begins a transaction of prune: waits for loads under way and holds further ones back until its end. */
+/** `beginPruning` begins a transaction that removes: waits for loads under way and holds further ones back until its end. */
 async function beginPruning(trx: Kysely<Schema>, instanceId: string): Promise<void> {
   const { rows } = await sql<{ user: string; may: boolean }>`
     select current_user as user, has_table_privilege('losant_usage.coverage', 'delete') as may`.execute(trx);
@@ -111,7 +111,7 @@ const isIn = (column: string, month: Month) => {
   return sql<boolean>`${sql.ref(column)} between ${from}::date and ${to}::date`;
 };
 
-/** Returns the rows of the month; null if nothing of it is stored or tracked. */
+/** `countRows` returns the rows of the month; null if nothing of it is stored or tracked. */
 async function countRows(db: Kysely<Schema>, instanceId: string, month: Month): Promise<PrunedMonth | null> {
   const { from, to } = daysOfMonth(month);
   const rowsOf = (table: string) => sql`
@@ -128,11 +128,11 @@ async function countRows(db: Kysely<Schema>, instanceId: string, month: Month): 
 }
 
 /**
- * Returns why a month of an instance has to stay; null if it may go: every tracked number is final or
+ * `readPruneBlocker` returns why a month of an instance has to stay; null if it may go: every tracked number is final or
  * accepted and not read again, and where the instance has closed months since, is in a statement that
  * agrees with it. A number that is no longer available may go once a statement has closed it.
  */
-export async function readPruneBlocker(
+async function readPruneBlocker(
   db: Kysely<Schema>,
   instanceId: string,
   month: Month,
@@ -169,7 +169,7 @@ async function countCells(
 }
 
 /**
- * Returns whether the instance has closed a period that begins before the month's end, and the number
+ * `readClosed` returns whether the instance has closed a period that begins before the month's end, and the number
  * of organizations with a tracked day in it that no statement has. Months before the first that was
  * ever closed need no statement.
  */
@@ -196,7 +196,7 @@ async function readClosed(
   return rows[0] ?? { isClosing: false, unbilledOrgs: 0 };
 }
 
-/** Returns the number of lines of the month's statements that differ from the numbers of now. */
+/** `countUnsettled` returns the number of lines of the month's statements that differ from the numbers of now. */
 async function countUnsettled(db: Kysely<Schema>, instanceId: string, month: Month): Promise<number> {
   const { from, to } = daysOfMonth(month);
   const { lines } = await db
@@ -218,7 +218,7 @@ async function countUnsettled(db: Kysely<Schema>, instanceId: string, month: Mon
   return lines;
 }
 
-/** Removes the month, and lets tracking begin after it. */
+/** `removeMonth` removes the month, and lets tracking begin after it. */
 async function removeMonth(trx: Kysely<Schema>, instanceId: string, month: Month): Promise<void> {
   const next = sql`(${daysOfMonth(month).to}::date + 1)`;
   for (const table of OF_ORGANIZATIONS) {
@@ -246,7 +246,7 @@ async function removeMonth(trx: Kysely<Schema>, instanceId: string, month: Month
     values (${instanceId}, ${`${month}-01`}::date) on conflict do nothing`.execute(trx);
 }
 
-/** Returns the bytes that the tables take with their indexes. */
+/** `readStorage` returns the bytes that the tables take with their indexes. */
 export async function readStorage(db: Kysely<Schema>): Promise<number> {
   const { rows } = await sql<{ bytes: number }>`
     select sum(pg_total_relation_size(c.oid))::bigint as bytes from pg_class c
@@ -254,7 +254,7 @@ export async function readStorage(db: Kysely<Schema>): Promise<number> {
   return rows[0]?.bytes ?? 0;
 }
 
-/** Makes the room of removed rows available to new ones. What lies at the end of a table goes back to the system. */
+/** `reclaimStorage` makes the room of removed rows available to new ones. What lies at the end of a table goes back to the system. */
 export async function reclaimStorage({ runLong }: DatabaseHandle): Promise<void> {
   await runLong(async (db) => {
     for (const table of [...OF_ORGANIZATIONS, 'instance_totals', 'monthly_summaries']) {
