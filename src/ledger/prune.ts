@@ -255,8 +255,8 @@ export async function readStorage(db: Kysely<Schema>): Promise<number> {
 }
 
 /** `reclaimStorage` makes the room of removed rows available to new ones. What lies at the end of a table goes back to the system. */
-export async function reclaimStorage({ runLong }: DatabaseHandle): Promise<void> {
-  await runLong(async (db) => {
+export async function reclaimStorage(handle: DatabaseHandle): Promise<void> {
+  await handle.runLong(async (db) => {
     for (const table of [...OF_ORGANIZATIONS, 'instance_totals', 'monthly_summaries']) {
       await sql`vacuum (analyze) ${sql.table(`losant_usage.${table}`)}`.execute(db);
     }

@@ -33,7 +33,8 @@ let before: Record<string, string[]>;
 
 beforeAll(async () => {
   const embedded = await copyEmbeddedDatabase();
-  ({ folder, remove } = embedded);
+  folder = embedded.folder;
+  remove = () => embedded.remove();
   server = await createTestDatabase({ template: false });
   const ledger = await openLedger('embedded', { ...embedded, name: '', drop: () => Promise.resolve() });
   await fill(ledger);
