@@ -79,6 +79,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     adminToken: null,
     logLevel: 'info',
     warnings: [],
+    origins: [],
   };
   const context: WorkerContext = {
     ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5 },
