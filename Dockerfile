@@ -44,6 +44,7 @@ ENV NODE_ENV=production \
 USER 1000:1000
 EXPOSE 9464
 STOPSIGNAL SIGTERM
+# Kept in Docker's own format only: podman build --format docker. Compose and Kubernetes bring their own.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + (process.env.HTTP_PORT || 9464) + '/healthz', { signal: AbortSignal.timeout(3000) }).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Node itself is the first process, so signals reach the program. A small young generation that is not

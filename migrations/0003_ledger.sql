@@ -186,7 +186,7 @@ create trigger keep_read_days_delete after delete on losant_usage.coverage
 -- The ledger says what the program read and decided. A statement by hand would make it say something else.
 create trigger by_hand before insert or update or delete on losant_usage.coverage for each statement
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
-  execute function losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, the recipe "Remove old years" in docs/operations.md removes old ones');
+  execute function losant_usage.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand, losant-usage prune removes old months');
 create trigger by_hand before insert or update or delete on losant_usage.tracking for each statement
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('losant-usage backfill tracks days; LOSANT_ORG_IDS and STREAMS say what is tracked from now on');
@@ -194,13 +194,40 @@ create trigger by_hand before insert or update or delete on losant_usage.waivers
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('losant-usage waive accepts a cell; the next good read lifts it');
 create trigger truncated before truncate on losant_usage.coverage for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.tracking for each statement
   execute function losant_usage.refuse('LOSANT_ORG_IDS and STREAMS say what is tracked from now on');
 create trigger truncated before truncate on losant_usage.waivers for each statement
   execute function losant_usage.refuse('waivers stay on record');
 create trigger truncated before truncate on losant_usage.quarantine for each statement
   execute function losant_usage.refuse('what was set aside stays on record');
+
+-- Months whose days were removed because they were old. What refers to them says so, and takes no day for missing.
+create table losant_usage.pruned_months (
+  instance_id text collate "C" not null references losant_usage.instances (instance_id),
+  month date not null references losant_usage.months (month),
+  pruned_at timestamptz not null default clock_timestamp(),
+  pruned_by text not null default session_user,
+  primary key (instance_id, month)
+);
+comment on table losant_usage.pruned_months is 'Months whose numbers and ledger were removed, one row per instance and month; append-only. Written by losant-usage prune.';
+comment on column losant_usage.pruned_months.instance_id is 'Losant instance id.';
+comment on column losant_usage.pruned_months.month is 'First day of the month (UTC).';
+comment on column losant_usage.pruned_months.pruned_at is 'When its days were removed (UTC).';
+comment on column losant_usage.pruned_months.pruned_by is 'Database user that removed them.';
+create trigger append_only before update or delete or truncate on losant_usage.pruned_months
+  for each statement execute function losant_usage.refuse('what was removed stays on record');
+create trigger by_hand before insert on losant_usage.pruned_months for each statement
+  when (losant_usage.is_by_hand())
+  execute function losant_usage.refuse('losant-usage prune removes old months');
+
+create function losant_usage.is_pruned(of_instance text, first_day date, last_day date) returns boolean
+language sql stable parallel safe as $$
+  select exists (
+    select from losant_usage.pruned_months p join losant_usage.months m on m.month = p.month
+    where p.instance_id = of_instance and p.month <= last_day and m.next_month > first_day)
+$$;
+comment on function losant_usage.is_pruned is 'Whether a day of the instance, from the first to the last, is in a month whose numbers were removed: what is not there is then not missing.';
 
 create view losant_usage.tracks as
 select o.instance_id, k.org_id, k.stream, k.tracked_days, k.read_days, k.days_read, k.read_from, k.read_to,

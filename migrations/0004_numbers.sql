@@ -111,11 +111,11 @@ create trigger by_hand before insert on losant_usage.revisions for each statemen
   when (losant_usage.is_by_hand() and pg_trigger_depth() = 0)
   execute function losant_usage.refuse('a change of the numbers is put on record by itself');
 create trigger truncated before truncate on losant_usage.usage_days for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.payload_sources for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.payload_hours for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 
 create function losant_usage.loaded_at(cell losant_usage.coverage) returns timestamptz
 language sql stable parallel safe as $$
@@ -303,7 +303,8 @@ end
 $$;
 comment on function losant_usage.record_changes is 'Statement trigger of the tables of numbers: puts every change on record, and a change by hand in the ledger.';
 
--- A load whose cells are all new says so with losant_usage.program = 'first': there is nothing to record.
+-- A load whose cells are all new says so with losant_usage.program = 'first': there is nothing to record. Nor is there
+-- of a month that is removed as a whole ('prune'), whose rows as an array would be gigabytes.
 create trigger record_insert after insert on losant_usage.usage_days
   referencing new table as new_rows for each statement
   when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
@@ -313,7 +314,9 @@ create trigger record_update after update on losant_usage.usage_days
   when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
   execute function losant_usage.record_changes();
 create trigger record_delete after delete on losant_usage.usage_days
-  referencing old table as old_rows for each statement execute function losant_usage.record_changes();
+  referencing old table as old_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'prune')
+  execute function losant_usage.record_changes();
 create trigger record_insert after insert on losant_usage.payload_sources
   referencing new table as new_rows for each statement
   when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
@@ -323,7 +326,9 @@ create trigger record_update after update on losant_usage.payload_sources
   when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
   execute function losant_usage.record_changes('payload_type', 'source');
 create trigger record_delete after delete on losant_usage.payload_sources
-  referencing old table as old_rows for each statement execute function losant_usage.record_changes('payload_type', 'source');
+  referencing old table as old_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'prune')
+  execute function losant_usage.record_changes('payload_type', 'source');
 create trigger record_insert after insert on losant_usage.payload_hours
   referencing new table as new_rows for each statement
   when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
@@ -333,4 +338,6 @@ create trigger record_update after update on losant_usage.payload_hours
   when (coalesce(current_setting('losant_usage.program', true), '') <> 'first')
   execute function losant_usage.record_changes();
 create trigger record_delete after delete on losant_usage.payload_hours
-  referencing old table as old_rows for each statement execute function losant_usage.record_changes();
+  referencing old table as old_rows for each statement
+  when (coalesce(current_setting('losant_usage.program', true), '') <> 'prune')
+  execute function losant_usage.record_changes();

@@ -438,7 +438,8 @@ create function losant_usage.adjustments_of(for_instance text, of_month date, of
       select distinct c.org_id, c.period_start, 'payload_source_count' as metric
       from losant_usage.source_changes(for_instance, of_month, of_source, true) as c
     ) as c on c.org_id = n.org_id and c.period_start = n.period_start and c.metric = n.metric
-    where row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg) or c.org_id is not null
+    where (row(n.total, n.total_max, n.total_avg) is distinct from row(b.total, b.total_max, b.total_avg) or c.org_id is not null)
+      and not losant_usage.is_pruned(for_instance, coalesce(n.period_start, b.period_start), coalesce(n.period_end, b.period_end))
   ) as d
   left join lateral (
     select bool_or(r.run_id is null) as by_hand from losant_usage.revisions r

@@ -9,7 +9,7 @@ begin
     grant select on
       losant_usage.streams, losant_usage.metrics, losant_usage.months, losant_usage.definitions, losant_usage.instances,
       losant_usage.organizations, losant_usage.organization_history, losant_usage.organization_tags,
-      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
+      losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells, losant_usage.pruned_months,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
       losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.revisions, losant_usage.restatements,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
@@ -61,7 +61,10 @@ revoke execute on function losant_usage.grant_rights from public;
 -- was dropped, disabled or replaced since is noticed before a number is wrong.
 create function losant_usage.list_definitions() returns table (object text, definition text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  select 'view ' || c.relname, pg_get_viewdef(c.oid) from pg_class c
+  -- A view that a dump restores is described with other parentheses and with names for constants, so these do not count.
+  select 'view ' || c.relname, regexp_replace(pg_get_viewdef(c.oid), '[()\s]|\mAS (\w+|"[^"]+")', '', 'g') || ' ' || (
+    select string_agg(a.attname, ',' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)
+  from pg_class c
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
   union all
   select 'column ' || c.relname || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
@@ -124,11 +127,11 @@ comment on function losant_usage.changed_definitions is 'What was dropped, disab
 create trigger truncated before truncate on losant_usage.definitions for each statement
   execute function losant_usage.refuse('losant-usage migrate keeps it');
 create trigger truncated before truncate on losant_usage.instance_totals for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.monthly_summaries for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 create trigger truncated before truncate on losant_usage.control_total_reads for each statement
-  execute function losant_usage.refuse('the recipe "Remove old years" in docs/operations.md removes old days');
+  execute function losant_usage.refuse('losant-usage prune removes old months');
 
 select losant_usage.grant_rights();
 select losant_usage.record_definitions();

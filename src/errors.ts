@@ -70,6 +70,12 @@ export class FileError extends ExportError {
   readonly kind = 'file_failed';
 }
 
+/** Another process has the port; it may be about to end. */
+export class PortError extends ExportError {
+  override readonly name = 'PortError';
+  readonly kind = 'port_in_use';
+}
+
 /** The clocks of host, database and API disagree, so no day can be trusted. */
 export class ClockError extends ExportError {
   override readonly name = 'ClockError';

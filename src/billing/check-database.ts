@@ -57,8 +57,17 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Pa
   }
   problems.push(...(await compareRows(trx, pack, linesTable(statement.id))));
   problems.push(...(await compareRows(trx, pack, sourcesTable(statement.id))));
-  problems.push(...(await compareDays(trx, pack)));
+  if (!(await isAnyDayPruned(trx, statement.id))) problems.push(...(await compareDays(trx, pack)));
   return problems.slice(0, PROBLEMS_MAX);
+}
+
+/** Returns whether days of the statement were removed since (`prune`), so that nothing is left to compare them with. */
+async function isAnyDayPruned(trx: Kysely<Schema>, statementId: string): Promise<boolean> {
+  const { rows } = await sql<{ isPruned: boolean | null }>`
+    select losant_usage.is_pruned(s.instance_id, min(l.period_start), max(l.period_end)) as "isPruned"
+    from losant_usage.statements s join losant_usage.statement_lines l on l.statement_id = s.statement_id
+    where s.statement_id = ${statementId} group by s.instance_id`.execute(trx);
+  return rows[0]?.isPruned === true;
 }
 
 /** Compares the rows of a file with those of the statement in the database, which never change. */

@@ -6,6 +6,7 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { readClock } from '../export/context.ts';
 import { type Access, readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
+import { type Encryption, encryptionOf, warnOfPlainText } from '../settings/database-url.ts';
 import { CheckError, type CheckList, type Finding } from './check-list.ts';
 import type { CommandContext } from './command.ts';
 import { openDatabase } from './open-database.ts';
@@ -20,6 +21,13 @@ export interface CheckedDatabase {
   readonly now: () => number;
 }
 
+const ENCRYPTIONS: Readonly<Record<Encryption, string>> = {
+  verified: 'encrypted, certificate verified',
+  unverified: 'encrypted, certificate not verified',
+  none: 'not encrypted',
+  local: 'not encrypted, on this machine',
+};
+
 /** `checkDatabase` checks connection, version, schema, rights and clock. Reads only. */
 export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
@@ -33,8 +41,10 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
     const handle = await openDatabase(context);
     try {
       const access = await readAccess(handle.db);
-      const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
-      return { message, value: { handle, access } };
+      const encryption = encryptionOf(requireDatabaseUrl(context.config));
+      const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}, ${ENCRYPTIONS[encryption]}`;
+      const hint = encryption === 'none' ? warnOfPlainText(context.config.databaseUrl) : null;
+      return { message, hint, value: { handle, access } };
     } catch (error) {
       await handle.close();
       throw describeDatabaseError(error, handle.describe) ?? error;

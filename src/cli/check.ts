@@ -3,6 +3,7 @@ import { createProgress } from '../terminal/progress.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, type Span, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
+import { checkHeartbeat } from './check-heartbeat.ts';
 import { checkInstance, type InstanceCheck } from './check-instance.ts';
 import { type Check, CheckList } from './check-list.ts';
 import { checkDatabase } from './check-postgres.ts';
@@ -44,6 +45,7 @@ export async function checkEverything(
     },
   });
   list.note('settings', { message: config.instances.map(describeInstance).join('; ') });
+  if (!output.json) output.print(...renderOrigins(config));
   const database = await checkDatabase(context, list);
   const onOrg = showOrgs(context);
   const probes: ProbeAnswer[] = [];
@@ -58,10 +60,12 @@ export async function checkEverything(
   } finally {
     await database.handle?.close();
   }
+  const { heartbeatUrl } = config;
+  if (heartbeatUrl !== null) await list.run('heartbeat', () => checkHeartbeat(heartbeatUrl));
   const { exitCode, checks } = list;
   if (output.json) {
     const probe = options.probe ? { probe: probes } : {};
-    output.printJson({ ok: exitCode === 0, checks, ...probe });
+    output.printJson({ ok: exitCode === 0, settings: config.origins, checks, ...probe });
   } else output.print(renderEnd(checks.filter(({ ok }) => !ok).length));
   return exitCode;
 }
@@ -89,6 +93,13 @@ function describeRules({
   return names === null && tags === null && exclude.length === 0
     ? 'all organizations'
     : 'organizations by rules';
+}
+
+/** Every setting that holds; a secret shows only where it is. */
+function renderOrigins({ origins }: CommandContext['config']): Line[] {
+  return renderTable({
+    rows: origins.map(({ name, value, from }) => [`  ${name}`, value, styled('dim', from)]),
+  });
 }
 
 const INDENT = ' '.repeat(10);

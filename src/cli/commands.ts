@@ -98,6 +98,10 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
       summary: 'bring the database to this version',
       load: async () => (await import('./migrate.ts')).migrate,
     },
+    prune: {
+      summary: 'remove old months that are final, and closed where months are closed',
+      load: async () => (await import('./prune.ts')).prune,
+    },
     completion: {
       summary: 'print a script that completes commands and options in your shell',
       load: async () => (await import('./completion.ts')).completion,

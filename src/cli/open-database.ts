@@ -107,8 +107,13 @@ function isDenied(error: unknown): error is DatabaseError {
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;
   if (readOnly.reason === 'standby') {
-    throw new DatabaseError('database_refused', `The server of ${describe} is a standby, which only reads`, {
-      hint: 'point DATABASE_URL at the primary',
+    throw new DatabaseError('database_failed', `The server of ${describe} is a standby, which only reads`, {
+      hint: 'point DATABASE_URL at the primary, or wait until it is promoted',
+    });
+  }
+  if (readOnly.reason === 'server') {
+    throw new DatabaseError('database_failed', `Transactions on ${describe} only read, whoever begins them`, {
+      hint: 'see why at the server, e.g. a full disk: default_transaction_read_only is on there',
     });
   }
   throw new DatabaseError(

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statfsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -26,6 +26,7 @@ export async function openEmbedded(
       hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
     });
   }
+  makeRoomyFolder(folder);
   const lock = lockFolder(folder);
   try {
     return toHandle(folder, await openFolder(dataDir), lock);
@@ -113,16 +114,48 @@ function lockFolder(folder: string): FolderLock {
   return { release: () => lock.close() };
 }
 
-function openLockFile(folder: string): DatabaseSync {
+/** Makes the folder if it is missing. Throws DatabaseError if it cannot be made, or its disk is full. */
+function makeRoomyFolder(folder: string): void {
+  let free: number;
   try {
     makeFolder(folder);
+    const { bavail, bsize } = statfsSync(folder);
+    free = bavail * bsize;
+  } catch (error) {
+    throw cannotBeWritten(folder, error);
+  }
+  requireRoom(folder, free);
+}
+
+/**
+ * The room that opening needs: a new cluster with this schema takes 41 MB, and a segment of its log 16 MB. On a disk
+ * with less, PGlite does not fail but hangs.
+ */
+const ROOM_MB = 64;
+
+/** `requireRoom` throws DatabaseError if too few bytes are free for the embedded database. */
+export function requireRoom(folder: string, freeBytes: number): void {
+  const free = Math.floor(freeBytes / 1_000_000);
+  if (free >= ROOM_MB) return;
+  const message = `The disk of the embedded database in ${folder} is full: ${free} MB are free, and it needs ${ROOM_MB}`;
+  throw new DatabaseError('database_failed', message, {
+    hint: 'free disk space; what is stored there stays as it is',
+  });
+}
+
+function cannotBeWritten(folder: string, error: unknown): DatabaseError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new DatabaseError('database_refused', `The folder ${folder} cannot be written: ${reason}`, {
+    hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
+    cause: error,
+  });
+}
+
+function openLockFile(folder: string): DatabaseSync {
+  try {
     return new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DatabaseError('database_refused', `The folder ${folder} cannot be written: ${reason}`, {
-      hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
-      cause: error,
-    });
+    throw cannotBeWritten(folder, error);
   }
 }
 

@@ -24,9 +24,9 @@ export interface DatabaseHandle {
   close(): Promise<void>;
 }
 
-/** A standby server, or a user whose transactions only read. */
+/** A standby, a user whose transactions only read, or a server on which everybody's do. */
 export interface ReadOnly {
-  readonly reason: 'standby' | 'user';
+  readonly reason: 'standby' | 'user' | 'server';
   readonly user: string;
 }
 

@@ -55,8 +55,7 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
       db.transaction().execute(async (trx) => {
         await lock(trx);
         const found = compare(files, await readApplied(trx));
-        const state = await withDefinitions(trx, found);
-        if (['ahead', 'edited', 'damaged', 'foreign'].includes(state.state)) throw refusal(handle, state);
+        requireMigratable(handle, await withDefinitions(trx, found));
         for (const file of files) if (found.pending.includes(file.name)) await applyFile(trx, file);
         return [...found.pending];
       }),
@@ -91,6 +90,20 @@ export async function requireSchema(handle: DatabaseHandle, options: RequireOpti
     (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
   if (mayMigrate) return await migrateToHead(handle, options);
   throw refusal(handle, found);
+}
+
+/** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
+export async function readPending(
+  handle: DatabaseHandle,
+  options: MigrateOptions = {},
+): Promise<readonly string[]> {
+  const found = await readSchemaState(handle, options);
+  requireMigratable(handle, found);
+  return found.pending;
+}
+
+function requireMigratable(handle: DatabaseHandle, found: SchemaState): void {
+  if (['ahead', 'edited', 'damaged', 'foreign'].includes(found.state)) throw refusal(handle, found);
 }
 
 function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {

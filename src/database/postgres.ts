@@ -143,6 +143,8 @@ interface Facts {
   readonly user: string;
   readonly isStandby: boolean;
   readonly onlyReads: boolean;
+  /** Where the default for transactions comes from, as `pg_settings` says. */
+  readonly readsBy: string;
 }
 
 /**
@@ -176,14 +178,18 @@ async function prepareSession(
               when 'off' then 'on' else current_setting('synchronous_commit') end, false),
             current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
             current_user::text as user, pg_is_in_recovery() as "isStandby",
-            current_setting('transaction_read_only') = 'on' as "onlyReads"
+            current_setting('transaction_read_only') = 'on' as "onlyReads",
+            (select source from pg_settings where name = 'default_transaction_read_only') as "readsBy"
        from unnest($1::text[], $2::text[]) as setting (name, value)`,
     [Object.keys(settings), Object.values(settings)],
   );
   return judge(rows[0] as Facts, where);
 }
 
-function judge({ version, encoding, user, isStandby, onlyReads }: Facts, where: string): ReadOnly | null {
+function judge(
+  { version, encoding, user, isStandby, onlyReads, readsBy }: Facts,
+  where: string,
+): ReadOnly | null {
   if (!(Number(version) >= OLDEST_MAJOR * 10_000)) {
     const major = Math.floor(Number(version) / 10_000);
     throw new DatabaseError('database_too_old', `The database at ${where} runs Postgres ${major}`, {
@@ -196,7 +202,9 @@ function judge({ version, encoding, user, isStandby, onlyReads }: Facts, where: 
     });
   }
   if (isStandby) return { reason: 'standby', user };
-  return onlyReads ? { reason: 'user', user } : null;
+  if (!onlyReads) return null;
+  // What the server says of every user may pass by itself, e.g. once a full disk has room again.
+  return { reason: readsBy.includes('user') || readsBy === 'client' ? 'user' : 'server', user };
 }
 
 /** `locate` returns `host:port/name` as pg will use it. */

@@ -617,6 +617,13 @@ export interface PeriodUsage {
   tags: Json;
 }
 
+export interface PrunedMonths {
+  instance_id: string;
+  month: UsageDay;
+  pruned_at: Generated<Instant>;
+  pruned_by: Generated<string>;
+}
+
 export interface Quarantine {
   body_gzip: Buffer | null;
   body_truncated: Generated<boolean>;
@@ -944,6 +951,7 @@ export interface Schema {
   payload_totals: PayloadTotals;
   period_blockers: PeriodBlockers;
   period_usage: PeriodUsage;
+  pruned_months: PrunedMonths;
   quarantine: Quarantine;
   reconciliation: Reconciliation;
   restatements: Restatements;

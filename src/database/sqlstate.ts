@@ -39,6 +39,8 @@ const TOO_MANY_CONNECTIONS = '53300';
 
 /** The words for a server in trouble, with the operator's next step. Nothing of the transaction was kept. */
 const TROUBLES: Readonly<Record<string, string>> = {
+  '25006':
+    'transactions only read here: the server is a standby, its disk is full, or the user may only read; point DATABASE_URL at the primary, with the user that writes',
   '53100': 'free disk space on the database server; the next run does the rest',
   '53200': 'give the database server more memory; the next run does the rest',
   '55P03':
@@ -133,9 +135,6 @@ function refusalHint(error: unknown, state: string | null): string | null {
   if (isLogin) return 'check user and password in DATABASE_URL';
   if (state === '3D000') return 'create the database, or correct its name in DATABASE_URL';
   if (state === '42501') return 'grant the missing right to the user in DATABASE_URL';
-  if (state === '25006') {
-    return 'transactions only read here: the server is a standby, or the user may only read; point DATABASE_URL at the primary, with the user that writes';
-  }
   return null;
 }
 

@@ -5,6 +5,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
+import { SettingsError } from '../errors.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { beginWriting } from './transaction.ts';
 
@@ -130,6 +131,7 @@ export async function filterTracked(
  * Tracks the days of a range on which the organizations existed (those exported, or those named), and
  * the days from there to what is tracked already, as far back as `horizon`, so that no hole is left
  * that nobody asked for. Returns the first and last day added beyond the range; null if there is none.
+ * Throws SettingsError for days that were removed because they were old.
  */
 export async function trackDays(
   db: Kysely<Schema>,
@@ -152,6 +154,7 @@ export async function trackDays(
     and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end`;
   const { rows } = await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
+    await requireNotPruned(trx, instanceId, { from, to });
     return await sql<{ first: UsageDay | null; last: UsageDay | null }>`
     with wanted as materialized (
       select k.org_id, k.stream, x.days, h.hole
@@ -175,4 +178,25 @@ export async function trackDays(
   });
   const { first = null, last = null } = rows[0] ?? {};
   return first === null || last === null ? null : { from: first, to: last };
+}
+
+/** Days that were removed and come back in part would differ from what was billed of them. */
+async function requireNotPruned(
+  trx: Kysely<Schema>,
+  instanceId: string,
+  { from, to }: DayRange,
+): Promise<void> {
+  const { rows } = await sql<{ next: UsageDay | null }>`
+    select (max(p.month) + interval '1 month')::date as next from losant_usage.pruned_months p
+    where p.instance_id = ${instanceId} and losant_usage.is_pruned(${instanceId}, ${from}::date, ${to}::date)`.execute(
+    trx,
+  );
+  const next = rows[0]?.next ?? null;
+  if (next === null) return;
+  throw new SettingsError(
+    `Days of instance ${instanceId} before ${next} were removed by losant-usage prune`,
+    {
+      hint: `they are not collected again: begin with --from ${next}`,
+    },
+  );
 }

@@ -3,7 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { STYLE_SOURCE } from '../console/style.ts';
-import { SettingsError } from '../errors.ts';
+import { PortError, SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { type Access, refuse } from './guard.ts';
 
@@ -41,8 +41,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * `listen` serves the app behind the guard. Throws SettingsError if the address cannot be used. Slow,
- * oversized and malformed requests end in an error answer or a closed connection, whatever the app does.
+ * `listen` serves the app behind the guard. Throws PortError if the port is taken and SettingsError if the address
+ * cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection, whatever the app does.
  */
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {
@@ -111,7 +111,8 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
     await promise;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new SettingsError(`Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`, {
+    const Refusal = code === 'EADDRINUSE' ? PortError : SettingsError;
+    throw new Refusal(`Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`, {
       hint: 'choose another HTTP_PORT (0 turns the server off), or stop the process that has it',
       cause: error,
     });

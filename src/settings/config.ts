@@ -1,8 +1,11 @@
 import { validateDetailed } from 'node-cron';
 import { SettingsError } from '../errors.ts';
 import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
+import { warnOfPlainText } from './database-url.ts';
 import { FILE_KEYS, instanceSource, placeIn, readSettingsFile, type SettingsFile } from './file.ts';
 import { isLoopback } from './kinds.ts';
+import { warnOfMisspelt } from './misspelt.ts';
+import { type Origin, originOf } from './origins.ts';
 import { describeProblem, nearestName, type Problem, quote, settingsError } from './problems.ts';
 import {
   type ReadFile,
@@ -36,6 +39,8 @@ export interface Config extends Values<typeof SERVICE> {
   readonly http: Values<typeof HTTP>;
   /** Warnings for the operator, without secrets. */
   readonly warnings: readonly string[];
+  /** The settings that hold for all instances and where each comes from, without secrets. */
+  readonly origins: readonly Origin[];
 }
 
 export interface ConfigOptions {
@@ -71,7 +76,16 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
   if (policy !== null) problems.push(...checkPolicy(policy, source));
   if (problems.length > 0 || !service || !policy || !request || !http) throw settingsError(problems);
   const config = { ...service, instances: instances.filter((each) => each !== null), policy, request, http };
-  return { ...config, warnings: warningsOf(config, file, source) };
+  const plainText = warnOfPlainText(config.databaseUrl);
+  const warnings = [
+    ...warningsOf(config, file, source),
+    ...warnOfMisspelt(env),
+    ...(plainText === null ? [] : [plainText]),
+  ];
+  const origins = [SERVICE, POLICY, REQUEST, HTTP].flatMap((group) =>
+    Object.values(group).map((setting) => originOf(setting, source)),
+  );
+  return { ...config, warnings, origins };
 }
 
 /** `requireDatabaseUrl` returns the database's URL. Throws SettingsError if it is missing. */

@@ -104,6 +104,7 @@ export function token(minLength: number): z.ZodType<string> {
   return z
     .string('is not a text')
     .regex(/^[\x21-\x7e]+$/, last(`contains whitespace, control or non-ASCII characters; ${alone}`))
+    .refine((text) => !/^["'`].*["'`]$/.test(text), last(`is in quotes, which would be sent along; ${alone}`))
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 

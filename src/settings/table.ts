@@ -10,6 +10,7 @@ import {
   type PeriodSource,
 } from '../usage/period.ts';
 import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
+import { describeUrlProblem } from './database-url.ts';
 import * as kinds from './kinds.ts';
 
 /**
@@ -124,6 +125,11 @@ export const HTTP = {
   }),
 };
 
+const databaseUrl = kinds.databaseUrl.superRefine((text, { addIssue }) => {
+  const message = describeUrlProblem(text);
+  if (message !== null) addIssue({ code: 'custom', message });
+});
+
 /** The settings of when and how the program works. */
 export const SERVICE = {
   ...inFile({
@@ -137,7 +143,7 @@ export const SERVICE = {
     controlTotals: row<ControlTotalUse>('CONTROL_TOTALS', kinds.choice(CONTROL_TOTAL_USES), 'block'),
   }),
   /** `postgres://…` or `embedded:DIR`; null for commands that do not need it. */
-  databaseUrl: row<string | null>('DATABASE_URL', kinds.databaseUrl, undefined, {
+  databaseUrl: row<string | null>('DATABASE_URL', databaseUrl, undefined, {
     ...SECRET,
     neededBy: 'database',
     remedy:

@@ -58,6 +58,21 @@ export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
   };
 }
 
+/**
+ * `probeHeartbeat` asks the monitor by the one address of the convention that changes no state (`URL/log`) and
+ * returns the status of its answer, or the reason why there is none.
+ */
+export async function probeHeartbeat(url: string): Promise<number | 'timeout' | 'no connection'> {
+  try {
+    const response = await monitor.get(address(url, '/log'));
+    await response.body?.cancel();
+    return response.status;
+  } catch (error) {
+    if (isHTTPError(error)) return error.response.status;
+    return isTimeoutError(error) ? 'timeout' : 'no connection';
+  }
+}
+
 async function ping(url: string, suffix: string, logger: Logger): Promise<void> {
   try {
     const response = await monitor.get(address(url, suffix));

@@ -24,6 +24,7 @@ const VERBS = [
   'init',
   'check',
   'migrate',
+  'prune',
 ].concat(['completion', 'simulator', 'demo']);
 
 let folder: string;

@@ -10,6 +10,7 @@ import {
   addTracking,
   coverageOf,
   devicesOf,
+  INSTANCE,
   type Ledger,
   openLedger,
   RUN_1,
@@ -310,7 +311,8 @@ describe('refused by hand, with what does it properly', () => {
   const ROW = `'2026-11-20', 'device_counts', 'ORG'`;
   test.each([
     [`update losant_usage.coverage set standing = 'final' ${AT_DAY}`, 'backfill --force'],
-    [`delete from losant_usage.coverage ${AT_DAY}`, 'Remove old years'],
+    [`delete from losant_usage.coverage ${AT_DAY}`, 'losant-usage prune'],
+    [`insert into losant_usage.pruned_months values ('${INSTANCE}', '2025-01-01')`, 'losant-usage prune'],
     [
       `insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, reason)
         values (${ROW}, 'unavailable', false, 'x')`,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { requireRoom } from '../../src/database/embedded.ts';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import { boundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/sqlstate.ts';
@@ -266,6 +267,17 @@ describe('an embedded folder', () => {
     expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
     expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
     embedded.remove();
+  });
+
+  test('on a full disk is refused with a sentence, and not begun', () => {
+    expect(() => requireRoom('/data', 64_000_000)).not.toThrow();
+    expect(() => requireRoom('/data', 63_999_999)).toThrow(
+      expect.objectContaining({
+        kind: 'database_failed',
+        message: 'The disk of the embedded database in /data is full: 63 MB are free, and it needs 64',
+        hint: 'free disk space; what is stored there stays as it is',
+      }),
+    );
   });
 
   test('that cannot be made is refused', async () => {

@@ -44,7 +44,7 @@ export async function openLedger(kind: 'postgres' | 'embedded', made?: TestDatab
 }
 
 async function createPlace(kind: 'postgres' | 'embedded', made: TestDatabase | undefined) {
-  if (kind === 'embedded') {
+  if (kind === 'embedded' && made === undefined) {
     const folder = await copyEmbeddedDatabase();
     return { url: folder.url, remove: () => Promise.resolve(folder.remove()) };
   }

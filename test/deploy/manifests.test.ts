@@ -17,6 +17,10 @@ interface ComposeService {
   readonly stop_grace_period?: string;
   readonly read_only?: boolean;
   readonly ports?: readonly string[];
+  readonly logging?: unknown;
+  readonly healthcheck?: { readonly test: unknown };
+  readonly command?: readonly string[];
+  readonly profiles?: readonly string[];
 }
 
 interface Container {
@@ -118,6 +122,49 @@ describe('deploy/compose.yaml', () => {
     });
   });
 
+  test('bounds every log, and looks after the worker whatever became of the image', () => {
+    const names = Object.keys(compose.services);
+    expect(names).toEqual(['postgres', 'migrate', 'worker', 'backup']);
+    for (const name of names) {
+      expect([name, service(name).logging]).toEqual([
+        name,
+        { driver: 'local', options: { 'max-size': '10m', 'max-file': '5' } },
+      ]);
+    }
+    const image = /^ {2}CMD (\[.*\])$/m.exec(readFileSync('Dockerfile', 'utf8'))?.[1] ?? '[]';
+    const asInImage = (JSON.parse(image) as string[]).map((part) =>
+      part.replace(/' \+ \(.*?\) \+ '/, '9464'),
+    );
+    expect(service('worker').healthcheck?.test).toEqual(['CMD', ...asInImage]);
+  });
+
+  test('backs up as the documentation says, into a volume, under a name that a dump gets once it is complete', () => {
+    const { command, volumes, profiles } = service('backup');
+    const line =
+      /^pg_dump (.*?) --file=\S+ billing$/m.exec(readFileSync('docs/operations.md', 'utf8'))?.[1] ?? '';
+    const script = String(command?.[0]).replaceAll(/\\\n\s*/g, '');
+    for (const option of line.split(' ')) expect(script).toContain(option);
+    expect(script).toMatch(/--file=\$\$file\.partial billing\nmv \$\$file\.partial \$\$file\n/);
+    expect({ volumes, profiles }).toEqual({ volumes: ['backups:/backups'], profiles: ['backup'] });
+  });
+
+  test('takes a settings file for several instances from a second file, which the program takes', () => {
+    const tags = [{ tag: '!reset', resolve: () => null }];
+    const over = (
+      parse(readFileSync('deploy/compose.instances.yaml', 'utf8'), { customTags: tags }) as Compose
+    ).services['worker'];
+    const env = { ...service('worker').environment, ...over?.environment };
+    const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== null));
+    expect(over?.volumes).toEqual([`./losant-usage.yaml:${set['LOSANT_USAGE_CONFIG']}:ro`]);
+    const text = `instances:
+  - { id: 575ec8687ae143cd83dc4a97, tokenFile: /run/secrets/losant-token-eu }
+  - { id: 5f3a0b6c2d7e4f0006a1b2c3, tokenFile: /run/secrets/losant-token-us }`;
+    const readFile = (path: string) =>
+      path === set['LOSANT_USAGE_CONFIG'] ? { text, mode: 0o640 } : readSecret(path);
+    const config = readConfig({ env: set, configFile: null, needs: ['losant', 'database'], readFile });
+    expect(config.instances).toHaveLength(2);
+  });
+
   test('mounts only files that exist', () => {
     const files = Object.values(compose.services).flatMap(({ volumes = [] }) =>
       volumes.map((volume) => volume.split(':')[0] ?? '').filter((source) => source.startsWith('.')),
@@ -127,7 +174,7 @@ describe('deploy/compose.yaml', () => {
   });
 });
 
-const manifests = ['worker', 'cronjob', 'migrate', 'backfill'].flatMap((name) =>
+const manifests = ['settings', 'worker', 'cronjob', 'migrate', 'backfill'].flatMap((name) =>
   parseAllDocuments(readFileSync(`deploy/kubernetes/${name}.yaml`, 'utf8')).map(
     (document) => document.toJS() as Manifest,
   ),

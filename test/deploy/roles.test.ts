@@ -361,3 +361,14 @@ test('running the file again changes no right', async () => {
   await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
   expect(await queryOnce(database.url, rights)).toEqual(before);
 });
+
+test('old months are removed by the migrator alone; what would go, the reader may ask', async () => {
+  const before = ['--before', `${daysAgo(6).slice(0, 7)}-01`];
+  const refused = await program('losant_usage_writer', 'prune', ...before);
+  expect(refused).toMatchObject({ status: 2, stdout: '' });
+  expect(refused.stderr).toContain('The user losant_usage_writer may not remove numbers');
+  expect(refused.stderr).toContain('use the role that owns the tables (losant_usage_migrator)');
+  // The only month has numbers that are not final.
+  expect(await program('losant_usage_reader', 'prune', ...before, '--dry-run')).toMatchObject({ status: 3 });
+  expect(await program('losant_usage_migrator', 'prune', ...before)).toMatchObject({ status: 3 });
+});

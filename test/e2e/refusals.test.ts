@@ -146,6 +146,20 @@ describe('the database', () => {
     expect(message).toContain('database "no_such_database" does not exist');
   });
 
+  it('only reads, whoever asks: that may pass, exit code 1', async () => {
+    const place = await createPlace();
+    try {
+      expect((await exported.run(['migrate'], { DATABASE_URL: place.url })).code).toBe(0);
+      await place.query(`do $$ begin
+        execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
+      const { code, message } = await refusalOf(['run'], { DATABASE_URL: place.url }, 1);
+      expect(code).toBe('database_failed');
+      expect(message).toMatch(/^Transactions on .* only read, whoever begins them$/);
+    } finally {
+      await place.remove();
+    }
+  });
+
   describe('grants nothing', () => {
     const role = `usage_reader_${process.pid}`;
     beforeAll(() => queryOnce(untouched.url, `create role ${role} login password '${PASSWORD}'`));

@@ -37,3 +37,26 @@ test('the schema is as it is described', async (context) => {
 test('the types of the program are those of the schema', async () => {
   await expect(await generateTypes(handle.db)).toMatchFileSnapshot('../../src/database/schema.ts');
 });
+
+test('a view that a dump restores is the same to the program as the one that was migrated', async () => {
+  const { rows } = await sql<{ view: string; made: string }>`
+    select relname as view, pg_get_viewdef(oid) as made from pg_class
+    where relnamespace = 'losant_usage'::regnamespace and relkind = 'v' order by 1`.execute(handle.db);
+  expect(rows.length).toBeGreaterThan(30);
+  const trx = await handle.db.startTransaction().execute();
+  try {
+    for (const { view, made } of rows) {
+      await sql`create or replace view ${sql.table(`losant_usage.${view}`)} as ${sql.raw(made)}`.execute(trx);
+    }
+    const changed = await sql`select losant_usage.changed_definitions() as object`.execute(trx);
+    expect(changed.rows).toEqual([]);
+    await sql`create or replace view losant_usage.tracks as
+      ${sql.raw(rows.find(({ view }) => view === 'tracks')?.made.replace('k.has_holes', 'false AS has_holes') ?? '')}`.execute(
+      trx,
+    );
+    const replaced = await sql`select losant_usage.changed_definitions() as object`.execute(trx);
+    expect(replaced.rows).toEqual([{ object: 'view tracks' }]);
+  } finally {
+    await trx.rollback().execute();
+  }
+});

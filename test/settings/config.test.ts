@@ -9,7 +9,7 @@ const settings = secretsFolder();
 
 describe('an instance by environment', () => {
   test('needs its id and token; everything else has a default', () => {
-    const { instances, ...rest } = settings.read(ENOUGH);
+    const { instances, origins: _, ...rest } = settings.read(ENOUGH);
     expect(instances).toEqual([
       {
         instanceId: '575ec8687ae143cd83dc4a97',
@@ -41,13 +41,17 @@ describe('an instance by environment', () => {
   });
 
   test('takes every setting', () => {
-    const { instances, ...rest } = settings.read({
+    const {
+      instances,
+      origins: _,
+      ...rest
+    } = settings.read({
       LOSANT_INSTANCE_ID: '575EC8687AE143CD83DC4A97',
       LOSANT_API_TOKEN: 'eyJ.token',
       LOSANT_API_URL: 'https://LOSANT.example.com:8443/api//',
       LOSANT_DOMAIN: 'usage.example.com',
       LOSANT_ORG_IDS: '575ED18F7AE143CD83DC4AA6, 675ed18f7ae143cd83dc4aa6',
-      DATABASE_URL: 'postgres://usage:secret@db:5432/billing',
+      DATABASE_URL: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
       STREAMS: 'payload_totals, device_counts',
       SCHEDULE: '  0  3 * * * ',
       BILLING_PERIODS: 'losant',
@@ -81,7 +85,7 @@ describe('an instance by environment', () => {
       },
     ]);
     expect(rest).toEqual({
-      databaseUrl: 'postgres://usage:secret@db:5432/billing',
+      databaseUrl: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
       policy: { readAtHours: [0, 24, 48], finalAtHours: 48, horizonDays: 3 },
       schedule: '0 3 * * *',
       billingPeriods: 'losant',

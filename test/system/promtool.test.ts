@@ -30,6 +30,24 @@ test('the scrape configuration to copy is valid', () => {
   expect(promtool('check', 'config', '--syntax-only', 'prometheus.yml').status).toBe(0);
 });
 
+test('the routes to people are valid: what is critical goes to both, the rest to Slack', () => {
+  const amtool = (...args: readonly string[]) =>
+    spawnSync('amtool', args, { cwd: 'deploy/prometheus', encoding: 'utf8', timeout: 60_000 });
+  const checked = amtool('check-config', 'alertmanager.yml');
+  if (checked.error) throw checked.error;
+  expect(checked.stdout).toContain('SUCCESS');
+  const receiversOf = (severity: string) =>
+    amtool(
+      'config',
+      'routes',
+      'test',
+      '--config.file=alertmanager.yml',
+      'alertname=LosantUsageX',
+      `severity=${severity}`,
+    ).stdout.trim();
+  expect([receiversOf('critical'), receiversOf('warning')]).toEqual(['pagerduty,slack', 'slack']);
+});
+
 test('every expression of the dashboards is one that Prometheus can read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-promtool-'));
   try {

@@ -50,7 +50,7 @@ test('the unit ends with the worker and does not start again what cannot work', 
   const lines = readFileSync(UNIT, 'utf8').split('\n');
   expect(lines).toEqual(
     expect.arrayContaining([
-      'Restart=on-failure',
+      'Restart=always',
       'RestartPreventExitStatus=2',
       'TimeoutStopSec=30',
       'KillMode=mixed',

@@ -80,6 +80,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     statementKeyFile: null,
     logLevel: 'info',
     warnings: [],
+    origins: [],
   };
   const context: WorkerContext = {
     ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5 },

@@ -1,0 +1,162 @@
+import type { BilledInstance } from '../billing/statements.ts';
+import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
+import { EXIT } from '../exit.ts';
+import {
+  type PruneBlocker,
+  type PruneOutcome,
+  pruneInstance,
+  readStorage,
+  reclaimStorage,
+} from '../ledger/prune.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { count, showNumber } from '../terminal/words.ts';
+import { daysOfMonth, type Month } from '../usage/period.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { chooseBilledInstances } from './instances.ts';
+import { requireWritable, withDatabase } from './open-database.ts';
+import { dayOption, idsOption, required, requirePastDay, switchOption } from './options.ts';
+
+export const prune = defineCommand({
+  needs: 'database',
+  whenInterrupted: 'each month was removed as a whole or not at all; the same command goes on',
+  options: {
+    before: required(dayOption('remove the months that end before this day')),
+    instance: idsOption('instance', 'only these instances'),
+    dryRun: switchOption('show what would be removed, and what stays and why; remove nothing'),
+  },
+  examples: ({ lastMonth: { from } }) => {
+    const before = `${Number(from.slice(0, 4)) - 2}-01-01`;
+    return [
+      { args: `prune --before ${before} --dry-run`, does: 'what would go, and what has to stay' },
+      { args: `prune --before ${before}`, does: 'all months before that day, for good' },
+    ];
+  },
+  async run(context, { before, instance, dryRun: isDryRun }) {
+    requirePastDay('--before', before, context.hostNow());
+    return await withDatabase(context, async (handle) => {
+      if (!isDryRun) requireWritable(handle);
+      const instances = await chooseBilledInstances(context, handle, instance);
+      const bytesBefore = await readStorage(handle.db);
+      const results = await pruneInstances(context, handle, { instances, before, isDryRun });
+      const isAnyRemoved = results.some(({ outcome }) => outcome.months.length > 0);
+      if (isAnyRemoved && !isDryRun) await reclaimStorage(handle);
+      const bytes = { before: bytesBefore, after: await readStorage(handle.db) };
+      const { output } = context;
+      if (output.json) output.printJson(toDocument({ before, isDryRun, results, bytes }));
+      else output.print(...renderPruned({ before, isDryRun, results, bytes }));
+      return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
+    });
+  },
+});
+
+interface Result {
+  readonly instance: BilledInstance;
+  readonly outcome: PruneOutcome;
+}
+
+interface Pruned {
+  readonly before: string;
+  readonly isDryRun: boolean;
+  readonly results: readonly Result[];
+  readonly bytes: { readonly before: number; readonly after: number };
+}
+
+async function pruneInstances(
+  { signal, logger }: CommandContext,
+  handle: DatabaseHandle,
+  {
+    instances,
+    before,
+    isDryRun,
+  }: { instances: readonly BilledInstance[] } & Omit<Pruned, 'results' | 'bytes'>,
+): Promise<Result[]> {
+  // A month of many organizations takes longer to remove than other statements are given.
+  return await handle.runLong(async (root) => {
+    const db = root.withSchema(SCHEMA_NAME);
+    const results: Result[] = [];
+    for (const instance of instances) {
+      const { instanceId } = instance;
+      const outcome = await pruneInstance(db, { instanceId, before, isDryRun, signal });
+      for (const { month, ...rows } of isDryRun ? [] : outcome.months) {
+        logger.info({ instance_id: instanceId, month, ...rows }, 'month removed');
+      }
+      results.push({ instance, outcome });
+    }
+    return results;
+  });
+}
+
+function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
+  const instances = results.map(({ instance: { instanceId, name }, outcome: { months, kept } }) => ({
+    ...{ instanceId, name, months },
+    kept: kept === null ? null : { ...kept, whatToDo: adviceFor(kept) },
+  }));
+  return { before, dryRun: isDryRun, instances, bytes };
+}
+
+function renderPruned({ before, isDryRun, results, bytes }: Pruned): Line[] {
+  const lines = results.flatMap((result) => [...renderInstance(result, { before, isDryRun }), '']);
+  const mb = (size: number) => `${showNumber(Math.round(size / 1_000_000))} MB`;
+  if (isDryRun) return [...lines, `All tables take ${mb(bytes.before)}. Nothing was removed.`];
+  return [
+    ...lines,
+    `All tables take ${mb(bytes.after)}, ${mb(bytes.before)} before; the room of removed rows is used for new days.`,
+  ];
+}
+
+function renderInstance(
+  { instance: { instanceId, name }, outcome: { months, kept } }: Result,
+  { before, isDryRun }: Pick<Pruned, 'before' | 'isDryRun'>,
+): Line[] {
+  const of = name === null ? instanceId : `${name} (${instanceId})`;
+  const what = months.length === 0 ? 'No month' : count(months.length, 'month');
+  const done = isDryRun ? 'would be removed' : 'removed';
+  const head = line`Instance ${of}: ${styled('bold', what)} before ${before} ${done}.`;
+  const rows = months.map(({ month, days, cells, sources }) => [
+    month,
+    ...[days, cells, sources].map((each) => showNumber(each)),
+  ]);
+  const table = renderTable({
+    head: ['month', 'days of organizations', 'rows of the ledger', 'payload sources'],
+    rows,
+    right: [1, 2, 3],
+  });
+  if (kept === null) return [head, ...(months.length === 0 ? [] : table)];
+  return [
+    head,
+    ...(months.length === 0 ? [] : table),
+    line`${styled('yellow', `${kept.month} stays, with all that follows it`)}: ${describeKept(kept)}.`,
+    `  ${adviceFor(kept)}`,
+  ];
+}
+
+function describeKept({ cause, count: number }: PruneBlocker): string {
+  switch (cause) {
+    case 'gap':
+      return `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} missing or in doubt`;
+    case 'due':
+      return `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} not final, or to be read again`;
+    case 'not_closed':
+      return `days of ${count(number, 'organization')} are in no statement, and other months are closed`;
+    case 'unavailable':
+      return `${count(number, 'number')} can no longer be read, and nobody has accepted that`;
+    case 'not_settled':
+      return `${count(number, 'line')} of its statement differ${number === 1 ? 's' : ''} from the numbers of now`;
+  }
+}
+
+function adviceFor({ cause, month }: PruneBlocker & { readonly month: Month }): string {
+  const { from, to } = daysOfMonth(month);
+  switch (cause) {
+    case 'gap':
+    case 'unavailable':
+      return 'losant-usage gaps --all lists them; losant-usage waive accepts each with a reason';
+    case 'due':
+      return 'wait for the next runs: losant-usage run reads what is due';
+    case 'not_closed':
+      return `losant-usage close --period ${month} (with periods of Losant: the months in which the periods from ${from} to ${to} end)`;
+    case 'not_settled':
+      return `losant-usage close --period ${month} --adjust`;
+  }
+}

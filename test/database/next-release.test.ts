@@ -1,0 +1,93 @@
+/**
+ * The first migration after a release: a column of organizations that a database with data gets, and a view that
+ * shows it.
+ */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import { runProgram } from '../support/program.ts';
+import { devices, load } from '../views/loads.ts';
+import { addTracking, type Ledger, openLedger, rowsOf } from './ledger.ts';
+
+const NEXT = `
+alter table losant_usage.organizations add column cost_center text;
+comment on column losant_usage.organizations.cost_center is 'Cost center: the tag of this key as last seen; null if it has none.';
+update losant_usage.organizations o set cost_center = t.value
+from losant_usage.organization_tags t where t.org_id = o.org_id and t.key = 'cost_center' and t.nth = 1;
+create or replace view losant_usage.organization_tags as
+select o.org_id, tag.key, tag.value,
+  row_number() over (partition by o.org_id, tag.key order by tag.place)::integer as nth, o.cost_center
+from losant_usage.organizations o
+cross join lateral (
+  select t.item ->> 'key' as key, t.item ->> 'value' as value, t.place
+  from jsonb_array_elements(o.tags) with ordinality as t (item, place)
+) as tag;
+comment on column losant_usage.organization_tags.cost_center is 'Cost center of the organization.';
+select losant_usage.grant_rights();
+select losant_usage.record_definitions();
+`;
+
+let folder: string;
+let ledger: Ledger;
+let handle: DatabaseHandle;
+let orgId: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
+  cpSync('migrations', folder, { recursive: true });
+  writeFileSync(join(folder, '0099_cost_center.sql'), NEXT);
+  ledger = await openLedger('postgres');
+  handle = await createDatabase({ url: ledger.url, applicationName: 'next release', poolSize: 2 });
+  orgId = await ledger.newOrg();
+  await sql`update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`.execute(
+    ledger.db,
+  );
+  await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2025-01-01,2025-01-02]}' });
+  await load(ledger, [devices(orgId, '2025-01-01', 4, 1, 17), devices(orgId, '2025-01-02', 4, 1, 20)]);
+});
+
+afterAll(async () => {
+  await handle.close();
+  await ledger.close();
+  rmSync(folder, { recursive: true });
+});
+
+const daily = () => rowsOf(ledger.db, sql`select * from losant_usage.daily_usage order by usage_date`);
+
+test('the new version does not start before it, and says what is pending', async () => {
+  await expect(
+    requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: false }),
+  ).rejects.toMatchObject({
+    kind: 'database_too_old',
+    message: expect.stringContaining('it lacks 0099_cost_center'),
+    hint: 'run `losant-usage migrate`',
+  });
+  expect(await readPending(handle, { folder })).toEqual(['0099_cost_center']);
+});
+
+test('up: every number stays, the column is filled, and the schema is whole', async () => {
+  const before = await daily();
+  expect(before).toHaveLength(2);
+  expect(await migrateToHead(handle, { folder })).toEqual(['0099_cost_center']);
+  expect(await daily()).toEqual(before);
+  expect(await rowsOf(ledger.db, sql`select cost_center from losant_usage.organizations`)).toEqual([
+    { cost_center: '4711' },
+  ]);
+  expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head', changed: [] });
+  expect(await migrateToHead(handle, { folder })).toEqual([]);
+});
+
+test.each([[['migrate']], [['migrate', '--dry-run']], [['status']]])(
+  'down is refused: the released version leaves the database alone with %j',
+  async (args) => {
+    const ended = await runProgram(args, { DATABASE_URL: ledger.url });
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toMatch(/is newer than this program: it has 0099_cost_center/);
+    expect(ended.stderr).toContain('only goes forward');
+    expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
+  },
+);
