@@ -577,6 +577,10 @@ begin
   end if;
   select * into closing from losant_usage.statements s
   where s.instance_id = for_instance and s.period_month = of_month and s.kind = 'closing';
+  if losant_usage.is_pruned(for_instance, of_month, (of_month + interval '1 month')::date - 1) then
+    raise exception '% was removed: nothing is left to bill', title
+      using errcode = 'LU001', hint = 'losant-usage statement writes the proof packs of its statements, which stay';
+  end if;
   if is_adjustment and closing.statement_id is null then
     raise exception '% is not closed, so there is nothing to adjust', title
       using errcode = 'LU001', hint = format('close it first: losant-usage close --period %s', month_name);

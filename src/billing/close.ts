@@ -119,8 +119,10 @@ async function closeAtOneMoment(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  const trx = await db.startTransaction().setIsolationLevel('repeatable read').execute();
+  const trx = await db.startTransaction().execute();
   try {
+    // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
+    await sql`set transaction isolation level repeatable read`.execute(trx);
     const moment = await takeMoment(trx);
     const outcome = await closeAt(trx, instance, { request, moment });
     await (outcome.kind === 'closed' ? trx.commit() : trx.rollback()).execute();

@@ -124,7 +124,7 @@ describe('deploy/compose.yaml', () => {
 
   test('bounds every log, and looks after the worker whatever became of the image', () => {
     const names = Object.keys(compose.services);
-    expect(names).toEqual(['postgres', 'migrate', 'worker', 'backup']);
+    expect(names).toEqual(['postgres', 'migrate', 'worker', 'billing', 'backup']);
     for (const name of names) {
       expect([name, service(name).logging]).toEqual([
         name,
