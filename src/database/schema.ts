@@ -76,7 +76,9 @@ export interface Cells {
   next_read_at: Instant | null;
   org_id: string;
   reason: string | null;
+  response_sha256: Buffer | null;
   revision: number;
+  run_id: string | null;
   standing: Standing;
   stream: string;
   usage_date: UsageDay;

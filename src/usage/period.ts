@@ -29,8 +29,3 @@ export function daysOfMonth(month: Month): DayRange {
   const [year, number] = month.split('-').map(Number) as [number, number];
   return { from: `${month}-01`, to: dayAt(Date.UTC(year, number, 0)) };
 }
-
-/** Whether the last day of the month is over at `nowMs`. */
-export function isMonthOver(month: Month, nowMs: number): boolean {
-  return daysOfMonth(month).to < dayAt(nowMs);
-}

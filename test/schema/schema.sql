@@ -1360,16 +1360,22 @@ begin
   from losant_usage.statement_periods(for_instance, of_month, of_source) p;
   if chosen is null then return; end if;
   return query
+  -- Materialized, so that it is what the rows of the month are looked up in, and not the other way round.
+  with spans as materialized (
+    select p.org_id, p.period_start, p.period_end, t.from_day, t.to_day, t.has_holes, t.days
+    from losant_usage.statement_periods(for_instance, of_month, of_source) p
+    join losant_usage.tracked t on t.org_id = p.org_id and t.stream = 'payload_sources'
+    where p.org_id = any (chosen)
+  )
   select coalesce(n.org_id, b.org_id), coalesce(n.period_start, b.period_start),
     coalesce(n.payload_type, b.payload_type), coalesce(n.source, b.source),
     coalesce(n.total, 0) - coalesce(b.total, 0), coalesce(n.total, 0)
   from (
     select p.org_id, p.period_start, u.payload_type, u.source, losant_usage.total(u.count) as total
-    from losant_usage.statement_periods(for_instance, of_month, of_source) p
-    join losant_usage.payload_sources u on u.org_id = p.org_id and u.usage_date between p.period_start and p.period_end
-    join losant_usage.tracked t on t.org_id = p.org_id and t.stream = 'payload_sources'
-      and u.usage_date between t.from_day and t.to_day and (not t.has_holes or u.usage_date <@ t.days)
-    where u.usage_date between first_day and last_day and p.org_id = any (chosen)
+    from losant_usage.payload_sources u
+    join spans p on p.org_id = u.org_id and u.usage_date between p.period_start and p.period_end
+      and u.usage_date between p.from_day and p.to_day and (not p.has_holes or u.usage_date <@ p.days)
+    where u.usage_date between first_day and last_day
     group by p.org_id, p.period_start, u.payload_type, u.source
   ) as n
   full join (
@@ -1766,7 +1772,9 @@ SELECT read_cells.instance_id,
     read_cells.verified_at,
     read_cells.next_read_at,
     read_cells.attempts,
-    read_cells.attempted_at
+    read_cells.attempted_at,
+    read_cells.run_id,
+    read_cells.response_sha256
    FROM losant_usage.read_cells
 UNION ALL
  SELECT unread_cells.instance_id,
@@ -1782,7 +1790,9 @@ UNION ALL
     NULL::timestamp with time zone AS verified_at,
     NULL::timestamp with time zone AS next_read_at,
     0 AS attempts,
-    NULL::timestamp with time zone AS attempted_at
+    NULL::timestamp with time zone AS attempted_at,
+    NULL::uuid AS run_id,
+    NULL::bytea AS response_sha256
    FROM losant_usage.unread_cells;
 
 -- view contradicted_days
@@ -2855,7 +2865,9 @@ SELECT t.instance_id,
     c.verified_at,
     c.next_read_at,
     c.attempts,
-    c.attempted_at
+    c.attempted_at,
+    c.run_id,
+    c.response_sha256
    FROM ((losant_usage.days_between(( SELECT min(coverage.usage_date) AS min
            FROM losant_usage.coverage), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
      JOIN losant_usage.coverage c ON ((c.usage_date = day.day)))
@@ -2875,7 +2887,9 @@ UNION ALL
     c.verified_at,
     c.next_read_at,
     c.attempts,
-    c.attempted_at
+    c.attempted_at,
+    c.run_id,
+    c.response_sha256
    FROM ((losant_usage.days_between(losant_usage.late_before(now()), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
      JOIN losant_usage.coverage c ON ((c.usage_date = day.day)))
      JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
@@ -3305,7 +3319,7 @@ usage_days: fillfactor=90
 adjustments: 20 of 20 columns
 billing_periods: 4 of 4 columns
 cell_counts: 4 of 4 columns
-cells: 14 of 14 columns
+cells: 16 of 16 columns
 contradicted_days: 0 of 4 columns
 control_total_reads: 8 of 8 columns
 coverage: 18 of 18 columns
@@ -3343,7 +3357,7 @@ payload_totals: 8 of 8 columns
 period_blockers: 15 of 15 columns
 period_usage: 42 of 42 columns
 quarantine: 14 of 14 columns
-read_cells: 0 of 14 columns
+read_cells: 0 of 16 columns
 reconciliation: 22 of 22 columns
 restatements: 22 of 22 columns
 revisions: 12 of 12 columns
