@@ -537,10 +537,16 @@ begin
   end if;
   -- What was billed by periods that are no longer those of its organization.
   return query
+  with moved as materialized (
+    select p.* from losant_usage.statement_periods(for_instance, of_month, closed) p
+    where not exists (
+      select from losant_usage.billing_periods b
+      where b.org_id = p.org_id and b.source = usual and b.period_start = p.period_start and b.period_end = p.period_end)
+  )
   select s.org_id, s.org_name, s.referral_id, p.period_start, p.period_end, c.cause, losant_usage.count_days(c.days),
     coalesce(lower(c.days), p.period_start), coalesce(upper(c.days) - 1, p.period_end), c.streams,
     losant_usage.what_to_do(c.cause, s.org_id, p.period_start, p.period_end, c.days, c.streams)
-  from losant_usage.statement_periods(for_instance, of_month, closed) p
+  from moved p
   cross join lateral losant_usage.period_sums(p.period_start, p.period_end + 1, p.org_id, p.org_id) s
   cross join lateral (values
     ('not_fully_tracked', not s.is_fully_tracked, null::datemultirange, null::text[]),
@@ -550,9 +556,7 @@ begin
     ('unavailable', s.unavailable_days is not null, s.unavailable_days, s.unavailable_streams),
     ('changed_by_hand', s.by_hand_days is not null, s.by_hand_days, s.by_hand_streams)
   ) as c (cause, applies, days, streams)
-  where c.applies and not exists (
-    select from losant_usage.billing_periods b
-    where b.org_id = p.org_id and b.source = usual and b.period_start = p.period_start and b.period_end = p.period_end);
+  where c.applies;
 end
 $$;
 comment on function losant_usage.closing_blockers is 'What keeps a month of an instance from being closed or adjusted: rows of period_blockers, days that a statement of another month has billed (already_billed), and what speaks against periods that were billed and are no longer those of their organization. Source: period_blockers, statement_lines.';

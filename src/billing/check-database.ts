@@ -3,8 +3,9 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/cursor.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
-import { linesTable, MANIFEST_NAME, type PackTable, readRows, sourcesTable } from './pack.ts';
+import { MANIFEST_NAME } from './pack.ts';
 import { METRICS, type PackRow, readPackFile } from './pack-files.ts';
+import { linesTable, type PackTable, readRows, sourcesTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
 

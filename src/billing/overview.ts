@@ -60,7 +60,8 @@ export async function readBills(
     group by l.org_id, l.org_name, l.referral_id, l.customer_id, l.period_start, l.period_end
     order by lower(l.org_name), l.org_id, l.period_start`.execute(trx);
   // Summaries are of calendar months.
-  const controls = source === 'calendar' ? await readControls(trx, { instanceId, month }) : new Map();
+  const none: ReadonlyMap<string, Control> = new Map();
+  const controls = source === 'calendar' ? await readControls(trx, { instanceId, month }) : none;
   return rows.map((row) => ({ ...row, ...(controls.get(row.orgId) ?? NOT_COMPARED) }));
 }
 

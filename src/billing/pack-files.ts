@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { readCsv } from '../files/csv.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { streams } from '../usage/streams/catalog.ts';
-import { csvColumns, type Manifest } from './pack.ts';
+import type { Manifest } from './pack.ts';
+import { csvColumns } from './pack-tables.ts';
 
 /** A row of a file, by column. */
 export type PackRow = Readonly<Record<string, string | null>>;
@@ -117,6 +118,10 @@ const FILES: Readonly<Record<string, FileForm>> = {
   },
 };
 
+/** The files behind `lines.csv`, ordered by organization. */
+export const BEHIND = ['sources.csv', 'days.csv', 'coverage.csv', 'revisions.csv', 'waivers.csv'] as const;
+export type BehindName = (typeof BEHIND)[number];
+
 /** The files that every pack has, with their columns. */
 export const PACK_FILES: ReadonlyMap<string, readonly string[]> = new Map(
   Object.entries(FILES).map(([name, { columns }]) => [name, Object.keys(columns)]),
@@ -205,9 +210,9 @@ export class RowsByOrganization {
   /** Returns the organization of the next row; null at the end. */
   async peek(): Promise<string | null> {
     while (this.#next >= this.#page.length) {
-      const { value, done } = await this.#pages.next();
-      if (done === true) return null;
-      this.#page = value;
+      const next = await this.#pages.next();
+      if (next.done === true) return null;
+      this.#page = next.value;
       this.#next = 0;
     }
     return this.#page[this.#next]?.['org_id'] ?? null;

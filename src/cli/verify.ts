@@ -1,6 +1,7 @@
 import { checkDatabase, checkSet } from '../billing/check-database.ts';
-import { type Billed, checkPack } from '../billing/check-pack.ts';
+import { checkPack } from '../billing/check-pack.ts';
 import { readPublicKey } from '../billing/keys.ts';
+import type { Billed } from '../billing/pack-sums.ts';
 import { type OpenedPacks, openPacks, type Pack, type PackProblem } from '../billing/verify.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';

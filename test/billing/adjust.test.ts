@@ -11,14 +11,13 @@ import { answer, FINAL, values } from '../database/answers.ts';
 import { devices, load, trackedOrg } from '../views/loads.ts';
 import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
 
-/** A row of the view. */
+/** A row of the view: who, what, then, now, the difference, and why. */
 const row = (
-  org_id: string,
-  metric: string,
-  then_quantity: number,
-  now_quantity: number,
-  difference: number | null,
-  cause: string,
+  ...[org_id, metric, then_quantity, now_quantity, difference, cause]: readonly [
+    ...ids: [string, string],
+    ...numbers: [number, number, number | null],
+    cause: string,
+  ]
 ) => ({ org_id, metric, then_quantity, now_quantity, difference, cause });
 
 let books: Books;

@@ -209,7 +209,7 @@ describe('a month', () => {
         where manifest is null`,
       'the manifest is not that of the statement',
     ],
-  ])('is not closed %s', async (_, isolation, moment, work, problem) => {
+  ])('is not closed %s', async (...[, isolation, moment, work, problem]) => {
     const orgId = await books.orgOf({ from: '2025-10-05', to: '2025-10-06' });
     const begun = `begin isolation level ${isolation};
       select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, ${moment});`;

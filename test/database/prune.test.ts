@@ -246,7 +246,7 @@ test('a closed month shows no difference after it was removed, cannot be adjuste
   const run = (...args: string[]) => runProgram(args, { DATABASE_URL: ledger.url });
   expect(await run('close', '--period', '2025-01', '--adjust')).toMatchObject({
     code: 2,
-    stderr: expect.stringMatching(/^2025-01 of instance .* was removed: nothing is left to bill/) as string,
+    stderr: expect.stringMatching(/^losant-usage: 2025-01 of instance .* was removed: nothing is left to bill/) as string,
   });
   const folder = await mkdtemp(join(tmpdir(), 'pruned-'));
   try {

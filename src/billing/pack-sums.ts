@@ -1,0 +1,62 @@
+/** What the checks of a proof pack share: what was billed before, and arithmetic on whole numbers of any size. */
+
+/** What the preceding statements of a month say by line, and by source; empty before the closing. */
+export interface Billed {
+  /** Totals by organization, period and metric. */
+  readonly lines: Map<string, string | null>;
+  readonly sources: Map<string, string>;
+}
+
+/** Takes a problem of a file. */
+export type Report = (file: string, problem: string) => void;
+
+/** What the checks of every organization of a pack need. */
+export interface Checking {
+  readonly billed: Billed | null;
+  /** The organizations of accepted blockers; null stands for all of an instance. */
+  readonly blocked: ReadonlySet<string | null>;
+  readonly report: Report;
+}
+
+/** The numbers of a metric over the days of a period. */
+export interface Sum {
+  sum: bigint;
+  last: bigint;
+  max: bigint;
+  days: bigint;
+}
+
+/** Adds the number of a day, which comes after those added before. */
+export function addNumber(sums: Map<string, Sum>, metric: string, text: string | null): void {
+  if (text === null) return;
+  const number = BigInt(text);
+  const known = sums.get(metric) ?? { sum: 0n, last: number, max: number, days: 0n };
+  known.sum += number;
+  // Days come in order, so the last one read is the newest.
+  known.last = number;
+  if (number > known.max) known.max = number;
+  known.days += 1n;
+  sums.set(metric, known);
+}
+
+/** Returns the numbers of a revision as text; null if it has something else. */
+export function parseNumbers(text: string | null): string[] | null {
+  if (text === null) return [];
+  return /^\{("\w+": \d+(, |(?=\})))*\}$/.test(text) ? (text.match(/(?<=: )\d+/g) ?? []) : null;
+}
+
+/** Returns the average rounded to hundredths as Postgres does. */
+export function averageOf({ sum, days }: Sum): string {
+  const hundredths = (sum * 200n + days) / (days * 2n);
+  return `${hundredths / 100n}.${`${hundredths % 100n}`.padStart(2, '0')}`;
+}
+
+/** Returns what an adjustment bills: a number that was not stored before is billed as a whole. */
+export function difference(now: string | null, before: string | null): string | null {
+  if (now === null) return before === null ? null : `${-BigInt(before)}`;
+  return before === null ? now : `${BigInt(now) - BigInt(before)}`;
+}
+
+export function show(text: string | null | undefined): string {
+  return text ?? 'not stored';
+}

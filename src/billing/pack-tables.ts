@@ -1,0 +1,303 @@
+/** The tables behind a statement: what the files of its proof pack are made from. */
+import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import { instantText } from '../database/expressions.ts';
+import type { Schema, StatementLines } from '../database/schema.ts';
+import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
+import { readInPages } from '../queries/cursor.ts';
+import type { DayRange } from '../usage/day.ts';
+
+/** Columns with text from outside; all other text is written by the database. */
+const TEXT_COLUMNS = [
+  ...['org_name', 'referral_id', 'plan_id', 'customer_id', 'reason', 'message', 'waived_by', 'changed_by'],
+  ...['payload_type', 'source', 'key'],
+];
+
+/** Columns whose text may need quotes. */
+const QUOTED_COLUMNS = [...TEXT_COLUMNS, 'old', 'new', 'what_to_do'];
+
+export function csvColumns(names: readonly string[]): CsvColumn[] {
+  return names.map((name) => ({ name, isText: TEXT_COLUMNS.includes(name) }));
+}
+
+/** A file of a proof pack: the rows behind a statement, every value as text. */
+export interface PackTable {
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** The columns that identify its rows and order them. */
+  readonly key: readonly string[];
+  readonly select: (trx: Kysely<Schema>) => RawBuilder<unknown>;
+}
+
+/** The number of rows read at a time, some megabytes. */
+const PAGE_ROWS = 5_000;
+
+/** A statement with the days of all its periods, which limit what is read for its pack. */
+interface Extent extends DayRange {
+  readonly statementId: string;
+}
+
+/** Returns the files of a statement's pack in the order in which they are made. */
+export async function readPackTables(trx: Kysely<Schema>, statementId: string): Promise<PackTable[]> {
+  const metrics = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
+  const { from, to } = await trx
+    .selectFrom('statement_lines')
+    .select((eb) => [eb.fn.min('period_start').as('from'), eb.fn.max('period_end').as('to')])
+    .where('statement_id', '=', statementId)
+    .executeTakeFirstOrThrow();
+  const extent = { statementId, from, to };
+  return [
+    linesTable(statementId),
+    sourcesTable(statementId),
+    daysTable(
+      extent,
+      metrics.map(({ metric }) => metric),
+    ),
+    coverageTable(extent),
+    revisionsTable(extent),
+    waiversTable(extent),
+    blockersTable(statementId),
+  ];
+}
+
+type LineColumn = keyof Selectable<StatementLines>;
+
+const LINE_COLUMNS: readonly LineColumn[] = [
+  ...(['org_id', 'org_name', 'referral_id', 'plan_id', 'customer_id', 'period_start', 'period_end'] as const),
+  ...(['metric', 'unit', 'kind', 'quantity', 'total', 'total_max', 'total_avg', 'days_in_period'] as const),
+  ...(['days_expected', 'days_stored', 'days_final', 'days_accepted', 'days_not_final'] as const),
+  ...(['days_unavailable', 'days_in_doubt', 'days_missing', 'days_unreported', 'days_by_hand'] as const),
+  ...(['is_billable', 'revision_watermark'] as const),
+];
+
+/** Returns the lines of a statement, which may already be closed. */
+export function linesTable(statementId: string): PackTable {
+  return {
+    name: 'lines.csv',
+    columns: LINE_COLUMNS,
+    key: ['org_id', 'period_start', 'metric'],
+    select: (trx) =>
+      sql`${trx
+        .selectFrom('statement_lines')
+        .select([...LINE_COLUMNS])
+        .where('statement_id', '=', statementId)}`,
+  };
+}
+
+/** Returns the payloads of a statement by source, which may already be closed. */
+export function sourcesTable(statementId: string): PackTable {
+  return {
+    name: 'sources.csv',
+    columns: ['org_id', 'period_start', 'payload_type', 'source', 'quantity', 'total'],
+    key: ['org_id', 'period_start', 'payload_type', 'source'],
+    select: (trx) =>
+      sql`${trx.selectFrom('statement_sources').selectAll().where('statement_id', '=', statementId)}`,
+  };
+}
+
+function blockersTable(statementId: string): PackTable {
+  return {
+    name: 'blockers.csv',
+    columns: [
+      ...['position', 'org_id', 'org_name', 'period_start', 'period_end', 'cause', 'days'],
+      ...['first_day', 'last_day', 'streams', 'what_to_do'],
+    ],
+    key: ['position'],
+    select: (trx) =>
+      sql`${trx
+        .selectFrom('statement_blockers')
+        .select(['position', 'org_id', 'org_name', 'period_start', 'period_end', 'cause', 'days'])
+        .select(['first_day', 'last_day', 'what_to_do'])
+        .select(sql<string | null>`array_to_string(streams, ' ')`.as('streams'))
+        .where('statement_id', '=', statementId)}`,
+  };
+}
+
+function revisionsTable(extent: Extent): PackTable {
+  return {
+    name: 'revisions.csv',
+    columns: [
+      ...['org_id', 'usage_date', 'stream', 'id', 'revision', 'key', 'old', 'new', 'run_id'],
+      ...['changed_by', 'changed_at', 'was_final'],
+    ],
+    key: ['org_id', 'usage_date', 'stream', 'id'],
+    select: () => sql`(
+      select r.org_id, r.usage_date, r.stream, r.id, r.revision, r.key, r.old, r.new, r.run_id, r.changed_by,
+        ${instantText(sql.ref('r.changed_at'))} as changed_at, r.was_final
+      from ${periodsOf(extent)} as p
+      join losant_usage.revisions r on r.org_id = p.org_id and r.usage_date between p.period_start and p.period_end
+      where r.usage_date between ${extent.from}::date and ${extent.to}::date)`,
+  };
+}
+
+/** As daily_usage has them: here what is not final or not reported is looked up for all days at once. */
+function daysTable(extent: Extent, metrics: readonly string[]): PackTable {
+  const { from, to } = extent;
+  const days = sql`between ${from}::date and ${to}::date`;
+  const numbers = (table: string) => sql.join(metrics.map((metric) => sql.ref(`${table}.${metric}`)));
+  return {
+    name: 'days.csv',
+    columns: [
+      ...[
+        'org_id',
+        'period_start',
+        'usage_date',
+        'streams_expected',
+        'streams_stored',
+        'is_reported',
+        'standing',
+      ],
+      ...metrics,
+    ],
+    key: ['org_id', 'usage_date'],
+    select: () => sql`(
+      select p.org_id, p.period_start, d.usage_date, d.streams_expected, d.streams_stored,
+        case when d.streams_stored > 0 then o.is_unreported is not true end as is_reported,
+        coalesce(o.standing, 'final') as standing, ${numbers('d')}
+      from ${periodsOf(extent)} as p
+      join (
+        select r.org_id, r.usage_date, r.streams_expected, r.streams_stored, ${numbers('r')}
+        from losant_usage.org_rows r where r.is_tracked and r.usage_date ${days}
+        union all
+        select r.org_id, r.usage_date, r.streams_expected, 0, ${sql.join(metrics.map(() => sql`null`))}
+        from losant_usage.rowless_days r where r.usage_date ${days}
+      ) as d on d.org_id = p.org_id and d.usage_date between p.period_start and p.period_end
+      left join (
+        select c.org_id, c.usage_date, max(c.standing) as standing, bool_or(c.is_stored and not c.is_reported) as is_unreported
+        from (
+          select org_id, usage_date, standing, is_stored, is_reported from losant_usage.read_cells
+          where usage_date ${days} and (standing <> 'final' or not is_reported)
+          union all
+          select org_id, usage_date, standing, false, false from losant_usage.unread_cells where usage_date ${days}
+        ) as c group by c.org_id, c.usage_date
+      ) as o on o.org_id = d.org_id and o.usage_date = d.usage_date)`,
+  };
+}
+
+function coverageTable(extent: Extent): PackTable {
+  return {
+    name: 'coverage.csv',
+    columns: [
+      ...[
+        'org_id',
+        'usage_date',
+        'stream',
+        'standing',
+        'is_stored',
+        'is_reported',
+        'revision',
+        'verified_at',
+      ],
+      ...['response_sha256', 'run_id', 'reason', 'message'],
+    ],
+    key: ['org_id', 'usage_date', 'stream'],
+    select: () => sql`(
+      select c.org_id, c.usage_date, c.stream, c.standing, c.is_stored, c.is_reported, c.revision, c.run_id, c.reason,
+        c.message, ${instantText(sql.ref('c.verified_at'))} as verified_at,
+        encode(c.response_sha256, 'hex') as response_sha256
+      from ${periodsOf(extent)} as p
+      join losant_usage.cells c on c.org_id = p.org_id and c.usage_date between p.period_start and p.period_end
+      where c.usage_date between ${extent.from}::date and ${extent.to}::date)`,
+  };
+}
+
+function waiversTable(extent: Extent): PackTable {
+  return {
+    name: 'waivers.csv',
+    columns: ['org_id', 'usage_date', 'stream', 'id', 'reason', 'waived_by', 'waived_at', 'lifted_at'],
+    key: ['org_id', 'usage_date', 'stream', 'id'],
+    select: () => sql`(
+      select w.org_id, w.usage_date, w.stream, w.id, w.reason, w.waived_by,
+        ${instantText(sql.ref('w.waived_at'))} as waived_at, ${instantText(sql.ref('w.lifted_at'))} as lifted_at
+      from ${periodsOf(extent)} as p
+      join losant_usage.waivers w on w.org_id = p.org_id and w.usage_date between p.period_start and p.period_end
+      where w.usage_date between ${extent.from}::date and ${extent.to}::date)`,
+  };
+}
+
+/** Returns the periods of a statement, for its other files. */
+function periodsOf({ statementId }: Extent): RawBuilder<unknown> {
+  return sql`(select distinct org_id, period_start, period_end from losant_usage.statement_lines
+    where statement_id = ${statementId}::uuid)`;
+}
+
+/**
+ * Yields the rows of a table by key, every value as text, which is the same in every session. Must be
+ * called inside a transaction.
+ */
+export async function* readRows(
+  trx: Kysely<Schema>,
+  { name, columns, key, select }: PackTable,
+): AsyncGenerator<Readonly<Record<string, string | null>>> {
+  const texts = sql.join(columns.map((column) => sql`${sql.ref(`t.${column}`)}::text as ${sql.ref(column)}`));
+  const query = sql<Record<string, string | null>>`
+    select ${texts} from ${select(trx)} as t order by ${orderOf(key)}`;
+  for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ROWS })) yield* page;
+}
+
+/**
+ * Yields the rows of a table by key as lines of CSV, in pages. The database puts together all but text
+ * that has to be quoted, which takes a third of the time and memory of doing it here.
+ */
+export async function* readLines(
+  trx: Kysely<Schema>,
+  { name, columns, key, select }: PackTable,
+): AsyncGenerator<readonly string[]> {
+  const parts = partsOf(columns);
+  const texts = parts.map(({ columns: of }, index) => {
+    const values = of.map((column) => sql`${sql.ref(`t.${column}`)}::text`);
+    const text =
+      values.length === 1
+        ? values[0]
+        : sql`concat_ws(',', ${sql.join(values.map((each) => sql`coalesce(${each}, '')`))})`;
+    return sql`${text} as ${sql.ref(`part_${index}`)}`;
+  });
+  const query = sql<Record<string, string | null>>`
+    select ${sql.join(texts)} from ${select(trx)} as t order by ${orderOf(key)}`;
+  const cells = new Map<string, string>();
+  const render = (row: Record<string, string | null>) => {
+    const values = parts.map(({ isQuoted, columns: [column = ''] }, index) => {
+      const value = row[`part_${index}`] ?? null;
+      return value === null || !isQuoted ? (value ?? '') : renderCell(cells, column, value);
+    });
+    return `${values.join(',')}\r\n`;
+  };
+  // The lines were written a moment ago, and statistics know nothing of them or of what they were: a plan
+  // that expects one organization would read the month of all of them again for each.
+  await sql`set local enable_nestloop = off`.execute(trx);
+  for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ROWS })) yield page.map(render);
+  await sql`set local enable_nestloop = on`.execute(trx);
+}
+
+function orderOf(key: readonly string[]): RawBuilder<unknown> {
+  return sql.join(key.map((column) => sql.ref(`t.${column}`)));
+}
+
+/** Columns of a line that are rendered together, or one whose text may need quotes. */
+interface LinePart {
+  readonly columns: string[];
+  readonly isQuoted: boolean;
+}
+
+function partsOf(columns: readonly string[]): LinePart[] {
+  const parts: LinePart[] = [];
+  for (const column of columns) {
+    const isQuoted = QUOTED_COLUMNS.includes(column);
+    const last = parts.at(-1);
+    if (last === undefined || isQuoted || last.isQuoted) parts.push({ columns: [column], isQuoted });
+    else last.columns.push(column);
+  }
+  return parts;
+}
+
+/** The most texts that are kept with how they are written: they repeat from row to row. */
+const CELLS_MAX = 10_000;
+
+function renderCell(cells: Map<string, string>, column: string, value: string): string {
+  const key = `${column} ${value}`;
+  const known = cells.get(key);
+  if (known !== undefined) return known;
+  const rendered = renderCsvRows(csvColumns([column]), [[value]]).slice(0, -2);
+  if (cells.size >= CELLS_MAX) cells.clear();
+  cells.set(key, rendered);
+  return rendered;
+}
