@@ -7,7 +7,7 @@ import { warnOfMisspelt } from './misspelt.ts';
 import { type Origin, originOf } from './origins.ts';
 import { describeProblem, type Problem, settingsError } from './problems.ts';
 import { type Reading, readGroup, readSetting, type Source } from './reader.ts';
-import { HTTP, INSTANCE, type Need, POLICY, REQUEST, SERVICE, type Values } from './table.ts';
+import { type Group, HTTP, INSTANCE, type Need, POLICY, REQUEST, SERVICE, type Values } from './table.ts';
 import { checkVariables, type Environment, environmentSource, topSource } from './variables.ts';
 
 /** All settings, checked. */
@@ -34,6 +34,9 @@ export interface ConfigOptions {
    */
   readonly needs: readonly Need[];
 }
+
+/** The settings that hold for all instances. */
+const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
 
 /**
  * Reads and checks every setting. Throws one SettingsError that lists all problems, one per line,
@@ -62,9 +65,7 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
   ];
-  const origins = [SERVICE, POLICY, REQUEST, HTTP].flatMap((group) =>
-    Object.values(group).map((setting) => originOf(setting, source)),
-  );
+  const origins = SHARED.flatMap((group) => Object.values(group)).map((each) => originOf(each, source));
   return { ...config, warnings, origins };
 }
 
