@@ -16,6 +16,7 @@ import {
   type Source,
 } from './reader.ts';
 import {
+  type Group,
   HTTP,
   INSTANCE,
   INSTANCE_SETTINGS,
@@ -55,6 +56,9 @@ export interface ConfigOptions {
   readonly needs: readonly Need[];
 }
 
+/** The settings that hold for all instances. */
+const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
+
 /**
  * `readConfig` reads and checks every setting. Throws one SettingsError that lists all problems, one per
  * line, without any secret. Reads files, changes nothing.
@@ -82,9 +86,7 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
   ];
-  const origins = [SERVICE, POLICY, REQUEST, HTTP].flatMap((group) =>
-    Object.values(group).map((setting) => originOf(setting, source)),
-  );
+  const origins = SHARED.flatMap((group) => Object.values(group)).map((each) => originOf(each, source));
   return { ...config, warnings, origins };
 }
 

@@ -125,9 +125,9 @@ export const HTTP = {
   }),
 };
 
-const databaseUrl = kinds.databaseUrl.superRefine((text, { addIssue }) => {
+const databaseUrl = kinds.databaseUrl.superRefine((text, context) => {
   const message = describeUrlProblem(text);
-  if (message !== null) addIssue({ code: 'custom', message });
+  if (message !== null) context.addIssue({ code: 'custom', message });
 });
 
 /** The settings of when and how the program works. */

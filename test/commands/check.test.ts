@@ -76,7 +76,13 @@ describe('when everything is fine', () => {
 
   it('prints a line for each check to people', async () => {
     const { code, stdout } = await runProgram(['check'], settingsOf(platform, database));
-    const lines = stdout.trimEnd().split('\n');
+    expect(stdout).toMatch(/^ +HORIZON_DAYS +90 +default$/m);
+    expect(stdout).toMatch(/^ +DATABASE_URL +set +environment$/m);
+    expect(stdout).toMatch(/^ok {6}database: .*, not encrypted, on this machine$/m);
+    const lines = stdout
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !line.startsWith(' '));
     expect(lines).toHaveLength(DATABASE.length + INSTANCE.length + ORG.length + 2);
     expect(lines.slice(0, -1).every((line) => line.startsWith('ok      '))).toBe(true);
     expect(lines.at(-1)).toBe('Everything works.');

@@ -15,6 +15,8 @@ export interface Ledger {
   readonly url: string;
   /** An organization nobody else uses. */
   newOrg(): Promise<string>;
+  /** Closes the connections and leaves the database, for a program of its own. */
+  closeHandle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -26,6 +28,11 @@ export async function openLedger(kind: 'postgres' | 'embedded', made?: TestDatab
   await sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
     values (${INSTANCE}, 'https://api.example.com', '2026-11-01')`.execute(db);
   let orgs = 0;
+  let isOpen = true;
+  const closeHandle = async () => {
+    if (isOpen) await handle.close();
+    isOpen = false;
+  };
   return {
     db,
     url,
@@ -36,8 +43,9 @@ export async function openLedger(kind: 'postgres' | 'embedded', made?: TestDatab
         values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`.execute(db);
       return orgId;
     },
+    closeHandle,
     close: async () => {
-      await handle.close();
+      await closeHandle();
       await remove();
     },
   };

@@ -18,7 +18,8 @@ let exported: Export;
 beforeAll(async () => {
   exported = await openExport({ orgs: 2 });
   for (const args of [['run'], ['backfill', '--from', REMOVED]]) {
-    expect((await exported.run(args, ONCE)).code).toBe(0);
+    const { code, stderr } = await exported.run(args, ONCE);
+    if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
   }
 });
 
