@@ -4,20 +4,23 @@
  *   node bench/pages.ts [postgres://postgres:PASSWORD@HOST:PORT/DATABASE] [ORGS] [DAYS]
  *
  * Fills an empty database (as a superuser), then prints for each page the time of its first request,
- * the median of five more, and its size. Without a URL it starts a Postgres of its own. Readings that
+ * the median of five more, and its compressed size. Without a URL it starts a Postgres of its own. Readings that
  * a worker caches are cached here for the same time.
  */
 
 import { readMonth } from '../src/billing/month.ts';
+import { readOpenMonth } from '../src/billing/open-month.ts';
 import { keepReading, keepReadings } from '../src/console/readings.ts';
 import { createDatabase } from '../src/database/open.ts';
 import { createLogger } from '../src/logger.ts';
 import { readHeatMap } from '../src/queries/coverage.ts';
 import { readHealth } from '../src/queries/health.ts';
-import { readPayloadShares } from '../src/queries/organizations.ts';
+import { readOverview } from '../src/queries/home.ts';
+import { readReconciliation } from '../src/queries/reconciliation.ts';
 import { type AppSources, createApp } from '../src/server/app.ts';
 import { createMetrics } from '../src/server/metrics.ts';
 import { addDays, dayAt } from '../src/usage/day.ts';
+import { daysOfMonth } from '../src/usage/period.ts';
 import { fillIfEmpty } from './filled.ts';
 import { startPostgres } from './servers.ts';
 
@@ -41,7 +44,7 @@ async function bench(url: string): Promise<void> {
       let bytes = 0;
       for (let run = 0; run <= RUNS; run += 1) {
         const start = performance.now();
-        const response = await app.request(path);
+        const response = await app.request(path, { headers: { 'accept-encoding': 'gzip' } });
         bytes = (await response.arrayBuffer()).byteLength;
         times.push(performance.now() - start);
         if (response.status !== 200) throw new Error(`${path} answered ${response.status}`);
@@ -65,11 +68,11 @@ function pagesOf(yesterday: string): string[] {
     '/',
     '/organizations',
     '/organizations?q=99&page=2',
-    '/organizations?order=payloads',
-    '/organizations?order=payloads&page=20',
-    '/organizations?order=change',
-    '/organizations?order=share',
-    '/organizations?order=gaps',
+    '/organizations?sort=payloads&page=20',
+    '/organizations?sort=change&dir=asc',
+    '/organizations?show=crossing&sort=crosses',
+    '/organizations?sort=gaps',
+    '/organizations?csv=1',
     `/organizations/${ORG}`,
     `/organizations/${ORG}?days=365`,
     '/coverage',
@@ -81,6 +84,7 @@ function pagesOf(yesterday: string): string[] {
     '/months?order=payloads&q=Org%207',
     '/changes',
     '/changes?which=all&q=Org%207',
+    '/changes?which=closed',
     '/changes?by=hand&days=30',
     '/runs',
     '/totals',
@@ -101,11 +105,19 @@ function createSources(db: Database): AppSources {
     policy,
     database: async (waitMs) => ({ isUp: true, reading: await health(waitMs) }),
     heatMap: keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), kept),
-    payloadShares: keepReading(() => readPayloadShares(db), kept),
+    overview: keepReading(() => readOverview(db, addDays(dayAt(Date.now()), -1)), kept),
+    wakes: () => [],
+    openMonth: keepReading(() => readOpenMonth(db), kept),
     month: keepReadings((month: string) => readMonth(db, month), {
       ...kept,
       max: 2,
     }),
+    totals: keepReadings(
+      async (month: string) =>
+        (await readReconciliation(db, { range: daysOfMonth(month), instanceIds: null, withEqual: false }))
+          .rows,
+      { ...kept, max: 2 },
+    ),
     read: (query) => query(db),
     streamRows: () => Promise.reject(new Error('no page of the bench is a file')),
     readiness: () => Promise.resolve([]),

@@ -206,15 +206,13 @@ ${renderTable({
   columns: [
     { name: 'Month' },
     { name: 'Standing' },
-    { name: 'Can be invoiced' },
     { name: 'Billable payloads', isNumber: true },
     { name: 'Notebook minutes', isNumber: true },
     { name: 'Devices', isNumber: true },
   ],
-  rows: months.map(({ month, standing, isBillable, payloads, notebookMinutes, devices }) => [
+  rows: months.map(({ month, standing, payloads, notebookMinutes, devices }) => [
     html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
     renderStanding(standing),
-    isBillable ? 'yes' : 'no',
     ...[payloads, notebookMinutes, devices].map((value) => (value === null ? '–' : showNumber(value))),
   ]),
 })}`;

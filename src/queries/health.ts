@@ -4,7 +4,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import { addDays, DAY_MS, dayAt, type UsageDay } from '../usage/day.ts';
 import { type StandingCounts, sumStandings } from '../usage/standing.ts';
-import { countFinalChanges } from './changes.ts';
+import { countChangesByHand, countFinalChanges } from './changes.ts';
 import type { Scope } from './reconciliation.ts';
 import { type RunRecord, readLastRuns } from './runs.ts';
 
@@ -48,8 +48,9 @@ export interface InstanceHealth {
    */
   readonly finalChanges30Days: number;
   readonly finalChanges: number;
-  /** The number of changes of the last 30 days that were made by hand. */
+  /** The number of changes of the last 30 days that were made by hand, to final numbers and to any. */
   readonly finalChangesByHand30Days: number;
+  readonly changesByHand30Days: number;
   /**
    * The number of final numbers that differ from Losant's own totals, by scope of the view
    * reconciliation; undefined until counted.
@@ -64,6 +65,8 @@ export interface StreamHealth {
   readonly cells: StandingCounts;
   /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
   readonly yesterday: Pick<StandingCounts, 'waiting' | 'unavailable' | 'in_doubt' | 'missing'>;
+  /** The time of the newest accepted answer about yesterday; null if there is none. */
+  readonly yesterdayReadAt: Instant | null;
   /** The first tracked day of any organization. */
   readonly trackedFrom: UsageDay | null;
   /** The newest day that was read for any organization. */
@@ -129,6 +132,13 @@ async function readStreams(
     .where('standing', 'in', ['waiting', 'unavailable', 'in_doubt', 'missing'])
     .groupBy(['instance_id', 'stream', 'standing'])
     .execute();
+  const reads = await db
+    .selectFrom('coverage as c')
+    .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
+    .select(['o.instance_id', 'c.stream', (eb) => eb.fn.max('c.verified_at').as('at')])
+    .where('c.usage_date', '=', addDays(today, -1))
+    .groupBy(['o.instance_id', 'c.stream'])
+    .execute();
   const expiring = await db
     .selectFrom('coverage_gaps')
     .select(['instance_id', 'stream', (eb) => eb.fn.countAll<number>().as('cells')])
@@ -150,6 +160,7 @@ async function readStreams(
     return {
       ...{ instanceId, stream, cells: countsOf(cells) },
       yesterday: { waiting, unavailable, in_doubt, missing },
+      yesterdayReadAt: reads.find(isOwn)?.at ?? null,
       ...{ trackedFrom: fresh.tracked_from, newestDay: fresh.newest_day, completeTo: fresh.complete_to },
       ...{ orgsTracked: fresh.orgs_tracked, orgsComplete: fresh.orgs_complete },
       ...{ gaps: fresh.gaps, orgsWithGaps: fresh.orgs_with_gaps, oldestGap: fresh.oldest_gap },
@@ -199,6 +210,7 @@ async function readInstances(
     .groupBy('r.instance_id')
     .execute();
   const changes = await countFinalChanges(db, changesShownSince(nowMs));
+  const byHand = await countChangesByHand(db, changesShownSince(nowMs));
   return instances.map(({ instance_id: instanceId, name, api_url, listed_at, list_problem }) => {
     const own = <Row extends { readonly instance_id: string }>(rows: readonly Row[]) =>
       rows.find((row) => row.instance_id === instanceId);
@@ -214,6 +226,7 @@ async function readInstances(
       quarantined: own(quarantined)?.answers ?? 0,
       finalChanges30Days: changed?.recent ?? 0,
       finalChangesByHand30Days: changed?.recentByHand ?? 0,
+      changesByHand30Days: byHand.get(instanceId) ?? 0,
       finalChanges: changed?.all ?? 0,
     };
   });

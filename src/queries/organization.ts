@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing, StandingCounts } from '../usage/standing.ts';
-import { type PayloadShare, toShare } from './organizations.ts';
+import { type LimitShare, toShares } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
 export interface Organization {
@@ -142,7 +142,7 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
 }
 
 /** The running period to date beside a limit of an organization: a row of usage_vs_limits. */
-export interface LimitUse extends PayloadShare {
+export interface LimitUse extends LimitShare {
   readonly limitName: string;
   readonly from: UsageDay;
   readonly to: UsageDay;
@@ -169,15 +169,14 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
     .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
     .select(['days_expected as daysExpected', 'days_stored as daysStored', 'metric', 'unit'])
     .select(['limit_quantity as limit', 'quantity', 'share', 'projected_quantity as projected'])
-    .select(['projected_share as projectedShare', 'crosses_on as crossesOn'])
+    .select(['projected_share', 'crosses_on as crossesOn'])
     .where('org_id', '=', orgId)
     .orderBy((eb) => eb('metric', 'is', null))
     .orderBy('limit_name')
     .execute();
-  return rows.map(({ share, projectedShare, ...use }) => ({
+  return rows.map(({ share, projected_share, ...use }) => ({
     ...use,
-    share: toShare(share),
-    projectedShare: toShare(projectedShare),
+    ...toShares({ share, projected_share }),
   }));
 }
 
@@ -185,7 +184,6 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
 export interface OrganizationMonth {
   readonly month: UsageDay;
   readonly standing: Standing | null;
-  readonly isBillable: boolean;
   readonly payloads: number | null;
   readonly notebookMinutes: number | null;
   readonly devices: number | null;
@@ -200,7 +198,7 @@ export async function readOrganizationMonths(
 ): Promise<OrganizationMonth[]> {
   return await db
     .selectFrom('monthly_usage')
-    .select(['month', 'standing', 'is_billable as isBillable', 'payload_billable_count as payloads'])
+    .select(['month', 'standing', 'payload_billable_count as payloads'])
     .select(['notebook_minutes as notebookMinutes', 'devices_total as devices'])
     .where('org_id', '=', orgId)
     .orderBy('month', 'desc')

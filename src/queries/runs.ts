@@ -91,6 +91,19 @@ export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<
   return { count, runs };
 }
 
+/** The most runs of a day that are returned. */
+const RUNS_OF_DAY_MAX = 2_000;
+
+/** `readRunsSince` returns the runs that have been under way since `since`, oldest first. */
+export async function readRunsSince(db: Kysely<Schema>, since: Instant): Promise<RunRecord[]> {
+  return await (await selectRuns(db))
+    .where((eb) => eb.or([eb('r.finished_at', 'is', null), eb('r.finished_at', '>=', since)]))
+    .where('r.heartbeat_at', '>=', since)
+    .orderBy('r.started_at')
+    .limit(RUNS_OF_DAY_MAX)
+    .execute();
+}
+
 /** `readRun` returns a run, or null if it is not recorded. */
 export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
   return (await (await selectRuns(db)).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;

@@ -25,6 +25,8 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   monthly_usage: { date: 'month', key: ['org_id'] },
   period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
   usage_vs_limits: { date: 'period_start', end: 'period_end', key: ['org_id', 'limit_name'] },
+  usage_movers: { date: 'period_start', end: 'period_end', key: ['org_id'] },
+  silent_organizations: { date: 'last_day', key: ['org_id'] },
   days_without_period: { date: 'first_day', end: 'last_day', key: ['org_id'] },
   statement_lines: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'period_month'] },

@@ -47,6 +47,7 @@ const QUIET: InstanceHealth = {
   finalChanges30Days: 0,
   finalChanges: 0,
   finalChangesByHand30Days: 0,
+  changesByHand30Days: 0,
   streams: [],
 };
 
@@ -95,6 +96,7 @@ const STREAM: StreamHealth = {
   stream: 'device_counts',
   cells: { ...NO_CELLS, final: 23_000 },
   yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
+  yesterdayReadAt: null,
   trackedFrom: '2026-11-01',
   orgsTracked: 1_000,
   orgsComplete: 1_000,

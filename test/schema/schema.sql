@@ -525,6 +525,7 @@ begin
       losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
       losant_usage.usage_days, losant_usage.payload_sources, losant_usage.revisions, losant_usage.restatements,
+      losant_usage.usage_movers, losant_usage.silent_organizations,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
       losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.device_continuity,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
@@ -2579,6 +2580,29 @@ SELECT usage_date,
           WHERE ((u.usage_date = c.usage_date) AND (u.org_id = c.org_id)))))
   GROUP BY usage_date, org_id;
 
+-- view silent_organizations
+SELECT o.instance_id,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    u.last_day,
+    z.days AS silent_days,
+    u.payloads AS payloads_before
+   FROM (((( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - 1) AS yesterday) y
+     CROSS JOIN LATERAL ( SELECT d.org_id,
+            max(d.usage_date) FILTER (WHERE (d.payload_all_count > 0)) AS last_day,
+            (sum(d.payload_all_count))::bigint AS payloads
+           FROM losant_usage.usage_days d
+          WHERE ((d.usage_date >= (y.yesterday - 33)) AND (d.usage_date <= y.yesterday))
+          GROUP BY d.org_id) u)
+     JOIN losant_usage.organizations o ON (((o.org_id = u.org_id) AND (o.removed_at IS NULL))))
+     CROSS JOIN LATERAL ( SELECT (count(*))::integer AS days
+           FROM (losant_usage.days_between((u.last_day + 1), y.yesterday) day(day)
+             JOIN losant_usage.usage_days s ON (((s.usage_date = day.day) AND (s.org_id = u.org_id) AND (s.payload_all_count = 0))))) z)
+  WHERE ((u.last_day < (y.yesterday - 2)) AND (z.days >= 3));
+
 -- view summary_differences
 SELECT k.instance_id,
     m.month,
@@ -2762,6 +2786,34 @@ UNION ALL
      CROSS JOIN LATERAL losant_usage.each_day((t.unread_days * datemultirange(daterange(losant_usage.late_before(now()), NULL::date)))) day(day))
   WHERE (t.unread_from < ((now() AT TIME ZONE 'UTC'::text))::date);
 
+-- view usage_movers
+SELECT o.instance_id,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    u.period_start,
+    u.period_end,
+    u.days,
+    u.quantity,
+    u.previous_quantity,
+    (u.quantity - u.previous_quantity) AS difference,
+    round((((u.quantity - u.previous_quantity))::numeric / (NULLIF(u.previous_quantity, 0))::numeric), 4) AS change
+   FROM (( SELECT n.org_id,
+            p.month AS period_start,
+            p.yesterday AS period_end,
+            (count(*))::integer AS days,
+            (sum(n.payload_billable_count))::bigint AS quantity,
+            (sum(b.payload_billable_count))::bigint AS previous_quantity
+           FROM ((( SELECT y.yesterday,
+                    (date_trunc('month'::text, (y.yesterday)::timestamp without time zone))::date AS month
+                   FROM ( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - 1) AS yesterday) y) p
+             JOIN losant_usage.usage_days n ON ((((n.usage_date >= p.month) AND (n.usage_date <= p.yesterday)) AND (n.payload_billable_count IS NOT NULL))))
+             JOIN losant_usage.usage_days b ON (((b.org_id = n.org_id) AND (b.payload_billable_count IS NOT NULL) AND (b.usage_date < p.month) AND (b.usage_date = (((p.month - '1 mon'::interval))::date + (n.usage_date - p.month))))))
+          GROUP BY n.org_id, p.month, p.yesterday) u
+     JOIN losant_usage.organizations o ON (((o.org_id = u.org_id) AND (o.removed_at IS NULL))));
+
 -- view usage_vs_limits
 SELECT p.instance_id,
     p.org_id,
@@ -2785,7 +2837,22 @@ SELECT p.instance_id,
     (q.projected)::bigint AS projected_quantity,
     round((q.projected / NULLIF(q.bound, (0)::numeric)), 4) AS projected_share,
         CASE
-            WHEN (q.quantity > q.bound) THEN q.yesterday
+            WHEN (q.quantity > q.bound) THEN COALESCE(( SELECT min(r.day) AS min
+               FROM ( SELECT day.day,
+                            CASE m.kind
+                                WHEN 'level'::text THEN v.number
+                                ELSE sum(v.number) OVER (ORDER BY day.day)
+                            END AS number
+                       FROM ((losant_usage.days_between(p.period_start, q.yesterday) day(day)
+                         JOIN losant_usage.usage_days u ON (((u.usage_date = day.day) AND (u.org_id = p.org_id))))
+                         CROSS JOIN LATERAL ( SELECT (
+                                    CASE m.metric
+WHEN 'devices_total'::text THEN u.devices_total
+WHEN 'notebook_minutes'::text THEN u.notebook_minutes
+WHEN 'payload_billable_count'::text THEN u.payload_billable_count
+ELSE NULL::bigint
+                                    END)::numeric AS "numeric") v(number))) r
+              WHERE (r.number > q.bound)), q.yesterday)
             WHEN (q.projected > q.bound) THEN LEAST(q.last_day, ((q.yesterday + (floor((((q.bound - q.quantity) * (q.days)::numeric) / q.quantity)))::integer) + 1))
             ELSE NULL::date
         END AS crosses_on
@@ -2873,6 +2940,7 @@ restatements: 22 of 22 columns
 revisions: 12 of 12 columns
 rowless_days: 0 of 4 columns
 runs: 30 of 30 columns
+silent_organizations: 9 of 9 columns
 statement_files: 4 of 4 columns
 statement_lines: 24 of 24 columns
 statements: 11 of 11 columns
@@ -2884,6 +2952,7 @@ tracking: 12 of 12 columns
 tracks: 0 of 13 columns
 unread_cells: 0 of 5 columns
 usage_days: 14 of 14 columns
+usage_movers: 13 of 13 columns
 usage_vs_limits: 22 of 22 columns
 waivers: 9 of 9 columns
 
@@ -3008,6 +3077,7 @@ runs.streams: SELECT
 runs.to_date: SELECT
 runs.version: SELECT
 schema: USAGE
+silent_organizations: SELECT
 statement_files: SELECT
 statement_lines: SELECT
 statements: SELECT
@@ -3017,6 +3087,7 @@ tracking: SELECT
 tracks: SELECT
 unread_cells: SELECT
 usage_days: SELECT
+usage_movers: SELECT
 usage_vs_limits: SELECT
 waivers: SELECT
 
