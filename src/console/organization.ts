@@ -1,18 +1,26 @@
 import { html } from 'hono/html';
+import { type ChangeList, EVERY_CHANGE, readChangeList } from '../queries/changes.ts';
 import {
   type LimitUse,
+  type OpenCells,
   type Organization,
   type OrganizationMonth,
   readLimits,
+  readOpenCells,
   readOrganization,
   readOrganizationMonths,
+  readSources,
+  type SourceCount,
 } from '../queries/organization.ts';
+import { readDailyPayloads } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { organizationCharts, renderChartCsv } from './organization-charts.ts';
+import { renderChanges, renderOpenCells, renderSources } from './organization-lists.ts';
+import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
 import { renderShare } from './organizations.ts';
 import {
   type Html,
@@ -43,9 +51,14 @@ export const organizationPage: ConsolePage = {
       organization: await readOrganization(db, { orgId, range }),
       limits: await readLimits(db, orgId),
       months: await readOrganizationMonths(db, orgId),
+      payloads:
+        (await readDailyPayloads(db, { orgIds: [orgId], range: daysOfMonthToDate(to) })).get(orgId) ?? [],
+      openCells: await readOpenCells(db, orgId),
+      changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
+      sources: await readSources(db, { orgId, range }),
     }));
     if (found === null) return c.html(renderPage({ title: orgId, path: PATH, body: renderAway() }), 503);
-    const { organization, limits, months } = found;
+    const { organization } = found;
     if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
     const asked = charts.find(({ id }) => id === c.req.query('csv'));
@@ -53,9 +66,7 @@ export const organizationPage: ConsolePage = {
       c.header('content-disposition', `attachment; filename="${orgId}-${asked.id}-${range.from}-${to}.csv"`);
       return c.body(renderChartCsv(organization, asked), 200, { 'content-type': 'text/csv; charset=utf-8' });
     }
-    return c.html(
-      renderOrganization({ organization, limits, months, charts, range, days, nowMs: sources.now() }),
-    );
+    return c.html(renderOrganization({ ...found, organization, charts, range, days, nowMs: sources.now() }));
   },
 };
 
@@ -75,6 +86,11 @@ interface OrganizationFacts {
   readonly organization: Organization;
   readonly limits: readonly LimitUse[];
   readonly months: readonly OrganizationMonth[];
+  /** The billable payloads of this month and the one before, by day. */
+  readonly payloads: readonly (number | null)[];
+  readonly openCells: readonly OpenCells[];
+  readonly changes: ChangeList;
+  readonly sources: readonly SourceCount[];
   readonly charts: readonly DailyChart[];
   readonly range: DayRange;
   readonly days: number;
@@ -82,7 +98,9 @@ interface OrganizationFacts {
 }
 
 function renderOrganization(facts: OrganizationFacts): Html {
-  const { organization, limits, months, charts, range, days, nowMs } = facts;
+  const { organization, limits, months, payloads, openCells, changes, sources, charts, range, days, nowMs } =
+    facts;
+  const limit = limits.find(({ metric }) => metric === 'payload_billable_count');
   const { orgId, name, open } = organization;
   const counts = describeCounts(open);
   const address = (query: Readonly<Record<string, string>>) => addressOf(`${PATH}/${orgId}`, query);
@@ -90,17 +108,22 @@ function renderOrganization(facts: OrganizationFacts): Html {
 <p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId} · <a href="${addressOf('/coverage', { q: orgId })}">Coverage</a> · <a href="${addressOf('/changes', { q: orgId, which: 'all' })}">Changes</a></p>
 <p>${counts === '' ? 'Every tracked number is final.' : html`Not final: <a href="${addressOf('/coverage', { q: orgId, days: '90' })}">${counts}</a>.`}</p>
 ${renderStates(organization, nowMs)}
-<dl class="facts">${renderFacts(organization, nowMs)}</dl>
+${renderFills()}
+${renderMonthToDate({ orgId, to: range.to, payloads, limit })}
 ${renderLimits(limits)}
 ${renderMonths(months)}
+${renderOpenCells(orgId, openCells)}
+${renderChanges(orgId, changes, nowMs)}
 <h2>Usage by day</h2>
 <nav aria-label="Days shown"><p>The last ${RANGES.map((each) =>
     each === days
       ? html`<a href="${address({ days: `${each}` })}" aria-current="true">${each}</a> `
       : html`<a href="${address({ days: `${each}` })}">${each}</a> `,
   )} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
-${renderFills()}
-<div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>`;
+<div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>
+${renderSources(sources)}
+<h2>Who it is</h2>
+<dl class="facts">${renderFacts(organization, nowMs)}</dl>`;
   return renderPage({ title: name, path: PATH, body });
 }
 

@@ -293,7 +293,7 @@ function renderLine(figures: OrganizationFigures, { to, names, payloads }: ListF
 }
 
 /** `showChange` shows a change with its sign and as a share of the earlier value. */
-function showChange(now: number, before: number): string {
+export function showChange(now: number, before: number): string {
   const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
   return before === 0
     ? change

@@ -151,9 +151,9 @@ async function readSums(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeS
       join.onRef('m.month', '<=', 'r.usage_date').onRef('m.next_month', '>', 'r.usage_date'),
     )
     .select(['m.month', 'r.org_id as orgId', 'r.org_name as orgName', 'r.metric', 'r.unit'])
-    .select(({ fn, cast }) => [
-      fn.countAll<number>().as('changes'),
-      cast<number>(fn.sum('r.difference'), 'bigint').as('difference'),
+    .select((eb) => [
+      eb.fn.countAll<number>().as('changes'),
+      eb.cast<number>(eb.fn.sum('r.difference'), 'bigint').as('difference'),
     ])
     .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
     .groupBy(['m.month', 'r.org_id', 'r.org_name', 'r.metric', 'r.unit'])
@@ -172,7 +172,7 @@ async function readTotals(db: Kysely<Schema>, query: ChangeQuery): Promise<Chang
   return await db
     .selectFrom('restatements as r')
     .select(['r.metric', 'r.unit'])
-    .select(({ fn, cast }) => cast<number>(fn.sum('r.difference'), 'bigint').as('difference'))
+    .select((eb) => eb.cast<number>(eb.fn.sum('r.difference'), 'bigint').as('difference'))
     .where('r.metric', 'in', metrics)
     .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
     .groupBy(['r.metric', 'r.unit'])
@@ -180,35 +180,29 @@ async function readTotals(db: Kysely<Schema>, query: ChangeQuery): Promise<Chang
     .execute();
 }
 
-const EVERY_FINAL: ChangeQuery = {
-  ...{ search: '', range: null, onlyFinal: true, onlyByHand: false, afterClosing: false },
+/** The query for every change there is. */
+export const EVERY_CHANGE: ChangeQuery = {
+  ...{ search: '', range: null, onlyFinal: false, onlyByHand: false, afterClosing: false },
   ...{ since: null, until: null, runId: null, metric: null, beforeId: null },
 };
 
-/** `countChangesByHand` counts by instance the numbers, final or not, that were changed by hand since `since`. */
-export async function countChangesByHand(
-  db: Kysely<Schema>,
-  since: Instant,
-): Promise<ReadonlyMap<string, number>> {
-  const rows = await db
-    .selectFrom(
-      groupByCell(selectChanges(db, { ...EVERY_FINAL, onlyFinal: false, onlyByHand: true, since })).as('c'),
-    )
-    .select(['c.instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
-    .groupBy('c.instance_id')
-    .execute();
-  return new Map(rows.map(({ instance_id, numbers }) => [instance_id, numbers]));
+/** Counts of numbers that changed, of an instance. */
+interface InstanceChanges {
+  /** The final numbers that ever changed, those since an instant, and those of these that were changed by hand. */
+  readonly all: number;
+  readonly recent: number;
+  readonly recentByHand: number;
+  /** The numbers, final or not, that were changed by hand since the instant. */
+  readonly byHand: number;
 }
 
-/** `countFinalChanges` counts by instance the final numbers that ever changed, those since `since`, and those by hand. */
-export async function countFinalChanges(
+/** `countChanges` counts the numbers that changed by instance; `since` is the beginning of the recent ones. */
+export async function countChanges(
   db: Kysely<Schema>,
   since: Instant,
-): Promise<
-  ReadonlyMap<string, { readonly all: number; readonly recent: number; readonly recentByHand: number }>
-> {
-  const rows = await db
-    .selectFrom(groupByCell(selectChanges(db, EVERY_FINAL)).as('c'))
+): Promise<ReadonlyMap<string, InstanceChanges>> {
+  const finals = await db
+    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyFinal: true })).as('c'))
     .select('c.instance_id')
     .select(({ fn }) => [
       fn.countAll<number>().as('all'),
@@ -221,7 +215,20 @@ export async function countFinalChanges(
     ])
     .groupBy('c.instance_id')
     .execute();
-  return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
+  const byHand = await db
+    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyByHand: true, since })).as('c'))
+    .select(['c.instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
+    .groupBy('c.instance_id')
+    .execute();
+  const ids = new Set([...finals, ...byHand].map(({ instance_id }) => instance_id));
+  return new Map(
+    [...ids].map((id) => {
+      const none = { all: 0, recent: 0, recentByHand: 0 };
+      const { all, recent, recentByHand } = finals.find(({ instance_id }) => instance_id === id) ?? none;
+      const numbers = byHand.find(({ instance_id }) => instance_id === id)?.numbers ?? 0;
+      return [id, { all, recent, recentByHand, byHand: numbers }];
+    }),
+  );
 }
 
 /** `selectChanges` selects the rows that the view restatements shows: each source of payloads, and not their sum. */

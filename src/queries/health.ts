@@ -4,7 +4,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import { addDays, DAY_MS, dayAt, type UsageDay } from '../usage/day.ts';
 import { type StandingCounts, sumStandings } from '../usage/standing.ts';
-import { countChangesByHand, countFinalChanges } from './changes.ts';
+import { countChanges } from './changes.ts';
 import type { Scope } from './reconciliation.ts';
 import { type RunRecord, readLastRuns } from './runs.ts';
 
@@ -209,8 +209,7 @@ async function readInstances(
     .where('r.finished_at', 'is not', null)
     .groupBy('r.instance_id')
     .execute();
-  const changes = await countFinalChanges(db, changesShownSince(nowMs));
-  const byHand = await countChangesByHand(db, changesShownSince(nowMs));
+  const changes = await countChanges(db, changesShownSince(nowMs));
   return instances.map(({ instance_id: instanceId, name, api_url, listed_at, list_problem }) => {
     const own = <Row extends { readonly instance_id: string }>(rows: readonly Row[]) =>
       rows.find((row) => row.instance_id === instanceId);
@@ -226,7 +225,7 @@ async function readInstances(
       quarantined: own(quarantined)?.answers ?? 0,
       finalChanges30Days: changed?.recent ?? 0,
       finalChangesByHand30Days: changed?.recentByHand ?? 0,
-      changesByHand30Days: byHand.get(instanceId) ?? 0,
+      changesByHand30Days: changed?.byHand ?? 0,
       finalChanges: changed?.all ?? 0,
     };
   });

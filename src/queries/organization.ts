@@ -141,6 +141,56 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
   return rows;
 }
 
+/** Open cells of a stream of an organization that share a standing and a reason. */
+export interface OpenCells {
+  readonly stream: string;
+  readonly standing: Standing;
+  readonly reason: string | null;
+  readonly message: string;
+  readonly first: UsageDay;
+  readonly last: UsageDay;
+  readonly days: number;
+}
+
+/** `readOpenCells` returns the cells that are missing, in doubt or unavailable, the worst and newest first. */
+export async function readOpenCells(db: Kysely<Schema>, orgId: string): Promise<OpenCells[]> {
+  return await db
+    .selectFrom('cells')
+    .select(['stream', 'standing', 'reason'])
+    .select(({ fn }) => [
+      fn.min('message').as('message'),
+      fn.min('usage_date').as('first'),
+      fn.max('usage_date').as('last'),
+      fn.countAll<number>().as('days'),
+    ])
+    .where('org_id', '=', orgId)
+    .where('standing', 'in', ['missing', 'in_doubt', 'unavailable'])
+    .groupBy(['stream', 'standing', 'reason'])
+    .orderBy('standing', 'desc')
+    .orderBy('last', 'desc')
+    .execute();
+}
+
+/** The payloads of a type and source on the days that are stored. */
+export interface SourceCount {
+  readonly type: string;
+  readonly source: string;
+  readonly count: number;
+}
+
+/** `readSources` returns the payloads of the range by type and source, the most first. */
+export async function readSources(
+  db: Kysely<Schema>,
+  { orgId, range }: OrganizationRequest,
+): Promise<SourceCount[]> {
+  const { rows } = await sql<SourceCount>`
+    select s.payload_type as type, s.source, sum(s.count)::bigint as count
+    from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
+    join losant_usage.payload_sources s on s.usage_date = day and s.org_id = ${orgId}
+    group by s.payload_type, s.source order by count desc, s.payload_type, s.source`.execute(db);
+  return rows;
+}
+
 /** The running period to date beside a limit of an organization: a row of usage_vs_limits. */
 export interface LimitUse extends LimitShare {
   readonly limitName: string;
