@@ -157,7 +157,7 @@ const LINES: Readonly<
     says: (number) => `${count(number, 'organization')} will pass a limit`,
     rank: ({ limit }) => limit?.crossesOn ?? '',
     describe: ({ limit }) =>
-      `${limit?.name}, ${showShare(limit?.share ?? null)}passed on ${limit?.crossesOn}`,
+      `${limit?.name}, ${showShare(limit?.share ?? null)}on ${limit?.crossesOn}`,
   },
   silent: {
     tone: 'warn',
