@@ -156,8 +156,7 @@ const LINES: Readonly<
     tone: 'warn',
     says: (number) => `${count(number, 'organization')} will pass a limit`,
     rank: ({ limit }) => limit?.crossesOn ?? '',
-    describe: ({ limit }) =>
-      `${limit?.name}, ${showShare(limit?.share ?? null)}on ${limit?.crossesOn}`,
+    describe: ({ limit }) => `${limit?.name}, ${showShare(limit?.share ?? null)}on ${limit?.crossesOn}`,
   },
   silent: {
     tone: 'warn',

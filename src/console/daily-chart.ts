@@ -59,7 +59,7 @@ ${renderAbsences(chart)}
 ${chart.shape === 'line' ? renderLine(chart, scale) : renderBars(chart, scale)}
 ${chart.leftOut.map((isLeftOut, place) => (isLeftOut ? html`<circle class="zeros" cx="${percent(place + 0.5, days)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
 ${days.map((_, place) => renderDay(chart, place, scale))}
-${tickDays(days).map(({ place, label, anchor }) => html`<text x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
+${tickDays(days).map(({ place, label, anchor, isMinor }) => html`<text class="${isMinor ? 'minor' : ''}" x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
 <text x="50%" y="${HEIGHT + 34}" text-anchor="middle">UTC day</text></svg></div>
 <details><summary>The same as a table</summary>
 <p><a href="${csv}" download>Download as CSV</a></p>

@@ -107,7 +107,7 @@ export function renderTable({
     const column = columns[index] as Column;
     return html`<td data-label="${column.name}" class="${classOf(column)}"><span>${cell}</span></td>`;
   };
-  return html`<div class="scroll"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
+  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
 <thead><tr>${head}</tr></thead>
 <tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table></div>`;
 }

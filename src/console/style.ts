@@ -52,8 +52,8 @@ const variables = (colors: Readonly<Record<string, string>>) =>
  * screens and begins with the newest days.
  */
 const MAP_STYLE = `
-.map { direction: rtl; position: relative; overflow-x: auto; margin: .5rem 0 } .map:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-.grid { direction: ltr; table-layout: fixed; border-collapse: separate; border-spacing: 0 } .grid-30 { min-width: 64rem } .grid-90 { min-width: 153rem }
+.map { direction: rtl; position: relative; overflow-x: auto; margin: .5rem 0 } .map:focus-visible, .scroll:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
+.grid { direction: ltr; table-layout: fixed; border-collapse: separate; border-spacing: 0 } .grid-30 { min-width: 67rem } .grid-90 { min-width: 164rem }
 .grid .names { width: 15rem } .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; white-space: nowrap; text-align: center }
 .grid thead th { color: var(--quiet); vertical-align: bottom; overflow: visible } .grid .month { text-align: left; border-left: 1px solid var(--line); padding-left: .3rem; font-weight: 600 } .month span:not(.hidden) { position: sticky; left: 15.5rem }
 .grid .name { position: sticky; left: 0; z-index: 1; background: var(--ground); text-align: left; overflow: hidden; text-overflow: ellipsis; color: var(--text); padding-right: .6rem; font-size: .9rem }
@@ -68,7 +68,7 @@ td.m-open a, .key.m-open { background: var(--line) }
 td.m-known a, .key.m-known { background: repeating-linear-gradient(45deg, var(--quiet) 0 2px, var(--line) 2px 5px) }
 td.m-bad a, .key.m-bad { background: var(--bad); color: var(--ground) }
 .key.m-untracked { border: 1px solid var(--line) }
-@media (max-width: 52rem) { .grid .names { width: 9rem } .month span:not(.hidden) { left: 9.5rem } .grid-30 { min-width: 58rem } .grid-90 { min-width: 147rem } }
+@media (max-width: 52rem) { .grid .names { width: 9rem } .month span:not(.hidden) { left: 9.5rem } .grid-30 { min-width: 61rem } .grid-90 { min-width: 157rem } }
 `;
 
 /** Styles of stories and lists of facts. */
@@ -92,7 +92,7 @@ export const STYLE = `
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; padding: 0 1rem 2rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
 a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center; padding: .5rem 0; border-bottom: 1px solid var(--line) } header nav { flex: 1 1 auto } header nav a { padding: .2rem 0; min-height: 24px }
-.skip { position: absolute; left: -99rem } .skip:focus { left: 1rem; top: .25rem; background: var(--ground); padding: .4rem .8rem; z-index: 9 } main:focus { outline: 0 }
+.skip { position: absolute; left: -99rem } .skip:focus { left: 1rem; top: .25rem; background: var(--ground); padding: .4rem .8rem; z-index: 9 } main:focus { outline: 0 } main nav a { display: inline-block; line-height: 24px }
 form.find { margin: 0; flex: 0 1 17rem } .find input { width: 100% }
 .attention { margin: .5rem 0; padding: 0; list-style: none } .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel) } .attention a { display: inline-block; min-height: 24px } .attention .on-bad { border-color: var(--bad) } .attention .on-warn { border-color: var(--warn) } .attention .on-good { border-color: var(--good) }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem } .halves > div { min-width: 0 }
@@ -127,7 +127,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1.5rem 2rem; margin: 1rem 0 }
 .chart { margin: 0; min-width: 0; display: grid; grid-row: span 5; grid-template: subgrid / minmax(0, 1fr); row-gap: 0 } .chart:first-child { grid-column: 1 / -1 } h3 { font-size: 1.02rem; margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; margin: .35rem 0; padding: 0; font-size: .87rem } .swatch { display: inline; vertical-align: -1px; margin-right: .2rem }
-.plot { display: flex } .plot > svg:last-child:not(.fixed) { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
+.plot { display: flex; container-type: inline-size } @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child:not(.fixed) { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
 .fixed { flex: none } .faint { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 3 3; fill: none } .limit { stroke: var(--bad); stroke-width: 2; stroke-dasharray: 5 3 } .plot .limit-name { fill: var(--bad); font-weight: 600 }
 .rule { stroke: var(--line) } .curve { stroke: var(--blue); fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
 .day, .hit { fill: transparent } .day:hover, .hit:hover { fill: var(--text); opacity: .12 } .zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
