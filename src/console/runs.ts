@@ -1,6 +1,7 @@
 import { html } from 'hono/html';
 import { readInstanceNames } from '../queries/organizations.ts';
 import {
+  leftOlderGaps,
   RUNS_PER_PAGE,
   type RunList,
   type RunQuery,
@@ -194,10 +195,6 @@ export function renderStatus(run: RunRecord): Html | string {
   const { status } = run;
   if (leftOlderGaps(run)) return 'complete, gaps left';
   return isGoodRun(run) ? status : html`<span class="bad">${status}</span>`;
-}
-
-function leftOlderGaps({ status, failures, failed, quarantined, error }: RunRecord): boolean {
-  return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
 }
 
 /** `renderLength` shows how long a run took, or how long it has been running. */
