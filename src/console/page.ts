@@ -118,9 +118,9 @@ function renderHeading({ name, sortAddress, sorted }: Column): Html | string {
   return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
 }
 
-/** Renders a button that copies an id; without JavaScript there is none. */
-export function renderCopy(text: string, label: string): Html {
-  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">id</button>`;
+/** Renders a button that copies a text; without JavaScript there is none. */
+export function renderCopy(text: string, label: string, shown = 'id'): Html {
+  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
 }
 
 const DAY_MS = 86_400_000;

@@ -96,7 +96,7 @@ header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center
 form.find { margin: 0; flex: 0 1 17rem } .find input { width: 100% }
 .attention { margin: .5rem 0; padding: 0; list-style: none } .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel) } .attention a { display: inline-block; min-height: 24px } .attention .on-bad { border-color: var(--bad) } .attention .on-warn { border-color: var(--warn) } .attention .on-good { border-color: var(--good) }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem } .halves > div { min-width: 0 }
-.line { display: inline-flex; align-items: center; gap: .3rem; max-width: 22rem; white-space: nowrap } .line a { overflow: hidden; text-overflow: ellipsis; line-height: 24px } .copy { min-width: 24px; height: 24px; padding: 0; border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 } @media (scripting: none) { .copy { display: none } }
+.line { display: inline-flex; align-items: center; gap: .3rem; max-width: 22rem; white-space: nowrap } .line a { overflow: hidden; text-overflow: ellipsis; line-height: 24px } .copy { min-width: 24px; height: 24px; padding: 0 .2rem; border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 } @media (scripting: none) { .copy { display: none } }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(2.9rem, 1fr)); gap: .2rem; margin: .5rem 0; padding: 0; list-style: none; font-size: .8rem; text-align: center } .strip li > * { display: block; padding: .2rem 0; background: var(--panel); color: var(--text); text-decoration: none }
 header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
 nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
@@ -121,6 +121,7 @@ input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stro
 nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-weight: 600 }
 .months { display: flex; flex-wrap: wrap; gap: .1rem 1.5rem; margin: .5rem 0 } .months .whole { margin-right: .6rem } code { font: .92em ui-monospace, monospace }
 .bar { display: inline-block } .bar-room { fill: var(--line) } .bar-used { fill: var(--blue) } .bar-over { fill: var(--bad) } .bar-mark { fill: var(--text) }
+.checks { list-style: none; margin: .75rem 0; padding: 0; display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)); gap: .5rem } .checks li { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .4rem .75rem } .checks a { display: inline-block; line-height: 24px }
 .steps { margin: .5rem 0 1rem; padding-left: 1.2rem }
 .facts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); gap: .5rem 1.5rem; margin: 1rem 0 1.5rem } .facts dd { text-align: left }
 .facts .tags { grid-column: span 2 } .tag { display: inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0; background: var(--panel) }
