@@ -96,7 +96,7 @@ header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center
 form.find { margin: 0; flex: 0 1 17rem } .find input { width: 100% }
 .attention { margin: .5rem 0; padding: 0; list-style: none } .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel) } .attention a { display: inline-block; min-height: 24px } .attention .on-bad { border-color: var(--bad) } .attention .on-warn { border-color: var(--warn) } .attention .on-good { border-color: var(--good) }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem } .halves > div { min-width: 0 }
-.line { display: inline-flex; align-items: center; gap: .3rem; max-width: 22rem; white-space: nowrap } .line a { overflow: hidden; text-overflow: ellipsis; line-height: 24px } .copy { min-width: 24px; height: 24px; padding: 0 .2rem; border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 } @media (scripting: none) { .copy { display: none } }
+.line { display: inline-flex; align-items: center; gap: .3rem; max-width: 15rem; white-space: nowrap } .line a { overflow: hidden; text-overflow: ellipsis; line-height: 24px } .copy { min-width: 24px; height: 24px; padding: 0 .2rem; border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 } @media (scripting: none) { .copy { display: none } }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(2.9rem, 1fr)); gap: .2rem; margin: .5rem 0; padding: 0; list-style: none; font-size: .8rem; text-align: center } .strip li > * { display: block; padding: .2rem 0; background: var(--panel); color: var(--text); text-decoration: none }
 header strong { font-size: 1.05rem } nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
 nav a[aria-current] { color: var(--text); text-decoration: none; font-weight: 600 }
@@ -109,7 +109,7 @@ time, .whole { white-space: nowrap; overflow-wrap: normal }
 .cards .card dl { grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .6rem 1.25rem } .cards .card dl div { display: grid; grid-template-rows: 1fr auto } .cards .card dt { font-size: .87rem } .cards .card dd { text-align: left; font-weight: 600 }
 dt { color: var(--quiet) } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .25rem 0 }
-th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
+th, td { text-align: left; padding: .3rem .45rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
 th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) } th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px } td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 9rem }
 .n { text-align: right; font-variant-numeric: tabular-nums }
 form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin: 1rem 0 } .wide { flex: 1 1 12rem; max-width: 24rem; display: flex }
@@ -135,7 +135,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .not-stored { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
 .series-0 { fill: var(--blue) } .series-1 { fill: var(--orange) } .series-2 { fill: var(--green) } .series-3 { fill: var(--sky) } .series-4 { fill: var(--wine) } .series-5 { fill: var(--sand) } .series-6 { fill: var(--grey) }
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
-.scroll { overflow-x: auto } @media (min-width: 75rem) { .scroll { overflow: visible } .scroll thead th { position: sticky; top: 0; z-index: 1 } .halves .scroll, .charts .scroll { overflow-x: auto } }
+.scroll { overflow-x: auto } @media (min-width: 90rem) { .scroll { overflow: visible } .scroll thead th { position: sticky; top: 0; z-index: 1 } .halves .scroll, .charts .scroll { overflow-x: auto } }
 .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }
 @media print {
   :root { color-scheme: light; ${variables(COLORS.light)} }

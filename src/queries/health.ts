@@ -181,15 +181,7 @@ async function readInstances(
     .where('l.until', '>', sql<Instant>`clock_timestamp()`)
     .orderBy('l.since')
     .execute();
-  const organizations = await db
-    .selectFrom('organizations as o')
-    .select('o.instance_id')
-    .select(({ fn }) => [
-      fn.countAll<number>().filterWhere('o.removed_at', 'is', null).as('listed'),
-      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
-    ])
-    .groupBy('o.instance_id')
-    .execute();
+  const organizations = await countOrganizationsByInstance(db);
   const quarantined = await db
     .selectFrom('quarantine as q')
     .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
@@ -229,6 +221,18 @@ async function readInstances(
       finalChanges: changed?.all ?? 0,
     };
   });
+}
+
+async function countOrganizationsByInstance(db: Kysely<Schema>) {
+  return await db
+    .selectFrom('organizations as o')
+    .select('o.instance_id')
+    .select(({ fn }) => [
+      fn.countAll<number>().filterWhere('o.removed_at', 'is', null).as('listed'),
+      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
+    ])
+    .groupBy('o.instance_id')
+    .execute();
 }
 
 /** `changesShownSince` returns the instant from which on a changed final number is shown. */

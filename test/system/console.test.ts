@@ -137,7 +137,7 @@ describe('with HTTP_TOKEN', () => {
 test('README.md has small pictures of the home page and an organization', async () => {
   const { worker, token, orgId } = await at(FULL);
   await using tab = await browser.open({ token });
-  await tab.page.setViewportSize({ width: 1440, height: 900 });
+  await tab.page.setViewportSize({ width: 1280, height: 800 });
   for (const [image, address] of [
     ['home', '/'],
     ['organization', `/organizations/${orgId}`],
