@@ -179,3 +179,58 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
   ) as q
 $$;
 comment on function losant_usage.changes_since is 'Every number that changed or was first loaded after a moment (UTC), one row per change and metric. change: restated or first_loaded; a first load shows the number of now. Hours are in restatements only. Source: restatements, coverage, usage_days.';
+
+create view losant_usage.usage_movers as
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, u.period_start, u.period_end,
+  u.days, u.quantity, u.previous_quantity, u.quantity - u.previous_quantity as difference,
+  round((u.quantity - u.previous_quantity)::numeric / nullif(u.previous_quantity, 0), 4) as change
+from (
+  select n.org_id, p.month as period_start, p.yesterday as period_end, count(*)::integer as days,
+    sum(n.payload_billable_count)::bigint as quantity, sum(b.payload_billable_count)::bigint as previous_quantity
+  from (select yesterday, date_trunc('month', yesterday::timestamp)::date as month
+    from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y) as p
+  join losant_usage.usage_days n on n.usage_date between p.month and p.yesterday and n.payload_billable_count is not null
+  join losant_usage.usage_days b on b.org_id = n.org_id and b.payload_billable_count is not null and b.usage_date < p.month
+    and b.usage_date = (p.month - interval '1 month')::date + (n.usage_date - p.month)
+  group by n.org_id, p.month, p.yesterday
+) as u
+join losant_usage.organizations o on o.org_id = u.org_id and o.removed_at is null;
+comment on view losant_usage.usage_movers is 'Billable payloads of the month (UTC) that holds yesterday, to date, beside the same days of the month before: one row per organization that exists and has a day in both. Days that are not stored in both months are left out of both sums. Source: usage_days.';
+comment on column losant_usage.usage_movers.instance_id is 'Losant instance id.';
+comment on column losant_usage.usage_movers.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.usage_movers.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.usage_movers.referral_id is 'Referral id of the organization as last seen; null if it has none.';
+comment on column losant_usage.usage_movers.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.usage_movers.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.usage_movers.period_start is 'First day of the month (UTC).';
+comment on column losant_usage.usage_movers.period_end is 'Yesterday (UTC).';
+comment on column losant_usage.usage_movers.days is 'Days of the month that are compared (count).';
+comment on column losant_usage.usage_movers.quantity is 'Billable payloads of these days (count).';
+comment on column losant_usage.usage_movers.previous_quantity is 'Billable payloads of the same days of the month before (count).';
+comment on column losant_usage.usage_movers.difference is 'quantity - previous_quantity (count).';
+comment on column losant_usage.usage_movers.change is 'difference divided by previous_quantity (1 is twice as many); null where that is 0.';
+
+create view losant_usage.silent_organizations as
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, u.last_day, z.days as silent_days,
+  u.payloads as payloads_before
+from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
+cross join lateral (
+  select d.org_id, max(d.usage_date) filter (where d.payload_all_count > 0) as last_day, sum(d.payload_all_count)::bigint as payloads
+  from losant_usage.usage_days d where d.usage_date between y.yesterday - 33 and y.yesterday group by d.org_id
+) as u
+join losant_usage.organizations o on o.org_id = u.org_id and o.removed_at is null
+cross join lateral (
+  select count(*)::integer as days from losant_usage.days_between(u.last_day + 1, y.yesterday) as day
+  join losant_usage.usage_days s on s.usage_date = day and s.org_id = u.org_id and s.payload_all_count = 0
+) as z
+where u.last_day < y.yesterday - 2 and z.days >= 3;
+comment on view losant_usage.silent_organizations is 'Organizations that sent payloads within the last 34 days and none on three or more stored days since, one row each. A day that is not stored is no silence. Source: usage_days.';
+comment on column losant_usage.silent_organizations.instance_id is 'Losant instance id.';
+comment on column losant_usage.silent_organizations.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.silent_organizations.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.silent_organizations.referral_id is 'Referral id of the organization as last seen; null if it has none.';
+comment on column losant_usage.silent_organizations.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.silent_organizations.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.silent_organizations.last_day is 'Last usage date with a payload, billable or not (UTC).';
+comment on column losant_usage.silent_organizations.silent_days is 'Days since on which zero payloads are stored (count).';
+comment on column losant_usage.silent_organizations.payloads_before is 'Payloads of the last 34 days, billable or not (count).';

@@ -325,7 +325,14 @@ select p.instance_id, p.org_id, p.org_name, p.referral_id, p.plan_id, p.customer
   p.days_in_period, p.days_expected, q.days as days_stored, l.key as limit_name, m.metric, m.unit, m.kind,
   q.bound::bigint as limit_quantity, q.quantity::bigint, round(q.quantity / nullif(q.bound, 0), 4) as share,
   q.projected::bigint as projected_quantity, round(q.projected / nullif(q.bound, 0), 4) as projected_share,
-  case when q.quantity > q.bound then q.yesterday
+  case when q.quantity > q.bound then coalesce((
+      select min(r.day) from (
+        select day, case m.kind when 'level' then v.number else sum(v.number) over (order by day) end as number
+        from losant_usage.days_between(p.period_start, q.yesterday) as day
+        join losant_usage.usage_days u on u.usage_date = day and u.org_id = p.org_id
+        cross join lateral (select case m.metric when 'devices_total' then u.devices_total
+          when 'notebook_minutes' then u.notebook_minutes when 'payload_billable_count' then u.payload_billable_count end::numeric) as v (number)
+      ) as r where r.number > q.bound), q.yesterday)
     when q.projected > q.bound then least(q.last_day, q.yesterday + floor((q.bound - q.quantity) * q.days / q.quantity)::integer + 1)
   end as crosses_on
 from losant_usage.period_usage p
@@ -368,4 +375,4 @@ comment on column losant_usage.usage_vs_limits.quantity is 'The number of the pe
 comment on column losant_usage.usage_vs_limits.share is 'quantity divided by the limit; null for a limit of 0.';
 comment on column losant_usage.usage_vs_limits.projected_quantity is 'What the period comes to if it goes on as on the days that are stored, over the days of it on which the organization can exist; of a level the last number; null if none is stored.';
 comment on column losant_usage.usage_vs_limits.projected_share is 'projected_quantity divided by the limit; null for a limit of 0.';
-comment on column losant_usage.usage_vs_limits.crosses_on is 'The usage date (UTC) on which the limit is passed if it goes on so; yesterday if it is passed already; null if it is not.';
+comment on column losant_usage.usage_vs_limits.crosses_on is 'The usage date (UTC) on which the limit is passed if it goes on so, or the first on which it was passed already; null if it is not.';

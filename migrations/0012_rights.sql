@@ -12,6 +12,7 @@ begin
       losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells, losant_usage.pruned_months,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
       losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.revisions, losant_usage.restatements,
+      losant_usage.usage_movers, losant_usage.silent_organizations,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
       losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.hourly_usage, losant_usage.device_continuity,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,

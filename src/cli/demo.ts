@@ -201,7 +201,7 @@ async function serveConsole(context: CommandContext, reader: DatabaseHandle): Pr
     }),
   );
   const schedule = { isArmed: () => false, nextWakeAt: () => null };
-  const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
+  const sources = createSources(context, { reader, startedAtMs, loop: { statuses, wakes: [] }, schedule });
   const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
   const access = { host: LOOPBACK, hostname: host, tokenHash: null };
   return await listen(app, { access, port: 0, logger });

@@ -66,7 +66,9 @@ export function renderEnd(
   }
   const { instanceId, outcome, nextTryAt } = end;
   const { report, refusal, tally, excluded } = outcome;
-  const lines = [renderHead(instanceId, report), ...renderCounts(report, tally.restated, verbose)];
+  // What this run did is one sentence, what the ledger lacks another: older gaps make no run incomplete.
+  const didAll = report.failures.length === 0 && tally.unreadable === 0 && refusal === null;
+  const lines = [renderHead(instanceId, report, didAll), ...renderCounts(report, tally.restated, verbose)];
   if (tally.restatedFinal > 0) {
     const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
     lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
@@ -78,24 +80,25 @@ export function renderEnd(
   }
   if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
   if (tally.waiting > 0) {
-    const what = `${count(tally.waiting, 'number')} ${tally.waiting === 1 ? 'is' : 'are'} missing`;
+    const what = `${count(tally.waiting, 'gap')} ${tally.waiting === 1 ? 'is' : 'are'} left`;
     const next = nextTryAt === null ? 'not due for another try' : `next try ${showWhen(nextTryAt, nowMs)}`;
-    lines.push(line`  ${styled('yellow', what)}; ${next}: see losant-usage gaps`);
+    lines.push(line`  In the ledger ${styled('yellow', what)} in its scope; ${next}: see losant-usage gaps`);
+  } else if (didAll) {
+    lines.push('  In the ledger no gap is left in its scope');
   }
   lines.push(...renderFailures(report.failures));
   if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
   return lines;
 }
 
-function renderHead(instanceId: string, report: RunReport): Line {
-  const { status, from, to, orgs, requests, durationMs } = report;
+function renderHead(instanceId: string, report: RunReport, didAll: boolean): Line {
+  const { from, to, orgs, requests, durationMs } = report;
   const head = line`Instance ${styled('bold', instanceId)}: `;
   if (from === null || to === null) {
-    const state =
-      status === 'complete' ? styled('green', 'nothing is due') : styled('red', 'nothing was read');
+    const state = didAll ? styled('green', 'nothing is due') : styled('red', 'nothing was read');
     return orgs === 0 ? [...head, state] : [...head, state, ` (${count(orgs, 'organization')})`];
   }
-  const state = status === 'complete' ? styled('green', 'complete') : styled('yellow', 'incomplete');
+  const state = didAll ? styled('green', 'complete') : styled('yellow', 'incomplete');
   const facts = [
     showDays({ from, to }),
     count(orgs, 'organization'),
@@ -105,7 +108,7 @@ function renderHead(instanceId: string, report: RunReport): Line {
   return [...head, state, `, ${facts.join(', ')}`];
 }
 
-/** `renderCounts` renders counts, e.g. `100 numbers read: 98 new, 2 failed`; with `verbose` every count. */
+/** `renderCounts` renders counts, e.g. `100 numbers asked for: 98 new, 2 failed`; with `verbose` every count. */
 function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
   if (from === null) return [];
   const parts: readonly (readonly [number, string])[] = [
@@ -120,7 +123,7 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
   const shown = parts
     .filter(([number]) => verbose || number > 0)
     .map(([number, what]) => `${showNumber(number)} ${what}`);
-  const lines = [`  ${count(cells.planned, 'number')} read: ${shown.join(', ')}`];
+  const lines = [`  ${count(cells.planned, 'number')} asked for: ${shown.join(', ')}`];
   if (!verbose) return lines;
   const changes = Object.entries(rows).map(([what, number]) => `${showNumber(number)} ${what}`);
   return [...lines, `  rows: ${changes.join(', ')}`];

@@ -22,7 +22,7 @@ import {
 import { createProgress } from '../terminal/progress.ts';
 import { line } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
-import { type DayRange, daysFrom } from '../usage/day.ts';
+import { type DayRange, daysFrom, type UsageDay } from '../usage/day.ts';
 import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
 import { requireKnownInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
@@ -33,8 +33,8 @@ export const exportFile = defineCommand({
   whenInterrupted: 'nothing was written; a file that was there before is as it was',
   options: {
     view: required(choiceOption('views', 'the view', exportedViewNames)),
-    from: required(dayOption('first day; of months and periods, those that hold it')),
-    to: required(dayOption('last day, included')),
+    from: dayOption('first day; of months and periods, those that hold it; required for views of days'),
+    to: dayOption('last day, included; required with --from'),
     format: required(choiceOption('formats', 'the format', formatNames)),
     out: {
       ...pathOption('FILE', 'the file, which is replaced once the new one is complete; - is stdout'),
@@ -58,25 +58,44 @@ export const exportFile = defineCommand({
     },
   ],
   async run(context, { view: name, from, to, format, out, instance: instanceIds, org: orgIds }) {
-    const range = { from, to };
-    requireOrder(range);
+    // The command line has checked both choices.
+    const chosen = { view: exportedView(name) as ExportedView, format: format as FormatName };
+    const range = readRange(name, chosen.view, { from, to });
     const file = out === '-' ? null : out;
     if (file === null && context.output.json) {
       throw new SettingsError('--json describes a file, and the file itself would go to stdout', {
         hint: 'name the file with --out, or leave out --json',
       });
     }
-    // The command line has checked both choices.
-    const chosen = { view: exportedView(name) as ExportedView, format: format as FormatName };
     return await writeViewFile(context, { name, range, out: file, instanceIds, orgIds, ...chosen });
   },
 });
+
+/** Returns the days of the file; null for a view without days. Throws SettingsError for days that it lacks, or cannot have. */
+function readRange(
+  name: string,
+  { date }: ExportedView,
+  { from, to }: { readonly from: UsageDay | null; readonly to: UsageDay | null },
+): DayRange | null {
+  if (date === null) {
+    if (from === null && to === null) return null;
+    throw new SettingsError(`--from and --to: the rows of ${name} are of no day`, { hint: 'leave them out' });
+  }
+  if (from === null || to === null) {
+    throw new SettingsError(`${name} needs --from and --to, its first and last day`, {
+      hint: 'e.g. --from 2026-10-01 --to 2026-10-31',
+    });
+  }
+  requireOrder({ from, to });
+  return { from, to };
+}
 
 interface FileRequest {
   /** The name of the view. */
   readonly name: string;
   readonly view: ExportedView;
-  readonly range: DayRange;
+  /** The days; null for a view without days. */
+  readonly range: DayRange | null;
   readonly format: FormatName;
   /** The file; null for stdout. */
   readonly out: string | null;
@@ -119,7 +138,8 @@ async function writeViewFile(context: CommandContext, request: FileRequest): Pro
     const { name, range, format, out } = request;
     output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
   } else if (!isCut) {
-    const said = `${count(rows, 'row')} of ${request.name}, ${showDays(request.range)}`;
+    const days = request.range === null ? '' : `, ${showDays(request.range)}`;
+    const said = `${count(rows, 'row')} of ${request.name}${days}`;
     if (facts === null) output.remark(`${said}.`);
     else {
       output.print(
@@ -149,11 +169,12 @@ async function writeRows(
   let isCut = !(await target.write(renderer.begin()));
   const take = async (chunk: readonly Row[]) => {
     rows += chunk.length;
-    progress.show(Math.max(0, daysFrom(range.from, chunk.at(-1)?.[dateAt] ?? range.from)));
+    if (range !== null)
+      progress.show(Math.max(0, daysFrom(range.from, chunk.at(-1)?.[dateAt] ?? range.from)));
     isCut = !(await target.write(await renderer.add(chunk)));
     return !isCut;
   };
-  progress.start(daysFrom(range.from, range.to) + 1);
+  progress.start(range === null ? 1 : daysFrom(range.from, range.to) + 1);
   try {
     if (!isCut) await streamView(handle, request, { signal, take });
   } finally {

@@ -61,7 +61,32 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
   }
   if (known === null) return lines;
   if (known.length === 0) return [...lines, 'Nothing is accepted or unavailable.'];
-  return [...lines, '', `${numbersOf(known)} accepted or unavailable.`, ...renderCauses(known, () => [])];
+  return [
+    ...lines,
+    '',
+    `${numbersOf(known)} accepted or unavailable.`,
+    ...renderCauses(known, () => []),
+    ...renderAcceptance(known.filter(({ standing }) => standing === 'unavailable')),
+  ];
+}
+
+/** Renders the commands that accept what is unavailable, to copy: waiting does not help. */
+function renderAcceptance(unavailable: readonly Gap[]): Line[] {
+  if (unavailable.length === 0) return [];
+  const tracks = [...Map.groupBy(unavailable, ({ orgId, stream }) => `--org ${orgId} --stream ${stream}`)];
+  const commands = tracks.flatMap(([track, gaps]) =>
+    mergeDays(gaps.map(({ day }) => day)).map(
+      ({ from, to }) =>
+        `losant-usage waive ${track} --day ${from === to ? from : `${from}..${to}`} --reason TEXT`,
+    ),
+  );
+  const more = commands.length - LINES_MAX;
+  return [
+    '',
+    'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:',
+    ...commands.slice(0, LINES_MAX),
+    ...(more > 0 ? [`and ${count(more, 'command')} more`] : []),
+  ];
 }
 
 function numbersOf(gaps: readonly Gap[]): string {

@@ -1,6 +1,6 @@
 import { EXIT } from '../exit.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
-import type { RunRecord } from '../queries/runs.ts';
+import { leftOlderGaps, type RunRecord } from '../queries/runs.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
@@ -127,7 +127,9 @@ const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
   backfill: 'backfill',
 };
 
-function renderRunEnd({ kind, status, planned, failed, quarantined, error }: RunRecord): Line {
+/** `renderRunEnd` renders the end of a run in a sentence. */
+function renderRunEnd(run: RunRecord): Line {
+  const { kind, status, planned, failed, quarantined, error } = run;
   const what = KINDS[kind];
   const numbers = count(planned, 'number');
   switch (status) {
@@ -136,6 +138,8 @@ function renderRunEnd({ kind, status, planned, failed, quarantined, error }: Run
     case 'complete':
       return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
     case 'partial': {
+      if (leftOlderGaps(run))
+        return line`${what}: ${styled('green', 'complete')}, ${numbers}; older gaps are left`;
       const trouble = [
         failed > 0 ? `${count(failed, 'number')} failed` : null,
         quarantined > 0 ? `${quarantined} in quarantine` : null,

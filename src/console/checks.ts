@@ -1,20 +1,17 @@
 /** Pages of doubts about Losant's answers: totals that differ from the sums, and answers in quarantine. */
 import { html } from 'hono/html';
 import { type OpenQuarantine, readOpenQuarantine } from '../queries/gaps.ts';
-import { readInstanceNames } from '../queries/organizations.ts';
-import {
-  type Comparison,
-  type MonthNotRead,
-  type Outcome,
-  readReconciliation,
-} from '../queries/reconciliation.ts';
+import { type Comparison, type MonthNotRead, type Outcome } from '../queries/reconciliation.ts';
+import { escapeControls } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
+import { streams } from '../usage/streams/catalog.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
+import { AGAIN_S } from './organizations.ts';
 import { type Html, renderAway, renderDay, renderDistance, renderPage, renderTable } from './page.ts';
-import { type ConsolePage, READING_WAIT_MS, readOrNull, shownHealth } from './sources.ts';
+import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull, shownHealth } from './sources.ts';
 
 const TOTALS = '/totals';
 /** The number of months to choose from, besides older ones in which something differs. */
@@ -27,18 +24,24 @@ export const totalsPage: ConsolePage = {
   open: (sources) => async (c) => {
     const yesterday = addDays(dayAt(sources.now()), -1);
     const month = parseMonth(c.req.query('month') ?? '') ?? yesterday.slice(0, 7);
-    const scope = { range: daysOfMonth(month), instanceIds: null, withEqual: false };
-    const found = await readOrNull(sources, async (db) => ({
-      ...(await readReconciliation(db, scope)),
-      names: await readInstanceNames(db),
-    }));
-    const health = shownHealth(await sources.database(READING_WAIT_MS));
-    const differing = (health?.instances ?? []).flatMap(({ differingMonths }) => differingMonths ?? []);
+    const [view, reading] = await Promise.all([sources.database(READING_WAIT_MS), sources.totals(month)]);
+    if (reading === null && view.isUp) c.header('refresh', String(AGAIN_S));
+    const differing = (shownHealth(view)?.instances ?? []).flatMap(
+      ({ differingMonths }) => differingMonths ?? [],
+    );
+    const list = () => {
+      if (!view.isUp) return renderAway();
+      if (reading === null)
+        return html`<p>${showMonth(month)} is being compared. This page reloads by itself.</p>`;
+      const names = instanceNames(view);
+      const { rows, monthsNotRead } = reading.value;
+      return html`${renderNotRead(monthsNotRead, names)}${renderComparisons(rows, names, month)}`;
+    };
     const body = html`<h1>Losant's own totals</h1>
 <p class="quiet">Where the sums of organizations differ from what Losant counts for the instance's day or the organization's month. Nothing here changes a number; a difference on final numbers keeps the month from being invoiced.</p>
 ${renderMonthChoice({ newest: yesterday.slice(0, 7), shown: month, differing })}
-${found === null ? renderAway() : html`${renderNotRead(found.monthsNotRead, found.names)}${renderComparisons(found.rows, found.names, month)}`}`;
-    return await c.html(renderPage({ title: 'Totals', path: TOTALS, body }), found === null ? 503 : 200);
+${list()}`;
+    return await c.html(renderPage({ title: 'Totals', path: TOTALS, body }), view.isUp ? 200 : 503);
   },
 };
 
@@ -92,21 +95,68 @@ ${renderTable({
     { name: 'Ours', isNumber: true },
     { name: "Losant's", isNumber: true },
     { name: 'Difference', isNumber: true },
+    { name: 'Who is missing', isText: true },
+    { name: 'What to do', isText: true },
   ],
-  rows: sorted
-    .slice(0, ROWS_MAX)
-    .map((row) => [
-      row.outcome === 'not_compared'
-        ? html`${OUTCOMES.not_compared} <code>${row.reason ?? ''}</code>`
-        : OUTCOMES[row.outcome],
-      row.orgId === null || !row.isListed
-        ? (row.orgName ?? names.get(row.instanceId) ?? row.instanceId)
-        : html`<a href="/organizations/${row.orgId}">${row.orgName ?? row.orgId}</a>`,
-      row.day === null ? row.month.slice(0, 7) : renderDay(row.day),
-      html`${row.metric} <span class="quiet">${row.unit}</span>`,
-      ...[row.quantity, row.total, row.difference].map((value) => value ?? '–'),
-    ]),
+  rows: sorted.slice(0, ROWS_MAX).map((row) => renderComparison(row, names)),
 })}${rows.length > ROWS_MAX ? html`<p class="quiet">The first ${ROWS_MAX}; <code>losant-usage reconcile</code> lists them all.</p>` : ''}`;
+}
+
+function renderComparison(row: Comparison, names: ReadonlyMap<string, string>): (Html | string)[] {
+  const { outcome, orgId, orgName, day, month, metric, unit, quantity, total, difference } = row;
+  return [
+    outcome === 'not_compared'
+      ? html`${OUTCOMES[outcome]} <code>${row.reason ?? ''}</code>`
+      : OUTCOMES[outcome],
+    orgId === null || !row.isListed
+      ? (orgName ?? names.get(row.instanceId) ?? row.instanceId)
+      : html`<a href="/organizations/${orgId}">${orgName ?? orgId}</a>`,
+    day === null ? month.slice(0, 7) : renderDay(day),
+    html`${metric} <span class="quiet">${unit}</span>`,
+    ...[quantity, total, difference].map((value) => (value === null ? '–' : showNumber(BigInt(value)))),
+    renderMissing(row),
+    renderRemedy(row),
+  ];
+}
+
+/** Renders what one of the sides lacks. */
+function renderMissing({
+  orgsMissing,
+  orgsRemoved,
+  daysMissing,
+  metric,
+  day,
+  isListed,
+  orgId,
+}: Comparison): Html | string {
+  const stream = streams.find(({ metrics }) => metrics.includes(metric))?.name ?? '';
+  if (orgsMissing !== null && orgsMissing > 0 && day !== null) {
+    return html`<a href="${addressOf('/coverage', { stream, to: day, only: 'gap' })}">${count(orgsMissing, 'organization')}</a> without a number`;
+  }
+  if (orgsRemoved !== null && orgsRemoved > 0) return `${count(orgsRemoved, 'organization')} deleted since`;
+  if (daysMissing !== null && daysMissing > 0 && orgId !== null) {
+    return html`<a href="${addressOf('/coverage', { q: orgId, stream, days: '90' })}">${count(daysMissing, 'day')}</a> without a number`;
+  }
+  return isListed ? 'nobody' : 'the organization: it was never listed here';
+}
+
+/** The reasons that pass by themselves. */
+const PASSING: readonly string[] = ['not_final', 'total_not_final', 'total_outdated'];
+
+/** Renders the next step, which depends on what the sides are and why they differ. */
+function renderRemedy({ outcome, reason, orgId, day, month, isListed }: Comparison): Html | string {
+  const range = day === null ? daysOfMonth(month.slice(0, 7)) : { from: day, to: day };
+  const again = html`<code>losant-usage backfill ${orgId === null ? '' : `--org ${orgId} `}--from ${range.from} --to ${range.to} --force</code>`;
+  if (!isListed)
+    return html`Check LOSANT_ORG_IDS and the token's organizations, then <code>losant-usage run</code>`;
+  if (reason !== null && PASSING.includes(reason)) return 'Wait: it is compared again once it is final';
+  if (outcome === 'not_compared') {
+    return reason === 'not_stored'
+      ? again
+      : html`Losant gave no total (${reason ?? 'unknown'}): it is asked again; <code>losant-usage check</code> tells whether the token may`;
+  }
+  if (reason !== null) return html`Fill the gaps first: ${again}`;
+  return html`Read it again: ${again} If it still differs, ask Losant; <code>losant-usage close --incomplete REASON</code> invoices it all the same`;
 }
 
 /** The page of answers that are set aside as invalid, with what was wrong. */
@@ -124,6 +174,13 @@ ${answers === null ? renderAway() : renderAnswers(answers, sources.now())}`;
   },
 };
 
+/** The characters of a body shown in the list; the page of the day has more. */
+const BODY_SHOWN = 600;
+
+function escapeBody(text: string): string {
+  return text.slice(0, BODY_SHOWN).toWellFormed().split('\n').map(escapeControls).join('\n');
+}
+
 function renderAnswers(answers: readonly OpenQuarantine[], nowMs: number): Html {
   if (answers.length === 0) return html`<p>There is none.</p>`;
   return html`${renderTable({
@@ -133,17 +190,17 @@ function renderAnswers(answers: readonly OpenQuarantine[], nowMs: number): Html 
       { name: 'Stream' },
       { name: 'Days' },
       { name: 'Times', isNumber: true },
-      { name: 'What was wrong', isText: true },
+      { name: 'What was wrong, and what Losant sent', isText: true },
     ],
     rows: answers
       .slice(0, ROWS_MAX)
-      .map(({ orgId, orgName, stream, from, to, code, problem, ...seen }) => [
+      .map(({ orgId, orgName, stream, from, to, code, problem, body, ...seen }) => [
         renderDistance(seen.lastSeenAt, nowMs),
         html`<a href="/organizations/${orgId}">${orgName}</a>`,
         stream,
         html`<a href="/coverage/${orgId}/${to}/${stream}">${showDays({ from, to })}</a>`,
         showNumber(seen.times),
-        html`<strong>${code}</strong>: ${problem}`,
+        html`<strong>${code}</strong>: ${problem}${body === null ? html` <span class="quiet">(the body is not kept, or this database user may not see it)</span>` : html`<details><summary>What Losant sent${body.isCut || body.text.length > BODY_SHOWN ? ', its beginning' : ''}</summary><pre>${escapeBody(body.text)}</pre></details>`}`,
       ]),
   })}${answers.length > ROWS_MAX ? html`<p class="quiet">The newest ${ROWS_MAX}.</p>` : ''}`;
 }

@@ -73,21 +73,24 @@ function wordsOf(standing: Standing): StandingWords {
   return STANDINGS[standing];
 }
 
-/** The height of a row of cells in units of its own; the row is stretched to the available width. */
-const ROW_HEIGHT = 16;
+/** The size of a day's cell in pixels, large enough to be hit. */
+const CELL = 24;
+const MONTHS_HEIGHT = 16;
+const WEEK_DAYS = ['Mon', '', 'Wed', '', 'Fri', '', 'Sun'] as const;
+const NAMES_WIDTH = 30;
 
-/** `renderHeatMap` draws a row of cells for each stream, and shows the same as a table. */
+/** `renderHeatMap` draws a calendar of weeks for each stream, and shows the same as a table. */
 export function renderHeatMap(cells: readonly HeatCell[]): Html {
   const streams = [...Map.groupBy(cells, ({ stream }) => stream)];
   const days = streams[0]?.[1].map(({ day }) => day) ?? [];
   const [first = null, last = null] = [days[0], days.at(-1)];
   const shown = [...new Set(cells.flatMap((cell) => standingOf(cell) ?? []))];
   const sample = (standing: Standing) =>
-    html`<span class="whole"><svg class="sample" aria-hidden="true" width="12" height="${ROW_HEIGHT}" viewBox="0 0 1 ${ROW_HEIGHT}" preserveAspectRatio="none">${renderShape(standing, 0)}</svg> ${STANDINGS[standing].label}</span> `;
+    html`<span class="whole"><svg class="sample" aria-hidden="true" width="16" height="16" viewBox="0 0 ${CELL} ${CELL}">${renderShape(standing, 0, 0)}</svg> ${STANDINGS[standing].label}</span> `;
   return html`<h2>The last ${days.length} days</h2>
-<p class="quiet">One cell for each stream and UTC day, ${renderDay(first)} to ${renderDay(last)}: the worst of all organizations; blank where nothing is tracked.
+<p class="quiet">A cell for each stream and UTC day, ${renderDay(first)} to ${renderDay(last)}, by week: the worst of all organizations; blank where nothing is tracked.
 ${shown.map(sample)}<a class="whole" href="/coverage">By organization and day</a></p>
-<div class="heat">${streams.map(([stream, row]) => renderRow(stream, row))}</div>
+<div class="heat">${streams.map(([stream, row]) => renderWeeks(stream, row))}</div>
 <details><summary>The same as a table</summary>
 ${renderTable({
   columns: [{ name: 'Day' }, ...streams.map(([stream]) => ({ name: stream }))],
@@ -102,47 +105,61 @@ function standingOf({ tracked, counts }: HeatCell): Standing | null {
   return worstOf(counts) ?? (tracked === 0 ? null : 'final');
 }
 
-function renderRow(stream: string, row: readonly HeatCell[]): Html {
-  const gaps = row.filter((cell) => isGap(standingOf(cell) ?? 'final')).length;
-  const label = `${stream}: gaps on ${gaps} of ${row.length} days`;
-  const cells = row.map((cell, x) => {
-    const standing = standingOf(cell);
-    const shape = html`<title>${cell.day}: ${describeCell(cell)}</title><rect class="heat-ground" x="${x}" width="1" height="${ROW_HEIGHT}"/>${standing === null ? '' : renderShape(standing, x)}`;
-    return standing === null
-      ? html`<g>${shape}</g>`
-      : html`<a href="${coverageOf(cell, standing)}" tabindex="-1">${shape}</a>`;
-  });
-  return html`<span>${stream}</span><svg role="group" aria-label="${label}" height="${ROW_HEIGHT}" viewBox="0 0 ${row.length} ${ROW_HEIGHT}" preserveAspectRatio="none">${cells}</svg>\n`;
+/** Returns the place of a day in its week, from Monday. */
+function weekDayOf(day: UsageDay): number {
+  return (new Date(`${day}T00:00:00Z`).getUTCDay() + 6) % 7;
 }
 
-/** Renders the shape of a standing: tones differ in shape as well as in colour. */
-function renderShape(standing: Standing, x: number): Html {
+function renderWeeks(stream: string, row: readonly HeatCell[]): Html {
+  const gaps = row.filter((cell) => isGap(standingOf(cell) ?? 'final')).length;
+  const label = `${stream}: gaps on ${gaps} of ${row.length} days`;
+  const offset = weekDayOf(row[0]?.day ?? '1970-01-01');
+  const xOf = (place: number) => NAMES_WIDTH + Math.floor((place + offset) / 7) * CELL;
+  const cells = row.map((cell, place) => {
+    const [x, y] = [xOf(place), MONTHS_HEIGHT + weekDayOf(cell.day) * CELL];
+    const standing = standingOf(cell);
+    const shape = html`<title>${cell.day}: ${describeCell(cell)}</title><rect class="heat-ground" x="${x + 1}" y="${y + 1}" width="${CELL - 2}" height="${CELL - 2}"/>${standing === null ? '' : renderShape(standing, x, y)}`;
+    return html`<a href="${coverageOf(cell, standing)}" tabindex="-1">${shape}</a>`;
+  });
+  const months = row.flatMap(({ day }, place) =>
+    day.endsWith('-01')
+      ? [html`<text x="${xOf(place)}" y="${MONTHS_HEIGHT - 5}">${day.slice(0, 7)}</text>`]
+      : [],
+  );
+  const weekDays = WEEK_DAYS.map((name, place) =>
+    name === '' ? '' : html`<text x="0" y="${MONTHS_HEIGHT + place * CELL + 16}">${name}</text>`,
+  );
+  const width = xOf(row.length - 1) + CELL;
+  return html`<figure class="weeks"><figcaption>${stream}</figcaption><svg role="group" aria-label="${label}" width="${width}" height="${MONTHS_HEIGHT + 7 * CELL}">${months}${weekDays}${cells}</svg></figure>\n`;
+}
+
+/** Renders the shape of a standing in its cell: tones differ in shape as well as in colour. */
+function renderShape(standing: Standing, x: number, y: number): Html {
   const { tone } = wordsOf(standing);
-  const bar = (y: number, height: number) =>
-    html`<rect class="heat-${tone}" x="${x + 0.08}" y="${y}" width="0.84" height="${height}"/>`;
+  const bar = (from: number, height: number) =>
+    html`<rect class="heat-${tone}" x="${x + 1}" y="${y + from}" width="${CELL - 2}" height="${height}"/>`;
   switch (tone) {
     case 'good':
-      return bar(0, 16);
+      return bar(1, 22);
     case 'calm':
-      return bar(8, 8);
+      return bar(12, 11);
     case 'open':
-      return bar(14, 2);
+      return bar(20, 3);
     case 'known':
-      return bar(11, 5);
+      return bar(16, 7);
     case 'bad':
-      return html`${bar(0, 6)}${bar(10, 6)}`;
+      return html`${bar(1, 9)}${bar(14, 9)}`;
   }
 }
 
-function renderLink(cell: HeatCell): Html | string {
-  const standing = standingOf(cell);
-  if (standing === null || standing === 'final') return describeCell(cell);
-  return html`<a href="${coverageOf(cell, standing)}">${describeCell(cell)}</a>`;
+function renderLink(cell: HeatCell): Html {
+  return html`<a href="${coverageOf(cell, standingOf(cell))}">${describeCell(cell)}</a>`;
 }
 
 /** Returns the address of the map of organizations that have such a cell. */
-function coverageOf({ stream, day }: HeatCell, standing: Standing): string {
-  return addressOf('/coverage', { stream, to: day, only: standing === 'final' ? '' : standing });
+function coverageOf({ stream, day }: HeatCell, standing: Standing | null): string {
+  const only = standing === null || standing === 'final' ? '' : standing;
+  return addressOf('/coverage', { stream, to: day, only });
 }
 
 function describeCell(cell: HeatCell): string {

@@ -57,18 +57,29 @@ ${renderLegend(chart)}
 <p class="axis quiet" aria-hidden="true">${axis}</p>
 <div class="plot"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">
 ${scale.ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy="4" text-anchor="end">${label}</text>`)}</svg>
-<svg role="img" aria-labelledby="${id}-title ${id}-desc" width="100%" height="${HEIGHT + LABELS_HEIGHT}">
+<svg role="${days.length > LINKED_DAYS_MAX ? 'img' : 'group'}" aria-labelledby="${id}-title ${id}-desc" width="100%" height="${HEIGHT + LABELS_HEIGHT}">
 <title id="${id}-title">${title}: ${axis}</title><desc id="${id}-desc">${summary}</desc>
 ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="100%" y1="${y}" y2="${y}"/>`)}
 ${renderAbsences(chart)}
 ${chart.shape === 'line' ? renderLine(chart, scale) : renderBars(chart, scale)}
 ${chart.leftOut.map((isLeftOut, place) => (isLeftOut ? html`<circle class="zeros" cx="${percent(place + 0.5, days)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
-${days.map((_, place) => html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`)}
-${ticks.map(({ place, label, anchor }) => html`<text x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
+${days.map((_, place) => renderDay(chart, place, scale))}
+${ticks.map(({ place, label, anchor, isMinor }) => html`<text class="${isMinor ? 'minor' : ''}" x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
 <text x="50%" y="${HEIGHT + 34}" text-anchor="middle">${dayName}</text></svg></div>
 <details><summary>The same as a table</summary>
 <p><a href="${csv}" download>Download as CSV</a></p>
 ${renderDays(chart)}</details></figure>\n`;
+}
+
+/** The most days whose columns are links; the table behind a chart leads to each day of a longer one. */
+const LINKED_DAYS_MAX = 92;
+
+/** Renders the column of a day, which says its number and leads to its story. */
+function renderDay(chart: DailyChart, place: number, scale: Scale): Html {
+  const { days, standings, storyOf } = chart;
+  const column = html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`;
+  if (storyOf === undefined || standings[place] == null || days.length > LINKED_DAYS_MAX) return column;
+  return html`<a href="${storyOf(days[place] ?? '')}" tabindex="-1">${column}</a>`;
 }
 
 function renderLine({ days, series }: DailyChart, scale: Scale): Html {

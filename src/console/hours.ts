@@ -55,6 +55,7 @@ export function hoursCharts(
       place,
       label: HOURS[place] ?? '',
       anchor: place === 0 ? 'start' : 'middle',
+      isMinor: false,
     })),
     storyOf: () => `/coverage/${orgId}/${day}/payload_hours`,
     standings: HOURS.map(() => standing),

@@ -1,24 +1,15 @@
 import { html } from 'hono/html';
-import {
-  CHANGES_SHOWN_DAYS,
-  type Health,
-  type InstanceHealth,
-  type StreamHealth,
-} from '../queries/health.ts';
+import type { Health, InstanceHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
-import { capitalize, count, showDuration, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
+import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
-import { addressOf } from './lists.ts';
 import { type Html, renderDay, renderDistance } from './page.ts';
-import { completeTo, describeKind, isInFirstRun } from './verdict.ts';
+import { completeTo, isInFirstRun } from './verdict.ts';
 import type { InstanceStatus, RunProgress } from './worker-status.ts';
 
 export interface CardFacts {
   /** The health; null if it is not known. */
   readonly health: Health | null;
-  /** The number of days for which Losant keeps the detail. */
-  readonly horizonDays: number;
   /** The host of the process that serves the page. */
   readonly host: string;
   readonly nowMs: number;
@@ -92,63 +83,13 @@ function describeRunBeside({ kind, host, startedAt, requests }: RunRecord, nowMs
   return `A ${kind} run on ${host ?? 'another host'} for ${showDuration(elapsedMs)}: ${count(requests, 'request')}${describeRate(requests, elapsedMs)}`;
 }
 
+/** The facts of a second rank; whatever needs attention is in the list of that name. */
 function renderFacts(
-  instance: InstanceHealth,
-  { horizonDays, nowMs, isFirst }: CardFacts & { isFirst: boolean },
+  { streams, lastCompleteRunAt }: InstanceHealth,
+  { nowMs, isFirst }: CardFacts & { isFirst: boolean },
 ): Html {
-  const { instanceId, streams, finalChanges30Days, quarantined, lastCompleteRunAt, differences } = instance;
-  const sum = (pick: (stream: StreamHealth) => number) =>
-    streams.reduce((total, each) => total + pick(each), 0);
-  const [gaps, expiring] = [sum((stream) => stream.gaps), sum((stream) => stream.expiring)];
-  const toRead = sum(({ cells }) => cells.waiting + cells.missing);
-  const coverage = addressOf('/coverage', { instance: instanceId, only: 'gap', days: '90' });
-  const kind = describeKind(streams.map(({ cells }) => cells));
-  const changes = addressOf('/changes', { days: `${CHANGES_SHOWN_DAYS}` });
-  const link = (number: number, address: string, tone = '') =>
-    number === 0 ? showNumber(number) : html`<a class="${tone}" href="${address}">${showNumber(number)}</a>`;
+  const toRead = streams.reduce((sum, { cells }) => sum + cells.waiting + cells.missing, 0);
   return html`<div><dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd></div>
-<div><dt>${isFirst ? 'Still to be read' : capitalize(kind)}</dt><dd>${isFirst ? showNumber(toRead) : link(gaps, coverage, 'bad')}</dd></div>
-${isFirst ? '' : renderExpiry(streams, { expiring, horizonDays, nowMs })}
-<div><dt>Final numbers changed in ${CHANGES_SHOWN_DAYS} days</dt><dd>${link(finalChanges30Days, changes)}</dd></div>
-<div><dt>Answers in quarantine</dt><dd>${link(quarantined, '/quarantine')}</dd></div>
-${differences === undefined ? '' : renderDifferences(differences, instance.differingMonths ?? [])}
+${isFirst ? html`<div><dt>Still to be read</dt><dd>${showNumber(toRead)}</dd></div>` : ''}
 <div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
-}
-
-function renderDifferences(
-  differences: NonNullable<InstanceHealth['differences']>,
-  months: readonly UsageDay[],
-): Html {
-  const total = sumOf(differences);
-  return html`<div><dt>Final numbers that Losant's totals contradict</dt><dd>${total > 0 ? html`<a class="bad" href="${totalsAddress(months)}">${showNumber(total)}</a>` : '0'}</dd></div>`;
-}
-
-/** `totalsAddress` returns the address of the page of totals for the newest of the months. */
-export function totalsAddress(months: readonly UsageDay[]): string {
-  const newest = months.toSorted().at(-1);
-  return newest === undefined ? '/totals' : addressOf('/totals', { month: newest.slice(0, 7) });
-}
-
-/** `sumOf` adds up the differences of all scopes. */
-export function sumOf(differences: NonNullable<InstanceHealth['differences']>): number {
-  return Object.values(differences).reduce((sum, each) => sum + each, 0);
-}
-
-/**
- * Renders the time at which the oldest gap that can still be read leaves the days that Losant keeps,
- * after which it is unavailable.
- */
-function renderExpiry(
-  streams: readonly StreamHealth[],
-  { expiring, horizonDays, nowMs }: { expiring: number; horizonDays: number; nowMs: number },
-): Html | string {
-  const horizon = addDays(dayAt(nowMs), -horizonDays);
-  const oldest = streams
-    .flatMap(({ oldestGap }) => oldestGap ?? [])
-    .filter((day) => day >= horizon)
-    .sort()[0];
-  if (oldest === undefined) return '';
-  const days = daysFrom(horizon, oldest) + 1;
-  const shown = html`in ${count(days, 'day')}${expiring > 0 ? html` (${showNumber(expiring)} within 7 days)` : ''}`;
-  return html`<div><dt>First gap is unavailable</dt><dd class="${expiring > 0 ? 'bad' : ''}">${shown}</dd></div>`;
 }

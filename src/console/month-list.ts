@@ -24,6 +24,8 @@ export interface MonthQuery {
    */
   readonly order: 'standing' | 'payloads';
   readonly page: number;
+  /** Whether all organizations are on one page, to be printed. */
+  readonly isWhole: boolean;
 }
 
 const PERIODS_PER_PAGE = 50;
@@ -90,11 +92,11 @@ export function renderPeriods(periods: readonly OrganizationPeriod[], options: P
   const { query, names } = options;
   const found = select(periods, query);
   const from = (query.page - 1) * PERIODS_PER_PAGE;
-  const shown = found.slice(from, from + PERIODS_PER_PAGE);
+  const shown = query.isWhole ? found : found.slice(from, from + PERIODS_PER_PAGE);
   return html`<h2>Organizations</h2>
 ${renderChoice(periods, query)}
 <p class="quiet">${count(found.length, 'organization')}${query.search === '' ? '' : ` with “${query.search}”`}${shown.length === 0 && found.length > 0 ? ', none on this page' : ''}.
-Payloads are the billable ones of the days stored; devices those of the last day stored. <a href="${pathOf(query)}/usage.csv" download>Every number of the month as CSV</a></p>
+Payloads are the billable ones of the days stored; devices those of the last day stored. <a href="${pathOf(query)}/usage.csv" download>Every number of the month as CSV</a>${found.length > shown.length ? html` · <a href="${addressOf(pathOf(query), { ...choiceOf(query), all: '1' })}">All on one page, to print</a>` : ''}</p>
 ${
   shown.length === 0
     ? ''
@@ -110,7 +112,7 @@ ${
         rows: shown.map((period) => renderPeriod(period, options)),
       })
 }
-${renderPages({ path: pathOf(query), query: choiceOf(query), page: query.page, found: found.length, perPage: PERIODS_PER_PAGE })}`;
+${query.isWhole ? '' : renderPages({ path: pathOf(query), query: choiceOf(query), page: query.page, found: found.length, perPage: PERIODS_PER_PAGE })}`;
 }
 
 function renderPeriod(

@@ -4,9 +4,10 @@ import { capitalize, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
 import { readChoice, readPageNumber, readSearch } from './lists.ts';
+import { checkMonth, renderChecklist } from './month-checklist.ts';
 import { judgeMonth, type MonthStep, showMonth } from './month-judge.ts';
 import { MONTH_FILTERS, type MonthQuery, renderInstances, renderPeriods } from './month-list.ts';
-import { type Html, renderAway, renderDistance, renderMissing, renderPage } from './page.ts';
+import { type Html, renderAway, renderCopy, renderDistance, renderMissing, renderPage } from './page.ts';
 import type { Reading } from './readings.ts';
 import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
 
@@ -57,6 +58,7 @@ function readQuery(month: Month, given: (name: string) => string | undefined): M
     filter: readChoice(given('show'), MONTH_FILTERS),
     order: readChoice(given('order'), ['payloads']) ?? 'standing',
     page: readPageNumber(given('page')),
+    isWhole: given('all') !== undefined,
   };
 }
 
@@ -76,10 +78,12 @@ function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFact
   if (periods === null)
     return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
   const yesterday = addDays(dayAt(nowMs), -1);
-  const verdict = judgeMonth({ ...reading.value, periods, yesterday, hasRun });
+  const facts = { ...reading.value, periods, yesterday, hasRun };
+  const verdict = judgeMonth(facts);
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
 <p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
 ${choice}
+${renderChecklist(checkMonth(facts))}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
 ${differing === 0 ? '' : html`<p><a href="/changes?month=${month}">Final numbers of ${name} that changed</a></p>`}
 ${renderInstances({ periods, statements, names, nowMs })}
@@ -92,11 +96,13 @@ function renderStep({ text, actions }: MonthStep): Html {
   const [first, ...others] = actions;
   if (first === undefined) return html`<li>${text}</li>`;
   if (others.length === 0) return html`<li>${text} ${renderAction(first)}</li>`;
-  return html`<li>${text} <details><summary>What to do, ${showNumber(actions.length)} lines</summary><pre>${actions.join('\n')}</pre></details></li>`;
+  return html`<li>${text} <details><summary>What to do, ${showNumber(actions.length)} lines</summary>${renderCopy(actions.join('\n'), 'Copy all lines', 'Copy all')}<pre>${actions.join('\n')}</pre></details></li>`;
 }
 
 function renderAction(action: string): Html | string {
-  return action.startsWith('losant-usage ') ? html`<code>${action}</code>` : capitalize(action);
+  return action.startsWith('losant-usage ')
+    ? html`<code>${action}</code> ${renderCopy(action, 'Copy the command', 'Copy')}`
+    : capitalize(action);
 }
 
 function renderTooMany(month: Month): Html {

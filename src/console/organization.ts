@@ -1,13 +1,19 @@
 import { html } from 'hono/html';
+import { type ChangeList, EVERY_CHANGE, readChangeList } from '../queries/changes.ts';
 import { type OrganizationHours, readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
+  type OpenCells,
   type Organization,
   type OrganizationMonth,
   readLimits,
+  readOpenCells,
   readOrganization,
   readOrganizationMonths,
+  readSources,
+  type SourceCount,
 } from '../queries/organization.ts';
+import { readDailyPayloads } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
@@ -15,6 +21,8 @@ import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, render
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { organizationCharts, renderChartCsv } from './organization-charts.ts';
+import { renderChanges, renderOpenCells, renderSources } from './organization-lists.ts';
+import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
 import { renderShare } from './organizations.ts';
 import {
   type Html,
@@ -47,9 +55,14 @@ export const organizationPage: ConsolePage = {
       limits: await readLimits(db, orgId),
       months: await readOrganizationMonths(db, orgId),
       hours: await readOrganizationHours(db, { orgId, range, ...choice }),
+      payloads:
+        (await readDailyPayloads(db, { orgIds: [orgId], range: daysOfMonthToDate(to) })).get(orgId) ?? [],
+      openCells: await readOpenCells(db, orgId),
+      changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
+      sources: await readSources(db, { orgId, range }),
     }));
     if (found === null) return c.html(renderPage({ title: orgId, path: PATH, body: renderAway() }), 503);
-    const { organization, limits, months, hours } = found;
+    const { organization, hours } = found;
     if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
     const byHour = hours === null ? [] : hoursCharts(hours, { orgId, range });
@@ -60,7 +73,7 @@ export const organizationPage: ConsolePage = {
     }
     return c.html(
       renderOrganization({
-        ...{ organization, limits, months, charts, hours, byHour, choice, range, days },
+        ...{ ...found, organization, charts, byHour, choice, range, days },
         nowMs: sources.now(),
       }),
     );
@@ -83,6 +96,11 @@ interface OrganizationFacts {
   readonly organization: Organization;
   readonly limits: readonly LimitUse[];
   readonly months: readonly OrganizationMonth[];
+  /** The billable payloads of this month and the one before, by day. */
+  readonly payloads: readonly (number | null)[];
+  readonly openCells: readonly OpenCells[];
+  readonly changes: ChangeList;
+  readonly sources: readonly SourceCount[];
   readonly charts: readonly DailyChart[];
   /** The payloads by hour; null if they were never collected. */
   readonly hours: OrganizationHours | null;
@@ -94,7 +112,9 @@ interface OrganizationFacts {
 }
 
 function renderOrganization(facts: OrganizationFacts): Html {
-  const { organization, limits, months, charts, range, days, nowMs } = facts;
+  const { organization, limits, months, payloads, openCells, changes, sources, charts, range, days, nowMs } =
+    facts;
+  const limit = limits.find(({ metric }) => metric === 'payload_billable_count');
   const { orgId, name, open } = organization;
   const counts = describeCounts(open);
   const address = (query: Readonly<Record<string, string>>) => addressOf(`${PATH}/${orgId}`, query);
@@ -102,18 +122,23 @@ function renderOrganization(facts: OrganizationFacts): Html {
 <p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId} · <a href="${addressOf('/coverage', { q: orgId })}">Coverage</a> · <a href="${addressOf('/changes', { q: orgId, which: 'all' })}">Changes</a></p>
 <p>${counts === '' ? 'Every tracked number is final.' : html`Not final: <a href="${addressOf('/coverage', { q: orgId, days: '90' })}">${counts}</a>.`}</p>
 ${renderStates(organization, nowMs)}
-<dl class="facts">${renderFacts(organization, nowMs)}</dl>
+${renderFills()}
+${renderMonthToDate({ orgId, to: range.to, payloads, limit })}
 ${renderLimits(limits)}
 ${renderMonths(months)}
+${renderOpenCells(orgId, openCells)}
+${renderChanges(orgId, changes, nowMs)}
 <h2>Usage by day</h2>
 <nav aria-label="Days shown"><p>The last ${RANGES.map((each) =>
     each === days
       ? html`<a href="${address({ days: `${each}` })}" aria-current="true">${each}</a> `
       : html`<a href="${address({ days: `${each}` })}">${each}</a> `,
   )} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
-${renderFills()}
 <div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>
-${renderHours(facts)}`;
+${renderHours(facts)}
+${renderSources(sources)}
+<h2>Who it is</h2>
+<dl class="facts">${renderFacts(organization, nowMs)}</dl>`;
   return renderPage({ title: name, path: PATH, body });
 }
 
@@ -228,15 +253,13 @@ ${renderTable({
   columns: [
     { name: 'Month' },
     { name: 'Standing' },
-    { name: 'Can be invoiced' },
     { name: 'Billable payloads', isNumber: true },
     { name: 'Notebook minutes', isNumber: true },
     { name: 'Devices', isNumber: true },
   ],
-  rows: months.map(({ month, standing, isBillable, payloads, notebookMinutes, devices }) => [
+  rows: months.map(({ month, standing, payloads, notebookMinutes, devices }) => [
     html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
     renderStanding(standing),
-    isBillable ? 'yes' : 'no',
     ...[payloads, notebookMinutes, devices].map((value) => (value === null ? '–' : showNumber(value))),
   ]),
 })}`;

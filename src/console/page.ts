@@ -1,5 +1,6 @@
 import { html, raw } from 'hono/html';
 import { showDistance, showInstant } from '../terminal/words.ts';
+import { SCRIPT } from './script.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -35,11 +36,15 @@ export function renderPage({ title, path, body }: Page): Html {
 <style>${raw(STYLE)}</style>
 </head>
 <body>
+<a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage export</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink({ href, name, path }))}</nav></header>
-<main>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink({ href, name, path }))}</nav>
+<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden" for="find">Find an organization by name, referral id or id</label>
+<input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
+<main id="main" tabindex="-1">
 ${body}
 </main>
+<script>${raw(SCRIPT)}</script>
 </body>
 </html>`;
 }
@@ -76,6 +81,10 @@ export interface Column {
    * not broken.
    */
   readonly isText?: boolean;
+  /** The address that sorts by the column. */
+  readonly sortAddress?: string;
+  /** The order of the rows, if they are sorted by the column. */
+  readonly sorted?: 'ascending' | 'descending' | undefined;
 }
 
 const classOf = ({ isNumber, isText }: Column) => (isNumber ? 'n' : isText ? 't' : '');
@@ -90,14 +99,28 @@ export function renderTable({
   rows: readonly (readonly (Html | string)[])[];
   caption?: string;
 }): Html {
-  const head = columns.map((column) => html`<th scope="col" class="${classOf(column)}">${column.name}</th>`);
+  const head = columns.map(
+    (column) =>
+      html`<th scope="col" class="${classOf(column)}"${column.sorted === undefined ? '' : html` aria-sort="${column.sorted}"`}>${renderHeading(column)}</th>`,
+  );
   const renderCell = (cell: Html | string, index: number) => {
     const column = columns[index] as Column;
     return html`<td data-label="${column.name}" class="${classOf(column)}"><span>${cell}</span></td>`;
   };
-  return html`<div class="scroll"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
+  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
 <thead><tr>${head}</tr></thead>
 <tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table></div>`;
+}
+
+function renderHeading({ name, sortAddress, sorted }: Column): Html | string {
+  if (sortAddress === undefined) return name;
+  const sign = sorted === undefined ? '' : sorted === 'ascending' ? ' ▲' : ' ▼';
+  return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
+}
+
+/** Renders a button that copies a text; without JavaScript there is none. */
+export function renderCopy(text: string, label: string, shown = 'id'): Html {
+  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
 }
 
 const DAY_MS = 86_400_000;

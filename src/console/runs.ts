@@ -1,16 +1,19 @@
 import { html } from 'hono/html';
 import { readInstanceNames } from '../queries/organizations.ts';
 import {
+  leftOlderGaps,
   RUNS_PER_PAGE,
   type RunList,
   type RunQuery,
   type RunRecord,
   readRun,
   readRunList,
+  readRunsSince,
 } from '../queries/runs.ts';
 import { count, showDuration, showNumber } from '../terminal/words.ts';
-import { addDays, parseDay } from '../usage/day.ts';
+import { addDays, DAY_MS, HOUR_MS, parseDay } from '../usage/day.ts';
 import {
+  addressOf,
   instanceOptions,
   readChoice,
   readInstanceId,
@@ -29,6 +32,7 @@ import {
   renderTable,
 } from './page.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
+import type { WakeEnd } from './worker-status.ts';
 
 const PATH = '/runs';
 const KINDS = ['scheduled', 'manual', 'backfill'] as const;
@@ -40,9 +44,13 @@ export const runsPage: ConsolePage = {
     const query = readQuery((name) => c.req.query(name));
     const found = await readOrNull(sources, async (db) => ({
       list: await readRunList(db, query),
+      lastDay: await readRunsSince(db, new Date(sources.now() - DAY_MS).toISOString()),
       names: await readInstanceNames(db),
     }));
-    const facts = { names: found?.names ?? new Map(), nowMs: sources.now() };
+    const facts = {
+      ...{ names: found?.names ?? new Map(), lastDay: found?.lastDay ?? [] },
+      ...{ wakes: sources.wakes(), nowMs: sources.now() },
+    };
     return await c.html(renderRuns(query, found?.list ?? null, facts), found === null ? 503 : 200);
   },
 };
@@ -67,6 +75,9 @@ function readQuery(given: (name: string) => string | undefined): RunQuery {
 
 interface RunsFacts {
   readonly names: ReadonlyMap<string, string>;
+  /** The runs and the wake-ups of this process in the last 24 hours. */
+  readonly lastDay: readonly RunRecord[];
+  readonly wakes: readonly WakeEnd[];
   readonly nowMs: number;
 }
 
@@ -74,8 +85,9 @@ function renderRuns(query: RunQuery, list: RunList | null, facts: RunsFacts): Ht
   const { instanceId, kind, status, started } = query;
   const { names } = facts;
   const body = html`<h1>Runs</h1>
-<p class="quiet">Every export that had something to do, the newest first. A wake-up with nothing due leaves none.</p>
-<form method="get" action="${PATH}" role="search">
+<p class="quiet">Every export that had something to do, the newest first. A wake-up with nothing due leaves none; it is in the strip only.</p>
+${list === null ? '' : renderStrip(facts)}
+<form method="get" action="${PATH}" role="search" aria-label="Runs">
 ${names.size > 1 ? renderSelect({ name: 'instance', label: 'Instance', options: instanceOptions(names), chosen: instanceId ?? '' }) : ''}
 ${renderSelect({ name: 'kind', label: 'Kind', options: [['', 'all'], ...KINDS.map((each) => [each, each] as const)], chosen: kind ?? '' })}
 ${renderSelect({ name: 'status', label: 'Ended', options: [['', 'all'], ...STATUSES.map((each) => [each, each] as const)], chosen: status ?? '' })}
@@ -85,7 +97,60 @@ ${list === null ? renderAway() : renderList(query, list, facts)}`;
   return renderPage({ title: 'Runs', path: PATH, body });
 }
 
-function renderList(query: RunQuery, { count: found, runs }: RunList, { names, nowMs }: RunsFacts): Html {
+const HOURS = 24;
+
+/** Renders the last 24 hours, each with its runs and the wake-ups of this process that found nothing due. */
+function renderStrip({ lastDay, wakes, nowMs }: RunsFacts): Html {
+  const first = Math.floor(nowMs / HOUR_MS) - HOURS + 1;
+  const hours = Array.from({ length: HOURS }, (_, place) => {
+    const [from, to] = [first + place, first + place + 1].map((hour) =>
+      new Date(hour * HOUR_MS).toISOString(),
+    ) as [string, string];
+    const runs = lastDay.filter(
+      ({ startedAt, finishedAt }) => startedAt < to && (finishedAt === null || finishedAt >= from),
+    );
+    const ended = wakes.filter(({ at }) => from <= at && at < to);
+    const idle = ended.filter(
+      ({ at, instanceId, result }) =>
+        result === 'complete' && !lastDay.some((run) => run.instanceId === instanceId && isDuring(at, run)),
+    );
+    return { label: `${from.slice(11, 13)}:00`, day: from.slice(0, 10), runs, idle: idle.length };
+  });
+  const cells = hours.map(({ label, day, runs, idle }) => {
+    const bad = runs.filter((run) => !isGoodRun(run)).length;
+    const parts = [
+      ...(runs.length === 0 ? [] : [count(runs.length, 'run')]),
+      ...(bad === 0 ? [] : [`${showNumber(bad)} with trouble`]),
+      ...(idle === 0 ? [] : [`${count(idle, 'wake-up')} with nothing due`]),
+    ];
+    const said = parts.length === 0 ? 'nothing' : parts.join(', ');
+    const [tone, sign] =
+      bad > 0 ? ['bad', '✕'] : runs.length > 0 ? ['good', '●'] : idle > 0 ? ['quiet', '○'] : ['quiet', ' '];
+    const text = html`<span class="${tone}" aria-hidden="true">${sign}</span><br>${label}<span class="hidden">: ${said}</span>`;
+    return html`<li title="${day} ${label} UTC: ${said}">${runs.length === 0 ? html`<span>${text}</span>` : html`<a href="${addressOf(PATH, { started: day })}">${text}</a>`}</li>\n`;
+  });
+  return html`<h2>The last 24 hours</h2>
+<p class="quiet">By UTC hour: <span class="good">●</span> runs that did all they had to, <span class="bad">✕</span> with trouble, ○ wake-ups of this process that found nothing due, blank for nothing.</p>
+<ol class="strip">${cells}</ol>`;
+}
+
+/** Whether an instant lies in the run, or in the second after it in which its wake-up ends. */
+function isDuring(at: string, { startedAt, finishedAt }: RunRecord): boolean {
+  return startedAt <= at && (finishedAt === null || Date.parse(at) <= Date.parse(finishedAt) + WAKE_END_MS);
+}
+
+/** The time within which a wake-up ends after its run. */
+const WAKE_END_MS = 60_000;
+
+function isGoodRun(run: RunRecord): boolean {
+  return run.status === 'complete' || run.status === 'running' || leftOlderGaps(run);
+}
+
+function renderList(
+  query: RunQuery,
+  { count: found, runs }: RunList,
+  { names, nowMs }: Pick<RunsFacts, 'names' | 'nowMs'>,
+): Html {
   if (runs.length === 0)
     return html`<p>${count(found, 'run')}${found === 0 ? '' : ', none on this page'}.</p>`;
   const { instanceId, kind, status, started, page } = query;
@@ -129,12 +194,7 @@ ${renderPages({ path: PATH, query: address, page, found, perPage: RUNS_PER_PAGE 
 export function renderStatus(run: RunRecord): Html | string {
   const { status } = run;
   if (leftOlderGaps(run)) return 'complete, gaps left';
-  const isGood = status === 'complete' || status === 'running';
-  return isGood ? status : html`<span class="bad">${status}</span>`;
-}
-
-function leftOlderGaps({ status, failures, failed, quarantined, error }: RunRecord): boolean {
-  return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
+  return isGoodRun(run) ? status : html`<span class="bad">${status}</span>`;
 }
 
 /** `renderLength` shows how long a run took, or how long it has been running. */

@@ -105,13 +105,20 @@ export interface TickDay {
   readonly place: number;
   readonly label: string;
   readonly anchor: 'start' | 'middle' | 'end';
+  /** Whether it is left out where there is little room. */
+  readonly isMinor: boolean;
 }
 
 /** Returns the days that are named on the axis, few enough for a narrow screen. */
 export function tickDays(days: DailyChart['days']): TickDay[] {
   return [...days.entries()]
     .filter(([, day]) => isTick(day, days.length))
-    .map(([place, day]) => ({ place, label: labelOf(day), anchor: anchorOf(place / days.length) }));
+    .map(([place, day]) => ({
+      place,
+      label: labelOf(day),
+      anchor: anchorOf(place / days.length),
+      isMinor: days.length > 31 && !day.endsWith('-01'),
+    }));
 }
 
 function isTick(day: UsageDay, count: number): boolean {

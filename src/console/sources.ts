@@ -2,17 +2,19 @@
 import type { Context } from 'hono';
 import type { Kysely } from 'kysely';
 import type { InvoicedMonth } from '../billing/month.ts';
+import type { OpenMonth } from '../billing/open-month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Row } from '../files/formats.ts';
 import type { Logger } from '../logger.ts';
 import type { HeatCell } from '../queries/coverage.ts';
 import type { Health } from '../queries/health.ts';
-import type { PayloadShare } from '../queries/organizations.ts';
+import type { Overview } from '../queries/home.ts';
+import type { Reconciliation } from '../queries/reconciliation.ts';
 import type { ViewRequest } from '../queries/view-rows.ts';
 import type { Month } from '../usage/period.ts';
 import type { Policy } from '../usage/policy.ts';
 import type { Reading } from './readings.ts';
-import type { WorkerStatus } from './worker-status.ts';
+import type { WakeEnd, WorkerStatus } from './worker-status.ts';
 
 /** A page of the console: its address, and its answer. */
 export interface ConsolePage {
@@ -25,6 +27,8 @@ export interface ConsolePage {
 /** The sources of what the pages show. */
 export interface PageSources {
   readonly status: () => WorkerStatus;
+  /** Returns the wake-ups of this process in the last 24 hours, oldest first. */
+  readonly wakes: () => readonly WakeEnd[];
   /**
    * Returns the state of the database; waits at most `waitMs` for a new reading if there is one that is
    * not old.
@@ -32,8 +36,12 @@ export interface PageSources {
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
   /** Returns the heat map; null before the first reading. */
   readonly heatMap: () => Promise<Reading<readonly HeatCell[]> | null>;
-  /** Returns the shares by organization; null before the first reading. */
-  readonly payloadShares: () => Promise<Reading<ReadonlyMap<string, PayloadShare>> | null>;
+  /** Returns the organizations and the totals up to yesterday; null before the first reading of the day. */
+  readonly overview: () => Promise<Reading<Overview> | null>;
+  /** Returns the newest month that is over and not closed, if there is one; null before the first reading. */
+  readonly openMonth: () => Promise<Reading<OpenMonth | null> | null>;
+  /** Returns the comparisons of a month with control totals that are not equal; null before the first reading. */
+  readonly totals: (month: Month) => Promise<Reading<Reconciliation> | null>;
   /** Returns a month; null before its first reading. */
   readonly month: (month: Month) => Promise<Reading<InvoicedMonth> | null>;
   /**

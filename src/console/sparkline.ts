@@ -12,7 +12,7 @@ const MARGIN = 1.5;
  * line, because they must never look like zero. `name` names what is counted.
  */
 export function renderSparkline(values: readonly (number | null)[], name: string): Html {
-  const step = WIDTH / values.length;
+  const step = WIDTH / Math.max(values.length, 1);
   const gaps = values.flatMap((value, index) => (value === null ? [index * step] : []));
   const bars = gaps.map(
     (x) => html`<rect class="spark-gap" x="${round(x)}" y="0" width="${round(step)}" height="${HEIGHT}"/>`,
@@ -23,7 +23,7 @@ export function renderSparkline(values: readonly (number | null)[], name: string
 /** Returns the path of the line from one stored day to the next; an isolated stored day is a dot. */
 export function linesThrough(values: readonly (number | null)[]): string {
   const most = Math.max(1, ...values.map((value) => value ?? 0));
-  const step = WIDTH / values.length;
+  const step = WIDTH / Math.max(values.length, 1);
   return values
     .map((value, index) => {
       if (value === null) return '';

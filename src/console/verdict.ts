@@ -90,7 +90,7 @@ function instancesRead(health: Health, statuses: readonly InstanceStatus[]): Ins
 /** The verdict on whether yesterday is complete, regardless of older days. */
 export interface YesterdayVerdict {
   readonly tone: Verdict['tone'];
-  readonly word: 'complete' | 'incomplete' | 'not read yet' | 'nothing tracked';
+  readonly word: 'complete' | 'incomplete' | 'partly read' | 'not read yet' | 'nothing tracked';
   readonly sentence: string;
 }
 
@@ -105,26 +105,25 @@ export function judgeYesterday(
   const streams = instances.flatMap((instance) => instance.streams);
   const tracked = streams.reduce((sum, { orgsTracked }) => sum + orgsTracked, 0);
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
-  const { waiting, unavailable } = counts;
+  const { waiting, unavailable, missing } = counts;
   const gaps = countGaps(counts);
-  const of = (number: number) => `${showNumber(number)} of ${count(Math.max(tracked, number), 'number')}`;
-  const are = (number: number) => (number === 1 ? 'is' : 'are');
-  if (gaps > 0) {
-    const named = streams.filter(({ yesterday }) => yesterday.in_doubt + yesterday.missing > 0);
-    const names = [...new Set(named.map(({ stream }) => stream))].join(', ');
-    const sentence = `${of(gaps)} of ${day} ${are(gaps)} ${describeKind([counts])} (${names}).`;
-    return { tone: 'bad', word: 'incomplete', sentence };
-  }
-  if (waiting > 0) {
-    const sentence = `${of(waiting)} of ${day} ${are(waiting)} waiting to be read; none is late.`;
-    return { tone: 'quiet', word: 'not read yet', sentence };
-  }
   if (tracked === 0) {
     return { tone: 'quiet', word: 'nothing tracked', sentence: `Nothing is tracked on ${day}.` };
   }
+  const stored = Math.max(0, tracked - waiting - unavailable - missing);
+  const of = `${showNumber(stored)} of ${count(tracked, 'number')} of ${day} ${tracked === 1 ? 'is' : 'are'} stored`;
+  if (gaps > 0) {
+    const named = streams.filter(({ yesterday }) => yesterday.in_doubt + yesterday.missing > 0);
+    const names = [...new Set(named.map(({ stream }) => stream))].join(', ');
+    const sentence = `${of}; ${showNumber(gaps)} ${describeKind([counts])} (${names}).`;
+    return { tone: 'bad', word: 'incomplete', sentence };
+  }
+  if (waiting > 0) {
+    const sentence = `${of}; ${showNumber(waiting)} waiting to be read, none late.`;
+    return { tone: 'quiet', word: stored === 0 ? 'not read yet' : 'partly read', sentence };
+  }
   const but = unavailable === 0 ? '' : `, apart from ${showNumber(unavailable)} unavailable`;
-  const sentence = `${count(tracked, 'number')} of ${day} ${are(tracked)} stored${but}.`;
-  return { tone: 'good', word: 'complete', sentence };
+  return { tone: 'good', word: 'complete', sentence: `${of}${but}.` };
 }
 
 /**

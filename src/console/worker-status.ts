@@ -27,6 +27,13 @@ export interface InstanceStatus {
   readonly trouble: Trouble | null;
 }
 
+/** The end of a wake-up of an instance in this process, whether or not anything was due. */
+export interface WakeEnd {
+  readonly instanceId: string;
+  readonly at: string;
+  readonly result: RunResult;
+}
+
 export interface RunProgress {
   readonly startedAt: string;
   /** The number of cells found due so far; more are found while the first are read. */

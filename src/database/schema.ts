@@ -740,6 +740,18 @@ export interface Runs {
   version: string;
 }
 
+export interface SilentOrganizations {
+  customer_id: string | null;
+  instance_id: string;
+  last_day: UsageDay;
+  org_id: string;
+  org_name: string;
+  payloads_before: number;
+  plan_id: string | null;
+  referral_id: string | null;
+  silent_days: number;
+}
+
 export interface StatementBlockers {
   cause: string;
   days: number | null;
@@ -877,6 +889,22 @@ export interface UsageDays {
   usage_date: UsageDay;
 }
 
+export interface UsageMovers {
+  change: Numeric | null;
+  customer_id: string | null;
+  days: number;
+  difference: number;
+  instance_id: string;
+  org_id: string;
+  org_name: string;
+  period_end: UsageDay;
+  period_start: UsageDay;
+  plan_id: string | null;
+  previous_quantity: number;
+  quantity: number;
+  referral_id: string | null;
+}
+
 export interface UsageVsLimits {
   crosses_on: UsageDay | null;
   customer_id: string | null;
@@ -957,6 +985,7 @@ export interface Schema {
   restatements: Restatements;
   revisions: Revisions;
   runs: Runs;
+  silent_organizations: SilentOrganizations;
   statement_blockers: StatementBlockers;
   statement_files: StatementFiles;
   statement_lines: StatementLines;
@@ -966,6 +995,7 @@ export interface Schema {
   tracked: Tracked;
   tracking: Tracking;
   usage_days: UsageDays;
+  usage_movers: UsageMovers;
   usage_vs_limits: UsageVsLimits;
   waivers: Waivers;
 }

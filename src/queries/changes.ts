@@ -12,10 +12,15 @@ export interface ChangeQuery {
   readonly onlyFinal: boolean;
   /** Whether to return only changes by hand. */
   readonly onlyByHand: boolean;
-  /** The time from which changes are returned; null for all. */
+  /** Whether to return only changes of days whose month was closed before. */
+  readonly afterClosing: boolean;
+  /** The time from which changes are returned, and that before which; null for all. */
   readonly since: Instant | null;
+  readonly until: Instant | null;
   /** The run whose changes are returned; null for all. */
   readonly runId: string | null;
+  /** The metric that changed; null for all. */
+  readonly metric: string | null;
   /** The id of the change before which the page begins; null for the newest. */
   readonly beforeId: number | null;
 }
@@ -33,6 +38,23 @@ export interface ChangeList extends ChangeCounts {
   readonly changes: readonly ChangeLine[];
   /** The `beforeId` of the next page; null if there is none. */
   readonly nextId: number | null;
+  /** The changes added up, the largest differences first; only on the first page. */
+  readonly sums: readonly ChangeSum[];
+  /** The sum of all differences of each metric that is invoiced by quantity; only on the first page. */
+  readonly totals: readonly { readonly metric: string; readonly unit: string; readonly difference: number }[];
+}
+
+/** All changes of a metric of an organization in a month of usage days. */
+export interface ChangeSum {
+  /** The first day of the month. */
+  readonly month: UsageDay;
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly metric: string;
+  readonly unit: string;
+  readonly changes: number;
+  /** The sum of the differences. */
+  readonly difference: number;
 }
 
 /** A change of one value: a row of the view restatements. */
@@ -57,6 +79,9 @@ export interface ChangeLine {
   readonly changedAt: Instant;
 }
 
+/** The metrics of which invoices are made, and whose differences add up. */
+const BILLED_METRICS: readonly string[] = ['payload_billable_count', 'notebook_minutes'];
+
 /** The number of rows of the record on a page; a row may be of several values. */
 const CHANGES_PER_PAGE = 50;
 
@@ -71,7 +96,34 @@ export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Pr
     .limit(CHANGES_PER_PAGE + 1)
     .execute();
   const ids = rows.slice(0, CHANGES_PER_PAGE).map(({ id }) => id);
-  const changes = await db
+  const changes = await selectLines(db, query)
+    .where((eb) => eb('r.revision_id', '=', eb.fn.any(eb.val(ids))))
+    .execute();
+  const counts = await db
+    .selectFrom(groupByCell(found).as('c'))
+    .select(({ fn }) => [
+      fn.countAll<number>().as('numbers'),
+      fn.countAll<number>().filterWhere('c.byHand', '=', true).as('byHand'),
+    ])
+    .executeTakeFirstOrThrow();
+  const nextId = rows.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null;
+  if (beforeId !== null) return { changes, ...counts, nextId, sums: [], totals: [] };
+  return { changes, ...counts, nextId, sums: await readSums(db, query), totals: await readTotals(db, query) };
+}
+
+/** The most lines of a file; `losant-usage export --view restatements` has any number. */
+export const CHANGE_LINES_MAX = 100_000;
+
+/** `readChangeLines` returns every line that matches, newest first; one more than {@link CHANGE_LINES_MAX} if there are too many. */
+export async function readChangeLines(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeLine[]> {
+  return await selectLines(db, query)
+    .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
+    .limit(CHANGE_LINES_MAX + 1)
+    .execute();
+}
+
+function selectLines(db: Kysely<Schema>, { metric }: Pick<ChangeQuery, 'metric'>) {
+  const lines = db
     .selectFrom('restatements as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select([
@@ -83,41 +135,74 @@ export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Pr
     .select(['r.stream', 'r.metric', 'r.unit', 'r.payload_type as payloadType', 'r.source'])
     .select(['r.old_quantity as old', 'r.new_quantity as new', 'r.difference', 'r.was_final as wasFinal'])
     .select(['r.run_id as runId', 'r.changed_by as changedBy', 'r.changed_at as changedAt'])
-    .where((eb) => eb('r.revision_id', '=', eb.fn.any(eb.val(ids))))
     .orderBy('r.revision_id', 'desc')
-    .orderBy('m.position')
-    .execute();
-  const counts = await db
-    .selectFrom(groupByCell(found).as('c'))
-    .select(({ fn }) => [
-      fn.countAll<number>().as('numbers'),
-      fn.countAll<number>().filterWhere('c.byHand', '=', true).as('byHand'),
-    ])
-    .executeTakeFirstOrThrow();
-  return { changes, ...counts, nextId: rows.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null };
+    .orderBy('m.position');
+  return metric === null ? lines : lines.where('r.metric', '=', metric);
 }
 
-const EVERY_FINAL: ChangeQuery = {
-  ...{
-    search: '',
-    range: null,
-    onlyFinal: true,
-    onlyByHand: false,
-    since: null,
-    runId: null,
-    beforeId: null,
-  },
+/** The most sums that are shown. */
+const SUMS_MAX = 30;
+
+async function readSums(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeSum[]> {
+  const { metric } = query;
+  let sums = db
+    .selectFrom('restatements as r')
+    .innerJoin('months as m', (join) =>
+      join.onRef('m.month', '<=', 'r.usage_date').onRef('m.next_month', '>', 'r.usage_date'),
+    )
+    .select(['m.month', 'r.org_id as orgId', 'r.org_name as orgName', 'r.metric', 'r.unit'])
+    .select((eb) => [
+      eb.fn.countAll<number>().as('changes'),
+      eb.cast<number>(eb.fn.sum('r.difference'), 'bigint').as('difference'),
+    ])
+    .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
+    .groupBy(['m.month', 'r.org_id', 'r.org_name', 'r.metric', 'r.unit'])
+    .orderBy((eb) => eb('r.metric', 'in', BILLED_METRICS), 'desc')
+    .orderBy((eb) => eb.fn('abs', [eb.fn.sum('r.difference')]), 'desc')
+    .orderBy('m.month', 'desc')
+    .orderBy('r.org_id')
+    .limit(SUMS_MAX);
+  if (metric !== null) sums = sums.where('r.metric', '=', metric);
+  return await sums.execute();
+}
+
+async function readTotals(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeList['totals']> {
+  const metrics = BILLED_METRICS.filter((metric) => query.metric === null || query.metric === metric);
+  if (metrics.length === 0) return [];
+  return await db
+    .selectFrom('restatements as r')
+    .select(['r.metric', 'r.unit'])
+    .select((eb) => eb.cast<number>(eb.fn.sum('r.difference'), 'bigint').as('difference'))
+    .where('r.metric', 'in', metrics)
+    .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
+    .groupBy(['r.metric', 'r.unit'])
+    .orderBy('r.metric', 'desc')
+    .execute();
+}
+
+/** The query for every change there is. */
+export const EVERY_CHANGE: ChangeQuery = {
+  ...{ search: '', range: null, onlyFinal: false, onlyByHand: false, afterClosing: false },
+  ...{ since: null, until: null, runId: null, metric: null, beforeId: null },
 };
 
-/** `countFinalChanges` counts by instance the final numbers that ever changed, those since `since`, and those by hand. */
-export async function countFinalChanges(
+/** Counts of numbers that changed, of an instance. */
+interface InstanceChanges {
+  /** The final numbers that ever changed, those since an instant, and those of these that were changed by hand. */
+  readonly all: number;
+  readonly recent: number;
+  readonly recentByHand: number;
+  /** The numbers, final or not, that were changed by hand since the instant. */
+  readonly byHand: number;
+}
+
+/** `countChanges` counts the numbers that changed by instance; `since` is the beginning of the recent ones. */
+export async function countChanges(
   db: Kysely<Schema>,
   since: Instant,
-): Promise<
-  ReadonlyMap<string, { readonly all: number; readonly recent: number; readonly recentByHand: number }>
-> {
-  const rows = await db
-    .selectFrom(groupByCell(selectChanges(db, EVERY_FINAL)).as('c'))
+): Promise<ReadonlyMap<string, InstanceChanges>> {
+  const finals = await db
+    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyFinal: true })).as('c'))
     .select('c.instance_id')
     .select(({ fn }) => [
       fn.countAll<number>().as('all'),
@@ -130,12 +215,25 @@ export async function countFinalChanges(
     ])
     .groupBy('c.instance_id')
     .execute();
-  return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
+  const byHand = await db
+    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyByHand: true, since })).as('c'))
+    .select(['c.instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
+    .groupBy('c.instance_id')
+    .execute();
+  const ids = new Set([...finals, ...byHand].map(({ instance_id }) => instance_id));
+  return new Map(
+    [...ids].map((id) => {
+      const none = { all: 0, recent: 0, recentByHand: 0 };
+      const { all, recent, recentByHand } = finals.find(({ instance_id }) => instance_id === id) ?? none;
+      const numbers = byHand.find(({ instance_id }) => instance_id === id)?.numbers ?? 0;
+      return [id, { all, recent, recentByHand, byHand: numbers }];
+    }),
+  );
 }
 
 /** `selectChanges` selects the rows that the view restatements shows: each source of payloads, and not their sum. */
 function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
-  const { search, range, onlyFinal, onlyByHand, since, runId } = query;
+  const { search, range, onlyFinal, onlyByHand, afterClosing, since, until, runId, metric } = query;
   let rows = db
     .selectFrom('revisions as r')
     .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
@@ -147,6 +245,30 @@ function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
   if (onlyFinal) rows = rows.where('r.was_final', '=', true);
   if (onlyByHand) rows = rows.where('r.run_id', 'is', null);
   if (since !== null) rows = rows.where('r.changed_at', '>=', since);
+  if (until !== null) rows = rows.where('r.changed_at', '<', until);
+  if (afterClosing) {
+    rows = rows.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('statement_lines as l')
+          .innerJoin('statements as s', 's.statement_id', 'l.statement_id')
+          .whereRef('l.org_id', '=', 'r.org_id')
+          .whereRef('l.period_start', '<=', 'r.usage_date')
+          .whereRef('l.period_end', '>=', 'r.usage_date')
+          .whereRef('s.closed_at', '<', 'r.changed_at'),
+      ),
+    );
+  }
+  if (metric !== null) {
+    rows = rows.where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('restatements as x')
+          .whereRef('x.revision_id', '=', 'r.id')
+          .where('x.metric', '=', metric),
+      ),
+    );
+  }
   if (runId !== null) rows = rows.where('r.run_id', '=', runId);
   if (range !== null) rows = rows.where((eb) => eb.between('r.usage_date', range.from, range.to));
   if (search !== '') rows = rows.where(matching(search));

@@ -303,9 +303,7 @@ export async function readQuarantinedBodies(
   db: Kysely<Schema>,
   { orgId, day, streams: wanted }: StoryQuery,
 ): Promise<QuarantinedBody[]> {
-  const { rows: rights } = await sql<{ isSeen: boolean }>`
-    select has_column_privilege('losant_usage.quarantine', 'body_gzip', 'select') as "isSeen"`.execute(db);
-  if (rights[0]?.isSeen !== true) return [];
+  if (!(await maySeeBodies(db))) return [];
   let bodies = db
     .selectFrom('quarantine')
     .select([
@@ -329,7 +327,15 @@ export async function readQuarantinedBodies(
   );
 }
 
-function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
+/** Whether the connected user may see what was quarantined. */
+export async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
+  const { rows } = await sql<{ isSeen: boolean }>`
+    select has_column_privilege('losant_usage.quarantine', 'body_gzip', 'select') as "isSeen"`.execute(db);
+  return rows[0]?.isSeen === true;
+}
+
+/** Returns the beginning of a quarantined body. */
+export function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
   const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
   const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();
   return { text, isCut: isTruncated || text.length < whole.length };

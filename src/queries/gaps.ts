@@ -4,6 +4,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import type { ExportScope } from '../ledger/due.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
+import { beginningOf, maySeeBodies } from './explain.ts';
 
 /** A tracked number that is in doubt, missing, unavailable or accepted. */
 export interface Gap {
@@ -132,18 +133,32 @@ export interface OpenQuarantine {
   readonly problem: string;
   readonly times: number;
   readonly lastSeenAt: Instant;
+  /** The beginning of what Losant sent; null if it is not kept, or for a role that may not see it. */
+  readonly body: { readonly text: string; readonly isCut: boolean } | null;
 }
 
 /** `readOpenQuarantine` returns the newest invalid answers that no good one has followed, at most `max`. */
 export async function readOpenQuarantine(db: Kysely<Schema>, max: number): Promise<OpenQuarantine[]> {
-  return await db
+  const seesBodies = await maySeeBodies(db);
+  const answers = await db
     .selectFrom('quarantine as q')
     .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
     .select(['q.org_id as orgId', 'o.name as orgName', 'q.stream', 'q.from_date as from', 'q.to_date as to'])
-    .select(['q.code', 'q.problem', 'q.times', 'q.last_seen_at as lastSeenAt'])
+    .select([
+      'q.code',
+      'q.problem',
+      'q.times',
+      'q.last_seen_at as lastSeenAt',
+      'q.body_truncated as isTruncated',
+    ])
+    .$if(seesBodies, (query) => query.select('q.body_gzip as gzip'))
     .where('q.resolved_at', 'is', null)
     .orderBy('q.last_seen_at', 'desc')
     .orderBy('q.org_id')
     .limit(max)
     .execute();
+  return answers.map(({ gzip, isTruncated, ...answer }) => ({
+    ...answer,
+    body: gzip == null ? null : beginningOf(gzip, isTruncated),
+  }));
 }

@@ -4,7 +4,7 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import { addDays, DAY_MS, dayAt, type UsageDay } from '../usage/day.ts';
 import { type StandingCounts, sumStandings } from '../usage/standing.ts';
-import { countFinalChanges } from './changes.ts';
+import { countChanges } from './changes.ts';
 import type { Scope } from './reconciliation.ts';
 import { type RunRecord, readLastRuns } from './runs.ts';
 
@@ -48,8 +48,9 @@ export interface InstanceHealth {
    */
   readonly finalChanges30Days: number;
   readonly finalChanges: number;
-  /** The number of changes of the last 30 days that were made by hand. */
+  /** The number of changes of the last 30 days that were made by hand, to final numbers and to any. */
   readonly finalChangesByHand30Days: number;
+  readonly changesByHand30Days: number;
   /**
    * The number of final numbers that differ from Losant's own totals, by scope of the view
    * reconciliation; undefined until counted.
@@ -66,6 +67,8 @@ export interface StreamHealth {
   readonly cells: StandingCounts;
   /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
   readonly yesterday: Pick<StandingCounts, 'waiting' | 'unavailable' | 'in_doubt' | 'missing'>;
+  /** The time of the newest accepted answer about yesterday; null if there is none. */
+  readonly yesterdayReadAt: Instant | null;
   /** The first tracked day of any organization. */
   readonly trackedFrom: UsageDay | null;
   /** The newest day that was read for any organization. */
@@ -131,6 +134,13 @@ async function readStreams(
     .where('standing', 'in', ['waiting', 'unavailable', 'in_doubt', 'missing'])
     .groupBy(['instance_id', 'stream', 'standing'])
     .execute();
+  const reads = await db
+    .selectFrom('coverage as c')
+    .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
+    .select(['o.instance_id', 'c.stream', (eb) => eb.fn.max('c.verified_at').as('at')])
+    .where('c.usage_date', '=', addDays(today, -1))
+    .groupBy(['o.instance_id', 'c.stream'])
+    .execute();
   const expiring = await db
     .selectFrom('coverage_gaps')
     .select(['instance_id', 'stream', (eb) => eb.fn.countAll<number>().as('cells')])
@@ -152,6 +162,7 @@ async function readStreams(
     return {
       ...{ instanceId, stream, cells: countsOf(cells) },
       yesterday: { waiting, unavailable, in_doubt, missing },
+      yesterdayReadAt: reads.find(isOwn)?.at ?? null,
       ...{ trackedFrom: fresh.tracked_from, newestDay: fresh.newest_day, completeTo: fresh.complete_to },
       ...{ orgsTracked: fresh.orgs_tracked, orgsComplete: fresh.orgs_complete },
       ...{ gaps: fresh.gaps, orgsWithGaps: fresh.orgs_with_gaps, oldestGap: fresh.oldest_gap },
@@ -172,15 +183,7 @@ async function readInstances(
     .where('l.until', '>', sql<Instant>`clock_timestamp()`)
     .orderBy('l.since')
     .execute();
-  const organizations = await db
-    .selectFrom('organizations as o')
-    .select('o.instance_id')
-    .select(({ fn }) => [
-      fn.countAll<number>().filterWhere('o.removed_at', 'is', null).as('listed'),
-      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
-    ])
-    .groupBy('o.instance_id')
-    .execute();
+  const organizations = await countOrganizationsByInstance(db);
   const quarantined = await db
     .selectFrom('quarantine as q')
     .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
@@ -200,7 +203,7 @@ async function readInstances(
     .where('r.finished_at', 'is not', null)
     .groupBy('r.instance_id')
     .execute();
-  const changes = await countFinalChanges(db, changesShownSince(nowMs));
+  const changes = await countChanges(db, changesShownSince(nowMs));
   return instances.map(({ instance_id: instanceId, name, api_url, listed_at, list_problem }) => {
     const own = <Row extends { readonly instance_id: string }>(rows: readonly Row[]) =>
       rows.find((row) => row.instance_id === instanceId);
@@ -216,9 +219,22 @@ async function readInstances(
       quarantined: own(quarantined)?.answers ?? 0,
       finalChanges30Days: changed?.recent ?? 0,
       finalChangesByHand30Days: changed?.recentByHand ?? 0,
+      changesByHand30Days: changed?.byHand ?? 0,
       finalChanges: changed?.all ?? 0,
     };
   });
+}
+
+async function countOrganizationsByInstance(db: Kysely<Schema>) {
+  return await db
+    .selectFrom('organizations as o')
+    .select('o.instance_id')
+    .select(({ fn }) => [
+      fn.countAll<number>().filterWhere('o.removed_at', 'is', null).as('listed'),
+      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
+    ])
+    .groupBy('o.instance_id')
+    .execute();
 }
 
 /** `changesShownSince` returns the instant from which on a changed final number is shown. */

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing, StandingCounts } from '../usage/standing.ts';
-import { type PayloadShare, toShare } from './organizations.ts';
+import { type LimitShare, toShares } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
 export interface Organization {
@@ -141,8 +141,58 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
   return rows;
 }
 
+/** Open cells of a stream of an organization that share a standing and a reason. */
+export interface OpenCells {
+  readonly stream: string;
+  readonly standing: Standing;
+  readonly reason: string | null;
+  readonly message: string;
+  readonly first: UsageDay;
+  readonly last: UsageDay;
+  readonly days: number;
+}
+
+/** `readOpenCells` returns the cells that are missing, in doubt or unavailable, the worst and newest first. */
+export async function readOpenCells(db: Kysely<Schema>, orgId: string): Promise<OpenCells[]> {
+  return await db
+    .selectFrom('cells')
+    .select(['stream', 'standing', 'reason'])
+    .select(({ fn }) => [
+      fn.min('message').as('message'),
+      fn.min('usage_date').as('first'),
+      fn.max('usage_date').as('last'),
+      fn.countAll<number>().as('days'),
+    ])
+    .where('org_id', '=', orgId)
+    .where('standing', 'in', ['missing', 'in_doubt', 'unavailable'])
+    .groupBy(['stream', 'standing', 'reason'])
+    .orderBy('standing', 'desc')
+    .orderBy('last', 'desc')
+    .execute();
+}
+
+/** The payloads of a type and source on the days that are stored. */
+export interface SourceCount {
+  readonly type: string;
+  readonly source: string;
+  readonly count: number;
+}
+
+/** `readSources` returns the payloads of the range by type and source, the most first. */
+export async function readSources(
+  db: Kysely<Schema>,
+  { orgId, range }: OrganizationRequest,
+): Promise<SourceCount[]> {
+  const { rows } = await sql<SourceCount>`
+    select s.payload_type as type, s.source, sum(s.count)::bigint as count
+    from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
+    join losant_usage.payload_sources s on s.usage_date = day and s.org_id = ${orgId}
+    group by s.payload_type, s.source order by count desc, s.payload_type, s.source`.execute(db);
+  return rows;
+}
+
 /** The running period to date beside a limit of an organization: a row of usage_vs_limits. */
-export interface LimitUse extends PayloadShare {
+export interface LimitUse extends LimitShare {
   readonly limitName: string;
   readonly from: UsageDay;
   readonly to: UsageDay;
@@ -169,15 +219,14 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
     .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
     .select(['days_expected as daysExpected', 'days_stored as daysStored', 'metric', 'unit'])
     .select(['limit_quantity as limit', 'quantity', 'share', 'projected_quantity as projected'])
-    .select(['projected_share as projectedShare', 'crosses_on as crossesOn'])
+    .select(['projected_share', 'crosses_on as crossesOn'])
     .where('org_id', '=', orgId)
     .orderBy((eb) => eb('metric', 'is', null))
     .orderBy('limit_name')
     .execute();
-  return rows.map(({ share, projectedShare, ...use }) => ({
+  return rows.map(({ share, projected_share, ...use }) => ({
     ...use,
-    share: toShare(share),
-    projectedShare: toShare(projectedShare),
+    ...toShares({ share, projected_share }),
   }));
 }
 
@@ -185,7 +234,6 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
 export interface OrganizationMonth {
   readonly month: UsageDay;
   readonly standing: Standing | null;
-  readonly isBillable: boolean;
   readonly payloads: number | null;
   readonly notebookMinutes: number | null;
   readonly devices: number | null;
@@ -200,7 +248,7 @@ export async function readOrganizationMonths(
 ): Promise<OrganizationMonth[]> {
   return await db
     .selectFrom('monthly_usage')
-    .select(['month', 'standing', 'is_billable as isBillable', 'payload_billable_count as payloads'])
+    .select(['month', 'standing', 'payload_billable_count as payloads'])
     .select(['notebook_minutes as notebookMinutes', 'devices_total as devices'])
     .where('org_id', '=', orgId)
     .orderBy('month', 'desc')

@@ -1,7 +1,7 @@
-/** Lists of instances and organizations. */
+/** Lists of instances and organizations, and what is concluded about each organization. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
-import { type DayRange, daysFrom, type UsageDay } from '../usage/day.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 
 /** `readInstanceNames` returns the name of each instance, or its id where no name is known, in the order of ids. */
 export async function readInstanceNames(db: Kysely<Schema>): Promise<ReadonlyMap<string, string>> {
@@ -23,87 +23,10 @@ export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly strin
   return orgIds.filter((orgId) => known.every(({ org_id }) => org_id !== orgId));
 }
 
-/**
- * The orders of a list of organizations, greatest first: `payloads` billable in the month to date,
- * `change` against the same days of the last month, `share` of the limit of payloads, `gaps`; or by
- * `name`.
- */
-export const ORGANIZATION_ORDERS = ['name', 'payloads', 'change', 'share', 'gaps'] as const;
-export type OrganizationOrder = (typeof ORGANIZATION_ORDERS)[number];
-
-export interface OrganizationQuery {
-  /** Part of a name or referral id, or the beginning of an id; empty for all. */
-  readonly search: string;
-  /** The page, from 1. */
-  readonly page: number;
-  /** The last day shown. */
-  readonly to: UsageDay;
-  readonly order: OrganizationOrder;
-}
-
 /** The number of organizations that match a search, and of those that were deleted in Losant. */
 export interface OrganizationCounts {
   readonly count: number;
   readonly deleted: number;
-}
-
-export interface OrganizationList extends OrganizationCounts {
-  readonly organizations: readonly OrganizationLine[];
-}
-
-/** An organization with the stored numbers of its last days. */
-export interface OrganizationLine {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly name: string;
-  readonly removedAt: Instant | null;
-  /** The devices at about the end of the newest stored day; null if none is stored. */
-  readonly devices: number | null;
-  /** Billable payloads by day, oldest first; null where they are not stored. */
-  readonly payloads: readonly (number | null)[];
-  /** Billable payloads of the same days of the last month; null if none is stored. */
-  readonly lastMonth: number | null;
-  /** The number of gaps of any age. */
-  readonly gaps: number;
-}
-
-/** The number of days of a sparkline, enough for every month to date. */
-export const DAYS_SHOWN = 31;
-export const ORGANIZATIONS_PER_PAGE = 50;
-
-/** `readOrganizationList` returns a page of the organizations that match. */
-export async function readOrganizationList(
-  db: Kysely<Schema>,
-  { search, page, to, order }: OrganizationQuery,
-): Promise<OrganizationList> {
-  const last = sameDaysOfLastMonth(to);
-  const { rows } = await sql<OrganizationLine>`
-    with page as materialized (
-      select o.org_id, o.instance_id, o.name, o.removed_at, ranked.rank
-      from losant_usage.organizations o left join (${rankBy(order, to)}) as ranked on ranked.org_id = o.org_id
-      where ${matching(search)} order by ranked.rank desc nulls last, lower(o.name), o.org_id
-      limit ${ORGANIZATIONS_PER_PAGE} offset ${(page - 1) * ORGANIZATIONS_PER_PAGE}
-    ), gaps as (
-      select g.org_id, count(*) as gaps from losant_usage.coverage_gaps g
-      where g.org_id = any (array(select p.org_id from page p)) group by g.org_id
-    )
-    select p.org_id as "orgId", p.instance_id as "instanceId", p.name, p.removed_at as "removedAt",
-      u.devices, u.payloads, b.payloads as "lastMonth", coalesce(g.gaps, 0) as gaps
-    from page p
-    cross join lateral (
-      select json_agg(d.payload_billable_count order by day) as payloads,
-        (array_agg(d.devices_total order by day desc) filter (where d.devices_total is not null))[1] as devices
-      from losant_usage.days_between(${to}::date - ${DAYS_SHOWN - 1}::integer, ${to}::date) as day
-      left join losant_usage.usage_days d on d.usage_date = day and d.org_id = p.org_id
-    ) as u
-    cross join lateral (
-      select sum(d.payload_billable_count)::bigint as payloads
-      from losant_usage.days_between(${last.from}::date, ${last.to}::date) as day
-      join losant_usage.usage_days d on d.usage_date = day and d.org_id = p.org_id
-    ) as b
-    left join gaps g on g.org_id = p.org_id
-    order by p.rank desc nulls last, lower(p.name), p.org_id`.execute(db);
-  return { ...(await countOrganizations(db, matching(search))), organizations: rows };
 }
 
 /** `countOrganizations` counts the organizations `o` that meet the condition. */
@@ -121,36 +44,6 @@ export async function countOrganizations(
     .executeTakeFirstOrThrow();
 }
 
-/** `rankBy` selects `org_id` and the `rank` by which organizations are ordered. */
-function rankBy(order: OrganizationOrder, to: UsageDay): RawBuilder<unknown> {
-  const month = { from: `${to.slice(0, 7)}-01`, to };
-  const last = sameDaysOfLastMonth(to);
-  const inside = ({ from, to: end }: DayRange) => sql`usage_date between ${from}::date and ${end}::date`;
-  switch (order) {
-    case 'name':
-      return sql`select null::text as org_id, null::numeric as rank where false`;
-    case 'payloads':
-      return sql`select org_id, sum(payload_billable_count) as rank from losant_usage.usage_days
-        where ${inside(month)} group by org_id`;
-    case 'change':
-      return sql`select org_id, sum(payload_billable_count) filter (where ${inside(month)})
-          - sum(payload_billable_count) filter (where ${inside(last)}) as rank
-        from losant_usage.usage_days where ${inside(month)} or ${inside(last)} group by org_id`;
-    case 'share':
-      return sql`select org_id, share as rank from losant_usage.usage_vs_limits where metric = 'payload_billable_count'`;
-    case 'gaps':
-      return sql`select org_id, count(*)::numeric as rank from losant_usage.coverage_gaps group by org_id`;
-  }
-}
-
-/** `sameDaysOfLastMonth` returns the days of the month before that of `to`, up to the same date or the month's end. */
-export function sameDaysOfLastMonth(to: UsageDay): DayRange {
-  const [year, month, date] = to.split('-').map(Number) as [number, number, number];
-  const day = (of: number) => new Date(Date.UTC(year, month - 2, of)).toISOString().slice(0, 10);
-  const last = new Date(Date.UTC(year, month - 1, 0)).toISOString().slice(0, 10);
-  return { from: day(1), to: daysFrom(day(date), last) >= 0 ? day(date) : last };
-}
-
 /**
  * `matching` is the condition that the name or referral id of an organization `o` contains the text,
  * or that its id begins with it.
@@ -161,42 +54,145 @@ export function matching(search: string): RawBuilder<boolean> {
     or o.org_id like ${`${text.toLowerCase()}%`})`;
 }
 
-/**
- * The share of its limit of payloads that an organization has used in the period that contains
- * yesterday; 1 is all of it.
- */
-export interface PayloadShare {
-  /** The share; null for a limit of 0. */
+/** What the pages that compare organizations conclude about one. */
+export interface OrganizationFigures {
+  readonly orgId: string;
+  readonly instanceId: string;
+  readonly name: string;
+  readonly referralId: string | null;
+  readonly removedAt: Instant | null;
+  /** The devices on the newest day of the month that is stored; null if none is. */
+  readonly devices: number | null;
+  /** The billable payloads of the month to date; null if no day is stored. */
+  readonly payloads: number | null;
+  /** Those of the days that are stored in both months, and of the same days of the month before; null without such a day. */
+  readonly compared: { readonly now: number; readonly before: number } | null;
+  /** Of its limits the one that is passed first, or else the nearest; null without a limit. */
+  readonly limit: LimitState | null;
+  /** The last day with payloads, if three or more stored days since had none. */
+  readonly silentSince: UsageDay | null;
+  /** The number of its cells of any age that are missing, and of those in doubt. */
+  readonly missing: number;
+  readonly inDoubt: number;
+}
+
+/** The running period of an organization to date as a share of a limit; 1 is all of it. */
+export interface LimitState extends LimitShare {
+  readonly name: string;
+}
+
+export interface LimitShare {
+  /** The share; null for a limit of 0, or if nothing is stored. */
   readonly share: number | null;
   readonly projectedShare: number | null;
-  /** The day on which the limit is passed at the present rate; null if it is not. */
+  /** The day on which the limit was passed, or is passed at the present rate; null if it is not. */
   readonly crossesOn: UsageDay | null;
 }
 
-/** The number of shares kept in memory, of about 200 bytes each. */
-const SHARES_MAX = 200_000;
+/** The most organizations kept in memory, of about 500 bytes each. */
+const ORGANIZATIONS_MAX = 200_000;
 
 /**
- * `readPayloadShares` returns the share of every organization that has a limit; none if there are too
- * many to keep in memory. It takes a second at 10,000 organizations.
+ * `readFigures` returns the organizations by name, at most {@link ORGANIZATIONS_MAX}, each with the month
+ * up to `to`, which is yesterday. It takes a few seconds at 10,000 organizations.
  */
-export async function readPayloadShares(db: Kysely<Schema>): Promise<ReadonlyMap<string, PayloadShare>> {
-  const rows = await db
-    .selectFrom('usage_vs_limits')
-    .select(['org_id', 'share', 'projected_share', 'crosses_on'])
-    .where('metric', '=', 'payload_billable_count')
-    .limit(SHARES_MAX + 1)
+export async function readFigures(db: Kysely<Schema>, to: UsageDay): Promise<OrganizationFigures[]> {
+  const organizations = await db
+    .selectFrom('organizations')
+    .select(['org_id as orgId', 'instance_id as instanceId', 'name', 'referral_id as referralId'])
+    .select('removed_at as removedAt')
+    .orderBy((eb) => eb.fn('lower', ['name']))
+    .orderBy('org_id')
+    .limit(ORGANIZATIONS_MAX)
     .execute();
-  if (rows.length > SHARES_MAX) return new Map();
-  return new Map(
-    rows.map(({ org_id, share, projected_share, crosses_on }) => [
-      org_id,
-      { share: toShare(share), projectedShare: toShare(projected_share), crossesOn: crosses_on },
-    ]),
-  );
+  const sums = byOrg(await readSums(db, { from: `${to.slice(0, 7)}-01`, to }));
+  const movers = db.selectFrom('usage_movers').select(['org_id', 'quantity', 'previous_quantity']);
+  const moved = byOrg(await movers.execute());
+  const silent = byOrg(await db.selectFrom('silent_organizations').select(['org_id', 'last_day']).execute());
+  const limits = byOrg(await readNearestLimits(db));
+  const gaps = byOrg(await countGapsByOrg(db));
+  return organizations.map((organization) => {
+    const { orgId } = organization;
+    const [sum, move, limit, gap] = [sums.get(orgId), moved.get(orgId), limits.get(orgId), gaps.get(orgId)];
+    return {
+      ...organization,
+      devices: sum?.devices ?? null,
+      payloads: sum?.payloads ?? null,
+      compared: move === undefined ? null : { now: move.quantity, before: move.previous_quantity },
+      limit: limit?.state ?? null,
+      silentSince: silent.get(orgId)?.last_day ?? null,
+      missing: gap?.missing ?? 0,
+      inDoubt: gap?.inDoubt ?? 0,
+    };
+  });
 }
 
-/** `toShare` converts a fraction, which is no billed number, to a number. */
-export function toShare(numeric: string | null): number | null {
-  return numeric === null ? null : Number(numeric);
+function byOrg<Row extends { readonly org_id: string }>(rows: readonly Row[]): ReadonlyMap<string, Row> {
+  return new Map(rows.map((row) => [row.org_id, row]));
+}
+
+interface Sum {
+  readonly org_id: string;
+  readonly payloads: number | null;
+  readonly devices: number | null;
+}
+
+async function readSums(db: Kysely<Schema>, { from, to }: DayRange): Promise<readonly Sum[]> {
+  const { rows } = await sql<Sum>`
+    select org_id, sum(payload_billable_count)::bigint as payloads,
+      (array_agg(devices_total order by usage_date desc) filter (where devices_total is not null))[1] as devices
+    from losant_usage.usage_days where usage_date between ${from}::date and ${to}::date group by org_id`.execute(
+    db,
+  );
+  return rows;
+}
+
+/** Returns for each organization the limit that is passed first, or else the one with the greatest share. */
+async function readNearestLimits(
+  db: Kysely<Schema>,
+): Promise<{ readonly org_id: string; readonly state: LimitState }[]> {
+  const rows = await db
+    .selectFrom('usage_vs_limits')
+    .distinctOn('org_id')
+    .select(['org_id', 'limit_name', 'share', 'projected_share', 'crosses_on'])
+    .where('metric', 'is not', null)
+    .orderBy('org_id')
+    .orderBy('crosses_on', (by) => by.asc().nullsLast())
+    .orderBy('share', (by) => by.desc().nullsLast())
+    .execute();
+  return rows.map(({ org_id, limit_name: name, share, projected_share, crosses_on: crossesOn }) => {
+    return { org_id, state: { name, ...toShares({ share, projected_share }), crossesOn } };
+  });
+}
+
+async function countGapsByOrg(db: Kysely<Schema>) {
+  return await db
+    .selectFrom('coverage_gaps')
+    .select('org_id')
+    .select(({ fn }) => [
+      fn.countAll<number>().filterWhere('standing', '=', 'missing').as('missing'),
+      fn.countAll<number>().filterWhere('standing', '=', 'in_doubt').as('inDoubt'),
+    ])
+    .groupBy('org_id')
+    .execute();
+}
+
+/** Converts shares, which are no billed numbers, from the text of Postgres. */
+export function toShares(row: { readonly share: string | null; readonly projected_share: string | null }) {
+  const toShare = (numeric: string | null) => (numeric === null ? null : Number(numeric));
+  return { share: toShare(row.share), projectedShare: toShare(row.projected_share) };
+}
+
+/** `readDailyPayloads` returns the billable payloads of each day of the range by organization; null where they are not stored. */
+export async function readDailyPayloads(
+  db: Kysely<Schema>,
+  { orgIds, range }: { readonly orgIds: readonly string[]; readonly range: DayRange },
+): Promise<ReadonlyMap<string, readonly (number | null)[]>> {
+  const { rows } = await sql<{ org_id: string; payloads: readonly (number | null)[] }>`
+    select o.org_id, json_agg(d.payload_billable_count order by day) as payloads
+    from unnest(${orgIds}::text[]) as o (org_id)
+    cross join losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
+    left join losant_usage.usage_days d on d.usage_date = day and d.org_id = o.org_id
+    group by o.org_id`.execute(db);
+  return new Map(rows.map(({ org_id, payloads }) => [org_id, payloads]));
 }

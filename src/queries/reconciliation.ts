@@ -140,7 +140,7 @@ async function readRows(
       'r.total',
     ])
     .select(['r.difference', 'r.orgs_missing as orgsMissing', 'r.orgs_removed as orgsRemoved'])
-    .select(['r.days_missing as daysMissing', 'r.verified_at as verifiedAt'])
+    .select(['r.days_missing as daysMissing', 'r.reason', 'r.verified_at as verifiedAt'])
     .select((eb) => [
       eb.ref('r.scope').$castTo<Scope>().as('scope'),
       eb.ref('r.outcome').$castTo<Outcome>().as('outcome'),

@@ -36,6 +36,11 @@ export interface RunRecord {
   readonly error: string | null;
 }
 
+/** Whether a run did all that it set out to do, and is partial only because gaps from before are left. */
+export function leftOlderGaps({ status, failures, failed, quarantined, error }: RunRecord): boolean {
+  return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
+}
+
 /** A group of like failures, as stored with the run. */
 export interface RunFailure {
   readonly code: string;
@@ -89,6 +94,19 @@ export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<
     .offset((page - 1) * RUNS_PER_PAGE)
     .execute();
   return { count, runs };
+}
+
+/** The most runs of a day that are returned. */
+const RUNS_OF_DAY_MAX = 2_000;
+
+/** `readRunsSince` returns the runs that have been under way since `since`, oldest first. */
+export async function readRunsSince(db: Kysely<Schema>, since: Instant): Promise<RunRecord[]> {
+  return await (await selectRuns(db))
+    .where((eb) => eb.or([eb('r.finished_at', 'is', null), eb('r.finished_at', '>=', since)]))
+    .where('r.heartbeat_at', '>=', since)
+    .orderBy('r.started_at')
+    .limit(RUNS_OF_DAY_MAX)
+    .execute();
 }
 
 /** `readRun` returns a run, or null if it is not recorded. */

@@ -8,8 +8,8 @@ import { readInPages } from './cursor.ts';
 
 /** A view that can be written to a file. */
 export interface ExportedView {
-  /** The column that selects its days or months, and by which its rows are ordered first. */
-  readonly date: string;
+  /** The column that selects its days or months, and by which its rows are ordered first; null if its rows are of no day. */
+  readonly date: string | null;
   /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;
   /** The column of the organization's id, if it is not `org_id`. */
@@ -25,6 +25,8 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   monthly_usage: { date: 'month', key: ['org_id'] },
   period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
   usage_vs_limits: { date: 'period_start', end: 'period_end', key: ['org_id', 'limit_name'] },
+  usage_movers: { date: 'period_start', end: 'period_end', key: ['org_id'] },
+  silent_organizations: { date: 'last_day', key: ['org_id'] },
   days_without_period: { date: 'first_day', end: 'last_day', key: ['org_id'] },
   statement_lines: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'period_month'] },
@@ -49,6 +51,8 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   payload_sources: { date: 'usage_date', key: ['org_id', 'payload_type', 'source'] },
   payload_hours: { date: 'usage_date', key: ['org_id'] },
   hourly_usage: { date: 'usage_date', key: ['org_id', 'hour'] },
+  organizations: { date: null, key: ['org_id'] },
+  organization_tags: { date: null, key: ['org_id', 'key', 'nth'] },
   device_counts: { date: 'usage_date', key: ['org_id'] },
   notebook_minutes: { date: 'usage_date', key: ['org_id'] },
   payload_totals: { date: 'usage_date', key: ['org_id'] },
@@ -66,8 +70,8 @@ export interface ViewRequest {
   readonly view: ExportedView;
   /** The columns as {@link readViewColumns} returns them. */
   readonly columns: readonly Column[];
-  /** The days of the rows; months and periods that contain one of them are included. */
-  readonly range: DayRange;
+  /** The days of the rows; months and periods that contain one of them are included. Null for a view without days. */
+  readonly range: DayRange | null;
   /** The instances; null for all. */
   readonly instanceIds: readonly string[] | null;
   readonly orgIds: readonly string[] | null;
@@ -169,7 +173,7 @@ function cancelOnAbort(
 
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
   const { name, view, columns } = request;
-  const order = [view.date, ...view.key].map((key) => {
+  const order = [...(view.date === null ? [] : [view.date]), ...view.key].map((key) => {
     // Text is ordered the same on every server, whatever the database's language.
     const isText = columns.some((column) => column.name === key && column.kind === 'text');
     return isText ? sql`v.${sql.ref(key)}::text collate "C"` : sql`v.${sql.ref(key)}`;
@@ -177,18 +181,13 @@ function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, st
   return sql<Readonly<Record<string, string | null>>>`
     select ${sql.join(columns.map(toText))}
     from ${sql.table(`${SCHEMA_NAME}.${name}`)} v
-    where ${sql.join(conditions(request), sql` and `)}
+    where ${sql.join([sql`true`, ...conditions(request)], sql` and `)}
     order by ${sql.join(order)}`;
 }
 
 function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest): RawBuilder<unknown>[] {
-  const date = sql`v.${sql.ref(view.date)}`;
   const org = sql`v.${sql.ref(view.org ?? 'org_id')}`;
-  const { from, to } = range;
-  const wanted = [sql`${date} <= ${to}::date`];
-  if (view.end !== undefined) wanted.push(sql`v.${sql.ref(view.end)} >= ${from}::date`);
-  else if (view.date === 'month') wanted.push(sql`${date} >= date_trunc('month', ${from}::date)::date`);
-  else wanted.push(sql`${date} >= ${from}::date`);
+  const wanted = range === null || view.date === null ? [] : inside(view, view.date, range);
   if (orgIds !== null) wanted.push(sql`${org} = any (${orgIds}::text[])`);
   if (instanceIds !== null) {
     const hasInstance = columns.some(({ name }) => name === 'instance_id');
@@ -200,6 +199,13 @@ function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest):
     );
   }
   return wanted;
+}
+
+function inside({ end }: ExportedView, column: string, { from, to }: DayRange): RawBuilder<unknown>[] {
+  const date = sql`v.${sql.ref(column)}`;
+  if (end !== undefined) return [sql`${date} <= ${to}::date`, sql`v.${sql.ref(end)} >= ${from}::date`];
+  const first = column === 'month' ? sql`date_trunc('month', ${from}::date)::date` : sql`${from}::date`;
+  return [sql`${date} <= ${to}::date`, sql`${date} >= ${first}`];
 }
 
 function toText({ name, kind }: Column): RawBuilder<unknown> {

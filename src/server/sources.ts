@@ -1,24 +1,30 @@
 import { readMonth } from '../billing/month.ts';
+import { readOpenMonth } from '../billing/open-month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
 import type { PageSources } from '../console/sources.ts';
-import type { InstanceStatus, WorkerStatus } from '../console/worker-status.ts';
+import type { InstanceStatus, WakeEnd, WorkerStatus } from '../console/worker-status.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
 import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, pingDatabase, readHealth } from '../queries/health.ts';
-import { readPayloadShares } from '../queries/organizations.ts';
-import { type CountedMonths, countDifferences, type Differences } from '../queries/reconciliation.ts';
+import { readOverview } from '../queries/home.ts';
+import {
+  type CountedMonths,
+  countDifferences,
+  type Differences,
+  readReconciliation,
+} from '../queries/reconciliation.ts';
 import { streamView, VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { type Config, requireDatabaseUrl } from '../settings/config.ts';
-import { addDays, dayAt } from '../usage/day.ts';
-import type { Month } from '../usage/period.ts';
+import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
+import { daysOfMonth, type Month } from '../usage/period.ts';
 
 /**
  * The readers' own connections, so that they never take the exporter's: one for each cached reading,
  * two for other pages and one for a file.
  */
-const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
+const READER = { poolSize: 11, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /**
  * The reading of health. A caller waits this long for a new one and then gets the last good one with
  * its age.
@@ -26,13 +32,15 @@ const READER = { poolSize: 10, statementTimeoutMs: 60_000, connectTimeoutMs: 3_0
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
 /** The reading of a month, which is counted over all of it; only the first caller waits for it. */
-const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 5_000, max: 2 };
-const SHARES = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 50 };
+const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 900, max: 2 };
+/** The reading of all organizations, by the day up to which it goes. */
+const OVERVIEW = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 700, oldAfterMs: 3_600_000, max: 1 };
 /**
  * The reading of differences: sums over five weeks of all organizations. A difference stays for a
  * while, so the reading may be old.
  */
 const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
+const OPEN_MONTH = { keepMs: 300_000, timeoutMs: 50, firstTimeoutMs: 50 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
@@ -59,7 +67,7 @@ export async function openReader({
 
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
-  readonly loop: { readonly statuses: readonly InstanceStatus[] };
+  readonly loop: { readonly statuses: readonly InstanceStatus[]; readonly wakes: readonly WakeEnd[] };
   readonly schedule: { readonly isArmed: () => boolean; readonly nextWakeAt: () => Date | null };
   readonly startedAtMs: number;
 }
@@ -94,7 +102,15 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     now,
     onFailure,
   });
-  const payloadShares = keepReading(() => readPayloadShares(db), { ...SHARES, now, onFailure });
+  const totals = keepReadings(
+    async (name: Month) => {
+      const scope = { range: daysOfMonth(name), instanceIds: null, withEqual: false };
+      return await oneMonth(async () => await readReconciliation(db, scope));
+    },
+    { ...MONTHS, now, onFailure },
+  );
+  const overviewTo = keepReadings((to: UsageDay) => readOverview(db, to), { ...OVERVIEW, now, onFailure });
+  const openMonth = keepReading(() => readOpenMonth(db), { ...OPEN_MONTH, now, onFailure });
   const bound = boundReads(PAGES);
   const oneFile = boundReads({ max: 1, timeoutMs: VIEW_STATEMENT_MS });
   return {
@@ -103,7 +119,9 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     policy: config.policy,
     heatMap,
     month,
-    payloadShares,
+    totals,
+    overview: () => overviewTo(addDays(dayAt(now()), -1)),
+    openMonth,
     read: (query) => bound(() => query(db)),
     streamRows: (request, take) =>
       oneFile(() => streamView(options.reader, request, { signal: serving.signal, take })),
@@ -113,6 +131,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
       return { isUp, reading: reading && addDifferences(reading, counted?.value) };
     },
     status: () => statusOf(serving, options),
+    wakes: () => options.loop.wakes,
     readiness: createReadiness(serving, options),
   };
 }

@@ -1,7 +1,7 @@
 /** Numbers and days in words, the same in every command. */
 
 /** `showNumber` returns the number with thousands separators: `1,234`. */
-export function showNumber(value: number): string {
+export function showNumber(value: number | bigint): string {
   return value.toLocaleString('en-US');
 }
 

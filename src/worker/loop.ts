@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
 import { transform } from 'streaming-iterables';
-import type { InstanceStatus, RunResult, Trouble } from '../console/worker-status.ts';
+import type { InstanceStatus, RunResult, Trouble, WakeEnd } from '../console/worker-status.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
+import { DAY_MS } from '../usage/day.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
 import { exportInstance, judgeFailure, type RunEnd, type RunTools, type RunWatch } from './instance-run.ts';
 
@@ -33,6 +34,9 @@ const STANDBY_MS = 60_000;
 /** The number of instances exported at once, so that a slow one does not hold up the others. */
 const INSTANCES_AT_ONCE = 4;
 
+/** The most wake-ups kept: one instance woken each minute, or many woken each hour. */
+const WAKES_MAX = 1_440;
+
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
@@ -47,6 +51,7 @@ export class WorkerLoop {
   readonly #waits = new Map<string, Trouble>();
   /** Since when this process stands by, by instance. */
   readonly #standbySinceMs = new Map<string, number>();
+  #wakes: readonly WakeEnd[] = [];
   #isWoken = false;
   #isWorking = false;
   #wakeUp: AbortController = new AbortController();
@@ -64,6 +69,11 @@ export class WorkerLoop {
       const trouble = this.#waits.get(status.instanceId) ?? status.trouble;
       return { ...status, trouble };
     });
+  }
+
+  /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
+  get wakes(): readonly WakeEnd[] {
+    return this.#wakes;
   }
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
@@ -129,6 +139,11 @@ export class WorkerLoop {
     const { result, trouble } = end;
     const finishedAt = new Date(context.hostNow()).toISOString();
     const isStandby = result === 'standby';
+    if (!isStandby) {
+      const dayAgo = new Date(context.hostNow() - DAY_MS).toISOString();
+      const kept = this.#wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
+      this.#wakes = [...kept, { instanceId, at: finishedAt, result }];
+    }
     if (isStandby !== (before.state === 'standby')) {
       context.logger.info({ instance_id: instanceId }, isStandby ? 'standing by' : 'no longer standing by');
     }

@@ -57,6 +57,34 @@ const FILE =
   '5c0000000000000000000001,5d0000000000000000000001,Acme,,,,2026-10-02,5,1,0,6,6,0\r\n' +
   '5c0000000000000000000001,5d0000000000000000000002,"\'=cmd|""x""\u001b[2J","",,,2026-10-02,17,0,0,17,12,-5\r\n';
 
+test('organizations and their tags are files without days', async () => {
+  await sql`update losant_usage.organizations set tags = '[{"key":"region","value":"eu"},{"key":"region","value":"us"}]'
+    where org_id = '5d0000000000000000000001'`.execute(ledger.db);
+  const { code, stdout } = await run('export', '--view', 'organization_tags', '--format', 'csv');
+  expect(code).toBe(0);
+  expect(stdout.split('\r\n').filter((line) => line.includes('region'))).toEqual([
+    expect.stringMatching(/5d0000000000000000000001,region,eu,1/),
+    expect.stringMatching(/5d0000000000000000000001,region,us,2/),
+  ]);
+  const orgs = await run(
+    'export',
+    '--view',
+    'organizations',
+    '--format',
+    'ndjson',
+    '--org',
+    '5d0000000000000000000002',
+  );
+  expect(orgs.stdout.trimEnd().split('\n')).toHaveLength(1);
+  const refused = await run('export', '--view', 'organizations', '--format', 'csv', ...DAYS);
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringContaining('the rows of organizations are of no day'),
+  ]);
+  const without = await run('export', ...VIEW, '--format', 'csv');
+  expect([without.code, without.stderr]).toEqual([2, expect.stringContaining('needs --from and --to')]);
+});
+
 describe('a view', () => {
   test('goes to stdout byte by byte, with a summary beside it', async () => {
     expect(await run(...CSV)).toEqual({

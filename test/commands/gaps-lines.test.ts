@@ -71,3 +71,19 @@ test('what is accepted or unavailable is listed apart, and is no gap', () => {
     `  2026-11-01  device_counts  ${orgOf(1)}  Org 1`,
   ]);
 });
+
+test('what is unavailable ends with the commands that accept it, neighbouring days in one', () => {
+  const gone = (day: string) =>
+    gap(1, day, { standing: 'unavailable', reason: 'past_horizon', nextReadAt: null });
+  const known = [
+    gone('2026-08-03'),
+    gone('2026-08-02'),
+    gone('2026-07-01'),
+    gap(2, '2026-08-03', { standing: 'accepted' }),
+  ];
+  expect(shown({ missing: [], known }).slice(-3)).toEqual([
+    'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:',
+    `losant-usage waive --org ${orgOf(1)} --stream device_counts --day 2026-07-01 --reason TEXT`,
+    `losant-usage waive --org ${orgOf(1)} --stream device_counts --day 2026-08-02..2026-08-03 --reason TEXT`,
+  ]);
+});

@@ -47,10 +47,11 @@ function lines(end: InstanceEnd<ShownOutcome>, verbose = false) {
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
 describe('the summary of a run', () => {
-  test('is two lines with separators when all is well', () => {
+  test('is a line about the run and one about the ledger, with separators, when all is well', () => {
     expect(shown({})).toEqual([
       `Instance ${instanceId}: complete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
-      '  4,936 numbers read: 4,936 new',
+      '  4,936 numbers asked for: 4,936 new',
+      '  In the ledger no gap is left in its scope',
     ]);
   });
 
@@ -58,7 +59,8 @@ describe('the summary of a run', () => {
     const cells = { ...NONE, planned: 1, unchanged: 1 };
     expect(shown({ orgs: 1, requests: 1, durationMs: 400, cells })).toEqual([
       `Instance ${instanceId}: complete, 2026-11-23, 1 organization, 1 request, 0.4 s`,
-      '  1 number read: 1 unchanged',
+      '  1 number asked for: 1 unchanged',
+      '  In the ledger no gap is left in its scope',
     ]);
   });
 
@@ -66,32 +68,38 @@ describe('the summary of a run', () => {
     const cells = { ...NONE, planned: 10, loaded: 4, unchanged: 6 };
     const tally = { restated: 3, restatedFinal: 1, waiting: 0, unreadable: 0 };
     expect(shown({ cells }, { tally }).slice(1)).toEqual([
-      '  10 numbers read: 1 new, 3 changed, 6 unchanged',
+      '  10 numbers asked for: 1 new, 3 changed, 6 unchanged',
       '  1 final number restated by Losant: see the view losant_usage.restatements',
+      '  In the ledger no gap is left in its scope',
     ]);
   });
 
   test('shows every count when asked', () => {
     expect(shown({}, {}, { verbose: true }).slice(1)).toEqual([
-      '  4,936 numbers read: 4,936 new, 0 changed, 0 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable',
+      '  4,936 numbers asked for: 4,936 new, 0 changed, 0 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable',
       '  rows: 7,000 inserted, 0 updated, 0 deleted, 0 unchanged',
+      '  In the ledger no gap is left in its scope',
     ]);
   });
 
   test('says that nothing is due, or that nothing was read', () => {
     const nothing = { from: null, to: null, cells: NONE };
-    expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due (1,234 organizations)`]);
-    expect(shown({ ...nothing, orgs: 0 })).toEqual([`Instance ${instanceId}: nothing is due`]);
-    expect(shown({ ...nothing, status: 'partial' })).toEqual([
+    const rest = '  In the ledger no gap is left in its scope';
+    expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due (1,234 organizations)`, rest]);
+    expect(shown({ ...nothing, orgs: 0 })).toEqual([`Instance ${instanceId}: nothing is due`, rest]);
+    const tally = { restated: 0, restatedFinal: 0, waiting: 0, unreadable: 4 };
+    expect(shown({ ...nothing, status: 'partial' }, { tally })).toEqual([
       `Instance ${instanceId}: nothing was read (1,234 organizations)`,
     ]);
   });
 
-  test('names what is missing though the run did not fail at it', () => {
+  test('is complete although older gaps are left, which are the ledger’s', () => {
     const tally = { restated: 0, restatedFinal: 0, waiting: 2, unreadable: 0 };
-    expect(shown({ status: 'partial' }, { tally, excluded: 3 }).slice(2)).toEqual([
+    const lines = shown({ status: 'partial' }, { tally, excluded: 3 });
+    expect(lines[0]).toContain(`Instance ${instanceId}: complete, 2026-11-23`);
+    expect(lines.slice(2)).toEqual([
       '  3 organizations not in the configuration',
-      '  2 numbers are missing; not due for another try: see losant-usage gaps',
+      '  In the ledger 2 gaps are left in its scope; not due for another try: see losant-usage gaps',
     ]);
   });
 
@@ -99,7 +107,7 @@ describe('the summary of a run', () => {
     const tally = { restated: 0, restatedFinal: 0, waiting: 1, unreadable: 0 };
     const nextTryAt = '2026-11-25T00:51:00.000Z';
     expect(shown({ status: 'partial' }, { tally }, { nextTryAt }).slice(2)).toEqual([
-      '  1 number is missing; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',
+      '  In the ledger 1 gap is left in its scope; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',
     ]);
   });
 
@@ -107,6 +115,7 @@ describe('the summary of a run', () => {
     const alsoTracked = { from: '2026-11-10', to: '2026-11-19' };
     expect(shown({ kind: 'backfill', alsoTracked }).slice(2)).toEqual([
       '  2026-11-10..2026-11-19, up to what was tracked already, is tracked too: the next run reads it',
+      '  In the ledger no gap is left in its scope',
     ]);
   });
 

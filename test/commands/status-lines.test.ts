@@ -47,6 +47,7 @@ const QUIET: InstanceHealth = {
   finalChanges30Days: 0,
   finalChanges: 0,
   finalChangesByHand30Days: 0,
+  changesByHand30Days: 0,
   streams: [],
 };
 
@@ -74,6 +75,7 @@ test('each run says how it ended, in words', () => {
   const runs = [
     RUN,
     { ...RUN, status: 'partial', planned: 10, failed: 1, quarantined: 2 },
+    { ...RUN, status: 'partial', planned: 10 },
     { ...backfill, status: 'interrupted', planned, error: 'Interrupted by SIGINT' },
     { ...RUN, status: 'interrupted', planned, error: 'the process died without reporting' },
     { ...RUN, status: 'failed', from: null, to: null, error: 'Losant is away' },
@@ -83,6 +85,7 @@ test('each run says how it ended, in words', () => {
   expect(shown([QUIET], runs).slice(4)).toEqual([
     `    ${took}  2026-11-23              6 min 12 s     run: complete, 4,936 numbers`,
     `    ${took}  2026-11-23              6 min 12 s     run: incomplete, 10 numbers, 1 number failed, 2 in quarantine`,
+    `    ${took}  2026-11-23              6 min 12 s     run: complete, 10 numbers; older gaps are left`,
     `    ${took}  2026-09-01..2026-11-20  6 min 12 s     backfill stopped by you: 1,115 numbers so far; the same command goes on`,
     `    ${took}  2026-11-23              6 min 12 s     run stopped (the process died without reporting): 1,115 numbers so far; the next run goes on`,
     `    ${took}                          6 min 12 s     run: failed: Losant is away`,
@@ -95,6 +98,7 @@ const STREAM: StreamHealth = {
   stream: 'device_counts',
   cells: { ...NO_CELLS, final: 23_000 },
   yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
+  yesterdayReadAt: null,
   trackedFrom: '2026-11-01',
   orgsTracked: 1_000,
   orgsComplete: 1_000,

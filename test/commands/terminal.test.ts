@@ -66,9 +66,13 @@ describe('a run on a terminal', () => {
     expect(stdout).toContain(' of 18 requests | ');
     expect(stdout).toMatch(COLOR);
     expect(stdout).not.toMatch(/run finished|INFO|"level"/);
-    const shown = stripVTControlCharacters(stdout).split('\n').slice(-3);
+    const shown = stripVTControlCharacters(stdout).split('\n').slice(-4);
     expect(shown[0]).toMatch(/Instance [0-9a-f]{24}: complete, \S+, 3 organizations, 19 requests, [\d.]+ s$/);
-    expect(shown.slice(1)).toEqual(['  12 numbers read: 12 unchanged', '']);
+    expect(shown.slice(1)).toEqual([
+      '  12 numbers asked for: 12 unchanged',
+      '  In the ledger no gap is left in its scope',
+      '',
+    ]);
   });
 
   it.each([
@@ -82,7 +86,7 @@ describe('a run on a terminal', () => {
   it('prints every count with --verbose, also those that are zero', async () => {
     const { stdout } = await exported.run(['run', '--date', day, '--verbose']);
     expect(stdout).toContain(
-      '  12 numbers read: 0 new, 0 changed, 12 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable\n',
+      '  12 numbers asked for: 0 new, 0 changed, 12 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable\n',
     );
     expect(stdout).toMatch(/\n {2}rows: 0 inserted, 0 updated, 0 deleted, \d+ unchanged\n/);
   });

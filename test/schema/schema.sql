@@ -698,6 +698,7 @@ begin
       losant_usage.tracking, losant_usage.tracked, losant_usage.coverage, losant_usage.waivers, losant_usage.cells, losant_usage.pruned_months,
       losant_usage.cell_counts, losant_usage.coverage_gaps, losant_usage.known_missing, losant_usage.freshness,
       losant_usage.usage_days, losant_usage.payload_sources, losant_usage.payload_hours, losant_usage.revisions, losant_usage.restatements,
+      losant_usage.usage_movers, losant_usage.silent_organizations,
       losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
       losant_usage.daily_usage, losant_usage.daily_usage_long, losant_usage.hourly_usage, losant_usage.device_continuity,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.billing_periods,
@@ -1896,6 +1897,9 @@ SELECTo.instance_id,r.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,r.stre
 -- view rowless_days
 SELECTusage_date,org_id,count*::integer,sumCASEstreamWHEN'device_counts'::textTHEN1WHEN'notebook_minutes'::textTHEN2WHEN'payload_totals'::textTHEN4WHEN'payload_sources'::textTHEN8ELSE0END::integerFROMlosant_usage.unread_cellscWHERENOTEXISTSSELECTFROMlosant_usage.usage_daysuWHEREu.usage_date=c.usage_dateANDu.org_id=c.org_idGROUPBYusage_date,org_id; usage_date,org_id,streams_expected,streams_set
 
+-- view silent_organizations
+SELECTo.instance_id,o.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,u.last_day,z.days,u.payloadsFROMSELECTnowATTIMEZONE'UTC'::text::date-1yCROSSJOINLATERALSELECTd.org_id,maxd.usage_dateFILTERWHEREd.payload_all_count>0,sumd.payload_all_count::bigintFROMlosant_usage.usage_daysdWHEREd.usage_date>=y.yesterday-33ANDd.usage_date<=y.yesterdayGROUPBYd.org_iduJOINlosant_usage.organizationsoONo.org_id=u.org_idANDo.removed_atISNULLCROSSJOINLATERALSELECTcount*::integerFROMlosant_usage.days_betweenu.last_day+1,y.yesterdaydaydayJOINlosant_usage.usage_dayssONs.usage_date=day.dayANDs.org_id=u.org_idANDs.payload_all_count=0zWHEREu.last_day<y.yesterday-2ANDz.days>=3; instance_id,org_id,org_name,referral_id,plan_id,customer_id,last_day,silent_days,payloads_before
+
 -- view summary_differences
 SELECTk.instance_id,m.month,k.org_id,o.org_idISNOTNULL,COALESCEo.name,k.resource_name,o.referral_id,o.plan_id,o.customer_id,t.metric,t.stream,t.unit,t.kind,v.quantity,v.total,k.verified_at,k.days_expected-k.days_stored,k.is_final,losant_usage.is_final_readi.policy,m.next_month-1,k.verified_at,CASEWHENo.org_idISNULLTHENv.total>0::numericWHENt.summary_scale>1THENCOALESCEabsv.quantity-v.total>=t.summary_scale::numeric,falseELSECOALESCEv.quantity<>v.total,falseENDFROMlosant_usage.monthsmCROSSJOINLATERALSELECTinstance_id,org_id,s.resource_name,s.figures,s.verified_at,u.days_expected,u.days_stored,u.is_final,u.devices_total,u.notebook_minutes,u.payload_billable_count,u.payload_all_count,u.payload_all_bytesFROMSELECTr.instance_id,r.resource_id,r.resource_name,r.figures,r.verified_atFROMlosant_usage.monthly_summariesrWHEREr.month=m.monthANDr.resource_type='organization'::textsFULLJOINSELECTn.instance_id,n.org_id,n.days_expected,n.days_stored,n.is_final,n.devices_total,n.notebook_minutes,n.payload_billable_count,n.payload_all_count,n.payload_all_bytesFROMlosant_usage.period_sumsm.month,m.next_month,''::text,'g'::textninstance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_countWHEREn.is_overANDn.days_expected>0uUSINGinstance_id,org_idkJOINlosant_usage.instancesiONi.instance_id=k.instance_idLEFTJOINlosant_usage.organizationsoONo.org_id=k.org_idANDo.instance_id=k.instance_idCROSSJOINLATERALVALUES'devices_total'::text,k.devices_total::numeric,k.figures->>'deviceCount'::text::numeric,'notebook_minutes'::text,k.notebook_minutes::numeric,k.figures->>'notebookMinutesCount'::text::numeric,'payload_billable_count'::text,k.payload_billable_count::numeric,k.figures->>'payloadBillableCount'::text::numeric,'payload_all_count'::text,k.payload_all_count::numeric,k.figures->>'payloadBillableCount'::text::numeric+k.figures->>'payloadNonbillableCount'::text::numeric,'payload_all_bytes'::text,k.payload_all_bytes::numeric,k.figures->>'payloadBillableSizeMb'::text::numeric+k.figures->>'payloadNonbillableSizeMb'::text::numericfmetric,quantity,figureJOINlosant_usage.metricstONt.metric=f.metricCROSSJOINLATERALSELECTf.quantity,f.figure*t.summary_scale::numericvWHEREm.month<nowATTIMEZONE'UTC'::text::date; instance_id,month,org_id,is_listed,org_name,referral_id,plan_id,customer_id,metric,stream,unit,kind,quantity,total,verified_at,days_missing,is_final,is_final_read,differs
 
@@ -1911,8 +1915,11 @@ SELECTo.instance_id,k.org_id,k.stream,k.tracked_days,k.read_days,k.days_read,k.r
 -- view unread_cells
 SELECTt.instance_id,t.org_id,t.stream,day.day,'missing'::losant_usage.standingFROMlosant_usage.trackedtCROSSJOINLATERALlosant_usage.each_dayt.unread_days*datemultirangedaterangeNULL::date,losant_usage.late_beforenowdaydayWHEREt.unread_from<losant_usage.late_beforenowUNIONALLSELECTt.instance_id,t.org_id,t.stream,day.day,'waiting'::losant_usage.standingFROMlosant_usage.trackedtCROSSJOINLATERALlosant_usage.each_dayt.unread_days*datemultirangedaterangelosant_usage.late_beforenow,NULL::datedaydayWHEREt.unread_from<nowATTIMEZONE'UTC'::text::date; instance_id,org_id,stream,usage_date,standing
 
+-- view usage_movers
+SELECTo.instance_id,o.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,u.period_start,u.period_end,u.days,u.quantity,u.previous_quantity,u.quantity-u.previous_quantity,roundu.quantity-u.previous_quantity::numeric/NULLIFu.previous_quantity,0::numeric,4FROMSELECTn.org_id,p.month,p.yesterday,count*::integer,sumn.payload_billable_count::bigint,sumb.payload_billable_count::bigintFROMSELECTy.yesterday,date_trunc'month'::text,y.yesterday::timestampwithouttimezone::dateFROMSELECTnowATTIMEZONE'UTC'::text::date-1ypJOINlosant_usage.usage_daysnONn.usage_date>=p.monthANDn.usage_date<=p.yesterdayANDn.payload_billable_countISNOTNULLJOINlosant_usage.usage_daysbONb.org_id=n.org_idANDb.payload_billable_countISNOTNULLANDb.usage_date<p.monthANDb.usage_date=p.month-'1mon'::interval::date+n.usage_date-p.monthGROUPBYn.org_id,p.month,p.yesterdayuJOINlosant_usage.organizationsoONo.org_id=u.org_idANDo.removed_atISNULL; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,days,quantity,previous_quantity,difference,change
+
 -- view usage_vs_limits
-SELECTp.instance_id,p.org_id,p.org_name,p.referral_id,p.plan_id,p.customer_id,p.period_start,p.period_end,p.source,p.days_in_period,p.days_expected,q.days,l.key,m.metric,m.unit,m.kind,q.bound::bigint,q.quantity::bigint,roundq.quantity/NULLIFq.bound,0::numeric,4,q.projected::bigint,roundq.projected/NULLIFq.bound,0::numeric,4,CASEWHENq.quantity>q.boundTHENq.yesterdayWHENq.projected>q.boundTHENLEASTq.last_day,q.yesterday+floorq.bound-q.quantity*q.days::numeric/q.quantity::integer+1ELSENULL::dateENDFROMlosant_usage.period_usagepJOINlosant_usage.organizationsoONo.org_id=p.org_idCROSSJOINLATERALjsonb_eacho.limitslkey,valueLEFTJOINlosant_usage.metricsmONm.limit_name=l.keyCROSSJOINLATERALSELECTCASEm.metricWHEN'devices_total'::textTHENp.devices_totalWHEN'notebook_minutes'::textTHENp.notebook_minutesWHEN'payload_billable_count'::textTHENp.payload_billable_countELSENULL::bigintEND::numeric,CASEm.streamWHEN'device_counts'::textTHENp.device_counts_daysWHEN'notebook_minutes'::textTHENp.notebook_minutes_daysWHEN'payload_totals'::textTHENp.payload_totals_daysELSENULL::integerEND,LEASTp.period_end,o.removed_on-GREATESTp.period_start,o.created_on+1,LEASTp.period_end,o.removed_on,nowATTIMEZONE'UTC'::text::date-1nCROSSJOINLATERALSELECTtruncLEASTl.value::text::numeric,'9007199254740991'::bigint::numeric,n.number,n.days,n.last_day,n.yesterday,CASEm.kindWHEN'level'::textTHENn.numberWHEN'flow'::textTHENroundn.number*n.days_possible::numeric/NULLIFn.days,0::numericELSENULL::numericENDqWHEREnowATTIMEZONE'UTC'::text::date-1>=p.period_startANDnowATTIMEZONE'UTC'::text::date-1<=p.period_endANDjsonb_typeofl.value='number'::text; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,days_in_period,days_expected,days_stored,limit_name,metric,unit,kind,limit_quantity,quantity,share,projected_quantity,projected_share,crosses_on
+SELECTp.instance_id,p.org_id,p.org_name,p.referral_id,p.plan_id,p.customer_id,p.period_start,p.period_end,p.source,p.days_in_period,p.days_expected,q.days,l.key,m.metric,m.unit,m.kind,q.bound::bigint,q.quantity::bigint,roundq.quantity/NULLIFq.bound,0::numeric,4,q.projected::bigint,roundq.projected/NULLIFq.bound,0::numeric,4,CASEWHENq.quantity>q.boundTHENCOALESCESELECTminr.dayFROMSELECTday.day,CASEm.kindWHEN'level'::textTHENv.numberELSEsumv.numberOVERORDERBYday.dayENDFROMlosant_usage.days_betweenp.period_start,q.yesterdaydaydayJOINlosant_usage.usage_daysuONu.usage_date=day.dayANDu.org_id=p.org_idCROSSJOINLATERALSELECTCASEm.metricWHEN'devices_total'::textTHENu.devices_totalWHEN'notebook_minutes'::textTHENu.notebook_minutesWHEN'payload_billable_count'::textTHENu.payload_billable_countELSENULL::bigintEND::numericvnumberrWHEREr.number>q.bound,q.yesterdayWHENq.projected>q.boundTHENLEASTq.last_day,q.yesterday+floorq.bound-q.quantity*q.days::numeric/q.quantity::integer+1ELSENULL::dateENDFROMlosant_usage.period_usagepJOINlosant_usage.organizationsoONo.org_id=p.org_idCROSSJOINLATERALjsonb_eacho.limitslkey,valueLEFTJOINlosant_usage.metricsmONm.limit_name=l.keyCROSSJOINLATERALSELECTCASEm.metricWHEN'devices_total'::textTHENp.devices_totalWHEN'notebook_minutes'::textTHENp.notebook_minutesWHEN'payload_billable_count'::textTHENp.payload_billable_countELSENULL::bigintEND::numeric,CASEm.streamWHEN'device_counts'::textTHENp.device_counts_daysWHEN'notebook_minutes'::textTHENp.notebook_minutes_daysWHEN'payload_totals'::textTHENp.payload_totals_daysELSENULL::integerEND,LEASTp.period_end,o.removed_on-GREATESTp.period_start,o.created_on+1,LEASTp.period_end,o.removed_on,nowATTIMEZONE'UTC'::text::date-1nCROSSJOINLATERALSELECTtruncLEASTl.value::text::numeric,'9007199254740991'::bigint::numeric,n.number,n.days,n.last_day,n.yesterday,CASEm.kindWHEN'level'::textTHENn.numberWHEN'flow'::textTHENroundn.number*n.days_possible::numeric/NULLIFn.days,0::numericELSENULL::numericENDqWHEREnowATTIMEZONE'UTC'::text::date-1>=p.period_startANDnowATTIMEZONE'UTC'::text::date-1<=p.period_endANDjsonb_typeofl.value='number'::text; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,days_in_period,days_expected,days_stored,limit_name,metric,unit,kind,limit_quantity,quantity,share,projected_quantity,projected_share,crosses_on
 
 -- storage
 coverage: autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
@@ -1971,6 +1978,7 @@ restatements: 23 of 23 columns
 revisions: 12 of 12 columns
 rowless_days: 0 of 4 columns
 runs: 30 of 30 columns
+silent_organizations: 9 of 9 columns
 statement_blockers: 12 of 12 columns
 statement_files: 4 of 4 columns
 statement_lines: 28 of 28 columns
@@ -1984,6 +1992,7 @@ tracking: 12 of 12 columns
 tracks: 0 of 13 columns
 unread_cells: 0 of 5 columns
 usage_days: 14 of 14 columns
+usage_movers: 13 of 13 columns
 usage_vs_limits: 22 of 22 columns
 waivers: 9 of 9 columns
 
@@ -2127,6 +2136,7 @@ runs.streams: SELECT
 runs.to_date: SELECT
 runs.version: SELECT
 schema: USAGE
+silent_organizations: SELECT
 statement_blockers: SELECT
 statement_files: SELECT
 statement_lines: SELECT
@@ -2138,6 +2148,7 @@ tracking: SELECT
 tracks: SELECT
 unread_cells: SELECT
 usage_days: SELECT
+usage_movers: SELECT
 usage_vs_limits: SELECT
 waivers: SELECT
 

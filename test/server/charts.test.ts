@@ -78,6 +78,9 @@ test('a day that is not stored is hatched and shows its standing, in the chart a
   const linked = await renderDailyChart({ ...chart, storyOf: (day) => `/story/${day}` }, '/file');
   expect(linked.toString().match(/<a href="\/story[^>]*>/g)).toEqual([
     '<a href="/story/2026-11-02">',
+    '<a href="/story/2026-11-02" tabindex="-1">',
+    '<a href="/story/2026-11-03" tabindex="-1">',
+    '<a href="/story/2026-11-04" tabindex="-1">',
     '<a href="/story/2026-11-04">',
     '<a href="/story/2026-11-03">',
     '<a href="/story/2026-11-02">',

@@ -1,12 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Reading } from '../../src/console/readings.ts';
+import { SCRIPT } from '../../src/console/script.ts';
 import { readCoverageMap } from '../../src/queries/coverage.ts';
+import type { Comparison, Reconciliation } from '../../src/queries/reconciliation.ts';
 import { RUN_1, RUN_2 } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { type CellOptions, changeCells } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type ConsoleData, HOSTILE_NAME, openConsoleData } from './console-data.ts';
-import { INSTANCE, type Pages, startPages } from './pages.ts';
+import { INSTANCE, NOW_MS, type Pages, startPages, viewOf } from './pages.ts';
 
 let data: ConsoleData;
 let pages: Pages;
@@ -24,7 +27,8 @@ afterAll(async () => {
 async function open(path: string, status = 200): Promise<string> {
   const response = await pages.get(path);
   expect(response.status).toBe(status);
-  const text = await response.text();
+  // The page's own script is the only one.
+  const text = (await response.text()).replace(`<script>${SCRIPT}</script>`, '');
   expect(text).not.toContain('<script');
   expect(text).not.toContain('<img src=x');
   return text;
@@ -161,13 +165,15 @@ describe('a story', () => {
 describe('changes', () => {
   test('are the final numbers that changed, with who changed them and how many they are', async () => {
     const text = textOf(await open('/changes'));
-    expect(text).toContain('2 final numbers changed, 1 by hand .');
+    expect(text).toContain('2 final numbers changed, 1 by hand . Download as CSV');
+    expect(text).toContain('Net effect: +250 billable payloads');
     expect(text).toMatch(
       /2026-10-21 payload_source_count , payloads, timer from &lt;b&gt; 5 none -5 final anna , by hand/,
     );
     expect(text).toMatch(/2026-10-20 payload_billable_count , payloads 1,000 1,250 \+250 final run 00000000/);
-    expect(text).not.toContain('devices_total');
-    expect(text).not.toContain('payload_all_count');
+    const each = text.split('Each change')[1];
+    expect(each).not.toContain('devices_total');
+    expect(each).not.toContain('payload_all_count');
   });
 
   test.for([
@@ -185,7 +191,35 @@ describe('changes', () => {
   });
 });
 
+test('changes are a file, with the filters of the page', async () => {
+  const response = await pages.get('/changes?csv=1&metric=payload_billable_count');
+  expect(response.headers.get('content-type')).toBe('text/csv; charset=utf-8');
+  const lines = (await response.text()).split('\r\n');
+  expect(lines[0]).toMatch(/^changed_at,instance_id,org_id,org_name,usage_date,stream,metric,unit,/);
+  expect(lines[1]).toContain(
+    '2026-10-20,payload_totals,payload_billable_count,payloads,,,1000,1250,250,true,false',
+  );
+  expect(lines[2]).toBe('');
+});
+
 describe('runs', () => {
+  test('begin with the last 24 hours, where a wake-up with nothing due is a circle', async () => {
+    const now = Date.parse('2026-11-24T12:30:00.000Z');
+    const wakes = [
+      { instanceId: INSTANCE, at: '2026-11-24T10:20:00.500Z', result: 'partial' },
+      { instanceId: INSTANCE, at: '2026-11-24T11:15:00.100Z', result: 'complete' },
+    ] as const;
+    const { db } = data.ledger;
+    await using night = await startPages({
+      sources: { read: (query) => query(db), now: () => now, wakes: () => wakes },
+    });
+    const text = await (await night.get('/runs')).text();
+    expect(text).toContain('<li title="2026-11-24 09:00 UTC: 1 run"><a href="/runs?started=2026-11-24">');
+    expect(text).toContain('<li title="2026-11-24 10:00 UTC: 1 run, 1 with trouble">');
+    expect(text).toContain('<li title="2026-11-24 11:00 UTC: 1 wake-up with nothing due"><span>');
+    expect(text).toContain('<li title="2026-11-23 13:00 UTC: nothing">');
+  });
+
   test('are listed with their length and the first cause of what failed', async () => {
     const text = textOf(await open('/runs'));
     expect(text).toContain('2 runs.');
@@ -209,12 +243,46 @@ describe('runs', () => {
 test('answers in quarantine are listed with what was wrong', async () => {
   const text = textOf(await open('/quarantine'));
   expect(text).toContain(`device_counts ${daysAgo(3)} 2 invalid_value : total: not a number`);
+  expect(text).toContain('{&quot;total&quot;:&quot;&lt;script&gt;alert(1)&lt;/script&gt;');
 });
 
+function readingOf(rows: readonly Comparison[]): Reading<Reconciliation> {
+  return { value: { rows, daysCompared: 0, monthsCompared: [], monthsNotRead: [] }, atMs: NOW_MS, tookMs: 1 };
+}
+
 test('totals that were never read differ from nothing', async () => {
-  expect(textOf(await open('/totals?month=2026-10'))).toContain(
+  const totals = () => Promise.resolve(readingOf([]));
+  await using compared = await startPages({ sources: { totals } });
+  expect(await (await compared.get('/totals?month=2026-10')).text()).toContain(
     'Nothing that was compared differs in October 2026.',
   );
+});
+
+test('totals that differ are shown with both figures, who is missing and what to do', async () => {
+  const row: Comparison = {
+    ...{ scope: 'instance_day', instanceId: INSTANCE, month: '2026-10-01', day: '2026-10-05', orgId: null },
+    ...{
+      orgName: null,
+      isListed: true,
+      metric: 'payload_billable_count',
+      unit: 'payloads',
+      quantity: '1500',
+    },
+    ...{ total: '2000', difference: '-500', orgsMissing: 3, orgsRemoved: 0, daysMissing: null },
+    ...{ outcome: 'pending', reason: 'orgs_missing', verifiedAt: null },
+  };
+  const unlisted: Comparison = {
+    ...{ ...row, scope: 'org_month', day: null, orgId: '5d0000000000000000000009', orgName: 'Ghost' },
+    ...{ isListed: false, quantity: null, orgsMissing: null, outcome: 'differs', reason: null },
+  };
+  const totals = () => Promise.resolve(readingOf([row, unlisted]));
+  await using compared = await startPages({ sources: { totals } });
+  const page = await (await compared.get('/totals?month=2026-10')).text();
+  expect(textOf(page)).toMatch(
+    /2026-10-05 payload_billable_count payloads 1,500 2,000 -500 3 organizations without a number Fill the gaps first: losant-usage backfill --from 2026-10-05 --to 2026-10-05 --force/,
+  );
+  expect(page).toContain('href="/coverage?stream=payload_totals&amp;to=2026-10-05&amp;only=gap"');
+  expect(textOf(page)).toContain('the organization: it was never listed here Check LOSANT_ORG_IDS');
 });
 
 test.for([
@@ -222,7 +290,6 @@ test.for([
   `/coverage/${'5d'.padEnd(24, '0')}/2026-11-20`,
   '/changes',
   '/runs',
-  '/totals',
   '/quarantine',
   `/runs/${RUN_1}`,
 ])('%s says that the database does not answer, with 503', async (path) => {
@@ -234,4 +301,11 @@ test.for([
   const text = await response.text();
   expect(text).toContain('The database does not answer in time.');
   expect(text).not.toContain('secret detail');
+});
+
+test('totals say that the database does not answer, with 503', async () => {
+  await using away = await startPages({
+    sources: { database: () => Promise.resolve(viewOf(null, { isUp: false })) },
+  });
+  expect((await away.get('/totals')).status).toBe(503);
 });

@@ -193,13 +193,17 @@ describe('an instance', () => {
     await addRevision('{}', true, '1 hour', null);
     expect(await readInstance()).toMatchObject({
       ...{ finalChanges: 4, finalChanges30Days: 3, finalChangesByHand30Days: 1 },
+      changesByHand30Days: 1,
     });
     const query = {
       search: '',
       range: null,
       onlyFinal: true,
       onlyByHand: false,
+      afterClosing: false,
+      until: null,
       runId: null,
+      metric: null,
       beforeId: null,
     };
     const page = async (since: string | null) => await readChangeList(ledger.db, { ...query, since });

@@ -6,7 +6,6 @@ import type { RunRecord } from '../../src/queries/runs.ts';
 import { sumStandings } from '../../src/usage/standing.ts';
 import {
   HEALTH,
-  INSTANCE,
   INSTANCE_HEALTH,
   INSTANCE_STATUS,
   NOW_MS,
@@ -27,7 +26,8 @@ const withHealth = (health: Health) => ({ database: () => Promise.resolve(viewOf
 test('is loaded anew by the browser each minute, and has an icon that its policy allows', async () => {
   await using pages = await startPages();
   const response = await pages.get('/');
-  expect(response.headers.get('refresh')).toBe('60');
+  // The organizations are still being counted.
+  expect(response.headers.get('refresh')).toBe('3');
   expect(response.headers.get('content-security-policy')).toContain("img-src 'self'");
   expect(await response.text()).toContain('<link rel="icon" href="/icon.svg" type="image/svg+xml">');
   const icon = await pages.get('/icon.svg');
@@ -39,7 +39,8 @@ test('names instance, organizations and the next run', async () => {
   const text = await home();
   expect(text).toContain('1 instance · 4 organizations · next run 11:15 UTC (in 45 min)');
   expect(text).toContain('<h2>Northern plants</h2>');
-  expect(text).toContain('<h1 class="good">Everything is here up to yesterday, 2026-11-23.</h1>');
+  expect(text).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
+  expect(text).toContain('<span class="good">Everything is here up to yesterday, 2026-11-23.</span>');
 });
 
 test('says for how many organizations, and which share, nothing is missing: 100 % is all of them', async () => {
@@ -88,12 +89,13 @@ test('tells of a run by another process while it gives signs of life', async () 
 });
 
 test('links what is missing, and says in how many days the first of it becomes unavailable', async () => {
-  const missing = { ...STREAM, gaps: 3, oldestGap: '2026-08-28', expiring: 1 };
+  const cells = sumStandings([{ missing: 3 }]);
+  const missing = { ...STREAM, cells, gaps: 3, oldestGap: '2026-08-28', expiring: 1 };
   const text = await home(withHealth({ ...HEALTH, instances: [{ ...INSTANCE_HEALTH, streams: [missing] }] }));
   expect(text).toContain(
-    `<a class="bad" href="/coverage?instance=${INSTANCE}&amp;only=gap&amp;days=90">3</a>`,
+    '<a class="bad" href="/coverage?only=missing&amp;days=90">3 numbers are missing (device_counts)</a>',
   );
-  expect(text).toContain('<dd class="bad">in 3 days (1 within 7 days)</dd>');
+  expect(text).toContain('the oldest gap is of 2026-08-28 and can be read for 3 days more');
   expect(text).toContain('href="/coverage?only=gap&amp;days=90"');
 });
 
@@ -137,7 +139,7 @@ test('says how to see the numbers that differ from the totals of Losant, and not
   const differences = { instance_day: 12, org_day: 0, org_month: 1 };
   const instances = [{ ...INSTANCE_HEALTH, differences }];
   expect(await home(withHealth({ ...HEALTH, instances }))).toContain(
-    `<p>13 final numbers differ from Losant's own totals: <a href="/totals">each with both figures</a>.</p>`,
+    `<a class="bad" href="/totals">13 final numbers differ from Losant&#39;s own totals</a>`,
   );
   const none = [
     { ...INSTANCE_HEALTH, differences: { ...differences, instance_day: 0, org_month: 0 } },
@@ -160,12 +162,15 @@ test('answers whether yesterday is complete although an older day has a gap', as
   const page = async (stream: typeof STREAM) =>
     await home(withHealth({ ...HEALTH, instances: [{ ...INSTANCE_HEALTH, streams: [stream] }] }));
   const read = await page(older);
-  expect(read).toContain('<h1 class="bad">3 numbers are missing, the oldest of 2026-11-02.</h1>');
+  expect(read).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
+  expect(read.replaceAll(/<[^>]*>/g, '')).toContain(
+    '4 of 4 numbers of 2026-11-23 are stored. Read 2026-11-24 10:00 UTC (29 min ago); final once read after 2026-11-27 00:00 UTC (in 2 d 13 h).',
+  );
   expect(read).toContain(
-    'Yesterday: <strong class="good">complete</strong>. <span class="quiet">4 numbers of 2026-11-23 are stored.</span>',
+    'All days: <span class="bad">3 numbers are missing, the oldest of 2026-11-02.</span>',
   );
   const unread = await page({ ...older, yesterday: { ...STREAM.yesterday, waiting: 4 } });
-  expect(unread).toContain('Yesterday: <strong class="quiet">not read yet</strong>.');
+  expect(unread).toContain('<h1>Yesterday: <span class="quiet">not read yet</span></h1>');
 });
 
 test('names the organizations that exist and those that were deleted apart', async () => {
@@ -173,12 +178,12 @@ test('names the organizations that exist and those that were deleted apart', asy
   expect(await home(withHealth({ ...HEALTH, instances }))).toContain('301 organizations and 1 deleted');
 });
 
-test('signals a final number that was changed by hand, and leads to it', async () => {
-  const instances = [{ ...INSTANCE_HEALTH, finalChanges30Days: 26, finalChangesByHand30Days: 1 }];
+test('signals a number that was changed by hand, and leads to it', async () => {
+  const instances = [{ ...INSTANCE_HEALTH, finalChanges30Days: 26, changesByHand30Days: 1 }];
   const text = await home(withHealth({ ...HEALTH, instances }));
-  expect(text).toContain('<span class="bad">1 final number was changed by hand</span>');
-  expect(text).toContain('<a href="/changes?by=hand&amp;days=30">');
-  expect(text).toContain('<a class="" href="/changes?days=30">26</a>');
+  expect(text).toContain(
+    '<a class="bad" href="/changes?which=all&amp;by=hand&amp;days=30">1 number was changed by hand in the last 30 days</a>',
+  );
 });
 
 test('does not blame a run for gaps from before', async () => {

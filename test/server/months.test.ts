@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { describeBlocker, type OrganizationPeriod, type PeriodBlocker } from '../../src/billing/month.ts';
 import type { Statement } from '../../src/billing/statements.ts';
+import { checkMonth } from '../../src/console/month-checklist.ts';
 import { judgeMonth, type MonthFacts } from '../../src/console/month-judge.ts';
 import { describePeriod } from '../../src/console/month-list.ts';
 import { INSTANCE } from '../database/ledger.ts';
@@ -137,6 +138,40 @@ describe('whether October can be invoiced', () => {
         text: 'To close it anyway:',
         actions: ['losant-usage close --period 2026-10 --incomplete REASON'],
       },
+    ]);
+  });
+});
+
+describe('the checklist', () => {
+  const check = (facts: Partial<MonthFacts>) =>
+    checkMonth({
+      ...{ month: '2026-10', periods: [PERIOD], blockers: [], statements: [], differing: 0 },
+      ...{ yesterday: YESTERDAY, hasRun: true, ...facts },
+    }).map(({ name, isDone, text, address }) => [name, isDone, text, address]);
+
+  test('of a month that is ready leaves the closing', () => {
+    expect(check({})).toEqual([
+      ['Stored', true, 'every number of every organization', null],
+      ['Final', true, 'no number is expected to change', null],
+      ['Agrees with Losant', true, "no final number differs from Losant's own totals", null],
+      ['Nothing by hand', true, 'no number was typed in', null],
+      ['Closed', false, 'not yet for 1 instance', null],
+    ]);
+  });
+
+  test('counts the organizations that keep a step from being done, and leads to them', () => {
+    const periods = [
+      blocked(blocker('missing', 2), blocker('changed_by_hand', 1)),
+      blocked(blocker('unavailable', 1)),
+      blocked(blocker('not_final', 3)),
+    ];
+    const blockers = [{ instanceId: INSTANCE, ...blocker('contradicted', 1) }];
+    expect(check({ periods, blockers })).toEqual([
+      ['Stored', false, 'not yet for 2 organizations', '/months/2026-10?show=blocked'],
+      ['Final', false, 'not yet for 1 organization', '/months/2026-10?show=blocked'],
+      ['Agrees with Losant', false, 'not yet for 1 instance', '/totals?month=2026-10'],
+      ['Nothing by hand', false, 'not yet for 1 organization', '/changes?month=2026-10&which=all&by=hand'],
+      ['Closed', false, 'not yet for 1 instance', null],
     ]);
   });
 });

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { renderMonthToDate } from '../../src/console/organization-month.ts';
 import type { ReadPage } from '../../src/console/sources.ts';
+import type { LimitUse } from '../../src/queries/organization.ts';
 import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
@@ -12,6 +14,11 @@ let ledger: Ledger;
 let pages: Pages;
 let orgId = '';
 
+const LIMIT: LimitUse = {
+  ...{ limitName: 'payload', from: '2026-11-01', to: '2026-11-30', source: 'calendar', daysExpected: 3 },
+  ...{ daysStored: 2, metric: 'payload_billable_count', unit: 'payloads', limit: 1_000, quantity: 220 },
+  ...{ share: 0.22, projected: 3_300, projectedShare: 3.3, crossesOn: null },
+};
 const NAME = '<b>Acme</b> & Sons';
 
 beforeAll(async () => {
@@ -135,4 +142,38 @@ test('says that the database does not answer, with 503', async () => {
   const response = await away.get(`/organizations/${orgId}`);
   expect(response.status).toBe(503);
   expect(await response.text()).toContain('The database does not answer in time.');
+});
+
+test('begins with the billable payloads of the month, beside the month before and the day on which the limit is passed', async () => {
+  const month = await renderMonthToDate({
+    orgId: '5d0000000000000000000001',
+    to: '2026-11-03',
+    payloads: [...Array.from({ length: 31 }, () => 50), 100, null, 120],
+    limit: { ...LIMIT, crossesOn: '2026-11-20' },
+  });
+  const text = month.toString();
+  expect(text.replaceAll(/<[^>]*>/g, '').replaceAll(/\s+/g, ' ')).toContain(
+    '220 up to 2026-11-03, +70 (+47 %) against the same days of the month before. At this rate the limit of 1,000 is passed on 2026-11-20.',
+  );
+  expect([...text.matchAll(/<title>(\d[^<]*)/g)].map(([, said]) => said)).toEqual([
+    '2026-11-01: 100',
+    '2026-11-02: not stored',
+    '2026-11-03: 120',
+  ]);
+  expect(text).toContain('<a href="/coverage/5d0000000000000000000001/2026-11-02/payload_totals"');
+  // The middle of the 20th of 30 days.
+  expect(text).toContain('<line class="limit" x1="507" x2="507"');
+  expect(text).toContain('<path class="faint"');
+});
+
+test('lists what is missing with its reason and a command, and sources with their share', async () => {
+  const text = (await page()).replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ');
+  expect(text).toContain(
+    `✕ missing payload_sources 2 ${daysAgo(3)} ${daysAgo(1)} never_read : it was never read`,
+  );
+  expect(text).toContain(
+    `losant-usage backfill --org ${orgId} --stream payload_sources --from ${daysAgo(3)} --to ${daysAgo(1)}`,
+  );
+  expect(text).toContain('=a s 80 22 %');
+  expect(text).toContain('No number has changed after its first load.');
 });

@@ -1,13 +1,10 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readQuery } from '../../src/console/organizations.ts';
+import { readQuery, selectOrganizations } from '../../src/console/organizations.ts';
 import { linesThrough, renderSparkline } from '../../src/console/sparkline.ts';
 import { readHeatMap } from '../../src/queries/coverage.ts';
-import {
-  type OrganizationLine,
-  readOrganizationList,
-  sameDaysOfLastMonth,
-} from '../../src/queries/organizations.ts';
+import { readOverview, sameDaysOfLastMonth } from '../../src/queries/home.ts';
+import { type OrganizationFigures, readDailyPayloads, readFigures } from '../../src/queries/organizations.ts';
 import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
@@ -15,50 +12,63 @@ import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { answering, INSTANCE, NOW_MS, startPages } from './pages.ts';
 
-const line: OrganizationLine = {
+const FIGURES: OrganizationFigures = {
   orgId: '5d0000000000000000000001',
   instanceId: INSTANCE,
   name: 'Acme',
+  referralId: 'C-1',
   removedAt: null,
   devices: 1_234,
-  payloads: [null, 10, 20, null],
-  lastMonth: 20,
-  gaps: 0,
+  payloads: 5_000,
+  compared: { now: 5_000, before: 4_000 },
+  limit: { name: 'payload', share: 0.512, projectedShare: 0.66, crossesOn: null },
+  silentSince: null,
+  missing: 0,
+  inDoubt: 0,
+};
+
+const overviewOf = (organizations: readonly OrganizationFigures[]) => () =>
+  Promise.resolve({ value: { to: '2026-11-23', organizations, days: [] }, atMs: NOW_MS, tookMs: 1 });
+const payloads = answering(new Map([[FIGURES.orgId, [null, 10, 20, null]]]));
+const open = async (path: string, organizations: readonly OrganizationFigures[]) => {
+  await using pages = await startPages({ sources: { overview: overviewOf(organizations), read: payloads } });
+  const response = await pages.get(path);
+  return { response, text: await response.text() };
 };
 
 describe('the page', () => {
   test('shows names as text, and no instance where there is one', async () => {
-    const organizations = [{ ...line, name: '<img src=x onerror=alert(1)>', gaps: 2 }];
-    await using pages = await startPages({
-      sources: { read: answering({ count: 1_200, deleted: 1, organizations }) },
-    });
-    const text = await (await pages.get('/organizations?q=%3Cb%3E')).text();
-    expect(text).toContain('&lt;img src=x onerror=alert(1)&gt;');
-    expect(text).not.toContain('<img');
+    const organizations = Array.from({ length: 60 }, (_, nth) => ({ ...FIGURES, name: `<b> ${nth}` }));
+    const { text } = await open('/organizations?q=%3Cb%3E', [
+      ...organizations,
+      { ...FIGURES, name: '<b>', removedAt: '2026-11-01T00:00:00.000Z' },
+    ]);
+    expect(text).toContain('&lt;b&gt; 7');
+    expect(text).not.toContain('<b>');
     expect(text).toContain('value="&lt;b&gt;"');
-    expect(text).toContain('1,199 organizations and 1 deleted with “&lt;b&gt;”');
+    expect(text).toContain('60 organizations and 1 deleted with “&lt;b&gt;”');
     expect(text).not.toContain('data-label="Instance"');
-    expect(text).toContain('<span>1,234</span>');
-    expect(text).toContain('<a href="/organizations/5d0000000000000000000001" title=');
-    expect(text).toContain('which is being counted: load the page again for it.');
     expect(text).toContain('<a href="/organizations?q=%3Cb%3E&amp;page=2">Next</a>');
   });
 
-  test('tells the share of the limit of payloads once it was counted', async () => {
-    const value = new Map([[line.orgId, { share: 0.512, projectedShare: 0.66, crossesOn: null }]]);
-    const payloadShares = () => Promise.resolve({ value, atMs: NOW_MS, tookMs: 1 });
-    await using pages = await startPages({
-      sources: { read: answering({ count: 1, deleted: 0, organizations: [line] }), payloadShares },
-    });
-    const text = await (await pages.get('/organizations')).text();
-    expect(text).toContain('<td data-label="Of payload limit" class="n"><span>51 %</span></td>');
-    expect(text).not.toContain('being counted');
+  test('is a line for each organization, with its id to copy', async () => {
+    const { text } = await open('/organizations', [FIGURES]);
+    expect(text).toContain('<span>1,234</span>');
+    expect(text).toContain('+1,000 (+25 %)');
+    expect(text).toContain('51 % <span class="quiet">payload</span>');
+    expect(text).toContain('data-copy="5d0000000000000000000001"');
+  });
+
+  test('says that the organizations are being counted, and asks again by itself', async () => {
+    await using pages = await startPages();
+    const response = await pages.get('/organizations');
+    expect(response.headers.get('refresh')).toBe('3');
+    expect(await response.text()).toContain('The organizations are being counted.');
   });
 
   test('says that the database does not answer, with 503', async () => {
-    await using pages = await startPages({
-      sources: { read: () => Promise.reject(new Error('secret detail')) },
-    });
+    const read = () => Promise.reject(new Error('secret detail'));
+    await using pages = await startPages({ sources: { overview: overviewOf([FIGURES]), read } });
     const response = await pages.get('/organizations');
     expect(response.status).toBe(503);
     const text = await response.text();
@@ -66,20 +76,90 @@ describe('the page', () => {
     expect(text).not.toContain('secret detail');
   });
 
+  test('is a file of every organization that matches, in the order of the page', async () => {
+    const other = {
+      ...FIGURES,
+      orgId: '5d0000000000000000000002',
+      name: '=evil()',
+      payloads: 9_000,
+      silentSince: '2026-11-18',
+    };
+    const { response, text } = await open('/organizations?csv=1&sort=payloads', [FIGURES, other]);
+    expect(response.headers.get('content-disposition')).toBe(
+      'attachment; filename="organizations-2026-11-23.csv"',
+    );
+    const [head, first, second] = text.split('\r\n');
+    expect(head).toBe(
+      'org_id,instance_id,org_name,referral_id,removed_at,devices_total,payload_billable_count,compared,compared_last_month,limit_name,limit_share,limit_projected_share,crosses_on,silent_since,missing,in_doubt',
+    );
+    expect(first).toBe(
+      `5d0000000000000000000002,${INSTANCE},'=evil(),C-1,,1234,9000,5000,4000,payload,0.512,0.66,,2026-11-18,0,0`,
+    );
+    expect(second).toMatch(/^5d0000000000000000000001,/);
+  });
+
   test('takes no more of the address than makes sense', () => {
     const query = (address: string) => {
       const given = new URLSearchParams(address);
-      return readQuery((name) => given.get(name) ?? undefined, '2026-11-23');
+      return readQuery((name) => given.get(name) ?? undefined);
     };
-    expect(query('')).toEqual({ search: '', page: 1, to: '2026-11-23', order: 'name' });
-    expect(query('q=%20Acme%20&page=3&order=payloads')).toEqual({
-      ...{ search: 'Acme', page: 3, to: '2026-11-23', order: 'payloads' },
+    expect(query('')).toEqual({ search: '', show: null, sort: 'name', direction: 'asc', page: 1 });
+    expect(query('q=%20Acme%20&page=3&sort=payloads&show=silent')).toEqual({
+      ...{ search: 'Acme', show: 'silent', page: 3, sort: 'payloads', direction: 'desc' },
     });
+    expect(query('sort=toString&dir=up&show=x')).toEqual(query(''));
     for (const page of ['0', '-1', '1.5', 'x', '1e3', '9999999']) expect(query(`page=${page}`).page).toBe(1);
     expect(query('q=a%00b').search).toBe('ab');
     expect(query(`q=${'x'.repeat(500)}`).search).toHaveLength(100);
     // Cut in the middle of a character.
     expect(query(`q=${'x'.repeat(99)}%F0%9F%90%98`).search.isWellFormed()).toBe(true);
+  });
+});
+
+describe('a list', () => {
+  const org = (name: string, figures: Partial<OrganizationFigures> = {}): OrganizationFigures => ({
+    ...{ ...FIGURES, orgId: `5d${name}`, name, referralId: null, limit: null, compared: null },
+    ...figures,
+  });
+  const limit = (crossesOn: string | null, share: number) => ({
+    limit: { name: 'payload', share, projectedShare: share, crossesOn },
+  });
+  const organizations = [
+    org('Alpha', { ...limit('2026-11-20', 1.2), referralId: 'ref-7', compared: { now: 10, before: 20 } }),
+    org('beta 100%', { ...limit('2026-11-28', 0.9), payloads: null, missing: 2 }),
+    org('gamma\\', { silentSince: '2026-11-18', payloads: 0, inDoubt: 1, compared: { now: 0, before: 0 } }),
+    org('delta_2', { ...limit(null, 0.4), payloads: 7_000, compared: { now: 119, before: 80 } }),
+  ];
+  const names = (address: string) => {
+    const given = new URLSearchParams(address);
+    const query = readQuery((name) => given.get(name) ?? undefined);
+    return selectOrganizations({ organizations, to: '2026-11-23' }, query).map(({ name }) => name);
+  };
+
+  test.for([
+    ['q=ALPHA', ['Alpha']],
+    ['q=%25', ['beta 100%']],
+    ['q=_', ['delta_2']],
+    ['q=%5C', ['gamma\\']],
+    ['q=REF-7', ['Alpha']],
+    ['q=5dbeta', ['beta 100%']],
+    ["q='; drop table", []],
+    ['show=over', ['Alpha']],
+    ['show=crossing', ['beta 100%']],
+    ['show=silent', ['gamma\\']],
+    ['show=moved', ['Alpha']],
+    ['show=missing', ['beta 100%']],
+    ['show=in_doubt', ['gamma\\']],
+    ['sort=name&dir=desc', ['delta_2', 'gamma\\', 'beta 100%', 'Alpha']],
+    ['sort=payloads', ['delta_2', 'Alpha', 'gamma\\', 'beta 100%']],
+    ['sort=payloads&dir=asc', ['gamma\\', 'Alpha', 'delta_2', 'beta 100%']],
+    ['sort=change', ['delta_2', 'gamma\\', 'Alpha', 'beta 100%']],
+    ['sort=crosses', ['Alpha', 'beta 100%', 'gamma\\', 'delta_2']],
+    ['sort=share&q=a', ['Alpha', 'beta 100%', 'delta_2', 'gamma\\']],
+    ['sort=silent', ['gamma\\', 'Alpha', 'beta 100%', 'delta_2']],
+    ['sort=gaps', ['beta 100%', 'gamma\\', 'Alpha', 'delta_2']],
+  ] as const)('of %s has those organizations in that order', ([address, found]) => {
+    expect(names(address)).toEqual(found);
   });
 });
 
@@ -136,49 +216,52 @@ describe('what is read', () => {
     await ledger.close();
   });
 
-  const list = async (search: string, page = 1) =>
-    await readOrganizationList(ledger.db, { search, page, to: daysAgo(1), order: 'name' });
-  const names = async (search: string) => (await list(search)).organizations.map(({ name }) => name);
-
-  test.for([
-    ['', ['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']],
-    ['ALPHA', ['Alpha', 'alpha_2']],
-    ['%', ['beta 100%']],
-    ['_', ['alpha_2']],
-    ['\\', ['gamma\\']],
-    ['ref-7', ['Alpha']],
-    ['5D0000000000000000000003', ['alpha_2']],
-    ["'; drop table", []],
-  ] as const)('the organizations with “%s”', async ([search, found]) => {
-    expect(await names(search)).toEqual(found);
+  test('is each organization by name with its month, its silence and its gaps', async () => {
+    const figures = await readFigures(ledger.db, daysAgo(1));
+    expect(figures.map(({ name }) => name)).toEqual(['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']);
+    expect(figures[0]).toMatchObject({
+      orgId: orgs[1],
+      referralId: 'ref-7',
+      missing: 1,
+      inDoubt: 0,
+      removedAt: null,
+    });
+    expect(figures[1]).toMatchObject({
+      devices: null,
+      payloads: null,
+      compared: null,
+      limit: null,
+      silentSince: null,
+    });
   });
 
-  test('is the numbers of 31 days, null where they are not stored, and the gaps', async () => {
-    const { count, organizations } = await list('ref-7');
-    expect(count).toBe(1);
-    const [alpha] = organizations;
-    expect(alpha).toMatchObject({ orgId: orgs[1], devices: 8, gaps: 1, removedAt: null });
-    expect(alpha?.payloads).toHaveLength(31);
-    expect([alpha?.payloads[1], alpha?.payloads[29], alpha?.payloads[30]]).toEqual([5, null, 30]);
+  test('are the sums of the month up to the day, and the newest devices in it', async () => {
+    const [, alpha = ''] = orgs;
+    await queryOnce(
+      ledger.url,
+      asProgram(`insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count,
+          payload_all_bytes, devices_created, devices_deleted, devices_total) values
+        ('2025-05-31', '${alpha}', 1000, 1000, 9, 0, 0, 1), ('2025-06-01', '${alpha}', 30, 30, 9, 0, 0, 2),
+        ('2025-06-02', '${alpha}', 12, 12, 9, null, null, null), ('2025-06-16', '${alpha}', 500, 500, 9, 0, 0, 3)`),
+    );
+    const [figures] = await readFigures(ledger.db, '2025-06-15');
+    expect(figures).toMatchObject({ payloads: 42, devices: 2 });
+    const { days } = await readOverview(ledger.db, '2025-06-02');
+    expect(days).toHaveLength(33);
+    expect(days.slice(-3)).toMatchObject([
+      { day: '2025-05-31', billablePayloads: 1_000, devices: 1 },
+      { day: '2025-06-01', billablePayloads: 30, devices: 2 },
+      { day: '2025-06-02', billablePayloads: 12, devices: null },
+    ]);
   });
 
-  test('begins with the most payloads of the month up to the day, where that is asked for', async () => {
-    const hold = async (day: string, orgId: string | undefined, payloads: number) =>
-      await queryOnce(
-        ledger.url,
-        asProgram(`insert into losant_usage.usage_days (usage_date, org_id, payload_billable_count, payload_all_count,
-          payload_all_bytes) values ('${day}', '${orgId}', ${payloads}, ${payloads}, 900)`),
-      );
-    const [beta, alpha, alpha2, gamma] = orgs;
-    await hold('2025-05-31', beta, 1_000);
-    await hold('2025-06-01', alpha, 30);
-    await hold('2025-06-16', alpha2, 1_000);
-    const query = { search: 'a', page: 1, to: '2025-06-15', order: 'payloads' } as const;
-    const { organizations } = await readOrganizationList(ledger.db, query);
-    expect(organizations.map(({ name }) => name)).toEqual(['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']);
-    await hold('2025-06-15', gamma, 31);
-    const again = await readOrganizationList(ledger.db, query);
-    expect(again.organizations.map(({ name }) => name)).toEqual(['gamma\\', 'Alpha', 'alpha_2', 'beta 100%']);
+  test('are the payloads of each day, null where they are not stored', async () => {
+    const range = { from: daysAgo(31), to: daysAgo(1) };
+    const found = await readDailyPayloads(ledger.db, { orgIds: [orgs[1] ?? '', orgs[2] ?? ''], range });
+    const alpha = found.get(orgs[1] ?? '') ?? [];
+    expect(alpha).toHaveLength(31);
+    expect([alpha[1], alpha[29], alpha[30]]).toEqual([5, null, 30]);
+    expect(found.get(orgs[2] ?? '')).toEqual(Array.from({ length: 31 }, () => null));
   });
 
   test.for([
@@ -188,17 +271,6 @@ describe('what is read', () => {
     ['2028-03-29', { from: '2028-02-01', to: '2028-02-29' }],
   ] as const)('is compared on %s with the same days of the month before', ([to, days]) => {
     expect(sameDaysOfLastMonth(to)).toEqual(days);
-  });
-
-  test.for(['change', 'share', 'gaps'] as const)('can begin with the greatest %s', async (order) => {
-    const query = { search: '', page: 1, to: daysAgo(1), order };
-    const { organizations } = await readOrganizationList(ledger.db, query);
-    expect(organizations).toHaveLength(4);
-    if (order === 'gaps') expect(organizations[0]?.name).toBe('Alpha');
-  });
-
-  test('is nothing past the last page', async () => {
-    expect(await list('', 2)).toEqual({ count: 4, deleted: 0, organizations: [] });
   });
 
   test('is each day of each stream by how it stands', async () => {

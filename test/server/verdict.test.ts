@@ -201,26 +201,26 @@ describe('whether yesterday is complete', () => {
     streamWith({ yesterday: { ...STREAM.yesterday, ...counts }, ...stream });
 
   test.for([
-    ['nothing is the matter', HEALTH, 'good: complete. 4 numbers of 2026-11-23 are stored.'],
+    ['nothing is the matter', HEALTH, 'good: complete. 4 of 4 numbers of 2026-11-23 are stored.'],
     [
       'an older day has a gap',
       yesterdayOf({}, { ...gapsOf({ missing: 3 }), oldestGap: '2026-11-02' }),
-      'good: complete. 4 numbers of 2026-11-23 are stored.',
+      'good: complete. 4 of 4 numbers of 2026-11-23 are stored.',
     ],
     [
       'no run has read it yet',
       yesterdayOf({ waiting: 4 }),
-      'quiet: not read yet. 4 of 4 numbers of 2026-11-23 are waiting to be read; none is late.',
+      'quiet: not read yet. 0 of 4 numbers of 2026-11-23 are stored; 4 waiting to be read, none late.',
     ],
     [
       'a part of it is late and another in doubt',
       yesterdayOf({ waiting: 1, missing: 1, in_doubt: 1 }),
-      'bad: incomplete. 2 of 4 numbers of 2026-11-23 are missing or in doubt (device_counts).',
+      'bad: incomplete. 2 of 4 numbers of 2026-11-23 are stored; 2 missing or in doubt (device_counts).',
     ],
     [
       'a part of it can no longer be read',
       yesterdayOf({ unavailable: 1 }),
-      'good: complete. 4 numbers of 2026-11-23 are stored, apart from 1 unavailable.',
+      'good: complete. 3 of 4 numbers of 2026-11-23 are stored, apart from 1 unavailable.',
     ],
     [
       'nothing is tracked any more',

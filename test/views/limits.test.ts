@@ -54,8 +54,8 @@ test('each metric goes on as on its own days, for the days on which the organiza
   expect(await limitsOf(orgId)).toEqual([
     {
       ...{ limit_name: 'device', metric: 'devices_total', days_stored: 1, quantity: 50, share: '1.2500' },
-      // A level stays what it is; it is passed already.
-      ...{ projected_quantity: 50, projected_share: '1.2500', crosses_on: '2026-11-20' },
+      // A level stays what it is; it was passed on its only day.
+      ...{ projected_quantity: 50, projected_share: '1.2500', crosses_on: '2026-11-11' },
     },
     {
       ...{ limit_name: 'member', metric: null, days_stored: null, quantity: null, share: null },
@@ -78,11 +78,16 @@ test('a limit of nothing, and one that is not reached, are no division by zero a
   expect(await limitsOf(orgId)).toEqual([
     {
       ...{ limit_name: 'notebookMinutesPerMonth', metric: 'notebook_minutes', days_stored: 1, quantity: 10 },
-      ...{ share: null, projected_quantity: 200, projected_share: null, crosses_on: '2026-11-20' },
+      ...{ share: null, projected_quantity: 200, projected_share: null, crosses_on: '2026-11-11' },
     },
     {
       ...{ limit_name: 'payload', metric: 'payload_billable_count', days_stored: 10, quantity: 10_000 },
       ...{ share: '0.5000', projected_quantity: 20_000, projected_share: '1.0000', crosses_on: null },
     },
   ]);
+});
+
+test('a limit that is passed already names the day on which the sum passed it', async () => {
+  const orgId = await addOrg({ payload: 3_500 }, { from: '2026-11-11', to: '2026-11-11' });
+  expect(await limitsOf(orgId)).toMatchObject([{ quantity: 10_000, crosses_on: '2026-11-14' }]);
 });

@@ -20,6 +20,7 @@ export interface Browser extends AsyncDisposable {
 export interface TabOptions {
   /** Presented as the password, as a person would when the browser asks. */
   readonly token?: string | undefined;
+  readonly javaScript?: boolean;
 }
 
 export interface Tab extends AsyncDisposable {
@@ -36,10 +37,10 @@ export async function startBrowser(): Promise<Browser> {
     env: { PATH: process.env['PATH'] ?? '', HOME: folder },
   });
   return {
-    async open({ token } = {}) {
+    async open({ token, javaScript = true } = {}) {
       const credentials =
         token === undefined ? {} : { httpCredentials: { username: 'anybody', password: token } };
-      const context = await browser.newContext(credentials);
+      const context = await browser.newContext({ javaScriptEnabled: javaScript, ...credentials });
       return await openTab(context);
     },
     async [Symbol.asyncDispose]() {
