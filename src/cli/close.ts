@@ -13,7 +13,7 @@ import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
-import type { Month } from '../usage/period.ts';
+import { daysOfMonth, type Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
@@ -233,13 +233,14 @@ function renderBills(bills: readonly OrganizationBill[], month: Month): Line[] {
     'other days',
     'Losant',
   ];
+  const { from, to } = daysOfMonth(month);
   const sum = (days: 'daysUnreported' | 'daysAccepted' | 'daysByHand') =>
     bills.filter((bill) => bill[days] > 0).length;
   return [
     '',
     ...renderTable({ head, rows, right: [4, 5, 6, 7], most: SHOWN_MAX }),
     '',
-    `Organizations with zeros that Losant did not name: ${sum('daysUnreported')}; with accepted days: ${sum('daysAccepted')}; with numbers typed in by hand: ${sum('daysByHand')}; that differ from Losant's own totals: ${bills.filter(({ control }) => control === 'differs').length} (losant-usage reconcile --from ${month}-01 shows them).`,
+    `Organizations with zeros that Losant did not name: ${sum('daysUnreported')}; with accepted days: ${sum('daysAccepted')}; with numbers typed in by hand: ${sum('daysByHand')}; that differ from Losant's own totals: ${bills.filter(({ control }) => control === 'differs').length} (losant-usage reconcile --from ${from} --to ${to} shows them).`,
   ];
 }
 

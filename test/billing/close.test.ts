@@ -217,6 +217,22 @@ describe('a month', () => {
     expect(await linesOf(orgId)).toEqual([]);
   });
 
+  test('is not closed at all when its closing is interrupted', async () => {
+    const orgId = await books.orgOf({ from: '2025-08-05', to: '2025-08-06' });
+    const instance = { instanceId: INSTANCE, name: null, source: 'calendar' } as const;
+    const request = {
+      month: '2025-08',
+      reason: null,
+      isAdjustment: false,
+      isDryRun: false,
+      signingKey: null,
+    };
+    const signal = AbortSignal.abort(new Error('interrupted'));
+    await expect(closePeriod(books.handle, instance, { ...request, signal })).rejects.toThrow('interrupted');
+    expect(await linesOf(orgId)).toEqual([]);
+    expect(await books.closeMonth('2025-08')).toMatchObject({ kind: 'closed' });
+  });
+
   test('is closed on one connection while a load waits for its turn, and the load is not in it', async () => {
     const orgId = await books.orgOf({ from: '2025-09-05', to: '2025-09-06' });
     const single = await createDatabase({
