@@ -1,8 +1,9 @@
 import { html } from 'hono/html';
-import type { Health, InstanceHealth } from '../queries/health.ts';
+import { CHANGES_SHOWN_DAYS, type Health, type InstanceHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
 import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
+import { addressOf } from './lists.ts';
 import { type Html, renderDay, renderDistance } from './page.ts';
 import { completeTo, isInFirstRun } from './verdict.ts';
 import type { InstanceStatus, RunProgress } from './worker-status.ts';
@@ -85,11 +86,12 @@ function describeRunBeside({ kind, host, startedAt, requests }: RunRecord, nowMs
 
 /** The facts of a second rank; whatever needs attention is in the list of that name. */
 function renderFacts(
-  { streams, lastCompleteRunAt }: InstanceHealth,
+  { streams, lastCompleteRunAt, finalChanges30Days }: InstanceHealth,
   { nowMs, isFirst }: CardFacts & { isFirst: boolean },
 ): Html {
   const toRead = streams.reduce((sum, { cells }) => sum + cells.waiting + cells.missing, 0);
   return html`<div><dt>Complete to</dt><dd>${renderDay(completeTo(streams))}</dd></div>
 ${isFirst ? html`<div><dt>Still to be read</dt><dd>${showNumber(toRead)}</dd></div>` : ''}
+<div><dt>Final numbers changed in ${CHANGES_SHOWN_DAYS} days</dt><dd>${finalChanges30Days === 0 ? '0' : html`<a class="" href="${addressOf('/changes', { days: `${CHANGES_SHOWN_DAYS}` })}">${showNumber(finalChanges30Days)}</a>`}</dd></div>
 <div><dt>Last complete run</dt><dd>${lastCompleteRunAt === null ? '–' : renderDistance(lastCompleteRunAt, nowMs)}</dd></div>`;
 }

@@ -129,7 +129,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .chart { margin: 0; min-width: 0; display: grid; grid-row: span 5; grid-template: subgrid / minmax(0, 1fr); row-gap: 0 } .chart:first-child { grid-column: 1 / -1 } h3 { font-size: 1.02rem; margin: 0 } .axis { margin: .5rem 0; font-size: .8rem }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; margin: .35rem 0; padding: 0; font-size: .87rem } .swatch { display: inline; vertical-align: -1px; margin-right: .2rem }
 .plot { display: flex; container-type: inline-size } @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child:not(.fixed) { flex: 1; min-width: 0 } .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
-.fixed { flex: none } .faint { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 3 3; fill: none } .limit { stroke: var(--bad); stroke-width: 2; stroke-dasharray: 5 3 } .plot .limit-name { fill: var(--bad); font-weight: 600 }
+.plot.scroll { padding-top: .6rem } .fixed { flex: none } .faint { stroke: var(--quiet); stroke-width: 1.5; stroke-dasharray: 3 3; fill: none } .limit { stroke: var(--bad); stroke-width: 2; stroke-dasharray: 5 3 } .plot .limit-name { fill: var(--bad); font-weight: 600 }
 .rule { stroke: var(--line) } .curve { stroke: var(--blue); fill: none; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round }
 .day, .hit { fill: transparent } .day:hover, .hit:hover { fill: var(--text); opacity: .12 } .zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
 .not-stored { fill: var(--panel) } .hatch { stroke: var(--quiet); stroke-width: 1.2 } .mark { stroke: var(--ground); stroke-width: 1.2; stroke-opacity: .75; fill: none }
