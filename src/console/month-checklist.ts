@@ -28,6 +28,7 @@ const STEPS = [
     done: "no final number differs from Losant's own totals",
   },
   { name: 'Nothing by hand', causes: ['changed_by_hand'], done: 'no number was typed in' },
+  { name: 'Billed once', causes: ['already_billed'], done: 'no day was billed with another month' },
 ] as const;
 
 /** `checkMonth` returns the steps in the order in which they are done. Pure. */
@@ -39,6 +40,7 @@ export function checkMonth({ month, periods, blockers, statements, differing }: 
     addressOf(`/months/${month}`, { show: 'blocked' }),
     addressOf('/totals', { month }),
     addressOf('/changes', { month, which: 'all', by: 'hand' }),
+    addressOf(`/months/${month}`, { show: 'blocked' }),
   ];
   const steps = STEPS.map(({ name, causes, done }, place) => {
     const holds = (found: readonly string[]) =>

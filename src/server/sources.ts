@@ -79,38 +79,23 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const ping = shareReading(() => pingDatabase(db), { ...PING, now });
   const onFailure = (error: unknown) =>
     logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
+  const kept = { now, onFailure };
   const { horizonDays } = config.policy;
   const counted: CountedMonths = new Map();
-  const differences = keepReading(() => countDifferences(db, now(), counted), {
-    ...DIFFERENCES,
-    now,
-    onFailure,
-  });
-  const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays }), {
-    ...HEALTH,
-    now,
-    onFailure,
-  });
-  const heatMap = keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), {
-    ...HEAT_MAP,
-    now,
-    onFailure,
-  });
+  const differences = keepReading(() => countDifferences(db, now(), counted), { ...DIFFERENCES, ...kept });
+  const health = keepReading(() => readHealth(db, { nowMs: now(), horizonDays }), { ...HEALTH, ...kept });
+  const heatMap = keepReading(() => readHeatMap(db, addDays(dayAt(now()), -1)), { ...HEAT_MAP, ...kept });
   const oneMonth = boundReads({ max: 1, timeoutMs: READER.statementTimeoutMs });
-  const month = keepReadings((name: Month) => oneMonth(() => readMonth(db, name)), {
-    ...MONTHS,
-    now,
-    onFailure,
-  });
+  const month = keepReadings((name: Month) => oneMonth(() => readMonth(db, name)), { ...MONTHS, ...kept });
   const totals = keepReadings(
     async (name: Month) => {
       const scope = { range: daysOfMonth(name), instanceIds: null, withEqual: false };
       return await oneMonth(async () => await readReconciliation(db, scope));
     },
-    { ...MONTHS, now, onFailure },
+    { ...MONTHS, ...kept },
   );
-  const overviewTo = keepReadings((to: UsageDay) => readOverview(db, to), { ...OVERVIEW, now, onFailure });
-  const openMonth = keepReading(() => readOpenMonth(db), { ...OPEN_MONTH, now, onFailure });
+  const overviewTo = keepReadings((to: UsageDay) => readOverview(db, to), { ...OVERVIEW, ...kept });
+  const openMonth = keepReading(() => readOpenMonth(db), { ...OPEN_MONTH, ...kept });
   const bound = boundReads(PAGES);
   const oneFile = boundReads({ max: 1, timeoutMs: VIEW_STATEMENT_MS });
   return {

@@ -155,6 +155,7 @@ describe('the checklist', () => {
       ['Final', true, 'no number is expected to change', null],
       ['Agrees with Losant', true, "no final number differs from Losant's own totals", null],
       ['Nothing by hand', true, 'no number was typed in', null],
+      ['Billed once', true, 'no day was billed with another month', null],
       ['Closed', false, 'not yet for 1 instance', null],
     ]);
   });
@@ -171,6 +172,7 @@ describe('the checklist', () => {
       ['Final', false, 'not yet for 1 organization', '/months/2026-10?show=blocked'],
       ['Agrees with Losant', false, 'not yet for 1 instance', '/totals?month=2026-10'],
       ['Nothing by hand', false, 'not yet for 1 organization', '/changes?month=2026-10&which=all&by=hand'],
+      ['Billed once', true, 'no day was billed with another month', null],
       ['Closed', false, 'not yet for 1 instance', null],
     ]);
   });
