@@ -41,6 +41,7 @@ const CONTROL_WRITES: Readonly<Record<string, (world: World, body: unknown) => u
   restate,
   omit,
   hour: changeHour,
+  empty,
   orgs: addOrg,
   'orgs/restore': restoreOrg,
   attributes: setAttributes,
@@ -132,16 +133,29 @@ function changeConfig(world: World, body: unknown): unknown {
 
 /** Gives a day other numbers from now on. The answer says how often it was restated. */
 function restate(world: World, body: unknown): unknown {
-  const input = read.inputOf(body, ['orgId', 'day', 'counter', 'times']);
+  const input = read.inputOf(body, ['orgId', 'day', 'counter', 'times', 'sourcesOnly']);
   const org = knownOrg(world, read.textIn(input, 'orgId'));
   const day = read.dayIn(input, 'day');
   const times = read.optional(input, 'times', read.numberIn) ?? 1;
   if (!Number.isInteger(times) || times < 1)
     throw new ControlError('times must be a whole number of at least 1');
-  const groups = new Set(read.countersIn(input, 'counter').map(groupOf));
+  const isSplit = read.optional(input, 'sourcesOnly', read.booleanIn) ?? false;
+  const groups = new Set(isSplit ? ['sources' as const] : read.countersIn(input, 'counter').map(groupOf));
   return Object.fromEntries(
     [...groups].map((group) => [group, world.edits.restate(org.key, day, group, times)]),
   );
+}
+
+/** Leaves the day without usage from now on, or no longer with `empty: false`. */
+function empty(world: World, body: unknown): unknown {
+  const input = read.inputOf(body, ['orgId', 'day', 'counter', 'empty']);
+  const org = knownOrg(world, read.textIn(input, 'orgId'));
+  const day = read.dayIn(input, 'day');
+  const isEmptied = read.optional(input, 'empty', read.booleanIn) ?? true;
+  for (const action of read.countersIn(input, 'counter')) {
+    world.edits.setEmptied(org.key, day, groupOf(action), isEmptied);
+  }
+  return { success: true };
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The changes made to past usage on purpose: restated days, and days whose buckets are left out. */
+/** The changes made to past usage on purpose: restated and emptied days, and days whose buckets are left out. */
 
 export type CounterAction =
   | 'deviceCounts'
@@ -6,8 +6,11 @@ export type CounterAction =
   | 'payloadCounts'
   | 'payloadCountsBreakdown';
 
-/** Groups of counters that share their numbers: both payload actions count the same payloads. */
-export type CounterGroup = 'devices' | 'notebooks' | 'payloads';
+/**
+ * Groups of counters that share their numbers: both payload actions count the same payloads. `sources`
+ * is the split of payloads alone, which changes no total.
+ */
+export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
 
 /** The variants of `payloadCountsBreakdown`; the other counters have none. */
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
@@ -24,6 +27,9 @@ export interface Edits {
   /** Returns how often the numbers of this organization, day and group were restated. */
   restated(orgKey: string, day: number, group: CounterGroup): number;
   restate(orgKey: string, day: number, group: CounterGroup, times: number): number;
+  /** Whether the day has no usage although its organization was active. */
+  isEmptied(orgKey: string, day: number, group: CounterGroup): boolean;
+  setEmptied(orgKey: string, day: number, group: CounterGroup, emptied: boolean): void;
   isOmitted(orgKey: string, day: number, answer: Answered): boolean;
   setOmitted(orgKey: string, day: number, answer: Answered, omitted: boolean): void;
   /** Returns the change made to an hour of payloads, which the day's own numbers do not show; null if there is none. */
@@ -54,6 +60,7 @@ export function createEdits(): Edits {
   const restatements = new Map<string, number>();
   const omissions = new Set<string>();
   const hours = new Map<string, HourEdit>();
+  const emptied = new Set<string>();
   let version = 0;
   return {
     restated: (orgKey, day, group) =>
@@ -64,6 +71,13 @@ export function createEdits(): Edits {
       restatements.set(key, number);
       version++;
       return number;
+    },
+    isEmptied: (orgKey, day, group) => emptied.size > 0 && emptied.has(`${orgKey} ${day} ${group}`),
+    setEmptied(orgKey, day, group, isEmptied) {
+      const key = `${orgKey} ${day} ${group}`;
+      if (isEmptied) emptied.add(key);
+      else emptied.delete(key);
+      version++;
     },
     isOmitted: (orgKey, day, { action, variant }) =>
       omissions.size > 0 && [null, variant].some((one) => omissions.has(`${orgKey} ${day} ${action} ${one}`)),

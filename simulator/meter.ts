@@ -28,11 +28,14 @@ export interface Meter {
   hourEdit(day: number, hour: number): HourEdit | null;
 }
 
+const NO_NOTEBOOKS = { minutes: 0, completed: 0, canceled: 0, errored: 0, timeout: 0 };
+
 export function orgMeter(world: World, org: Org): Meter {
   const { edits, clock } = world;
   const elapsed = (day: number) => Math.max(0, Math.min(DAY_MS, clock.now() - day * DAY_MS));
   return {
     devices(day) {
+      if (edits.isEmptied(org.key, day, 'devices')) return { created: 0, deleted: 0, total: 0 };
       const whole = deviceDay(org.profile, day, edits.restated(org.key, day, 'devices'));
       const ms = elapsed(day);
       if (ms === DAY_MS) return { ...whole };
@@ -42,6 +45,7 @@ export function orgMeter(world: World, org: Org): Meter {
       return { created, deleted, total: Math.max(0, total) };
     },
     notebooks(day) {
+      if (edits.isEmptied(org.key, day, 'notebooks')) return NO_NOTEBOOKS;
       const whole = notebookDay(org.profile, day, edits.restated(org.key, day, 'notebooks'));
       const ms = elapsed(day);
       return {
@@ -53,7 +57,9 @@ export function orgMeter(world: World, org: Org): Meter {
       };
     },
     payloads(day, fromMs, toMs) {
-      const rows = payloadDay(org.profile, day, edits.restated(org.key, day, 'payloads'));
+      if (edits.isEmptied(org.key, day, 'payloads')) return [];
+      const counted = payloadDay(org.profile, day, edits.restated(org.key, day, 'payloads'));
+      const rows = moveSource(counted, edits.restated(org.key, day, 'sources'));
       const to = Math.min(toMs, elapsed(day));
       if (fromMs === 0 && to === DAY_MS) return rows;
       return rows
@@ -63,4 +69,11 @@ export function orgMeter(world: World, org: Org): Meter {
     isOmitted: (day, answer) => edits.isOmitted(org.key, day, answer),
     hourEdit: (day, hour) => edits.hour(org.key, day, hour),
   };
+}
+
+/** Attributes the payloads of the first source to another one, which changes no total. */
+function moveSource<R extends { readonly source: string }>(rows: readonly R[], moved: number): readonly R[] {
+  const [first, ...others] = rows;
+  if (moved === 0 || first === undefined) return rows;
+  return [{ ...first, source: `${first.source}.moved${moved}` }, ...others];
 }

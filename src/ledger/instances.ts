@@ -172,19 +172,24 @@ export async function applyPolicy(
           select losant_usage.next_checkpoint(c.usage_date, c.verified_at, ${policy.readAtHours}::integer[]) as next_read_at,
             c.verified_at >= ((c.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour')
               at time zone 'UTC' as is_late,
-            c.is_reported or c.omissions >= ${OMISSIONS_NEEDED}::integer as is_sure
+            c.is_reported or c.omissions >= ${OMISSIONS_NEEDED}::integer as is_sure,
+            c.reason = any (${LEFT_OUT_REASONS}::text[]) as is_left_out
         ) as age
         cross join lateral (
-          select case when c.standing in ('stored', 'final') and (age.is_late or c.standing = 'final') and not age.is_sure
+          select case when not (c.is_stored or age.is_left_out) then clock_timestamp()
+              when c.standing in ('stored', 'final') and (age.is_late or c.standing = 'final') and not age.is_sure
               then least(age.next_read_at, c.verified_at + interval '1 hour') else age.next_read_at end as next_read_at,
             case when c.standing = 'stored' and age.is_late and age.is_sure then 'final'
               when c.is_stored then c.standing
-              when age.next_read_at is null then 'unavailable' else 'missing' end::losant_usage.standing as standing
+              when age.is_left_out and age.next_read_at is null then 'unavailable' else 'missing' end::losant_usage.standing as standing
         ) as n
         where o.instance_id = ${instanceId} and o.removed_at is null
           and c.usage_date >= ${horizonStart(nowMs, policy)}::date
           and (c.standing in ('stored', 'final', 'in_doubt')
-            or (c.standing in ('missing', 'unavailable') and c.reason = any (${LEFT_OUT_REASONS}::text[])))
+            or (c.standing in ('missing', 'unavailable') and (age.is_left_out or (c.next_read_at is null
+              -- What lay past a nearer horizon can be asked for again.
+              and exists (select from losant_usage.tracking t where t.org_id = c.org_id and t.stream = c.stream
+                and c.usage_date <@ t.tracked_days)))))
           and (c.next_read_at, c.standing) is distinct from (n.next_read_at, n.standing)
         order by c.usage_date, c.stream, c.org_id
         for update of c

@@ -48,20 +48,6 @@ async function holdLedger({ database }: Stage): Promise<() => Promise<void>> {
 }
 
 describe('a loss', { timeout: 60_000 }, () => {
-  test('connections ended by the server in the midst of a load are made again, and the load with them', async () => {
-    await using stage = await open();
-    const expected = await stage.alone(BACKFILL);
-    const program = await startSlowly(stage);
-    const release = await holdLedger(stage);
-    for (let times = 0; times < 3; times += 1) {
-      await waitsForLock(stage);
-      await stage.sql(`select pg_terminate_backend(pid) ${IN_TRANSACTION}`);
-    }
-    await release();
-    expect(await program.ended).toMatchObject({ code: 0 });
-    expect(differences(expected, await stage.snapshot())).toEqual([]);
-  });
-
   test('a statement that the server cancels for its time ends the run, and the next one does the rest', async () => {
     await using stage = await open();
     const expected = await stage.alone(BACKFILL);
@@ -99,19 +85,6 @@ describe('a loss', { timeout: 60_000 }, () => {
       (select count(*)::integer from losant_usage.coverage) as cells`;
     expect(await stage.sql(left)).toEqual([{ facts: 0, cells: 0 }]);
     await stage.sql('drop function public.full_disk() cascade');
-    await finishes(stage);
-    expect(differences(expected, await stage.snapshot())).toEqual([]);
-  });
-
-  test('SIGTERM ends a backfill with exit code 143, and the next one does the rest', async () => {
-    await using stage = await open();
-    const expected = await stage.alone(BACKFILL);
-    const program = await startSlowly(stage);
-    program.kill('SIGTERM');
-    const ended = await program.ended;
-    expect(ended).toMatchObject({ code: 143 });
-    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { code: 'terminated' } });
-    expect(await stage.statuses()).toEqual(['interrupted']);
     await finishes(stage);
     expect(differences(expected, await stage.snapshot())).toEqual([]);
   });

@@ -7,7 +7,7 @@ export type Snapshot = Readonly<Record<string, readonly string[]>>;
 const NOT_COMPARED = [
   ...['run_id', 'loaded_at', 'verified_at', 'attempted_at', 'next_read_at', 'first_loaded_at'],
   ...['finalized_at', 'id', 'changed_at', 'first_seen_at', 'last_seen_at', 'valid_from', 'listed_at'],
-  'api_url',
+  ...['api_url', 'settled_by'],
 ];
 
 /** More would only hide the first. */

@@ -1,8 +1,9 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import type { Ended, Running, Spawned } from '../support/program.ts';
-import { spawnWith, startWith } from './program.ts';
+import { type Ended, type Running, type Spawned, spawnProgram, startProgram } from '../support/program.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
 
 export interface StartOptions {
@@ -34,18 +35,20 @@ export const SOON = { timeout: 50_000 };
 export async function openStage({ orgs, seed }: { orgs: number; seed: string }): Promise<Stage> {
   const platform = await startPlatform({ now: Date.now, orgs, seed });
   const database = await createTestDatabase();
-  const { url: apiUrl, token, instanceId } = platform;
-  const settings = ({ more = {}, url = database.url }: StartOptions = {}) => {
-    return { apiUrl, token, instanceId, databaseUrl: url, more };
-  };
-  const start: Stage['start'] = (args, options) => startWith([...args, '--json'], settings(options));
+  const envOf = ({ more = {}, url = database.url }: StartOptions = {}) => ({
+    ...{ TZ: 'Pacific/Auckland', NODE_COMPILE_CACHE: join(tmpdir(), 'losant-usage-test-compiled') },
+    ...{ LOSANT_API_URL: platform.url, LOSANT_API_TOKEN: platform.token },
+    ...{ LOSANT_INSTANCE_ID: platform.instanceId, DATABASE_URL: url },
+    ...{ REQUESTS_PER_SECOND: '10000', LOG_LEVEL: 'warn', ...more },
+  });
+  const start: Stage['start'] = (args, options) => startProgram([...args, '--json'], envOf(options));
   const sql = (statement: string) => queryOnce(database.url, statement);
   const asked = async () => ((await platform.control('stats')) as { requests: number }).requests;
   return {
     platform,
     database,
     start,
-    spawn: (args, options) => spawnWith([...args, '--json'], settings(options)),
+    spawn: (args, options) => spawnProgram([...args, '--json'], envOf(options)),
     sql,
     run: (args) => start(args).ended,
     statuses: async () =>

@@ -3,14 +3,12 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Gate } from '../../src/losant/gate.ts';
 import { differences } from '../campaigns/snapshot.ts';
 import { openStage, SOON } from '../campaigns/stage.ts';
-import { portOf, startWire, through } from '../campaigns/wire.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 
 const [FROM, MIDDLE, TO] = [daysAgo(6), daysAgo(3), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--from', from, '--to', to, '--force'];
-const LAPSE = 'update losant_usage.leases set until = now()';
 
 const open = () => openStage({ orgs: 5, seed: 'several' });
 
@@ -59,66 +57,6 @@ describe('several processes', { timeout: 180_000 }, () => {
     expect(await first.ended).toMatchObject({ code: 0 });
     expect(waited).toMatchObject({ code: 0 });
     expect(JSON.parse(waited.stdout)).toMatchObject({ runId: null, cells: { planned: 0 } });
-  });
-
-  test('a run paused for longer than its lease ends with exit code 4, and what its successor stored stands', async () => {
-    await using stage = await open();
-    const expected = await stage.alone(['run']);
-    await stage.platform.control('config', { latencyMs: 60 });
-    const paused = stage.spawn(['run'], { more: { REQUEST_CONCURRENCY: '2' } });
-    await stage.hasAsked(6);
-    paused.kill('SIGSTOP');
-    await stage.sql(LAPSE);
-    await stage.platform.control('config', { latencyMs: 0 });
-    expect(await stage.run(['run'])).toMatchObject({ code: 0 });
-    const successor = await stage.snapshot();
-    expect(differences(expected, successor)).toEqual([]);
-    paused.kill('SIGCONT');
-    const woken = await paused.ended;
-    expect(woken.code).toBe(4);
-    expect(JSON.parse(woken.stdout)).toMatchObject({ error: { code: 'lease_lost' } });
-    expect(differences(successor, await stage.snapshot())).toEqual([]);
-    expect(await stage.sql('select from losant_usage.leases')).toEqual([]);
-    expect(await stage.statuses()).toEqual(['interrupted', 'complete']);
-  });
-
-  test('a run that is killed keeps others out until its lease lapses; the next one marks it interrupted', async () => {
-    await using stage = await open();
-    await stage.platform.control('config', { latencyMs: 60 });
-    const killed = stage.spawn(['run']);
-    await stage.hasAsked(6);
-    killed.kill('SIGKILL');
-    await killed.ended;
-    expect(await stage.statuses()).toEqual(['running']);
-    const lapses = `select until - now() between interval '15 s' and interval '60 s' as soon
-      from losant_usage.leases`;
-    expect(await stage.sql(lapses)).toEqual([{ soon: true }]);
-    expect(await stage.run(['run'])).toMatchObject({ code: 4 });
-
-    const waiting = stage.start(['run', '--wait', '30']);
-    await stage.sql(LAPSE);
-    await stage.sql(`update losant_usage.runs set heartbeat_at = heartbeat_at - interval '1 minute'`);
-    expect(await waiting.ended).toMatchObject({ code: 0 });
-    expect(await stage.statuses()).toEqual(['interrupted', 'complete']);
-  });
-
-  test('a run that is cut off from its database keeps nobody from the work, and still ends when it is told to', async () => {
-    await using stage = await open();
-    const expected = await stage.alone(['run']);
-    const wire = await startWire(portOf(stage.database.url));
-    await stage.platform.control('config', { latencyMs: 60 });
-    const more = { REQUEST_CONCURRENCY: '2' };
-    const cutOff = stage.start(['run'], { more, url: through(wire, stage.database.url) });
-    await stage.hasAsked(6);
-    await wire[Symbol.asyncDispose]();
-    await stage.sql(LAPSE);
-    await stage.platform.control('config', { latencyMs: 0 });
-    expect(await stage.run(['run'])).toMatchObject({ code: 0 });
-    expect(differences(expected, await stage.snapshot())).toEqual([]);
-    cutOff.kill('SIGTERM');
-    // It may have given up by itself, when it came to its next read.
-    expect([1, 143]).toContain((await cutOff.ended).code);
-    expect(differences(expected, await stage.snapshot())).toEqual([]);
   });
 
   test('a run beside a backfill takes half of the rate they have in common, and all of it when that has ended', async () => {

@@ -61,6 +61,32 @@ test('a number that nothing confirms and whose last read failed is read again on
   expect(await cells()).toEqual([{ standing: 'missing', next_read_at: '2026-11-13T00:00:00.000Z' }]);
 });
 
+test('days past a nearer horizon are read again once it is farther, be they given up or removed by hand', async () => {
+  const near: Policy = { ...usual, horizonDays: 9 };
+  await apply(near);
+  await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-08,)}' });
+  const [givenUp, removed, longAgo] = ['2026-11-10', '2026-11-09', '2026-11-07'];
+  await read(number, '2026-11-10T01:00:00.000Z', { day: removed });
+  await sql`update losant_usage.usage_days
+    set devices_created = null, devices_deleted = null, devices_total = null
+    where org_id = ${orgId} and usage_date = ${removed}`.execute(ledger.db);
+  const pastHorizon = { kind: 'closed', code: 'past_horizon', message: 'it is past the horizon' } as const;
+  for (const day of [givenUp, removed, longAgo])
+    await read(pastHorizon, '2026-11-24T09:00:00.000Z', { day, policy: near });
+  expect(await cells()).toEqual([
+    { standing: 'unavailable', next_read_at: null },
+    { standing: 'missing', next_read_at: null },
+    { standing: 'unavailable', next_read_at: null },
+  ]);
+  await apply(usual);
+  expect(await cells()).toEqual([
+    // Not tracked: nobody asks for it.
+    { standing: 'unavailable', next_read_at: null },
+    { standing: 'missing', next_read_at: expect.any(String) as string },
+    { standing: 'missing', next_read_at: expect.any(String) as string },
+  ]);
+});
+
 describe('with earlier checkpoints than before', () => {
   const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };
 

@@ -114,6 +114,29 @@ describe('the truth', () => {
     expect((await read('deviceCounts', '2026-11-09')).text).toBe(other.text);
   });
 
+  it('gives the same totals by other sources, and a day no usage and its usage again', async () => {
+    await using platform = await startPlatform({ orgs: 3 });
+    const orgId = (await platform.orgWith('large')).slice(6);
+    const where = { orgId, day: '2026-11-10' };
+    const read = async () => {
+      const truth = `truth?orgId=${orgId}&from=2026-11-10&to=2026-11-10`;
+      return ((await platform.control(truth)) as Truth).orgs[0]?.days[0];
+    };
+    const before = await read();
+    await platform.control('restate', { ...where, sourcesOnly: true });
+    const moved = await read();
+    expect(moved?.payload_totals).toEqual(before?.payload_totals);
+    expect(moved?.payload_sources).not.toEqual(before?.payload_sources);
+    await platform.control('empty', where);
+    expect(await read()).toMatchObject({
+      device_counts: { created: 0, deleted: 0, total: 0 },
+      payload_totals: { billable_count: 0, all_count: 0, all_bytes: 0 },
+      payload_sources: [],
+    });
+    await platform.control('empty', { ...where, empty: false });
+    expect(await read()).toEqual(moved);
+  });
+
   it('tells which buckets are left out, and the instance still counts them', async () => {
     await using platform = await startPlatform({ orgs: 3 });
     const org = await platform.orgWith('large');

@@ -4,10 +4,9 @@ import { HOUR_MS } from '../../src/usage/day.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
-import { until } from '../support/wait.ts';
+import { portOf, startWire, through, type Wire } from '../support/wire.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
 import { AlertLog, type Firing } from './alerts.ts';
-import { openWire, type Wire } from './wire.ts';
 
 export interface SoakResult {
   readonly firings: readonly Firing[];
@@ -24,14 +23,7 @@ export interface SoakResult {
 export interface Trouble {
   readonly from: number;
   readonly to: number;
-  readonly kind:
-    | 'api_down'
-    | 'token_revoked'
-    | 'answers_wrong'
-    | 'database_down'
-    | 'replica_killed'
-    | 'replica_paused'
-    | 'final_restated';
+  readonly kind: 'api_down' | 'token_revoked' | 'answers_wrong' | 'database_down' | 'final_restated';
 }
 
 const ORGS = 4;
@@ -41,10 +33,8 @@ const TICK_MS = 1_000;
 const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
 
 /**
- * Two replicas wake up every hour of the simulated time, one after the other;
- * then both are scraped. The database's clock is the simulated one; within an
- * hour it stands still, so the lease is made to lapse by hand where a holder is
- * dead or paused.
+ * Two replicas wake up every hour of the simulated time, one after the other; then both are scraped. The
+ * database's clock is the simulated one; within an hour it stands still.
  */
 export async function soak(days: number, troubles: readonly Trouble[]): Promise<SoakResult> {
   const database = await createClockDatabase();
@@ -105,9 +95,18 @@ interface World {
 }
 
 async function openMember({ platform, databaseUrl, now }: World, host: string): Promise<Member> {
-  const wire = await openWire(databaseUrl);
+  const wire = await startWire(portOf(databaseUrl));
   const instances = [instanceOf(platform)];
-  return { wire, replica: await openReplica({ databaseUrl: wire.url, instances, now, host, attempts: 1 }) };
+  return {
+    wire,
+    replica: await openReplica({
+      databaseUrl: through(wire, databaseUrl),
+      instances,
+      now,
+      host,
+      attempts: 1,
+    }),
+  };
 }
 
 async function liveHour(world: World, hour: number, troubles: readonly Trouble[]): Promise<void> {
@@ -115,17 +114,9 @@ async function liveHour(world: World, hour: number, troubles: readonly Trouble[]
     if (trouble.from === hour) await begin(world, trouble);
     if (trouble.to + 1 === hour) await end(world, trouble);
   }
-  const is = (kind: Trouble['kind']) =>
-    troubles.some((trouble) => trouble.kind === kind && trouble.from <= hour && hour <= trouble.to);
-  if (is('replica_killed')) await killOne(world);
-  else if (is('replica_paused')) await pauseOne(world);
-  else await runBoth(world);
-}
-
-async function runBoth({ pair, tick }: World): Promise<void> {
-  for (const { replica } of pair) {
+  for (const { replica } of world.pair) {
     await replica.runAll();
-    await tick();
+    await world.tick();
   }
 }
 
@@ -165,54 +156,6 @@ async function faults(platform: Platform, plans: object[] | null): Promise<void>
 async function orgIds(platform: Platform): Promise<string[]> {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   return orgs.map(({ orgId }) => orgId);
-}
-
-/** The first replica dies in the middle of its run; the second takes over; a new one comes in its place. */
-async function killOne(world: World): Promise<void> {
-  const [dying, other] = world.pair as [Member, Member];
-  const broken = await startSlowRun(world, dying);
-  dying.wire.cut();
-  // It can give nothing back: the database is out of its reach before it hears of its end.
-  dying.replica.stop.abort(new Error('killed'));
-  await lapse(world);
-  await other.replica.runAll();
-  await broken.ended;
-  await dying.replica.close();
-  await dying.wire[Symbol.asyncDispose]();
-  world.pair.splice(0, 2, other, await openMember(world, 'replica-c'));
-}
-
-/** The first replica is paused in the middle of its run, for longer than its lease, and then goes on. */
-async function pauseOne(world: World): Promise<void> {
-  const [paused, other] = world.pair as [Member, Member];
-  const stalled = await startSlowRun(world, paused);
-  paused.wire.freeze();
-  await lapse(world);
-  await other.replica.runAll();
-  paused.wire.thaw();
-  await stalled.ended;
-}
-
-/** Begins a run that takes a while, and returns once it asks for usage. */
-async function startSlowRun(
-  { platform, databaseUrl }: World,
-  { replica }: Member,
-): Promise<{ ended: Promise<void> }> {
-  await platform.control('config', { latencyMs: 100 });
-  const ended = replica.runAll();
-  const running = `select count(*)::integer from losant_usage.runs where status = 'running'`;
-  await until('a run is under way', async () => (await queryOnce(databaseUrl, running))[0]?.['count'] === 1);
-  await platform.control('config', { latencyMs: 0 });
-  return { ended };
-}
-
-/** As if a minute had passed for the lease and for the run's sign of life. */
-async function lapse({ databaseUrl }: World): Promise<void> {
-  await queryOnce(databaseUrl, 'update losant_usage.leases set until = now()');
-  await queryOnce(
-    databaseUrl,
-    `update losant_usage.runs set heartbeat_at = now() - interval '2 minutes' where status = 'running'`,
-  );
 }
 
 setFlagsFromString('--expose-gc');

@@ -15,7 +15,7 @@ export interface ClockDatabase extends TestDatabase {
 }
 
 /** The schemas in which functions are looked for, so that `now()` is found before Postgres' own. */
-const SEARCH_PATH = 'simulated, pg_catalog';
+export const SEARCH_PATH = 'simulated, pg_catalog';
 
 const CLOCK = `
   create schema simulated;

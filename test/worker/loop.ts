@@ -43,6 +43,8 @@ export interface ReplicaOptions {
   readonly heartbeatUrl?: string | null;
   readonly lookAgainMs?: number;
   readonly attempts?: number;
+  /** The settings that differ from the usual ones. */
+  readonly config?: Partial<Config>;
 }
 
 export async function openReplica(options: ReplicaOptions): Promise<Replica> {
@@ -81,6 +83,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     logLevel: 'info',
     warnings: [],
     origins: [],
+    ...options.config,
   };
   const context: WorkerContext = {
     ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5 },

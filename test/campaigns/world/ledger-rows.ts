@@ -15,12 +15,13 @@ export interface LedgerCell {
   readonly omissions: number;
   readonly revision: number;
   readonly verifiedAtMs: number | null;
+  readonly nextReadAtMs: number | null;
   readonly firstLoadedAtMs: number | null;
   readonly attempts: number;
   readonly reason: string | null;
   /** Whether a person was the last to change it. */
   readonly isByHand: boolean;
-  /** The numbers by the source's words: one row, or of payload_sources any number. */
+  /** The numbers by the source's words: one row; any number of rows for payload_sources. */
   readonly rows: readonly Readonly<Record<string, unknown>>[];
 }
 
@@ -47,10 +48,14 @@ export interface LedgerRows {
     readonly stream: string;
     readonly goesOn: boolean;
     readonly removed: boolean;
+    /** The first day on which the organization counts as existing; null if unknown. */
+    readonly createdOn: string | null;
   }[];
-  /** Gaps as the view has them, one text each. */
+  /** The list of organizations: when it was last complete, and why a later one was not; null before the first. */
+  readonly listing: { readonly atMs: number | null; readonly problem: string | null } | null;
+  /** The gaps of the view, one text each. */
   readonly gaps: ReadonlySet<string>;
-  /** Contradictions between the tables. */
+  /** The contradictions between the tables. */
   readonly contradictions: readonly string[];
 }
 
@@ -64,13 +69,14 @@ const FACTS = [
     'source', source, 'count', count, 'revision', revision) from losant_usage.payload_sources`,
 ].join(' union all ');
 
-/** Tracked cells up to the day before the database's, with every cell that has a row of the ledger or numbers. */
+/** The tracked cells up to the day before the database's, with every cell that has a row of the ledger or numbers. */
 const CELLS = `
   with wanted as (
     select t.org_id, t.stream, day::date as usage_date
     from losant_usage.tracking t join losant_usage.organizations o using (org_id)
     cross join lateral unnest(t.tracked_days * datemultirange(daterange(null,
-      least((now() at time zone 'UTC')::date - 1, (o.removed_at at time zone 'UTC')::date), '(]'))) as part
+      least((now() at time zone 'UTC')::date - 1, (o.removed_at at time zone 'UTC')::date), '(]'))
+      * datemultirange(daterange(o.created_on, null))) as part
     cross join lateral generate_series(lower(part)::timestamp, upper(part) - interval '1 day', '1 day') as day
   ), facts as (
     select usage_date, org_id, stream, jsonb_agg(numbers order by numbers::text) as rows from (${FACTS}) f
@@ -81,6 +87,7 @@ const CELLS = `
     c.standing, coalesce(c.is_stored, false) as "isStored", coalesce(c.is_reported, false) as "isReported",
     coalesce(c.omissions, 0) as omissions, coalesce(c.revision, 0) as revision,
     (extract(epoch from c.verified_at) * 1000)::float8 as "verifiedAtMs",
+    (extract(epoch from c.next_read_at) * 1000)::float8 as "nextReadAtMs",
     (extract(epoch from c.first_loaded_at) * 1000)::float8 as "firstLoadedAtMs", coalesce(c.attempts, 0) as attempts, c.reason,
     c.standing is not null and c.run_id is null as "isByHand", coalesce(f.rows, '[]') as rows
   from wanted w
@@ -94,8 +101,12 @@ const REVISIONS = `
   from losant_usage.revisions order by id`;
 
 const TRACKS = `
-  select org_id as "orgId", stream, upper_inf(tracked_days) as "goesOn", removed_at is not null as removed
+  select org_id as "orgId", stream, upper_inf(tracked_days) as "goesOn", removed_at is not null as removed,
+    created_on::text as "createdOn"
   from losant_usage.tracking join losant_usage.organizations using (org_id)`;
+
+const LISTING = `select (extract(epoch from listed_at) * 1000)::float8 as "atMs", list_problem as problem
+  from losant_usage.instances`;
 
 const GAPS = `select concat_ws(' ', stream, org_id, usage_date) as name from losant_usage.coverage_gaps`;
 
@@ -113,6 +124,7 @@ export async function readLedgerRows(databaseUrl: string): Promise<LedgerRows> {
       cells: cells.rows,
       revisions: (await client.query<RevisionRow>(REVISIONS)).rows,
       tracks: (await client.query<LedgerRows['tracks'][number]>(TRACKS)).rows,
+      listing: (await client.query<NonNullable<LedgerRows['listing']>>(LISTING)).rows[0] ?? null,
       gaps: new Set(gaps.rows.map(({ name }) => name)),
       contradictions: await checkTables(client),
     };

@@ -1,23 +1,35 @@
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 
 /** What becomes of a piece that the client has sent. */
-export type Fate = 'pass' | 'drop' | 'cut';
+export type Fate = 'pass' | 'drop' | 'cut' | 'freeze';
 
-/** A relay on loopback in front of a server: it counts what the program sends and can end it there. */
+/**
+ * A relay on loopback in front of a server: one process's own way to it, which can be counted, cut or
+ * held without touching anybody else's.
+ */
 export interface Wire extends AsyncDisposable {
   readonly port: number;
-  /** Pieces the client has sent so far: a request, or one or more statements of a connection. */
+  /** The pieces that the client has sent so far: a request, or one or more statements of a connection. */
   readonly sent: number;
   /** Decides about each piece, counted from 1; the default passes all. */
   onSent: (nth: number) => Fate;
+  /** Ends every connection and takes no new one: a server that is gone, or a process that is. */
+  cut(): void;
+  mend(): void;
+  /** Lets nothing move in either direction: a process that is paused. */
+  freeze(): void;
+  thaw(): void;
 }
 
 export async function startWire(targetPort: number): Promise<Wire> {
   const sockets = new Set<Socket>();
-  let sent = 0;
+  const each = (act: (socket: Socket) => void) => sockets.forEach(act);
+  let held: (() => void)[] = [];
+  let [sent, isCut, isFrozen] = [0, false, false];
   const server = createServer((client) => {
+    if (isCut) return void client.destroy();
     const upstream = connectTo(targetPort, '127.0.0.1');
-    const cut = () => {
+    const end = () => {
       client.destroy();
       upstream.destroy();
     };
@@ -26,16 +38,20 @@ export async function startWire(targetPort: number): Promise<Wire> {
       sockets.add(socket);
       // What has been passed on still arrives: only then is the other side told that it is over.
       socket.once('end', () => (socket === client ? upstream : client).end());
-      socket.once('error', cut);
+      socket.once('error', end);
       socket.once('close', () => sockets.delete(socket));
     }
     upstream.on('data', (bytes) => void client.write(bytes));
     client.on('data', (bytes) => {
       sent += 1;
       const fate = wire.onSent(sent);
-      if (fate !== 'drop') upstream.write(bytes);
-      if (fate === 'cut') cut();
+      if (fate === 'freeze') {
+        wire.freeze();
+        held.push(() => void upstream.write(bytes));
+      } else if (fate === 'cut') upstream.write(bytes, end);
+      else if (fate === 'pass') upstream.write(bytes);
     });
+    if (isFrozen) for (const socket of [client, upstream]) socket.pause();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
@@ -45,8 +61,25 @@ export async function startWire(targetPort: number): Promise<Wire> {
       return sent;
     },
     onSent: () => 'pass',
+    cut() {
+      isCut = true;
+      each((socket) => socket.destroy());
+    },
+    mend() {
+      isCut = false;
+    },
+    freeze() {
+      isFrozen = true;
+      each((socket) => socket.pause());
+    },
+    thaw() {
+      isFrozen = false;
+      for (const pass of held) pass();
+      held = [];
+      each((socket) => socket.resume());
+    },
     async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
+      each((socket) => socket.destroy());
       await new Promise((resolve) => server.close(resolve));
     },
   };
@@ -57,8 +90,8 @@ export function portOf(url: string): number {
   return Number(new URL(url).port);
 }
 
-/** The same address by way of the wire. */
-export function through(wire: Wire, url: string): string {
+/** Returns the same address by way of the wire. */
+export function through(wire: Pick<Wire, 'port'>, url: string): string {
   const target = new URL(url);
   target.hostname = '127.0.0.1';
   target.port = String(wire.port);

@@ -1,6 +1,6 @@
-/** What people with rights do to the tables between runs, drawn from a world's seed. */
+/** What people with rights do to the tables between runs, as SQL. */
 import pg from 'pg';
-import type { Dice } from './seeds.ts';
+import type { Dice } from './dice.ts';
 import { NUMBERS } from './truth.ts';
 
 /** The day of an organization, and the row of a source, that the draw has chosen. */
@@ -17,8 +17,8 @@ type Edit = (dice: Dice) => string;
 
 const someStream = (dice: Dice): readonly string[] => Object.values(dice.pick(Object.values(NUMBERS)));
 
-/** What somebody might do to numbers, and how it is said in SQL. */
-const NUMBER_EDITS: Readonly<Record<string, Edit>> = {
+/** What somebody may do to numbers; the schema refuses it all the same where the numbers make no sense. */
+export const NUMBER_EDITS: Readonly<Record<string, Edit>> = {
   'a number is corrected': (dice) => {
     const metric = dice.pick(someStream(dice));
     return `update losant_usage.usage_days set ${metric} = ${metric} + ${1 + dice.below(9)}
@@ -54,7 +54,7 @@ const NUMBER_EDITS: Readonly<Record<string, Edit>> = {
 };
 
 /** What the schema refuses, of tables as a whole whether or not there is a row that it would change. */
-const REFUSED_EDITS: Readonly<Record<string, Edit>> = {
+export const REFUSED_EDITS: Readonly<Record<string, Edit>> = {
   'all days are truncated': () => 'truncate losant_usage.usage_days',
   'all sources are truncated': () => 'truncate losant_usage.payload_sources',
   'a sum of sources is corrected': (dice) =>
@@ -83,29 +83,23 @@ const REFUSED_EDITS: Readonly<Record<string, Edit>> = {
 };
 
 interface Edited {
-  readonly what: string;
-  /** Why the schema refused it; null if it did not. */
+  /** The reason why the schema refused it; null if it did not. */
   readonly refused: string | null;
-  /** Rows it was about, by itself; null where the statement has none. */
+  /** The rows that it was about; null where the statement has none. */
   readonly rows: number | null;
-  /** Whether it may be done; the schema refuses it all the same where its numbers make no sense. */
-  readonly isAllowed: boolean;
 }
 
-/** Does one of them by hand. */
-export async function editByHand(url: string, dice: Dice): Promise<Edited> {
-  const isAllowed = dice.chance(0.7);
-  const edits = isAllowed ? NUMBER_EDITS : REFUSED_EDITS;
-  const what = dice.pick(Object.keys(edits));
+/** Runs a statement as a person does. */
+export async function changeByHand(url: string, statement: string): Promise<Edited> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    const { rowCount } = await client.query((edits[what] as Edit)(dice));
-    return { what, refused: null, rows: rowCount, isAllowed };
+    const { rowCount } = await client.query(statement);
+    return { refused: null, rows: rowCount };
   } catch (error) {
     // Raised by a trigger, or a check: nothing was changed. Anything else is a defect of the schema.
     if (!(error instanceof pg.DatabaseError) || !['P0001', '23514'].includes(error.code ?? '')) throw error;
-    return { what, refused: error.message, rows: null, isAllowed };
+    return { refused: error.message, rows: null };
   } finally {
     await client.end();
   }

@@ -1,0 +1,63 @@
+/**
+ * Worlds in which everything happens at once, in any order: after each step the tables are held against the
+ * platform's truth. WORLD_SEEDS sets how many worlds and WORLD_STEPS how long they are; WORLD_SEED repeats one. A failure prints
+ * the seed, the shortest of its steps that still fail, and the checker's sentences.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
+import { countFrom, inLanes } from './dice.ts';
+import { KINDS, playSteps, type Step, shrink, stepsOf } from './play.ts';
+
+const ONLY = process.env['WORLD_SEED'];
+/** The first seed of several. */
+const FIRST = countFrom('WORLD_FIRST', 1);
+const SEEDS = countFrom('WORLD_SEEDS', 8);
+const STEPS = countFrom('WORLD_STEPS', 16);
+/** Some steps mostly wait for timeouts. */
+const LANES = 6;
+
+let template: ClockDatabase;
+beforeAll(async () => {
+  template = await createClockDatabase();
+});
+afterAll(() => template.drop());
+
+test(
+  `${SEEDS} worlds in which everything happens at once have no wrong number, and nothing is missing in silence`,
+  async () => {
+    const seeds =
+      ONLY === undefined ? Array.from({ length: SEEDS }, (_, index) => FIRST + index) : [Number(ONLY)];
+    const counts: Record<string, number> = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, 0]));
+    const failures: string[] = [];
+    await inLanes(LANES, seeds, async (seed) => {
+      const steps = stepsOf(seed, STEPS);
+      for (const { kind } of steps) counts[kind] = (counts[kind] ?? 0) + 1;
+      const { log, wrong } = await playSteps(seed, steps, template);
+      if (wrong.length === 0) return;
+      process.stdout.write(`world: seed ${seed}, ${log.at(-1)}: ${wrong.slice(0, 3).join('; ')}\n`);
+      failures.push(await describe(seed, steps.slice(0, log.length), wrong[0] ?? ''));
+    });
+    process.stdout.write(`world: ${seeds.length} seeds of ${STEPS} steps, ${JSON.stringify(counts)}\n`);
+    expect(failures.join('\n\n')).toBe('');
+  },
+  // Generous: on a busy machine all of it takes several times as long.
+  240_000 + SEEDS * STEPS * 1_500,
+);
+
+/** Returns the failure of a seed with the shortest of its steps that lead to the same sentence. */
+async function describe(seed: number, steps: readonly Step[], first: string): Promise<string> {
+  const isSame = async (fewer: readonly Step[]) => {
+    const { wrong } = await playSteps(seed, fewer, template);
+    return wrong.some((line) => kindOf(line) === kindOf(first));
+  };
+  const shortest = await shrink(steps, isSame);
+  const { log, wrong } = await playSteps(seed, shortest, template);
+  return [
+    `WORLD_SEED=${seed}: the shortest of its steps that fail are`,
+    ...log.map((line) => `  ${line}`),
+    ...wrong.slice(0, 8).map((line) => `  → ${line}`),
+  ].join('\n');
+}
+
+/** A sentence without what differs from one world to the next. */
+const kindOf = (line: string) => line.replaceAll(/[\da-f]{24}|\d+|(device|notebook|payload)_\w+|[[{].*/g, '');

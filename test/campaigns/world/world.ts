@@ -1,0 +1,355 @@
+/** A simulated platform, a database whose clock the world sets, and the program between them. */
+import { randomBytes } from 'node:crypto';
+import type { FaultPlan } from '../../../simulator/faults.ts';
+import type { ListFaults } from '../../../simulator/list-faults.ts';
+import { InterruptedError } from '../../../src/errors.ts';
+import type { OrgSelection } from '../../../src/usage/organization.ts';
+import { type Platform, startPlatform } from '../../simulator/platform.ts';
+import { type ClockDatabase, createClockDatabase, SEARCH_PATH } from '../../support/clock-database.ts';
+import { queryOnce, withDatabase } from '../../support/databases.ts';
+import { type Pooler, startPooler } from '../../support/pooler.ts';
+import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
+import { through } from '../../support/wire.ts';
+import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
+import { DAY_MS, dayAt } from './checker.ts';
+import { type Dice, rollFrom } from './dice.ts';
+import { type LedgerRows, readLedgerRows } from './ledger-rows.ts';
+import type { Moment, Statements } from './past.ts';
+import type { Policy, Scope, TrackedDays } from './run-checks.ts';
+import { openTruthBook, STREAMS, type StreamName, type TruthBook, type TruthOrg } from './truth.ts';
+
+export const POLICIES = {
+  usual: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
+  late: { readAtHours: [12, 72, 168], finalAtHours: 72, horizonDays: 90 },
+  short: { readAtHours: [0, 6, 24, 48], finalAtHours: 48, horizonDays: 9 },
+} as const satisfies Readonly<Record<string, Policy>>;
+
+/** What the program is told; a change is known to what is started after it. */
+export interface Settings {
+  readonly streams: readonly StreamName[];
+  /** The ids of organizations; null for all. */
+  readonly orgIds: readonly string[] | null;
+  readonly policy: keyof typeof POLICIES;
+  readonly isPooled: boolean;
+}
+
+/** What is wrong with the platform at present. */
+export interface Trouble {
+  readonly faults: readonly FaultPlan[];
+  readonly list: ListFaults | null;
+  /** The scopes of the token; null for all, an empty list for a token that is revoked. */
+  readonly scopes: readonly string[] | null;
+  readonly dateOffsetMs: number;
+}
+
+export const NO_TROUBLE: Trouble = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
+
+/** A command or a wake-up that a step played, and its end. */
+export interface Outcome {
+  readonly what: string;
+  /** The exit code, or what it would be of a worker's run. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly startedAtMs: number;
+  /** What an export was about; null for other commands. */
+  readonly scope: Scope | null;
+}
+
+/** What the database must not forget. A copy of it remembers what it had when it was made. */
+export interface Memory {
+  readonly tracked: TrackedDays;
+  readonly moments: Moment[];
+  readonly statements: Statements;
+}
+
+export interface World extends AsyncDisposable {
+  readonly platform: Platform;
+  readonly database: ClockDatabase;
+  readonly book: TruthBook;
+  nowMs: number;
+  settings: Settings;
+  trouble: Trouble;
+  memory: Memory;
+  /** The tables after the last step. */
+  ledger: LedgerRows;
+  /** What the current step has played so far. */
+  outcomes: Outcome[];
+  /** What a step itself found wrong. */
+  complaints: string[];
+  /** The times from which organizations are in the list, by id. */
+  readonly listedSince: Map<string, number>;
+  /** The organizations that were deleted at some time, also those that came back. */
+  readonly everDeleted: Set<string>;
+  readonly workers: Map<string, Replica>;
+  standby: { readonly name: string; readonly memory: Memory } | null;
+  pooler: Pooler | null;
+  /** Whether a policy was in force whose horizon is within the world's weeks. */
+  hasShortHorizon: boolean;
+  /** The time from which a list is one of all organizations: organizations chosen by id count as listed for their day. */
+  listsAllSinceMs: number;
+  /** The answers to waits and jitter, which depend on how busy the machine is. */
+  readonly random: () => number;
+}
+
+/** Between two steps: less than a lease lasts, and more than clocks may differ. */
+const TICK_MS = 40_000;
+
+export async function openWorld(seed: number, template: ClockDatabase): Promise<World> {
+  const dice = rollFrom(seed * 7_919 + 1);
+  const startMs = Date.UTC(2024, 1, 1) + dice.below(640) * DAY_MS + (1 + dice.below(20)) * 3_600_000;
+  const waits = rollFrom(seed);
+  const time = { nowMs: startMs };
+  const platform = await startPlatform({
+    now: () => time.nowMs,
+    seed: `world ${seed}`,
+    orgs: 3 + dice.below(3),
+    hostile: dice.chance(0.5),
+    pageSizeMax: dice.chance(0.4) ? 2 : 1_000,
+    omitZeroDays: dice.chance(0.4),
+    echoWindow: dice.chance(0.8),
+    ...(dice.chance(0.2) ? { maxRangeDays: 1 + dice.below(6) } : {}),
+  });
+  const database = await createClockDatabase(template);
+  await database.stopClock(startMs);
+  const book = openTruthBook(platform);
+  const world: World = Object.assign(time, {
+    ...{
+      platform,
+      database,
+      book,
+      outcomes: [],
+      complaints: [],
+      listedSince: new Map(),
+      everDeleted: new Set<string>(),
+      workers: new Map(),
+    },
+    settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const, isPooled: false },
+    ...{ trouble: NO_TROUBLE, standby: null, pooler: null, hasShortHorizon: false, listsAllSinceMs: 0 },
+    memory: { tracked: new Map(), moments: [], statements: new Map() },
+    ledger: await readLedgerRows(database.url),
+    random: () => waits.next(),
+    [Symbol.asyncDispose]: () => closeWorld(world),
+  });
+  await noteAll(world);
+  return world;
+}
+
+async function closeWorld(world: World): Promise<void> {
+  await stopWorkers(world);
+  await world.pooler?.[Symbol.asyncDispose]();
+  await world.platform[Symbol.asyncDispose]();
+  if (world.standby) await admin(world, `drop database if exists ${world.standby.name} with (force)`);
+  await world.database.drop();
+}
+
+/** Moves the time of the platform, the database, and the program with it. Within a step it stands still otherwise. */
+export async function passTime(world: World, ms: number = TICK_MS): Promise<void> {
+  const before = dayAt(world.nowMs);
+  world.nowMs += Math.round(ms / 1_000) * 1_000;
+  await world.database.stopClock(world.nowMs);
+  if (dayAt(world.nowMs) !== before) await noteAll(world, before);
+}
+
+/** The days before a world's beginning that a backfill may ask for, and some more. */
+const DAYS_BACK = 80;
+
+/** Writes down the numbers of days that are over, from `from` on or of all that may be asked for. */
+export async function noteAll(world: World, from = dayAt(world.nowMs - DAYS_BACK * DAY_MS)): Promise<void> {
+  const { book, nowMs } = world;
+  for (const { orgId, deleted } of await book.orgs()) {
+    if (!deleted && !world.listedSince.has(orgId)) world.listedSince.set(orgId, nowMs);
+  }
+  await book.note(nowMs, { from, to: dayAt(nowMs - DAY_MS) });
+}
+
+/** Returns the last days that are over, newest first. */
+export function daysOf({ nowMs }: Pick<World, 'nowMs'>, count: number): string[] {
+  return Array.from({ length: count }, (_, back) => dayAt(nowMs - (back + 1) * DAY_MS));
+}
+
+export async function livingOf({ book }: World): Promise<TruthOrg[]> {
+  return (await book.orgs()).filter(({ deleted }) => !deleted);
+}
+
+/** Returns the deleted organizations that the program has not found to be deleted yet. */
+export async function unnoticedOf({ book, ledger }: World): Promise<string[]> {
+  const noticed = new Set(ledger.tracks.filter(({ removed }) => removed).map(({ orgId }) => orgId));
+  const deleted = (await book.orgs()).filter((org) => org.deleted && !noticed.has(org.orgId));
+  const known = new Set(ledger.tracks.map(({ orgId }) => orgId));
+  return deleted.map(({ orgId }) => orgId).filter((orgId) => known.has(orgId));
+}
+
+/** Returns one of the organizations that exist. */
+export async function someOrg(world: World, dice: Dice): Promise<string> {
+  return dice.pick(await livingOf(world)).orgId;
+}
+
+export async function setTrouble(world: World, changes: Partial<Trouble>): Promise<void> {
+  const { platform } = world;
+  world.trouble = { ...world.trouble, ...changes };
+  const { faults, list, scopes, dateOffsetMs } = world.trouble;
+  await platform.control('config', { faults, list, dateOffsetMs });
+  const token = { token: platform.token, scopes: scopes ?? ['all.Instance'] };
+  await platform.control('tokens', { ...token, revoked: scopes?.length === 0 });
+}
+
+/** Changes what the program is told, as a restart with other settings does. */
+export async function changeSettings(world: World, changes: Partial<Settings>): Promise<void> {
+  await stopWorkers(world);
+  const wasChosen = world.settings.orgIds !== null;
+  if (wasChosen) world.listsAllSinceMs = Date.parse(dayAt(world.nowMs)) + DAY_MS;
+  world.settings = { ...world.settings, ...changes };
+  world.hasShortHorizon ||= world.settings.policy === 'short';
+  if (world.settings.isPooled) world.pooler ??= await startPooler(world.database.url);
+}
+
+export interface StartOptions extends Pick<Surroundings, 'hostNow'> {
+  /** The database by another way than the usual one. */
+  readonly databaseUrl?: string;
+  readonly more?: Readonly<Record<string, string>>;
+}
+
+/** Starts a command in this process. */
+export function start(world: World, args: readonly string[], options: StartOptions = {}): Running {
+  const { platform, settings, random } = world;
+  const { readAtHours, finalAtHours, horizonDays } = POLICIES[settings.policy];
+  const env = {
+    ...{ LOSANT_API_URL: platform.url, LOSANT_API_TOKEN: platform.token },
+    ...{ LOSANT_INSTANCE_ID: platform.instanceId, DATABASE_URL: options.databaseUrl ?? usualUrl(world) },
+    ...{ REQUESTS_PER_SECOND: '10000', REQUEST_TIMEOUT_MS: '500', REQUEST_ATTEMPTS: '2' },
+    ...{
+      READ_AT_HOURS: readAtHours.join(),
+      FINAL_AT_HOURS: `${finalAtHours}`,
+      HORIZON_DAYS: `${horizonDays}`,
+    },
+    ...{ STREAMS: settings.streams.join(), LOSANT_ORG_IDS: settings.orgIds?.join() ?? 'all' },
+    ...{ LOG_LEVEL: 'silent', TZ: 'Pacific/Auckland', ...options.more },
+  };
+  const hostNow = options.hostNow ?? (() => world.nowMs);
+  return startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
+}
+
+function usualUrl({ database, pooler, settings }: World): string {
+  return settings.isPooled && pooler ? through(pooler, database.url) : database.url;
+}
+
+export const EVERYTHING: Scope = { orgIds: null, streams: null, range: null };
+
+/** Waits for the end of a command and notes it for the checker. */
+export async function finish(
+  world: World,
+  running: Running,
+  {
+    what,
+    scope = EVERYTHING,
+    startedAtMs = world.nowMs,
+  }: { what: string; scope?: Scope | null; startedAtMs?: number },
+): Promise<Ended> {
+  const ended = await running.ended;
+  world.outcomes.push({ what, scope, startedAtMs, ...ended });
+  return ended;
+}
+
+/** Runs a command to its end. */
+export async function run(
+  world: World,
+  args: readonly string[],
+  scope: Scope | null = EVERYTHING,
+  options: StartOptions = {},
+): Promise<Ended> {
+  return await finish(world, start(world, args, options), { what: args.join(' '), scope });
+}
+
+async function openWorker(world: World, host: string, databaseUrl = usualUrl(world)): Promise<Replica> {
+  const { platform, settings } = world;
+  const { orgIds, policy, streams } = settings;
+  const chosen: OrgSelection =
+    orgIds === null ? { kind: 'all', names: null, tags: null, exclude: [] } : { kind: 'ids', orgIds };
+  return await openReplica({
+    databaseUrl,
+    instances: [{ ...instanceOf(platform), streams, orgs: chosen }],
+    now: () => world.nowMs,
+    host,
+    config: { policy: POLICIES[policy], request: { timeoutMs: 500, attempts: 2 } },
+  });
+}
+
+/** The exit codes of runs that end like a worker's. */
+const CODES: Readonly<Record<string, number>> = { complete: 0, partial: 3, standby: 4, refused: 5 };
+
+async function endOfRun(worker: Replica): Promise<Ended> {
+  await worker.runAll();
+  const result = worker.loop.statuses[0]?.lastRun?.result ?? 'none';
+  return { code: CODES[result] ?? 1, signal: null, stdout: '', stderr: '' };
+}
+
+/** Starts a worker of its own by another way to the database, for one run. */
+export function startWorker(world: World, databaseUrl: string): Running {
+  const opened = openWorker(world, 'elsewhere', databaseUrl);
+  const start = async (): Promise<Ended> => {
+    const worker = await opened;
+    const end = await endOfRun(worker);
+    await worker.close();
+    return end;
+  };
+  // It does not even start without a database.
+  const ended = start().catch(() => ({ code: 1, signal: null, stdout: '', stderr: '' }));
+  const kill = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
+    opened.then(({ stop }) => stop.abort(new InterruptedError(signal))).catch(() => undefined);
+  };
+  return { ended, kill, stdout: () => '', stderr: () => '' };
+}
+
+/** Wakes the worker of this name, which is started if it does not run. */
+export async function wake(world: World, name: string): Promise<string> {
+  const worker = world.workers.get(name) ?? (await openWorker(world, name));
+  world.workers.set(name, worker);
+  const startedAtMs = world.nowMs;
+  const ended = await endOfRun(worker);
+  world.outcomes.push({ what: `wake ${name}`, scope: EVERYTHING, startedAtMs, ...ended });
+  return `${ended.code}`;
+}
+
+export async function stopWorkers(world: World): Promise<void> {
+  for (const worker of world.workers.values()) await worker.close();
+  world.workers.clear();
+}
+
+export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);
+
+async function admin({ database }: World, statement: string): Promise<void> {
+  await queryOnce(withDatabase(database.url, 'postgres'), statement);
+}
+
+/** Ends every session of the database, as a server does that goes away. */
+const endSessions = (world: World) =>
+  admin(
+    world,
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${world.database.name}'`,
+  );
+
+/** Copies the database, as a standby has it that has not heard anything since. */
+export async function makeStandby(world: World): Promise<void> {
+  const { database, standby } = world;
+  if (standby) await admin(world, `drop database if exists ${standby.name} with (force)`);
+  const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
+  await endSessions(world);
+  await admin(world, `create database ${name} template ${database.name} strategy file_copy`);
+  await admin(world, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
+  world.standby = { name, memory: structuredClone(world.memory) };
+}
+
+/** Puts the copy in the place of the database: what was committed since is lost. Returns false without a copy. */
+export async function failOver(world: World): Promise<boolean> {
+  const { database, standby } = world;
+  if (!standby) return false;
+  await endSessions(world);
+  await admin(world, `drop database ${database.name} with (force)`);
+  await admin(world, `alter database ${standby.name} rename to ${database.name}`);
+  world.standby = null;
+  world.memory = standby.memory;
+  await database.stopClock(world.nowMs);
+  world.ledger = await readLedgerRows(database.url);
+  return true;
+}
