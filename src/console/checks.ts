@@ -113,10 +113,15 @@ function renderComparison(row: Comparison, names: ReadonlyMap<string, string>): 
       : html`<a href="/organizations/${orgId}">${orgName ?? orgId}</a>`,
     day === null ? month.slice(0, 7) : renderDay(day),
     html`${metric} <span class="quiet">${unit}</span>`,
-    ...[quantity, total, difference].map((value) => (value === null ? '–' : showNumber(BigInt(value)))),
+    ...[quantity, total, difference].map((value) => (value === null ? '–' : showFigure(value))),
     renderMissing(row),
     renderRemedy(row),
   ];
+}
+
+/** Renders a figure; those of summaries may have decimals, as their megabytes do. */
+function showFigure(value: string): string {
+  return /^-?\d+$/.test(value) ? showNumber(BigInt(value)) : value;
 }
 
 /** Renders what one of the sides lacks. */

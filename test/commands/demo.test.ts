@@ -67,7 +67,8 @@ describe('demo on a terminal', () => {
   });
 
   it('serves the console until Ctrl-C, which is no failure, and only then says how to go on', () => {
-    expect(page).toContain(`<h1 class="good">Everything is here up to yesterday, ${daysAgo(1)}.</h1>`);
+    expect(page).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
+    expect(page).toContain(`Everything is here up to yesterday, ${daysAgo(1)}.`);
     expect(page).toContain('1 instance · 25 organizations · no run is scheduled');
     expect(shown).not.toContain('To go on:');
     expect(ended.stdout).toContain('npx losant-usage status');

@@ -121,7 +121,7 @@ describe('a load that has waited for a closing', () => {
   async function loadHeld(answers: readonly CellAnswer[]): Promise<string> {
     let loading: Promise<unknown> = Promise.resolve();
     const moment = await ledger.db.transaction().execute(async (trx) => {
-      await sql`select losant_usage.hold_loads()`.execute(trx);
+      await sql`lock table losant_usage.load_lock in share mode`.execute(trx);
       loading = load(answers, RUN_2);
       await expect.poll(countWaiting).toBe(1);
       const { rows } = await sql<{ now: string }>`select clock_timestamp()::text as now`.execute(trx);
