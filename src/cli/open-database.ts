@@ -84,11 +84,11 @@ async function prepareSchema(
   options: { createIfEmpty: boolean; autoMigrate: boolean },
 ): Promise<string[]> {
   // The state is read separately, because the same refusal means something else if there are tables.
-  const { state } = await readSchemaState(handle);
+  const found = await readSchemaState(handle);
   try {
-    return await requireSchema(handle, options);
+    return await requireSchema(handle, { ...options, found });
   } catch (error) {
-    if (state !== 'empty' || !isDenied(error)) throw error;
+    if (found.state !== 'empty' || !isDenied(error)) throw error;
     const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
     const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
     throw new DatabaseError('database_refused', message, { hint, cause: error });

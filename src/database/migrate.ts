@@ -37,6 +37,8 @@ export interface MigrateOptions {
 export interface RequireOptions extends MigrateOptions {
   readonly createIfEmpty: boolean;
   readonly autoMigrate: boolean;
+  /** The state as it was just read; read here if not given. */
+  readonly found?: SchemaState | undefined;
 }
 
 /** Any fixed number that differs from other programs' locks in the same database. */
@@ -84,7 +86,7 @@ export async function readSchemaState(
  * migration, `database_mismatch`.
  */
 export async function requireSchema(handle: DatabaseHandle, options: RequireOptions): Promise<string[]> {
-  const found = await readSchemaState(handle, options);
+  const { found = await readSchemaState(handle, options) } = options;
   if (found.state === 'at_head') return [];
   const mayMigrate =
     (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
