@@ -13,7 +13,7 @@ import type { Pack, PackProblem } from './verify.ts';
 const PAGE_ROWS = 5_000;
 
 /**
- * Returns the statements of the database that are missing among the packs: of each month of an instance
+ * `checkSet` returns the statements of the database that are missing among the packs: of each month of an instance
  * of which there is one, there must be all.
  */
 export async function checkSet(db: Kysely<Schema>, packs: readonly Pack[]): Promise<PackProblem[]> {
@@ -33,7 +33,7 @@ export async function checkSet(db: Kysely<Schema>, packs: readonly Pack[]): Prom
 }
 
 /**
- * Compares a pack with the database: that it has the statement, with this manifest and these lines,
+ * `checkDatabase` compares a pack with the database: that it has the statement, with this manifest and these lines,
  * and that the numbers known at that moment (`usage_as_of`) are those of the pack. Reads only. Must be
  * called inside a transaction.
  */
@@ -62,7 +62,10 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Pa
   return problems.slice(0, PROBLEMS_MAX);
 }
 
-/** Returns whether days of the statement were removed since (`prune`), so that nothing is left to compare them with. */
+/**
+ * `isAnyDayPruned` returns whether days of the statement were removed since (`prune`), so that nothing is
+ * left to compare them with.
+ */
 async function isAnyDayPruned(trx: Kysely<Schema>, statementId: string): Promise<boolean> {
   const { rows } = await sql<{ isPruned: boolean | null }>`
     select losant_usage.is_pruned(s.instance_id, min(l.period_start), max(l.period_end)) as "isPruned"
@@ -71,7 +74,7 @@ async function isAnyDayPruned(trx: Kysely<Schema>, statementId: string): Promise
   return rows[0]?.isPruned === true;
 }
 
-/** Compares the rows of a file with those of the statement in the database, which never change. */
+/** `compareRows` compares the rows of a file with those of the statement in the database, which never change. */
 async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): Promise<PackProblem[]> {
   const file = pack.fileOf(table.name);
   const known = readRows(trx, table);
@@ -124,7 +127,7 @@ interface KnownDay {
 }
 
 /**
- * Yields the numbers known when a statement was closed (`usage_as_of`), for the days of its periods,
+ * `readKnownAt` yields the numbers known when a statement was closed (`usage_as_of`), for the days of its periods,
  * by key.
  */
 async function* readKnownAt(

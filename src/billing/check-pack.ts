@@ -15,7 +15,7 @@ import type { Pack, PackProblem } from './verify.ts';
 export const PROBLEMS_MAX = 100;
 
 /**
- * Checks every sum and count of a pack, organization by organization, so that memory stays flat.
+ * `checkPack` checks every sum and count of a pack, organization by organization, so that memory stays flat.
  * `billed` is updated with what the pack says. It is null if the preceding statements are not there,
  * so that an adjustment's differences cannot be checked.
  */
@@ -40,7 +40,7 @@ async function readAll(pack: Pack, name: string): Promise<PackRow[]> {
   return rows;
 }
 
-/** Returns the organizations that were accepted as blocked; null stands for all of them. */
+/** `checkBlockers` returns the organizations that were accepted as blocked; null stands for all of them. */
 async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | null>> {
   const blocked = new Set<string | null>();
   let rows = 0;

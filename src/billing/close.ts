@@ -46,7 +46,7 @@ interface Bills {
 const NO_BILLS: Bills = { bills: [], totals: [] };
 
 /**
- * Closes a month of an instance, or bills what has changed since, in one transaction on one
+ * `closePeriod` closes a month of an instance, or bills what has changed since, in one transaction on one
  * connection: statement, lines and proof pack, or nothing. The database computes and writes them.
  * Throws SettingsError if the month is not over or is already closed, or for an adjustment if it is
  * not closed.
@@ -71,12 +71,12 @@ export async function closePeriod(
   }
 }
 
-/** Returns the name of an instance's month in messages. */
+/** `nameOf` returns the name of an instance's month in messages. */
 export function nameOf({ instanceId, name }: BilledInstance, month: Month): string {
   return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
 }
 
-/** Reads what a statement would say now. Takes no lock, so a load under way may count in part. */
+/** `draftStatement` reads what a statement would say now. Takes no lock, so a load under way may count in part. */
 async function draftStatement(
   db: Kysely<Schema>,
   instance: BilledInstance,
@@ -110,7 +110,7 @@ type Opened =
   | { readonly outcome: 'open'; readonly lines: number; readonly statement: OpenStatement };
 
 /**
- * Closes the month on the numbers as of one moment, in a transaction that sees nothing newer. The
+ * `closeAtOneMoment` closes the month on the numbers as of one moment, in a transaction that sees nothing newer. The
  * moment is exact: no load is under way while it is taken, so everything recorded before it is seen
  * and everything else is recorded after it.
  */
@@ -138,7 +138,7 @@ async function closeAtOneMoment(
 }
 
 /**
- * Waits for the loads under way, fixes what the transaction sees, and lets loads go on. The lock is
+ * `takeMoment` waits for the loads under way, fixes what the transaction sees, and lets loads go on. The lock is
  * taken before the first query, which fixes the snapshot, and returned with its savepoint. Returns the
  * moment in microseconds, UTC.
  */

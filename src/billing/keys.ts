@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
 
-/** Reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
+/** `readSigningKey` reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
 export async function readSigningKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPrivateKey, {
     what: `STATEMENT_KEY_FILE ${path}`,
@@ -12,7 +12,7 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
   });
 }
 
-/** Reads a public key, also out of a private one. Throws SettingsError if the file has none. */
+/** `readPublicKey` reads a public key, also out of a private one. Throws SettingsError if the file has none. */
 export async function readPublicKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPublicKey, {
     what: `--key ${path}`,

@@ -74,7 +74,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   changed_by_hand: 'changed by hand',
 };
 
-/** Returns the cause in words, e.g. `3 days missing (payload_totals)`. */
+/** `describeBlocker` returns the cause in words, e.g. `3 days missing (payload_totals)`. */
 export function describeBlocker({ cause, days, streams }: PeriodBlocker): string {
   const text = CAUSES[cause] ?? cause.replaceAll('_', ' ');
   const counted = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
@@ -84,7 +84,7 @@ export function describeBlocker({ cause, days, streams }: PeriodBlocker): string
 /** The most periods kept in memory, of about 500 bytes each. */
 export const PERIODS_MAX = 200_000;
 
-/** Reads a month; takes four seconds at 10,000 organizations. */
+/** `readMonth` reads a month; takes four seconds at 10,000 organizations. */
 export async function readMonth(db: Kysely<Schema>, month: Month): Promise<InvoicedMonth> {
   const statements = await readStatements(db, { month });
   const periods = await readPeriods(db, month);
@@ -122,7 +122,7 @@ async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number>
 }
 
 /**
- * Returns the periods as statements have them: the month itself, or the billing periods of Losant that
+ * `readPeriods` returns the periods as statements have them: the month itself, or the billing periods of Losant that
  * end in it.
  */
 async function readPeriods(
@@ -182,7 +182,7 @@ export interface BlockedPeriod {
 }
 
 /**
- * Returns what keeps the month of each instance, or of one, from being closed or adjusted: blockers of
+ * `readBlockers` returns what keeps the month of each instance, or of one, from being closed or adjusted: blockers of
  * the month itself, or of the billing periods of Losant that end in it.
  */
 export async function readBlockers(
@@ -200,7 +200,7 @@ export async function readBlockers(
   return rows.map(toBlockedPeriod);
 }
 
-/** Returns the blockers that were accepted when a statement was closed. */
+/** `readAcceptedBlockers` returns the blockers that were accepted when a statement was closed. */
 export async function readAcceptedBlockers(
   db: Kysely<Schema>,
   statementId: string,
@@ -231,7 +231,7 @@ function toBlockedPeriod({
   return { ...period, blocker: { cause, days, firstDay, lastDay, streams, whatToDo } };
 }
 
-/** Returns the substitute for an organization that is blocked and has no row of the period. */
+/** `toPeriod` returns the substitute for an organization that is blocked and has no row of the period. */
 function toPeriod(blocked: BlockedPeriod, orgId: string): Omit<OrganizationPeriod, 'blockers'> {
   const { instanceId, orgName, referralId, from, to } = blocked;
   return {
@@ -249,7 +249,7 @@ export interface MonthEntry {
   readonly isClosed: boolean;
 }
 
-/** Returns the months, newest first. */
+/** `readMonths` returns the months, newest first. */
 export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
   const { rows } = await sql<MonthEntry>`
     select to_char(m.month, 'YYYY-MM') as month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",

@@ -33,7 +33,7 @@ export interface OrganizationBill {
   readonly differences: Readonly<Record<string, string>>;
 }
 
-/** Returns the bills of lines, given as a table of a query, by name. */
+/** `readBills` returns the bills of lines, given as a table of a query, by name. */
 export async function readBills(
   trx: Kysely<Schema>,
   {
@@ -69,7 +69,7 @@ type Control = Pick<OrganizationBill, 'control' | 'differences'>;
 
 const NOT_COMPARED: Control = { control: 'not_compared', differences: {} };
 
-/** Returns how each organization's month compares with Losant's summary of it. */
+/** `readControls` returns how each organization's month compares with Losant's summary of it. */
 async function readControls(
   trx: Kysely<Schema>,
   { instanceId, month }: { readonly instanceId: string; readonly month: Month },
@@ -95,7 +95,7 @@ export interface StatementTotal {
   readonly quantity: string | null;
 }
 
-/** Returns the sums of bills over all organizations, in the order of the metrics. */
+/** `sumBills` returns the sums of bills over all organizations, in the order of the metrics. */
 export async function sumBills(
   trx: Kysely<Schema>,
   bills: readonly OrganizationBill[],

@@ -138,8 +138,8 @@ export class BrokenFileError extends Error {
 }
 
 /**
- * Yields the rows of a file of a pack, in pages. Throws BrokenFileError with the row for a value of another
- * form, a row out of order or doubled, and a file that is no CSV or has other columns.
+ * `readPackFile` yields the rows of a file of a pack, in pages. Throws BrokenFileError with the row for a
+ * value of another form, a row out of order or doubled, and a file that is no CSV or has other columns.
  */
 export async function* readPackFile(
   { place, manifest }: { readonly place: string; readonly manifest: Manifest },
@@ -184,7 +184,7 @@ export async function* readPackFile(
   throw new BrokenFileError(name, `has ${number - 1} rows, the manifest says ${rows ?? 'nothing of it'}`);
 }
 
-/** Compares keys in the order of the database: numbers by value, text by its bytes. */
+/** `compareKeys` compares keys in the order of the database: numbers by value, text by its bytes. */
 function compareKeys(a: PackRow, b: PackRow, key: readonly string[]): number {
   for (const column of key) {
     const [one, other] = [a[column] as string, b[column] as string];

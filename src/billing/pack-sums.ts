@@ -26,7 +26,7 @@ export interface Sum {
   days: bigint;
 }
 
-/** Adds the number of a day, which comes after those added before. */
+/** `addNumber` adds the number of a day, which comes after those added before. */
 export function addNumber(sums: Map<string, Sum>, metric: string, text: string | null): void {
   if (text === null) return;
   const number = BigInt(text);
@@ -39,19 +39,19 @@ export function addNumber(sums: Map<string, Sum>, metric: string, text: string |
   sums.set(metric, known);
 }
 
-/** Returns the numbers of a revision as text; null if it has something else. */
+/** `parseNumbers` returns the numbers of a revision as text; null if it has something else. */
 export function parseNumbers(text: string | null): string[] | null {
   if (text === null) return [];
   return /^\{("\w+": \d+(, |(?=\})))*\}$/.test(text) ? (text.match(/(?<=: )\d+/g) ?? []) : null;
 }
 
-/** Returns the average rounded to hundredths as Postgres does. */
+/** `averageOf` returns the average rounded to hundredths as Postgres does. */
 export function averageOf({ sum, days }: Sum): string {
   const hundredths = (sum * 200n + days) / (days * 2n);
   return `${hundredths / 100n}.${`${hundredths % 100n}`.padStart(2, '0')}`;
 }
 
-/** Returns what an adjustment bills: a number that was not stored before is billed as a whole. */
+/** `difference` returns what an adjustment bills: a number that was not stored before is billed as a whole. */
 export function difference(now: string | null, before: string | null): string | null {
   if (now === null) return before === null ? null : `${-BigInt(before)}`;
   return before === null ? now : `${BigInt(now) - BigInt(before)}`;

@@ -36,7 +36,7 @@ interface Extent extends DayRange {
   readonly statementId: string;
 }
 
-/** Returns the files of a statement's pack in the order in which they are made. */
+/** `readPackTables` returns the files of a statement's pack in the order in which they are made. */
 export async function readPackTables(trx: Kysely<Schema>, statementId: string): Promise<PackTable[]> {
   const metrics = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
   const { from, to } = await trx
@@ -69,7 +69,7 @@ const LINE_COLUMNS: readonly LineColumn[] = [
   ...(['is_billable', 'revision_watermark'] as const),
 ];
 
-/** Returns the lines of a statement, which may already be closed. */
+/** `linesTable` returns the lines of a statement, which may already be closed. */
 export function linesTable(statementId: string): PackTable {
   return {
     name: 'lines.csv',
@@ -83,7 +83,7 @@ export function linesTable(statementId: string): PackTable {
   };
 }
 
-/** Returns the payloads of a statement by source, which may already be closed. */
+/** `sourcesTable` returns the payloads of a statement by source, which may already be closed. */
 export function sourcesTable(statementId: string): PackTable {
   return {
     name: 'sources.csv',
@@ -214,14 +214,14 @@ function waiversTable(extent: Extent): PackTable {
   };
 }
 
-/** Returns the periods of a statement, for its other files. */
+/** `periodsOf` returns the periods of a statement, for its other files. */
 function periodsOf({ statementId }: Extent): RawBuilder<unknown> {
   return sql`(select distinct org_id, period_start, period_end from losant_usage.statement_lines
     where statement_id = ${statementId}::uuid)`;
 }
 
 /**
- * Yields the rows of a table by key, every value as text, which is the same in every session. Must be
+ * `readRows` yields the rows of a table by key, every value as text, which is the same in every session. Must be
  * called inside a transaction.
  */
 export async function* readRows(
@@ -235,7 +235,7 @@ export async function* readRows(
 }
 
 /**
- * Yields the rows of a table by key as lines of CSV, in pages. The database puts together all but text
+ * `readLines` yields the rows of a table by key as lines of CSV, in pages. The database puts together all but text
  * that has to be quoted, which takes a third of the time and memory of doing it here.
  */
 export async function* readLines(

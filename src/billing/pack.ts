@@ -77,7 +77,7 @@ export type Manifest = z.infer<typeof manifestSchema>;
 type ManifestFile = Manifest['files'][number];
 
 /**
- * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to
+ * `makePack` makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to
  * the database, which seals the statement with it: the ledger changes later, the pack does not.
  * Returns the totals of the statement.
  */
@@ -110,12 +110,12 @@ export async function makePack(
   return manifest.totals;
 }
 
-/** Returns the one text of a manifest. */
+/** `renderManifest` returns the one text of a manifest. */
 export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
-/** Returns the SHA-256 of a public key, in hex. */
+/** `fingerprintOf` returns the SHA-256 of a public key, in hex. */
 export function fingerprintOf(publicKey: KeyObject): string {
   return createHash('sha256')
     .update(publicKey.export({ type: 'spki', format: 'der' }))
@@ -164,7 +164,10 @@ export interface KeptPart {
   readonly gzip: Buffer;
 }
 
-/** Yields the files of a statement beside its manifest as they were made, part by part, file by file. */
+/**
+ * `readFileParts` yields the files of a statement beside its manifest as they were made, part by part,
+ * file by file.
+ */
 export async function* readFileParts(db: Kysely<Schema>, statementId: string): AsyncGenerator<KeptPart> {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
   const parts = await files.select(['name', 'part']).orderBy('name').orderBy('part').execute();

@@ -46,7 +46,10 @@ export interface Statement extends StatementScope {
   readonly previousSha256: string | null;
 }
 
-/** Returns the statements of a month, of all instances or one, in the order in which they were made. */
+/**
+ * `readStatements` returns the statements of a month, of all instances or one, in the order in which they
+ * were made.
+ */
 export async function readStatements(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },

@@ -42,7 +42,7 @@ export interface OpenedPacks {
 }
 
 /**
- * Reads every pack in `root` and below it. Without a key, signatures are not checked. Rejects with the
+ * `openPacks` reads every pack in `root` and below it. Without a key, signatures are not checked. Rejects with the
  * error of the file system if `root` cannot be read as a folder.
  */
 export async function openPacks(root: string, key: KeyObject | null): Promise<OpenedPacks> {
@@ -84,7 +84,7 @@ async function openPack(root: string, folder: string): Promise<Pack | PackProble
   return { folder, place, manifest, manifestSha256: hashOf(bytes), fileOf };
 }
 
-/** Returns the manifest, or its problem. */
+/** `parseManifest` returns the manifest, or its problem. */
 function parseManifest(text: string): Manifest | string {
   let document: unknown;
   try {
@@ -159,7 +159,10 @@ async function checkSignature(pack: Pack, key: KeyObject | null): Promise<PackPr
   return [{ file, problem: 'does not fit the manifest: one of the two was changed' }];
 }
 
-/** Compares every manifest with those before it that are there: none is doubled, and each names the last. */
+/**
+ * `checkChain` compares every manifest with those before it that are there: none is doubled, and each
+ * names the last.
+ */
 function checkChain(packs: readonly Pack[]): PackProblem[] {
   const problems: PackProblem[] = [];
   for (const pack of packs) {
@@ -217,7 +220,10 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
   return problems;
 }
 
-/** Describes what cannot be checked: signatures without a key, and where the chain is not there. */
+/**
+ * `describeUnchecked` describes what cannot be checked: signatures without a key, and where the chain is
+ * not there.
+ */
 function describeUnchecked(packs: readonly Pack[], key: KeyObject | null): string[] {
   const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
   const notes =

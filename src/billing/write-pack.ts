@@ -14,7 +14,7 @@ export interface PackPlace {
 }
 
 /**
- * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders
+ * `placePacks` returns the folders of a month's packs: the closing in the folder itself, adjustments in folders
  * below it. With several instances, each has a folder named by its id.
  */
 export function placePacks(statements: readonly Statement[]): PackPlace[] {
@@ -29,7 +29,7 @@ export function placePacks(statements: readonly Statement[]): PackPlace[] {
 }
 
 /**
- * Writes the packs as they were made when the period was closed, with the same bytes each time. The
+ * `writePacks` writes the packs as they were made when the period was closed, with the same bytes each time. The
  * folder is created completely or not at all. Throws SettingsError if it cannot be created or is not
  * empty.
  */
@@ -55,7 +55,7 @@ export async function writePacks(
   }
 }
 
-/** Returns a refusal of the file system as an error for the operator; other errors stay as they are. */
+/** `refusalOf` returns a refusal of the file system as an error for the operator; other errors stay as they are. */
 function refusalOf(error: unknown, out: string): unknown {
   const found = describeFileProblem(error, out);
   if (found === null) return error;

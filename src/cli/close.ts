@@ -60,7 +60,7 @@ interface CloseOptions {
   readonly csv: string | null;
 }
 
-/** Closes the month of each instance separately: a failure of one does not stop another. */
+/** `closeInstances` closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   context: CommandContext,
   handle: DatabaseHandle,
@@ -103,7 +103,7 @@ type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
 type Refused = Extract<CloseOutcome, { kind: 'refused' }>;
 
 /**
- * Returns the outcome of an instance as `--json` prints it. Quantities are text because they may
+ * `toDocument` returns the outcome of an instance as `--json` prints it. Quantities are text because they may
  * exceed 2^53 − 1.
  */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
@@ -147,7 +147,10 @@ function renderRefusal(name: string, refused: Refused, { month, isAdjustment }: 
   ];
 }
 
-/** Describes the number of organizations that are not billable, or that no organization of the instance is. */
+/**
+ * `describeBlocked` describes the number of organizations that are not billable, or that no organization
+ * of the instance is.
+ */
 function describeBlocked(blockers: readonly BlockedPeriod[]): string {
   const orgs = new Set(blockers.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]))).size;
   if (orgs === 0) return 'no organization is billable';
@@ -167,7 +170,7 @@ function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {
   return renderTable({ head, rows, most: SHOWN_MAX });
 }
 
-/** Lists the commands by themselves, to be pasted. */
+/** `renderActions` lists the commands by themselves, to be pasted. */
 function renderActions(blockers: readonly BlockedPeriod[]): Line[] {
   const actions = [...new Set(blockers.map(({ blocker }) => blocker.whatToDo))];
   const commands = actions.filter(
@@ -244,7 +247,7 @@ function renderBills(bills: readonly OrganizationBill[], month: Month): Line[] {
   ];
 }
 
-/** Describes the days that are not simply final. */
+/** `describeDays` describes the days that are not simply final. */
 function describeDays(bill: OrganizationBill): string {
   const kinds: readonly (readonly [number, string])[] = [
     [bill.daysAccepted, 'accepted'],

@@ -71,7 +71,10 @@ export const exportFile = defineCommand({
   },
 });
 
-/** Returns the days of the file; null for a view without days. Throws SettingsError for days that it lacks, or cannot have. */
+/**
+ * `readRange` returns the days of the file; null for a view without days. Throws SettingsError for days
+ * that it lacks, or cannot have.
+ */
 function readRange(
   name: string,
   { date }: ExportedView,
@@ -114,7 +117,7 @@ interface Written {
 /** The rate for a first estimate; the time depends on the number of days. */
 const DAYS_PER_SECOND = 5;
 
-/** Writes a view to a file or to stdout and reports it. Returns the exit code. */
+/** `writeViewFile` writes a view to a file or to stdout and reports it. Returns the exit code. */
 async function writeViewFile(context: CommandContext, request: FileRequest): Promise<number> {
   const { output } = context;
   const written = await withDatabase(
@@ -185,7 +188,7 @@ async function writeRows(
   return { rows, facts: await target.finish(), isCut };
 }
 
-/** Throws for a filter that nothing can match: it is a mistake, and would leave an empty file. */
+/** `requireKnown` throws for a filter that nothing can match: it is a mistake, and would leave an empty file. */
 async function requireKnown(
   { db }: DatabaseHandle,
   { name, instanceIds, orgIds }: FileRequest,
@@ -213,7 +216,7 @@ interface Target {
 }
 
 /**
- * Opens the destination. Throws SettingsError for a file that cannot be written, and for a terminal
+ * `openTarget` opens the destination. Throws SettingsError for a file that cannot be written, and for a terminal
  * that cannot show the format.
  */
 async function openTarget(

@@ -70,7 +70,7 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
   ];
 }
 
-/** Renders the commands that accept what is unavailable, to copy: waiting does not help. */
+/** `renderAcceptance` renders the commands that accept what is unavailable, to copy: waiting does not help. */
 function renderAcceptance(unavailable: readonly Gap[]): Line[] {
   if (unavailable.length === 0) return [];
   const tracks = [...Map.groupBy(unavailable, ({ orgId, stream }) => `--org ${orgId} --stream ${stream}`)];

@@ -45,7 +45,7 @@ export const migrate = defineCommand({
   },
 });
 
-/** Copies an embedded database into the server of `handle`. */
+/** `copyFrom` copies an embedded database into the server of `handle`. */
 async function copyFrom(
   { logger }: CommandContext,
   handle: DatabaseHandle,

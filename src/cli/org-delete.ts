@@ -44,7 +44,7 @@ export const orgDelete = defineCommand({
 });
 
 /**
- * Deletes an organization in Losant, after everything that can still be read of it has been exported,
+ * `deleteOrg` deletes an organization in Losant, after everything that can still be read of it has been exported,
  * nothing is missing and its name has been repeated. Any failure before that leaves it as it is.
  */
 async function deleteOrg(context: CommandContext, options: DeleteOptions): Promise<number> {
@@ -114,7 +114,7 @@ const NOTHING_DONE =
   'Nothing was exported or deleted (--dry-run). Before it is deleted, all of it that can be read is exported.';
 
 /**
- * Returns the reason why the organization is not deleted; null if nothing is missing and its last days
+ * `whyNot` returns the reason why the organization is not deleted; null if nothing is missing and its last days
  * were all read.
  */
 function whyNot(
@@ -188,7 +188,10 @@ function mustRepeat(): SettingsError {
   );
 }
 
-/** Deletes the organization in Losant. Throws LosantError if it still exists, or if that cannot be found out. */
+/**
+ * `removeOrg` deletes the organization in Losant. Throws LosantError if it still exists, or if that cannot
+ * be found out.
+ */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
   const action = 'instanceOrg.delete';
   const { after, lost } = await changeOrg(context, found, {
@@ -204,7 +207,7 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
 }
 
 /**
- * Marks the organization as removed and, with a reason, waives its missing numbers but for those that
+ * `recordRemoval` marks the organization as removed and, with a reason, waives its missing numbers but for those that
  * another process has loaded meanwhile. Returns the number of waivers.
  */
 async function recordRemoval(

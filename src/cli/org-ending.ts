@@ -65,7 +65,7 @@ interface LastDays {
 }
 
 /**
- * Exports everything due of the organization, and then what is still missing or could change at a
+ * `exportLastDays` exports everything due of the organization, and then what is still missing or could change at a
  * later checkpoint, because it cannot be read after the deletion. Returns the outcomes of the runs.
  */
 export async function exportLastDays(context: CommandContext, work: LastDays): Promise<RunOutcome[]> {
@@ -100,7 +100,7 @@ async function exportOrg(
   });
 }
 
-/** Returns the stored and the missing numbers of the organization. */
+/** `readEnding` returns the stored and the missing numbers of the organization. */
 export async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
   const judged = judgeEnding(await readOrgCells(db, orgId));
   const day = judged.streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;

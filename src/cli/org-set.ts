@@ -137,7 +137,7 @@ async function setOrg(
 
 const NEXT_LISTING = 'The database follows with the next listing of the organizations, once a UTC day.';
 
-/** Returns the organization after the change. Throws LosantError unless it has what was to be changed. */
+/** `sendPatch` returns the organization after the change. Throws LosantError unless it has what was to be changed. */
 async function sendPatch(
   context: CommandContext,
   found: FoundOrg,
@@ -182,7 +182,7 @@ export interface Wanted {
 }
 
 /**
- * Reads the changes and checks them against the API's schema. Throws one SettingsError with all
+ * `readWanted` reads the changes and checks them against the API's schema. Throws one SettingsError with all
  * problems. `nowMs` is the time from which an organization is disabled.
  */
 export function readWanted(options: PatchOptions, nowMs: number): Wanted {
@@ -208,7 +208,7 @@ export function readWanted(options: PatchOptions, nowMs: number): Wanted {
 const KEEP_ONE = { hint: 'keep one of them' };
 
 /**
- * Returns the patch for an organization that is now as in `resource`. Lists and maps are sent
+ * `completePatch` returns the patch for an organization that is now as in `resource`. Lists and maps are sent
  * complete, because the documentation does not say whether Losant keeps limits that a map leaves out.
  */
 export function completePatch({ patch: wanted, tags, disables }: Wanted, resource: Resource): OrgPatch {
@@ -234,7 +234,7 @@ function hasOddTags(resource: Resource): boolean {
   return Array.isArray(tags) && tags.length > tagsOf(resource).length;
 }
 
-/** Throws SettingsError with all problems, one per line. */
+/** `checkPatch` throws SettingsError with all problems, one per line. */
 function checkPatch(raw: unknown): OrgPatch {
   const { success, data, error } = orgPatch.safeParse(raw);
   if (success) return data;
@@ -261,7 +261,7 @@ function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {
   return [`${place === '' ? 'the body' : place}${isShown ? `=${quote(String(value))}` : ''} ${message}`];
 }
 
-/** Reads the file of a patch. Throws SettingsError if it does not contain a JSON object. */
+/** `readBody` reads the file of a patch. Throws SettingsError if it does not contain a JSON object. */
 function readBody(path: string): Record<string, unknown> {
   const hint = 'write a JSON object into it, such as {"limits":{"device":100}}';
   const read = readNamedFile(path, readFileFromDisk);
@@ -279,7 +279,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Returns an organization with a patch applied. Limits that the patch does not name stay. */
+/** `withPatch` returns an organization with a patch applied. Limits that the patch does not name stay. */
 export function withPatch(resource: Resource, patch: OrgPatch): Resource {
   if (patch.limits === undefined) return { ...resource, ...patch };
   return { ...resource, ...patch, limits: { ...mapOf(resource['limits']), ...patch.limits } };

@@ -28,7 +28,7 @@ export interface FoundOrg extends OrgResource {
   readonly client: LosantClient;
 }
 
-/** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
+/** `findOrg` asks the instances one after the other for the organization. Throws SettingsError if none has it. */
 export async function findOrg(context: CommandContext, { org, instance: ids }: OrgAsked): Promise<FoundOrg> {
   const { signal } = context;
   const chosen = chooseInstances(context.config.instances, ids);
@@ -52,7 +52,7 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
   });
 }
 
-/** Returns a client that reads from the instance and sends nothing but GET. */
+/** `openReading` returns a client that reads from the instance and sends nothing but GET. */
 export function openReading(
   { config, hostNow, random, version }: CommandContext,
   instance: InstanceConfig,
@@ -82,7 +82,7 @@ interface OrgChange {
 const LOOK_AGAIN_MS = 60_000;
 
 /**
- * Sends a change once and reads the organization back, whatever was answered. Returns the organization
+ * `changeOrg` sends a change once and reads the organization back, whatever was answered. Returns the organization
  * as it is then, null if it does not exist, and the error if the answer was lost. Sends nothing and
  * throws LosantError if the organization is no longer as it was found; throws one too if the change was
  * refused, or if nobody can say whether it was made.
@@ -117,7 +117,7 @@ export async function changeOrg(
   }
 }
 
-/** Returns the organization as Losant has it now; null if it does not exist. */
+/** `lookAgain` returns the organization as Losant has it now; null if it does not exist. */
 async function lookAgain(
   { client, instance, orgId }: FoundOrg,
   signal: AbortSignal,
@@ -152,7 +152,7 @@ function fieldsAndDate(resource: Resource): Fields {
   return typeof lastUpdated === 'string' ? new Map([...fields, ['lastUpdated', lastUpdated]]) : fields;
 }
 
-/** Returns the error of a change that Losant did not make, or not as it was asked to. */
+/** `changeError` returns the error of a change that Losant did not make, or not as it was asked to. */
 export function changeError(
   action: OrgChange['action'],
   kind: LosantErrorKind,
@@ -162,7 +162,10 @@ export function changeError(
   return new LosantError(kind, message, { ...details, action, status: null, body: null });
 }
 
-/** Returns the client that can change the instance's organizations. Throws SettingsError without its token. */
+/**
+ * `openAdmin` returns the client that can change the instance's organizations. Throws SettingsError
+ * without its token.
+ */
 function openAdmin(
   { config, version, hostNow }: CommandContext,
   { apiUrl, domain }: InstanceConfig,
@@ -271,7 +274,7 @@ export interface FieldChange {
   readonly new: string | null;
 }
 
-/** Returns the fields in which two organizations differ, in order. */
+/** `compareFields` returns the fields in which two organizations differ, in order. */
 export function compareFields(before: Fields, after: Fields): FieldChange[] {
   const names = new Set([...before.keys(), ...after.keys()]);
   const both = [...names].map((field) => ({
@@ -286,7 +289,7 @@ export function describeChange({ field, old, new: now }: FieldChange): string {
   return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
 }
 
-/** Returns the tags of an organization as Losant answers it, without entries that are no tags. */
+/** `tagsOf` returns the tags of an organization as Losant answers it, without entries that are no tags. */
 export function tagsOf(resource: Resource): { key: string; value: string }[] {
   const { tags } = resource;
   if (!Array.isArray(tags)) return [];
@@ -300,7 +303,7 @@ export function mapOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** Returns a date in one spelling; empty for an organization that is not disabled. */
+/** `instantOf` returns a date in one spelling; empty for an organization that is not disabled. */
 function instantOf(value: unknown): unknown {
   if (value === false) return '';
   const ms = typeof value === 'string' ? Date.parse(value) : NaN;

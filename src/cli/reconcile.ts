@@ -61,7 +61,10 @@ export const reconcile = defineCommand({
   },
 });
 
-/** Returns the first day shown by default: of the last month's days, and of all months that are not closed. */
+/**
+ * `firstShown` returns the first day shown by default: of the last month's days, and of all months that
+ * are not closed.
+ */
 async function firstShown(db: Kysely<Schema>, last: UsageDay): Promise<UsageDay> {
   const recent = addDays(last, 1 - DAYS_SHOWN);
   const oldest = (await readOpenMonths(db)).at(-1);

@@ -44,7 +44,7 @@ interface Verified extends OpenedPacks {
   readonly database: string | null;
 }
 
-/** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
+/** `verifyFolder` checks every pack in the folder and below it. Throws SettingsError if there is none. */
 async function verifyFolder(context: CommandContext, dir: string, keyFile: string | null): Promise<Verified> {
   const key = keyFile === null ? null : await readPublicKey(keyFile);
   const opened = await openPacks(dir, key).catch((error: unknown) => {
@@ -80,7 +80,7 @@ function noPack(message: string): SettingsError {
 }
 
 /**
- * Checks the sums of packs that have all their files, those of a month in order: an adjustment is
+ * `checkAllPacks` checks the sums of packs that have all their files, those of a month in order: an adjustment is
  * checked against the statements before it.
  */
 async function checkAllPacks(packs: readonly Pack[], signal: AbortSignal): Promise<PackProblem[]> {

@@ -116,7 +116,7 @@ function describeGaps(
   ];
 }
 
-/** Returns the last day of the map in which the oldest gap is; empty if the newest map has it. */
+/** `oldestShown` returns the last day of the map in which the oldest gap is; empty if the newest map has it. */
 function oldestShown(oldest: UsageDay | undefined, nowMs: number): string {
   return oldest === undefined || daysFrom(oldest, dayAt(nowMs)) <= 90 ? '' : addDays(oldest, 89);
 }
@@ -130,7 +130,7 @@ function totalsAddress({ instances }: Health): string {
   return newest === undefined ? '/totals' : addressOf('/totals', { month: newest.slice(0, 7) });
 }
 
-/** Describes when the oldest gap that can still be read passes the days that Losant keeps. */
+/** `describeExpiry` describes when the oldest gap that can still be read passes the days that Losant keeps. */
 function describeExpiry(
   streams: readonly StreamHealth[],
   { horizonDays, nowMs }: { readonly horizonDays: number; readonly nowMs: number },
@@ -209,7 +209,7 @@ function describeOrganizationsOf(shown: Shown, { organizations, to }: Overview):
   ];
 }
 
-/** Renders the list. */
+/** `renderAttention` renders the list. */
 export function renderAttention(lines: readonly AttentionLine[], isCounted: boolean): Html {
   const counting = isCounted
     ? ''

@@ -191,7 +191,7 @@ ${renderTable({
 ${nextId === null ? '' : html`<a href="${addressOf(PATH, { ...queryOf(request), before: `${nextId}` })}">Older</a>`}</p></nav>`;
 }
 
-/** Renders the net effect on what is invoiced, then by month, organization and metric. */
+/** `renderSums` renders the net effect on what is invoiced, then by month, organization and metric. */
 function renderSums({ sums, totals }: ChangeList): Html | string {
   if (sums.length === 0) return '';
   const effect = totals.map(

@@ -18,7 +18,10 @@ const TOTALS = '/totals';
 const MONTHS_SHOWN = 4;
 const ROWS_MAX = 200;
 
-/** The page of a month's sums beside Losant's own totals: one month at a time, which takes seconds with many organizations. */
+/**
+ * The page of a month's sums beside Losant's own totals: one month at a time, which takes seconds with
+ * many organizations.
+ */
 export const totalsPage: ConsolePage = {
   path: TOTALS,
   open: (sources) => async (c) => {
@@ -45,7 +48,10 @@ ${list()}`;
   },
 };
 
-/** Renders a link to each of the newest months, and to each older one in which a final number differs. */
+/**
+ * `renderMonthChoice` renders a link to each of the newest months, and to each older one in which a final
+ * number differs.
+ */
 function renderMonthChoice({
   newest,
   shown,
@@ -62,7 +68,7 @@ function renderMonthChoice({
   return html`<nav aria-label="Months"><p>${months.map((month) => html`<a href="${addressOf(TOTALS, { month })}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month)}</a> `)}</p></nav>`;
 }
 
-/** Names the summaries that were not read in full: nothing can be said of what they would show. */
+/** `renderNotRead` names the summaries that were not read in full: nothing can be said of what they would show. */
 function renderNotRead(months: readonly MonthNotRead[], names: ReadonlyMap<string, string>): Html[] {
   return months.map(({ instanceId, month, reason }) => {
     const name = names.get(instanceId) ?? instanceId;
@@ -119,12 +125,12 @@ function renderComparison(row: Comparison, names: ReadonlyMap<string, string>): 
   ];
 }
 
-/** Renders a figure; those of summaries may have decimals, as their megabytes do. */
+/** `showFigure` renders a figure; those of summaries may have decimals, as their megabytes do. */
 function showFigure(value: string): string {
   return /^-?\d+$/.test(value) ? showNumber(BigInt(value)) : value;
 }
 
-/** Renders what one of the sides lacks. */
+/** `renderMissing` renders what one of the sides lacks. */
 function renderMissing({
   orgsMissing,
   orgsRemoved,
@@ -148,7 +154,7 @@ function renderMissing({
 /** The reasons that pass by themselves. */
 const PASSING: readonly string[] = ['not_final', 'total_not_final', 'total_outdated'];
 
-/** Renders the next step, which depends on what the sides are and why they differ. */
+/** `renderRemedy` renders the next step, which depends on what the sides are and why they differ. */
 function renderRemedy({ outcome, reason, orgId, day, month, isListed }: Comparison): Html | string {
   const range = day === null ? daysOfMonth(month.slice(0, 7)) : { from: day, to: day };
   const again = html`<code>losant-usage backfill ${orgId === null ? '' : `--org ${orgId} `}--from ${range.from} --to ${range.to} --force</code>`;

@@ -15,7 +15,7 @@ export interface CoverageGrid {
   readonly stream: string | null;
 }
 
-/** Renders organizations by days; each day links to its story. */
+/** `renderGrid` renders organizations by days; each day links to its story. */
 export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
   const days = eachDay(range);
   const months = [...Map.groupBy(days, (day) => day.slice(0, 7))];
@@ -27,13 +27,13 @@ export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
 <tbody>${lines.map((line) => renderLine(line, days, stream))}</tbody></table></div>`;
 }
 
-/** Renders a month. If its days leave no room for its name, the name is only read out. */
+/** `renderMonth` renders a month. If its days leave no room for its name, the name is only read out. */
 function renderMonth(month: string, length: number, shown: number): Html {
   const isRoomy = length * 30 >= shown * 2;
   return html`<span class="${isRoomy ? '' : 'hidden'}">${month}</span>`;
 }
 
-/** Renders the day of the month; where days are narrow, only that of Mondays. */
+/** `renderHead` renders the day of the month; where days are narrow, only that of Mondays. */
 function renderHead(day: UsageDay, shown: number): Html {
   const isShown = shown <= 31 || new Date(`${day}T00:00:00Z`).getUTCDay() === 1;
   return html`<th scope="col"><span class="hidden">${renderDay(day)}</span><span aria-hidden="true" title="${day}">${isShown ? day.slice(8) : ''}</span></th>`;
@@ -55,7 +55,10 @@ function renderLine(line: CoverageLine, days: readonly UsageDay[], stream: strin
 
 const UNTRACKED = raw('<td class="m-untracked" aria-label="not tracked"></td>');
 
-/** Renders a final cell, as most are. Its parts, a day and an address of this server, need no escaping. */
+/**
+ * `renderFinal` renders a final cell, as most are. Its parts, a day and an address of this server, need no
+ * escaping.
+ */
 function renderFinal(day: UsageDay, address: string): ReturnType<typeof raw> {
   return raw(`<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final"></a></td>`);
 }
@@ -105,7 +108,7 @@ function standingOf({ tracked, counts }: HeatCell): Standing | null {
   return worstOf(counts) ?? (tracked === 0 ? null : 'final');
 }
 
-/** Returns the place of a day in its week, from Monday. */
+/** `weekDayOf` returns the place of a day in its week, from Monday. */
 function weekDayOf(day: UsageDay): number {
   return (new Date(`${day}T00:00:00Z`).getUTCDay() + 6) % 7;
 }
@@ -133,7 +136,7 @@ function renderWeeks(stream: string, row: readonly HeatCell[]): Html {
   return html`<figure class="weeks"><figcaption>${stream}</figcaption><svg role="group" aria-label="${label}" width="${width}" height="${MONTHS_HEIGHT + 7 * CELL}">${months}${weekDays}${cells}</svg></figure>\n`;
 }
 
-/** Renders the shape of a standing in its cell: tones differ in shape as well as in colour. */
+/** `renderShape` renders the shape of a standing in its cell: tones differ in shape as well as in colour. */
 function renderShape(standing: Standing, x: number, y: number): Html {
   const { tone } = wordsOf(standing);
   const bar = (from: number, height: number) =>
@@ -156,7 +159,7 @@ function renderLink(cell: HeatCell): Html {
   return html`<a href="${coverageOf(cell, standingOf(cell))}">${describeCell(cell)}</a>`;
 }
 
-/** Returns the address of the map of organizations that have such a cell. */
+/** `coverageOf` returns the address of the map of organizations that have such a cell. */
 function coverageOf({ stream, day }: HeatCell, standing: Standing | null): string {
   const only = standing === null || standing === 'final' ? '' : standing;
   return addressOf('/coverage', { stream, to: day, only });

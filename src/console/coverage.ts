@@ -118,7 +118,7 @@ ${renderGlossary()}
 ${renderPages({ path: PATH, query: queryOf(request), page, found, perPage: ORGANIZATIONS_PER_MAP })}`;
 }
 
-/** Renders links to the days before and after. */
+/** `renderSteps` renders links to the days before and after. */
 function renderSteps(request: CoverageRequest): Html {
   const { range, length, yesterday } = request;
   const before = addDays(range.from, -1);

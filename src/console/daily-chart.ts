@@ -48,7 +48,10 @@ const AXIS_WIDTH = 52;
 /** The number of days in the legend that link to their stories; the table has all. */
 const MISSING_MAX = 3;
 
-/** Renders the chart with its legend and the table behind it. `csv` is the address of the table as a file. */
+/**
+ * `renderDailyChart` renders the chart with its legend and the table behind it. `csv` is the address of
+ * the table as a file.
+ */
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
   const { id, title, axis, summary, days, dayName = UTC_DAY, ticks = tickDays(days) } = chart;
   const scale = scaleOf(chart, HEIGHT);
@@ -74,7 +77,7 @@ ${renderDays(chart)}</details></figure>\n`;
 /** The most days whose columns are links; the table behind a chart leads to each day of a longer one. */
 const LINKED_DAYS_MAX = 92;
 
-/** Renders the column of a day, which says its number and leads to its story. */
+/** `renderDay` renders the column of a day, which says its number and leads to its story. */
 function renderDay(chart: DailyChart, place: number, scale: Scale): Html {
   const { days, standings, storyOf } = chart;
   const column = html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`;
@@ -87,7 +90,7 @@ function renderLine({ days, series }: DailyChart, scale: Scale): Html {
 }
 
 /**
- * Renders the bars. A layer is a rectangle over the complete plot with a clip whose units are the
+ * `renderBars` renders the bars. A layer is a rectangle over the complete plot with a clip whose units are the
  * plot's, so that bars are as wide as the screen allows and the patterns that fill them are not
  * stretched.
  */
@@ -103,7 +106,7 @@ function isNotStored({ standings, series }: DailyChart, place: number): boolean 
   return standings[place] != null && series[0]?.values[place] == null;
 }
 
-/** Renders days that are not stored as hatched, because they must never look like zero. */
+/** `renderAbsences` renders days that are not stored as hatched, because they must never look like zero. */
 function renderAbsences(chart: DailyChart): Html[] {
   const { days, standings } = chart;
   const notStored = days.map((_, place) => isNotStored(chart, place));
@@ -128,7 +131,7 @@ ${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked
 ${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
-/** Renders the newest days that are not stored, each with a link to its story. */
+/** `renderWhy` renders the newest days that are not stored, each with a link to its story. */
 function renderWhy({ days, storyOf }: DailyChart, notStored: readonly number[]): Html | string {
   if (storyOf === undefined) return '';
   const newest = notStored.slice(-MISSING_MAX).map((place) => days[place] ?? '');
@@ -183,7 +186,7 @@ function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
   return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
 }
 
-/** Renders a square with the fill of a series, for the legend. */
+/** `renderSwatch` renders a square with the fill of a series, for the legend. */
 function renderSwatch(fill: string): Html {
   return html`<svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="${fill}"/></svg>`;
 }

@@ -61,7 +61,7 @@ export const homePage: ConsolePage = {
     },
 };
 
-/** Renders the home page: yesterday, what needs attention, the month, and the days before. */
+/** `renderHome` renders the home page: yesterday, what needs attention, the month, and the days before. */
 function renderHome(facts: HomeFacts): Html {
   const { status, view, heatMap, overview, nowMs } = facts;
   const health = shownHealth(view);
@@ -101,7 +101,10 @@ function attentionFacts({ status, overview, openMonth, policy, nowMs }: HomeFact
   };
 }
 
-/** Renders one word and one sentence about yesterday, then what is older; only the latter while there is no yesterday. */
+/**
+ * `renderHeadline` renders one word and one sentence about yesterday, then what is older; only the latter
+ * while there is no yesterday.
+ */
 function renderHeadline({ status, view, policy, nowMs }: HomeFacts, health: Health | null): Html {
   const verdict = judgeState(view, { statuses: status.instances, nowMs });
   const yesterday = health && judgeYesterday(health, { statuses: status.instances, nowMs });
@@ -134,7 +137,10 @@ const SUMS: readonly {
 ];
 const TOP_ORGANIZATIONS = 10;
 
-/** Renders the totals of the month to date beside the same days of the month before, and who used most. */
+/**
+ * `renderMonthToDate` renders the totals of the month to date beside the same days of the month before,
+ * and who used most.
+ */
 function renderMonthToDate({ days, organizations, to }: Overview): Html {
   const last = sameDaysOfLastMonth(to);
   const month = showMonth(to.slice(0, 7)).split(' ')[0] ?? '';
@@ -267,7 +273,7 @@ ${renderTable({
 /** The standings with a column of their own beside gaps. */
 const SHOWN = ['unavailable', 'accepted', 'final'] as const;
 
-/** Renders a stream. During an instance's first run nothing is late. */
+/** `renderStream` renders a stream. During an instance's first run nothing is late. */
 function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[] {
   const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete } = health;
   const found = addressOf('/coverage', { stream, only: 'gap', to: oldestGap ?? '', days: '90' });
@@ -281,7 +287,7 @@ function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[]
   ];
 }
 
-/** Returns a share, rounded down so that 100 % means all. */
+/** `showShare` returns a share, rounded down so that 100 % means all. */
 function showShare(part: number, all: number): string {
   return all === 0 ? '' : ` (${Math.floor((part / all) * 100)} %)`;
 }

@@ -22,7 +22,7 @@ export function readHoursChoice(query: (name: string) => string | undefined): Ho
   return { zone: ZONE.test(zone) ? zone : 'UTC', day: parseDay(query('hours') ?? '') };
 }
 
-/** Returns the charts by hour and by the days of the time zone. */
+/** `hoursCharts` returns the charts by hour and by the days of the time zone. */
 export function hoursCharts(
   found: OrganizationHours,
   { orgId, range }: { orgId: string; range: DayRange },
@@ -66,7 +66,10 @@ export function hoursCharts(
   return [ofDay, local];
 }
 
-/** Returns the standing of a day; null if hours of it that are missing are not tracked, e.g. those of today. */
+/**
+ * `standingOf` returns the standing of a day; null if hours of it that are missing are not tracked, e.g.
+ * those of today.
+ */
 function standingOf(day: LocalDay | undefined): Standing | null {
   if (day === undefined) return null;
   const isStored = day.standing === 'final' || day.standing === 'stored';
@@ -91,7 +94,10 @@ function describeClocks(days: OrganizationHours['days']): string {
   return `${showNumber(sum)} on ${count(stored.length, 'day')} all of whose hours are stored${clocks === '' ? '' : `; ${clocks}`}.`;
 }
 
-/** Renders the heading, the choice of day and time zone, and what is wrong with it. `hidden` is kept in the address. */
+/**
+ * `renderHoursForm` renders the heading, the choice of day and time zone, and what is wrong with it.
+ * `hidden` is kept in the address.
+ */
 export function renderHoursForm(
   { zone, day, problem }: OrganizationHours,
   { path, hidden, asked }: { path: string; hidden: Readonly<Record<string, string>>; asked: string },
@@ -114,7 +120,7 @@ const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
 /** The number of shades between none and the greatest mean. */
 const SHADES = 5;
 
-/** Renders the mean of each hour of the week, darker where there is more. */
+/** `renderWeek` renders the mean of each hour of the week, darker where there is more. */
 export function renderWeek({ week, zone }: OrganizationHours): Html {
   const most = week.reduce((max, { mean }) => Math.max(max, mean), 0);
   const byPlace = new Map(week.map((each) => [`${each.weekday} ${each.hour}`, each]));

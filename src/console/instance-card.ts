@@ -33,7 +33,7 @@ ${runsBeside(status, facts).map((run) => html`<p>${describeRunBeside(run, nowMs)
 </dl></section>\n`;
 }
 
-/** Renders the last wake-up; the list of newest runs shows its result if anything was due. */
+/** `renderLastWake` renders the last wake-up; the list of newest runs shows its result if anything was due. */
 function renderLastWake({ lastRun }: InstanceStatus, nowMs: number): Html {
   if (lastRun === null || lastRun.result === 'standby') return html`–`;
   return renderDistance(lastRun.finishedAt, nowMs);
@@ -68,7 +68,7 @@ function describeRate(requests: number, elapsedMs: number): string {
   return elapsedMs < 1_000 ? '' : ` (${showNumber(Math.round(requests / (elapsedMs / 1_000)))}/s)`;
 }
 
-/** Returns the runs of the instance by other processes, such as backfills. */
+/** `runsBeside` returns the runs of the instance by other processes, such as backfills. */
 function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: CardFacts): RunRecord[] {
   if (health === null) return [];
   return health.runs.filter((run) => {

@@ -5,7 +5,7 @@ import type { Html } from './page.ts';
 
 export type Option = readonly [value: string, text: string];
 
-/** Renders a select field with its label. The first option is the default. */
+/** `renderSelect` renders a select field with its label. The first option is the default. */
 export function renderSelect({
   name,
   label,
@@ -25,7 +25,7 @@ export function renderSelect({
   return html`<label>${label} <select name="${name}">${each}</select></label>\n`;
 }
 
-/** Renders the field for searching organizations. */
+/** `renderSearch` renders the field for searching organizations. */
 export function renderSearch(search: string): Html {
   return html`<label class="wide"><span class="hidden">Name, referral id or id of organizations</span>
 <input name="q" type="search" value="${search}" placeholder="Name, referral id or id"></label>\n`;
@@ -36,7 +36,7 @@ export function readChoice<T extends string>(given: string | undefined, options:
   return options.find((option) => option === given) ?? null;
 }
 
-/** Returns all instances as options, by name. */
+/** `instanceOptions` returns all instances as options, by name. */
 export function instanceOptions(names: ReadonlyMap<string, string>): Option[] {
   return [['', 'every one'], ...names];
 }
@@ -53,7 +53,7 @@ export function readSearch(given: string | undefined): string {
   return search.toWellFormed();
 }
 
-/** Returns an instance's id from the address; null if it is not valid. */
+/** `readInstanceId` returns an instance's id from the address; null if it is not valid. */
 export function readInstanceId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{24}$/.test(given) ? given : null;
 }
@@ -69,7 +69,7 @@ export function describeOrganizations(existing: number, deleted: number): string
 
 const PAGE_MAX = 100_000;
 
-/** Returns a page's number from the address; an invalid one is page 1. */
+/** `readPageNumber` returns a page's number from the address; an invalid one is page 1. */
 export function readPageNumber(given: string | undefined): number {
   const page = /^[1-9]\d{0,5}$/.test(given ?? '') ? Number(given) : 1;
   return Math.min(page, PAGE_MAX);
@@ -96,7 +96,7 @@ export function renderPages({ path, query, page, found, perPage }: Pagination): 
 Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, 'Next') : ''}</p></nav>`;
 }
 
-/** Returns an address of this server with a query; empty values are left out. */
+/** `addressOf` returns an address of this server with a query; empty values are left out. */
 export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
   const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
   return given.size === 0 ? path : `${path}?${given.toString()}`;

@@ -105,7 +105,7 @@ const organizations = (number: number) => count(number, 'organization');
 
 const NAMES = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
-/** Returns the month in words, e.g. `October 2026`. */
+/** `showMonth` returns the month in words, e.g. `October 2026`. */
 export function showMonth(month: Month): string {
   return NAMES.format(Date.parse(`${month}-01T00:00:00.000Z`));
 }

@@ -87,7 +87,7 @@ interface PeriodListOptions {
   readonly hasRun: boolean;
 }
 
-/** Renders a page of the organizations asked for. */
+/** `renderPeriods` renders a page of the organizations asked for. */
 export function renderPeriods(periods: readonly OrganizationPeriod[], options: PeriodListOptions): Html {
   const { query, names } = options;
   const found = select(periods, query);
@@ -132,7 +132,10 @@ function renderPeriod(
   ];
 }
 
-/** Describes whether the period can be invoiced, what blocks it, and other remarks about its numbers. */
+/**
+ * `describePeriod` describes whether the period can be invoiced, what blocks it, and other remarks about
+ * its numbers.
+ */
 export function describePeriod(period: OrganizationPeriod): string {
   const { isBillable, blockers, daysExpected, daysAccepted, daysUnreported, daysUntracked } = period;
   const blocking = new Set(blockers.flatMap(({ streams }) => streams ?? []));
@@ -151,7 +154,7 @@ export function describePeriod(period: OrganizationPeriod): string {
   return facts.join('; ');
 }
 
-/** Renders the form and the links that filter and order the list. */
+/** `renderChoice` renders the form and the links that filter and order the list. */
 function renderChoice(periods: readonly OrganizationPeriod[], query: MonthQuery): Html {
   const link = (text: string, change: Partial<MonthQuery>, isCurrent: boolean) =>
     html`<a href="${addressOf(pathOf(query), choiceOf({ ...query, ...change }))}"${isCurrent ? html` aria-current="true"` : ''}>${text}</a> `;
@@ -171,7 +174,7 @@ ${filterLink('ready', 'can be invoiced')} ${filterLink('blocked', 'cannot')} ${w
 <nav aria-label="Order"><p>Order: ${link('not ready first', { order: 'standing' }, query.order === 'standing')} ${link('most payloads first', { order: 'payloads' }, query.order === 'payloads')}</p></nav>`;
 }
 
-/** Returns the address of the map of its days, up to the end of the period. */
+/** `coverageOf` returns the address of the map of its days, up to the end of the period. */
 function coverageOf({ orgId, to }: OrganizationPeriod, yesterday: UsageDay): string {
   return addressOf('/coverage', { q: orgId, to: earliestDay(to, yesterday) });
 }

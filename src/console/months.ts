@@ -131,7 +131,7 @@ function renderUnknown(asked: string): Html {
   });
 }
 
-/** Renders the choice of months. */
+/** `renderChoice` renders the choice of months. */
 function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
   const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
   const link = ({ month, isOver, isClosed }: MonthEntry) => {

@@ -4,7 +4,7 @@ import { count, showNumber } from '../terminal/words.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { showBytes } from './shapes.ts';
 
-/** Returns the charts of an organization's page in order, the billed number first. */
+/** `organizationCharts` returns the charts of an organization's page in order, the billed number first. */
 export function organizationCharts(organization: Organization): DailyChart[] {
   const { days } = organization;
   const chartOf = (
@@ -51,7 +51,10 @@ export function organizationCharts(organization: Organization): DailyChart[] {
   ];
 }
 
-/** Returns a series for each of the largest types, the largest at the bottom, and one for the others. */
+/**
+ * `partsByType` returns a series for each of the largest types, the largest at the bottom, and one for the
+ * others.
+ */
 function partsByType(
   { payloads }: Organization,
   { days, series }: DailyChart,
@@ -103,7 +106,7 @@ function describeFlow(
 }
 
 /**
- * Returns the table behind a chart as a file. A day that is not stored has empty cells, one that is
+ * `renderChartCsv` returns the table behind a chart as a file. A day that is not stored has empty cells, one that is
  * not tracked has no standing.
  */
 export function renderChartCsv(

@@ -10,7 +10,7 @@ import { renderAuthor } from './story.ts';
 
 const GAPS_MAX = 20;
 
-/** Renders what is missing, in doubt or unavailable, with what to do about it. */
+/** `renderOpenCells` renders what is missing, in doubt or unavailable, with what to do about it. */
 export function renderOpenCells(orgId: string, cells: readonly OpenCells[]): Html {
   if (cells.length === 0) return html`<h2>Gaps</h2><p>None.</p>`;
   return html`<h2>Gaps</h2>
@@ -42,7 +42,7 @@ ${renderTable({
 
 const CHANGES_MAX = 8;
 
-/** Renders the newest changes of an organization. */
+/** `renderChanges` renders the newest changes of an organization. */
 export function renderChanges(orgId: string, { changes, numbers, byHand }: ChangeList, nowMs: number): Html {
   const all = html`<a href="${addressOf('/changes', { q: orgId, which: 'all' })}">All changes</a>`;
   if (numbers === 0) return html`<h2>Changes</h2><p>No number has changed after its first load.</p>`;
@@ -73,7 +73,7 @@ ${renderTable({
 
 const SOURCES_MAX = 20;
 
-/** Renders payloads by type and source. */
+/** `renderSources` renders payloads by type and source. */
 export function renderSources(sources: readonly SourceCount[]): Html | string {
   if (sources.length === 0) return '';
   const all = sources.reduce((sum, source) => sum + source.count, 0);

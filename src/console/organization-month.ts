@@ -31,7 +31,7 @@ const AXIS_WIDTH = 52;
 /** The width of a day, enough to be hit. */
 const DAY_WIDTH = 26;
 
-/** Renders the chart under a sentence that says what it shows. */
+/** `renderMonthToDate` renders the chart under a sentence that says what it shows. */
 export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): Html {
   const month = to.slice(0, 7);
   const { from, to: end } = daysOfMonth(month);

@@ -182,7 +182,7 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
   );
 }
 
-/** Renders the running period of an organization, to date, against its limits. */
+/** `renderLimits` renders the running period of an organization, to date, against its limits. */
 export function renderLimits(uses: readonly LimitUse[]): Html {
   const [first] = uses;
   if (first === undefined) {

@@ -64,7 +64,10 @@ function isPassed(limit: LimitState | null, to: UsageDay): boolean {
   return limit !== null && limit.crossesOn !== null && limit.crossesOn <= to;
 }
 
-/** Returns the change against the same days of the last month as a share of these; null if there is nothing to compare with. */
+/**
+ * `changeOf` returns the change against the same days of the last month as a share of these; null if there
+ * is nothing to compare with.
+ */
 export function changeOf({ compared }: OrganizationFigures): number | null {
   return compared === null || compared.before === 0 ? null : compared.now / compared.before - 1;
 }
@@ -141,7 +144,10 @@ export function readQuery(given: (name: string) => string | undefined): Organiza
   };
 }
 
-/** Returns the organizations that match in the order asked for; those without a value come last. */
+/**
+ * `selectOrganizations` returns the organizations that match in the order asked for; those without a value
+ * come last.
+ */
 export function selectOrganizations(
   { organizations, to }: Pick<Overview, 'organizations' | 'to'>,
   { search, show, sort, direction }: Omit<OrganizationQuery, 'page'>,
@@ -265,7 +271,7 @@ function columnsOf(
   ];
 }
 
-/** Returns the query of the list without its page, as addresses have it. */
+/** `choiceOf` returns the query of the list without its page, as addresses have it. */
 function choiceOf({ search, show, sort, direction }: Omit<OrganizationQuery, 'page'>) {
   return {
     ...{ q: search, show: show ?? '', sort: sort === 'name' ? '' : sort },
@@ -300,14 +306,14 @@ export function showChange(now: number, before: number): string {
     : `${change} (${now > before ? '+' : ''}${Math.round(((now - before) / before) * 100)} %)`;
 }
 
-/** Renders a share, rounded down so that 100 % means that the limit is reached. */
+/** `renderShare` renders a share, rounded down so that 100 % means that the limit is reached. */
 export function renderShare(share: number | null): Html | string {
   if (share === null) return '–';
   const shown = `${showNumber(Math.floor(share * 100))} %`;
   return share > 1 ? html`<span class="bad">${shown}</span>` : shown;
 }
 
-/** Renders the day on which a limit was passed, or will be. */
+/** `renderCrossing` renders the day on which a limit was passed, or will be. */
 function renderCrossing({ crossesOn }: LimitShare, to: UsageDay): Html {
   if (crossesOn === null) return html`–`;
   return crossesOn <= to

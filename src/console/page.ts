@@ -49,7 +49,7 @@ ${body}
 </html>`;
 }
 
-/** Renders the page for an unknown address, with what to do instead; its status is 404. */
+/** `renderMissing` renders the page for an unknown address, with what to do instead; its status is 404. */
 export function renderMissing({
   path,
   title,
@@ -89,7 +89,10 @@ export interface Column {
 
 const classOf = ({ isNumber, isText }: Column) => (isNumber ? 'n' : isText ? 't' : '');
 
-/** Renders a table with a heading for each column, which also stands beside each value on narrow screens. */
+/**
+ * `renderTable` renders a table with a heading for each column, which also stands beside each value on
+ * narrow screens.
+ */
 export function renderTable({
   columns,
   rows,
@@ -118,7 +121,7 @@ function renderHeading({ name, sortAddress, sorted }: Column): Html | string {
   return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
 }
 
-/** Renders a button that copies a text; without JavaScript there is none. */
+/** `renderCopy` renders a button that copies a text; without JavaScript there is none. */
 export function renderCopy(text: string, label: string, shown = 'id'): Html {
   return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
 }
@@ -136,12 +139,12 @@ export function renderDistance(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}" title="${title}">${shown}</time>`;
 }
 
-/** Renders the instant in UTC with its distance. */
+/** `renderInstant` renders the instant in UTC with its distance. */
 export function renderInstant(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** Renders the UTC day of an instant; the instant itself shows on hover. */
+/** `renderDayOf` renders the UTC day of an instant; the instant itself shows on hover. */
 export function renderDayOf(instant: string): Html {
   return html`<time datetime="${instant}" title="${showInstant(instant)}">${instant.slice(0, 10)}</time>`;
 }

@@ -114,7 +114,7 @@ export function keepReadings<K, T>(
 }
 
 /**
- * Runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
+ * `boundReads` runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
  * many requests takes no connection from the others. A read that its caller has given up still counts
  * until it ends.
  */

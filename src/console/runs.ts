@@ -55,7 +55,7 @@ export const runsPage: ConsolePage = {
   },
 };
 
-/** Returns a run's id from the address; null if it is not valid. */
+/** `readRunId` returns a run's id from the address; null if it is not valid. */
 export function readRunId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given) ? given : null;
 }
@@ -99,7 +99,10 @@ ${list === null ? renderAway() : renderList(query, list, facts)}`;
 
 const HOURS = 24;
 
-/** Renders the last 24 hours, each with its runs and the wake-ups of this process that found nothing due. */
+/**
+ * `renderStrip` renders the last 24 hours, each with its runs and the wake-ups of this process that found
+ * nothing due.
+ */
 function renderStrip({ lastDay, wakes, nowMs }: RunsFacts): Html {
   const first = Math.floor(nowMs / HOUR_MS) - HOURS + 1;
   const hours = Array.from({ length: HOURS }, (_, place) => {
@@ -190,7 +193,7 @@ ${renderTable({
 ${renderPages({ path: PATH, query: address, page, found, perPage: RUNS_PER_PAGE })}`;
 }
 
-/** Renders a run's status. A run that read everything it had to is not blamed for earlier gaps. */
+/** `renderStatus` renders a run's status. A run that read everything it had to is not blamed for earlier gaps. */
 export function renderStatus(run: RunRecord): Html | string {
   const { status } = run;
   if (leftOlderGaps(run)) return 'complete, gaps left';
@@ -204,14 +207,14 @@ export function renderLength({ startedAt, finishedAt }: RunRecord, nowMs: number
   return finishedAt === null ? `${length} so far` : length;
 }
 
-/** Renders the usage days that it read. */
+/** `renderRange` renders the usage days that it read. */
 export function renderRange({ from, to }: RunRecord): Html {
   return from === null || to === null || from === to
     ? renderDay(from)
     : html`${renderDay(from)} to ${renderDay(to)}`;
 }
 
-/** Describes the first cause, and the number of others. */
+/** `describeTrouble` describes the first cause, and the number of others. */
 export function describeTrouble(run: RunRecord): Html | string {
   const { error, failures, failed, quarantined } = run;
   const [first] = failures;

@@ -32,14 +32,14 @@ export function scaleOf({ series, unit }: Pick<DailyChart, 'series' | 'unit'>, h
 
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
-/** Returns a value for an axis: `1.2M`. */
+/** `showCompact` returns a value for an axis: `1.2M`. */
 function showCompact(value: number): string {
   return COMPACT.format(value);
 }
 
 const SIZES = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
-/** Returns bytes in the largest decimal unit that yields at least 1: `1.2 GB`. */
+/** `showBytes` returns bytes in the largest decimal unit that yields at least 1: `1.2 GB`. */
 export function showBytes(value: number): string {
   const power = value < 1 ? 0 : Math.min(Math.floor(Math.log10(value) / 3), SIZES.length - 1);
   const shown = value / 1_000 ** power;
@@ -50,7 +50,7 @@ function roundTenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** Returns a path from one stored day to the next, a unit wide for each day; an isolated day is a dot. */
+/** `linePath` returns a path from one stored day to the next, a unit wide for each day; an isolated day is a dot. */
 export function linePath(values: readonly (number | null)[], { y }: Scale): string {
   const draw = line<number | null>()
     .defined((value) => value !== null)
@@ -64,7 +64,7 @@ export function linePath(values: readonly (number | null)[], { y }: Scale): stri
 const TOUCHING_DAYS = 180;
 
 /**
- * Returns the bars of each series, above those of the series before, in shares of the plot's width and
+ * `barPaths` returns the bars of each series, above those of the series before, in shares of the plot's width and
  * height.
  */
 export function barPaths(series: readonly Series[], { y, height }: Scale): string[] {
@@ -109,7 +109,7 @@ export interface TickDay {
   readonly isMinor: boolean;
 }
 
-/** Returns the days that are named on the axis, few enough for a narrow screen. */
+/** `tickDays` returns the days that are named on the axis, few enough for a narrow screen. */
 export function tickDays(days: DailyChart['days']): TickDay[] {
   return [...days.entries()]
     .filter(([, day]) => isTick(day, days.length))

@@ -88,7 +88,7 @@ export function shownHealth({ isUp, reading }: DatabaseView): Health | null {
   return isUp ? (reading?.value ?? null) : null;
 }
 
-/** Returns the instances' names by id, or their ids if no name is known. */
+/** `instanceNames` returns the instances' names by id, or their ids if no name is known. */
 export function instanceNames({ reading }: DatabaseView): ReadonlyMap<string, string> {
   const instances = reading?.value.instances ?? [];
   return new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));

@@ -8,8 +8,8 @@ const HEIGHT = 24;
 const MARGIN = 1.5;
 
 /**
- * Renders a line through one number per day. Days that are not stored are shown as bars and break the
- * line, because they must never look like zero. `name` names what is counted.
+ * `renderSparkline` renders a line through one number per day. Days that are not stored are shown as bars
+ * and break the line, because they must never look like zero. `name` names what is counted.
  */
 export function renderSparkline(values: readonly (number | null)[], name: string): Html {
   const step = WIDTH / Math.max(values.length, 1);
@@ -20,7 +20,7 @@ export function renderSparkline(values: readonly (number | null)[], name: string
   return html`<svg role="img" aria-label="${describe(values, name)}" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}">${bars}<path class="spark" d="${linesThrough(values)}"/></svg>`;
 }
 
-/** Returns the path of the line from one stored day to the next; an isolated stored day is a dot. */
+/** `linesThrough` returns the path of the line from one stored day to the next; an isolated stored day is a dot. */
 export function linesThrough(values: readonly (number | null)[]): string {
   const most = Math.max(1, ...values.map((value) => value ?? 0));
   const step = WIDTH / Math.max(values.length, 1);

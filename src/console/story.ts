@@ -195,7 +195,7 @@ function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
   )}</dl>`;
 }
 
-/** Renders a fact. A recorded run links to its page. */
+/** `renderFact` renders a fact. A recorded run links to its page. */
 function renderFact([name, value]: Fact, { runId, runKind }: LedgerRow): Html | string {
   if (name === 'run' && runKind !== null) return html`<a href="/runs/${runId}">${value}</a>`;
   return name === 'response sha256' ? html`<code>${value}</code>` : value;
@@ -258,7 +258,7 @@ ${renderTable({
 })}${renderRest(revisions.length)}`;
 }
 
-/** Renders the run that made a change, or the database user that made it by hand. */
+/** `renderAuthor` renders the run that made a change, or the database user that made it by hand. */
 export function renderAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): Html {
   if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
   return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
@@ -272,7 +272,7 @@ function renderWaivers({ waivers }: CellStory): Html | string {
   return html`<h3>Waivers</h3><ul>${lines}</ul>`;
 }
 
-/** Renders an invalid answer with what Losant sent: as text, with its control characters shown. */
+/** `renderAnswer` renders an invalid answer with what Losant sent: as text, with its control characters shown. */
 function renderAnswer(answer: QuarantinedAnswer, bodies: readonly QuarantinedBody[]): Html {
   const body = bodies.find(({ from, to }) => from === answer.from && to === answer.to);
   const text = body?.text.split('\n').map(escapeControls).join('\n');

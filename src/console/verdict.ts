@@ -81,7 +81,7 @@ export function judgeState(
   return { tone: 'good', sentence: describeReach(streams, nowMs) };
 }
 
-/** Returns the instances whose first run is over. */
+/** `instancesRead` returns the instances whose first run is over. */
 function instancesRead(health: Health, statuses: readonly InstanceStatus[]): InstanceHealth[] {
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
   return health.instances.filter(({ instanceId }) => !first.includes(instanceId));
@@ -136,7 +136,7 @@ export function isInFirstRun(status: InstanceStatus, { at, instances }: Health):
   return !(known?.hasRun ?? false) && (endedMs === null || endedMs > Date.parse(at));
 }
 
-/** Returns the time at which this process ended a run of the instance, in ms; null if it has not. */
+/** `endOfRun` returns the time at which this process ended a run of the instance, in ms; null if it has not. */
 function endOfRun({ lastRun }: InstanceStatus): number | null {
   if (lastRun === null || ['standby', 'interrupted'].includes(lastRun.result)) return null;
   return Date.parse(lastRun.finishedAt);
@@ -187,7 +187,10 @@ function describeReach(streams: readonly StreamHealth[], nowMs: number): string 
     : `Nothing is late: everything is here up to ${to}${but}.`;
 }
 
-/** Returns the last day up to which nothing is missing of the collected streams; null if there is none. */
+/**
+ * `completeTo` returns the last day up to which nothing is missing of the collected streams; null if there
+ * is none.
+ */
 export function completeTo(
   streams: readonly { readonly completeTo: UsageDay | null; readonly orgsTracked: number }[],
 ): UsageDay | null {

@@ -114,7 +114,10 @@ function lockFolder(folder: string): FolderLock {
   return { release: () => lock.close() };
 }
 
-/** Makes the folder if it is missing. Throws DatabaseError if it cannot be made, or its disk is full. */
+/**
+ * `makeRoomyFolder` makes the folder if it is missing. Throws DatabaseError if it cannot be made, or its
+ * disk is full.
+ */
 function makeRoomyFolder(folder: string): void {
   let free: number;
   try {

@@ -94,7 +94,10 @@ export async function requireSchema(handle: DatabaseHandle, options: RequireOpti
   throw refusal(handle, found);
 }
 
-/** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
+/**
+ * `readPending` returns the names of the migrations that are to be applied. Throws DatabaseError as
+ * `migrateToHead` does.
+ */
 export async function readPending(
   handle: DatabaseHandle,
   options: MigrateOptions = {},

@@ -108,7 +108,7 @@ export interface RunOptions {
 }
 
 /**
- * Returns the part of the instance that a run covers. A run that is not limited to some streams reads
+ * `scopeOf` returns the part of the instance that a run covers. A run that is not limited to some streams reads
  * what is due of every tracked stream, even one taken out of the configuration since; days asked for
  * are read of configured streams only.
  */
@@ -165,7 +165,7 @@ export interface OpenOptions {
 }
 
 /**
- * Returns everything needed to export one instance, with its token read anew. Throws SettingsError if
+ * `openInstance` returns everything needed to export one instance, with its token read anew. Throws SettingsError if
  * there is no token.
  */
 export function openInstance(
@@ -226,7 +226,7 @@ export function openInstance(
 }
 
 /**
- * Throws ClockError if the API's clock, ahead of this one by `aheadMs`, is too far off. Null means
+ * `requireApiClock` throws ClockError if the API's clock, ahead of this one by `aheadMs`, is too far off. Null means
  * unknown and passes.
  */
 export function requireApiClock(aheadMs: number | null): void {
@@ -238,7 +238,7 @@ export function requireApiClock(aheadMs: number | null): void {
 }
 
 /**
- * Asks Losant for its time, after an answer that was made at another one. Returns if only that answer
+ * `requireClock` asks Losant for its time, after an answer that was made at another one. Returns if only that answer
  * came from a cache. Throws ClockError if a clock has moved.
  */
 export async function requireClock(
@@ -254,7 +254,7 @@ export async function requireClock(
 }
 
 /**
- * Returns a clock that advances with the host's and shows the database's time. Throws ClockError if
+ * `readClock` returns a clock that advances with the host's and shows the database's time. Throws ClockError if
  * the two are more than 30 s apart.
  */
 export async function readClock(

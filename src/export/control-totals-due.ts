@@ -24,17 +24,17 @@ export interface TotalsDueOptions {
   readonly nowMs: number;
 }
 
-/** Returns the name of a month's summaries among the questions. */
+/** `summariesQuestion` returns the name of a month's summaries among the questions. */
 export function summariesQuestion(month: UsageDay): string {
   return `monthly_summaries ${month.slice(0, 7)}`;
 }
 
 /**
- * Returns the control totals that are due. Days of the instance's totals are due at the checkpoints of
- * usage days, a month's summaries when its last day can be final and at the last checkpoint. Only days
- * and months inside the horizon are due, and only those for which some organization is tracked; a
- * question that failed is due again after its retry time. Totals that were read are asked again with
- * the numbers of their day, summaries with those of any day of their month.
+ * `readTotalsDue` returns the control totals that are due. Days of the instance's totals are due at the
+ * checkpoints of usage days, a month's summaries when its last day can be final and at the last
+ * checkpoint. Only days and months inside the horizon are due, and only those for which some organization
+ * is tracked; a question that failed is due again after its retry time. Totals that were read are asked
+ * again with the numbers of their day, summaries with those of any day of their month.
  */
 export async function readTotalsDue(
   db: Kysely<Schema>,

@@ -44,10 +44,9 @@ class UnusableTotals extends Error {
 }
 
 /**
- * Reads Losant's own figures where they are due: the instance's totals by day, and the summaries of
- * months that are over; and again for numbers that were read again. Never changes a number or fails a
- * run: a failure is recorded, and logged once.
- * Throws only when the session's signal aborts.
+ * `readControlTotals` reads Losant's own figures where they are due: the instance's totals by day, and the
+ * summaries of months that are over; and again for numbers that were read again. Never changes a number or
+ * fails a run: a failure is recorded, and logged once. Throws only when the session's signal aborts.
  */
 export async function readControlTotals(
   context: InstanceContext,
@@ -81,8 +80,8 @@ export async function readControlTotals(
 }
 
 /**
- * Asks one question and records the result. Returns false if further questions would fail in the same
- * way.
+ * `answerQuestion` asks one question and records the result. Returns false if further questions would fail
+ * in the same way.
  */
 async function answerQuestion(
   { context, session, signal }: Asking,
@@ -160,7 +159,7 @@ async function askTotals(asking: Asking, stream: Stream, days: readonly UsageDay
   if (problems.length > 0) throw new UnusableTotals(`${stream.name}: ${problems[0]}`);
 }
 
-/** Returns the totals of each day of the window, and a problem for each day that cannot be believed. */
+/** `readTotals` returns the totals of each day of the window, and a problem for each day that cannot be believed. */
 function readTotals(
   stream: Stream,
   bodies: readonly unknown[],

@@ -78,7 +78,7 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
 }
 
 /**
- * Returns the failures that every run reports until they are resolved: organizations that may be
+ * `readStanding` returns the failures that every run reports until they are resolved: organizations that may be
  * missing or cannot be read.
  */
 async function readStanding({ db, instanceId }: DiscoverOptions): Promise<DiscoveryFailure[]> {
@@ -206,7 +206,10 @@ function unknownOrg(orgId: string, instanceId: string): DiscoveryFailure {
   return { orgId, code: 'org_unknown', message };
 }
 
-/** Begins and ends tracking to match the configuration. Returns the number of organizations it leaves out. */
+/**
+ * `applySelection` begins and ends tracking to match the configuration. Returns the number of
+ * organizations it leaves out.
+ */
 async function applySelection(options: DiscoverOptions, instance: StoredInstance): Promise<number> {
   const { db, instanceId, streams, selection, policy, now } = options;
   const lastDay = lastCompleteDay(now());
@@ -242,7 +245,7 @@ async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<num
 }
 
 /**
- * Returns the organization, `unknown` for a 404, or the reason why it cannot be read. Does not throw
+ * `lookUpOrg` returns the organization, `unknown` for a 404, or the reason why it cannot be read. Does not throw
  * for these, because one organization's failure must stop no other.
  */
 async function lookUpOrg(
@@ -258,8 +261,8 @@ async function lookUpOrg(
 }
 
 /**
- * Marks organizations as removed that really are: Get organization answers 404, Get instance does not,
- * and a complete, non-empty list lacks them. Too many removals at once are refused.
+ * `confirmRemovals` marks organizations as removed that really are: Get organization answers 404, Get
+ * instance does not, and a complete, non-empty list lacks them. Too many removals at once are refused.
  */
 export async function confirmRemovals(
   options: DiscoverOptions,
@@ -281,7 +284,7 @@ export async function confirmRemovals(
   return { failures: [], removed };
 }
 
-/** Returns the ids that a complete list lacks; none if the instance or its list cannot be read. */
+/** `findUnlisted` returns the ids that a complete list lacks; none if the instance or its list cannot be read. */
 async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[]): Promise<string[]> {
   const { client, instanceId, signal } = options;
   try {
@@ -294,7 +297,7 @@ async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[])
   }
 }
 
-/** Returns the ids that Losant lists, and whether its list is complete. */
+/** `listMembership` returns the ids that Losant lists, and whether its list is complete. */
 async function listMembership({ client, instanceId, signal }: DiscoverOptions, ids: ReadonlySet<string>) {
   const found = new Set<string>();
   const pages = listOrgPages(client, { instanceId, signal });

@@ -12,7 +12,7 @@ import { UnplaceableBodyError, type WindowReading } from '../usage/streams/strea
 import type { InstanceContext } from './context.ts';
 
 /**
- * Fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a
+ * `extractSlice` fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a
  * single day; there is one result for each window that was answered or gave up. An error of Losant
  * becomes a verdict. Throws only when `signal` aborts.
  */
@@ -44,7 +44,7 @@ function isTooMuch({ kind }: LosantError): boolean {
 }
 
 /**
- * Returns the slice in two halves, each with the window that its own days need; null for a window of
+ * `halve` returns the slice in two halves, each with the window that its own days need; null for a window of
  * one day.
  */
 function halve(slice: Slice): Slice[] | null {
@@ -77,7 +77,7 @@ export interface SliceResult {
 }
 
 /**
- * Judges the answers to a slice's requests, each of its days separately. Other days of the window are
+ * `judgeAnswers` judges the answers to a slice's requests, each of its days separately. Other days of the window are
  * ignored.
  */
 function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
@@ -107,7 +107,10 @@ function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy):
   return { ...judged, quarantined, outsideBuckets, unknownKeys };
 }
 
-/** Judges a request that ended in an error. A body that cannot be used is quarantined with its slice. */
+/**
+ * `judgeFailure` judges a request that ended in an error. A body that cannot be used is quarantined with
+ * its slice.
+ */
 export function judgeFailure(
   slice: Slice,
   error: LosantError,
@@ -124,7 +127,10 @@ export function judgeFailure(
   return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;
 }
 
-/** Returns the slice with every cell quarantined, for a body none of whose numbers can be believed. */
+/**
+ * `quarantineSlice` returns the slice with every cell quarantined, for a body none of whose numbers can be
+ * believed.
+ */
 export function quarantineSlice(result: SliceResult, code: string, problem: string): SliceResult {
   const { slice, answers, texts } = result;
   const { orgId, stream, window } = slice;
@@ -147,7 +153,7 @@ interface SliceRead {
   readonly outcome: CellOutcome | ((day: UsageDay) => CellOutcome);
 }
 
-/** Returns the slice with an answer for each of its cells. */
+/** `settleSlice` returns the slice with an answer for each of its cells. */
 export function settleSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
   const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
   const { orgId } = slice;

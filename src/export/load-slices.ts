@@ -9,7 +9,7 @@ import { quarantineSlice, type SliceResult } from './extract.ts';
 const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
 
 /**
- * Loads slices in one transaction. Conflicts and lost connections are retried (a batch may be loaded
+ * `loadSlices` loads slices in one transaction. Conflicts and lost connections are retried (a batch may be loaded
  * twice). A batch that the database refuses for its data is halved until the bad slice stands alone;
  * its cells are quarantined. Throws any other error, such as a database that stays unreachable or a
  * lost lease.
@@ -55,7 +55,7 @@ function joinSlices(slices: readonly SliceResult[]): Batch {
   };
 }
 
-/** Returns the quarantined slice whose numbers Postgres does not take. */
+/** `refusedByDatabase` returns the quarantined slice whose numbers Postgres does not take. */
 function refusedByDatabase(result: SliceResult, error: unknown): SliceResult {
   const problem = error instanceof Error ? error.message : String(error);
   return quarantineSlice(result, 'database_refused', problem);

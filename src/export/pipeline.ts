@@ -29,7 +29,7 @@ const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
 /**
- * Plans, extracts and loads everything that is due in the scope (or asked for), a page of
+ * `exportScope` plans, extracts and loads everything that is due in the scope (or asked for), a page of
  * organizations at a time, and adds it up in the tally. Slices are loaded as they arrive; while one
  * batch is loaded the next is fetched. Returns Losant's refusal of the token or of scopes, if there
  * was one. Throws when the session's signal aborts, when clocks move apart, and when the database
@@ -73,7 +73,7 @@ export async function exportScope(work: ExportWork): Promise<LosantError | null>
 }
 
 /**
- * Throws the failure of a load. A load runs beside the next fetches, so its failure is kept until the
+ * `throwFailure` throws the failure of a load. A load runs beside the next fetches, so its failure is kept until the
  * load is waited for.
  */
 function throwFailure(outcome: { error: unknown } | null): void {
@@ -105,7 +105,7 @@ async function* planPages(
 }
 
 /**
- * Makes the days of a backfill tracked, so that days it does not get are not forgotten. Returns the
+ * `trackAsked` makes the days of a backfill tracked, so that days it does not get are not forgotten. Returns the
  * days between them and the days tracked already, which become tracked too.
  */
 export async function trackAsked(
@@ -129,7 +129,7 @@ const OUTCOMES: Readonly<Record<ClosedCell['reason'], CellOutcome>> = {
   not_tracked: { kind: 'closed', code: NOT_TRACKED, message: 'the day is not tracked' },
 };
 
-/** Applies an outcome, without a request, to cells that are no longer read. */
+/** `closeCells` applies an outcome, without a request, to cells that are no longer read. */
 async function closeCells(
   cells: readonly ClosedCell[],
   work: ExportWork,
@@ -157,7 +157,10 @@ async function* slicesOf(plans: AsyncIterable<PagePlan>, refusals: Refusals): As
   }
 }
 
-/** Extracts a slice unless its scope was refused: such a stream is not asked for again in this run. */
+/**
+ * `extractUnlessRefused` extracts a slice unless its scope was refused: such a stream is not asked for
+ * again in this run.
+ */
 async function extractUnlessRefused(
   slice: Slice,
   { context }: ExportWork,
@@ -175,7 +178,7 @@ async function extractUnlessRefused(
 }
 
 /**
- * Loads results. A refusal of Losant says nothing about a cell, so it is counted but not loaded, which
+ * `loadResults` loads results. A refusal of Losant says nothing about a cell, so it is counted but not loaded, which
  * would delay the next attempt.
  */
 async function loadResults(
@@ -244,7 +247,7 @@ class Refusals {
 }
 
 /**
- * Yields the items of `source` in order and requests the next while one is processed. A failure is
+ * `readAhead` yields the items of `source` in order and requests the next while one is processed. A failure is
  * thrown when its turn comes. Ending early waits for the pending request and ends the source, so that
  * nothing goes on in the background.
  */

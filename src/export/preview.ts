@@ -17,7 +17,7 @@ import {
 export type PreviewOptions = Pick<RunOptions, 'kind' | 'ask' | 'orgIds' | 'shard' | 'streams' | 'signal'>;
 
 /**
- * Adds up the plan of a run. Reads only. An instance that this database has never collected is planned
+ * `previewRun` adds up the plan of a run. Reads only. An instance that this database has never collected is planned
  * from Losant's list, as its first run would be.
  */
 export async function previewRun(
@@ -54,7 +54,7 @@ export async function previewRun(
   return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, waiting, reasons };
 }
 
-/** Yields the tracks that a first run would begin with. */
+/** `listTrackPages` yields the tracks that a first run would begin with. */
 async function* listTrackPages(
   { client, instanceId, selection, now }: InstanceContext,
   { ask, orgIds, streams, signal }: PreviewOptions,

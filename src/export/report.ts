@@ -39,7 +39,10 @@ export interface RunReport {
   readonly requests: number;
   readonly durationMs: number;
   readonly failures: readonly Failure[];
-  /** Days between a backfill and what was tracked already, which it made tracked too; null: none, or another kind of run. */
+  /**
+   * Days between a backfill and what was tracked already, which it made tracked too; null: none, or
+   * another kind of run.
+   */
   readonly alsoTracked: DayRange | null;
 }
 
@@ -247,7 +250,7 @@ function isClosedStored({ answer, result }: LoadedCell): boolean {
 
 const GROUPS_MAX = 20;
 
-/** Returns a message without the parts that differ between organizations and days. */
+/** `shapeOf` returns a message without the parts that differ between organizations and days. */
 function shapeOf(message: string): string {
   return message.replaceAll(/[0-9a-f]{24}|\d+/g, '#');
 }
@@ -261,7 +264,7 @@ function sumRows(rows: Readonly<Record<string, RowCounts>>): RowCounts {
   return sum;
 }
 
-/** Joins like failures of neighbouring days into one with a range; newest first. */
+/** `mergeDays` joins like failures of neighbouring days into one with a range; newest first. */
 function mergeDays(failures: readonly Failure[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),

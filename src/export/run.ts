@@ -46,7 +46,7 @@ export interface RunOutcome {
 }
 
 /**
- * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were
+ * `runInstance` runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were
  * loaded stay loaded, however the run ends. A refused scope ends only its stream. Throws HeldError if
  * another process exports the instance; ClockError, DatabaseError or LosantError if the run cannot
  * begin; or the signal's reason.
@@ -101,7 +101,10 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
   return { report, tally, refusal, excluded, settled };
 }
 
-/** Returns the days whose numbers the run has loaded, or of which a person asked for all to be read again. */
+/**
+ * `daysReadAgain` returns the days whose numbers the run has loaded, or of which a person asked for all to
+ * be read again.
+ */
 function daysReadAgain(
   { ask, orgIds, shard, streams }: RunOptions,
   { loadedDays }: Tally,
@@ -134,7 +137,7 @@ async function exportUnlessIdle(
 }
 
 /**
- * Throws unless Losant knows the instance and its clock agrees. A token that may not ask this may
+ * `requireInstance` throws unless Losant knows the instance and its clock agrees. A token that may not ask this may
  * still have the scopes for the counters; the refusal's own Date still shows the clock.
  */
 async function requireInstance(
@@ -195,7 +198,7 @@ async function discoverAndExport(
 }
 
 /**
- * Exports days that another process has begun to track since the run was planned. They are due as
+ * `exportAddedSince` exports days that another process has begun to track since the run was planned. They are due as
  * well: without them this run would end with gaps that no failure explains.
  */
 async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<LosantError | null> {
@@ -212,7 +215,7 @@ async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<
   return refusal;
 }
 
-/** Throws unless this configuration exports the organizations named on the command line. */
+/** `requireTracked` throws unless this configuration exports the organizations named on the command line. */
 async function requireTracked({ db, instanceId }: InstanceContext, orgIds: readonly string[]): Promise<void> {
   const tracked = await filterTracked(db, instanceId, orgIds);
   const unknown = orgIds.filter((orgId) => !tracked.has(orgId));
@@ -242,7 +245,7 @@ async function isIdle(
 }
 
 /**
- * Returns the state that a complete run over everything leaves for the next run of the same process. A
+ * `settle` returns the state that a complete run over everything leaves for the next run of the same process. A
  * run that has written or listed something, or is the first of its process, says so in the database.
  */
 async function settle(
@@ -264,7 +267,7 @@ async function settle(
   return { listedAt, excluded, settledBy: runId };
 }
 
-/** Logs one line for a run, and another if final numbers were restated. */
+/** `logRun` logs one line for a run, and another if final numbers were restated. */
 export function logRun(
   logger: Logger,
   instanceId: string,

@@ -27,7 +27,7 @@ export interface SessionResult<T> {
 }
 
 /**
- * Runs `work` under the lease of the instance or shard with the run on record. Both are kept fresh by
+ * `holdSession` runs `work` under the lease of the instance or shard with the run on record. Both are kept fresh by
  * the database's clock and ended however the work ends. Throws HeldError if another process holds the
  * lease or took it over.
  */
@@ -87,7 +87,7 @@ async function keepAlive({
   }
 }
 
-/** Waits for `ms`. Returns false if it was stopped before. */
+/** `pause` waits for `ms`. Returns false if it was stopped before. */
 async function pause(ms: number, signal: AbortSignal): Promise<boolean> {
   try {
     await sleep(ms, undefined, { signal });

@@ -108,7 +108,7 @@ export async function recordSummaries(
   });
 }
 
-/** Returns the new `earlier`: with the stored value appended if Losant now names another one. */
+/** `withEarlier` returns the new `earlier`: with the stored value appended if Losant now names another one. */
 function withEarlier(table: 'instance_totals' | 'monthly_summaries', column: 'quantity' | 'figures') {
   const [stored, now] = [sql.ref(`${table}.${column}`), sql.ref(`excluded.${column}`)];
   const [earlier, verifiedAt] = [sql.ref(`${table}.earlier`), sql.ref(`${table}.verified_at`)];
@@ -130,7 +130,7 @@ interface Question {
   readonly question: string;
 }
 
-/** Records that a question was answered completely. */
+/** `recordTotalsRead` records that a question was answered completely. */
 export async function recordTotalsRead(
   db: Kysely<Schema>,
   { instanceId, question, verifiedAt }: Question & { readonly verifiedAt: Instant },
@@ -172,7 +172,7 @@ export interface TotalsFailure extends Question {
   readonly message: string;
 }
 
-/** Records that a question was not answered, and when it is asked again. */
+/** `recordTotalsFailure` records that a question was not answered, and when it is asked again. */
 export async function recordTotalsFailure(db: Kysely<Schema>, failure: TotalsFailure): Promise<void> {
   const { instanceId, question, attempts, attemptedAt, nextReadAt, reason, message } = failure;
   await recordQuestion(

@@ -89,7 +89,7 @@ export async function* readCsv(
 /** The longest record, against a quote that is never closed. */
 const RECORD_MAX = 1_000_000;
 
-/** Yields the records of each chunk: lines, but for line ends within quotes. */
+/** `readRecords` yields the records of each chunk: lines, but for line ends within quotes. */
 async function* readRecords(chunks: AsyncIterable<string | Uint8Array>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   let rest = '';

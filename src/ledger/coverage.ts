@@ -14,14 +14,14 @@ export type WrittenCell = CellKey & { readonly cell: Cell };
 
 const KEY_TYPES = { usage_date: 'date', stream: 'text', org_id: 'text' } as const;
 
-/** Returns cells as a table `k` of a statement. */
+/** `keysOf` returns cells as a table `k` of a statement. */
 export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, stream, orgId }) => ({ usage_date: day, stream, org_id: orgId }));
   return unnested('k', rows, KEY_TYPES);
 }
 
 /**
- * Returns the existing rows of these cells, locked in the order of `keys`, sorted by {@link cellId} as
+ * `lockCells` returns the existing rows of these cells, locked in the order of `keys`, sorted by {@link cellId} as
  * every writer does.
  */
 export async function lockCells(
@@ -52,7 +52,7 @@ export async function lockCells(
 }
 
 /**
- * Adds cells that have no row yet. Returns the number added: another transaction was first for the
+ * `insertCells` adds cells that have no row yet. Returns the number added: another transaction was first for the
  * others.
  */
 export async function insertCells(
@@ -136,7 +136,7 @@ type Row = Pick<Selectable<Coverage>, 'usage_date' | 'stream' | 'org_id' | (type
   readonly sha256: string | null;
 };
 
-/** Returns cells as a table `n` of a statement. */
+/** `rowsOf` returns cells as a table `n` of a statement. */
 function rowsOf(cells: readonly WrittenCell[]) {
   const rows = cells.map(({ day, stream, orgId, cell }): Row => {
     const { standing, isStored, isReported, omissions, revision, attempts, reason, message } = cell;

@@ -29,13 +29,13 @@ export function keyOf({ orgId, stream, day }: CellAnswer): CellKey {
   return { orgId, stream: stream.name, day };
 }
 
-/** Returns the cells that a batch may read or change besides those of its answers. */
+/** `relatedKeys` returns the cells that a batch may read or change besides those of its answers. */
 export function relatedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return [...checkedKeys(answers), ...checkingKeys(answers)];
 }
 
 /**
- * Returns the stream once for each other one that counts the same, with that one as its cross-check:
+ * `checksOf` returns the stream once for each other one that counts the same, with that one as its cross-check:
  * hours add up to the totals, so they check these besides the stream that the totals name.
  */
 function checksOf(stream: Stream): Stream[] {
@@ -47,7 +47,7 @@ function checksOf(stream: Stream): Stream[] {
 
 const allChecks = streams.flatMap(checksOf);
 
-/** Returns the cells whose zeros a count of the answers may confirm or contradict. */
+/** `checkedKeys` returns the cells whose zeros a count of the answers may confirm or contradict. */
 function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap((answer) =>
     allChecks
@@ -64,7 +64,7 @@ function isZero({ stream, outcome }: CellAnswer, metric: string): boolean {
   return outcome.kind === 'values' && outcome.facts.every(({ values }) => values[index] === 0);
 }
 
-/** Returns the cells that may contradict what the answers leave out. */
+/** `checkingKeys` returns the cells that may contradict what the answers leave out. */
 export function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap(({ orgId, day, stream, outcome }) => {
     const leavesOut =
@@ -74,7 +74,7 @@ export function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   });
 }
 
-/** Returns a cell as it stands within the batch; null if it has no row and no answer. */
+/** `findCell` returns a cell as it stands within the batch; null if it has no row and no answer. */
 function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, AppliedCell>): AppliedCell | null {
   const before = ledger.cells.get(cellId(key));
   const of = streamNamed(key.stream);
@@ -84,7 +84,7 @@ function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, Appli
 }
 
 /**
- * Returns what the streams that count the same say of an answer, and the stream with the cross-check
+ * `crossCheckOf` returns what the streams that count the same say of an answer, and the stream with the cross-check
  * that decides: a count above 0 contradicts whatever the others say, a count of 0 confirms without
  * them, and what is collected but not stored is waited for.
  */
@@ -116,7 +116,7 @@ function waitsFor(stream: Stream, cell: AppliedCell | null, isUntracked: boolean
   return stream.name !== payloadHours.name && (cell !== null || !isUntracked);
 }
 
-/** Returns the sum of a metric that a cell has after its answer; null if it is not stored. */
+/** `countAfter` returns the sum of a metric that a cell has after its answer; null if it is not stored. */
 function countAfter(cell: AppliedCell, metric: string): number | null {
   const { of, before, numbers, applied } = cell;
   if (!(applied.cell ?? before)?.isStored) return null;
@@ -124,13 +124,16 @@ function countAfter(cell: AppliedCell, metric: string): number | null {
   return (applied.facts ?? numbers).reduce((sum, { values }) => sum + (values[index] ?? 0), 0);
 }
 
-/** Returns the place of a count of payloads in the facts of a stream. The columns of hours are those of the totals. */
+/**
+ * `columnOf` returns the place of a count of payloads in the facts of a stream. The columns of hours are
+ * those of the totals.
+ */
 function columnOf({ name, metrics }: Stream, metric: string): number {
   return name === payloadHours.name ? payloadTotals.columns.indexOf('all_count') : metrics.indexOf(metric);
 }
 
 /**
- * Applies the counts of a batch to cells that were applied before them and to cells without an answer
+ * `crossCheck` applies the counts of a batch to cells that were applied before them and to cells without an answer
  * in it, and updates both in `cells`. Zeros that result confirm those of the count in turn.
  */
 export function crossCheck(
@@ -161,7 +164,7 @@ function checksBetween(checked: string, checking: string): Stream[] {
   return allChecks.filter(({ name, crossCheck }) => name === checked && crossCheck?.stream === checking);
 }
 
-/** Compares an answer's totals or hours with the other of the two, and updates both in `cells`. */
+/** `compareWithHours` compares an answer's totals or hours with the other of the two, and updates both in `cells`. */
 export function compareWithHours(answer: CellAnswer, ledger: Ledger, cells: Map<string, AppliedCell>): void {
   const { orgId, day, stream } = answer;
   const names = [payloadTotals.name, payloadHours.name];

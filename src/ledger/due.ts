@@ -35,7 +35,7 @@ const ORGS_PER_PAGE = 100;
 const ROWS_PER_PAGE = 1_000;
 
 /**
- * Yields the tracks with something due in the scope, in the order of their organizations' ids, a page
+ * `readDuePages` yields the tracks with something due in the scope, in the order of their organizations' ids, a page
  * at a time. They are read from the tables, never from Losant's list, so a list that shifts loses
  * nobody. This is the one place where work is divided between processes.
  */
@@ -221,7 +221,7 @@ async function readDueTracks(
 }
 
 /**
- * Reads a page of organizations for a backfill: those that are exported. One that left the
+ * `readAskedOrgs` reads a page of organizations for a backfill: those that are exported. One that left the
  * configuration is read only if it is named.
  */
 async function readAskedOrgs(db: Kysely<Schema>, scope: ExportScope, afterOrgId: string): Promise<string[]> {
@@ -280,7 +280,7 @@ function toTrack(row: TrackRow): Omit<DueTrack, 'asked'> {
   };
 }
 
-/** Parses a bounded multirange, `{[2026-08-26,2026-11-20),…}`, into inclusive ranges. */
+/** `parseDays` parses a bounded multirange, `{[2026-08-26,2026-11-20),…}`, into inclusive ranges. */
 function parseDays(multirange: string): DayRange[] {
   return [...multirange.matchAll(/\[([\d-]+),([\d-]+)\)/g)].map(([, from, until]) => ({
     from: from as string,

@@ -20,7 +20,7 @@ export interface StoredInstance {
   readonly settledBy: string | null;
 }
 
-/** Returns the instance, or null if this database has never collected for it. */
+/** `readInstance` returns the instance, or null if this database has never collected for it. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
   const row = await db
     .selectFrom('instances')
@@ -37,7 +37,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string): Prom
   };
 }
 
-/** Throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
+/** `requireApiUrl` throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
 export async function requireApiUrl(
   db: Kysely<Schema>,
   { instanceId, apiUrl }: { instanceId: string; apiUrl: string },
@@ -66,7 +66,10 @@ export interface RegisteredInstance {
   readonly yesterday: UsageDay;
 }
 
-/** Registers the instance with its name and starts the streams that are new to it, both from `yesterday`. */
+/**
+ * `registerInstance` registers the instance with its name and starts the streams that are new to it, both
+ * from `yesterday`.
+ */
 export async function registerInstance(
   db: Kysely<Schema>,
   { instanceId, apiUrl, name, streams, yesterday }: RegisteredInstance,
@@ -92,7 +95,7 @@ export async function registerInstance(
     .execute();
 }
 
-/** Records that the organizations were listed completely at `at`. */
+/** `recordListing` records that the organizations were listed completely at `at`. */
 export async function recordListing(db: Kysely<Schema>, instanceId: string, at: Instant): Promise<void> {
   await db
     .updateTable('instances')
@@ -101,7 +104,7 @@ export async function recordListing(db: Kysely<Schema>, instanceId: string, at: 
     .execute();
 }
 
-/** Records that the list was not complete, so that the next run asks for it again. */
+/** `recordListProblem` records that the list was not complete, so that the next run asks for it again. */
 export async function recordListProblem(
   db: Kysely<Schema>,
   instanceId: string,
@@ -114,7 +117,7 @@ export async function recordListProblem(
     .execute();
 }
 
-/** Records, after everything else that the run has written, that it found everything complete. */
+/** `recordSettled` records, after everything else that the run has written, that it found everything complete. */
 export async function recordSettled(db: Kysely<Schema>, instanceId: string, runId: string): Promise<void> {
   await db
     .updateTable('instances')
@@ -123,7 +126,7 @@ export async function recordSettled(db: Kysely<Schema>, instanceId: string, runI
     .execute();
 }
 
-/** Records the settings by which the views bill the instance from now on. */
+/** `recordBilling` records the settings by which the views bill the instance from now on. */
 export async function recordBilling(
   db: Kysely<Schema>,
   instanceId: string,
@@ -140,7 +143,7 @@ export async function recordBilling(
 }
 
 /**
- * Sets the time of the next read anew for the cells inside the horizon if the policy has changed since
+ * `applyPolicy` sets the time of the next read anew for the cells inside the horizon if the policy has changed since
  * it was computed, by the same rules: the first checkpoint after the accepted read. A cell read late
  * enough becomes final. One that was left out and has no more checkpoint becomes unavailable, and
  * missing again if it gets another checkpoint.
@@ -198,7 +201,7 @@ export async function applyPolicy(
   });
 }
 
-/** Returns the database's clock, in ms since 1970. */
+/** `readDatabaseClock` returns the database's clock, in ms since 1970. */
 export async function readDatabaseClock(db: Kysely<Schema>): Promise<number> {
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
   return Date.parse(at);

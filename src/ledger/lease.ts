@@ -16,7 +16,10 @@ export interface LeaseHold {
   readonly epoch: number;
 }
 
-/** A lease with the runs that had it, or parts of it, and let it lapse: their processes are dead, or will load nothing more. */
+/**
+ * A lease with the runs that had it, or parts of it, and let it lapse: their processes are dead, or will
+ * load nothing more.
+ */
 export interface TakenLease extends LeaseHold {
   readonly lapsedRunIds: readonly string[];
 }
@@ -33,7 +36,7 @@ const UNTIL = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 const WHOLE: Shard = { index: 0, count: 1 };
 
 /**
- * Takes the lease of an instance or of one of its shards, unless somebody holds one that shares
+ * `takeLease` takes the lease of an instance or of one of its shards, unless somebody holds one that shares
  * organizations with it. Lapsed leases that do are ended for their holders. Throws HeldError
  * `lease_held` with the holder and the time of expiry.
  */

@@ -70,7 +70,7 @@ export interface LoadResult {
 }
 
 /**
- * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows
+ * `loadBatch` loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows
  * of coverage come first, in key order, and serve as the cells' locks; an answer older than a cell's
  * own changes nothing. A batch may therefore be loaded twice, in any order, and beside others. Throws
  * HeldError `lease_lost` if another process has taken over, ClockError if the clocks have moved apart.
@@ -95,15 +95,15 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
 }
 
 /**
- * Throws if an answer's times do not fit the database's clock: a clock that jumped and came back shows
- * in what was planned and sent in between.
+ * `requireSentInTime` throws if an answer's times do not fit the database's clock: a clock that jumped and
+ * came back shows in what was planned and sent in between.
  */
 function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
 /**
- * Locks the cells and applies the answers; new cells are inserted with the result. If another
+ * `applyLocked` locks the cells and applies the answers; new cells are inserted with the result. If another
  * transaction has inserted one meanwhile, all locks are released and taken again, so that whoever
  * waits for one has none that comes later. Returns the cells of the answers, and others that a
  * cross-check concerns.
@@ -232,7 +232,7 @@ function changesOf({ before, applied }: Pick<AppliedCell, 'before' | 'applied'>)
   };
 }
 
-/** Returns the cross-checked cell; none if no number has changed. */
+/** `toCrossCheckedCell` returns the cross-checked cell; none if no number has changed. */
 function toCrossCheckedCell({ day, before, applied }: AppliedCell, runId: string): CrossCheckedCell[] {
   if (before === null || applied.facts === null) return [];
   const { standing, verifiedAtMs } = before;

@@ -82,7 +82,7 @@ async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promis
   return new Map(rows.map((row) => [dayKey({ day: row.usage_date, orgId: row.org_id }), row]));
 }
 
-/** Returns the stored numbers of each of the cells. */
+/** `readNumbers` returns the stored numbers of each of the cells. */
 export async function readNumbers(
   trx: Kysely<Schema>,
   cells: readonly CellKey[],
@@ -151,23 +151,23 @@ const TABLES: Readonly<Record<string, OwnTable>> = {
   },
 };
 
-/** Returns a column of the hours; a day that Losant left out has no facts and is stored as zeros. */
+/** `byHour` returns a column of the hours; a day that Losant left out has no facts and is stored as zeros. */
 function byHour(facts: readonly Fact[], column: number): readonly number[] {
   return facts.length === 0 ? HOURS.map(() => 0) : facts.map(({ values }) => values[column] as number);
 }
 
-/** Returns the number of rows in which the facts of a cell are kept. */
+/** `countRows` returns the number of rows in which the facts of a cell are kept. */
 export function countRows({ name }: Stream, facts: readonly Fact[]): number {
   return facts.length === 0 ? 0 : (TABLES[name]?.pack(facts).length ?? facts.length);
 }
 
-/** Returns the one fact that a stream without further keys has in a row; none if it is not stored. */
+/** `factsIn` returns the one fact that a stream without further keys has in a row; none if it is not stored. */
 function factsIn(stream: Stream, row: DayRow | undefined): Fact[] {
   const values = stream.metrics.map((metric) => row?.[metric as Metric] ?? null);
   return values.includes(null) ? [] : [{ key: [], values: values as number[] }];
 }
 
-/** Returns the facts in the rows of a table by {@link dayKey}. */
+/** `readRows` returns the facts in the rows of a table by {@link dayKey}. */
 async function readRows(
   trx: Kysely<Schema>,
   { name, toFacts }: OwnTable,
@@ -189,7 +189,7 @@ async function readRows(
 }
 
 /**
- * Writes the numbers of cells whose rows of coverage are locked, sorted by their days, and makes sure
+ * `writeNumbers` writes the numbers of cells whose rows of coverage are locked, sorted by their days, and makes sure
  * that every day of `newDays` has its row.
  */
 export async function writeNumbers(
@@ -240,7 +240,7 @@ function isFirst({ revision }: { readonly revision: number }): boolean {
 const NO_NUMBERS = Object.fromEntries(METRICS.map((metric) => [metric, null])) as Record<Metric, null>;
 
 /**
- * Returns a row for each day that is new or has a changed cell, in key order; a metric that is null
+ * `toDayRows` returns a row for each day that is new or has a changed cell, in key order; a metric that is null
  * stays as it is.
  */
 function toDayRows(changes: readonly CellChange[], newDays: readonly OrgDay[]): DayRow[] {
@@ -289,7 +289,7 @@ async function upsertDays(trx: Kysely<Schema>, rows: readonly DayRow[]): Promise
     .execute();
 }
 
-/** Sets a stream's numbers to not stored. */
+/** `clearDays` sets a stream's numbers to not stored. */
 async function clearDays(trx: Kysely<Schema>, stream: Stream, keys: readonly OrgDay[]): Promise<void> {
   if (stream.metrics.length === 0) return;
   await trx
@@ -310,7 +310,7 @@ interface Differences {
   readonly unchanged: number;
 }
 
-/** Compares the facts of cells; `pack` gives the rows of their table if they have one. */
+/** `compare` compares the facts of cells; `pack` gives the rows of their table if they have one. */
 function compare(changes: readonly CellChange[], pack?: OwnTable['pack']): Differences {
   const inserts: PlacedFact[] = [];
   const updates: PlacedFact[] = [];
@@ -367,12 +367,12 @@ function isSameRow({ keyColumns }: OwnTable): RawBuilder<boolean> {
   return sql<boolean>`${sql.join(equal, sql` and `)}`;
 }
 
-/** Returns a value of {@link rowsOf} with the type of its column. */
+/** `valueOf` returns a value of {@link rowsOf} with the type of its column. */
 function valueOf(column: string, type: string): RawBuilder<unknown> {
   return sql`${sql.ref(`n.${column}`)}::${sql.raw(type)}`;
 }
 
-/** Returns facts as a table `n` of a statement. Arrays are sent as text: unnest would take them apart. */
+/** `rowsOf` returns facts as a table `n` of a statement. Arrays are sent as text: unnest would take them apart. */
 function rowsOf(table: OwnTable, facts: readonly PlacedFact[]) {
   const rows = facts.map((fact): Row => ({ usage_date: fact.day, org_id: fact.orgId, ...table.toRow(fact) }));
   const types: Record<string, string> = { ...KEY_TYPES, ...table.types };

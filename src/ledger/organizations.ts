@@ -109,8 +109,8 @@ async function reopenReturned(
 }
 
 /**
- * Closes the current version of each organization that has changed and opens its new one. Versions are
- * looked up by key: a join would scan all of them while statistics do not know them yet.
+ * `recordVersions` closes the current version of each organization that has changed and opens its new one.
+ * Versions are looked up by key: a join would scan all of them while statistics do not know them yet.
  */
 async function recordVersions(
   trx: Kysely<Schema>,
@@ -141,8 +141,8 @@ async function recordVersions(
 }
 
 /**
- * Records organizations that exist but whose attributes cannot be read; they are exported nevertheless,
- * also where one had been found deleted.
+ * `addUnreadable` records organizations that exist but whose attributes cannot be read; they are exported
+ * nevertheless, also where one had been found deleted.
  */
 export async function addUnreadable(
   db: Kysely<Schema>,
@@ -177,7 +177,7 @@ export async function addUnreadable(
   });
 }
 
-/** Returns the organizations whose attributes could not be read when they were last listed. */
+/** `readUnreadable` returns the organizations whose attributes could not be read when they were last listed. */
 export async function readUnreadable(
   db: Kysely<Schema>,
   instanceId: string,
@@ -194,7 +194,10 @@ export async function readUnreadable(
     .execute();
 }
 
-/** Returns up to `limit` organizations that exist as far as is known but were not seen since `since`. */
+/**
+ * `readUnseenOrganizations` returns up to `limit` organizations that exist as far as is known but were not
+ * seen since `since`.
+ */
 export async function readUnseenOrganizations(
   db: Kysely<Schema>,
   { instanceId, since, limit }: { instanceId: string; since: Instant; limit: number },
@@ -211,7 +214,7 @@ export async function readUnseenOrganizations(
   return rows.map(({ org_id }) => org_id);
 }
 
-/** Returns the number of organizations of the instance that exist as far as is known. */
+/** `countOrganizations` returns the number of organizations of the instance that exist as far as is known. */
 export async function countOrganizations(db: Kysely<Schema>, instanceId: string): Promise<number> {
   const { count } = await db
     .selectFrom('organizations')
@@ -222,7 +225,7 @@ export async function countOrganizations(db: Kysely<Schema>, instanceId: string)
   return Number(count);
 }
 
-/** Returns those of the ids that are stored as existing organizations of the instance. */
+/** `filterKnown` returns those of the ids that are stored as existing organizations of the instance. */
 export async function filterKnown(
   db: Kysely<Schema>,
   instanceId: string,
@@ -239,7 +242,7 @@ export async function filterKnown(
 }
 
 /**
- * Marks organizations as deleted in Losant: nothing is tracked beyond that day, and open cells are
+ * `markRemoved` marks organizations as deleted in Losant: nothing is tracked beyond that day, and open cells are
  * closed by whoever finds what is due at `removedAt`.
  */
 export async function markRemoved(
@@ -298,7 +301,7 @@ function toRow(org: Organization, instanceId: string) {
 }
 
 /**
- * Returns the condition that an organization `o` of the instance comes after another one, in the order
+ * `isAfter` returns the condition that an organization `o` of the instance comes after another one, in the order
  * of `instance_id, org_id`. The condition has no equality: without statistics Postgres expects an
  * equality to match so few rows that it would sort all that are left, for each page, on a first run.
  */
@@ -306,7 +309,10 @@ export function isAfter(instanceId: string, orgId: string): RawBuilder<boolean> 
   return sql`((o.instance_id, o.org_id) > (${instanceId}, ${orgId}) and o.instance_id <= ${instanceId})`;
 }
 
-/** Returns the next page of existing organizations after `afterOrgId`, in the order of their ids. */
+/**
+ * `readOrganizationPage` returns the next page of existing organizations after `afterOrgId`, in the order
+ * of their ids.
+ */
 export async function readOrganizationPage(
   db: Kysely<Schema>,
   instanceId: string,

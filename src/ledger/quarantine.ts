@@ -73,8 +73,8 @@ const RENEWED = [
 ] as const;
 
 /**
- * Closes the quarantine of cells that have since had a good answer; a window is closed when all its
- * days have had one.
+ * `resolveQuarantine` closes the quarantine of cells that have since had a good answer; a window is closed
+ * when all its days have had one.
  */
 export async function resolveQuarantine(trx: Kysely<Schema>, cells: readonly CellKey[]): Promise<void> {
   if (cells.length === 0) return;

@@ -42,7 +42,7 @@ const DIED = 'the process died without reporting';
 /** The time since which a run without a sign of life counts as dead. */
 const SILENT_SINCE = sql<Instant>`clock_timestamp() - ${LEASE_MS} * interval '1 ms'`;
 
-/** Records a run. Times are the database's. */
+/** `startRun` records a run. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   await db
     .insertInto('runs')
@@ -51,7 +51,7 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
 }
 
 /**
- * Records that the run is alive, even if it was thought dead while its process was paused. Returns the
+ * `beatRun` records that the run is alive, even if it was thought dead while its process was paused. Returns the
  * number of live runs of the instance.
  */
 export async function beatRun(
@@ -108,8 +108,8 @@ export async function finishRun(
 }
 
 /**
- * Marks runs whose process is gone: no sign of life for as long as a lease lasts, or their lease was taken over.
- * Returns how many.
+ * `interruptDeadRuns` marks runs whose process is gone: no sign of life for as long as a lease lasts, or
+ * their lease was taken over. Returns how many.
  */
 export async function interruptDeadRuns(
   db: Kysely<Schema>,
@@ -129,8 +129,8 @@ export async function interruptDeadRuns(
 }
 
 /**
- * Records a run that failed before it could begin. Does nothing if it is already recorded, or if the
- * instance was never exported.
+ * `recordFailedRun` records a run that failed before it could begin. Does nothing if it is already
+ * recorded, or if the instance was never exported.
  */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
   const times = { started_at: CLOCK, heartbeat_at: CLOCK, finished_at: CLOCK };
@@ -155,7 +155,7 @@ function toRow({ runId, instanceId, kind, isFull, streams, host, version }: NewR
   };
 }
 
-/** Replaces NUL and lone surrogates, which Postgres does not store. */
+/** `storable` replaces NUL and lone surrogates, which Postgres does not store. */
 function storable(text: string): string {
   return text.replaceAll('\0', '\uFFFD').toWellFormed();
 }

@@ -17,9 +17,9 @@ const lockedTracks = (where: RawBuilder<unknown>) => sql`(
 ) as k`;
 
 /**
- * Tracks streams of organizations without an end. A new one starts at the later of the stream's start
- * and the organization's first day. One that returns continues where it ended, or at `horizon` if that
- * is later. One that another process has begun to track meanwhile stays as it is.
+ * `trackOrganizations` tracks streams of organizations without an end. A new one starts at the later of
+ * the stream's start and the organization's first day. One that returns continues where it ended, or at
+ * `horizon` if that is later. One that another process has begun to track meanwhile stays as it is.
  */
 export async function trackOrganizations(
   db: Kysely<Schema>,
@@ -68,7 +68,7 @@ export async function trackOrganizations(
   });
 }
 
-/** Ends the tracking of organizations that left the configuration with `lastDay`. */
+/** `untrackOrganizations` ends the tracking of organizations that left the configuration with `lastDay`. */
 export async function untrackOrganizations(
   db: Kysely<Schema>,
   orgIds: readonly string[],
@@ -77,7 +77,7 @@ export async function untrackOrganizations(
   await endTracks(db, sql`t.org_id = any (${orgIds}::text[])`, lastDay);
 }
 
-/** Ends the tracking of streams of the instance that are no longer collected with `lastDay`. */
+/** `untrackStreams` ends the tracking of streams of the instance that are no longer collected with `lastDay`. */
 export async function untrackStreams(
   db: Kysely<Schema>,
   { instanceId, streams }: { instanceId: string; streams: readonly string[] },
@@ -90,7 +90,7 @@ export async function untrackStreams(
   );
 }
 
-/** Ends the tracking of organizations that are gone with the last day on which they existed. */
+/** `untrackRemoved` ends the tracking of organizations that are gone with the last day on which they existed. */
 export async function untrackRemoved(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
   await sql`
     update losant_usage.tracking t
@@ -110,7 +110,7 @@ async function endTracks(db: Kysely<Schema>, where: RawBuilder<unknown>, lastDay
   });
 }
 
-/** Returns those of the ids that are organizations of the instance and are or were tracked. */
+/** `filterTracked` returns those of the ids that are organizations of the instance and are or were tracked. */
 export async function filterTracked(
   db: Kysely<Schema>,
   instanceId: string,
@@ -128,7 +128,7 @@ export async function filterTracked(
 }
 
 /**
- * Tracks the days of a range on which the organizations existed (those exported, or those named), and
+ * `trackDays` tracks the days of a range on which the organizations existed (those exported, or those named), and
  * the days from there to what is tracked already, as far back as `horizon`, so that no hole is left
  * that nobody asked for. Returns the first and last day added beyond the range; null if there is none.
  * Throws SettingsError for days that were removed because they were old.

@@ -19,7 +19,7 @@ export interface BeginOptions {
 }
 
 /**
- * Begins a transaction in which the program writes: marks its changes as not made by hand for the
+ * `beginWriting` begins a transaction in which the program writes: marks its changes as not made by hand for the
  * triggers, commits synchronously whatever the server's default, and locks the lease's row until the
  * end, so that nobody takes over meanwhile. Returns the time in ms by the database's clock. Throws
  * HeldError `lease_lost`, or ClockError if the clocks have moved apart.
@@ -47,7 +47,7 @@ export async function beginWriting(
 }
 
 /**
- * Records that the changing cells are locked: a number counts as final before its change only if its
+ * `markLocked` records that the changing cells are locked: a number counts as final before its change only if its
  * cell was final then.
  */
 export async function markLocked(trx: Kysely<Schema>): Promise<void> {
@@ -55,8 +55,8 @@ export async function markLocked(trx: Kysely<Schema>): Promise<void> {
 }
 
 /**
- * Throws ClockError if the clock of the run, ahead of the database's by `aheadMs`, differs from it by
- * more than 30 s.
+ * `requireDatabaseClock` throws ClockError if the clock of the run, ahead of the database's by `aheadMs`,
+ * differs from it by more than 30 s.
  */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;

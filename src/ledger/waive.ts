@@ -48,7 +48,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Us
 }
 
 /**
- * Locks the cells and accepts them. Returns false, with nothing done, if a run has added one of them
+ * `waiveLocked` locks the cells and accepts them. Returns false, with nothing done, if a run has added one of them
  * meanwhile, because its reading counts.
  */
 async function waiveLocked(
@@ -87,7 +87,7 @@ async function waiveLocked(
   return true;
 }
 
-/** Ends the waivers of cells that had a good read or get another reason. */
+/** `liftWaivers` ends the waivers of cells that had a good read or get another reason. */
 export async function liftWaivers(
   trx: Kysely<Schema>,
   keys: readonly CellKey[],

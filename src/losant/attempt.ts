@@ -114,7 +114,7 @@ export function badBody(detail: string, bytes: Uint8Array, { isFinal = false } =
 export const ANSWER_SKEW_MAX_MS = 5 * 60_000;
 
 /**
- * Throws an {@link AttemptError} for an answer that was made at another time: by its Date, or by the
+ * `requireOwnTime` throws an {@link AttemptError} for an answer that was made at another time: by its Date, or by the
  * Age that a cache adds. One with an Age must not have been made before `notBeforeMs` either.
  */
 export function requireOwnTime(answer: Answer, notBeforeMs: number, { isFinal }: { isFinal: boolean }): void {

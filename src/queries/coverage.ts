@@ -75,7 +75,7 @@ function whereOf({ search, instanceId, only, ...cells }: CoverageQuery): RawBuil
   return sql`${matching(search)} and (${instanceId}::text is null or o.instance_id = ${instanceId}) and ${having}`;
 }
 
-/** Returns the condition that a cell `c` is in the range and, if one is given, of the stream. */
+/** `inside` returns the condition that a cell `c` is in the range and, if one is given, of the stream. */
 function inside({ range, stream }: Pick<CoverageQuery, 'range' | 'stream'>): RawBuilder<unknown> {
   const days = sql`c.usage_date between ${range.from}::date and ${range.to}::date`;
   return stream === null ? days : sql`${days} and c.stream = ${stream}`;
@@ -136,7 +136,10 @@ export interface HeatCell {
 
 const HEAT_DAYS = 90;
 
-/** `readHeatMap` returns a row for each stream that was ever tracked and day of the 90 days up to `to`, in this order. */
+/**
+ * `readHeatMap` returns a row for each stream that was ever tracked and day of the 90 days up to `to`, in
+ * this order.
+ */
 export async function readHeatMap(db: Kysely<Schema>, to: UsageDay): Promise<HeatCell[]> {
   const from = addDays(to, 1 - HEAT_DAYS);
   const { rows } = await sql<HeatCell>`

@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 
 /**
- * Yields the rows of a query in pages of a given size. The transaction must have no other cursor of
+ * `readInPages` yields the rows of a query in pages of a given size. The transaction must have no other cursor of
  * the name.
  */
 export async function* readInPages<T>(

@@ -298,7 +298,10 @@ const BODY_CHARACTERS_MAX = 4_096;
 /** The size above which no text is made of a body; a quarantined body has up to 256 Ki characters. */
 const BYTES_MAX = 4 * 1024 * 1024;
 
-/** `readQuarantinedBodies` returns the invalid answers for a day, newest first; none to a role that may not see them. */
+/**
+ * `readQuarantinedBodies` returns the invalid answers for a day, newest first; none to a role that may not
+ * see them.
+ */
 export async function readQuarantinedBodies(
   db: Kysely<Schema>,
   { orgId, day, streams: wanted }: StoryQuery,
@@ -334,7 +337,7 @@ export async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
   return rows[0]?.isSeen === true;
 }
 
-/** Returns the beginning of a quarantined body. */
+/** `beginningOf` returns the beginning of a quarantined body. */
 export function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
   const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
   const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();

@@ -76,7 +76,7 @@ export async function readOrganizationHours(
   };
 }
 
-/** Returns the reason why the database refuses a time zone; null if it does not. */
+/** `findProblem` returns the reason why the database refuses a time zone; null if it does not. */
 async function findProblem(db: Kysely<Schema>, zone: string): Promise<string | null> {
   try {
     await sql`select from losant_usage.local_hours(${zone}) limit 1`.execute(db);

@@ -65,7 +65,10 @@ export interface OrganizationFigures {
   readonly devices: number | null;
   /** The billable payloads of the month to date; null if no day is stored. */
   readonly payloads: number | null;
-  /** Those of the days that are stored in both months, and of the same days of the month before; null without such a day. */
+  /**
+   * Those of the days that are stored in both months, and of the same days of the month before; null
+   * without such a day.
+   */
   readonly compared: { readonly now: number; readonly before: number } | null;
   /** Of its limits the one that is passed first, or else the nearest; null without a limit. */
   readonly limit: LimitState | null;
@@ -147,7 +150,10 @@ async function readSums(db: Kysely<Schema>, { from, to }: DayRange): Promise<rea
   return rows;
 }
 
-/** Returns for each organization the limit that is passed first, or else the one with the greatest share. */
+/**
+ * `readNearestLimits` returns for each organization the limit that is passed first, or else the one with
+ * the greatest share.
+ */
 async function readNearestLimits(
   db: Kysely<Schema>,
 ): Promise<{ readonly org_id: string; readonly state: LimitState }[]> {
@@ -177,13 +183,16 @@ async function countGapsByOrg(db: Kysely<Schema>) {
     .execute();
 }
 
-/** Converts shares, which are no billed numbers, from the text of Postgres. */
+/** `toShares` converts shares, which are no billed numbers, from the text of Postgres. */
 export function toShares(row: { readonly share: string | null; readonly projected_share: string | null }) {
   const toShare = (numeric: string | null) => (numeric === null ? null : Number(numeric));
   return { share: toShare(row.share), projectedShare: toShare(row.projected_share) };
 }
 
-/** `readDailyPayloads` returns the billable payloads of each day of the range by organization; null where they are not stored. */
+/**
+ * `readDailyPayloads` returns the billable payloads of each day of the range by organization; null where
+ * they are not stored.
+ */
 export async function readDailyPayloads(
   db: Kysely<Schema>,
   { orgIds, range }: { readonly orgIds: readonly string[]; readonly range: DayRange },

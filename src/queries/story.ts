@@ -249,7 +249,7 @@ export function describeSeen(answer: QuarantinedAnswer): string {
   return `${count(times, 'time')}, last ${showInstant(lastSeenAt)}, ${describeResolution(answer)}`;
 }
 
-/** Describes when the answer was resolved. Other days of it may still lack a good one. */
+/** `describeResolution` describes when the answer was resolved. Other days of it may still lack a good one. */
 function describeResolution({ resolvedAt, isResolved }: QuarantinedAnswer): string {
   if (resolvedAt !== null) return `resolved ${showInstant(resolvedAt)}`;
   return isResolved ? 'resolved for this day' : 'not resolved';

@@ -63,7 +63,7 @@ interface Situation {
 }
 
 /**
- * Applies an answer to a cell. Answers may come in any order, more than once, or beside each other: a
+ * `apply` applies an answer to a cell. Answers may come in any order, more than once, or beside each other: a
  * cell ends with the newest number that Losant named. A number that Losant left out never stands
  * against one it named, so an older answer still counts where the newer one left the day out.
  *
@@ -83,7 +83,7 @@ export function apply(
   return joinEffects(applied, applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, count }));
 }
 
-/** Joins the effect of an answer with the effect of a cross-check after it. */
+/** `joinEffects` joins the effect of an answer with the effect of a cross-check after it. */
 export function joinEffects(first: Applied, then: Applied | null): Applied {
   if (then === null) return first;
   if (then.facts === null && then.problem === null) return { ...first, cell: then.cell };
@@ -110,7 +110,7 @@ function applyAnswer(situation: Situation, crossCheck: CrossCheck): Applied {
 }
 
 /**
- * Applies numbers of which some columns may have been left out. Columns left out are zeros unless
+ * `applyValues` applies numbers of which some columns may have been left out. Columns left out are zeros unless
  * something contradicts them.
  */
 function applyValues(
@@ -149,7 +149,7 @@ function acceptValues(
 }
 
 /**
- * Keeps what is stored when the day is left out: zeros stay as they are, a number other than zero is
+ * `keepStored` keeps what is stored when the day is left out: zeros stay as they are, a number other than zero is
  * in doubt.
  */
 function keepStored(situation: Situation): Applied {
@@ -160,7 +160,7 @@ function keepStored(situation: Situation): Applied {
 }
 
 /**
- * Applies a day that was left out while nothing is stored: zeros where they are allowed, otherwise no
+ * `applyOmission` applies a day that was left out while nothing is stored: zeros where they are allowed, otherwise no
  * number.
  */
 function applyOmission(situation: Situation, crossCheck: CrossCheck): Applied {
@@ -173,7 +173,7 @@ function applyOmission(situation: Situation, crossCheck: CrossCheck): Applied {
 }
 
 /**
- * Records an accepted answer that leaves the cell without a number. The cell is read again until its
+ * `recordOmission` records an accepted answer that leaves the cell without a number. The cell is read again until its
  * last checkpoint.
  */
 function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
@@ -195,7 +195,7 @@ function recordOmission({ cell, answer }: Situation, reason: Reason): Applied {
 }
 
 /**
- * Applies an answer older than the accepted one. It counts only if the accepted one left the day out,
+ * `fillSilence` applies an answer older than the accepted one. It counts only if the accepted one left the day out,
  * and then as if it had come first: the later answer that left the number out puts it in doubt.
  */
 function fillSilence({ cell, numbers, answer }: Situation): Applied {
@@ -226,7 +226,7 @@ function doubt(situation: Situation, reason: Reason): Applied {
   return { ...failure, cell: { ...(failure.cell ?? cell), standing: 'in_doubt', ...said(reason) } };
 }
 
-/** Returns the names of the numbers other than zero, as readings name what was left out: column, then key. */
+/** `namesOf` returns the names of the numbers other than zero, as readings name what was left out. */
 function namesOf({ columns }: Stream, facts: readonly Fact[]): ReadonlySet<string> {
   const namesIn = (fact: Fact) => columns.filter((_, index) => hasNumber([fact], index));
   return new Set(facts.flatMap((fact) => namesIn(fact).map((column) => [column, ...fact.key].join(' '))));
@@ -243,7 +243,7 @@ function leftOut(what: string): Reason {
 }
 
 /**
- * Keeps an accepted cell as it is until Losant names the number. A cell whose stream is no longer
+ * `keepAccepted` keeps an accepted cell as it is until Losant names the number. A cell whose stream is no longer
  * tracked is not read again.
  */
 function keepAccepted({ cell, answer }: Situation): Applied {
@@ -252,7 +252,7 @@ function keepAccepted({ cell, answer }: Situation): Applied {
 }
 
 /**
- * Records a failed read, which changes neither number nor standing. A cell that is accepted, in doubt
+ * `recordFailure` records a failed read, which changes neither number nor standing. A cell that is accepted, in doubt
  * or given up keeps its reason, and one that waits for its cross-check keeps waiting.
  */
 function recordFailure(
@@ -285,7 +285,7 @@ function recordFailure(
   };
 }
 
-/** Keeps a stored cell as it stands and stops reading it. */
+/** `closeStored` keeps a stored cell as it stands and stops reading it. */
 function closeStored(cell: Cell): Applied {
   return { ...unchanged, cell: { ...cell, nextReadAtMs: null } };
 }
@@ -298,7 +298,7 @@ function isByHand(cell: Cell): boolean {
   return !cell.isStored && cell.reason === CHANGED_BY_HAND;
 }
 
-/** Closes a cell without a number: it is no longer read. */
+/** `close` closes a cell without a number: it is no longer read. */
 function close(cell: Cell, { code, message }: Reason): Applied {
   const problem = { code, message };
   if (code === NOT_TRACKED) {
@@ -314,7 +314,7 @@ function close(cell: Cell, { code, message }: Reason): Applied {
   };
 }
 
-/** Returns the row of a cell that has numbers after an accepted answer. */
+/** `acceptNumbers` returns the row of a cell that has numbers after an accepted answer. */
 function acceptNumbers(
   cell: Cell,
   answer: CellAnswer,
@@ -329,7 +329,7 @@ function acceptNumbers(
 }
 
 /**
- * Returns the number of answers that have left out unconfirmed zeros, counting only answers an hour
+ * `omissionsAfter` returns the number of answers that have left out unconfirmed zeros, counting only answers an hour
  * apart.
  */
 function omissionsAfter(cell: Cell, sentAtMs: number): number {
@@ -339,7 +339,7 @@ function omissionsAfter(cell: Cell, sentAtMs: number): number {
 }
 
 /**
- * Returns the row after an accepted answer. A failure of a later read that was recorded first stays on
+ * `readNow` returns the row after an accepted answer. A failure of a later read that was recorded first stays on
  * it.
  */
 function readNow(cell: Cell, { age, sentAtMs, sha256 }: CellAnswer): Cell {
@@ -367,8 +367,8 @@ export interface Acceptance {
 }
 
 /**
- * Returns the row of a cell that a person accepts as it stands or as zero; for zero the facts are the
- * stream's zeros.
+ * `acceptByPerson` returns the row of a cell that a person accepts as it stands or as zero; for zero the
+ * facts are the stream's zeros.
  */
 export function acceptByPerson(
   cell: Cell | null,

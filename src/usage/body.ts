@@ -42,14 +42,14 @@ export const hexId = z
   .transform((id) => id.toLowerCase());
 
 /**
- * Returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
+ * `storable` returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
  * can contain.
  */
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
-/** Returns one storable line with the first three problems, each with its path. */
+/** `describeProblems` returns one storable line with the first three problems, each with its path. */
 export function describeProblems({ issues }: z.ZodError): string {
   const problems = issues.slice(0, 3).map(({ path, message }) => {
     const keys = path.map((key) => storable(String(key).slice(0, 40)));

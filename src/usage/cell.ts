@@ -10,13 +10,13 @@ export interface CellKey {
   readonly day: UsageDay;
 }
 
-/** Returns a unique text for a cell, for maps. Its order is the order in which every writer locks cells. */
+/** `cellId` returns a unique text for a cell, for maps. Its order is the order in which every writer locks cells. */
 export function cellId({ orgId, stream, day }: CellKey): string {
   return `${day} ${stream} ${orgId}`;
 }
 
 /**
- * Compares ids, days and stream names in the order of the database: by code units, as its collation
+ * `compareText` compares ids, days and stream names in the order of the database: by code units, as its collation
  * "C" does.
  */
 export function compareText(a: string, b: string): number {
@@ -107,7 +107,7 @@ export const WAIVED = 'waived';
 export const ORG_DELETED = 'org_deleted';
 
 /**
- * Returns the cell with its standing and next read, for numbers that nothing contradicts. Zeros that
+ * `stand` returns the cell with its standing and next read, for numbers that nothing contradicts. Zeros that
  * are not yet sure are read again soon.
  */
 export function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>): Cell {
@@ -125,12 +125,12 @@ export function stand(cell: Cell, { finalFromMs }: Pick<ReadAge, 'finalFromMs'>)
   };
 }
 
-/** Returns the columns of a cell that state the reason. */
+/** `said` returns the columns of a cell that state the reason. */
 export function said({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
   return { reason: code, message };
 }
 
-/** Returns the earlier of two times, either of which may be null; null if both are. */
+/** `earliest` returns the earlier of two times, either of which may be null; null if both are. */
 export function earliest(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
@@ -159,7 +159,7 @@ export function sameValues(a: Fact, b: Fact): boolean {
   return a.values.every((value, index) => value === b.values[index]);
 }
 
-/** Returns a unique text for a key: a stored key cannot contain NUL. */
+/** `factKey` returns a unique text for a key: a stored key cannot contain NUL. */
 export function factKey({ key }: Fact): string {
   return key.join('\0');
 }

@@ -26,9 +26,9 @@ const namesOthers: Reason = {
 };
 
 /**
- * Returns the reason why columns that Losant left out beside others may not be zeros: another number
- * of the day or the cross-check shows usage, or the cross-check is not stored yet. Returns null if
- * they may be zeros.
+ * `reasonAgainstPart` returns the reason why columns that Losant left out beside others may not be zeros:
+ * another number of the day or the cross-check shows usage, or the cross-check is not stored yet. Returns
+ * null if they may be zeros.
  */
 export function reasonAgainstPart(
   { facts, missingColumns }: CellOutcome & { kind: 'values' },
@@ -48,7 +48,7 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
   return keyColumns.length === 0 ? [{ key: [], values: columns.map(() => 0) }] : [];
 }
 
-/** Returns the reason why a day that was left out may not be stored as zeros; null if it may. */
+/** `reasonAgainstZero` returns the reason why a day that was left out may not be stored as zeros; null if it may. */
 export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
   const { missingMeans, crossCheck } = stream;
   if (missingMeans === 'missing') return { code: 'left_out', message: 'Losant has no number for this day' };
@@ -75,8 +75,8 @@ export interface CrossCheckCount {
 }
 
 /**
- * Applies a count of another stream to a cell that waits for it or has zeros that Losant never named.
- * A count of 0 makes zeros of a day that was left out and confirms zeros; a higher one takes
+ * `applyCrossCheck` applies a count of another stream to a cell that waits for it or has zeros that Losant
+ * never named. A count of 0 makes zeros of a day that was left out and confirms zeros; a higher one takes
  * contradicted zeros back and has the cell read again. Returns null if nothing changes.
  */
 export function applyCrossCheck(

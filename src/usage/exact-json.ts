@@ -23,7 +23,7 @@ const KEY_END = /"\s*:/g;
 const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
 
 /**
- * Reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
+ * `parseJson` reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
  * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object has
  * more than once. Only the cells that depend on such a place are then refused. Fractions are as
  * `JSON.parse` reads them. Throws SyntaxError for a text that is not JSON or is nested more than 200
@@ -36,7 +36,7 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * Returns the number of keys of all objects in the value, which is lower than in its text if one is
+ * `countKeys` returns the number of keys of all objects in the value, which is lower than in its text if one is
  * repeated.
  */
 function countKeys(value: unknown, depth = 0): number {
@@ -47,7 +47,10 @@ function countKeys(value: unknown, depth = 0): number {
   return keys;
 }
 
-/** Reads a valid text. Each key is numbered before the text is parsed, so that none replaces another. */
+/**
+ * `parseMarked` reads a valid text. Each key is numbered before the text is parsed, so that none replaces
+ * another.
+ */
 function parseMarked(text: string): unknown {
   let keys = 0;
   const numbered = text.replace(STRING, (string, rest: string, colon: string) =>
@@ -69,7 +72,7 @@ function markKeys(numbered: object): object {
 }
 
 /**
- * Returns a number that the double represents exactly or that is no integer, and a marker for any
+ * `markNumber` returns a number that the double represents exactly or that is no integer, and a marker for any
  * other number.
  */
 function markNumber(value: number, text: string): number | InexactNumber {

@@ -1,4 +1,7 @@
-/** The check of a day's hours against its totals: both are the same numbers of Losant, so their sums are equal. Pure. */
+/**
+ * The check of a day's hours against its totals: both are the same numbers of Losant, so their sums are
+ * equal. Pure.
+ */
 import { type Cell, earliest, type Reason, said, stand } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
 import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
@@ -27,7 +30,7 @@ export interface ComparedCells {
 const NONE: ComparedCells = { totals: null, hours: null };
 
 /**
- * Compares a day's hours with its totals. Equal sums confirm zeros that Losant never named and end a
+ * `compareHours` compares a day's hours with its totals. Equal sums confirm zeros that Losant never named and end a
  * doubt of an earlier comparison. Different ones put one cell in doubt: the one with zeros that Losant
  * never named, otherwise the one that was read later; both are read again soon. A cell that is due is
  * compared after its read, because Losant may have restated the day.
@@ -47,7 +50,7 @@ export function compareHours(totals: CountedCell, hours: CountedCell, after: Com
     : { totals: suspect(totals.cell, reason, after), hours: trust(hours.cell, after) };
 }
 
-/** Returns the figures that differ, with both numbers; null if none does. */
+/** `describeDifference` returns the figures that differ, with both numbers; null if none does. */
 function describeDifference(totals: readonly Fact[], hours: readonly Fact[]): string | null {
   const differences = payloadTotals.columns.flatMap((column, index) => {
     const [day, sum] = [sumOf(totals, index), sumOf(hours, index)];
@@ -73,13 +76,13 @@ function suspect(cell: Cell, reason: Reason, after: ComparedAfter): Cell | null 
   return readSoon({ ...cell, standing: 'in_doubt', ...said(reason) }, after);
 }
 
-/** Ends the doubt of an earlier comparison, and has the cell read again soon. */
+/** `trust` ends the doubt of an earlier comparison, and has the cell read again soon. */
 function trust(cell: Cell, after: ComparedAfter): Cell | null {
   if (cell.standing === 'accepted' || isOtherDoubt(cell)) return null;
   return readSoon(endDoubt(cell, after.age), after);
 }
 
-/** Ends a doubt, and has zeros that Losant never named stand for good. */
+/** `confirm` ends a doubt, and has zeros that Losant never named stand for good. */
 function confirm(cell: Cell, age: ReadAge): Cell | null {
   if (cell.standing === 'accepted' || isOtherDoubt(cell)) return null;
   const isSure = cell.isReported || cell.omissions >= OMISSIONS_NEEDED;

@@ -72,7 +72,7 @@ export interface PlanOptions {
   readonly ask?: Ask | undefined;
 }
 
-/** Cuts due cells into slices. Pure: the same tracks and time give the same plan. */
+/** `planPage` cuts due cells into slices. Pure: the same tracks and time give the same plan. */
 export function planPage(tracks: readonly DueTrack[], options: PlanOptions): PagePlan {
   const slices: Slice[] = [];
   const closed: ClosedCell[] = [];
@@ -143,7 +143,7 @@ function mergeWindows({ orgId, stream }: DueTrack, due: Slice['days']): Slice[] 
 }
 
 /**
- * Returns the fewest windows that cover the days (newest first), each at most as long as a request may
+ * `cutWindows` returns the fewest windows that cover the days (newest first), each at most as long as a request may
  * be.
  */
 export function cutWindows<D extends { readonly day: UsageDay }>(
@@ -163,7 +163,7 @@ export function cutWindows<D extends { readonly day: UsageDay }>(
   return windows;
 }
 
-/** Returns the number of cells that the plan reads or closes as unavailable. */
+/** `countCells` returns the number of cells that the plan reads or closes as unavailable. */
 export function countCells({ slices, closed }: Pick<PagePlan, 'slices' | 'closed'>): number {
   return slices.reduce((count, { days }) => count + days.length, closed.length);
 }

@@ -35,7 +35,10 @@ export class PlannedRequests {
   }
 }
 
-/** Returns the time that the rest takes, in ms. `rate` is the expected number of steps per second. Pure. */
+/**
+ * `estimateLeftMs` returns the time that the rest takes, in ms. `rate` is the expected number of steps per
+ * second. Pure.
+ */
 export function estimateLeftMs({
   done,
   total,

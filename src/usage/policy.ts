@@ -24,20 +24,20 @@ export function isLate(day: UsageDay, atMs: number): boolean {
   return atMs >= dayEndMs(day) + LATE_AFTER_HOURS * HOUR_MS;
 }
 
-/** Returns the newest usage day that is over at `nowMs`. */
+/** `lastCompleteDay` returns the newest usage day that is over at `nowMs`. */
 export function lastCompleteDay(nowMs: number): UsageDay {
   return addDays(dayAt(nowMs), -1);
 }
 
-/** Returns the oldest day inside the horizon at `nowMs`. */
+/** `horizonStart` returns the oldest day inside the horizon at `nowMs`. */
 export function horizonStart(nowMs: number, { horizonDays }: Policy): UsageDay {
   return addDays(dayAt(nowMs), -horizonDays);
 }
 
 /**
- * Returns the time at which a day is read next: the first checkpoint after its accepted read (null if
- * it has none). Returns null after the last checkpoint. The function `next_checkpoint` of the database
- * is the same rule.
+ * `nextCheckpointMs` returns the time at which a day is read next: the first checkpoint after its accepted
+ * read (null if it has none). Returns null after the last checkpoint. The function `next_checkpoint` of
+ * the database is the same rule.
  */
 export function nextCheckpointMs(
   day: UsageDay,
@@ -52,7 +52,7 @@ export function nextCheckpointMs(
 }
 
 /**
- * Returns the newest day whose first checkpoint has passed: a tracked day up to it that was never read
+ * `lastDueDay` returns the newest day whose first checkpoint has passed: a tracked day up to it that was never read
  * is due.
  */
 export function lastDueDay(nowMs: number, { readAtHours }: Policy): UsageDay {
@@ -64,7 +64,7 @@ export function isLastRead(day: UsageDay, atMs: number, { readAtHours }: Policy)
   return atMs >= dayEndMs(day) + Math.max(...readAtHours) * HOUR_MS;
 }
 
-/** Returns the time from which a read makes the day final. */
+/** `finalFromMs` returns the time from which a read makes the day final. */
 export function finalFromMs(day: UsageDay, { finalAtHours }: Policy): number {
   return dayEndMs(day) + finalAtHours * HOUR_MS;
 }
@@ -101,7 +101,7 @@ export const RETRY_HOURS_MAX = 24;
 const PASSING: readonly string[] = ['timeout', 'server_error', 'unreachable', 'wrong_date'];
 
 /**
- * Returns the time at which a cell that failed for the `attempts`-th time in a row is read again: at
+ * `retryAtMs` returns the time at which a cell that failed for the `attempts`-th time in a row is read again: at
  * the next wake-up after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24
  * hours later.
  */
@@ -110,7 +110,7 @@ export function retryAtMs(failedAtMs: number, attempts: number, code: string | n
   return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }
 
-/** Returns the instant rounded down, so that cells which become due at about the same time share one. */
+/** `wakeUpMs` returns the instant rounded down, so that cells which become due at about the same time share one. */
 export function wakeUpMs(atMs: number): number {
   return atMs - (atMs % RETRY_STEP_MS);
 }

@@ -36,8 +36,8 @@ const monitor = ky.create({
 });
 
 /**
- * Creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs
- * that left nothing due, or `URL/fail`. A ping that fails is logged without its address.
+ * `createHeartbeat` creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then
+ * `URL` for runs that left nothing due, or `URL/fail`. A ping that fails is logged without its address.
  */
 export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
   if (url === null) return { begin: () => ({ start: () => {}, end: () => Promise.resolve() }) };
@@ -83,7 +83,7 @@ async function ping(url: string, suffix: string, logger: Logger): Promise<void> 
   }
 }
 
-/** Returns the reason why a ping failed, in words that cannot contain the address. */
+/** `describe` returns the reason why a ping failed, in words that cannot contain the address. */
 function describe(error: unknown): string {
   if (isHTTPError(error)) return `HTTP ${error.response.status}`;
   return isTimeoutError(error) ? 'timeout' : 'no connection';

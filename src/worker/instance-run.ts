@@ -53,7 +53,7 @@ export interface RunWatch {
 }
 
 /**
- * Runs one export of one instance. Never throws, because a failure of one instance must not stop the
+ * `exportInstance` runs one export of one instance. Never throws, because a failure of one instance must not stop the
  * others.
  */
 export async function exportInstance(
@@ -161,7 +161,7 @@ function describeWaiting(count: number): string {
   return `${count.toLocaleString('en-US')} missing ${numbers} not due for another try yet`;
 }
 
-/** Returns the end of a run that broke off. Pure. */
+/** `judgeFailure` returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
   if (isAskedToEnd) return { result: 'interrupted', trouble: null, lookAgain: false };
   if (error instanceof HeldError) {
@@ -195,7 +195,7 @@ function logFailure(
 /** The errors after which nothing is written at all, because the schema is not this program's. */
 const NOT_RECORDED: readonly string[] = ['database_too_old', 'database_too_new', 'database_mismatch'];
 
-/** Records a run that could not even begin, for people who see only the database. */
+/** `recordFailure` records a run that could not even begin, for people who see only the database. */
 async function recordFailure(
   { context, handle }: RunTools,
   { instanceId, streams }: InstanceConfig,
@@ -214,7 +214,7 @@ async function recordFailure(
 /** The interval of progress lines: short enough to see a long run move, long enough for a log. */
 const LINE_EVERY_MS = 60_000;
 
-/** Logs the beginning of a run at its first progress, and then its progress once a minute. */
+/** `logProgress` logs the beginning of a run at its first progress, and then its progress once a minute. */
 export function logProgress(
   { logger, hostNow }: Pick<ExportEnvironment, 'logger' | 'hostNow'>,
   { instanceId, runId }: { instanceId: string; runId: string },

@@ -13,7 +13,7 @@ const envelope = z.looseObject({
 export type BucketSchema = z.ZodObject<Readonly<Record<string, typeof billed>>>;
 
 /**
- * Reads a body `{start, end, counts: [{date, …}]}` of daily buckets. `date` is the UTC midnight that
+ * `readBuckets` reads a body `{start, end, counts: [{date, …}]}` of daily buckets. `date` is the UTC midnight that
  * starts the bucket; `start` and `end`, when present, must cover the window (Losant's `end` is
  * inclusive, in ms). A bucket that does not fit its schema quarantines its own day. Throws
  * UnplaceableBodyError for a body without `counts`, a wrong window, a bucket off UTC midnight, a day
@@ -69,7 +69,7 @@ function requireWindow(window: DayRange, start: number | undefined, end: number 
 }
 
 /**
- * Returns the number of keys unknown to this version; keys that start with `_` are the API's own
+ * `countUnknown` returns the number of keys unknown to this version; keys that start with `_` are the API's own
  * envelope.
  */
 function countUnknown(object: object, known: object = {}): number {

@@ -19,7 +19,10 @@ export const streamNames: readonly string[] = streams.map((stream) => stream.nam
 /** The streams that are exported where the setting STREAMS does not say which. */
 export const usualStreamNames: readonly string[] = streamNames.filter((name) => name !== payloadHours.name);
 
-/** Returns the stream called `name`. Only for names checked at the border: an unknown one is a defect. */
+/**
+ * `streamNamed` returns the stream called `name`. Only for names checked at the border: an unknown one is
+ * a defect.
+ */
 export function streamNamed(name: string): Stream {
   const stream = streams.find((candidate) => candidate.name === name);
   if (!stream) throw new Error(`no stream is called ${name}`);

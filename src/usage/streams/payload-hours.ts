@@ -51,7 +51,7 @@ export const payloadHours: Stream = {
 };
 
 /**
- * Reads a body of hourly buckets, and returns a reading for each hour of the day: the buckets of one
+ * `readHours` reads a body of hourly buckets, and returns a reading for each hour of the day: the buckets of one
  * hour are judged as buckets of their days. Throws UnplaceableBodyError as {@link readBuckets} does,
  * and for a bucket off the hour.
  */
@@ -81,7 +81,7 @@ function readHours(given: unknown, window: DayRange): WindowReading[] {
   });
 }
 
-/** Throws if a bucket does not start on the hour, or if two are of the same hour. */
+/** `requirePlaces` throws if a bucket does not start on the hour, or if two are of the same hour. */
 function requirePlaces(dates: readonly number[]): void {
   const seen = new Set<number>();
   for (const date of dates) {
@@ -93,7 +93,7 @@ function requirePlaces(dates: readonly number[]): void {
   }
 }
 
-/** Joins the hours of one day from the three bodies, by column and hour. */
+/** `joinHours` joins the hours of one day from the three bodies, by column and hour. */
 function joinHours(parts: readonly (readonly (DayReading | undefined)[])[]): DayReading {
   const missingColumns: string[] = [];
   const values: number[][] = HOURS.map(() => []);

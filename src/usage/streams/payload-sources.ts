@@ -17,7 +17,7 @@ const key = z.string().superRefine((text, context) => {
 });
 
 /**
- * Returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key
+ * `openMap` returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key
  * called `__proto__`.
  */
 function openMap<T extends z.ZodType>(value: T, problem: string) {

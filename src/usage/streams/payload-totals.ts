@@ -46,7 +46,7 @@ export const payloadTotals: Stream = {
   },
 };
 
-/** Joins the three bodies of one day, some of which may have left it out. */
+/** `joinParts` joins the three bodies of one day, some of which may have left it out. */
 function joinParts(parts: readonly (DayReading | undefined)[]): DayReading {
   const values: number[] = [];
   const missingColumns: string[] = [];
