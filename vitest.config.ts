@@ -1,12 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
+const CAMPAIGNS = ['test/soak/**', 'test/campaigns/world/mutants.test.ts'];
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Planting defects in the rules, to see them found, takes minutes: `npm run test:world`.
+    // Days of wake-ups, and defects planted in the rules, take minutes: `npm run test:soak` and `test:world`.
     exclude: [
       'test/system/**',
-      ...(process.env['WORLD_DEFECTS'] ? [] : ['test/campaigns/world/mutants.test.ts']),
+      ...(process.env['WORLD_DEFECTS'] || process.env['SOAK_DAYS'] ? [] : CAMPAIGNS),
     ],
     globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.

@@ -62,8 +62,7 @@ revoke execute on function losant_usage.grant_rights from public;
 -- was dropped, disabled or replaced since is noticed before a number is wrong.
 create function losant_usage.list_definitions() returns table (object text, definition text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-  -- A view that a dump restores is described with other parentheses and with names for constants, so these do not count.
-  select 'view ' || c.relname, regexp_replace(pg_get_viewdef(c.oid), '[()\s]|\mAS (\w+|"[^"]+")', '', 'g') || ' ' || (
+  select 'view ' || c.relname, pg_get_viewdef(c.oid) || ' ' || (
     select string_agg(a.attname, ',' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)
   from pg_class c
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
@@ -94,14 +93,23 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function losant_usage.list_definitions is 'What this schema consists of now, as Postgres describes it; a trigger only while it is enabled.';
 
+-- A view that a dump restores is described with other parentheses and with names for constants.
+create function losant_usage.definition_core(definition text) returns text language sql immutable
+set search_path = pg_catalog, pg_temp as $$
+  select regexp_replace(definition, '[()\s]|\mAS (\w+|"[^"]+")', '', 'g')
+$$;
+comment on function losant_usage.definition_core is 'What of the definition of a view stays when a dump restores it.';
+
 create table losant_usage.definitions (
   object text primary key,
   md5 text not null,
+  core_md5 text not null,
   server_major integer not null
 );
 comment on table losant_usage.definitions is 'What this schema consisted of when it was migrated last. Written by migrations.';
 comment on column losant_usage.definitions.object is 'A view, column, index, constraint, trigger, function or type by name.';
 comment on column losant_usage.definitions.md5 is 'MD5 of its definition as Postgres described it (hex).';
+comment on column losant_usage.definitions.core_md5 is 'MD5 of what of it stays when a dump restores it, see definition_core (hex).';
 comment on column losant_usage.definitions.server_major is 'Major version of the server that described it: another one may use other words.';
 
 -- Whoever may use the schema may see whether it is as it was migrated.
@@ -110,7 +118,7 @@ grant select on losant_usage.definitions to public;
 create function losant_usage.record_definitions() returns void language sql as $$
   delete from losant_usage.definitions;
   insert into losant_usage.definitions
-  select object, md5(definition), current_setting('server_version_num')::integer / 10000 from losant_usage.list_definitions()
+  select object, md5(definition), md5(losant_usage.definition_core(definition)), current_setting('server_version_num')::integer / 10000 from losant_usage.list_definitions()
 $$;
 comment on function losant_usage.record_definitions is 'Records what the schema consists of: the last statement of every migration.';
 revoke execute on function losant_usage.record_definitions from public;
@@ -118,7 +126,8 @@ revoke execute on function losant_usage.record_definitions from public;
 create function losant_usage.changed_definitions() returns setof text language sql stable as $$
   select d.object from losant_usage.definitions d left join losant_usage.list_definitions() l on l.object = d.object
   where l.object is null
-    or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000)
+    or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000
+      and (l.object not like 'view %' or md5(losant_usage.definition_core(l.definition)) <> d.core_md5))
   union all
   select 'what table definitions says' where not exists (select from losant_usage.definitions)
   order by 1

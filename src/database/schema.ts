@@ -198,6 +198,7 @@ export interface DaysWithoutPeriod {
 }
 
 export interface Definitions {
+  core_md5: string;
   md5: string;
   object: string;
   server_major: number;

@@ -25,6 +25,7 @@ coverage.standing: losant_usage.standing not null
 coverage.stream: text not null
 coverage.usage_date: date not null
 coverage.verified_at: timestamp with time zone
+definitions.core_md5: text not null
 definitions.md5: text not null
 definitions.object: text not null
 definitions.server_major: integer not null
@@ -509,7 +510,8 @@ CREATE OR REPLACE FUNCTION losant_usage.changed_definitions()
 AS $function$
   select d.object from losant_usage.definitions d left join losant_usage.list_definitions() l on l.object = d.object
   where l.object is null
-    or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000)
+    or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000
+      and (l.object not like 'view %' or md5(losant_usage.definition_core(l.definition)) <> d.core_md5))
   union all
   select 'what table definitions says' where not exists (select from losant_usage.definitions)
   order by 1
@@ -675,6 +677,15 @@ CREATE OR REPLACE FUNCTION losant_usage.days_between(first_day date, last_day da
  IMMUTABLE PARALLEL SAFE STRICT ROWS 10
 AS $function$
   select first_day + place from generate_series(0, last_day - first_day) as place
+$function$
+
+CREATE OR REPLACE FUNCTION losant_usage.definition_core(definition text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select regexp_replace(definition, '[()\s]|\mAS (\w+|"[^"]+")', '', 'g')
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.each_day(days datemultirange)
@@ -846,8 +857,7 @@ CREATE OR REPLACE FUNCTION losant_usage.list_definitions()
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  -- A view that a dump restores is described with other parentheses and with names for constants, so these do not count.
-  select 'view ' || c.relname, regexp_replace(pg_get_viewdef(c.oid), '[()\s]|\mAS (\w+|"[^"]+")', '', 'g') || ' ' || (
+  select 'view ' || c.relname, pg_get_viewdef(c.oid) || ' ' || (
     select string_agg(a.attname, ',' order by a.attnum) from pg_attribute a where a.attrelid = c.oid and a.attnum > 0)
   from pg_class c
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
@@ -1342,7 +1352,7 @@ CREATE OR REPLACE FUNCTION losant_usage.record_definitions()
 AS $function$
   delete from losant_usage.definitions;
   insert into losant_usage.definitions
-  select object, md5(definition), current_setting('server_version_num')::integer / 10000 from losant_usage.list_definitions()
+  select object, md5(definition), md5(losant_usage.definition_core(definition)), current_setting('server_version_num')::integer / 10000 from losant_usage.list_definitions()
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.refuse()
@@ -1799,127 +1809,1856 @@ truncated of waivers: CREATE TRIGGER truncated BEFORE TRUNCATE ON losant_usage.w
 standing: final accepted stored waiting unavailable in_doubt missing
 
 -- view adjustments
-SELECTs.instance_id,s.period_month,a.org_id,a.org_name,a.referral_id,a.plan_id,a.customer_id,a.period_start,a.period_end,a.metric,a.unit,a.kind,a.then_quantity,a.now_quantity,a.difference,a.then_max,a.now_max,a.then_avg,a.now_avg,a.causeFROMlosant_usage.statementssCROSSJOINLATERALlosant_usage.adjustments_ofs.instance_id,s.period_month,s.sourceaorg_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,metric,unit,kind,then_quantity,now_quantity,difference,then_max,now_max,then_avg,now_avg,cause,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_not_final,days_in_doubt,days_missing,days_unreported,days_by_hand,is_billableWHEREs.kind='closing'::text; instance_id,period_month,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,metric,unit,kind,then_quantity,now_quantity,difference,then_max,now_max,then_avg,now_avg,cause
+SELECT s.instance_id,
+    s.period_month,
+    a.org_id,
+    a.org_name,
+    a.referral_id,
+    a.plan_id,
+    a.customer_id,
+    a.period_start,
+    a.period_end,
+    a.metric,
+    a.unit,
+    a.kind,
+    a.then_quantity,
+    a.now_quantity,
+    a.difference,
+    a.then_max,
+    a.now_max,
+    a.then_avg,
+    a.now_avg,
+    a.cause
+   FROM (losant_usage.statements s
+     CROSS JOIN LATERAL losant_usage.adjustments_of(s.instance_id, s.period_month, s.source) a(org_id, org_name, referral_id, plan_id, customer_id, period_start, period_end, metric, unit, kind, then_quantity, now_quantity, difference, then_max, now_max, then_avg, now_avg, cause, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_not_final, days_in_doubt, days_missing, days_unreported, days_by_hand, is_billable))
+  WHERE (s.kind = 'closing'::text); instance_id,period_month,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,metric,unit,kind,then_quantity,now_quantity,difference,then_max,now_max,then_avg,now_avg,cause
 
 -- view billing_periods
-SELECTo.org_id,m.month,m.next_month-1,'calendar'::textFROMlosant_usage.organizationsoJOINlosant_usage.instancesiONi.instance_id=o.instance_idANDi.billing_periods='calendar'::textCROSSJOINLATERALSELECTminlowert_1.tracked_daysFROMlosant_usage.trackingt_1WHEREt_1.org_id=o.org_idtJOINlosant_usage.monthsmONm.next_month>t.first_dayANDm.month<=LEASTnowATTIMEZONE'UTC'::text::date,o.removed_onUNIONALLSELECTp.org_id,p.period_start,p.period_end,'losant'::textFROMlosant_usage.losant_periodspJOINlosant_usage.organizationsoONo.org_id=p.org_idJOINlosant_usage.instancesiONi.instance_id=o.instance_idANDi.billing_periods='losant'::text; org_id,period_start,period_end,source
+SELECT o.org_id,
+    m.month AS period_start,
+    (m.next_month - 1) AS period_end,
+    'calendar'::text AS source
+   FROM (((losant_usage.organizations o
+     JOIN losant_usage.instances i ON (((i.instance_id = o.instance_id) AND (i.billing_periods = 'calendar'::text))))
+     CROSS JOIN LATERAL ( SELECT min(lower(t_1.tracked_days)) AS first_day
+           FROM losant_usage.tracking t_1
+          WHERE (t_1.org_id = o.org_id)) t)
+     JOIN losant_usage.months m ON (((m.next_month > t.first_day) AND (m.month <= LEAST(((now() AT TIME ZONE 'UTC'::text))::date, o.removed_on)))))
+UNION ALL
+ SELECT p.org_id,
+    p.period_start,
+    p.period_end,
+    'losant'::text AS source
+   FROM ((losant_usage.losant_periods p
+     JOIN losant_usage.organizations o ON ((o.org_id = p.org_id)))
+     JOIN losant_usage.instances i ON (((i.instance_id = o.instance_id) AND (i.billing_periods = 'losant'::text)))); org_id,period_start,period_end,source
 
 -- view cell_counts
-WITHreadsASSELECTtracked.instance_id,tracked.stream,sumCASEWHENtracked.has_untrackedTHENlosant_usage.count_daystracked.days*tracked.read_daysELSEtracked.days_readENDFROMlosant_usage.trackedGROUPBYtracked.instance_id,tracked.stream,openASSELECTread_cells.instance_id,read_cells.stream,read_cells.standing,count*FROMlosant_usage.read_cellsWHEREread_cells.standing<>'final'::losant_usage.standingGROUPBYread_cells.instance_id,read_cells.stream,read_cells.standing,othersASSELECTopen.instance_id,open.stream,open.standing,open.cellsFROMopenUNIONALLSELECTunread_cells.instance_id,unread_cells.stream,unread_cells.standing,count*FROMlosant_usage.unread_cellsGROUPBYunread_cells.instance_id,unread_cells.stream,unread_cells.standingSELECTr.instance_id,r.stream,'final'::losant_usage.standing,r.cells-COALESCESELECTsumo.cellsFROMopenoWHEREo.instance_id=r.instance_idANDo.stream=r.stream,0::numeric::bigintFROMreadsrUNIONALLSELECTothers.instance_id,others.stream,others.standing,sumothers.cells::bigintFROMothersGROUPBYothers.instance_id,others.stream,others.standing; instance_id,stream,standing,cells
+WITH reads AS (
+         SELECT tracked.instance_id,
+            tracked.stream,
+            sum(
+                CASE
+                    WHEN tracked.has_untracked THEN losant_usage.count_days((tracked.days * tracked.read_days))
+                    ELSE tracked.days_read
+                END) AS cells
+           FROM losant_usage.tracked
+          GROUP BY tracked.instance_id, tracked.stream
+        ), open AS (
+         SELECT read_cells.instance_id,
+            read_cells.stream,
+            read_cells.standing,
+            count(*) AS cells
+           FROM losant_usage.read_cells
+          WHERE (read_cells.standing <> 'final'::losant_usage.standing)
+          GROUP BY read_cells.instance_id, read_cells.stream, read_cells.standing
+        ), others AS (
+         SELECT open.instance_id,
+            open.stream,
+            open.standing,
+            open.cells
+           FROM open
+        UNION ALL
+         SELECT unread_cells.instance_id,
+            unread_cells.stream,
+            unread_cells.standing,
+            count(*) AS count
+           FROM losant_usage.unread_cells
+          GROUP BY unread_cells.instance_id, unread_cells.stream, unread_cells.standing
+        )
+ SELECT r.instance_id,
+    r.stream,
+    'final'::losant_usage.standing AS standing,
+    (r.cells - (COALESCE(( SELECT sum(o.cells) AS sum
+           FROM open o
+          WHERE ((o.instance_id = r.instance_id) AND (o.stream = r.stream))), (0)::numeric))::bigint) AS cells
+   FROM reads r
+UNION ALL
+ SELECT others.instance_id,
+    others.stream,
+    others.standing,
+    (sum(others.cells))::bigint AS cells
+   FROM others
+  GROUP BY others.instance_id, others.stream, others.standing; instance_id,stream,standing,cells
 
 -- view cells
-SELECTread_cells.instance_id,read_cells.org_id,read_cells.stream,read_cells.usage_date,read_cells.standing,read_cells.reason,read_cells.message,read_cells.is_stored,read_cells.is_reported,read_cells.revision,read_cells.verified_at,read_cells.next_read_at,read_cells.attempts,read_cells.attempted_at,read_cells.run_id,read_cells.response_sha256FROMlosant_usage.read_cellsUNIONALLSELECTunread_cells.instance_id,unread_cells.org_id,unread_cells.stream,unread_cells.usage_date,unread_cells.standing,'never_read'::text,'itwasneverread'::text,false,false,0,NULL::timestampwithtimezone,NULL::timestampwithtimezone,0,NULL::timestampwithtimezone,NULL::uuid,NULL::byteaFROMlosant_usage.unread_cells; instance_id,org_id,stream,usage_date,standing,reason,message,is_stored,is_reported,revision,verified_at,next_read_at,attempts,attempted_at,run_id,response_sha256
+SELECT read_cells.instance_id,
+    read_cells.org_id,
+    read_cells.stream,
+    read_cells.usage_date,
+    read_cells.standing,
+    read_cells.reason,
+    read_cells.message,
+    read_cells.is_stored,
+    read_cells.is_reported,
+    read_cells.revision,
+    read_cells.verified_at,
+    read_cells.next_read_at,
+    read_cells.attempts,
+    read_cells.attempted_at,
+    read_cells.run_id,
+    read_cells.response_sha256
+   FROM losant_usage.read_cells
+UNION ALL
+ SELECT unread_cells.instance_id,
+    unread_cells.org_id,
+    unread_cells.stream,
+    unread_cells.usage_date,
+    unread_cells.standing,
+    'never_read'::text AS reason,
+    'it was never read'::text AS message,
+    false AS is_stored,
+    false AS is_reported,
+    0 AS revision,
+    NULL::timestamp with time zone AS verified_at,
+    NULL::timestamp with time zone AS next_read_at,
+    0 AS attempts,
+    NULL::timestamp with time zone AS attempted_at,
+    NULL::uuid AS run_id,
+    NULL::bytea AS response_sha256
+   FROM losant_usage.unread_cells; instance_id,org_id,stream,usage_date,standing,reason,message,is_stored,is_reported,revision,verified_at,next_read_at,attempts,attempted_at,run_id,response_sha256
 
 -- view contradicted_days
-SELECTinstance_id,usage_date,stream,metricFROMlosant_usage.total_differencesWHEREquantity<>totalANDorgs_missing=0ANDorgs_removed=0ANDis_finalANDis_final_readANDNOTis_outdated; instance_id,usage_date,stream,metric
+SELECT instance_id,
+    usage_date,
+    stream,
+    metric
+   FROM losant_usage.total_differences
+  WHERE ((quantity <> total) AND (orgs_missing = 0) AND (orgs_removed = 0) AND is_final AND is_final_read AND (NOT is_outdated)); instance_id,usage_date,stream,metric
 
 -- view coverage_gaps
-SELECTc.instance_id,c.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,c.stream,c.usage_date,c.standing,c.reason,c.message,c.attempts,c.next_read_at,c.attempted_atFROMlosant_usage.cellscJOINlosant_usage.organizationsoONo.org_id=c.org_idWHEREc.standing=ANYARRAY['in_doubt'::losant_usage.standing,'missing'::losant_usage.standing]; instance_id,org_id,org_name,referral_id,plan_id,customer_id,stream,usage_date,standing,reason,message,attempts,next_read_at,attempted_at
+SELECT c.instance_id,
+    c.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    c.stream,
+    c.usage_date,
+    c.standing,
+    c.reason,
+    c.message,
+    c.attempts,
+    c.next_read_at,
+    c.attempted_at
+   FROM (losant_usage.cells c
+     JOIN losant_usage.organizations o ON ((o.org_id = c.org_id)))
+  WHERE (c.standing = ANY (ARRAY['in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing])); instance_id,org_id,org_name,referral_id,plan_id,customer_id,stream,usage_date,standing,reason,message,attempts,next_read_at,attempted_at
 
 -- view daily_usage
-SELECTo.instance_id,d.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,o.tags,d.usage_date,d.streams_expected,d.streams_stored,CASEWHENd.streams_stored>0THENNOTEXISTSSELECTFROMlosant_usage.read_cellscWHEREc.usage_date=d.usage_dateANDc.org_id=d.org_idANDNOTc.is_reportedANDc.is_storedANDc.stream<>'payload_hours'::textELSENULL::booleanEND,s.standing,s.standing='final'::losant_usage.standing,d.devices_created,d.devices_deleted,d.devices_total,d.notebook_minutes,d.notebook_completed,d.notebook_canceled,d.notebook_errored,d.notebook_timeout,d.payload_billable_count,d.payload_all_count,d.payload_all_bytes,d.payload_source_countFROMSELECTday.day,r.org_id,r.streams_expected,r.streams_stored,r.devices_created,r.devices_deleted,r.devices_total,r.notebook_minutes,r.notebook_completed,r.notebook_canceled,r.notebook_errored,r.notebook_timeout,r.payload_billable_count,r.payload_all_count,r.payload_all_bytes,r.payload_source_countFROMlosant_usage.days_betweenSELECTminusage_days.usage_dateFROMlosant_usage.usage_days,nowATTIMEZONE'UTC'::text::date-1daydayJOINlosant_usage.org_rowsrONr.usage_date=day.dayWHEREr.is_trackedUNIONALLSELECTrowless_days.usage_date,rowless_days.org_id,rowless_days.streams_expected,0,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigint,NULL::bigintFROMlosant_usage.rowless_daysdLEFTJOINlosant_usage.organizationsoONo.org_id=d.org_idCROSSJOINLATERALSELECTGREATEST'final'::losant_usage.standing,SELECTmaxc.standingFROMlosant_usage.read_cellscWHEREc.usage_date=d.usage_dateANDc.org_id=d.org_idANDc.standing<>'final'::losant_usage.standing,CASEWHENd.streams_stored<d.streams_expectedANDEXISTSSELECTFROMlosant_usage.trackedtWHEREt.org_id=d.org_idANDt.unread_from<=d.usage_dateANDd.usage_date<@t.unread_daysTHENlosant_usage.unread_standingd.usage_dateELSENULL::losant_usage.standingENDs; instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,usage_date,streams_expected,streams_stored,is_reported,standing,is_final,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
+SELECT o.instance_id,
+    d.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    o.tags,
+    d.usage_date,
+    d.streams_expected,
+    d.streams_stored,
+        CASE
+            WHEN (d.streams_stored > 0) THEN (NOT (EXISTS ( SELECT
+               FROM losant_usage.read_cells c
+              WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (NOT c.is_reported) AND c.is_stored AND (c.stream <> 'payload_hours'::text)))))
+            ELSE NULL::boolean
+        END AS is_reported,
+    s.standing,
+    (s.standing = 'final'::losant_usage.standing) AS is_final,
+    d.devices_created,
+    d.devices_deleted,
+    d.devices_total,
+    d.notebook_minutes,
+    d.notebook_completed,
+    d.notebook_canceled,
+    d.notebook_errored,
+    d.notebook_timeout,
+    d.payload_billable_count,
+    d.payload_all_count,
+    d.payload_all_bytes,
+    d.payload_source_count
+   FROM ((( SELECT day.day AS usage_date,
+            r.org_id,
+            r.streams_expected,
+            r.streams_stored,
+            r.devices_created,
+            r.devices_deleted,
+            r.devices_total,
+            r.notebook_minutes,
+            r.notebook_completed,
+            r.notebook_canceled,
+            r.notebook_errored,
+            r.notebook_timeout,
+            r.payload_billable_count,
+            r.payload_all_count,
+            r.payload_all_bytes,
+            r.payload_source_count
+           FROM (losant_usage.days_between(( SELECT min(usage_days.usage_date) AS min
+                   FROM losant_usage.usage_days), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+             JOIN losant_usage.org_rows r ON ((r.usage_date = day.day)))
+          WHERE r.is_tracked
+        UNION ALL
+         SELECT rowless_days.usage_date,
+            rowless_days.org_id,
+            rowless_days.streams_expected,
+            0,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint,
+            NULL::bigint
+           FROM losant_usage.rowless_days) d
+     LEFT JOIN losant_usage.organizations o ON ((o.org_id = d.org_id)))
+     CROSS JOIN LATERAL ( SELECT GREATEST('final'::losant_usage.standing, ( SELECT max(c.standing) AS max
+                   FROM losant_usage.read_cells c
+                  WHERE ((c.usage_date = d.usage_date) AND (c.org_id = d.org_id) AND (c.standing <> 'final'::losant_usage.standing))),
+                CASE
+                    WHEN ((d.streams_stored < d.streams_expected) AND (EXISTS ( SELECT
+                       FROM losant_usage.tracked t
+                      WHERE ((t.org_id = d.org_id) AND (t.unread_from <= d.usage_date) AND (d.usage_date <@ t.unread_days))))) THEN losant_usage.unread_standing(d.usage_date)
+                    ELSE NULL::losant_usage.standing
+                END) AS standing) s); instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,usage_date,streams_expected,streams_stored,is_reported,standing,is_final,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
 
 -- view daily_usage_long
-SELECTd.instance_id,d.org_id,d.org_name,d.referral_id,d.plan_id,d.customer_id,d.usage_date,m.stream,m.metric,m.unit,m.kind,m.quantity,c.is_reported,s.standing,s.standing='final'::losant_usage.standingFROMlosant_usage.daily_usagedCROSSJOINLATERALVALUES'device_counts'::text,'devices_created'::text,'devices'::text,'flow'::text,d.devices_created,'device_counts'::text,'devices_deleted'::text,'devices'::text,'flow'::text,d.devices_deleted,'device_counts'::text,'devices_total'::text,'devices'::text,'level'::text,d.devices_total,'notebook_minutes'::text,'notebook_minutes'::text,'minutes'::text,'flow'::text,d.notebook_minutes,'notebook_minutes'::text,'notebook_completed'::text,'executions'::text,'flow'::text,d.notebook_completed,'notebook_minutes'::text,'notebook_canceled'::text,'executions'::text,'flow'::text,d.notebook_canceled,'notebook_minutes'::text,'notebook_errored'::text,'executions'::text,'flow'::text,d.notebook_errored,'notebook_minutes'::text,'notebook_timeout'::text,'executions'::text,'flow'::text,d.notebook_timeout,'payload_totals'::text,'payload_billable_count'::text,'payloads'::text,'flow'::text,d.payload_billable_count,'payload_totals'::text,'payload_all_count'::text,'payloads'::text,'flow'::text,d.payload_all_count,'payload_totals'::text,'payload_all_bytes'::text,'bytes'::text,'flow'::text,d.payload_all_bytes,'payload_sources'::text,'payload_source_count'::text,'payloads'::text,'flow'::text,d.payload_source_countmstream,metric,unit,kind,quantityLEFTJOINLATERALSELECTCASEWHENc_1.is_storedTHENc_1.is_reportedELSENULL::booleanEND,CASEWHENlosant_usage.is_waitingc_1.standing,c_1.reason,c_1.usage_dateTHEN'waiting'::losant_usage.standingELSEc_1.standingENDFROMlosant_usage.coveragec_1WHEREc_1.usage_date=d.usage_dateANDc_1.stream=m.streamANDc_1.org_id=d.org_idcONtrueCROSSJOINLATERALSELECTCOALESCEc.standing,losant_usage.unread_standingd.usage_datesWHEREm.quantityISNOTNULLOREXISTSSELECTFROMlosant_usage.trackedtWHEREt.org_id=d.org_idANDt.stream=m.streamANDd.usage_date<@t.days; instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,stream,metric,unit,kind,quantity,is_reported,standing,is_final
+SELECT d.instance_id,
+    d.org_id,
+    d.org_name,
+    d.referral_id,
+    d.plan_id,
+    d.customer_id,
+    d.usage_date,
+    m.stream,
+    m.metric,
+    m.unit,
+    m.kind,
+    m.quantity,
+    c.is_reported,
+    s.standing,
+    (s.standing = 'final'::losant_usage.standing) AS is_final
+   FROM (((losant_usage.daily_usage d
+     CROSS JOIN LATERAL ( VALUES ('device_counts'::text,'devices_created'::text,'devices'::text,'flow'::text,d.devices_created), ('device_counts'::text,'devices_deleted'::text,'devices'::text,'flow'::text,d.devices_deleted), ('device_counts'::text,'devices_total'::text,'devices'::text,'level'::text,d.devices_total), ('notebook_minutes'::text,'notebook_minutes'::text,'minutes'::text,'flow'::text,d.notebook_minutes), ('notebook_minutes'::text,'notebook_completed'::text,'executions'::text,'flow'::text,d.notebook_completed), ('notebook_minutes'::text,'notebook_canceled'::text,'executions'::text,'flow'::text,d.notebook_canceled), ('notebook_minutes'::text,'notebook_errored'::text,'executions'::text,'flow'::text,d.notebook_errored), ('notebook_minutes'::text,'notebook_timeout'::text,'executions'::text,'flow'::text,d.notebook_timeout), ('payload_totals'::text,'payload_billable_count'::text,'payloads'::text,'flow'::text,d.payload_billable_count), ('payload_totals'::text,'payload_all_count'::text,'payloads'::text,'flow'::text,d.payload_all_count), ('payload_totals'::text,'payload_all_bytes'::text,'bytes'::text,'flow'::text,d.payload_all_bytes), ('payload_sources'::text,'payload_source_count'::text,'payloads'::text,'flow'::text,d.payload_source_count)) m(stream, metric, unit, kind, quantity))
+     LEFT JOIN LATERAL ( SELECT
+                CASE
+                    WHEN c_1.is_stored THEN c_1.is_reported
+                    ELSE NULL::boolean
+                END AS is_reported,
+                CASE
+                    WHEN losant_usage.is_waiting(c_1.standing, c_1.reason, c_1.usage_date) THEN 'waiting'::losant_usage.standing
+                    ELSE c_1.standing
+                END AS standing
+           FROM losant_usage.coverage c_1
+          WHERE ((c_1.usage_date = d.usage_date) AND (c_1.stream = m.stream) AND (c_1.org_id = d.org_id))) c ON (true))
+     CROSS JOIN LATERAL ( SELECT COALESCE(c.standing, losant_usage.unread_standing(d.usage_date)) AS standing) s)
+  WHERE ((m.quantity IS NOT NULL) OR (EXISTS ( SELECT
+           FROM losant_usage.tracked t
+          WHERE ((t.org_id = d.org_id) AND (t.stream = m.stream) AND (d.usage_date <@ t.days))))); instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,stream,metric,unit,kind,quantity,is_reported,standing,is_final
 
 -- view days_without_period
-SELECTo.instance_id,o.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,lowerpart.part,upperpart.part-1,upperpart.part-lowerpart.partFROMlosant_usage.organizationsoJOINlosant_usage.instancesiONi.instance_id=o.instance_idANDi.billing_periods='losant'::textCROSSJOINLATERALSELECTrange_aggt_1.daysFROMlosant_usage.trackedt_1WHEREt_1.org_id=o.org_idtCROSSJOINLATERALSELECTCOALESCErange_aggdaterangep_1.period_start,p_1.period_end+1,'{}'::datemultirangeFROMlosant_usage.billing_periodsp_1WHEREp_1.org_id=o.org_idpCROSSJOINLATERALunnestt.days-p.dayspartpart; instance_id,org_id,org_name,referral_id,plan_id,customer_id,first_day,last_day,days
+SELECT o.instance_id,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    lower(part.part) AS first_day,
+    (upper(part.part) - 1) AS last_day,
+    (upper(part.part) - lower(part.part)) AS days
+   FROM ((((losant_usage.organizations o
+     JOIN losant_usage.instances i ON (((i.instance_id = o.instance_id) AND (i.billing_periods = 'losant'::text))))
+     CROSS JOIN LATERAL ( SELECT range_agg(t_1.days) AS days
+           FROM losant_usage.tracked t_1
+          WHERE (t_1.org_id = o.org_id)) t)
+     CROSS JOIN LATERAL ( SELECT COALESCE(range_agg(daterange(p_1.period_start, (p_1.period_end + 1))), '{}'::datemultirange) AS days
+           FROM losant_usage.billing_periods p_1
+          WHERE (p_1.org_id = o.org_id)) p)
+     CROSS JOIN LATERAL unnest((t.days - p.days)) part(part)); instance_id,org_id,org_name,referral_id,plan_id,customer_id,first_day,last_day,days
 
 -- view device_continuity
-SELECTo.instance_id,d.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,d.usage_date,before.devices_total,d.devices_created,d.devices_deleted,before.devices_total+d.devices_created-d.devices_deleted,d.devices_total,d.devices_total-before.devices_total+d.devices_created-d.devices_deletedFROMlosant_usage.usage_daysdJOINlosant_usage.usage_daysbeforeONbefore.usage_date=d.usage_date-1ANDbefore.org_id=d.org_idJOINlosant_usage.organizationsoONo.org_id=d.org_idWHEREd.devices_totalISNOTNULLANDbefore.devices_totalISNOTNULL; instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,previous_total,devices_created,devices_deleted,expected_total,devices_total,difference
+SELECT o.instance_id,
+    d.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    d.usage_date,
+    before.devices_total AS previous_total,
+    d.devices_created,
+    d.devices_deleted,
+    ((before.devices_total + d.devices_created) - d.devices_deleted) AS expected_total,
+    d.devices_total,
+    (d.devices_total - ((before.devices_total + d.devices_created) - d.devices_deleted)) AS difference
+   FROM ((losant_usage.usage_days d
+     JOIN losant_usage.usage_days before ON (((before.usage_date = (d.usage_date - 1)) AND (before.org_id = d.org_id))))
+     JOIN losant_usage.organizations o ON ((o.org_id = d.org_id)))
+  WHERE ((d.devices_total IS NOT NULL) AND (before.devices_total IS NOT NULL)); instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,previous_total,devices_created,devices_deleted,expected_total,devices_total,difference
 
 -- view device_counts
-SELECTu.usage_date,u.org_id,c.revision,c.run_id,losant_usage.loaded_atc.*,u.devices_created,u.devices_deleted,u.devices_totalFROMlosant_usage.usage_daysuJOINlosant_usage.coveragecONc.usage_date=u.usage_dateANDc.org_id=u.org_idANDc.stream='device_counts'::textWHEREu.devices_createdISNOTNULL; usage_date,org_id,revision,run_id,loaded_at,created,deleted,total
+SELECT u.usage_date,
+    u.org_id,
+    c.revision,
+    c.run_id,
+    losant_usage.loaded_at(c.*) AS loaded_at,
+    u.devices_created AS created,
+    u.devices_deleted AS deleted,
+    u.devices_total AS total
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.coverage c ON (((c.usage_date = u.usage_date) AND (c.org_id = u.org_id) AND (c.stream = 'device_counts'::text))))
+  WHERE (u.devices_created IS NOT NULL); usage_date,org_id,revision,run_id,loaded_at,created,deleted,total
 
 -- view focus_usage
-SELECTNULL::numeric,s.instance_id,i.name,NULL::text,b.last_day+1::timestampwithouttimezoneATTIMEZONE'UTC'::text,b.first_day::timestampwithouttimezoneATTIMEZONE'UTC'::text,'Usage'::text,CASEs.kindWHEN'adjustment'::textTHEN'Correction'::textELSENULL::textEND,m.description,'Usage-Based'::text,l.period_end+1::timestampwithouttimezoneATTIMEZONE'UTC'::text,l.period_start::timestampwithouttimezoneATTIMEZONE'UTC'::text,l.quantity::numeric,l.unit,NULL::numeric,NULL::numeric,'Losant'::text,'Losant'::text,NULL::numeric,NULL::numeric,NULL::text,'Losant'::text,'Losant'::text,l.org_id,l.org_name,'Organization'::text,'InternetofThings'::text,'Losant'::text,'Losant'::text,l.metric,l.org_id,l.org_name,NULLIFl.customer_id,''::text,l.kind,l.period_end,l.period_start,l.plan_id,l.referral_id,s.closed_at,s.statement_id::text,s.number,m.streamFROMlosant_usage.statementssJOINlosant_usage.statement_lineslONl.statement_id=s.statement_idJOINlosant_usage.instancesiONi.instance_id=s.instance_idJOINlosant_usage.metricsmONm.metric=l.metricCROSSJOINLATERALSELECTs.closed_atATTIMEZONE'UTC'::text::datecLEFTJOINLATERALSELECTl.period_start,l.period_endWHEREs.kind='closing'::textUNIONALLSELECTd.month,d.next_month-1FROMlosant_usage.monthsdWHEREs.kind='adjustment'::textANDs.source='calendar'::textANDd.month=date_trunc'month'::text,c.day::timestampwithouttimezone::dateUNIONALLSELECTp.period_start,p.period_endFROMlosant_usage.losant_periodspWHEREs.kind='adjustment'::textANDs.source='losant'::textANDp.org_id=l.org_idANDc.day>=p.period_startANDc.day<=p.period_endbONtrueWHEREl.quantityISNOTNULL; BilledCost,BillingAccountId,BillingAccountName,BillingCurrency,BillingPeriodEnd,BillingPeriodStart,ChargeCategory,ChargeClass,ChargeDescription,ChargeFrequency,ChargePeriodEnd,ChargePeriodStart,ConsumedQuantity,ConsumedUnit,ContractedCost,EffectiveCost,HostProviderName,InvoiceIssuerName,ListCost,PricingQuantity,PricingUnit,ProviderName,PublisherName,ResourceId,ResourceName,ResourceType,ServiceCategory,ServiceName,ServiceProviderName,SkuMeter,SubAccountId,SubAccountName,x_CustomerId,x_Kind,x_PeriodEnd,x_PeriodStart,x_PlanId,x_ReferralId,x_StatementClosedAt,x_StatementId,x_StatementNumber,x_Stream
+SELECT NULL::numeric AS "BilledCost",
+    s.instance_id AS "BillingAccountId",
+    i.name AS "BillingAccountName",
+    NULL::text AS "BillingCurrency",
+    (((b.last_day + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodEnd",
+    ((b.first_day)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "BillingPeriodStart",
+    'Usage'::text AS "ChargeCategory",
+        CASE s.kind
+            WHEN 'adjustment'::text THEN 'Correction'::text
+            ELSE NULL::text
+        END AS "ChargeClass",
+    m.description AS "ChargeDescription",
+    'Usage-Based'::text AS "ChargeFrequency",
+    (((l.period_end + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodEnd",
+    ((l.period_start)::timestamp without time zone AT TIME ZONE 'UTC'::text) AS "ChargePeriodStart",
+    (l.quantity)::numeric AS "ConsumedQuantity",
+    l.unit AS "ConsumedUnit",
+    NULL::numeric AS "ContractedCost",
+    NULL::numeric AS "EffectiveCost",
+    'Losant'::text AS "HostProviderName",
+    'Losant'::text AS "InvoiceIssuerName",
+    NULL::numeric AS "ListCost",
+    NULL::numeric AS "PricingQuantity",
+    NULL::text AS "PricingUnit",
+    'Losant'::text AS "ProviderName",
+    'Losant'::text AS "PublisherName",
+    l.org_id AS "ResourceId",
+    l.org_name AS "ResourceName",
+    'Organization'::text AS "ResourceType",
+    'Internet of Things'::text AS "ServiceCategory",
+    'Losant'::text AS "ServiceName",
+    'Losant'::text AS "ServiceProviderName",
+    l.metric AS "SkuMeter",
+    l.org_id AS "SubAccountId",
+    l.org_name AS "SubAccountName",
+    NULLIF(l.customer_id, ''::text) AS "x_CustomerId",
+    l.kind AS "x_Kind",
+    l.period_end AS "x_PeriodEnd",
+    l.period_start AS "x_PeriodStart",
+    l.plan_id AS "x_PlanId",
+    l.referral_id AS "x_ReferralId",
+    s.closed_at AS "x_StatementClosedAt",
+    (s.statement_id)::text AS "x_StatementId",
+    s.number AS "x_StatementNumber",
+    m.stream AS "x_Stream"
+   FROM (((((losant_usage.statements s
+     JOIN losant_usage.statement_lines l ON ((l.statement_id = s.statement_id)))
+     JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+     JOIN losant_usage.metrics m ON ((m.metric = l.metric)))
+     CROSS JOIN LATERAL ( SELECT ((s.closed_at AT TIME ZONE 'UTC'::text))::date AS day) c)
+     LEFT JOIN LATERAL ( SELECT l.period_start AS first_day,
+            l.period_end AS last_day
+          WHERE (s.kind = 'closing'::text)
+        UNION ALL
+         SELECT d.month,
+            (d.next_month - 1)
+           FROM losant_usage.months d
+          WHERE ((s.kind = 'adjustment'::text) AND (s.source = 'calendar'::text) AND (d.month = (date_trunc('month'::text, (c.day)::timestamp without time zone))::date))
+        UNION ALL
+         SELECT p.period_start,
+            p.period_end
+           FROM losant_usage.losant_periods p
+          WHERE ((s.kind = 'adjustment'::text) AND (s.source = 'losant'::text) AND (p.org_id = l.org_id) AND ((c.day >= p.period_start) AND (c.day <= p.period_end)))) b ON (true))
+  WHERE (l.quantity IS NOT NULL); BilledCost,BillingAccountId,BillingAccountName,BillingCurrency,BillingPeriodEnd,BillingPeriodStart,ChargeCategory,ChargeClass,ChargeDescription,ChargeFrequency,ChargePeriodEnd,ChargePeriodStart,ConsumedQuantity,ConsumedUnit,ContractedCost,EffectiveCost,HostProviderName,InvoiceIssuerName,ListCost,PricingQuantity,PricingUnit,ProviderName,PublisherName,ResourceId,ResourceName,ResourceType,ServiceCategory,ServiceName,ServiceProviderName,SkuMeter,SubAccountId,SubAccountName,x_CustomerId,x_Kind,x_PeriodEnd,x_PeriodStart,x_PlanId,x_ReferralId,x_StatementClosedAt,x_StatementId,x_StatementNumber,x_Stream
 
 -- view freshness
-WITHtracksASSELECTt.instance_id,t.stream,uppert.read_days-1,CASEWHENt.has_holesTHENt.first_dayELSEt.from_dayEND,CASEWHENt.has_holesTHENt.last_dayELSEt.to_dayEND,o.removed_atISNULLANDCASEWHENt.has_holesTHENt.last_dayELSEt.to_dayEND=nowATTIMEZONE'UTC'::text::date-1,LEASTCASEWHENt.unread_from<=t.to_dayTHENlowert.unread_daysELSENULL::dateEND,m.usage_date,CASEWHENt.has_holesTHENlowerdatemultirangedateranget.first_day,t.last_day,'[]'::text-t.daysELSENULL::dateENDFROMlosant_usage.trackedtJOINlosant_usage.organizationsoONo.org_id=t.org_idLEFTJOINSELECTread_cells.org_id,read_cells.stream,minread_cells.usage_dateFROMlosant_usage.read_cellsWHEREread_cells.standing=ANYARRAY['waiting'::losant_usage.standing,'in_doubt'::losant_usage.standing,'missing'::losant_usage.standing]GROUPBYread_cells.org_id,read_cells.streammONm.org_id=t.org_idANDm.stream=t.streamWHERECASEWHENt.has_holesTHENt.first_dayISNOTNULLELSEt.from_day<=t.to_dayEND,reachASSELECTtracks.instance_id,tracks.stream,mintracks.first_day,maxtracks.last_day,maxtracks.newest_day,mintracks.missing_from,count*FILTERWHEREtracks.is_current::integer,count*FILTERWHEREtracks.is_currentANDtracks.missing_fromISNULL::integerFROMtracksGROUPBYtracks.instance_id,tracks.stream,gapsASSELECTcells.instance_id,cells.stream,count*::integer,countDISTINCTcells.org_id::integer,mincells.usage_date,maxcells.usage_dateFROMlosant_usage.cellsWHEREcells.standing=ANYARRAY['in_doubt'::losant_usage.standing,'missing'::losant_usage.standing]GROUPBYcells.instance_id,cells.streamSELECTr.instance_id,r.stream,r.tracked_from,r.orgs_tracked,r.newest_day,CASEWHENr.missing_fromISNULLTHENr.tracked_toWHENr.missing_from>r.tracked_fromTHENr.missing_from-1ELSENULL::dateEND,r.orgs_complete,COALESCEg.gaps,0,COALESCEg.orgs_with_gaps,0,g.oldest_gap,g.newest_gapFROMreachrLEFTJOINgapsgONg.instance_id=r.instance_idANDg.stream=r.stream; instance_id,stream,tracked_from,orgs_tracked,newest_day,complete_to,orgs_complete,gaps,orgs_with_gaps,oldest_gap,newest_gap
+WITH tracks AS (
+         SELECT t.instance_id,
+            t.stream,
+            (upper(t.read_days) - 1) AS newest_day,
+                CASE
+                    WHEN t.has_holes THEN t.first_day
+                    ELSE t.from_day
+                END AS first_day,
+                CASE
+                    WHEN t.has_holes THEN t.last_day
+                    ELSE t.to_day
+                END AS last_day,
+            ((o.removed_at IS NULL) AND (
+                CASE
+                    WHEN t.has_holes THEN t.last_day
+                    ELSE t.to_day
+                END = (((now() AT TIME ZONE 'UTC'::text))::date - 1))) AS is_current,
+            LEAST(
+                CASE
+                    WHEN (t.unread_from <= t.to_day) THEN lower(t.unread_days)
+                    ELSE NULL::date
+                END, m.usage_date,
+                CASE
+                    WHEN t.has_holes THEN lower((datemultirange(daterange(t.first_day, t.last_day, '[]'::text)) - t.days))
+                    ELSE NULL::date
+                END) AS missing_from
+           FROM ((losant_usage.tracked t
+             JOIN losant_usage.organizations o ON ((o.org_id = t.org_id)))
+             LEFT JOIN ( SELECT read_cells.org_id,
+                    read_cells.stream,
+                    min(read_cells.usage_date) AS usage_date
+                   FROM losant_usage.read_cells
+                  WHERE (read_cells.standing = ANY (ARRAY['waiting'::losant_usage.standing, 'in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]))
+                  GROUP BY read_cells.org_id, read_cells.stream) m ON (((m.org_id = t.org_id) AND (m.stream = t.stream))))
+          WHERE
+                CASE
+                    WHEN t.has_holes THEN (t.first_day IS NOT NULL)
+                    ELSE (t.from_day <= t.to_day)
+                END
+        ), reach AS (
+         SELECT tracks.instance_id,
+            tracks.stream,
+            min(tracks.first_day) AS tracked_from,
+            max(tracks.last_day) AS tracked_to,
+            max(tracks.newest_day) AS newest_day,
+            min(tracks.missing_from) AS missing_from,
+            (count(*) FILTER (WHERE tracks.is_current))::integer AS orgs_tracked,
+            (count(*) FILTER (WHERE (tracks.is_current AND (tracks.missing_from IS NULL))))::integer AS orgs_complete
+           FROM tracks
+          GROUP BY tracks.instance_id, tracks.stream
+        ), gaps AS (
+         SELECT cells.instance_id,
+            cells.stream,
+            (count(*))::integer AS gaps,
+            (count(DISTINCT cells.org_id))::integer AS orgs_with_gaps,
+            min(cells.usage_date) AS oldest_gap,
+            max(cells.usage_date) AS newest_gap
+           FROM losant_usage.cells
+          WHERE (cells.standing = ANY (ARRAY['in_doubt'::losant_usage.standing, 'missing'::losant_usage.standing]))
+          GROUP BY cells.instance_id, cells.stream
+        )
+ SELECT r.instance_id,
+    r.stream,
+    r.tracked_from,
+    r.orgs_tracked,
+    r.newest_day,
+        CASE
+            WHEN (r.missing_from IS NULL) THEN r.tracked_to
+            WHEN (r.missing_from > r.tracked_from) THEN (r.missing_from - 1)
+            ELSE NULL::date
+        END AS complete_to,
+    r.orgs_complete,
+    COALESCE(g.gaps, 0) AS gaps,
+    COALESCE(g.orgs_with_gaps, 0) AS orgs_with_gaps,
+    g.oldest_gap,
+    g.newest_gap
+   FROM (reach r
+     LEFT JOIN gaps g ON (((g.instance_id = r.instance_id) AND (g.stream = r.stream)))); instance_id,stream,tracked_from,orgs_tracked,newest_day,complete_to,orgs_complete,gaps,orgs_with_gaps,oldest_gap,newest_gap
 
 -- view hourly_usage
-SELECTo.instance_id,d.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,day.day,day.day+hour.hour::doubleprecision*'01:00:00'::intervalATTIMEZONE'UTC'::text,d.is_reported,d.standing,d.standing='final'::losant_usage.standing,d.billable_counts[hour.hour+1],d.all_counts[hour.hour+1],d.all_bytes[hour.hour+1]FROMlosant_usage.days_betweenSELECTmintracking.tracked_fromFROMlosant_usage.trackingWHEREtracking.stream='payload_hours'::text,nowATTIMEZONE'UTC'::text::date-1daydayCROSSJOINLATERALlosant_usage.day_hoursday.daydorg_id,standing,is_reported,billable_counts,all_counts,all_bytesCROSSJOINgenerate_series0,23hourhourJOINlosant_usage.organizationsoONo.org_id=d.org_id; instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,hour,is_reported,standing,is_final,payload_billable_count,payload_all_count,payload_all_bytes
+SELECT o.instance_id,
+    d.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    day.day AS usage_date,
+    ((day.day + ((hour.hour)::double precision * '01:00:00'::interval)) AT TIME ZONE 'UTC'::text) AS hour,
+    d.is_reported,
+    d.standing,
+    (d.standing = 'final'::losant_usage.standing) AS is_final,
+    d.billable_counts[(hour.hour + 1)] AS payload_billable_count,
+    d.all_counts[(hour.hour + 1)] AS payload_all_count,
+    d.all_bytes[(hour.hour + 1)] AS payload_all_bytes
+   FROM (((losant_usage.days_between(( SELECT min(tracking.tracked_from) AS min
+           FROM losant_usage.tracking
+          WHERE (tracking.stream = 'payload_hours'::text)), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+     CROSS JOIN LATERAL losant_usage.day_hours(day.day) d(org_id, standing, is_reported, billable_counts, all_counts, all_bytes))
+     CROSS JOIN generate_series(0, 23) hour(hour))
+     JOIN losant_usage.organizations o ON ((o.org_id = d.org_id))); instance_id,org_id,org_name,referral_id,plan_id,customer_id,usage_date,hour,is_reported,standing,is_final,payload_billable_count,payload_all_count,payload_all_bytes
 
 -- view instance_days
-SELECTn.instance_id,n.usage_date,n.device_counts_orgs,n.notebook_minutes_orgs,n.payload_totals_orgs,n.payload_sources_orgs,n.devices_created,n.devices_deleted,n.devices_total,n.notebook_minutes,n.notebook_completed,n.notebook_canceled,n.notebook_errored,n.notebook_timeout,n.payload_billable_count,n.payload_all_count,n.payload_all_bytes,n.payload_source_count,e.orgs,e.open_streamsFROMSELECTr.instance_id,r.usage_date,countr.devices_created,countr.notebook_minutes,countr.payload_billable_count,countr.payload_source_count,losant_usage.totalr.devices_created,losant_usage.totalr.devices_deleted,losant_usage.totalr.devices_total,losant_usage.totalr.notebook_minutes,losant_usage.totalr.notebook_completed,losant_usage.totalr.notebook_canceled,losant_usage.totalr.notebook_errored,losant_usage.totalr.notebook_timeout,losant_usage.totalr.payload_billable_count,losant_usage.totalr.payload_all_count,sumr.payload_all_bytes,losant_usage.totalr.payload_source_countFROMlosant_usage.org_rowsrGROUPBYr.instance_id,r.usage_datenCROSSJOINLATERALSELECTSELECTcount*FROMlosant_usage.organizationsoWHEREo.instance_id=n.instance_idANDo.created_onISNULLORo.created_on<=n.usage_dateANDo.removed_onISNULLORo.removed_on>=n.usage_date,ARRAYSELECTDISTINCTc.streamFROMlosant_usage.read_cellscWHEREc.instance_id=n.instance_idANDc.usage_date=n.usage_dateANDc.standing<>'final'::losant_usage.standingOFFSET0e; instance_id,usage_date,device_counts_orgs,notebook_minutes_orgs,payload_totals_orgs,payload_sources_orgs,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count,orgs,open_streams
+SELECT n.instance_id,
+    n.usage_date,
+    n.device_counts_orgs,
+    n.notebook_minutes_orgs,
+    n.payload_totals_orgs,
+    n.payload_sources_orgs,
+    n.devices_created,
+    n.devices_deleted,
+    n.devices_total,
+    n.notebook_minutes,
+    n.notebook_completed,
+    n.notebook_canceled,
+    n.notebook_errored,
+    n.notebook_timeout,
+    n.payload_billable_count,
+    n.payload_all_count,
+    n.payload_all_bytes,
+    n.payload_source_count,
+    e.orgs,
+    e.open_streams
+   FROM (( SELECT r.instance_id,
+            r.usage_date,
+            count(r.devices_created) AS device_counts_orgs,
+            count(r.notebook_minutes) AS notebook_minutes_orgs,
+            count(r.payload_billable_count) AS payload_totals_orgs,
+            count(r.payload_source_count) AS payload_sources_orgs,
+            losant_usage.total(r.devices_created) AS devices_created,
+            losant_usage.total(r.devices_deleted) AS devices_deleted,
+            losant_usage.total(r.devices_total) AS devices_total,
+            losant_usage.total(r.notebook_minutes) AS notebook_minutes,
+            losant_usage.total(r.notebook_completed) AS notebook_completed,
+            losant_usage.total(r.notebook_canceled) AS notebook_canceled,
+            losant_usage.total(r.notebook_errored) AS notebook_errored,
+            losant_usage.total(r.notebook_timeout) AS notebook_timeout,
+            losant_usage.total(r.payload_billable_count) AS payload_billable_count,
+            losant_usage.total(r.payload_all_count) AS payload_all_count,
+            sum(r.payload_all_bytes) AS payload_all_bytes,
+            losant_usage.total(r.payload_source_count) AS payload_source_count
+           FROM losant_usage.org_rows r
+          GROUP BY r.instance_id, r.usage_date) n
+     CROSS JOIN LATERAL ( SELECT ( SELECT count(*) AS count
+                   FROM losant_usage.organizations o
+                  WHERE ((o.instance_id = n.instance_id) AND ((o.created_on IS NULL) OR (o.created_on <= n.usage_date)) AND ((o.removed_on IS NULL) OR (o.removed_on >= n.usage_date)))) AS orgs,
+            ARRAY( SELECT DISTINCT c.stream
+                   FROM losant_usage.read_cells c
+                  WHERE ((c.instance_id = n.instance_id) AND (c.usage_date = n.usage_date) AND (c.standing <> 'final'::losant_usage.standing))) AS open_streams
+         OFFSET 0) e); instance_id,usage_date,device_counts_orgs,notebook_minutes_orgs,payload_totals_orgs,payload_sources_orgs,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count,orgs,open_streams
 
 -- view known_missing
-SELECTc.instance_id,c.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,c.stream,c.usage_date,c.standing,c.reason,c.message,c.is_storedFROMlosant_usage.read_cellscJOINlosant_usage.organizationsoONo.org_id=c.org_idWHEREc.standing=ANYARRAY['unavailable'::losant_usage.standing,'accepted'::losant_usage.standing]; instance_id,org_id,org_name,referral_id,plan_id,customer_id,stream,usage_date,standing,reason,message,is_stored
+SELECT c.instance_id,
+    c.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    c.stream,
+    c.usage_date,
+    c.standing,
+    c.reason,
+    c.message,
+    c.is_stored
+   FROM (losant_usage.read_cells c
+     JOIN losant_usage.organizations o ON ((o.org_id = c.org_id)))
+  WHERE (c.standing = ANY (ARRAY['unavailable'::losant_usage.standing, 'accepted'::losant_usage.standing])); instance_id,org_id,org_name,referral_id,plan_id,customer_id,stream,usage_date,standing,reason,message,is_stored
 
 -- view load_lock
-SELECTtrueFROMlosant_usage.coverage,losant_usage.usage_days,losant_usage.payload_sources,losant_usage.payload_hoursWHEREfalse; is_locked
+SELECT true AS is_locked
+   FROM losant_usage.coverage,
+    losant_usage.usage_days,
+    losant_usage.payload_sources,
+    losant_usage.payload_hours
+  WHERE false; is_locked
 
 -- view losant_periods
-SELECTorg_id,period_start,LEASTperiod_end,leadperiod_startOVERPARTITIONBYorg_idORDERBYperiod_start-1FROMSELECTDISTINCTONs.org_id,s.period_starts.org_id,s.period_start,s.period_endFROMSELECTh.org_id,h.valid_from,h.current_period_startATTIMEZONE'UTC'::text+'1day'::interval-'00:00:00.000001'::interval::date,h.current_period_endATTIMEZONE'UTC'::text-'00:00:00.000001'::interval::dateFROMlosant_usage.organization_historyhWHEREh.current_period_end>h.current_period_startsWHEREs.period_end>=s.period_startORDERBYs.org_id,s.period_start,s.valid_fromDESCp; org_id,period_start,period_end
+SELECT org_id,
+    period_start,
+    LEAST(period_end, (lead(period_start) OVER (PARTITION BY org_id ORDER BY period_start) - 1)) AS period_end
+   FROM ( SELECT DISTINCT ON (s.org_id, s.period_start) s.org_id,
+            s.period_start,
+            s.period_end
+           FROM ( SELECT h.org_id,
+                    h.valid_from,
+                    ((((h.current_period_start AT TIME ZONE 'UTC'::text) + '1 day'::interval) - '00:00:00.000001'::interval))::date AS period_start,
+                    (((h.current_period_end AT TIME ZONE 'UTC'::text) - '00:00:00.000001'::interval))::date AS period_end
+                   FROM losant_usage.organization_history h
+                  WHERE (h.current_period_end > h.current_period_start)) s
+          WHERE (s.period_end >= s.period_start)
+          ORDER BY s.org_id, s.period_start, s.valid_from DESC) p; org_id,period_start,period_end
 
 -- view meter_events
-SELECTe.line||s.number,s.instance_id,s.period_month,s.number,s.statement_id,s.closed_at,l.org_id,l.org_name,NULLIFl.customer_id,''::text,l.referral_id,l.plan_id,l.period_start,l.period_end,l.metric,l.unit,l.kind,CASEl.kindWHEN'level'::textTHENl.totalELSEl.quantityEND,l.total_max,l.quantity,e.line||r.number,r.total,e.is_carried,t.occurred_at,t.occurred_at+'840:00:00'::intervalFROMlosant_usage.statementssJOINlosant_usage.statement_lineslONl.statement_id=s.statement_idCROSSJOINLATERALSELECTconcatl.org_id,':',l.metric,':',to_charl.period_start::timestampwithouttimezone,'YYYY-MM-DD'::text,':',to_chars.period_month::timestampwithouttimezone,'YYYY-MM'::text,':',s.closed_at>=l.period_end+28::timestampwithouttimezoneATTIMEZONE'UTC'::textORs.kind='adjustment'::textANDl.kind='flow'::texteCROSSJOINLATERALSELECTCASEWHENe.is_carriedTHENdate_trunc'second'::text,s.closed_atELSEl.period_end+1::timestampwithouttimezoneATTIMEZONE'UTC'::text-'01:00:00'::interval+LEASTs.number,3599::doubleprecision*'00:00:01'::intervalENDtLEFTJOINLATERALSELECTf.number,b.totalFROMlosant_usage.statement_linesbJOINlosant_usage.statementsfONf.statement_id=b.statement_idWHEREs.kind='adjustment'::textANDl.kind='level'::textANDb.org_id=l.org_idANDb.period_start=l.period_startANDb.period_end=l.period_endANDb.metric=l.metricANDb.totalISNOTNULLANDf.instance_id=s.instance_idANDf.period_month=s.period_monthANDf.number<s.numberORDERBYf.numberDESCLIMIT1rONtrueWHEREl.quantity<>0ORl.kind='level'::textANDl.totalISNOTNULL; event_id,instance_id,period_month,number,statement_id,closed_at,org_id,org_name,customer_id,referral_id,plan_id,period_start,period_end,metric,unit,kind,value,value_max,difference,replaces_event_id,replaces_value,is_carried,occurred_at,send_by
+SELECT (e.line || s.number) AS event_id,
+    s.instance_id,
+    s.period_month,
+    s.number,
+    s.statement_id,
+    s.closed_at,
+    l.org_id,
+    l.org_name,
+    NULLIF(l.customer_id, ''::text) AS customer_id,
+    l.referral_id,
+    l.plan_id,
+    l.period_start,
+    l.period_end,
+    l.metric,
+    l.unit,
+    l.kind,
+        CASE l.kind
+            WHEN 'level'::text THEN l.total
+            ELSE l.quantity
+        END AS value,
+    l.total_max AS value_max,
+    l.quantity AS difference,
+    (e.line || r.number) AS replaces_event_id,
+    r.total AS replaces_value,
+    e.is_carried,
+    t.occurred_at,
+    (t.occurred_at + '840:00:00'::interval) AS send_by
+   FROM ((((losant_usage.statements s
+     JOIN losant_usage.statement_lines l ON ((l.statement_id = s.statement_id)))
+     CROSS JOIN LATERAL ( SELECT concat(l.org_id, ':', l.metric, ':', to_char((l.period_start)::timestamp without time zone, 'YYYY-MM-DD'::text), ':', to_char((s.period_month)::timestamp without time zone, 'YYYY-MM'::text), ':') AS line,
+            ((s.closed_at >= (((l.period_end + 28))::timestamp without time zone AT TIME ZONE 'UTC'::text)) OR ((s.kind = 'adjustment'::text) AND (l.kind = 'flow'::text))) AS is_carried) e)
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN e.is_carried THEN date_trunc('second'::text, s.closed_at)
+                    ELSE (((((l.period_end + 1))::timestamp without time zone AT TIME ZONE 'UTC'::text) - '01:00:00'::interval) + ((LEAST(s.number, 3599))::double precision * '00:00:01'::interval))
+                END AS occurred_at) t)
+     LEFT JOIN LATERAL ( SELECT f.number,
+            b.total
+           FROM (losant_usage.statement_lines b
+             JOIN losant_usage.statements f ON ((f.statement_id = b.statement_id)))
+          WHERE ((s.kind = 'adjustment'::text) AND (l.kind = 'level'::text) AND (b.org_id = l.org_id) AND (b.period_start = l.period_start) AND (b.period_end = l.period_end) AND (b.metric = l.metric) AND (b.total IS NOT NULL) AND (f.instance_id = s.instance_id) AND (f.period_month = s.period_month) AND (f.number < s.number))
+          ORDER BY f.number DESC
+         LIMIT 1) r ON (true))
+  WHERE ((l.quantity <> 0) OR ((l.kind = 'level'::text) AND (l.total IS NOT NULL))); event_id,instance_id,period_month,number,statement_id,closed_at,org_id,org_name,customer_id,referral_id,plan_id,period_start,period_end,metric,unit,kind,value,value_max,difference,replaces_event_id,replaces_value,is_carried,occurred_at,send_by
 
 -- view month_rows
-SELECTm.month,m.next_month-1,s.instance_id,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.tags,s.days_in_period,s.days_expected,s.days_stored,s.days_final,s.days_accepted,s.days_unavailable,s.days_unreported,s.days_untracked,s.device_counts_days,s.notebook_minutes_days,s.payload_totals_days,s.payload_sources_days,s.days_possible,s.is_over,s.is_fully_tracked,s.standing,s.is_final,s.is_clear,s.open_days,s.missing_days,s.in_doubt_days,s.unavailable_days,s.by_hand_days,s.open_streams,s.missing_streams,s.in_doubt_streams,s.unavailable_streams,s.by_hand_streams,s.devices_created,s.devices_deleted,s.devices_total,s.devices_total_on,s.devices_total_max,s.devices_total_avg,s.notebook_minutes,s.notebook_completed,s.notebook_canceled,s.notebook_errored,s.notebook_timeout,s.payload_billable_count,s.payload_all_count,s.payload_all_bytes,s.payload_source_countFROMlosant_usage.monthsmCROSSJOINLATERALlosant_usage.period_sumsm.month,m.next_month,''::text,'g'::textsinstance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_countWHEREm.month>=SELECTdate_trunc'month'::text,LEASTminusage_days.usage_date,SELECTmintracking.tracked_fromFROMlosant_usage.tracking::timestampwithouttimezone::dateFROMlosant_usage.usage_daysANDm.month<=nowATTIMEZONE'UTC'::text::date-1; period_start,period_end,instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
+SELECT m.month AS period_start,
+    (m.next_month - 1) AS period_end,
+    s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.days_possible,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    s.is_clear,
+    s.open_days,
+    s.missing_days,
+    s.in_doubt_days,
+    s.unavailable_days,
+    s.by_hand_days,
+    s.open_streams,
+    s.missing_streams,
+    s.in_doubt_streams,
+    s.unavailable_streams,
+    s.by_hand_streams,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (losant_usage.months m
+     CROSS JOIN LATERAL losant_usage.period_sums(m.month, m.next_month, ''::text, 'g'::text) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, open_streams, missing_streams, in_doubt_streams, unavailable_streams, by_hand_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count))
+  WHERE ((m.month >= ( SELECT (date_trunc('month'::text, (LEAST(min(usage_days.usage_date), ( SELECT min(tracking.tracked_from) AS min
+                   FROM losant_usage.tracking)))::timestamp without time zone))::date AS date_trunc
+           FROM losant_usage.usage_days)) AND (m.month <= (((now() AT TIME ZONE 'UTC'::text))::date - 1))); period_start,period_end,instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
 
 -- view monthly_usage
-SELECTs.instance_id,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.tags,s.period_start,s.days_in_period,s.days_expected,s.days_stored,s.days_final,s.days_accepted,s.days_unavailable,s.days_unreported,s.days_untracked,s.device_counts_days,s.notebook_minutes_days,s.payload_totals_days,s.payload_sources_days,s.is_over,s.is_fully_tracked,s.standing,s.is_final,s.is_clearANDi.list_problemISNULLANDi.control_totals='show'::textORs.instance_id<>ALLx.instance_idsANDNOTs.is_finalANDlosant_usage.is_contradictedr.figures,x.bytes_of_mb,s.devices_total,s.notebook_minutes,s.payload_billable_count,s.payload_all_count,s.payload_all_bytesANDlosant_usage.is_final_readi.policy,s.period_end,r.verified_atANDNOTlosant_usage.org_changed_sinces.org_id,s.period_start,s.period_end,r.verified_at,s.devices_created,s.devices_deleted,s.devices_total,s.devices_total_on,s.devices_total_max,s.devices_total_avg,s.notebook_minutes,s.notebook_completed,s.notebook_canceled,s.notebook_errored,s.notebook_timeout,s.payload_billable_count,s.payload_all_count,s.payload_all_bytes,s.payload_source_countFROMlosant_usage.month_rowssJOINlosant_usage.instancesiONi.instance_id=s.instance_idLEFTJOINlosant_usage.monthly_summariesrONr.instance_id=s.instance_idANDr.month=s.period_startANDr.resource_type='organization'::textANDr.resource_id=s.org_idLEFTJOINLATERALSELECTCOALESCEarray_aggDISTINCTd.instance_id,'{}'::text[],SELECTm.summary_scaleFROMlosant_usage.metricsmWHEREm.metric='payload_all_bytes'::textFROMlosant_usage.contradicted_daysdWHEREd.usage_date>=s.period_startANDd.usage_date<=s.period_endxONtrueWHEREs.days_expected>0; instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,month,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,is_over,is_fully_tracked,standing,is_final,is_billable,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
+SELECT s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.period_start AS month,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    (s.is_clear AND (i.list_problem IS NULL) AND ((i.control_totals = 'show'::text) OR ((s.instance_id <> ALL (x.instance_ids)) AND (NOT (s.is_final AND losant_usage.is_contradicted(r.figures, x.bytes_of_mb, s.devices_total, s.notebook_minutes, s.payload_billable_count, s.payload_all_count, s.payload_all_bytes) AND losant_usage.is_final_read(i.policy, s.period_end, r.verified_at) AND (NOT losant_usage.org_changed_since(s.org_id, s.period_start, s.period_end, r.verified_at))))))) AS is_billable,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (((losant_usage.month_rows s
+     JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+     LEFT JOIN losant_usage.monthly_summaries r ON (((r.instance_id = s.instance_id) AND (r.month = s.period_start) AND (r.resource_type = 'organization'::text) AND (r.resource_id = s.org_id))))
+     LEFT JOIN LATERAL ( SELECT COALESCE(array_agg(DISTINCT d.instance_id), '{}'::text[]) AS instance_ids,
+            ( SELECT m.summary_scale
+                   FROM losant_usage.metrics m
+                  WHERE (m.metric = 'payload_all_bytes'::text)) AS bytes_of_mb
+           FROM losant_usage.contradicted_days d
+          WHERE ((d.usage_date >= s.period_start) AND (d.usage_date <= s.period_end))) x ON (true))
+  WHERE (s.days_expected > 0); instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,month,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,is_over,is_fully_tracked,standing,is_final,is_billable,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
 
 -- view notebook_minutes
-SELECTu.usage_date,u.org_id,c.revision,c.run_id,losant_usage.loaded_atc.*,u.notebook_minutes,u.notebook_completed,u.notebook_canceled,u.notebook_errored,u.notebook_timeoutFROMlosant_usage.usage_daysuJOINlosant_usage.coveragecONc.usage_date=u.usage_dateANDc.org_id=u.org_idANDc.stream='notebook_minutes'::textWHEREu.notebook_minutesISNOTNULL; usage_date,org_id,revision,run_id,loaded_at,minutes,completed,canceled,errored,timeout
+SELECT u.usage_date,
+    u.org_id,
+    c.revision,
+    c.run_id,
+    losant_usage.loaded_at(c.*) AS loaded_at,
+    u.notebook_minutes AS minutes,
+    u.notebook_completed AS completed,
+    u.notebook_canceled AS canceled,
+    u.notebook_errored AS errored,
+    u.notebook_timeout AS timeout
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.coverage c ON (((c.usage_date = u.usage_date) AND (c.org_id = u.org_id) AND (c.stream = 'notebook_minutes'::text))))
+  WHERE (u.notebook_minutes IS NOT NULL); usage_date,org_id,revision,run_id,loaded_at,minutes,completed,canceled,errored,timeout
 
 -- view org_rows
-SELECTu.usage_date,u.org_id,t.instance_id,NOTt.has_untrackedORu.usage_date>=t.device_counts_fromANDu.usage_date<=t.device_counts_toANDt.device_counts_daysISNULLORu.usage_date<@t.device_counts_daysORu.usage_date>=t.notebook_minutes_fromANDu.usage_date<=t.notebook_minutes_toANDt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysORu.usage_date>=t.payload_totals_fromANDu.usage_date<=t.payload_totals_toANDt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_daysORu.usage_date>=t.payload_sources_fromANDu.usage_date<=t.payload_sources_toANDt.payload_sources_daysISNULLORu.usage_date<@t.payload_sources_daysORu.usage_date>=t.payload_hours_fromANDu.usage_date<=t.payload_hours_toANDt.payload_hours_daysISNULLORu.usage_date<@t.payload_hours_days,t.has_untrackedANDu.devices_createdISNOTNULLANDNOTt.device_counts_daysISNULLORu.usage_date<@t.device_counts_daysORu.notebook_minutesISNOTNULLANDNOTt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysORu.payload_billable_countISNOTNULLANDNOTt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_daysORu.payload_source_countISNOTNULLANDNOTt.payload_sources_daysISNULLORu.usage_date<@t.payload_sources_days,COALESCEu.usage_date>=t.payload_hours_fromANDu.usage_date<=t.payload_hours_toANDt.payload_hours_daysISNULLORu.usage_date<@t.payload_hours_days::integer,0+CASEWHENu.usage_date>=t.all_fromANDu.usage_date<=t.all_toTHEN4ELSECOALESCEu.usage_date>=t.device_counts_fromANDu.usage_date<=t.device_counts_toANDt.device_counts_daysISNULLORu.usage_date<@t.device_counts_days::integer,0+COALESCEu.usage_date>=t.notebook_minutes_fromANDu.usage_date<=t.notebook_minutes_toANDt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_days::integer,0+COALESCEu.usage_date>=t.payload_totals_fromANDu.usage_date<=t.payload_totals_toANDt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_days::integer,0+COALESCEu.usage_date>=t.payload_sources_fromANDu.usage_date<=t.payload_sources_toANDt.payload_sources_daysISNULLORu.usage_date<@t.payload_sources_days::integer,0END,u.devices_createdISNOTNULLANDt.device_counts_daysISNULLORu.usage_date<@t.device_counts_days::integer+u.notebook_minutesISNOTNULLANDt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_days::integer+u.payload_billable_countISNOTNULLANDt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_days::integer+u.payload_source_countISNOTNULLANDt.payload_sources_daysISNULLORu.usage_date<@t.payload_sources_days::integer+CASEWHENu.usage_date>=t.payload_hours_fromANDu.usage_date<=t.payload_hours_toANDt.payload_hours_daysISNULLORu.usage_date<@t.payload_hours_daysTHENEXISTSSELECTFROMlosant_usage.payload_hourshWHEREh.usage_date=u.usage_dateANDh.org_id=u.org_id::integerELSE0END,CASEWHENu.usage_date>=t.all_fromANDu.usage_date<=t.all_toTHEN15ELSECASEWHENu.usage_date>=t.device_counts_fromANDu.usage_date<=t.device_counts_toANDt.device_counts_daysISNULLORu.usage_date<@t.device_counts_daysTHEN1ELSE0END+CASEWHENu.usage_date>=t.notebook_minutes_fromANDu.usage_date<=t.notebook_minutes_toANDt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysTHEN2ELSE0END+CASEWHENu.usage_date>=t.payload_totals_fromANDu.usage_date<=t.payload_totals_toANDt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_daysTHEN4ELSE0END+CASEWHENu.usage_date>=t.payload_sources_fromANDu.usage_date<=t.payload_sources_toANDt.payload_sources_daysISNULLORu.usage_date<@t.payload_sources_daysTHEN8ELSE0ENDEND,CASEWHENt.device_counts_daysISNULLORu.usage_date<@t.device_counts_daysTHENu.devices_createdELSENULL::bigintEND,CASEWHENt.device_counts_daysISNULLORu.usage_date<@t.device_counts_daysTHENu.devices_deletedELSENULL::bigintEND,CASEWHENt.device_counts_daysISNULLORu.usage_date<@t.device_counts_daysTHENu.devices_totalELSENULL::bigintEND,CASEWHENt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysTHENu.notebook_minutesELSENULL::bigintEND,CASEWHENt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysTHENu.notebook_completedELSENULL::bigintEND,CASEWHENt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysTHENu.notebook_canceledELSENULL::bigintEND,CASEWHENt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysTHENu.notebook_erroredELSENULL::bigintEND,CASEWHENt.notebook_minutes_daysISNULLORu.usage_date<@t.notebook_minutes_daysTHENu.notebook_timeoutELSENULL::bigintEND,CASEWHENt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_daysTHENu.payload_billable_countELSENULL::bigintEND,CASEWHENt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_daysTHENu.payload_all_countELSENULL::bigintEND,CASEWHENt.payload_totals_daysISNULLORu.usage_date<@t.payload_totals_daysTHENu.payload_all_bytesELSENULL::bigintEND,CASEWHENt.payload_sources_daysISNULLORu.usage_date<@t.payload_sources_daysTHENu.payload_source_countELSENULL::bigintENDFROMlosant_usage.usage_daysuJOINlosant_usage.org_trackstONt.org_id=u.org_id; usage_date,org_id,instance_id,is_tracked,has_untracked,streams_expected,streams_stored,streams_set,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
+SELECT u.usage_date,
+    u.org_id,
+    t.instance_id,
+    ((NOT t.has_untracked) OR (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) OR (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) OR (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) OR (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))) OR (((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days)))) AS is_tracked,
+    (t.has_untracked AND (((u.devices_created IS NOT NULL) AND (NOT ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)))) OR ((u.notebook_minutes IS NOT NULL) AND (NOT ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)))) OR ((u.payload_billable_count IS NOT NULL) AND (NOT ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)))) OR ((u.payload_source_count IS NOT NULL) AND (NOT ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)))))) AS has_untracked,
+    (COALESCE(((((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days))))::integer, 0) +
+        CASE
+            WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 4
+            ELSE (((COALESCE(((((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer, 0) + COALESCE(((((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer, 0)) + COALESCE(((((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer, 0))
+        END) AS streams_expected,
+    (((((((u.devices_created IS NOT NULL) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))))::integer + (((u.notebook_minutes IS NOT NULL) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))))::integer) + (((u.payload_billable_count IS NOT NULL) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))))::integer) + (((u.payload_source_count IS NOT NULL) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))))::integer) +
+        CASE
+            WHEN (((u.usage_date >= t.payload_hours_from) AND (u.usage_date <= t.payload_hours_to)) AND ((t.payload_hours_days IS NULL) OR (u.usage_date <@ t.payload_hours_days))) THEN ((EXISTS ( SELECT
+               FROM losant_usage.payload_hours h
+              WHERE ((h.usage_date = u.usage_date) AND (h.org_id = u.org_id)))))::integer
+            ELSE 0
+        END) AS streams_stored,
+        CASE
+            WHEN ((u.usage_date >= t.all_from) AND (u.usage_date <= t.all_to)) THEN 15
+            ELSE (((
+            CASE
+                WHEN (((u.usage_date >= t.device_counts_from) AND (u.usage_date <= t.device_counts_to)) AND ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days))) THEN 1
+                ELSE 0
+            END +
+            CASE
+                WHEN (((u.usage_date >= t.notebook_minutes_from) AND (u.usage_date <= t.notebook_minutes_to)) AND ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days))) THEN 2
+                ELSE 0
+            END) +
+            CASE
+                WHEN (((u.usage_date >= t.payload_totals_from) AND (u.usage_date <= t.payload_totals_to)) AND ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days))) THEN 4
+                ELSE 0
+            END) +
+            CASE
+                WHEN (((u.usage_date >= t.payload_sources_from) AND (u.usage_date <= t.payload_sources_to)) AND ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days))) THEN 8
+                ELSE 0
+            END)
+        END AS streams_set,
+        CASE
+            WHEN ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)) THEN u.devices_created
+            ELSE NULL::bigint
+        END AS devices_created,
+        CASE
+            WHEN ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)) THEN u.devices_deleted
+            ELSE NULL::bigint
+        END AS devices_deleted,
+        CASE
+            WHEN ((t.device_counts_days IS NULL) OR (u.usage_date <@ t.device_counts_days)) THEN u.devices_total
+            ELSE NULL::bigint
+        END AS devices_total,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_minutes
+            ELSE NULL::bigint
+        END AS notebook_minutes,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_completed
+            ELSE NULL::bigint
+        END AS notebook_completed,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_canceled
+            ELSE NULL::bigint
+        END AS notebook_canceled,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_errored
+            ELSE NULL::bigint
+        END AS notebook_errored,
+        CASE
+            WHEN ((t.notebook_minutes_days IS NULL) OR (u.usage_date <@ t.notebook_minutes_days)) THEN u.notebook_timeout
+            ELSE NULL::bigint
+        END AS notebook_timeout,
+        CASE
+            WHEN ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)) THEN u.payload_billable_count
+            ELSE NULL::bigint
+        END AS payload_billable_count,
+        CASE
+            WHEN ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)) THEN u.payload_all_count
+            ELSE NULL::bigint
+        END AS payload_all_count,
+        CASE
+            WHEN ((t.payload_totals_days IS NULL) OR (u.usage_date <@ t.payload_totals_days)) THEN u.payload_all_bytes
+            ELSE NULL::bigint
+        END AS payload_all_bytes,
+        CASE
+            WHEN ((t.payload_sources_days IS NULL) OR (u.usage_date <@ t.payload_sources_days)) THEN u.payload_source_count
+            ELSE NULL::bigint
+        END AS payload_source_count
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.org_tracks t ON ((t.org_id = u.org_id))); usage_date,org_id,instance_id,is_tracked,has_untracked,streams_expected,streams_stored,streams_set,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
 
 -- view org_tracks
-SELECTorg_id,mininstance_id,bool_orhas_untrackedORcount*FILTERWHEREstream<>'payload_hours'::text<4,CASEWHENcount*FILTERWHEREstream<>'payload_hours'::text=4ANDNOTbool_orhas_holesFILTERWHEREstream<>'payload_hours'::textTHENmaxfrom_dayFILTERWHEREstream<>'payload_hours'::textELSENULL::dateEND,minto_dayFILTERWHEREstream<>'payload_hours'::text,minfrom_dayFILTERWHEREstream='device_counts'::text,minto_dayFILTERWHEREstream='device_counts'::text,CASEWHENcount*FILTERWHEREstream='device_counts'::text=0THEN'{}'::datemultirangeELSErange_aggdaysFILTERWHEREstream='device_counts'::textANDhas_holesORhas_untrackedEND,minfrom_dayFILTERWHEREstream='notebook_minutes'::text,minto_dayFILTERWHEREstream='notebook_minutes'::text,CASEWHENcount*FILTERWHEREstream='notebook_minutes'::text=0THEN'{}'::datemultirangeELSErange_aggdaysFILTERWHEREstream='notebook_minutes'::textANDhas_holesORhas_untrackedEND,minfrom_dayFILTERWHEREstream='payload_totals'::text,minto_dayFILTERWHEREstream='payload_totals'::text,CASEWHENcount*FILTERWHEREstream='payload_totals'::text=0THEN'{}'::datemultirangeELSErange_aggdaysFILTERWHEREstream='payload_totals'::textANDhas_holesORhas_untrackedEND,minfrom_dayFILTERWHEREstream='payload_sources'::text,minto_dayFILTERWHEREstream='payload_sources'::text,CASEWHENcount*FILTERWHEREstream='payload_sources'::text=0THEN'{}'::datemultirangeELSErange_aggdaysFILTERWHEREstream='payload_sources'::textANDhas_holesORhas_untrackedEND,minfrom_dayFILTERWHEREstream='payload_hours'::text,minto_dayFILTERWHEREstream='payload_hours'::text,range_aggdaysFILTERWHEREstream='payload_hours'::textANDhas_holesFROMlosant_usage.trackedtGROUPBYorg_id; org_id,instance_id,has_untracked,all_from,all_to,device_counts_from,device_counts_to,device_counts_days,notebook_minutes_from,notebook_minutes_to,notebook_minutes_days,payload_totals_from,payload_totals_to,payload_totals_days,payload_sources_from,payload_sources_to,payload_sources_days,payload_hours_from,payload_hours_to,payload_hours_days
+SELECT org_id,
+    min(instance_id) AS instance_id,
+    (bool_or(has_untracked) OR (count(*) FILTER (WHERE (stream <> 'payload_hours'::text)) < 4)) AS has_untracked,
+        CASE
+            WHEN ((count(*) FILTER (WHERE (stream <> 'payload_hours'::text)) = 4) AND (NOT bool_or(has_holes) FILTER (WHERE (stream <> 'payload_hours'::text)))) THEN max(from_day) FILTER (WHERE (stream <> 'payload_hours'::text))
+            ELSE NULL::date
+        END AS all_from,
+    min(to_day) FILTER (WHERE (stream <> 'payload_hours'::text)) AS all_to,
+    min(from_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_from,
+    min(to_day) FILTER (WHERE (stream = 'device_counts'::text)) AS device_counts_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'device_counts'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'device_counts'::text) AND (has_holes OR has_untracked)))
+        END AS device_counts_days,
+    min(from_day) FILTER (WHERE (stream = 'notebook_minutes'::text)) AS notebook_minutes_from,
+    min(to_day) FILTER (WHERE (stream = 'notebook_minutes'::text)) AS notebook_minutes_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'notebook_minutes'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'notebook_minutes'::text) AND (has_holes OR has_untracked)))
+        END AS notebook_minutes_days,
+    min(from_day) FILTER (WHERE (stream = 'payload_totals'::text)) AS payload_totals_from,
+    min(to_day) FILTER (WHERE (stream = 'payload_totals'::text)) AS payload_totals_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'payload_totals'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'payload_totals'::text) AND (has_holes OR has_untracked)))
+        END AS payload_totals_days,
+    min(from_day) FILTER (WHERE (stream = 'payload_sources'::text)) AS payload_sources_from,
+    min(to_day) FILTER (WHERE (stream = 'payload_sources'::text)) AS payload_sources_to,
+        CASE
+            WHEN (count(*) FILTER (WHERE (stream = 'payload_sources'::text)) = 0) THEN '{}'::datemultirange
+            ELSE range_agg(days) FILTER (WHERE ((stream = 'payload_sources'::text) AND (has_holes OR has_untracked)))
+        END AS payload_sources_days,
+    min(from_day) FILTER (WHERE (stream = 'payload_hours'::text)) AS payload_hours_from,
+    min(to_day) FILTER (WHERE (stream = 'payload_hours'::text)) AS payload_hours_to,
+    range_agg(days) FILTER (WHERE ((stream = 'payload_hours'::text) AND has_holes)) AS payload_hours_days
+   FROM losant_usage.tracked t
+  GROUP BY org_id; org_id,instance_id,has_untracked,all_from,all_to,device_counts_from,device_counts_to,device_counts_days,notebook_minutes_from,notebook_minutes_to,notebook_minutes_days,payload_totals_from,payload_totals_to,payload_totals_days,payload_sources_from,payload_sources_to,payload_sources_days,payload_hours_from,payload_hours_to,payload_hours_days
 
 -- view organization_tags
-SELECTo.org_id,tag.key,tag.value,row_numberOVERPARTITIONBYo.org_id,tag.keyORDERBYtag.place::integerFROMlosant_usage.organizationsoCROSSJOINLATERALSELECTt.item->>'key'::text,t.item->>'value'::text,t.placeFROMjsonb_array_elementso.tagsWITHORDINALITYtitem,placetag; org_id,key,value,nth
+SELECT o.org_id,
+    tag.key,
+    tag.value,
+    (row_number() OVER (PARTITION BY o.org_id, tag.key ORDER BY tag.place))::integer AS nth
+   FROM (losant_usage.organizations o
+     CROSS JOIN LATERAL ( SELECT (t.item ->> 'key'::text) AS key,
+            (t.item ->> 'value'::text) AS value,
+            t.place
+           FROM jsonb_array_elements(o.tags) WITH ORDINALITY t(item, place)) tag); org_id,key,value,nth
 
 -- view own_period_rows
-SELECTp.period_start,p.period_end,s.instance_id,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.tags,s.days_in_period,s.days_expected,s.days_stored,s.days_final,s.days_accepted,s.days_unavailable,s.days_unreported,s.days_untracked,s.device_counts_days,s.notebook_minutes_days,s.payload_totals_days,s.payload_sources_days,s.days_possible,s.is_over,s.is_fully_tracked,s.standing,s.is_final,s.is_clear,s.open_days,s.missing_days,s.in_doubt_days,s.unavailable_days,s.by_hand_days,s.open_streams,s.missing_streams,s.in_doubt_streams,s.unavailable_streams,s.by_hand_streams,s.devices_created,s.devices_deleted,s.devices_total,s.devices_total_on,s.devices_total_max,s.devices_total_avg,s.notebook_minutes,s.notebook_completed,s.notebook_canceled,s.notebook_errored,s.notebook_timeout,s.payload_billable_count,s.payload_all_count,s.payload_all_bytes,s.payload_source_countFROMlosant_usage.losant_periodspCROSSJOINLATERALlosant_usage.period_sumsp.period_start,p.period_end+1,p.org_id,p.org_idsinstance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count; period_start,period_end,instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
+SELECT p.period_start,
+    p.period_end,
+    s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.days_possible,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    s.is_clear,
+    s.open_days,
+    s.missing_days,
+    s.in_doubt_days,
+    s.unavailable_days,
+    s.by_hand_days,
+    s.open_streams,
+    s.missing_streams,
+    s.in_doubt_streams,
+    s.unavailable_streams,
+    s.by_hand_streams,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (losant_usage.losant_periods p
+     CROSS JOIN LATERAL losant_usage.period_sums(p.period_start, (p.period_end + 1), p.org_id, p.org_id) s(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, open_streams, missing_streams, in_doubt_streams, unavailable_streams, by_hand_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)); period_start,period_end,instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
 
 -- view payload_totals
-SELECTu.usage_date,u.org_id,c.revision,c.run_id,losant_usage.loaded_atc.*,u.payload_billable_count,u.payload_all_count,u.payload_all_bytesFROMlosant_usage.usage_daysuJOINlosant_usage.coveragecONc.usage_date=u.usage_dateANDc.org_id=u.org_idANDc.stream='payload_totals'::textWHEREu.payload_billable_countISNOTNULL; usage_date,org_id,revision,run_id,loaded_at,billable_count,all_count,all_bytes
+SELECT u.usage_date,
+    u.org_id,
+    c.revision,
+    c.run_id,
+    losant_usage.loaded_at(c.*) AS loaded_at,
+    u.payload_billable_count AS billable_count,
+    u.payload_all_count AS all_count,
+    u.payload_all_bytes AS all_bytes
+   FROM (losant_usage.usage_days u
+     JOIN losant_usage.coverage c ON (((c.usage_date = u.usage_date) AND (c.org_id = u.org_id) AND (c.stream = 'payload_totals'::text))))
+  WHERE (u.payload_billable_count IS NOT NULL); usage_date,org_id,revision,run_id,loaded_at,billable_count,all_count,all_bytes
 
 -- view period_blockers
-SELECTinstance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,cause,CASEWHENdaysISNOTNULLTHENlosant_usage.count_daysdaysELSENULL::integerEND,COALESCElowerdays,period_start,COALESCEupperdays-1,period_end,streams,losant_usage.what_to_docause,org_id,period_start,period_end,days,streamsFROMSELECTs.instance_id,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.period_start,s.period_end,s.source,c.cause,c.days,c.streamsFROMSELECTs_1.period_start,s_1.period_end,s_1.instance_id,s_1.org_id,s_1.org_name,s_1.referral_id,s_1.plan_id,s_1.customer_id,s_1.tags,s_1.days_in_period,s_1.days_expected,s_1.days_stored,s_1.days_final,s_1.days_accepted,s_1.days_unavailable,s_1.days_unreported,s_1.days_untracked,s_1.device_counts_days,s_1.notebook_minutes_days,s_1.payload_totals_days,s_1.payload_sources_days,s_1.days_possible,s_1.is_over,s_1.is_fully_tracked,s_1.standing,s_1.is_final,s_1.is_clear,s_1.open_days,s_1.missing_days,s_1.in_doubt_days,s_1.unavailable_days,s_1.by_hand_days,s_1.open_streams,s_1.missing_streams,s_1.in_doubt_streams,s_1.unavailable_streams,s_1.by_hand_streams,s_1.devices_created,s_1.devices_deleted,s_1.devices_total,s_1.devices_total_on,s_1.devices_total_max,s_1.devices_total_avg,s_1.notebook_minutes,s_1.notebook_completed,s_1.notebook_canceled,s_1.notebook_errored,s_1.notebook_timeout,s_1.payload_billable_count,s_1.payload_all_count,s_1.payload_all_bytes,s_1.payload_source_count,'calendar'::text,i.control_totals='block'::textANDs_1.is_finalANDlosant_usage.is_contradictedr.figures,m.summary_scale,s_1.devices_total,s_1.notebook_minutes,s_1.payload_billable_count,s_1.payload_all_count,s_1.payload_all_bytesANDlosant_usage.is_final_readi.policy,s_1.period_end,r.verified_atANDNOTlosant_usage.org_changed_sinces_1.org_id,s_1.period_start,s_1.period_end,r.verified_atFROMlosant_usage.month_rowss_1JOINlosant_usage.instancesiONi.instance_id=s_1.instance_idANDi.billing_periods='calendar'::textJOINlosant_usage.metricsmONm.metric='payload_all_bytes'::textLEFTJOINlosant_usage.monthly_summariesrONr.instance_id=s_1.instance_idANDr.month=s_1.period_startANDr.resource_type='organization'::textANDr.resource_id=s_1.org_idUNIONALLSELECTs_1.period_start,s_1.period_end,s_1.instance_id,s_1.org_id,s_1.org_name,s_1.referral_id,s_1.plan_id,s_1.customer_id,s_1.tags,s_1.days_in_period,s_1.days_expected,s_1.days_stored,s_1.days_final,s_1.days_accepted,s_1.days_unavailable,s_1.days_unreported,s_1.days_untracked,s_1.device_counts_days,s_1.notebook_minutes_days,s_1.payload_totals_days,s_1.payload_sources_days,s_1.days_possible,s_1.is_over,s_1.is_fully_tracked,s_1.standing,s_1.is_final,s_1.is_clear,s_1.open_days,s_1.missing_days,s_1.in_doubt_days,s_1.unavailable_days,s_1.by_hand_days,s_1.open_streams,s_1.missing_streams,s_1.in_doubt_streams,s_1.unavailable_streams,s_1.by_hand_streams,s_1.devices_created,s_1.devices_deleted,s_1.devices_total,s_1.devices_total_on,s_1.devices_total_max,s_1.devices_total_avg,s_1.notebook_minutes,s_1.notebook_completed,s_1.notebook_canceled,s_1.notebook_errored,s_1.notebook_timeout,s_1.payload_billable_count,s_1.payload_all_count,s_1.payload_all_bytes,s_1.payload_source_count,'losant'::text,falseFROMlosant_usage.own_period_rowss_1JOINlosant_usage.instancesiONi.instance_id=s_1.instance_idANDi.billing_periods='losant'::textsLEFTJOINSELECTo.instance_id,mint.tracked_fromFROMlosant_usage.trackingtJOINlosant_usage.organizationsoONo.org_id=t.org_idGROUPBYo.instance_idnONn.instance_id=s.instance_idCROSSJOINLATERALVALUES'not_over'::text,NOTs.is_over,NULL::datemultirange,NULL::text[],'not_fully_tracked'::text,NOTs.is_fully_tracked,NULL::datemultirange,NULL::text[],'not_final'::text,s.open_daysISNOTNULL,s.open_days,s.open_streams,'missing'::text,s.missing_daysISNOTNULL,s.missing_days,s.missing_streams,'in_doubt'::text,s.in_doubt_daysISNOTNULL,s.in_doubt_days,s.in_doubt_streams,'unavailable'::text,s.unavailable_daysISNOTNULL,s.unavailable_days,s.unavailable_streams,'changed_by_hand'::text,s.by_hand_daysISNOTNULL,s.by_hand_days,s.by_hand_streams,'contradicted'::text,s.is_contradicted,NULL::datemultirange,NULL::text[]ccause,applies,days,streamsWHEREc.appliesANDNOTs.is_clearORs.is_contradictedANDs.days_expected>0ORs.period_end>=n.first_dayUNIONALLSELECTp.instance_id,p.org_id,p.org_name,p.referral_id,p.plan_id,p.customer_id,m.month,m.next_month-1,'losant'::text,'no_period'::text,datemultirangedaterangeGREATESTp.first_day,m.month,LEASTp.last_day+1,m.next_month,NULL::text[]FROMlosant_usage.days_without_periodpJOINlosant_usage.monthsmONm.month<=p.last_dayANDm.next_month>p.first_dayUNIONALLSELECTi.instance_id,NULL::text,NULL::text,NULL::text,NULL::text,NULL::text,m.month,m.next_month-1,i.billing_periods,'list_incomplete'::text,NULL::datemultirange,NULL::text[]FROMlosant_usage.instancesiJOINlosant_usage.monthsmONm.month<nowATTIMEZONE'UTC'::text::dateANDm.next_month>LEASTi.tracked_from,SELECTmintracking.tracked_fromFROMlosant_usage.trackingWHEREi.list_problemISNOTNULLUNIONALLSELECTd.instance_id,NULL::text,NULL::text,NULL::text,NULL::text,NULL::text,m.month,m.next_month-1,i.billing_periods,'contradicted'::text,part.days,d.streamsFROMlosant_usage.monthsmCROSSJOINLATERALSELECTd_1.instance_id,range_aggdateranged_1.usage_date,d_1.usage_date+1,array_aggDISTINCTd_1.streamFROMlosant_usage.contradicted_daysd_1WHEREd_1.usage_date>=m.monthANDd_1.usage_date<=m.next_month-1GROUPBYd_1.instance_iddJOINlosant_usage.instancesiONi.instance_id=d.instance_idANDi.control_totals='block'::textCROSSJOINLATERALSELECTd.daysWHEREi.billing_periods='calendar'::textUNIONALLSELECTdatemultirangeeach.eachFROMunnestd.dayseacheachWHEREi.billing_periods='losant'::textpartWHEREm.month<nowATTIMEZONE'UTC'::text::dateANDm.next_month>SELECTminusage_days.usage_dateFROMlosant_usage.usage_daysUNIONALLSELECTr.instance_id,r.resource_id,r.resource_name,NULL::text,NULL::text,NULL::text,r.month,r.month+'1mon'::interval::date-1,i.billing_periods,'contradicted'::text,NULL::datemultirange,NULL::text[]FROMlosant_usage.monthly_summariesrJOINlosant_usage.instancesiONi.instance_id=r.instance_idANDi.control_totals='block'::textANDi.billing_periods='calendar'::textJOINlosant_usage.metricsmONm.metric='payload_all_bytes'::textWHEREr.resource_type='organization'::textANDNOTEXISTSSELECTFROMlosant_usage.organizationsoWHEREo.org_id=r.resource_idANDo.instance_id=r.instance_idANDlosant_usage.is_contradictedr.figures,m.summary_scale,0::bigint,0::bigint,0::bigint,0::bigint,0::bigintANDlosant_usage.is_final_readi.policy,r.month+'1mon'::interval::date-1,r.verified_atb; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,cause,days,first_day,last_day,streams,what_to_do
+SELECT instance_id,
+    org_id,
+    org_name,
+    referral_id,
+    plan_id,
+    customer_id,
+    period_start,
+    period_end,
+    source,
+    cause,
+        CASE
+            WHEN (days IS NOT NULL) THEN losant_usage.count_days(days)
+            ELSE NULL::integer
+        END AS days,
+    COALESCE(lower(days), period_start) AS first_day,
+    COALESCE((upper(days) - 1), period_end) AS last_day,
+    streams,
+    losant_usage.what_to_do(cause, org_id, period_start, period_end, days, streams) AS what_to_do
+   FROM ( SELECT s.instance_id,
+            s.org_id,
+            s.org_name,
+            s.referral_id,
+            s.plan_id,
+            s.customer_id,
+            s.period_start,
+            s.period_end,
+            s.source,
+            c.cause,
+            c.days,
+            c.streams
+           FROM ((( SELECT s_1.period_start,
+                    s_1.period_end,
+                    s_1.instance_id,
+                    s_1.org_id,
+                    s_1.org_name,
+                    s_1.referral_id,
+                    s_1.plan_id,
+                    s_1.customer_id,
+                    s_1.tags,
+                    s_1.days_in_period,
+                    s_1.days_expected,
+                    s_1.days_stored,
+                    s_1.days_final,
+                    s_1.days_accepted,
+                    s_1.days_unavailable,
+                    s_1.days_unreported,
+                    s_1.days_untracked,
+                    s_1.device_counts_days,
+                    s_1.notebook_minutes_days,
+                    s_1.payload_totals_days,
+                    s_1.payload_sources_days,
+                    s_1.days_possible,
+                    s_1.is_over,
+                    s_1.is_fully_tracked,
+                    s_1.standing,
+                    s_1.is_final,
+                    s_1.is_clear,
+                    s_1.open_days,
+                    s_1.missing_days,
+                    s_1.in_doubt_days,
+                    s_1.unavailable_days,
+                    s_1.by_hand_days,
+                    s_1.open_streams,
+                    s_1.missing_streams,
+                    s_1.in_doubt_streams,
+                    s_1.unavailable_streams,
+                    s_1.by_hand_streams,
+                    s_1.devices_created,
+                    s_1.devices_deleted,
+                    s_1.devices_total,
+                    s_1.devices_total_on,
+                    s_1.devices_total_max,
+                    s_1.devices_total_avg,
+                    s_1.notebook_minutes,
+                    s_1.notebook_completed,
+                    s_1.notebook_canceled,
+                    s_1.notebook_errored,
+                    s_1.notebook_timeout,
+                    s_1.payload_billable_count,
+                    s_1.payload_all_count,
+                    s_1.payload_all_bytes,
+                    s_1.payload_source_count,
+                    'calendar'::text AS source,
+                    ((i.control_totals = 'block'::text) AND s_1.is_final AND losant_usage.is_contradicted(r.figures, m.summary_scale, s_1.devices_total, s_1.notebook_minutes, s_1.payload_billable_count, s_1.payload_all_count, s_1.payload_all_bytes) AND losant_usage.is_final_read(i.policy, s_1.period_end, r.verified_at) AND (NOT losant_usage.org_changed_since(s_1.org_id, s_1.period_start, s_1.period_end, r.verified_at))) AS is_contradicted
+                   FROM (((losant_usage.month_rows s_1
+                     JOIN losant_usage.instances i ON (((i.instance_id = s_1.instance_id) AND (i.billing_periods = 'calendar'::text))))
+                     JOIN losant_usage.metrics m ON ((m.metric = 'payload_all_bytes'::text)))
+                     LEFT JOIN losant_usage.monthly_summaries r ON (((r.instance_id = s_1.instance_id) AND (r.month = s_1.period_start) AND (r.resource_type = 'organization'::text) AND (r.resource_id = s_1.org_id))))
+                UNION ALL
+                 SELECT s_1.period_start,
+                    s_1.period_end,
+                    s_1.instance_id,
+                    s_1.org_id,
+                    s_1.org_name,
+                    s_1.referral_id,
+                    s_1.plan_id,
+                    s_1.customer_id,
+                    s_1.tags,
+                    s_1.days_in_period,
+                    s_1.days_expected,
+                    s_1.days_stored,
+                    s_1.days_final,
+                    s_1.days_accepted,
+                    s_1.days_unavailable,
+                    s_1.days_unreported,
+                    s_1.days_untracked,
+                    s_1.device_counts_days,
+                    s_1.notebook_minutes_days,
+                    s_1.payload_totals_days,
+                    s_1.payload_sources_days,
+                    s_1.days_possible,
+                    s_1.is_over,
+                    s_1.is_fully_tracked,
+                    s_1.standing,
+                    s_1.is_final,
+                    s_1.is_clear,
+                    s_1.open_days,
+                    s_1.missing_days,
+                    s_1.in_doubt_days,
+                    s_1.unavailable_days,
+                    s_1.by_hand_days,
+                    s_1.open_streams,
+                    s_1.missing_streams,
+                    s_1.in_doubt_streams,
+                    s_1.unavailable_streams,
+                    s_1.by_hand_streams,
+                    s_1.devices_created,
+                    s_1.devices_deleted,
+                    s_1.devices_total,
+                    s_1.devices_total_on,
+                    s_1.devices_total_max,
+                    s_1.devices_total_avg,
+                    s_1.notebook_minutes,
+                    s_1.notebook_completed,
+                    s_1.notebook_canceled,
+                    s_1.notebook_errored,
+                    s_1.notebook_timeout,
+                    s_1.payload_billable_count,
+                    s_1.payload_all_count,
+                    s_1.payload_all_bytes,
+                    s_1.payload_source_count,
+                    'losant'::text,
+                    false
+                   FROM (losant_usage.own_period_rows s_1
+                     JOIN losant_usage.instances i ON (((i.instance_id = s_1.instance_id) AND (i.billing_periods = 'losant'::text))))) s
+             LEFT JOIN ( SELECT o.instance_id,
+                    min(t.tracked_from) AS first_day
+                   FROM (losant_usage.tracking t
+                     JOIN losant_usage.organizations o ON ((o.org_id = t.org_id)))
+                  GROUP BY o.instance_id) n ON ((n.instance_id = s.instance_id)))
+             CROSS JOIN LATERAL ( VALUES ('not_over'::text,(NOT s.is_over),NULL::datemultirange,NULL::text[]), ('not_fully_tracked'::text,(NOT s.is_fully_tracked),NULL::datemultirange,NULL::text[]), ('not_final'::text,(s.open_days IS NOT NULL),s.open_days,s.open_streams), ('missing'::text,(s.missing_days IS NOT NULL),s.missing_days,s.missing_streams), ('in_doubt'::text,(s.in_doubt_days IS NOT NULL),s.in_doubt_days,s.in_doubt_streams), ('unavailable'::text,(s.unavailable_days IS NOT NULL),s.unavailable_days,s.unavailable_streams), ('changed_by_hand'::text,(s.by_hand_days IS NOT NULL),s.by_hand_days,s.by_hand_streams), ('contradicted'::text,s.is_contradicted,NULL::datemultirange,NULL::text[])) c(cause, applies, days, streams))
+          WHERE (c.applies AND ((NOT s.is_clear) OR s.is_contradicted) AND ((s.days_expected > 0) OR (s.period_end >= n.first_day)))
+        UNION ALL
+         SELECT p.instance_id,
+            p.org_id,
+            p.org_name,
+            p.referral_id,
+            p.plan_id,
+            p.customer_id,
+            m.month,
+            (m.next_month - 1),
+            'losant'::text,
+            'no_period'::text,
+            datemultirange(daterange(GREATEST(p.first_day, m.month), LEAST((p.last_day + 1), m.next_month))) AS datemultirange,
+            NULL::text[]
+           FROM (losant_usage.days_without_period p
+             JOIN losant_usage.months m ON (((m.month <= p.last_day) AND (m.next_month > p.first_day))))
+        UNION ALL
+         SELECT i.instance_id,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            m.month,
+            (m.next_month - 1),
+            i.billing_periods,
+            'list_incomplete'::text,
+            NULL::datemultirange,
+            NULL::text[]
+           FROM (losant_usage.instances i
+             JOIN losant_usage.months m ON (((m.month < ((now() AT TIME ZONE 'UTC'::text))::date) AND (m.next_month > LEAST(i.tracked_from, ( SELECT min(tracking.tracked_from) AS min
+                   FROM losant_usage.tracking))))))
+          WHERE (i.list_problem IS NOT NULL)
+        UNION ALL
+         SELECT d.instance_id,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            m.month,
+            (m.next_month - 1),
+            i.billing_periods,
+            'contradicted'::text,
+            part.days,
+            d.streams
+           FROM (((losant_usage.months m
+             CROSS JOIN LATERAL ( SELECT d_1.instance_id,
+                    range_agg(daterange(d_1.usage_date, (d_1.usage_date + 1))) AS days,
+                    array_agg(DISTINCT d_1.stream) AS streams
+                   FROM losant_usage.contradicted_days d_1
+                  WHERE ((d_1.usage_date >= m.month) AND (d_1.usage_date <= (m.next_month - 1)))
+                  GROUP BY d_1.instance_id) d)
+             JOIN losant_usage.instances i ON (((i.instance_id = d.instance_id) AND (i.control_totals = 'block'::text))))
+             CROSS JOIN LATERAL ( SELECT d.days
+                  WHERE (i.billing_periods = 'calendar'::text)
+                UNION ALL
+                 SELECT datemultirange(each.each) AS datemultirange
+                   FROM unnest(d.days) each(each)
+                  WHERE (i.billing_periods = 'losant'::text)) part)
+          WHERE ((m.month < ((now() AT TIME ZONE 'UTC'::text))::date) AND (m.next_month > ( SELECT min(usage_days.usage_date) AS min
+                   FROM losant_usage.usage_days)))
+        UNION ALL
+         SELECT r.instance_id,
+            r.resource_id,
+            r.resource_name,
+            NULL::text,
+            NULL::text,
+            NULL::text,
+            r.month,
+            (((r.month + '1 mon'::interval))::date - 1),
+            i.billing_periods,
+            'contradicted'::text,
+            NULL::datemultirange,
+            NULL::text[]
+           FROM ((losant_usage.monthly_summaries r
+             JOIN losant_usage.instances i ON (((i.instance_id = r.instance_id) AND (i.control_totals = 'block'::text) AND (i.billing_periods = 'calendar'::text))))
+             JOIN losant_usage.metrics m ON ((m.metric = 'payload_all_bytes'::text)))
+          WHERE ((r.resource_type = 'organization'::text) AND (NOT (EXISTS ( SELECT
+                   FROM losant_usage.organizations o
+                  WHERE ((o.org_id = r.resource_id) AND (o.instance_id = r.instance_id))))) AND losant_usage.is_contradicted(r.figures, m.summary_scale, (0)::bigint, (0)::bigint, (0)::bigint, (0)::bigint, (0)::bigint) AND losant_usage.is_final_read(i.policy, (((r.month + '1 mon'::interval))::date - 1), r.verified_at))) b; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,cause,days,first_day,last_day,streams,what_to_do
 
 -- view period_usage
-SELECTs.instance_id,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.tags,s.month,s.month+s.days_in_period-1,'calendar'::text,s.days_in_period,s.days_expected,s.days_stored,s.days_final,s.days_accepted,s.days_unavailable,s.days_unreported,s.days_untracked,s.device_counts_days,s.notebook_minutes_days,s.payload_totals_days,s.payload_sources_days,s.is_over,s.is_fully_tracked,s.standing,s.is_final,s.is_billable,s.devices_created,s.devices_deleted,s.devices_total,s.devices_total_on,s.devices_total_max,s.devices_total_avg,s.notebook_minutes,s.notebook_completed,s.notebook_canceled,s.notebook_errored,s.notebook_timeout,s.payload_billable_count,s.payload_all_count,s.payload_all_bytes,s.payload_source_countFROMlosant_usage.monthly_usagesJOINlosant_usage.instancesiONi.instance_id=s.instance_idANDi.billing_periods='calendar'::textUNIONALLSELECTs.instance_id,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.tags,s.period_start,s.period_end,'losant'::text,s.days_in_period,s.days_expected,s.days_stored,s.days_final,s.days_accepted,s.days_unavailable,s.days_unreported,s.days_untracked,s.device_counts_days,s.notebook_minutes_days,s.payload_totals_days,s.payload_sources_days,s.is_over,s.is_fully_tracked,s.standing,s.is_final,s.is_clearANDi.list_problemISNULLANDi.control_totals='show'::textORNOTdateranges.period_start,s.period_end,'[]'::text&&COALESCEx.days,'{}'::datemultirange,s.devices_created,s.devices_deleted,s.devices_total,s.devices_total_on,s.devices_total_max,s.devices_total_avg,s.notebook_minutes,s.notebook_completed,s.notebook_canceled,s.notebook_errored,s.notebook_timeout,s.payload_billable_count,s.payload_all_count,s.payload_all_bytes,s.payload_source_countFROMlosant_usage.own_period_rowssJOINlosant_usage.instancesiONi.instance_id=s.instance_idANDi.billing_periods='losant'::textLEFTJOINLATERALSELECTrange_aggdateranged.usage_date,d.usage_date+1FROMlosant_usage.contradicted_daysdWHEREd.instance_id=i.instance_idxONtrueWHEREs.days_expected>0; instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,period_start,period_end,source,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,is_over,is_fully_tracked,standing,is_final,is_billable,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
+SELECT s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.month AS period_start,
+    ((s.month + s.days_in_period) - 1) AS period_end,
+    'calendar'::text AS source,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    s.is_billable,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM (losant_usage.monthly_usage s
+     JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'calendar'::text))))
+UNION ALL
+ SELECT s.instance_id,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.tags,
+    s.period_start,
+    s.period_end,
+    'losant'::text AS source,
+    s.days_in_period,
+    s.days_expected,
+    s.days_stored,
+    s.days_final,
+    s.days_accepted,
+    s.days_unavailable,
+    s.days_unreported,
+    s.days_untracked,
+    s.device_counts_days,
+    s.notebook_minutes_days,
+    s.payload_totals_days,
+    s.payload_sources_days,
+    s.is_over,
+    s.is_fully_tracked,
+    s.standing,
+    s.is_final,
+    (s.is_clear AND (i.list_problem IS NULL) AND ((i.control_totals = 'show'::text) OR (NOT (daterange(s.period_start, s.period_end, '[]'::text) && COALESCE(x.days, '{}'::datemultirange))))) AS is_billable,
+    s.devices_created,
+    s.devices_deleted,
+    s.devices_total,
+    s.devices_total_on,
+    s.devices_total_max,
+    s.devices_total_avg,
+    s.notebook_minutes,
+    s.notebook_completed,
+    s.notebook_canceled,
+    s.notebook_errored,
+    s.notebook_timeout,
+    s.payload_billable_count,
+    s.payload_all_count,
+    s.payload_all_bytes,
+    s.payload_source_count
+   FROM ((losant_usage.own_period_rows s
+     JOIN losant_usage.instances i ON (((i.instance_id = s.instance_id) AND (i.billing_periods = 'losant'::text))))
+     LEFT JOIN LATERAL ( SELECT range_agg(daterange(d.usage_date, (d.usage_date + 1))) AS days
+           FROM losant_usage.contradicted_days d
+          WHERE (d.instance_id = i.instance_id)) x ON (true))
+  WHERE (s.days_expected > 0); instance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,period_start,period_end,source,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,is_over,is_fully_tracked,standing,is_final,is_billable,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count
 
 -- view read_cells
-SELECTt.instance_id,c.org_id,c.stream,c.usage_date,c.standing,c.reason,c.message,c.is_stored,c.is_reported,c.revision,c.verified_at,c.next_read_at,c.attempts,c.attempted_at,c.run_id,c.response_sha256FROMlosant_usage.days_betweenSELECTmincoverage.usage_dateFROMlosant_usage.coverage,nowATTIMEZONE'UTC'::text::date-1daydayJOINlosant_usage.coveragecONc.usage_date=day.dayJOINlosant_usage.trackedtONt.org_id=c.org_idANDt.stream=c.streamWHERENOTlosant_usage.is_waitingc.standing,c.reason,c.usage_dateANDc.usage_date>=t.from_dayANDc.usage_date<=t.to_dayANDNOTt.has_holesORc.usage_date<@t.daysUNIONALLSELECTt.instance_id,c.org_id,c.stream,c.usage_date,'waiting'::losant_usage.standing,c.reason,c.message,c.is_stored,c.is_reported,c.revision,c.verified_at,c.next_read_at,c.attempts,c.attempted_at,c.run_id,c.response_sha256FROMlosant_usage.days_betweenlosant_usage.late_beforenow,nowATTIMEZONE'UTC'::text::date-1daydayJOINlosant_usage.coveragecONc.usage_date=day.dayJOINlosant_usage.trackedtONt.org_id=c.org_idANDt.stream=c.streamWHERElosant_usage.is_waitingc.standing,c.reason,c.usage_dateANDc.usage_date>=t.from_dayANDc.usage_date<=t.to_dayANDNOTt.has_holesORc.usage_date<@t.days; instance_id,org_id,stream,usage_date,standing,reason,message,is_stored,is_reported,revision,verified_at,next_read_at,attempts,attempted_at,run_id,response_sha256
+SELECT t.instance_id,
+    c.org_id,
+    c.stream,
+    c.usage_date,
+    c.standing,
+    c.reason,
+    c.message,
+    c.is_stored,
+    c.is_reported,
+    c.revision,
+    c.verified_at,
+    c.next_read_at,
+    c.attempts,
+    c.attempted_at,
+    c.run_id,
+    c.response_sha256
+   FROM ((losant_usage.days_between(( SELECT min(coverage.usage_date) AS min
+           FROM losant_usage.coverage), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+     JOIN losant_usage.coverage c ON ((c.usage_date = day.day)))
+     JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
+  WHERE ((NOT losant_usage.is_waiting(c.standing, c.reason, c.usage_date)) AND ((c.usage_date >= t.from_day) AND (c.usage_date <= t.to_day)) AND ((NOT t.has_holes) OR (c.usage_date <@ t.days)))
+UNION ALL
+ SELECT t.instance_id,
+    c.org_id,
+    c.stream,
+    c.usage_date,
+    'waiting'::losant_usage.standing AS standing,
+    c.reason,
+    c.message,
+    c.is_stored,
+    c.is_reported,
+    c.revision,
+    c.verified_at,
+    c.next_read_at,
+    c.attempts,
+    c.attempted_at,
+    c.run_id,
+    c.response_sha256
+   FROM ((losant_usage.days_between(losant_usage.late_before(now()), (((now() AT TIME ZONE 'UTC'::text))::date - 1)) day(day)
+     JOIN losant_usage.coverage c ON ((c.usage_date = day.day)))
+     JOIN losant_usage.tracked t ON (((t.org_id = c.org_id) AND (t.stream = c.stream))))
+  WHERE (losant_usage.is_waiting(c.standing, c.reason, c.usage_date) AND ((c.usage_date >= t.from_day) AND (c.usage_date <= t.to_day)) AND ((NOT t.has_holes) OR (c.usage_date <@ t.days))); instance_id,org_id,stream,usage_date,standing,reason,message,is_stored,is_reported,revision,verified_at,next_read_at,attempts,attempted_at,run_id,response_sha256
 
 -- view reconciliation
-SELECT'instance_day'::text,r.instance_id,date_trunc'month'::text,r.usage_date::timestampwithouttimezone::date,r.usage_date,NULL::text,NULL::text,NULL::text,NULL::text,NULL::text,true,r.metric,r.unit,r.kind,r.quantity,r.total,r.quantity-r.total,r.orgs_missing,r.orgs_removed,NULL::integer,CASEWHENr.quantityISNULLORr.totalISNULLTHEN'not_compared'::textWHENw.reasonISNOTNULLTHEN'pending'::textWHENr.quantity<>r.totalTHEN'differs'::textELSE'equal'::textEND,CASEWHENr.quantityISNULLTHEN'not_stored'::textWHENr.totalISNOTNULLTHENw.reasonWHENr.verified_atISNOTNULLTHEN'left_out'::textELSECOALESCEq.reason,'not_read'::textEND,r.verified_atFROMlosant_usage.total_differencesrLEFTJOINlosant_usage.control_total_readsqONq.instance_id=r.instance_idANDq.question=r.streamCROSSJOINLATERALSELECTCASEWHENr.orgs_missing>0THEN'orgs_missing'::textWHENr.orgs_removed>0THEN'orgs_removed'::textWHENNOTr.is_finalTHEN'not_final'::textWHENNOTr.is_final_readTHEN'total_not_final'::textWHENr.is_outdatedTHEN'total_outdated'::textELSENULL::textENDwUNIONALLSELECT'org_day'::text,o.instance_id,date_trunc'month'::text,r.usage_date::timestampwithouttimezone::date,r.usage_date,o.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,true,m.metric,m.unit,m.kind,v.quantity,v.total,v.quantity-v.total,NULL::integer,NULL::integer,NULL::integer,CASEWHENe.is_openTHEN'pending'::textELSE'differs'::textEND,CASEWHENe.is_openTHEN'not_final'::textELSENULL::textEND,NULL::timestampwithtimezoneFROMlosant_usage.org_rowsrCROSSJOINLATERALVALUES'payload_source_count'::text,r.payload_source_count::numeric,r.payload_all_count::numericvmetric,quantity,totalJOINlosant_usage.organizationsoONo.org_id=r.org_idJOINlosant_usage.metricsmONm.metric=v.metricJOINlosant_usage.metricswONw.metric=m.same_asCROSSJOINLATERALSELECTEXISTSSELECTFROMlosant_usage.read_cellscWHEREc.usage_date=r.usage_dateANDc.org_id=r.org_idANDc.standing<>'final'::losant_usage.standingANDc.stream=ANYARRAY[m.stream,w.stream]eWHEREv.quantity<>v.totalUNIONALLSELECT'org_month'::text,s.instance_id,s.month,NULL::date,s.org_id,s.org_name,s.referral_id,s.plan_id,s.customer_id,s.is_listed,s.metric,s.unit,s.kind,s.quantity,s.total,s.quantity-s.total,NULL::integer,NULL::integer,s.days_missing,CASEWHENs.totalISNULLORs.quantityISNULLANDs.is_listedTHEN'not_compared'::textWHENw.reasonISNOTNULLTHEN'pending'::textWHENs.differsTHEN'differs'::textELSE'equal'::textEND,CASEWHENs.totalISNOTNULLANDs.quantityISNULLANDs.is_listedTHEN'not_stored'::textWHENs.totalISNOTNULLTHENw.reasonWHENs.verified_atISNOTNULLTHENCASEWHENq.reason='unusable'::textTHENq.reasonELSE'left_out'::textENDWHENq.verified_atISNOTNULLTHEN'no_summary'::textELSECOALESCEq.reason,'not_read'::textEND,s.verified_atFROMlosant_usage.summary_differencessLEFTJOINlosant_usage.control_total_readsqONq.instance_id=s.instance_idANDq.question='monthly_summaries'::text||to_chars.month::timestampwithtimezone,'YYYY-MM'::textCROSSJOINLATERALSELECTCASEWHENs.is_listedANDs.is_finalISNOTTRUETHEN'not_final'::textWHENNOTs.is_final_readTHEN'total_not_final'::textWHENs.differsANDs.is_listedANDlosant_usage.org_changed_sinces.org_id,s.month,s.month+'1mon'::interval::date-1,s.verified_atTHEN'total_outdated'::textELSENULL::textENDw; scope,instance_id,month,usage_date,org_id,org_name,referral_id,plan_id,customer_id,is_listed,metric,unit,kind,quantity,total,difference,orgs_missing,orgs_removed,days_missing,outcome,reason,verified_at
+SELECT 'instance_day'::text AS scope,
+    r.instance_id,
+    (date_trunc('month'::text, (r.usage_date)::timestamp without time zone))::date AS month,
+    r.usage_date,
+    NULL::text AS org_id,
+    NULL::text AS org_name,
+    NULL::text AS referral_id,
+    NULL::text AS plan_id,
+    NULL::text AS customer_id,
+    true AS is_listed,
+    r.metric,
+    r.unit,
+    r.kind,
+    r.quantity,
+    r.total,
+    (r.quantity - r.total) AS difference,
+    r.orgs_missing,
+    r.orgs_removed,
+    NULL::integer AS days_missing,
+        CASE
+            WHEN ((r.quantity IS NULL) OR (r.total IS NULL)) THEN 'not_compared'::text
+            WHEN (w.reason IS NOT NULL) THEN 'pending'::text
+            WHEN (r.quantity <> r.total) THEN 'differs'::text
+            ELSE 'equal'::text
+        END AS outcome,
+        CASE
+            WHEN (r.quantity IS NULL) THEN 'not_stored'::text
+            WHEN (r.total IS NOT NULL) THEN w.reason
+            WHEN (r.verified_at IS NOT NULL) THEN 'left_out'::text
+            ELSE COALESCE(q.reason, 'not_read'::text)
+        END AS reason,
+    r.verified_at
+   FROM ((losant_usage.total_differences r
+     LEFT JOIN losant_usage.control_total_reads q ON (((q.instance_id = r.instance_id) AND (q.question = r.stream))))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN (r.orgs_missing > 0) THEN 'orgs_missing'::text
+                    WHEN (r.orgs_removed > 0) THEN 'orgs_removed'::text
+                    WHEN (NOT r.is_final) THEN 'not_final'::text
+                    WHEN (NOT r.is_final_read) THEN 'total_not_final'::text
+                    WHEN r.is_outdated THEN 'total_outdated'::text
+                    ELSE NULL::text
+                END AS reason) w)
+UNION ALL
+ SELECT 'org_day'::text AS scope,
+    o.instance_id,
+    (date_trunc('month'::text, (r.usage_date)::timestamp without time zone))::date AS month,
+    r.usage_date,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    true AS is_listed,
+    m.metric,
+    m.unit,
+    m.kind,
+    v.quantity,
+    v.total,
+    (v.quantity - v.total) AS difference,
+    NULL::integer AS orgs_missing,
+    NULL::integer AS orgs_removed,
+    NULL::integer AS days_missing,
+        CASE
+            WHEN e.is_open THEN 'pending'::text
+            ELSE 'differs'::text
+        END AS outcome,
+        CASE
+            WHEN e.is_open THEN 'not_final'::text
+            ELSE NULL::text
+        END AS reason,
+    NULL::timestamp with time zone AS verified_at
+   FROM (((((losant_usage.org_rows r
+     CROSS JOIN LATERAL ( VALUES ('payload_source_count'::text,(r.payload_source_count)::numeric,(r.payload_all_count)::numeric)) v(metric, quantity, total))
+     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+     JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
+     JOIN losant_usage.metrics w ON ((w.metric = m.same_as)))
+     CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
+                   FROM losant_usage.read_cells c
+                  WHERE ((c.usage_date = r.usage_date) AND (c.org_id = r.org_id) AND (c.standing <> 'final'::losant_usage.standing) AND (c.stream = ANY (ARRAY[m.stream, w.stream]))))) AS is_open) e)
+  WHERE (v.quantity <> v.total)
+UNION ALL
+ SELECT 'org_month'::text AS scope,
+    s.instance_id,
+    s.month,
+    NULL::date AS usage_date,
+    s.org_id,
+    s.org_name,
+    s.referral_id,
+    s.plan_id,
+    s.customer_id,
+    s.is_listed,
+    s.metric,
+    s.unit,
+    s.kind,
+    s.quantity,
+    s.total,
+    (s.quantity - s.total) AS difference,
+    NULL::integer AS orgs_missing,
+    NULL::integer AS orgs_removed,
+    s.days_missing,
+        CASE
+            WHEN ((s.total IS NULL) OR ((s.quantity IS NULL) AND s.is_listed)) THEN 'not_compared'::text
+            WHEN (w.reason IS NOT NULL) THEN 'pending'::text
+            WHEN s.differs THEN 'differs'::text
+            ELSE 'equal'::text
+        END AS outcome,
+        CASE
+            WHEN ((s.total IS NOT NULL) AND (s.quantity IS NULL) AND s.is_listed) THEN 'not_stored'::text
+            WHEN (s.total IS NOT NULL) THEN w.reason
+            WHEN (s.verified_at IS NOT NULL) THEN
+            CASE
+                WHEN (q.reason = 'unusable'::text) THEN q.reason
+                ELSE 'left_out'::text
+            END
+            WHEN (q.verified_at IS NOT NULL) THEN 'no_summary'::text
+            ELSE COALESCE(q.reason, 'not_read'::text)
+        END AS reason,
+    s.verified_at
+   FROM ((losant_usage.summary_differences s
+     LEFT JOIN losant_usage.control_total_reads q ON (((q.instance_id = s.instance_id) AND (q.question = ('monthly_summaries '::text || to_char((s.month)::timestamp with time zone, 'YYYY-MM'::text))))))
+     CROSS JOIN LATERAL ( SELECT
+                CASE
+                    WHEN (s.is_listed AND (s.is_final IS NOT TRUE)) THEN 'not_final'::text
+                    WHEN (NOT s.is_final_read) THEN 'total_not_final'::text
+                    WHEN (s.differs AND s.is_listed AND losant_usage.org_changed_since(s.org_id, s.month, (((s.month + '1 mon'::interval))::date - 1), s.verified_at)) THEN 'total_outdated'::text
+                    ELSE NULL::text
+                END AS reason) w); scope,instance_id,month,usage_date,org_id,org_name,referral_id,plan_id,customer_id,is_listed,metric,unit,kind,quantity,total,difference,orgs_missing,orgs_removed,days_missing,outcome,reason,verified_at
 
 -- view restatements
-SELECTo.instance_id,r.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,r.stream,r.usage_date,m.metric,r.key->>'payload_type'::text,r.key->>'source'::text,r.old->>m.source_column::bigint,r.new->>m.source_column::bigint,COALESCEr.new->>m.source_column::bigint,0::bigint-COALESCEr.old->>m.source_column::bigint,0::bigint,m.unit,r.revision,r.was_final,r.run_idISNULL,r.run_id,r.changed_by,r.changed_at,r.id,NULL::integerFROMlosant_usage.revisionsrJOINlosant_usage.streamssONs.stream=r.streamJOINlosant_usage.metricsmONm.stream=r.streamANDr.old->>m.source_columnISDISTINCTFROMr.new->>m.source_columnJOINlosant_usage.organizationsoONo.org_id=r.org_idWHEREr.key='{}'::jsonb=s.key_columns='{}'::text[]UNIONALLSELECTo.instance_id,r.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,r.stream,r.usage_date,m.metric,NULL::text,NULL::text,q.old,q.new,COALESCEq.new,0::bigint-COALESCEq.old,0::bigint,m.unit,r.revision,r.was_final,r.run_idISNULL,r.run_id,r.changed_by,r.changed_at,r.id,hour.hourFROMlosant_usage.revisionsrCROSSJOINVALUES'payload_billable_count'::text,'billable_counts'::text,'payload_all_count'::text,'all_counts'::text,'payload_all_bytes'::text,'all_bytes'::textcmetric,array_columnJOINlosant_usage.metricsmONm.metric=c.metricCROSSJOINgenerate_series0,23hourhourCROSSJOINLATERALSELECTr.old->c.array_column->>hour.hour::bigint,r.new->c.array_column->>hour.hour::bigintqJOINlosant_usage.organizationsoONo.org_id=r.org_idWHEREr.stream='payload_hours'::textANDq.oldISDISTINCTFROMq.new; instance_id,org_id,org_name,referral_id,plan_id,customer_id,stream,usage_date,metric,payload_type,source,old_quantity,new_quantity,difference,unit,revision,was_final,by_hand,run_id,changed_by,changed_at,revision_id,hour
+SELECT o.instance_id,
+    r.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    r.stream,
+    r.usage_date,
+    m.metric,
+    (r.key ->> 'payload_type'::text) AS payload_type,
+    (r.key ->> 'source'::text) AS source,
+    ((r.old ->> m.source_column))::bigint AS old_quantity,
+    ((r.new ->> m.source_column))::bigint AS new_quantity,
+    (COALESCE(((r.new ->> m.source_column))::bigint, (0)::bigint) - COALESCE(((r.old ->> m.source_column))::bigint, (0)::bigint)) AS difference,
+    m.unit,
+    r.revision,
+    r.was_final,
+    (r.run_id IS NULL) AS by_hand,
+    r.run_id,
+    r.changed_by,
+    r.changed_at,
+    r.id AS revision_id,
+    NULL::integer AS hour
+   FROM (((losant_usage.revisions r
+     JOIN losant_usage.streams s ON ((s.stream = r.stream)))
+     JOIN losant_usage.metrics m ON (((m.stream = r.stream) AND ((r.old ->> m.source_column) IS DISTINCT FROM (r.new ->> m.source_column)))))
+     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+  WHERE ((r.key = '{}'::jsonb) = (s.key_columns = '{}'::text[]))
+UNION ALL
+ SELECT o.instance_id,
+    r.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    r.stream,
+    r.usage_date,
+    m.metric,
+    NULL::text AS payload_type,
+    NULL::text AS source,
+    q.old AS old_quantity,
+    q.new AS new_quantity,
+    (COALESCE(q.new, (0)::bigint) - COALESCE(q.old, (0)::bigint)) AS difference,
+    m.unit,
+    r.revision,
+    r.was_final,
+    (r.run_id IS NULL) AS by_hand,
+    r.run_id,
+    r.changed_by,
+    r.changed_at,
+    r.id AS revision_id,
+    hour.hour
+   FROM (((((losant_usage.revisions r
+     CROSS JOIN ( VALUES ('payload_billable_count'::text,'billable_counts'::text), ('payload_all_count'::text,'all_counts'::text), ('payload_all_bytes'::text,'all_bytes'::text)) c(metric, array_column))
+     JOIN losant_usage.metrics m ON ((m.metric = c.metric)))
+     CROSS JOIN generate_series(0, 23) hour(hour))
+     CROSS JOIN LATERAL ( SELECT (((r.old -> c.array_column) ->> hour.hour))::bigint AS old,
+            (((r.new -> c.array_column) ->> hour.hour))::bigint AS new) q)
+     JOIN losant_usage.organizations o ON ((o.org_id = r.org_id)))
+  WHERE ((r.stream = 'payload_hours'::text) AND (q.old IS DISTINCT FROM q.new)); instance_id,org_id,org_name,referral_id,plan_id,customer_id,stream,usage_date,metric,payload_type,source,old_quantity,new_quantity,difference,unit,revision,was_final,by_hand,run_id,changed_by,changed_at,revision_id,hour
 
 -- view rowless_days
-SELECTusage_date,org_id,count*::integer,sumCASEstreamWHEN'device_counts'::textTHEN1WHEN'notebook_minutes'::textTHEN2WHEN'payload_totals'::textTHEN4WHEN'payload_sources'::textTHEN8ELSE0END::integerFROMlosant_usage.unread_cellscWHERENOTEXISTSSELECTFROMlosant_usage.usage_daysuWHEREu.usage_date=c.usage_dateANDu.org_id=c.org_idGROUPBYusage_date,org_id; usage_date,org_id,streams_expected,streams_set
+SELECT usage_date,
+    org_id,
+    (count(*))::integer AS streams_expected,
+    (sum(
+        CASE stream
+            WHEN 'device_counts'::text THEN 1
+            WHEN 'notebook_minutes'::text THEN 2
+            WHEN 'payload_totals'::text THEN 4
+            WHEN 'payload_sources'::text THEN 8
+            ELSE 0
+        END))::integer AS streams_set
+   FROM losant_usage.unread_cells c
+  WHERE (NOT (EXISTS ( SELECT
+           FROM losant_usage.usage_days u
+          WHERE ((u.usage_date = c.usage_date) AND (u.org_id = c.org_id)))))
+  GROUP BY usage_date, org_id; usage_date,org_id,streams_expected,streams_set
 
 -- view silent_organizations
-SELECTo.instance_id,o.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,u.last_day,z.days,u.payloadsFROMSELECTnowATTIMEZONE'UTC'::text::date-1yCROSSJOINLATERALSELECTd.org_id,maxd.usage_dateFILTERWHEREd.payload_all_count>0,sumd.payload_all_count::bigintFROMlosant_usage.usage_daysdWHEREd.usage_date>=y.yesterday-33ANDd.usage_date<=y.yesterdayGROUPBYd.org_iduJOINlosant_usage.organizationsoONo.org_id=u.org_idANDo.removed_atISNULLCROSSJOINLATERALSELECTcount*::integerFROMlosant_usage.days_betweenu.last_day+1,y.yesterdaydaydayJOINlosant_usage.usage_dayssONs.usage_date=day.dayANDs.org_id=u.org_idANDs.payload_all_count=0zWHEREu.last_day<y.yesterday-2ANDz.days>=3; instance_id,org_id,org_name,referral_id,plan_id,customer_id,last_day,silent_days,payloads_before
+SELECT o.instance_id,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    u.last_day,
+    z.days AS silent_days,
+    u.payloads AS payloads_before
+   FROM (((( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - 1) AS yesterday) y
+     CROSS JOIN LATERAL ( SELECT d.org_id,
+            max(d.usage_date) FILTER (WHERE (d.payload_all_count > 0)) AS last_day,
+            (sum(d.payload_all_count))::bigint AS payloads
+           FROM losant_usage.usage_days d
+          WHERE ((d.usage_date >= (y.yesterday - 33)) AND (d.usage_date <= y.yesterday))
+          GROUP BY d.org_id) u)
+     JOIN losant_usage.organizations o ON (((o.org_id = u.org_id) AND (o.removed_at IS NULL))))
+     CROSS JOIN LATERAL ( SELECT (count(*))::integer AS days
+           FROM (losant_usage.days_between((u.last_day + 1), y.yesterday) day(day)
+             JOIN losant_usage.usage_days s ON (((s.usage_date = day.day) AND (s.org_id = u.org_id) AND (s.payload_all_count = 0))))) z)
+  WHERE ((u.last_day < (y.yesterday - 2)) AND (z.days >= 3)); instance_id,org_id,org_name,referral_id,plan_id,customer_id,last_day,silent_days,payloads_before
 
 -- view summary_differences
-SELECTk.instance_id,m.month,k.org_id,o.org_idISNOTNULL,COALESCEo.name,k.resource_name,o.referral_id,o.plan_id,o.customer_id,t.metric,t.stream,t.unit,t.kind,v.quantity,v.total,k.verified_at,k.days_expected-k.days_stored,k.is_final,losant_usage.is_final_readi.policy,m.next_month-1,k.verified_at,CASEWHENo.org_idISNULLTHENv.total>0::numericWHENt.summary_scale>1THENCOALESCEabsv.quantity-v.total>=t.summary_scale::numeric,falseELSECOALESCEv.quantity<>v.total,falseENDFROMlosant_usage.monthsmCROSSJOINLATERALSELECTinstance_id,org_id,s.resource_name,s.figures,s.verified_at,u.days_expected,u.days_stored,u.is_final,u.devices_total,u.notebook_minutes,u.payload_billable_count,u.payload_all_count,u.payload_all_bytesFROMSELECTr.instance_id,r.resource_id,r.resource_name,r.figures,r.verified_atFROMlosant_usage.monthly_summariesrWHEREr.month=m.monthANDr.resource_type='organization'::textsFULLJOINSELECTn.instance_id,n.org_id,n.days_expected,n.days_stored,n.is_final,n.devices_total,n.notebook_minutes,n.payload_billable_count,n.payload_all_count,n.payload_all_bytesFROMlosant_usage.period_sumsm.month,m.next_month,''::text,'g'::textninstance_id,org_id,org_name,referral_id,plan_id,customer_id,tags,days_in_period,days_expected,days_stored,days_final,days_accepted,days_unavailable,days_unreported,days_untracked,device_counts_days,notebook_minutes_days,payload_totals_days,payload_sources_days,days_possible,is_over,is_fully_tracked,standing,is_final,is_clear,open_days,missing_days,in_doubt_days,unavailable_days,by_hand_days,open_streams,missing_streams,in_doubt_streams,unavailable_streams,by_hand_streams,devices_created,devices_deleted,devices_total,devices_total_on,devices_total_max,devices_total_avg,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_countWHEREn.is_overANDn.days_expected>0uUSINGinstance_id,org_idkJOINlosant_usage.instancesiONi.instance_id=k.instance_idLEFTJOINlosant_usage.organizationsoONo.org_id=k.org_idANDo.instance_id=k.instance_idCROSSJOINLATERALVALUES'devices_total'::text,k.devices_total::numeric,k.figures->>'deviceCount'::text::numeric,'notebook_minutes'::text,k.notebook_minutes::numeric,k.figures->>'notebookMinutesCount'::text::numeric,'payload_billable_count'::text,k.payload_billable_count::numeric,k.figures->>'payloadBillableCount'::text::numeric,'payload_all_count'::text,k.payload_all_count::numeric,k.figures->>'payloadBillableCount'::text::numeric+k.figures->>'payloadNonbillableCount'::text::numeric,'payload_all_bytes'::text,k.payload_all_bytes::numeric,k.figures->>'payloadBillableSizeMb'::text::numeric+k.figures->>'payloadNonbillableSizeMb'::text::numericfmetric,quantity,figureJOINlosant_usage.metricstONt.metric=f.metricCROSSJOINLATERALSELECTf.quantity,f.figure*t.summary_scale::numericvWHEREm.month<nowATTIMEZONE'UTC'::text::date; instance_id,month,org_id,is_listed,org_name,referral_id,plan_id,customer_id,metric,stream,unit,kind,quantity,total,verified_at,days_missing,is_final,is_final_read,differs
+SELECT k.instance_id,
+    m.month,
+    k.org_id,
+    (o.org_id IS NOT NULL) AS is_listed,
+    COALESCE(o.name, k.resource_name) AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    t.metric,
+    t.stream,
+    t.unit,
+    t.kind,
+    v.quantity,
+    v.total,
+    k.verified_at,
+    (k.days_expected - k.days_stored) AS days_missing,
+    k.is_final,
+    losant_usage.is_final_read(i.policy, (m.next_month - 1), k.verified_at) AS is_final_read,
+        CASE
+            WHEN (o.org_id IS NULL) THEN (v.total > (0)::numeric)
+            WHEN (t.summary_scale > 1) THEN COALESCE((abs((v.quantity - v.total)) >= (t.summary_scale)::numeric), false)
+            ELSE COALESCE((v.quantity <> v.total), false)
+        END AS differs
+   FROM ((((((losant_usage.months m
+     CROSS JOIN LATERAL ( SELECT instance_id,
+            org_id,
+            s.resource_name,
+            s.figures,
+            s.verified_at,
+            u.days_expected,
+            u.days_stored,
+            u.is_final,
+            u.devices_total,
+            u.notebook_minutes,
+            u.payload_billable_count,
+            u.payload_all_count,
+            u.payload_all_bytes
+           FROM (( SELECT r.instance_id,
+                    r.resource_id AS org_id,
+                    r.resource_name,
+                    r.figures,
+                    r.verified_at
+                   FROM losant_usage.monthly_summaries r
+                  WHERE ((r.month = m.month) AND (r.resource_type = 'organization'::text))) s
+             FULL JOIN ( SELECT n.instance_id,
+                    n.org_id,
+                    n.days_expected,
+                    n.days_stored,
+                    n.is_final,
+                    n.devices_total,
+                    n.notebook_minutes,
+                    n.payload_billable_count,
+                    n.payload_all_count,
+                    n.payload_all_bytes
+                   FROM losant_usage.period_sums(m.month, m.next_month, ''::text, 'g'::text) n(instance_id, org_id, org_name, referral_id, plan_id, customer_id, tags, days_in_period, days_expected, days_stored, days_final, days_accepted, days_unavailable, days_unreported, days_untracked, device_counts_days, notebook_minutes_days, payload_totals_days, payload_sources_days, days_possible, is_over, is_fully_tracked, standing, is_final, is_clear, open_days, missing_days, in_doubt_days, unavailable_days, by_hand_days, open_streams, missing_streams, in_doubt_streams, unavailable_streams, by_hand_streams, devices_created, devices_deleted, devices_total, devices_total_on, devices_total_max, devices_total_avg, notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count)
+                  WHERE (n.is_over AND (n.days_expected > 0))) u USING (instance_id, org_id))) k)
+     JOIN losant_usage.instances i ON ((i.instance_id = k.instance_id)))
+     LEFT JOIN losant_usage.organizations o ON (((o.org_id = k.org_id) AND (o.instance_id = k.instance_id))))
+     CROSS JOIN LATERAL ( VALUES ('devices_total'::text,(k.devices_total)::numeric,((k.figures ->> 'deviceCount'::text))::numeric), ('notebook_minutes'::text,(k.notebook_minutes)::numeric,((k.figures ->> 'notebookMinutesCount'::text))::numeric), ('payload_billable_count'::text,(k.payload_billable_count)::numeric,((k.figures ->> 'payloadBillableCount'::text))::numeric), ('payload_all_count'::text,(k.payload_all_count)::numeric,(((k.figures ->> 'payloadBillableCount'::text))::numeric + ((k.figures ->> 'payloadNonbillableCount'::text))::numeric)), ('payload_all_bytes'::text,(k.payload_all_bytes)::numeric,(((k.figures ->> 'payloadBillableSizeMb'::text))::numeric + ((k.figures ->> 'payloadNonbillableSizeMb'::text))::numeric))) f(metric, quantity, figure))
+     JOIN losant_usage.metrics t ON ((t.metric = f.metric)))
+     CROSS JOIN LATERAL ( SELECT f.quantity,
+            (f.figure * (t.summary_scale)::numeric) AS total) v)
+  WHERE (m.month < ((now() AT TIME ZONE 'UTC'::text))::date); instance_id,month,org_id,is_listed,org_name,referral_id,plan_id,customer_id,metric,stream,unit,kind,quantity,total,verified_at,days_missing,is_final,is_final_read,differs
 
 -- view total_differences
-SELECTinstance_id,usage_date,stream,metric,unit,kind,quantity,verified_at,total,orgs_missing,orgs_removed,is_final,is_final_read,totalISNOTNULLANDquantity<>totalANDlosant_usage.instance_changed_sinceinstance_id,stream,usage_date,verified_atFROMSELECTs.instance_id,s.usage_date,m.stream,m.metric,m.unit,m.kind,v.quantity,t.verified_at,t.quantity::numeric,s.orgs-v.orgs::integer,SELECTcount*::integerFROMlosant_usage.organizationsoWHEREo.instance_id=s.instance_idANDo.removed_atISNOTNULLANDo.removed_at<t.verified_atANDo.removed_on>=s.usage_dateANDo.created_onISNULLORo.created_on<=s.usage_date,m.stream<>ALLs.open_streams,losant_usage.is_final_readi.policy,s.usage_date,t.verified_atFROMlosant_usage.instance_dayssJOINlosant_usage.instancesiONi.instance_id=s.instance_idCROSSJOINLATERALVALUES'devices_created'::text,s.devices_created::numeric,s.device_counts_orgs,'devices_deleted'::text,s.devices_deleted::numeric,s.device_counts_orgs,'devices_total'::text,s.devices_total::numeric,s.device_counts_orgs,'notebook_minutes'::text,s.notebook_minutes::numeric,s.notebook_minutes_orgs,'notebook_completed'::text,s.notebook_completed::numeric,s.notebook_minutes_orgs,'notebook_canceled'::text,s.notebook_canceled::numeric,s.notebook_minutes_orgs,'notebook_errored'::text,s.notebook_errored::numeric,s.notebook_minutes_orgs,'notebook_timeout'::text,s.notebook_timeout::numeric,s.notebook_minutes_orgs,'payload_billable_count'::text,s.payload_billable_count::numeric,s.payload_totals_orgs,'payload_all_count'::text,s.payload_all_count::numeric,s.payload_totals_orgs,'payload_all_bytes'::text,s.payload_all_bytes,s.payload_totals_orgs,'payload_source_count'::text,s.payload_source_count::numeric,s.payload_sources_orgsvmetric,quantity,orgsJOINlosant_usage.metricsmONm.metric=v.metricLEFTJOINlosant_usage.instance_totalstONt.instance_id=s.instance_idANDt.usage_date=s.usage_dateANDt.metric=v.metricd; instance_id,usage_date,stream,metric,unit,kind,quantity,verified_at,total,orgs_missing,orgs_removed,is_final,is_final_read,is_outdated
+SELECT instance_id,
+    usage_date,
+    stream,
+    metric,
+    unit,
+    kind,
+    quantity,
+    verified_at,
+    total,
+    orgs_missing,
+    orgs_removed,
+    is_final,
+    is_final_read,
+    ((total IS NOT NULL) AND (quantity <> total) AND losant_usage.instance_changed_since(instance_id, stream, usage_date, verified_at)) AS is_outdated
+   FROM ( SELECT s.instance_id,
+            s.usage_date,
+            m.stream,
+            m.metric,
+            m.unit,
+            m.kind,
+            v.quantity,
+            t.verified_at,
+            (t.quantity)::numeric AS total,
+            ((s.orgs - v.orgs))::integer AS orgs_missing,
+            ( SELECT (count(*))::integer AS count
+                   FROM losant_usage.organizations o
+                  WHERE ((o.instance_id = s.instance_id) AND (o.removed_at IS NOT NULL) AND (o.removed_at < t.verified_at) AND (o.removed_on >= s.usage_date) AND ((o.created_on IS NULL) OR (o.created_on <= s.usage_date)))) AS orgs_removed,
+            (m.stream <> ALL (s.open_streams)) AS is_final,
+            losant_usage.is_final_read(i.policy, s.usage_date, t.verified_at) AS is_final_read
+           FROM ((((losant_usage.instance_days s
+             JOIN losant_usage.instances i ON ((i.instance_id = s.instance_id)))
+             CROSS JOIN LATERAL ( VALUES ('devices_created'::text,(s.devices_created)::numeric,s.device_counts_orgs), ('devices_deleted'::text,(s.devices_deleted)::numeric,s.device_counts_orgs), ('devices_total'::text,(s.devices_total)::numeric,s.device_counts_orgs), ('notebook_minutes'::text,(s.notebook_minutes)::numeric,s.notebook_minutes_orgs), ('notebook_completed'::text,(s.notebook_completed)::numeric,s.notebook_minutes_orgs), ('notebook_canceled'::text,(s.notebook_canceled)::numeric,s.notebook_minutes_orgs), ('notebook_errored'::text,(s.notebook_errored)::numeric,s.notebook_minutes_orgs), ('notebook_timeout'::text,(s.notebook_timeout)::numeric,s.notebook_minutes_orgs), ('payload_billable_count'::text,(s.payload_billable_count)::numeric,s.payload_totals_orgs), ('payload_all_count'::text,(s.payload_all_count)::numeric,s.payload_totals_orgs), ('payload_all_bytes'::text,s.payload_all_bytes,s.payload_totals_orgs), ('payload_source_count'::text,(s.payload_source_count)::numeric,s.payload_sources_orgs)) v(metric, quantity, orgs))
+             JOIN losant_usage.metrics m ON ((m.metric = v.metric)))
+             LEFT JOIN losant_usage.instance_totals t ON (((t.instance_id = s.instance_id) AND (t.usage_date = s.usage_date) AND (t.metric = v.metric))))) d; instance_id,usage_date,stream,metric,unit,kind,quantity,verified_at,total,orgs_missing,orgs_removed,is_final,is_final_read,is_outdated
 
 -- view tracked
-SELECTinstance_id,org_id,stream,days,lowerdays,upperdays-1,days-read_days,read_days,days_read,from_day,to_day,has_holes,has_untrackedORCOALESCEread_from<from_day,falseORCOALESCEread_to>to_day,false,unread_fromFROMSELECTbounds.instance_id,bounds.org_id,bounds.stream,bounds.tracked_days,bounds.read_days,bounds.days_read,bounds.read_from,bounds.read_to,bounds.from_day,bounds.end_day,bounds.has_holes,bounds.has_untracked,bounds.unread_from,bounds.to_day,bounds.tracked_days*datemultirangedaterangebounds.from_day,GREATESTbounds.from_day,bounds.to_day+1FROMSELECTtracks.instance_id,tracks.org_id,tracks.stream,tracks.tracked_days,tracks.read_days,tracks.days_read,tracks.read_from,tracks.read_to,tracks.from_day,tracks.end_day,tracks.has_holes,tracks.has_untracked,tracks.unread_from,LEASTtracks.end_day,nowATTIMEZONE'UTC'::text::date-1FROMlosant_usage.tracksboundst; instance_id,org_id,stream,days,first_day,last_day,unread_days,read_days,days_read,from_day,to_day,has_holes,has_untracked,unread_from
+SELECT instance_id,
+    org_id,
+    stream,
+    days,
+    lower(days) AS first_day,
+    (upper(days) - 1) AS last_day,
+    (days - read_days) AS unread_days,
+    read_days,
+    days_read,
+    from_day,
+    to_day,
+    has_holes,
+    (has_untracked OR COALESCE((read_from < from_day), false) OR COALESCE((read_to > to_day), false)) AS has_untracked,
+    unread_from
+   FROM ( SELECT bounds.instance_id,
+            bounds.org_id,
+            bounds.stream,
+            bounds.tracked_days,
+            bounds.read_days,
+            bounds.days_read,
+            bounds.read_from,
+            bounds.read_to,
+            bounds.from_day,
+            bounds.end_day,
+            bounds.has_holes,
+            bounds.has_untracked,
+            bounds.unread_from,
+            bounds.to_day,
+            (bounds.tracked_days * datemultirange(daterange(bounds.from_day, GREATEST(bounds.from_day, (bounds.to_day + 1))))) AS days
+           FROM ( SELECT tracks.instance_id,
+                    tracks.org_id,
+                    tracks.stream,
+                    tracks.tracked_days,
+                    tracks.read_days,
+                    tracks.days_read,
+                    tracks.read_from,
+                    tracks.read_to,
+                    tracks.from_day,
+                    tracks.end_day,
+                    tracks.has_holes,
+                    tracks.has_untracked,
+                    tracks.unread_from,
+                    LEAST(tracks.end_day, (((now() AT TIME ZONE 'UTC'::text))::date - 1)) AS to_day
+                   FROM losant_usage.tracks) bounds) t; instance_id,org_id,stream,days,first_day,last_day,unread_days,read_days,days_read,from_day,to_day,has_holes,has_untracked,unread_from
 
 -- view tracks
-SELECTo.instance_id,k.org_id,k.stream,k.tracked_days,k.read_days,k.days_read,k.read_from,k.read_to,GREATESTk.tracked_from,o.created_on,LEASTk.tracked_to,o.removed_on,k.has_holes,k.has_untracked,k.unread_fromFROMlosant_usage.trackingkJOINlosant_usage.organizationsoONo.org_id=k.org_id; instance_id,org_id,stream,tracked_days,read_days,days_read,read_from,read_to,from_day,end_day,has_holes,has_untracked,unread_from
+SELECT o.instance_id,
+    k.org_id,
+    k.stream,
+    k.tracked_days,
+    k.read_days,
+    k.days_read,
+    k.read_from,
+    k.read_to,
+    GREATEST(k.tracked_from, o.created_on) AS from_day,
+    LEAST(k.tracked_to, o.removed_on) AS end_day,
+    k.has_holes,
+    k.has_untracked,
+    k.unread_from
+   FROM (losant_usage.tracking k
+     JOIN losant_usage.organizations o ON ((o.org_id = k.org_id))); instance_id,org_id,stream,tracked_days,read_days,days_read,read_from,read_to,from_day,end_day,has_holes,has_untracked,unread_from
 
 -- view unread_cells
-SELECTt.instance_id,t.org_id,t.stream,day.day,'missing'::losant_usage.standingFROMlosant_usage.trackedtCROSSJOINLATERALlosant_usage.each_dayt.unread_days*datemultirangedaterangeNULL::date,losant_usage.late_beforenowdaydayWHEREt.unread_from<losant_usage.late_beforenowUNIONALLSELECTt.instance_id,t.org_id,t.stream,day.day,'waiting'::losant_usage.standingFROMlosant_usage.trackedtCROSSJOINLATERALlosant_usage.each_dayt.unread_days*datemultirangedaterangelosant_usage.late_beforenow,NULL::datedaydayWHEREt.unread_from<nowATTIMEZONE'UTC'::text::date; instance_id,org_id,stream,usage_date,standing
+SELECT t.instance_id,
+    t.org_id,
+    t.stream,
+    day.day AS usage_date,
+    'missing'::losant_usage.standing AS standing
+   FROM (losant_usage.tracked t
+     CROSS JOIN LATERAL losant_usage.each_day((t.unread_days * datemultirange(daterange(NULL::date, losant_usage.late_before(now()))))) day(day))
+  WHERE (t.unread_from < losant_usage.late_before(now()))
+UNION ALL
+ SELECT t.instance_id,
+    t.org_id,
+    t.stream,
+    day.day AS usage_date,
+    'waiting'::losant_usage.standing AS standing
+   FROM (losant_usage.tracked t
+     CROSS JOIN LATERAL losant_usage.each_day((t.unread_days * datemultirange(daterange(losant_usage.late_before(now()), NULL::date)))) day(day))
+  WHERE (t.unread_from < ((now() AT TIME ZONE 'UTC'::text))::date); instance_id,org_id,stream,usage_date,standing
 
 -- view usage_movers
-SELECTo.instance_id,o.org_id,o.name,o.referral_id,o.plan_id,o.customer_id,u.period_start,u.period_end,u.days,u.quantity,u.previous_quantity,u.quantity-u.previous_quantity,roundu.quantity-u.previous_quantity::numeric/NULLIFu.previous_quantity,0::numeric,4FROMSELECTn.org_id,p.month,p.yesterday,count*::integer,sumn.payload_billable_count::bigint,sumb.payload_billable_count::bigintFROMSELECTy.yesterday,date_trunc'month'::text,y.yesterday::timestampwithouttimezone::dateFROMSELECTnowATTIMEZONE'UTC'::text::date-1ypJOINlosant_usage.usage_daysnONn.usage_date>=p.monthANDn.usage_date<=p.yesterdayANDn.payload_billable_countISNOTNULLJOINlosant_usage.usage_daysbONb.org_id=n.org_idANDb.payload_billable_countISNOTNULLANDb.usage_date<p.monthANDb.usage_date=p.month-'1mon'::interval::date+n.usage_date-p.monthGROUPBYn.org_id,p.month,p.yesterdayuJOINlosant_usage.organizationsoONo.org_id=u.org_idANDo.removed_atISNULL; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,days,quantity,previous_quantity,difference,change
+SELECT o.instance_id,
+    o.org_id,
+    o.name AS org_name,
+    o.referral_id,
+    o.plan_id,
+    o.customer_id,
+    u.period_start,
+    u.period_end,
+    u.days,
+    u.quantity,
+    u.previous_quantity,
+    (u.quantity - u.previous_quantity) AS difference,
+    round((((u.quantity - u.previous_quantity))::numeric / (NULLIF(u.previous_quantity, 0))::numeric), 4) AS change
+   FROM (( SELECT n.org_id,
+            p.month AS period_start,
+            p.yesterday AS period_end,
+            (count(*))::integer AS days,
+            (sum(n.payload_billable_count))::bigint AS quantity,
+            (sum(b.payload_billable_count))::bigint AS previous_quantity
+           FROM ((( SELECT y.yesterday,
+                    (date_trunc('month'::text, (y.yesterday)::timestamp without time zone))::date AS month
+                   FROM ( SELECT (((now() AT TIME ZONE 'UTC'::text))::date - 1) AS yesterday) y) p
+             JOIN losant_usage.usage_days n ON ((((n.usage_date >= p.month) AND (n.usage_date <= p.yesterday)) AND (n.payload_billable_count IS NOT NULL))))
+             JOIN losant_usage.usage_days b ON (((b.org_id = n.org_id) AND (b.payload_billable_count IS NOT NULL) AND (b.usage_date < p.month) AND (b.usage_date = (((p.month - '1 mon'::interval))::date + (n.usage_date - p.month))))))
+          GROUP BY n.org_id, p.month, p.yesterday) u
+     JOIN losant_usage.organizations o ON (((o.org_id = u.org_id) AND (o.removed_at IS NULL)))); instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,days,quantity,previous_quantity,difference,change
 
 -- view usage_vs_limits
-SELECTp.instance_id,p.org_id,p.org_name,p.referral_id,p.plan_id,p.customer_id,p.period_start,p.period_end,p.source,p.days_in_period,p.days_expected,q.days,l.key,m.metric,m.unit,m.kind,q.bound::bigint,q.quantity::bigint,roundq.quantity/NULLIFq.bound,0::numeric,4,q.projected::bigint,roundq.projected/NULLIFq.bound,0::numeric,4,CASEWHENq.quantity>q.boundTHENCOALESCESELECTminr.dayFROMSELECTday.day,CASEm.kindWHEN'level'::textTHENv.numberELSEsumv.numberOVERORDERBYday.dayENDFROMlosant_usage.days_betweenp.period_start,q.yesterdaydaydayJOINlosant_usage.usage_daysuONu.usage_date=day.dayANDu.org_id=p.org_idCROSSJOINLATERALSELECTCASEm.metricWHEN'devices_total'::textTHENu.devices_totalWHEN'notebook_minutes'::textTHENu.notebook_minutesWHEN'payload_billable_count'::textTHENu.payload_billable_countELSENULL::bigintEND::numericvnumberrWHEREr.number>q.bound,q.yesterdayWHENq.projected>q.boundTHENLEASTq.last_day,q.yesterday+floorq.bound-q.quantity*q.days::numeric/q.quantity::integer+1ELSENULL::dateENDFROMlosant_usage.period_usagepJOINlosant_usage.organizationsoONo.org_id=p.org_idCROSSJOINLATERALjsonb_eacho.limitslkey,valueLEFTJOINlosant_usage.metricsmONm.limit_name=l.keyCROSSJOINLATERALSELECTCASEm.metricWHEN'devices_total'::textTHENp.devices_totalWHEN'notebook_minutes'::textTHENp.notebook_minutesWHEN'payload_billable_count'::textTHENp.payload_billable_countELSENULL::bigintEND::numeric,CASEm.streamWHEN'device_counts'::textTHENp.device_counts_daysWHEN'notebook_minutes'::textTHENp.notebook_minutes_daysWHEN'payload_totals'::textTHENp.payload_totals_daysELSENULL::integerEND,LEASTp.period_end,o.removed_on-GREATESTp.period_start,o.created_on+1,LEASTp.period_end,o.removed_on,nowATTIMEZONE'UTC'::text::date-1nCROSSJOINLATERALSELECTtruncLEASTl.value::text::numeric,'9007199254740991'::bigint::numeric,n.number,n.days,n.last_day,n.yesterday,CASEm.kindWHEN'level'::textTHENn.numberWHEN'flow'::textTHENroundn.number*n.days_possible::numeric/NULLIFn.days,0::numericELSENULL::numericENDqWHEREnowATTIMEZONE'UTC'::text::date-1>=p.period_startANDnowATTIMEZONE'UTC'::text::date-1<=p.period_endANDjsonb_typeofl.value='number'::text; instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,days_in_period,days_expected,days_stored,limit_name,metric,unit,kind,limit_quantity,quantity,share,projected_quantity,projected_share,crosses_on
+SELECT p.instance_id,
+    p.org_id,
+    p.org_name,
+    p.referral_id,
+    p.plan_id,
+    p.customer_id,
+    p.period_start,
+    p.period_end,
+    p.source,
+    p.days_in_period,
+    p.days_expected,
+    q.days AS days_stored,
+    l.key AS limit_name,
+    m.metric,
+    m.unit,
+    m.kind,
+    (q.bound)::bigint AS limit_quantity,
+    (q.quantity)::bigint AS quantity,
+    round((q.quantity / NULLIF(q.bound, (0)::numeric)), 4) AS share,
+    (q.projected)::bigint AS projected_quantity,
+    round((q.projected / NULLIF(q.bound, (0)::numeric)), 4) AS projected_share,
+        CASE
+            WHEN (q.quantity > q.bound) THEN COALESCE(( SELECT min(r.day) AS min
+               FROM ( SELECT day.day,
+                            CASE m.kind
+                                WHEN 'level'::text THEN v.number
+                                ELSE sum(v.number) OVER (ORDER BY day.day)
+                            END AS number
+                       FROM ((losant_usage.days_between(p.period_start, q.yesterday) day(day)
+                         JOIN losant_usage.usage_days u ON (((u.usage_date = day.day) AND (u.org_id = p.org_id))))
+                         CROSS JOIN LATERAL ( SELECT (
+                                    CASE m.metric
+WHEN 'devices_total'::text THEN u.devices_total
+WHEN 'notebook_minutes'::text THEN u.notebook_minutes
+WHEN 'payload_billable_count'::text THEN u.payload_billable_count
+ELSE NULL::bigint
+                                    END)::numeric AS "numeric") v(number))) r
+              WHERE (r.number > q.bound)), q.yesterday)
+            WHEN (q.projected > q.bound) THEN LEAST(q.last_day, ((q.yesterday + (floor((((q.bound - q.quantity) * (q.days)::numeric) / q.quantity)))::integer) + 1))
+            ELSE NULL::date
+        END AS crosses_on
+   FROM (((((losant_usage.period_usage p
+     JOIN losant_usage.organizations o ON ((o.org_id = p.org_id)))
+     CROSS JOIN LATERAL jsonb_each(o.limits) l(key, value))
+     LEFT JOIN losant_usage.metrics m ON ((m.limit_name = l.key)))
+     CROSS JOIN LATERAL ( SELECT (
+                CASE m.metric
+                    WHEN 'devices_total'::text THEN p.devices_total
+                    WHEN 'notebook_minutes'::text THEN p.notebook_minutes
+                    WHEN 'payload_billable_count'::text THEN p.payload_billable_count
+                    ELSE NULL::bigint
+                END)::numeric AS number,
+                CASE m.stream
+                    WHEN 'device_counts'::text THEN p.device_counts_days
+                    WHEN 'notebook_minutes'::text THEN p.notebook_minutes_days
+                    WHEN 'payload_totals'::text THEN p.payload_totals_days
+                    ELSE NULL::integer
+                END AS days,
+            ((LEAST(p.period_end, o.removed_on) - GREATEST(p.period_start, o.created_on)) + 1) AS days_possible,
+            LEAST(p.period_end, o.removed_on) AS last_day,
+            (((now() AT TIME ZONE 'UTC'::text))::date - 1) AS yesterday) n)
+     CROSS JOIN LATERAL ( SELECT trunc(LEAST(((l.value)::text)::numeric, ('9007199254740991'::bigint)::numeric)) AS bound,
+            n.number AS quantity,
+            n.days,
+            n.last_day,
+            n.yesterday,
+                CASE m.kind
+                    WHEN 'level'::text THEN n.number
+                    WHEN 'flow'::text THEN round(((n.number * (n.days_possible)::numeric) / (NULLIF(n.days, 0))::numeric))
+                    ELSE NULL::numeric
+                END AS projected) q)
+  WHERE ((((((now() AT TIME ZONE 'UTC'::text))::date - 1) >= p.period_start) AND ((((now() AT TIME ZONE 'UTC'::text))::date - 1) <= p.period_end)) AND (jsonb_typeof(l.value) = 'number'::text)); instance_id,org_id,org_name,referral_id,plan_id,customer_id,period_start,period_end,source,days_in_period,days_expected,days_stored,limit_name,metric,unit,kind,limit_quantity,quantity,share,projected_quantity,projected_share,crosses_on
 
 -- storage
 coverage: autovacuum_vacuum_scale_factor=0.05, autovacuum_analyze_scale_factor=0.02
@@ -1938,7 +3677,7 @@ coverage_gaps: 14 of 14 columns
 daily_usage: 25 of 25 columns
 daily_usage_long: 15 of 15 columns
 days_without_period: 9 of 9 columns
-definitions: 3 of 3 columns
+definitions: 4 of 4 columns
 device_continuity: 13 of 13 columns
 device_counts: 8 of 8 columns
 focus_usage: 42 of 42 columns
@@ -2007,6 +3746,7 @@ count_days(): EXECUTE
 current_run(): EXECUTE
 day_hours(): EXECUTE
 days_between(): EXECUTE
+definition_core(): EXECUTE
 definitions: SELECT
 each_day(): EXECUTE
 instance_changed_since(): EXECUTE
