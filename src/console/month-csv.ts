@@ -3,7 +3,7 @@ import { createCsv } from '../files/csv.ts';
 import type { Column, Part, Row } from '../files/formats.ts';
 import { type ExportedView, exportedView, readViewColumns } from '../queries/view-rows.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
-import { renderAway, renderPage } from './page.ts';
+import { renderAwayPage } from './page.ts';
 import type { ConsolePage, PageSources } from './sources.ts';
 
 const VIEW = 'period_usage';
@@ -26,7 +26,7 @@ export const monthFilePage: ConsolePage = {
       sources.logger.warn({ err: error }, 'month not read for a file');
       c.header('content-disposition', undefined);
       c.header('transfer-encoding', undefined);
-      return c.html(renderPage({ title: 'Months', path: '/months', body: renderAway() }), 503);
+      return c.html(renderAwayPage({ title: 'Months', path: '/months' }), 503);
     }
   },
 };

@@ -7,7 +7,7 @@ import { readChoice, readPageNumber, readSearch } from './lists.ts';
 import { checkMonth, renderChecklist } from './month-checklist.ts';
 import { judgeMonth, type MonthStep, showMonth } from './month-judge.ts';
 import { MONTH_FILTERS, type MonthQuery, renderInstances, renderPeriods } from './month-list.ts';
-import { type Html, renderAway, renderCopy, renderDistance, renderMissing, renderPage } from './page.ts';
+import { type Html, renderAwayPage, renderCopy, renderDistance, renderMissing, renderPage } from './page.ts';
 import type { Reading } from './readings.ts';
 import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
 
@@ -25,8 +25,7 @@ function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<Cons
       sources.database(READING_WAIT_MS),
       readOrNull(sources, readMonths),
     ]);
-    if (months === null || !view.isUp)
-      return c.html(renderPage({ title: 'Months', path: PATH, body: renderAway() }), 503);
+    if (months === null || !view.isUp) return c.html(renderAwayPage({ title: 'Months', path: PATH }), 503);
     const asked = c.req.param('month');
     const entry = asked === undefined ? newest(months) : months.find(({ month }) => month === asked);
     if (entry === undefined) {

@@ -26,7 +26,7 @@ import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
 import { renderShare } from './organizations.ts';
 import {
   type Html,
-  renderAway,
+  renderAwayPage,
   renderDay,
   renderDayOf,
   renderDistance,
@@ -61,7 +61,7 @@ export const organizationPage: ConsolePage = {
       changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
       sources: await readSources(db, { orgId, range }),
     }));
-    if (found === null) return c.html(renderPage({ title: orgId, path: PATH, body: renderAway() }), 503);
+    if (found === null) return c.html(renderAwayPage({ title: orgId, path: PATH }), 503);
     const { organization, hours } = found;
     if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);

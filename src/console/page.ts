@@ -59,6 +59,11 @@ export function renderMissing({
   return renderPage({ title, path, body: html`<h1>${sentence}</h1><p>${hint}</p>` });
 }
 
+/** `renderAwayPage` replaces a page whose content is all read from the database, which does not answer; 503. */
+export function renderAwayPage(page: Omit<Page, 'body'>): Html {
+  return renderPage({ ...page, body: html`<h1>${page.title}</h1>${renderAway()}` });
+}
+
 /**
  * `renderAway` replaces the content of a page when the database does not answer in time; its status is
  * 503.

@@ -24,6 +24,7 @@ import {
 import {
   type Html,
   renderAway,
+  renderAwayPage,
   renderDay,
   renderDistance,
   renderInstant,
@@ -240,8 +241,7 @@ export const runPage: ConsolePage = {
       run: await readRun(db, runId),
       names: await readInstanceNames(db),
     }));
-    if (found === null)
-      return await c.html(renderPage({ title: 'Run', path: PATH, body: renderAway() }), 503);
+    if (found === null) return await c.html(renderAwayPage({ title: 'Run', path: PATH }), 503);
     if (found.run === null) return await c.html(renderUnknown(), 404);
     const instance = found.names.get(found.run.instanceId) ?? found.run.instanceId;
     return await c.html(renderRun(found.run, { instance, nowMs: sources.now() }));

@@ -12,7 +12,7 @@ const ONLY = process.env['WORLD_SEED'];
 /** The first seed of several. */
 const FIRST = countFrom('WORLD_FIRST', 1);
 const SEEDS = countFrom('WORLD_SEEDS', 8);
-const STEPS = countFrom('WORLD_STEPS', 16);
+const STEPS = countFrom('WORLD_STEPS', 10);
 /** Some steps mostly wait for timeouts. */
 const LANES = 6;
 
