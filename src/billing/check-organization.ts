@@ -40,6 +40,11 @@ interface OrganizationRows {
   readonly checking: Checking;
 }
 
+/** Whether a cell of a standing is stored; an accepted one may be either. */
+const IS_STORED: Partial<Record<Standing, boolean>> = {
+  ...{ final: true, stored: true, in_doubt: true, missing: false, waiting: false, unavailable: false },
+};
+
 /** One organization of a pack. */
 export class Organization {
   readonly #pack: Pack;
@@ -134,6 +139,11 @@ export class Organization {
     return undefined;
   }
 
+  /** Returns the cell that a row of another file is about. */
+  #cellOf(row: PackRow): PackRow | undefined {
+    return this.#cells.get(row['usage_date'] as string)?.find(({ stream }) => stream === row['stream']);
+  }
+
   #countCells(): void {
     for (const cell of this.#rowsOf('coverage.csv')) {
       const day = cell['usage_date'] as string;
@@ -155,10 +165,7 @@ export class Organization {
       if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
       if (isStored && cell['verified_at'] === null) known.byHand += 1;
       if (!isSettled(standing)) period.isSettled = false;
-      const isAlways: Partial<Record<Standing, boolean>> = {
-        ...{ final: true, stored: true, in_doubt: true, missing: false, waiting: false, unavailable: false },
-      };
-      if (isStored !== (isAlways[standing] ?? isStored)) {
+      if (isStored !== (IS_STORED[standing] ?? isStored)) {
         this.#say('coverage.csv', `${day} ${stream}: ${standing}, and is_stored is ${cell['is_stored']}`);
       }
       this.#cells.set(day, [...(this.#cells.get(day) ?? []), cell]);
@@ -273,9 +280,7 @@ export class Organization {
     }
     const days = new Map(this.#rowsOf('days.csv').map((day) => [day['usage_date'], day]));
     for (const [name, row] of newest) {
-      const cell = this.#cells
-        .get(row['usage_date'] as string)
-        ?.find(({ stream }) => stream === row['stream']);
+      const cell = this.#cellOf(row);
       if (cell?.['is_stored'] !== 'true') continue;
       if (Number(row['revision']) > Number(cell['revision'])) {
         this.#say(
@@ -307,9 +312,7 @@ export class Organization {
     const waived = new Set<string>();
     for (const row of this.#rowsOf('waivers.csv')) {
       const name = `${row['usage_date']} ${row['stream']}`;
-      const cell = this.#cells
-        .get(row['usage_date'] as string)
-        ?.find(({ stream }) => stream === row['stream']);
+      const cell = this.#cellOf(row);
       if ((row['waived_at'] ?? '') > this.#pack.manifest.statement.closedAt)
         this.#say('waivers.csv', `${name}: it is newer than the statement`);
       if (row['lifted_at'] !== null) continue;

@@ -12,7 +12,7 @@ import { WholeFile } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, showDays, showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
@@ -271,7 +271,7 @@ function describeControl({ control, differences }: OrganizationBill): string {
 }
 
 function show(quantity: string | null): string {
-  return quantity === null ? '-' : BigInt(quantity).toLocaleString('en-US');
+  return quantity === null ? '-' : showNumber(BigInt(quantity));
 }
 
 const METRIC_NAMES = [...METRICS.keys()];

@@ -120,7 +120,7 @@ function renderComparison(row: Comparison, names: ReadonlyMap<string, string>): 
     day === null ? month.slice(0, 7) : renderDay(day),
     html`${metric} <span class="quiet">${unit}</span>`,
     ...[quantity, total, difference].map((value) => (value === null ? '–' : showFigure(value))),
-    renderMissing(row),
+    renderWhoIsMissing(row),
     renderRemedy(row),
   ];
 }
@@ -130,8 +130,8 @@ function showFigure(value: string): string {
   return /^-?\d+$/.test(value) ? showNumber(BigInt(value)) : value;
 }
 
-/** `renderMissing` renders what one of the sides lacks. */
-function renderMissing({
+/** `renderWhoIsMissing` renders what one of the sides lacks. */
+function renderWhoIsMissing({
   orgsMissing,
   orgsRemoved,
   daysMissing,

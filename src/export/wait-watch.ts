@@ -115,19 +115,17 @@ export class WaitWatch {
 
   #describeLosant(): Wait {
     const sinceMs = this.#movedAtMs;
-    const pauseMs = this.#options.pauseLeftMs();
-    const why =
-      this.#failure === 'rate_limited' || pauseMs > 0
-        ? 'it asks for a pause (429, or 503 with Retry-After)'
-        : `the newest request ended with ${this.#failure ?? 'nothing yet'}`;
+    const isPaused = this.#failure === 'rate_limited' || this.#options.pauseLeftMs() > 0;
+    const why = isPaused
+      ? 'it asks for a pause (429, or 503 with Retry-After)'
+      : `the newest request ended with ${this.#failure ?? 'nothing yet'}`;
     return {
       waitsFor: 'losant',
       sinceMs,
       message: `Losant has not answered for ${this.#duration()}: ${why}`,
-      hint:
-        this.#failure === 'rate_limited' || pauseMs > 0
-          ? 'requests go on by themselves when the pause ends; if it lasts, lower REQUESTS_PER_SECOND or ask Losant for a higher limit'
-          : 'requests are repeated by themselves; if it lasts, check the network and ask Losant support',
+      hint: isPaused
+        ? 'requests go on by themselves when the pause ends; if it lasts, lower REQUESTS_PER_SECOND or ask Losant for a higher limit'
+        : 'requests are repeated by themselves; if it lasts, check the network and ask Losant support',
     };
   }
 

@@ -3,15 +3,10 @@ import { isLoopback } from './kinds.ts';
 import { nearestName, oneOf } from './problems.ts';
 
 /** The parameters that have an effect. The driver ignores all others, and with a misspelt sslmode connects without TLS. */
-const PARAMETERS = [
-  'sslmode',
-  'sslrootcert',
-  'sslcert',
-  'sslkey',
-  'uselibpqcompat',
-  'host',
-  'options',
-].concat([...['application_name', 'client_encoding']]);
+const PARAMETERS: readonly string[] = [
+  ...['sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'uselibpqcompat'],
+  ...['host', 'options', 'application_name', 'client_encoding'],
+];
 
 const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
