@@ -1,6 +1,7 @@
 /** The lists of streams and metrics that stand in SQL again, and in the program, are those of the reference tables. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { METRICS } from '../../src/billing/pack-files.ts';
 import { streams, usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
@@ -42,6 +43,12 @@ beforeAll(async () => {
 afterAll(() => ledger.close());
 
 const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+
+test('proof packs have the metrics of the table, in its order, with their streams, units and kinds', () => {
+  expect([...METRICS].map(([metric, of]) => ({ metric, ...of }))).toEqual(
+    metrics.map(({ metric, stream, unit, kind }) => ({ metric, stream, unit, kind })),
+  );
+});
 
 /** A row whose columns or names are metrics, from 1 on in the order of their position. */
 const numbered = () => Object.fromEntries(metrics.map(({ metric }, index) => [metric, index + 1]));
