@@ -1,10 +1,10 @@
-/** What a clerk looks at before a month is closed: its bills by organization. */
+/** The bills of a month by organization, which a clerk looks at before it is closed. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Month, PeriodSource } from '../usage/period.ts';
 
-/** What a statement bills to an organization for a period. Days are those of the stream that has most of them. */
+/** The bill of an organization for a period. Days are those of the stream that has most of them. */
 export interface OrganizationBill {
   readonly orgId: string;
   readonly orgName: string;

@@ -190,7 +190,7 @@ function compareKeys(a: PackRow, b: PackRow, key: readonly string[]): number {
     const [one, other] = [a[column] as string, b[column] as string];
     if (one === other) continue;
     if (column === 'id' || column === 'position') return Number(one) - Number(other);
-    // Of ids, days and names of streams the code units are the bytes.
+    // Ids, days and names of streams have a byte for each code unit.
     if (column !== 'payload_type' && column !== 'source') return one < other ? -1 : 1;
     return Buffer.compare(Buffer.from(one), Buffer.from(other));
   }

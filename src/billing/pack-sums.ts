@@ -1,6 +1,6 @@
-/** What the checks of a proof pack share: what was billed before, and arithmetic on whole numbers of any size. */
+/** The arithmetic of the checks of a proof pack, on whole numbers of any size, and the numbers billed before. */
 
-/** What the preceding statements of a month say by line, and by source; empty before the closing. */
+/** The totals of the preceding statements of a month, by line and by source; empty before the closing. */
 export interface Billed {
   /** Totals by organization, period and metric. */
   readonly lines: Map<string, string | null>;
@@ -10,7 +10,7 @@ export interface Billed {
 /** Takes a problem of a file. */
 export type Report = (file: string, problem: string) => void;
 
-/** What the checks of every organization of a pack need. */
+/** The state that the checks of all organizations of a pack share. */
 export interface Checking {
   readonly billed: Billed | null;
   /** The organizations of accepted blockers; null stands for all of an instance. */

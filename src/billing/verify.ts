@@ -37,7 +37,7 @@ export interface OpenedPacks {
   /** The packs by instance and number. */
   readonly packs: readonly Pack[];
   readonly problems: readonly PackProblem[];
-  /** What was not checked, as sentences. */
+  /** Sentences on what was not checked. */
   readonly notes: readonly string[];
 }
 

@@ -66,7 +66,7 @@ export function renderEnd(
   }
   const { instanceId, outcome, nextTryAt } = end;
   const { report, refusal, tally, excluded } = outcome;
-  // What this run did is one sentence, what the ledger lacks another: older gaps make no run incomplete.
+  // A sentence says what this run did, another what the ledger lacks: older gaps make no run incomplete.
   const didAll = report.failures.length === 0 && tally.unreadable === 0 && refusal === null;
   const lines = [renderHead(instanceId, report, didAll), ...renderCounts(report, tally.restated, verbose)];
   if (tally.restatedFinal > 0) {

@@ -1,4 +1,4 @@
-/** What needs a person: at most ten lines, the worst first, each with where to go. */
+/** The lines about what needs a person: at most ten, the worst first, each with where to go. */
 import { html } from 'hono/html';
 import type { OpenMonth } from '../billing/open-month.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
@@ -18,7 +18,7 @@ export interface AttentionLine {
   readonly tone: 'bad' | 'warn' | 'good';
   readonly text: string;
   readonly address: string;
-  /** What else there is to know of it. */
+  /** Details of it. */
   readonly more?: string;
   /** The organizations that it is mostly about. */
   readonly examples?: readonly { readonly orgId: string; readonly text: string }[];

@@ -23,7 +23,7 @@ export interface DailyChart {
   /** The shape: one series as a line, or any number of them stacked as bars, the first at the bottom. */
   readonly shape: 'line' | 'bars';
   readonly days: readonly UsageDay[];
-  /** What a place on the axis is, if not a UTC day, e.g. `Hour (UTC)`. */
+  /** The name of a place on the axis, if it is no UTC day, e.g. `Hour (UTC)`. */
   readonly dayName?: string;
   /** The places that are named on the axis; by default some days. */
   readonly ticks?: readonly TickDay[];

@@ -8,7 +8,7 @@ import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { type Html, renderTable } from './page.ts';
 
-/** What a viewer picks: a time zone, and a day that is shown by hour. */
+/** The choice of a viewer: a time zone, and a day that is shown by hour. */
 export interface HoursChoice {
   readonly zone: string;
   readonly day: UsageDay | null;
