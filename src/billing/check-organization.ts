@@ -218,13 +218,10 @@ export class Organization {
 
   #placeSources(): void {
     for (const row of this.#rowsOf('sources.csv')) {
-      const period = this.#periods.get(row['period_start'] as string);
+      const start = row['period_start'] as string;
+      const period = this.#periods.get(start);
       if (period?.lines.has('payload_source_count')) period.sources.push(row);
-      else
-        this.#say(
-          'sources.csv',
-          `the period from ${row['period_start']} has no line of payload_source_count`,
-        );
+      else this.#say('sources.csv', `the period from ${start} has no line of payload_source_count`);
     }
   }
 
