@@ -143,8 +143,8 @@ interface Facts {
   readonly user: string;
   readonly isStandby: boolean;
   readonly onlyReads: boolean;
-  /** Where the default for transactions comes from, as `pg_settings` says. */
-  readonly readsBy: string;
+  /** Where the default for transactions comes from, as `pg_settings` says; null unless they only read. */
+  readonly readsBy: string | null;
 }
 
 /**
@@ -179,7 +179,9 @@ async function prepareSession(
             current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
             current_user::text as user, pg_is_in_recovery() as "isStandby",
             current_setting('transaction_read_only') = 'on' as "onlyReads",
-            (select source from pg_settings where name = 'default_transaction_read_only') as "readsBy"
+            -- The view reads every setting of the server, which takes milliseconds.
+            case current_setting('transaction_read_only') when 'on' then
+              (select source from pg_settings where name = 'default_transaction_read_only') end as "readsBy"
        from unnest($1::text[], $2::text[]) as setting (name, value)`,
     [Object.keys(settings), Object.values(settings)],
   );
@@ -204,7 +206,7 @@ function judge(
   if (isStandby) return { reason: 'standby', user };
   if (!onlyReads) return null;
   // What the server says of every user may pass by itself, e.g. once a full disk has room again.
-  return { reason: readsBy.includes('user') || readsBy === 'client' ? 'user' : 'server', user };
+  return { reason: readsBy?.includes('user') || readsBy === 'client' ? 'user' : 'server', user };
 }
 
 /** `locate` returns `host:port/name` as pg will use it. */
