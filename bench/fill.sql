@@ -80,6 +80,8 @@ select 'payload_totals', org_id, usage_date, 2, '{}',
   jsonb_build_object('billable_count', payload_billable_count, 'all_count', payload_all_count, 'all_bytes', payload_all_bytes),
   'writer', (usage_date + 4)::timestamp at time zone 'UTC', false
 from losant_usage.usage_days where payload_billable_count % 100 = 0 and usage_date < current_date - 4;
+update losant_usage.coverage c set revision = r.revision from losant_usage.revisions r
+where (c.stream, c.org_id, c.usage_date) = (r.stream, r.org_id, r.usage_date);
 
 -- Losant's own totals of each day, and of each month that is over, equal to the sums.
 insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, verified_at, response_sha256)

@@ -21,6 +21,7 @@ async function settingOf(name: string, usual: string): Promise<string | undefine
     return rows[0]?.setting;
   } finally {
     await handle.close();
+    await queryOnce(database.url, `alter database ${database.name} reset ${name}`);
   }
 }
 
@@ -28,7 +29,7 @@ describe('a session relies on no default of the server', () => {
   test.each([
     ['array_nulls', 'off', 'on'],
     ['timezone', 'Pacific/Auckland', 'UTC'],
-    ['statement_timeout', '5', '1min'],
+    ['statement_timeout', '5s', '1min'],
     ['synchronous_commit', 'off', 'on'],
     ['synchronous_commit', 'remote_apply', 'remote_apply'],
   ])('%s = %s becomes %s', async (name, usual, setting) => {
