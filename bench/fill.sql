@@ -40,10 +40,10 @@ order by 1, 2;
 insert into losant_usage.usage_days (usage_date, org_id) select usage_date, org_id from trouble;
 
 insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
-select u.usage_date, u.org_id, s.payload_type, s.source, u.payload_source_count / 3
-from losant_usage.usage_days u,
-  (values ('deviceState', 'device.mqtt'), ('timer', 'timer.flow'), ('webhook', 'public.rest')) as s (payload_type, source)
-where u.usage_date >= current_date - 35 and u.payload_source_count is not null order by 1, 2, 3, 4;
+select u.usage_date, u.org_id, s.payload_type, s.source, (u.payload_source_count + s.n) / 3
+from losant_usage.usage_days u, (values
+  ('deviceState', 'device.mqtt', 0), ('timer', 'timer.flow', 1), ('webhook', 'public.rest', 2)) as s (payload_type, source, n)
+where u.usage_date >= current_date - 62 and u.payload_source_count is not null order by 1, 2, 3, 4;
 
 insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, omissions, revision,
   verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
