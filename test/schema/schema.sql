@@ -478,6 +478,27 @@ AS $function$
   order by l.org_id, l.period_start, l.metric, s.number desc
 $function$
 
+CREATE OR REPLACE FUNCTION losant_usage.catalog_state()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with tables as (select oid, relname from pg_class where relnamespace = 'losant_usage'::regnamespace)
+  select md5(string_agg(state, ' ' order by state collate "C")) from (
+    select concat_ws(' ', 'relation', oid, relname) from tables
+    union all select concat_ws(' ', 'rule', r.oid, r.xmin) from tables t join pg_rewrite r on r.ev_class = t.oid
+    union all select concat_ws(' ', 'column', t.oid, a.attnum, a.xmin) from tables t join pg_attribute a on a.attrelid = t.oid
+    union all select concat_ws(' ', 'default', d.oid, d.xmin) from tables t join pg_attrdef d on d.adrelid = t.oid
+    union all select concat_ws(' ', 'index', t.oid, i.xmin) from tables t join pg_index i on i.indexrelid = t.oid
+    union all select concat_ws(' ', 'trigger', g.oid, g.xmin) from tables t join pg_trigger g on g.tgrelid = t.oid
+    union all select concat_ws(' ', 'constraint', oid, xmin) from pg_constraint where connamespace = 'losant_usage'::regnamespace
+    union all select concat_ws(' ', 'function', oid, xmin) from pg_proc where pronamespace = 'losant_usage'::regnamespace
+    union all select concat_ws(' ', 'label', e.oid, e.xmin) from pg_type t join pg_enum e on e.enumtypid = t.oid
+      where t.typnamespace = 'losant_usage'::regnamespace
+  ) as rows (state)
+$function$
+
 CREATE OR REPLACE FUNCTION losant_usage.cell_changes(table_name text, old_row jsonb, new_row jsonb)
  RETURNS SETOF losant_usage.cell_change
  LANGUAGE sql
@@ -505,16 +526,20 @@ $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.changed_definitions()
  RETURNS SETOF text
- LANGUAGE sql
+ LANGUAGE plpgsql
  STABLE
 AS $function$
+begin
+  if losant_usage.catalog_state() = (select md5 from losant_usage.definitions where object = 'catalog') then return; end if;
+  return query
   select d.object from losant_usage.definitions d left join losant_usage.list_definitions() l on l.object = d.object
-  where l.object is null
+  where d.object <> 'catalog' and (l.object is null
     or (md5(l.definition) <> d.md5 and d.server_major = current_setting('server_version_num')::integer / 10000
-      and (l.object not like 'view %' or md5(losant_usage.definition_core(l.definition)) <> d.core_md5))
+      and (l.object not like 'view %' or md5(losant_usage.definition_core(l.definition)) <> d.core_md5)))
   union all
   select 'what table definitions says' where not exists (select from losant_usage.definitions)
-  order by 1
+  order by 1;
+end
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.changes_since(moment timestamp with time zone)
@@ -1353,6 +1378,8 @@ AS $function$
   delete from losant_usage.definitions;
   insert into losant_usage.definitions
   select object, md5(definition), md5(losant_usage.definition_core(definition)), current_setting('server_version_num')::integer / 10000 from losant_usage.list_definitions()
+  union all
+  select 'catalog', losant_usage.catalog_state(), '', current_setting('server_version_num')::integer / 10000
 $function$
 
 CREATE OR REPLACE FUNCTION losant_usage.refuse()
@@ -3738,6 +3765,7 @@ waivers: 9 of 9 columns
 -- rights of public
 adjustments_of(): EXECUTE
 billed_numbers(): EXECUTE
+catalog_state(): EXECUTE
 cell_changes(): EXECUTE
 changed_definitions(): EXECUTE
 changes_since(): EXECUTE
