@@ -50,7 +50,7 @@ function copy(text: string, app: string): void {
 function runImage(...args: readonly string[]) {
   const [, ...entry] = JSON.parse(lastOf('ENTRYPOINT')) as string[];
   const env = { NODE_ENV: 'production', HTTP_HOST: '0.0.0.0', TMPDIR: root };
-  const options = { cwd: folderOf(null), env, encoding: 'utf8', timeout: 60_000 } as const;
+  const options = { cwd: folderOf(null), env, encoding: 'utf8', timeout: STEP_TIMEOUT_MS } as const;
   const { status, stdout, stderr } = spawnSync(process.execPath, [...entry, ...args], options);
   return { status, stdout, stderr };
 }
