@@ -58,23 +58,34 @@ export function oneOf(choices: readonly string[]): string {
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
 
-/** `nearestName` returns the candidate that `name` most likely misspells; null if none is near. */
-export function nearestName<T extends string>(name: string, candidates: readonly T[]): T | null {
+/** `nearestName` returns the candidate that `name` most likely misspells, by at most so many slips; null if none is near. */
+export function nearestName<T extends string>(
+  name: string,
+  candidates: readonly T[],
+  slipsMax = name.length / 3,
+): T | null {
   const [best] = candidates
-    .map((candidate) => ({ candidate, edits: countEdits(name, candidate) }))
-    .sort((a, b) => a.edits - b.edits);
-  return best !== undefined && best.edits <= name.length / 3 ? best.candidate : null;
+    .map((candidate) => ({ candidate, slips: countSlips(name, candidate) }))
+    .sort((a, b) => a.slips - b.slips);
+  return best !== undefined && best.slips <= slipsMax ? best.candidate : null;
 }
 
-/** `countEdits` returns the Levenshtein distance of two texts. */
-function countEdits(a: string, b: string): number {
+/**
+ * `countSlips` returns the optimal string alignment distance of two texts: characters added, left out, replaced, or
+ * swapped with their neighbour.
+ */
+function countSlips(a: string, b: string): number {
+  let previous: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (const [i, char] of Array.from(a).entries()) {
+  for (let i = 0; i < a.length; i += 1) {
     const next = [i + 1];
-    for (const [j, other] of Array.from(b).entries()) {
-      const changed = (row[j] ?? 0) + (char === other ? 0 : 1);
-      next.push(Math.min(changed, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    for (let j = 0; j < b.length; j += 1) {
+      const replaced = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1);
+      const isSwapped = i > 0 && a[i] === b[j - 1] && a[i - 1] === b[j];
+      const swapped = isSwapped ? (previous[j - 1] ?? 0) + 1 : replaced;
+      next.push(Math.min(replaced, swapped, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }
+    previous = row;
     row = next;
   }
   return row[b.length] ?? 0;
