@@ -6,7 +6,7 @@ import { type CountedCell, compareHours } from '../usage/hours-check.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import { payloadHours } from '../usage/streams/payload-hours.ts';
 import { payloadTotals } from '../usage/streams/payload-totals.ts';
-import type { Fact, Stream } from '../usage/streams/stream.ts';
+import type { CrossCheckRule, Fact, Stream } from '../usage/streams/stream.ts';
 import type { LockedCell } from './coverage.ts';
 
 /** A cell of a batch, or one that a cross-check concerns, with the effect on it. */
@@ -34,33 +34,23 @@ export function relatedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return [...checkedKeys(answers), ...checkingKeys(answers)];
 }
 
-/**
- * `checksOf` returns the stream once for each other one that counts the same, with that one as its cross-check:
- * hours add up to the totals, so they check these besides the stream that the totals name.
- */
-function checksOf(stream: Stream): Stream[] {
-  const { name, crossCheck } = stream;
-  if (!crossCheck) return [];
-  if (name !== payloadTotals.name) return [stream];
-  return [stream, { ...stream, crossCheck: { ...crossCheck, stream: payloadHours.name } }];
-}
-
-const allChecks = streams.flatMap(checksOf);
+/** Each stream that another one checks, with the rule. */
+const allChecks = streams.flatMap((checked) => checked.crossChecks.map((by) => ({ checked, by })));
 
 /** `checkedKeys` returns the cells whose zeros a count of the answers may confirm or contradict. */
 function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap((answer) =>
     allChecks
-      .filter(({ crossCheck }) => crossCheck?.stream === answer.stream.name)
+      .filter(({ by }) => by.stream === answer.stream.name)
       // A count other than zero is of no use where it could only confirm.
-      .filter(({ crossCheck }) => crossCheck?.isRequired || isZero(answer, crossCheck?.metric ?? ''))
-      .map(({ name }) => ({ orgId: answer.orgId, day: answer.day, stream: name })),
+      .filter(({ by }) => by.weight !== 'confirms' || isZero(answer, by.column))
+      .map(({ checked }) => ({ orgId: answer.orgId, day: answer.day, stream: checked.name })),
   );
 }
 
-function isZero({ stream, outcome }: CellAnswer, metric: string): boolean {
+function isZero({ stream, outcome }: CellAnswer, column: string): boolean {
   if (outcome.kind === 'missing') return true;
-  const index = stream.metrics.indexOf(metric);
+  const index = stream.columns.indexOf(column);
   return outcome.kind === 'values' && outcome.facts.every(({ values }) => values[index] === 0);
 }
 
@@ -69,8 +59,7 @@ export function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap(({ orgId, day, stream, outcome }) => {
     const leavesOut =
       outcome.kind === 'missing' || (outcome.kind === 'values' && outcome.missingColumns.length > 0);
-    if (!leavesOut) return [];
-    return checksOf(stream).map(({ crossCheck }) => ({ orgId, day, stream: crossCheck?.stream ?? '' }));
+    return leavesOut ? stream.crossChecks.map((by) => ({ orgId, day, stream: by.stream })) : [];
   });
 }
 
@@ -84,52 +73,34 @@ function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, Appli
 }
 
 /**
- * `crossCheckOf` returns what the streams that count the same say of an answer, and the stream with the cross-check
- * that decides: a count above 0 contradicts whatever the others say, a count of 0 confirms without
- * them, and what is collected but not stored is waited for.
+ * `crossCheckOf` returns what the streams that count the same say of an answer: a count above 0 contradicts whatever
+ * the others say, a count of 0 confirms without them, and a required one that is collected but not stored is waited for.
  */
 export function crossCheckOf(
   { stream, orgId, day }: CellAnswer,
   ledger: Ledger,
   cells: ReadonlyMap<string, AppliedCell>,
-): { readonly stream: Stream; readonly check: CrossCheck } {
-  const found = checksOf(stream).map((checked) => {
-    const key = { orgId, day, stream: checked.crossCheck?.stream ?? '' };
+): CrossCheck {
+  const found = stream.crossChecks.map((by) => {
+    const key = { orgId, day, stream: by.stream };
     const cell = findCell(key, ledger, cells);
-    const count = cell && countAfter(cell, checked.crossCheck?.metric ?? '');
-    return {
-      stream: checked,
-      count,
-      isWaitedFor: waitsFor(checked, cell, ledger.untracked.has(cellId(key))),
-    };
+    const isCollected = cell !== null || !ledger.untracked.has(cellId(key));
+    return { by, count: cell && countAfter(cell, by), isWaitedFor: by.weight === 'required' && isCollected };
   });
   const counted = found.find(({ count }) => (count ?? 0) > 0) ?? found.find(({ count }) => count === 0);
-  if (counted?.count != null) {
-    return { stream: counted.stream, check: { kind: 'counted', count: counted.count } };
-  }
+  if (counted?.count != null) return { kind: 'counted', by: counted.by, count: counted.count };
   const waited = found.find(({ isWaitedFor }) => isWaitedFor);
-  return { stream: waited?.stream ?? stream, check: { kind: waited ? 'unknown' : 'none' } };
+  return waited ? { kind: 'unknown', by: waited.by } : { kind: 'none' };
 }
 
-/** Whether zeros wait for their cross-check. Hours and totals would wait for each other, so hours do not. */
-function waitsFor(stream: Stream, cell: AppliedCell | null, isUntracked: boolean): boolean {
-  return stream.name !== payloadHours.name && (cell !== null || !isUntracked);
-}
-
-/** `countAfter` returns the sum of a metric that a cell has after its answer; null if it is not stored. */
-function countAfter(cell: AppliedCell, metric: string): number | null {
-  const { of, before, numbers, applied } = cell;
+/** `countAfter` returns the sum by which a cell checks another after its answer; null if it is not stored. */
+function countAfter(
+  { of, before, numbers, applied }: AppliedCell,
+  { column }: CrossCheckRule,
+): number | null {
   if (!(applied.cell ?? before)?.isStored) return null;
-  const index = columnOf(of, metric);
+  const index = of.columns.indexOf(column);
   return (applied.facts ?? numbers).reduce((sum, { values }) => sum + (values[index] ?? 0), 0);
-}
-
-/**
- * `columnOf` returns the place of a count of payloads in the facts of a stream. The columns of hours are
- * those of the totals.
- */
-function columnOf({ name, metrics }: Stream, metric: string): number {
-  return name === payloadHours.name ? payloadTotals.columns.indexOf('all_count') : metrics.indexOf(metric);
 }
 
 /**
@@ -141,27 +112,27 @@ export function crossCheck(
   ledger: Ledger,
   cells: Map<string, AppliedCell>,
 ): void {
-  const check = (stream: Stream, by: CellKey, { age, sentAtMs }: CellAnswer) => {
-    const cell = findCell({ ...by, stream: stream.name }, ledger, cells);
-    const checking = findCell(by, ledger, cells);
-    const count = checking && countAfter(checking, stream.crossCheck?.metric ?? '');
-    const row = cell?.applied.cell ?? cell?.before ?? null;
-    if (cell === null || row === null || count === null) return;
-    const { applied, numbers } = cell;
-    const effect = applyCrossCheck(row, applied.facts ?? numbers, { stream, count, age, sentAtMs });
-    if (effect) cells.set(cellId(cell), { ...cell, applied: joinEffects(applied, effect) });
+  const check = (checkedKey: CellKey, checkingKey: CellKey, { age, sentAtMs }: CellAnswer) => {
+    for (const { checked, by } of allChecks) {
+      if (checked.name !== checkedKey.stream || by.stream !== checkingKey.stream) continue;
+      const cell = findCell(checkedKey, ledger, cells);
+      const checking = findCell(checkingKey, ledger, cells);
+      const count = checking && countAfter(checking, by);
+      const row = cell?.applied.cell ?? cell?.before ?? null;
+      if (cell === null || row === null || count === null) continue;
+      const { applied, numbers } = cell;
+      const counted = { stream: checked, by, count, age, sentAtMs };
+      const effect = applyCrossCheck(row, applied.facts ?? numbers, counted);
+      if (effect) cells.set(cellId(cell), { ...cell, applied: joinEffects(applied, effect) });
+    }
   };
   for (const answer of answers) {
     const key = keyOf(answer);
-    for (const checked of checkedKeys([answer])) {
-      for (const stream of checksBetween(checked.stream, key.stream)) check(stream, key, answer);
-      for (const stream of checksBetween(key.stream, checked.stream)) check(stream, checked, answer);
+    for (const checkedKey of checkedKeys([answer])) {
+      check(checkedKey, key, answer);
+      check(key, checkedKey, answer);
     }
   }
-}
-
-function checksBetween(checked: string, checking: string): Stream[] {
-  return allChecks.filter(({ name, crossCheck }) => name === checked && crossCheck?.stream === checking);
 }
 
 /** `compareWithHours` compares an answer's totals or hours with the other of the two, and updates both in `cells`. */

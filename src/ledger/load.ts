@@ -122,8 +122,7 @@ async function applyLocked(
       const key = keyOf(answer);
       const before = ledger.cells.get(cellId(key)) ?? null;
       const numbers = ledger.numbersOf(key);
-      const { stream, check } = crossCheckOf(answer, ledger, cells);
-      const applied = apply(before, numbers, { ...answer, stream }, check);
+      const applied = apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
       cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
     }
     crossCheck(answers, ledger, cells);

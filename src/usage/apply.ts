@@ -79,8 +79,8 @@ export function apply(
   const applied = applyAnswer({ cell: stored ?? neverRead, numbers, answer }, crossCheck);
   const cell = applied.cell ?? stored;
   if (crossCheck.kind !== 'counted' || cell === null) return applied;
-  const { count } = crossCheck;
-  return joinEffects(applied, applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, count }));
+  const { by, count } = crossCheck;
+  return joinEffects(applied, applyCrossCheck(cell, applied.facts ?? numbers, { ...answer, by, count }));
 }
 
 /** `joinEffects` joins the effect of an answer with the effect of a cross-check after it. */

@@ -10,15 +10,15 @@ import {
   unchanged,
 } from './cell.ts';
 import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
-import type { Fact, Stream } from './streams/stream.ts';
+import type { CrossCheckRule, Fact, Stream } from './streams/stream.ts';
 
 /** The count of another stream for the organization and day of a number that Losant left out. */
 export type CrossCheck =
-  /** The other stream is not collected, or there is none for this one. */
+  /** No other stream is collected, or there is none for this one. */
   | { readonly kind: 'none' }
-  /** The other stream is not stored yet. */
-  | { readonly kind: 'unknown' }
-  | { readonly kind: 'counted'; readonly count: number };
+  /** A stream that is required is not stored yet. */
+  | { readonly kind: 'unknown'; readonly by: CrossCheckRule }
+  | { readonly kind: 'counted'; readonly by: CrossCheckRule; readonly count: number };
 
 const namesOthers: Reason = {
   code: 'contradicted',
@@ -35,13 +35,13 @@ export function reasonAgainstPart(
   stream: Stream,
   check: CrossCheck,
 ): Reason | null {
-  const { crossCheck } = stream;
-  if (!crossCheck?.isRequired || missingColumns.length === 0) return null;
-  const isChecked = missingColumns.some((column) => crossCheck.columns.includes(column));
+  const { crossChecks } = stream;
+  if (missingColumns.length === 0 || crossChecks.every(({ weight }) => weight === 'confirms')) return null;
+  const isChecked = crossChecks.some(({ columns }) => missingColumns.some((each) => columns.includes(each)));
   const hasOther = hasAnyNumber(facts);
   if (hasOther) return isChecked ? namesOthers : null;
-  if (check.kind === 'counted' && check.count > 0) return contradictedBy(stream, check.count);
-  return isChecked && check.kind === 'unknown' ? unconfirmedBy(crossCheck.stream) : null;
+  if (check.kind === 'counted' && check.count > 0) return contradictedBy(check);
+  return isChecked && check.kind === 'unknown' ? unconfirmedBy(check.by) : null;
 }
 
 export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
@@ -50,14 +50,14 @@ export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
 
 /** `reasonAgainstZero` returns the reason why a day that was left out may not be stored as zeros; null if it may. */
 export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
-  const { missingMeans, crossCheck } = stream;
-  if (missingMeans === 'missing') return { code: 'left_out', message: 'Losant has no number for this day' };
-  if (!crossCheck?.isRequired || check.kind === 'none') return null;
-  if (check.kind === 'unknown') return unconfirmedBy(crossCheck.stream);
-  return check.count === 0 ? null : contradictedBy(stream, check.count);
+  if (stream.missingMeans === 'missing')
+    return { code: 'left_out', message: 'Losant has no number for this day' };
+  if (check.kind === 'none' || check.by.weight === 'confirms') return null;
+  if (check.kind === 'unknown') return unconfirmedBy(check.by);
+  return check.count === 0 ? null : contradictedBy(check);
 }
 
-function unconfirmedBy(stream: string): Reason {
+function unconfirmedBy({ stream }: CrossCheckRule): Reason {
   return {
     code: 'unconfirmed',
     message: `Losant left out numbers of the day, and its ${stream} are not stored yet`,
@@ -68,6 +68,7 @@ function unconfirmedBy(stream: string): Reason {
 export interface CrossCheckCount {
   /** The stream that is checked. */
   readonly stream: Stream;
+  readonly by: CrossCheckRule;
   readonly count: number;
   readonly age: ReadAge;
   /** The time at which the count was read. */
@@ -82,15 +83,15 @@ export interface CrossCheckCount {
 export function applyCrossCheck(
   cell: Cell,
   numbers: readonly Fact[],
-  { stream, count, age, sentAtMs }: CrossCheckCount,
+  counted: CrossCheckCount,
 ): Applied | null {
+  const { stream, by, count, age } = counted;
   if (age.isPastHorizon || cell.standing === 'accepted') return null;
   const isWaiting = !cell.isStored && cell.reason === 'unconfirmed';
   const hasZeros = cell.isStored && !cell.isReported && !hasAnyNumber(numbers);
-  if (isWaiting) return count === 0 ? makeZeros(cell, stream, age) : contradictWait(cell, stream, count);
+  if (isWaiting) return count === 0 ? makeZeros(cell, stream, age) : contradictWait(cell, counted);
   if (!hasZeros) return null;
-  if (count > 0)
-    return stream.crossCheck?.isRequired ? takeZerosBack(cell, stream, { count, sentAtMs }) : null;
+  if (count > 0) return by.weight === 'confirms' ? null : takeZerosBack(cell, counted);
   if (cell.standing !== 'stored' || cell.omissions >= OMISSIONS_NEEDED) return null;
   return { ...unchanged, cell: stand({ ...cell, omissions: OMISSIONS_NEEDED }, age) };
 }
@@ -102,20 +103,16 @@ function makeZeros(cell: Cell, stream: Stream, age: ReadAge): Applied {
   return { result: 'loaded', cell: zeros, facts: zerosOf(stream), problem: null };
 }
 
-function contradictWait(cell: Cell, stream: Stream, count: number): Applied {
-  const problem = contradictedBy(stream, count);
+function contradictWait(cell: Cell, counted: CrossCheckCount): Applied {
+  const problem = contradictedBy(counted);
   const result = cell.standing === 'unavailable' ? 'unavailable' : 'left_out';
   return { result, cell: { ...cell, ...said(problem) }, facts: null, problem };
 }
 
-function takeZerosBack(
-  cell: Cell,
-  stream: Stream,
-  { count, sentAtMs }: Pick<CrossCheckCount, 'count' | 'sentAtMs'>,
-): Applied {
-  const problem = contradictedBy(stream, count);
+function takeZerosBack(cell: Cell, counted: CrossCheckCount): Applied {
+  const problem = contradictedBy(counted);
   const none = { isStored: false, omissions: 0, revision: cell.revision + 1 };
-  const nextReadAtMs = wakeUpMs(sentAtMs);
+  const nextReadAtMs = wakeUpMs(counted.sentAtMs);
   return {
     result: 'left_out',
     cell: { ...cell, ...none, standing: 'missing', ...said(problem), nextReadAtMs },
@@ -124,7 +121,7 @@ function takeZerosBack(
   };
 }
 
-function contradictedBy({ crossCheck }: Stream, count: number): Reason {
-  const message = `Losant left out numbers of the day, but its ${crossCheck?.stream} add up to ${count}`;
+function contradictedBy({ by, count }: Pick<CrossCheckCount, 'by' | 'count'>): Reason {
+  const message = `Losant left out numbers of the day, but its ${by.stream} add up to ${count}`;
   return { code: 'contradicted', message };
 }

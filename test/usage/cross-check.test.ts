@@ -5,7 +5,7 @@ import type { Cell, CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { applyCrossCheck, type CrossCheck } from '../../src/usage/cross-check.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
-import type { Fact } from '../../src/usage/streams/stream.ts';
+import type { CrossCheckRule, Fact } from '../../src/usage/streams/stream.ts';
 import {
   answer,
   at,
@@ -22,8 +22,16 @@ import {
 
 const applyTotals = (outcome: CellOutcome, crossCheck: CrossCheck, age: CellAnswer['age'] = YOUNG) =>
   apply(null, [], answer(outcome, { stream: payloadTotals, age }), crossCheck);
-const counted = (count: number): CrossCheck => ({ kind: 'counted', count });
-const unknown: CrossCheck = { kind: 'unknown' };
+const BY_SOURCES: CrossCheckRule = {
+  ...{ stream: 'payload_sources', column: 'count', weight: 'required' },
+  columns: ['all_count', 'all_bytes'],
+};
+const BY_TOTALS: CrossCheckRule = {
+  ...{ stream: 'payload_totals', column: 'all_count', weight: 'confirms' },
+  columns: [],
+};
+const counted = (count: number): CrossCheck => ({ kind: 'counted', by: BY_SOURCES, count });
+const unknown: CrossCheck = { kind: 'unknown', by: BY_SOURCES };
 const none: CrossCheck = { kind: 'none' };
 const lacking = (facts: Fact, ...missingColumns: string[]): CellOutcome => ({
   kind: 'values',
@@ -215,6 +223,7 @@ describe('a count that comes later', () => {
   const zeros = [row(0, 0, 0)];
   const by = (count: number, age: CellAnswer['age'] = YOUNG) => ({
     stream: payloadTotals,
+    by: BY_SOURCES,
     count,
     age,
     sentAtMs: at('2026-11-22T12:03:04.000Z'),
@@ -297,13 +306,13 @@ describe('a count that comes later', () => {
     },
   );
 
-  test.each<[string, typeof payloadTotals, Fact[], string, Cell['standing']]>([
-    ['totals, young', payloadTotals, zeros, '2026-11-21T12:00:00.000Z', 'stored'],
-    ['totals of the final age', payloadTotals, zeros, '2026-11-24T12:00:00.000Z', 'final'],
-    ['sources of the final age', payloadSources, [], '2026-11-24T12:00:00.000Z', 'final'],
-  ])('of 0 confirms zeros that nobody named: %s', (_, stream, numbers, ...[read, standing]) => {
+  test.each<[string, typeof payloadTotals, CrossCheckRule, Fact[], string, Cell['standing']]>([
+    ['totals, young', payloadTotals, BY_SOURCES, zeros, '2026-11-21T12:00:00.000Z', 'stored'],
+    ['totals of the final age', payloadTotals, BY_SOURCES, zeros, '2026-11-24T12:00:00.000Z', 'final'],
+    ['sources of the final age', payloadSources, BY_TOTALS, [], '2026-11-24T12:00:00.000Z', 'final'],
+  ])('of 0 confirms zeros that nobody named: %s', (_, stream, rule, numbers, ...[read, standing]) => {
     const before = stored('stored', { isReported: false, omissions: 1, verifiedAtMs: at(read) });
-    expect(applyCrossCheck(before, numbers, { ...by(0), stream })).toMatchObject({
+    expect(applyCrossCheck(before, numbers, { ...by(0), stream, by: rule })).toMatchObject({
       result: 'unchanged',
       cell: { standing, omissions: 3, isReported: false, revision: 1 },
       facts: null,
@@ -312,7 +321,7 @@ describe('a count that comes later', () => {
 
   test('of all payloads takes no empty sources back: they count another way', () => {
     const before = stored('stored', { isReported: false, omissions: 1 });
-    expect(applyCrossCheck(before, [], { ...by(3), stream: payloadSources })).toBeNull();
+    expect(applyCrossCheck(before, [], { ...by(3), stream: payloadSources, by: BY_TOTALS })).toBeNull();
   });
 });
 

@@ -17,5 +17,6 @@ export const deviceCounts: Stream = {
   columns: Object.keys(bucket.shape),
   metrics: ['devices_created', 'devices_deleted', 'devices_total'],
   missingMeans: 'missing',
+  crossChecks: [],
   readBodies: ([body], window) => readBuckets(body, window, bucket),
 };

@@ -26,5 +26,6 @@ export const notebookMinutes: Stream = {
     'notebook_timeout',
   ],
   missingMeans: 'zero',
+  crossChecks: [],
   readBodies: ([body], window) => readBuckets(body, window, bucket),
 };

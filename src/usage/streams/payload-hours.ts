@@ -32,7 +32,8 @@ export const payloadHours: Stream = {
   columns: payloadTotals.columns,
   metrics: [],
   missingMeans: 'zero',
-  crossCheck: { stream: payloadTotals.name, metric: 'payload_all_count', columns: [], isRequired: true },
+  // Totals wait for hours: if hours waited too, neither would come.
+  crossChecks: [{ stream: payloadTotals.name, column: 'all_count', weight: 'contradicts', columns: [] }],
   readBodies(bodies, window) {
     const readings = bodies.map((each) => readHours(each, window));
     const days = new Map<UsageDay, DayReading>();

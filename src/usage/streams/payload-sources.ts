@@ -44,12 +44,7 @@ export const payloadSources: Stream = {
   columns: ['count'],
   metrics: ['payload_source_count'],
   missingMeans: 'zero',
-  crossCheck: {
-    stream: 'payload_totals',
-    metric: 'payload_all_count',
-    columns: ['count'],
-    isRequired: false,
-  },
+  crossChecks: [{ stream: 'payload_totals', column: 'all_count', weight: 'confirms', columns: [] }],
   readBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
     const types = Object.entries(body).filter(([type]) => !type.startsWith('_'));

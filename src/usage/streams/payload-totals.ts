@@ -25,12 +25,10 @@ export const payloadTotals: Stream = {
   columns,
   metrics: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
   missingMeans: 'zero',
-  crossCheck: {
-    stream: 'payload_sources',
-    metric: 'payload_source_count',
-    columns: ['all_count', 'all_bytes'],
-    isRequired: true,
-  },
+  crossChecks: [
+    { stream: 'payload_sources', column: 'count', weight: 'required', columns: ['all_count', 'all_bytes'] },
+    { stream: 'payload_hours', column: 'all_count', weight: 'required', columns: ['all_count', 'all_bytes'] },
+  ],
   readBodies(bodies, window) {
     const readings = bodies.map((body) => readBuckets(body, window, bucket));
     const days = new Map<UsageDay, DayReading>();

@@ -23,19 +23,23 @@ export interface Stream {
    * because nobody said so.
    */
   readonly missingMeans: 'zero' | 'missing';
-  /**
-   * Another stream that counts the same: `count` is the metric whose 0 confirms zeros of this stream
-   * that Losant never named. If it is required, zeros for days or `columns` that Losant left out are
-   * stored only if it is 0, or if that stream is not collected.
-   */
-  readonly crossCheck?: {
-    readonly stream: string;
-    readonly metric: string;
-    readonly columns: readonly string[];
-    readonly isRequired: boolean;
-  };
+  /** What other streams say of zeros of this one that Losant never named. */
+  readonly crossChecks: readonly CrossCheckRule[];
   /** Reads the bodies of one window. Throws {@link UnplaceableBodyError} if a body cannot be assigned to days. */
   readBodies(bodies: readonly unknown[], window: DayRange): WindowReading;
+}
+
+/** Another stream that counts the same. */
+export interface CrossCheckRule {
+  readonly stream: string;
+  /** The column of that stream whose sum counts the same. */
+  readonly column: string;
+  /**
+   * What that sum decides. A 0 always confirms zeros. `contradicts`: a higher one takes them back. `required`: it does, and
+   * days or `columns` that Losant left out are zeros only once it is stored, or where that stream is not collected.
+   */
+  readonly weight: 'confirms' | 'contradicts' | 'required';
+  readonly columns: readonly string[];
 }
 
 export type UsageAction =
