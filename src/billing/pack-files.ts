@@ -218,6 +218,20 @@ export class RowsByOrganization {
     return this.#page[this.#next]?.['org_id'] ?? null;
   }
 
+  /** Passes over the rows of the organizations before one, or of all that are left, and returns these. */
+  async passOver(until: string | null): Promise<string[]> {
+    const passed: string[] = [];
+    for (
+      let next = await this.peek();
+      next !== null && (until === null || next < until);
+      next = await this.peek()
+    ) {
+      passed.push(next);
+      await this.take(next);
+    }
+    return passed;
+  }
+
   /** Returns the rows of an organization, which must be the next one; none if it is not. */
   async take(orgId: string): Promise<PackRow[]> {
     const taken: PackRow[] = [];
@@ -227,5 +241,9 @@ export class RowsByOrganization {
       taken.push(...this.#page.slice(start, this.#next));
     }
     return taken;
+  }
+
+  async close(): Promise<void> {
+    await this.#pages.return(undefined);
   }
 }
