@@ -46,18 +46,27 @@ async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<Pa
   const report: Report = (file, problem) => {
     if (problems.length < PROBLEMS_MAX) problems.push({ file: pack.fileOf(file), problem });
   };
-  const earlier = before === null ? null : new EarlierRows(before);
+  const opened: RowsByOrganization[] = [];
+  const open: OpenFile = (of, name) => {
+    const rows = new RowsByOrganization(readPackFile(of, name));
+    opened.push(rows);
+    return rows;
+  };
   try {
     const blocked = await checkBlockers(pack, report);
-    await checkOrganizations(pack, { earlier, blocked, report });
+    const earlier = before === null ? null : new EarlierRows(before, open);
+    await checkOrganizations(pack, { open, earlier, blocked, report });
   } catch (error) {
     if (!(error instanceof BrokenFileError)) throw error;
     report(error.file, error.message);
   } finally {
-    await earlier?.close();
+    for (const rows of opened) await rows.close();
   }
   return problems;
 }
+
+/** Opens a file of a pack, which is closed with the check. */
+type OpenFile = (pack: Pack, name: string) => RowsByOrganization;
 
 /** Reads the lines and sources of the preceding statements beside those of an adjustment, so that memory stays flat. */
 class EarlierRows {
@@ -67,10 +76,10 @@ class EarlierRows {
   }[];
   #isBroken = false;
 
-  constructor(packs: readonly Pack[]) {
+  constructor(packs: readonly Pack[], open: OpenFile) {
     this.#statements = packs.map((pack) => ({
-      lines: new RowsByOrganization(readPackFile(pack, 'lines.csv')),
-      sources: new RowsByOrganization(readPackFile(pack, 'sources.csv')),
+      lines: open(pack, 'lines.csv'),
+      sources: open(pack, 'sources.csv'),
     }));
   }
 
@@ -93,13 +102,6 @@ class EarlierRows {
       this.#isBroken = true;
     }
     return this.#isBroken ? null : billed;
-  }
-
-  async close(): Promise<void> {
-    for (const { lines, sources } of this.#statements) {
-      await lines.close();
-      await sources.close();
-    }
   }
 }
 
@@ -128,6 +130,7 @@ async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | n
 }
 
 interface Checking {
+  readonly open: OpenFile;
   /** The statements before this one; null if they are not all there. */
   readonly earlier: EarlierRows | null;
   /** The organizations of accepted blockers; null stands for all of an instance. */
@@ -135,10 +138,10 @@ interface Checking {
   readonly report: Report;
 }
 
-async function checkOrganizations(pack: Pack, { earlier, blocked, report }: Checking): Promise<void> {
+async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }: Checking): Promise<void> {
   const { manifest } = pack;
-  const lines = new RowsByOrganization(readPackFile(pack, 'lines.csv'));
-  const behind = new Map(BEHIND.map((name) => [name, new RowsByOrganization(readPackFile(pack, name))]));
+  const lines = open(pack, 'lines.csv');
+  const behind = new Map(BEHIND.map((name) => [name, open(pack, name)]));
   const passStrays = async (until: string | null) => {
     for (const [name, rows] of behind) {
       for (const orgId of await rows.passOver(until)) {

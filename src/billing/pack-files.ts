@@ -2,7 +2,7 @@
  * The files of a proof pack as a reader may rely on them: columns, forms of values and the key by
  * which rows are ordered. `lines.csv` and everything behind it is ordered by organization first.
  */
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readCsv } from '../files/csv.ts';
 import { codeOf } from '../files/whole-file.ts';
@@ -137,6 +137,21 @@ export class BrokenFileError extends Error {
   }
 }
 
+/** `readChunks` yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
+export async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path);
+  try {
+    const buffer = Buffer.alloc(65_536);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
 /**
  * `readPackFile` yields the rows of a file of a pack, in pages. Throws BrokenFileError with the row for a
  * value of another form, a row out of order or doubled, and a file that is no CSV or has other columns.
@@ -171,7 +186,7 @@ export async function* readPackFile(
     return row;
   };
   try {
-    for await (const page of readCsv(csvColumns(names), createReadStream(join(place, name)))) {
+    for await (const page of readCsv(csvColumns(names), readChunks(join(place, name)))) {
       yield page.map(check);
     }
   } catch (error) {

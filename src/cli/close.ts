@@ -1,4 +1,4 @@
-import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
+import { type CloseOutcome, closePeriod, nameOf, type Unsettled } from '../billing/close.ts';
 import { readSigningKey } from '../billing/keys.ts';
 import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
 import type { OrganizationBill, StatementTotal } from '../billing/overview.ts';
@@ -76,9 +76,10 @@ async function closeInstances(
     for (const instance of instances) {
       try {
         const outcome = await closePeriod(handle, instance, { ...options, signingKey, signal });
-        codes.push(outcome.kind === 'refused' ? EXIT.incomplete : EXIT.ok);
+        const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
+        codes.push(isDone ? EXIT.ok : EXIT.incomplete);
         documents.push(toDocument(instance, outcome));
-        if (outcome.kind !== 'unchanged') await file?.add(instance, outcome.bills);
+        if ('bills' in outcome) await file?.add(instance, outcome.bills);
         if (!output.json) output.print(...renderOutcome(instance, outcome, options));
       } catch (error) {
         if (!(error instanceof SettingsError) || instances.length === 1) throw error;
@@ -108,10 +109,14 @@ type Refused = Extract<CloseOutcome, { kind: 'refused' }>;
  */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
-  const { totals, bills: organizations } = outcome;
   const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
     return { orgId, orgName, periodStart: from, periodEnd: to, ...blocker };
   });
+  if (outcome.kind === 'unsettled') {
+    const { figures, orgs } = outcome;
+    return { instanceId, outcome: 'unsettled', figures, orgs, blockers };
+  }
+  const { totals, bills: organizations } = outcome;
   const shown = { lines: countLines(organizations), totals, organizations, blockers };
   if (outcome.kind === 'refused') return { instanceId, outcome: 'refused', ...shown };
   if (outcome.statement === null) return { instanceId, outcome: 'dry_run', ...shown };
@@ -127,9 +132,20 @@ function countLines(bills: readonly OrganizationBill[]): number {
 function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: CloseOptions): Line[] {
   const name = nameOf(instance, options.month);
   if (outcome.kind === 'unchanged') return [`Nothing of ${name} has changed since its newest statement.`];
+  if (outcome.kind === 'unsettled') return renderUnsettled(name, outcome);
   return outcome.kind === 'refused'
     ? renderRefusal(name, outcome, options)
     : renderClosed(name, outcome, options);
+}
+
+function renderUnsettled(name: string, { figures, orgs, blockers }: Unsettled): Line[] {
+  const differ = `${count(figures, 'figure')} of ${count(orgs, 'organization')} ${figures === 1 ? 'differs' : 'differ'}`;
+  return [
+    line`${styled('red', `Nothing of ${name} can be billed yet`)}: ${differ} from its newest statement, but not every number behind them is final or accepted.`,
+    ...renderBlockers(blockers),
+    ...renderActions(blockers),
+    'The view losant_usage.adjustments has them, then and now.',
+  ];
 }
 
 function renderRefusal(name: string, refused: Refused, { month, isAdjustment }: CloseOptions): Line[] {
