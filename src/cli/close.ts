@@ -5,6 +5,7 @@ import type { OrganizationBill, StatementTotal } from '../billing/overview.ts';
 import { METRICS } from '../billing/pack-files.ts';
 import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
@@ -60,6 +61,10 @@ interface CloseOptions {
   readonly csv: string | null;
 }
 
+/** A connection may be lost after the statement was kept and before that was told. */
+const GO_ON =
+  'a statement is kept completely or not at all: give the same command again, which says if the month is closed';
+
 /** `closeInstances` closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   context: CommandContext,
@@ -82,7 +87,9 @@ async function closeInstances(
         if ('bills' in outcome) await file?.add(instance, outcome.bills);
         if (!output.json) output.print(...renderOutcome(instance, outcome, options));
       } catch (error) {
-        if (!(error instanceof SettingsError) || instances.length === 1) throw error;
+        if (!(error instanceof SettingsError) || instances.length === 1) {
+          throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
+        }
         codes.push(EXIT.usage);
         documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
         if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);

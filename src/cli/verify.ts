@@ -65,11 +65,19 @@ async function verifyFolder(context: CommandContext, dir: string, keyFile: strin
   const compare = async (database: Parameters<Parameters<typeof withDatabase>[1]>[0]) => {
     const { db, describe } = database;
     problems.push(...(await checkSet(db, packs)));
+    const notes = [...opened.notes];
     for (const pack of packs) {
       context.signal.throwIfAborted();
-      problems.push(...(await db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
+      const compared = await db.transaction().execute(async (trx) => await checkDatabase(trx, pack));
+      problems.push(...compared.problems);
+      const { month, number } = pack.manifest.statement;
+      if (compared.isPruned) {
+        notes.push(
+          `Days of ${month} were removed from the database since (prune): of number ${number} only the lines and sources were compared with it, not the days.`,
+        );
+      }
     }
-    return { ...opened, problems, database: describe };
+    return { ...opened, problems, notes, database: describe };
   };
   return await withDatabase(context, compare, { statementTimeoutMs: VIEW_STATEMENT_MS });
 }
@@ -101,6 +109,6 @@ function renderVerified(dir: string, { packs, problems, notes, database }: Verif
     ...notes,
     database === null
       ? 'Not compared with a database: DATABASE_URL is not set.'
-      : `The same as in the database ${database}, and as its record of changes says was known then.`,
+      : `The same as in the database ${database}, and, where it still has the days, as its record of changes says was known then.`,
   ];
 }

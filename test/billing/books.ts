@@ -48,7 +48,10 @@ export async function openBooks(made?: TestDatabase) {
     const found: PackProblem[] = await checkSet(ledger.db, packs);
     found.push(...(await checkPacks(packs, new AbortController().signal)));
     for (const pack of packs) {
-      found.push(...(await ledger.db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
+      const { problems: differing } = await ledger.db
+        .transaction()
+        .execute(async (trx) => await checkDatabase(trx, pack));
+      found.push(...differing);
     }
     return found;
   };
