@@ -296,7 +296,7 @@ begin
       count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
       count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
       count(*) filter (where c.standing = 'missing')::integer as missing,
-      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
+      count(*) filter (where c.is_stored and not c.is_reported and c.verified_at is not null)::integer as unreported,
       count(*) filter (where c.is_stored and c.verified_at is null)::integer as by_hand
     from (
       select r.org_id, r.stream, r.usage_date, r.standing, r.is_stored, r.is_reported, r.verified_at

@@ -165,8 +165,8 @@ export class Organization {
       known.expected += 1;
       known.standings[standing] = (known.standings[standing] ?? 0) + 1;
       if (isStored) known.stored += 1;
-      if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
       if (isStored && cell['verified_at'] === null) known.byHand += 1;
+      else if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
       if (!isSettled(standing)) period.isSettled = false;
       if (isStored !== (IS_STORED[standing] ?? isStored)) {
         this.#say('coverage.csv', `${day} ${stream}: ${standing}, and is_stored is ${cell['is_stored']}`);

@@ -73,6 +73,13 @@ describe('what changes after the closing', () => {
       ...{ orgId: byHand, stream: 'device_counts', range: { from: '2026-05-12', to: '2026-05-12' } },
       ...{ reason: 'counted by hand', asZero: false },
     });
+    const dryRun = await runProgram(['close', '--period', '2026-05', '--adjust', '--dry-run'], {
+      DATABASE_URL: books.ledger.url,
+    });
+    expect(dryRun.stdout).toMatch(new RegExp(`${byHand} .* -12 .* 1 accepted, 1 typed in +not compared`));
+    expect(dryRun.stdout).toContain(
+      'did not name: 0; with accepted days: 1; with numbers typed in by hand: 1; ',
+    );
     expect(await books.closeMonth('2026-05', { isAdjustment: true })).toMatchObject({
       kind: 'closed',
       statement: { kind: 'adjustment', number: 3, orgs: 1, reason: null },

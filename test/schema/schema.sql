@@ -1101,7 +1101,7 @@ begin
       count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
       count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
       count(*) filter (where c.standing = 'missing')::integer as missing,
-      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
+      count(*) filter (where c.is_stored and not c.is_reported and c.verified_at is not null)::integer as unreported,
       count(*) filter (where c.is_stored and c.verified_at is null)::integer as by_hand
     from (
       select r.org_id, r.stream, r.usage_date, r.standing, r.is_stored, r.is_reported, r.verified_at
@@ -1216,7 +1216,8 @@ AS $function$
           case when reason = 'changed_by_hand' then reason else standing::text end end as cause
       from (
         select r.org_id, r.stream, daterange(r.usage_date, r.usage_date + 1) as day, r.standing, r.reason, r.is_stored,
-          r.is_reported, null::integer as streams_set
+          -- What was typed in is no zero that stands for what Losant left out.
+          r.is_reported or r.verified_at is null as is_reported, null::integer as streams_set
         -- By a range, not by each day: days of a join are not known inside the arms of read_cells.
         from losant_usage.read_cells r
         where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
