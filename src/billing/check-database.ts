@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/cursor.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
 import { MANIFEST_NAME } from './pack.ts';
-import { METRICS, type PackRow, readPackFile } from './pack-files.ts';
+import { keyOf, METRICS, type PackFileName, type PackRow, readPackFile } from './pack-files.ts';
 import { linesTable, type PackTable, readRows, sourcesTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
@@ -89,7 +89,9 @@ async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): P
     if (stored.done === true) return [{ file, problem: `row ${number} is not in the database` }];
     const wrong = Object.entries(stored.value).find(([column, value]) => row[column] !== value);
     if (wrong === undefined) continue;
-    const of = table.key.map((column) => stored.value[column]).join(', ');
+    const of = keyOf(table.name)
+      .map((column) => stored.value[column])
+      .join(', ');
     const problem = `row ${number} is not that of the database: ${of}: ${wrong[0]} is ${row[wrong[0]] ?? 'none'}, not ${wrong[1] ?? 'none'}`;
     return [{ file, problem }];
   }
@@ -97,7 +99,7 @@ async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): P
   return done === true ? [] : [{ file, problem: `has only ${number} of the rows of the database` }];
 }
 
-async function* rowsOf(pack: Pack, name: string): AsyncGenerator<PackRow> {
+async function* rowsOf(pack: Pack, name: PackFileName): AsyncGenerator<PackRow> {
   for await (const page of readPackFile(pack, name)) yield* page;
 }
 

@@ -4,6 +4,7 @@ import {
   BEHIND,
   BrokenFileError,
   METRICS,
+  type PackFileName,
   type PackRow,
   RowsByOrganization,
   readPackFile,
@@ -66,7 +67,7 @@ async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<Pa
 }
 
 /** Opens a file of a pack, which is closed with the check. */
-type OpenFile = (pack: Pack, name: string) => RowsByOrganization;
+type OpenFile = (pack: Pack, name: PackFileName) => RowsByOrganization;
 
 /** Reads the lines and sources of the preceding statements beside those of an adjustment, so that memory stays flat. */
 class EarlierRows {
@@ -105,7 +106,7 @@ class EarlierRows {
   }
 }
 
-async function readAll(pack: Pack, name: string): Promise<PackRow[]> {
+async function readAll(pack: Pack, name: PackFileName): Promise<PackRow[]> {
   const rows: PackRow[] = [];
   for await (const page of readPackFile(pack, name)) rows.push(...page);
   return rows;

@@ -11,7 +11,7 @@ import {
   renderManifest,
   SIGNATURE_NAME,
 } from './pack.ts';
-import { PACK_FILES, readChunks } from './pack-files.ts';
+import { columnsOf, PACK_FILES, readChunks } from './pack-files.ts';
 
 /** A problem of a pack. */
 export interface PackProblem {
@@ -107,7 +107,8 @@ function namesOf({ manifest: { files, signedBy } }: Pack): string[] {
 async function checkFiles(pack: Pack): Promise<PackProblem[]> {
   const { files } = pack.manifest;
   const problems: PackProblem[] = [];
-  for (const [name, columns] of PACK_FILES) {
+  for (const name of PACK_FILES) {
+    const columns = columnsOf(name).map((column) => column.name);
     const named = files.filter((file) => file.name === name);
     const areSame = named.every((file) => file.columns.join() === columns.join());
     if (named.length === 1 && areSame) continue;
