@@ -89,9 +89,10 @@ class EarlierRows {
    * broken, which is reported with its own pack.
    */
   async take(orgId: string): Promise<Billed | null> {
+    if (this.#isBroken) return null;
     const billed: Billed = { lines: new Map(), sources: new Map() };
     try {
-      for (const { lines, sources } of this.#isBroken ? [] : this.#statements) {
+      for (const { lines, sources } of this.#statements) {
         await lines.passOver(orgId);
         for (const line of await lines.take(orgId)) billed.lines.set(keyOfLine(line), line['total'] ?? null);
         await sources.passOver(orgId);
@@ -101,8 +102,9 @@ class EarlierRows {
     } catch (error) {
       if (!(error instanceof BrokenFileError)) throw error;
       this.#isBroken = true;
+      return null;
     }
-    return this.#isBroken ? null : billed;
+    return billed;
   }
 }
 

@@ -6,7 +6,7 @@ import { METRICS } from '../billing/pack-files.ts';
 import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, SettingsError } from '../errors.ts';
+import { describeError, FileError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { WholeFile } from '../files/whole-file.ts';
@@ -84,8 +84,9 @@ async function closeInstances(
         const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
         codes.push(isDone ? EXIT.ok : EXIT.incomplete);
         documents.push(toDocument(instance, outcome));
-        if ('bills' in outcome) await file?.add(instance, outcome.bills);
+        // Said before the file is written, which may fail: what is closed stays closed.
         if (!output.json) output.print(...renderOutcome(instance, outcome, options));
+        if ('bills' in outcome) await file?.add(instance, outcome.bills);
       } catch (error) {
         if (!(error instanceof SettingsError) || instances.length === 1) {
           throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
@@ -98,7 +99,10 @@ async function closeInstances(
     await file?.finish();
   } catch (error) {
     await file?.discard();
-    throw error;
+    if (!(error instanceof FileError) || options.isDryRun) throw error;
+    const hint =
+      'what was closed stays closed; its lines are written by: losant-usage export --view statement_lines';
+    throw new FileError(error.message, { hint, cause: error });
   }
   if (output.json) output.printJson({ period: options.month, instances: documents });
   return worstExitCode(codes);

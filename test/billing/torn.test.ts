@@ -25,6 +25,16 @@ const runAt = async (url: string, ...args: readonly string[]) =>
   await runProgram(args, { DATABASE_URL: url });
 const run = async (...args: readonly string[]) => await runAt(books.ledger.url, ...args);
 
+/** Runs the program where a file has at most 1 KiB. */
+const withoutRoom = async (...args: readonly string[]) =>
+  await startProcess(
+    'sh',
+    ['-c', `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${args.join(' ')}`],
+    {
+      DATABASE_URL: books.ledger.url,
+    },
+  ).ended;
+
 /** The rows of statements that are in no statement: none, whatever happened. */
 const halves = () =>
   books.ask(sql`select statement_id from (
@@ -56,8 +66,9 @@ describe('a closing', () => {
   ])('of %s whose connection is cut before %s keeps nothing, and works the next time', async (...at) => {
     const [month, , text, nth] = at;
     await books.orgOf({ from: `${month}-10`, to: `${month}-11` });
-    void line.meet(text, nth, 'cut');
+    const met = line.meet(text, nth, 'cut');
     const ended = await runAt(line.url, 'close', '--period', month);
+    await met;
     expect(ended.code).toBe(1);
     expect(ended.stderr).toMatch(/^losant-usage: Cannot reach the database at .*\n/);
     expect(ended.stderr).toContain(GO_ON);
@@ -66,8 +77,9 @@ describe('a closing', () => {
 
   test('that was kept and whose answer was lost is closed once', async () => {
     await books.orgOf({ from: '2026-05-10', to: '2026-05-11' });
-    void line.meet('commit\0', 1, 'answer lost');
+    const met = line.meet('commit\0', 1, 'answer lost');
     const ended = await runAt(line.url, 'close', '--period', '2026-05');
+    await met;
     expect([ended.code, ended.stderr]).toEqual([1, expect.stringContaining(GO_ON)]);
     const again = await run('close', '--period', '2026-05');
     expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('is closed already, since ')]);
@@ -90,6 +102,15 @@ describe('a closing', () => {
     await closesAgain('2026-06');
   });
 
+  test('whose CSV finds no room is kept, and says so', async () => {
+    for (let number = 0; number < 8; number += 1) await books.orgOf({ from: '2026-07-10', to: '2026-07-10' });
+    const csv = join(books.folder, 'july.csv');
+    const ended = await withoutRoom('close', '--period', '2026-07', '--csv', csv);
+    expect([ended.code, ended.stdout]).toEqual([1, expect.stringMatching(/^Closed 2026-07 /)]);
+    expect(ended.stderr).toMatch(/july.csv cannot be written: EFBIG.*\n {2}what was closed stays closed; /);
+    expect([existsSync(csv), await statementsOf('2026-07')]).toEqual([false, 1]);
+  });
+
   test('whose process is killed keeps nothing', async () => {
     await books.orgOf({ from: '2026-08-10', to: '2026-08-11' });
     const sealing = line.meet('seal_statement', 6, 'held');
@@ -108,21 +129,20 @@ describe('a pack', () => {
 
   beforeAll(async () => {
     for (let number = 0; number < 4; number += 1) await books.orgOf({ from: '2026-09-10', to: '2026-09-19' });
-    expect((await books.closeMonth('2026-09')).kind).toBe('closed');
+    await books.closeMonth('2026-09');
   });
 
   test('whose connection is cut leaves nothing behind, and is written the next time', async () => {
-    void line.meet('content_gzip', 5, 'cut');
+    const met = line.meet('content_gzip', 5, 'cut');
     const ended = await runAt(line.url, ...writing(pack('cut')));
+    await met;
     expect([ended.code, ended.stderr]).toEqual([1, expect.stringContaining('Cannot reach the database at ')]);
     expect([existsSync(pack('cut')), await leftOvers()]).toEqual([false, []]);
     expect(await run(...writing(pack('cut')))).toMatchObject({ code: 0, stderr: '' });
   });
 
   test('that finds no room leaves nothing behind', async () => {
-    // At most 1 KiB a file.
-    const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${writing(pack('full')).join(' ')}`;
-    const ended = await startProcess('sh', ['-c', command], { DATABASE_URL: books.ledger.url }).ended;
+    const ended = await withoutRoom(...writing(pack('full')));
     expect(ended.stderr).toMatch(
       /full cannot be written: EFBIG: file too large\n {2}give it room.*and start again/,
     );

@@ -1,5 +1,4 @@
-import type { AddressInfo } from 'node:net';
-import { connect as connectTo, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect as connectTo, createServer, type Socket } from 'node:net';
 
 /** What becomes of a message: it is not sent on, its answer is lost, or it waits for ever. */
 export type Fate = 'cut' | 'answer lost' | 'held';
