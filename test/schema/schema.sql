@@ -597,6 +597,13 @@ begin
   end if;
   if closed is null then
     return query
+    -- Read once, and not for each organization, of which the index would read the lines of all.
+    with billed as materialized (
+      select distinct l.org_id, l.period_start, l.period_end from losant_usage.statement_lines l
+      where l.period_start <= month_end and l.period_end >= (
+        select min(b.period_start) from losant_usage.billing_periods b
+        where b.source = usual and b.period_end between of_month and month_end)
+    )
     select o.org_id, o.name, o.referral_id, p.period_start, p.period_end, 'already_billed', losant_usage.count_days(p.days),
       lower(p.days), upper(p.days) - 1, null::text[],
       losant_usage.what_to_do('already_billed', o.org_id, p.period_start, p.period_end, p.days, null)
@@ -605,11 +612,8 @@ begin
         range_agg(daterange(p.period_start, p.period_end + 1) * daterange(l.period_start, l.period_end + 1)) as days
       from losant_usage.billing_periods p
       join losant_usage.organizations o on o.org_id = p.org_id and o.instance_id = for_instance
-      join losant_usage.statement_lines l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
+      join billed l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
       where p.source = usual and p.period_end between of_month and month_end
-        and l.period_end >= (select min(b.period_start) from losant_usage.billing_periods b
-          where b.source = usual and b.period_end between of_month and month_end)
-        and l.period_start <= month_end
       group by p.org_id, p.period_start, p.period_end
     ) as p
     join losant_usage.organizations o on o.org_id = p.org_id;
@@ -1477,6 +1481,7 @@ CREATE OR REPLACE FUNCTION losant_usage.source_changes(for_instance text, of_mon
  STABLE STRICT ROWS 10000
  SET plan_cache_mode TO 'force_custom_plan'
  SET jit TO 'off'
+ SET enable_nestloop TO 'off'
 AS $function$
 #variable_conflict use_column
 declare
@@ -1495,7 +1500,8 @@ begin
   from losant_usage.statement_periods(for_instance, of_month, of_source) p;
   if chosen is null then return; end if;
   return query
-  -- Materialized, so that it is what the rows of the month are looked up in, and not the other way round.
+  -- Materialized, and joined without a loop, so that it is what the rows of the month are looked up in, and not the other
+  -- way round, however few organizations the planner expects.
   with spans as materialized (
     select p.org_id, p.period_start, p.period_end, t.from_day, t.to_day, t.has_holes, t.days
     from losant_usage.statement_periods(for_instance, of_month, of_source) p
