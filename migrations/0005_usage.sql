@@ -401,7 +401,8 @@ returns setof losant_usage.period_sum language sql stable parallel safe as $$
           case when reason = 'changed_by_hand' then reason else standing::text end end as cause
       from (
         select r.org_id, r.stream, daterange(r.usage_date, r.usage_date + 1) as day, r.standing, r.reason, r.is_stored,
-          r.is_reported, null::integer as streams_set
+          -- What was typed in is no zero that stands for what Losant left out.
+          r.is_reported or r.verified_at is null as is_reported, null::integer as streams_set
         -- By a range, not by each day: days of a join are not known inside the arms of read_cells.
         from losant_usage.read_cells r
         where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org

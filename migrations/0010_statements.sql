@@ -296,7 +296,7 @@ begin
       count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
       count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
       count(*) filter (where c.standing = 'missing')::integer as missing,
-      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
+      count(*) filter (where c.is_stored and not c.is_reported and c.verified_at is not null)::integer as unreported,
       count(*) filter (where c.is_stored and c.verified_at is null)::integer as by_hand
     from (
       select r.org_id, r.stream, r.usage_date, r.standing, r.is_stored, r.is_reported, r.verified_at
@@ -351,7 +351,7 @@ comment on function losant_usage.billed_numbers is 'What the statements of a mon
 -- with a restated source alone.
 create function losant_usage.source_changes(for_instance text, of_month date, of_source text, only_restated boolean) returns table (
   org_id text, period_start date, payload_type text, source text, quantity bigint, total bigint
-) language plpgsql stable strict rows 10000 set plan_cache_mode = force_custom_plan set jit = off as $$
+) language plpgsql stable strict rows 10000 set plan_cache_mode = force_custom_plan set jit = off set enable_nestloop = off as $$
 #variable_conflict use_column
 declare
   first_day date;
@@ -369,7 +369,8 @@ begin
   from losant_usage.statement_periods(for_instance, of_month, of_source) p;
   if chosen is null then return; end if;
   return query
-  -- Materialized, so that it is what the rows of the month are looked up in, and not the other way round.
+  -- Materialized, and joined without a loop, so that it is what the rows of the month are looked up in, and not the other
+  -- way round, however few organizations the planner expects.
   with spans as materialized (
     select p.org_id, p.period_start, p.period_end, t.from_day, t.to_day, t.has_holes, t.days
     from losant_usage.statement_periods(for_instance, of_month, of_source) p
@@ -517,6 +518,13 @@ begin
   end if;
   if closed is null then
     return query
+    -- Read once, and not for each organization, of which the index would read the lines of all.
+    with billed as materialized (
+      select distinct l.org_id, l.period_start, l.period_end from losant_usage.statement_lines l
+      where l.period_start <= month_end and l.period_end >= (
+        select min(b.period_start) from losant_usage.billing_periods b
+        where b.source = usual and b.period_end between of_month and month_end)
+    )
     select o.org_id, o.name, o.referral_id, p.period_start, p.period_end, 'already_billed', losant_usage.count_days(p.days),
       lower(p.days), upper(p.days) - 1, null::text[],
       losant_usage.what_to_do('already_billed', o.org_id, p.period_start, p.period_end, p.days, null)
@@ -525,11 +533,8 @@ begin
         range_agg(daterange(p.period_start, p.period_end + 1) * daterange(l.period_start, l.period_end + 1)) as days
       from losant_usage.billing_periods p
       join losant_usage.organizations o on o.org_id = p.org_id and o.instance_id = for_instance
-      join losant_usage.statement_lines l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
+      join billed l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
       where p.source = usual and p.period_end between of_month and month_end
-        and l.period_end >= (select min(b.period_start) from losant_usage.billing_periods b
-          where b.source = usual and b.period_end between of_month and month_end)
-        and l.period_start <= month_end
       group by p.org_id, p.period_start, p.period_end
     ) as p
     join losant_usage.organizations o on o.org_id = p.org_id;

@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/cursor.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
 import { MANIFEST_NAME } from './pack.ts';
-import { METRICS, type PackRow, readPackFile } from './pack-files.ts';
+import { keyOf, METRICS, type PackFileName, type PackRow, readPackFile } from './pack-files.ts';
 import { linesTable, type PackTable, readRows, sourcesTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
@@ -32,20 +32,26 @@ export async function checkSet(db: Kysely<Schema>, packs: readonly Pack[]): Prom
   return problems;
 }
 
+/** A pack beside the database. */
+export interface Compared {
+  readonly problems: readonly PackProblem[];
+  /** Whether days of it were removed since (`prune`), so that its numbers were not compared. */
+  readonly isPruned: boolean;
+}
+
 /**
  * `checkDatabase` compares a pack with the database: that it has the statement, with this manifest and these lines,
  * and that the numbers known at that moment (`usage_as_of`) are those of the pack. Reads only. Must be
  * called inside a transaction.
  */
-export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
+export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Compared> {
   const { statement } = pack.manifest;
   const manifest = pack.fileOf(MANIFEST_NAME);
   const known = await readStatements(trx, { month: statement.month, instanceId: statement.instanceId });
   const found = known.find(({ statementId }) => statementId === statement.id);
   if (found === undefined) {
-    return [
-      { file: manifest, problem: `the database has no statement ${statement.id} of ${statement.month}` },
-    ];
+    const problem = `the database has no statement ${statement.id} of ${statement.month}`;
+    return { problems: [{ file: manifest, problem }], isPruned: false };
   }
   const problems: PackProblem[] = [];
   if (found.manifestSha256 !== pack.manifestSha256) {
@@ -58,14 +64,12 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Pa
   }
   problems.push(...(await compareRows(trx, pack, linesTable(statement.id))));
   problems.push(...(await compareRows(trx, pack, sourcesTable(statement.id))));
-  if (!(await isAnyDayPruned(trx, statement.id))) problems.push(...(await compareDays(trx, pack)));
-  return problems.slice(0, PROBLEMS_MAX);
+  const isPruned = await isAnyDayPruned(trx, statement.id);
+  if (!isPruned) problems.push(...(await compareDays(trx, pack)));
+  return { problems: problems.slice(0, PROBLEMS_MAX), isPruned };
 }
 
-/**
- * `isAnyDayPruned` returns whether days of the statement were removed since (`prune`), so that nothing is
- * left to compare them with.
- */
+/** `isAnyDayPruned` returns whether days of the statement were removed since. */
 async function isAnyDayPruned(trx: Kysely<Schema>, statementId: string): Promise<boolean> {
   const { rows } = await sql<{ isPruned: boolean | null }>`
     select losant_usage.is_pruned(s.instance_id, min(l.period_start), max(l.period_end)) as "isPruned"
@@ -85,7 +89,9 @@ async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): P
     if (stored.done === true) return [{ file, problem: `row ${number} is not in the database` }];
     const wrong = Object.entries(stored.value).find(([column, value]) => row[column] !== value);
     if (wrong === undefined) continue;
-    const of = table.key.map((column) => stored.value[column]).join(', ');
+    const of = keyOf(table.name)
+      .map((column) => stored.value[column])
+      .join(', ');
     const problem = `row ${number} is not that of the database: ${of}: ${wrong[0]} is ${row[wrong[0]] ?? 'none'}, not ${wrong[1] ?? 'none'}`;
     return [{ file, problem }];
   }
@@ -93,7 +99,7 @@ async function compareRows(trx: Kysely<Schema>, pack: Pack, table: PackTable): P
   return done === true ? [] : [{ file, problem: `has only ${number} of the rows of the database` }];
 }
 
-async function* rowsOf(pack: Pack, name: string): AsyncGenerator<PackRow> {
+async function* rowsOf(pack: Pack, name: PackFileName): AsyncGenerator<PackRow> {
   for await (const page of readPackFile(pack, name)) yield* page;
 }
 

@@ -6,9 +6,12 @@ import { type BehindName, METRICS, type PackRow } from './pack-files.ts';
 import {
   addNumber,
   averageOf,
-  type Checking,
+  type Billed,
   difference,
+  keyOfLine,
+  keyOfSource,
   parseNumbers,
+  type Report,
   type Sum,
   show,
 } from './pack-sums.ts';
@@ -37,7 +40,11 @@ interface OrganizationRows {
   readonly lines: readonly PackRow[];
   /** The rows of the files behind the lines, by name. */
   readonly files: ReadonlyMap<string, readonly PackRow[]>;
-  readonly checking: Checking;
+  /** What the preceding statements have billed; null if that is not known. */
+  readonly billed: Billed | null;
+  /** The organizations of accepted blockers; null stands for all of an instance. */
+  readonly blocked: ReadonlySet<string | null>;
+  readonly report: Report;
 }
 
 /** Whether a cell of a standing is stored; an accepted one may be either. */
@@ -48,18 +55,14 @@ const IS_STORED: Partial<Record<Standing, boolean>> = {
 /** One organization of a pack. */
 export class Organization {
   readonly #pack: Pack;
-  readonly #orgId: string;
-  readonly #files: ReadonlyMap<string, readonly PackRow[]>;
-  readonly #checking: Checking;
+  readonly #rows: OrganizationRows;
   readonly #periods = new Map<string, Period>();
   readonly #cells = new Map<string, PackRow[]>();
 
-  constructor(pack: Pack, { orgId, lines, files, checking }: OrganizationRows) {
+  constructor(pack: Pack, rows: OrganizationRows) {
     this.#pack = pack;
-    this.#orgId = orgId;
-    this.#files = files;
-    this.#checking = checking;
-    for (const line of lines) this.#place(line);
+    this.#rows = rows;
+    for (const line of rows.lines) this.#place(line);
   }
 
   check(): void {
@@ -75,17 +78,17 @@ export class Organization {
       this.#checkComplete(period);
     }
     const isOpen = [...this.#periods.values()].some((period) => !period.isSettled);
-    if (isOpen && !this.#checking.blocked.has(this.#orgId)) {
+    if (isOpen && !this.#rows.blocked.has(this.#rows.orgId)) {
       this.#say('blockers.csv', 'not every cell is final or accepted, and no blocker was accepted');
     }
   }
 
   #rowsOf(name: BehindName): readonly PackRow[] {
-    return this.#files.get(name) ?? [];
+    return this.#rows.files.get(name) ?? [];
   }
 
   #say(file: string, problem: string): void {
-    this.#checking.report(file, `organization ${this.#orgId}: ${problem}`);
+    this.#rows.report(file, `organization ${this.#rows.orgId}: ${problem}`);
   }
 
   /** Assigns a line to its period; every line of one names the same end and the same customer. */
@@ -162,8 +165,8 @@ export class Organization {
       known.expected += 1;
       known.standings[standing] = (known.standings[standing] ?? 0) + 1;
       if (isStored) known.stored += 1;
-      if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
       if (isStored && cell['verified_at'] === null) known.byHand += 1;
+      else if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
       if (!isSettled(standing)) period.isSettled = false;
       if (isStored !== (IS_STORED[standing] ?? isStored)) {
         this.#say('coverage.csv', `${day} ${stream}: ${standing}, and is_stored is ${cell['is_stored']}`);
@@ -241,20 +244,15 @@ export class Organization {
         `${name} come to a total of ${sum('total')}, lines.csv has ${show(line['total'])}`,
       );
     }
-    for (const row of period.sources) {
+    const { billed } = this.#rows;
+    for (const row of billed === null ? [] : period.sources) {
       const { payload_type, source, quantity = null, total = null } = row;
-      const key = JSON.stringify([this.#orgId, period.from, payload_type, source]);
-      const before = isClosing ? '0' : (this.#checking.billed?.sources.get(key) ?? '0');
-      if (
-        (isClosing || this.#checking.billed !== null) &&
-        BigInt(quantity ?? 0) !== BigInt(total ?? 0) - BigInt(before)
-      ) {
-        this.#say(
-          'sources.csv',
-          `${payload_type} ${source} from ${period.from}: the quantity is ${quantity}, not ${BigInt(total ?? 0) - BigInt(before)}`,
-        );
-      }
-      this.#checking.billed?.sources.set(key, total ?? '0');
+      const expected = BigInt(total ?? 0) - BigInt(billed?.sources.get(keyOfSource(row)) ?? 0);
+      if (BigInt(quantity ?? 0) === expected) continue;
+      this.#say(
+        'sources.csv',
+        `${payload_type} ${source} from ${period.from}: the quantity is ${quantity}, not ${expected}`,
+      );
     }
   }
 
@@ -361,27 +359,22 @@ export class Organization {
         `${name}: is_billable is true, coverage.csv has cells that are neither final nor accepted`,
       );
     }
-    if (line['is_billable'] === 'false' && this.#checking.blocked.size === 0) {
+    if (line['is_billable'] === 'false' && this.#rows.blocked.size === 0) {
       this.#say('lines.csv', `${name}: is_billable is false, and blockers.csv has no blocker`);
     }
     this.#checkQuantity(line, name);
   }
 
   #checkQuantity(line: PackRow, name: string): void {
-    const { kind } = this.#pack.manifest.statement;
-    const key = `${this.#orgId} ${line['period_start']} ${line['metric']}`;
-    const before = this.#checking.billed?.lines.get(key);
-    this.#checking.billed?.lines.set(key, line['total'] ?? null);
-    if (kind === 'adjustment' && this.#checking.billed === null) return;
-    const expected = kind === 'closing' ? line['total'] : difference(line['total'] ?? null, before ?? null);
+    const settled = Number(line['days_final']) + Number(line['days_accepted']);
+    if (this.#pack.manifest.statement.kind === 'adjustment' && settled !== Number(line['days_expected'])) {
+      this.#say('lines.csv', `${name}: it is adjusted, and not every day is final or accepted`);
+    }
+    const { billed } = this.#rows;
+    if (billed === null) return;
+    const expected = difference(line['total'] ?? null, billed.lines.get(keyOfLine(line)) ?? null);
     if (line['quantity'] !== expected) {
       this.#say('lines.csv', `${name}: the quantity is ${show(line['quantity'])}, not ${show(expected)}`);
-    }
-    if (
-      kind === 'adjustment' &&
-      Number(line['days_final']) + Number(line['days_accepted']) !== Number(line['days_expected'])
-    ) {
-      this.#say('lines.csv', `${name}: it is adjusted, and not every day is final or accepted`);
     }
   }
 

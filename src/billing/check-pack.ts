@@ -4,37 +4,111 @@ import {
   BEHIND,
   BrokenFileError,
   METRICS,
+  type PackFileName,
   type PackRow,
   RowsByOrganization,
   readPackFile,
 } from './pack-files.ts';
-import { type Billed, type Checking, type Report, show } from './pack-sums.ts';
+import { type Billed, keyOfLine, keyOfSource, type Report, show } from './pack-sums.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
 /** The most problems reported for one pack; the rest would be more of the same. */
 export const PROBLEMS_MAX = 100;
 
 /**
- * `checkPack` checks every sum and count of a pack, organization by organization, so that memory stays flat.
- * `billed` is updated with what the pack says. It is null if the preceding statements are not there,
- * so that an adjustment's differences cannot be checked.
+ * `checkPacks` checks every sum and count of packs, and those of an adjustment against the statements of its month
+ * before it. Where one of these is not among the packs, the differences of the adjustment are not checked.
  */
-export async function checkPack(pack: Pack, billed: Billed | null): Promise<PackProblem[]> {
+export async function checkPacks(packs: readonly Pack[], signal: AbortSignal): Promise<PackProblem[]> {
   const problems: PackProblem[] = [];
-  const report: Report = (file, problem) => {
-    if (problems.length < PROBLEMS_MAX) problems.push({ file: pack.fileOf(file), problem });
-  };
-  try {
-    const blocked = await checkBlockers(pack, report);
-    await checkOrganizations(pack, { billed, blocked, report });
-  } catch (error) {
-    if (!(error instanceof BrokenFileError)) throw error;
-    report(error.file, error.message);
+  for (const pack of packs) {
+    signal.throwIfAborted();
+    const { instanceId, month, kind, earlier } = pack.manifest.statement;
+    const before = packs.filter(
+      ({ manifest: { statement: other } }) =>
+        other.instanceId === instanceId &&
+        other.month === month &&
+        earlier.some(({ number }) => number === other.number),
+    );
+    const areThere = earlier.every(({ number }) =>
+      before.some(({ manifest }) => manifest.statement.number === number),
+    );
+    problems.push(...(await checkPack(pack, kind === 'closing' ? [] : areThere ? before : null)));
   }
   return problems;
 }
 
-async function readAll(pack: Pack, name: string): Promise<PackRow[]> {
+/**
+ * `checkPack` checks a pack organization by organization. `before` has the preceding statements of its month; it is
+ * null if they are not all there.
+ */
+async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<PackProblem[]> {
+  const problems: PackProblem[] = [];
+  const report: Report = (file, problem) => {
+    if (problems.length < PROBLEMS_MAX) problems.push({ file: pack.fileOf(file), problem });
+  };
+  const opened: RowsByOrganization[] = [];
+  const open: OpenFile = (of, name) => {
+    const rows = new RowsByOrganization(readPackFile(of, name));
+    opened.push(rows);
+    return rows;
+  };
+  try {
+    const blocked = await checkBlockers(pack, report);
+    const earlier = before === null ? null : new EarlierRows(before, open);
+    await checkOrganizations(pack, { open, earlier, blocked, report });
+  } catch (error) {
+    if (!(error instanceof BrokenFileError)) throw error;
+    report(error.file, error.message);
+  } finally {
+    for (const rows of opened) await rows.close();
+  }
+  return problems;
+}
+
+/** Opens a file of a pack, which is closed with the check. */
+type OpenFile = (pack: Pack, name: PackFileName) => RowsByOrganization;
+
+/** Reads the lines and sources of the preceding statements beside those of an adjustment, so that memory stays flat. */
+class EarlierRows {
+  readonly #statements: readonly {
+    readonly lines: RowsByOrganization;
+    readonly sources: RowsByOrganization;
+  }[];
+  #isBroken = false;
+
+  constructor(packs: readonly Pack[], open: OpenFile) {
+    this.#statements = packs.map((pack) => ({
+      lines: open(pack, 'lines.csv'),
+      sources: open(pack, 'sources.csv'),
+    }));
+  }
+
+  /**
+   * Returns what was billed of an organization, which must come after the one asked for before; null if a file is
+   * broken, which is reported with its own pack.
+   */
+  async take(orgId: string): Promise<Billed | null> {
+    if (this.#isBroken) return null;
+    const billed: Billed = { lines: new Map(), sources: new Map() };
+    try {
+      for (const { lines, sources } of this.#statements) {
+        await lines.passOver(orgId);
+        for (const line of await lines.take(orgId)) billed.lines.set(keyOfLine(line), line['total'] ?? null);
+        await sources.passOver(orgId);
+        for (const row of await sources.take(orgId))
+          billed.sources.set(keyOfSource(row), row['total'] ?? null);
+      }
+    } catch (error) {
+      if (!(error instanceof BrokenFileError)) throw error;
+      this.#isBroken = true;
+      return null;
+    }
+    return billed;
+  }
+}
+
+async function readAll(pack: Pack, name: PackFileName): Promise<PackRow[]> {
   const rows: PackRow[] = [];
   for await (const page of readPackFile(pack, name)) rows.push(...page);
   return rows;
@@ -58,40 +132,40 @@ async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | n
   return blocked;
 }
 
-async function checkOrganizations(pack: Pack, checking: Checking): Promise<void> {
+interface Checking {
+  readonly open: OpenFile;
+  /** The statements before this one; null if they are not all there. */
+  readonly earlier: EarlierRows | null;
+  /** The organizations of accepted blockers; null stands for all of an instance. */
+  readonly blocked: ReadonlySet<string | null>;
+  readonly report: Report;
+}
+
+async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }: Checking): Promise<void> {
   const { manifest } = pack;
-  const lines = new RowsByOrganization(readPackFile(pack, 'lines.csv'));
-  const behind = new Map(BEHIND.map((name) => [name, new RowsByOrganization(readPackFile(pack, name))]));
+  const lines = open(pack, 'lines.csv');
+  const behind = new Map(BEHIND.map((name) => [name, open(pack, name)]));
+  const passStrays = async (until: string | null) => {
+    for (const [name, rows] of behind) {
+      for (const orgId of await rows.passOver(until)) {
+        report(name, `organization ${orgId} has no line in lines.csv`);
+      }
+    }
+  };
   const totals = new Totals();
   for (let orgId = await lines.peek(); orgId !== null; orgId = await lines.peek()) {
-    for (const [name, rows] of behind) await reportStrays(name, rows, orgId, checking.report);
+    await passStrays(orgId);
     const taken = await lines.take(orgId);
     totals.add(taken);
     const files = new Map<string, PackRow[]>();
     for (const [name, rows] of behind) files.set(name, await rows.take(orgId));
-    new Organization(pack, { orgId, lines: taken, files, checking }).check();
+    const billed = earlier === null ? null : await earlier.take(orgId);
+    new Organization(pack, { orgId, lines: taken, files, billed, blocked, report }).check();
   }
-  for (const [name, rows] of behind) await reportStrays(name, rows, null, checking.report);
-  totals.compare(manifest.totals, checking.report);
+  await passStrays(null);
+  totals.compare(manifest.totals, report);
   if (totals.orgs !== manifest.statement.orgs) {
-    checking.report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${totals.orgs}`);
-  }
-}
-
-/** Reports the rows of organizations that have no line, up to the next one that has. */
-async function reportStrays(
-  name: string,
-  rows: RowsByOrganization,
-  until: string | null,
-  report: Report,
-): Promise<void> {
-  for (
-    let next = await rows.peek();
-    next !== null && (until === null || next < until);
-    next = await rows.peek()
-  ) {
-    await rows.take(next);
-    report(name, `organization ${next} has no line in lines.csv`);
+    report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${totals.orgs}`);
   }
 }
 

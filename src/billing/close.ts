@@ -35,7 +35,18 @@ export type CloseOutcome =
   /** Something blocks the period, and no reason was given. The bills are those of a dry run, else none. */
   | (Bills & { readonly kind: 'refused'; readonly blockers: readonly BlockedPeriod[] })
   /** Nothing differs from what was closed. */
-  | { readonly kind: 'unchanged' };
+  | { readonly kind: 'unchanged' }
+  | Unsettled;
+
+/** Figures differ from what was closed, and none of them can be billed yet. */
+export interface Unsettled {
+  readonly kind: 'unsettled';
+  /** The number of lines that an adjustment would have: of an organization, period and metric. */
+  readonly figures: number;
+  readonly orgs: number;
+  /** What blocks these organizations, or all of the instance. */
+  readonly blockers: readonly BlockedPeriod[];
+}
 
 /** The numbers of a statement, by organization and summed over them. */
 interface Bills {
@@ -96,7 +107,7 @@ async function draftStatement(
     const bills = await readBills(trx, { lines, instanceId, month, source });
     const all = { bills, totals: await sumBills(trx, bills), blockers };
     if (blockers.length > 0 && reason === null) return { kind: 'refused', ...all };
-    if (bills.length === 0 && isAdjustment) return { kind: 'unchanged' };
+    if (bills.length === 0 && isAdjustment) return await readUnsettled(trx, { month, instanceId });
     if (bills.length === 0) throw nothingToClose(instance, month);
     return { kind: 'closed', statement: null, ...all };
   });
@@ -166,7 +177,7 @@ async function closeAt(
     select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${reason},
       ${moment}::timestamptz) as opened`.execute(trx);
   const { opened } = rows[0] as { opened: Opened };
-  if (opened.outcome === 'unchanged') return { kind: 'unchanged' };
+  if (opened.outcome === 'unchanged') return await readUnsettled(trx, { month, instanceId });
   if (opened.outcome === 'empty') throw nothingToClose(instance, month);
   if (opened.outcome === 'refused') {
     return { kind: 'refused', ...NO_BILLS, blockers: await readBlockers(trx, { month, instanceId }) };
@@ -180,6 +191,29 @@ async function closeAt(
   const bills = await readBills(trx, { lines, instanceId, month, source });
   const blockers = await readAcceptedBlockers(trx, id);
   return { kind: 'closed', statement: made as Statement, totals, bills, blockers };
+}
+
+/** `readUnsettled` returns what differs although an adjustment has nothing to bill. */
+async function readUnsettled(
+  trx: Kysely<Schema>,
+  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
+): Promise<CloseOutcome> {
+  const rows = await trx
+    .selectFrom('adjustments')
+    .select((eb) => ['org_id', eb.fn.countAll<number>().as('figures')])
+    .where('instance_id', '=', instanceId)
+    .where('period_month', '=', `${month}-01`)
+    .groupBy('org_id')
+    .execute();
+  if (rows.length === 0) return { kind: 'unchanged' };
+  const ids = new Set(rows.map(({ org_id }) => org_id));
+  const blockers = await readBlockers(trx, { month, instanceId });
+  return {
+    kind: 'unsettled',
+    figures: rows.reduce((sum, { figures }) => sum + figures, 0),
+    orgs: rows.length,
+    blockers: blockers.filter(({ orgId }) => orgId === null || ids.has(orgId)),
+  };
 }
 
 function nothingToClose(instance: BilledInstance, month: Month): SettingsError {

@@ -1,14 +1,13 @@
 /**
- * The files of a proof pack as a reader may rely on them: columns, forms of values and the key by
- * which rows are ordered. `lines.csv` and everything behind it is ordered by organization first.
+ * The files of a proof pack as their writer makes them and a reader may rely on them: columns, forms of values
+ * and the key by which rows are ordered. `lines.csv` and everything behind it is ordered by organization first.
  */
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readCsv } from '../files/csv.ts';
+import { type CsvColumn, readCsv } from '../files/csv.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import type { Manifest } from './pack.ts';
-import { csvColumns } from './pack-tables.ts';
 
 /** A row of a file, by column. */
 export type PackRow = Readonly<Record<string, string | null>>;
@@ -44,6 +43,9 @@ const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$/;
 const YES = /^(true|false)$/;
 const ID = /^[0-9a-f]{24}$/;
 const STANDING = /^(final|accepted|stored|waiting|unavailable|in_doubt|missing)$/;
+/** Names that the database gives: of metrics, units and streams, and ids of runs. */
+const NAMES = /^[\w -]+$/;
+/** Any text, which may need quotes. */
 const TEXT = /^/;
 
 /** A form of values; with `null`, a value may be absent. */
@@ -59,11 +61,11 @@ const LINE_DAYS = [
   ...['days_unavailable', 'days_in_doubt', 'days_missing', 'days_unreported', 'days_by_hand'],
 ];
 
-const FILES: Readonly<Record<string, FileForm>> = {
+const FILES = {
   'lines.csv': {
     columns: {
       ...{ org_id: ID, org_name: TEXT, referral_id: [TEXT, null], plan_id: [TEXT, null] },
-      ...{ customer_id: [TEXT, null], period_start: DAY, period_end: DAY, metric: TEXT, unit: TEXT },
+      ...{ customer_id: [TEXT, null], period_start: DAY, period_end: DAY, metric: NAMES, unit: NAMES },
       ...{ kind: /^(flow|level)$/, quantity: [WHOLE, null], total: [COUNT, null], total_max: [COUNT, null] },
       ...{ total_avg: [/^\d+\.\d{2}$/, null] },
       ...Object.fromEntries(LINE_DAYS.map((name) => [name, COUNT])),
@@ -87,23 +89,23 @@ const FILES: Readonly<Record<string, FileForm>> = {
   },
   'coverage.csv': {
     columns: {
-      ...{ org_id: ID, usage_date: DAY, stream: TEXT, standing: STANDING, is_stored: YES, is_reported: YES },
+      ...{ org_id: ID, usage_date: DAY, stream: NAMES, standing: STANDING, is_stored: YES, is_reported: YES },
       ...{ revision: COUNT, verified_at: [INSTANT, null], response_sha256: [/^[0-9a-f]{64}$/, null] },
-      ...{ run_id: [TEXT, null], reason: [TEXT, null], message: [TEXT, null] },
+      ...{ run_id: [NAMES, null], reason: [TEXT, null], message: [TEXT, null] },
     },
     key: ['org_id', 'usage_date', 'stream'],
   },
   'revisions.csv': {
     columns: {
-      ...{ org_id: ID, usage_date: DAY, stream: TEXT, id: COUNT, revision: COUNT, key: TEXT },
-      ...{ old: [TEXT, null], new: [TEXT, null], run_id: [TEXT, null], changed_by: TEXT },
+      ...{ org_id: ID, usage_date: DAY, stream: NAMES, id: COUNT, revision: COUNT, key: TEXT },
+      ...{ old: [TEXT, null], new: [TEXT, null], run_id: [NAMES, null], changed_by: TEXT },
       ...{ changed_at: INSTANT, was_final: YES },
     },
     key: ['org_id', 'usage_date', 'stream', 'id'],
   },
   'waivers.csv': {
     columns: {
-      ...{ org_id: ID, usage_date: DAY, stream: TEXT, id: COUNT, reason: TEXT, waived_by: TEXT },
+      ...{ org_id: ID, usage_date: DAY, stream: NAMES, id: COUNT, reason: TEXT, waived_by: TEXT },
       ...{ waived_at: INSTANT, lifted_at: [INSTANT, null] },
     },
     key: ['org_id', 'usage_date', 'stream', 'id'],
@@ -111,29 +113,61 @@ const FILES: Readonly<Record<string, FileForm>> = {
   'blockers.csv': {
     columns: {
       ...{ position: COUNT, org_id: [ID, null], org_name: [TEXT, null], period_start: DAY, period_end: DAY },
-      ...{ cause: /^[a-z_]+$/, days: [COUNT, null], first_day: DAY, last_day: DAY, streams: [TEXT, null] },
+      ...{ cause: /^[a-z_]+$/, days: [COUNT, null], first_day: DAY, last_day: DAY, streams: [NAMES, null] },
       ...{ what_to_do: TEXT },
     },
     key: ['position'],
   },
-};
+} satisfies Readonly<Record<string, FileForm>>;
+
+export type PackFileName = keyof typeof FILES;
+
+/** The files that every pack has, in the order in which they are made. */
+export const PACK_FILES = Object.keys(FILES) as readonly PackFileName[];
 
 /** The files behind `lines.csv`, ordered by organization. */
 export const BEHIND = ['sources.csv', 'days.csv', 'coverage.csv', 'revisions.csv', 'waivers.csv'] as const;
 export type BehindName = (typeof BEHIND)[number];
 
-/** The files that every pack has, with their columns. */
-export const PACK_FILES: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries(FILES).map(([name, { columns }]) => [name, Object.keys(columns)]),
-);
+const formOf = (form: Form) =>
+  form instanceof RegExp ? { form, isOptional: false } : { form: form[0], isOptional: true };
+
+/** `columnsOf` returns the columns of a file; those of any text are `isText`. */
+export function columnsOf(name: PackFileName): CsvColumn[] {
+  const { columns }: FileForm = FILES[name];
+  return Object.entries(columns).map(([column, form]) => ({
+    name: column,
+    isText: formOf(form).form === TEXT,
+  }));
+}
+
+/** `keyOf` returns the columns that identify the rows of a file and order them. */
+export function keyOf(name: PackFileName): readonly string[] {
+  return FILES[name].key;
+}
 
 /** A file of a pack is not what a statement writes; nothing after the row can be relied on. */
 export class BrokenFileError extends Error {
-  readonly file: string;
+  readonly file: PackFileName;
 
-  constructor(file: string, problem: string) {
+  constructor(file: PackFileName, problem: string) {
     super(problem);
     this.file = file;
+  }
+}
+
+/** `readChunks` yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
+export async function* readChunks(path: string): AsyncGenerator<Uint8Array> {
+  const file = await open(path);
+  try {
+    const buffer = Buffer.alloc(65_536);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
   }
 }
 
@@ -143,14 +177,11 @@ export class BrokenFileError extends Error {
  */
 export async function* readPackFile(
   { place, manifest }: { readonly place: string; readonly manifest: Manifest },
-  name: string,
+  name: PackFileName,
 ): AsyncGenerator<readonly PackRow[]> {
-  const { columns, key } = FILES[name] as FileForm;
+  const { columns, key }: FileForm = FILES[name];
   const names = Object.keys(columns);
-  const forms = names.map((column) => {
-    const form = columns[column] as Form;
-    return form instanceof RegExp ? { form, isOptional: false } : { form: form[0], isOptional: true };
-  });
+  const forms = Object.values(columns).map(formOf);
   let number = 1;
   let before: PackRow | null = null;
   const check = (cells: readonly (string | null)[]): PackRow => {
@@ -171,7 +202,7 @@ export async function* readPackFile(
     return row;
   };
   try {
-    for await (const page of readCsv(csvColumns(names), createReadStream(join(place, name)))) {
+    for await (const page of readCsv(columnsOf(name), readChunks(join(place, name)))) {
       yield page.map(check);
     }
   } catch (error) {
@@ -218,6 +249,20 @@ export class RowsByOrganization {
     return this.#page[this.#next]?.['org_id'] ?? null;
   }
 
+  /** Passes over the rows of the organizations before one, or of all that are left, and returns these. */
+  async passOver(until: string | null): Promise<string[]> {
+    const passed: string[] = [];
+    for (
+      let next = await this.peek();
+      next !== null && (until === null || next < until);
+      next = await this.peek()
+    ) {
+      passed.push(next);
+      await this.take(next);
+    }
+    return passed;
+  }
+
   /** Returns the rows of an organization, which must be the next one; none if it is not. */
   async take(orgId: string): Promise<PackRow[]> {
     const taken: PackRow[] = [];
@@ -227,5 +272,9 @@ export class RowsByOrganization {
       taken.push(...this.#page.slice(start, this.#next));
     }
     return taken;
+  }
+
+  async close(): Promise<void> {
+    await this.#pages.return(undefined);
   }
 }

@@ -1,22 +1,22 @@
 /** The arithmetic of the checks of a proof pack, on whole numbers of any size, and the numbers billed before. */
+import type { PackRow } from './pack-files.ts';
 
-/** The totals of the preceding statements of a month, by line and by source; empty before the closing. */
+/** The totals of an organization by the preceding statements of a month; empty before the closing. */
 export interface Billed {
-  /** Totals by organization, period and metric. */
   readonly lines: Map<string, string | null>;
-  readonly sources: Map<string, string>;
+  readonly sources: Map<string, string | null>;
+}
+
+export function keyOfLine(line: PackRow): string {
+  return `${line['period_start']} ${line['metric']}`;
+}
+
+export function keyOfSource({ period_start, payload_type, source }: PackRow): string {
+  return JSON.stringify([period_start, payload_type, source]);
 }
 
 /** Takes a problem of a file. */
 export type Report = (file: string, problem: string) => void;
-
-/** The state that the checks of all organizations of a pack share. */
-export interface Checking {
-  readonly billed: Billed | null;
-  /** The organizations of accepted blockers; null stands for all of an instance. */
-  readonly blocked: ReadonlySet<string | null>;
-  readonly report: Report;
-}
 
 /** The numbers of a metric over the days of a period. */
 export interface Sum {

@@ -1,31 +1,16 @@
 /** The tables behind a statement: what the files of its proof pack are made from. */
-import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
-import type { Schema, StatementLines } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
 import { readInPages } from '../queries/cursor.ts';
 import type { DayRange } from '../usage/day.ts';
+import { columnsOf, keyOf, METRICS, type PackFileName } from './pack-files.ts';
 
-/** Columns with text from outside; all other text is written by the database. */
-const TEXT_COLUMNS = [
-  ...['org_name', 'referral_id', 'plan_id', 'customer_id', 'reason', 'message', 'waived_by', 'changed_by'],
-  ...['payload_type', 'source', 'key'],
-];
-
-/** Columns whose text may need quotes. */
-const QUOTED_COLUMNS = [...TEXT_COLUMNS, 'old', 'new', 'what_to_do'];
-
-export function csvColumns(names: readonly string[]): CsvColumn[] {
-  return names.map((name) => ({ name, isText: TEXT_COLUMNS.includes(name) }));
-}
-
-/** A file of a proof pack: the rows behind a statement, every value as text. */
+/** The rows of a file of a proof pack. */
 export interface PackTable {
-  readonly name: string;
-  readonly columns: readonly string[];
-  /** The columns that identify its rows and order them. */
-  readonly key: readonly string[];
-  readonly select: (trx: Kysely<Schema>) => RawBuilder<unknown>;
+  readonly name: PackFileName;
+  readonly rows: RawBuilder<unknown>;
 }
 
 /** The number of rows read at a time, some megabytes. */
@@ -38,7 +23,6 @@ interface Extent extends DayRange {
 
 /** `readPackTables` returns the files of a statement's pack in the order in which they are made. */
 export async function readPackTables(trx: Kysely<Schema>, statementId: string): Promise<PackTable[]> {
-  const metrics = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
   const { from, to } = await trx
     .selectFrom('statement_lines')
     .select((eb) => [eb.fn.min('period_start').as('from'), eb.fn.max('period_end').as('to')])
@@ -48,10 +32,7 @@ export async function readPackTables(trx: Kysely<Schema>, statementId: string): 
   return [
     linesTable(statementId),
     sourcesTable(statementId),
-    daysTable(
-      extent,
-      metrics.map(({ metric }) => metric),
-    ),
+    daysTable(extent),
     coverageTable(extent),
     revisionsTable(extent),
     waiversTable(extent),
@@ -59,27 +40,11 @@ export async function readPackTables(trx: Kysely<Schema>, statementId: string): 
   ];
 }
 
-type LineColumn = keyof Selectable<StatementLines>;
-
-const LINE_COLUMNS: readonly LineColumn[] = [
-  ...(['org_id', 'org_name', 'referral_id', 'plan_id', 'customer_id', 'period_start', 'period_end'] as const),
-  ...(['metric', 'unit', 'kind', 'quantity', 'total', 'total_max', 'total_avg', 'days_in_period'] as const),
-  ...(['days_expected', 'days_stored', 'days_final', 'days_accepted', 'days_not_final'] as const),
-  ...(['days_unavailable', 'days_in_doubt', 'days_missing', 'days_unreported', 'days_by_hand'] as const),
-  ...(['is_billable', 'revision_watermark'] as const),
-];
-
 /** `linesTable` returns the lines of a statement, which may already be closed. */
 export function linesTable(statementId: string): PackTable {
   return {
     name: 'lines.csv',
-    columns: LINE_COLUMNS,
-    key: ['org_id', 'period_start', 'metric'],
-    select: (trx) =>
-      sql`${trx
-        .selectFrom('statement_lines')
-        .select([...LINE_COLUMNS])
-        .where('statement_id', '=', statementId)}`,
+    rows: sql`(select * from losant_usage.statement_lines where statement_id = ${statementId}::uuid)`,
   };
 }
 
@@ -87,40 +52,24 @@ export function linesTable(statementId: string): PackTable {
 export function sourcesTable(statementId: string): PackTable {
   return {
     name: 'sources.csv',
-    columns: ['org_id', 'period_start', 'payload_type', 'source', 'quantity', 'total'],
-    key: ['org_id', 'period_start', 'payload_type', 'source'],
-    select: (trx) =>
-      sql`${trx.selectFrom('statement_sources').selectAll().where('statement_id', '=', statementId)}`,
+    rows: sql`(select * from losant_usage.statement_sources where statement_id = ${statementId}::uuid)`,
   };
 }
 
 function blockersTable(statementId: string): PackTable {
   return {
     name: 'blockers.csv',
-    columns: [
-      ...['position', 'org_id', 'org_name', 'period_start', 'period_end', 'cause', 'days'],
-      ...['first_day', 'last_day', 'streams', 'what_to_do'],
-    ],
-    key: ['position'],
-    select: (trx) =>
-      sql`${trx
-        .selectFrom('statement_blockers')
-        .select(['position', 'org_id', 'org_name', 'period_start', 'period_end', 'cause', 'days'])
-        .select(['first_day', 'last_day', 'what_to_do'])
-        .select(sql<string | null>`array_to_string(streams, ' ')`.as('streams'))
-        .where('statement_id', '=', statementId)}`,
+    rows: sql`(
+      select position, org_id, org_name, period_start, period_end, cause, days, first_day, last_day,
+        array_to_string(streams, ' ') as streams, what_to_do
+      from losant_usage.statement_blockers where statement_id = ${statementId}::uuid)`,
   };
 }
 
 function revisionsTable(extent: Extent): PackTable {
   return {
     name: 'revisions.csv',
-    columns: [
-      ...['org_id', 'usage_date', 'stream', 'id', 'revision', 'key', 'old', 'new', 'run_id'],
-      ...['changed_by', 'changed_at', 'was_final'],
-    ],
-    key: ['org_id', 'usage_date', 'stream', 'id'],
-    select: () => sql`(
+    rows: sql`(
       select r.org_id, r.usage_date, r.stream, r.id, r.revision, r.key, r.old, r.new, r.run_id, r.changed_by,
         ${instantText(sql.ref('r.changed_at'))} as changed_at, r.was_final
       from ${periodsOf(extent)} as p
@@ -130,26 +79,14 @@ function revisionsTable(extent: Extent): PackTable {
 }
 
 /** As daily_usage has them: here what is not final or not reported is looked up for all days at once. */
-function daysTable(extent: Extent, metrics: readonly string[]): PackTable {
+function daysTable(extent: Extent): PackTable {
   const { from, to } = extent;
+  const metrics = [...METRICS.keys()];
   const days = sql`between ${from}::date and ${to}::date`;
   const numbers = (table: string) => sql.join(metrics.map((metric) => sql.ref(`${table}.${metric}`)));
   return {
     name: 'days.csv',
-    columns: [
-      ...[
-        'org_id',
-        'period_start',
-        'usage_date',
-        'streams_expected',
-        'streams_stored',
-        'is_reported',
-        'standing',
-      ],
-      ...metrics,
-    ],
-    key: ['org_id', 'usage_date'],
-    select: () => sql`(
+    rows: sql`(
       select p.org_id, p.period_start, d.usage_date, d.streams_expected, d.streams_stored,
         case when d.streams_stored > 0 then o.is_unreported is not true end as is_reported,
         coalesce(o.standing, 'final') as standing, ${numbers('d')}
@@ -176,21 +113,7 @@ function daysTable(extent: Extent, metrics: readonly string[]): PackTable {
 function coverageTable(extent: Extent): PackTable {
   return {
     name: 'coverage.csv',
-    columns: [
-      ...[
-        'org_id',
-        'usage_date',
-        'stream',
-        'standing',
-        'is_stored',
-        'is_reported',
-        'revision',
-        'verified_at',
-      ],
-      ...['response_sha256', 'run_id', 'reason', 'message'],
-    ],
-    key: ['org_id', 'usage_date', 'stream'],
-    select: () => sql`(
+    rows: sql`(
       select c.org_id, c.usage_date, c.stream, c.standing, c.is_stored, c.is_reported, c.revision, c.run_id, c.reason,
         c.message, ${instantText(sql.ref('c.verified_at'))} as verified_at,
         encode(c.response_sha256, 'hex') as response_sha256
@@ -203,9 +126,7 @@ function coverageTable(extent: Extent): PackTable {
 function waiversTable(extent: Extent): PackTable {
   return {
     name: 'waivers.csv',
-    columns: ['org_id', 'usage_date', 'stream', 'id', 'reason', 'waived_by', 'waived_at', 'lifted_at'],
-    key: ['org_id', 'usage_date', 'stream', 'id'],
-    select: () => sql`(
+    rows: sql`(
       select w.org_id, w.usage_date, w.stream, w.id, w.reason, w.waived_by,
         ${instantText(sql.ref('w.waived_at'))} as waived_at, ${instantText(sql.ref('w.lifted_at'))} as lifted_at
       from ${periodsOf(extent)} as p
@@ -226,11 +147,13 @@ function periodsOf({ statementId }: Extent): RawBuilder<unknown> {
  */
 export async function* readRows(
   trx: Kysely<Schema>,
-  { name, columns, key, select }: PackTable,
+  { name, rows }: PackTable,
 ): AsyncGenerator<Readonly<Record<string, string | null>>> {
-  const texts = sql.join(columns.map((column) => sql`${sql.ref(`t.${column}`)}::text as ${sql.ref(column)}`));
+  const texts = sql.join(
+    columnsOf(name).map((column) => sql`${sql.ref(`t.${column.name}`)}::text as ${sql.ref(column.name)}`),
+  );
   const query = sql<Record<string, string | null>>`
-    select ${texts} from ${select(trx)} as t order by ${orderOf(key)}`;
+    select ${texts} from ${rows} as t order by ${orderOf(name)}`;
   for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ROWS })) yield* page;
 }
 
@@ -240,11 +163,11 @@ export async function* readRows(
  */
 export async function* readLines(
   trx: Kysely<Schema>,
-  { name, columns, key, select }: PackTable,
+  { name, rows }: PackTable,
 ): AsyncGenerator<readonly string[]> {
-  const parts = partsOf(columns);
-  const texts = parts.map(({ columns: of }, index) => {
-    const values = of.map((column) => sql`${sql.ref(`t.${column}`)}::text`);
+  const parts = partsOf(columnsOf(name));
+  const texts = parts.map((part, index) => {
+    const values = part.map((column) => sql`${sql.ref(`t.${column.name}`)}::text`);
     const text =
       values.length === 1
         ? values[0]
@@ -252,12 +175,12 @@ export async function* readLines(
     return sql`${text} as ${sql.ref(`part_${index}`)}`;
   });
   const query = sql<Record<string, string | null>>`
-    select ${sql.join(texts)} from ${select(trx)} as t order by ${orderOf(key)}`;
+    select ${sql.join(texts)} from ${rows} as t order by ${orderOf(name)}`;
   const cells = new Map<string, string>();
   const render = (row: Record<string, string | null>) => {
-    const values = parts.map(({ isQuoted, columns: [column = ''] }, index) => {
+    const values = parts.map(([column], index) => {
       const value = row[`part_${index}`] ?? null;
-      return value === null || !isQuoted ? (value ?? '') : renderCell(cells, column, value);
+      return value === null || column?.isText !== true ? (value ?? '') : renderCell(cells, column, value);
     });
     return `${values.join(',')}\r\n`;
   };
@@ -268,23 +191,17 @@ export async function* readLines(
   await sql`set local enable_nestloop = on`.execute(trx);
 }
 
-function orderOf(key: readonly string[]): RawBuilder<unknown> {
-  return sql.join(key.map((column) => sql.ref(`t.${column}`)));
+function orderOf(name: PackFileName): RawBuilder<unknown> {
+  return sql.join(keyOf(name).map((column) => sql.ref(`t.${column}`)));
 }
 
-/** Columns of a line that are rendered together, or one whose text may need quotes. */
-interface LinePart {
-  readonly columns: string[];
-  readonly isQuoted: boolean;
-}
-
-function partsOf(columns: readonly string[]): LinePart[] {
-  const parts: LinePart[] = [];
+/** `partsOf` returns the columns that the database puts together, and each one whose text may need quotes by itself. */
+function partsOf(columns: readonly CsvColumn[]): (readonly CsvColumn[])[] {
+  const parts: CsvColumn[][] = [];
   for (const column of columns) {
-    const isQuoted = QUOTED_COLUMNS.includes(column);
     const last = parts.at(-1);
-    if (last === undefined || isQuoted || last.isQuoted) parts.push({ columns: [column], isQuoted });
-    else last.columns.push(column);
+    if (last === undefined || column.isText || last[0]?.isText === true) parts.push([column]);
+    else last.push(column);
   }
   return parts;
 }
@@ -292,11 +209,11 @@ function partsOf(columns: readonly string[]): LinePart[] {
 /** The most texts that are kept with how they are written: they repeat from row to row. */
 const CELLS_MAX = 10_000;
 
-function renderCell(cells: Map<string, string>, column: string, value: string): string {
-  const key = `${column} ${value}`;
+function renderCell(cells: Map<string, string>, column: CsvColumn, value: string): string {
+  const key = `${column.name} ${value}`;
   const known = cells.get(key);
   if (known !== undefined) return known;
-  const rendered = renderCsvRows(csvColumns([column]), [[value]]).slice(0, -2);
+  const rendered = renderCsvRows([column], [[value]]).slice(0, -2);
   if (cells.size >= CELLS_MAX) cells.clear();
   cells.set(key, rendered);
   return rendered;

@@ -6,7 +6,8 @@ import { z } from 'zod';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader } from '../files/csv.ts';
 import { PERIOD_SOURCES, parseMonth } from '../usage/period.ts';
-import { csvColumns, type PackTable, readLines, readPackTables } from './pack-tables.ts';
+import { columnsOf } from './pack-files.ts';
+import { type PackTable, readLines, readPackTables } from './pack-tables.ts';
 
 /** The file that names every other file of a proof pack with its hash. */
 export const MANIFEST_NAME = 'manifest.json';
@@ -127,7 +128,8 @@ async function keepTable(
   statementId: string,
   { table, signal }: { table: PackTable; signal: AbortSignal },
 ): Promise<ManifestFile> {
-  const { name, columns } = table;
+  const { name } = table;
+  const columns = columnsOf(name);
   const hash = createHash('sha256');
   let [rows, bytes] = [0, 0];
   const keep = async (text: string) => {
@@ -135,13 +137,13 @@ async function keepTable(
     bytes += Buffer.byteLength(text);
     await keepPart(trx, { statementId, name, content: gzipSync(text, { level: GZIP_LEVEL }) });
   };
-  await keep(renderCsvHeader(csvColumns(columns)));
+  await keep(renderCsvHeader(columns));
   for await (const page of readLines(trx, table)) {
     signal.throwIfAborted();
     await keep(page.join(''));
     rows += page.length;
   }
-  return { name, columns: [...columns], rows, bytes, sha256: hash.digest('hex') };
+  return { name, columns: columns.map((column) => column.name), rows, bytes, sha256: hash.digest('hex') };
 }
 
 /** The lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */

@@ -1,7 +1,6 @@
 /** Reads proof packs: their bytes against the manifest, its signature, and the chain of all of them. */
 import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../files/whole-file.ts';
 import {
@@ -12,7 +11,7 @@ import {
   renderManifest,
   SIGNATURE_NAME,
 } from './pack.ts';
-import { PACK_FILES } from './pack-files.ts';
+import { columnsOf, PACK_FILES, readChunks } from './pack-files.ts';
 
 /** A problem of a pack. */
 export interface PackProblem {
@@ -108,7 +107,8 @@ function namesOf({ manifest: { files, signedBy } }: Pack): string[] {
 async function checkFiles(pack: Pack): Promise<PackProblem[]> {
   const { files } = pack.manifest;
   const problems: PackProblem[] = [];
-  for (const [name, columns] of PACK_FILES) {
+  for (const name of PACK_FILES) {
+    const columns = columnsOf(name).map((column) => column.name);
     const named = files.filter((file) => file.name === name);
     const areSame = named.every((file) => file.columns.join() === columns.join());
     if (named.length === 1 && areSame) continue;
@@ -127,9 +127,12 @@ async function compareFile(
   { bytes, sha256 }: Manifest['files'][number],
 ): Promise<string | null> {
   try {
-    const { size } = await stat(path);
     const hash = createHash('sha256');
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    let size = 0;
+    for await (const chunk of readChunks(path)) {
+      hash.update(chunk);
+      size += chunk.length;
+    }
     if (size !== bytes) return `was changed: it has ${size} bytes instead of ${bytes}`;
     return hash.digest('hex') === sha256 ? null : 'was changed: its SHA-256 is another';
   } catch (error) {

@@ -1,8 +1,8 @@
 import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { SettingsError } from '../errors.ts';
+import { FileError, SettingsError } from '../errors.ts';
 import { codeOf, describeFileProblem } from '../files/whole-file.ts';
 import { MANIFEST_NAME, readFileParts } from './pack.ts';
 import type { Statement } from './statements.ts';
@@ -31,7 +31,7 @@ export function placePacks(statements: readonly Statement[]): PackPlace[] {
 /**
  * `writePacks` writes the packs as they were made when the period was closed, with the same bytes each time. The
  * folder is created completely or not at all. Throws SettingsError if it cannot be created or is not
- * empty.
+ * empty, FileError if writing it fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
@@ -42,7 +42,12 @@ export async function writePacks(
   await requireFree(target, out);
   const partial = `${target}.partial-${process.pid}`;
   try {
+    await removeLeftOvers(target);
     await mkdir(partial);
+  } catch (error) {
+    throw refusalOf(error, out);
+  }
+  try {
     for (const { statement, folder } of places) {
       await mkdir(join(partial, folder), { recursive: true });
       await writePack(db, statement, { folder: join(partial, folder), signal });
@@ -51,7 +56,27 @@ export async function writePacks(
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    throw refusalOf(error, out);
+    const found = describeFileProblem(error, out);
+    if (found === null) throw error;
+    const hint = `${found.hint}, and start again: nothing of it was left behind`;
+    throw new FileError(`${out} cannot be written: ${found.problem}`, { hint, cause: error });
+  }
+}
+
+/** `removeLeftOvers` removes what processes that were killed on this host have left of the folder. */
+async function removeLeftOvers(target: string): Promise<void> {
+  const start = `${basename(target)}.partial-`;
+  for (const name of await readdir(dirname(target))) {
+    if (!name.startsWith(start) || isRunning(Number(name.slice(start.length)))) continue;
+    await rm(join(dirname(target), name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return codeOf(error) !== 'ESRCH';
   }
 }
 
@@ -59,8 +84,7 @@ export async function writePacks(
 function refusalOf(error: unknown, out: string): unknown {
   const found = describeFileProblem(error, out);
   if (found === null) return error;
-  const hint = `${found.hint}; nothing was left behind`;
-  return new SettingsError(`${out} cannot be written: ${found.problem}`, { hint, cause: error });
+  return new SettingsError(`${out} cannot be written: ${found.problem}`, { hint: found.hint, cause: error });
 }
 
 async function writePack(

@@ -1,11 +1,12 @@
-import { type CloseOutcome, closePeriod, nameOf } from '../billing/close.ts';
+import { type CloseOutcome, closePeriod, nameOf, type Unsettled } from '../billing/close.ts';
 import { readSigningKey } from '../billing/keys.ts';
 import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
 import type { OrganizationBill, StatementTotal } from '../billing/overview.ts';
 import { METRICS } from '../billing/pack-files.ts';
 import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { describeError, SettingsError } from '../errors.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { describeError, FileError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { WholeFile } from '../files/whole-file.ts';
@@ -60,6 +61,10 @@ interface CloseOptions {
   readonly csv: string | null;
 }
 
+/** A connection may be lost after the statement was kept and before that was told. */
+const GO_ON =
+  'a statement is kept completely or not at all: give the same command again, which says if the month is closed';
+
 /** `closeInstances` closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   context: CommandContext,
@@ -76,12 +81,16 @@ async function closeInstances(
     for (const instance of instances) {
       try {
         const outcome = await closePeriod(handle, instance, { ...options, signingKey, signal });
-        codes.push(outcome.kind === 'refused' ? EXIT.incomplete : EXIT.ok);
+        const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
+        codes.push(isDone ? EXIT.ok : EXIT.incomplete);
         documents.push(toDocument(instance, outcome));
-        if (outcome.kind !== 'unchanged') await file?.add(instance, outcome.bills);
+        // Said before the file is written, which may fail: what is closed stays closed.
         if (!output.json) output.print(...renderOutcome(instance, outcome, options));
+        if ('bills' in outcome) await file?.add(instance, outcome.bills);
       } catch (error) {
-        if (!(error instanceof SettingsError) || instances.length === 1) throw error;
+        if (!(error instanceof SettingsError) || instances.length === 1) {
+          throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
+        }
         codes.push(EXIT.usage);
         documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
         if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
@@ -90,7 +99,10 @@ async function closeInstances(
     await file?.finish();
   } catch (error) {
     await file?.discard();
-    throw error;
+    if (!(error instanceof FileError) || options.isDryRun) throw error;
+    const hint =
+      'what was closed stays closed; its lines are written by: losant-usage export --view statement_lines';
+    throw new FileError(error.message, { hint, cause: error });
   }
   if (output.json) output.printJson({ period: options.month, instances: documents });
   return worstExitCode(codes);
@@ -108,10 +120,14 @@ type Refused = Extract<CloseOutcome, { kind: 'refused' }>;
  */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
-  const { totals, bills: organizations } = outcome;
   const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
     return { orgId, orgName, periodStart: from, periodEnd: to, ...blocker };
   });
+  if (outcome.kind === 'unsettled') {
+    const { figures, orgs } = outcome;
+    return { instanceId, outcome: 'unsettled', figures, orgs, blockers };
+  }
+  const { totals, bills: organizations } = outcome;
   const shown = { lines: countLines(organizations), totals, organizations, blockers };
   if (outcome.kind === 'refused') return { instanceId, outcome: 'refused', ...shown };
   if (outcome.statement === null) return { instanceId, outcome: 'dry_run', ...shown };
@@ -127,9 +143,20 @@ function countLines(bills: readonly OrganizationBill[]): number {
 function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: CloseOptions): Line[] {
   const name = nameOf(instance, options.month);
   if (outcome.kind === 'unchanged') return [`Nothing of ${name} has changed since its newest statement.`];
+  if (outcome.kind === 'unsettled') return renderUnsettled(name, outcome);
   return outcome.kind === 'refused'
     ? renderRefusal(name, outcome, options)
     : renderClosed(name, outcome, options);
+}
+
+function renderUnsettled(name: string, { figures, orgs, blockers }: Unsettled): Line[] {
+  const differ = `${count(figures, 'figure')} of ${count(orgs, 'organization')} ${figures === 1 ? 'differs' : 'differ'}`;
+  return [
+    line`${styled('red', `Nothing of ${name} can be billed yet`)}: ${differ} from its newest statement, but not every number behind them is final or accepted.`,
+    ...renderBlockers(blockers),
+    ...renderActions(blockers),
+    'The view losant_usage.adjustments has them, then and now.',
+  ];
 }
 
 function renderRefusal(name: string, refused: Refused, { month, isAdjustment }: CloseOptions): Line[] {

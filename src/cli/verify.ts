@@ -1,8 +1,7 @@
 import { checkDatabase, checkSet } from '../billing/check-database.ts';
-import { checkPack } from '../billing/check-pack.ts';
+import { checkPacks } from '../billing/check-pack.ts';
 import { readPublicKey } from '../billing/keys.ts';
-import type { Billed } from '../billing/pack-sums.ts';
-import { type OpenedPacks, openPacks, type Pack, type PackProblem } from '../billing/verify.ts';
+import { type OpenedPacks, openPacks } from '../billing/verify.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/whole-file.ts';
@@ -57,7 +56,7 @@ async function verifyFolder(context: CommandContext, dir: string, keyFile: strin
     throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
   }
   const problems = [...opened.problems];
-  for (const found of await checkAllPacks(packs, context.signal)) {
+  for (const found of await checkPacks(packs, context.signal)) {
     const isKnown = problems.some(({ file, problem }) => file === found.file && problem === found.problem);
     if (!isKnown) problems.push(found);
   }
@@ -66,42 +65,25 @@ async function verifyFolder(context: CommandContext, dir: string, keyFile: strin
   const compare = async (database: Parameters<Parameters<typeof withDatabase>[1]>[0]) => {
     const { db, describe } = database;
     problems.push(...(await checkSet(db, packs)));
+    const notes = [...opened.notes];
     for (const pack of packs) {
       context.signal.throwIfAborted();
-      problems.push(...(await db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
+      const compared = await db.transaction().execute(async (trx) => await checkDatabase(trx, pack));
+      problems.push(...compared.problems);
+      const { month, number } = pack.manifest.statement;
+      if (compared.isPruned) {
+        notes.push(
+          `Days of ${month} were removed from the database since (prune): of number ${number} only the lines and sources were compared with it, not the days.`,
+        );
+      }
     }
-    return { ...opened, problems, database: describe };
+    return { ...opened, problems, notes, database: describe };
   };
   return await withDatabase(context, compare, { statementTimeoutMs: VIEW_STATEMENT_MS });
 }
 
 function noPack(message: string): SettingsError {
   return new SettingsError(message, { hint: 'name the folder that losant-usage statement has written' });
-}
-
-/**
- * `checkAllPacks` checks the sums of packs that have all their files, those of a month in order: an adjustment is
- * checked against the statements before it.
- */
-async function checkAllPacks(packs: readonly Pack[], signal: AbortSignal): Promise<PackProblem[]> {
-  const problems: PackProblem[] = [];
-  const months = Map.groupBy(
-    packs,
-    ({ manifest: { statement } }) => `${statement.instanceId} ${statement.month}`,
-  );
-  for (const each of months.values()) {
-    let billed: Billed | null = each.length > 1 ? { lines: new Map(), sources: new Map() } : null;
-    for (const pack of each) {
-      signal.throwIfAborted();
-      const { earlier } = pack.manifest.statement;
-      const areThere = earlier.every(({ number }) =>
-        each.some(({ manifest }) => manifest.statement.number === number),
-      );
-      if (!areThere) billed = null;
-      problems.push(...(await checkPack(pack, billed)));
-    }
-  }
-  return problems;
 }
 
 /** The number of problems shown to people; `--json` has all. */
@@ -127,6 +109,6 @@ function renderVerified(dir: string, { packs, problems, notes, database }: Verif
     ...notes,
     database === null
       ? 'Not compared with a database: DATABASE_URL is not set.'
-      : `The same as in the database ${database}, and as its record of changes says was known then.`,
+      : `The same as in the database ${database}, and, where it still has the days, as its record of changes says was known then.`,
   ];
 }

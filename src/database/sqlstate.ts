@@ -37,16 +37,14 @@ const CONNECTION_MESSAGES: readonly string[] = [
 const SESSION_ENDED: readonly string[] = ['57P01', '57P02', '57P03', '57P05', '25P03'];
 const TOO_MANY_CONNECTIONS = '53300';
 
-/** The words for a server in trouble, with the operator's next step. Nothing of the transaction was kept. */
+/** The operator's next step for a server in trouble. Nothing of the transaction was kept. */
 const TROUBLES: Readonly<Record<string, string>> = {
   '25006':
     'transactions only read here: the server is a standby, its disk is full, or the user may only read; point DATABASE_URL at the primary, with the user that writes',
-  '53100': 'free disk space on the database server; the next run does the rest',
-  '53200': 'give the database server more memory; the next run does the rest',
-  '55P03':
-    'another session has held a lock for a long time: see pg_locks and pg_stat_activity; the next run does the rest',
-  '57014':
-    'the statement took too long or was cancelled: see what else the server is doing; the next run does the rest',
+  '53100': 'free disk space on the database server',
+  '53200': 'give the database server more memory',
+  '55P03': 'another session has held a lock for a long time: see pg_locks and pg_stat_activity',
+  '57014': 'the statement took too long or was cancelled: see what else the server is doing',
 };
 
 /**
@@ -96,15 +94,20 @@ export function isConnectionLost(error: unknown): boolean {
 /**
  * `describeDatabaseError` returns the error as one that the operator can act on, or null if it does not
  * concern connection, rights or a server in trouble. `where` names the database without its password. The
- * original is not kept, because drivers attach the client, and with it the password.
+ * original is not kept, because drivers attach the client, and with it the password. `goOn` says how the work
+ * goes on once the trouble is over.
  */
-export function describeDatabaseError(error: unknown, where: string): DatabaseError | null {
+export function describeDatabaseError(
+  error: unknown,
+  where: string,
+  goOn: string | null = null,
+): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
   const state = sqlstate(error);
   if (isConnectionLost(error) || state === TOO_MANY_CONNECTIONS) {
     const reason = state === null ? networkReason(error) : messageOf(error);
     return new DatabaseError('database_unreachable', `Cannot reach the database at ${where}: ${reason}`, {
-      hint: 'check that the server runs and that host and port in DATABASE_URL are right',
+      hint: `check that the server runs and that host and port in DATABASE_URL are right${goOn === null ? '' : `; ${goOn}`}`,
       cause: bare(error),
     });
   }
@@ -117,7 +120,8 @@ export function describeDatabaseError(error: unknown, where: string): DatabaseEr
   const trouble = state === null ? undefined : TROUBLES[state];
   if (trouble !== undefined) {
     const message = `The database at ${where} failed: ${messageOf(error)}`;
-    return new DatabaseError('database_failed', message, { hint: trouble, cause: bare(error) });
+    const hint = state === '25006' ? trouble : `${trouble}; ${goOn ?? 'the next run does the rest'}`;
+    return new DatabaseError('database_failed', message, { hint, cause: bare(error) });
   }
   const hint = refusalHint(error, state);
   if (hint === null) return null;

@@ -8,6 +8,7 @@ import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, values } from '../database/answers.ts';
+import { jsonOf, runProgram } from '../support/program.ts';
 import { devices, load, trackedOrg } from '../views/loads.ts';
 import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
 
@@ -72,6 +73,13 @@ describe('what changes after the closing', () => {
       ...{ orgId: byHand, stream: 'device_counts', range: { from: '2026-05-12', to: '2026-05-12' } },
       ...{ reason: 'counted by hand', asZero: false },
     });
+    const dryRun = await runProgram(['close', '--period', '2026-05', '--adjust', '--dry-run'], {
+      DATABASE_URL: books.ledger.url,
+    });
+    expect(dryRun.stdout).toMatch(new RegExp(`${byHand} .* -12 .* 1 accepted, 1 typed in +not compared`));
+    expect(dryRun.stdout).toContain(
+      'did not name: 0; with accepted days: 1; with numbers typed in by hand: 1; ',
+    );
     expect(await books.closeMonth('2026-05', { isAdjustment: true })).toMatchObject({
       kind: 'closed',
       statement: { kind: 'adjustment', number: 3, orgs: 1, reason: null },
@@ -100,7 +108,29 @@ describe('what changes after the closing', () => {
     const refused = await books.closeMonth('2026-06', { isAdjustment: true });
     expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['10 days changed by hand (device_counts)']]);
     const reason = 'Acme is looked into';
-    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toEqual({ kind: 'unchanged' });
+    // The numbers differ, so nothing is said to be as it was.
+    const blockers = [{ orgId, blocker: { cause: 'changed_by_hand', days: 10 } }];
+    const unsettled = { kind: 'unsettled', figures: 2, orgs: 1, blockers };
+    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toMatchObject(unsettled);
+    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason, isDryRun: true })).toMatchObject(
+      unsettled,
+    );
+    const adjust = async (...args: readonly string[]) =>
+      await runProgram(['close', '--period', '2026-06', '--adjust', ...args], {
+        DATABASE_URL: books.ledger.url,
+      });
+    const shown = await adjust('--incomplete', reason);
+    expect(shown.code).toBe(3);
+    expect(shown.stdout).toMatch(
+      /^Nothing of 2026-06 of instance \w+ can be billed yet: 2 figures of 1 organization differ from its newest statement, but not every number behind them is final or accepted\.\n/,
+    );
+    expect(shown.stdout).toMatch(/10 days changed by hand \(device_counts\) +losant-usage explain --org /);
+    const document = await adjust('--incomplete', reason, '--json');
+    expect([document.code, jsonOf(document)]).toMatchObject([
+      3,
+      { instances: [{ outcome: 'unsettled', figures: 2, orgs: 1, blockers: [{ orgId, days: 10 }] }] },
+    ]);
+    expect((await adjust()).stdout).toContain('cannot be adjusted: 1 organization is not billable.');
     await load(books.ledger, [
       { ...devices(other, '2026-06-10', 5, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
     ]);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RawBuilder, sql } from 'kysely';
 import { checkDatabase, checkSet } from '../../src/billing/check-database.ts';
-import { checkPack } from '../../src/billing/check-pack.ts';
+import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, closePeriod } from '../../src/billing/close.ts';
 import { describeBlocker } from '../../src/billing/month.ts';
 import { readStatements } from '../../src/billing/statements.ts';
@@ -45,11 +45,13 @@ export async function openBooks(made?: TestDatabase) {
   const checkFolder = async (out: string): Promise<PackProblem[]> => {
     const { packs, problems } = await openPacks(out, null);
     if (problems.length > 0) return [...problems];
-    const billed = { lines: new Map(), sources: new Map() };
     const found: PackProblem[] = await checkSet(ledger.db, packs);
+    found.push(...(await checkPacks(packs, new AbortController().signal)));
     for (const pack of packs) {
-      found.push(...(await checkPack(pack, billed)));
-      found.push(...(await ledger.db.transaction().execute(async (trx) => await checkDatabase(trx, pack))));
+      const { problems: differing } = await ledger.db
+        .transaction()
+        .execute(async (trx) => await checkDatabase(trx, pack));
+      found.push(...differing);
     }
     return found;
   };

@@ -149,7 +149,11 @@ describe('a month', () => {
     await waiveCells(books.ledger.db, {
       ...{ orgId, stream: 'notebook_minutes', range: days, reason: 'the scope is refused', asZero: false },
     });
-    expect(await books.closeMonth('2026-05')).toMatchObject({ kind: 'closed', blockers: [] });
+    // With their numbers, and not as absent.
+    expect(await books.closeMonth('2026-05')).toMatchObject({
+      ...{ kind: 'closed', blockers: [] },
+      bills: [{ orgId, quantities: { notebook_minutes: '10' }, daysAccepted: 2 }],
+    });
   });
 
   test('in which an organization existed, but no day of it is tracked, is refused', async () => {

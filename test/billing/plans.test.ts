@@ -77,9 +77,11 @@ async function restate(): Promise<void> {
     commit`);
 }
 
-async function closeMonth(isAdjustment: boolean): Promise<string[]> {
+/** Closes or adjusts the month that ended so many months ago, and returns the scans that were repeated too often. */
+async function closeMonth(isAdjustment: boolean, monthsAgo = 0): Promise<string[]> {
   const { rows } = await client.query<{ month: string }>(
-    `select to_char(date_trunc('month', now()) - interval '1 day', 'YYYY-MM') as month`,
+    `select to_char(date_trunc('month', now()) - interval '1 day' - $1 * interval '1 month', 'YYYY-MM') as month`,
+    [monthsAgo],
   );
   const month = rows[0]?.month ?? '';
   const { signal } = new AbortController();
@@ -119,4 +121,5 @@ test('a closing and adjustments read the month once, before and after statistics
   await client.query('analyze');
   await restate();
   expect(await closeMonth(true)).toEqual([]);
+  expect(await closeMonth(false, 1)).toEqual([]);
 });

@@ -622,6 +622,13 @@ begin
   end if;
   if closed is null then
     return query
+    -- Read once, and not for each organization, of which the index would read the lines of all.
+    with billed as materialized (
+      select distinct l.org_id, l.period_start, l.period_end from losant_usage.statement_lines l
+      where l.period_start <= month_end and l.period_end >= (
+        select min(b.period_start) from losant_usage.billing_periods b
+        where b.source = usual and b.period_end between of_month and month_end)
+    )
     select o.org_id, o.name, o.referral_id, p.period_start, p.period_end, 'already_billed', losant_usage.count_days(p.days),
       lower(p.days), upper(p.days) - 1, null::text[],
       losant_usage.what_to_do('already_billed', o.org_id, p.period_start, p.period_end, p.days, null)
@@ -630,11 +637,8 @@ begin
         range_agg(daterange(p.period_start, p.period_end + 1) * daterange(l.period_start, l.period_end + 1)) as days
       from losant_usage.billing_periods p
       join losant_usage.organizations o on o.org_id = p.org_id and o.instance_id = for_instance
-      join losant_usage.statement_lines l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
+      join billed l on l.org_id = p.org_id and l.period_end >= p.period_start and l.period_start <= p.period_end
       where p.source = usual and p.period_end between of_month and month_end
-        and l.period_end >= (select min(b.period_start) from losant_usage.billing_periods b
-          where b.source = usual and b.period_end between of_month and month_end)
-        and l.period_start <= month_end
       group by p.org_id, p.period_start, p.period_end
     ) as p
     join losant_usage.organizations o on o.org_id = p.org_id;
@@ -1126,7 +1130,7 @@ begin
       count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
       count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
       count(*) filter (where c.standing = 'missing')::integer as missing,
-      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported,
+      count(*) filter (where c.is_stored and not c.is_reported and c.verified_at is not null)::integer as unreported,
       count(*) filter (where c.is_stored and c.verified_at is null)::integer as by_hand
     from (
       select r.org_id, r.stream, r.usage_date, r.standing, r.is_stored, r.is_reported, r.verified_at
@@ -1241,7 +1245,8 @@ AS $function$
           case when reason = 'changed_by_hand' then reason else standing::text end end as cause
       from (
         select r.org_id, r.stream, daterange(r.usage_date, r.usage_date + 1) as day, r.standing, r.reason, r.is_stored,
-          r.is_reported, null::integer as streams_set
+          -- What was typed in is no zero that stands for what Losant left out.
+          r.is_reported or r.verified_at is null as is_reported, null::integer as streams_set
         -- By a range, not by each day: days of a join are not known inside the arms of read_cells.
         from losant_usage.read_cells r
         where r.usage_date between first_day and next_day - 1 and r.org_id between first_org and last_org
@@ -1503,6 +1508,7 @@ CREATE OR REPLACE FUNCTION losant_usage.source_changes(for_instance text, of_mon
  STABLE STRICT ROWS 10000
  SET plan_cache_mode TO 'force_custom_plan'
  SET jit TO 'off'
+ SET enable_nestloop TO 'off'
 AS $function$
 #variable_conflict use_column
 declare
@@ -1521,7 +1527,8 @@ begin
   from losant_usage.statement_periods(for_instance, of_month, of_source) p;
   if chosen is null then return; end if;
   return query
-  -- Materialized, so that it is what the rows of the month are looked up in, and not the other way round.
+  -- Materialized, and joined without a loop, so that it is what the rows of the month are looked up in, and not the other
+  -- way round, however few organizations the planner expects.
   with spans as materialized (
     select p.org_id, p.period_start, p.period_end, t.from_day, t.to_day, t.has_holes, t.days
     from losant_usage.statement_periods(for_instance, of_month, of_source) p
