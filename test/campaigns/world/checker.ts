@@ -45,15 +45,13 @@ function checkCell(cell: LedgerCell, chain: readonly RevisionRow[], book: TruthB
   const wrong: string[] = [];
   if (revision < 1) wrong.push('stored without a revision');
   if (stream !== 'payload_sources' && rows.length !== 1) wrong.push(`${rows.length} rows`);
-  // A row that a person moved to another day keeps its revision.
-  const isByHand = chain.at(-1)?.byHand ?? false;
-  if (!isByHand && rows.some((row) => Number(row['revision'] ?? 0) > revision))
-    wrong.push('row of a later revision');
+  if (rows.some((row) => Number(row['revision'] ?? 0) > revision)) wrong.push('row of a later revision');
   const isAcceptedZero = standing === 'accepted' && !cell.isReported && rows.every(isZero);
   if (isAcceptedZero) return wrong;
   const read = undoByHand(cell, chain);
   // Only what a person wrote has no time of an answer.
-  if (verifiedAtMs === null) return isByHand ? wrong : [...wrong, 'is stored, and no answer was accepted'];
+  if (verifiedAtMs === null)
+    return chain.at(-1)?.byHand ? wrong : [...wrong, 'is stored, and no answer was accepted'];
   if (read && !wasAnswered(read, verifiedAtMs, book)) wrong.push(lie(read, verifiedAtMs, book));
   return wrong;
 }
