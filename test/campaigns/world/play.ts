@@ -171,9 +171,8 @@ async function checkOutcome(world: World, outcome: Outcome, before: LedgerRows):
 
 /** The organizations that were in the list when it was last read, exist, and are chosen. */
 async function wantedOf(world: World, startedAtMs: number) {
-  const { ledger, listedSince, settings, listsAllSinceMs } = world;
-  const listedAtMs = ledger.listing?.atMs ?? 0;
-  const readAtMs = listedAtMs < listsAllSinceMs ? 0 : Math.min(startedAtMs, listedAtMs);
+  const { ledger, listedSince, settings } = world;
+  const readAtMs = Math.min(startedAtMs, ledger.listing?.atMs ?? 0);
   const living = (await livingOf(world)).filter(
     ({ orgId }) => (listedSince.get(orgId) ?? Infinity) < readAtMs,
   );
