@@ -34,7 +34,8 @@ test(
       for (const { kind } of steps) counts[kind] = (counts[kind] ?? 0) + 1;
       const { log, wrong } = await playSteps(seed, steps, template);
       if (wrong.length === 0) return;
-      process.stdout.write(`world: seed ${seed}, ${log.at(-1)}: ${wrong.slice(0, 3).join('; ')}\n`);
+      const played = ONLY === undefined ? log.slice(-1) : log;
+      process.stdout.write(`world: seed ${seed}, ${played.join('\n')}: ${wrong.slice(0, 3).join('; ')}\n`);
       // Shrinking plays a world many times: of several failures only the first is shrunk.
       const isFirst = failures.push(`WORLD_SEED=${seed}`) === 1;
       if (isFirst) failures[0] = await describe(seed, steps.slice(0, log.length), wrong[0] ?? '');
