@@ -137,13 +137,15 @@ const ARE_STORED: readonly (string | null)[] = ['final', 'stored', 'in_doubt'];
 
 /** A standing says whether there is a number, and nothing by hand or by silence alone is taken for certain. */
 function checkStanding(cell: LedgerCell): string[] {
-  const { standing, isStored, isReported, omissions, isByHand, stream } = cell;
+  const { standing, isStored, isReported, omissions, isByHand, stream, rows } = cell;
   const wrong: string[] = [];
   if (standing !== 'accepted' && isStored !== ARE_STORED.includes(standing))
     wrong.push(`is ${standing}, and ${isStored ? '' : 'not '}stored`);
   const byHand = isStored ? 'in_doubt' : 'missing';
   if (isByHand && standing !== byHand && standing !== 'accepted')
     wrong.push(`is ${standing} after a change by hand`);
+  const isSilentZero = (standing === 'stored' || standing === 'final') && !isReported && rows.every(isZero);
+  if (stream === 'device_counts' && isSilentZero) wrong.push('is a level of zero that nobody named');
   if (standing !== 'final' || isReported) return wrong;
   if (omissions < OMISSIONS_NEEDED) wrong.push(`is a final zero that ${omissions} answers left out`);
   if (stream === 'notebook_minutes' && silenceMs(cell) < SILENCE_MS)

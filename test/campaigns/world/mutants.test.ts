@@ -124,7 +124,7 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
 };
 
 /** The most seeds until a defect is found. */
-const SEEDS_MAX = 12;
+const SEEDS_MAX = 24;
 const DEFECTS_TRIED = countFrom('WORLD_DEFECTS', 12);
 const STEPS = 40;
 const LANES = 4;

@@ -105,7 +105,7 @@ export const PLATFORM_STEPS = {
     play: (world, dice) => edit(world, dice, 'empty', { empty: false }),
   },
   leave_out: {
-    weight: 5,
+    weight: 8,
     play: (world, dice) =>
       edit(world, dice, 'omit', dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) }, dice.chance(0.5)),
   },

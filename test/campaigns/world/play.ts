@@ -10,11 +10,13 @@ import { PROCESS_STEPS } from './process-steps.ts';
 import {
   checkComplete,
   checkDoubts,
+  checkFailures,
   checkForgotten,
   checkHealed,
   checkOrder,
   checkPartial,
   checkTracked,
+  type Failure,
 } from './run-checks.ts';
 import type { Kind } from './step.ts';
 import { STREAMS } from './truth.ts';
@@ -190,7 +192,7 @@ interface Report {
   readonly status: string;
   readonly cells: Readonly<Record<string, number>>;
   readonly rows: Readonly<Record<string, number>>;
-  readonly failures: readonly unknown[];
+  readonly failures: readonly Failure[];
 }
 
 /** Whether what a run says of itself adds up, and is what the tables show. */
@@ -200,9 +202,9 @@ async function checkReport(
   before: LedgerRows,
 ): Promise<string[]> {
   if (scope === null || ![0, 3, 5].includes(code ?? -1) || !stdout.includes('"cells"')) return [];
-  const { status, cells, rows, runId } = JSON.parse(stdout) as Report;
+  const { status, cells, rows, runId, failures } = JSON.parse(stdout) as Report;
   const { planned = 0, ...parts } = cells;
-  const lines: string[] = [];
+  const lines = checkFailures(world.ledger, before, failures);
   const sum = Object.values(parts).reduce((total, count) => total + count, 0);
   if (sum !== planned) lines.push(`${planned} planned, but the counts add up to ${sum}`);
   if ((status === 'complete') !== (code === 0) && code !== 5) lines.push(`exit code ${code} for ${status}`);
