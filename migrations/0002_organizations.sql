@@ -10,6 +10,7 @@ create table losant_usage.instances (
   billing_periods text not null default 'calendar' check (billing_periods in ('calendar', 'losant')),
   control_totals text not null default 'block' check (control_totals in ('block', 'show')),
   listed_at timestamptz,
+  listed_org_ids text[] collate "C",
   list_problem text,
   settled_by uuid
 );
@@ -23,6 +24,7 @@ comment on column losant_usage.instances.policy is 'The settings by which next_r
 comment on column losant_usage.instances.billing_periods is 'What its billing periods are: calendar months, or each organization''s own as seen in Losant. The setting BILLING_PERIODS.';
 comment on column losant_usage.instances.control_totals is 'Whether a control total that differs blocks a period (block) or is only shown (show). The setting CONTROL_TOTALS.';
 comment on column losant_usage.instances.listed_at is 'When the organizations were last listed completely (UTC).';
+comment on column losant_usage.instances.listed_org_ids is 'The organizations that were looked up one by one at listed_at, as LOSANT_ORG_IDS named them; null if all were listed.';
 comment on column losant_usage.instances.settled_by is 'Run that wrote something and then found everything complete, as its last transaction: a worker rests on what it remembers only while it finds the same run here.';
 comment on column losant_usage.instances.list_problem is 'Why the newest organization list was not complete, so that organizations may be missing; null if it was.';
 

@@ -314,6 +314,7 @@ export interface Instances {
   instance_id: string;
   list_problem: string | null;
   listed_at: Instant | null;
+  listed_org_ids: string[] | null;
   name: string | null;
   policy: Json | null;
   settled_by: string | null;

@@ -67,14 +67,22 @@ const STORED_AT_ONCE = 1_000;
  * known organizations. Throws LosantError for a refused token, and if no organization is known.
  */
 export async function discover(options: DiscoverOptions): Promise<Discovery> {
-  const { db, instanceId, now } = options;
+  const { db, instanceId } = options;
   const instance = await readInstance(db, instanceId);
   if (!instance) throw new Error(`instance ${instanceId} is not registered`);
-  const { listedAt, listProblem } = instance;
-  const isStale = listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(now());
-  const seen = await refreshUnlessKnown(options, isStale);
+  const seen = await refreshUnlessKnown(options, isListStale(instance, options));
   const excluded = await applySelection(options, instance);
   return { ...seen, failures: [...seen.failures, ...(await readStanding(options))], excluded };
+}
+
+/** Whether the configured organizations were not listed, or not all of them looked up, on this UTC day. */
+function isListStale(
+  { listedAt, listedOrgIds, listProblem }: StoredInstance,
+  { selection, now }: DiscoverOptions,
+): boolean {
+  if (listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(now())) return true;
+  if (listedOrgIds === null) return false;
+  return selection.kind !== 'ids' || selection.orgIds.some((id) => !listedOrgIds.includes(id));
 }
 
 /**
@@ -113,7 +121,8 @@ async function refreshOrganizations(options: DiscoverOptions, isStale: boolean):
     const known = await filterKnown(db, instanceId, selection.orgIds);
     const wanted = isStale ? selection.orgIds : selection.orgIds.filter((id) => !known.has(id));
     const result = await refreshByIds(options, wanted, known);
-    if (isStale) await recordListing(db, instanceId, new Date(now()).toISOString());
+    const at = new Date(now()).toISOString();
+    if (isStale) await recordListing(db, instanceId, { at, orgIds: selection.orgIds });
     return result;
   }
   return isStale ? await refreshByList(options) : { failures: [], removed: [] };
@@ -169,7 +178,7 @@ async function judgeListing(
     await recordListProblem(db, instanceId, listing.reason ?? 'it is not complete');
     return { failures: [], removed: [] };
   }
-  await recordListing(db, instanceId, startedAt);
+  await recordListing(db, instanceId, { at: startedAt, orgIds: null });
   const limit = (await removalsAllowed(options)) + 1;
   const unseen = await readUnseenOrganizations(db, { instanceId, since: startedAt, limit });
   return await confirmRemovals(options, unseen);

@@ -74,7 +74,8 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     const exported = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const { refusal, excluded } = exported;
     const range = options.ask?.range ?? null;
-    const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
+    const failedSinceMs = tally.failures.length > 0 ? startedAtMs : null;
+    const gaps = await countGapsLeft(db, scopeOf(context, options), { failedSinceMs, range });
     // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
     // fulfilled.
     tally.waiting = range === null ? gaps : Math.max(gaps, tally.lateOmissions);
@@ -205,7 +206,7 @@ async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<
   const { context, scope, tally } = work;
   let refusal: LosantError | null = null;
   for (let round = 0; round < ADDED_ROUNDS_MAX && !refusal; round++) {
-    const left = { startedAtMs, range: null };
+    const left = { failedSinceMs: startedAtMs, range: null };
     if ((await countGapsLeft(context.db, scope, left)) === 0) break;
     const { planned, orgs } = tally;
     refusal = await exportScope(work);

@@ -14,6 +14,8 @@ export interface StoredInstance {
   readonly streamsFrom: Readonly<Record<string, UsageDay>>;
   /** The time at which its organizations were last listed completely. */
   readonly listedAt: Instant | null;
+  /** The organizations that were looked up one by one instead; null if all were listed. */
+  readonly listedOrgIds: readonly string[] | null;
   /** The reason why the newest list was not complete; null if it was. */
   readonly listProblem: string | null;
   /** The run that wrote something and then found everything complete; null before the first. */
@@ -24,7 +26,7 @@ export interface StoredInstance {
 export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
   const row = await db
     .selectFrom('instances')
-    .select(['tracked_from', 'streams_from', 'listed_at', 'list_problem', 'settled_by'])
+    .select(['tracked_from', 'streams_from', 'listed_at', 'listed_org_ids', 'list_problem', 'settled_by'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   if (!row) return null;
@@ -32,6 +34,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string): Prom
     trackedFrom: row.tracked_from,
     streamsFrom: row.streams_from as Record<string, UsageDay>,
     listedAt: row.listed_at,
+    listedOrgIds: row.listed_org_ids,
     listProblem: row.list_problem,
     settledBy: row.settled_by,
   };
@@ -95,11 +98,18 @@ export async function registerInstance(
     .execute();
 }
 
-/** `recordListing` records that the organizations were listed completely at `at`. */
-export async function recordListing(db: Kysely<Schema>, instanceId: string, at: Instant): Promise<void> {
+/**
+ * `recordListing` records that all organizations were listed completely at `at`, or that those with `orgIds` were
+ * looked up.
+ */
+export async function recordListing(
+  db: Kysely<Schema>,
+  instanceId: string,
+  { at, orgIds }: { at: Instant; orgIds: readonly string[] | null },
+): Promise<void> {
   await db
     .updateTable('instances')
-    .set({ listed_at: at, list_problem: null })
+    .set({ listed_at: at, listed_org_ids: orgIds && [...orgIds], list_problem: null })
     .where('instance_id', '=', instanceId)
     .execute();
 }
@@ -180,6 +190,8 @@ export async function applyPolicy(
         ) as age
         cross join lateral (
           select case when not (c.is_stored or age.is_left_out) then clock_timestamp()
+              -- Only an answer ends a doubt, whatever checkpoints there are.
+              when c.standing = 'in_doubt' then coalesce(c.next_read_at, clock_timestamp())
               when c.standing in ('stored', 'final') and (age.is_late or c.standing = 'final') and not age.is_sure
               then least(age.next_read_at, c.verified_at + interval '1 hour') else age.next_read_at end as next_read_at,
             case when c.standing = 'stored' and age.is_late and age.is_sure then 'final'

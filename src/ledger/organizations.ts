@@ -158,7 +158,11 @@ export async function addUnreadable(
 ): Promise<void> {
   if (unreadable.length === 0) return;
   const seen = { instance_id: instanceId, first_seen_at: seenAt, last_seen_at: seenAt };
-  const rows = unreadable.map(({ orgId, problem }) => ({ org_id: orgId, name: orgId, problem, ...seen }));
+  // As above, an organization listed twice counts once.
+  const distinct = new Map(unreadable.map((each) => [each.orgId, each]));
+  const rows = [...distinct.values()].map(({ orgId, problem }) => {
+    return { org_id: orgId, name: orgId, problem, ...seen };
+  });
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
     const orgIds = rows.map(({ org_id }) => org_id);

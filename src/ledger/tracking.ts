@@ -17,6 +17,30 @@ const lockedTracks = (where: RawBuilder<unknown>) => sql`(
 ) as k`;
 
 /**
+ * Reopens cells that were closed because their days were not tracked, before the tracks that match `where` are
+ * widened. Those that stay untracked are closed again by the next run. Coverage is locked first, as a load does.
+ */
+async function reopenUntracked(trx: Kysely<Schema>, where: RawBuilder<unknown>): Promise<void> {
+  await sql`
+    update losant_usage.coverage c set next_read_at = (c.usage_date + 1)::timestamp at time zone 'UTC'
+    from (
+      select c.usage_date, c.stream, c.org_id
+      from losant_usage.tracking t join losant_usage.organizations o on o.org_id = t.org_id
+      cross join lateral unnest(t.read_days - t.tracked_days) as untracked
+      cross join lateral losant_usage.days_between(lower(untracked), upper(untracked) - 1) as day
+      cross join lateral (
+        select c.usage_date, c.stream, c.org_id from losant_usage.coverage c
+        where c.usage_date = day and c.stream = t.stream and c.org_id = t.org_id
+          and c.standing = 'missing' and c.next_read_at is null offset 0
+      ) as k
+      join losant_usage.coverage c on c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id
+      where t.has_untracked and o.removed_at is null and ${where}
+      order by c.usage_date, c.stream, c.org_id for update of c
+    ) as k
+    where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+}
+
+/**
  * `trackOrganizations` tracks streams of organizations without an end. A new one starts at the later of
  * the stream's start and the organization's first day. One that returns continues where it ended, or at
  * `horizon` if that is later. One that another process has begun to track meanwhile stays as it is.
@@ -32,6 +56,10 @@ export async function trackOrganizations(
   const streams = Object.keys(streamsFrom);
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
+    await reopenUntracked(
+      trx,
+      sql`t.org_id = any (${orgIds}::text[]) and t.stream = any (${streams}::text[]) and not upper_inf(t.tracked_days)`,
+    );
     // An organization may have cells before it has a track (one was deleted by hand, or a table restored).
     // The look-up goes by key for each day of the ledger, because without a day each track would scan it.
     await sql`
@@ -155,6 +183,7 @@ export async function trackDays(
   const { rows } = await db.transaction().execute(async (trx) => {
     await beginWriting(trx, { runId: null, lease: null });
     await requireNotPruned(trx, instanceId, { from, to });
+    await reopenUntracked(trx, meant);
     return await sql<{ first: UsageDay | null; last: UsageDay | null }>`
     with wanted as materialized (
       select k.org_id, k.stream, x.days, h.hole

@@ -55,23 +55,25 @@ export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/** `countGapsLeft` counts the gaps in the scope of a run other than its own failures. */
+/**
+ * `countGapsLeft` counts the gaps in the scope of a run, without those that it names as its own failures: reads that
+ * failed since `failedSinceMs`. Null if none of its reads failed, since another process may have failed meanwhile.
+ */
 export async function countGapsLeft(
   db: Kysely<Schema>,
   { instanceId, orgIds, streams, shard }: ExportScope,
-  { startedAtMs, range }: { startedAtMs: number; range: DayRange | null },
+  { failedSinceMs, range }: { failedSinceMs: number | null; range: DayRange | null },
 ): Promise<number> {
   let gaps = db
     .selectFrom('coverage_gaps')
     .select((eb) => eb.fn.countAll<number>().as('count'))
-    .where('instance_id', '=', instanceId)
-    .where((eb) =>
-      eb.or([
-        eb('attempts', '=', 0),
-        eb('attempted_at', 'is', null),
-        eb('attempted_at', '<', new Date(startedAtMs).toISOString()),
-      ]),
+    .where('instance_id', '=', instanceId);
+  if (failedSinceMs !== null) {
+    const failedSince = new Date(failedSinceMs).toISOString();
+    gaps = gaps.where((eb) =>
+      eb.or([eb('attempts', '=', 0), eb('attempted_at', 'is', null), eb('attempted_at', '<', failedSince)]),
     );
+  }
   if (orgIds !== null) gaps = gaps.where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))));
   if (streams !== null) gaps = gaps.where((eb) => eb('stream', '=', eb.fn.any(eb.val(streams))));
   if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));

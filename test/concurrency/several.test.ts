@@ -5,6 +5,7 @@ import { differences } from '../campaigns/snapshot.ts';
 import { openStage, SOON } from '../campaigns/stage.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
+import { portOf, startWire, through } from '../support/wire.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 
 const [FROM, MIDDLE, TO] = [daysAgo(6), daysAgo(3), daysAgo(1)];
@@ -42,6 +43,38 @@ describe('several processes', { timeout: 180_000 }, () => {
       { stream: 'notebook_minutes', orgs: 5, min: 2, max: 2 },
       { stream: 'payload_sources', orgs: 5, min: 2, max: 2 },
       { stream: 'payload_totals', orgs: 5, min: 2, max: 2 },
+    ]);
+  });
+
+  test('a backfill is not complete while a number is in doubt that another process put there meanwhile', async () => {
+    await using stage = await open();
+    await using wire = await startWire(portOf(stage.database.url));
+    expect(await stage.run(backfill(MIDDLE, TO))).toMatchObject({ code: 0 });
+    expect(await stage.run(['run'])).toMatchObject({ code: 0 });
+    // It has begun, and not looked yet for what is due.
+    const held = new Promise<void>((resolve) => {
+      wire.onSent = (_, bytes) => {
+        if (!bytes.includes('insert into "losant_usage"."instances"')) return 'pass';
+        wire.onSent = () => 'pass';
+        resolve();
+        return 'freeze';
+      };
+    });
+    const first = stage.start(['backfill', '--from', MIDDLE, '--to', TO], {
+      url: through(wire, stage.database.url),
+    });
+    await held;
+    const { orgs } = (await stage.platform.control('orgs')) as { orgs: { orgId: string }[] };
+    await stage.platform.control('omit', { orgId: orgs[0]?.orgId, day: TO, action: 'deviceCounts' });
+    expect(await stage.run(backfill(TO, TO))).toMatchObject({ code: 3 });
+    wire.thaw();
+    const { code, stdout } = await first.ended;
+    expect({ code, failures: (JSON.parse(stdout) as { failures: unknown[] }).failures }).toEqual({
+      code: 3,
+      failures: [],
+    });
+    expect(await stage.sql('select stream, standing from losant_usage.coverage_gaps')).toEqual([
+      { stream: 'device_counts', standing: 'in_doubt' },
     ]);
   });
 

@@ -306,6 +306,30 @@ describe('sources that are moved by hand', () => {
   });
 });
 
+test('a source that is moved by hand has the version of the cell it is in now', async () => {
+  const orgId = await orgWithSources(['timer.stays', 5]);
+  const load19 = (count: number, sentAt: string) =>
+    load([
+      answer(values(source('timer.flow', count)), {
+        orgId,
+        day: '2026-11-19',
+        stream: payloadSources,
+        sentAtMs: at(sentAt),
+      }),
+    ]);
+  await load19(1, '2026-11-23T12:00:00.000Z');
+  await load19(2, '2026-11-24T12:00:00.000Z');
+  await load19(3, '2026-11-25T12:00:00.000Z');
+  expect(await sourcesOf(ledger.db, orgId)).toMatchObject([{ revision: 3 }, { revision: 1 }]);
+  await byHand(`update losant_usage.payload_sources set usage_date = '2026-11-20'
+    where org_id = '${orgId}' and source = 'timer.flow'`);
+  expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ revision: 4 }, { revision: 2 }]);
+  expect(await sourcesOf(ledger.db, orgId)).toMatchObject([
+    { source: 'timer.flow', count: 3, revision: 2 },
+    { source: 'timer.stays', count: 5, revision: 1 },
+  ]);
+});
+
 describe('refused by hand, with what does it properly', () => {
   const AT_DAY = `where org_id = 'ORG' and usage_date = '2026-11-20'`;
   const ROW = `'2026-11-20', 'device_counts', 'ORG'`;

@@ -36,6 +36,7 @@ test('an instance and its streams are tracked from the day before the first run'
     trackedFrom: '2026-11-23',
     streamsFrom: { device_counts: '2026-11-23', payload_sources: '2026-11-23' },
     listedAt: null,
+    listedOrgIds: null,
     listProblem: null,
     settledBy: null,
   });
@@ -78,10 +79,16 @@ test('the numbers of an instance come from one API', async () => {
   });
 });
 
-test('a complete listing is noted', async () => {
+test.each([
+  ['a complete listing', null],
+  ['a look-up of single organizations', ['5c0000000000000000000001']],
+])('%s is noted', async (_, orgIds) => {
   await register(['device_counts'], '2026-11-23');
-  await recordListing(ledger.db, ID, '2026-11-24T00:15:00.000Z');
-  expect(await readInstance(ledger.db, ID)).toMatchObject({ listedAt: '2026-11-24T00:15:00.000Z' });
+  await recordListing(ledger.db, ID, { at: '2026-11-24T00:15:00.000Z', orgIds });
+  expect(await readInstance(ledger.db, ID)).toMatchObject({
+    listedAt: '2026-11-24T00:15:00.000Z',
+    listedOrgIds: orgIds,
+  });
 });
 
 test('the clock is the database’s, in milliseconds', async () => {

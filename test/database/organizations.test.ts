@@ -2,10 +2,12 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { applyPolicy } from '../../src/ledger/instances.ts';
 import {
+  addUnreadable,
   countOrganizations,
   filterKnown,
   markRemoved,
   readOrganizationPage,
+  readUnreadable,
   readUnseenOrganizations,
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
@@ -275,6 +277,12 @@ test('an organization that one page lists twice is stored as listed last', async
   await see(MONDAY, acme(), acme({ name: 'Acme GmbH' }));
   expect(await stored()).toMatchObject([{ name: 'Acme GmbH' }]);
   expect(await history()).toHaveLength(1);
+});
+
+test('an organization that cannot be read and that the list has twice is stored once', async () => {
+  const twice = ['no name', 'no id'].map((problem) => ({ orgId: A, problem }));
+  await addUnreadable(ledger.db, { instanceId: INSTANCE, unreadable: twice, seenAt: MONDAY });
+  expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([{ orgId: A, problem: 'no id' }]);
 });
 
 test('nothing seen is nothing stored', async () => {

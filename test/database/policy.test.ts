@@ -87,6 +87,21 @@ test('days past a nearer horizon are read again once it is farther, be they give
   ]);
 });
 
+test('a number in doubt is read again, whatever the checkpoints: at the time it had, or at once', async () => {
+  await read(number, '2026-11-20T01:00:00.000Z');
+  await sql`update losant_usage.usage_days set devices_total = 18 where org_id = ${orgId}`.execute(ledger.db);
+  const isDue = sql`select standing, next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
+  const due = [{ standing: 'in_doubt', due: true }];
+  expect(await rowsOf(ledger.db, isDue)).toEqual(due);
+  await apply({ readAtHours: [0, 6], finalAtHours: 6, horizonDays: 9 });
+  expect(await rowsOf(ledger.db, isDue)).toEqual(due);
+  const pastHorizon = { kind: 'closed', code: 'past_horizon', message: 'it is past the horizon' } as const;
+  await read(pastHorizon, '2026-11-24T09:00:00.000Z');
+  expect(await cells()).toEqual([{ standing: 'in_doubt', next_read_at: null }]);
+  await apply({ readAtHours: [0, 6], finalAtHours: 6, horizonDays: 90 });
+  expect(await rowsOf(ledger.db, isDue)).toEqual(due);
+});
+
 describe('with earlier checkpoints than before', () => {
   const early: Policy = { readAtHours: [0, 6, 24], finalAtHours: 24, horizonDays: 90 };
 

@@ -57,6 +57,36 @@ const daysOf = async (stream = 'device_counts') =>
     }),
   );
 
+describe('a cell that was given up because its day was not tracked', () => {
+  const next = async () => {
+    const cell = sql`select next_read_at from losant_usage.coverage where org_id = ${A}`;
+    return (await rowsOf(ledger.db, cell)) as { next_read_at: string | null }[];
+  };
+  const giveUp = async (day: string) => {
+    await addCells(ledger.db, A, [{ day, standing: 'missing' }]);
+    expect(await next()).toEqual([{ next_read_at: null }]);
+  };
+
+  test('is read again when a backfill tracks the days up to what is tracked', async () => {
+    await track([A], { device_counts: '2026-11-20' });
+    await giveUp('2026-11-18');
+    const scope = { instanceId: INSTANCE, orgIds: null, streams: null, horizon: HORIZON };
+    expect(await trackDays(ledger.db, scope, { from: '2026-11-10', to: '2026-11-15' })).toEqual({
+      from: '2026-11-16',
+      to: '2026-11-19',
+    });
+    expect(await next()).toEqual([{ next_read_at: '2026-11-19T00:00:00.000Z' }]);
+  });
+
+  test('is read again when its organization returns', async () => {
+    await track([A], { device_counts: '2026-11-10' });
+    await untrackOrganizations(ledger.db, [A], '2026-11-15');
+    await giveUp('2026-11-18');
+    await track([A], { device_counts: '2026-11-10' });
+    expect(await next()).toEqual([{ next_read_at: '2026-11-19T00:00:00.000Z' }]);
+  });
+});
+
 describe('tracking begins', () => {
   test('at the stream’s start or, if it is later, on the organization’s UTC creation day', async () => {
     await track(ALL, { device_counts: '2026-11-10' });

@@ -22,6 +22,21 @@ async function runOnTheNextDay(args: readonly string[] = [], env: Env = {}): Pro
 
 const query = (statement: string) => exported.place.query(statement);
 
+it('organizations chosen by id today, and all of them from now on: the next run lists them before it is green', async () => {
+  const { platform, place, run } = exported;
+  const [chosen = '', alsoChosen = ''] = await orgIdsOf(platform);
+  const goOn = () =>
+    query(
+      'select org_id from losant_usage.tracking group by org_id having bool_and(upper_inf(tracked_days))',
+    );
+  expect((await run(['run'], { LOSANT_ORG_IDS: chosen })).code).toBe(0);
+  expect((await run(['run'], { LOSANT_ORG_IDS: `${chosen},${alsoChosen}` })).code).toBe(0);
+  expect(await goOn()).toHaveLength(2);
+  expect((await run(['run'])).code).toBe(0);
+  expect(await goOn()).toHaveLength(ORGS);
+  expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
+});
+
 it('an organization that is deleted keeps its rows, and its missing days are known to be lost', async () => {
   const { platform, place, run } = exported;
   const [deleted = '', ...others] = await orgIdsOf(platform);

@@ -43,6 +43,7 @@ instances.control_totals: text not null 'block'::text
 instances.instance_id: text not null
 instances.list_problem: text
 instances.listed_at: timestamp with time zone
+instances.listed_org_ids: text[]
 instances.name: text
 instances.policy: jsonb
 instances.settled_by: uuid
@@ -1363,6 +1364,12 @@ begin
     insert into losant_usage.usage_days (usage_date, org_id)
     select distinct k.usage_date, k.org_id from unnest(changes) as k order by k.usage_date, k.org_id on conflict do nothing;
   elsif is_detail then
+    -- A row is of the version of the cell that it is in now: one that came from another day may have had a later one.
+    update losant_usage.payload_sources p set revision = c.revision
+    from unnest(changes) as k
+    join losant_usage.coverage c on c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream
+    where k.new is not null and p.usage_date = k.usage_date and p.org_id = k.org_id
+      and p.payload_type = k.key ->> 'payload_type' and p.source = k.key ->> 'source';
     insert into losant_usage.usage_days as u (usage_date, org_id, payload_source_count)
     select k.usage_date, k.org_id, (
       select sum(p.count) from losant_usage.payload_sources p where p.usage_date = k.usage_date and p.org_id = k.org_id)
@@ -3719,7 +3726,7 @@ freshness: 11 of 11 columns
 hourly_usage: 14 of 14 columns
 instance_days: 0 of 20 columns
 instance_totals: 8 of 8 columns
-instances: 11 of 11 columns
+instances: 12 of 12 columns
 known_missing: 12 of 12 columns
 leases: 8 of 8 columns
 load_lock: 1 of 1 columns

@@ -12,7 +12,7 @@ export interface Wire extends AsyncDisposable {
   /** The pieces that the client has sent so far: a request, or one or more statements of a connection. */
   readonly sent: number;
   /** Decides about each piece, counted from 1; the default passes all. */
-  onSent: (nth: number) => Fate;
+  onSent: (nth: number, bytes: Buffer) => Fate;
   /** Ends every connection and takes no new one: a server that is gone, or a process that is. */
   cut(): void;
   mend(): void;
@@ -44,7 +44,7 @@ export async function startWire(targetPort: number): Promise<Wire> {
     upstream.on('data', (bytes) => void client.write(bytes));
     client.on('data', (bytes) => {
       sent += 1;
-      const fate = wire.onSent(sent);
+      const fate = wire.onSent(sent, bytes);
       if (fate === 'freeze') {
         wire.freeze();
         held.push(() => void upstream.write(bytes));

@@ -45,15 +45,13 @@ function checkCell(cell: LedgerCell, chain: readonly RevisionRow[], book: TruthB
   const wrong: string[] = [];
   if (revision < 1) wrong.push('stored without a revision');
   if (stream !== 'payload_sources' && rows.length !== 1) wrong.push(`${rows.length} rows`);
-  // A row that a person moved to another day keeps its revision.
-  const isByHand = chain.at(-1)?.byHand ?? false;
-  if (!isByHand && rows.some((row) => Number(row['revision'] ?? 0) > revision))
-    wrong.push('row of a later revision');
+  if (rows.some((row) => Number(row['revision'] ?? 0) > revision)) wrong.push('row of a later revision');
   const isAcceptedZero = standing === 'accepted' && !cell.isReported && rows.every(isZero);
   if (isAcceptedZero) return wrong;
   const read = undoByHand(cell, chain);
   // Only what a person wrote has no time of an answer.
-  if (verifiedAtMs === null) return isByHand ? wrong : [...wrong, 'is stored, and no answer was accepted'];
+  if (verifiedAtMs === null)
+    return chain.at(-1)?.byHand ? wrong : [...wrong, 'is stored, and no answer was accepted'];
   if (read && !wasAnswered(read, verifiedAtMs, book)) wrong.push(lie(read, verifiedAtMs, book));
   return wrong;
 }
@@ -139,13 +137,15 @@ const ARE_STORED: readonly (string | null)[] = ['final', 'stored', 'in_doubt'];
 
 /** A standing says whether there is a number, and nothing by hand or by silence alone is taken for certain. */
 function checkStanding(cell: LedgerCell): string[] {
-  const { standing, isStored, isReported, omissions, isByHand, stream } = cell;
+  const { standing, isStored, isReported, omissions, isByHand, stream, rows } = cell;
   const wrong: string[] = [];
   if (standing !== 'accepted' && isStored !== ARE_STORED.includes(standing))
     wrong.push(`is ${standing}, and ${isStored ? '' : 'not '}stored`);
   const byHand = isStored ? 'in_doubt' : 'missing';
   if (isByHand && standing !== byHand && standing !== 'accepted')
     wrong.push(`is ${standing} after a change by hand`);
+  const isSilentZero = (standing === 'stored' || standing === 'final') && !isReported && rows.every(isZero);
+  if (stream === 'device_counts' && isSilentZero) wrong.push('is a level of zero that nobody named');
   if (standing !== 'final' || isReported) return wrong;
   if (omissions < OMISSIONS_NEEDED) wrong.push(`is a final zero that ${omissions} answers left out`);
   if (stream === 'notebook_minutes' && silenceMs(cell) < SILENCE_MS)

@@ -110,12 +110,34 @@ const LISTING = `select (extract(epoch from listed_at) * 1000)::float8 as "atMs"
 
 const GAPS = `select concat_ws(' ', stream, org_id, usage_date) as name from losant_usage.coverage_gaps`;
 
+/**
+ * The connections of checkers by their databases: with a new one for each look Postgres would plan every view anew.
+ * A failover, and the end of a database, ends them.
+ */
+const clients = new Map<string, pg.Client>();
+
+async function openClient(databaseUrl: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  const forget = () => {
+    if (clients.get(databaseUrl) === client) clients.delete(databaseUrl);
+  };
+  client.on('error', forget).on('end', forget);
+  await client.connect();
+  clients.set(databaseUrl, client);
+  return client;
+}
+
 /** All of one moment, so that a run beside it shows as a whole or not at all. */
 export async function readLedgerRows(databaseUrl: string): Promise<LedgerRows> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
+  const known = clients.get(databaseUrl);
+  // Its end may not be known yet.
+  const isAlive = await known?.query('select').then(
+    () => true,
+    () => false,
+  );
+  const client = known && isAlive ? known : await openClient(databaseUrl);
+  await client.query('begin isolation level repeatable read');
   try {
-    await client.query('begin isolation level repeatable read');
     const clock = await client.query<{ at: number }>('select extract(epoch from now())::float8 * 1000 as at');
     const cells = await client.query<LedgerCell>(CELLS);
     const gaps = await client.query<{ name: string }>(GAPS);
@@ -129,6 +151,6 @@ export async function readLedgerRows(databaseUrl: string): Promise<LedgerRows> {
       contradictions: await checkTables(client),
     };
   } finally {
-    await client.end();
+    await client.query('rollback');
   }
 }

@@ -124,9 +124,8 @@ const DEFECTS: Readonly<Record<string, Defect>> = {
 };
 
 /** The most seeds until a defect is found. */
-const SEEDS_MAX = 12;
-/** A repeated seed is not about the checker. */
-const DEFECTS_TRIED = process.env['WORLD_SEED'] === undefined ? countFrom('WORLD_DEFECTS', 1) : 0;
+const SEEDS_MAX = 24;
+const DEFECTS_TRIED = countFrom('WORLD_DEFECTS', 12);
 const STEPS = 40;
 const LANES = 4;
 
@@ -136,19 +135,16 @@ beforeAll(async () => {
 });
 afterAll(() => template.drop());
 
-test(
-  `the checker finds each of ${DEFECTS_TRIED} defects that are planted in the rules`,
-  async () => {
-    const unnoticed: string[] = [];
-    for (const [name, defect] of Object.entries(DEFECTS).slice(0, DEFECTS_TRIED)) {
-      await using planted = await plant(defect);
-      const seed = await findSeed(planted.template);
-      if (seed === null) unnoticed.push(name);
-      else process.stdout.write(`world: ${name}: ${seed}\n`);
-    }
-    expect(unnoticed).toEqual([]);
+test.each(Object.entries(DEFECTS).slice(0, DEFECTS_TRIED))(
+  'the checker finds a defect that is planted in the rules: %s',
+  async (name, defect) => {
+    await using planted = await plant(defect);
+    const found = await findSeed(planted.template);
+    process.stdout.write(`world: ${name}: ${found ?? 'not found'}\n`);
+    expect(found).not.toBeNull();
   },
-  120_000 + DEFECTS_TRIED * 240_000,
+  // Generous: most are found by one of the first seeds.
+  900_000,
 );
 
 /** Returns a seed that finds something wrong, and what; null if none does. */

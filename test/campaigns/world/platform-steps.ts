@@ -19,15 +19,25 @@ import {
 /** One of the last days that are over, mostly a recent one: that is where things meet. */
 const someDay = (world: World, dice: Dice) => daysOf(world, 25)[Math.floor(25 * dice.next() ** 2)] as string;
 
-/** Changes one day of one organization in Losant, and writes down what is true of it from now on. */
+/** One of the last days of the organization that was never read: what is left out of it has no number to keep. */
+function someUnreadDay(world: World, dice: Dice, orgId: string): string {
+  const cells = world.ledger.cells.filter((cell) => cell.orgId === orgId && cell.standing !== null);
+  const read = new Set(cells.map(({ day }) => day));
+  const unread = daysOf(world, 25).filter((day) => !read.has(day));
+  return unread.length === 0 ? someDay(world, dice) : dice.pick(unread);
+}
+
+/** Changes one day of one organization in Losant, of which nothing was read yet if `isUnread`, and writes down what is true of it from now on. */
 async function edit(
   world: World,
   dice: Dice,
   path: string,
   more: Readonly<Record<string, unknown>>,
+  isUnread = false,
 ): Promise<string> {
   const { platform, book, nowMs } = world;
-  const where = { orgId: await someOrg(world, dice), day: someDay(world, dice) };
+  const orgId = await someOrg(world, dice);
+  const where = { orgId, day: isUnread ? someUnreadDay(world, dice, orgId) : someDay(world, dice) };
   await platform.control(path, { ...where, ...more });
   await book.note(nowMs, { from: where.day, to: where.day }, where.orgId);
   return `${where.day} ${where.orgId} ${JSON.stringify(more)}`;
@@ -95,8 +105,9 @@ export const PLATFORM_STEPS = {
     play: (world, dice) => edit(world, dice, 'empty', { empty: false }),
   },
   leave_out: {
-    weight: 5,
-    play: (world, dice) => edit(world, dice, 'omit', dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) }),
+    weight: 8,
+    play: (world, dice) =>
+      edit(world, dice, 'omit', dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) }, dice.chance(0.5)),
   },
   leave_out_variant: {
     weight: 2,

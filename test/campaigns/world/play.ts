@@ -10,11 +10,13 @@ import { PROCESS_STEPS } from './process-steps.ts';
 import {
   checkComplete,
   checkDoubts,
+  checkFailures,
   checkForgotten,
   checkHealed,
   checkOrder,
   checkPartial,
   checkTracked,
+  type Failure,
 } from './run-checks.ts';
 import type { Kind } from './step.ts';
 import { STREAMS } from './truth.ts';
@@ -149,7 +151,11 @@ async function checkOutcome(world: World, outcome: Outcome, before: LedgerRows):
     const goesOn = new Set(
       ledger.tracks.filter((track) => track.goesOn).map((track) => `${track.stream} ${track.orgId}`),
     );
+    // Nor can it know which read of another process fails after its own end.
+    const isLast = outcome === outcomes.at(-1);
+    const attemptsBefore = new Map(before.cells.map((cell) => [nameOf(cell), cell.attempts]));
     const cells = ledger.cells.filter((cell) => {
+      if (!isLast && cell.attempts > (attemptsBefore.get(nameOf(cell)) ?? 0)) return false;
       // A person asks for days of what is exported; a run reads what has left the configuration to its end.
       const isAsked = scope.range === null || goesOn.has(`${cell.stream} ${cell.orgId}`);
       return isAsked && (outcomes.length === 1 || isTracked.has(nameOf(cell)));
@@ -171,9 +177,8 @@ async function checkOutcome(world: World, outcome: Outcome, before: LedgerRows):
 
 /** The organizations that were in the list when it was last read, exist, and are chosen. */
 async function wantedOf(world: World, startedAtMs: number) {
-  const { ledger, listedSince, settings, listsAllSinceMs } = world;
-  const listedAtMs = ledger.listing?.atMs ?? 0;
-  const readAtMs = listedAtMs < listsAllSinceMs ? 0 : Math.min(startedAtMs, listedAtMs);
+  const { ledger, listedSince, settings } = world;
+  const readAtMs = Math.min(startedAtMs, ledger.listing?.atMs ?? 0);
   const living = (await livingOf(world)).filter(
     ({ orgId }) => (listedSince.get(orgId) ?? Infinity) < readAtMs,
   );
@@ -187,7 +192,7 @@ interface Report {
   readonly status: string;
   readonly cells: Readonly<Record<string, number>>;
   readonly rows: Readonly<Record<string, number>>;
-  readonly failures: readonly unknown[];
+  readonly failures: readonly Failure[];
 }
 
 /** Whether what a run says of itself adds up, and is what the tables show. */
@@ -197,9 +202,9 @@ async function checkReport(
   before: LedgerRows,
 ): Promise<string[]> {
   if (scope === null || ![0, 3, 5].includes(code ?? -1) || !stdout.includes('"cells"')) return [];
-  const { status, cells, rows, runId } = JSON.parse(stdout) as Report;
+  const { status, cells, rows, runId, failures } = JSON.parse(stdout) as Report;
   const { planned = 0, ...parts } = cells;
-  const lines: string[] = [];
+  const lines = checkFailures(world.ledger, before, failures);
   const sum = Object.values(parts).reduce((total, count) => total + count, 0);
   if (sum !== planned) lines.push(`${planned} planned, but the counts add up to ${sum}`);
   if ((status === 'complete') !== (code === 0) && code !== 5) lines.push(`exit code ${code} for ${status}`);

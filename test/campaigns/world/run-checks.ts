@@ -59,6 +59,27 @@ export function checkPartial(ledger: LedgerRows, scope: Scope, named: number): s
   return ['something was said to be missing, and nobody can tell what'];
 }
 
+/** A part of a run that it says has failed; the stream and days are null if an organization or the list did. */
+export interface Failure {
+  readonly orgId: string | null;
+  readonly stream: string | null;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
+/** A read that a run says has failed vouches for no number. */
+export function checkFailures(after: LedgerRows, before: LedgerRows, failures: readonly Failure[]): string[] {
+  const verified = new Map(before.cells.map((cell) => [nameOf(cell), cell.verifiedAtMs ?? 0]));
+  const hasFailed = ({ orgId, stream, day }: LedgerCell) =>
+    failures.some(
+      (each) =>
+        each.orgId === orgId && each.stream === stream && (each.from ?? '9') <= day && day <= (each.to ?? ''),
+    );
+  return after.cells
+    .filter((cell) => (cell.verifiedAtMs ?? 0) > (verified.get(nameOf(cell)) ?? 0) && hasFailed(cell))
+    .map((cell) => `${nameOf(cell)} counts as verified by a read that is said to have failed`);
+}
+
 /** What a run over everything must have tracked. */
 export interface Wanted {
   readonly orgIds: readonly string[];

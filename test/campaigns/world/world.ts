@@ -86,8 +86,6 @@ export interface World extends AsyncDisposable {
   pooler: Pooler | null;
   /** Whether a policy was in force whose horizon is within the world's weeks. */
   hasShortHorizon: boolean;
-  /** The time from which a list is one of all organizations: organizations chosen by id count as listed for their day. */
-  listsAllSinceMs: number;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -125,7 +123,7 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
       workers: new Map(),
     },
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const, isPooled: false },
-    ...{ trouble: NO_TROUBLE, standby: null, pooler: null, hasShortHorizon: false, listsAllSinceMs: 0 },
+    ...{ trouble: NO_TROUBLE, standby: null, pooler: null, hasShortHorizon: false },
     memory: { tracked: new Map(), moments: [], statements: new Map() },
     ledger: await readLedgerRows(database.url),
     random: () => waits.next(),
@@ -197,8 +195,6 @@ export async function setTrouble(world: World, changes: Partial<Trouble>): Promi
 /** Changes what the program is told, as a restart with other settings does. */
 export async function changeSettings(world: World, changes: Partial<Settings>): Promise<void> {
   await stopWorkers(world);
-  const wasChosen = world.settings.orgIds !== null;
-  if (wasChosen) world.listsAllSinceMs = Date.parse(dayAt(world.nowMs)) + DAY_MS;
   world.settings = { ...world.settings, ...changes };
   world.hasShortHorizon ||= world.settings.policy === 'short';
   if (world.settings.isPooled) world.pooler ??= await startPooler(world.database.url);

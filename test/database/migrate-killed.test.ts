@@ -1,0 +1,53 @@
+/** A migration that is killed: nothing of it is left half, and the next one makes the rest. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { spawnProgram, startProgram } from '../support/program.ts';
+import { portOf, startWire, through } from '../support/wire.ts';
+
+let database: TestDatabase;
+beforeEach(async () => {
+  database = await createTestDatabase({ template: false });
+});
+afterEach(() => database.drop());
+
+const tables = `select coalesce(json_agg(concat_ws(' ', n.nspname, c.relkind, c.relname) order by c.relname), '[]') as names
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'losant_usage'`;
+
+/** Returns what the database has of the schema. */
+async function schemaOf(url: string): Promise<unknown> {
+  return (await queryOnce(url, tables))[0]?.['names'];
+}
+
+const migrate = (url: string) => startProgram(['migrate', '--json'], { DATABASE_URL: url }).ended;
+
+/** Starts `migrate` as a process that is killed as it sends its nth piece; returns whether it got so far. */
+async function killAt(nth: number): Promise<boolean> {
+  await using wire = await startWire(portOf(database.url));
+  const process = spawnProgram(['migrate'], { DATABASE_URL: through(wire, database.url) });
+  wire.onSent = (sent) => {
+    if (sent < nth) return 'pass';
+    process.kill('SIGKILL');
+    return 'drop';
+  };
+  return (await process.ended).signal === 'SIGKILL';
+}
+
+test('killed anywhere while the schema is made, `migrate` makes it whole the next time', async () => {
+  await using wire = await startWire(portOf(database.url));
+  expect(await migrate(through(wire, database.url))).toMatchObject({ code: 0 });
+  const [pieces, whole] = [wire.sent, await schemaOf(database.url)];
+  const points = [0.2, 0.5, 0.8, 1].map((share) => Math.max(2, Math.floor(pieces * share)));
+  for (const point of points) {
+    await database.drop();
+    database = await createTestDatabase({ template: false });
+    expect([point, await killAt(point)]).toEqual([point, true]);
+    // The server ends what the dead process had begun.
+    await expect.poll(() => queryOnce(database.url, SESSIONS), { timeout: 30_000 }).toEqual([]);
+    expect([[], whole]).toContainEqual(await schemaOf(database.url));
+    expect([point, await migrate(database.url)]).toMatchObject([point, { code: 0 }]);
+    expect(await schemaOf(database.url)).toEqual(whole);
+    expect(await queryOnce(database.url, 'select * from losant_usage.changed_definitions()')).toEqual([]);
+  }
+}, 240_000);
+
+const SESSIONS = `select from pg_stat_activity where datname = current_database() and application_name = 'losant-usage'`;
