@@ -184,7 +184,7 @@ comment on column losant_usage.runs.run_id is 'Id of the run; coverage and revis
 comment on column losant_usage.runs.instance_id is 'Instance exported.';
 comment on column losant_usage.runs.kind is 'scheduled (the worker), manual (the run command) or backfill.';
 comment on column losant_usage.runs.is_full is 'Whether it was to read all that was due of the instance, and not a part chosen on the command line.';
-comment on column losant_usage.runs.status is 'running, complete (nothing due is missing), partial (some of it is), failed (it could not go on) or interrupted.';
+comment on column losant_usage.runs.status is 'running, complete (it did all that it had to; the ledger may still have older gaps), partial (something due is missing), failed (it could not go on) or interrupted.';
 comment on column losant_usage.runs.from_date is 'Earliest usage date read (UTC).';
 comment on column losant_usage.runs.to_date is 'Latest usage date read (UTC).';
 comment on column losant_usage.runs.streams is 'Streams in scope.';

@@ -78,7 +78,7 @@ async function exportInstance(
       onProgress: view.onProgress,
       onPlan: wantsPlan ? view.onPlan : undefined,
     });
-    const isShown = outcome.tally.waiting > 0 && !output.json;
+    const isShown = outcome.report.gapsLeft > 0 && !output.json;
     const nextTryAt = isShown ? await readNextTry(tools, instanceId) : null;
     if (ask === undefined) return { instanceId, outcome, nextTryAt };
     const { horizonDays } = config.policy;
@@ -119,7 +119,7 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   if ('error' in end) return exitCodeOf(end.error);
   const { report, refusal } = end.outcome;
   if (refusal) return EXIT.refused;
-  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
+  return report.status === 'complete' && report.gapsLeft === 0 ? EXIT.ok : EXIT.incomplete;
 }
 
 /** The time after which a wait is logged. */

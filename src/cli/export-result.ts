@@ -9,7 +9,7 @@ import type { CommandContext } from './command.ts';
 
 /** The part of a run's outcome that is shown. */
 export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
-  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'waiting' | 'unreadable'>;
+  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'unreadable'>;
 }
 
 /** The end of the export of one instance. */
@@ -67,7 +67,7 @@ export function renderEnd(
   const { instanceId, outcome, nextTryAt } = end;
   const { report, refusal, tally, excluded } = outcome;
   // A sentence says what this run did, another what the ledger lacks: older gaps make no run incomplete.
-  const didAll = report.failures.length === 0 && tally.unreadable === 0 && refusal === null;
+  const didAll = report.status === 'complete';
   const lines = [renderHead(instanceId, report, didAll), ...renderCounts(report, tally.restated, verbose)];
   if (tally.restatedFinal > 0) {
     const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
@@ -79,8 +79,8 @@ export function renderEnd(
     );
   }
   if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
-  if (tally.waiting > 0) {
-    const what = `${count(tally.waiting, 'gap')} ${tally.waiting === 1 ? 'is' : 'are'} left`;
+  if (report.gapsLeft > 0) {
+    const what = `${count(report.gapsLeft, 'gap')} ${report.gapsLeft === 1 ? 'is' : 'are'} left`;
     const next = nextTryAt === null ? 'not due for another try' : `next try ${showWhen(nextTryAt, nowMs)}`;
     lines.push(line`  In the ledger ${styled('yellow', what)} in its scope; ${next}: see losant-usage gaps`);
   } else if (didAll) {

@@ -1,6 +1,6 @@
 import { EXIT } from '../exit.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
-import { leftOlderGaps, type RunRecord } from '../queries/runs.ts';
+import type { RunRecord } from '../queries/runs.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
@@ -138,8 +138,6 @@ function renderRunEnd(run: RunRecord): Line {
     case 'complete':
       return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
     case 'partial': {
-      if (leftOlderGaps(run))
-        return line`${what}: ${styled('green', 'complete')}, ${numbers}; older gaps are left`;
       const trouble = [
         failed > 0 ? `${count(failed, 'number')} failed` : null,
         quarantined > 0 ? `${quarantined} in quarantine` : null,

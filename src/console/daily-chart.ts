@@ -155,14 +155,16 @@ function describeDay(chart: DailyChart, place: number, { show }: Scale): string 
 
 function renderDays({ days, dayName = UTC_DAY, standings, leftOut, series, storyOf }: DailyChart): Html {
   const rows = days.map((day, place) => {
-    const word = html`${renderStanding(standings[place] ?? null)}${leftOut[place] ? ', left out by Losant' : ''}`;
+    const standing = standings[place] ?? null;
+    // Most days are final: without a colour and a title the page of a year stays small.
+    const word = html`${standing === 'final' ? `${STANDINGS.final.symbol} ${STANDINGS.final.label}` : renderStanding(standing)}${leftOut[place] ? ', left out by Losant' : ''}`;
     const cells = series.map(({ values }) => {
       const value = values[place] ?? null;
       return value === null ? '–' : showNumber(value);
     });
     const said =
-      storyOf === undefined || standings[place] == null ? word : html`<a href="${storyOf(day)}">${word}</a>`;
-    return [html`<time datetime="${day}">${day}</time>`, ...cells, said];
+      storyOf === undefined || standing === null ? word : html`<a href="${storyOf(day)}">${word}</a>`;
+    return [day, ...cells, said];
   });
   return html`<div class="days">${renderTable({
     columns: [

@@ -195,7 +195,8 @@ function renderMonthToDate({ days, organizations, to }: Overview): Html {
 }
 
 function showPercent(change: number): string {
-  const percent = Math.round(change * 100);
+  // The sum turns -0 into 0.
+  const percent = Math.round(change * 100) + 0;
   return `${percent > 0 ? '+' : ''}${showNumber(percent)} %`;
 }
 

@@ -64,7 +64,8 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
       left.length === 1
         ? `the one organization${others} is`
         : `all ${organizations(left.length)}${others} are`;
-    return { tone: 'good', sentence: `${name} can be invoiced: ${all} ready.`, steps };
+    const close = { text: 'To close it:', actions: [`losant-usage close --period ${month}`] };
+    return { tone: 'good', sentence: `${name} can be invoiced: ${all} ready.`, steps: [...steps, close] };
   }
   return {
     tone: hasTrouble && hasRun ? 'bad' : 'quiet',

@@ -3,6 +3,7 @@ import { html } from 'hono/html';
 import type { ChangeList } from '../queries/changes.ts';
 import type { OpenCells, SourceCount } from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
+import { isGap } from '../usage/standing.ts';
 import { addressOf } from './lists.ts';
 import { type Html, renderDay, renderDistance, renderTable } from './page.ts';
 import { renderStanding } from './standings.ts';
@@ -11,7 +12,8 @@ import { renderAuthor } from './story.ts';
 const GAPS_MAX = 20;
 
 /** `renderOpenCells` renders what is missing, in doubt or unavailable, with what to do about it. */
-export function renderOpenCells(orgId: string, cells: readonly OpenCells[]): Html {
+export function renderOpenCells(orgId: string, open: readonly OpenCells[]): Html {
+  const cells = open.filter(({ standing }) => isGap(standing) || standing === 'unavailable');
   if (cells.length === 0) return html`<h2>Gaps</h2><p>None.</p>`;
   return html`<h2>Gaps</h2>
 ${renderTable({

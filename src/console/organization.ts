@@ -16,6 +16,7 @@ import {
 import { readDailyPayloads } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { sumStandings } from '../usage/standing.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
 import { addressOf } from './lists.ts';
@@ -115,8 +116,10 @@ function renderOrganization(facts: OrganizationFacts): Html {
   const { organization, limits, months, payloads, openCells, changes, sources, charts, range, days, nowMs } =
     facts;
   const limit = limits.find(({ metric }) => metric === 'payload_billable_count');
-  const { orgId, name, open } = organization;
-  const counts = describeCounts(open);
+  const { orgId, name } = organization;
+  const counts = describeCounts(
+    sumStandings(openCells.map(({ standing, days: cells }) => ({ [standing]: cells }))),
+  );
   const address = (query: Readonly<Record<string, string>>) => addressOf(`${PATH}/${orgId}`, query);
   const body = html`<h1>${name}</h1>
 <p class="quiet"><span class="whole">${orgId}</span> · ${organization.instanceName ?? organization.instanceId} · <a href="${addressOf('/coverage', { q: orgId })}">Coverage</a> · <a href="${addressOf('/changes', { q: orgId, which: 'all' })}">Changes</a></p>

@@ -233,7 +233,7 @@ function renderList(
   const month = showMonth(to.slice(0, 7)).split(' ')[0] ?? '';
   const last = sameDaysOfLastMonth(to);
   return html`<p>${what}. <a href="${addressOf(PATH, { ...choiceOf(query), csv: '1' })}" download>Download as CSV</a></p>
-<details><summary>What the columns mean</summary><p class="quiet">Read at ${readAt}. Payloads are the billable ones from the first of ${month} to ${renderDay(to)}; the change is against the same days of the month before, ${renderDay(last.from)} to ${renderDay(last.to)}, where both are stored. A line shows the payloads of each day since ${renderDay(addDays(to, 1 - DAYS_SHOWN))}; a day without one is not stored. Devices are those of the newest day of the month that is stored. The limit is the one that is passed first, or else the nearest; a day on which it is passed is a projection at the present rate, or the day on which it was passed. Silent since is the last day with payloads, after three or more stored days without any. Gaps are numbers of any day that are missing or in doubt.</p></details>
+<details><summary>What the columns mean</summary><p class="quiet">Read at ${readAt}. Payloads are the billable ones from the first of ${month} to ${renderDay(to)}; the change is against the same days of the month before, ${renderDay(last.from)} to ${renderDay(last.to)}, where both are stored. A line shows the payloads of each day since ${renderDay(addDays(to, 1 - DAYS_SHOWN))}; a day without one is not stored. Devices are those of the newest day of the month that is stored. The limit is the one that is passed first, or else the nearest; a day with ≈ is a projection at the present rate, one without is the day on which it was passed. Silent since is the last day with payloads, after three or more stored days without any. Gaps are numbers of any day that are missing or in doubt.</p></details>
 ${renderTable({
   columns: columnsOf(query, { month, hasInstances: names.size > 1 }),
   rows: shown.map((figures) => renderLine(figures, facts)),
@@ -318,5 +318,5 @@ function renderCrossing({ crossesOn }: LimitShare, to: UsageDay): Html {
   if (crossesOn === null) return html`–`;
   return crossesOn <= to
     ? html`<span class="bad">${renderDay(crossesOn)}</span>`
-    : html`<span class="warn">${renderDay(crossesOn)}, projected</span>`;
+    : html`<span class="warn" title="projected"><span aria-hidden="true">≈ </span><span class="hidden">about </span>${renderDay(crossesOn)}</span>`;
 }

@@ -1,7 +1,6 @@
 import { html } from 'hono/html';
 import { readInstanceNames } from '../queries/organizations.ts';
 import {
-  leftOlderGaps,
   RUNS_PER_PAGE,
   type RunList,
   type RunQuery,
@@ -147,7 +146,7 @@ function isDuring(at: string, { startedAt, finishedAt }: RunRecord): boolean {
 const WAKE_END_MS = 60_000;
 
 function isGoodRun(run: RunRecord): boolean {
-  return run.status === 'complete' || run.status === 'running' || leftOlderGaps(run);
+  return run.status === 'complete' || run.status === 'running';
 }
 
 function renderList(
@@ -194,11 +193,9 @@ ${renderTable({
 ${renderPages({ path: PATH, query: address, page, found, perPage: RUNS_PER_PAGE })}`;
 }
 
-/** `renderStatus` renders a run's status. A run that read everything it had to is not blamed for earlier gaps. */
+/** `renderStatus` renders a run's status, which says whether it did all that it had to. */
 export function renderStatus(run: RunRecord): Html | string {
-  const { status } = run;
-  if (leftOlderGaps(run)) return 'complete, gaps left';
-  return isGoodRun(run) ? status : html`<span class="bad">${status}</span>`;
+  return isGoodRun(run) ? run.status : html`<span class="bad">${run.status}</span>`;
 }
 
 /** `renderLength` shows how long a run took, or how long it has been running. */
@@ -220,7 +217,6 @@ export function describeTrouble(run: RunRecord): Html | string {
   const { error, failures, failed, quarantined } = run;
   const [first] = failures;
   if (error !== null) return error;
-  if (leftOlderGaps(run)) return GAPS_LEFT;
   if (first === undefined)
     return failed + quarantined === 0
       ? '–'
@@ -228,8 +224,6 @@ export function describeTrouble(run: RunRecord): Html | string {
   const more = failures.length === 1 ? '' : `; ${count(failures.length - 1, 'more cause')}`;
   return `${first.code}: ${first.message} (${count(first.orgs, 'organization')})${more}`;
 }
-
-const GAPS_LEFT = html`<a href="/coverage?only=gap&amp;days=90">gaps from before</a>`;
 
 /** The page of one run: its task, its result and its failures. */
 export const runPage: ConsolePage = {
@@ -270,7 +264,7 @@ function renderRun(run: RunRecord, { instance, nowMs }: { instance: string; nowM
     ['Host', `${run.host ?? '–'}, version ${run.version}`],
     ['Id', run.runId],
   ];
-  const body = html`<h1>Run: ${run.kind}, ${leftOlderGaps(run) ? 'complete, gaps left' : run.status}</h1>
+  const body = html`<h1>Run: ${run.kind}, ${run.status}</h1>
 ${run.error === null ? '' : html`<p class="bad">${run.error}</p>`}
 <dl class="list">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}</dl>
 <h2>${count(run.planned, 'number')}</h2>
@@ -298,7 +292,7 @@ function renderCells({ loaded, unchanged, leftOut, failed, quarantined, unavaila
 function renderFailures(run: RunRecord): Html {
   const { failures } = run;
   if (failures.length === 0) {
-    return html`<h2>Nothing failed</h2>${leftOlderGaps(run) ? html`<p>It read all it set out to read. <a href="/coverage?only=gap&amp;days=90">Gaps from before</a> are left: they are read again at their own time.</p>` : ''}`;
+    return html`<h2>Nothing failed</h2>${run.status === 'partial' ? html`<p>Losant left out what it read, or something became due while it worked: <a href="/coverage?only=gap&amp;days=90">the gaps</a>.</p>` : ''}`;
   }
   return html`<h2>What failed, by cause</h2>
 ${renderTable({

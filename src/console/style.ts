@@ -110,7 +110,7 @@ time, .whole { white-space: nowrap; overflow-wrap: normal }
 dt { color: var(--quiet) } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100% } caption { text-align: left; padding: .25rem 0 }
 th, td { text-align: left; padding: .3rem .45rem; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal }
-th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) } th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px } td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 9rem }
+th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) } th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px } td { white-space: nowrap; vertical-align: baseline } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 9rem }
 .n { text-align: right; font-variant-numeric: tabular-nums }
 form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin: 1rem 0 } .wide { flex: 1 1 12rem; max-width: 24rem; display: flex }
 input, button, select { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem }
@@ -141,7 +141,7 @@ ${[1, 2, 3, 4, 5].map((shade) => `.week .shade-${shade} { background: color-mix(
 .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }
 @media print {
   :root { color-scheme: light; ${variables(COLORS.light)} }
-  header nav, form, .skip, .copy, details > summary, nav[aria-label] { display: none } body { max-width: none; font-size: 11px; padding: 0 } a { color: inherit; text-decoration: none } tr, .card, figure { break-inside: avoid } thead { display: table-header-group } .scroll, .map { overflow: visible }
+  header nav, form, .skip, .copy, details > summary, nav[aria-label] { display: none } body { max-width: none; font-size: 11px; padding: 0 } a { color: inherit; text-decoration: none } td a { line-height: inherit } tr, .card, figure { break-inside: avoid } thead { display: table-header-group } .scroll, .map { overflow: visible }
   time[title]::after { content: ' (' attr(title) ')' }
 }
 @media (max-width: 37.5rem) {

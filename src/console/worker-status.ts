@@ -23,7 +23,7 @@ export interface InstanceStatus {
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
   readonly lastCompleteRunAt: string | null;
-  /** The problem that keeps the newest run from being complete, or the one under way from working; null if there is none. */
+  /** What the newest run had trouble with or left, or what keeps the one under way from working; null if there is none. */
   readonly trouble: Trouble | null;
 }
 
@@ -57,7 +57,7 @@ export interface Trouble {
   readonly message: string;
   readonly hint: string;
   /**
-   * What it is: a failure; `gaps`, only earlier ones, about which the database knows more and newer
+   * What it is: a failure; `gaps`, only gaps of the ledger, about which the database knows more and newer
    * facts; or `waiting`, for Losant, the database or the lease, and all goes on by itself when that ends.
    */
   readonly kind: 'failure' | 'gaps' | 'waiting';
@@ -67,7 +67,7 @@ export interface Trouble {
 export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**
- * `complete`: nothing due is missing. `partial`: something is. `refused`: Losant refuses the token or
+ * `complete`: it did all that it had to, whatever gaps are older. `partial`: something due is missing. `refused`: Losant refuses the token or
  * a scope. `failed`: it broke off. `standby`: another process has the instance. `interrupted`: the
  * process was asked to end.
  */

@@ -75,7 +75,7 @@ export interface PlanSummary {
   readonly pastHorizon: number;
 }
 
-/** The state of the organizations after a complete run over everything. */
+/** The state of the organizations after a run over everything that left no gap. */
 export interface Settled {
   /** The listing that the run used. */
   readonly listedAt: Instant;

@@ -48,9 +48,9 @@ export async function previewRun(
     days.sort();
     days.splice(1, Math.max(0, days.length - 2));
   }
-  const gaps = { failedSinceMs: planOptions.nowMs, range: ask?.range ?? null };
-  const waiting =
-    isKnown && !ask ? Math.max(0, (await countGapsLeft(db, scope, gaps)) - (reasons['gap'] ?? 0)) : 0;
+  const gaps =
+    isKnown && !ask ? await countGapsLeft(db, scope, { startedAtMs: planOptions.nowMs, range: null }) : null;
+  const waiting = gaps === null ? 0 : Math.max(0, gaps.undone + gaps.older - (reasons['gap'] ?? 0));
   return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, waiting, reasons };
 }
 

@@ -39,6 +39,8 @@ export interface RunReport {
   readonly requests: number;
   readonly durationMs: number;
   readonly failures: readonly Failure[];
+  /** The number of gaps in the ledger in the scope of the run, other than its failures, older ones included. */
+  readonly gapsLeft: number;
   /**
    * Days between a backfill and what was tracked already, which it made tracked too; null: none, or
    * another kind of run.
@@ -74,8 +76,10 @@ export class Tally {
   alsoTracked: DayRange | null = null;
   /** The days whose numbers were loaded, first or anew, by stream. */
   readonly loadedDays = new Map<string, Set<UsageDay>>();
-  /** The number of gaps in the scope that this run leaves although none of its reads failed. */
-  waiting = 0;
+  /** The number of cells that were due and are without a number although none of their reads failed. */
+  undone = 0;
+  /** The number of gaps that the ledger has in the scope of the run, other than its own failures. */
+  gapsLeft = 0;
   readonly #instanceId: string;
   /** The number of cells that failed because their organization was not found, by organization. */
   readonly #notFound = new Map<string, number>();
@@ -84,9 +88,9 @@ export class Tally {
     this.#instanceId = instanceId;
   }
 
-  /** Whether everything that was due has been read and stored, and nothing is missing. */
-  get isClean(): boolean {
-    return this.failures.length === 0 && this.waiting === 0 && this.unreadable === 0;
+  /** Whether everything that was due or asked for has been read and stored, whatever gaps are older. */
+  get didAll(): boolean {
+    return this.failures.length === 0 && this.undone === 0 && this.unreadable === 0;
   }
 
   get planned(): number {
@@ -195,6 +199,7 @@ export class Tally {
       requests: this.requests,
       durationMs: facts.durationMs,
       failures: mergeDays(this.failures),
+      gapsLeft: this.gapsLeft,
       alsoTracked: this.alsoTracked,
     };
   }

@@ -41,7 +41,7 @@ export interface RunOutcome {
   readonly refusal: LosantError | null;
   /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
-  /** The state for the next run of the same process; null unless this run read everything and is complete. */
+  /** The state for the next run of the same process; null unless this run read everything and no gap is left. */
   readonly settled: Settled | null;
 }
 
@@ -74,11 +74,13 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     const exported = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const { refusal, excluded } = exported;
     const range = options.ask?.range ?? null;
-    const failedSinceMs = tally.failures.length > 0 ? startedAtMs : null;
-    const gaps = await countGapsLeft(db, scopeOf(context, options), { failedSinceMs, range });
+    const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
+    // What another process failed to read meanwhile is not done either.
+    const undone = gaps.undone + (tally.failures.length > 0 ? 0 : gaps.failed);
     // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
     // fulfilled.
-    tally.waiting = range === null ? gaps : Math.max(gaps, tally.lateOmissions);
+    tally.undone = range === null ? undone : Math.max(undone, tally.lateOmissions);
+    tally.gapsLeft = undone + gaps.older;
     tally.requests = context.requestCount() - requestsBefore;
     if (!refusal) {
       await readControlTotals(context, session, {
@@ -87,8 +89,8 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
         retriesFailed: triesFailedAgain(options),
       });
     }
-    const status: 'complete' | 'partial' = tally.isClean && !refusal ? 'complete' : 'partial';
-    const isSettled = status === 'complete' && isFullRun(context, options);
+    const status: 'complete' | 'partial' = tally.didAll && !refusal ? 'complete' : 'partial';
+    const isSettled = status === 'complete' && tally.gapsLeft === 0 && isFullRun(context, options);
     const settled = isSettled ? await settle(context, options, { session, exported, listedBefore }) : null;
     return { status, refusal, excluded, settled };
   });
@@ -206,8 +208,8 @@ async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<
   const { context, scope, tally } = work;
   let refusal: LosantError | null = null;
   for (let round = 0; round < ADDED_ROUNDS_MAX && !refusal; round++) {
-    const left = { failedSinceMs: startedAtMs, range: null };
-    if ((await countGapsLeft(context.db, scope, left)) === 0) break;
+    const left = { startedAtMs, range: null };
+    if ((await countGapsLeft(context.db, scope, left)).undone === 0) break;
     const { planned, orgs } = tally;
     refusal = await exportScope(work);
     tally.orgs = Math.max(orgs, tally.orgs - orgs);
@@ -246,7 +248,7 @@ async function isIdle(
 }
 
 /**
- * `settle` returns the state that a complete run over everything leaves for the next run of the same process. A
+ * `settle` returns the state that a run over everything that left no gap keeps for the next run of the same process. A
  * run that has written or listed something, or is the first of its process, says so in the database.
  */
 async function settle(
@@ -288,7 +290,7 @@ export function logRun(
     rows: counts.rows,
     requests: counts.requests,
     duration_ms: counts.durationMs,
-    waiting: tally.waiting,
+    gaps_left: tally.gapsLeft,
     restated: tally.restated,
     restated_final: tally.restatedFinal,
     unknown_keys: tally.unknownKeys,

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { matching } from './organizations.ts';
@@ -108,7 +108,7 @@ export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Pr
     .executeTakeFirstOrThrow();
   const nextId = rows.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null;
   if (beforeId !== null) return { changes, ...counts, nextId, sums: [], totals: [] };
-  return { changes, ...counts, nextId, sums: await readSums(db, query), totals: await readTotals(db, query) };
+  return { changes, ...counts, nextId, ...(await readSums(db, query)) };
 }
 
 /** The most lines of a file; `losant-usage export --view restatements` has any number. */
@@ -117,13 +117,12 @@ export const CHANGE_LINES_MAX = 100_000;
 /** `readChangeLines` returns every line that matches, newest first; one more than {@link CHANGE_LINES_MAX} if there are too many. */
 export async function readChangeLines(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeLine[]> {
   return await selectLines(db, query)
-    .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
     .limit(CHANGE_LINES_MAX + 1)
     .execute();
 }
 
-function selectLines(db: Kysely<Schema>, { metric }: Pick<ChangeQuery, 'metric'>) {
-  const lines = db
+function selectLines(db: Kysely<Schema>, query: ChangeQuery) {
+  return db
     .selectFrom('restatements as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select([
@@ -135,49 +134,41 @@ function selectLines(db: Kysely<Schema>, { metric }: Pick<ChangeQuery, 'metric'>
     .select(['r.stream', 'r.metric', 'r.unit', 'r.payload_type as payloadType', 'r.source'])
     .select(['r.old_quantity as old', 'r.new_quantity as new', 'r.difference', 'r.was_final as wasFinal'])
     .select(['r.run_id as runId', 'r.changed_by as changedBy', 'r.changed_at as changedAt'])
+    .where(meets(query))
+    .where(isOfMetric(query))
     .orderBy('r.revision_id', 'desc')
     .orderBy('m.position');
-  return metric === null ? lines : lines.where('r.metric', '=', metric);
+}
+
+function isOfMetric({ metric }: ChangeQuery): RawBuilder<boolean> {
+  return metric === null ? sql`true` : sql`r.metric = ${metric}`;
 }
 
 /** The most sums that are shown. */
 const SUMS_MAX = 30;
 
-async function readSums(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeSum[]> {
-  const { metric } = query;
-  let sums = db
-    .selectFrom('restatements as r')
-    .innerJoin('months as m', (join) =>
-      join.onRef('m.month', '<=', 'r.usage_date').onRef('m.next_month', '>', 'r.usage_date'),
-    )
-    .select(['m.month', 'r.org_id as orgId', 'r.org_name as orgName', 'r.metric', 'r.unit'])
-    .select((eb) => [
-      eb.fn.countAll<number>().as('changes'),
-      eb.cast<number>(eb.fn.sum('r.difference'), 'bigint').as('difference'),
-    ])
-    .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
-    .groupBy(['m.month', 'r.org_id', 'r.org_name', 'r.metric', 'r.unit'])
-    .orderBy((eb) => eb('r.metric', 'in', BILLED_METRICS), 'desc')
-    .orderBy((eb) => eb.fn('abs', [eb.fn.sum('r.difference')]), 'desc')
-    .orderBy('m.month', 'desc')
-    .orderBy('r.org_id')
-    .limit(SUMS_MAX);
-  if (metric !== null) sums = sums.where('r.metric', '=', metric);
-  return await sums.execute();
-}
-
-async function readTotals(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeList['totals']> {
-  const metrics = BILLED_METRICS.filter((metric) => query.metric === null || query.metric === metric);
-  if (metrics.length === 0) return [];
-  return await db
-    .selectFrom('restatements as r')
-    .select(['r.metric', 'r.unit'])
-    .select((eb) => eb.cast<number>(eb.fn.sum('r.difference'), 'bigint').as('difference'))
-    .where('r.metric', 'in', metrics)
-    .where('r.revision_id', 'in', selectChanges(db, query).select('r.id'))
-    .groupBy(['r.metric', 'r.unit'])
-    .orderBy('r.metric', 'desc')
-    .execute();
+/** `readSums` adds all changes up in one pass: by month, organization and metric, and by metric alone. */
+async function readSums(
+  db: Kysely<Schema>,
+  query: ChangeQuery,
+): Promise<Pick<ChangeList, 'sums' | 'totals'>> {
+  const { rows } = await sql<ChangeSum & { readonly isTotal: boolean }>`
+    select date_trunc('month', r.usage_date)::date as month, r.org_id as "orgId", r.org_name as "orgName", r.metric,
+      r.unit, count(*) as changes, sum(r.difference)::bigint as difference, grouping(r.org_id) = 1 as "isTotal"
+    from losant_usage.restatements r
+    where ${meets(query)} and ${isOfMetric(query)}
+    group by grouping sets ((date_trunc('month', r.usage_date), r.org_id, r.org_name, r.metric, r.unit), (r.metric, r.unit))
+    order by "isTotal" desc, r.metric = any (${BILLED_METRICS}) desc, abs(sum(r.difference)) desc, month desc, r.org_id
+    limit ${SUMS_MAX} + (select count(*) from losant_usage.metrics)`.execute(db);
+  const [totals, sums] = [rows.filter(({ isTotal }) => isTotal), rows.filter(({ isTotal }) => !isTotal)];
+  return {
+    sums: sums.slice(0, SUMS_MAX).map(({ isTotal: _, ...sum }) => sum),
+    totals: BILLED_METRICS.flatMap((name) =>
+      totals
+        .filter(({ metric }) => metric === name)
+        .map(({ metric, unit, difference }) => ({ metric, unit, difference })),
+    ),
+  };
 }
 
 /** The query for every change there is. */
@@ -233,46 +224,60 @@ export async function countChanges(
 
 /** `selectChanges` selects the rows that the view restatements shows: each source of payloads, and not their sum. */
 function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
-  const { search, range, onlyFinal, onlyByHand, afterClosing, since, until, runId, metric } = query;
-  let rows = db
+  const rows = db
     .selectFrom('revisions as r')
     .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
     .where((eb) => {
       const isDetail = eb('r.stream', '=', 'payload_sources');
-      const isSum = eb(eb.cast('r.key', 'text'), '=', '{}');
+      const isSum = sql<boolean>`r.key = '{}'`;
       return eb.or([eb.and([isDetail, eb.not(isSum)]), eb.and([eb.not(isDetail), isSum])]);
-    });
-  if (onlyFinal) rows = rows.where('r.was_final', '=', true);
-  if (onlyByHand) rows = rows.where('r.run_id', 'is', null);
-  if (since !== null) rows = rows.where('r.changed_at', '>=', since);
-  if (until !== null) rows = rows.where('r.changed_at', '<', until);
-  if (afterClosing) {
-    rows = rows.where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('statement_lines as l')
-          .innerJoin('statements as s', 's.statement_id', 'l.statement_id')
-          .whereRef('l.org_id', '=', 'r.org_id')
-          .whereRef('l.period_start', '<=', 'r.usage_date')
-          .whereRef('l.period_end', '>=', 'r.usage_date')
-          .whereRef('s.closed_at', '<', 'r.changed_at'),
-      ),
-    );
-  }
-  if (metric !== null) {
-    rows = rows.where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('restatements as x')
-          .whereRef('x.revision_id', '=', 'r.id')
-          .where('x.metric', '=', metric),
-      ),
-    );
-  }
-  if (runId !== null) rows = rows.where('r.run_id', '=', runId);
-  if (range !== null) rows = rows.where((eb) => eb.between('r.usage_date', range.from, range.to));
-  if (search !== '') rows = rows.where(matching(search));
-  return rows;
+    })
+    .where(meets(query));
+  const { metric } = query;
+  if (metric === null) return rows;
+  return rows.where((eb) =>
+    eb.exists(
+      eb
+        .selectFrom('restatements as x')
+        .whereRef('x.revision_id', '=', 'r.id')
+        .where('x.metric', '=', metric),
+    ),
+  );
+}
+
+/** `meets` is the condition that a row `r` of the record, or of its view, meets the query whatever its metric. */
+function meets({
+  search,
+  range,
+  onlyFinal,
+  onlyByHand,
+  afterClosing,
+  since,
+  until,
+  runId,
+}: ChangeQuery): RawBuilder<boolean> {
+  const conditions = [
+    onlyFinal ? sql`r.was_final` : null,
+    onlyByHand ? sql`r.run_id is null` : null,
+    since === null ? null : sql`r.changed_at >= ${since}::timestamptz`,
+    until === null ? null : sql`r.changed_at < ${until}::timestamptz`,
+    runId === null ? null : sql`r.run_id = ${runId}::uuid`,
+    range === null ? null : sql`r.usage_date between ${range.from}::date and ${range.to}::date`,
+    search === '' ? null : isOfOrganization(search),
+    afterClosing
+      ? sql`exists (
+          select from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
+          where l.org_id = r.org_id and r.usage_date between l.period_start and l.period_end and s.closed_at < r.changed_at)`
+      : null,
+  ].filter((condition) => condition !== null);
+  return conditions.length === 0 ? sql`true` : sql.join(conditions, sql` and `);
+}
+
+/** A complete id is looked up, which is fast; any other text is searched for. */
+function isOfOrganization(search: string): RawBuilder<boolean> {
+  return /^[0-9a-f]{24}$/.test(search)
+    ? sql`r.org_id = ${search}`
+    : sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matching(search)})`;
 }
 
 function groupByCell(rows: ReturnType<typeof selectChanges>) {

@@ -55,25 +55,44 @@ export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/**
- * `countGapsLeft` counts the gaps in the scope of a run, without those that it names as its own failures: reads that
- * failed since `failedSinceMs`. Null if none of its reads failed, since another process may have failed meanwhile.
- */
+/** The gaps in the scope of a run at its end. */
+export interface GapsLeft {
+  /** The number of those that it was to read and that are still without a number: never read, or left out. */
+  readonly undone: number;
+  /** The number of those whose read has failed since it began, here or in another process. */
+  readonly failed: number;
+  /** The number of those that were there before it, and that were not due. */
+  readonly older: number;
+}
+
+/** `countGapsLeft` counts the gaps in the scope of a run that began at `startedAtMs`. */
 export async function countGapsLeft(
   db: Kysely<Schema>,
   { instanceId, orgIds, streams, shard }: ExportScope,
-  { failedSinceMs, range }: { failedSinceMs: number | null; range: DayRange | null },
-): Promise<number> {
+  { startedAtMs, range }: { startedAtMs: number; range: DayRange | null },
+): Promise<GapsLeft> {
+  const startedAt = new Date(startedAtMs).toISOString();
   let gaps = db
     .selectFrom('coverage_gaps')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .select((eb) => [
+      eb.fn
+        .countAll<number>()
+        .filterWhere((where) =>
+          where.or([
+            where('attempted_at', 'is', null),
+            where.and([where('attempts', '=', 0), where('attempted_at', '>=', startedAt)]),
+          ]),
+        )
+        .as('undone'),
+      eb.fn
+        .countAll<number>()
+        .filterWhere((where) =>
+          where.and([where('attempts', '>', 0), where('attempted_at', '>=', startedAt)]),
+        )
+        .as('failed'),
+      eb.fn.countAll<number>().filterWhere('attempted_at', '<', startedAt).as('older'),
+    ])
     .where('instance_id', '=', instanceId);
-  if (failedSinceMs !== null) {
-    const failedSince = new Date(failedSinceMs).toISOString();
-    gaps = gaps.where((eb) =>
-      eb.or([eb('attempts', '=', 0), eb('attempted_at', 'is', null), eb('attempted_at', '<', failedSince)]),
-    );
-  }
   if (orgIds !== null) gaps = gaps.where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))));
   if (streams !== null) gaps = gaps.where((eb) => eb('stream', '=', eb.fn.any(eb.val(streams))));
   if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));
@@ -81,7 +100,7 @@ export async function countGapsLeft(
     const { count, index } = shard;
     gaps = gaps.where(sql<boolean>`(hashtext(org_id) & 2147483647) % ${count}::integer = ${index}::integer`);
   }
-  return (await gaps.executeTakeFirstOrThrow()).count;
+  return await gaps.executeTakeFirstOrThrow();
 }
 
 /** One tracked cell of an organization. */

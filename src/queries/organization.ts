@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
-import type { Standing, StandingCounts } from '../usage/standing.ts';
+import type { Standing } from '../usage/standing.ts';
 import { type LimitShare, toShares } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
@@ -29,8 +29,6 @@ export interface Organization {
    * others together.
    */
   readonly payloads: readonly TypeCount[];
-  /** All its tracked cells up to yesterday that are not final, by standing. */
-  readonly open: Readonly<Partial<StandingCounts>>;
 }
 
 /** The numbers of a day; null where they are not stored, or not tracked. */
@@ -79,18 +77,10 @@ export async function readOrganization(
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
   if (organization === undefined) return null;
-  const open = await db
-    .selectFrom('cells')
-    .select(['standing', (eb) => eb.fn.countAll<number>().as('cells')])
-    .where('org_id', '=', orgId)
-    .where('standing', '<>', 'final')
-    .groupBy('standing')
-    .execute();
   return {
     ...organization,
     days: await readDays(db, request),
     payloads: await readTypes(db, request),
-    open: Object.fromEntries(open.map(({ standing, cells }) => [standing, cells])),
   };
 }
 
@@ -99,12 +89,9 @@ async function readDays(
   { orgId, range }: OrganizationRequest,
 ): Promise<OrganizationDay[]> {
   const { rows } = await sql<OrganizationDay>`
-    with numbers as materialized (
-      select * from losant_usage.daily_usage
-      where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
-    ), tracks as materialized (
+    with tracks as materialized (
       select stream, days, unread_days from losant_usage.tracked where org_id = ${orgId}
-    ), standings as materialized (
+    ), standings as (
       select c.usage_date, c.stream, c.standing, c.is_stored and not c.is_reported as is_unreported
       from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
       join losant_usage.read_cells c on c.usage_date = day and c.org_id = ${orgId}
@@ -112,15 +99,20 @@ async function readDays(
       select day, t.stream, losant_usage.unread_standing(day), false
       from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
       join tracks t on day <@ t.unread_days
+    ), days as materialized (
+      select usage_date, jsonb_object_agg(stream, standing) as standings,
+        jsonb_agg(stream) filter (where is_unreported) as unreported
+      from standings group by usage_date
     )
-    select day, n.devices_total as "devicesTotal", n.notebook_minutes as "notebookMinutes",
-      n.payload_billable_count as "payloadBillableCount", n.payload_all_bytes as "payloadAllBytes",
-      n.payload_source_count as "payloadSourceCount",
-      (select coalesce(json_object_agg(s.stream, s.standing), '{}') from standings s where s.usage_date = day) as standings,
-      (select coalesce(json_agg(s.stream), '[]') from standings s
-       where s.usage_date = day and s.is_unreported) as unreported
+    select day, coalesce(s.standings, '{}') as standings, coalesce(s.unreported, '[]') as unreported,
+      case when s.standings ? 'device_counts' then n.devices_total end as "devicesTotal",
+      case when s.standings ? 'notebook_minutes' then n.notebook_minutes end as "notebookMinutes",
+      case when s.standings ? 'payload_totals' then n.payload_billable_count end as "payloadBillableCount",
+      case when s.standings ? 'payload_totals' then n.payload_all_bytes end as "payloadAllBytes",
+      case when s.standings ? 'payload_sources' then n.payload_source_count end as "payloadSourceCount"
     from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
-    left join numbers n on n.usage_date = day
+    left join days s on s.usage_date = day
+    left join losant_usage.usage_days n on n.usage_date = day and n.org_id = ${orgId}
     order by day`.execute(db);
   return rows;
 }
@@ -152,7 +144,7 @@ export interface OpenCells {
   readonly days: number;
 }
 
-/** `readOpenCells` returns the cells that are missing, in doubt or unavailable, the worst and newest first. */
+/** `readOpenCells` returns the tracked cells up to yesterday that are not final, the worst and newest first. */
 export async function readOpenCells(db: Kysely<Schema>, orgId: string): Promise<OpenCells[]> {
   return await db
     .selectFrom('cells')
@@ -164,7 +156,7 @@ export async function readOpenCells(db: Kysely<Schema>, orgId: string): Promise<
       fn.countAll<number>().as('days'),
     ])
     .where('org_id', '=', orgId)
-    .where('standing', 'in', ['missing', 'in_doubt', 'unavailable'])
+    .where('standing', '<>', 'final')
     .groupBy(['stream', 'standing', 'reason'])
     .orderBy('standing', 'desc')
     .orderBy('last', 'desc')

@@ -36,11 +36,6 @@ export interface RunRecord {
   readonly error: string | null;
 }
 
-/** Whether a run did all that it set out to do, and is partial only because gaps from before are left. */
-export function leftOlderGaps({ status, failures, failed, quarantined, error }: RunRecord): boolean {
-  return status === 'partial' && failures.length + failed + quarantined === 0 && error === null;
-}
-
 /** A group of like failures, as stored with the run. */
 export interface RunFailure {
   readonly code: string;

@@ -235,7 +235,7 @@ function createGauges(registry: Registry) {
     readSeconds: gauge('database_reading_seconds', 'How long that reading took.'),
     lastComplete: perInstance(
       'last_complete_run_timestamp_seconds',
-      'When a run over everything last ended with nothing due missing, in any process.',
+      'When a run over everything last did all that it had to, in any process; older gaps have gauges of their own.',
     ),
   };
 }

@@ -14,6 +14,7 @@ import type { Wait } from '../export/wait-watch.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
+import { count } from '../terminal/words.ts';
 import { PlannedRequests, type RequestProgress } from '../usage/planned-requests.ts';
 
 export interface WorkerContext extends ExportEnvironment {
@@ -29,7 +30,7 @@ export interface RunTools {
   readonly handle: DatabaseHandle;
   readonly gates: Gates;
   readonly metrics: Metrics;
-  /** The state left by the last complete run, by instance id; it spares the next run the same checks. */
+  /** The state left by the last run that left no gap, by instance id; it spares the next run the same checks. */
   readonly settled: Map<string, Settled>;
 }
 
@@ -146,19 +147,16 @@ function keepSettled({ settled }: RunTools, instanceId: string, outcome: RunOutc
   else settled.delete(instanceId);
 }
 
-function endOf({ report, tally, refusal }: RunOutcome): RunEnd {
+function endOf({ report, refusal }: RunOutcome): RunEnd {
   if (refusal) return { result: 'refused', trouble: describe(refusal), lookAgain: false };
-  if (report.status === 'complete') return { result: 'complete', trouble: null, lookAgain: false };
-  const failure = report.failures[0] ?? { code: 'gaps_left', message: describeWaiting(tally.waiting) };
-  const { code, message } = failure;
+  const { status, failures, gapsLeft } = report;
+  const result = status === 'complete' ? 'complete' : 'partial';
+  if (result === 'complete' && gapsLeft === 0) return { result, trouble: null, lookAgain: false };
+  const left = { code: 'gaps_left', message: `${count(gapsLeft, 'gap')} left in the ledger` };
+  const { code, message } = failures[0] ?? left;
   const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
-  const kind = report.failures.length === 0 ? 'gaps' : 'failure';
-  return { result: 'partial', trouble: { code, message, hint, kind }, lookAgain: false };
-}
-
-function describeWaiting(count: number): string {
-  const numbers = count === 1 ? 'number is' : 'numbers are';
-  return `${count.toLocaleString('en-US')} missing ${numbers} not due for another try yet`;
+  const kind = failures.length === 0 ? 'gaps' : 'failure';
+  return { result, trouble: { code, message, hint, kind }, lookAgain: false };
 }
 
 /** `judgeFailure` returns the end of a run that broke off. Pure. */

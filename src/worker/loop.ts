@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
 import { transform } from 'streaming-iterables';
-import type { InstanceStatus, RunResult, Trouble, WakeEnd } from '../console/worker-status.ts';
+import type { InstanceStatus, Trouble, WakeEnd } from '../console/worker-status.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
@@ -117,7 +117,7 @@ export class WorkerLoop {
     } finally {
       this.#isWorking = false;
     }
-    const isGood = judgeRuns(ends.map(({ end }) => end.result));
+    const isGood = judgeRuns(ends.map(({ end }) => end));
     if (isGood !== null) await heartbeat.end(isGood);
     return ends.filter(({ end }) => end.lookAgain).map(({ instance }) => instance);
   }
@@ -215,10 +215,15 @@ export class WorkerLoop {
   }
 }
 
-/** Whether the runs of several instances left nothing due; null if this process ran none of them. Pure. */
-export function judgeRuns(results: readonly RunResult[]): boolean | null {
-  const own = results.filter((result) => result !== 'standby' && result !== 'interrupted');
-  return own.length === 0 ? null : own.every((result) => result === 'complete');
+/**
+ * Whether the runs of several instances did all that they had to and left no gap, as exit code 0 says of a command;
+ * null if this process ran none of them. Pure.
+ */
+export function judgeRuns(ends: readonly Pick<RunEnd, 'result' | 'trouble'>[]): boolean | null {
+  const own = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
+  return own.length === 0
+    ? null
+    : own.every(({ result, trouble }) => result === 'complete' && trouble === null);
 }
 
 export interface ScheduleOptions {

@@ -19,6 +19,7 @@ const REPORT: RunReport = {
   requests: 7_405,
   durationMs: 372_000,
   failures: [],
+  gapsLeft: 0,
   alsoTracked: null,
 };
 
@@ -27,7 +28,7 @@ function shown(
   more: Partial<ShownOutcome> = {},
   { verbose = false, nextTryAt = null as string | null } = {},
 ) {
-  const tally = { restated: 0, restatedFinal: 0, waiting: 0, unreadable: 0 };
+  const tally = { restated: 0, restatedFinal: 0, unreadable: 0 };
   const outcome: ShownOutcome = {
     report: { ...REPORT, ...report },
     tally,
@@ -66,7 +67,7 @@ describe('the summary of a run', () => {
 
   test('names what changed apart from what is new', () => {
     const cells = { ...NONE, planned: 10, loaded: 4, unchanged: 6 };
-    const tally = { restated: 3, restatedFinal: 1, waiting: 0, unreadable: 0 };
+    const tally = { restated: 3, restatedFinal: 1, unreadable: 0 };
     expect(shown({ cells }, { tally }).slice(1)).toEqual([
       '  10 numbers asked for: 1 new, 3 changed, 6 unchanged',
       '  1 final number restated by Losant: see the view losant_usage.restatements',
@@ -87,15 +88,14 @@ describe('the summary of a run', () => {
     const rest = '  In the ledger no gap is left in its scope';
     expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due (1,234 organizations)`, rest]);
     expect(shown({ ...nothing, orgs: 0 })).toEqual([`Instance ${instanceId}: nothing is due`, rest]);
-    const tally = { restated: 0, restatedFinal: 0, waiting: 0, unreadable: 4 };
+    const tally = { restated: 0, restatedFinal: 0, unreadable: 4 };
     expect(shown({ ...nothing, status: 'partial' }, { tally })).toEqual([
       `Instance ${instanceId}: nothing was read (1,234 organizations)`,
     ]);
   });
 
   test('is complete although older gaps are left, which are the ledger’s', () => {
-    const tally = { restated: 0, restatedFinal: 0, waiting: 2, unreadable: 0 };
-    const lines = shown({ status: 'partial' }, { tally, excluded: 3 });
+    const lines = shown({ gapsLeft: 2 }, { excluded: 3 });
     expect(lines[0]).toContain(`Instance ${instanceId}: complete, 2026-11-23`);
     expect(lines.slice(2)).toEqual([
       '  3 organizations not in the configuration',
@@ -103,10 +103,16 @@ describe('the summary of a run', () => {
     ]);
   });
 
+  test('is incomplete if Losant left out what it read, although nothing failed', () => {
+    const cells = { ...NONE, planned: 2, loaded: 1, left_out: 1 };
+    const lines = shown({ status: 'partial', gapsLeft: 1, cells });
+    expect(lines[0]).toContain(`Instance ${instanceId}: incomplete, 2026-11-23`);
+    expect(lines[1]).toBe('  2 numbers asked for: 1 new, 1 left out');
+  });
+
   test('says when what is missing is tried again', () => {
-    const tally = { restated: 0, restatedFinal: 0, waiting: 1, unreadable: 0 };
     const nextTryAt = '2026-11-25T00:51:00.000Z';
-    expect(shown({ status: 'partial' }, { tally }, { nextTryAt }).slice(2)).toEqual([
+    expect(shown({ gapsLeft: 1 }, {}, { nextTryAt }).slice(2)).toEqual([
       '  In the ledger 1 gap is left in its scope; next try 2026-11-25 00:51 UTC (in 1 h 54 min): see losant-usage gaps',
     ]);
   });

@@ -85,7 +85,7 @@ test('each run says how it ended, in words', () => {
   expect(shown([QUIET], runs).slice(4)).toEqual([
     `    ${took}  2026-11-23              6 min 12 s     run: complete, 4,936 numbers`,
     `    ${took}  2026-11-23              6 min 12 s     run: incomplete, 10 numbers, 1 number failed, 2 in quarantine`,
-    `    ${took}  2026-11-23              6 min 12 s     run: complete, 10 numbers; older gaps are left`,
+    `    ${took}  2026-11-23              6 min 12 s     run: incomplete, 10 numbers`,
     `    ${took}  2026-09-01..2026-11-20  6 min 12 s     backfill stopped by you: 1,115 numbers so far; the same command goes on`,
     `    ${took}  2026-11-23              6 min 12 s     run stopped (the process died without reporting): 1,115 numbers so far; the next run goes on`,
     `    ${took}                          6 min 12 s     run: failed: Losant is away`,

@@ -126,6 +126,7 @@ describe('the overview', () => {
         'Newest day read': '2026-11-02',
         Organizations: 3,
         Gaps: 6,
+        'Complete share': null,
         'Incomplete lists of organizations': 0,
       },
     ]);

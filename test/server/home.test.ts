@@ -186,13 +186,6 @@ test('signals a number that was changed by hand, and leads to it', async () => {
   );
 });
 
-test('does not blame a run for gaps from before', async () => {
-  const run: RunRecord = { ...RUN, status: 'partial' };
-  const text = await home(withHealth({ ...HEALTH, runs: [run] }));
-  expect(text).toContain('complete, gaps left');
-  expect(text).not.toContain('<span class="bad">partial</span>');
-});
-
 const cell: HeatCell = { stream: 'device_counts', day: '2026-11-23', tracked: 1_200, counts: {} };
 
 test.for([

@@ -123,6 +123,12 @@ describe('whether October can be invoiced', () => {
     expect(judgeMonth(factsOf({ periods, yesterday: '2026-10-31' })).tone).toBe('bad');
   });
 
+  test('comes with the command that closes it, once nothing blocks it', () => {
+    expect(judgeMonth(factsOf({})).steps).toEqual([
+      { text: 'To close it:', actions: ['losant-usage close --period 2026-10'] },
+    ]);
+  });
+
   test('comes with what to do, by cause and as lines to copy', () => {
     const list = { ...blocker('list_incomplete'), instanceId: INSTANCE };
     const second = { ...blocker('missing', 1), whatToDo: 'losant-usage backfill --org 2' };

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { RunResult } from '../../src/console/worker-status.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { judgeFailure } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
@@ -185,14 +186,17 @@ test('a failed beginning is judged by what is to be done about it', () => {
   ]);
 });
 
-test('a wake-up went well if nothing of what was this process’s is missing', () => {
-  expect(judgeRuns(['complete', 'complete'])).toBe(true);
-  expect(judgeRuns(['complete', 'standby'])).toBe(true);
-  expect(judgeRuns(['complete', 'partial'])).toBe(false);
-  expect(judgeRuns(['refused', 'complete'])).toBe(false);
-  expect(judgeRuns(['standby', 'failed'])).toBe(false);
-  expect(judgeRuns(['standby'])).toBeNull();
-  expect(judgeRuns(['interrupted'])).toBeNull();
+test('a wake-up went well if this process did all that it had to and no gap is left', () => {
+  const ends = (...results: RunResult[]) => results.map((result) => ({ result, trouble: null }));
+  expect(judgeRuns(ends('complete', 'complete'))).toBe(true);
+  expect(judgeRuns(ends('complete', 'standby'))).toBe(true);
+  expect(judgeRuns(ends('complete', 'partial'))).toBe(false);
+  expect(judgeRuns(ends('refused', 'complete'))).toBe(false);
+  expect(judgeRuns(ends('standby', 'failed'))).toBe(false);
+  expect(judgeRuns(ends('standby'))).toBeNull();
+  expect(judgeRuns(ends('interrupted'))).toBeNull();
+  const trouble = { code: 'gaps_left', kind: 'gaps', message: '1 gap left in the ledger', hint: '' } as const;
+  expect(judgeRuns([{ result: 'complete', trouble }])).toBe(false);
 });
 
 describe('the heartbeat', () => {

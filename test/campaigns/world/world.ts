@@ -276,8 +276,11 @@ const CODES: Readonly<Record<string, number>> = { complete: 0, partial: 3, stand
 
 async function endOfRun(worker: Replica): Promise<Ended> {
   await worker.runAll();
-  const result = worker.loop.statuses[0]?.lastRun?.result ?? 'none';
-  return { code: CODES[result] ?? 1, signal: null, stdout: '', stderr: '' };
+  const { lastRun, trouble } = worker.loop.statuses[0] ?? {};
+  const result = lastRun?.result ?? 'none';
+  // A run that did all that it had to leaves older gaps, and a command ends with 3.
+  const code = result === 'complete' && trouble?.kind === 'gaps' ? 3 : (CODES[result] ?? 1);
+  return { code, signal: null, stdout: '', stderr: '' };
 }
 
 /** Starts a worker of its own by another way to the database, for one run. */
