@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { AlertLog, type Firing } from './alerts.ts';
+import { AlertLog, type Firing, JUDGED_EVERY_HOURS } from './alerts.ts';
 import type { SoakEvent } from './events.ts';
 import { World } from './world.ts';
 
@@ -20,8 +20,8 @@ export interface SoakResult {
 const QUARTERS = 4;
 
 /**
- * A worker wakes up every hour of the simulated time, two replicas by turns, both of which are scraped. The clock
- * stands still within an hour.
+ * A worker wakes up every hour of the simulated time, two replicas by turns. The clock stands still within an
+ * hour.
  */
 export async function soak(days: number, events: readonly SoakEvent[]): Promise<SoakResult> {
   await using world = await World.open();
@@ -32,7 +32,9 @@ export async function soak(days: number, events: readonly SoakEvent[]): Promise<
     await world.setHour(hour);
     for (const { at, act } of events) if (at === hour) await act(world);
     await world.replicas[hour % world.replicas.length]?.runAll();
-    alerts.judge(hour, world.nowMs, await Promise.all(world.replicas.map((each) => each.scrape())));
+    if (hour % JUDGED_EVERY_HOURS === 0) {
+      alerts.judge(hour, world.nowMs, await Promise.all(world.replicas.map((each) => each.scrape())));
+    }
     if ((hour + 1) % (hours / QUARTERS) === 0) {
       heapsMb.push(heapMb());
       process.stdout.write(`soak: day ${(hour + 1) / 24}, heap ${heapsMb.at(-1)?.toFixed(1)} MB\n`);

@@ -1,8 +1,8 @@
+import pg from 'pg';
 import { HOUR_MS } from '../../src/usage/day.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { addClock, stopClockAt, useClockInFunctions } from '../support/clock-database.ts';
-import { queryOnce } from '../support/databases.ts';
 import { DebianPostgres } from '../support/debian-postgres.ts';
 import { type Ended, runProgram } from '../support/program.ts';
 import { portOf, startWire, through, type Wire } from '../support/wire.ts';
@@ -35,6 +35,8 @@ export class World implements AsyncDisposable {
   database = 'billing';
   readonly #clock: { nowMs: number };
   #pair: readonly Member[] = [];
+  /** The administrator's connection to the database in use; null until it is needed. */
+  #admin: pg.Client | null = null;
 
   private constructor(platform: Platform, server: DebianPostgres, clock: { nowMs: number }) {
     this.platform = platform;
@@ -76,7 +78,7 @@ export class World implements AsyncDisposable {
 
   /** Sets the clock of the database in use, e.g. after another one has taken its place. */
   async setDatabaseClock(): Promise<void> {
-    await queryOnce(this.url('postgres'), stopClockAt(this.#clock.nowMs));
+    await this.query(stopClockAt(this.#clock.nowMs));
   }
 
   /** Gives the database in use, which has no tables yet, its clock. */
@@ -92,7 +94,20 @@ export class World implements AsyncDisposable {
   }
 
   async query(statement: string): Promise<Record<string, unknown>[]> {
-    return await queryOnce(this.url('postgres'), statement);
+    if (this.#admin === null) {
+      this.#admin = new pg.Client({ connectionString: this.url('postgres') });
+      this.#admin.on('error', () => {
+        this.#admin = null;
+      });
+      await this.#admin.connect();
+    }
+    return (await this.#admin.query<Record<string, unknown>>(statement)).rows;
+  }
+
+  /** Ends the administrator's connection, because the server or the database will be another one. */
+  async disconnect(): Promise<void> {
+    await this.#admin?.end();
+    this.#admin = null;
   }
 
   async startWorkers(): Promise<void> {
@@ -121,6 +136,7 @@ export class World implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopWorkers();
+    await this.disconnect();
     await this.platform[Symbol.asyncDispose]();
     await this.server.stop();
   }
