@@ -258,6 +258,13 @@ describe('a settings file', () => {
   });
 });
 
+test('a schedule may be one of the usual names', () => {
+  expect(settings.read({ ...ENOUGH, SCHEDULE: '@hourly' })).toMatchObject({
+    schedule: '@hourly',
+    warnings: [],
+  });
+});
+
 test('checkpoints that begin after a missing day has become a gap are a warning', () => {
   expect(settings.read({ ...ENOUGH, READ_AT_HOURS: '7,72,168' }).warnings).toEqual([
     'READ_AT_HOURS begins at 7: each day shows as a gap from 6 hours after its end until it is read',
