@@ -35,6 +35,11 @@ const ALERTS: readonly Firing[] = [
   ['DatabaseUnreachable', 420, 420],
   // Changed in hour 480, seen when the day is read for the second-to-last time, a week after its end.
   ['FinalNumberChanged', 528, 546],
+  // Changed on day 45, seen a month after the day's end.
+  ['FinalNumberChanged', hourOf(50), hourOf(50, 18)],
+  // An organization answers no question from day 68 until it is deleted on day 74.
+  ['NoCompleteRun', hourOf(69, 6), hourOf(73, 18)],
+  ['Gap', hourOf(70), hourOf(73, 18)],
 ];
 
 test(
