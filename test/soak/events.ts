@@ -46,7 +46,10 @@ const token = (isGood: boolean) => async (world: World) => {
 const database =
   (isThere: boolean) =>
   async ({ wires }: World) => {
-    for (const wire of wires) isThere ? wire.mend() : wire.cut();
+    for (const wire of wires) {
+      if (isThere) wire.mend();
+      else wire.cut();
+    }
   };
 
 async function deleteOrganization(world: World): Promise<void> {

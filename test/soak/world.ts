@@ -9,7 +9,7 @@ import { portOf, startWire, through, type Wire } from '../support/wire.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
 
 /** A quarter past midnight, as the default schedule wakes; long ago by any host's clock. */
-export const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
+const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
 
 /** The hour since the start of an hour of a day of the year, both counted from 0. */
 export const hourOf = (day: number, hour = 0) => day * 24 + hour;
@@ -17,7 +17,7 @@ export const hourOf = (day: number, hour = 0) => day * 24 + hour;
 const ORGS = 3;
 const HOSTS = ['replica-a', 'replica-b'];
 
-export type Role = 'migrator' | 'writer' | 'closer' | 'reader';
+type Role = 'migrator' | 'writer' | 'closer' | 'reader';
 
 interface Member {
   readonly replica: Replica;
