@@ -151,7 +151,7 @@ from (
   select s.instance_id, s.usage_date, m.stream, m.metric, m.unit, m.kind, v.quantity, t.verified_at,
     t.quantity::numeric as total, (s.orgs - v.orgs)::integer as orgs_missing,
     (select count(*)::integer from losant_usage.organizations o
-     where o.instance_id = s.instance_id and o.removed_at is not null and o.removed_at < t.verified_at
+     where o.instance_id = s.instance_id and o.removed_at is not null and o.removed_at <= t.verified_at
        and o.removed_on >= s.usage_date and (o.created_on is null or o.created_on <= s.usage_date)) as orgs_removed,
     m.stream <> all (s.open_streams) as is_final,
     losant_usage.is_final_read(i.policy, s.usage_date, t.verified_at) as is_final_read

@@ -231,8 +231,8 @@ function nextSteps(
       ],
     },
     {
-      why: 'the simulated Losant again, in another terminal; Ctrl-C stops it',
-      commands: [`npx losant-usage simulator --port ${port} --orgs ${ORGS}`],
+      why: 'the simulated Losant again, in the background; kill %1 stops it',
+      commands: [`npx losant-usage simulator --port ${port} --orgs ${ORGS} >/dev/null &`],
     },
     {
       why: 'what you set for your own Losant; then a check of all of it, and yesterday once more: nothing changes',

@@ -3,7 +3,7 @@ import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { PGlite } from '@electric-sql/pglite';
-import { Kysely, PGliteDialect } from 'kysely';
+import { Kysely, type KyselyPlugin, PGliteDialect } from 'kysely';
 import { DatabaseError, HeldError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
@@ -37,7 +37,8 @@ export async function openEmbedded(
 }
 
 function toHandle(folder: string, pglite: PGlite, lock: FolderLock | null): DatabaseHandle {
-  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }) });
+  const plugins = lock === null ? [] : [requireRoomAlways(folder)];
+  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins });
   return {
     db: root.withSchema(SCHEMA_NAME),
     kind: 'embedded',
@@ -122,19 +123,35 @@ function makeRoomyFolder(folder: string): void {
   let free: number;
   try {
     makeFolder(folder);
-    const { bavail, bsize } = statfsSync(folder);
-    free = bavail * bsize;
+    free = readFreeBytes(folder);
   } catch (error) {
     throw cannotBeWritten(folder, error);
   }
   requireRoom(folder, free);
 }
 
+function readFreeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+}
+
 /**
- * The room that opening needs: a new cluster with this schema takes 41 MB, and a segment of its log 16 MB. On a disk
- * with less, PGlite does not fail but hangs.
+ * The room that opening and each statement need: a new cluster with this schema takes 41 MB, and a segment of its log
+ * 16 MB. PGlite does not fail where the disk has no room for the next segment: it computes for ever, so that no signal
+ * and no timer is heard.
  */
 const ROOM_MB = 64;
+
+/** `requireRoomAlways` returns a plugin that looks at the disk before each statement. */
+function requireRoomAlways(folder: string): KyselyPlugin {
+  return {
+    transformQuery: ({ node }) => {
+      requireRoom(folder, readFreeBytes(folder));
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  };
+}
 
 /** `requireRoom` throws DatabaseError if too few bytes are free for the embedded database. */
 export function requireRoom(folder: string, freeBytes: number): void {

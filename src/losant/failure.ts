@@ -67,7 +67,9 @@ function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
     unauthorized:
       'The token is unknown, expired or revoked: create a new instance API token and set LOSANT_API_TOKEN.',
     forbidden: `The token lacks a scope: add ${action} to it, or all.Instance.read, which opens every read.`,
-    not_found: 'Check LOSANT_INSTANCE_ID and the organization id; the token may belong to another instance.',
+    not_found:
+      'Check LOSANT_INSTANCE_ID, the organization id and the path of LOSANT_API_URL, which mostly has none; the token ' +
+      'may belong to another instance.',
     not_supported:
       'This Losant install is too old for the endpoint: update it, or leave the stream out of STREAMS.',
     refused: 'Losant will refuse the same request again: its answer says why.',

@@ -63,8 +63,19 @@ const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
  * `readConfig` reads and checks every setting. Throws one SettingsError that lists all problems, one per
  * line, without any secret. Reads files, changes nothing.
  */
-export function readConfig({ env, configFile, readFile = readFileFromDisk, needs }: ConfigOptions): Config {
+export function readConfig({
+  env,
+  configFile,
+  readFile: read = readFileFromDisk,
+  needs,
+}: ConfigOptions): Config {
   const problems: Problem[] = [];
+  const openFiles = new Set<string>();
+  const readFile: ReadFile = (path) => {
+    const content = read(path);
+    if (((content.mode ?? 0) & 0o022) !== 0) openFiles.add(path);
+    return content;
+  };
   const reading = { needs, readFile, problems };
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   const name = configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config';
@@ -82,7 +93,11 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
   const config = { ...service, instances: instances.filter((each) => each !== null), policy, request, http };
   const plainText = warnOfPlainText(config.databaseUrl);
   const warnings = [
-    ...warningsOf(config, file, source),
+    ...[...openFiles].map(
+      (file) =>
+        `${file} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${file}`,
+    ),
+    ...warningsOf(config, source),
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
   ];
@@ -220,18 +235,10 @@ function shown(variable: string, value: number, source: Source): Pick<Problem, '
     : { name, value: `${value}` };
 }
 
-function warningsOf(
-  config: Pick<Config, 'policy' | 'schedule' | 'http'>,
-  file: SettingsFile | null,
-  source: Source,
-): string[] {
+function warningsOf(config: Pick<Config, 'policy' | 'schedule' | 'http'>, source: Source): string[] {
   const { schedule, http } = config;
   const [firstHours = 0] = config.policy.readAtHours;
   const warnings: string[] = [];
-  if (file?.isOpen) {
-    const what = 'can be written by other users, who could send tokens elsewhere';
-    warnings.push(`${file.path} ${what}; run: chmod go-w ${file.path}`);
-  }
   if ((validateDetailed(schedule).fields?.month.length ?? 12) < 12) {
     const place = `${source(SERVICE.schedule.env).name}=${quote(schedule)}`;
     warnings.push(`${place} leaves out whole months: a day is lost if none wakes within the horizon`);

@@ -16,8 +16,6 @@ export interface SettingsFile {
   readonly isRight: boolean;
   readonly top: Entries;
   readonly instances: readonly Entries[];
-  /** Whether group or others may write it. */
-  readonly isOpen: boolean;
 }
 
 /** The keys of the settings file by the variables that they stand for. */
@@ -77,7 +75,7 @@ export function readSettingsFile(
   readFile: ReadFile,
   problems: Problem[],
 ): SettingsFile {
-  const wrongFile = { path, isRight: false, top: {}, instances: [], isOpen: false };
+  const wrongFile = { path, isRight: false, top: {}, instances: [] };
   const read = readNamedFile(path, readFile);
   if ('problem' in read) {
     problems.push({ name, value: path, ...read });
@@ -94,7 +92,7 @@ export function readSettingsFile(
   );
   if (data === undefined) return wrongFile;
   const { instances, ...top } = data;
-  return { path, isRight: true, top, instances, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
+  return { path, isRight: true, top, instances };
 }
 
 export function instanceSource(

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { LAUNCHER, runProgram, startProcess } from '../support/program.ts';
+import { LAUNCHER, runProgram, startProcess, VERSION } from '../support/program.ts';
 
 const VERBS = [
   'run',
@@ -55,7 +55,11 @@ describe('the program', () => {
   );
 
   it('prints its version, and help that lists every command', async () => {
-    expect(await runProgram(['--version'], {})).toMatchObject({ code: 0, stdout: '0.1.0\n', stderr: '' });
+    expect(await runProgram(['--version'], {})).toMatchObject({
+      code: 0,
+      stdout: `${VERSION}\n`,
+      stderr: '',
+    });
     const help = await runProgram(['--help'], {});
     expect(help).toMatchObject({ code: 0, stderr: '' });
     const listed = [...help.stdout.matchAll(/^ {2}([a-z]+)(?: \w+)? {2,}\S/gm)].map(([, name]) => name ?? '');

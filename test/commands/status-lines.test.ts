@@ -17,7 +17,7 @@ const RUN: RunRecord = {
   streams: ['device_counts'],
   heartbeatAt: '2026-11-24T00:21:12.000Z',
   host: 'host',
-  version: '0.1.0',
+  version: '1.2.3',
   orgs: 1_234,
   planned: 4_936,
   loaded: 4_936,

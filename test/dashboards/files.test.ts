@@ -105,7 +105,7 @@ describe.each(dashboards)('$title', (dashboard) => {
 
 test('the worker has every metric that a dashboard reads', async () => {
   const metrics = createMetrics({
-    version: '0.1.0',
+    version: '1.2.3',
     instanceIds: ['5c0000000000000000000001'],
     startedAtMs: 0,
   });

@@ -113,7 +113,7 @@ export const SEED = `
   insert into losant_usage.runs (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at, host,
     version, cells_planned, cells_loaded, cells_failed, error)
   values ('00000000-0000-4000-8000-000000000001', '${NORTH}', 'scheduled', 'partial', '{device_counts}',
-    '2026-11-01 00:15Z', '2026-11-01 00:16Z', '2026-11-01 00:16:30Z', 'host', '0.1.0', 8, 6, 2, null);
+    '2026-11-01 00:15Z', '2026-11-01 00:16Z', '2026-11-01 00:16:30Z', 'host', '1.2.3', 8, 6, 2, null);
   insert into losant_usage.instances (instance_id, name, api_url, tracked_from)
   values ('${LATER_INSTANCE}', 'Later', 'https://api.example.com', '2026-11-25');
   insert into losant_usage.organizations (org_id, instance_id, name, limits, first_seen_at, last_seen_at)

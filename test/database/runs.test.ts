@@ -23,7 +23,7 @@ const start = (runId: string) =>
     isFull: true,
     streams: ['device_counts', 'payload_sources'],
     host: 'one',
-    version: '0.1.0',
+    version: '1.2.3',
   });
 const beat = (runId: string) => beatRun(ledger.db, { runId, instanceId: INSTANCE, requests: 7 });
 const fallSilent = (runId: string) =>
@@ -68,7 +68,7 @@ test('a run is on record from its start', async () => {
       status: 'running',
       streams: ['device_counts', 'payload_sources'],
       host: 'one',
-      version: '0.1.0',
+      version: '1.2.3',
       from_date: null,
       finished_at: null,
       error: null,

@@ -3508,7 +3508,7 @@ SELECT instance_id,
             ((s.orgs - v.orgs))::integer AS orgs_missing,
             ( SELECT (count(*))::integer AS count
                    FROM losant_usage.organizations o
-                  WHERE ((o.instance_id = s.instance_id) AND (o.removed_at IS NOT NULL) AND (o.removed_at < t.verified_at) AND (o.removed_on >= s.usage_date) AND ((o.created_on IS NULL) OR (o.created_on <= s.usage_date)))) AS orgs_removed,
+                  WHERE ((o.instance_id = s.instance_id) AND (o.removed_at IS NOT NULL) AND (o.removed_at <= t.verified_at) AND (o.removed_on >= s.usage_date) AND ((o.created_on IS NULL) OR (o.created_on <= s.usage_date)))) AS orgs_removed,
             (m.stream <> ALL (s.open_streams)) AS is_final,
             losant_usage.is_final_read(i.policy, s.usage_date, t.verified_at) AS is_final_read
            FROM ((((losant_usage.instance_days s

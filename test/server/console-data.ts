@@ -63,10 +63,10 @@ export async function openConsoleData(): Promise<ConsoleData> {
       insert into losant_usage.runs (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at,
           host, version, orgs, cells_planned, cells_loaded, cells_failed, requests, from_date, to_date, failures) values
         ('${RUN_1}', '${INSTANCE}', 'scheduled', 'complete', '{device_counts}', '2026-11-24T09:00:00Z',
-          '2026-11-24T09:02:05Z', '2026-11-24T09:02:05Z', 'pod-1', '0.1.0', 2, 1200, 1200, 0, 1500, '2026-11-23',
+          '2026-11-24T09:02:05Z', '2026-11-24T09:02:05Z', 'pod-1', '1.2.3', 2, 1200, 1200, 0, 1500, '2026-11-23',
           '2026-11-23', '[]'),
         ('${RUN_2}', '${INSTANCE}', 'backfill', 'partial', '{device_counts}', '2026-11-24T10:00:00Z',
-          '2026-11-24T10:20:00Z', '2026-11-24T10:20:00Z', 'pod-2', '0.1.0', 2, 100, 90, 10, 100, '2026-11-01',
+          '2026-11-24T10:20:00Z', '2026-11-24T10:20:00Z', 'pod-2', '1.2.3', 2, 100, 90, 10, 100, '2026-11-01',
           '2026-11-05', '[{"code": "server_error", "message": "<i>HTTP 500</i>", "stream": "device_counts",
             "cells": 8, "orgs": 2, "example": "${hostile}"},
             {"code": "timeout", "message": "no answer", "stream": null, "cells": 2, "orgs": 1, "example": null}]')`),

@@ -161,7 +161,7 @@ describe('an instance', () => {
       `insert into losant_usage.runs
          (run_id, instance_id, kind, is_full, status, streams, started_at, heartbeat_at, finished_at, host, version)
        values (gen_random_uuid(), '${INSTANCE}', '${kind}', ${isFull}, '${status}', '{}',
-         now() - interval '1 hour', now(), now(), 'host', '0.1.0')`,
+         now() - interval '1 hour', now(), now(), 'host', '1.2.3')`,
     );
   }
 

@@ -94,7 +94,7 @@ test('shows the ledger as gauges', async () => {
   expect(lines).toContain(`losant_usage_organizations_tracked{${id},stream="device_counts"} 4`);
   expect(lines).toContain(`losant_usage_organizations_complete{${id},stream="device_counts"} 3`);
   expect(lines).toContain(`losant_usage_final_changes_total{${id}} 3`);
-  expect(lines).toContain('losant_usage_build_info{version="0.1.0"} 1');
+  expect(lines).toContain('losant_usage_build_info{version="1.2.3"} 1');
 });
 
 test('a stream whose first tracked day is missing has no day up to which it is complete', async () => {

@@ -67,7 +67,7 @@ export const RUN: RunRecord = {
     kind: 'scheduled',
     status: 'complete',
   },
-  ...{ from: '2026-11-23', to: '2026-11-23', streams: ['device_counts'], host: 'pod-1', version: '0.1.0' },
+  ...{ from: '2026-11-23', to: '2026-11-23', streams: ['device_counts'], host: 'pod-1', version: '1.2.3' },
   ...{ startedAt: '2026-11-24T10:00:00.000Z', heartbeatAt: '2026-11-24T10:01:00.000Z' },
   ...{ finishedAt: '2026-11-24T10:01:00.000Z', orgs: 4, planned: 4, loaded: 4, unchanged: 0, leftOut: 0 },
   ...{ failed: 0, quarantined: 0, unavailable: 0, restated: 0, restatedFinal: 0, requests: 5 },
@@ -85,7 +85,7 @@ export const INSTANCE_STATUS: InstanceStatus = {
 };
 
 export const STATUS: WorkerStatus = {
-  version: '0.1.0',
+  version: '1.2.3',
   host: 'test-host',
   startedAt: '2026-11-24T00:00:00.000Z',
   schedule: '15 * * * *',
@@ -147,7 +147,7 @@ export async function startPages({
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
     policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
-    metrics: createMetrics({ version: '0.1.0', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),
+    metrics: createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),
     logger,
     ...sources,
   });

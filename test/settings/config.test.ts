@@ -244,6 +244,25 @@ describe('a settings file', () => {
     chmodSync(path, 0o640);
     expect(readConfig({ env: {}, configFile: path, needs: ['losant'] }).warnings).toEqual([]);
   });
+
+  test('a secret in a file that others may write is a warning', () => {
+    const path = settings.write('a-token');
+    const { LOSANT_API_TOKEN: _, ...rest } = ENOUGH;
+    const env = { ...rest, LOSANT_API_TOKEN_FILE: path };
+    chmodSync(path, 0o666);
+    expect(readConfig({ env, configFile: null, needs: ['losant'] }).warnings).toEqual([
+      `${path} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${path}`,
+    ]);
+    chmodSync(path, 0o644);
+    expect(readConfig({ env, configFile: null, needs: ['losant'] }).warnings).toEqual([]);
+  });
+});
+
+test('a schedule may be one of the usual names', () => {
+  expect(settings.read({ ...ENOUGH, SCHEDULE: '@hourly' })).toMatchObject({
+    schedule: '@hourly',
+    warnings: [],
+  });
 });
 
 test('checkpoints that begin after a missing day has become a gap are a warning', () => {

@@ -49,6 +49,13 @@ const WRONG: readonly (readonly [string, Env, readonly string[]])[] = [
     ],
   ],
   [
+    'a token in quotes',
+    { LOSANT_API_TOKEN: '"CANARY"' },
+    [
+      'LOSANT_API_TOKEN is in quotes, which would be sent along; give the token alone, without quotes, spaces or line breaks',
+    ],
+  ],
+  [
     'a token with a line break inside',
     { LOSANT_API_TOKEN: 'CANARY\nCANARY' },
     [

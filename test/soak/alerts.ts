@@ -1,10 +1,13 @@
 import { HOUR_MS } from '../../src/usage/day.ts';
 import { readMetric } from '../worker/process.ts';
 
-/** From the first to the last hour at whose end the alert fired, both inclusive. */
+/** The first and the last hour of those looked at in a row in which the alert fired. */
 export type Firing = readonly [alert: string, from: number, to: number];
 
-/** The rules of deploy/prometheus/alerts.yml without their waiting times, over scrapes an hour apart. */
+/** The hours between scrapes, which take as long as a wake-up. */
+export const JUDGED_EVERY_HOURS = 6;
+
+/** The rules of deploy/prometheus/alerts.yml without their waiting times, over scrapes some hours apart. */
 export class AlertLog {
   readonly #instanceId: string;
   readonly #firings: [string, number, number][] = [];
@@ -18,7 +21,7 @@ export class AlertLog {
     return this.#firings;
   }
 
-  /** Judges the scrapes of all replicas at the end of an hour. */
+  /** Judges the scrapes of all replicas at the end of an hour, a multiple of {@link JUDGED_EVERY_HOURS}. */
   judge(hour: number, nowMs: number, scrapes: readonly string[]): void {
     const label = `{instance_id="${this.#instanceId}"}`;
     const largest = (series: string) =>
@@ -35,7 +38,7 @@ export class AlertLog {
     );
     this.#note('DatabaseUnreachable', hour, largest('database_up') === 0);
     const restated = largest(`final_changes_total${label}`);
-    const dayBefore = this.#finalRestatements.at(-24) ?? 0;
+    const dayBefore = this.#finalRestatements.at(-24 / JUDGED_EVERY_HOURS) ?? 0;
     this.#finalRestatements.push(restated);
     this.#note('FinalNumberChanged', hour, restated > dayBefore);
   }
@@ -43,7 +46,7 @@ export class AlertLog {
   #note(alert: string, hour: number, fires: boolean): void {
     if (!fires) return;
     const last = this.#firings.findLast(([name]) => name === alert);
-    if (last?.[2] === hour - 1) last[2] = hour;
+    if (last?.[2] === hour - JUDGED_EVERY_HOURS) last[2] = hour;
     else this.#firings.push([alert, hour, hour]);
   }
 }

@@ -1,161 +1,100 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { HOUR_MS } from '../../src/usage/day.ts';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { createClockDatabase } from '../support/clock-database.ts';
-import { queryOnce } from '../support/databases.ts';
-import { portOf, startWire, through, type Wire } from '../support/wire.ts';
-import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
-import { AlertLog, type Firing } from './alerts.ts';
+import { AlertLog, type Firing, JUDGED_EVERY_HOURS } from './alerts.ts';
+import type { SoakEvent } from './events.ts';
+import { World } from './world.ts';
 
 export interface SoakResult {
   readonly firings: readonly Firing[];
   readonly scrape: string;
   readonly wakeUps: number;
-  /** Heap in use after a collection, in MB, at a third of the time and at the end. */
-  readonly heapMb: readonly [number, number];
-  readonly orgs: number;
-  readonly instanceId: string;
-  readonly tables: Readonly<Record<string, unknown>>;
+  /** Heap in use after a collection, in MB, at each quarter of the time. */
+  readonly heapMb: readonly number[];
+  /** The cells, by standing, of days that ended before the last 96 hours, in which a day becomes final. */
+  readonly standings: Readonly<Record<string, number>>;
+  /** The cells of those days that have another number than the platform says, or none of what it says. */
+  readonly wrong: readonly string[];
+  readonly leftovers: Readonly<Record<string, unknown>>;
 }
 
-/** What is going on during some hours, both inclusive, beside the wake-ups. */
-export interface Trouble {
-  readonly from: number;
-  readonly to: number;
-  readonly kind: 'api_down' | 'token_revoked' | 'answers_wrong' | 'database_down' | 'final_restated';
-}
-
-const ORGS = 4;
-/** Between the runs of two replicas: within one the clock stands still. */
-const TICK_MS = 1_000;
-/** A quarter past midnight, as the default schedule wakes; long ago by any host's clock. */
-const STARTED_AT = Date.UTC(2024, 5, 1, 0, 15);
+const QUARTERS = 4;
 
 /**
- * Two replicas wake up every hour of the simulated time, one after the other; then both are scraped. The
- * database's clock is the simulated one; within an hour it stands still.
+ * A worker wakes up every hour of the simulated time, two replicas by turns. The clock stands still within an
+ * hour.
  */
-export async function soak(days: number, troubles: readonly Trouble[]): Promise<SoakResult> {
-  const database = await createClockDatabase();
-  let nowMs = STARTED_AT;
-  const now = () => nowMs;
-  const setClock = async (ms: number) => {
-    nowMs = ms;
-    await database.stopClock(ms);
-  };
-  await setClock(STARTED_AT);
-  await using platform = await startPlatform({ orgs: ORGS, now });
-  const tick = () => setClock(nowMs + TICK_MS);
-  const world: World = { platform, databaseUrl: database.url, now, tick, pair: [] };
-  try {
-    world.pair.push(await openMember(world, 'replica-a'), await openMember(world, 'replica-b'));
-    const alerts = new AlertLog(platform.instanceId);
-    const hours = days * 24;
-    let early = 0;
-    for (let hour = 0; hour < hours; hour += 1) {
-      const wakeUpMs = STARTED_AT + hour * HOUR_MS;
-      await setClock(wakeUpMs);
-      await liveHour(world, hour, troubles);
-      const scrapes = await Promise.all(world.pair.map(({ replica }) => replica.scrape()));
-      alerts.judge(hour, wakeUpMs, scrapes);
-      if (hour === Math.floor(hours / 3)) early = heapMb();
+export async function soak(days: number, events: readonly SoakEvent[]): Promise<SoakResult> {
+  await using world = await World.open();
+  const alerts = new AlertLog(world.platform.instanceId);
+  const hours = days * 24;
+  const heapsMb: number[] = [];
+  for (let hour = 0; hour < hours; hour += 1) {
+    await world.setHour(hour);
+    for (const { at, act } of events) if (at === hour) await act(world);
+    await world.replicas[hour % world.replicas.length]?.runAll();
+    if (hour % JUDGED_EVERY_HOURS === 0) {
+      alerts.judge(hour, world.nowMs, await Promise.all(world.replicas.map((each) => each.scrape())));
     }
-    const [first] = world.pair as [Member];
-    return {
-      firings: alerts.firings,
-      scrape: await first.replica.scrape(),
-      wakeUps: hours * 2,
-      heapMb: [early, heapMb()],
-      orgs: ORGS,
-      instanceId: platform.instanceId,
-      tables: (await queryOnce(database.url, TABLES))[0] ?? {},
-    };
-  } finally {
-    for (const { replica, wire } of world.pair) {
-      await replica.close();
-      await wire[Symbol.asyncDispose]();
+    if ((hour + 1) % (hours / QUARTERS) === 0) {
+      heapsMb.push(heapMb());
+      process.stdout.write(`soak: day ${(hour + 1) / 24}, heap ${heapsMb.at(-1)?.toFixed(1)} MB\n`);
     }
-    await database.drop();
   }
-}
-
-interface Member {
-  readonly replica: Replica;
-  readonly wire: Wire;
-}
-
-interface World {
-  readonly platform: Platform;
-  readonly databaseUrl: string;
-  readonly now: () => number;
-  /** Lets a little time pass. */
-  readonly tick: () => Promise<void>;
-  readonly pair: Member[];
-}
-
-async function openMember({ platform, databaseUrl, now }: World, host: string): Promise<Member> {
-  const wire = await startWire(portOf(databaseUrl));
-  const instances = [instanceOf(platform)];
   return {
-    wire,
-    replica: await openReplica({
-      databaseUrl: through(wire, databaseUrl),
-      instances,
-      now,
-      host,
-      attempts: 1,
-    }),
+    firings: alerts.firings,
+    scrape: (await world.replicas[0]?.scrape()) ?? '',
+    wakeUps: hours,
+    heapMb: heapsMb,
+    standings: Object.fromEntries(
+      (await world.query(STANDINGS)).map(({ standing, cells }) => [String(standing), Number(cells)]),
+    ),
+    wrong: await compareWithTruth(world),
+    leftovers: (await world.query(LEFTOVERS))[0] ?? {},
   };
 }
 
-async function liveHour(world: World, hour: number, troubles: readonly Trouble[]): Promise<void> {
-  for (const trouble of troubles) {
-    if (trouble.from === hour) await begin(world, trouble);
-    if (trouble.to + 1 === hour) await end(world, trouble);
+const OLD = `usage_date < (simulated.now() - interval '96 hours')::date`;
+const STANDINGS = `select standing, count(*)::integer as cells from losant_usage.cells where ${OLD} group by 1 order by 1`;
+
+const LEFTOVERS = `select
+  (select count(*)::integer from losant_usage.runs where status = 'running') as running,
+  (select count(*)::integer from losant_usage.leases) as leases,
+  (select count(*)::integer from losant_usage.statements) as statements,
+  (select count(*)::integer from losant_usage.pruned_months) as pruned,
+  (select count(*)::integer from losant_usage.adjustments) as unsettled`;
+
+/** The stored numbers that the platform knows otherwise: payloads of a day, by hour too, and devices. */
+async function compareWithTruth(world: World): Promise<string[]> {
+  const stored =
+    await world.query(`select org_id, usage_date::text as day, standing, payload_billable_count::text as payloads,
+      devices_total::text as devices,
+      (select sum(n)::text from losant_usage.payload_hours h, unnest(h.billable_counts) as n
+       where h.org_id = d.org_id and h.usage_date = d.usage_date) as hours
+    from losant_usage.daily_usage d where ${OLD} order by 1, 2`);
+  const truth = new Map<string, readonly unknown[]>();
+  for (const orgId of new Set(stored.map(({ org_id }) => String(org_id)))) {
+    const path = `truth?orgId=${orgId}&from=${String(stored[0]?.['day'])}&to=2099-12-31`;
+    const { orgs } = (await world.platform.control(path)) as { orgs: readonly TruthOrg[] };
+    for (const { day, payload_totals, device_counts } of orgs[0]?.days ?? [])
+      truth.set(`${orgId} ${day}`, [payload_totals.billable_count, device_counts.total]);
   }
-  for (const { replica } of world.pair) {
-    await replica.runAll();
-    await world.tick();
-  }
+  return stored.flatMap(({ org_id, day, standing, payloads, devices, hours }) => {
+    const [billable, total] = truth.get(`${String(org_id)} ${String(day)}`) ?? [];
+    const isRight = payloads === String(billable) && hours === String(billable) && devices === String(total);
+    return isRight || ['unavailable', 'accepted'].includes(String(standing))
+      ? []
+      : [
+          `${String(org_id)} ${String(day)} ${String(standing)}: ${String(payloads)}, ${String(hours)}, ${String(devices)}; is ${String(billable)}, ${String(total)}`,
+        ];
+  });
 }
 
-async function begin({ platform, pair }: World, { kind }: Trouble): Promise<void> {
-  const { token } = platform;
-  if (kind === 'api_down') await faults(platform, [{ kinds: ['reset'], rate: 1, forever: true }]);
-  if (kind === 'token_revoked') await platform.control('tokens/revoke', { token });
-  if (kind === 'database_down') for (const { wire } of pair) wire.cut();
-  if (kind === 'answers_wrong') {
-    const [orgId = ''] = await orgIds(platform);
-    const wrong = {
-      kinds: ['no_counts'],
-      rate: 1,
-      forever: true,
-      orgIds: [orgId],
-      actions: ['deviceCounts'],
-    };
-    await faults(platform, [wrong]);
-  }
-  if (kind === 'final_restated') {
-    const [orgId = ''] = await orgIds(platform);
-    await platform.control('restate', { orgId, day: '2024-06-15', counter: 'payload_totals' });
-  }
-}
-
-async function end({ platform, pair }: World, { kind }: Trouble): Promise<void> {
-  const { token } = platform;
-  if (kind === 'api_down' || kind === 'answers_wrong') await faults(platform, null);
-  if (kind === 'token_revoked') await platform.control('tokens', { token, scopes: ['all.Instance'] });
-  if (kind === 'database_down') for (const { wire } of pair) wire.mend();
-}
-
-async function faults(platform: Platform, plans: object[] | null): Promise<void> {
-  await platform.control('config', { faults: plans });
-}
-
-async function orgIds(platform: Platform): Promise<string[]> {
-  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
-  return orgs.map(({ orgId }) => orgId);
+interface TruthOrg {
+  readonly days: readonly {
+    readonly day: string;
+    readonly payload_totals: { readonly billable_count: unknown };
+    readonly device_counts: { readonly total: unknown };
+  }[];
 }
 
 setFlagsFromString('--expose-gc');
@@ -165,11 +104,3 @@ function heapMb(): number {
   collect();
   return process.memoryUsage().heapUsed / 1_048_576;
 }
-
-const TABLES = `select
-  (select count(*)::integer from losant_usage.coverage) as cells,
-  (select count(*)::integer from losant_usage.coverage where standing in ('stored', 'final')) as stored,
-  (select count(*)::integer from losant_usage.device_counts) as device_counts,
-  (select count(*)::integer from losant_usage.payload_totals) as payload_totals,
-  (select count(*)::integer from losant_usage.runs where status = 'running') as running,
-  (select count(*)::integer from losant_usage.leases) as leases`;

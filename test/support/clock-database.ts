@@ -3,9 +3,7 @@
  * the database's.
  */
 
-import { migrateToHead } from '../../src/database/migrate.ts';
-import { createDatabase } from '../../src/database/open.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from './databases.ts';
+import { createSchema, createTestDatabase, queryOnce, type TestDatabase } from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {
   /** Stops the database's clock at this time. */
@@ -19,8 +17,10 @@ export const SEARCH_PATH = 'simulated, pg_catalog';
 
 const CLOCK = `
   create schema simulated;
+  grant usage on schema simulated to public;
   create table simulated.clock (stopped_at timestamptz, behind interval not null);
   insert into simulated.clock values (null, '0');
+  grant select on simulated.clock to public;
   create function simulated.now() returns timestamptz language sql stable
     as 'select coalesce(stopped_at, pg_catalog.now() - behind) from simulated.clock';
   create function simulated.clock_timestamp() returns timestamptz language sql volatile
@@ -35,6 +35,27 @@ const USE_IN_FUNCTIONS = `
     perform losant_usage.record_definitions();
   end $$`;
 
+/** Gives a database without tables a clock to set. */
+export async function addClock(url: string, name: string): Promise<void> {
+  await queryOnce(url, CLOCK);
+  await useClock(url, name);
+}
+
+/** This is a setting of the database itself, which neither a copy nor a dump includes. */
+async function useClock(url: string, name: string): Promise<void> {
+  await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
+}
+
+/** Makes the functions that a migration has made use the clock. */
+export async function useClockInFunctions(url: string): Promise<void> {
+  await queryOnce(url, USE_IN_FUNCTIONS);
+}
+
+/** The statement that stops a clock. */
+export function stopClockAt(ms: number): string {
+  return `update simulated.clock set stopped_at = '${new Date(ms).toISOString()}', behind = '0'`;
+}
+
 /**
  * Creates a database with the schema at head whose `now()` and `clock_timestamp()` are the test's,
  * also in the schema's own triggers, views and defaults; or a copy of one.
@@ -42,27 +63,17 @@ const USE_IN_FUNCTIONS = `
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
   const database = await createTestDatabase({ template: copied?.name ?? false });
   const { url, name } = database;
-  if (!copied) await queryOnce(url, CLOCK);
-  // This is a setting of the database itself, which a copy does not include.
-  await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
-  if (!copied) {
-    const handle = await createDatabase({ url, applicationName: 'clock', poolSize: 1 });
-    try {
-      await migrateToHead(handle);
-    } finally {
-      await handle.close();
-    }
-    await queryOnce(url, USE_IN_FUNCTIONS);
+  if (copied) await useClock(url, name);
+  else {
+    await addClock(url, name);
+    await createSchema(url);
+    await useClockInFunctions(url);
   }
-  const set = async (stoppedAt: string, behindMs: number) => {
-    await queryOnce(
-      url,
-      `update simulated.clock set stopped_at = ${stoppedAt}, behind = interval '1 ms' * ${behindMs}`,
-    );
-  };
   return {
     ...database,
-    stopClock: (atMs) => set(`'${new Date(atMs).toISOString()}'`, 0),
-    setBehind: (ms) => set('null', ms),
+    stopClock: async (atMs) => void (await queryOnce(url, stopClockAt(atMs))),
+    setBehind: async (ms) => {
+      await queryOnce(url, `update simulated.clock set stopped_at = null, behind = interval '1 ms' * ${ms}`);
+    },
   };
 }

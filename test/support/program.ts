@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Writable } from 'node:stream';
 import { WriteStream } from 'node:tty';
@@ -8,6 +9,9 @@ import { fileURLToPath } from 'node:url';
 import type { InStream, Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
 import { run } from '../../src/run.ts';
+
+/** The version in package.json. */
+export const VERSION = (JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version;
 
 export type Env = Readonly<Record<string, string>>;
 
@@ -51,7 +55,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
   const stderr = columns === undefined ? new CapturedStream(undefined) : stdout;
   const interruption = new AbortController();
   const ended = run(args, {
-    ...{ env, stdout, stderr, signal: interruption.signal, host: hostname(), version: '0.1.0' },
+    ...{ env, stdout, stderr, signal: interruption.signal, host: hostname(), version: VERSION },
     ...{ hostNow: Date.now, random: Math.random, newId: randomUUID, stdin: () => NO_STDIN },
     ...io,
   }).then((code) => ({

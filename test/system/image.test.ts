@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lastOf, readCopy, readStages, type Stage } from '../deploy/dockerfile.ts';
+import { VERSION } from '../support/program.ts';
 
 /**
  * No container engine is at hand: the Dockerfile's own COPY and RUN steps are done in a folder for each stage
@@ -69,7 +70,7 @@ test('the image holds what is needed to run, and neither sources nor tools', () 
 });
 
 test('the image starts: it tells its version, and refuses to work without settings', () => {
-  expect(runImage('--version')).toEqual({ status: 0, stdout: '0.1.0\n', stderr: '' });
+  expect(runImage('--version')).toEqual({ status: 0, stdout: `${VERSION}\n`, stderr: '' });
   const { status, stderr } = runImage('run');
   expect(status).toBe(2);
   expect(stderr).toContain('DATABASE_URL');

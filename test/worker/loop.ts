@@ -87,10 +87,10 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   };
   const context: WorkerContext = {
     ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5 },
-    ...{ newId: randomUUID, host, version: '0.1.0' },
+    ...{ newId: randomUUID, host, version: '1.2.3' },
   };
   const instanceIds = instances.map((one) => one.instanceId);
-  const metrics = createMetrics({ version: '0.1.0', instanceIds, startedAtMs: now() });
+  const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: now() });
   const loop = new WorkerLoop({
     ...{ context, handle, metrics, gates: new Map(), settled: new Map() },
     heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),

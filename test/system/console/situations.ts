@@ -102,7 +102,7 @@ async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestData
     `insert into losant_usage.runs
        (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at, host, version)
      select gen_random_uuid(), instance_id, 'scheduled', 'partial', '{device_counts}', now() - interval '40 minutes',
-       now(), now() - interval '38 minutes', 'another-host', '0.1.0' from losant_usage.instances`,
+       now(), now() - interval '38 minutes', 'another-host', '1.2.3' from losant_usage.instances`,
   );
   await queryOnce(url, 'analyze');
 }
