@@ -44,7 +44,7 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   const left = periods.filter(({ instanceId }) => !closed.has(instanceId));
   if (periods.length === 0) return { tone: 'quiet', sentence: `Nothing is tracked in ${name}.`, steps: [] };
   if (left.length === 0) {
-    return { tone: 'good', sentence: `${name} is closed.`, steps: [describeSince(facts)] };
+    return { tone: 'good', sentence: `${name} is closed.`, steps: describeSince(facts) };
   }
   const blockers = [
     ...facts.blockers.filter(({ instanceId }) => !closed.has(instanceId)),
@@ -74,11 +74,17 @@ export function judgeMonth(facts: MonthFacts): MonthVerdict {
   };
 }
 
-/** `describeSince` describes whether numbers have changed since they were closed. */
-function describeSince({ month, differing }: MonthFacts): MonthStep {
-  if (differing === 0) return { text: 'No number differs now from what was closed.', actions: [] };
-  const text = `Numbers of ${organizations(differing)} differ now from what was closed; with --dry-run this only shows them:`;
-  return { text, actions: [`losant-usage close --period ${month} --adjust`] };
+/** `describeSince` describes whether numbers have changed since they were closed, and what keeps that from being settled. */
+function describeSince({ month, differing, periods, blockers }: MonthFacts): MonthStep[] {
+  if (differing === 0) return [{ text: 'No number differs now from what was closed.', actions: [] }];
+  const all = [...blockers, ...periods.flatMap((period) => period.blockers)];
+  const how =
+    all.length === 0 ? 'with --dry-run this only shows them' : 'once nothing blocks it, this settles it';
+  const text = `Numbers of ${organizations(differing)} differ now from what was closed; ${how}:`;
+  return [
+    ...describeBlockers(all, month, false),
+    { text, actions: [`losant-usage close --period ${month} --adjust`] },
+  ];
 }
 
 /** `describeBlockers` makes a step of each cause, with the actions for each organization. */

@@ -84,7 +84,7 @@ function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFact
 ${choice}
 ${renderChecklist(checkMonth(facts))}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
-${differing === 0 ? '' : html`<p><a href="/changes?month=${month}">Final numbers of ${name} that changed</a></p>`}
+${differing === 0 ? '' : html`<p><a href="/changes?month=${month}&amp;which=closed">Numbers of ${name} that changed after it was closed</a></p>`}
 ${renderInstances({ periods, statements, names, nowMs })}
 ${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
   return renderPage({ title: name, path: PATH, body });

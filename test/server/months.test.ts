@@ -129,6 +129,17 @@ describe('whether October can be invoiced', () => {
     ]);
   });
 
+  test('names first what keeps changes after closing from being settled', () => {
+    const { steps } = judgeMonth(factsOf({ periods: [missing], statements: [closing], differing: 1 }));
+    expect(steps.map(({ text }) => text)).toEqual([
+      'Missing: 1 time.',
+      'Numbers of 1 organization differ now from what was closed; once nothing blocks it, this settles it:',
+    ]);
+    const [settle] = judgeMonth(factsOf({ statements: [closing], differing: 1 })).steps;
+    expect(settle?.text).toContain('with --dry-run this only shows them:');
+    expect(settle?.actions).toEqual(['losant-usage close --period 2026-10 --adjust']);
+  });
+
   test('comes with what to do, by cause and as lines to copy', () => {
     const list = { ...blocker('list_incomplete'), instanceId: INSTANCE };
     const second = { ...blocker('missing', 1), whatToDo: 'losant-usage backfill --org 2' };
