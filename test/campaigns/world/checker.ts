@@ -48,7 +48,8 @@ function checkCell(cell: LedgerCell, chain: readonly RevisionRow[], book: TruthB
   if (rows.some((row) => Number(row['revision'] ?? 0) > revision)) wrong.push('row of a later revision');
   const isAcceptedZero = standing === 'accepted' && !cell.isReported && rows.every(isZero);
   if (isAcceptedZero) return wrong;
-  const read = undoByHand(cell, chain);
+  // What Losant has named since is no longer a person's, also where both are equal.
+  const read = cell.isReported ? cell : undoByHand(cell, chain);
   // Only what a person wrote has no time of an answer.
   if (verifiedAtMs === null)
     return chain.at(-1)?.byHand ? wrong : [...wrong, 'is stored, and no answer was accepted'];

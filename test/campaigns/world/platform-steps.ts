@@ -31,9 +31,8 @@ function someUnreadDay(world: World, dice: Dice, orgId: string): string {
 async function edit(
   world: World,
   dice: Dice,
-  path: string,
+  { path, isUnread = false }: { path: string; isUnread?: boolean },
   more: Readonly<Record<string, unknown>>,
-  isUnread = false,
 ): Promise<string> {
   const { platform, book, nowMs } = world;
   const orgId = await someOrg(world, dice);
@@ -89,30 +88,48 @@ export const PLATFORM_STEPS = {
   restate: {
     weight: 6,
     play: (world, dice) =>
-      edit(world, dice, 'restate', {
-        ...(dice.chance(0.3) ? {} : { counter: dice.pick(STREAMS) }),
-        times: 1 + dice.below(2),
-      }),
+      edit(
+        world,
+        dice,
+        { path: 'restate' },
+        {
+          ...(dice.chance(0.3) ? {} : { counter: dice.pick(STREAMS) }),
+          times: 1 + dice.below(2),
+        },
+      ),
   },
-  restate_sources: { weight: 2, play: (world, dice) => edit(world, dice, 'restate', { sourcesOnly: true }) },
+  restate_sources: {
+    weight: 2,
+    play: (world, dice) => edit(world, dice, { path: 'restate' }, { sourcesOnly: true }),
+  },
   becomes_zero: {
     weight: 3,
     play: (world, dice) =>
-      edit(world, dice, 'empty', dice.chance(0.4) ? {} : { counter: dice.pick(STREAMS) }),
+      edit(world, dice, { path: 'empty' }, dice.chance(0.4) ? {} : { counter: dice.pick(STREAMS) }),
   },
   becomes_number: {
     weight: 2,
-    play: (world, dice) => edit(world, dice, 'empty', { empty: false }),
+    play: (world, dice) => edit(world, dice, { path: 'empty' }, { empty: false }),
   },
   leave_out: {
     weight: 8,
     play: (world, dice) =>
-      edit(world, dice, 'omit', dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) }, dice.chance(0.5)),
+      edit(
+        world,
+        dice,
+        { path: 'omit', isUnread: dice.chance(0.5) },
+        dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) },
+      ),
   },
   leave_out_variant: {
     weight: 2,
     play: (world, dice) =>
-      edit(world, dice, 'omit', { variant: dice.pick(['billable_count', 'all_count', 'all_bytes']) }),
+      edit(
+        world,
+        dice,
+        { path: 'omit' },
+        { variant: dice.pick(['billable_count', 'all_count', 'all_bytes']) },
+      ),
   },
   name_again: {
     weight: 2,
