@@ -129,7 +129,8 @@ export class World implements AsyncDisposable {
       instances: [{ ...instanceOf(this.platform), streams: streamNames }],
       now: () => this.#clock.nowMs,
       host,
-      attempts: 1,
+      // A busy machine must not look like an outage, nor an outage take long.
+      config: { request: { timeoutMs: 30_000, attempts: 1 } },
     });
     return { wire, replica };
   }
