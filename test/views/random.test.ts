@@ -142,7 +142,11 @@ async function store(stored: ReturnType<typeof lay>): Promise<string> {
       const [stream, day] = id.split(' ') as [StreamName, string];
       const { standing, isReported } = cell;
       if (standing === 'unread') continue;
-      await addCells(trx, orgId, [{ day, stream, standing, isReported, isStored: isStored(cell) }]);
+      // What is stored was read: numbers typed in are no zeros that Losant left out.
+      const verifiedAt = isStored(cell) ? `${day}T23:59:59Z` : null;
+      await addCells(trx, orgId, [
+        { day, stream, standing, isReported, verifiedAt, isStored: isStored(cell) },
+      ]);
       const numbers = isStored(cell) ? cell.quantity : null;
       const columns = {
         device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
