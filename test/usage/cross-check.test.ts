@@ -310,7 +310,7 @@ describe('a count that comes later', () => {
     ['totals, young', payloadTotals, BY_SOURCES, zeros, '2026-11-21T12:00:00.000Z', 'stored'],
     ['totals of the final age', payloadTotals, BY_SOURCES, zeros, '2026-11-24T12:00:00.000Z', 'final'],
     ['sources of the final age', payloadSources, BY_TOTALS, [], '2026-11-24T12:00:00.000Z', 'final'],
-  ])('of 0 confirms zeros that nobody named: %s', (_, stream, rule, numbers, ...[read, standing]) => {
+  ])('of 0 confirms zeros that nobody named: %s', (_, stream, ...[rule, numbers, read, standing]) => {
     const before = stored('stored', { isReported: false, omissions: 1, verifiedAtMs: at(read) });
     expect(applyCrossCheck(before, numbers, { ...by(0), stream, by: rule })).toMatchObject({
       result: 'unchanged',
