@@ -137,7 +137,7 @@ nav a[aria-current="true"] { color: var(--text); text-decoration: none; font-wei
 .days th, .days td::before { overflow-wrap: anywhere } .days td { white-space: normal }
 .week td { padding: 0 } .week td span { display: block; padding: .15rem .6rem } .week td:first-child span { color: var(--quiet) }
 ${[1, 2, 3, 4, 5].map((shade) => `.week .shade-${shade} { background: color-mix(in srgb, var(--mark) ${shade * 9}%, var(--ground)) }`).join(' ')}
-.scroll { overflow-x: auto } @media (min-width: 90rem) { .scroll { overflow: visible } .scroll thead th { position: sticky; top: 0; z-index: 1 } .halves .scroll, .charts .scroll { overflow-x: auto } }
+.scroll { overflow-x: auto; position: relative } @media (min-width: 90rem) { .scroll { overflow: visible } .scroll thead th { position: sticky; top: 0; z-index: 1 } .halves .scroll, .charts .scroll { overflow-x: auto } }
 .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }
 @media print {
   :root { color-scheme: light; ${variables(COLORS.light)} }

@@ -154,7 +154,7 @@ test('it takes the alerts, evaluates each without an error, and none fires', asy
       ),
   )) as { readonly groups: readonly { readonly rules: readonly Rule[] }[] };
   const rules = groups.flatMap((group) => group.rules);
-  expect(rules).toHaveLength(13);
+  expect(rules).toHaveLength(14);
   expect(rules.filter(({ state }) => state === 'firing')).toEqual([]);
 });
 
@@ -165,7 +165,7 @@ test('every metric that an alert reads is one the worker has', async () => {
   };
   const expressions = groups.flatMap(({ rules }) => rules.map(({ expr }) => expr));
   const read = new Set(expressions.flatMap((expr) => expr.match(/\blosant_usage_\w+/g) ?? []));
-  expect(read.size).toBe(12);
+  expect(read.size).toBe(14);
   expect([...read].filter((name) => !text.includes(`# TYPE ${name} `))).toEqual([]);
 });
 
