@@ -55,6 +55,18 @@ test('what was not asked, refused or left out is named and not equal', async () 
   ]);
 });
 
+test('a total that may lack an organization, removed before it was read or at that moment, is no difference', async () => {
+  const removeAt = (time: string | null) =>
+    change(sql`update losant_usage.organizations set removed_at = ${time} where org_id = ${orgId}`);
+  const differing = { outcome: 'differs', reason: null };
+  await removeAt('2026-11-24T12:00:02.000Z');
+  expect((await days())[2]).toMatchObject(differing);
+  await removeAt(ANSWER.verifiedAt);
+  expect((await days())[2]).toMatchObject({ outcome: 'pending', reason: 'orgs_removed' });
+  await removeAt(null);
+  expect((await days())[2]).toMatchObject(differing);
+});
+
 test('an organization that is billed and has no monthly summary is named', async () => {
   await change(sql`update losant_usage.control_total_reads
     set attempts = 0, reason = null, verified_at = '2026-11-24T12:00:01Z'`);
