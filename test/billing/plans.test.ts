@@ -122,4 +122,4 @@ test('a closing and adjustments read the month once, before and after statistics
   await restate();
   expect(await closeMonth(true)).toEqual([]);
   expect(await closeMonth(false, 1)).toEqual([]);
-});
+}, 180_000);
