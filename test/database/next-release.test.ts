@@ -10,26 +10,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import { runProgram } from '../support/program.ts';
+import { COST_CENTER } from '../support/releases.ts';
 import { devices, load } from '../views/loads.ts';
 import { addTracking, type Ledger, openLedger, rowsOf } from './ledger.ts';
-
-const NEXT = `
-alter table losant_usage.organizations add column cost_center text;
-comment on column losant_usage.organizations.cost_center is 'Cost center: the tag of this key as last seen; null if it has none.';
-update losant_usage.organizations o set cost_center = t.value
-from losant_usage.organization_tags t where t.org_id = o.org_id and t.key = 'cost_center' and t.nth = 1;
-create or replace view losant_usage.organization_tags as
-select o.org_id, tag.key, tag.value,
-  row_number() over (partition by o.org_id, tag.key order by tag.place)::integer as nth, o.cost_center
-from losant_usage.organizations o
-cross join lateral (
-  select t.item ->> 'key' as key, t.item ->> 'value' as value, t.place
-  from jsonb_array_elements(o.tags) with ordinality as t (item, place)
-) as tag;
-comment on column losant_usage.organization_tags.cost_center is 'Cost center of the organization.';
-select losant_usage.grant_rights();
-select losant_usage.record_definitions();
-`;
 
 let folder: string;
 let ledger: Ledger;
@@ -39,7 +22,7 @@ let orgId: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
   cpSync('migrations', folder, { recursive: true });
-  writeFileSync(join(folder, '0099_cost_center.sql'), NEXT);
+  writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
   ledger = await openLedger('postgres');
   handle = await createDatabase({ url: ledger.url, applicationName: 'next release', poolSize: 2 });
   orgId = await ledger.newOrg();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { useClockInFunctions } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { documentedOptions, tool } from '../support/debian-postgres.ts';
-import { type Release, releases } from './releases.ts';
+import { type Release, releases } from '../support/releases.ts';
 import { expectGood, hourOf, type World } from './world.ts';
 
 /** Something that is done before the wake-up of an hour. */

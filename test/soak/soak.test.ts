@@ -1,9 +1,9 @@
 /** A year of hourly wake-ups in simulated time, with all that an operator does in it. */
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { type Release, releases } from '../support/releases.ts';
 import { readMetric } from '../worker/process.ts';
 import { type Firing, JUDGED_EVERY_HOURS } from './alerts.ts';
 import { eventsOfYear } from './events.ts';
-import { type Release, releases } from './releases.ts';
 import { soak } from './soak.ts';
 import { hourOf } from './world.ts';
 

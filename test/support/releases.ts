@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export type Release = 'first' | 'second' | 'third';
 
 /** A column of organizations with its data, and a view that shows it. */
-const SECOND = `
+export const COST_CENTER = `
 alter table losant_usage.organizations add column cost_center text;
 comment on column losant_usage.organizations.cost_center is 'Cost center: the tag of this key as last seen; null if it has none.';
 update losant_usage.organizations o set cost_center = t.value
@@ -44,7 +44,7 @@ export const releases = {
     const folderOf = (release: Release) => join(root, release);
     for (const [nth, release] of NAMES.entries()) {
       cpSync('migrations', folderOf(release), { recursive: true });
-      if (nth >= 1) writeFileSync(join(folderOf(release), '0098_cost_center.sql'), SECOND);
+      if (nth >= 1) writeFileSync(join(folderOf(release), '0098_cost_center.sql'), COST_CENTER);
       if (nth >= 2) writeFileSync(join(folderOf(release), '0099_edge.sql'), THIRD);
     }
     return { folderOf, remove: () => rmSync(root, { recursive: true }) };
