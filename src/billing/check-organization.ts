@@ -40,7 +40,7 @@ interface OrganizationRows {
   readonly lines: readonly PackRow[];
   /** The rows of the files behind the lines, by name. */
   readonly files: ReadonlyMap<string, readonly PackRow[]>;
-  /** What the preceding statements have billed; null if that is not known. */
+  /** The lines and sources that the preceding statements have billed; null if they are not known. */
   readonly billed: Billed | null;
   /** The organizations of accepted blockers; null stands for all of an instance. */
   readonly blocked: ReadonlySet<string | null>;

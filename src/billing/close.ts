@@ -44,7 +44,7 @@ export interface Unsettled {
   /** The number of lines that an adjustment would have: of an organization, period and metric. */
   readonly figures: number;
   readonly orgs: number;
-  /** What blocks these organizations, or all of the instance. */
+  /** The blockers of these organizations, and those of the whole instance. */
   readonly blockers: readonly BlockedPeriod[];
 }
 

@@ -1,5 +1,6 @@
 import { SettingsError } from '../errors.ts';
 import { addDays, type DayRange, dayAt, dayStartMs, parseDay, type UsageDay } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
 import { type Month, parseMonth } from '../usage/period.ts';
 
 /** An option of a command. Its name is the key under which it is declared, in kebab case. */
@@ -119,7 +120,7 @@ export function idOption(what: string, summary: string): OptionSpec<string | nul
 
 function readIds(what: string, text: string): string[] {
   const ids = text.split(',').map((id) => id.trim().toLowerCase());
-  return ids.every((id) => /^[0-9a-f]{24}$/.test(id)) ? ids : fail(`An ${what} id has 24 hex characters.`);
+  return ids.every(isLosantId) ? ids : fail(`An ${what} id has 24 hex characters.`);
 }
 
 /** `choiceOption` returns an option with one of a few values; `plural` names them. */

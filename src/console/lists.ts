@@ -1,6 +1,7 @@
 /** Forms, filters and pagination of lists. */
 import { html } from 'hono/html';
 import { count, showNumber } from '../terminal/words.ts';
+import { isLosantId } from '../usage/organization.ts';
 import type { Html } from './page.ts';
 
 export type Option = readonly [value: string, text: string];
@@ -55,7 +56,7 @@ export function readSearch(given: string | undefined): string {
 
 /** `readInstanceId` returns an instance's id from the address; null if it is not valid. */
 export function readInstanceId(given: string | undefined): string | null {
-  return given !== undefined && /^[0-9a-f]{24}$/.test(given) ? given : null;
+  return given !== undefined && isLosantId(given) ? given : null;
 }
 
 /**

@@ -16,6 +16,7 @@ import {
 import { readDailyPayloads } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
 import { sumStandings } from '../usage/standing.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
@@ -50,7 +51,7 @@ export const organizationPage: ConsolePage = {
     const to = addDays(dayAt(sources.now()), -1);
     const range = { from: addDays(to, 1 - days), to };
     const choice = readHoursChoice((name) => c.req.query(name));
-    if (!/^[0-9a-f]{24}$/.test(orgId)) return c.html(renderUnknown(orgId), 404);
+    if (!isLosantId(orgId)) return c.html(renderUnknown(orgId), 404);
     const found = await readOrNull(sources, async (db) => ({
       organization: await readOrganization(db, { orgId, range }),
       limits: await readLimits(db, orgId),

@@ -29,6 +29,7 @@ import {
 import { escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import {
@@ -72,7 +73,7 @@ function readStoryQuery(given: (name: string) => string | undefined): StoryQuery
   const orgId = given('org') ?? '';
   const day = parseDay(given('day') ?? '');
   const stream = given('stream');
-  if (!/^[0-9a-f]{24}$/.test(orgId) || day === null || !isStorable(day)) return null;
+  if (!isLosantId(orgId) || day === null || !isStorable(day)) return null;
   if (stream !== undefined && !streamNames.includes(stream)) return null;
   return { orgId, day, streams: stream === undefined ? null : [stream] };
 }

@@ -143,7 +143,7 @@ interface Facts {
   readonly user: string;
   readonly isStandby: boolean;
   readonly onlyReads: boolean;
-  /** Where the default for transactions comes from, as `pg_settings` says; null unless they only read. */
+  /** The origin of the default for transactions, as `pg_settings` names it; null unless they only read. */
   readonly readsBy: string | null;
 }
 
@@ -205,7 +205,7 @@ function judge(
   }
   if (isStandby) return { reason: 'standby', user };
   if (!onlyReads) return null;
-  // What the server says of every user may pass by itself, e.g. once a full disk has room again.
+  // A server that only reads for every user may recover by itself, e.g. once a full disk has room again.
   return { reason: readsBy?.includes('user') || readsBy === 'client' ? 'user' : 'server', user };
 }
 

@@ -75,7 +75,7 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     const { refusal, excluded } = exported;
     const range = options.ask?.range ?? null;
     const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
-    // What another process failed to read meanwhile is not done either.
+    // Cells that another process failed to read meanwhile are not done either.
     const undone = gaps.undone + (tally.failures.length > 0 ? 0 : gaps.failed);
     // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
     // fulfilled.

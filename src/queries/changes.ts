@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
+import { isLosantId } from '../usage/organization.ts';
 import { matching } from './organizations.ts';
 
 export interface ChangeQuery {
@@ -275,7 +276,7 @@ function meets({
 
 /** A complete id is looked up, which is fast; any other text is searched for. */
 function isOfOrganization(search: string): RawBuilder<boolean> {
-  return /^[0-9a-f]{24}$/.test(search)
+  return isLosantId(search)
     ? sql`r.org_id = ${search}`
     : sql`r.org_id in (select o.org_id from losant_usage.organizations o where ${matching(search)})`;
 }

@@ -78,3 +78,8 @@ export interface Shard {
   readonly index: number;
   readonly count: number;
 }
+
+/** `isLosantId` returns whether a text is an id as Losant writes it: 24 lower-case hex characters. */
+export function isLosantId(text: string): boolean {
+  return /^[0-9a-f]{24}$/.test(text);
+}
