@@ -23,7 +23,8 @@ export interface ExportRequest extends OptionValues<typeof exportOptions> {
 /** The part of one instance that is exported. */
 export interface Scope {
   readonly instance: InstanceConfig;
-  readonly streams: readonly string[];
+  /** The streams; null for all that are tracked. */
+  readonly streams: readonly string[] | null;
   /** The organizations; null for all that are configured. */
   readonly orgIds: readonly string[] | null;
 }
@@ -33,12 +34,14 @@ export function chooseScopes(
   instances: readonly InstanceConfig[],
   { instance: instanceIds, stream: wanted }: Pick<ExportRequest, 'instance' | 'stream'>,
 ): Scope[] {
-  const chosen = chooseInstances(instances, instanceIds).map((instance) => ({
+  const asked = chooseInstances(instances, instanceIds);
+  if (wanted === null) return asked.map((instance) => ({ instance, streams: null, orgIds: null }));
+  const chosen = asked.map((instance) => ({
     instance,
-    streams: instance.streams.filter((stream) => wanted === null || wanted.includes(stream)),
+    streams: instance.streams.filter((stream) => wanted.includes(stream)),
     orgIds: null,
   }));
-  const missing = wanted?.filter((stream) => !chosen.some(({ streams }) => streams.includes(stream))) ?? [];
+  const missing = wanted.filter((stream) => !chosen.some(({ streams }) => streams.includes(stream)));
   if (missing.length === 0) return chosen.filter(({ streams }) => streams.length > 0);
   const whose = chosen.map(({ instance }) => instance.instanceId).join(', ');
   const exported = streamNames.filter((name) =>

@@ -97,8 +97,8 @@ export interface RunOptions {
   readonly orgIds: readonly string[] | null;
   /** The only shard of the organizations to export. */
   readonly shard?: Shard | null | undefined;
-  /** The only streams to export, out of the configured ones. */
-  readonly streams: readonly string[];
+  /** The only streams to export, out of the configured ones; null for everything that is tracked. */
+  readonly streams: readonly string[] | null;
   readonly signal: AbortSignal;
   /** The state left by the previous run of the same process and configuration. */
   readonly settled?: Settled | undefined;
@@ -116,17 +116,17 @@ export function scopeOf(
   { instanceId, streams }: Pick<InstanceContext, 'instanceId' | 'streams'>,
   { ask, orgIds, shard, streams: wanted }: Pick<RunOptions, 'ask' | 'orgIds' | 'shard' | 'streams'>,
 ): ExportScope {
-  const isAll = ask === undefined && streams.every((stream) => wanted.includes(stream));
-  return { instanceId, orgIds, shard: shard ?? null, streams: isAll ? null : wanted };
+  return {
+    instanceId,
+    orgIds,
+    shard: shard ?? null,
+    streams: wanted ?? (ask === undefined ? null : streams),
+  };
 }
 
 /** Whether a run reads everything due of its instance, so that its success means that nothing is missing. */
-export function isFullRun(
-  { streams }: InstanceContext,
-  { kind, ask, orgIds, shard, streams: wanted }: RunOptions,
-): boolean {
-  const isAll = streams.every((stream) => wanted.includes(stream));
-  return kind !== 'backfill' && ask === undefined && orgIds === null && shard == null && isAll;
+export function isFullRun({ kind, ask, orgIds, shard, streams }: RunOptions): boolean {
+  return kind !== 'backfill' && ask === undefined && orgIds === null && shard == null && streams === null;
 }
 
 /**

@@ -20,6 +20,8 @@ export interface ExportWork {
   readonly ask: Ask | undefined;
   /** Whether failed cells are read again before their retry time, because a person asked for the run. */
   readonly retriesFailed: boolean;
+  /** The time before which a cell was last asked for to be exported; null for any. */
+  readonly triedBeforeMs: number | null;
   readonly tally: Tally;
   readonly onProgress: ((progress: Progress) => void) | undefined;
 }
@@ -85,8 +87,8 @@ async function* planPages(
   signal: AbortSignal,
   onPlan: (plan: PagePlan) => void,
 ): AsyncGenerator<PagePlan> {
-  const { context, session, scope, ask, retriesFailed, tally } = work;
-  const options = { nowMs: context.now(), policy: context.policy, ask, retriesFailed };
+  const { context, session, scope, ask, retriesFailed, triedBeforeMs, tally } = work;
+  const options = { nowMs: context.now(), policy: context.policy, ask, retriesFailed, triedBeforeMs };
   let isFirst = true;
   for await (const tracks of readDuePages(context.db, scope, options)) {
     signal.throwIfAborted();

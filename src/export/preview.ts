@@ -56,8 +56,8 @@ export async function previewRun(
 
 /** `listTrackPages` yields the tracks that a first run would begin with. */
 async function* listTrackPages(
-  { client, instanceId, selection, now }: InstanceContext,
-  { ask, orgIds, streams, signal }: PreviewOptions,
+  { client, instanceId, selection, streams, now }: InstanceContext,
+  { ask, orgIds, streams: wanted, signal }: PreviewOptions,
 ): AsyncGenerator<DueTrack[]> {
   const yesterday = lastCompleteDay(now());
   const range: DayRange = ask?.range ?? { from: yesterday, to: yesterday };
@@ -69,7 +69,7 @@ async function* listTrackPages(
       const from = latestDay(range.from, createdAt === null ? null : dayAt(Date.parse(createdAt)));
       const days = from <= range.to ? [{ from, to: range.to }] : [];
       const none = { removedOn: null, stored: [], uncovered: [], untracked: [] };
-      return streams.map((stream) => ({
+      return (wanted ?? streams).map((stream) => ({
         orgId,
         stream,
         ...none,

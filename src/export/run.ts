@@ -84,13 +84,13 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     tally.requests = context.requestCount() - requestsBefore;
     if (!refusal) {
       await readControlTotals(context, session, {
-        again: daysReadAgain(options, tally),
-        onlyAgain: !isFullRun(context, options),
+        again: daysReadAgain(context, options, tally),
+        onlyAgain: !isFullRun(options),
         retriesFailed: triesFailedAgain(options),
       });
     }
     const status: 'complete' | 'partial' = tally.didAll && !refusal ? 'complete' : 'partial';
-    const isSettled = status === 'complete' && tally.gapsLeft === 0 && isFullRun(context, options);
+    const isSettled = status === 'complete' && tally.gapsLeft === 0 && isFullRun(options);
     const settled = isSettled ? await settle(context, options, { session, exported, listedBefore }) : null;
     return { status, refusal, excluded, settled };
   });
@@ -109,12 +109,13 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
  * be read again.
  */
 function daysReadAgain(
-  { ask, orgIds, shard, streams }: RunOptions,
+  { streams }: InstanceContext,
+  { ask, orgIds, shard, streams: wanted }: RunOptions,
   { loadedDays }: Tally,
 ): ReadonlyMap<string, ReadonlySet<UsageDay>> {
   if (ask?.force !== true || orgIds !== null || shard != null) return loadedDays;
   const days = new Set(eachDay(ask.range));
-  return new Map(streams.map((stream) => [stream, days]));
+  return new Map((wanted ?? streams).map((stream) => [stream, days]));
 }
 
 interface Exported {
@@ -181,8 +182,8 @@ async function discoverAndExport(
       );
   }
   options.onPlan?.(await previewRun(context, options, { isKnown: true }));
-  // Only the first export tries failed cells again; further rounds of this run must not repeat what failed in it.
-  const work = { context, session, scope, ask, retriesFailed: false, tally, onProgress };
+  // Only the first export tries failed cells again before their time.
+  const work = { context, session, scope, ask, retriesFailed: false, triedBeforeMs: null, tally, onProgress };
   const refusal =
     (await exportScope({ ...work, retriesFailed: triesFailedAgain(options) })) ??
     (ask ? null : await exportAddedSince(work, startedAtMs));
@@ -202,7 +203,7 @@ async function discoverAndExport(
 
 /**
  * `exportAddedSince` exports days that another process has begun to track since the run was planned. They are due as
- * well: without them this run would end with gaps that no failure explains.
+ * well: without them this run would end with gaps that no failure explains. What this run has asked for is not repeated.
  */
 async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<LosantError | null> {
   const { context, scope, tally } = work;
@@ -211,7 +212,7 @@ async function exportAddedSince(work: ExportWork, startedAtMs: number): Promise<
     const left = { startedAtMs, range: null };
     if ((await countGapsLeft(context.db, scope, left)).undone === 0) break;
     const { planned, orgs } = tally;
-    refusal = await exportScope(work);
+    refusal = await exportScope({ ...work, triedBeforeMs: startedAtMs });
     tally.orgs = Math.max(orgs, tally.orgs - orgs);
     if (tally.planned === planned) break;
   }

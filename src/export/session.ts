@@ -127,13 +127,12 @@ class RunRecord {
     if (this.isBegun) return;
     const { db, instanceId, host, version } = this.#context;
     const { runId, kind } = this.#options;
-    const streams = this.#options.streams;
     await startRun(db, {
       runId,
       instanceId,
       kind,
-      isFull: isFullRun(this.#context, this.#options),
-      streams,
+      isFull: isFullRun(this.#options),
+      streams: this.#options.streams ?? this.#context.streams,
       host,
       version,
     });

@@ -27,6 +27,8 @@ export interface DueOptions {
   readonly ask?: Ask | undefined;
   /** Whether failed cells are due before their retry time, because a person asked for a run. */
   readonly retriesFailed?: boolean | undefined;
+  /** The time before which a cell was last asked for to be due; null or undefined for any. */
+  readonly triedBeforeMs?: number | null | undefined;
 }
 
 /** The number of organizations on a page; small enough that a page's slices fit in a few megabytes. */
@@ -80,8 +82,11 @@ const dueTimes = ({ nowMs, retriesFailed = false }: DueOptions) => {
 };
 
 /** Returns the condition that a cell `c` with one of these times is due now. */
-const isDueNow = ({ nowMs }: DueOptions) =>
-  sql`(c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz or c.attempts > 0)`;
+const isDueNow = ({ nowMs, triedBeforeMs = null }: DueOptions) => {
+  const triedBefore = triedBeforeMs === null ? null : new Date(triedBeforeMs).toISOString();
+  return sql`(c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz or c.attempts > 0)
+    and (${triedBefore}::timestamptz is null or c.attempted_at is null or c.attempted_at < ${triedBefore}::timestamptz)`;
+};
 
 const isNamed = (orgId: string, { orgIds }: ExportScope) =>
   sql`(${orgIds}::text[] is null or ${sql.ref(orgId)} = any (${orgIds}::text[]))`;

@@ -93,7 +93,7 @@ async function startRun(
   instance: InstanceConfig,
   { now, onProgress, onWait, runId, startedAtMs }: RunWatch & { runId: string; startedAtMs: number },
 ): Promise<RunOutcome> {
-  const { instanceId, streams, requestsPerSecond: rate } = instance;
+  const { instanceId, requestsPerSecond: rate } = instance;
   const startedAt = new Date(startedAtMs).toISOString();
   let requests = 0;
   const planned = new PlannedRequests();
@@ -121,7 +121,7 @@ async function startRun(
     kind: 'scheduled',
     runId,
     orgIds: null,
-    streams,
+    streams: null,
     signal: context.signal,
     settled: settled.get(instanceId),
     onPlan: (plan) => {

@@ -318,6 +318,30 @@ async function ranOnce(played: Played): Promise<Played> {
 }
 
 describe('a few seconds of failures', () => {
+  test('are not tried again by the run that met them, although another number is missing in the end', async () => {
+    const played = await open('2026-11-24T10:15:00Z');
+    const { platform } = played;
+    const [failing = '', omitting = ''] = played.orgIds;
+    await platform.control('omit', { orgId: omitting, day: '2026-11-23', action: 'deviceCounts' });
+    await platform.control('config', {
+      faults: {
+        ...{ kinds: ['server_error'], forever: true },
+        ...{ orgIds: [failing], actions: ['instanceOrg.notebookMinuteCounts'] },
+      },
+    });
+    const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '1' });
+    expect({ code: ended.code, ...jsonOf(ended) }).toMatchObject({
+      code: 3,
+      cells: { planned: 12, loaded: 10, left_out: 1, failed: 1 },
+      failures: [{ orgId: failing, stream: 'notebook_minutes', code: 'server_error' }],
+    });
+    const { actions } = (await platform.control('stats')) as {
+      actions: Record<string, Record<string, number>>;
+    };
+    const counts = Object.values(actions['instanceOrg.notebookMinuteCounts'] ?? {});
+    expect(counts.reduce<number>((sum, each) => sum + each, 0)).toBe(3);
+  });
+
   test('are tried again at the next wake-up, and by a run by hand whatever the time of the next try', async () => {
     const played = await open('2026-11-24T10:15:00Z');
     const { platform, moveTo } = played;
@@ -368,4 +392,19 @@ describe('a few seconds of failures', () => {
     await runWhole(played);
     expect(await problems()).toEqual([]);
   });
+});
+
+test('a run for the only stream that is configured leaves a stream that was taken out alone', async () => {
+  const played = await open('2026-11-24T10:15:00Z');
+  const [orgId = ''] = played.orgIds;
+  await played.platform.control('omit', { orgId, day: '2026-11-23', action: 'deviceCounts' });
+  expect(jsonOf(await runJson(played, [], { STREAMS: 'device_counts,notebook_minutes' }))).toMatchObject({
+    status: 'partial',
+    gapsLeft: 1,
+  });
+  const only = { STREAMS: 'notebook_minutes' };
+  const named = await runJson(played, ['--stream', 'notebook_minutes'], only);
+  expect({ code: named.code, ...jsonOf(named) }).toMatchObject({ code: 0, gapsLeft: 0 });
+  const all = await runJson(played, [], only);
+  expect({ code: all.code, ...jsonOf(all) }).toMatchObject({ code: 3, gapsLeft: 1 });
 });

@@ -44,6 +44,8 @@ export const KINDS: Readonly<Record<StepKind, Kind>> = ALL_KINDS;
 
 /** A step as plain data: what it does is drawn from its own dice, so that it does the same without the others. */
 export interface Step {
+  /** Its place among the steps of its seed. */
+  readonly number: number;
   readonly kind: StepKind;
   readonly dice: number;
 }
@@ -54,8 +56,9 @@ export function stepsOf(seed: number, count: number): Step[] {
   const bag = Object.entries(KINDS).flatMap(([kind, { weight }]) =>
     Array<StepKind>(weight).fill(kind as StepKind),
   );
-  const draw = (): Step => ({ kind: dice.pick(bag), dice: dice.below(2 ** 31) });
-  return [{ kind: dice.pick(['run', 'wake']), dice: 1 }, ...Array.from({ length: count - 1 }, draw)];
+  const draw = (number: number): Step => ({ number, kind: dice.pick(bag), dice: dice.below(2 ** 31) });
+  const first: Step = { number: 1, kind: dice.pick(['run', 'wake']), dice: 1 };
+  return [first, ...Array.from({ length: count - 1 }, (_, index) => draw(index + 2))];
 }
 
 /** What was played, and the checker's sentences about the first step after which something was wrong. */

@@ -44,7 +44,8 @@ const RULES: Readonly<Record<string, string>> = {
     select concat_ws(' ', u.org_id, u.usage_date, u.payload_source_count) as what from losant_usage.usage_days u
     join losant_usage.coverage t on t.usage_date = u.usage_date and t.org_id = u.org_id and t.stream = 'payload_totals'
     join losant_usage.coverage s on s.usage_date = u.usage_date and s.org_id = u.org_id and s.stream = 'payload_sources'
-    where u.payload_source_count > 0 and u.payload_all_count = 0 and not t.is_reported
+    where u.payload_source_count > 0 and not t.is_reported
+      and u.payload_billable_count = 0 and u.payload_all_count = 0 and u.payload_all_bytes = 0
       and t.standing <> 'accepted' and t.reason is distinct from 'changed_by_hand' and s.reason is distinct from 'changed_by_hand'`,
   'the days that were read are others': `
     select concat_ws(' ', t.stream, t.org_id, t.read_days, c.days) as what from losant_usage.tracking t

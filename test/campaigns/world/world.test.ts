@@ -1,7 +1,8 @@
 /**
  * Worlds in which everything happens at once, in any order: after each step the tables are held against the
- * platform's truth. WORLD_SEEDS sets how many worlds and WORLD_STEPS how long they are; WORLD_SEED repeats one. A failure prints
- * the seed and the checker's sentences, the first one also the shortest of its steps that still fail.
+ * platform's truth. WORLD_SEEDS sets how many worlds and WORLD_STEPS how long they are; WORLD_SEED repeats one, with
+ * WORLD_ONLY some of its steps. A failure prints the seed and the checker's sentences, the first one also the shortest
+ * of its steps that still fail.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
@@ -9,6 +10,8 @@ import { countFrom, inLanes } from './dice.ts';
 import { KINDS, playSteps, type Step, shrink, stepsOf } from './play.ts';
 
 const ONLY = process.env['WORLD_SEED'];
+/** The numbers of the steps that are repeated. */
+const ONLY_STEPS = process.env['WORLD_ONLY']?.split(',').map(Number);
 /** The first seed of several. */
 const FIRST = countFrom('WORLD_FIRST', 1);
 const SEEDS = countFrom('WORLD_SEEDS', 8);
@@ -30,7 +33,7 @@ test(
     const counts: Record<string, number> = Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, 0]));
     const failures: string[] = [];
     await inLanes(LANES, seeds, async (seed) => {
-      const steps = stepsOf(seed, STEPS);
+      const steps = stepsOf(seed, STEPS).filter(({ number }) => ONLY_STEPS?.includes(number) ?? true);
       for (const { kind } of steps) counts[kind] = (counts[kind] ?? 0) + 1;
       const { log, wrong } = await playSteps(seed, steps, template);
       if (wrong.length === 0) return;
@@ -56,7 +59,7 @@ async function describe(seed: number, steps: readonly Step[], first: string): Pr
   const shortest = await shrink(steps, isSame);
   const { log, wrong } = await playSteps(seed, shortest, template);
   return [
-    `WORLD_SEED=${seed}: the shortest of its steps that fail are`,
+    `WORLD_SEED=${seed} WORLD_STEPS=${STEPS} WORLD_ONLY=${shortest.map(({ number }) => number).join()}: the shortest of its steps that fail are`,
     ...log.map((line) => `  ${line}`),
     ...wrong.slice(0, 8).map((line) => `  → ${line}`),
   ].join('\n');
