@@ -393,18 +393,3 @@ describe('a few seconds of failures', () => {
     expect(await problems()).toEqual([]);
   });
 });
-
-test('a run for the only stream that is configured leaves a stream that was taken out alone', async () => {
-  const played = await open('2026-11-24T10:15:00Z');
-  const [orgId = ''] = played.orgIds;
-  await played.platform.control('omit', { orgId, day: '2026-11-23', action: 'deviceCounts' });
-  expect(jsonOf(await runJson(played, [], { STREAMS: 'device_counts,notebook_minutes' }))).toMatchObject({
-    status: 'partial',
-    gapsLeft: 1,
-  });
-  const only = { STREAMS: 'notebook_minutes' };
-  const named = await runJson(played, ['--stream', 'notebook_minutes'], only);
-  expect({ code: named.code, ...jsonOf(named) }).toMatchObject({ code: 0, gapsLeft: 0 });
-  const all = await runJson(played, [], only);
-  expect({ code: all.code, ...jsonOf(all) }).toMatchObject({ code: 3, gapsLeft: 1 });
-});

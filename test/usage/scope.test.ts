@@ -10,11 +10,12 @@ const ask: Ask = {
   force: false,
   pastHorizon: false,
 };
-const all = { orgIds: null, shard: null, streams: INSTANCE.streams };
+const all = { orgIds: null, shard: null, streams: null };
 
 test.each([
   ['what is due is due of all that are tracked, also of a stream that was taken out', {}, null],
   ['what is due of chosen streams is due of these', { streams: ['device_counts'] }, ['device_counts']],
+  ['so is what is due of all the configured streams, by name', INSTANCE, INSTANCE.streams],
   ['what is asked for is of the configured streams', { ask }, ['device_counts', 'payload_totals']],
   ['what is asked for of chosen streams is of these', { ask, streams: ['device_counts'] }, ['device_counts']],
 ])('%s', (_, options, streams) => {
