@@ -91,7 +91,7 @@ comment on column losant_usage.organizations.first_seen_at is 'When this program
 comment on column losant_usage.organizations.last_seen_at is 'When this program last saw it (UTC).';
 comment on column losant_usage.organizations.removed_at is 'When it was found to be deleted in Losant (UTC); null while it exists.';
 comment on column losant_usage.organizations.problem is 'Why its attributes could not be read when it was last listed; null if they could. Its usage is collected all the same.';
-comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it counts as existing: that of created_at, or an earlier one from which on days were tracked before created_at moved later; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
+comment on column losant_usage.organizations.created_on is 'First usage date (UTC) on which it counts as existing: that of created_at, or an earlier one from which on days were tracked before created_at was known or moved later; null if unknown, or if created_at is later than the day it was first seen and so cannot be right.';
 comment on column losant_usage.organizations.removed_on is 'Last usage date (UTC) on which it existed; null while it exists.';
 
 create table losant_usage.organization_history (

@@ -59,8 +59,10 @@ export async function upsertOrganizations(
         (${attributes}) = row (${listed(ATTRIBUTES, 'excluded.')}),
         created_at = coalesce(excluded.created_at, o.created_at),
         created_on = case
-          when excluded.created_on > o.created_on and exists (select from losant_usage.tracking t
-            where t.org_id = o.org_id and least(t.tracked_from, t.read_from) < excluded.created_on) then o.created_on
+          when excluded.created_on > coalesce(o.created_on, '-infinity') and exists (select from losant_usage.tracking t
+            where t.org_id = o.org_id and least(t.tracked_from, t.read_from) < excluded.created_on)
+            then coalesce(o.created_on, (select min(least(t.tracked_from, t.read_from)) from losant_usage.tracking t
+              where t.org_id = o.org_id))
           when excluded.created_at <= o.first_seen_at then excluded.created_on
           else o.created_on end,
         last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);

@@ -189,14 +189,17 @@ describe('an organization that is seen', () => {
     ]);
   });
 
-  test.each<[string, string | null, string]>([
-    ['later, after what is tracked', '2026-11-10T00:00:00.000Z', '2025-03-04'],
-    ['earlier', '2024-01-01T00:00:00.000Z', '2024-01-01'],
-    ['later, before what is tracked', '2026-10-01T00:00:00.000Z', '2026-10-01'],
+  const FIRST_CREATED = '2025-03-04T05:06:07.089Z';
+  test.each<[string, string | null, string, string]>([
+    ['that moved later, after what is tracked', FIRST_CREATED, '2026-11-10T00:00:00.000Z', '2025-03-04'],
+    ['that moved earlier', FIRST_CREATED, '2024-01-01T00:00:00.000Z', '2024-01-01'],
+    ['that moved later, before what is tracked', FIRST_CREATED, '2026-10-01T00:00:00.000Z', '2026-10-01'],
+    ['that was not known before, after what is tracked', null, '2026-11-10T00:00:00.000Z', '2026-11-01'],
+    ['that was not known before, before what is tracked', null, '2026-10-01T00:00:00.000Z', '2026-10-01'],
   ])(
-    'with a creation date that moved %s takes no tracked day away, and has it on record',
-    async (_, createdAt, createdOn) => {
-      await see(MONDAY, acme());
+    'with a creation date %s takes no tracked day away, and has it on record',
+    async (_, firstCreatedAt, createdAt, createdOn) => {
+      await see(MONDAY, acme({ createdAt: firstCreatedAt }));
       await addTracking(ledger.db, A, { streams: ['device_counts'], days: '{[2026-11-01,2026-11-21)}' });
       await addCells(ledger.db, A, [{ day: '2026-11-02', standing: 'stored' }]);
       const cells = () =>
@@ -215,7 +218,7 @@ describe('an organization that is seen', () => {
       expect(await cells()).toEqual(before);
       const versions = sql`select created_at from losant_usage.organization_history order by valid_from`;
       expect(await rowsOf(ledger.db, versions)).toEqual([
-        { created_at: '2025-03-04T05:06:07.089Z' },
+        { created_at: firstCreatedAt },
         { created_at: createdAt },
       ]);
     },
