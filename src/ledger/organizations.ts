@@ -1,7 +1,7 @@
 import { type Kysely, type NotNull, type RawBuilder, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { compareText, ORG_DELETED } from '../usage/cell.ts';
+import { CHANGED_BY_HAND, compareText, ORG_DELETED } from '../usage/cell.ts';
 import type { Organization } from '../usage/organization.ts';
 import { OMISSIONS_NEEDED } from '../usage/policy.ts';
 import { untrackRemoved } from './tracking.ts';
@@ -72,7 +72,7 @@ export async function upsertOrganizations(
 
 /**
  * Reopens the cells of organizations that were gone and have returned. Cells closed as unavailable are
- * missing again and read at once; stored cells are read from their next checkpoint on, also those that
+ * missing again and read at once, like those whose numbers a person removed; stored cells are read from their next checkpoint on, also those that
  * a person accepted while their stream was collected, and zeros that are not sure yet. `seenAt` is by the
  * clock by which the run finds what is due.
  */
@@ -84,6 +84,7 @@ async function reopenReturned(
   const isBack = sql`exists (
     select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
   const isUnavailable = sql`c.standing = 'unavailable' and c.reason = ${ORG_DELETED}`;
+  const isClosedByHand = sql`c.standing = 'missing' and c.reason = ${CHANGED_BY_HAND} and c.next_read_at is null`;
   await sql`
     update losant_usage.coverage c set
       standing = case when c.is_stored then c.standing else 'missing' end,
@@ -103,7 +104,7 @@ async function reopenReturned(
           select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next
       ) as checkpoint
       where c.org_id = any (${orgIds}::text[]) and ${isBack}
-        and (${isUnavailable} or (c.is_stored and c.next_read_at is null
+        and (${isUnavailable} or ${isClosedByHand} or (c.is_stored and c.next_read_at is null
           and (c.standing <> 'accepted' or upper(t.tracked_days) > o.removed_on)))
       order by c.usage_date, c.stream, c.org_id for update of c
     ) as k

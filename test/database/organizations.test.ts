@@ -166,6 +166,7 @@ describe('an organization that is seen', () => {
       { day: '2026-11-18', standing: 'final', verifiedAt: TUESDAY },
       { day: '2026-11-19', standing: 'in_doubt', reason: 'left_out', verifiedAt: MONDAY },
       { day: '2026-11-20', standing: 'accepted', reason: 'waived' },
+      { day: '2026-11-17', standing: 'missing', reason: 'changed_by_hand' },
       { day: '2026-11-21', standing: 'unavailable', reason: 'past_horizon' },
       { day: '2026-11-22', standing: 'unavailable', reason: 'org_deleted', verifiedAt: MONDAY },
       { day: '2026-11-23', standing: 'stored', verifiedAt: TUESDAY },
@@ -180,6 +181,7 @@ describe('an organization that is seen', () => {
       })),
     ).toMatchObject([
       { usage_date: '2026-10-20', standing: 'final', next_read_at: 'null' },
+      { usage_date: '2026-11-17', standing: 'missing', next_read_at: WEDNESDAY },
       { usage_date: '2026-11-18', standing: 'final', next_read_at: '2026-11-26T00:00:00.000Z' },
       { usage_date: '2026-11-19', standing: 'in_doubt', next_read_at: WEDNESDAY },
       { usage_date: '2026-11-20', standing: 'accepted', next_read_at: 'null' },
