@@ -73,14 +73,6 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     const listedBefore = (await readInstance(db, instanceId))?.listedAt ?? null;
     const exported = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const { refusal, excluded } = exported;
-    const range = options.ask?.range ?? null;
-    const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
-    // Cells that another process failed to read meanwhile are not done either.
-    const undone = gaps.undone + (tally.failures.length > 0 ? 0 : gaps.failed);
-    // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
-    // fulfilled.
-    tally.undone = range === null ? undone : Math.max(undone, tally.lateOmissions);
-    tally.gapsLeft = undone + gaps.older;
     tally.requests = context.requestCount() - requestsBefore;
     if (!refusal) {
       await readControlTotals(context, session, {
@@ -89,6 +81,14 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
         retriesFailed: triesFailedAgain(options),
       });
     }
+    const range = options.ask?.range ?? null;
+    const gaps = await countGapsLeft(db, scopeOf(context, options), { startedAtMs, range });
+    // Cells that another process failed to read meanwhile are not done either.
+    const undone = gaps.undone + (tally.failures.length > 0 ? 0 : gaps.failed);
+    // A day asked for by hand need not be tracked. Its missing cells are then no gaps, but the request is not
+    // fulfilled.
+    tally.undone = range === null ? undone : Math.max(undone, tally.lateOmissions);
+    tally.gapsLeft = undone + gaps.older;
     const status: 'complete' | 'partial' = tally.didAll && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && tally.gapsLeft === 0 && isFullRun(options);
     const settled = isSettled ? await settle(context, options, { session, exported, listedBefore }) : null;
