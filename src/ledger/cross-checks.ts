@@ -20,7 +20,7 @@ export interface AppliedCell extends CellKey {
 /** The rows of a batch's cells in the database. */
 export interface Ledger {
   readonly cells: ReadonlyMap<string, LockedCell>;
-  /** The ids of cells that have no row and are not tracked. */
+  /** The ids of cells that are not tracked, of those that have no row or are closed for it. */
   readonly untracked: ReadonlySet<string>;
   readonly numbersOf: (key: CellKey) => readonly Fact[];
 }

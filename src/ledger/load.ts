@@ -11,7 +11,9 @@ import {
   type CellResult,
   cellId,
   compareText,
+  NOT_TRACKED,
   type Reason,
+  unchanged,
   WAIVED,
 } from '../usage/cell.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
@@ -122,7 +124,10 @@ async function applyLocked(
       const key = keyOf(answer);
       const before = ledger.cells.get(cellId(key)) ?? null;
       const numbers = ledger.numbersOf(key);
-      const applied = apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
+      const isTrackedSince = isUntracked(answer) && !ledger.untracked.has(cellId(key));
+      const applied = isTrackedSince
+        ? unchanged
+        : apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
       cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
     }
     crossCheck(answers, ledger, cells);
@@ -146,12 +151,17 @@ async function readLedger(
     trx,
     keys.filter((key) => cells.get(cellId(key))?.isStored),
   );
-  const untracked = await readUntracked(
-    trx,
-    checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
-  );
+  const untracked = await readUntracked(trx, [
+    ...checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
+    ...answers.filter(isUntracked).map(keyOf),
+  ]);
   const numbersOf = (key: CellKey) => (cells.get(cellId(key))?.isStored ? numbers(key) : []);
   return { cells, untracked, numbersOf };
+}
+
+/** Whether the answer closes a cell whose day was not tracked when it was planned. */
+function isUntracked({ outcome }: CellAnswer): boolean {
+  return outcome.kind === 'closed' && outcome.code === NOT_TRACKED;
 }
 
 async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Set<string>> {

@@ -18,11 +18,13 @@ const lockedTracks = (where: RawBuilder<unknown>) => sql`(
 
 /**
  * Reopens cells that were closed because their days were not tracked, before the tracks that match `where` are
- * widened. Those that stay untracked are closed again by the next run. Coverage is locked first, as a load does.
+ * widened. Those that stay untracked are closed again by the next run. Coverage is locked first, as a load does, also
+ * of cells that are still open: a load under way may be closing them.
  */
 async function reopenUntracked(trx: Kysely<Schema>, where: RawBuilder<unknown>): Promise<void> {
   await sql`
-    update losant_usage.coverage c set next_read_at = (c.usage_date + 1)::timestamp at time zone 'UTC'
+    update losant_usage.coverage c
+    set next_read_at = coalesce(c.next_read_at, (c.usage_date + 1)::timestamp at time zone 'UTC')
     from (
       select c.usage_date, c.stream, c.org_id
       from losant_usage.tracking t join losant_usage.organizations o on o.org_id = t.org_id
@@ -31,7 +33,7 @@ async function reopenUntracked(trx: Kysely<Schema>, where: RawBuilder<unknown>):
       cross join lateral (
         select c.usage_date, c.stream, c.org_id from losant_usage.coverage c
         where c.usage_date = day and c.stream = t.stream and c.org_id = t.org_id
-          and c.standing = 'missing' and c.next_read_at is null offset 0
+          and c.standing = 'missing' offset 0
       ) as k
       join losant_usage.coverage c on c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id
       where t.has_untracked and o.removed_at is null and ${where}

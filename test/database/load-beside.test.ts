@@ -1,9 +1,11 @@
 /** Loads that meet: two workers, a worker and a backfill, a worker and its successor. */
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Schema } from '../../src/database/schema.ts';
 import { takeLease } from '../../src/ledger/lease.ts';
 import { type Batch, loadBatch } from '../../src/ledger/load.ts';
-import type { CellAnswer } from '../../src/usage/cell.ts';
+import { trackDays } from '../../src/ledger/tracking.ts';
+import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, row, values } from './answers.ts';
@@ -207,12 +209,62 @@ describe('a load under a lease', () => {
   });
 });
 
+describe('a cell that is closed because its day is not tracked', () => {
+  const closed: CellOutcome = { kind: 'closed', code: 'not_tracked', message: 'the day is not tracked' };
+  const [day, other] = ['2026-11-02', '2026-11-03'];
+  const nextReads = async (orgId: string) =>
+    await rowsOf(
+      ledger.db,
+      sql`select usage_date, next_read_at is not null as is_open from losant_usage.coverage
+        where org_id = ${orgId} order by usage_date`,
+    );
+  const missingOn = (day: string) =>
+    ({ day, standing: 'missing', reason: 'server_error', nextReadAt: '2026-11-22T00:00:00Z' }) as const;
+
+  test('stays open if it is tracked by then', async () => {
+    const orgId = await ledger.newOrg();
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: `{[${day},${other})}` });
+    await addCells(ledger.db, orgId, [missingOn(day), missingOn(other)]);
+    await load([answer(closed, { orgId, day }), answer(closed, { orgId, day: other })], RUN_1);
+    expect(await nextReads(orgId)).toEqual([
+      { usage_date: day, is_open: true },
+      { usage_date: other, is_open: false },
+    ]);
+  });
+
+  test('is open again if its day is tracked while it is being closed', async () => {
+    const orgId = await ledger.newOrg();
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: `{[${other},)}` });
+    await addCells(ledger.db, orgId, [missingOn(day)]);
+    const release = await holding((trx) =>
+      sql`select from losant_usage.coverage where org_id = ${orgId} for update`.execute(trx),
+    );
+    const closing = load([answer(closed, { orgId, day })], RUN_1);
+    await expect.poll(countWaiting).toBe(1);
+    const scope = {
+      instanceId: INSTANCE,
+      orgIds: [orgId],
+      streams: ['device_counts'],
+      horizon: '2026-10-01',
+    };
+    const tracking = trackDays(ledger.db, scope, { from: day, to: day });
+    await expect.poll(countWaiting).toBe(2);
+    await release();
+    await Promise.all([closing, tracking]);
+    expect(await nextReads(orgId)).toEqual([{ usage_date: day, is_open: true }]);
+  });
+});
+
 /** Locks a cell's row from outside, so that a load stops in its middle until it is released. */
 async function holdCell(orgId: string, day: string): Promise<() => Promise<void>> {
+  return await holding((trx) => addCells(trx, orgId, [{ day, standing: 'missing', reason: 'server_error' }]));
+}
+
+async function holding(lock: (trx: Kysely<Schema>) => Promise<unknown>): Promise<() => Promise<void>> {
   const isHeld = Promise.withResolvers<undefined>();
   const mayEnd = Promise.withResolvers<undefined>();
   const outside = ledger.db.transaction().execute(async (trx) => {
-    await addCells(trx, orgId, [{ day, standing: 'missing', reason: 'server_error' }]);
+    await lock(trx);
     isHeld.resolve(undefined);
     await mayEnd.promise;
   });
