@@ -51,7 +51,7 @@ export const homePage: ConsolePage = {
         overview(),
         openMonth(),
       ]);
-      c.header('refresh', String(all === null ? AGAIN_S : REFRESH_S));
+      c.header('refresh', String(all === null || heat === null ? AGAIN_S : REFRESH_S));
       const readings = {
         heatMap: heat?.value ?? null,
         overview: all?.value ?? null,

@@ -30,7 +30,7 @@ const READER = { poolSize: 11, statementTimeoutMs: 60_000, connectTimeoutMs: 3_0
  * its age.
  */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
-const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
+const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 700 };
 /** The reading of a month, which is counted over all of it; only the first caller waits for it. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 900, max: 2 };
 /** The reading of all organizations, by the day up to which it goes. */
