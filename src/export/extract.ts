@@ -90,14 +90,14 @@ function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy):
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
     return quarantineSlice(
-      settleSlice(slice, { ...read, outcome: MISSING }, policy),
+      answerSlice(slice, { ...read, outcome: MISSING }, policy),
       UNPLACEABLE,
       error.message,
     );
   }
   const { days, outsideBuckets, unknownKeys } = reading;
   const sha256 = hash('sha256', texts.join(''), 'hex');
-  const judged = settleSlice(slice, { ...read, sha256, outcome: (day) => days.get(day) ?? MISSING }, policy);
+  const judged = answerSlice(slice, { ...read, sha256, outcome: (day) => days.get(day) ?? MISSING }, policy);
   const { orgId, stream } = slice;
   const quarantined = judged.answers.flatMap(({ day, outcome }) => {
     if (outcome.kind !== 'quarantined') return [];
@@ -119,7 +119,7 @@ export function judgeFailure(
 ): SliceResult {
   const { kind: code, message, body } = error;
   const texts = body === null || code !== 'bad_body' ? [] : [body];
-  const failed = settleSlice(
+  const failed = answerSlice(
     slice,
     { sentAtMs, texts, error, outcome: { kind: 'failed', code, message } },
     policy,
@@ -153,8 +153,8 @@ interface SliceRead {
   readonly outcome: CellOutcome | ((day: UsageDay) => CellOutcome);
 }
 
-/** `settleSlice` returns the slice with an answer for each of its cells. */
-export function settleSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
+/** `answerSlice` returns the slice with an answer for each of its cells. */
+export function answerSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
   const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
   const { orgId } = slice;
   const stream = streamNamed(slice.stream);

@@ -7,7 +7,7 @@ import type { DayRange } from '../usage/day.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { type InstanceContext, type Progress, requireClock } from './context.ts';
-import { extractSlice, judgeFailure, type SliceResult, settleSlice } from './extract.ts';
+import { extractSlice, judgeFailure, type SliceResult, answerSlice } from './extract.ts';
 import { loadSlices } from './load-slices.ts';
 import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
@@ -140,7 +140,7 @@ async function closeCells(
   const { db, now, policy } = work.context;
   const slices = cells.map(({ orgId, stream, day, reason }) => {
     const slice: Slice = { orgId, stream, window: { from: day, to: day }, days: [{ day, reason: 'gap' }] };
-    return settleSlice(slice, { sentAtMs: now(), outcome: OUTCOMES[reason] }, policy);
+    return answerSlice(slice, { sentAtMs: now(), outcome: OUTCOMES[reason] }, policy);
   });
   for (let start = 0; start < slices.length; start += BATCH_SLICES) {
     const batch = slices.slice(start, start + BATCH_SLICES);
