@@ -3,9 +3,9 @@ import { createProgress } from '../terminal/progress.ts';
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, type Span, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
-import { checkHeartbeat } from './check-heartbeat.ts';
+import { probeHeartbeat } from '../worker/heartbeat.ts';
 import { checkInstance, type InstanceCheck } from './check-instance.ts';
-import { type Check, CheckList } from './check-list.ts';
+import { type Check, CheckError, CheckList, type Finding } from './check-list.ts';
 import { checkDatabase } from './check-postgres.ts';
 import { type ProbeAnswer, probeInstance } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -19,10 +19,10 @@ const checkOptions = {
 export const check = defineCommand({
   needs: 'losant',
   options: checkOptions,
-  examples: () => [
-    { args: 'check', does: 'is everything ready for the first run?' },
-    { args: 'check --all-orgs', does: 'may the token read every organization?' },
-  ],
+  examples: () => ({
+    check: 'is everything ready for the first run?',
+    'check --all-orgs': 'may the token read every organization?',
+  }),
   run: checkEverything,
 });
 
@@ -68,6 +68,22 @@ export async function checkEverything(
     output.printJson({ ok: exitCode === 0, settings: config.origins, checks, ...probe });
   } else output.print(renderEnd(checks.filter(({ ok }) => !ok).length));
   return exitCode;
+}
+
+/** `checkHeartbeat` asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
+export async function checkHeartbeat(url: string): Promise<Finding<null>> {
+  const answer = await probeHeartbeat(url);
+  if (typeof answer === 'string') {
+    throw new CheckError(
+      'invalid',
+      `the monitor of HEARTBEAT_URL does not answer: ${answer}`,
+      'check the address and the network',
+    );
+  }
+  if (answer >= 200 && answer < 300) return { message: 'the monitor answers', value: null };
+  const hint =
+    'with Healthchecks the id is wrong; another monitor may not know /log, which changes nothing there: see whether the next run arrives';
+  return { message: `the monitor answers HTTP ${answer}`, hint, value: null };
 }
 
 /** `showOrgs` shows the progress as lines also on a terminal: failures are printed in between. */

@@ -13,23 +13,19 @@ import {
   switchOption,
 } from './options.ts';
 
-/** The command that the command line asks for. */
 export interface Invocation {
   readonly command: Command;
   /** The command's own options, checked. */
   readonly options: OptionValues<OptionSpecs>;
   readonly json: boolean;
   readonly configFile: string | null;
-  /** Whether colours are allowed; false if they were turned off. */
   readonly mayColor: boolean;
 }
 
-/** The terminal on which help and the version are shown. */
 export interface HelpTerminal {
   readonly version: string;
   readonly write: (text: string) => void;
   readonly hasColors: boolean;
-  /** The width of the terminal in characters. */
   readonly columns: number;
   /** The present, for the days in examples. */
   readonly nowMs: number;
@@ -37,12 +33,6 @@ export interface HelpTerminal {
 
 /** The options as given: the texts of each option by its name, `true` for a switch. */
 type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
-
-interface Parsed {
-  readonly name: string;
-  readonly command: Command;
-  readonly given: Given;
-}
 
 const COMMON = {
   json: switchOption('print one JSON document instead of text'),
@@ -57,7 +47,6 @@ const EXIT_CODES =
   'Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing · ' +
   '4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted';
 
-/** The greatest width of help, because wider lines are hard to read. */
 const HELP_WIDTH_MAX = 110;
 
 /**
@@ -68,34 +57,18 @@ export async function parseCommandLine(
   argv: readonly string[],
   terminal: HelpTerminal,
 ): Promise<Invocation | null> {
-  const parsed = await parse(argv, terminal);
-  if (parsed === null) return null;
-  const { command, given } = parsed;
-  const specs = Object.entries(command.options);
-  const missing = specs.find(([name, spec]) => spec.isRequired && given[name] === undefined);
-  if (missing) throw mistake(`required option '${termOf(...missing)}' not specified`, parsed.name);
-  return {
-    command,
-    options: Object.fromEntries(specs.map(([name, spec]) => [name, readOption(name, spec, given[name])])),
-    json: given['json'] === true,
-    configFile: readOption('config', COMMON.config, given['config']),
-    mayColor: given['color'] !== false,
-  };
-}
-
-async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<Parsed | null> {
   // Help is asked for after a command, which declares its options for it.
   const asksHelp = argv.length > 1 && ['help', '--help', '-h'].includes(argv[0] ?? '');
   const args = asksHelp ? [...argv.slice(1), '--help'] : argv;
   const meant = findMeant(args);
-  let parsed: Parsed | null = null;
+  let invocation: Invocation | null = null;
   const program = declareProgram(terminal);
   for (const listed of commands) {
     const declared = declareCommand(program, listed, terminal);
     if (listed.name !== meant) continue;
     const command = await listed.load();
     declareOptions(declared, command, terminal, (given) => {
-      parsed = { name: meant, command, given };
+      invocation = readInvocation(meant, command, given);
     });
   }
   try {
@@ -105,7 +78,20 @@ async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<P
     if (error.exitCode === 0) return null;
     throw describeMistake(error, meant);
   }
-  return parsed;
+  return invocation;
+}
+
+function readInvocation(name: string, command: Command, given: Given): Invocation {
+  const specs = Object.entries(command.options);
+  const missing = specs.find(([key, spec]) => spec.isRequired && given[key] === undefined);
+  if (missing) throw mistake(`required option '${termOf(...missing)}' not specified`, name);
+  return {
+    command,
+    options: Object.fromEntries(specs.map(([key, spec]) => [key, readOption(key, spec, given[key])])),
+    json: given['json'] === true,
+    configFile: readOption('config', COMMON.config, given['config']),
+    mayColor: given['color'] !== false,
+  };
 }
 
 /** `findMeant` returns the name of the command or thing that the first words name, or empty text. */
@@ -138,7 +124,6 @@ function declareProgram(terminal: HelpTerminal): Program {
     .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
 }
 
-/** `configure` configures the program or a command: errors are thrown, help is written to the terminal. */
 function configure(program: Program, terminal: HelpTerminal): Program {
   return program
     .exitOverride()
@@ -159,7 +144,6 @@ function widthOf({ columns }: HelpTerminal): number {
   return Math.min(columns, HELP_WIDTH_MAX);
 }
 
-/** `declareCommand` declares a command by its summary, below its thing if it has one. */
 function declareCommand(
   program: Program,
   { name, group, summary }: ListedCommand,
@@ -247,7 +231,7 @@ function readOption<T>(name: string, spec: OptionSpec<T>, given: readonly string
 
 function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
   const width = widthOf(terminal);
-  const lines = examples(exampleDays(terminal.nowMs)).map(({ args, does }) => {
+  const lines = Object.entries(examples(exampleDays(terminal.nowMs))).map(([args, does]) => {
     return `  # ${does}\n${breakCommand(`  losant-usage ${args}`, width)}`;
   });
   return `\n${bold('Examples:')}\n${lines.join('\n')}`;

@@ -6,10 +6,8 @@ import type { UsageDay } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
 
-/** A standard stream of the process, or its substitute in a test. */
 export interface OutStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
-  /** The width of the terminal in characters. */
   readonly columns?: number | undefined;
   readonly hasColors?: (env: object) => boolean;
 }
@@ -33,7 +31,6 @@ export interface Io {
   readonly version: string;
 }
 
-/** The context of every command. */
 export interface BaseContext extends Io {
   readonly output: Output;
 }
@@ -62,12 +59,6 @@ export const SETTINGS_NEEDED = {
   admin_export: ['losant', 'database', 'admin'],
 } as const satisfies Readonly<Record<string, readonly Need[]>>;
 
-export interface Example {
-  /** The text after `losant-usage`. */
-  readonly args: string;
-  readonly does: string;
-}
-
 /** Days for examples, counted from the day on which they are shown: a fixed day is soon past the horizon. */
 export interface ExampleDays {
   readonly yesterday: UsageDay;
@@ -82,13 +73,11 @@ export interface ExampleDays {
 export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
   readonly needs: N;
   readonly options: O;
-  readonly examples: (days: ExampleDays) => readonly Example[];
+  /** What a line does, by its text after `losant-usage`. */
+  readonly examples: (days: ExampleDays) => Readonly<Record<string, string>>;
   /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
   readonly json?: boolean;
-  /**
-   * Whether log lines below `warn` are kept from a terminal unless asked for, because the result repeats
-   * them.
-   */
+  /** Whether log lines below `warn`, which the result repeats, are kept from a terminal unless asked for. */
   readonly isQuiet?: boolean;
   /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
   readonly whenInterrupted?: string;

@@ -38,11 +38,11 @@ export const completion = defineCommand({
   needs: 'none',
   json: false,
   options: { shell: argument(choiceOption('shells', 'your shell', shells)) },
-  examples: () => [
-    { args: 'completion bash > ~/.local/share/bash-completion/completions/losant-usage', does: 'bash' },
-    { args: 'completion zsh > ~/.zfunc/_losant-usage', does: 'zsh, with ~/.zfunc in its fpath' },
-    { args: 'completion fish > ~/.config/fish/completions/losant-usage.fish', does: 'fish' },
-  ],
+  examples: () => ({
+    'completion bash > ~/.local/share/bash-completion/completions/losant-usage': 'bash',
+    'completion zsh > ~/.zfunc/_losant-usage': 'zsh, with ~/.zfunc in its fpath',
+    'completion fish > ~/.config/fish/completions/losant-usage.fish': 'fish',
+  }),
   run({ output }, { shell }) {
     output.print(...(SCRIPTS[shell] ?? '').split('\n'));
     return Promise.resolve(EXIT.ok);

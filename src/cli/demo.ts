@@ -35,12 +35,7 @@ export const demo = defineCommand({
   needs: 'none',
   whenInterrupted: 'nothing of yours was touched; the folder of the demo can be deleted',
   options: {},
-  examples: () => [
-    {
-      args: 'demo',
-      does: 'reads none of your settings; on a terminal it ends with the console',
-    },
-  ],
+  examples: () => ({ demo: 'reads none of your settings; on a terminal it ends with the console' }),
   run: showProduct,
 });
 

@@ -32,9 +32,9 @@ export const explain = defineCommand({
     day: required(dayOption('the day')),
     stream: streamsOption('only these streams'),
   },
-  examples: ({ yesterday }) => [
-    { args: `explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`, does: 'every number of that day' },
-  ],
+  examples: ({ yesterday }) => ({
+    [`explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`]: 'every number of that day',
+  }),
   /** `run` shows where the numbers of one organization and day come from, and what became of them. */
   async run(context, { org: orgId, day, stream: streams }) {
     const { output, config, hostNow } = context;

@@ -43,20 +43,14 @@ export const exportFile = defineCommand({
     instance: idsOption('instance', 'only these instances'),
     org: idsOption('organization', 'only these organizations'),
   },
-  examples: ({ lastMonth: { name, from, to }, twoMonthsAgo, yesterday }) => [
-    {
-      args: `export --view monthly_usage --from ${from} --to ${to} --format csv --out ${name}.csv`,
-      does: 'last month of every organization, for a spreadsheet',
-    },
-    {
-      args: `export --view daily_usage --from ${twoMonthsAgo} --to ${yesterday} --format parquet --out days.parquet`,
-      does: 'two months of days, for a data lake',
-    },
-    {
-      args: `export --view coverage_gaps --from ${from} --to ${to} --format ndjson | jq .reason`,
-      does: 'the gaps of a month, for a program',
-    },
-  ],
+  examples: ({ lastMonth: { name, from, to }, twoMonthsAgo, yesterday }) => ({
+    [`export --view monthly_usage --from ${from} --to ${to} --format csv --out ${name}.csv`]:
+      'last month of every organization, for a spreadsheet',
+    [`export --view daily_usage --from ${twoMonthsAgo} --to ${yesterday} --format parquet --out days.parquet`]:
+      'two months of days, for a data lake',
+    [`export --view coverage_gaps --from ${from} --to ${to} --format ndjson | jq .reason`]:
+      'the gaps of a month, for a program',
+  }),
   async run(context, { view: name, from, to, format, out, instance: instanceIds, org: orgIds }) {
     // The command line has checked both choices.
     const chosen = { view: exportedView(name) as ExportedView, format: format as FormatName };

@@ -13,10 +13,10 @@ import { switchOption } from './options.ts';
 export const gaps = defineCommand({
   needs: 'database',
   options: { all: switchOption('also what is unavailable or accepted, which is no gap') },
-  examples: () => [
-    { args: 'gaps', does: 'what is missing, why, and when it is tried again' },
-    { args: 'gaps --all --json', does: 'the same and all that is known to be missing, as data' },
-  ],
+  examples: () => ({
+    gaps: 'what is missing, why, and when it is tried again',
+    'gaps --all --json': 'the same and all that is known to be missing, as data',
+  }),
   async run(context, { all }) {
     const { output, hostNow } = context;
     const { missing, known } = await withDatabase(context, async ({ db }) => ({

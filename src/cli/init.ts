@@ -31,7 +31,7 @@ export const init = defineCommand({
       shownDefault: 'losant-usage.env',
     },
   },
-  examples: () => [{ args: 'init', does: 'the first thing to do' }],
+  examples: () => ({ init: 'the first thing to do' }),
   run: async (context, { file }) => await askForSettings(context, file ?? 'losant-usage.env'),
 });
 

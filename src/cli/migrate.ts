@@ -20,11 +20,11 @@ export const migrate = defineCommand({
       'copy the embedded database of this folder into the new one, with all records',
     ),
   },
-  examples: () => [
-    { args: 'migrate --dry-run', does: 'what an upgrade would change' },
-    { args: 'migrate', does: 'all of it, in one transaction' },
-    { args: 'migrate --from-embedded usage', does: 'from DATABASE_URL=embedded:usage to a server' },
-  ],
+  examples: () => ({
+    'migrate --dry-run': 'what an upgrade would change',
+    migrate: 'all of it, in one transaction',
+    'migrate --from-embedded usage': 'from DATABASE_URL=embedded:usage to a server',
+  }),
   async run(context, { dryRun, fromEmbedded }) {
     const { output } = context;
     if (dryRun && fromEmbedded !== null) {

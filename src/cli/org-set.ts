@@ -89,16 +89,11 @@ export const orgSet = defineCommand({
     dryRun: switchOption('show what would change and send no change'),
   },
   whenInterrupted: 'losant-usage org show says whether the change was made',
-  examples: () => [
-    {
-      args: 'org set --org 575ec8687ae143cd83dc4a97 --limit device=500 --limit payload=1000000 --dry-run',
-      does: 'what two new limits would change',
-    },
-    {
-      args: 'org set --org 575ec8687ae143cd83dc4a97 --tag region=eu --disable',
-      does: 'tag it, and disable it',
-    },
-  ],
+  examples: () => ({
+    'org set --org 575ec8687ae143cd83dc4a97 --limit device=500 --limit payload=1000000 --dry-run':
+      'what two new limits would change',
+    'org set --org 575ec8687ae143cd83dc4a97 --tag region=eu --disable': 'tag it, and disable it',
+  }),
   run: setOrg,
 });
 

@@ -182,10 +182,10 @@ function openAdmin(
 export const orgShow = defineCommand({
   needs: 'api',
   options: placeOptions,
-  examples: () => [
-    { args: 'org show --org 575ec8687ae143cd83dc4a97', does: 'name, state, period, limits and tags' },
-    { args: 'org show --org 575ec8687ae143cd83dc4a97 --json', does: "Losant's complete answer" },
-  ],
+  examples: () => ({
+    'org show --org 575ec8687ae143cd83dc4a97': 'name, state, period, limits and tags',
+    'org show --org 575ec8687ae143cd83dc4a97 --json': "Losant's complete answer",
+  }),
   async run(context, asked) {
     const { output } = context;
     const found = await findOrg(context, asked);

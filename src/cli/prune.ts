@@ -27,10 +27,10 @@ export const prune = defineCommand({
   },
   examples: ({ lastMonth: { from } }) => {
     const before = `${Number(from.slice(0, 4)) - 2}-01-01`;
-    return [
-      { args: `prune --before ${before} --dry-run`, does: 'what would go, and what has to stay' },
-      { args: `prune --before ${before}`, does: 'all months before that day, for good' },
-    ];
+    return {
+      [`prune --before ${before} --dry-run`]: 'what would go, and what has to stay',
+      [`prune --before ${before}`]: 'all months before that day, for good',
+    };
   },
   async run(context, { before, instance, dryRun: isDryRun }) {
     requirePastDay('--before', before, context.hostNow());

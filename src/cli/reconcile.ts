@@ -38,10 +38,10 @@ export const reconcile = defineCommand({
     instance: idsOption('instance', 'only these instances'),
     verbose: switchOption('print what agrees too, and the log on a terminal'),
   },
-  examples: ({ lastMonth: { from, to } }) => [
-    { args: 'reconcile', does: 'the last 31 days, and every month that is not closed' },
-    { args: `reconcile --from ${from} --to ${to} --verbose`, does: 'every comparison of last month' },
-  ],
+  examples: ({ lastMonth: { from, to } }) => ({
+    reconcile: 'the last 31 days, and every month that is not closed',
+    [`reconcile --from ${from} --to ${to} --verbose`]: 'every comparison of last month',
+  }),
   async run(context, { from, to, instance: instanceIds, verbose }) {
     const { output, hostNow } = context;
     const last = to ?? addDays(dayAt(hostNow()), -1);

@@ -14,9 +14,7 @@ export const simulator = defineCommand({
     seed: { ...textOption('TEXT', 'everything is computed from it'), shownDefault: '1' },
     token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
   },
-  examples: () => [
-    { args: 'simulator --port 8080 --orgs 200', does: 'the same 200 organizations each time' },
-  ],
+  examples: () => ({ 'simulator --port 8080 --orgs 200': 'the same 200 organizations each time' }),
   /** `run` serves a Losant API on loopback until interrupted. */
   async run({ output, signal }, { seed, token, ...options }) {
     const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });

@@ -15,12 +15,9 @@ export const statement = defineCommand({
     out: required(pathOption('DIR', 'the folder, which is made')),
     instance: idsOption('instance', 'only these instances'),
   },
-  examples: ({ lastMonth: { name } }) => [
-    {
-      args: `statement --period ${name} --out statement-${name}`,
-      does: 'the statement, and all that stands behind it',
-    },
-  ],
+  examples: ({ lastMonth: { name } }) => ({
+    [`statement --period ${name} --out statement-${name}`]: 'the statement, and all that stands behind it',
+  }),
   async run(context, { period: month, out, instance }) {
     const { output, signal } = context;
     const places = await withDatabase(context, async (handle) => {

@@ -19,7 +19,7 @@ import { withDatabase } from './open-database.ts';
 export const status = defineCommand({
   needs: 'database',
   options: {},
-  examples: () => [{ args: 'status', does: 'is everything there?' }],
+  examples: () => ({ status: 'is everything there?' }),
   async run(context) {
     const { output, config, hostNow } = context;
     const { horizonDays } = config.policy;

@@ -19,10 +19,10 @@ export const verify = defineCommand({
     dir: argument(pathOption('DIR', 'a folder that statement has written')),
     key: pathOption('FILE', 'the public key (Ed25519, PEM) that has to fit the signature'),
   },
-  examples: ({ lastMonth: { name } }) => [
-    { args: `verify statement-${name}`, does: 'hashes, sums, chain; then the database' },
-    { args: `verify statement-${name} --key public.pem`, does: 'also who has signed it' },
-  ],
+  examples: ({ lastMonth: { name } }) => ({
+    [`verify statement-${name}`]: 'hashes, sums, chain; then the database',
+    [`verify statement-${name} --key public.pem`]: 'also who has signed it',
+  }),
   async run(context, { dir, key }) {
     const { output } = context;
     const verified = await verifyFolder(context, dir, key);

@@ -18,9 +18,7 @@ const SHUTDOWN_MS = 25_000;
 export const worker = defineCommand({
   needs: 'losant',
   options: {},
-  examples: () => [
-    { args: 'worker', does: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' },
-  ],
+  examples: () => ({ worker: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' }),
   run: serveWorker,
 });
 

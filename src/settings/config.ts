@@ -4,8 +4,6 @@ import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
 import { warnOfPlainText } from './database-url.ts';
 import { FILE_KEYS, instanceSource, placeIn, readSettingsFile, type SettingsFile } from './file.ts';
 import { isLoopback } from './kinds.ts';
-import { warnOfMisspelt } from './misspelt.ts';
-import { type Origin, originOf } from './origins.ts';
 import { describeProblem, nearestName, type Problem, quote, settingsError } from './problems.ts';
 import {
   type ReadFile,
@@ -25,6 +23,7 @@ import {
   REQUEST,
   SERVICE,
   SETTINGS,
+  type Setting,
   type Values,
   variablesOf,
 } from './table.ts';
@@ -42,6 +41,16 @@ export interface Config extends Values<typeof SERVICE> {
   readonly warnings: readonly string[];
   /** The settings that hold for all instances and where each comes from, without secrets. */
   readonly origins: readonly Origin[];
+}
+
+/** A setting as `check` shows it. */
+interface Origin {
+  /** The variable, also for a setting of the file. */
+  readonly name: string;
+  /** The value, or `set` and `not set` for a secret. */
+  readonly value: string;
+  /** `default`, `environment`, or the place in the settings file. */
+  readonly from: string;
 }
 
 export interface ConfigOptions {
@@ -252,4 +261,38 @@ function warningsOf(config: Pick<Config, 'policy' | 'schedule' | 'http'>, source
     warnings.push(`HTTP_HOST=${quote(http.host)} without HTTP_TOKEN: ${what}; set HTTP_TOKEN`);
   }
   return warnings;
+}
+
+/**
+ * `warnOfMisspelt` returns a warning for each variable that is one slip away from a setting: a character too many, too
+ * few or another one, or two that changed places. Variables of other programs rarely are. Those that begin with
+ * `LOSANT_` are refused elsewhere.
+ */
+export function warnOfMisspelt(env: Environment): string[] {
+  const given = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
+  return given.toSorted().flatMap((name) => {
+    const meant = nearestName(name, VARIABLES, 1);
+    return meant === null ? [] : [`${name} is not a setting and has no effect; did you mean ${meant}?`];
+  });
+}
+
+/** `originOf` returns where a setting comes from. */
+function originOf({ env, fallback, isSecret }: Setting<unknown>, source: Source): Origin {
+  const given = [env, ...(isSecret ? [`${env}_FILE`] : [])]
+    .map(source)
+    .find(({ raw }) => raw !== undefined && raw !== '');
+  if (given === undefined)
+    return { name: env, value: isSecret ? 'not set' : showValue(fallback), from: 'default' };
+  const isFile = isSecret && given.name.endsWith('File');
+  const isNamed = isSecret && (given.name === `${env}_FILE` || isFile);
+  return {
+    name: env,
+    value: isNamed ? `in ${String(given.raw)}` : isSecret ? 'set' : showValue(given.raw),
+    from: given.isVariable ? 'environment' : given.name,
+  };
+}
+
+function showValue(value: unknown): string {
+  if (value === undefined || value === null) return 'not set';
+  return typeof value === 'string' ? value : Array.isArray(value) ? value.join(',') : JSON.stringify(value);
 }
