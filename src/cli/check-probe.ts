@@ -134,10 +134,7 @@ async function probeLongestRange(target: OrgTarget): Promise<string> {
   return answers.join('; ');
 }
 
-/**
- * `probeRefusal` asks for the complete instance and for one that does not exist: a token seldom has the
- * scopes of the first and never those of the second.
- */
+/** `probeRefusal` asks for what a token seldom may read, the instance, and for what it never may, another one. */
 async function probeRefusal(target: OrgTarget): Promise<string> {
   const { client, day, signal } = target;
   const ofInstance = await statusOf(target, () =>
@@ -184,7 +181,6 @@ const DAILY = { resolution: String(DAY_MS) };
 const HOURLY = { resolution: String(HOUR_MS) };
 const ALL = { includeNonBillable: 'true' };
 
-/** `ask` returns the body of an organization's counter, or of the instance's. */
 async function ask(
   { client, instanceId, orgId, signal }: Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null },
   action: UsageAction,
@@ -309,7 +305,6 @@ function compare(what: string, sum: number, total: number): string {
   return `${what} ${sum} ${sum === total ? 'equal' : `against ${total}, which differ by ${sum - total}`}`;
 }
 
-/** `describeMegabyte` describes which megabyte it is: 1,000,000 bytes or 2^20. */
 function describeMegabyte(bytes: number, megabytes: number): string {
   if (Number.isNaN(megabytes)) return `bytes ${bytes}, not in the answer`;
   const sizes = [

@@ -18,15 +18,7 @@ import { daysOfMonth, type Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
-import {
-  idsOption,
-  monthOption,
-  type OptionValues,
-  pathOption,
-  required,
-  switchOption,
-  textOption,
-} from './options.ts';
+import { idsOption, monthOption, type OptionValues, required, switchOption, textOption } from './options.ts';
 
 const closeOptions = {
   period: required(monthOption('the month; with periods of Losant, the month in which they end')),
@@ -34,7 +26,7 @@ const closeOptions = {
   incomplete: textOption('REASON', 'do it though something blocks it, and why: both stay on record'),
   adjust: switchOption('settle what changed since it was closed, as a statement of differences'),
   dryRun: switchOption('show the statement, and keep nothing'),
-  csv: pathOption('FILE', 'write what is shown of each organization to this file'),
+  csv: textOption('FILE', 'write what is shown of each organization to this file'),
 };
 
 type CloseOptions = OptionValues<typeof closeOptions>;

@@ -9,13 +9,12 @@ import {
   type OptionSpec,
   type OptionSpecs,
   type OptionValues,
-  pathOption,
   switchOption,
+  textOption,
 } from './options.ts';
 
 export interface Invocation {
   readonly command: Command;
-  /** The command's own options, checked. */
   readonly options: OptionValues<OptionSpecs>;
   readonly json: boolean;
   readonly configFile: string | null;
@@ -27,7 +26,6 @@ export interface HelpTerminal {
   readonly write: (text: string) => void;
   readonly hasColors: boolean;
   readonly columns: number;
-  /** The present, for the days in examples. */
   readonly nowMs: number;
 }
 
@@ -37,7 +35,7 @@ type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
 const COMMON = {
   json: switchOption('print one JSON document instead of text'),
   config: {
-    ...pathOption('FILE', 'settings file for several instances'),
+    ...textOption('FILE', 'settings file for several instances'),
     shownDefault: 'LOSANT_USAGE_CONFIG',
   },
   noColor: switchOption('print without colours, as with NO_COLOR'),
@@ -49,10 +47,7 @@ const EXIT_CODES =
 
 const HELP_WIDTH_MAX = 110;
 
-/**
- * `parseCommandLine` reads the command line. Returns null if help or the version was asked for and has been
- * written. Throws SettingsError for anything that it does not understand.
- */
+/** `parseCommandLine` returns null once it has written help or the version. Throws SettingsError. */
 export async function parseCommandLine(
   argv: readonly string[],
   terminal: HelpTerminal,

@@ -1,16 +1,10 @@
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/table.ts';
-import type { Output } from '../terminal/output.ts';
+import type { Output, OutStream } from '../terminal/output.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
-
-export interface OutStream extends NodeJS.WritableStream {
-  readonly isTTY?: boolean;
-  readonly columns?: number | undefined;
-  readonly hasColors?: (env: object) => boolean;
-}
 
 export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
@@ -65,7 +59,6 @@ export interface ExampleDays {
   readonly weekAgo: UsageDay;
   /** A day far back but inside the horizon. */
   readonly twoMonthsAgo: UsageDay;
-  /** The month before this one, with its first and last day. */
   readonly lastMonth: { readonly name: Month; readonly from: UsageDay; readonly to: UsageDay };
 }
 
@@ -81,7 +74,6 @@ export interface Command<N extends Needs = Needs, O extends OptionSpecs = Option
   readonly isQuiet?: boolean;
   /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
   readonly whenInterrupted?: string;
-  /** `run` does the work and returns the exit code. */
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
 }
 

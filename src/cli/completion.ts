@@ -4,10 +4,7 @@ import { commonOptions, findMeant } from './command-line.ts';
 import { commands, things } from './commands.ts';
 import { argument, choiceOption, flagName, type OptionSpec } from './options.ts';
 
-/**
- * The scripts by shell. Each calls the program, `losant-usage complete -- WORD…`, and offers files if
- * that returns nothing.
- */
+/** The scripts by shell. Each calls `losant-usage complete -- WORD…`, and offers files without an answer. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# bash completion for losant-usage
 _losant_usage() {
@@ -49,7 +46,6 @@ export const completion = defineCommand({
   },
 });
 
-/** A word that may come next, with a description. */
 type Offer = readonly [value: string, about: string];
 
 const HELP: Offer = ['--help', 'show help'];

@@ -65,17 +65,12 @@ function renderStory(
   const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
   return [
     line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
-    ...cells.flatMap((cell) => [
-      '',
-      line`${styled('bold', cell.stream)}: ${renderStanding(cell)}`,
-      ...renderDetails(cell, nowMs),
-    ]),
+    ...cells.flatMap((cell) => {
+      const text = describeCell(cell);
+      const shown = cell.standing !== null && isGap(cell.standing) ? styled('red', text) : text;
+      return ['', line`${styled('bold', cell.stream)}: ${shown}`, ...renderDetails(cell, nowMs)];
+    }),
   ];
-}
-
-function renderStanding(cell: Explained): Line {
-  const text = describeCell(cell);
-  return cell.standing !== null && isGap(cell.standing) ? styled('red', text) : text;
 }
 
 function renderDetails(cell: Explained, nowMs: number): Line[] {

@@ -17,7 +17,7 @@ import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';
-import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
+import { addUnreadable, type Exported, type InstanceEnd, printEnds } from './export-result.ts';
 import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
@@ -29,12 +29,9 @@ interface Tools {
   readonly gates: Gates;
 }
 
-/**
- * `exportInstances` exports one instance after the other; a failure of one never stops another. Returns the
- * exit code. Throws only if nothing could begin, or on a signal.
- */
+/** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
-  const { signal } = context;
+  const { signal, logger, isSummaryEnough } = context;
   const chosen = chooseScopes(context.config.instances, request);
   if (request.dryRun) return await printPlans(context, request, chosen);
   const giveUpAtMs = context.hostNow() + request.wait * 1_000;
@@ -47,10 +44,18 @@ export async function exportInstances(context: CommandContext, request: ExportRe
     const [failure] = failures.values();
     if (chosen.length === 1 && failures.size > 0) throw failure;
     for (const scope of scopes) {
-      const isOnly = scopes.length + ends.length === 1;
-      const work = () =>
-        waitWhileHeld(context, giveUpAtMs, () => exportInstance(context, request, { tools, scope }));
-      ends.push(await endOf(context, scope, { isOnly, work }));
+      const { instanceId } = scope.instance;
+      const work = () => exportInstance(context, request, { tools, scope });
+      try {
+        const end = await waitWhileHeld(context, giveUpAtMs, work);
+        if (!isSummaryEnough) logRun(logger, instanceId, end.outcome);
+        ends.push(end);
+      } catch (error) {
+        // With a single instance its error is the command's, and so is a signal.
+        if (signal.aborted || scopes.length + failures.size === 1) throw error;
+        if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+        ends.push({ instanceId, error });
+      }
     }
     printEnds(context, ends, request.verbose);
     return worstExitCode(ends.map(exitCodeOfEnd));
@@ -61,7 +66,7 @@ async function exportInstance(
   context: CommandContext,
   request: ExportRequest,
   { tools, scope }: { tools: Tools; scope: Scope },
-): Promise<InstanceEnd> {
+): Promise<Exported> {
   const { output, config, signal } = context;
   const { instance, streams, orgIds } = scope;
   const { instanceId } = instance;
@@ -80,10 +85,9 @@ async function exportInstance(
     });
     const isShown = outcome.report.gapsLeft > 0 && !output.json;
     const nextTryAt = isShown ? await readNextTry(tools, instanceId) : null;
-    if (ask === undefined) return { instanceId, outcome, nextTryAt };
     const { horizonDays } = config.policy;
-    const asked = { instanceId, range: ask.range, horizonDays };
-    return { instanceId, outcome: addUnreadable(outcome, asked), nextTryAt };
+    const shown = ask ? addUnreadable(outcome, instanceId, ask.range, horizonDays) : outcome;
+    return { instanceId, outcome: shown, nextTryAt };
   } catch (error) {
     throw describeDatabaseError(error, tools.handle.describe) ?? error;
   } finally {
@@ -98,23 +102,6 @@ async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): 
   return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
 }
 
-async function endOf(
-  { logger, signal, isSummaryEnough }: CommandContext,
-  { instance: { instanceId } }: Scope,
-  { isOnly, work }: { isOnly: boolean; work: () => Promise<InstanceEnd> },
-): Promise<InstanceEnd> {
-  try {
-    const end = await work();
-    if ('outcome' in end && !isSummaryEnough) logRun(logger, instanceId, end.outcome);
-    return end;
-  } catch (error) {
-    // With a single instance its error is the command's, and so is a signal.
-    if (signal.aborted || isOnly) throw error;
-    if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-    return { instanceId, error };
-  }
-}
-
 function exitCodeOfEnd(end: InstanceEnd): number {
   if ('error' in end) return exitCodeOf(end.error);
   const { report, refusal } = end.outcome;
@@ -122,7 +109,6 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   return report.status === 'complete' && report.gapsLeft === 0 ? EXIT.ok : EXIT.incomplete;
 }
 
-/** The time after which a wait is logged. */
 const LOG_WAIT_AFTER_MS = 60_000;
 
 /** The interval at which a held lease or folder is tried again. */
@@ -154,10 +140,7 @@ export async function waitWhileHeld<T>(
   }
 }
 
-/**
- * `withHeartbeat` reports a run to the monitor. Only a run over everything can show that nothing is missing,
- * so a run over a part is not reported.
- */
+/** `withHeartbeat` reports a run over everything to the monitor: a part cannot show that nothing is missing. */
 export async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   { instance, org, stream, shard, dryRun }: OptionValues<typeof exportOptions>,
@@ -176,10 +159,7 @@ export async function withHeartbeat(
   }
 }
 
-/**
- * `printPlans` prints what would be read. It writes nothing, and asks Losant only for organizations that it
- * does not know yet.
- */
+/** `printPlans` writes nothing, and asks Losant only for organizations that the database does not have. */
 async function printPlans(
   context: CommandContext,
   request: ExportRequest,

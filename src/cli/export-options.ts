@@ -42,7 +42,6 @@ export const waitOption = numberOption('SECONDS', 'wait up to this long for anot
   initial: 0,
 });
 
-/** The options that `run` and `backfill` share. */
 export const exportOptions = {
   instance: idsOption('instance', 'only these instances'),
   org: idsOption('organization', 'only these organizations'),

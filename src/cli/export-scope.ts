@@ -44,9 +44,8 @@ export function chooseScopes(
   const missing = wanted.filter((stream) => !chosen.some(({ streams }) => streams.includes(stream)));
   if (missing.length === 0) return chosen.filter(({ streams }) => streams.length > 0);
   const whose = chosen.map(({ instance }) => instance.instanceId).join(', ');
-  const exported = streamNames.filter((name) =>
-    chosen.some(({ instance }) => instance.streams.includes(name)),
-  );
+  const all = chosen.flatMap(({ instance }) => instance.streams);
+  const exported = streamNames.filter((name) => all.includes(name));
   throw new SettingsError(`--stream ${missing.join(', ')}: not exported from instance ${whose}`, {
     hint: `exported are ${exported.join(', ')}; there are ${streamNames.join(', ')} (setting STREAMS)`,
   });
@@ -109,10 +108,7 @@ export async function findOrgs(
   return { scopes, failures };
 }
 
-/**
- * `isExported` returns whether Losant has the organization and the settings include it. Throws LosantError if
- * Losant does not answer that.
- */
+/** `isExported` returns whether Losant has the organization and the settings include it. */
 async function isExported(
   { client, instanceId, selection }: InstanceContext,
   orgId: string,
@@ -129,11 +125,10 @@ async function isExported(
 }
 
 function unknownOrgs(orgIds: readonly string[], chosen: readonly Scope[]): SettingsError {
-  const whose = chosen.map(({ instance }) => instance.instanceId);
-  const from = whose.length === 1 ? `from instance ${whose[0]}` : `from any of ${whose.length} instances`;
-  const what =
-    orgIds.length === 1 ? 'not an organization that is exported' : 'not organizations that are exported';
-  return new SettingsError(`--org ${orgIds.join(', ')}: ${what} ${from}`, {
+  const [only, ...others] = chosen.map(({ instance }) => instance.instanceId);
+  const from = others.length === 0 ? `from instance ${only}` : `from any of ${chosen.length} instances`;
+  const what = orgIds.length === 1 ? 'not an organization that is' : 'not organizations that are';
+  return new SettingsError(`--org ${orgIds.join(', ')}: ${what} exported ${from}`, {
     hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
   });
 }

@@ -23,7 +23,7 @@ export const gaps = defineCommand({
       missing: await readGaps(db),
       known: all ? await readKnownMissing(db) : [],
     }));
-    if (output.json) output.printJson([...missing, ...known].map(toDocument));
+    if (output.json) output.printJson([...missing, ...known]);
     else output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
     return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
   },
@@ -31,12 +31,6 @@ export const gaps = defineCommand({
 
 /** The number of lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
-
-/** `toDocument` returns a gap as `--json` prints it. */
-function toDocument(gap: Gap) {
-  const { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt } = gap;
-  return { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt };
-}
 
 export interface GapsView {
   readonly missing: readonly Gap[];
@@ -94,10 +88,7 @@ function numbersOf(gaps: readonly Gap[]): string {
   return `${count(gaps.length, 'number')} of ${count(orgs, 'organization')} ${gaps.length === 1 ? 'is' : 'are'}`;
 }
 
-/**
- * `renderCauses` renders gaps by cause, the most frequent first: a heading, and below it a line for each
- * range of days, with the additions of `more`.
- */
+/** `renderCauses` renders the most frequent cause first, each range of its days with the additions of `more`. */
 function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
   const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, gap.reason, causeOf(gap)]));
   const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);

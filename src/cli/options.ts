@@ -10,7 +10,6 @@ export interface OptionSpec<T> {
   /** The placeholder for its value in help; null for a switch. */
   readonly value: string | null;
   readonly summary: string;
-  /** The value when it is not given. */
   readonly initial: T;
   readonly isRequired?: boolean;
   /** Whether it takes several values: repeated, or listed with commas. */
@@ -19,10 +18,7 @@ export interface OptionSpec<T> {
   readonly isRepeated?: boolean;
   /** The program's behaviour without it, for help. */
   readonly shownDefault?: string;
-  /** The only valid values. */
   readonly choices?: readonly string[];
-  /** Whether its value is the path of a file. */
-  readonly isPath?: boolean;
   /** `read` reads one value after `previous`. Throws SettingsError with the problem of the value. */
   read(text: string, previous: T): T;
 }
@@ -51,23 +47,17 @@ export function valueOption<T>(
   return { value, summary, initial: null, read };
 }
 
-/** `required` returns the option as one that must be given. */
 export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   // The initial value is never seen, because a command does not run without its required option.
   return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
 }
 
-/** `argument` returns the option as a required one given by its place. */
 export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   return { ...required(spec), isArgument: true };
 }
 
 export function textOption(value: string, summary: string): OptionSpec<string | null> {
   return valueOption(value, summary, (text) => text);
-}
-
-export function pathOption(value: string, summary: string): OptionSpec<string | null> {
-  return { ...textOption(value, summary), isPath: true };
 }
 
 const DAY_FORMAT = 'YYYY-MM-DD';
@@ -151,7 +141,6 @@ export function numberOption(
   return { value, summary, initial, shownDefault: `${initial}`, read };
 }
 
-/** The bounds of the setting REQUESTS_PER_SECOND. */
 const RATE = { min: 0.1, max: 10_000 };
 
 export function rateOption(summary: string): OptionSpec<number | null> {
@@ -162,12 +151,10 @@ export function rateOption(summary: string): OptionSpec<number | null> {
   });
 }
 
-/** `fail` throws the SettingsError for a value that is not understood. */
 export function fail(message: string): never {
   throw new SettingsError(message, { hint: 'correct it and start again' });
 }
 
-/** `requireOrder` throws SettingsError for a range that begins after its end. */
 export function requireOrder({ from, to }: DayRange): void {
   if (from <= to) return;
   throw new SettingsError(`--from ${from} is later than --to ${to}`, {
@@ -178,7 +165,6 @@ export function requireOrder({ from, to }: DayRange): void {
 /** The earliest day accepted, years before the platform existed: an earlier one is a typing mistake. */
 const EARLIEST_DAY = '2010-01-01';
 
-/** `requirePastDay` throws SettingsError for a day before the platform existed, or not over yet. */
 export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
   if (day < EARLIEST_DAY) {
     throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {

@@ -81,7 +81,9 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
   const { output, signal, logger } = context;
   const { handle, found, options, now } = work;
   const { dryRun, incomplete: reason } = options;
+  const { organization, orgId } = found;
   const { instanceId } = found.instance;
+  const name = styled('bold', organization.name);
   const outcomes = dryRun ? [] : await exportLastDays(context, work);
   const ending = await readEnding(handle, found);
   if (!output.json) {
@@ -89,13 +91,17 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
     const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
     output.print(
       ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
-      line`${styled('bold', found.organization.name)} (${found.orgId}) of instance ${instanceId}:`,
+      line`${name} (${orgId}) of instance ${instanceId}:`,
       ...renderEnding(ending, dayAt(now())),
     );
   }
+  const toDocument = (removedAt: string | null, waived: number) => ({
+    ...{ instanceId, orgId, name: organization.name, isDeleted: removedAt !== null, removedAt },
+    ...{ ...ending, waived, exports: outcomes.map(({ report }) => report) },
+  });
   const refusal = dryRun || reason !== null ? null : whyNot(found, ending, outcomes.at(-1));
   if (dryRun || refusal !== null) {
-    if (output.json) printDocument(context, found, { ending, outcomes, removedAt: null, waived: 0 });
+    if (output.json) output.printJson(toDocument(null, 0));
     else if (dryRun) output.print(NOTHING_DONE);
     output.remark(...(refusal?.lines ?? []));
     return refusal?.exitCode ?? EXIT.ok;
@@ -104,14 +110,11 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
   signal.throwIfAborted();
   await removeOrg(context, found);
   const removedAt = new Date(now()).toISOString();
-  const waived = await recordRemoval(context, work, { removedAt, ending });
-  const { orgId } = found;
+  const waived = await recordRemoval(context, work, removedAt, ending);
   logger.info({ org_id: orgId, instance_id: instanceId, reason, waived }, 'organization deleted');
-  if (output.json) printDocument(context, found, { ending, outcomes, removedAt, waived });
+  if (output.json) output.printJson(toDocument(removedAt, waived));
   else {
-    output.print(
-      line`Deleted: ${styled('bold', found.organization.name)}. Its numbers stay in the database.`,
-    );
+    output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
     if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
   }
   return EXIT.ok;
@@ -120,10 +123,7 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
 const NOTHING_DONE =
   'Nothing was exported or deleted (--dry-run). Before it is deleted, all of it that can be read is exported.';
 
-/**
- * `whyNot` returns the reason why the organization is not deleted; null if nothing is missing and its last days
- * were all read.
- */
+/** `whyNot` returns null if nothing is missing and the last days of the organization were all read. */
 function whyNot(
   { orgId }: FoundOrg,
   { missing }: Ending,
@@ -142,29 +142,6 @@ function whyNot(
     ],
     exitCode: last?.refusal ? EXIT.refused : EXIT.incomplete,
   };
-}
-
-function printDocument(
-  { output }: CommandContext,
-  { organization, instance, orgId }: FoundOrg,
-  facts: {
-    readonly ending: Ending;
-    readonly outcomes: readonly RunOutcome[];
-    readonly removedAt: string | null;
-    readonly waived: number;
-  },
-): void {
-  const { ending, outcomes, removedAt, waived } = facts;
-  output.printJson({
-    instanceId: instance.instanceId,
-    orgId,
-    name: organization.name,
-    isDeleted: removedAt !== null,
-    removedAt,
-    ...ending,
-    waived,
-    exports: outcomes.map(({ report }) => report),
-  });
 }
 
 async function askForName(context: CommandContext, { organization }: FoundOrg): Promise<void> {
@@ -187,24 +164,16 @@ function requireName({ organization, orgId }: FoundOrg, nameAgain: string): void
 }
 
 function mustRepeat(): SettingsError {
-  return new SettingsError(
-    'The name of the organization was not repeated, and this is no terminal to ask at',
-    {
-      hint: 'give it with --name-again "NAME"; losant-usage org show has it',
-    },
-  );
+  const message = 'The name of the organization was not repeated, and this is no terminal to ask at';
+  return new SettingsError(message, {
+    hint: 'give it with --name-again "NAME"; losant-usage org show has it',
+  });
 }
 
-/**
- * `removeOrg` deletes the organization in Losant. Throws LosantError if it still exists, or if that cannot
- * be found out.
- */
+/** `removeOrg` throws LosantError if the organization still exists, or if that cannot be found out. */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
   const action = 'instanceOrg.delete';
-  const { after, lost } = await changeOrg(context, found, {
-    action,
-    send: (admin, place) => admin.deleteOrg(place),
-  });
+  const { after, lost } = await changeOrg(context, found, action, (admin, place) => admin.deleteOrg(place));
   if (after === null) return;
   const said = lost?.message ?? 'Losant said that it was deleted';
   const message = `Not deleted: ${said}, but organization ${found.orgId} is still there`;
@@ -213,14 +182,12 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
   });
 }
 
-/**
- * `recordRemoval` marks the organization as removed and, with a reason, waives its missing numbers but for those that
- * another process has loaded meanwhile. Returns the number of waivers.
- */
+/** `recordRemoval` returns the number of waivers; what another process has loaded meanwhile is not waived. */
 async function recordRemoval(
   { output }: CommandContext,
   { handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
-  { removedAt, ending }: { readonly removedAt: string; readonly ending: Ending },
+  removedAt: string,
+  ending: Ending,
 ): Promise<number> {
   try {
     let waived = 0;
@@ -243,7 +210,6 @@ async function recordRemoval(
   }
 }
 
-/** The stored numbers of an organization that is to be deleted. */
 interface Ending {
   readonly streams: readonly StreamEnding[];
   /** The tracked numbers that are missing, in doubt or waiting. */
@@ -287,10 +253,7 @@ function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
   return isGap(standing) || standing === 'waiting';
 }
 
-/**
- * `exportLastDays` exports everything due of the organization, and then what is still missing or could change at a
- * later checkpoint, because it cannot be read after the deletion. Returns the outcomes of the runs.
- */
+/** `exportLastDays` exports what is due, and then what is still missing or could change at a later checkpoint. */
 async function exportLastDays(context: CommandContext, work: Work): Promise<RunOutcome[]> {
   const { handle, found, now } = work;
   const sinceMs = now();
@@ -323,7 +286,6 @@ async function exportOrg(
   });
 }
 
-/** `readEnding` returns the stored and the missing numbers of the organization. */
 async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
   const judged = judgeEnding(await readOrgCells(db, orgId));
   const day = judged.streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;

@@ -12,7 +12,6 @@ import {
   fail,
   type OptionSpec,
   type OptionValues,
-  pathOption,
   switchOption,
   textOption,
   valueOption,
@@ -34,7 +33,6 @@ import {
   tagsOf,
 } from './org.ts';
 
-/** The option for limits by name, each given once. */
 const limitOption: OptionSpec<Readonly<Record<string, number>> | null> = {
   ...valueOption('NAME=N', 'set a limit; the others stay', (text, previous) => {
     const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
@@ -66,7 +64,6 @@ const auditLogOption: OptionSpec<boolean | null> = {
   choices: ['on', 'off'],
 };
 
-/** The changes, as options. */
 const patchOptions = {
   name: textOption('TEXT', 'its name'),
   description: textOption('TEXT', 'its description'),
@@ -76,7 +73,7 @@ const patchOptions = {
   disable: switchOption('disable it from now on'),
   enable: switchOption('enable it again'),
   auditLog: auditLogOption,
-  body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+  body: textOption('FILE', 'a file with a patch in JSON, for everything else'),
 };
 
 export type PatchOptions = OptionValues<typeof patchOptions>;
@@ -138,17 +135,15 @@ async function sendPatch(
   found: FoundOrg,
   { patch, changes, expected }: { patch: OrgPatch; changes: readonly FieldChange[]; expected: Fields },
 ): Promise<Resource> {
-  const { after } = await changeOrg(context, found, {
-    action: 'instanceOrg.patch',
-    send: (admin, place) => admin.patchOrg(place, patch),
-  });
+  const action = 'instanceOrg.patch';
+  const { after } = await changeOrg(context, found, action, (admin, place) => admin.patchOrg(place, patch));
   const differences = after === null ? changes : compareFields(expected, fieldsOf(after));
   const isAsked = ({ field }: FieldChange) => changes.some((change) => change.field === field);
   const missed = differences.filter(isAsked).map(describeChange);
   if (after === null || missed.length > 0) {
     const what = after === null ? 'the organization is gone' : missed.join('; ');
     const message = `instanceOrg.patch (org ${found.orgId}): not all is as asked: ${what}`;
-    throw changeError('instanceOrg.patch', 'bad_body', message, {
+    throw changeError(action, 'bad_body', message, {
       hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
     });
   }
@@ -176,10 +171,7 @@ export interface Wanted {
   readonly disables: boolean;
 }
 
-/**
- * `readWanted` reads the changes and checks them against the API's schema. Throws one SettingsError with all
- * problems. `nowMs` is the time from which an organization is disabled.
- */
+/** `readWanted` throws one SettingsError with all problems. An organization is disabled from `nowMs` on. */
 export function readWanted(options: PatchOptions, nowMs: number): Wanted {
   const { limit: limits, tag, disable, enable, auditLog: auditLogEnabled } = options;
   if (disable && enable) throw new SettingsError('--disable and --enable contradict each other', KEEP_ONE);
@@ -215,21 +207,16 @@ export function completePatch({ patch: wanted, tags, disables }: Wanted, resourc
   const kept = Object.entries(mapOf(resource['limits'])).filter(isLimit);
   const limits = patch.limits && { limits: { ...Object.fromEntries(kept), ...patch.limits } };
   const keys = new Set(tags.map(({ key }) => key));
-  if (tags.length > 0 && hasOddTags(resource)) {
+  const own = tagsOf(resource);
+  if (tags.length > 0 && Array.isArray(resource['tags']) && resource['tags'].length > own.length) {
     throw new SettingsError('--tag: the organization has tags that are no texts, and would lose them', {
       hint: 'give all tags that it is to have in a file: --body FILE',
     });
   }
-  const merged = [...tagsOf(resource).filter(({ key }) => !keys.has(key)), ...tags];
+  const merged = [...own.filter(({ key }) => !keys.has(key)), ...tags];
   return checkPatch({ ...patch, ...limits, ...(tags.length > 0 && { tags: merged }) });
 }
 
-function hasOddTags(resource: Resource): boolean {
-  const { tags } = resource;
-  return Array.isArray(tags) && tags.length > tagsOf(resource).length;
-}
-
-/** `checkPatch` throws SettingsError with all problems, one per line. */
 function checkPatch(raw: unknown): OrgPatch {
   const { success, data, error } = orgPatch.safeParse(raw);
   if (success) return data;

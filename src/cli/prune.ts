@@ -1,9 +1,12 @@
+import type { Kysely } from 'kysely';
 import type { BilledInstance } from '../billing/statements.ts';
-import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
+import { SCHEMA_NAME } from '../database/handle.ts';
+import type { Schema } from '../database/schema.ts';
 import { EXIT } from '../exit.ts';
 import {
   type PruneBlocker,
   type PruneOutcome,
+  type PruneRequest,
   pruneInstance,
   readStorage,
   reclaimStorage,
@@ -33,18 +36,23 @@ export const prune = defineCommand({
     };
   },
   async run(context, { before, instance, dryRun: isDryRun }) {
+    const { output } = context;
     requirePastDay('--before', before, context.hostNow());
     return await withDatabase(context, async (handle) => {
       if (!isDryRun) requireWritable(handle);
       const instances = await chooseBilledInstances(context, handle, instance);
       const bytesBefore = await readStorage(handle.db);
-      const results = await pruneInstances(context, handle, { instances, before, isDryRun });
+      const request = { before, isDryRun, signal: context.signal };
+      // A month of many organizations takes longer to remove than other statements are given.
+      const results = await handle.runLong(async (root) => {
+        return await pruneInstances(context, root.withSchema(SCHEMA_NAME), instances, request);
+      });
       const isAnyRemoved = results.some(({ outcome }) => outcome.months.length > 0);
       if (isAnyRemoved && !isDryRun) await reclaimStorage(handle);
       const bytes = { before: bytesBefore, after: await readStorage(handle.db) };
-      const { output } = context;
-      if (output.json) output.printJson(toDocument({ before, isDryRun, results, bytes }));
-      else output.print(...renderPruned({ before, isDryRun, results, bytes }));
+      const pruned = { before, isDryRun, results, bytes };
+      if (output.json) output.printJson(toDocument(pruned));
+      else output.print(...renderPruned(pruned));
       return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
     });
   },
@@ -63,28 +71,21 @@ interface Pruned {
 }
 
 async function pruneInstances(
-  { signal, logger }: CommandContext,
-  handle: DatabaseHandle,
-  {
-    instances,
-    before,
-    isDryRun,
-  }: { instances: readonly BilledInstance[] } & Omit<Pruned, 'results' | 'bytes'>,
+  { logger }: CommandContext,
+  db: Kysely<Schema>,
+  instances: readonly BilledInstance[],
+  request: Omit<PruneRequest, 'instanceId'>,
 ): Promise<Result[]> {
-  // A month of many organizations takes longer to remove than other statements are given.
-  return await handle.runLong(async (root) => {
-    const db = root.withSchema(SCHEMA_NAME);
-    const results: Result[] = [];
-    for (const instance of instances) {
-      const { instanceId } = instance;
-      const outcome = await pruneInstance(db, { instanceId, before, isDryRun, signal });
-      for (const { month, ...rows } of isDryRun ? [] : outcome.months) {
-        logger.info({ instance_id: instanceId, month, ...rows }, 'month removed');
-      }
-      results.push({ instance, outcome });
+  const results: Result[] = [];
+  for (const instance of instances) {
+    const { instanceId } = instance;
+    const outcome = await pruneInstance(db, { ...request, instanceId });
+    for (const { month, ...rows } of request.isDryRun ? [] : outcome.months) {
+      logger.info({ instance_id: instanceId, month, ...rows }, 'month removed');
     }
-    return results;
-  });
+    results.push({ instance, outcome });
+  }
+  return results;
 }
 
 function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
@@ -96,39 +97,34 @@ function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
 }
 
 function renderPruned({ before, isDryRun, results, bytes }: Pruned): Line[] {
-  const lines = results.flatMap((result) => [...renderInstance(result, { before, isDryRun }), '']);
+  const lines = results.flatMap((result) => [...renderInstance(result, before, isDryRun), '']);
   const mb = (size: number) => `${showNumber(Math.round(size / 1_000_000))} MB`;
-  if (isDryRun) return [...lines, `All tables take ${mb(bytes.before)}. Nothing was removed.`];
-  return [
-    ...lines,
-    `All tables take ${mb(bytes.after)}, ${mb(bytes.before)} before; the room of removed rows is used for new days.`,
-  ];
+  const end = isDryRun
+    ? `All tables take ${mb(bytes.before)}. Nothing was removed.`
+    : `All tables take ${mb(bytes.after)}, ${mb(bytes.before)} before; the room of removed rows is used for new days.`;
+  return [...lines, end];
 }
 
 function renderInstance(
   { instance: { instanceId, name }, outcome: { months, kept } }: Result,
-  { before, isDryRun }: Pick<Pruned, 'before' | 'isDryRun'>,
+  before: string,
+  isDryRun: boolean,
 ): Line[] {
   const of = name === null ? instanceId : `${name} (${instanceId})`;
   const what = months.length === 0 ? 'No month' : count(months.length, 'month');
   const done = isDryRun ? 'would be removed' : 'removed';
-  const head = line`Instance ${of}: ${styled('bold', what)} before ${before} ${done}.`;
+  const head = ['month', 'days of organizations', 'rows of the ledger', 'payload sources'];
   const rows = months.map(({ month, days, cells, sources }) => [
     month,
     ...[days, cells, sources].map((each) => showNumber(each)),
   ]);
-  const table = renderTable({
-    head: ['month', 'days of organizations', 'rows of the ledger', 'payload sources'],
-    rows,
-    right: [1, 2, 3],
-  });
-  if (kept === null) return [head, ...(months.length === 0 ? [] : table)];
-  return [
-    head,
-    ...(months.length === 0 ? [] : table),
-    line`${styled('yellow', `${kept.month} stays, with all that follows it`)}: ${describeKept(kept)}.`,
-    `  ${adviceFor(kept)}`,
-  ];
+  const lines: Line[] = [line`Instance ${of}: ${styled('bold', what)} before ${before} ${done}.`];
+  if (months.length > 0) lines.push(...renderTable({ head, rows, right: [1, 2, 3] }));
+  if (kept !== null) {
+    const stays = styled('yellow', `${kept.month} stays, with all that follows it`);
+    lines.push(line`${stays}: ${describeKept(kept)}.`, `  ${adviceFor(kept)}`);
+  }
+  return lines;
 }
 
 function describeKept({ cause, count: number }: PruneBlocker): string {

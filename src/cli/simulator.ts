@@ -35,7 +35,6 @@ export const simulator = defineCommand({
   },
 });
 
-/** `start` throws SettingsError for a port that is taken or refused. */
 async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);

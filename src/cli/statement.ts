@@ -6,13 +6,13 @@ import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
-import { idsOption, monthOption, pathOption, required } from './options.ts';
+import { idsOption, monthOption, required, textOption } from './options.ts';
 
 export const statement = defineCommand({
   needs: 'database',
   options: {
     period: required(monthOption('the month that was closed')),
-    out: required(pathOption('DIR', 'the folder, which is made')),
+    out: required(textOption('DIR', 'the folder, which is made')),
     instance: idsOption('instance', 'only these instances'),
   },
   examples: ({ lastMonth: { name } }) => ({

@@ -2,6 +2,7 @@ import { checkDatabase, checkSet } from '../billing/check-database.ts';
 import { checkPacks } from '../billing/check-pack.ts';
 import { readPublicKey } from '../billing/keys.ts';
 import { type OpenedPacks, openPacks } from '../billing/verify.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/whole-file.ts';
@@ -11,13 +12,13 @@ import { type Line, line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
-import { argument, pathOption } from './options.ts';
+import { argument, textOption } from './options.ts';
 
 export const verify = defineCommand({
   needs: 'database_if_set',
   options: {
-    dir: argument(pathOption('DIR', 'a folder that statement has written')),
-    key: pathOption('FILE', 'the public key (Ed25519, PEM) that has to fit the signature'),
+    dir: argument(textOption('DIR', 'a folder that statement has written')),
+    key: textOption('FILE', 'the public key (Ed25519, PEM) that has to fit the signature'),
   },
   examples: ({ lastMonth: { name } }) => ({
     [`verify statement-${name}`]: 'hashes, sums, chain; then the database',
@@ -28,10 +29,10 @@ export const verify = defineCommand({
     const verified = await verifyFolder(context, dir, key);
     const { packs, problems, notes, database } = verified;
     if (output.json) {
-      const statements = packs.map(({ folder, manifest: { statement, signedBy }, manifestSha256 }) => ({
-        ...{ folder, statementId: statement.id, instanceId: statement.instanceId, period: statement.month },
-        ...{ number: statement.number, kind: statement.kind, manifestSha256, signedBy },
-      }));
+      const statements = packs.map(({ folder, manifest: { statement, signedBy }, manifestSha256 }) => {
+        const { id: statementId, instanceId, month: period, number, kind } = statement;
+        return { folder, statementId, instanceId, period, number, kind, manifestSha256, signedBy };
+      });
       output.printJson({ dir, ok: problems.length === 0, database, statements, problems, notes });
     } else output.print(...renderVerified(dir, verified));
     return problems.length === 0 ? EXIT.ok : EXIT.incomplete;
@@ -62,7 +63,7 @@ async function verifyFolder(context: CommandContext, dir: string, keyFile: strin
   }
   if (problems.length > 0 || context.config.databaseUrl === null)
     return { ...opened, problems, database: null };
-  const compare = async (database: Parameters<Parameters<typeof withDatabase>[1]>[0]) => {
+  const compare = async (database: DatabaseHandle) => {
     const { db, describe } = database;
     problems.push(...(await checkSet(db, packs)));
     const notes = [...opened.notes];

@@ -1,4 +1,4 @@
-import { SettingsError } from '../errors.ts';
+import { describeError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/context.ts';
 import { type AppSources, createApp } from '../server/app.ts';
@@ -30,9 +30,8 @@ export const worker = defineCommand({
 async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
   requireServer(requireDatabaseUrl(config));
-  signal.addEventListener('abort', () => logger.info({ reason: reasonOf(signal) }, 'asked to end'), {
-    once: true,
-  });
+  const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'asked to end');
+  signal.addEventListener('abort', sayEnding, { once: true });
   const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { createIfEmpty: true });
   const reader = await openReader(context).catch(async (error: unknown) => {
@@ -51,7 +50,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule: Schedule = await armSchedule(config.schedule, { onWake: (kind) => loop.wake(kind) });
+  const schedule: Schedule = await armSchedule(config.schedule, (kind) => loop.wake(kind));
   let listening: Listening | null = null;
   try {
     listening = await serve(context, {
@@ -69,10 +68,6 @@ async function serveWorker(context: CommandContext): Promise<number> {
     await listening?.close();
     await endsInTime(Promise.allSettled([handle.close(), reader.close()]), signal);
   }
-}
-
-function reasonOf({ reason }: AbortSignal): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }
 
 function requireServer(url: string): void {

@@ -53,7 +53,6 @@ export class WholeFile {
     await this.#try(() => this.#handle.writeFile(bytes));
   }
 
-  /** `finish` gives the file its name. */
   async finish(): Promise<FileFacts> {
     await this.#try(async () => {
       await this.#handle.sync();
@@ -84,22 +83,19 @@ export class WholeFile {
 /** `findTarget` returns the file that is replaced: the target of a link, and only one that may be written. */
 async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
   try {
-    const { mode } = requireRegular(path, await stat(path));
+    const stats = await stat(path);
+    if (!stats.isFile()) {
+      const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
+      throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
+    }
     await access(path, constants.W_OK);
-    return { path: await realpath(path), mode: mode & 0o777 };
+    return { path: await realpath(path), mode: stats.mode & 0o777 };
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
     return { path, mode: null };
   }
 }
 
-function requireRegular<S extends { isFile(): boolean; isDirectory(): boolean }>(path: string, stats: S): S {
-  if (stats.isFile()) return stats;
-  const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
-  throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
-}
-
-/** A refusal of the file system, and the operator's remedy. */
 export interface FileProblem {
   readonly problem: string;
   readonly hint: string;

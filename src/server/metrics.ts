@@ -9,11 +9,9 @@ import { standings } from '../usage/standing.ts';
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
-/** What a worker may have to wait for. */
 export type WaitedFor = (typeof WAITED_FOR)[number];
 const WAITED_FOR = ['losant', 'database', 'lease'] as const;
 
-/** One request as it was sent. */
 export interface RequestFacts {
   /** The action asked for: one of a few names, never an id. */
   readonly action: string;
@@ -84,7 +82,6 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   };
 }
 
-/** `makersOf` returns makers of the registry's metrics. */
 function makersOf(registry: Registry) {
   const base = { registers: [registry] };
   return {

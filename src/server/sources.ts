@@ -20,47 +20,34 @@ import { type Config, requireDatabaseUrl } from '../settings/config.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 
-/**
- * The readers' own connections, so that they never take the exporter's: one for each cached reading,
- * two for other pages and one for a file.
- */
+/** The readers' own connections: one for each cached reading, two for other pages and one for a file. */
 const READER = { poolSize: 11, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/**
- * The reading of health. A caller waits this long for a new one and then gets the last good one with
- * its age.
- */
+/** Health: a caller waits this long for a new reading, and then gets the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 2_000 };
 /** The reading of a month, which is counted over all of it; only the first caller waits for it. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 900, max: 2 };
 /** The reading of all organizations, by the day up to which it goes. */
 const OVERVIEW = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 700, oldAfterMs: 3_600_000, max: 1 };
-/**
- * The reading of differences: sums over five weeks of all organizations. A difference stays for a
- * while, so the reading may be old.
- */
+/** Differences: sums over five weeks of all organizations, which stay for a while and may be old. */
 const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
 const OPEN_MONTH = { keepMs: 300_000, timeoutMs: 50, firstTimeoutMs: 50 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
-/** The process that serves the pages. */
 interface ServingProcess {
   readonly config: Config;
   readonly logger: Logger;
-  /** `hostNow` returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly host: string;
   readonly version: string;
-  /** Aborts when it is asked to end. */
   readonly signal: AbortSignal;
 }
 
-export async function openReader({
-  config,
-  logger,
-}: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
+type WithLogger = Pick<ServingProcess, 'config' | 'logger'>;
+
+export async function openReader({ config, logger }: WithLogger): Promise<DatabaseHandle> {
   const url = requireDatabaseUrl(config);
   return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
 }

@@ -30,20 +30,17 @@ import {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** All settings, checked. */
 export interface Config extends Values<typeof SERVICE> {
   /** The instances; empty only if none is set and the command does not need Losant. */
   readonly instances: readonly InstanceConfig[];
   readonly policy: Policy;
   readonly request: Values<typeof REQUEST>;
   readonly http: Values<typeof HTTP>;
-  /** Warnings for the operator, without secrets. */
   readonly warnings: readonly string[];
   /** The settings that hold for all instances and where each comes from, without secrets. */
   readonly origins: readonly Origin[];
 }
 
-/** A setting as `check` shows it. */
 interface Origin {
   /** The variable, also for a setting of the file. */
   readonly name: string;
@@ -58,26 +55,15 @@ export interface ConfigOptions {
   /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
   readonly configFile: string | null;
   readonly readFile?: ReadFile;
-  /**
-   * The settings that the command cannot do without. Settings that only other commands need are not
-   * checked.
-   */
+  /** What the command cannot do without. Settings that only other commands need are not checked. */
   readonly needs: readonly Need[];
 }
 
-/** The settings that hold for all instances. */
 const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
 
-/**
- * `readConfig` reads and checks every setting. Throws one SettingsError that lists all problems, one per
- * line, without any secret. Reads files, changes nothing.
- */
-export function readConfig({
-  env,
-  configFile,
-  readFile: read = readFileFromDisk,
-  needs,
-}: ConfigOptions): Config {
+/** `readConfig` throws one SettingsError that lists all problems, one per line, without any secret. */
+export function readConfig(options: ConfigOptions): Config {
+  const { env, configFile, readFile: read = readFileFromDisk, needs } = options;
   const problems: Problem[] = [];
   const openFiles = new Set<string>();
   const readFile: ReadFile = (path) => {
@@ -101,11 +87,9 @@ export function readConfig({
   if (problems.length > 0 || !service || !policy || !request || !http) throw settingsError(problems);
   const config = { ...service, instances: instances.filter((each) => each !== null), policy, request, http };
   const plainText = warnOfPlainText(config.databaseUrl);
+  const harm = 'can be written by other users, who could send tokens elsewhere';
   const warnings = [
-    ...[...openFiles].map(
-      (file) =>
-        `${file} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${file}`,
-    ),
+    ...[...openFiles].map((open) => `${open} ${harm}; run: chmod go-w ${open}`),
     ...warningsOf(config, source),
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
@@ -120,7 +104,6 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });
 }
 
-/** The settings of one Losant instance. */
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
   /** `readToken` reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
@@ -128,7 +111,6 @@ export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
   readonly tokenSource: string;
 }
 
-/** `readInstances` returns the configured instances; null for each that has a problem. */
 function readInstances(
   file: SettingsFile | null,
   environment: Source,
@@ -181,9 +163,7 @@ function isSet(text: string | undefined): boolean {
   return text !== undefined && text.trim() !== '';
 }
 
-/**
- * `checkVariables` reports unknown `LOSANT_*` variables, and variables whose setting is in the settings file.
- */
+/** `checkVariables` reports unknown `LOSANT_*` variables, and those whose setting is in the settings file. */
 function checkVariables(env: Environment, file: SettingsFile | null, problems: Problem[]): void {
   const named = file?.instances.flatMap((entries) => Object.values(entries)) ?? [];
   const free = Object.keys(env).filter((name) => !named.includes(name));
@@ -263,11 +243,7 @@ function warningsOf(config: Pick<Config, 'policy' | 'schedule' | 'http'>, source
   return warnings;
 }
 
-/**
- * `warnOfMisspelt` returns a warning for each variable that is one slip away from a setting: a character too many, too
- * few or another one, or two that changed places. Variables of other programs rarely are. Those that begin with
- * `LOSANT_` are refused elsewhere.
- */
+/** `warnOfMisspelt` warns of variables one slip away from a setting; `LOSANT_*` are refused elsewhere. */
 export function warnOfMisspelt(env: Environment): string[] {
   const given = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
   return given.toSorted().flatMap((name) => {
@@ -276,7 +252,6 @@ export function warnOfMisspelt(env: Environment): string[] {
   });
 }
 
-/** `originOf` returns where a setting comes from. */
 function originOf({ env, fallback, isSecret }: Setting<unknown>, source: Source): Origin {
   const given = [env, ...(isSecret ? [`${env}_FILE`] : [])]
     .map(source)

@@ -2,30 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
 import { transform } from 'streaming-iterables';
 import type { InstanceStatus, Trouble, WakeEnd } from '../console/worker-status.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
-import { exportInstance, judgeFailure, type RunEnd, type RunTools, type RunWatch } from './instance-run.ts';
+import { exportInstance, type RunEnd, type RunTools } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
-  /**
-   * Reads the clock for a run, the database's; rejects if the database is unreachable or its clock too
-   * far off.
-   */
-  readonly readNow: () => Promise<() => number>;
-  /** Returns the time of the next wake-up, for the log. */
   readonly nextWakeAt: () => Date | null;
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
 
-/**
- * The time within which a lapsed lease is found and taken over; with the lease itself, less than a
- * minute and a half.
- */
+/** The time within which a lapsed lease is taken over; with the lease itself, under a minute and a half. */
 const LOOK_AGAIN_MS = 20_000;
 
 /** The time after which a process that stands by says so. */
@@ -40,16 +30,11 @@ const WAKES_MAX = 1_440;
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
-/**
- * WorkerLoop runs every instance at the start and at each wake-up, until the signal aborts. It stands
- * by for instances that another process exports.
- */
+/** WorkerLoop runs every instance at the start and at each wake-up; it stands by for those of others. */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions;
   readonly #statuses = new Map<string, InstanceStatus>();
-  /** What the runs under way wait for, by instance. */
   readonly #waits = new Map<string, Trouble>();
-  /** Since when this process stands by, by instance. */
   readonly #standbySinceMs = new Map<string, number>();
   #wakes: readonly WakeEnd[] = [];
   #isWoken = false;
@@ -125,7 +110,7 @@ export class WorkerLoop {
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
-    const end = await this.#runWithClock(instance, {
+    const end = await exportInstance(this.#options, instance, {
       onProgress: (progress) => {
         heartbeat.start();
         this.#statuses.set(instanceId, { ...before, state: 'working', progress });
@@ -180,25 +165,6 @@ export class WorkerLoop {
     return null;
   }
 
-  async #runWithClock(
-    instance: InstanceConfig,
-    watch: Pick<RunWatch, 'onProgress' | 'onWait'>,
-  ): Promise<RunEnd> {
-    const { context, handle, metrics, readNow } = this.#options;
-    const { instanceId } = instance;
-    let now: () => number;
-    try {
-      now = await readNow();
-    } catch (error) {
-      const known = describeDatabaseError(error, handle.describe) ?? error;
-      context.logger.error({ err: known, instance_id: instanceId }, 'instance not exported');
-      const end = judgeFailure(known, context.signal.aborted);
-      metrics.countRun(instanceId, { result: end.result, durationMs: 0, endedAtMs: context.hostNow() });
-      return end;
-    }
-    return await exportInstance(this.#options, instance, { now, ...watch });
-  }
-
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
   async #waitForWork(looksAgain: boolean): Promise<boolean> {
     const { context, lookAgainMs = LOOK_AGAIN_MS } = this.#options;
@@ -215,20 +181,12 @@ export class WorkerLoop {
   }
 }
 
-/**
- * Whether the runs of several instances did all that they had to and left no gap, as exit code 0 says of a command;
- * null if this process ran none of them. Pure.
- */
+/** `judgeRuns` returns whether all was done and no gap is left; null if this process ran none. Pure. */
 export function judgeRuns(ends: readonly Pick<RunEnd, 'result' | 'trouble'>[]): boolean | null {
   const own = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
   return own.length === 0
     ? null
     : own.every(({ result, trouble }) => result === 'complete' && trouble === null);
-}
-
-export interface ScheduleOptions {
-  /** Called at each wake-up, late for a missed one. Must not throw. */
-  readonly onWake: (wake: Wake) => void;
 }
 
 /** `missed` means that the process was paused or blocked when the wake-up was due. */
@@ -242,11 +200,10 @@ export interface Schedule {
 }
 
 /**
- * Arms a schedule of wake-ups at the times of a cron expression, in UTC. The schedule decides nothing:
- * due days are read from the ledger, so no pattern of wake-ups, whether missed or doubled, can lose a
- * day.
+ * `armSchedule` calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides
+ * nothing: due days are read from the ledger, so no missed or doubled wake-up can lose a day.
  */
-export async function armSchedule(expression: string, { onWake }: ScheduleOptions): Promise<Schedule> {
+export async function armSchedule(expression: string, onWake: (wake: Wake) => void): Promise<Schedule> {
   let isArmed = true;
   const task = createTask(expression, () => onWake('on_time'), {
     name: 'export',
