@@ -34,10 +34,7 @@ type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
 
 const COMMON = {
   json: switchOption('print one JSON document instead of text'),
-  config: {
-    ...textOption('FILE', 'settings file for several instances'),
-    shownDefault: 'LOSANT_USAGE_CONFIG',
-  },
+  config: textOption('FILE', 'settings file for several instances', 'LOSANT_USAGE_CONFIG'),
   noColor: switchOption('print without colours, as with NO_COLOR'),
 };
 
@@ -176,7 +173,6 @@ function declareOptions(
   });
 }
 
-/** `commonOptions` returns the options that a command takes in addition to its own. */
 export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
   const { json, config, noColor } = COMMON;
   return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
@@ -199,7 +195,7 @@ function describe({ summary, choices, shownDefault, ...spec }: OptionSpec<unknow
     spec.isList ? 'several: repeat it, or separate by commas' : null,
     spec.isRepeated ? 'several: repeat it' : null,
     choices === undefined ? null : `one of: ${choices.join(', ')}`,
-    shownDefault === undefined ? null : `default: ${shownDefault}`,
+    shownDefault ? `default: ${shownDefault}` : null,
   ].filter((fact) => fact !== null);
   return facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`;
 }

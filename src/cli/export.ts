@@ -30,10 +30,7 @@ export const exportFile = defineCommand({
     from: dayOption('first day; of months and periods, those that hold it; required for views of days'),
     to: dayOption('last day, included; required with --from'),
     format: required(choiceOption('formats', 'the format', formatNames)),
-    out: {
-      ...textOption('FILE', 'the file, which is replaced once the new one is complete; - is stdout'),
-      shownDefault: '-',
-    },
+    out: textOption('FILE', 'the file, which is replaced once the new one is complete; - is stdout', '-'),
     instance: idsOption('instance', 'only these instances'),
     org: idsOption('organization', 'only these organizations'),
   },

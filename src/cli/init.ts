@@ -25,12 +25,7 @@ export const init = defineCommand({
   needs: 'none',
   json: false,
   whenInterrupted: 'nothing was written',
-  options: {
-    file: {
-      ...textOption('FILE', 'where the settings go; only you may read it'),
-      shownDefault: 'losant-usage.env',
-    },
-  },
+  options: { file: textOption('FILE', 'where the settings go; only you may read it', 'losant-usage.env') },
   examples: () => ({ init: 'the first thing to do' }),
   run: async (context, { file }) => await askForSettings(context, file ?? 'losant-usage.env'),
 });

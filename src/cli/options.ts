@@ -16,7 +16,7 @@ export interface OptionSpec<T> {
   readonly isList?: boolean;
   /** Whether it takes several values, each with its name, because a value may contain commas. */
   readonly isRepeated?: boolean;
-  /** The program's behaviour without it, for help. */
+  /** The program's behaviour without it, for help; empty to show none. */
   readonly shownDefault?: string;
   readonly choices?: readonly string[];
   /** `read` reads one value after `previous`. Throws SettingsError with the problem of the value. */
@@ -43,8 +43,9 @@ export function valueOption<T>(
   value: string,
   summary: string,
   read: (text: string, previous: T | null) => T,
+  more: Partial<OptionSpec<T | null>> = {},
 ): OptionSpec<T | null> {
-  return { value, summary, initial: null, read };
+  return { value, summary, initial: null, read, ...more };
 }
 
 export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
@@ -56,14 +57,15 @@ export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   return { ...required(spec), isArgument: true };
 }
 
-export function textOption(value: string, summary: string): OptionSpec<string | null> {
-  return valueOption(value, summary, (text) => text);
+export function textOption(value: string, summary: string, shownDefault = ''): OptionSpec<string | null> {
+  return valueOption(value, summary, (text) => text, { shownDefault });
 }
 
 const DAY_FORMAT = 'YYYY-MM-DD';
 
-export function dayOption(summary: string): OptionSpec<UsageDay | null> {
-  return valueOption(DAY_FORMAT, summary, (text) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`));
+export function dayOption(summary: string, shownDefault = ''): OptionSpec<UsageDay | null> {
+  const read = (text: string) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`);
+  return valueOption(DAY_FORMAT, summary, read, { shownDefault });
 }
 
 export function daysOption(summary: string): OptionSpec<DayRange | null> {
@@ -95,10 +97,10 @@ export function monthOption(summary: string): OptionSpec<Month | null> {
 
 /** `idsOption` returns an option of ids, in lower case and without duplicates. */
 export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
-  const read = (text: string, previous: readonly string[] | null) => [
-    ...new Set([...(previous ?? []), ...readIds(what, text)]),
-  ];
-  return { ...valueOption('ID', summary, read), isList: true };
+  const read = (text: string, previous: readonly string[] | null) => {
+    return [...new Set([...(previous ?? []), ...readIds(what, text)])];
+  };
+  return valueOption('ID', summary, read, { isList: true });
 }
 
 export function idOption(what: string, summary: string): OptionSpec<string | null> {
@@ -119,8 +121,7 @@ export function choiceOption(
   summary: string,
   choices: readonly string[],
 ): OptionSpec<string | null> {
-  const read = (text: string) => readChoice(plural, choices, text);
-  return { ...valueOption('NAME', summary, read), choices };
+  return valueOption('NAME', summary, (text) => readChoice(plural, choices, text), { choices });
 }
 
 export function readChoice(plural: string, choices: readonly string[], text: string): string {

@@ -8,14 +8,7 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import type { Tag } from '../usage/organization.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import {
-  fail,
-  type OptionSpec,
-  type OptionValues,
-  switchOption,
-  textOption,
-  valueOption,
-} from './options.ts';
+import { fail, type OptionValues, switchOption, textOption, valueOption } from './options.ts';
 import {
   changeError,
   changeOrg,
@@ -33,46 +26,34 @@ import {
   tagsOf,
 } from './org.ts';
 
-const limitOption: OptionSpec<Readonly<Record<string, number>> | null> = {
-  ...valueOption('NAME=N', 'set a limit; the others stay', (text, previous) => {
-    const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
-    if (name === '') fail('A limit is written NAME=N, N a whole number of 0 or more.');
-    if (previous !== null && Object.hasOwn(previous, name)) fail(`Give ${name} once.`);
-    return { ...previous, [name]: Number(number) };
-  }),
-  isRepeated: true,
+const readLimit = (text: string, previous: Readonly<Record<string, number>> | null) => {
+  const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
+  if (name === '') fail('A limit is written NAME=N, N a whole number of 0 or more.');
+  if (previous !== null && Object.hasOwn(previous, name)) fail(`Give ${name} once.`);
+  return { ...previous, [name]: Number(number) };
 };
 
-const tagOption: OptionSpec<readonly Tag[] | null> = {
-  ...valueOption(
-    'KEY=VALUE',
-    'set a tag, in place of all with its key; the others stay',
-    (text, previous) => {
-      const [, key = '', value = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-      if (value === '') fail('A tag is written KEY=VALUE.');
-      return [...(previous ?? []), { key, value }];
-    },
-  ),
-  isRepeated: true,
+const readTag = (text: string, previous: readonly Tag[] | null): readonly Tag[] => {
+  const [, key = '', value = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (value === '') fail('A tag is written KEY=VALUE.');
+  return [...(previous ?? []), { key, value }];
 };
 
-const auditLogOption: OptionSpec<boolean | null> = {
-  ...valueOption('on|off', 'whether it keeps an audit log', (text) => {
-    if (text === 'on' || text === 'off') return text === 'on';
-    return fail('Use on or off.');
-  }),
-  choices: ['on', 'off'],
-};
+const readSwitch = (text: string) =>
+  text === 'on' || text === 'off' ? text === 'on' : fail('Use on or off.');
+
+const SEVERAL = { isRepeated: true };
+const SET_A_TAG = 'set a tag, in place of all with its key; the others stay';
 
 const patchOptions = {
   name: textOption('TEXT', 'its name'),
   description: textOption('TEXT', 'its description'),
   referralId: textOption('TEXT', 'your own customer number'),
-  limit: limitOption,
-  tag: tagOption,
+  limit: valueOption('NAME=N', 'set a limit; the others stay', readLimit, SEVERAL),
+  tag: valueOption('KEY=VALUE', SET_A_TAG, readTag, SEVERAL),
   disable: switchOption('disable it from now on'),
   enable: switchOption('enable it again'),
-  auditLog: auditLogOption,
+  auditLog: valueOption('on|off', 'whether it keeps an audit log', readSwitch, { choices: ['on', 'off'] }),
   body: textOption('FILE', 'a file with a patch in JSON, for everything else'),
 };
 
@@ -94,10 +75,7 @@ export const orgSet = defineCommand({
   run: setOrg,
 });
 
-/**
- * Changes an organization. Everything is checked first, the changes are shown, and the organization
- * must have them when it is read back. If nothing would change, nothing is sent.
- */
+/** `setOrg` sends nothing if nothing would change; the organization must have the changes when read back. */
 async function setOrg(
   context: CommandContext,
   options: OrgAsked & PatchOptions & { readonly dryRun: boolean },
@@ -111,18 +89,14 @@ async function setOrg(
   const isSent = changes.length > 0 && !options.dryRun;
   if (!output.json) output.print(...renderChanges(found, changes));
   signal.throwIfAborted();
-  const organization = isSent
-    ? await sendPatch(context, found, { patch, changes, expected })
-    : found.resource;
+  const sent = isSent ? await sendPatch(context, found, { patch, changes, expected }) : null;
   if (output.json) {
     const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
-    output.printJson({ ...place, isChanged: isSent, changes, organization });
+    output.printJson({ ...place, isChanged: isSent, changes, organization: sent ?? found.resource });
   } else if (isSent) {
     output.print('Changed: Losant has it so now.', NEXT_LISTING);
-    context.logger.info(
-      { org_id: found.orgId, fields: changes.map(({ field }) => field) },
-      'organization changed',
-    );
+    const fields = changes.map(({ field }) => field);
+    context.logger.info({ org_id: found.orgId, fields }, 'organization changed');
   } else if (changes.length > 0) output.print('Nothing was sent (--dry-run).');
   return EXIT.ok;
 }

@@ -27,11 +27,8 @@ const DAYS_SHOWN = 31;
 export const reconcile = defineCommand({
   needs: 'database',
   options: {
-    from: {
-      ...dayOption('first day'),
-      shownDefault: 'that of the oldest open month, or 30 days before --to',
-    },
-    to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
+    from: dayOption('first day', 'that of the oldest open month, or 30 days before --to'),
+    to: dayOption('last day, included', 'yesterday'),
     instance: idsOption('instance', 'only these instances'),
     verbose: switchOption('print what agrees too, and the log on a terminal'),
   },
@@ -173,11 +170,10 @@ const REASONS: Readonly<Record<string, string>> = {
 /** `showAmount` keeps every digit, because sums exceed a JavaScript number. */
 function showAmount(amount: string | null): string {
   if (amount === null) return '–';
-  const [whole = '', fraction = ''] = amount.split('.');
-  const digits = whole.replaceAll(/\B(?=(\d{3})+$)/g, ',');
-  const rest = fraction.replace(/0+$/, '');
-  return rest === '' ? digits : `${digits}.${rest}`;
+  return AMOUNTS.format(amount as Intl.StringNumericLiteral);
 }
+
+const AMOUNTS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 100 });
 
 function renderProblems(problems: readonly ControlTotalProblem[], nowMs: number): Line[] {
   return [

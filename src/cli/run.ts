@@ -38,7 +38,7 @@ export const backfill = defineCommand({
   whenInterrupted: 'what was loaded stays; the same command goes on from there',
   options: {
     from: required(dayOption('first day')),
-    to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
+    to: dayOption('last day, included', 'yesterday'),
     ...exportOptions,
     force: switchOption('read the days that are stored again'),
     pastHorizon: switchOption('ask also for days that Losant should no longer keep'),

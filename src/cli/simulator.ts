@@ -11,11 +11,10 @@ export const simulator = defineCommand({
   options: {
     port: numberOption('PORT', 'port; 0 takes a free one', { min: 0, max: 65_535, initial: 0 }),
     orgs: numberOption('N', 'organizations', { min: 0, max: 1_000_000, initial: 25 }),
-    seed: { ...textOption('TEXT', 'everything is computed from it'), shownDefault: '1' },
+    seed: textOption('TEXT', 'everything is computed from it', '1'),
     token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
   },
   examples: () => ({ 'simulator --port 8080 --orgs 200': 'the same 200 organizations each time' }),
-  /** `run` serves a Losant API on loopback until interrupted. */
   async run({ output, signal }, { seed, token, ...options }) {
     const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
     const { url, instanceId } = running;

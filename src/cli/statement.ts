@@ -23,9 +23,8 @@ export const statement = defineCommand({
     const places = await withDatabase(context, async (handle) => {
       const chosen = await chooseBilledInstances(context, handle, instance);
       const all = await readStatements(handle.db, { month });
-      const statements = all.filter((each) =>
-        chosen.some(({ instanceId }) => instanceId === each.instanceId),
-      );
+      const ids = chosen.map(({ instanceId }) => instanceId);
+      const statements = all.filter(({ instanceId }) => ids.includes(instanceId));
       if (statements.length === 0) {
         throw new SettingsError(`${month} is not closed, so there is no statement of it`, {
           hint: `close it first: losant-usage close --period ${month}`,
@@ -36,15 +35,11 @@ export const statement = defineCommand({
       return placed;
     });
     if (output.json) {
-      output.printJson({
-        period: month,
-        out,
-        statements: places.map(
-          ({ statement: { statementId, instanceId, kind, closedAt, manifestSha256 }, folder }) => ({
-            ...{ statementId, instanceId, kind, closedAt, manifestSha256, folder },
-          }),
-        ),
+      const statements = places.map(({ statement: each, folder }) => {
+        const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
+        return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
       });
+      output.printJson({ period: month, out, statements });
     } else {
       output.print(`Wrote ${count(places.length, 'statement')} of ${month} to ${out}.`);
       output.print(`To check: losant-usage verify ${out}`);

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/context.ts';
@@ -22,11 +24,7 @@ export const worker = defineCommand({
   run: serveWorker,
 });
 
-/**
- * `serveWorker` runs the `worker`: exports at the start and at each wake-up until it is asked to end, and
- * shows its state over HTTP. Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect
- * ends it.
- */
+/** `serveWorker` returns 0 after a signal. Throws if it cannot start; later, nothing but a defect ends it. */
 async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
   requireServer(requireDatabaseUrl(config));
@@ -53,10 +51,8 @@ async function serveWorker(context: CommandContext): Promise<number> {
   const schedule: Schedule = await armSchedule(config.schedule, (kind) => loop.wake(kind));
   let listening: Listening | null = null;
   try {
-    listening = await serve(context, {
-      ...createSources(context, { reader, loop, schedule, startedAtMs }),
-      metrics,
-    });
+    const sources = createSources(context, { reader, loop, schedule, startedAtMs });
+    listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
     if (!(await endsInTime(loop.run(), signal))) {
       logger.warn('the run did not end in time, its lease lapses by itself');
@@ -94,17 +90,14 @@ async function serve(
 
 /** `endsInTime` waits for the work, at most 25 s after the abort. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<'late'>();
-  let timer: NodeJS.Timeout | undefined;
-  const arm = () => {
-    timer = setTimeout(() => resolve('late'), SHUTDOWN_MS);
+  const over = new AbortController();
+  const becomeLate = async () => {
+    if (!signal.aborted) await once(signal, 'abort', { signal: over.signal });
+    return await sleep(SHUTDOWN_MS, 'late', { signal: over.signal });
   };
-  if (signal.aborted) arm();
-  else signal.addEventListener('abort', arm, { once: true });
   try {
-    return (await Promise.race([work, late])) !== 'late';
+    return (await Promise.race([work, becomeLate()])) !== 'late';
   } finally {
-    signal.removeEventListener('abort', arm);
-    clearTimeout(timer);
+    over.abort();
   }
 }

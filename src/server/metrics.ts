@@ -61,14 +61,26 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   return {
     contentType: registry.contentType,
     countWake: (outcome: WakeOutcome) => work.wakes.inc({ outcome }),
-    countRequest: (facts: RequestFacts) => countRequest(work, facts),
+    countRequest({ action: endpoint, status, durationMs, gateWaitMs, retryReason }: RequestFacts) {
+      work.requests.inc({ endpoint, status: status === null ? 'none' : `${Math.floor(status / 100)}xx` });
+      work.requestSeconds.observe({ endpoint }, Math.max(0, durationMs) / 1_000);
+      work.waitSeconds.inc(Math.max(0, gateWaitMs) / 1_000);
+      if (retryReason !== null) work.retries.inc({ reason: retryReason });
+    },
     countRun(instance_id: string, run: { result: RunResult; durationMs: number; endedAtMs: number }) {
       const { result, durationMs, endedAtMs } = run;
       work.runs.inc({ instance_id, result });
       if (result !== 'standby') work.runSeconds.observe(durationMs / 1_000);
       if (result === 'complete') ledger.showLastComplete(instance_id, endedAtMs);
     },
-    countWork: (facts: RunFacts) => countWork(work, facts),
+    countWork({ rows, restated, unknownKeys, outsideBuckets }: RunFacts) {
+      for (const [table, counts] of Object.entries(rows)) {
+        for (const [operation, count] of Object.entries(counts)) work.rows.inc({ table, operation }, count);
+      }
+      work.restatements.inc(restated);
+      work.unknownKeys.inc(unknownKeys);
+      work.outsideBuckets.inc(outsideBuckets);
+    },
     showTokenRefused: (instance_id: string, isRefused: boolean) =>
       work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
     /** Shows for how long an instance has waited for something, in ms; 0 while it does not. */
@@ -97,8 +109,6 @@ function makersOf(registry: Registry) {
     ) => new Histogram({ ...base, name: PREFIX + name, help, labelNames, buckets }),
   };
 }
-
-type WorkMetrics = ReturnType<typeof createWorkMetrics>;
 
 function createWorkMetrics(registry: Registry) {
   const { counter, gauge, histogram } = makersOf(registry);
@@ -151,23 +161,6 @@ function createWorkMetrics(registry: Registry) {
       'waits_for',
     ),
   };
-}
-
-function countRequest(work: WorkMetrics, facts: RequestFacts): void {
-  const { action: endpoint, status, durationMs, gateWaitMs, retryReason } = facts;
-  work.requests.inc({ endpoint, status: status === null ? 'none' : `${Math.floor(status / 100)}xx` });
-  work.requestSeconds.observe({ endpoint }, Math.max(0, durationMs) / 1_000);
-  work.waitSeconds.inc(Math.max(0, gateWaitMs) / 1_000);
-  if (retryReason !== null) work.retries.inc({ reason: retryReason });
-}
-
-function countWork(work: WorkMetrics, facts: RunFacts): void {
-  for (const [table, counts] of Object.entries(facts.rows)) {
-    for (const [operation, count] of Object.entries(counts)) work.rows.inc({ table, operation }, count);
-  }
-  work.restatements.inc(facts.restated);
-  work.unknownKeys.inc(facts.unknownKeys);
-  work.outsideBuckets.inc(facts.outsideBuckets);
 }
 
 /** A number of the ledger: its help, and its value; null for no sample. */

@@ -2,7 +2,7 @@ import { readMonth } from '../billing/month.ts';
 import { readOpenMonth } from '../billing/open-month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
 import type { PageSources } from '../console/sources.ts';
-import type { InstanceStatus, WakeEnd, WorkerStatus } from '../console/worker-status.ts';
+import type { InstanceStatus, WakeEnd } from '../console/worker-status.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
@@ -60,9 +60,11 @@ export interface SourceOptions {
 }
 
 /** `createSources` returns the sources of the pages, each read shared among all callers. */
-export function createSources(serving: ServingProcess, options: SourceOptions): Omit<PageSources, 'metrics'> {
-  const { config, logger, hostNow: now } = serving;
-  const { db } = options.reader;
+export function createSources(serving: ServingProcess, options: SourceOptions): PageSources {
+  const { config, logger, hostNow: now, version, host, signal } = serving;
+  const { reader, loop, schedule } = options;
+  const startedAt = new Date(options.startedAtMs).toISOString();
+  const { db } = reader;
   const ping = shareReading(() => pingDatabase(db), { ...PING, now });
   const onFailure = (error: unknown) =>
     logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
@@ -95,15 +97,18 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     overview: () => overviewTo(addDays(dayAt(now()), -1)),
     openMonth,
     read: (query) => bound(() => query(db)),
-    streamRows: (request, take) =>
-      oneFile(() => streamView(options.reader, request, { signal: serving.signal, take })),
+    streamRows: (request, take) => oneFile(() => streamView(reader, request, { signal, take })),
     database: async (waitMs) => {
       const reads = [ping().then(...YES_OR_NO), health(waitMs), differences()] as const;
       const [isUp, reading, counted] = await Promise.all(reads);
       return { isUp, reading: reading && addDifferences(reading, counted?.value) };
     },
-    status: () => statusOf(serving, options),
-    wakes: () => options.loop.wakes,
+    status: () => ({
+      ...{ version, host, startedAt, schedule: config.schedule, isArmed: schedule.isArmed() },
+      ...{ nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null, isStopping: signal.aborted },
+      instances: loop.statuses,
+    }),
+    wakes: () => loop.wakes,
     readiness: createReadiness(serving, options),
   };
 }
@@ -118,22 +123,6 @@ function addDifferences(reading: Reading<Health>, differences: Differences | und
 }
 
 const YES_OR_NO = [() => true, () => false] as const;
-
-function statusOf(
-  { config, version, host, signal }: ServingProcess,
-  { loop, schedule, startedAtMs }: SourceOptions,
-): WorkerStatus {
-  return {
-    version,
-    host,
-    startedAt: new Date(startedAtMs).toISOString(),
-    schedule: config.schedule,
-    isArmed: schedule.isArmed(),
-    nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
-    isStopping: signal.aborted,
-    instances: loop.statuses,
-  };
-}
 
 /** `createReadiness` says whether the database answers, and not why it does not: anybody may ask. */
 function createReadiness(

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
-import { transform } from 'streaming-iterables';
+import { consume, transform } from 'streaming-iterables';
 import type { InstanceStatus, Trouble, WakeEnd } from '../console/worker-status.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
@@ -34,9 +34,9 @@ const FOREVER_MS = 2 ** 31 - 1;
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions;
   readonly #statuses = new Map<string, InstanceStatus>();
-  readonly #waits = new Map<string, Trouble>();
   readonly #standbySinceMs = new Map<string, number>();
-  #wakes: readonly WakeEnd[] = [];
+  /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
+  wakes: readonly WakeEnd[] = [];
   #isWoken = false;
   #isWorking = false;
   #wakeUp: AbortController = new AbortController();
@@ -50,15 +50,7 @@ export class WorkerLoop {
   }
 
   get statuses(): readonly InstanceStatus[] {
-    return [...this.#statuses.values()].map((status) => {
-      const trouble = this.#waits.get(status.instanceId) ?? status.trouble;
-      return { ...status, trouble };
-    });
-  }
-
-  /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
-  get wakes(): readonly WakeEnd[] {
-    return this.#wakes;
+    return [...this.#statuses.values()];
   }
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
@@ -92,33 +84,30 @@ export class WorkerLoop {
   async runAll(instances: readonly InstanceConfig[]): Promise<InstanceConfig[]> {
     this.#isWorking = true;
     const heartbeat = this.#options.heartbeat.begin();
-    const ends: { readonly instance: InstanceConfig; readonly end: RunEnd }[] = [];
+    const ends = new Map<InstanceConfig, RunEnd>();
+    const runOne = async (each: InstanceConfig) => ends.set(each, await this.#runOne(each, heartbeat));
     try {
-      const runOne = async (instance: InstanceConfig) => ({
-        instance,
-        end: await this.#runOne(instance, heartbeat),
-      });
-      for await (const ended of transform(INSTANCES_AT_ONCE, runOne, instances)) ends.push(ended);
+      await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
     } finally {
       this.#isWorking = false;
     }
-    const isGood = judgeRuns(ends.map(({ end }) => end));
+    const isGood = judgeRuns([...ends.values()]);
     if (isGood !== null) await heartbeat.end(isGood);
-    return ends.filter(({ end }) => end.lookAgain).map(({ instance }) => instance);
+    return instances.filter((each) => ends.get(each)?.lookAgain === true);
   }
 
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
+    const show = (status: Partial<InstanceStatus>) => {
+      this.#statuses.set(instanceId, { ...before, ...this.#statuses.get(instanceId), ...status });
+    };
     const end = await exportInstance(this.#options, instance, {
       onProgress: (progress) => {
         heartbeat.start();
-        this.#statuses.set(instanceId, { ...before, state: 'working', progress });
+        show({ state: 'working', progress });
       },
-      onWait: (trouble) => {
-        if (trouble === null) this.#waits.delete(instanceId);
-        else this.#waits.set(instanceId, trouble);
-      },
+      onWait: (trouble) => show({ trouble: trouble ?? before.trouble }),
     });
     const { context } = this.#options;
     const { result, trouble } = end;
@@ -126,14 +115,13 @@ export class WorkerLoop {
     const isStandby = result === 'standby';
     if (!isStandby) {
       const dayAgo = new Date(context.hostNow() - DAY_MS).toISOString();
-      const kept = this.#wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
-      this.#wakes = [...kept, { instanceId, at: finishedAt, result }];
+      const kept = this.wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
+      this.wakes = [...kept, { instanceId, at: finishedAt, result }];
     }
     if (isStandby !== (before.state === 'standby')) {
       context.logger.info({ instance_id: instanceId }, isStandby ? 'standing by' : 'no longer standing by');
     }
-    this.#statuses.set(instanceId, {
-      instanceId,
+    show({
       state: isStandby ? 'standby' : 'idle',
       progress: null,
       lastRun: { finishedAt, result },
@@ -184,9 +172,8 @@ export class WorkerLoop {
 /** `judgeRuns` returns whether all was done and no gap is left; null if this process ran none. Pure. */
 export function judgeRuns(ends: readonly Pick<RunEnd, 'result' | 'trouble'>[]): boolean | null {
   const own = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
-  return own.length === 0
-    ? null
-    : own.every(({ result, trouble }) => result === 'complete' && trouble === null);
+  if (own.length === 0) return null;
+  return own.every(({ result, trouble }) => result === 'complete' && trouble === null);
 }
 
 /** `missed` means that the process was paused or blocked when the wake-up was due. */
