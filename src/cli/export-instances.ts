@@ -191,9 +191,8 @@ async function printPlans(
 
 function renderPlan(plan: PlanSummary, rate: number): Line[] {
   const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
-  const lines: Line[] = [
-    line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
-  ];
+  const head = line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`;
+  const lines: Line[] = [head];
   if (from === null || to === null) lines.push('  nothing to read');
   else {
     const why = Object.entries(reasons).map(([reason, number]) => `${showNumber(number)} ${reason}`);
@@ -202,16 +201,13 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
       `  ${count(requests, 'request')}, about ${showDuration((requests / rate) * 1_000)} at ${rate} per second`,
     );
   }
-  if (plan.pastHorizon > 0) {
-    lines.push(
-      `  ${count(plan.pastHorizon, 'number')} past the horizon left out (--past-horizon asks anyway)`,
-    );
-  }
-  if (plan.unavailable > 0) {
-    lines.push(`  ${count(plan.unavailable, 'number')} no longer available, to be marked so`);
-  }
-  if (plan.waiting > 0) lines.push(`  ${count(plan.waiting, 'number')} missing, but not due for another try`);
-  return lines;
+  const others: readonly (readonly [number, string])[] = [
+    [plan.pastHorizon, 'past the horizon left out (--past-horizon asks anyway)'],
+    [plan.unavailable, 'no longer available, to be marked so'],
+    [plan.waiting, 'missing, but not due for another try'],
+  ];
+  const found = others.filter(([number]) => number > 0);
+  return [...lines, ...found.map(([number, what]) => `  ${count(number, 'number')} ${what}`)];
 }
 
 /** `createPlanView` shows a run at work: its plan, and the number of the plan's requests that are done. */

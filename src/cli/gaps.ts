@@ -40,19 +40,18 @@ export interface GapsView {
 }
 
 export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
-  const lines: Line[] = [];
-  if (missing.length === 0) lines.push(styled('green', 'No gaps.'));
-  else {
-    lines.push(
-      line`${styled('red', `${numbersOf(missing)} missing or in doubt`)}.`,
-      ...renderCauses(missing, (gap) => [showNextTry(gap, nowMs)]),
-    );
-    lines.push(
-      '',
-      'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
-      'More about one: losant-usage explain --org ID --day DAY. To accept one as it stands: losant-usage waive',
-    );
-  }
+  const nextTry = ({ nextReadAt }: Gap) =>
+    nextReadAt === null || Date.parse(nextReadAt) <= nowMs
+      ? 'next run'
+      : `next try ${showWhen(nextReadAt, nowMs)}`;
+  const open: Line[] = [
+    line`${styled('red', `${numbersOf(missing)} missing or in doubt`)}.`,
+    ...renderCauses(missing, (gap) => [nextTry(gap)]),
+    '',
+    'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
+    'More about one: losant-usage explain --org ID --day DAY. To accept one as it stands: losant-usage waive',
+  ];
+  const lines = missing.length === 0 ? [styled('green', 'No gaps.')] : open;
   if (known === null) return lines;
   if (known.length === 0) return [...lines, 'Nothing is accepted or unavailable.'];
   return [
@@ -68,12 +67,10 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
 function renderAcceptance(unavailable: readonly Gap[]): Line[] {
   if (unavailable.length === 0) return [];
   const tracks = [...Map.groupBy(unavailable, ({ orgId, stream }) => `--org ${orgId} --stream ${stream}`)];
-  const commands = tracks.flatMap(([track, gaps]) =>
-    mergeDays(gaps.map(({ day }) => day)).map(
-      ({ from, to }) =>
-        `losant-usage waive ${track} --day ${from === to ? from : `${from}..${to}`} --reason TEXT`,
-    ),
-  );
+  const commands = tracks.flatMap(([track, gaps]) => {
+    const ranges = mergeDays(gaps.map(({ day }) => day));
+    return ranges.map((range) => `losant-usage waive ${track} --day ${showDays(range)} --reason TEXT`);
+  });
   const more = commands.length - LINES_MAX;
   return [
     '',
@@ -130,9 +127,4 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
     const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
     return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
   });
-}
-
-function showNextTry({ nextReadAt }: Gap, nowMs: number): string {
-  if (nextReadAt === null || Date.parse(nextReadAt) <= nowMs) return 'next run';
-  return `next try ${showWhen(nextReadAt, nowMs)}`;
 }

@@ -229,25 +229,6 @@ interface StreamEnding {
   readonly knownMissing: number;
 }
 
-function judgeEnding(cells: readonly OrgCell[]): Pick<Ending, 'streams' | 'missing'> {
-  const byStream = Map.groupBy(cells, ({ stream }) => stream);
-  const streams = [...byStream].map(([stream, own]): StreamEnding => {
-    const stored = own.filter(({ isStored }) => isStored);
-    return {
-      stream,
-      lastDay: stored.at(-1)?.day ?? null,
-      stored: stored.length,
-      notFinal: stored.filter(({ standing }) => standing === 'stored').length,
-      missing: own.filter(isMissing).length,
-      knownMissing: own.filter(({ isStored, ...cell }) => !isStored && !isMissing(cell)).length,
-    };
-  });
-  const missing = cells.filter(isMissing).map(({ stream, day, standing, reason, message }) => {
-    return { stream, day, standing, reason, message };
-  });
-  return { streams, missing };
-}
-
 /** Whether the number is a gap, or would be one once it is late. */
 function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
   return isGap(standing) || standing === 'waiting';
@@ -287,10 +268,25 @@ async function exportOrg(
 }
 
 async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
-  const judged = judgeEnding(await readOrgCells(db, orgId));
-  const day = judged.streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;
+  const cells = await readOrgCells(db, orgId);
+  const byStream = Map.groupBy(cells, ({ stream }) => stream);
+  const streams = [...byStream].map(([stream, own]): StreamEnding => {
+    const stored = own.filter(({ isStored }) => isStored);
+    return {
+      stream,
+      lastDay: stored.at(-1)?.day ?? null,
+      stored: stored.length,
+      notFinal: stored.filter(({ standing }) => standing === 'stored').length,
+      missing: own.filter(isMissing).length,
+      knownMissing: own.filter(({ isStored, ...cell }) => !isStored && !isMissing(cell)).length,
+    };
+  });
+  const missing = cells.filter(isMissing).map(({ stream, day, standing, reason, message }) => {
+    return { stream, day, standing, reason, message };
+  });
+  const day = streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;
   const total = day === null ? null : await readDevices(db, { orgId, day });
-  return { ...judged, devices: day === null || total === null ? null : { day, total } };
+  return { streams, missing, devices: day === null || total === null ? null : { day, total } };
 }
 
 /** The number of lines of missing numbers that are shown; `--json` has all. */

@@ -104,25 +104,25 @@ export interface FileProblem {
 const ELSEWHERE = 'name a place where this user may write';
 const ROOM = 'give it room, or name a place elsewhere';
 
-const PROBLEMS: Readonly<Record<string, (path: string) => FileProblem>> = {
-  ENOENT: (path) => ({
-    problem: `there is no folder ${dirname(resolve(path))}`,
-    hint: 'create the folder, or name another place',
-  }),
-  ENOTDIR: () => ({ problem: 'a part of its path is a file, not a folder', hint: ELSEWHERE }),
-  EACCES: () => ({ problem: 'this user may not write there', hint: ELSEWHERE }),
-  EPERM: () => ({ problem: 'this user may not write there', hint: ELSEWHERE }),
-  EROFS: () => ({ problem: 'the file system is read-only', hint: ELSEWHERE }),
-  ENOSPC: () => ({ problem: 'the disk is full', hint: ROOM }),
-  EDQUOT: () => ({ problem: 'the quota of this user is used up', hint: ROOM }),
+const PROBLEMS: Readonly<Record<string, FileProblem>> = {
+  ENOTDIR: { problem: 'a part of its path is a file, not a folder', hint: ELSEWHERE },
+  EACCES: { problem: 'this user may not write there', hint: ELSEWHERE },
+  EPERM: { problem: 'this user may not write there', hint: ELSEWHERE },
+  EROFS: { problem: 'the file system is read-only', hint: ELSEWHERE },
+  ENOSPC: { problem: 'the disk is full', hint: ROOM },
+  EDQUOT: { problem: 'the quota of this user is used up', hint: ROOM },
 };
 
 /** `describeFileProblem` describes a refusal of the file system; null for any other error. */
 export function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
+  if (code === 'ENOENT') {
+    const problem = `there is no folder ${dirname(resolve(path))}`;
+    return { problem, hint: 'create the folder, or name another place' };
+  }
   // The text is `EIO: i/o error`, without the call and the path that Node adds.
-  return PROBLEMS[code]?.(path) ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
+  return PROBLEMS[code] ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
 }
 
 export function codeOf(error: unknown): string | null {

@@ -28,9 +28,8 @@ export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
   const isKnown = isAuthorized(access, headers.authorization);
-  const names = head.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
-  if (names.filter((name) => name === 'host').length !== 1)
-    return refusal(400, 'The request needs one Host header');
+  const hosts = head.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
+  if (hosts.length !== 1) return refusal(400, 'The request needs one Host header');
   if (!isAllowedHost(access, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
