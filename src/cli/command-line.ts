@@ -1,8 +1,7 @@
 import { Argument, CommanderError, Option, Command as Program } from 'commander';
 import { SettingsError } from '../errors.ts';
 import { capitalize } from '../terminal/words.ts';
-import { addDays, dayAt } from '../usage/day.ts';
-import type { Command, ExampleDays } from './command.ts';
+import { type Command, exampleDays } from './command.ts';
 import { commands, type ListedCommand, things } from './commands.ts';
 import {
   flagName,
@@ -238,18 +237,6 @@ function breakCommand(command: string, width: number): string {
     else lines.push(`      ${option}`);
   }
   return lines.join(' \\\n');
-}
-
-function exampleDays(nowMs: number): ExampleDays {
-  const today = dayAt(nowMs);
-  const to = addDays(`${today.slice(0, 7)}-01`, -1);
-  const name = to.slice(0, 7);
-  return {
-    yesterday: addDays(today, -1),
-    weekAgo: addDays(today, -7),
-    twoMonthsAgo: addDays(today, -60),
-    lastMonth: { name, from: `${name}-01`, to },
-  };
 }
 
 /** `bold` returns the text in bold; the library removes the style where colours are not shown. */

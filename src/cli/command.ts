@@ -2,8 +2,7 @@ import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/table.ts';
 import type { Output, OutStream } from '../terminal/output.ts';
-import type { UsageDay } from '../usage/day.ts';
-import type { Month } from '../usage/period.ts';
+import { addDays, dayAt } from '../usage/day.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
 
 export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
@@ -54,12 +53,19 @@ export const SETTINGS_NEEDED = {
 } as const satisfies Readonly<Record<string, readonly Need[]>>;
 
 /** Days for examples, counted from the day on which they are shown: a fixed day is soon past the horizon. */
-export interface ExampleDays {
-  readonly yesterday: UsageDay;
-  readonly weekAgo: UsageDay;
-  /** A day far back but inside the horizon. */
-  readonly twoMonthsAgo: UsageDay;
-  readonly lastMonth: { readonly name: Month; readonly from: UsageDay; readonly to: UsageDay };
+export type ExampleDays = ReturnType<typeof exampleDays>;
+
+export function exampleDays(nowMs: number) {
+  const today = dayAt(nowMs);
+  const to = addDays(`${today.slice(0, 7)}-01`, -1);
+  const name = to.slice(0, 7);
+  return {
+    yesterday: addDays(today, -1),
+    weekAgo: addDays(today, -7),
+    /** Far back, but inside the horizon. */
+    twoMonthsAgo: addDays(today, -60),
+    lastMonth: { name, from: `${name}-01`, to },
+  };
 }
 
 /** A verb of the command line; its name and summary are in the list of commands. */

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readSchemaState } from '../database/migrate.ts';
-import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { HeldError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
-import { type Gates, openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
+import { openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
 import { previewRun } from '../export/preview.ts';
 import { logRun, runInstance } from '../export/run.ts';
 import { readInstance } from '../ledger/instances.ts';
@@ -18,16 +17,9 @@ import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';
 import { addUnreadable, type Exported, type InstanceEnd, printEnds } from './export-result.ts';
-import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
+import { chooseScopes, type ExportRequest, findOrgs, type Scope, type Tools } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
-
-/** The tools that an export shares over all instances. */
-interface Tools {
-  readonly handle: DatabaseHandle;
-  readonly now: () => number;
-  readonly gates: Gates;
-}
 
 /** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
@@ -37,9 +29,8 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   const giveUpAtMs = context.hostNow() + request.wait * 1_000;
   const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
   return await useDatabase(handle, async () => {
-    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
-    const open = (scope: Scope) => openInstance(context, scope.instance, tools);
-    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables: true, signal });
+    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables: true };
+    const { scopes, failures } = await findOrgs(context, tools, chosen, request.org);
     const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
     const [failure] = failures.values();
     if (chosen.length === 1 && failures.size > 0) throw failure;
@@ -168,9 +159,8 @@ async function printPlans(
   const { output, signal } = context;
   return await useDatabase(await openDatabase(context, { ifMissing: 'stand_in' }), async (handle) => {
     const hasTables = (await readSchemaState(handle)).state !== 'empty';
-    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
-    const open = (scope: Scope) => openInstance(context, scope.instance, tools);
-    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables, signal });
+    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables };
+    const { scopes, failures } = await findOrgs(context, tools, chosen, request.org);
     const [failure] = failures.values();
     if (failures.size > 0) throw failure;
     const plans: PlanSummary[] = [];
@@ -180,7 +170,7 @@ async function printPlans(
       const { kind, ask, shard } = request;
       const { orgIds, streams } = scope;
       const options = { kind, ask, orgIds, shard, streams, signal };
-      const plan = await previewRun(open(scope), options, { isKnown });
+      const plan = await previewRun(openInstance(context, scope.instance, tools), options, { isKnown });
       plans.push(plan);
       if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
     }

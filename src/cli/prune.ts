@@ -4,7 +4,6 @@ import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { EXIT } from '../exit.ts';
 import {
-  type PruneBlocker,
   type PruneOutcome,
   type PruneRequest,
   pruneInstance,
@@ -14,7 +13,7 @@ import {
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { daysOfMonth, type Month } from '../usage/period.ts';
+import { daysOfMonth } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
@@ -91,7 +90,7 @@ async function pruneInstances(
 function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
   const instances = results.map(({ instance: { instanceId, name }, outcome: { months, kept } }) => ({
     ...{ instanceId, name, months },
-    kept: kept === null ? null : { ...kept, whatToDo: adviceFor(kept) },
+    kept: kept === null ? null : { ...kept, whatToDo: describeKept(kept).whatToDo },
   }));
   return { before, dryRun: isDryRun, instances, bytes };
 }
@@ -122,37 +121,38 @@ function renderInstance(
   if (months.length > 0) lines.push(...renderTable({ head, rows, right: [1, 2, 3] }));
   if (kept !== null) {
     const stays = styled('yellow', `${kept.month} stays, with all that follows it`);
-    lines.push(line`${stays}: ${describeKept(kept)}.`, `  ${adviceFor(kept)}`);
+    const { why, whatToDo } = describeKept(kept);
+    lines.push(line`${stays}: ${why}.`, `  ${whatToDo}`);
   }
   return lines;
 }
 
-function describeKept({ cause, count: number }: PruneBlocker): string {
-  switch (cause) {
-    case 'gap':
-      return `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} missing or in doubt`;
-    case 'due':
-      return `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} not final, or to be read again`;
-    case 'not_closed':
-      return `days of ${count(number, 'organization')} are in no statement, and other months are closed`;
-    case 'unavailable':
-      return `${count(number, 'number')} can no longer be read, and nobody has accepted that`;
-    case 'not_settled':
-      return `${count(number, 'line')} of its statement differ${number === 1 ? 's' : ''} from the numbers of now`;
-  }
-}
+type Kept = NonNullable<PruneOutcome['kept']>;
 
-function adviceFor({ cause, month }: PruneBlocker & { readonly month: Month }): string {
+/** `describeKept` returns why a month stays, and what to do. */
+function describeKept({ cause, count: number, month }: Kept): { why: string; whatToDo: string } {
   const { from, to } = daysOfMonth(month);
+  const numbers = count(number, 'number');
+  const are = `${numbers} ${number === 1 ? 'is' : 'are'}`;
+  const waive = 'losant-usage gaps --all lists them; losant-usage waive accepts each with a reason';
+  const close = `losant-usage close --period ${month}`;
   switch (cause) {
     case 'gap':
+      return { why: `${are} missing or in doubt`, whatToDo: waive };
+    case 'due': {
+      const whatToDo = 'wait for the next runs: losant-usage run reads what is due';
+      return { why: `${are} not final, or to be read again`, whatToDo };
+    }
+    case 'not_closed': {
+      const why = `days of ${count(number, 'organization')} are in no statement, and other months are closed`;
+      const which = `with periods of Losant: the months in which the periods from ${from} to ${to} end`;
+      return { why, whatToDo: `${close} (${which})` };
+    }
     case 'unavailable':
-      return 'losant-usage gaps --all lists them; losant-usage waive accepts each with a reason';
-    case 'due':
-      return 'wait for the next runs: losant-usage run reads what is due';
-    case 'not_closed':
-      return `losant-usage close --period ${month} (with periods of Losant: the months in which the periods from ${from} to ${to} end)`;
-    case 'not_settled':
-      return `losant-usage close --period ${month} --adjust`;
+      return { why: `${numbers} can no longer be read, and nobody has accepted that`, whatToDo: waive };
+    case 'not_settled': {
+      const lines = `${count(number, 'line')} of its statement differ${number === 1 ? 's' : ''}`;
+      return { why: `${lines} from the numbers of now`, whatToDo: `${close} --adjust` };
+    }
   }
 }

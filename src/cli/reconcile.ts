@@ -176,14 +176,10 @@ function showAmount(amount: string | null): string {
 const AMOUNTS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 100 });
 
 function renderProblems(problems: readonly ControlTotalProblem[], nowMs: number): Line[] {
-  return [
-    'Not read, which changes no number:',
-    ...renderTable({
-      rows: problems.map(({ question, reason, message, nextReadAt }) => [
-        question,
-        nextReadAt === null ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`,
-        `${reason}: ${message ?? ''}`,
-      ]),
-    }),
-  ];
+  const rows = problems.map(({ question, reason, message, nextReadAt }) => [
+    question,
+    nextReadAt === null ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`,
+    `${reason}: ${message ?? ''}`,
+  ]);
+  return ['Not read, which changes no number:', ...renderTable({ rows })];
 }
