@@ -90,7 +90,6 @@ export async function checkInstance(
   return target;
 }
 
-/** `boundQuestions` returns the client with each request bounded to a minute. */
 function boundQuestions(client: LosantClient): LosantClient {
   return {
     get: async (request) => {

@@ -59,11 +59,8 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
     const aheadMs = value() - context.hostNow();
     return { message: `${showSkew(aheadMs)} this host's`, value };
   });
-  return {
-    handle,
-    isAtHead: schema.ok && schema.value === 'at_head',
-    now: clock.ok ? clock.value : context.hostNow,
-  };
+  const isAtHead = schema.ok && schema.value === 'at_head';
+  return { handle, isAtHead, now: clock.ok ? clock.value : context.hostNow };
 }
 
 /** `showSkew` returns the difference between two clocks in words that precede the second one's name. */

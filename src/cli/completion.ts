@@ -75,7 +75,6 @@ async function findOffers(before: readonly string[]): Promise<readonly Offer[]> 
   return [...byPlace, ...flags.map(([name, { summary }]): Offer => [flagName(name), summary]), HELP];
 }
 
-/** `offerNames` returns the words that may follow the program's name, or the name of a thing. */
 function offerNames(thing: string): readonly Offer[] {
   if (thing in things) {
     const own = commands.filter(({ name }) => name.startsWith(`${thing} `));

@@ -63,7 +63,7 @@ async function exportInstance(
   const { instanceId } = instance;
   const { kind, ask, shard } = request;
   const rate = request.rate ?? instance.requestsPerSecond;
-  const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
+  const view = createPlanView(context, rate, kind === 'backfill');
   const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
   // The plan is only worth its queries if somebody reads it.
   const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
@@ -201,10 +201,7 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
 }
 
 /** `createPlanView` shows a run at work: its plan, and the number of the plan's requests that are done. */
-function createPlanView(
-  { output, stderr, hostNow }: CommandContext,
-  { rate, showsPlan }: { rate: number; showsPlan: boolean },
-) {
+function createPlanView({ output, stderr, hostNow }: CommandContext, rate: number, showsPlan: boolean) {
   const bar = createProgress({ output, stderr, now: hostNow, rate, noun: 'request' });
   const requests = new PlannedRequests();
   let lastLineMs = hostNow();

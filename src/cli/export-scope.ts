@@ -37,11 +37,9 @@ export function chooseScopes(
 ): Scope[] {
   const asked = chooseInstances(instances, instanceIds);
   if (wanted === null) return asked.map((instance) => ({ instance, streams: null, orgIds: null }));
-  const chosen = asked.map((instance) => ({
-    instance,
-    streams: instance.streams.filter((stream) => wanted.includes(stream)),
-    orgIds: null,
-  }));
+  const chosen = asked.map((instance) => {
+    return { instance, streams: instance.streams.filter((each) => wanted.includes(each)), orgIds: null };
+  });
   const missing = wanted.filter((stream) => !chosen.some(({ streams }) => streams.includes(stream)));
   if (missing.length === 0) return chosen.filter(({ streams }) => streams.length > 0);
   const whose = chosen.map(({ instance }) => instance.instanceId).join(', ');

@@ -130,10 +130,8 @@ async function writeEnvFile(file: string, answers: Answers): Promise<void> {
     await writeFile(file, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new SettingsError(`--file ${file}: cannot be written: ${reason}`, {
-      hint: 'name a file in a folder where you may write',
-      cause: error,
-    });
+    const hint = 'name a file in a folder where you may write';
+    throw new SettingsError(`--file ${file}: cannot be written: ${reason}`, { hint, cause: error });
   }
 }
 

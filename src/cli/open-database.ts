@@ -61,10 +61,8 @@ export async function openSchema(
   const handle = await openDatabase(context, { ifMissing, statementTimeoutMs });
   try {
     if (createIfEmpty) requireWritable(handle);
-    const applied = await prepareSchema(handle, {
-      createIfEmpty,
-      autoMigrate: createIfEmpty && context.config.autoMigrate,
-    });
+    const autoMigrate = createIfEmpty && context.config.autoMigrate;
+    const applied = await prepareSchema(handle, { createIfEmpty, autoMigrate });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {

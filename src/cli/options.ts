@@ -88,11 +88,8 @@ function readDay(text: string): UsageDay | null {
 }
 
 export function monthOption(summary: string): OptionSpec<Month | null> {
-  return valueOption(
-    'YYYY-MM',
-    summary,
-    (text) => parseMonth(text) ?? fail('A month is written YYYY-MM, from 2015-01 to 2049-12.'),
-  );
+  const format = 'A month is written YYYY-MM, from 2015-01 to 2049-12.';
+  return valueOption('YYYY-MM', summary, (text) => parseMonth(text) ?? fail(format));
 }
 
 /** `idsOption` returns an option of ids, in lower case and without duplicates. */

@@ -111,10 +111,8 @@ export async function changeOrg(
     const done = action === 'instanceOrg.patch' ? 'changed' : 'deleted';
     const said = lost === null ? `said to be ${done}` : `perhaps ${done}`;
     const message = `Organization ${orgId} was ${said}, which cannot be confirmed: ${error.message}`;
-    throw changeError(action, error.kind, message, {
-      hint: 'losant-usage org show says what is so once Losant answers',
-      cause: error,
-    });
+    const hint = 'losant-usage org show says what is so once Losant answers';
+    throw changeError(action, error.kind, message, { hint, cause: error });
   }
 }
 
@@ -175,13 +173,8 @@ export const orgShow = defineCommand({
 
 function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[] {
   const fields = fieldsOf(resource);
-  const {
-    currentPeriodStart: start,
-    currentPeriodEnd: end,
-    createdAt,
-    disabledAt,
-    isReadOnly,
-  } = organization;
+  const { currentPeriodStart: start, currentPeriodEnd: end } = organization;
+  const { createdAt, disabledAt, isReadOnly } = organization;
   const disabled = disabledAt === null ? [] : [`disabled since ${showInstant(disabledAt)}`];
   const states = [...disabled, ...(isReadOnly ? ['read-only'] : [])];
   const text = (field: string) => fields.get(field) ?? null;

@@ -62,7 +62,6 @@ async function firstShown(db: Kysely<Schema>, last: UsageDay): Promise<UsageDay>
   return oldest === undefined || oldest > recent ? recent : oldest;
 }
 
-/** The number of lines of a table shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
 interface ReconciliationView {

@@ -18,12 +18,8 @@ export const run = defineCommand({
     const { exportInstances, withHeartbeat } = await import('./export-instances.ts');
     if (date !== null) {
       requirePastDay('--date', date, context.hostNow());
-      const ask = {
-        range: { from: date, to: date },
-        reason: 'asked',
-        force: true,
-        pastHorizon: false,
-      } as const;
+      const range = { from: date, to: date };
+      const ask = { range, reason: 'asked', force: true, pastHorizon: false } as const;
       return await exportInstances(context, { ...request, kind: 'manual', ask });
     }
     return await withHeartbeat(context, request, () =>

@@ -42,9 +42,7 @@ async function start(options: SimulatorOptions & { readonly port: number }): Pro
     if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
     const problem =
       code === 'EADDRINUSE' ? 'another process listens there' : 'this user may not listen there';
-    throw new SettingsError(`--port ${options.port}: ${problem}`, {
-      hint: 'use another port, or leave --port out to get a free one',
-      cause: error,
-    });
+    const hint = 'use another port, or leave --port out to get a free one';
+    throw new SettingsError(`--port ${options.port}: ${problem}`, { hint, cause: error });
   }
 }

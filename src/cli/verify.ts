@@ -87,17 +87,14 @@ function noPack(message: string): SettingsError {
   return new SettingsError(message, { hint: 'name the folder that losant-usage statement has written' });
 }
 
-/** The number of problems shown to people; `--json` has all. */
 const PROBLEMS_MAX = 50;
 
 function renderVerified(dir: string, { packs, problems, notes, database }: Verified): Line[] {
   if (problems.length > 0) {
+    const rows = problems.map(({ file, problem }) => [`${file}: ${problem}`]);
     return [
       line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
-      ...renderTable({
-        rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
-        most: PROBLEMS_MAX,
-      }),
+      ...renderTable({ rows, most: PROBLEMS_MAX }),
       'To write the pack again from the database: losant-usage statement',
     ];
   }

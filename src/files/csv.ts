@@ -47,11 +47,7 @@ export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (rea
 
 export function createCsv(columns: readonly Column[]): Renderer {
   const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return {
-    begin: () => renderCsvHeader(cells),
-    add: (rows) => renderCsvRows(cells, rows),
-    end: () => '',
-  };
+  return { begin: () => renderCsvHeader(cells), add: (rows) => renderCsvRows(cells, rows), end: () => '' };
 }
 
 /**

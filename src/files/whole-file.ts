@@ -39,10 +39,8 @@ export class WholeFile {
     } catch (error) {
       const found = describeFileProblem(error, path);
       if (found === null) throw error;
-      throw new SettingsError(`${path} cannot be written: ${found.problem}`, {
-        hint: found.hint,
-        cause: error,
-      });
+      const { problem, hint } = found;
+      throw new SettingsError(`${path} cannot be written: ${problem}`, { hint, cause: error });
     }
   }
 

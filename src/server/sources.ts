@@ -59,7 +59,6 @@ export interface SourceOptions {
   readonly startedAtMs: number;
 }
 
-/** `createSources` returns the sources of the pages, each read shared among all callers. */
 export function createSources(serving: ServingProcess, options: SourceOptions): PageSources {
   const { config, logger, hostNow: now, version, host, signal } = serving;
   const { reader, loop, schedule } = options;

@@ -98,7 +98,6 @@ export function readConfig(options: ConfigOptions): Config {
   return { ...config, warnings, origins };
 }
 
-/** `requireDatabaseUrl` returns the database's URL. Throws SettingsError if it is missing. */
 export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
   if (databaseUrl !== null) return databaseUrl;
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });

@@ -142,7 +142,6 @@ const LOCAL =
   'has a time zone, but wake-ups are in UTC: a local zone skips or repeats an hour each year; ' +
   'remove it and write the hours in UTC';
 
-/** A cron expression of five fields, in UTC. */
 export const schedule = line
   .transform((text) => text.replace(/\s+/g, ' '))
   .refine((text) => !/(^| )(CRON_)?TZ=/i.test(text), last(LOCAL))

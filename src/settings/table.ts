@@ -66,7 +66,6 @@ const streams = kinds
 
 /** The settings of one Losant instance, from the environment or an entry of the settings file. */
 export const INSTANCE = inFile({
-  /** In lower-case hex. */
   instanceId: row('LOSANT_INSTANCE_ID', kinds.instanceId, undefined, {
     file: 'id',
     refusesEmpty: true,
@@ -89,9 +88,7 @@ export const INSTANCE = inFile({
   }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
   streams: row<readonly string[]>('STREAMS', streams, usualStreamNames, LIST),
-  /** The requests per second; may be a fraction. */
   requestsPerSecond: row('REQUESTS_PER_SECOND', kinds.number(0.1, 10_000, 'requests per second'), 20),
-  /** The most requests under way at once. */
   requestConcurrency: row('REQUEST_CONCURRENCY', kinds.number(1, 1000, 'requests at once'), 8),
 });
 

@@ -2,7 +2,6 @@ import { escapeJson, escapeLines, type Line, renderLine, wrapLine } from './text
 
 /** The destination of a command's result. Logs go to stderr, by the logger. */
 export interface Output {
-  /** Whether one JSON document is wanted instead of text. */
   readonly json: boolean;
   /** Whether a person watches: stdout and stderr are a terminal. */
   readonly isTerminal: boolean;

@@ -18,7 +18,6 @@ import { PlannedRequests, type RequestProgress } from '../usage/planned-requests
 
 export interface WorkerContext extends ExportEnvironment {
   readonly config: Config;
-  /** Aborts when the process is asked to end. */
   readonly signal: AbortSignal;
   readonly newId: () => string;
 }
