@@ -54,7 +54,7 @@ export async function checkInstance(
   context: CommandContext,
   { instance, database, list, allOrgs, onOrg }: InstanceCheck,
 ): Promise<OrgTarget | null> {
-  const { instanceId, apiUrl, streams } = instance;
+  const { instanceId, streams } = instance;
   let aheadMs: number | null = null;
   const opened = openReading(context, instance, {
     attempts: Math.min(ATTEMPTS, context.config.request.attempts),
@@ -72,8 +72,7 @@ export async function checkInstance(
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
   });
   await checkClock(list, aheadMs);
-  await checkApiUrl(list, database, { instanceId, apiUrl });
-  await checkControlTotals(list, database, instanceId);
+  await checkLedger(list, database, instance);
   if (isHopeless(found)) return null;
   const first = await checkList(list, asked, instance.orgs);
   if (instance.orgs.kind === 'all' && !first.ok) {
@@ -113,26 +112,18 @@ async function checkClock(list: CheckList, aheadMs: number | null): Promise<void
   });
 }
 
-async function checkApiUrl(
+/** `checkLedger` compares the API's URL, and notes which of Losant's own totals cannot be read: no failure. */
+async function checkLedger(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
-  instance: Pick<InstanceConfig, 'instanceId' | 'apiUrl'>,
+  instance: InstanceConfig,
 ): Promise<void> {
   if (!handle || !isAtHead) return;
   await list.run('api_url', async () => {
     await requireApiUrl(handle.db, instance);
     return { message: 'the database has numbers of this API or none yet', value: null };
   });
-}
-
-/** `checkControlTotals` shows which of Losant's own totals cannot be read, which is no failure. */
-async function checkControlTotals(
-  list: CheckList,
-  { handle, isAtHead }: CheckedDatabase,
-  instanceId: string,
-): Promise<void> {
-  if (!handle || !isAtHead) return;
-  for (const { question, message } of await readControlTotalProblems(handle.db, [instanceId])) {
+  for (const { question, message } of await readControlTotalProblems(handle.db, [instance.instanceId])) {
     const hint =
       'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
     list.note('control totals', { message: `${question} not read: ${message}`, hint });
@@ -203,16 +194,14 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   const { name, outcome } = report;
   const sum = sums.get(name) ?? { good: 0, odd: 0, bad: 0, exitCodes: new Set() };
   sums.set(name, sum);
-  if (outcome.ok && outcome.value.hint == null) {
-    sum.good += 1;
-    return;
-  }
-  if (outcome.ok) sum.odd += 1;
+  const isGood = outcome.ok && outcome.value.hint == null;
+  if (isGood) sum.good += 1;
+  else if (outcome.ok) sum.odd += 1;
   else {
     sum.bad += 1;
     sum.exitCodes.add(exitCodeOf(outcome.error));
   }
-  if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
+  if (!isGood && sum.odd + sum.bad <= FAILURES_SHOWN) list.add(name, outcome);
 }
 
 /** `eachOrg` yields each organization that is exported, and the most there are. */

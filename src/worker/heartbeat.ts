@@ -61,10 +61,10 @@ export async function probeHeartbeat(url: string): Promise<MonitorAnswer> {
 }
 
 async function ask(url: string, suffix: string): Promise<MonitorAnswer> {
-  const target = new URL(url);
-  if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
   try {
-    const response = await monitor.get(suffix === '' ? url : target.href);
+    const target = new URL(url);
+    if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
+    const response = await monitor.get(target);
     await response.body?.cancel();
     return response.status;
   } catch (error) {
