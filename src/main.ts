@@ -8,10 +8,7 @@ import { EXIT, exitCodeOf } from './exit.ts';
 import { limitGarbage } from './memory.ts';
 import { run } from './run.ts';
 
-/**
- * The time after `run` by which the process ends although something is still open, such as connections
- * of a run that was given up.
- */
+/** The time after `run` by which the process ends although something, such as a connection, is still open. */
 const LEFT_OPEN_MS = 500;
 
 limitGarbage();

@@ -1,9 +1,9 @@
-import { type BaseContext, type Command, type Io, type OutStream, SETTINGS_NEEDED } from './cli/command.ts';
+import { type BaseContext, type Command, type Io, SETTINGS_NEEDED } from './cli/command.ts';
 import { type Invocation, parseCommandLine } from './cli/command-line.ts';
 import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Need } from './settings/table.ts';
-import { createOutput, type Output, Sink } from './terminal/output.ts';
+import { createOutput, hasColors, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
 
 /** The width of help that is not shown on a terminal. */
@@ -17,7 +17,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
   const mayColor = !argv.includes('--no-color');
-  let output = openOutput(io, { out, err }, { json: argv.includes('--json'), mayColor });
+  let output = createOutput(io, { out, err }, { json: argv.includes('--json'), mayColor });
   let command: Command | null = null;
   let exitCode: number;
   try {
@@ -29,13 +29,13 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     const invocation = await parseCommandLine(argv, {
       version: io.version,
       write: (text) => out.write(text),
-      hasColors: mayColor && hasColors(io.stdout, io),
+      hasColors: mayColor && hasColors(io.stdout, io.env),
       columns: io.stdout.columns ?? USUAL_COLUMNS,
       nowMs: io.hostNow(),
     });
     if (invocation === null) exitCode = EXIT.ok;
     else {
-      output = openOutput(io, { out, err }, invocation);
+      output = createOutput(io, { out, err }, invocation);
       command = invocation.command;
       exitCode = await execute(invocation, { ...io, output }, err);
     }
@@ -71,19 +71,13 @@ function needsOf({ needs }: Command, configFile: string | null, env: Io['env']):
   return isSet ? SETTINGS_NEEDED.database : [];
 }
 
-/**
- * `isQuiet` returns whether to log nothing: on a terminal the printed result is enough, unless the log is
- * asked for.
- */
+/** `isQuiet` returns whether to log nothing: on a terminal the result is enough, unless the log is asked for. */
 function isQuiet({ command, options }: Invocation, { output, env }: BaseContext): boolean {
   const isAsked = options['verbose'] === true || (env['LOG_LEVEL'] ?? '').trim() !== '';
   return (command.isQuiet ?? false) && output.isTerminal && !isAsked;
 }
 
-/**
- * `finish` waits until everything is written. A result that could not be written is a failure, unless its
- * reader went away.
- */
+/** `finish` waits until all is written. What could not be is a failure, unless its reader went away. */
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
   await out.drain();
   const { failure } = out;
@@ -92,30 +86,7 @@ async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }):
   return failure === null ? exitCode : EXIT.failure;
 }
 
-function openOutput(
-  io: Io,
-  sinks: { out: Sink; err: Sink },
-  { json, mayColor }: Pick<Invocation, 'json' | 'mayColor'>,
-): Output {
-  const { stdout, stderr } = io;
-  return createOutput(sinks, {
-    json,
-    isShown: stdout.isTTY === true,
-    isTerminal: stdout.isTTY === true && stderr.isTTY === true,
-    columns: stdout.isTTY === true ? (stdout.columns ?? null) : null,
-    color: { out: mayColor && hasColors(stdout, io), err: mayColor && hasColors(stderr, io) },
-  });
-}
-
-/** `hasColors` returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
-function hasColors(stream: OutStream, { env }: Io): boolean {
-  return stream.isTTY === true && stream.hasColors?.(env) === true;
-}
-
-/**
- * `printError` prints an error: with `--json` as the one document, unless the command has printed that
- * already.
- */
+/** `printError` prints an error, as the document of `--json` unless the command has printed one. */
 function printError(output: Output, error: unknown, command: Command | null): void {
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;
@@ -124,11 +95,10 @@ function printError(output: Output, error: unknown, command: Command | null): vo
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
-  const stack = error instanceof ExportError || !(error instanceof Error) ? [] : framesOf(error);
+  const stack =
+    error instanceof ExportError || !(error instanceof Error)
+      ? []
+      : (error.stack ?? '').split('\n').filter((each) => /^ {4}at /.test(each));
   const head: Line = [styled('red', 'losant-usage: '), first];
   output.remark(head, ...more, `  ${hint}`, ...stack);
-}
-
-function framesOf({ stack = '' }: Error): string[] {
-  return stack.split('\n').filter((line) => /^ {4}at /.test(line));
 }

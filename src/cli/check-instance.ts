@@ -9,7 +9,7 @@ import { fetchUsage } from '../losant/usage.ts';
 import { readControlTotalProblems } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { isSelected } from '../usage/organization.ts';
+import { isSelected, type OrgSelection } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { DayReading, Fact, Stream } from '../usage/streams/stream.ts';
@@ -27,10 +27,20 @@ export interface InstanceCheck {
   readonly onOrg: (done: number, total: number) => void;
 }
 
-/**
- * The attempts per request: enough to get over a brief failure, because a check that retries for
- * minutes shows less.
- */
+/** An instance and how to ask it, with the day to ask for. */
+interface Asked {
+  readonly client: LosantClient;
+  readonly instanceId: string;
+  readonly streams: readonly string[];
+  readonly day: UsageDay;
+  readonly signal: AbortSignal;
+}
+
+export interface OrgTarget extends Asked {
+  readonly orgId: string;
+}
+
+/** The attempts per request, for brief failures only: a check that retries for minutes shows less. */
 const ATTEMPTS = 2;
 
 /** The bound on each question, even if Losant asks to wait. */
@@ -39,15 +49,12 @@ const QUESTION_MS = 60_000;
 /** The number of organizations whose failure is shown; the others are only counted. */
 const FAILURES_SHOWN = 10;
 
-/**
- * `checkInstance` checks the requests that a run sends to Losant. Returns an organization for further
- * questions, or null if there is none to ask for.
- */
+/** `checkInstance` checks what a run asks of Losant. Returns an organization to ask more about, or null. */
 export async function checkInstance(
   context: CommandContext,
   { instance, database, list, allOrgs, onOrg }: InstanceCheck,
 ): Promise<OrgTarget | null> {
-  const { instanceId, apiUrl, streams } = instance;
+  const { instanceId, streams } = instance;
   let aheadMs: number | null = null;
   const opened = openReading(context, instance, {
     attempts: Math.min(ATTEMPTS, context.config.request.attempts),
@@ -59,17 +66,15 @@ export async function checkInstance(
   });
   const client = boundQuestions(opened);
   const { signal } = context;
+  const asked = { client, instanceId, streams, day: lastCompleteDay(database.now()), signal };
   const found = await list.run('instance.get', async () => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
   });
   await checkClock(list, aheadMs);
-  await checkApiUrl(list, database, { instanceId, apiUrl });
-  await checkControlTotals(list, database, instanceId);
+  await checkLedger(list, database, instance);
   if (isHopeless(found)) return null;
-  const first = await checkList(list, { client, instance, signal });
-  const day = lastCompleteDay(database.now());
-  const target = (orgId: string): OrgTarget => ({ client, instanceId, orgId, streams, day, signal });
+  const first = await checkList(list, asked, instance.orgs);
   if (instance.orgs.kind === 'all' && !first.ok) {
     const hint = 'name organizations in LOSANT_ORG_IDS, or fix the list error first';
     const notAsked = new CheckError('invalid', 'not asked: no organization is known', hint);
@@ -78,12 +83,12 @@ export async function checkInstance(
   }
   const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.ok && first.value;
   if (!orgId) return null;
-  if (allOrgs) await checkEveryOrg(list, { client, instance, signal, target, onOrg });
-  else for (const { name, outcome } of await checkOrg(target(orgId))) list.add(name, outcome);
-  return target(orgId);
+  const target = { ...asked, orgId };
+  if (allOrgs) await checkEveryOrg(list, asked, { instance, onOrg });
+  else for (const { name, outcome } of await checkOrg(target)) list.add(name, outcome);
+  return target;
 }
 
-/** `boundQuestions` returns the client with each request bounded to a minute. */
 function boundQuestions(client: LosantClient): LosantClient {
   return {
     get: async (request) => {
@@ -107,26 +112,18 @@ async function checkClock(list: CheckList, aheadMs: number | null): Promise<void
   });
 }
 
-async function checkApiUrl(
+/** `checkLedger` compares the API's URL, and notes which of Losant's own totals cannot be read: no failure. */
+async function checkLedger(
   list: CheckList,
   { handle, isAtHead }: CheckedDatabase,
-  instance: Pick<InstanceConfig, 'instanceId' | 'apiUrl'>,
+  instance: InstanceConfig,
 ): Promise<void> {
   if (!handle || !isAtHead) return;
   await list.run('api_url', async () => {
     await requireApiUrl(handle.db, instance);
     return { message: 'the database has numbers of this API or none yet', value: null };
   });
-}
-
-/** `checkControlTotals` shows which of Losant's own totals cannot be read, which is no failure. */
-async function checkControlTotals(
-  list: CheckList,
-  { handle, isAtHead }: CheckedDatabase,
-  instanceId: string,
-): Promise<void> {
-  if (!handle || !isAtHead) return;
-  for (const { question, message } of await readControlTotalProblems(handle.db, [instanceId])) {
+  for (const { question, message } of await readControlTotalProblems(handle.db, [instance.instanceId])) {
     const hint =
       'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
     list.note('control totals', { message: `${question} not read: ${message}`, hint });
@@ -140,17 +137,10 @@ function isHopeless(outcome: Outcome<unknown>): boolean {
   return !(error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind));
 }
 
-interface ListQuestion {
-  readonly client: LosantClient;
-  readonly instance: InstanceConfig;
-  readonly signal: AbortSignal;
-}
-
 /** `checkList` returns the first organization that is exported; null if Losant lists none. */
-async function checkList(list: CheckList, question: ListQuestion): Promise<Outcome<string | null>> {
+async function checkList(list: CheckList, asked: Asked, orgs: OrgSelection): Promise<Outcome<string | null>> {
   return await list.run('instanceOrgs.get', async () => {
-    const { instanceId, orgs } = question.instance;
-    for await (const { items, totalCount } of listOrgPages(question.client, { ...question, instanceId })) {
+    for await (const { items, totalCount } of listOrgPages(asked.client, asked)) {
       const message = `${totalCount} organizations`;
       const first = items.find((org) => isSelected(orgs, org))?.orgId;
       if (first !== undefined || orgs.kind === 'ids') return { message, value: first ?? null };
@@ -163,25 +153,17 @@ async function checkList(list: CheckList, question: ListQuestion): Promise<Outco
   });
 }
 
-/**
- * `checkEveryOrg` checks every organization; adds one line for each endpoint, and one for each of the first
- * organizations that fail.
- */
+/** `checkEveryOrg` adds a line for each endpoint, and one for each of the first organizations that fail. */
 async function checkEveryOrg(
   list: CheckList,
-  {
-    target,
-    onOrg,
-    ...question
-  }: ListQuestion & Pick<InstanceCheck, 'onOrg'> & { target: (orgId: string) => OrgTarget },
+  asked: Asked,
+  { instance: { requestConcurrency, orgs }, onOrg }: Pick<InstanceCheck, 'instance' | 'onOrg'>,
 ): Promise<void> {
   const sums = new Map<string, EndpointSum>();
-  const { requestConcurrency } = question.instance;
-  const ids = eachOrg(question);
   const reports = transform(
     requestConcurrency,
-    async ({ orgId, total }) => ({ total, reports: await checkOrg(target(orgId)) }),
-    ids,
+    async ({ orgId, total }) => ({ total, reports: await checkOrg({ ...asked, orgId }) }),
+    eachOrg(asked, orgs),
   );
   let done = 0;
   for await (const each of reports) {
@@ -200,7 +182,6 @@ async function checkEveryOrg(
   }
 }
 
-/** The answers to one question, over all organizations. */
 interface EndpointSum {
   good: number;
   /** The number of answers with something to look at. */
@@ -213,29 +194,22 @@ function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: Check
   const { name, outcome } = report;
   const sum = sums.get(name) ?? { good: 0, odd: 0, bad: 0, exitCodes: new Set() };
   sums.set(name, sum);
-  if (outcome.ok && outcome.value.hint == null) {
-    sum.good += 1;
-    return;
-  }
-  if (outcome.ok) sum.odd += 1;
+  const isGood = outcome.ok && outcome.value.hint == null;
+  if (isGood) sum.good += 1;
+  else if (outcome.ok) sum.odd += 1;
   else {
     sum.bad += 1;
     sum.exitCodes.add(exitCodeOf(outcome.error));
   }
-  if (sum.odd + sum.bad <= FAILURES_SHOWN) list.add(report.name, report.outcome);
+  if (!isGood && sum.odd + sum.bad <= FAILURES_SHOWN) list.add(name, outcome);
 }
 
 /** `eachOrg` yields each organization that is exported, and the most there are. */
-async function* eachOrg({
-  client,
-  instance,
-  signal,
-}: ListQuestion): AsyncGenerator<{ orgId: string; total: number }> {
-  const { instanceId, orgs } = instance;
+async function* eachOrg(asked: Asked, orgs: OrgSelection): AsyncGenerator<{ orgId: string; total: number }> {
   if (orgs.kind === 'ids') {
     return yield* orgs.orgIds.map((orgId) => ({ orgId, total: orgs.orgIds.length }));
   }
-  for await (const { items, totalCount: total } of listOrgPages(client, { instanceId, signal })) {
+  for await (const { items, totalCount: total } of listOrgPages(asked.client, asked)) {
     yield* items.filter((org) => isSelected(orgs, org)).map(({ orgId }) => ({ orgId, total }));
   }
 }
@@ -243,17 +217,6 @@ async function* eachOrg({
 /** The name of the comparison, which is not a question to Losant. */
 const RECONCILE = 'reconcile';
 
-/** An organization, and the day to ask for. */
-export interface OrgTarget {
-  readonly client: LosantClient;
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly streams: readonly string[];
-  readonly day: UsageDay;
-  readonly signal: AbortSignal;
-}
-
-/** The outcome of one question. */
 export interface OrgReport {
   readonly name: string;
   readonly outcome: Outcome<Finding<DayReading | null>>;
@@ -284,37 +247,26 @@ async function readDay(stream: Stream, target: OrgTarget): Promise<Finding<DayRe
   const window = { from: day, to: day };
   const bodies: unknown[] = [];
   for (const request of stream.requests) {
-    const { body } = await fetchUsage(target.client, { ...target, ...request, window });
-    bodies.push(body);
+    bodies.push((await fetchUsage(target.client, { ...target, ...request, window })).body);
   }
-  const reading = readBodies(stream, bodies, target);
-  if (reading === undefined) return { message: `${day}: no numbers for the day`, value: null };
-  if (reading.kind === 'quarantined') throw notAccepted(`${day}: ${reading.message}`);
-  return { message: `${day}: ${describe(stream, reading)}`, value: reading };
-}
-
-function readBodies(stream: Stream, bodies: readonly unknown[], { day }: OrgTarget): DayReading | undefined {
+  const refuse = (problem: string) => {
+    const hint =
+      'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
+    return new CheckError('invalid', problem, hint);
+  };
+  let reading: DayReading | undefined;
   try {
-    return stream.readBodies(bodies, { from: day, to: day }).days.get(day);
+    reading = stream.readBodies(bodies, window).days.get(day);
   } catch (error) {
-    throw notAccepted(error instanceof Error ? error.message : String(error));
+    throw refuse(error instanceof Error ? error.message : String(error));
   }
-}
-
-function notAccepted(problem: string): CheckError {
-  const hint =
-    'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
-  return new CheckError('invalid', problem, hint);
-}
-
-function describe({ columns, keyColumns }: Stream, { facts }: DayReading & { kind: 'values' }): string {
-  if (keyColumns.length > 0) return `${sumFirst(facts)} in ${facts.length} rows`;
-  return columns.map((column, index) => `${column} ${facts[0]?.values[index]}`).join(', ');
-}
-
-/** `factsOf` returns the facts of a reading; none for a day that Losant left out. */
-function factsOf(reading: DayReading | null): readonly Fact[] {
-  return reading?.kind === 'values' ? reading.facts : [];
+  if (reading === undefined) return { message: `${day}: no numbers for the day`, value: null };
+  if (reading.kind === 'quarantined') throw refuse(`${day}: ${reading.message}`);
+  const { facts } = reading;
+  const values = stream.columns.map((column, index) => `${column} ${facts[0]?.values[index]}`);
+  const isByKey = stream.keyColumns.length > 0;
+  const described = isByKey ? `${sumFirst(facts)} in ${facts.length} rows` : values.join(', ');
+  return { message: `${day}: ${described}`, value: reading };
 }
 
 function sumFirst(facts: readonly Fact[]): number {
@@ -326,11 +278,11 @@ function comparePayloads(
   readings: ReadonlyMap<string, DayReading | null>,
   { orgId, day }: OrgTarget,
 ): Finding<null> | null {
-  const totals = readings.get('payload_totals');
-  const sources = readings.get('payload_sources');
+  const [totals, sources] = ['payload_totals', 'payload_sources'].map((name) => readings.get(name));
   if (totals === undefined || sources === undefined) return null;
-  const [billable = 0, all = 0] = factsOf(totals)[0]?.values ?? [];
-  const sum = sumFirst(factsOf(sources));
+  // A day that Losant left out has no facts.
+  const [billable = 0, all = 0] = (totals?.kind === 'values' && totals.facts[0]?.values) || [];
+  const sum = sources?.kind === 'values' ? sumFirst(sources.facts) : 0;
   const where = `organization ${orgId}, ${day}`;
   if (sum === all) {
     return { message: `${where}: payloads by source add up to all payloads, ${sum}`, value: null };

@@ -1,7 +1,6 @@
 import { describeError, ExportError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
 
-/** One line of `check`. */
 export interface Check {
   /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
@@ -61,11 +60,7 @@ export class CheckList {
     this.#add({ name, ok: true, message, hint }, EXIT.ok);
   }
 
-  /**
-   * `fail` adds a failure.
-   *
-   * @param exitCode for a failure that sums up, or follows from, another one
-   */
+  /** `fail` adds a failure; `exitCode` is for one that sums up, or follows from, another. */
   fail(name: string, error: unknown, exitCode = exitCodeOf(error)): void {
     const { message, hint } = describeError(error);
     this.#add({ name, ok: false, message, hint }, exitCode);

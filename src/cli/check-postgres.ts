@@ -11,11 +11,9 @@ import { CheckError, type CheckList, type Finding } from './check-list.ts';
 import type { CommandContext } from './command.ts';
 import { openDatabase } from './open-database.ts';
 
-/** The database as later checks find it. */
 export interface CheckedDatabase {
   /** The handle, which its user closes; null if the database cannot be opened or does not exist yet. */
   readonly handle: DatabaseHandle | null;
-  /** Whether this program's tables exist. */
   readonly isAtHead: boolean;
   /** `now` returns the time by the database's clock, or by this host's if that cannot be read. */
   readonly now: () => number;
@@ -31,19 +29,20 @@ const ENCRYPTIONS: Readonly<Record<Encryption, string>> = {
 /** `checkDatabase` checks connection, version, schema, rights and clock. Reads only. */
 export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
-  const missingFolder = findMissingFolder(requireDatabaseUrl(context.config));
-  if (missingFolder !== null) {
-    const message = `${missingFolder} has no embedded database yet: run creates it`;
-    list.note('database', { message });
+  const url = requireDatabaseUrl(context.config);
+  const folder = url.startsWith('embedded:') ? resolve(url.slice('embedded:'.length)) : null;
+  // Opening would create it.
+  if (folder !== null && !existsSync(join(folder, 'pgdata'))) {
+    list.note('database', { message: `${folder} has no embedded database yet: run creates it` });
     return nothing;
   }
   const opened = await list.run('database', async () => {
     const handle = await openDatabase(context);
     try {
       const access = await readAccess(handle.db);
-      const encryption = encryptionOf(requireDatabaseUrl(context.config));
+      const encryption = encryptionOf(url);
       const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}, ${ENCRYPTIONS[encryption]}`;
-      const hint = encryption === 'none' ? warnOfPlainText(context.config.databaseUrl) : null;
+      const hint = encryption === 'none' ? warnOfPlainText(url) : null;
       return { message, hint, value: { handle, access } };
     } catch (error) {
       await handle.close();
@@ -54,17 +53,14 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
   const { handle, access } = opened.value;
   const schema = await list.run('schema', () => checkSchema(context, handle));
   const isEmpty = schema.ok && schema.value === 'empty';
-  await list.run('rights', () => Promise.resolve(checkRights(handle, access, { isEmpty })));
+  await list.run('rights', () => Promise.resolve(checkRights(handle, access, isEmpty)));
   const clock = await list.run('clock.database', async () => {
     const value = await readClock(context, handle);
     const aheadMs = value() - context.hostNow();
     return { message: `${showSkew(aheadMs)} this host's`, value };
   });
-  return {
-    handle,
-    isAtHead: schema.ok && schema.value === 'at_head',
-    now: clock.ok ? clock.value : context.hostNow,
-  };
+  const isAtHead = schema.ok && schema.value === 'at_head';
+  return { handle, isAtHead, now: clock.ok ? clock.value : context.hostNow };
 }
 
 /** `showSkew` returns the difference between two clocks in words that precede the second one's name. */
@@ -76,12 +72,6 @@ export function showSkew(aheadMs: number): string {
 }
 
 /** `findMissingFolder` returns the folder of an embedded database that opening would create, or null. */
-function findMissingFolder(databaseUrl: string): string | null {
-  if (!databaseUrl.startsWith('embedded:')) return null;
-  const folder = resolve(databaseUrl.slice('embedded:'.length));
-  return existsSync(join(folder, 'pgdata')) ? null : folder;
-}
-
 async function checkSchema(
   { config }: CommandContext,
   handle: DatabaseHandle,
@@ -99,27 +89,21 @@ async function checkSchema(
 function checkRights(
   { describe }: DatabaseHandle,
   { user, isReadOnly, mayCreate, missing }: Access,
-  { isEmpty }: { isEmpty: boolean },
+  isEmpty: boolean,
 ): Finding<null> {
   const refuse = (what: string, hint: string) =>
     new CheckError('database_refused', `The user ${user} may not write to ${describe}: ${what}`, hint);
   if (isReadOnly) {
-    throw refuse(
-      'it only reads',
-      'point DATABASE_URL at the primary, with a user whose transactions may write',
-    );
+    const hint = 'point DATABASE_URL at the primary, with a user whose transactions may write';
+    throw refuse('it only reads', hint);
   }
   if (isEmpty && !mayCreate) {
-    throw refuse(
-      'the tables do not exist yet, and this user may not create them',
-      'run `losant-usage migrate` as the migrator, or grant create on the database',
-    );
+    const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+    throw refuse('the tables do not exist yet, and this user may not create them', hint);
   }
   if (missing.length > 0) {
-    throw refuse(
-      `it lacks ${missing.join(', ')}`,
-      `grant to ${user} what is missing, in schema losant_usage`,
-    );
+    const hint = `grant to ${user} what is missing, in schema losant_usage`;
+    throw refuse(`it lacks ${missing.join(', ')}`, hint);
   }
   const message = isEmpty ? 'may create the tables' : 'may read and write every table that a run writes';
   return { message, value: null };

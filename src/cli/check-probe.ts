@@ -22,15 +22,33 @@ interface Probe {
 
 const PROBES: Readonly<Record<string, Probe>> = {
   'end inclusive?': {
-    ask: probeEnd,
+    ask: async (target) => {
+      const { start } = daysTo(addDays(target.day, -1));
+      const { length } = bucketsOf(await ask(target, 'deviceCounts', { start, end: start + DAY_MS }));
+      if (length === 0) return 'unknown: no bucket came';
+      const what = 'a range that ends at the midnight after a day has';
+      return length > 1 ? `yes: ${what} two buckets` : `no: ${what} one bucket`;
+    },
     touches: 'nothing: the last millisecond of the last day is sent',
   },
   'echo of start and end?': {
-    ask: probeEcho,
+    ask: async (target) => {
+      const range = daysTo(target.day);
+      const { start, end } = bodyOf(await ask(target, 'deviceCounts', range));
+      const asked = `asked ${new Date(range.start).toISOString()} to ${new Date(range.end).toISOString()}`;
+      if (start === undefined && end === undefined) return `none (${asked})`;
+      return `${String(start)} to ${String(end)} (${asked})`;
+    },
     touches: 'which answers go to quarantine: those that cover another range than was asked for',
   },
   'zero days present?': {
-    ask: probeZeroDays,
+    ask: async (target) => {
+      const buckets = bucketsOf(await ask(target, 'notebookMinuteCounts', daysTo(target.day, 31)));
+      const zeros = buckets.filter((bucket) => numbersOf(bucket).every((value) => value === 0)).length;
+      const isLeftOut = buckets.length < 31;
+      const verdict = zeros > 0 ? 'yes' : isLeftOut ? 'no, they are left out' : 'unknown, there are none';
+      return `${verdict}: ${buckets.length} buckets for 31 days of notebook minutes, ${zeros} of them all zero`;
+    },
     touches: 'reported, and days_unreported of months: whether zeros are said or left out',
   },
   'a 100-day-old day': { ask: (target) => probeOldDay(target, 100), touches: 'HORIZON_DAYS' },
@@ -39,7 +57,15 @@ const PROBES: Readonly<Record<string, Probe>> = {
     touches: 'HORIZON_DAYS, backfill --past-horizon',
   },
   'longest range': { ask: probeLongestRange, touches: 'nothing: at most 31 days are asked for at once' },
-  'perPage 1000': { ask: probePageSize, touches: 'nothing: a page may be shorter than asked for' },
+  'perPage 1000': {
+    ask: async (target) => {
+      const page = await firstPage(target, 1000);
+      if (!page) return 'no page';
+      const { items, rejected, totalCount } = page;
+      return `${items.length + rejected.length} organizations on the first page, of ${totalCount}`;
+    },
+    touches: 'nothing: a page may be shorter than asked for',
+  },
   'missing scope or unknown instance': {
     ask: probeRefusal,
     touches: 'exit code 5, and whether the control totals can be read',
@@ -60,7 +86,14 @@ const PROBES: Readonly<Record<string, Probe>> = {
     ask: probeSummaries,
     touches: 'org_month of reconciliation; summary_scale of metrics, the bytes of a Mb',
   },
-  'response headers': { ask: probeHeaders, touches: 'REQUESTS_PER_SECOND' },
+  'response headers': {
+    ask: async ({ client, instanceId, signal }) => {
+      const { answer } = await getInstance(client, { instanceId, signal });
+      const shown = [...answer.headers].filter(([name]) => name !== 'set-cookie');
+      return shown.map(([name, value]) => `${name}: ${value}`).join('; ');
+    },
+    touches: 'REQUESTS_PER_SECOND',
+  },
 };
 
 /** `probeInstance` asks about one organization. A refusal is an answer; throws only when interrupted. */
@@ -81,38 +114,9 @@ async function answerOf({ signal }: OrgTarget, probe: () => Promise<string>): Pr
   }
 }
 
-async function probeEnd(target: OrgTarget): Promise<string> {
-  const start = dayStartMs(addDays(target.day, -1));
-  const buckets = bucketsOf(await ask(target, 'deviceCounts', { start, end: start + DAY_MS }));
-  if (buckets.length === 0) return 'unknown: no bucket came';
-  return buckets.length > 1
-    ? 'yes: a range that ends at the midnight after a day has two buckets'
-    : 'no: a range that ends at the midnight after a day has one bucket';
-}
-
-async function probeEcho(target: OrgTarget): Promise<string> {
-  const start = dayStartMs(target.day);
-  const end = start + DAY_MS - 1;
-  const body = bodyOf(await ask(target, 'deviceCounts', { start, end }));
-  const asked = `asked ${new Date(start).toISOString()} to ${new Date(end).toISOString()}`;
-  if (body['start'] === undefined && body['end'] === undefined) return `none (${asked})`;
-  return `${String(body['start'])} to ${String(body['end'])} (${asked})`;
-}
-
-async function probeZeroDays(target: OrgTarget): Promise<string> {
-  const days = 31;
-  const buckets = bucketsOf(await ask(target, 'notebookMinuteCounts', lastDays(target, days)));
-  const zeros = buckets.filter((bucket) => numbersOf(bucket).every((value) => value === 0)).length;
-  const verdict =
-    zeros > 0 ? 'yes' : buckets.length < days ? 'no, they are left out' : 'unknown, there are none';
-  return `${verdict}: ${buckets.length} buckets for ${days} days of notebook minutes, ${zeros} of them all zero`;
-}
-
 async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
-  const start = dayStartMs(addDays(target.day, -age));
-  const buckets = bucketsOf(
-    await ask(target, 'payloadCountsBreakdown', { start, end: start + DAY_MS - 1 }, DAILY),
-  );
+  const range = daysTo(addDays(target.day, -age));
+  const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', range, DAILY));
   if (buckets.length === 0) return 'no bucket';
   return `${buckets.length} bucket with ${buckets.map((bucket) => numbersOf(bucket).join(', ')).join('; ')}`;
 }
@@ -121,98 +125,82 @@ async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
 async function probeLongestRange(target: OrgTarget): Promise<string> {
   const answers: string[] = [];
   for (const days of [31, 93, 180, 366]) {
+    const range = daysTo(target.day, days);
     const answer = await answerOf(target, async () => {
-      const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', lastDays(target, days), DAILY));
-      return `${buckets.length} buckets`;
+      return `${bucketsOf(await ask(target, 'payloadCountsBreakdown', range, DAILY)).length} buckets`;
     });
     answers.push(`${days} days: ${answer}`);
   }
   return answers.join('; ');
 }
 
-async function probePageSize({ client, instanceId, signal }: OrgTarget): Promise<string> {
-  const pages = listOrgPages(client, { instanceId, perPage: 1000, signal });
-  const { value } = (await pages.next()) as IteratorResult<OrgPage, undefined>;
-  if (!value) return 'no page';
-  return `${value.items.length + value.rejected.length} organizations on the first page, of ${value.totalCount}`;
-}
-
-/**
- * `probeRefusal` asks for the complete instance and for one that does not exist: a token seldom has the
- * scopes of the first and never those of the second.
- */
+/** `probeRefusal` asks for what a token seldom may read, the instance, and for what it never may, another one. */
 async function probeRefusal(target: OrgTarget): Promise<string> {
-  const { client, instanceId, day, signal } = target;
-  const startMs = dayStartMs(day);
-  const range = { startMs, endMs: startMs + DAY_MS - 1 };
+  const { client, day, signal } = target;
   const ofInstance = await statusOf(target, () =>
-    askUsage(client, { instanceId, orgId: null, action: 'deviceCounts', query: {}, ...range, signal }),
+    ask({ ...target, orgId: null }, 'deviceCounts', daysTo(day)),
   );
   const ofOther = await statusOf(target, () => getInstance(client, { instanceId: '0'.repeat(24), signal }));
   return `instance.deviceCounts with this token: ${ofInstance}; an instance that does not exist: ${ofOther}`;
 }
 
-async function statusOf({ signal }: OrgTarget, work: () => Promise<unknown>): Promise<string> {
-  try {
-    await work();
-    return 'HTTP 200';
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof LosantError && error.status !== null) return `HTTP ${error.status}`;
-    return error instanceof Error ? error.message : String(error);
-  }
+async function statusOf(target: OrgTarget, work: () => Promise<unknown>): Promise<string> {
+  return await answerOf(target, async () => {
+    try {
+      await work();
+      return 'HTTP 200';
+    } catch (error) {
+      if (error instanceof LosantError && error.status !== null) return `HTTP ${error.status}`;
+      throw error;
+    }
+  });
 }
 
 async function probeSums(target: OrgTarget): Promise<string> {
-  const start = dayStartMs(target.day);
-  const range = { start, end: start + DAY_MS - 1 };
-  const sources = bodyOf(await ask(target, 'payloadCounts', range));
-  const types = Object.entries(sources).filter(([type]) => !type.startsWith('_'));
-  const sum = types.flatMap(([, map]) => numbersOf(map)).reduce((a, b) => a + b, 0);
+  const range = daysTo(target.day);
+  const sources = Object.entries(bodyOf(await ask(target, 'payloadCounts', range)));
+  const sum = add(sources.flatMap(([type, map]) => (type.startsWith('_') ? [] : numbersOf(map))));
   const billable = sumOf(await ask(target, 'payloadCountsBreakdown', range, DAILY));
-  const all = sumOf(
-    await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, includeNonBillable: 'true' }),
-  );
+  const all = sumOf(await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, ...ALL }));
   const equal = sum === all ? 'all payloads' : sum === billable ? 'billable payloads' : 'neither';
   return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}: equal to ${equal}`;
 }
 
 async function probeHours(target: OrgTarget): Promise<string> {
-  const start = dayStartMs(target.day);
-  const range = { start, end: start + DAY_MS - 1 };
-  const all = { includeNonBillable: 'true' };
-  const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', range, { ...HOURLY, ...all }));
+  const range = daysTo(target.day);
+  const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', range, { ...HOURLY, ...ALL }));
   const numbers = buckets.flatMap(numbersOf);
-  const sum = numbers.reduce((a, b) => a + b, 0);
-  const total = sumOf(await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, ...all }));
+  const total = sumOf(await ask(target, 'payloadCountsBreakdown', range, { ...DAILY, ...ALL }));
   const zeros = numbers.filter((value) => value === 0).length;
   const verdict =
     zeros > 0 ? 'zero hours are said' : buckets.length < 24 ? 'zero hours are left out' : 'no hour is zero';
-  return `${buckets.length} buckets for the 24 hours of ${target.day}, ${zeros} of them zero: ${verdict}; ${compare('all payloads by hour', sum, total)}`;
-}
-
-async function probeHeaders({ client, instanceId, signal }: OrgTarget): Promise<string> {
-  const { answer } = await getInstance(client, { instanceId, signal });
-  const shown = [...answer.headers].filter(([name]) => name !== 'set-cookie');
-  return shown.map(([name, value]) => `${name}: ${value}`).join('; ');
+  return `${buckets.length} buckets for the 24 hours of ${target.day}, ${zeros} of them zero: ${verdict}; ${compare('all payloads by hour', add(numbers), total)}`;
 }
 
 const DAILY = { resolution: String(DAY_MS) };
 const HOURLY = { resolution: String(HOUR_MS) };
+const ALL = { includeNonBillable: 'true' };
 
 async function ask(
-  { client, instanceId, orgId, signal }: OrgTarget,
+  { client, instanceId, orgId, signal }: Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null },
   action: UsageAction,
-  { start, end }: { readonly start: number; readonly end: number },
+  { start: startMs, end: endMs }: { readonly start: number; readonly end: number },
   query: Readonly<Record<string, string>> = {},
 ): Promise<unknown> {
-  const range = { startMs: start, endMs: end };
-  return (await askUsage(client, { instanceId, orgId, action, query, ...range, signal })).body;
+  return (await askUsage(client, { instanceId, orgId, action, query, startMs, endMs, signal })).body;
 }
 
-/** `lastDays` returns the range of the given number of days up to the target's. */
-function lastDays({ day }: OrgTarget, days: number): { start: number; end: number } {
+/** `daysTo` returns the range of the given number of days up to `day`. */
+function daysTo(day: UsageDay, days = 1): { start: number; end: number } {
   return { start: dayStartMs(addDays(day, 1 - days)), end: dayStartMs(day) + DAY_MS - 1 };
+}
+
+async function firstPage(
+  { client, instanceId, signal }: OrgTarget,
+  perPage: number,
+): Promise<OrgPage | undefined> {
+  const { done, value } = await listOrgPages(client, { instanceId, perPage, signal }).next();
+  return done === true ? undefined : value;
 }
 
 function bodyOf(body: unknown): Record<string, unknown> {
@@ -229,9 +217,11 @@ function numbersOf(bucket: unknown): number[] {
 }
 
 function sumOf(body: unknown): number {
-  return bucketsOf(body)
-    .flatMap(numbersOf)
-    .reduce((a, b) => a + b, 0);
+  return add(bucketsOf(body).flatMap(numbersOf));
+}
+
+function add(numbers: readonly number[]): number {
+  return numbers.reduce((a, b) => a + b, 0);
 }
 
 /** The most organizations compared. Each is asked twice, and a probe is a few questions, not an export. */
@@ -243,9 +233,7 @@ const FINAL_DAYS = 4;
 const PROBED = ['device_counts', 'payload_totals'];
 
 async function probeTotals(target: OrgTarget): Promise<string> {
-  const { client, instanceId, signal } = target;
-  const pages = listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal });
-  const { value: page } = (await pages.next()) as IteratorResult<OrgPage, undefined>;
+  const page = await firstPage(target, ORGS_MAX);
   const totalCount = page?.totalCount ?? 0;
   if (totalCount > ORGS_MAX) {
     return `not asked of ${totalCount} organizations, only of up to ${ORGS_MAX}: losant-usage reconcile shows it once some days are exported`;
@@ -268,8 +256,12 @@ async function probeSummaries(target: OrgTarget): Promise<string> {
   const { client, instanceId, orgId, signal } = target;
   const monthEnd = addDays(`${addDays(target.day, -FINAL_DAYS).slice(0, 7)}-01`, -1);
   const month = `${monthEnd.slice(0, 7)}-01`;
-  const summary = await findSummary(target, listSummaryPages(client, { instanceId, month, orgId, signal }));
-  if (summary === null) return `${month.slice(0, 7)}: no summary of organization ${orgId}`;
+  let summary: MonthlySummary | undefined;
+  for await (const { items } of listSummaryPages(client, { instanceId, month, orgId, signal })) {
+    summary ??= items.find(({ resourceId }) => resourceId === orgId);
+    if (summary) break;
+  }
+  if (!summary) return `${month.slice(0, 7)}: no summary of organization ${orgId}`;
   const sums = await readSums(target, orgId, { from: month, to: monthEnd });
   const { figures } = summary;
   const figure = (name: string) => figures[name] ?? Number.NaN;
@@ -281,17 +273,6 @@ async function probeSummaries(target: OrgTarget): Promise<string> {
   ];
   const proration = summary.proration === null ? '' : `, prorated ${summary.proration}`;
   return `${month.slice(0, 7)}, organization ${orgId}${proration}: ${counts.join('; ')}`;
-}
-
-async function findSummary(
-  { orgId }: OrgTarget,
-  pages: ReturnType<typeof listSummaryPages>,
-): Promise<MonthlySummary | null> {
-  for await (const { items } of pages) {
-    const found = items.find(({ resourceId }) => resourceId === orgId);
-    if (found) return found;
-  }
-  return null;
 }
 
 /** `readSums` returns the sum of each flow over the window, and the last value of each level. */
@@ -307,7 +288,7 @@ async function readSums(
       bodies.push((await fetchUsage(client, { instanceId, orgId, window, signal, ...request })).body);
     }
     const { days } = stream.readBodies(bodies, window);
-    for (const [, reading] of [...days].toSorted(byDay)) {
+    for (const [, reading] of [...days].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       if (reading.kind === 'quarantined') throw new Error(`${stream.name}: ${reading.message}`);
       const values = reading.facts[0]?.values ?? [];
       for (const [index, metric] of stream.metrics.entries()) {
@@ -319,16 +300,11 @@ async function readSums(
   return sums;
 }
 
-function byDay([a]: readonly [UsageDay, unknown], [b]: readonly [UsageDay, unknown]): number {
-  return a < b ? -1 : 1;
-}
-
 function compare(what: string, sum: number, total: number): string {
   if (Number.isNaN(total)) return `${what} ${sum}, not in the answer`;
   return `${what} ${sum} ${sum === total ? 'equal' : `against ${total}, which differ by ${sum - total}`}`;
 }
 
-/** `describeMegabyte` describes which megabyte it is: 1,000,000 bytes or 2^20. */
 function describeMegabyte(bytes: number, megabytes: number): string {
   if (Number.isNaN(megabytes)) return `bytes ${bytes}, not in the answer`;
   const sizes = [

@@ -1,11 +1,11 @@
 import type { InstanceConfig } from '../settings/config.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { renderTable } from '../terminal/table.ts';
-import { type Line, line, type Span, styled } from '../terminal/text.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
-import { checkHeartbeat } from './check-heartbeat.ts';
+import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { checkInstance, type InstanceCheck } from './check-instance.ts';
-import { type Check, CheckList } from './check-list.ts';
+import { type Check, CheckError, CheckList, type Finding } from './check-list.ts';
 import { checkDatabase } from './check-postgres.ts';
 import { type ProbeAnswer, probeInstance } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -19,20 +19,17 @@ const checkOptions = {
 export const check = defineCommand({
   needs: 'losant',
   options: checkOptions,
-  examples: () => [
-    { args: 'check', does: 'is everything ready for the first run?' },
-    { args: 'check --all-orgs', does: 'may the token read every organization?' },
-  ],
+  examples: () => ({
+    check: 'is everything ready for the first run?',
+    'check --all-orgs': 'may the token read every organization?',
+  }),
   run: checkEverything,
 });
 
 /** The expected number of organizations per second, each of which is asked several questions. */
 const ORGS_PER_SECOND = 3;
 
-/**
- * `checkEverything` checks settings, database, clock, token and scopes, one line each. Changes nothing.
- * Continues after a failure if that can show more; returns the exit code of the worst failure.
- */
+/** `checkEverything` goes on after a failure and changes nothing. Returns the exit code of the worst failure. */
 export async function checkEverything(
   context: CommandContext,
   options: OptionValues<typeof checkOptions>,
@@ -45,7 +42,11 @@ export async function checkEverything(
     },
   });
   list.note('settings', { message: config.instances.map(describeInstance).join('; ') });
-  if (!output.json) output.print(...renderOrigins(config));
+  if (!output.json) {
+    // A secret shows only where it is.
+    const rows = config.origins.map(({ name, value, from }) => [`  ${name}`, value, styled('dim', from)]);
+    output.print(...renderTable({ rows }));
+  }
   const database = await checkDatabase(context, list);
   const onOrg = showOrgs(context);
   const probes: ProbeAnswer[] = [];
@@ -66,8 +67,25 @@ export async function checkEverything(
   if (output.json) {
     const probe = options.probe ? { probe: probes } : {};
     output.printJson({ ok: exitCode === 0, settings: config.origins, checks, ...probe });
-  } else output.print(renderEnd(checks.filter(({ ok }) => !ok).length));
+    return exitCode;
+  }
+  const failed = checks.filter(({ ok }) => !ok).length;
+  if (failed === 0) output.print(styled('green', 'Everything works.'));
+  else output.print(styled('red', failed === 1 ? 'One check failed.' : `${failed} checks failed.`));
   return exitCode;
+}
+
+/** `checkHeartbeat` asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
+export async function checkHeartbeat(url: string): Promise<Finding<null>> {
+  const answer = await probeHeartbeat(url);
+  if (typeof answer === 'string') {
+    const message = `the monitor of HEARTBEAT_URL does not answer: ${answer}`;
+    throw new CheckError('invalid', message, 'check the address and the network');
+  }
+  if (isGood(answer)) return { message: 'the monitor answers', value: null };
+  const hint =
+    'with Healthchecks the id is wrong; another monitor may not know /log, which changes nothing there: see whether the next run arrives';
+  return { message: `the monitor answers HTTP ${answer}`, hint, value: null };
 }
 
 /** `showOrgs` shows the progress as lines also on a terminal: failures are printed in between. */
@@ -81,40 +99,21 @@ function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceChe
 }
 
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const which = orgs.kind === 'ids' ? count(orgs.orgIds.length, 'organization') : describeRules(orgs);
+  const isRules =
+    orgs.kind === 'all' && (orgs.names !== null || orgs.tags !== null || orgs.exclude.length > 0);
+  const every = isRules ? 'organizations by rules' : 'all organizations';
+  const which = orgs.kind === 'ids' ? count(orgs.orgIds.length, 'organization') : every;
   return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
-}
-
-function describeRules({
-  names,
-  tags,
-  exclude,
-}: Extract<InstanceConfig['orgs'], { readonly kind: 'all' }>): string {
-  return names === null && tags === null && exclude.length === 0
-    ? 'all organizations'
-    : 'organizations by rules';
-}
-
-/** Every setting that holds; a secret shows only where it is. */
-function renderOrigins({ origins }: CommandContext['config']): Line[] {
-  return renderTable({
-    rows: origins.map(({ name, value, from }) => [`  ${name}`, value, styled('dim', from)]),
-  });
 }
 
 const INDENT = ' '.repeat(10);
 
-function renderCheck(check: Check): Line[] {
-  const { name, message, hint } = check;
+function renderCheck({ name, ok, message, hint }: Check): Line[] {
   // Losant's errors begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((each) => `${INDENT}${each}`);
-  return [line`${verdictOf(check)}  ${shown}`, ...hints];
-}
-
-function verdictOf({ ok, hint }: Check): Span {
-  if (!ok) return styled('red', 'FAILED');
-  return hint === null ? styled('green', 'ok    ') : styled('yellow', 'look  ');
+  const good = hint === null ? styled('green', 'ok    ') : styled('yellow', 'look  ');
+  return [line`${ok ? good : styled('red', 'FAILED')}  ${shown}`, ...hints];
 }
 
 function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): Line[] {
@@ -123,9 +122,4 @@ function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): Line[
     ['', styled('dim', `touches ${touches}`)],
   ]);
   return ['', `How the API of instance ${instanceId} behaves:`, ...renderTable({ rows }), ''];
-}
-
-function renderEnd(failed: number): Line {
-  if (failed === 0) return styled('green', 'Everything works.');
-  return styled('red', failed === 1 ? 'One check failed.' : `${failed} checks failed.`);
 }

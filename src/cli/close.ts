@@ -8,7 +8,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, FileError, SettingsError } from '../errors.ts';
 import { EXIT, worstExitCode } from '../exit.ts';
-import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import { type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { WholeFile } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/table.ts';
@@ -18,48 +18,42 @@ import { daysOfMonth, type Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
-import { idsOption, monthOption, pathOption, required, switchOption, textOption } from './options.ts';
+import { idsOption, monthOption, type OptionValues, required, switchOption, textOption } from './options.ts';
+
+const closeOptions = {
+  period: required(monthOption('the month; with periods of Losant, the month in which they end')),
+  instance: idsOption('instance', 'only these instances'),
+  incomplete: textOption('REASON', 'do it though something blocks it, and why: both stay on record'),
+  adjust: switchOption('settle what changed since it was closed, as a statement of differences'),
+  dryRun: switchOption('show the statement, and keep nothing'),
+  csv: textOption('FILE', 'write what is shown of each organization to this file'),
+};
+
+type CloseOptions = OptionValues<typeof closeOptions>;
 
 export const close = defineCommand({
   needs: 'database',
   whenInterrupted: 'what was closed stays closed; the same command goes on with the other instances',
-  options: {
-    period: required(monthOption('the month; with periods of Losant, the month in which they end')),
-    instance: idsOption('instance', 'only these instances'),
-    incomplete: textOption('REASON', 'do it though something blocks it, and why: both stay on record'),
-    adjust: switchOption('settle what changed since it was closed, as a statement of differences'),
-    dryRun: switchOption('show the statement, and keep nothing'),
-    csv: pathOption('FILE', 'write what is shown of each organization to this file'),
-  },
-  examples: ({ lastMonth: { name } }) => [
-    { args: `close --period ${name} --dry-run`, does: 'what would be closed' },
-    { args: `close --period ${name}`, does: 'close last month' },
-    { args: `close --period ${name} --adjust`, does: 'settle what Losant restated since' },
-  ],
-  async run(context, { period: month, instance, incomplete, adjust: isAdjustment, dryRun: isDryRun, csv }) {
-    const reason = incomplete === null ? null : incomplete.trim();
-    if (reason === '') {
+  options: closeOptions,
+  examples: ({ lastMonth: { name } }) => ({
+    [`close --period ${name} --dry-run`]: 'what would be closed',
+    [`close --period ${name}`]: 'close last month',
+    [`close --period ${name} --adjust`]: 'settle what Losant restated since',
+  }),
+  async run(context, options) {
+    if (options.incomplete?.trim() === '') {
       throw new SettingsError('--incomplete is empty', {
         hint: 'say why numbers are missing, for whoever bills',
       });
     }
     const work = async (handle: DatabaseHandle) => {
-      if (!isDryRun) requireWritable(handle);
-      return await closeInstances(context, handle, { month, instance, reason, isAdjustment, isDryRun, csv });
+      if (!options.dryRun) requireWritable(handle);
+      return await closeInstances(context, handle, options);
     };
     // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
     return await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
   },
 });
-
-interface CloseOptions {
-  readonly month: Month;
-  readonly instance: readonly string[] | null;
-  readonly reason: string | null;
-  readonly isAdjustment: boolean;
-  readonly isDryRun: boolean;
-  readonly csv: string | null;
-}
 
 /** A connection may be lost after the statement was kept and before that was told. */
 const GO_ON =
@@ -74,19 +68,23 @@ async function closeInstances(
   const { output, signal, config } = context;
   const instances = await chooseBilledInstances(context, handle, options.instance);
   const signingKey = config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile);
-  const file = options.csv === null ? null : await BillsFile.create(options.csv, context.newId());
+  const { period: month, adjust: isAdjustment, dryRun: isDryRun } = options;
+  const reason = options.incomplete?.trim() ?? null;
+  const request = { month, reason, isAdjustment, isDryRun, signingKey, signal };
+  const file = options.csv === null ? null : await WholeFile.create(options.csv, context.newId());
+  await file?.write(renderCsvHeader(CSV_COLUMNS));
   const documents: object[] = [];
   const codes: number[] = [];
   try {
     for (const instance of instances) {
       try {
-        const outcome = await closePeriod(handle, instance, { ...options, signingKey, signal });
+        const outcome = await closePeriod(handle, instance, request);
         const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
         codes.push(isDone ? EXIT.ok : EXIT.incomplete);
         documents.push(toDocument(instance, outcome));
         // Said before the file is written, which may fail: what is closed stays closed.
         if (!output.json) output.print(...renderOutcome(instance, outcome, options));
-        if ('bills' in outcome) await file?.add(instance, outcome.bills);
+        if ('bills' in outcome) await file?.write(renderCsv(instance, outcome.bills));
       } catch (error) {
         if (!(error instanceof SettingsError) || instances.length === 1) {
           throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
@@ -99,12 +97,12 @@ async function closeInstances(
     await file?.finish();
   } catch (error) {
     await file?.discard();
-    if (!(error instanceof FileError) || options.isDryRun) throw error;
+    if (!(error instanceof FileError) || isDryRun) throw error;
     const hint =
       'what was closed stays closed; its lines are written by: losant-usage export --view statement_lines';
     throw new FileError(error.message, { hint, cause: error });
   }
-  if (output.json) output.printJson({ period: options.month, instances: documents });
+  if (output.json) output.printJson({ period: month, instances: documents });
   return worstExitCode(codes);
 }
 
@@ -114,10 +112,7 @@ const SHOWN_MAX = 50;
 type Closed = Extract<CloseOutcome, { kind: 'closed' }>;
 type Refused = Extract<CloseOutcome, { kind: 'refused' }>;
 
-/**
- * `toDocument` returns the outcome of an instance as `--json` prints it. Quantities are text because they may
- * exceed 2^53 − 1.
- */
+/** `toDocument` returns the outcome of an instance as `--json` prints it, quantities as text. */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
   const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
@@ -141,12 +136,11 @@ function countLines(bills: readonly OrganizationBill[]): number {
 }
 
 function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: CloseOptions): Line[] {
-  const name = nameOf(instance, options.month);
+  const name = nameOf(instance, options.period);
   if (outcome.kind === 'unchanged') return [`Nothing of ${name} has changed since its newest statement.`];
   if (outcome.kind === 'unsettled') return renderUnsettled(name, outcome);
-  return outcome.kind === 'refused'
-    ? renderRefusal(name, outcome, options)
-    : renderClosed(name, outcome, options);
+  if (outcome.kind === 'refused') return renderRefusal(name, outcome, options);
+  return renderClosed(name, outcome, options);
 }
 
 function renderUnsettled(name: string, { figures, orgs, blockers }: Unsettled): Line[] {
@@ -159,25 +153,20 @@ function renderUnsettled(name: string, { figures, orgs, blockers }: Unsettled): 
   ];
 }
 
-function renderRefusal(name: string, refused: Refused, { month, isAdjustment }: CloseOptions): Line[] {
+function renderRefusal(name: string, refused: Refused, { period, adjust }: CloseOptions): Line[] {
   const { blockers, bills, totals } = refused;
-  const cannot = isAdjustment ? 'cannot be adjusted' : 'cannot be closed';
-  const adjust = isAdjustment ? ' --adjust' : '';
+  const cannot = adjust ? 'cannot be adjusted' : 'cannot be closed';
   return [
     line`${styled('red', `${name} ${cannot}`)}: ${describeBlocked(blockers)}.`,
     ...renderBlockers(blockers),
     ...renderActions(blockers),
     '',
     'To do it anyway, on record:',
-    `  losant-usage close --period ${month}${adjust} --incomplete REASON`,
-    ...(bills.length === 0 ? [] : ['', ...renderTotals(totals, isAdjustment), ...renderBills(bills, month)]),
+    `  losant-usage close --period ${period}${adjust ? ' --adjust' : ''} --incomplete REASON`,
+    ...(bills.length === 0 ? [] : ['', ...renderTotals(totals, adjust), ...renderBills(bills, period)]),
   ];
 }
 
-/**
- * `describeBlocked` describes the number of organizations that are not billable, or that no organization
- * of the instance is.
- */
 function describeBlocked(blockers: readonly BlockedPeriod[]): string {
   const orgs = new Set(blockers.flatMap(({ orgId }) => (orgId === null ? [] : [orgId]))).size;
   if (orgs === 0) return 'no organization is billable';
@@ -207,9 +196,10 @@ function renderActions(blockers: readonly BlockedPeriod[]): Line[] {
   return ['', 'To paste:', ...renderTable({ rows: commands.map((each) => [each]), most: SHOWN_MAX })];
 }
 
-function renderClosed(name: string, closed: Closed, { month, reason, isAdjustment }: CloseOptions): Line[] {
+function renderClosed(name: string, closed: Closed, { period, incomplete, adjust }: CloseOptions): Line[] {
   const { statement, totals, bills, blockers } = closed;
-  const done = isAdjustment ? 'Adjusted' : 'Closed';
+  const done = adjust ? 'Adjusted' : 'Closed';
+  const reason = incomplete?.trim() ?? '';
   const lines = count(countLines(bills), 'line');
   const head: Line =
     statement === null
@@ -217,15 +207,15 @@ function renderClosed(name: string, closed: Closed, { month, reason, isAdjustmen
       : line`${styled('green', done)} ${name}: ${count(statement.orgs, 'organization')}, ${lines}.`;
   return [
     head,
-    ...(blockers.length === 0 ? [] : [line`Incomplete: ${reason ?? ''}`, ...renderBlockers(blockers)]),
-    ...renderTotals(totals, isAdjustment),
-    ...renderBills(bills, month),
+    ...(blockers.length === 0 ? [] : [line`Incomplete: ${reason}`, ...renderBlockers(blockers)]),
+    ...renderTotals(totals, adjust),
+    ...renderBills(bills, period),
     ...(statement === null
       ? []
       : [
           '',
           `Statement ${statement.number}, ${statement.statementId}, manifest SHA-256 ${statement.manifestSha256}.`,
-          `Its proof pack: losant-usage statement --period ${month} --out DIR`,
+          `Its proof pack: losant-usage statement --period ${period} --out DIR`,
         ]),
   ];
 }
@@ -301,59 +291,40 @@ function show(quantity: string | null): string {
   return quantity === null ? '-' : showNumber(BigInt(quantity));
 }
 
-const METRIC_NAMES = [...METRICS.keys()];
+/** The columns of `--csv`, each with its value of a bill. */
+const CSV: Readonly<Record<string, (bill: OrganizationBill, instanceId: string) => CsvValue>> = {
+  instance_id: (_, instanceId) => instanceId,
+  org_id: ({ orgId }) => orgId,
+  org_name: ({ orgName }) => orgName,
+  referral_id: ({ referralId }) => referralId,
+  customer_id: ({ customerId }) => customerId,
+  period_start: ({ from }) => from,
+  period_end: ({ to }) => to,
+  ...Object.fromEntries(
+    [...METRICS.keys()].map((metric) => [
+      metric,
+      (bill: OrganizationBill) => bill.quantities[metric] ?? null,
+    ]),
+  ),
+  days_expected: (bill) => bill.daysExpected,
+  days_final: (bill) => bill.daysFinal,
+  days_accepted: (bill) => bill.daysAccepted,
+  days_not_final: (bill) => bill.daysNotFinal,
+  days_unavailable: (bill) => bill.daysUnavailable,
+  days_in_doubt: (bill) => bill.daysInDoubt,
+  days_missing: (bill) => bill.daysMissing,
+  days_unreported: (bill) => bill.daysUnreported,
+  days_by_hand: (bill) => bill.daysByHand,
+  is_billable: (bill) => bill.isBillable,
+  control: ({ control }) => control,
+  differences: (bill) => (bill.control === 'differs' ? describeControl(bill) : null),
+};
 
-/** The bills of all instances as a CSV file, which is written as a whole or not at all. */
-class BillsFile {
-  static readonly #columns = [
-    ...['instance_id', 'org_id', 'org_name', 'referral_id', 'customer_id', 'period_start', 'period_end'],
-    ...[
-      ...METRIC_NAMES,
-      'days_expected',
-      'days_final',
-      'days_accepted',
-      'days_not_final',
-      'days_unavailable',
-    ],
-    ...[
-      'days_in_doubt',
-      'days_missing',
-      'days_unreported',
-      'days_by_hand',
-      'is_billable',
-      'control',
-      'differences',
-    ],
-  ].map((name) => ({ name, isText: ['org_name', 'referral_id', 'customer_id'].includes(name) }));
+const CSV_COLUMNS = Object.keys(CSV).map((name) => {
+  return { name, isText: ['org_name', 'referral_id', 'customer_id'].includes(name) };
+});
 
-  readonly #file: WholeFile;
-
-  private constructor(file: WholeFile) {
-    this.#file = file;
-  }
-
-  static async create(path: string, id: string): Promise<BillsFile> {
-    const file = await WholeFile.create(path, id);
-    await file.write(renderCsvHeader(BillsFile.#columns));
-    return new BillsFile(file);
-  }
-
-  async add({ instanceId }: BilledInstance, bills: readonly OrganizationBill[]): Promise<void> {
-    const rows = bills.map((bill) => [
-      ...[instanceId, bill.orgId, bill.orgName, bill.referralId, bill.customerId, bill.from, bill.to],
-      ...METRIC_NAMES.map((metric) => bill.quantities[metric] ?? null),
-      ...[bill.daysExpected, bill.daysFinal, bill.daysAccepted, bill.daysNotFinal, bill.daysUnavailable],
-      ...[bill.daysInDoubt, bill.daysMissing, bill.daysUnreported, bill.daysByHand, bill.isBillable],
-      ...[bill.control, bill.control === 'differs' ? describeControl(bill) : null],
-    ]);
-    await this.#file.write(renderCsvRows(BillsFile.#columns, rows));
-  }
-
-  async finish(): Promise<void> {
-    await this.#file.finish();
-  }
-
-  async discard(): Promise<void> {
-    await this.#file.discard();
-  }
+function renderCsv({ instanceId }: BilledInstance, bills: readonly OrganizationBill[]): string {
+  const rows = bills.map((bill) => Object.values(CSV).map((valueOf) => valueOf(bill, instanceId)));
+  return renderCsvRows(CSV_COLUMNS, rows);
 }

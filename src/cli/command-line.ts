@@ -1,55 +1,39 @@
 import { Argument, CommanderError, Option, Command as Program } from 'commander';
 import { SettingsError } from '../errors.ts';
 import { capitalize } from '../terminal/words.ts';
-import { addDays, dayAt } from '../usage/day.ts';
-import type { Command, ExampleDays } from './command.ts';
+import { type Command, exampleDays } from './command.ts';
 import { commands, type ListedCommand, things } from './commands.ts';
 import {
   flagName,
   type OptionSpec,
   type OptionSpecs,
   type OptionValues,
-  pathOption,
   switchOption,
+  textOption,
 } from './options.ts';
 
-/** The command that the command line asks for. */
 export interface Invocation {
   readonly command: Command;
-  /** The command's own options, checked. */
   readonly options: OptionValues<OptionSpecs>;
   readonly json: boolean;
   readonly configFile: string | null;
-  /** Whether colours are allowed; false if they were turned off. */
   readonly mayColor: boolean;
 }
 
-/** The terminal on which help and the version are shown. */
 export interface HelpTerminal {
   readonly version: string;
   readonly write: (text: string) => void;
   readonly hasColors: boolean;
-  /** The width of the terminal in characters. */
   readonly columns: number;
-  /** The present, for the days in examples. */
   readonly nowMs: number;
 }
 
 /** The options as given: the texts of each option by its name, `true` for a switch. */
 type Given = Readonly<Record<string, readonly string[] | boolean | undefined>>;
 
-interface Parsed {
-  readonly name: string;
-  readonly command: Command;
-  readonly given: Given;
-}
-
 const COMMON = {
   json: switchOption('print one JSON document instead of text'),
-  config: {
-    ...pathOption('FILE', 'settings file for several instances'),
-    shownDefault: 'LOSANT_USAGE_CONFIG',
-  },
+  config: textOption('FILE', 'settings file for several instances', 'LOSANT_USAGE_CONFIG'),
   noColor: switchOption('print without colours, as with NO_COLOR'),
 };
 
@@ -57,45 +41,25 @@ const EXIT_CODES =
   'Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings · 3 something due is missing · ' +
   '4 another process is at work · 5 Losant refused the token or a scope · 130/143 interrupted';
 
-/** The greatest width of help, because wider lines are hard to read. */
 const HELP_WIDTH_MAX = 110;
 
-/**
- * `parseCommandLine` reads the command line. Returns null if help or the version was asked for and has been
- * written. Throws SettingsError for anything that it does not understand.
- */
+/** `parseCommandLine` returns null once it has written help or the version. Throws SettingsError. */
 export async function parseCommandLine(
   argv: readonly string[],
   terminal: HelpTerminal,
 ): Promise<Invocation | null> {
-  const parsed = await parse(argv, terminal);
-  if (parsed === null) return null;
-  const { command, given } = parsed;
-  const specs = Object.entries(command.options);
-  const missing = specs.find(([name, spec]) => spec.isRequired && given[name] === undefined);
-  if (missing) throw mistake(`required option '${termOf(...missing)}' not specified`, parsed.name);
-  return {
-    command,
-    options: Object.fromEntries(specs.map(([name, spec]) => [name, readOption(name, spec, given[name])])),
-    json: given['json'] === true,
-    configFile: readOption('config', COMMON.config, given['config']),
-    mayColor: given['color'] !== false,
-  };
-}
-
-async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<Parsed | null> {
   // Help is asked for after a command, which declares its options for it.
   const asksHelp = argv.length > 1 && ['help', '--help', '-h'].includes(argv[0] ?? '');
   const args = asksHelp ? [...argv.slice(1), '--help'] : argv;
   const meant = findMeant(args);
-  let parsed: Parsed | null = null;
+  let invocation: Invocation | null = null;
   const program = declareProgram(terminal);
   for (const listed of commands) {
     const declared = declareCommand(program, listed, terminal);
     if (listed.name !== meant) continue;
     const command = await listed.load();
     declareOptions(declared, command, terminal, (given) => {
-      parsed = { name: meant, command, given };
+      invocation = readInvocation(meant, command, given);
     });
   }
   try {
@@ -105,7 +69,20 @@ async function parse(argv: readonly string[], terminal: HelpTerminal): Promise<P
     if (error.exitCode === 0) return null;
     throw describeMistake(error, meant);
   }
-  return parsed;
+  return invocation;
+}
+
+function readInvocation(name: string, command: Command, given: Given): Invocation {
+  const specs = Object.entries(command.options);
+  const missing = specs.find(([key, spec]) => spec.isRequired && given[key] === undefined);
+  if (missing) throw mistake(`required option '${termOf(...missing)}' not specified`, name);
+  return {
+    command,
+    options: Object.fromEntries(specs.map(([key, spec]) => [key, readOption(key, spec, given[key])])),
+    json: given['json'] === true,
+    configFile: readOption('config', COMMON.config, given['config']),
+    mayColor: given['color'] !== false,
+  };
 }
 
 /** `findMeant` returns the name of the command or thing that the first words name, or empty text. */
@@ -138,7 +115,6 @@ function declareProgram(terminal: HelpTerminal): Program {
     .addHelpText('after', `\n${program.createHelp().boxWrap(EXIT_CODES, widthOf(terminal))}`);
 }
 
-/** `configure` configures the program or a command: errors are thrown, help is written to the terminal. */
 function configure(program: Program, terminal: HelpTerminal): Program {
   return program
     .exitOverride()
@@ -159,7 +135,6 @@ function widthOf({ columns }: HelpTerminal): number {
   return Math.min(columns, HELP_WIDTH_MAX);
 }
 
-/** `declareCommand` declares a command by its summary, below its thing if it has one. */
 function declareCommand(
   program: Program,
   { name, group, summary }: ListedCommand,
@@ -197,7 +172,6 @@ function declareOptions(
   });
 }
 
-/** `commonOptions` returns the options that a command takes in addition to its own. */
 export function commonOptions({ json: hasJson, needs }: Pick<Command, 'json' | 'needs'>): OptionSpecs {
   const { json, config, noColor } = COMMON;
   return { ...(hasJson !== false && { json }), ...(needs !== 'none' && { config }), noColor };
@@ -220,7 +194,7 @@ function describe({ summary, choices, shownDefault, ...spec }: OptionSpec<unknow
     spec.isList ? 'several: repeat it, or separate by commas' : null,
     spec.isRepeated ? 'several: repeat it' : null,
     choices === undefined ? null : `one of: ${choices.join(', ')}`,
-    shownDefault === undefined ? null : `default: ${shownDefault}`,
+    shownDefault ? `default: ${shownDefault}` : null,
   ].filter((fact) => fact !== null);
   return facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`;
 }
@@ -247,7 +221,7 @@ function readOption<T>(name: string, spec: OptionSpec<T>, given: readonly string
 
 function renderExamples({ examples }: Command, terminal: HelpTerminal): string {
   const width = widthOf(terminal);
-  const lines = examples(exampleDays(terminal.nowMs)).map(({ args, does }) => {
+  const lines = Object.entries(examples(exampleDays(terminal.nowMs))).map(([args, does]) => {
     return `  # ${does}\n${breakCommand(`  losant-usage ${args}`, width)}`;
   });
   return `\n${bold('Examples:')}\n${lines.join('\n')}`;
@@ -263,18 +237,6 @@ function breakCommand(command: string, width: number): string {
     else lines.push(`      ${option}`);
   }
   return lines.join(' \\\n');
-}
-
-function exampleDays(nowMs: number): ExampleDays {
-  const today = dayAt(nowMs);
-  const to = addDays(`${today.slice(0, 7)}-01`, -1);
-  const name = to.slice(0, 7);
-  return {
-    yesterday: addDays(today, -1),
-    weekAgo: addDays(today, -7),
-    twoMonthsAgo: addDays(today, -60),
-    lastMonth: { name, from: `${name}-01`, to },
-  };
 }
 
 /** `bold` returns the text in bold; the library removes the style where colours are not shown. */

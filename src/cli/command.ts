@@ -1,18 +1,9 @@
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/table.ts';
-import type { Output } from '../terminal/output.ts';
-import type { UsageDay } from '../usage/day.ts';
-import type { Month } from '../usage/period.ts';
+import type { Output, OutStream } from '../terminal/output.ts';
+import { addDays, dayAt } from '../usage/day.ts';
 import type { OptionSpecs, OptionValues } from './options.ts';
-
-/** A standard stream of the process, or its substitute in a test. */
-export interface OutStream extends NodeJS.WritableStream {
-  readonly isTTY?: boolean;
-  /** The width of the terminal in characters. */
-  readonly columns?: number | undefined;
-  readonly hasColors?: (env: object) => boolean;
-}
 
 export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
@@ -33,7 +24,6 @@ export interface Io {
   readonly version: string;
 }
 
-/** The context of every command. */
 export interface BaseContext extends Io {
   readonly output: Output;
 }
@@ -62,37 +52,34 @@ export const SETTINGS_NEEDED = {
   admin_export: ['losant', 'database', 'admin'],
 } as const satisfies Readonly<Record<string, readonly Need[]>>;
 
-export interface Example {
-  /** The text after `losant-usage`. */
-  readonly args: string;
-  readonly does: string;
-}
-
 /** Days for examples, counted from the day on which they are shown: a fixed day is soon past the horizon. */
-export interface ExampleDays {
-  readonly yesterday: UsageDay;
-  readonly weekAgo: UsageDay;
-  /** A day far back but inside the horizon. */
-  readonly twoMonthsAgo: UsageDay;
-  /** The month before this one, with its first and last day. */
-  readonly lastMonth: { readonly name: Month; readonly from: UsageDay; readonly to: UsageDay };
+export type ExampleDays = ReturnType<typeof exampleDays>;
+
+export function exampleDays(nowMs: number) {
+  const today = dayAt(nowMs);
+  const to = addDays(`${today.slice(0, 7)}-01`, -1);
+  const name = to.slice(0, 7);
+  return {
+    yesterday: addDays(today, -1),
+    weekAgo: addDays(today, -7),
+    /** Far back, but inside the horizon. */
+    twoMonthsAgo: addDays(today, -60),
+    lastMonth: { name, from: `${name}-01`, to },
+  };
 }
 
 /** A verb of the command line; its name and summary are in the list of commands. */
 export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
   readonly needs: N;
   readonly options: O;
-  readonly examples: (days: ExampleDays) => readonly Example[];
+  /** What a line does, by its text after `losant-usage`. */
+  readonly examples: (days: ExampleDays) => Readonly<Record<string, string>>;
   /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
   readonly json?: boolean;
-  /**
-   * Whether log lines below `warn` are kept from a terminal unless asked for, because the result repeats
-   * them.
-   */
+  /** Whether log lines below `warn`, which the result repeats, are kept from a terminal unless asked for. */
   readonly isQuiet?: boolean;
   /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
   readonly whenInterrupted?: string;
-  /** `run` does the work and returns the exit code. */
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
 }
 

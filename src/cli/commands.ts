@@ -4,7 +4,6 @@ import type { Command } from './command.ts';
 export interface ListedCommand {
   /** The name; two words, such as `org show`, for a command about a thing. */
   readonly name: string;
-  /** Its heading in help. */
   readonly group: string;
   /** One sentence, in lower case and without a full stop. */
   readonly summary: string;

@@ -4,10 +4,7 @@ import { commonOptions, findMeant } from './command-line.ts';
 import { commands, things } from './commands.ts';
 import { argument, choiceOption, flagName, type OptionSpec } from './options.ts';
 
-/**
- * The scripts by shell. Each calls the program, `losant-usage complete -- WORD…`, and offers files if
- * that returns nothing.
- */
+/** The scripts by shell. Each calls `losant-usage complete -- WORD…`, and offers files without an answer. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   bash: `# bash completion for losant-usage
 _losant_usage() {
@@ -38,18 +35,17 @@ export const completion = defineCommand({
   needs: 'none',
   json: false,
   options: { shell: argument(choiceOption('shells', 'your shell', shells)) },
-  examples: () => [
-    { args: 'completion bash > ~/.local/share/bash-completion/completions/losant-usage', does: 'bash' },
-    { args: 'completion zsh > ~/.zfunc/_losant-usage', does: 'zsh, with ~/.zfunc in its fpath' },
-    { args: 'completion fish > ~/.config/fish/completions/losant-usage.fish', does: 'fish' },
-  ],
+  examples: () => ({
+    'completion bash > ~/.local/share/bash-completion/completions/losant-usage': 'bash',
+    'completion zsh > ~/.zfunc/_losant-usage': 'zsh, with ~/.zfunc in its fpath',
+    'completion fish > ~/.config/fish/completions/losant-usage.fish': 'fish',
+  }),
   run({ output }, { shell }) {
     output.print(...(SCRIPTS[shell] ?? '').split('\n'));
     return Promise.resolve(EXIT.ok);
   },
 });
 
-/** A word that may come next, with a description. */
 type Offer = readonly [value: string, about: string];
 
 const HELP: Offer = ['--help', 'show help'];
@@ -79,7 +75,6 @@ async function findOffers(before: readonly string[]): Promise<readonly Offer[]> 
   return [...byPlace, ...flags.map(([name, { summary }]): Offer => [flagName(name), summary]), HELP];
 }
 
-/** `offerNames` returns the words that may follow the program's name, or the name of a thing. */
 function offerNames(thing: string): readonly Offer[] {
   if (thing in things) {
     const own = commands.filter(({ name }) => name.startsWith(`${thing} `));

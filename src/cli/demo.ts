@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import type { InstanceStatus } from '../console/worker-status.ts';
-import type { DatabaseHandle } from '../database/open.ts';
 import { EXIT } from '../exit.ts';
 import { createLogger } from '../logger.ts';
 import { createApp } from '../server/app.ts';
-import { type Listening, listen } from '../server/listen.ts';
+import { listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { createSources } from '../server/sources.ts';
 import { readConfig } from '../settings/config.ts';
@@ -35,19 +34,13 @@ export const demo = defineCommand({
   needs: 'none',
   whenInterrupted: 'nothing of yours was touched; the folder of the demo can be deleted',
   options: {},
-  examples: () => [
-    {
-      args: 'demo',
-      does: 'reads none of your settings; on a terminal it ends with the console',
-    },
-  ],
+  examples: () => ({ demo: 'reads none of your settings; on a terminal it ends with the console' }),
   run: showProduct,
 });
 
 /**
- * `showProduct` shows the complete product on the simulator, in a fresh folder that stays. Reads no settings,
- * so that nothing of the user's is touched. On a terminal it ends by serving the console until the signal
- * aborts. Rejects with the signal's reason if interrupted before that.
+ * `showProduct` uses the simulator and a fresh folder that stays, and touches nothing of the user's. On a
+ * terminal it ends by serving the console until the signal aborts; interrupted before that, it rejects.
  */
 async function showProduct(base: BaseContext): Promise<number> {
   const { output, signal, hostNow, env } = base;
@@ -80,18 +73,9 @@ async function showProduct(base: BaseContext): Promise<number> {
   const explained = await use('explain', context, (quiet) => explain.run(quiet, asked));
   const next = nextSteps(simulator, { databaseUrl, day: to, orgId });
   if (output.json) {
-    const { instanceId } = simulator;
     const durationMs = Math.round(took);
-    output.printJson({
-      folder,
-      databaseUrl,
-      instanceId,
-      from,
-      to,
-      durationMs,
-      status: reached.document,
-      next,
-    });
+    const facts = { folder, databaseUrl, instanceId: simulator.instanceId, from, to, durationMs };
+    output.printJson({ ...facts, status: reached.document, next });
     return EXIT.ok;
   }
   output.print(
@@ -104,7 +88,8 @@ async function showProduct(base: BaseContext): Promise<number> {
     ...explained.lines,
   );
   if (output.isTerminal) await showConsole(context);
-  output.print(...renderNext(next));
+  output.print('', 'The simulated Losant of the demo is gone, the database is not. To go on:');
+  output.print(...next.flatMap(({ why, commands }) => ['', `# ${why}`, ...commands]));
   return EXIT.ok;
 }
 
@@ -134,10 +119,8 @@ function demoContext(
   return { ...base, config, logger, isSummaryEnough: true };
 }
 
-/** The output of a command. */
 interface Said {
   readonly lines: readonly Line[];
-  /** The document of `--json`. */
   readonly document: unknown;
 }
 
@@ -174,22 +157,9 @@ async function readFirstOrg(context: CommandContext): Promise<string> {
   });
 }
 
+/** `showConsole` serves the worker's console on a free port of loopback until the signal; no run follows. */
 async function showConsole(context: CommandContext): Promise<void> {
-  const { output, signal } = context;
-  await useDatabase(await openDatabase(context), async (reader) => {
-    const listening = await serveConsole(context, reader);
-    output.print(
-      '',
-      `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,
-    );
-    if (!signal.aborted) await once(signal, 'abort');
-    await listening.close();
-  });
-}
-
-/** `serveConsole` serves the worker's console on a free port of loopback; no run follows. */
-async function serveConsole(context: CommandContext, reader: DatabaseHandle): Promise<Listening> {
-  const { config, version, host, logger, hostNow } = context;
+  const { config, version, host, logger, hostNow, output, signal } = context;
   const startedAtMs = hostNow();
   const finishedAt = new Date(startedAtMs).toISOString();
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
@@ -201,18 +171,19 @@ async function serveConsole(context: CommandContext, reader: DatabaseHandle): Pr
     }),
   );
   const schedule = { isArmed: () => false, nextWakeAt: () => null };
-  const sources = createSources(context, { reader, startedAtMs, loop: { statuses, wakes: [] }, schedule });
-  const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
-  const access = { host: LOOPBACK, hostname: host, tokenHash: null };
-  return await listen(app, { access, port: 0, logger });
-}
-
-function renderNext(steps: readonly NextStep[]): string[] {
-  return [
-    '',
-    'The simulated Losant of the demo is gone, the database is not. To go on:',
-    ...steps.flatMap(({ why, commands }) => ['', `# ${why}`, ...commands]),
-  ];
+  const loop = { statuses, wakes: [] };
+  await useDatabase(await openDatabase(context), async (reader) => {
+    const sources = createSources(context, { reader, startedAtMs, loop, schedule });
+    const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
+    const access = { host: LOOPBACK, hostname: host, tokenHash: null };
+    const listening = await listen(app, { access, port: 0, logger });
+    output.print(
+      '',
+      `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,
+    );
+    if (!signal.aborted) await once(signal, 'abort');
+    await listening.close();
+  });
 }
 
 /** `nextSteps` returns commands with the same port: a database stays with the API it was filled from. */

@@ -32,10 +32,9 @@ export const explain = defineCommand({
     day: required(dayOption('the day')),
     stream: streamsOption('only these streams'),
   },
-  examples: ({ yesterday }) => [
-    { args: `explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`, does: 'every number of that day' },
-  ],
-  /** `run` shows where the numbers of one organization and day come from, and what became of them. */
+  examples: ({ yesterday }) => ({
+    [`explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`]: 'every number of that day',
+  }),
   async run(context, { org: orgId, day, stream: streams }) {
     const { output, config, hostNow } = context;
     const at = { nowMs: hostNow(), policy: config.policy };
@@ -48,7 +47,7 @@ export const explain = defineCommand({
     }
     const cells = story.cells.map(({ advice, ...cell }) => ({ ...cell, nextStep: showAdvice(advice) }));
     if (output.json) output.printJson({ ...story.org, day, cells });
-    else output.print(...renderStory(story.org, day, { cells, nowMs: at.nowMs }));
+    else output.print(...renderStory(story.org, day, cells, at.nowMs));
     return EXIT.ok;
   },
 });
@@ -57,25 +56,16 @@ interface Explained extends CellStory {
   readonly nextStep: string;
 }
 
-function renderStory(
-  org: OrgName,
-  day: UsageDay,
-  { cells, nowMs }: { cells: readonly Explained[]; nowMs: number },
-): Line[] {
+function renderStory(org: OrgName, day: UsageDay, cells: readonly Explained[], nowMs: number): Line[] {
   const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
   return [
     line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
-    ...cells.flatMap((cell) => [
-      '',
-      line`${styled('bold', cell.stream)}: ${renderStanding(cell)}`,
-      ...renderDetails(cell, nowMs),
-    ]),
+    ...cells.flatMap((cell) => {
+      const text = describeCell(cell);
+      const shown = cell.standing !== null && isGap(cell.standing) ? styled('red', text) : text;
+      return ['', line`${styled('bold', cell.stream)}: ${shown}`, ...renderDetails(cell, nowMs)];
+    }),
   ];
-}
-
-function renderStanding(cell: Explained): Line {
-  const text = describeCell(cell);
-  return cell.standing !== null && isGap(cell.standing) ? styled('red', text) : text;
 }
 
 function renderDetails(cell: Explained, nowMs: number): Line[] {
@@ -95,7 +85,6 @@ function renderDetails(cell: Explained, nowMs: number): Line[] {
   return [...lines, line`  next: ${nextStep}`];
 }
 
-/** `renderValues` renders a row for each value, with the stream's columns in their own order. */
 function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
   if (values.length === 0) return [];
   const head = [...keyColumns, ...columns, 'revision'];

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readSchemaState } from '../database/migrate.ts';
-import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { HeldError } from '../errors.ts';
 import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
-import { type Gates, openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
+import { openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
 import { previewRun } from '../export/preview.ts';
 import { logRun, runInstance } from '../export/run.ts';
 import { readInstance } from '../ledger/instances.ts';
@@ -17,40 +16,37 @@ import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';
-import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
-import { chooseScopes, type ExportRequest, findOrgs, type Scope } from './export-scope.ts';
+import { addUnreadable, type Exported, type InstanceEnd, printEnds } from './export-result.ts';
+import { chooseScopes, type ExportRequest, findOrgs, type Scope, type Tools } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
 
-/** The tools that an export shares over all instances. */
-interface Tools {
-  readonly handle: DatabaseHandle;
-  readonly now: () => number;
-  readonly gates: Gates;
-}
-
-/**
- * `exportInstances` exports one instance after the other; a failure of one never stops another. Returns the
- * exit code. Throws only if nothing could begin, or on a signal.
- */
+/** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
-  const { signal } = context;
+  const { signal, logger, isSummaryEnough } = context;
   const chosen = chooseScopes(context.config.instances, request);
   if (request.dryRun) return await printPlans(context, request, chosen);
   const giveUpAtMs = context.hostNow() + request.wait * 1_000;
   const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
   return await useDatabase(handle, async () => {
-    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
-    const open = (scope: Scope) => openInstance(context, scope.instance, tools);
-    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables: true, signal });
+    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables: true };
+    const { scopes, failures } = await findOrgs(context, tools, chosen, request.org);
     const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
     const [failure] = failures.values();
     if (chosen.length === 1 && failures.size > 0) throw failure;
     for (const scope of scopes) {
-      const isOnly = scopes.length + ends.length === 1;
-      const work = () =>
-        waitWhileHeld(context, giveUpAtMs, () => exportInstance(context, request, { tools, scope }));
-      ends.push(await endOf(context, scope, { isOnly, work }));
+      const { instanceId } = scope.instance;
+      const work = () => exportInstance(context, request, { tools, scope });
+      try {
+        const end = await waitWhileHeld(context, giveUpAtMs, work);
+        if (!isSummaryEnough) logRun(logger, instanceId, end.outcome);
+        ends.push(end);
+      } catch (error) {
+        // With a single instance its error is the command's, and so is a signal.
+        if (signal.aborted || scopes.length + failures.size === 1) throw error;
+        if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+        ends.push({ instanceId, error });
+      }
     }
     printEnds(context, ends, request.verbose);
     return worstExitCode(ends.map(exitCodeOfEnd));
@@ -61,13 +57,13 @@ async function exportInstance(
   context: CommandContext,
   request: ExportRequest,
   { tools, scope }: { tools: Tools; scope: Scope },
-): Promise<InstanceEnd> {
+): Promise<Exported> {
   const { output, config, signal } = context;
   const { instance, streams, orgIds } = scope;
   const { instanceId } = instance;
   const { kind, ask, shard } = request;
   const rate = request.rate ?? instance.requestsPerSecond;
-  const view = createPlanView(context, { rate, showsPlan: kind === 'backfill' });
+  const view = createPlanView(context, rate, kind === 'backfill');
   const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
   // The plan is only worth its queries if somebody reads it.
   const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
@@ -80,10 +76,9 @@ async function exportInstance(
     });
     const isShown = outcome.report.gapsLeft > 0 && !output.json;
     const nextTryAt = isShown ? await readNextTry(tools, instanceId) : null;
-    if (ask === undefined) return { instanceId, outcome, nextTryAt };
     const { horizonDays } = config.policy;
-    const asked = { instanceId, range: ask.range, horizonDays };
-    return { instanceId, outcome: addUnreadable(outcome, asked), nextTryAt };
+    const shown = ask ? addUnreadable(outcome, instanceId, ask.range, horizonDays) : outcome;
+    return { instanceId, outcome: shown, nextTryAt };
   } catch (error) {
     throw describeDatabaseError(error, tools.handle.describe) ?? error;
   } finally {
@@ -98,23 +93,6 @@ async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): 
   return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
 }
 
-async function endOf(
-  { logger, signal, isSummaryEnough }: CommandContext,
-  { instance: { instanceId } }: Scope,
-  { isOnly, work }: { isOnly: boolean; work: () => Promise<InstanceEnd> },
-): Promise<InstanceEnd> {
-  try {
-    const end = await work();
-    if ('outcome' in end && !isSummaryEnough) logRun(logger, instanceId, end.outcome);
-    return end;
-  } catch (error) {
-    // With a single instance its error is the command's, and so is a signal.
-    if (signal.aborted || isOnly) throw error;
-    if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-    return { instanceId, error };
-  }
-}
-
 function exitCodeOfEnd(end: InstanceEnd): number {
   if ('error' in end) return exitCodeOf(end.error);
   const { report, refusal } = end.outcome;
@@ -122,7 +100,6 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   return report.status === 'complete' && report.gapsLeft === 0 ? EXIT.ok : EXIT.incomplete;
 }
 
-/** The time after which a wait is logged. */
 const LOG_WAIT_AFTER_MS = 60_000;
 
 /** The interval at which a held lease or folder is tried again. */
@@ -154,10 +131,7 @@ export async function waitWhileHeld<T>(
   }
 }
 
-/**
- * `withHeartbeat` reports a run to the monitor. Only a run over everything can show that nothing is missing,
- * so a run over a part is not reported.
- */
+/** `withHeartbeat` reports a run over everything to the monitor: a part cannot show that nothing is missing. */
 export async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   { instance, org, stream, shard, dryRun }: OptionValues<typeof exportOptions>,
@@ -176,10 +150,7 @@ export async function withHeartbeat(
   }
 }
 
-/**
- * `printPlans` prints what would be read. It writes nothing, and asks Losant only for organizations that it
- * does not know yet.
- */
+/** `printPlans` writes nothing, and asks Losant only for organizations that the database does not have. */
 async function printPlans(
   context: CommandContext,
   request: ExportRequest,
@@ -188,9 +159,8 @@ async function printPlans(
   const { output, signal } = context;
   return await useDatabase(await openDatabase(context, { ifMissing: 'stand_in' }), async (handle) => {
     const hasTables = (await readSchemaState(handle)).state !== 'empty';
-    const tools = { handle, now: await readClock(context, handle), gates: new Map() };
-    const open = (scope: Scope) => openInstance(context, scope.instance, tools);
-    const { scopes, failures } = await findOrgs(chosen, request.org, { open, hasTables, signal });
+    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables };
+    const { scopes, failures } = await findOrgs(context, tools, chosen, request.org);
     const [failure] = failures.values();
     if (failures.size > 0) throw failure;
     const plans: PlanSummary[] = [];
@@ -200,7 +170,7 @@ async function printPlans(
       const { kind, ask, shard } = request;
       const { orgIds, streams } = scope;
       const options = { kind, ask, orgIds, shard, streams, signal };
-      const plan = await previewRun(open(scope), options, { isKnown });
+      const plan = await previewRun(openInstance(context, scope.instance, tools), options, { isKnown });
       plans.push(plan);
       if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
     }
@@ -211,9 +181,8 @@ async function printPlans(
 
 function renderPlan(plan: PlanSummary, rate: number): Line[] {
   const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
-  const lines: Line[] = [
-    line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
-  ];
+  const head = line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`;
+  const lines: Line[] = [head];
   if (from === null || to === null) lines.push('  nothing to read');
   else {
     const why = Object.entries(reasons).map(([reason, number]) => `${showNumber(number)} ${reason}`);
@@ -222,23 +191,17 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
       `  ${count(requests, 'request')}, about ${showDuration((requests / rate) * 1_000)} at ${rate} per second`,
     );
   }
-  if (plan.pastHorizon > 0) {
-    lines.push(
-      `  ${count(plan.pastHorizon, 'number')} past the horizon left out (--past-horizon asks anyway)`,
-    );
-  }
-  if (plan.unavailable > 0) {
-    lines.push(`  ${count(plan.unavailable, 'number')} no longer available, to be marked so`);
-  }
-  if (plan.waiting > 0) lines.push(`  ${count(plan.waiting, 'number')} missing, but not due for another try`);
-  return lines;
+  const others: readonly (readonly [number, string])[] = [
+    [plan.pastHorizon, 'past the horizon left out (--past-horizon asks anyway)'],
+    [plan.unavailable, 'no longer available, to be marked so'],
+    [plan.waiting, 'missing, but not due for another try'],
+  ];
+  const found = others.filter(([number]) => number > 0);
+  return [...lines, ...found.map(([number, what]) => `  ${count(number, 'number')} ${what}`)];
 }
 
 /** `createPlanView` shows a run at work: its plan, and the number of the plan's requests that are done. */
-function createPlanView(
-  { output, stderr, hostNow }: CommandContext,
-  { rate, showsPlan }: { rate: number; showsPlan: boolean },
-) {
+function createPlanView({ output, stderr, hostNow }: CommandContext, rate: number, showsPlan: boolean) {
   const bar = createProgress({ output, stderr, now: hostNow, rate, noun: 'request' });
   const requests = new PlannedRequests();
   let lastLineMs = hostNow();

@@ -20,7 +20,7 @@ export function streamsOption(summary: string): OptionSpec<readonly string[] | n
     const names = text.split(',').map((each) => readChoice('streams', streamNames, each.trim()));
     return [...new Set([...(previous ?? []), ...names])];
   };
-  return { ...valueOption('NAME', summary, read), isList: true, choices: streamNames };
+  return valueOption('NAME', summary, read, { isList: true, choices: streamNames });
 }
 
 function shardOption(summary: string): OptionSpec<Shard | null> {
@@ -42,7 +42,6 @@ export const waitOption = numberOption('SECONDS', 'wait up to this long for anot
   initial: 0,
 });
 
-/** The options that `run` and `backfill` share. */
 export const exportOptions = {
   instance: idsOption('instance', 'only these instances'),
   org: idsOption('organization', 'only these organizations'),

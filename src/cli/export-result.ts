@@ -7,30 +7,29 @@ import { count, showDays, showDuration, showNumber, showWhen } from '../terminal
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
 
-/** The part of a run's outcome that is shown. */
 export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
   readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'unreadable'>;
 }
 
 /** The end of the export of one instance. */
 export type InstanceEnd<Outcome = RunOutcome> =
-  | {
-      readonly instanceId: string;
-      readonly outcome: Outcome;
-      /** The earliest time at which a missing number is tried again; null if it is not known. */
-      readonly nextTryAt: string | null;
-    }
+  | Exported<Outcome>
   | { readonly instanceId: string; readonly error: unknown };
 
+export interface Exported<Outcome = RunOutcome> {
+  readonly instanceId: string;
+  readonly outcome: Outcome;
+  /** The earliest time at which a missing number is tried again; null if it is not known. */
+  readonly nextTryAt: string | null;
+}
+
 /** `addUnreadable` adds the numbers that were asked for and cannot be read to the failures. */
-export function addUnreadable<Outcome extends ShownOutcome>(
-  outcome: Outcome,
-  {
-    instanceId,
-    range: { from, to },
-    horizonDays,
-  }: { instanceId: string; range: DayRange; horizonDays: number },
-): Outcome {
+export function addUnreadable(
+  outcome: RunOutcome,
+  instanceId: string,
+  { from, to }: DayRange,
+  horizonDays: number,
+): RunOutcome {
   const { report, tally } = outcome;
   if (tally.unreadable === 0) return outcome;
   const message = `${count(tally.unreadable, 'number')} cannot be read: older than the ${horizonDays} days for which Losant keeps the detail (backfill --past-horizon asks anyway), or of a deleted organization`;
@@ -99,16 +98,10 @@ function renderHead(instanceId: string, report: RunReport, didAll: boolean): Lin
     return orgs === 0 ? [...head, state] : [...head, state, ` (${count(orgs, 'organization')})`];
   }
   const state = didAll ? styled('green', 'complete') : styled('yellow', 'incomplete');
-  const facts = [
-    showDays({ from, to }),
-    count(orgs, 'organization'),
-    count(requests, 'request'),
-    showDuration(durationMs),
-  ];
-  return [...head, state, `, ${facts.join(', ')}`];
+  const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
+  return [...head, state, `, ${showDays({ from, to })}, ${facts}`];
 }
 
-/** `renderCounts` renders counts, e.g. `100 numbers asked for: 98 new, 2 failed`; with `verbose` every count. */
 function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
   if (from === null) return [];
   const parts: readonly (readonly [number, string])[] = [
@@ -133,22 +126,14 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
 const CAUSES_SHOWN = 10;
 const EXAMPLES_SHOWN = 3;
 
-/**
- * `renderFailures` renders failures by cause, each with its count and a few examples, so that one refused
- * scope does not hide another organization's failure.
- */
+/** `renderFailures` groups failures by cause, so that one refused scope does not hide another failure. */
 function renderFailures(failures: readonly Failure[]): Line[] {
-  const causes = [...Map.groupBy(failures, causeOf).values()];
-  const sorted = causes.toSorted((a, b) => countNumbers(b) - countNumbers(a));
+  const byCause = Map.groupBy(failures, ({ code, message }) => `${code}: ${withoutPlaces(message)}`);
+  const sorted = [...byCause.values()].toSorted((a, b) => countNumbers(b) - countNumbers(a));
   const lines = sorted.slice(0, CAUSES_SHOWN).flatMap(renderCause);
   const hidden = sorted.length - CAUSES_SHOWN;
   if (hidden > 0) lines.push(`  and ${count(hidden, 'cause')} more (--json lists all failures)`);
   return lines;
-}
-
-/** `causeOf` returns the cause of a failure; failures of one cause differ only in ids and days. */
-function causeOf({ code, message }: Failure): string {
-  return `${code}: ${withoutPlaces(message)}`;
 }
 
 function renderCause(failures: readonly Failure[]): Line[] {
@@ -160,11 +145,7 @@ function renderCause(failures: readonly Failure[]): Line[] {
   }
   const orgs = new Set(failures.map(({ orgId }) => orgId)).size;
   const text = failures.length === 1 ? first.message : withoutPlaces(first.message);
-  const rows = failures.map((each): Line[] => [
-    each.orgId ?? '',
-    each.stream ?? 'all streams',
-    ...days(each),
-  ]);
+  const rows = failures.map((each) => [each.orgId ?? '', each.stream ?? 'all streams', ...days(each)]);
   const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;
   return [
     line`  ${styled('red', howMany)}: ${first.code}: ${text}`,
@@ -173,16 +154,11 @@ function renderCause(failures: readonly Failure[]): Line[] {
 }
 
 function countNumbers(failures: readonly Failure[]): number {
-  return failures.reduce(
-    (sum, { from, to }) => sum + (from === null || to === null ? 1 : daysFrom(from, to) + 1),
-    0,
-  );
+  const numbers = failures.map(({ from, to }) => (from === null || to === null ? 1 : daysFrom(from, to) + 1));
+  return numbers.reduce((sum, number) => sum + number, 0);
 }
 
-/**
- * `withoutPlaces` returns a message without the names in it, so that the same failure of many organizations
- * and days is one cause. Losant's errors put them in parentheses.
- */
+/** `withoutPlaces` returns a message without ids and days, which Losant's errors put in parentheses. */
 export function withoutPlaces(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')

@@ -1,5 +1,6 @@
+import type { DatabaseHandle } from '../database/open.ts';
 import { LosantError, SettingsError } from '../errors.ts';
-import type { InstanceContext } from '../export/context.ts';
+import { type Gates, type InstanceContext, openInstance } from '../export/context.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import { filterTracked } from '../ledger/tracking.ts';
 import { getOrg } from '../losant/orgs.ts';
@@ -7,11 +8,11 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { isSelected } from '../usage/organization.ts';
 import type { Ask } from '../usage/plan.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
+import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';
 import { chooseInstances } from './instances.ts';
 import type { OptionValues } from './options.ts';
 
-/** The request of `run` and `backfill`: their options, and the additions of each. */
 export interface ExportRequest extends OptionValues<typeof exportOptions> {
   readonly kind: Exclude<RunKind, 'scheduled'>;
   /** The days asked for; undefined for everything that is due. */
@@ -36,28 +37,26 @@ export function chooseScopes(
 ): Scope[] {
   const asked = chooseInstances(instances, instanceIds);
   if (wanted === null) return asked.map((instance) => ({ instance, streams: null, orgIds: null }));
-  const chosen = asked.map((instance) => ({
-    instance,
-    streams: instance.streams.filter((stream) => wanted.includes(stream)),
-    orgIds: null,
-  }));
+  const chosen = asked.map((instance) => {
+    return { instance, streams: instance.streams.filter((each) => wanted.includes(each)), orgIds: null };
+  });
   const missing = wanted.filter((stream) => !chosen.some(({ streams }) => streams.includes(stream)));
   if (missing.length === 0) return chosen.filter(({ streams }) => streams.length > 0);
   const whose = chosen.map(({ instance }) => instance.instanceId).join(', ');
-  const exported = streamNames.filter((name) =>
-    chosen.some(({ instance }) => instance.streams.includes(name)),
-  );
+  const all = chosen.flatMap(({ instance }) => instance.streams);
+  const exported = streamNames.filter((name) => all.includes(name));
   throw new SettingsError(`--stream ${missing.join(', ')}: not exported from instance ${whose}`, {
     hint: `exported are ${exported.join(', ')}; there are ${streamNames.join(', ')} (setting STREAMS)`,
   });
 }
 
-/** The means of asking the instances for organizations. */
-export interface OrgSearch {
-  readonly open: (scope: Scope) => InstanceContext;
+/** What an export shares over all instances. */
+export interface Tools {
+  readonly handle: DatabaseHandle;
+  readonly now: () => number;
+  readonly gates: Gates;
   /** Whether the database has this program's tables. */
   readonly hasTables: boolean;
-  readonly signal: AbortSignal;
 }
 
 export interface FoundOrgs {
@@ -73,18 +72,20 @@ export interface FoundOrgs {
  * organization that no instance exports, unless an instance that might have it could not be asked.
  */
 export async function findOrgs(
+  context: CommandContext,
+  tools: Tools,
   chosen: readonly Scope[],
   wanted: readonly string[] | null,
-  { open, hasTables, signal }: OrgSearch,
 ): Promise<FoundOrgs> {
+  const { signal } = context;
   const failures = new Map<string, unknown>();
   if (wanted === null) return { scopes: chosen, failures };
-  const sources: { scope: Scope; context: InstanceContext; orgIds: Set<string> }[] = [];
+  const sources: { scope: Scope; opened: InstanceContext; orgIds: Set<string> }[] = [];
   for (const scope of chosen) {
     try {
-      const context = open(scope);
-      const tracked = hasTables ? await filterTracked(context.db, context.instanceId, wanted) : [];
-      sources.push({ scope, context, orgIds: new Set(tracked) });
+      const opened = openInstance(context, scope.instance, tools);
+      const tracked = tools.hasTables ? await filterTracked(opened.db, opened.instanceId, wanted) : [];
+      sources.push({ scope, opened, orgIds: new Set(tracked) });
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error;
       failures.set(scope.instance.instanceId, error);
@@ -92,27 +93,24 @@ export async function findOrgs(
   }
   const isFound = (orgId: string) => sources.some(({ orgIds }) => orgIds.has(orgId));
   for (const orgId of wanted.filter((each) => !isFound(each))) {
-    for (const { context, orgIds } of sources) {
+    for (const { opened, orgIds } of sources) {
       try {
-        if (await isExported(context, orgId, signal)) orgIds.add(orgId);
+        if (await isExported(opened, orgId, signal)) orgIds.add(orgId);
       } catch (error) {
         if (signal.aborted) throw error;
-        failures.set(context.instanceId, error);
+        failures.set(opened.instanceId, error);
       }
     }
   }
   const unknown = wanted.filter((orgId) => !isFound(orgId));
   if (unknown.length > 0 && failures.size === 0) throw unknownOrgs(unknown, chosen);
   const scopes = sources
-    .filter(({ context, orgIds }) => orgIds.size > 0 && !failures.has(context.instanceId))
+    .filter(({ opened, orgIds }) => orgIds.size > 0 && !failures.has(opened.instanceId))
     .map(({ scope, orgIds }) => ({ ...scope, orgIds: wanted.filter((orgId) => orgIds.has(orgId)) }));
   return { scopes, failures };
 }
 
-/**
- * `isExported` returns whether Losant has the organization and the settings include it. Throws LosantError if
- * Losant does not answer that.
- */
+/** `isExported` returns whether Losant has the organization and the settings include it. */
 async function isExported(
   { client, instanceId, selection }: InstanceContext,
   orgId: string,
@@ -129,11 +127,10 @@ async function isExported(
 }
 
 function unknownOrgs(orgIds: readonly string[], chosen: readonly Scope[]): SettingsError {
-  const whose = chosen.map(({ instance }) => instance.instanceId);
-  const from = whose.length === 1 ? `from instance ${whose[0]}` : `from any of ${whose.length} instances`;
-  const what =
-    orgIds.length === 1 ? 'not an organization that is exported' : 'not organizations that are exported';
-  return new SettingsError(`--org ${orgIds.join(', ')}: ${what} ${from}`, {
+  const [only, ...others] = chosen.map(({ instance }) => instance.instanceId);
+  const from = others.length === 0 ? `from instance ${only}` : `from any of ${chosen.length} instances`;
+  const what = orgIds.length === 1 ? 'not an organization that is' : 'not organizations that are';
+  return new SettingsError(`--org ${orgIds.join(', ')}: ${what} exported ${from}`, {
     hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
   });
 }

@@ -13,17 +13,17 @@ import { switchOption } from './options.ts';
 export const gaps = defineCommand({
   needs: 'database',
   options: { all: switchOption('also what is unavailable or accepted, which is no gap') },
-  examples: () => [
-    { args: 'gaps', does: 'what is missing, why, and when it is tried again' },
-    { args: 'gaps --all --json', does: 'the same and all that is known to be missing, as data' },
-  ],
+  examples: () => ({
+    gaps: 'what is missing, why, and when it is tried again',
+    'gaps --all --json': 'the same and all that is known to be missing, as data',
+  }),
   async run(context, { all }) {
     const { output, hostNow } = context;
     const { missing, known } = await withDatabase(context, async ({ db }) => ({
       missing: await readGaps(db),
       known: all ? await readKnownMissing(db) : [],
     }));
-    if (output.json) output.printJson([...missing, ...known].map(toDocument));
+    if (output.json) output.printJson([...missing, ...known]);
     else output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
     return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
   },
@@ -31,12 +31,6 @@ export const gaps = defineCommand({
 
 /** The number of lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
-
-/** `toDocument` returns a gap as `--json` prints it. */
-function toDocument(gap: Gap) {
-  const { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt } = gap;
-  return { instanceId, orgId, orgName, stream, day, standing, reason, message, nextReadAt };
-}
 
 export interface GapsView {
   readonly missing: readonly Gap[];
@@ -46,19 +40,18 @@ export interface GapsView {
 }
 
 export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
-  const lines: Line[] = [];
-  if (missing.length === 0) lines.push(styled('green', 'No gaps.'));
-  else {
-    lines.push(
-      line`${styled('red', `${numbersOf(missing)} missing or in doubt`)}.`,
-      ...renderCauses(missing, (gap) => [showNextTry(gap, nowMs)]),
-    );
-    lines.push(
-      '',
-      'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
-      'More about one: losant-usage explain --org ID --day DAY. To accept one as it stands: losant-usage waive',
-    );
-  }
+  const nextTry = ({ nextReadAt }: Gap) =>
+    nextReadAt === null || Date.parse(nextReadAt) <= nowMs
+      ? 'next run'
+      : `next try ${showWhen(nextReadAt, nowMs)}`;
+  const open: Line[] = [
+    line`${styled('red', `${numbersOf(missing)} missing or in doubt`)}.`,
+    ...renderCauses(missing, (gap) => [nextTry(gap)]),
+    '',
+    'What is due is tried again by the next run. To try at once: losant-usage backfill --from DAY --to DAY',
+    'More about one: losant-usage explain --org ID --day DAY. To accept one as it stands: losant-usage waive',
+  ];
+  const lines = missing.length === 0 ? [styled('green', 'No gaps.')] : open;
   if (known === null) return lines;
   if (known.length === 0) return [...lines, 'Nothing is accepted or unavailable.'];
   return [
@@ -74,12 +67,10 @@ export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
 function renderAcceptance(unavailable: readonly Gap[]): Line[] {
   if (unavailable.length === 0) return [];
   const tracks = [...Map.groupBy(unavailable, ({ orgId, stream }) => `--org ${orgId} --stream ${stream}`)];
-  const commands = tracks.flatMap(([track, gaps]) =>
-    mergeDays(gaps.map(({ day }) => day)).map(
-      ({ from, to }) =>
-        `losant-usage waive ${track} --day ${from === to ? from : `${from}..${to}`} --reason TEXT`,
-    ),
-  );
+  const commands = tracks.flatMap(([track, gaps]) => {
+    const ranges = mergeDays(gaps.map(({ day }) => day));
+    return ranges.map((range) => `losant-usage waive ${track} --day ${showDays(range)} --reason TEXT`);
+  });
   const more = commands.length - LINES_MAX;
   return [
     '',
@@ -94,10 +85,7 @@ function numbersOf(gaps: readonly Gap[]): string {
   return `${count(gaps.length, 'number')} of ${count(orgs, 'organization')} ${gaps.length === 1 ? 'is' : 'are'}`;
 }
 
-/**
- * `renderCauses` renders gaps by cause, the most frequent first: a heading, and below it a line for each
- * range of days, with the additions of `more`.
- */
+/** `renderCauses` renders the most frequent cause first, each range of its days with the additions of `more`. */
 function renderCauses(gaps: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
   const byCause = Map.groupBy(gaps, (gap) => JSON.stringify([gap.standing, gap.reason, causeOf(gap)]));
   const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
@@ -139,9 +127,4 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
     const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
     return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
   });
-}
-
-function showNextTry({ nextReadAt }: Gap, nowMs: number): string {
-  if (nextReadAt === null || Date.parse(nextReadAt) <= nowMs) return 'next run';
-  return `next try ${showWhen(nextReadAt, nowMs)}`;
 }

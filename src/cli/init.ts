@@ -7,8 +7,8 @@ import { createLogger } from '../logger.ts';
 import { type Config, readConfig } from '../settings/config.ts';
 import { styled } from '../terminal/text.ts';
 import { checkEverything } from './check.ts';
-import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
-import { pathOption } from './options.ts';
+import { type BaseContext, defineCommand } from './command.ts';
+import { textOption } from './options.ts';
 import { openQuestions, type Questions } from './questions.ts';
 
 const API_URL = 'https://api.losant.com';
@@ -25,20 +25,12 @@ export const init = defineCommand({
   needs: 'none',
   json: false,
   whenInterrupted: 'nothing was written',
-  options: {
-    file: {
-      ...pathOption('FILE', 'where the settings go; only you may read it'),
-      shownDefault: 'losant-usage.env',
-    },
-  },
-  examples: () => [{ args: 'init', does: 'the first thing to do' }],
+  options: { file: textOption('FILE', 'where the settings go; only you may read it', 'losant-usage.env') },
+  examples: () => ({ init: 'the first thing to do' }),
   run: async (context, { file }) => await askForSettings(context, file ?? 'losant-usage.env'),
 });
 
-/**
- * `askForSettings` asks for the settings of an export, checks them and writes them to a file. Returns the
- * check's exit code if nothing was written.
- */
+/** `askForSettings` returns the exit code of the check if nothing was written. */
 async function askForSettings(context: BaseContext, file: string): Promise<number> {
   const { output } = context;
   requireNewFile(file);
@@ -92,10 +84,7 @@ async function askAll(questions: Questions, apiUrl: string | undefined): Promise
   };
 }
 
-/**
- * `toDatabaseUrl` returns the database as a setting. A folder stands for an embedded database, with its
- * absolute path because the file is used from anywhere.
- */
+/** `toDatabaseUrl` makes a folder an embedded database, by its absolute path: the file is used from anywhere. */
 function toDatabaseUrl(answer: string): string {
   if (answer.includes('://')) return answer;
   const folder = answer.replace(/^embedded:/, '');
@@ -119,11 +108,10 @@ function readSettings(answers: Answers): Config {
 
 async function check(base: BaseContext, answers: Answers): Promise<number> {
   const logger = createLogger({ level: 'silent', pretty: false, destination: { write: () => {} } });
-  const context: CommandContext = { ...base, config: readSettings(answers), logger, isSummaryEnough: true };
+  const context = { ...base, config: readSettings(answers), logger, isSummaryEnough: true };
   return await checkEverything(context, { allOrgs: false, probe: false });
 }
 
-/** The settings that are written, by name. */
 type Answers = Readonly<Record<string, string>>;
 
 /** `requireNewFile` throws if the file exists, as it may hold the only copy of a token. */
@@ -136,20 +124,14 @@ function requireNewFile(file: string): void {
 
 /** `writeEnvFile` writes the settings for `. FILE` in a shell; only the file's owner may read them. */
 async function writeEnvFile(file: string, answers: Answers): Promise<void> {
-  const lines = Object.entries(answers).map(([name, value]) => `${name}=${quoteForShell(value)}`);
-  const text = [
-    '# Settings of losant-usage, written by `losant-usage init`. Secrets are in it: only its owner may read it.',
-    ...lines,
-    '',
-  ].join('\n');
+  const lines = Object.entries(answers).map(([name, value]) => `${name}=${quoteForShell(value)}\n`);
+  const text = `# Settings of losant-usage, written by \`losant-usage init\`. Secrets are in it: only its owner may read it.\n${lines.join('')}`;
   try {
     await writeFile(file, text, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new SettingsError(`--file ${file}: cannot be written: ${reason}`, {
-      hint: 'name a file in a folder where you may write',
-      cause: error,
-    });
+    const hint = 'name a file in a folder where you may write';
+    throw new SettingsError(`--file ${file}: cannot be written: ${reason}`, { hint, cause: error });
   }
 }
 

@@ -4,10 +4,7 @@ import { SettingsError } from '../errors.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
-/**
- * `chooseBilledInstances` returns the instances to bill: those named, else those of the settings, else all
- * that this database collects. Throws SettingsError for one that it does not collect.
- */
+/** `chooseBilledInstances` returns those named, else those of the settings, else all of the database. */
 export async function chooseBilledInstances(
   { config }: Pick<CommandContext, 'config'>,
   { db }: DatabaseHandle,

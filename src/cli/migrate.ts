@@ -9,22 +9,22 @@ import type { Line } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireWritable, useDatabase } from './open-database.ts';
-import { pathOption, switchOption } from './options.ts';
+import { switchOption, textOption } from './options.ts';
 
 export const migrate = defineCommand({
   needs: 'database',
   options: {
     dryRun: switchOption('only list what would be applied'),
-    fromEmbedded: pathOption(
+    fromEmbedded: textOption(
       'DIR',
       'copy the embedded database of this folder into the new one, with all records',
     ),
   },
-  examples: () => [
-    { args: 'migrate --dry-run', does: 'what an upgrade would change' },
-    { args: 'migrate', does: 'all of it, in one transaction' },
-    { args: 'migrate --from-embedded usage', does: 'from DATABASE_URL=embedded:usage to a server' },
-  ],
+  examples: () => ({
+    'migrate --dry-run': 'what an upgrade would change',
+    migrate: 'all of it, in one transaction',
+    'migrate --from-embedded usage': 'from DATABASE_URL=embedded:usage to a server',
+  }),
   async run(context, { dryRun, fromEmbedded }) {
     const { output } = context;
     if (dryRun && fromEmbedded !== null) {
@@ -45,7 +45,6 @@ export const migrate = defineCommand({
   },
 });
 
-/** `copyFrom` copies an embedded database into the server of `handle`. */
 async function copyFrom(
   { logger }: CommandContext,
   handle: DatabaseHandle,
@@ -56,15 +55,8 @@ async function copyFrom(
       hint: 'set it to postgres://USER:PASSWORD@HOST:5432/NAME; a folder can be copied as files while nothing uses it',
     });
   }
-  const source = await createDatabase({
-    ...{
-      url: `embedded:${folder}`,
-      applicationName: 'losant-usage',
-      poolSize: 1,
-      ifMissing: 'refuse',
-      logger,
-    },
-  });
+  const own = { applicationName: 'losant-usage', poolSize: 1, ifMissing: 'refuse', logger } as const;
+  const source = await createDatabase({ url: `embedded:${folder}`, ...own });
   return await useDatabase(source, async () => {
     await requireSchema(source, { createIfEmpty: false, autoMigrate: false });
     return await copyDatabase(source, handle);
@@ -80,8 +72,9 @@ function render(database: string, names: readonly string[], dryRun: boolean): st
 function renderCopied(copied: readonly CopiedTable[] | null): Line[] {
   if (copied === null) return [];
   if (copied.length === 0) return ['There was nothing to copy.'];
+  const rows = copied.map(({ table, rows: number }) => [table, showNumber(number)]);
   return [
     'Copied, with the record of changes; the folder is as it was:',
-    ...renderTable({ rows: copied.map(({ table, rows }) => [table, showNumber(rows)]), right: [1] }),
+    ...renderTable({ rows, right: [1] }),
   ];
 }

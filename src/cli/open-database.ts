@@ -2,6 +2,7 @@ import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle, type IfMissing } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError } from '../errors.ts';
+import { codeOf } from '../files/whole-file.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
@@ -28,10 +29,7 @@ export async function openDatabase(
   });
 }
 
-/**
- * `useDatabase` runs `work` with an open database and closes it. A connection or right that is lost meanwhile
- * becomes a DatabaseError that names the database.
- */
+/** `useDatabase` closes the database after `work`; a connection or right lost becomes a DatabaseError. */
 export async function useDatabase<T>(
   handle: DatabaseHandle,
   work: (handle: DatabaseHandle) => Promise<T>,
@@ -54,10 +52,7 @@ export async function withDatabase<T>(
   return await useDatabase(await openSchema(context, { createIfEmpty: false, ...bounds }), work);
 }
 
-/**
- * `openSchema` opens the database with this program's schema. A command that writes creates it in an empty
- * database; one that only reads refuses a missing database.
- */
+/** `openSchema` opens the database with this program's schema, and creates it in an empty one if it may. */
 export async function openSchema(
   context: CommandContext,
   { createIfEmpty, statementTimeoutMs }: OpenBounds & { createIfEmpty: boolean },
@@ -66,10 +61,8 @@ export async function openSchema(
   const handle = await openDatabase(context, { ifMissing, statementTimeoutMs });
   try {
     if (createIfEmpty) requireWritable(handle);
-    const applied = await prepareSchema(handle, {
-      createIfEmpty,
-      autoMigrate: createIfEmpty && context.config.autoMigrate,
-    });
+    const autoMigrate = createIfEmpty && context.config.autoMigrate;
+    const applied = await prepareSchema(handle, { createIfEmpty, autoMigrate });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {
@@ -78,7 +71,6 @@ export async function openSchema(
   }
 }
 
-/** `prepareSchema` brings the schema to head and returns the migrations applied. */
 async function prepareSchema(
   handle: DatabaseHandle,
   options: { createIfEmpty: boolean; autoMigrate: boolean },
@@ -88,16 +80,12 @@ async function prepareSchema(
   try {
     return await requireSchema(handle, { ...options, found });
   } catch (error) {
-    if (found.state !== 'empty' || !isDenied(error)) throw error;
+    const isRefused = error instanceof DatabaseError && error.kind === 'database_refused';
+    if (found.state !== 'empty' || !isRefused || codeOf(error.cause) !== '42501') throw error;
     const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
     const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
     throw new DatabaseError('database_refused', message, { hint, cause: error });
   }
-}
-
-function isDenied(error: unknown): error is DatabaseError {
-  const isRefused = error instanceof DatabaseError && error.kind === 'database_refused';
-  return isRefused && error.cause instanceof Error && 'code' in error.cause && error.cause.code === '42501';
 }
 
 /**
@@ -116,11 +104,8 @@ export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'de
       hint: 'see why at the server, e.g. a full disk: default_transaction_read_only is on there',
     });
   }
-  throw new DatabaseError(
-    'database_refused',
-    `Transactions of the user ${readOnly.user} on ${describe} only read`,
-    {
-      hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
-    },
-  );
+  const message = `Transactions of the user ${readOnly.user} on ${describe} only read`;
+  const hint =
+    'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
+  throw new DatabaseError('database_refused', message, { hint });
 }

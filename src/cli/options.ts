@@ -10,19 +10,15 @@ export interface OptionSpec<T> {
   /** The placeholder for its value in help; null for a switch. */
   readonly value: string | null;
   readonly summary: string;
-  /** The value when it is not given. */
   readonly initial: T;
   readonly isRequired?: boolean;
   /** Whether it takes several values: repeated, or listed with commas. */
   readonly isList?: boolean;
   /** Whether it takes several values, each with its name, because a value may contain commas. */
   readonly isRepeated?: boolean;
-  /** The program's behaviour without it, for help. */
+  /** The program's behaviour without it, for help; empty to show none. */
   readonly shownDefault?: string;
-  /** The only valid values. */
   readonly choices?: readonly string[];
-  /** Whether its value is the path of a file. */
-  readonly isPath?: boolean;
   /** `read` reads one value after `previous`. Throws SettingsError with the problem of the value. */
   read(text: string, previous: T): T;
 }
@@ -47,33 +43,29 @@ export function valueOption<T>(
   value: string,
   summary: string,
   read: (text: string, previous: T | null) => T,
+  more: Partial<OptionSpec<T | null>> = {},
 ): OptionSpec<T | null> {
-  return { value, summary, initial: null, read };
+  return { value, summary, initial: null, read, ...more };
 }
 
-/** `required` returns the option as one that must be given. */
 export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   // The initial value is never seen, because a command does not run without its required option.
   return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
 }
 
-/** `argument` returns the option as a required one given by its place. */
 export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
   return { ...required(spec), isArgument: true };
 }
 
-export function textOption(value: string, summary: string): OptionSpec<string | null> {
-  return valueOption(value, summary, (text) => text);
-}
-
-export function pathOption(value: string, summary: string): OptionSpec<string | null> {
-  return { ...textOption(value, summary), isPath: true };
+export function textOption(value: string, summary: string, shownDefault = ''): OptionSpec<string | null> {
+  return valueOption(value, summary, (text) => text, { shownDefault });
 }
 
 const DAY_FORMAT = 'YYYY-MM-DD';
 
-export function dayOption(summary: string): OptionSpec<UsageDay | null> {
-  return valueOption(DAY_FORMAT, summary, (text) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`));
+export function dayOption(summary: string, shownDefault = ''): OptionSpec<UsageDay | null> {
+  const read = (text: string) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`);
+  return valueOption(DAY_FORMAT, summary, read, { shownDefault });
 }
 
 export function daysOption(summary: string): OptionSpec<DayRange | null> {
@@ -96,19 +88,16 @@ function readDay(text: string): UsageDay | null {
 }
 
 export function monthOption(summary: string): OptionSpec<Month | null> {
-  return valueOption(
-    'YYYY-MM',
-    summary,
-    (text) => parseMonth(text) ?? fail('A month is written YYYY-MM, from 2015-01 to 2049-12.'),
-  );
+  const format = 'A month is written YYYY-MM, from 2015-01 to 2049-12.';
+  return valueOption('YYYY-MM', summary, (text) => parseMonth(text) ?? fail(format));
 }
 
 /** `idsOption` returns an option of ids, in lower case and without duplicates. */
 export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
-  const read = (text: string, previous: readonly string[] | null) => [
-    ...new Set([...(previous ?? []), ...readIds(what, text)]),
-  ];
-  return { ...valueOption('ID', summary, read), isList: true };
+  const read = (text: string, previous: readonly string[] | null) => {
+    return [...new Set([...(previous ?? []), ...readIds(what, text)])];
+  };
+  return valueOption('ID', summary, read, { isList: true });
 }
 
 export function idOption(what: string, summary: string): OptionSpec<string | null> {
@@ -129,8 +118,7 @@ export function choiceOption(
   summary: string,
   choices: readonly string[],
 ): OptionSpec<string | null> {
-  const read = (text: string) => readChoice(plural, choices, text);
-  return { ...valueOption('NAME', summary, read), choices };
+  return valueOption('NAME', summary, (text) => readChoice(plural, choices, text), { choices });
 }
 
 export function readChoice(plural: string, choices: readonly string[], text: string): string {
@@ -151,7 +139,6 @@ export function numberOption(
   return { value, summary, initial, shownDefault: `${initial}`, read };
 }
 
-/** The bounds of the setting REQUESTS_PER_SECOND. */
 const RATE = { min: 0.1, max: 10_000 };
 
 export function rateOption(summary: string): OptionSpec<number | null> {
@@ -162,12 +149,10 @@ export function rateOption(summary: string): OptionSpec<number | null> {
   });
 }
 
-/** `fail` throws the SettingsError for a value that is not understood. */
 export function fail(message: string): never {
   throw new SettingsError(message, { hint: 'correct it and start again' });
 }
 
-/** `requireOrder` throws SettingsError for a range that begins after its end. */
 export function requireOrder({ from, to }: DayRange): void {
   if (from <= to) return;
   throw new SettingsError(`--from ${from} is later than --to ${to}`, {
@@ -178,7 +163,6 @@ export function requireOrder({ from, to }: DayRange): void {
 /** The earliest day accepted, years before the platform existed: an earlier one is a typing mistake. */
 const EARLIEST_DAY = '2010-01-01';
 
-/** `requirePastDay` throws SettingsError for a day before the platform existed, or not over yet. */
 export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
   if (day < EARLIEST_DAY) {
     throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {

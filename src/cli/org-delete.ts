@@ -1,13 +1,18 @@
 import type { DatabaseHandle } from '../database/open.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { readClock } from '../export/context.ts';
-import type { RunOutcome } from '../export/run.ts';
+import { openInstance, readClock } from '../export/context.ts';
+import { type RunOutcome, runInstance } from '../export/run.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { waiveCells } from '../ledger/waive.ts';
-import { line, styled } from '../terminal/text.ts';
-import { count } from '../terminal/words.ts';
-import { dayAt } from '../usage/day.ts';
+import { type OrgCell, readDevices, readOrgCells } from '../queries/gaps.ts';
+import { renderTable } from '../terminal/table.ts';
+import { type Line, line, styled } from '../terminal/text.ts';
+import { count, showDays, showNumber } from '../terminal/words.ts';
+import { dayAt, mergeDays, type UsageDay } from '../usage/day.ts';
+import type { Ask } from '../usage/plan.ts';
+import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
+import { isGap } from '../usage/standing.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { waitWhileHeld } from './export-instances.ts';
 import { waitOption } from './export-options.ts';
@@ -15,7 +20,6 @@ import { renderEnd } from './export-result.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
 import { type OptionValues, switchOption, textOption } from './options.ts';
 import { changeError, changeOrg, type FoundOrg, findOrg, placeOptions } from './org.ts';
-import { type Ending, exportLastDays, readEnding, renderEnding } from './org-ending.ts';
 import { canAsk, openQuestions } from './questions.ts';
 
 const deleteOptions = {
@@ -36,10 +40,10 @@ export const orgDelete = defineCommand({
   whenInterrupted:
     'what was loaded stays; losant-usage org show says whether the organization is still there',
   options: deleteOptions,
-  examples: () => [
-    { args: 'org delete --org 575ec8687ae143cd83dc4a97 --dry-run', does: 'what would end' },
-    { args: 'org delete --org 575ec8687ae143cd83dc4a97 --name-again "Acme Metering"', does: 'for good' },
-  ],
+  examples: () => ({
+    'org delete --org 575ec8687ae143cd83dc4a97 --dry-run': 'what would end',
+    'org delete --org 575ec8687ae143cd83dc4a97 --name-again "Acme Metering"': 'for good',
+  }),
   run: deleteOrg,
 });
 
@@ -58,7 +62,11 @@ async function deleteOrg(context: CommandContext, options: DeleteOptions): Promi
   const giveUpAtMs = context.hostNow() + options.wait * 1_000;
   const open = () => openSchema(context, { createIfEmpty: false });
   const handle = await waitWhileHeld(context, giveUpAtMs, open);
-  return await useDatabase(handle, () => endOrg(context, { handle, found, options, giveUpAtMs }));
+  return await useDatabase(handle, async () => {
+    if (!options.dryRun) requireWritable(handle);
+    const now = await readClock(context, handle);
+    return await endOrg(context, { handle, found, options, giveUpAtMs, now });
+  });
 }
 
 interface Work {
@@ -66,29 +74,34 @@ interface Work {
   readonly found: FoundOrg;
   readonly options: DeleteOptions;
   readonly giveUpAtMs: number;
+  readonly now: () => number;
 }
 
 async function endOrg(context: CommandContext, work: Work): Promise<number> {
   const { output, signal, logger } = context;
-  const { handle, found, options } = work;
+  const { handle, found, options, now } = work;
   const { dryRun, incomplete: reason } = options;
-  if (!dryRun) requireWritable(handle);
-  const now = await readClock(context, handle);
+  const { organization, orgId } = found;
   const { instanceId } = found.instance;
-  const outcomes = dryRun ? [] : await exportLastDays(context, { ...work, now });
+  const name = styled('bold', organization.name);
+  const outcomes = dryRun ? [] : await exportLastDays(context, work);
   const ending = await readEnding(handle, found);
   if (!output.json) {
     const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
     const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
     output.print(
       ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
-      line`${styled('bold', found.organization.name)} (${found.orgId}) of instance ${instanceId}:`,
+      line`${name} (${orgId}) of instance ${instanceId}:`,
       ...renderEnding(ending, dayAt(now())),
     );
   }
+  const toDocument = (removedAt: string | null, waived: number) => ({
+    ...{ instanceId, orgId, name: organization.name, isDeleted: removedAt !== null, removedAt },
+    ...{ ...ending, waived, exports: outcomes.map(({ report }) => report) },
+  });
   const refusal = dryRun || reason !== null ? null : whyNot(found, ending, outcomes.at(-1));
   if (dryRun || refusal !== null) {
-    if (output.json) printDocument(context, found, { ending, outcomes, removedAt: null, waived: 0 });
+    if (output.json) output.printJson(toDocument(null, 0));
     else if (dryRun) output.print(NOTHING_DONE);
     output.remark(...(refusal?.lines ?? []));
     return refusal?.exitCode ?? EXIT.ok;
@@ -97,14 +110,11 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
   signal.throwIfAborted();
   await removeOrg(context, found);
   const removedAt = new Date(now()).toISOString();
-  const waived = await recordRemoval(context, work, { removedAt, ending });
-  const { orgId } = found;
+  const waived = await recordRemoval(context, work, removedAt, ending);
   logger.info({ org_id: orgId, instance_id: instanceId, reason, waived }, 'organization deleted');
-  if (output.json) printDocument(context, found, { ending, outcomes, removedAt, waived });
+  if (output.json) output.printJson(toDocument(removedAt, waived));
   else {
-    output.print(
-      line`Deleted: ${styled('bold', found.organization.name)}. Its numbers stay in the database.`,
-    );
+    output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
     if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
   }
   return EXIT.ok;
@@ -113,10 +123,7 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
 const NOTHING_DONE =
   'Nothing was exported or deleted (--dry-run). Before it is deleted, all of it that can be read is exported.';
 
-/**
- * `whyNot` returns the reason why the organization is not deleted; null if nothing is missing and its last days
- * were all read.
- */
+/** `whyNot` returns null if nothing is missing and the last days of the organization were all read. */
 function whyNot(
   { orgId }: FoundOrg,
   { missing }: Ending,
@@ -135,29 +142,6 @@ function whyNot(
     ],
     exitCode: last?.refusal ? EXIT.refused : EXIT.incomplete,
   };
-}
-
-function printDocument(
-  { output }: CommandContext,
-  { organization, instance, orgId }: FoundOrg,
-  facts: {
-    readonly ending: Ending;
-    readonly outcomes: readonly RunOutcome[];
-    readonly removedAt: string | null;
-    readonly waived: number;
-  },
-): void {
-  const { ending, outcomes, removedAt, waived } = facts;
-  output.printJson({
-    instanceId: instance.instanceId,
-    orgId,
-    name: organization.name,
-    isDeleted: removedAt !== null,
-    removedAt,
-    ...ending,
-    waived,
-    exports: outcomes.map(({ report }) => report),
-  });
 }
 
 async function askForName(context: CommandContext, { organization }: FoundOrg): Promise<void> {
@@ -180,24 +164,16 @@ function requireName({ organization, orgId }: FoundOrg, nameAgain: string): void
 }
 
 function mustRepeat(): SettingsError {
-  return new SettingsError(
-    'The name of the organization was not repeated, and this is no terminal to ask at',
-    {
-      hint: 'give it with --name-again "NAME"; losant-usage org show has it',
-    },
-  );
+  const message = 'The name of the organization was not repeated, and this is no terminal to ask at';
+  return new SettingsError(message, {
+    hint: 'give it with --name-again "NAME"; losant-usage org show has it',
+  });
 }
 
-/**
- * `removeOrg` deletes the organization in Losant. Throws LosantError if it still exists, or if that cannot
- * be found out.
- */
+/** `removeOrg` throws LosantError if the organization still exists, or if that cannot be found out. */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
   const action = 'instanceOrg.delete';
-  const { after, lost } = await changeOrg(context, found, {
-    action,
-    send: (admin, place) => admin.deleteOrg(place),
-  });
+  const { after, lost } = await changeOrg(context, found, action, (admin, place) => admin.deleteOrg(place));
   if (after === null) return;
   const said = lost?.message ?? 'Losant said that it was deleted';
   const message = `Not deleted: ${said}, but organization ${found.orgId} is still there`;
@@ -206,14 +182,12 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
   });
 }
 
-/**
- * `recordRemoval` marks the organization as removed and, with a reason, waives its missing numbers but for those that
- * another process has loaded meanwhile. Returns the number of waivers.
- */
+/** `recordRemoval` returns the number of waivers; what another process has loaded meanwhile is not waived. */
 async function recordRemoval(
   { output }: CommandContext,
   { handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
-  { removedAt, ending }: { readonly removedAt: string; readonly ending: Ending },
+  removedAt: string,
+  ending: Ending,
 ): Promise<number> {
   try {
     let waived = 0;
@@ -234,4 +208,123 @@ async function recordRemoval(
     );
     throw error;
   }
+}
+
+interface Ending {
+  readonly streams: readonly StreamEnding[];
+  /** The tracked numbers that are missing, in doubt or waiting. */
+  readonly missing: readonly Pick<OrgCell, 'stream' | 'day' | 'standing' | 'reason' | 'message'>[];
+  readonly devices: { readonly day: UsageDay; readonly total: number } | null;
+}
+
+interface StreamEnding {
+  readonly stream: string;
+  /** The newest day whose number is stored; null if there is none. */
+  readonly lastDay: UsageDay | null;
+  readonly stored: number;
+  /** The number of those that are not final and never will be. */
+  readonly notFinal: number;
+  readonly missing: number;
+  /** The number of cells accepted without a number, or no longer available. */
+  readonly knownMissing: number;
+}
+
+/** Whether the number is a gap, or would be one once it is late. */
+function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
+  return isGap(standing) || standing === 'waiting';
+}
+
+/** `exportLastDays` exports what is due, and then what is still missing or could change at a later checkpoint. */
+async function exportLastDays(context: CommandContext, work: Work): Promise<RunOutcome[]> {
+  const { handle, found, now } = work;
+  const sinceMs = now();
+  const outcomes = [await exportOrg(context, work, undefined)];
+  const cells = await readOrgCells(handle.db, found.orgId);
+  const horizon = horizonStart(now(), context.config.policy);
+  const open = cells.filter((cell) => {
+    const isOlder = cell.verifiedAt === null || Date.parse(cell.verifiedAt) < sinceMs;
+    return cell.day >= horizon && (isMissing(cell) || (cell.isReadAgain && isOlder));
+  });
+  const [from] = open.map(({ day }) => day).toSorted();
+  if (from === undefined) return outcomes;
+  const range = { from, to: lastCompleteDay(now()) };
+  const ask = { range, reason: 'asked', force: true, pastHorizon: false } as const;
+  return [...outcomes, await exportOrg(context, work, ask)];
+}
+
+async function exportOrg(
+  context: CommandContext,
+  { handle, found, now, giveUpAtMs }: Work,
+  ask: Ask | undefined,
+): Promise<RunOutcome> {
+  const { instance, orgId } = found;
+  const opened = openInstance(context, instance, { handle, now, gates: new Map() });
+  const { streams } = instance;
+  const { signal } = context;
+  return await waitWhileHeld(context, giveUpAtMs, () => {
+    const runId = context.newId();
+    return runInstance(opened, { kind: 'manual', ask, orgIds: [orgId], streams, runId, signal });
+  });
+}
+
+async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
+  const cells = await readOrgCells(db, orgId);
+  const byStream = Map.groupBy(cells, ({ stream }) => stream);
+  const streams = [...byStream].map(([stream, own]): StreamEnding => {
+    const stored = own.filter(({ isStored }) => isStored);
+    return {
+      stream,
+      lastDay: stored.at(-1)?.day ?? null,
+      stored: stored.length,
+      notFinal: stored.filter(({ standing }) => standing === 'stored').length,
+      missing: own.filter(isMissing).length,
+      knownMissing: own.filter(({ isStored, ...cell }) => !isStored && !isMissing(cell)).length,
+    };
+  });
+  const missing = cells.filter(isMissing).map(({ stream, day, standing, reason, message }) => {
+    return { stream, day, standing, reason, message };
+  });
+  const day = streams.find(({ stream }) => stream === 'device_counts')?.lastDay ?? null;
+  const total = day === null ? null : await readDevices(db, { orgId, day });
+  return { streams, missing, devices: day === null || total === null ? null : { day, total } };
+}
+
+/** The number of lines of missing numbers that are shown; `--json` has all. */
+const MISSING_SHOWN = 20;
+
+function renderEnding({ streams, missing, devices }: Ending, today: UsageDay): Line[] {
+  const rows = streams.map((each): Line[] => [
+    each.stream,
+    ...[each.stored, each.notFinal, each.missing, each.knownMissing].map(showNumber),
+    each.lastDay ?? 'none',
+  ]);
+  const head = ['stream', 'stored', 'not final', 'missing', 'accepted or unavailable', 'last day stored'];
+  const notFinal = streams.reduce((sum, each) => sum + each.notFinal, 0);
+  return [
+    ...(devices === null ? [] : [`  ${count(devices.total, 'device')} at the end of ${devices.day}`]),
+    ...(rows.length === 0
+      ? ['  No day of it is tracked.']
+      : renderTable({ head, rows, right: [1, 2, 3, 4] })),
+    ...renderMissing(missing),
+    ...(notFinal === 0
+      ? []
+      : [
+          `  ${count(notFinal, 'number')} stored but not final, and never will be: waive them after the run that follows, or their months stay not billable.`,
+        ]),
+    line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${today}, which is not over and will never be read.`,
+  ];
+}
+
+function renderMissing(missing: Ending['missing']): Line[] {
+  const byCause = Map.groupBy(missing, ({ stream, reason, message }) =>
+    JSON.stringify([stream, reason, message]),
+  );
+  const rows = [...byCause.values()].flatMap((alike) => {
+    const { stream, message } = alike[0] as Ending['missing'][number];
+    const ranges = mergeDays(alike.map(({ day }) => day));
+    return ranges.map((range): Line[] => [showDays(range), stream, message]);
+  });
+  if (rows.length === 0) return [];
+  const head = styled('red', `  ${count(missing.length, 'number')} missing:`);
+  return [head, ...renderTable({ rows, indent: 4, most: MISSING_SHOWN })];
 }

@@ -8,15 +8,7 @@ import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import type { Tag } from '../usage/organization.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import {
-  fail,
-  type OptionSpec,
-  type OptionValues,
-  pathOption,
-  switchOption,
-  textOption,
-  valueOption,
-} from './options.ts';
+import { fail, type OptionValues, switchOption, textOption, valueOption } from './options.ts';
 import {
   changeError,
   changeOrg,
@@ -34,49 +26,35 @@ import {
   tagsOf,
 } from './org.ts';
 
-/** The option for limits by name, each given once. */
-const limitOption: OptionSpec<Readonly<Record<string, number>> | null> = {
-  ...valueOption('NAME=N', 'set a limit; the others stay', (text, previous) => {
-    const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
-    if (name === '') fail('A limit is written NAME=N, N a whole number of 0 or more.');
-    if (previous !== null && Object.hasOwn(previous, name)) fail(`Give ${name} once.`);
-    return { ...previous, [name]: Number(number) };
-  }),
-  isRepeated: true,
+const readLimit = (text: string, previous: Readonly<Record<string, number>> | null) => {
+  const [, name = '', number = ''] = /^([^=]+)=(\d{1,15})$/.exec(text) ?? [];
+  if (name === '') fail('A limit is written NAME=N, N a whole number of 0 or more.');
+  if (previous !== null && Object.hasOwn(previous, name)) fail(`Give ${name} once.`);
+  return { ...previous, [name]: Number(number) };
 };
 
-const tagOption: OptionSpec<readonly Tag[] | null> = {
-  ...valueOption(
-    'KEY=VALUE',
-    'set a tag, in place of all with its key; the others stay',
-    (text, previous) => {
-      const [, key = '', value = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-      if (value === '') fail('A tag is written KEY=VALUE.');
-      return [...(previous ?? []), { key, value }];
-    },
-  ),
-  isRepeated: true,
+const readTag = (text: string, previous: readonly Tag[] | null): readonly Tag[] => {
+  const [, key = '', value = ''] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (value === '') fail('A tag is written KEY=VALUE.');
+  return [...(previous ?? []), { key, value }];
 };
 
-const auditLogOption: OptionSpec<boolean | null> = {
-  ...valueOption('on|off', 'whether it keeps an audit log', (text) => {
-    if (text === 'on' || text === 'off') return text === 'on';
-    return fail('Use on or off.');
-  }),
-  choices: ['on', 'off'],
-};
+const readSwitch = (text: string) =>
+  text === 'on' || text === 'off' ? text === 'on' : fail('Use on or off.');
 
-/** The changes, as options. */
+const SEVERAL = { isRepeated: true };
+const SET_A_TAG = 'set a tag, in place of all with its key; the others stay';
+
 const patchOptions = {
   name: textOption('TEXT', 'its name'),
   description: textOption('TEXT', 'its description'),
   referralId: textOption('TEXT', 'your own customer number'),
-  limit: limitOption,
-  tag: tagOption,
+  limit: valueOption('NAME=N', 'set a limit; the others stay', readLimit, SEVERAL),
+  tag: valueOption('KEY=VALUE', SET_A_TAG, readTag, SEVERAL),
   disable: switchOption('disable it from now on'),
   enable: switchOption('enable it again'),
-  auditLog: auditLogOption,
-  body: pathOption('FILE', 'a file with a patch in JSON, for everything else'),
+  auditLog: valueOption('on|off', 'whether it keeps an audit log', readSwitch, { choices: ['on', 'off'] }),
+  body: textOption('FILE', 'a file with a patch in JSON, for everything else'),
 };
 
 export type PatchOptions = OptionValues<typeof patchOptions>;
@@ -89,23 +67,15 @@ export const orgSet = defineCommand({
     dryRun: switchOption('show what would change and send no change'),
   },
   whenInterrupted: 'losant-usage org show says whether the change was made',
-  examples: () => [
-    {
-      args: 'org set --org 575ec8687ae143cd83dc4a97 --limit device=500 --limit payload=1000000 --dry-run',
-      does: 'what two new limits would change',
-    },
-    {
-      args: 'org set --org 575ec8687ae143cd83dc4a97 --tag region=eu --disable',
-      does: 'tag it, and disable it',
-    },
-  ],
+  examples: () => ({
+    'org set --org 575ec8687ae143cd83dc4a97 --limit device=500 --limit payload=1000000 --dry-run':
+      'what two new limits would change',
+    'org set --org 575ec8687ae143cd83dc4a97 --tag region=eu --disable': 'tag it, and disable it',
+  }),
   run: setOrg,
 });
 
-/**
- * Changes an organization. Everything is checked first, the changes are shown, and the organization
- * must have them when it is read back. If nothing would change, nothing is sent.
- */
+/** `setOrg` sends nothing if nothing would change; the organization must have the changes when read back. */
 async function setOrg(
   context: CommandContext,
   options: OrgAsked & PatchOptions & { readonly dryRun: boolean },
@@ -119,18 +89,14 @@ async function setOrg(
   const isSent = changes.length > 0 && !options.dryRun;
   if (!output.json) output.print(...renderChanges(found, changes));
   signal.throwIfAborted();
-  const organization = isSent
-    ? await sendPatch(context, found, { patch, changes, expected })
-    : found.resource;
+  const sent = isSent ? await sendPatch(context, found, { patch, changes, expected }) : null;
   if (output.json) {
     const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
-    output.printJson({ ...place, isChanged: isSent, changes, organization });
+    output.printJson({ ...place, isChanged: isSent, changes, organization: sent ?? found.resource });
   } else if (isSent) {
     output.print('Changed: Losant has it so now.', NEXT_LISTING);
-    context.logger.info(
-      { org_id: found.orgId, fields: changes.map(({ field }) => field) },
-      'organization changed',
-    );
+    const fields = changes.map(({ field }) => field);
+    context.logger.info({ org_id: found.orgId, fields }, 'organization changed');
   } else if (changes.length > 0) output.print('Nothing was sent (--dry-run).');
   return EXIT.ok;
 }
@@ -143,17 +109,15 @@ async function sendPatch(
   found: FoundOrg,
   { patch, changes, expected }: { patch: OrgPatch; changes: readonly FieldChange[]; expected: Fields },
 ): Promise<Resource> {
-  const { after } = await changeOrg(context, found, {
-    action: 'instanceOrg.patch',
-    send: (admin, place) => admin.patchOrg(place, patch),
-  });
+  const action = 'instanceOrg.patch';
+  const { after } = await changeOrg(context, found, action, (admin, place) => admin.patchOrg(place, patch));
   const differences = after === null ? changes : compareFields(expected, fieldsOf(after));
   const isAsked = ({ field }: FieldChange) => changes.some((change) => change.field === field);
   const missed = differences.filter(isAsked).map(describeChange);
   if (after === null || missed.length > 0) {
     const what = after === null ? 'the organization is gone' : missed.join('; ');
     const message = `instanceOrg.patch (org ${found.orgId}): not all is as asked: ${what}`;
-    throw changeError('instanceOrg.patch', 'bad_body', message, {
+    throw changeError(action, 'bad_body', message, {
       hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
     });
   }
@@ -181,10 +145,7 @@ export interface Wanted {
   readonly disables: boolean;
 }
 
-/**
- * `readWanted` reads the changes and checks them against the API's schema. Throws one SettingsError with all
- * problems. `nowMs` is the time from which an organization is disabled.
- */
+/** `readWanted` throws one SettingsError with all problems. An organization is disabled from `nowMs` on. */
 export function readWanted(options: PatchOptions, nowMs: number): Wanted {
   const { limit: limits, tag, disable, enable, auditLog: auditLogEnabled } = options;
   if (disable && enable) throw new SettingsError('--disable and --enable contradict each other', KEEP_ONE);
@@ -220,21 +181,16 @@ export function completePatch({ patch: wanted, tags, disables }: Wanted, resourc
   const kept = Object.entries(mapOf(resource['limits'])).filter(isLimit);
   const limits = patch.limits && { limits: { ...Object.fromEntries(kept), ...patch.limits } };
   const keys = new Set(tags.map(({ key }) => key));
-  if (tags.length > 0 && hasOddTags(resource)) {
+  const own = tagsOf(resource);
+  if (tags.length > 0 && Array.isArray(resource['tags']) && resource['tags'].length > own.length) {
     throw new SettingsError('--tag: the organization has tags that are no texts, and would lose them', {
       hint: 'give all tags that it is to have in a file: --body FILE',
     });
   }
-  const merged = [...tagsOf(resource).filter(({ key }) => !keys.has(key)), ...tags];
+  const merged = [...own.filter(({ key }) => !keys.has(key)), ...tags];
   return checkPatch({ ...patch, ...limits, ...(tags.length > 0 && { tags: merged }) });
 }
 
-function hasOddTags(resource: Resource): boolean {
-  const { tags } = resource;
-  return Array.isArray(tags) && tags.length > tagsOf(resource).length;
-}
-
-/** `checkPatch` throws SettingsError with all problems, one per line. */
 function checkPatch(raw: unknown): OrgPatch {
   const { success, data, error } = orgPatch.safeParse(raw);
   if (success) return data;

@@ -13,7 +13,6 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { chooseInstances } from './instances.ts';
 import { idOption, idsOption, type OptionValues, required } from './options.ts';
 
-/** The options that name the organization, and the instances it may be in. */
 export const placeOptions = {
   org: required(idOption('organization', 'the organization')),
   instance: idsOption('instance', 'look for it in these instances only'),
@@ -52,7 +51,6 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
   });
 }
 
-/** `openReading` returns a client that reads from the instance and sends nothing but GET. */
 export function openReading(
   { config, hostNow, random, version }: CommandContext,
   instance: InstanceConfig,
@@ -72,28 +70,31 @@ export function openReading(
   });
 }
 
-/** A change of one organization in Losant. */
-interface OrgChange {
-  readonly action: 'instanceOrg.patch' | 'instanceOrg.delete';
-  readonly send: (admin: AdminClient, place: OrgPlace) => Promise<unknown>;
-}
+type OrgChange = 'instanceOrg.patch' | 'instanceOrg.delete';
 
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
 /**
- * `changeOrg` sends a change once and reads the organization back, whatever was answered. Returns the organization
- * as it is then, null if it does not exist, and the error if the answer was lost. Sends nothing and
- * throws LosantError if the organization is no longer as it was found; throws one too if the change was
- * refused, or if nobody can say whether it was made.
+ * `changeOrg` sends a change once and reads the organization back. Returns it as it is then, null if it does
+ * not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
+ * organization is no longer as it was found, or if the change was refused or nobody can say what became of it.
  */
 export async function changeOrg(
   context: CommandContext,
   found: FoundOrg,
-  { action, send }: OrgChange,
+  action: OrgChange,
+  send: (admin: AdminClient, place: OrgPlace) => Promise<unknown>,
 ): Promise<{ readonly after: Resource | null; readonly lost: LosantError | null }> {
   const { orgId, instance } = found;
-  const admin = openAdmin(context, instance);
+  const { config, version, hostNow } = context;
+  if (config.adminToken === null) {
+    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: SERVICE.adminToken.remedy });
+  }
+  const admin = createAdminClient({
+    ...{ apiUrl: instance.apiUrl, domain: instance.domain, token: config.adminToken, now: hostNow },
+    ...{ timeoutMs: config.request.timeoutMs, userAgent: `losant-usage-export/${version}` },
+  });
   requireUnchanged(found, await lookAgain(found, context.signal), action);
   let lost: LosantError | null = null;
   try {
@@ -110,14 +111,11 @@ export async function changeOrg(
     const done = action === 'instanceOrg.patch' ? 'changed' : 'deleted';
     const said = lost === null ? `said to be ${done}` : `perhaps ${done}`;
     const message = `Organization ${orgId} was ${said}, which cannot be confirmed: ${error.message}`;
-    throw changeError(action, error.kind, message, {
-      hint: 'losant-usage org show says what is so once Losant answers',
-      cause: error,
-    });
+    const hint = 'losant-usage org show says what is so once Losant answers';
+    throw changeError(action, error.kind, message, { hint, cause: error });
   }
 }
 
-/** `lookAgain` returns the organization as Losant has it now; null if it does not exist. */
 async function lookAgain(
   { client, instance, orgId }: FoundOrg,
   signal: AbortSignal,
@@ -130,11 +128,7 @@ async function lookAgain(
   }
 }
 
-function requireUnchanged(
-  { orgId, resource }: FoundOrg,
-  now: Resource | null,
-  action: OrgChange['action'],
-): void {
+function requireUnchanged({ orgId, resource }: FoundOrg, now: Resource | null, action: OrgChange): void {
   const changes = now === null ? [] : compareFields(fieldsAndDate(resource), fieldsAndDate(now));
   if (now !== null && changes.length === 0) return;
   const what = now === null ? 'deleted' : 'changed';
@@ -145,7 +139,6 @@ function requireUnchanged(
   });
 }
 
-/** The fields of an organization with the date of its last change, if Losant names one. */
 function fieldsAndDate(resource: Resource): Fields {
   const { lastUpdated } = resource;
   const fields = fieldsOf(resource);
@@ -154,7 +147,7 @@ function fieldsAndDate(resource: Resource): Fields {
 
 /** `changeError` returns the error of a change that Losant did not make, or not as it was asked to. */
 export function changeError(
-  action: OrgChange['action'],
+  action: OrgChange,
   kind: LosantErrorKind,
   message: string,
   details: ErrorDetails,
@@ -162,30 +155,13 @@ export function changeError(
   return new LosantError(kind, message, { ...details, action, status: null, body: null });
 }
 
-/**
- * `openAdmin` returns the client that can change the instance's organizations. Throws SettingsError
- * without its token.
- */
-function openAdmin(
-  { config, version, hostNow }: CommandContext,
-  { apiUrl, domain }: InstanceConfig,
-): AdminClient {
-  const token = config.adminToken;
-  if (token === null) {
-    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: SERVICE.adminToken.remedy });
-  }
-  const { timeoutMs } = config.request;
-  const userAgent = `losant-usage-export/${version}`;
-  return createAdminClient({ apiUrl, domain, token, timeoutMs, userAgent, now: hostNow });
-}
-
 export const orgShow = defineCommand({
   needs: 'api',
   options: placeOptions,
-  examples: () => [
-    { args: 'org show --org 575ec8687ae143cd83dc4a97', does: 'name, state, period, limits and tags' },
-    { args: 'org show --org 575ec8687ae143cd83dc4a97 --json', does: "Losant's complete answer" },
-  ],
+  examples: () => ({
+    'org show --org 575ec8687ae143cd83dc4a97': 'name, state, period, limits and tags',
+    'org show --org 575ec8687ae143cd83dc4a97 --json': "Losant's complete answer",
+  }),
   async run(context, asked) {
     const { output } = context;
     const found = await findOrg(context, asked);
@@ -197,16 +173,12 @@ export const orgShow = defineCommand({
 
 function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[] {
   const fields = fieldsOf(resource);
-  const {
-    currentPeriodStart: start,
-    currentPeriodEnd: end,
-    createdAt,
-    disabledAt,
-    isReadOnly,
-  } = organization;
+  const { currentPeriodStart: start, currentPeriodEnd: end } = organization;
+  const { createdAt, disabledAt, isReadOnly } = organization;
   const disabled = disabledAt === null ? [] : [`disabled since ${showInstant(disabledAt)}`];
   const states = [...disabled, ...(isReadOnly ? ['read-only'] : [])];
   const text = (field: string) => fields.get(field) ?? null;
+  const audit = text('auditLogEnabled');
   const updated = resource['lastUpdated'];
   const facts: readonly (readonly [string, string | null])[] = [
     ['id', orgId],
@@ -216,7 +188,7 @@ function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[
     ['plan', organization.planId],
     ['customer', organization.customerId],
     ['state', states.length === 0 ? 'active' : states.join(', ')],
-    ['audit log', showFlag(text('auditLogEnabled'))],
+    ['audit log', audit === null ? null : audit === 'true' ? 'on' : 'off'],
     ['two-factor', text('mfaMode')],
     ['period', start && end ? `${showInstant(start)} until ${showInstant(end)}` : null],
     ['created', createdAt && showInstant(createdAt)],
@@ -232,15 +204,7 @@ function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[
   ];
 }
 
-function showFlag(flag: string | null): string | null {
-  if (flag === null) return null;
-  return flag === 'true' ? 'on' : 'off';
-}
-
-/**
- * The changeable fields of an organization, one text each, e.g. `limits.device`; `tags.KEY` has all
- * values of a key.
- */
+/** The changeable fields of an organization as texts, e.g. `limits.device`, or `tags.KEY` with all values. */
 export type Fields = ReadonlyMap<string, string>;
 
 export type Resource = Readonly<Record<string, unknown>>;
@@ -274,7 +238,6 @@ export interface FieldChange {
   readonly new: string | null;
 }
 
-/** `compareFields` returns the fields in which two organizations differ, in order. */
 export function compareFields(before: Fields, after: Fields): FieldChange[] {
   const names = new Set([...before.keys(), ...after.keys()]);
   const both = [...names].map((field) => ({

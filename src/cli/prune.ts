@@ -1,9 +1,11 @@
+import type { Kysely } from 'kysely';
 import type { BilledInstance } from '../billing/statements.ts';
-import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
+import { SCHEMA_NAME } from '../database/handle.ts';
+import type { Schema } from '../database/schema.ts';
 import { EXIT } from '../exit.ts';
 import {
-  type PruneBlocker,
   type PruneOutcome,
+  type PruneRequest,
   pruneInstance,
   readStorage,
   reclaimStorage,
@@ -11,7 +13,7 @@ import {
 import { renderTable } from '../terminal/table.ts';
 import { type Line, line, styled } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { daysOfMonth, type Month } from '../usage/period.ts';
+import { daysOfMonth } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { requireWritable, withDatabase } from './open-database.ts';
@@ -27,24 +29,29 @@ export const prune = defineCommand({
   },
   examples: ({ lastMonth: { from } }) => {
     const before = `${Number(from.slice(0, 4)) - 2}-01-01`;
-    return [
-      { args: `prune --before ${before} --dry-run`, does: 'what would go, and what has to stay' },
-      { args: `prune --before ${before}`, does: 'all months before that day, for good' },
-    ];
+    return {
+      [`prune --before ${before} --dry-run`]: 'what would go, and what has to stay',
+      [`prune --before ${before}`]: 'all months before that day, for good',
+    };
   },
   async run(context, { before, instance, dryRun: isDryRun }) {
+    const { output } = context;
     requirePastDay('--before', before, context.hostNow());
     return await withDatabase(context, async (handle) => {
       if (!isDryRun) requireWritable(handle);
       const instances = await chooseBilledInstances(context, handle, instance);
       const bytesBefore = await readStorage(handle.db);
-      const results = await pruneInstances(context, handle, { instances, before, isDryRun });
+      const request = { before, isDryRun, signal: context.signal };
+      // A month of many organizations takes longer to remove than other statements are given.
+      const results = await handle.runLong(async (root) => {
+        return await pruneInstances(context, root.withSchema(SCHEMA_NAME), instances, request);
+      });
       const isAnyRemoved = results.some(({ outcome }) => outcome.months.length > 0);
       if (isAnyRemoved && !isDryRun) await reclaimStorage(handle);
       const bytes = { before: bytesBefore, after: await readStorage(handle.db) };
-      const { output } = context;
-      if (output.json) output.printJson(toDocument({ before, isDryRun, results, bytes }));
-      else output.print(...renderPruned({ before, isDryRun, results, bytes }));
+      const pruned = { before, isDryRun, results, bytes };
+      if (output.json) output.printJson(toDocument(pruned));
+      else output.print(...renderPruned(pruned));
       return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
     });
   },
@@ -63,100 +70,89 @@ interface Pruned {
 }
 
 async function pruneInstances(
-  { signal, logger }: CommandContext,
-  handle: DatabaseHandle,
-  {
-    instances,
-    before,
-    isDryRun,
-  }: { instances: readonly BilledInstance[] } & Omit<Pruned, 'results' | 'bytes'>,
+  { logger }: CommandContext,
+  db: Kysely<Schema>,
+  instances: readonly BilledInstance[],
+  request: Omit<PruneRequest, 'instanceId'>,
 ): Promise<Result[]> {
-  // A month of many organizations takes longer to remove than other statements are given.
-  return await handle.runLong(async (root) => {
-    const db = root.withSchema(SCHEMA_NAME);
-    const results: Result[] = [];
-    for (const instance of instances) {
-      const { instanceId } = instance;
-      const outcome = await pruneInstance(db, { instanceId, before, isDryRun, signal });
-      for (const { month, ...rows } of isDryRun ? [] : outcome.months) {
-        logger.info({ instance_id: instanceId, month, ...rows }, 'month removed');
-      }
-      results.push({ instance, outcome });
+  const results: Result[] = [];
+  for (const instance of instances) {
+    const { instanceId } = instance;
+    const outcome = await pruneInstance(db, { ...request, instanceId });
+    for (const { month, ...rows } of request.isDryRun ? [] : outcome.months) {
+      logger.info({ instance_id: instanceId, month, ...rows }, 'month removed');
     }
-    return results;
-  });
+    results.push({ instance, outcome });
+  }
+  return results;
 }
 
 function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
   const instances = results.map(({ instance: { instanceId, name }, outcome: { months, kept } }) => ({
     ...{ instanceId, name, months },
-    kept: kept === null ? null : { ...kept, whatToDo: adviceFor(kept) },
+    kept: kept === null ? null : { ...kept, whatToDo: describeKept(kept).whatToDo },
   }));
   return { before, dryRun: isDryRun, instances, bytes };
 }
 
 function renderPruned({ before, isDryRun, results, bytes }: Pruned): Line[] {
-  const lines = results.flatMap((result) => [...renderInstance(result, { before, isDryRun }), '']);
+  const lines = results.flatMap((result) => [...renderInstance(result, before, isDryRun), '']);
   const mb = (size: number) => `${showNumber(Math.round(size / 1_000_000))} MB`;
-  if (isDryRun) return [...lines, `All tables take ${mb(bytes.before)}. Nothing was removed.`];
-  return [
-    ...lines,
-    `All tables take ${mb(bytes.after)}, ${mb(bytes.before)} before; the room of removed rows is used for new days.`,
-  ];
+  const end = isDryRun
+    ? `All tables take ${mb(bytes.before)}. Nothing was removed.`
+    : `All tables take ${mb(bytes.after)}, ${mb(bytes.before)} before; the room of removed rows is used for new days.`;
+  return [...lines, end];
 }
 
 function renderInstance(
   { instance: { instanceId, name }, outcome: { months, kept } }: Result,
-  { before, isDryRun }: Pick<Pruned, 'before' | 'isDryRun'>,
+  before: string,
+  isDryRun: boolean,
 ): Line[] {
   const of = name === null ? instanceId : `${name} (${instanceId})`;
   const what = months.length === 0 ? 'No month' : count(months.length, 'month');
   const done = isDryRun ? 'would be removed' : 'removed';
-  const head = line`Instance ${of}: ${styled('bold', what)} before ${before} ${done}.`;
+  const head = ['month', 'days of organizations', 'rows of the ledger', 'payload sources'];
   const rows = months.map(({ month, days, cells, sources }) => [
     month,
     ...[days, cells, sources].map((each) => showNumber(each)),
   ]);
-  const table = renderTable({
-    head: ['month', 'days of organizations', 'rows of the ledger', 'payload sources'],
-    rows,
-    right: [1, 2, 3],
-  });
-  if (kept === null) return [head, ...(months.length === 0 ? [] : table)];
-  return [
-    head,
-    ...(months.length === 0 ? [] : table),
-    line`${styled('yellow', `${kept.month} stays, with all that follows it`)}: ${describeKept(kept)}.`,
-    `  ${adviceFor(kept)}`,
-  ];
-}
-
-function describeKept({ cause, count: number }: PruneBlocker): string {
-  switch (cause) {
-    case 'gap':
-      return `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} missing or in doubt`;
-    case 'due':
-      return `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} not final, or to be read again`;
-    case 'not_closed':
-      return `days of ${count(number, 'organization')} are in no statement, and other months are closed`;
-    case 'unavailable':
-      return `${count(number, 'number')} can no longer be read, and nobody has accepted that`;
-    case 'not_settled':
-      return `${count(number, 'line')} of its statement differ${number === 1 ? 's' : ''} from the numbers of now`;
+  const lines: Line[] = [line`Instance ${of}: ${styled('bold', what)} before ${before} ${done}.`];
+  if (months.length > 0) lines.push(...renderTable({ head, rows, right: [1, 2, 3] }));
+  if (kept !== null) {
+    const stays = styled('yellow', `${kept.month} stays, with all that follows it`);
+    const { why, whatToDo } = describeKept(kept);
+    lines.push(line`${stays}: ${why}.`, `  ${whatToDo}`);
   }
+  return lines;
 }
 
-function adviceFor({ cause, month }: PruneBlocker & { readonly month: Month }): string {
+type Kept = NonNullable<PruneOutcome['kept']>;
+
+/** `describeKept` returns why a month stays, and what to do. */
+function describeKept({ cause, count: number, month }: Kept): { why: string; whatToDo: string } {
   const { from, to } = daysOfMonth(month);
+  const numbers = count(number, 'number');
+  const are = `${numbers} ${number === 1 ? 'is' : 'are'}`;
+  const waive = 'losant-usage gaps --all lists them; losant-usage waive accepts each with a reason';
+  const close = `losant-usage close --period ${month}`;
   switch (cause) {
     case 'gap':
+      return { why: `${are} missing or in doubt`, whatToDo: waive };
+    case 'due': {
+      const whatToDo = 'wait for the next runs: losant-usage run reads what is due';
+      return { why: `${are} not final, or to be read again`, whatToDo };
+    }
+    case 'not_closed': {
+      const why = `days of ${count(number, 'organization')} are in no statement, and other months are closed`;
+      const which = `with periods of Losant: the months in which the periods from ${from} to ${to} end`;
+      return { why, whatToDo: `${close} (${which})` };
+    }
     case 'unavailable':
-      return 'losant-usage gaps --all lists them; losant-usage waive accepts each with a reason';
-    case 'due':
-      return 'wait for the next runs: losant-usage run reads what is due';
-    case 'not_closed':
-      return `losant-usage close --period ${month} (with periods of Losant: the months in which the periods from ${from} to ${to} end)`;
-    case 'not_settled':
-      return `losant-usage close --period ${month} --adjust`;
+      return { why: `${numbers} can no longer be read, and nobody has accepted that`, whatToDo: waive };
+    case 'not_settled': {
+      const lines = `${count(number, 'line')} of its statement differ${number === 1 ? 's' : ''}`;
+      return { why: `${lines} from the numbers of now`, whatToDo: `${close} --adjust` };
+    }
   }
 }

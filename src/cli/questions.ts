@@ -1,19 +1,17 @@
 import { createInterface, type Interface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { InterruptedError, type SettingsError } from '../errors.ts';
-import type { BaseContext, OutStream } from './command.ts';
+import type { OutStream } from '../terminal/output.ts';
+import type { BaseContext } from './command.ts';
 
 export interface Question {
   readonly text: string;
-  /** The answer if nothing is entered. */
   readonly initial?: string;
-  /** Whether the answer is hidden while it is entered. */
   readonly isSecret?: boolean;
   /** `problemOf` returns the problem of an answer, which is then asked for again; null without one. */
   readonly problemOf: (answer: string) => string | null;
 }
 
-/** Questions asks a person at a terminal. */
 export interface Questions {
   /** `ask` returns the answer, trimmed. Throws InterruptedError on Ctrl-C or at the end of input. */
   readonly ask: (question: Question) => Promise<string>;
@@ -38,7 +36,7 @@ export function openQuestions(context: BaseContext, refusal: SettingsError): Que
     },
   });
   const reader = createInterface({ input: stdin(), output, terminal: true });
-  const read = (text: string, isSecret: boolean) => readLine(reader, { text, isSecret, mask, stderr });
+  const read = (text: string, isSecret: boolean) => readLine(reader, text, isSecret, { mask, stderr });
   return {
     async ask({ text, initial, isSecret = false, problemOf }) {
       const prompt = initial === undefined ? `${text}: ` : `${text} [${initial}]: `;
@@ -57,12 +55,9 @@ export function openQuestions(context: BaseContext, refusal: SettingsError): Que
 
 async function readLine(
   reader: Interface,
-  {
-    text,
-    isSecret,
-    mask,
-    stderr,
-  }: { text: string; isSecret: boolean; mask: { isOn: boolean }; stderr: OutStream },
+  text: string,
+  isSecret: boolean,
+  { mask, stderr }: { mask: { isOn: boolean }; stderr: OutStream },
 ): Promise<string> {
   const stop = new AbortController();
   const end = () => stop.abort(new InterruptedError('SIGINT'));

@@ -21,27 +21,21 @@ import { requireKnownInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from './options.ts';
 
-/**
- * The number of days shown by default: within them a day, and with it the instance's totals, is read
- * again.
- */
+/** The days shown by default: within them a day, and with it the instance's totals, is read again. */
 const DAYS_SHOWN = 31;
 
 export const reconcile = defineCommand({
   needs: 'database',
   options: {
-    from: {
-      ...dayOption('first day'),
-      shownDefault: 'that of the oldest open month, or 30 days before --to',
-    },
-    to: { ...dayOption('last day, included'), shownDefault: 'yesterday' },
+    from: dayOption('first day', 'that of the oldest open month, or 30 days before --to'),
+    to: dayOption('last day, included', 'yesterday'),
     instance: idsOption('instance', 'only these instances'),
     verbose: switchOption('print what agrees too, and the log on a terminal'),
   },
-  examples: ({ lastMonth: { from, to } }) => [
-    { args: 'reconcile', does: 'the last 31 days, and every month that is not closed' },
-    { args: `reconcile --from ${from} --to ${to} --verbose`, does: 'every comparison of last month' },
-  ],
+  examples: ({ lastMonth: { from, to } }) => ({
+    reconcile: 'the last 31 days, and every month that is not closed',
+    [`reconcile --from ${from} --to ${to} --verbose`]: 'every comparison of last month',
+  }),
   async run(context, { from, to, instance: instanceIds, verbose }) {
     const { output, hostNow } = context;
     const last = to ?? addDays(dayAt(hostNow()), -1);
@@ -61,17 +55,13 @@ export const reconcile = defineCommand({
   },
 });
 
-/**
- * `firstShown` returns the first day shown by default: of the last month's days, and of all months that
- * are not closed.
- */
+/** `firstShown` takes in every month that is not closed. */
 async function firstShown(db: Kysely<Schema>, last: UsageDay): Promise<UsageDay> {
   const recent = addDays(last, 1 - DAYS_SHOWN);
   const oldest = (await readOpenMonths(db)).at(-1);
   return oldest === undefined || oldest > recent ? recent : oldest;
 }
 
-/** The number of lines of a table shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
 interface ReconciliationView {
@@ -112,29 +102,24 @@ const TITLES: Readonly<Record<Scope, string>> = {
   org_month: "Months of organizations beside Losant's summaries",
 };
 
-/** `renderScope` renders a sentence, and a table of the differences and of the other rows asked for. */
 function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line[] {
   const own = rows.filter((row) => row.scope === scope);
   const isOne = new Set(rows.map(({ instanceId }) => instanceId)).size === 1;
   const countOf = (wanted: Outcome) => own.filter(({ outcome }) => outcome === wanted).length;
-  const differing = countOf('differs');
-  const open = countOf('pending');
-  const notCompared = countOf('not_compared');
+  const [differing, open, others] = [countOf('differs'), countOf('pending'), countOf('not_compared')];
+  const differ = (number: number, noun: string) =>
+    `${count(number, noun)} ${number === 1 ? 'differs' : 'differ'}`;
   const verdict = [
-    ...(differing > 0
-      ? [styled('red', `${count(differing, 'final number')} ${differing === 1 ? 'differs' : 'differ'}`)]
-      : []),
-    ...(open > 0
-      ? [styled('yellow', `${count(open, 'number')} ${open === 1 ? 'differs' : 'differ'}, not final yet`)]
-      : []),
-    ...(notCompared > 0 ? [styled('yellow', `${count(notCompared, 'number')} could not be compared`)] : []),
-  ];
+    differing > 0 ? styled('red', differ(differing, 'final number')) : null,
+    open > 0 ? styled('yellow', `${differ(open, 'number')}, not final yet`) : null,
+    others > 0 ? styled('yellow', `${count(others, 'number')} could not be compared`) : null,
+  ].filter((part) => part !== null);
   const shown = verdict.length === 0 ? [styled('green', 'no difference')] : verdict;
   const sentence = shown.flatMap((part, index) => (index === 0 ? [part] : ['; ', part]));
   const head: Line = [TITLES[scope], ...(what === '' ? [] : [`, ${what}`]), ': ', ...sentence, '.'];
   if (own.length === 0) return [head];
   const table = renderTable({
-    head: [...(scope === 'org_month' ? ['month'] : ['day']), 'metric', 'ours', "Losant's", 'difference', ''],
+    head: [scope === 'org_month' ? 'month' : 'day', 'metric', 'ours', "Losant's", 'difference', ''],
     rows: own.map((row) => renderComparison(row, isOne)),
     right: [2, 3, 4],
     most: LINES_MAX,
@@ -143,20 +128,16 @@ function renderScope(scope: Scope, { rows }: Reconciliation, what: string): Line
 }
 
 function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
-  const { day, month, metric, quantity, total, difference, orgId, orgName } = row;
-  const shown =
-    difference === null
-      ? ''
-      : difference.startsWith('-')
-        ? showAmount(difference)
-        : `+${showAmount(difference)}`;
+  const { day, month, metric, quantity, total, difference, orgId, orgName, outcome } = row;
+  const amount = difference === null ? '' : showAmount(difference);
+  const shown = amount === '' || amount.startsWith('-') ? amount : `+${amount}`;
   const org: Line = orgId === null ? '' : line`${orgId}  ${styled('cyan', orgName ?? '')}  `;
   return [
     day ?? month.slice(0, 7),
     metric,
     showAmount(quantity),
     showAmount(total),
-    toneOf(row.outcome) === null ? shown.replace('+0', '0') : styled(toneOf(row.outcome) ?? 'red', shown),
+    outcome === 'equal' ? shown.replace('+0', '0') : styled(outcome === 'differs' ? 'red' : 'yellow', shown),
     line`${isOnlyInstance ? '' : `${row.instanceId}  `}${org}${describeOutcome(row)}`,
   ];
 }
@@ -164,13 +145,16 @@ function renderComparison(row: Comparison, isOnlyInstance: boolean): Line[] {
 function describeOutcome(row: Comparison): string {
   const { isListed, orgsMissing, orgsRemoved, daysMissing, outcome } = row;
   if (!isListed) return 'was never listed: nothing was exported of it';
-  const reasons = [
-    ...((orgsMissing ?? 0) > 0 ? [`${count(orgsMissing ?? 0, 'organization')} missing from the sum`] : []),
-    ...((orgsRemoved ?? 0) > 0 ? [`${count(orgsRemoved ?? 0, 'organization')} deleted since`] : []),
-    ...((daysMissing ?? 0) > 0 ? [`${count(daysMissing ?? 0, 'day')} missing`] : []),
+  const parts: readonly (readonly [number | null, string, string])[] = [
+    [orgsMissing, 'organization', 'missing from the sum'],
+    [orgsRemoved, 'organization', 'deleted since'],
+    [daysMissing, 'day', 'missing'],
   ];
+  const reasons = parts.flatMap(([number, noun, what]) => (number ? [`${count(number, noun)} ${what}`] : []));
   if (reasons.length > 0) return reasons.join(', ');
-  if (outcome === 'not_compared') return `not compared: ${describeReason(row.reason ?? '')}`;
+  const reason = row.reason ?? '';
+  const why = REASONS[reason] ?? `Losant's was not read (${reason})`;
+  if (outcome === 'not_compared') return `not compared: ${why}`;
   return outcome === 'pending' ? 'not final yet' : 'final';
 }
 
@@ -182,33 +166,19 @@ const REASONS: Readonly<Record<string, string>> = {
   unusable: "Losant's is no number",
 };
 
-function describeReason(reason: string): string {
-  return REASONS[reason] ?? `Losant's was not read (${reason})`;
-}
-
-function toneOf(outcome: Outcome): 'red' | 'yellow' | null {
-  if (outcome === 'equal') return null;
-  return outcome === 'differs' ? 'red' : 'yellow';
-}
-
 /** `showAmount` keeps every digit, because sums exceed a JavaScript number. */
 function showAmount(amount: string | null): string {
   if (amount === null) return '–';
-  const [whole = '', fraction = ''] = amount.split('.');
-  const digits = whole.replaceAll(/\B(?=(\d{3})+$)/g, ',');
-  const rest = fraction.replace(/0+$/, '');
-  return rest === '' ? digits : `${digits}.${rest}`;
+  return AMOUNTS.format(amount as Intl.StringNumericLiteral);
 }
 
+const AMOUNTS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 100 });
+
 function renderProblems(problems: readonly ControlTotalProblem[], nowMs: number): Line[] {
-  return [
-    'Not read, which changes no number:',
-    ...renderTable({
-      rows: problems.map(({ question, reason, message, nextReadAt }) => [
-        question,
-        nextReadAt === null ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`,
-        `${reason}: ${message ?? ''}`,
-      ]),
-    }),
-  ];
+  const rows = problems.map(({ question, reason, message, nextReadAt }) => [
+    question,
+    nextReadAt === null ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`,
+    `${reason}: ${message ?? ''}`,
+  ]);
+  return ['Not read, which changes no number:', ...renderTable({ rows })];
 }

@@ -11,13 +11,10 @@ export const simulator = defineCommand({
   options: {
     port: numberOption('PORT', 'port; 0 takes a free one', { min: 0, max: 65_535, initial: 0 }),
     orgs: numberOption('N', 'organizations', { min: 0, max: 1_000_000, initial: 25 }),
-    seed: { ...textOption('TEXT', 'everything is computed from it'), shownDefault: '1' },
+    seed: textOption('TEXT', 'everything is computed from it', '1'),
     token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
   },
-  examples: () => [
-    { args: 'simulator --port 8080 --orgs 200', does: 'the same 200 organizations each time' },
-  ],
-  /** `run` serves a Losant API on loopback until interrupted. */
+  examples: () => ({ 'simulator --port 8080 --orgs 200': 'the same 200 organizations each time' }),
   async run({ output, signal }, { seed, token, ...options }) {
     const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
     const { url, instanceId } = running;
@@ -37,7 +34,6 @@ export const simulator = defineCommand({
   },
 });
 
-/** `start` throws SettingsError for a port that is taken or refused. */
 async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);
@@ -46,9 +42,7 @@ async function start(options: SimulatorOptions & { readonly port: number }): Pro
     if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
     const problem =
       code === 'EADDRINUSE' ? 'another process listens there' : 'this user may not listen there';
-    throw new SettingsError(`--port ${options.port}: ${problem}`, {
-      hint: 'use another port, or leave --port out to get a free one',
-      cause: error,
-    });
+    const hint = 'use another port, or leave --port out to get a free one';
+    throw new SettingsError(`--port ${options.port}: ${problem}`, { hint, cause: error });
   }
 }

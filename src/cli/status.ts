@@ -19,7 +19,7 @@ import { withDatabase } from './open-database.ts';
 export const status = defineCommand({
   needs: 'database',
   options: {},
-  examples: () => [{ args: 'status', does: 'is everything there?' }],
+  examples: () => ({ status: 'is everything there?' }),
   async run(context) {
     const { output, config, hostNow } = context;
     const { horizonDays } = config.policy;
@@ -33,22 +33,19 @@ export const status = defineCommand({
 
 export function renderStatus({ instances, runs }: Health, nowMs: number): Line[] {
   if (instances.length === 0) return ['Nothing has been exported yet. Start with: losant-usage run'];
-  return instances.flatMap((instance, index) => [
-    ...(index === 0 ? [] : ['']),
-    ...renderInstance(
-      instance,
-      runs.filter(({ instanceId }) => instanceId === instance.instanceId),
-      nowMs,
-    ),
-  ]);
+  return instances.flatMap((instance, index) => {
+    const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
+    return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];
+  });
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): Line[] {
   const { instanceId, lease, quarantined, finalChanges30Days: changed, listProblem, streams } = instance;
+  const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
   const lines: Line[] = [
     line`Instance ${styled('bold', instanceId)}`,
     line`  ${renderYesterday(streams, nowMs)}`,
-    ...(streams.length === 0 ? [] : renderStreams(streams)),
+    ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
     lease
       ? `  exported now${lease.host === null ? '' : ` by ${lease.host}`}, since ${showInstant(lease.since)} (${showDistance(Date.parse(lease.since) - nowMs)})`
       : '  idle',
@@ -71,7 +68,6 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   return lines;
 }
 
-/** `renderYesterday` renders one sentence about yesterday, regardless of older days. */
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
   const yesterday = addDays(dayAt(nowMs), -1);
   if (streams.every(({ orgsTracked }) => orgsTracked === 0))
@@ -92,24 +88,14 @@ function describeCounts(counts: StandingCounts): string {
     .join(', ');
 }
 
-function renderStreams(streams: readonly StreamHealth[]): Line[] {
-  const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
-  return renderTable({ head, rows: streams.map(renderStream), right: [1] });
-}
-
 function renderStream({ stream, newestDay, completeTo, gaps, ...rest }: StreamHealth): Line[] {
   const { orgsTracked, orgsComplete, orgsWithGaps, oldestGap } = rest;
   const orgs =
     orgsComplete >= orgsTracked
       ? showNumber(orgsTracked)
       : `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)} complete`;
-  const where =
-    gaps === 0
-      ? styled('green', 'none')
-      : styled(
-          'red',
-          `${count(gaps, 'number')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`,
-        );
+  const some = `${count(gaps, 'number')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
+  const where = gaps === 0 ? styled('green', 'none') : styled('red', some);
   return [stream, orgs, newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
 }
 
@@ -127,7 +113,6 @@ const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
   backfill: 'backfill',
 };
 
-/** `renderRunEnd` renders the end of a run in a sentence. */
 function renderRunEnd(run: RunRecord): Line {
   const { kind, status, planned, failed, quarantined, error } = run;
   const what = KINDS[kind];
@@ -138,11 +123,9 @@ function renderRunEnd(run: RunRecord): Line {
     case 'complete':
       return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
     case 'partial': {
-      const trouble = [
-        failed > 0 ? `${count(failed, 'number')} failed` : null,
-        quarantined > 0 ? `${quarantined} in quarantine` : null,
-      ].filter((part) => part !== null);
-      return line`${what}: ${styled('yellow', 'incomplete')}, ${[numbers, ...trouble].join(', ')}`;
+      const lost = failed > 0 ? `, ${count(failed, 'number')} failed` : '';
+      const kept = quarantined > 0 ? `, ${quarantined} in quarantine` : '';
+      return line`${what}: ${styled('yellow', 'incomplete')}, ${numbers}${lost}${kept}`;
     }
     case 'interrupted': {
       const by =

@@ -2,6 +2,7 @@ import { checkDatabase, checkSet } from '../billing/check-database.ts';
 import { checkPacks } from '../billing/check-pack.ts';
 import { readPublicKey } from '../billing/keys.ts';
 import { type OpenedPacks, openPacks } from '../billing/verify.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { codeOf } from '../files/whole-file.ts';
@@ -11,27 +12,27 @@ import { type Line, line, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
-import { argument, pathOption } from './options.ts';
+import { argument, textOption } from './options.ts';
 
 export const verify = defineCommand({
   needs: 'database_if_set',
   options: {
-    dir: argument(pathOption('DIR', 'a folder that statement has written')),
-    key: pathOption('FILE', 'the public key (Ed25519, PEM) that has to fit the signature'),
+    dir: argument(textOption('DIR', 'a folder that statement has written')),
+    key: textOption('FILE', 'the public key (Ed25519, PEM) that has to fit the signature'),
   },
-  examples: ({ lastMonth: { name } }) => [
-    { args: `verify statement-${name}`, does: 'hashes, sums, chain; then the database' },
-    { args: `verify statement-${name} --key public.pem`, does: 'also who has signed it' },
-  ],
+  examples: ({ lastMonth: { name } }) => ({
+    [`verify statement-${name}`]: 'hashes, sums, chain; then the database',
+    [`verify statement-${name} --key public.pem`]: 'also who has signed it',
+  }),
   async run(context, { dir, key }) {
     const { output } = context;
     const verified = await verifyFolder(context, dir, key);
     const { packs, problems, notes, database } = verified;
     if (output.json) {
-      const statements = packs.map(({ folder, manifest: { statement, signedBy }, manifestSha256 }) => ({
-        ...{ folder, statementId: statement.id, instanceId: statement.instanceId, period: statement.month },
-        ...{ number: statement.number, kind: statement.kind, manifestSha256, signedBy },
-      }));
+      const statements = packs.map(({ folder, manifest: { statement, signedBy }, manifestSha256 }) => {
+        const { id: statementId, instanceId, month: period, number, kind } = statement;
+        return { folder, statementId, instanceId, period, number, kind, manifestSha256, signedBy };
+      });
       output.printJson({ dir, ok: problems.length === 0, database, statements, problems, notes });
     } else output.print(...renderVerified(dir, verified));
     return problems.length === 0 ? EXIT.ok : EXIT.incomplete;
@@ -62,7 +63,7 @@ async function verifyFolder(context: CommandContext, dir: string, keyFile: strin
   }
   if (problems.length > 0 || context.config.databaseUrl === null)
     return { ...opened, problems, database: null };
-  const compare = async (database: Parameters<Parameters<typeof withDatabase>[1]>[0]) => {
+  const compare = async (database: DatabaseHandle) => {
     const { db, describe } = database;
     problems.push(...(await checkSet(db, packs)));
     const notes = [...opened.notes];
@@ -86,17 +87,14 @@ function noPack(message: string): SettingsError {
   return new SettingsError(message, { hint: 'name the folder that losant-usage statement has written' });
 }
 
-/** The number of problems shown to people; `--json` has all. */
 const PROBLEMS_MAX = 50;
 
 function renderVerified(dir: string, { packs, problems, notes, database }: Verified): Line[] {
   if (problems.length > 0) {
+    const rows = problems.map(({ file, problem }) => [`${file}: ${problem}`]);
     return [
       line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
-      ...renderTable({
-        rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
-        most: PROBLEMS_MAX,
-      }),
+      ...renderTable({ rows, most: PROBLEMS_MAX }),
       'To write the pack again from the database: losant-usage statement',
     ];
   }

@@ -16,12 +16,10 @@ export const waive = defineCommand({
     reason: required(textOption('TEXT', 'why it is accepted, for whoever bills')),
     asZero: switchOption('store zeros in place of a number that Losant leaves out by now'),
   },
-  examples: ({ weekAgo }) => [
-    {
-      args: `waive --org 575ec8687ae143cd83dc4a97 --day ${weekAgo} --stream payload_totals --reason "agreed with Acme"`,
-      does: 'one number',
-    },
-  ],
+  examples: ({ weekAgo }) => ({
+    [`waive --org 575ec8687ae143cd83dc4a97 --day ${weekAgo} --stream payload_totals --reason "agreed with Acme"`]:
+      'one number',
+  }),
   async run(context, { org, day, stream, reason, asZero }) {
     const { output, hostNow } = context;
     requirePastDay('--day', day.from, hostNow());

@@ -1,4 +1,6 @@
-import { SettingsError } from '../errors.ts';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError, SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
 import { readClock } from '../export/context.ts';
 import { type AppSources, createApp } from '../server/app.ts';
@@ -18,23 +20,16 @@ const SHUTDOWN_MS = 25_000;
 export const worker = defineCommand({
   needs: 'losant',
   options: {},
-  examples: () => [
-    { args: 'worker', does: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' },
-  ],
+  examples: () => ({ worker: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' }),
   run: serveWorker,
 });
 
-/**
- * `serveWorker` runs the `worker`: exports at the start and at each wake-up until it is asked to end, and
- * shows its state over HTTP. Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect
- * ends it.
- */
+/** `serveWorker` returns 0 after a signal. Throws if it cannot start; later, nothing but a defect ends it. */
 async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
   requireServer(requireDatabaseUrl(config));
-  signal.addEventListener('abort', () => logger.info({ reason: reasonOf(signal) }, 'asked to end'), {
-    once: true,
-  });
+  const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'asked to end');
+  signal.addEventListener('abort', sayEnding, { once: true });
   const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { createIfEmpty: true });
   const reader = await openReader(context).catch(async (error: unknown) => {
@@ -53,13 +48,11 @@ async function serveWorker(context: CommandContext): Promise<number> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule: Schedule = await armSchedule(config.schedule, { onWake: (kind) => loop.wake(kind) });
+  const schedule: Schedule = await armSchedule(config.schedule, (kind) => loop.wake(kind));
   let listening: Listening | null = null;
   try {
-    listening = await serve(context, {
-      ...createSources(context, { reader, loop, schedule, startedAtMs }),
-      metrics,
-    });
+    const sources = createSources(context, { reader, loop, schedule, startedAtMs });
+    listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
     if (!(await endsInTime(loop.run(), signal))) {
       logger.warn('the run did not end in time, its lease lapses by itself');
@@ -71,10 +64,6 @@ async function serveWorker(context: CommandContext): Promise<number> {
     await listening?.close();
     await endsInTime(Promise.allSettled([handle.close(), reader.close()]), signal);
   }
-}
-
-function reasonOf({ reason }: AbortSignal): string {
-  return reason instanceof Error ? reason.message : String(reason);
 }
 
 function requireServer(url: string): void {
@@ -101,17 +90,14 @@ async function serve(
 
 /** `endsInTime` waits for the work, at most 25 s after the abort. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<'late'>();
-  let timer: NodeJS.Timeout | undefined;
-  const arm = () => {
-    timer = setTimeout(() => resolve('late'), SHUTDOWN_MS);
+  const over = new AbortController();
+  const becomeLate = async () => {
+    if (!signal.aborted) await once(signal, 'abort', { signal: over.signal });
+    return await sleep(SHUTDOWN_MS, 'late', { signal: over.signal });
   };
-  if (signal.aborted) arm();
-  else signal.addEventListener('abort', arm, { once: true });
   try {
-    return (await Promise.race([work, late])) !== 'late';
+    return (await Promise.race([work, becomeLate()])) !== 'late';
   } finally {
-    signal.removeEventListener('abort', arm);
-    clearTimeout(timer);
+    over.abort();
   }
 }

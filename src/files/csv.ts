@@ -9,10 +9,7 @@ import type { Column, Renderer } from './formats.ts';
 
 export interface CsvColumn {
   readonly name: string;
-  /**
-   * Whether the column has text from outside, which must not form a formula; a number such as -5 stays
-   * as it is.
-   */
+  /** Whether the column has text from outside, which must not form a formula; the number -5 stays as it is. */
   readonly isText: boolean;
 }
 
@@ -42,21 +39,15 @@ export function renderCsvHeader(columns: readonly CsvColumn[]): string {
 /** `renderCsvRows` renders values in the order of `columns`; a large file comes in chunks of rows. */
 export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (readonly CsvValue[])[]): string {
   const isText = columns.map((column) => column.isText);
-  const cells = rows.map((row) =>
-    row.map((value, index) =>
-      isText[index] === true && typeof value === 'string' ? neutralize(value) : value,
-    ),
-  );
+  const neutralize = (value: CsvValue, index: number) =>
+    isText[index] === true && typeof value === 'string' && FORMULA.test(value) ? `'${value}` : value;
+  const cells = rows.map((row) => row.map(neutralize));
   return stringify(cells, FORMAT);
 }
 
 export function createCsv(columns: readonly Column[]): Renderer {
   const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return {
-    begin: () => renderCsvHeader(cells),
-    add: (rows) => renderCsvRows(cells, rows),
-    end: () => '',
-  };
+  return { begin: () => renderCsvHeader(cells), add: (rows) => renderCsvRows(cells, rows), end: () => '' };
 }
 
 /**
@@ -69,17 +60,24 @@ export async function* readCsv(
   chunks: AsyncIterable<string | Uint8Array>,
 ): AsyncGenerator<readonly (readonly (string | null)[])[]> {
   const areText = columns.some(({ isText }) => isText);
+  // What was neutralised begins with an apostrophe, and still looks like a formula.
+  const restore = (cell: Cell, index: number) =>
+    columns[index]?.isText === true && cell?.startsWith("'") === true && FORMULA.test(cell)
+      ? cell.slice(1)
+      : cell;
   let number = 0;
   for await (const records of readRecords(chunks)) {
     const rows: (readonly Cell[])[] = [];
     for (const record of records) {
       number += 1;
-      const cells = record.includes('"') ? parseRecord(record, number) : record.split(',').map(toCell);
+      const cells = record.includes('"')
+        ? parseRecord(record, number)
+        : record.split(',').map((text) => text || null);
       if (number === 1) requireHeader(columns, cells);
       else if (cells.length !== columns.length) {
         throw new SyntaxError(`line ${number} has ${cells.length} cells instead of ${columns.length}`);
       } else if (!areText) rows.push(cells);
-      else rows.push(cells.map((cell, index) => (columns[index]?.isText === true ? restore(cell) : cell)));
+      else rows.push(cells.map(restore));
     }
     if (rows.length > 0) yield rows;
   }
@@ -115,10 +113,6 @@ async function* readRecords(chunks: AsyncIterable<string | Uint8Array>): AsyncGe
   if (rest !== '' || open.length > 0) yield [[...open, rest].join('\r\n')];
 }
 
-function toCell(text: string): Cell {
-  return text === '' ? null : text;
-}
-
 function parseRecord(record: string, number: number): Cell[] {
   try {
     const [cells = []] = parse(record, {
@@ -138,13 +132,4 @@ function requireHeader(columns: readonly CsvColumn[], cells: readonly Cell[]): v
   const expected = columns.map(({ name }) => name).join(', ');
   if (cells.join(', ') === expected) return;
   throw new SyntaxError(`line 1 names other columns than ${expected}`);
-}
-
-function neutralize(text: string): string {
-  return FORMULA.test(text) ? `'${text}` : text;
-}
-
-/** `restore` returns the text that was given to {@link neutralize}. */
-function restore(cell: Cell): Cell {
-  return cell !== null && cell.startsWith("'") && FORMULA.test(cell) ? cell.slice(1) : cell;
 }

@@ -28,7 +28,6 @@ export interface Column {
  */
 export type Row = readonly (string | null)[];
 
-/** A part of a file. */
 export type Part = string | Uint8Array;
 
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */

@@ -39,10 +39,8 @@ export class WholeFile {
     } catch (error) {
       const found = describeFileProblem(error, path);
       if (found === null) throw error;
-      throw new SettingsError(`${path} cannot be written: ${found.problem}`, {
-        hint: found.hint,
-        cause: error,
-      });
+      const { problem, hint } = found;
+      throw new SettingsError(`${path} cannot be written: ${problem}`, { hint, cause: error });
     }
   }
 
@@ -53,7 +51,6 @@ export class WholeFile {
     await this.#try(() => this.#handle.writeFile(bytes));
   }
 
-  /** `finish` gives the file its name. */
   async finish(): Promise<FileFacts> {
     await this.#try(async () => {
       await this.#handle.sync();
@@ -84,22 +81,19 @@ export class WholeFile {
 /** `findTarget` returns the file that is replaced: the target of a link, and only one that may be written. */
 async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
   try {
-    const { mode } = requireRegular(path, await stat(path));
+    const stats = await stat(path);
+    if (!stats.isFile()) {
+      const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
+      throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
+    }
     await access(path, constants.W_OK);
-    return { path: await realpath(path), mode: mode & 0o777 };
+    return { path: await realpath(path), mode: stats.mode & 0o777 };
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
     return { path, mode: null };
   }
 }
 
-function requireRegular<S extends { isFile(): boolean; isDirectory(): boolean }>(path: string, stats: S): S {
-  if (stats.isFile()) return stats;
-  const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
-  throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
-}
-
-/** A refusal of the file system, and the operator's remedy. */
 export interface FileProblem {
   readonly problem: string;
   readonly hint: string;
@@ -108,25 +102,25 @@ export interface FileProblem {
 const ELSEWHERE = 'name a place where this user may write';
 const ROOM = 'give it room, or name a place elsewhere';
 
-const PROBLEMS: Readonly<Record<string, (path: string) => FileProblem>> = {
-  ENOENT: (path) => ({
-    problem: `there is no folder ${dirname(resolve(path))}`,
-    hint: 'create the folder, or name another place',
-  }),
-  ENOTDIR: () => ({ problem: 'a part of its path is a file, not a folder', hint: ELSEWHERE }),
-  EACCES: () => ({ problem: 'this user may not write there', hint: ELSEWHERE }),
-  EPERM: () => ({ problem: 'this user may not write there', hint: ELSEWHERE }),
-  EROFS: () => ({ problem: 'the file system is read-only', hint: ELSEWHERE }),
-  ENOSPC: () => ({ problem: 'the disk is full', hint: ROOM }),
-  EDQUOT: () => ({ problem: 'the quota of this user is used up', hint: ROOM }),
+const PROBLEMS: Readonly<Record<string, FileProblem>> = {
+  ENOTDIR: { problem: 'a part of its path is a file, not a folder', hint: ELSEWHERE },
+  EACCES: { problem: 'this user may not write there', hint: ELSEWHERE },
+  EPERM: { problem: 'this user may not write there', hint: ELSEWHERE },
+  EROFS: { problem: 'the file system is read-only', hint: ELSEWHERE },
+  ENOSPC: { problem: 'the disk is full', hint: ROOM },
+  EDQUOT: { problem: 'the quota of this user is used up', hint: ROOM },
 };
 
 /** `describeFileProblem` describes a refusal of the file system; null for any other error. */
 export function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
+  if (code === 'ENOENT') {
+    const problem = `there is no folder ${dirname(resolve(path))}`;
+    return { problem, hint: 'create the folder, or name another place' };
+  }
   // The text is `EIO: i/o error`, without the call and the path that Node adds.
-  return PROBLEMS[code]?.(path) ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
+  return PROBLEMS[code] ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
 }
 
 export function codeOf(error: unknown): string | null {

@@ -15,7 +15,6 @@ import { type ConsolePage, type PageSources, shownHealth } from '../console/sour
 import { dayStoryPage, streamStoryPage } from '../console/story.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Each page of the console. */
 export const PAGES: readonly ConsolePage[] = [
   homePage,
   organizationsPage,
@@ -33,7 +32,6 @@ export const PAGES: readonly ConsolePage[] = [
   runPage,
 ];
 
-/** The sources of the pages and the other routes. */
 export interface AppSources extends PageSources {
   readonly metrics: Metrics;
 }

@@ -5,7 +5,6 @@ import { isLoopback } from '../settings/kinds.ts';
 
 /** The address at which the server listens, and the credentials it asks of readers. */
 export interface Access {
-  /** The value of HTTP_HOST. */
   readonly host: string;
   /** The name of this machine, by which it may be addressed beyond loopback. */
   readonly hostname: string;
@@ -13,7 +12,6 @@ export interface Access {
   readonly tokenHash: Buffer | null;
 }
 
-/** An answer without a page. */
 export interface Refusal {
   readonly status: number;
   readonly text: string;
@@ -23,7 +21,6 @@ export interface Refusal {
 /** Probes of orchestrators, which reveal nothing but up or down. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
-/** The fields of a request that decide whether it is answered. */
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
 /** `refuse` returns the reason why a request is not answered, or null, from its head alone. */
@@ -31,22 +28,19 @@ export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
   const isKnown = isAuthorized(access, headers.authorization);
-  if (countHosts(head) !== 1) return refusal(400, 'The request needs one Host header');
+  const hosts = head.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
+  if (hosts.length !== 1) return refusal(400, 'The request needs one Host header');
   if (!isAllowedHost(access, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
   }
   const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
   if (hasBody) return refusal(413, 'A request here has no body');
-  return isKnown || isProbe(url) ? null : requireToken(access);
+  return isKnown || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : requireToken(access);
 }
 
 export function hashToken(token: string): Buffer {
   return createHash('sha256').update(token).digest();
-}
-
-function isProbe(url: string): boolean {
-  return PROBES.includes(url.split('?', 1)[0] ?? '');
 }
 
 /**
@@ -95,10 +89,6 @@ function requireToken({ tokenHash }: Access): Refusal {
   return refusal(401, 'The token is missing or wrong', {
     'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',
   });
-}
-
-function countHosts({ rawHeaders }: RequestHead): number {
-  return rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host').length;
 }
 
 function refusal(status: number, text: string, headers: Record<string, string> = {}): Refusal {

@@ -48,7 +48,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
-    errorHandler: () => failed(),
+    errorHandler: () => new Response('This request failed\n', { status: 500 }),
   });
   const server = createServer(
     {
@@ -86,11 +86,8 @@ function handle(
   const refusal = refuse(access, request);
   if (refusal) {
     // Closing the connection also avoids reading a body that follows.
-    response.writeHead(refusal.status, {
-      ...refusal.headers,
-      'content-type': 'text/plain; charset=utf-8',
-      connection: 'close',
-    });
+    const plain = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
+    response.writeHead(refusal.status, { ...refusal.headers, ...plain });
     response.end(request.method === 'HEAD' ? undefined : refusal.text);
     return;
   }
@@ -98,10 +95,6 @@ function handle(
     logger.error({ err: error }, 'answer failed');
     response.destroy();
   });
-}
-
-function failed(): Response {
-  return new Response('This request failed\n', { status: 500 });
 }
 
 async function begin(server: Server, host: string, port: number): Promise<void> {

@@ -2,7 +2,7 @@ import { readMonth } from '../billing/month.ts';
 import { readOpenMonth } from '../billing/open-month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
 import type { PageSources } from '../console/sources.ts';
-import type { InstanceStatus, WakeEnd, WorkerStatus } from '../console/worker-status.ts';
+import type { InstanceStatus, WakeEnd } from '../console/worker-status.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
@@ -20,47 +20,34 @@ import { type Config, requireDatabaseUrl } from '../settings/config.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 
-/**
- * The readers' own connections, so that they never take the exporter's: one for each cached reading,
- * two for other pages and one for a file.
- */
+/** The readers' own connections: one for each cached reading, two for other pages and one for a file. */
 const READER = { poolSize: 11, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/**
- * The reading of health. A caller waits this long for a new one and then gets the last good one with
- * its age.
- */
+/** Health: a caller waits this long for a new reading, and then gets the last good one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
 const HEAT_MAP = { keepMs: 30_000, timeoutMs: 100, firstTimeoutMs: 700 };
 /** The reading of a month, which is counted over all of it; only the first caller waits for it. */
 const MONTHS = { keepMs: 60_000, timeoutMs: 100, firstTimeoutMs: 900, max: 2 };
 /** The reading of all organizations, by the day up to which it goes. */
 const OVERVIEW = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 700, oldAfterMs: 3_600_000, max: 1 };
-/**
- * The reading of differences: sums over five weeks of all organizations. A difference stays for a
- * while, so the reading may be old.
- */
+/** Differences: sums over five weeks of all organizations, which stay for a while and may be old. */
 const DIFFERENCES = { keepMs: 600_000, timeoutMs: 100, firstTimeoutMs: 100 };
 const OPEN_MONTH = { keepMs: 300_000, timeoutMs: 50, firstTimeoutMs: 50 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGES = { max: 2, timeoutMs: 5_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
 
-/** The process that serves the pages. */
 interface ServingProcess {
   readonly config: Config;
   readonly logger: Logger;
-  /** `hostNow` returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly host: string;
   readonly version: string;
-  /** Aborts when it is asked to end. */
   readonly signal: AbortSignal;
 }
 
-export async function openReader({
-  config,
-  logger,
-}: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
+type WithLogger = Pick<ServingProcess, 'config' | 'logger'>;
+
+export async function openReader({ config, logger }: WithLogger): Promise<DatabaseHandle> {
   const url = requireDatabaseUrl(config);
   return await createDatabase({ url, applicationName: 'losant-usage pages', logger, ...READER });
 }
@@ -72,10 +59,11 @@ export interface SourceOptions {
   readonly startedAtMs: number;
 }
 
-/** `createSources` returns the sources of the pages, each read shared among all callers. */
-export function createSources(serving: ServingProcess, options: SourceOptions): Omit<PageSources, 'metrics'> {
-  const { config, logger, hostNow: now } = serving;
-  const { db } = options.reader;
+export function createSources(serving: ServingProcess, options: SourceOptions): PageSources {
+  const { config, logger, hostNow: now, version, host, signal } = serving;
+  const { reader, loop, schedule } = options;
+  const startedAt = new Date(options.startedAtMs).toISOString();
+  const { db } = reader;
   const ping = shareReading(() => pingDatabase(db), { ...PING, now });
   const onFailure = (error: unknown) =>
     logger.warn({ err: error }, 'database not read for the pages, the last reading stays');
@@ -108,15 +96,18 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     overview: () => overviewTo(addDays(dayAt(now()), -1)),
     openMonth,
     read: (query) => bound(() => query(db)),
-    streamRows: (request, take) =>
-      oneFile(() => streamView(options.reader, request, { signal: serving.signal, take })),
+    streamRows: (request, take) => oneFile(() => streamView(reader, request, { signal, take })),
     database: async (waitMs) => {
       const reads = [ping().then(...YES_OR_NO), health(waitMs), differences()] as const;
       const [isUp, reading, counted] = await Promise.all(reads);
       return { isUp, reading: reading && addDifferences(reading, counted?.value) };
     },
-    status: () => statusOf(serving, options),
-    wakes: () => options.loop.wakes,
+    status: () => ({
+      ...{ version, host, startedAt, schedule: config.schedule, isArmed: schedule.isArmed() },
+      ...{ nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null, isStopping: signal.aborted },
+      instances: loop.statuses,
+    }),
+    wakes: () => loop.wakes,
     readiness: createReadiness(serving, options),
   };
 }
@@ -131,22 +122,6 @@ function addDifferences(reading: Reading<Health>, differences: Differences | und
 }
 
 const YES_OR_NO = [() => true, () => false] as const;
-
-function statusOf(
-  { config, version, host, signal }: ServingProcess,
-  { loop, schedule, startedAtMs }: SourceOptions,
-): WorkerStatus {
-  return {
-    version,
-    host,
-    startedAt: new Date(startedAtMs).toISOString(),
-    schedule: config.schedule,
-    isArmed: schedule.isArmed(),
-    nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
-    isStopping: signal.aborted,
-    instances: loop.statuses,
-  };
-}
 
 /** `createReadiness` says whether the database answers, and not why it does not: anybody may ask. */
 function createReadiness(

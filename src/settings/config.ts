@@ -4,8 +4,6 @@ import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
 import { warnOfPlainText } from './database-url.ts';
 import { FILE_KEYS, instanceSource, placeIn, readSettingsFile, type SettingsFile } from './file.ts';
 import { isLoopback } from './kinds.ts';
-import { warnOfMisspelt } from './misspelt.ts';
-import { type Origin, originOf } from './origins.ts';
 import { describeProblem, nearestName, type Problem, quote, settingsError } from './problems.ts';
 import {
   type ReadFile,
@@ -25,23 +23,31 @@ import {
   REQUEST,
   SERVICE,
   SETTINGS,
+  type Setting,
   type Values,
   variablesOf,
 } from './table.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** All settings, checked. */
 export interface Config extends Values<typeof SERVICE> {
   /** The instances; empty only if none is set and the command does not need Losant. */
   readonly instances: readonly InstanceConfig[];
   readonly policy: Policy;
   readonly request: Values<typeof REQUEST>;
   readonly http: Values<typeof HTTP>;
-  /** Warnings for the operator, without secrets. */
   readonly warnings: readonly string[];
   /** The settings that hold for all instances and where each comes from, without secrets. */
   readonly origins: readonly Origin[];
+}
+
+interface Origin {
+  /** The variable, also for a setting of the file. */
+  readonly name: string;
+  /** The value, or `set` and `not set` for a secret. */
+  readonly value: string;
+  /** `default`, `environment`, or the place in the settings file. */
+  readonly from: string;
 }
 
 export interface ConfigOptions {
@@ -49,26 +55,15 @@ export interface ConfigOptions {
   /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
   readonly configFile: string | null;
   readonly readFile?: ReadFile;
-  /**
-   * The settings that the command cannot do without. Settings that only other commands need are not
-   * checked.
-   */
+  /** What the command cannot do without. Settings that only other commands need are not checked. */
   readonly needs: readonly Need[];
 }
 
-/** The settings that hold for all instances. */
 const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
 
-/**
- * `readConfig` reads and checks every setting. Throws one SettingsError that lists all problems, one per
- * line, without any secret. Reads files, changes nothing.
- */
-export function readConfig({
-  env,
-  configFile,
-  readFile: read = readFileFromDisk,
-  needs,
-}: ConfigOptions): Config {
+/** `readConfig` throws one SettingsError that lists all problems, one per line, without any secret. */
+export function readConfig(options: ConfigOptions): Config {
+  const { env, configFile, readFile: read = readFileFromDisk, needs } = options;
   const problems: Problem[] = [];
   const openFiles = new Set<string>();
   const readFile: ReadFile = (path) => {
@@ -92,11 +87,9 @@ export function readConfig({
   if (problems.length > 0 || !service || !policy || !request || !http) throw settingsError(problems);
   const config = { ...service, instances: instances.filter((each) => each !== null), policy, request, http };
   const plainText = warnOfPlainText(config.databaseUrl);
+  const harm = 'can be written by other users, who could send tokens elsewhere';
   const warnings = [
-    ...[...openFiles].map(
-      (file) =>
-        `${file} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${file}`,
-    ),
+    ...[...openFiles].map((open) => `${open} ${harm}; run: chmod go-w ${open}`),
     ...warningsOf(config, source),
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
@@ -105,13 +98,11 @@ export function readConfig({
   return { ...config, warnings, origins };
 }
 
-/** `requireDatabaseUrl` returns the database's URL. Throws SettingsError if it is missing. */
 export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
   if (databaseUrl !== null) return databaseUrl;
   throw new SettingsError('DATABASE_URL is not set', { hint: SERVICE.databaseUrl.remedy });
 }
 
-/** The settings of one Losant instance. */
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
   /** `readToken` reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
@@ -119,7 +110,6 @@ export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
   readonly tokenSource: string;
 }
 
-/** `readInstances` returns the configured instances; null for each that has a problem. */
 function readInstances(
   file: SettingsFile | null,
   environment: Source,
@@ -172,9 +162,7 @@ function isSet(text: string | undefined): boolean {
   return text !== undefined && text.trim() !== '';
 }
 
-/**
- * `checkVariables` reports unknown `LOSANT_*` variables, and variables whose setting is in the settings file.
- */
+/** `checkVariables` reports unknown `LOSANT_*` variables, and those whose setting is in the settings file. */
 function checkVariables(env: Environment, file: SettingsFile | null, problems: Problem[]): void {
   const named = file?.instances.flatMap((entries) => Object.values(entries)) ?? [];
   const free = Object.keys(env).filter((name) => !named.includes(name));
@@ -252,4 +240,33 @@ function warningsOf(config: Pick<Config, 'policy' | 'schedule' | 'http'>, source
     warnings.push(`HTTP_HOST=${quote(http.host)} without HTTP_TOKEN: ${what}; set HTTP_TOKEN`);
   }
   return warnings;
+}
+
+/** `warnOfMisspelt` warns of variables one slip away from a setting; `LOSANT_*` are refused elsewhere. */
+export function warnOfMisspelt(env: Environment): string[] {
+  const given = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
+  return given.toSorted().flatMap((name) => {
+    const meant = nearestName(name, VARIABLES, 1);
+    return meant === null ? [] : [`${name} is not a setting and has no effect; did you mean ${meant}?`];
+  });
+}
+
+function originOf({ env, fallback, isSecret }: Setting<unknown>, source: Source): Origin {
+  const given = [env, ...(isSecret ? [`${env}_FILE`] : [])]
+    .map(source)
+    .find(({ raw }) => raw !== undefined && raw !== '');
+  if (given === undefined)
+    return { name: env, value: isSecret ? 'not set' : showValue(fallback), from: 'default' };
+  const isFile = isSecret && given.name.endsWith('File');
+  const isNamed = isSecret && (given.name === `${env}_FILE` || isFile);
+  return {
+    name: env,
+    value: isNamed ? `in ${String(given.raw)}` : isSecret ? 'set' : showValue(given.raw),
+    from: given.isVariable ? 'environment' : given.name,
+  };
+}
+
+function showValue(value: unknown): string {
+  if (value === undefined || value === null) return 'not set';
+  return typeof value === 'string' ? value : Array.isArray(value) ? value.join(',') : JSON.stringify(value);
 }

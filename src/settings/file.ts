@@ -32,10 +32,7 @@ function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
 
 const OTHERS = SETTINGS.filter((each) => !INSTANCE_SETTINGS.includes(each));
 
-/**
- * Variables of other secrets, which must not name an instance's token: their values would be sent to
- * Losant.
- */
+/** Variables of other secrets, whose values would be sent to Losant if they named an instance's token. */
 const OTHER_SECRETS = OTHERS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
 
 const anyValues = (settings: typeof SETTINGS) =>
@@ -118,10 +115,7 @@ export function placeIn(file: string, ...path: readonly PropertyKey[]): string {
 
 const load = createRequire(import.meta.url);
 
-/**
- * Common mistakes in words that their author understands, with the remedy; the parser's own guess is
- * often wrong.
- */
+/** Common mistakes with their remedy; the parser's own guess is often wrong. */
 const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: string]>> = {
   TAB_AS_INDENT: ['a tab as indentation', 'use spaces'],
   BAD_INDENT: ['wrong indentation', 'align it with its neighbours, or close a bracket before it'],
@@ -138,10 +132,7 @@ const MISTAKES: Readonly<Record<string, readonly [problem: string, remedy: strin
   TAG_RESOLVE_FAILED: ['a text that begins with !', 'put it in quotes'],
 };
 
-/**
- * `parseYaml` parses text, and lists and maps of it. Nothing turns an id into a number, whatever it looks
- * like. Returns null for invalid text, once the first mistake of each line is reported.
- */
+/** `parseYaml` makes no id a number. Returns null once the first mistake of each line is reported. */
 function parseYaml(path: string, text: string, problems: Problem[]): { value: unknown } | null {
   // The parser is loaded only here, because few installs have a settings file.
   const { LineCounter, parseDocument } = load('yaml') as typeof Yaml;

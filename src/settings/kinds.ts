@@ -23,7 +23,6 @@ export function list<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
   return z.array(entry, `is not a list; ${COMPARE}`);
 }
 
-/** `map` returns the schema of a map with only these keys, all optional. */
 export function map<S extends z.ZodRawShape>(shape: S) {
   const error = (issue: { readonly code?: string; readonly keys?: readonly string[] }) => {
     if (issue.code !== 'unrecognized_keys') return `is not a map; ${COMPARE}`;
@@ -36,7 +35,6 @@ export function map<S extends z.ZodRawShape>(shape: S) {
   return z.strictObject(shape, { error }).partial();
 }
 
-/** `set` returns the schema of a list without duplicates. */
 export function set<T>(entry: z.ZodType<T>): z.ZodType<T[]> {
   return list(entry).check(({ value, issues }) => {
     const input = value.find((each, i) => value.indexOf(each) !== i);
@@ -66,7 +64,6 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 /** The form of an id: https://docs.losant.com/rest-api/instance-org */
 const ID = /^[0-9a-f]{24}$/i;
 
-/** An instance id, in lower case. */
 export const instanceId = line.regex(ID, 'is not an instance id').toLowerCase();
 
 export const EVERY_ORG: OrgSelection = { kind: 'all', names: null, tags: null, exclude: [] };
@@ -117,7 +114,6 @@ const isHttp = (text: string) => /^https?:$/.test(URL.parse(text)?.protocol ?? '
 const hasNoLogin = (text: string) => URL.parse(text)?.username === '' && URL.parse(text)?.password === '';
 const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.parse(text)?.hostname ?? '');
 
-/** The base URL of an API, without a trailing slash. */
 export const apiUrl = line
   .refine((text) => URL.canParse(text), last('is not a URL'))
   .refine(isHttp, last('is neither https nor http'))
@@ -138,25 +134,21 @@ export const databaseUrl = line.regex(
 
 const NAME = '[a-z\\d_]([a-z\\d._-]*[a-z\\d])?';
 
-/** A name or an address to listen on. */
 export const host = line.regex(new RegExp(`^(${NAME}|[\\da-f]*:[\\da-f:.]*)$`, 'i'), 'is not a host name');
 
-/** A host name that may have a port. */
 export const domain = line.regex(new RegExp(`^${NAME}(:\\d{1,5})?$`, 'i'), 'is not a host name');
 
 const LOCAL =
   'has a time zone, but wake-ups are in UTC: a local zone skips or repeats an hour each year; ' +
   'remove it and write the hours in UTC';
 
-/** A cron expression of five fields, in UTC. */
 export const schedule = line
   .transform((text) => text.replace(/\s+/g, ' '))
   .refine((text) => !/(^| )(CRON_)?TZ=/i.test(text), last(LOCAL))
   .refine((text) => validateDetailed(text).valid && (text.startsWith('@') || text.split(' ').length === 5), {
-    error: ({ input }) => describeCron(String(input)),
+    error: ({ input }) => {
+      const text = String(input);
+      const [error] = text.split(' ').length === 5 ? validateDetailed(text).errors : [];
+      return `is not a cron expression of five fields${error ? `: see ${error.field}` : ''}`;
+    },
   });
-
-function describeCron(text: string): string {
-  const [error] = text.split(' ').length === 5 ? validateDetailed(text).errors : [];
-  return `is not a cron expression of five fields${error ? `: see ${error.field}` : ''}`;
-}

@@ -1,6 +1,5 @@
 import { SettingsError } from '../errors.ts';
 
-/** One problem of the settings. */
 export interface Problem {
   /** The place: a variable, or a place in the settings file. */
   readonly name: string;
@@ -8,17 +7,12 @@ export interface Problem {
   readonly value?: string | null;
   /** The text that completes the sentence begun by the name. */
   readonly problem: string;
-  /** The remedy. */
   readonly remedy: string;
 }
 
-/**
- * The number of characters of a value that are shown: enough for any that is nearly right, while a
- * token pasted into the wrong setting stays mostly hidden.
- */
+/** The characters of a value that are shown; a token in the wrong setting stays mostly hidden. */
 const SHOWN_CHARACTERS = 40;
 
-/** `settingsError` returns all problems in one error, one per line. */
 export function settingsError(problems: readonly Problem[]): SettingsError {
   const title = problems.length === 1 ? '1 setting is wrong:' : `${problems.length} settings are wrong:`;
   const lines = problems.map((each) => `- ${describeProblem(each)}; ${each.remedy}`);
@@ -27,7 +21,6 @@ export function settingsError(problems: readonly Problem[]): SettingsError {
   });
 }
 
-/** `describeProblem` describes a problem, e.g. `LOG_LEVEL="loud" is not known`. */
 export function describeProblem({ name, value, problem }: Problem): string {
   return `${name}${value == null ? '' : `=${quote(value)}`} ${problem}`;
 }
@@ -53,7 +46,6 @@ export function quote(text: string): string {
   return `${JSON.stringify(`${text.slice(0, SHOWN_CHARACTERS)}…`)} (${text.length} characters)`;
 }
 
-/** `oneOf` returns choices in words, e.g. `a, b or c`. */
 export function oneOf(choices: readonly string[]): string {
   return `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
@@ -70,10 +62,7 @@ export function nearestName<T extends string>(
   return best !== undefined && best.slips <= slipsMax ? best.candidate : null;
 }
 
-/**
- * `countSlips` returns the optimal string alignment distance of two texts: characters added, left out, replaced, or
- * swapped with their neighbour.
- */
+/** `countSlips` returns the optimal string alignment distance of two texts. */
 function countSlips(a: string, b: string): number {
   let previous: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

@@ -6,9 +6,7 @@ import type { Group, Need, Setting, Values } from './table.ts';
 
 /** The value given for a variable. */
 export interface Given {
-  /** The place, for messages. */
   readonly name: string;
-  /** The value; undefined if nothing is given. */
   readonly raw: unknown;
   readonly isVariable?: true;
   /** The folder that relative paths start from; by default the current folder. */
@@ -81,7 +79,6 @@ function withoutSecrets(text: string): string {
   return text.replace(/[?#].*$/s, '?…').replace(/^([^/]*\/\/)?.+@/s, '$1…@');
 }
 
-/** `findSecret` finds a secret, in its variable or in the file named by `<variable>_FILE`. */
 function findSecret({ env, refusesEmpty }: Setting<unknown>, source: Source, reading: Reading): Given | null {
   const [direct, named] = [source(env), source(`${env}_FILE`)];
   const isGiven = ({ raw }: Given) => raw !== undefined && (refusesEmpty || !isEmpty(raw));
@@ -122,10 +119,7 @@ export interface FileContent {
 /** Reads a complete file; throws as `node:fs` does. */
 export type ReadFile = (path: string) => FileContent;
 
-/**
- * The largest file read. No setting is nearly as large, and a wrong path, e.g. to a database or a
- * disk, must not be read into memory.
- */
+/** The largest file read: a wrong path, e.g. to a disk, must not be read into memory. */
 const LARGEST_FILE_BYTES = 1024 * 1024;
 
 /** `readFileFromDisk` reads a regular file; a pipe could block for ever and could not be read again. */

@@ -13,19 +13,14 @@ import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
 import { describeUrlProblem } from './database-url.ts';
 import * as kinds from './kinds.ts';
 
-/**
- * The things that a command cannot do without: reading Losant, the database, or changing things in
- * Losant.
- */
+/** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
 export type Need = 'losant' | 'database' | 'admin';
 
 export interface Setting<T> {
   /** The environment variable. A secret may also be in the file that `<env>_FILE` names. */
   readonly env: string;
   readonly kind: z.ZodType<T>;
-  /** The value if it is not given; undefined if it must be given. */
   readonly fallback: T | undefined;
-  /** The remedy for a missing or wrong value. */
   readonly remedy: string;
   /**
    * The key in the settings file; without one, it is only in the environment. A secret `x` is never in
@@ -71,7 +66,6 @@ const streams = kinds
 
 /** The settings of one Losant instance, from the environment or an entry of the settings file. */
 export const INSTANCE = inFile({
-  /** In lower-case hex. */
   instanceId: row('LOSANT_INSTANCE_ID', kinds.instanceId, undefined, {
     file: 'id',
     refusesEmpty: true,
@@ -94,9 +88,7 @@ export const INSTANCE = inFile({
   }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
   streams: row<readonly string[]>('STREAMS', streams, usualStreamNames, LIST),
-  /** The requests per second; may be a fraction. */
   requestsPerSecond: row('REQUESTS_PER_SECOND', kinds.number(0.1, 10_000, 'requests per second'), 20),
-  /** The most requests under way at once. */
   requestConcurrency: row('REQUEST_CONCURRENCY', kinds.number(1, 1000, 'requests at once'), 8),
 });
 
@@ -107,13 +99,11 @@ export const POLICY = inFile({
   horizonDays: row('HORIZON_DAYS', kinds.number(1, LONGEST_HORIZON_DAYS, 'days'), 90),
 });
 
-/** The bounds on one request to Losant. */
 export const REQUEST = {
   timeoutMs: row('REQUEST_TIMEOUT_MS', kinds.number(100, 600_000, 'milliseconds'), 30_000),
   attempts: row('REQUEST_ATTEMPTS', kinds.number(1, 20, 'attempts'), 5),
 };
 
-/** The server of health, metrics and pages. */
 export const HTTP = {
   host: row('HTTP_HOST', kinds.host, '127.0.0.1', {
     remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
@@ -130,7 +120,6 @@ const databaseUrl = kinds.databaseUrl.superRefine((text, context) => {
   if (message !== null) context.addIssue({ code: 'custom', message });
 });
 
-/** The settings of when and how the program works. */
 export const SERVICE = {
   ...inFile({
     /** A cron expression of five fields, in UTC. */
@@ -177,7 +166,6 @@ type Choice<T extends readonly string[]> = T[number];
 export const INSTANCE_SETTINGS: readonly Setting<unknown>[] = Object.values(INSTANCE);
 const OTHER_GROUPS: readonly Group[] = [POLICY, REQUEST, HTTP, SERVICE];
 
-/** All settings. */
 export const SETTINGS: readonly Setting<unknown>[] = [
   ...INSTANCE_SETTINGS,
   ...OTHER_GROUPS.flatMap((group) => Object.values(group)),

@@ -2,46 +2,50 @@ import { escapeJson, escapeLines, type Line, renderLine, wrapLine } from './text
 
 /** The destination of a command's result. Logs go to stderr, by the logger. */
 export interface Output {
-  /** Whether one JSON document is wanted instead of text. */
   readonly json: boolean;
   /** Whether a person watches: stdout and stderr are a terminal. */
   readonly isTerminal: boolean;
   /** Whether stdout is shown to a person. */
   readonly isShown: boolean;
-  /** `print` writes lines of the result to stdout. */
   readonly print: (...lines: readonly Line[]) => void;
-  /** `printJson` writes the one document of `--json` to stdout. */
   readonly printJson: (document: unknown) => void;
   readonly hasDocument: () => boolean;
-  /**
-   * `writePart` writes a part of a file to stdout, unchanged unless stdout is shown. Resolves once it is
-   * written, to false if no more can be.
-   */
+  /** `writePart` writes a part of a file to stdout. Resolves to false if no more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
   /** `remark` writes lines besides the result to stderr: progress, hints. */
   readonly remark: (...lines: readonly Line[]) => void;
 }
 
-export interface OutputOptions extends Pick<Output, 'json' | 'isTerminal' | 'isShown'> {
-  /** The width of the terminal on stdout; null without one. */
-  readonly columns: number | null;
-  /** Whether colours are shown, on stdout and on stderr. */
-  readonly color: { readonly out: boolean; readonly err: boolean };
+/** A standard stream of the process, or its substitute in a test. */
+export interface OutStream extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number | undefined;
+  readonly hasColors?: (env: object) => boolean;
+}
+
+interface Streams {
+  readonly stdout: OutStream;
+  readonly stderr: OutStream;
+  readonly env: object;
 }
 
 /** `createOutput` creates the one boundary to the terminal: only line breaks of control characters pass. */
 export function createOutput(
+  { stdout, stderr, env }: Streams,
   { out, err }: { out: Sink; err: Sink },
-  { json, isTerminal, isShown, columns, color }: OutputOptions,
+  { json, mayColor }: { json: boolean; mayColor: boolean },
 ): Output {
   let hasDocument = false;
+  const isShown = stdout.isTTY === true;
   return {
     json,
-    isTerminal,
     isShown,
+    isTerminal: isShown && stderr.isTTY === true,
     print: (...lines) => {
-      const shown = columns === null ? lines : lines.flatMap((each) => wrapLine(each, columns));
-      writeLines(out, shown, color.out);
+      const { columns } = stdout;
+      const shown =
+        isShown && columns !== undefined ? lines.flatMap((each) => wrapLine(each, columns)) : lines;
+      writeLines(out, shown, mayColor && hasColors(stdout, env));
     },
     printJson: (document) => {
       hasDocument = true;
@@ -53,15 +57,19 @@ export function createOutput(
       await out.drain();
       return !out.isOver;
     },
-    remark: (...lines) => writeLines(err, lines, color.err),
+    remark: (...lines) => writeLines(err, lines, mayColor && hasColors(stderr, env)),
   };
+}
+
+/** `hasColors` returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
+export function hasColors(stream: OutStream, env: object): boolean {
+  return stream.isTTY === true && stream.hasColors?.(env) === true;
 }
 
 function writeLines(sink: Sink, lines: readonly Line[], color: boolean): void {
   if (lines.length > 0) sink.write(lines.map((each) => `${renderLine(each, { color })}\n`).join(''));
 }
 
-/** The part of a stream that is used here. */
 export interface WritableStream {
   write(part: string | Uint8Array, done: (error?: Error | null) => void): unknown;
   on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown;

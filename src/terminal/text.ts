@@ -18,11 +18,9 @@ export type Piece = string | Span;
 /** A line that wraps at an indent where the terminal is too narrow. */
 export interface HangingLine {
   readonly pieces: readonly Piece[];
-  /** The column at which it continues. */
   readonly hang: number;
 }
 
-/** One line: its pieces in order. */
 export type Line = Piece | readonly Piece[] | HangingLine;
 
 /**
@@ -71,7 +69,6 @@ export function line(texts: TemplateStringsArray, ...values: readonly (Line | nu
   });
 }
 
-/** `renderLine` returns the line as it is written, without its line break. */
 export function renderLine(content: Line, { color }: { color: boolean }): string {
   return piecesOf(content)
     .map((piece) => {

@@ -1,4 +1,5 @@
-/** Numbers and days in words, the same in every command. */
+/** Numbers, days, durations and instants in words, the same in every command; every instant is in UTC. */
+import { DAY_MS, HOUR_MS } from '../usage/day.ts';
 
 /** `showNumber` returns the number with thousands separators: `1,234`. */
 export function showNumber(value: number | bigint): string {
@@ -19,12 +20,8 @@ export function capitalize(text: string): string {
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
-/** Durations and instants for people; every instant is in UTC and says so. */
-
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
 const YEAR_MS = 365.25 * DAY_MS;
 const MONTH_MS = YEAR_MS / 12;
 /** The distance from which days are no longer counted. */

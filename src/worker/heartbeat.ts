@@ -1,34 +1,18 @@
 import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { Logger } from '../logger.ts';
 
-/**
- * A heartbeat reports the runs of one wake-up to a dead man's switch. Its success or failure never
- * changes them.
- */
-export interface WakeUpHeartbeat {
-  /** Reports that a run has begun; later calls do nothing. */
-  start(): void;
-  /** Reports that all runs have ended. */
-  end(isGood: boolean): Promise<void>;
-}
+export type Heartbeat = ReturnType<typeof createHeartbeat>;
 
-export interface Heartbeat {
-  readonly begin: () => WakeUpHeartbeat;
-}
+/** The report of one wake-up to a dead man's switch, whose success or failure never changes a run. */
+export type WakeUpHeartbeat = ReturnType<Heartbeat['begin']>;
 
 export interface HeartbeatOptions {
-  /**
-   * The address of the monitor; null if there is none. It is a secret: whoever knows it can report that
-   * all is well.
-   */
+  /** The address, a secret: whoever knows it can report that all is well. Null without a monitor. */
   readonly url: string | null;
   readonly logger: Logger;
 }
 
-/**
- * The client for the monitor. A monitor that hangs delays a wake-up by a few of these timeouts and no
- * more.
- */
+/** A monitor that hangs delays a wake-up by a few of these timeouts and no more. */
 const monitor = ky.create({
   timeout: 5_000,
   redirect: 'manual',
@@ -39,59 +23,52 @@ const monitor = ky.create({
  * `createHeartbeat` creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then
  * `URL` for runs that left nothing due, or `URL/fail`. A ping that fails is logged without its address.
  */
-export function createHeartbeat({ url, logger }: HeartbeatOptions): Heartbeat {
-  if (url === null) return { begin: () => ({ start: () => {}, end: () => Promise.resolve() }) };
+export function createHeartbeat({ url, logger }: HeartbeatOptions) {
+  const ping = async (suffix: string) => {
+    const answer = url === null ? 200 : await ask(url, suffix);
+    if (isGood(answer)) return;
+    const reason = typeof answer === 'number' ? `HTTP ${answer}` : answer;
+    logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
+  };
   return {
     begin() {
       let started: Promise<void> | null = null;
       return {
+        /** Reports that a run has begun; later calls do nothing. */
         start() {
-          started ??= ping(url, '/start', logger);
+          started ??= ping('/start');
         },
-        async end(isGood) {
+        async end(isComplete: boolean) {
           // The pings are sent in this order, or the monitor would take the run for one that never ends.
           await started;
-          await ping(url, isGood ? '' : '/fail', logger);
+          await ping(isComplete ? '' : '/fail');
         },
       };
     },
   };
 }
 
-/**
- * `probeHeartbeat` asks the monitor by the one address of the convention that changes no state (`URL/log`) and
- * returns the status of its answer, or the reason why there is none.
- */
-export async function probeHeartbeat(url: string): Promise<number | 'timeout' | 'no connection'> {
+/** The status of the monitor's answer, or why there is none, in words that cannot contain the address. */
+type MonitorAnswer = number | 'timeout' | 'no connection';
+
+export function isGood(answer: MonitorAnswer): boolean {
+  return typeof answer === 'number' && answer >= 200 && answer < 300;
+}
+
+/** `probeHeartbeat` asks by the one address of the convention that changes no state. */
+export async function probeHeartbeat(url: string): Promise<MonitorAnswer> {
+  return await ask(url, '/log');
+}
+
+async function ask(url: string, suffix: string): Promise<MonitorAnswer> {
   try {
-    const response = await monitor.get(address(url, '/log'));
+    const target = new URL(url);
+    if (suffix !== '') target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
+    const response = await monitor.get(target);
     await response.body?.cancel();
     return response.status;
   } catch (error) {
     if (isHTTPError(error)) return error.response.status;
     return isTimeoutError(error) ? 'timeout' : 'no connection';
   }
-}
-
-async function ping(url: string, suffix: string, logger: Logger): Promise<void> {
-  try {
-    const response = await monitor.get(address(url, suffix));
-    await response.body?.cancel();
-  } catch (error) {
-    const reason = describe(error);
-    logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
-  }
-}
-
-/** `describe` returns the reason why a ping failed, in words that cannot contain the address. */
-function describe(error: unknown): string {
-  if (isHTTPError(error)) return `HTTP ${error.response.status}`;
-  return isTimeoutError(error) ? 'timeout' : 'no connection';
-}
-
-function address(url: string, suffix: string): string {
-  if (suffix === '') return url;
-  const target = new URL(url);
-  target.pathname = target.pathname.replace(/\/+$/, '') + suffix;
-  return target.href;
 }

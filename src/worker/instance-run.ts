@@ -10,7 +10,6 @@ import {
   type Settled,
 } from '../export/context.ts';
 import { logRun, type RunOutcome, runInstance } from '../export/run.ts';
-import type { Wait } from '../export/wait-watch.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
@@ -19,12 +18,10 @@ import { PlannedRequests, type RequestProgress } from '../usage/planned-requests
 
 export interface WorkerContext extends ExportEnvironment {
   readonly config: Config;
-  /** Aborts when the process is asked to end. */
   readonly signal: AbortSignal;
   readonly newId: () => string;
 }
 
-/** The tools that all runs of the worker share. */
 export interface RunTools {
   readonly context: WorkerContext;
   readonly handle: DatabaseHandle;
@@ -32,9 +29,10 @@ export interface RunTools {
   readonly metrics: Metrics;
   /** The state left by the last run that left no gap, by instance id; it spares the next run the same checks. */
   readonly settled: Map<string, Settled>;
+  /** Reads the database's clock; rejects if the database is unreachable or its clock too far off. */
+  readonly readNow: () => Promise<() => number>;
 }
 
-/** The end of a run of one instance. */
 export interface RunEnd {
   readonly result: RunResult;
   readonly trouble: Trouble | null;
@@ -45,54 +43,56 @@ export interface RunEnd {
 }
 
 export interface RunWatch {
-  /** Returns the time in ms by the database's clock. */
-  readonly now: () => number;
   /** Called when this process has the instance and something is due, and then as the work goes on. */
   readonly onProgress: (progress: RunProgress) => void;
   /** Called while the run waits, with what for; null when it goes on. */
   readonly onWait: (trouble: Trouble | null) => void;
 }
 
-/**
- * `exportInstance` runs one export of one instance. Never throws, because a failure of one instance must not stop the
- * others.
- */
+/** `exportInstance` never throws: a failure of one instance must not stop the others. */
 export async function exportInstance(
   tools: RunTools,
   instance: InstanceConfig,
   watch: RunWatch,
 ): Promise<RunEnd> {
-  const { context, handle, metrics } = tools;
+  const { context, handle, metrics, settled } = tools;
+  const { logger, hostNow, signal } = context;
   const { instanceId } = instance;
   const runId = context.newId();
-  const startedAtMs = watch.now();
-  const finish = (end: RunEnd): RunEnd => {
-    const endedAtMs = watch.now();
-    metrics.countRun(instanceId, { result: end.result, durationMs: endedAtMs - startedAtMs, endedAtMs });
-    return end;
-  };
+  let now: (() => number) | null = null;
+  let startedAtMs = hostNow();
+  let end: RunEnd;
   try {
-    const outcome = await startRun(tools, instance, { ...watch, runId, startedAtMs });
-    logRun(context.logger, instanceId, outcome);
+    now = await tools.readNow();
+    startedAtMs = now();
+    const outcome = await startRun(tools, instance, { ...watch, now, runId, startedAtMs });
+    logRun(logger, instanceId, outcome);
     metrics.countWork(outcome.tally);
     metrics.showTokenRefused(instanceId, outcome.refusal !== null);
-    keepSettled(tools, instanceId, outcome);
-    return finish(endOf(outcome));
+    if (outcome.settled) settled.set(instanceId, outcome.settled);
+    else settled.delete(instanceId);
+    end = endOf(outcome);
   } catch (error) {
-    const known = describeDatabaseError(error, handle.describe) ?? error;
-    const end = judgeFailure(known, context.signal.aborted);
+    const err = describeDatabaseError(error, handle.describe) ?? error;
+    end = judgeFailure(err, signal.aborted);
     if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
-    logFailure(context, instanceId, { end, error: known });
-    await recordFailure(tools, instance, { runId, end });
-    return finish(end);
+    if (end.result === 'standby')
+      logger.debug({ instance_id: instanceId, err }, 'another process exports the instance');
+    else if (end.result === 'interrupted') logger.info({ instance_id: instanceId }, 'run interrupted');
+    else logger.error({ instance_id: instanceId, err }, 'instance not exported');
+    if (now !== null) await recordFailure(tools, instance, { runId, end });
   }
+  const endedAtMs = (now ?? hostNow)();
+  metrics.countRun(instanceId, { result: end.result, durationMs: endedAtMs - startedAtMs, endedAtMs });
+  return end;
 }
 
 async function startRun(
   { context, handle, gates, metrics, settled }: RunTools,
   instance: InstanceConfig,
-  { now, onProgress, onWait, runId, startedAtMs }: RunWatch & { runId: string; startedAtMs: number },
+  run: RunWatch & { now: () => number; runId: string; startedAtMs: number },
 ): Promise<RunOutcome> {
+  const { now, onProgress, onWait, runId, startedAtMs } = run;
   const { instanceId, requestsPerSecond: rate } = instance;
   const startedAt = new Date(startedAtMs).toISOString();
   let requests = 0;
@@ -113,7 +113,9 @@ async function startRun(
       for (const each of ['losant', 'database'] as const) {
         metrics.showWaiting(instanceId, each, wait?.waitsFor === each ? waited : 0);
       }
-      onWait(wait && { code: `waiting_for_${wait.waitsFor}`, kind: 'waiting', ...pickWords(wait) });
+      if (wait === null) return onWait(null);
+      const { waitsFor, message, hint } = wait;
+      onWait({ code: `waiting_for_${waitsFor}`, kind: 'waiting', message, hint });
     },
   });
   const log = logProgress(context, { instanceId, runId });
@@ -136,15 +138,6 @@ async function startRun(
       onProgress(progress);
     },
   });
-}
-
-function pickWords({ message, hint }: Wait): Pick<Trouble, 'message' | 'hint'> {
-  return { message, hint };
-}
-
-function keepSettled({ settled }: RunTools, instanceId: string, outcome: RunOutcome): void {
-  if (outcome.settled) settled.set(instanceId, outcome.settled);
-  else settled.delete(instanceId);
 }
 
 function endOf({ report, refusal }: RunOutcome): RunEnd {
@@ -177,17 +170,6 @@ function describe(error: unknown): Trouble {
       ? describeError(error)
       : { code: 'unexpected', message: 'an unexpected failure', hint: 'the log says where it happened' };
   return { ...described, kind: 'failure' };
-}
-
-function logFailure(
-  { logger }: WorkerContext,
-  instanceId: string,
-  { end, error }: { end: RunEnd; error: unknown },
-): void {
-  const fields = { instance_id: instanceId, err: error };
-  if (end.result === 'standby') logger.debug(fields, 'another process exports the instance');
-  else if (end.result === 'interrupted') logger.info({ instance_id: instanceId }, 'run interrupted');
-  else logger.error(fields, 'instance not exported');
 }
 
 /** The errors after which nothing is written at all, because the schema is not this program's. */

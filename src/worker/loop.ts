@@ -1,31 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
-import { transform } from 'streaming-iterables';
+import { consume, transform } from 'streaming-iterables';
 import type { InstanceStatus, Trouble, WakeEnd } from '../console/worker-status.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
-import { exportInstance, judgeFailure, type RunEnd, type RunTools, type RunWatch } from './instance-run.ts';
+import { exportInstance, type RunEnd, type RunTools } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
-  /**
-   * Reads the clock for a run, the database's; rejects if the database is unreachable or its clock too
-   * far off.
-   */
-  readonly readNow: () => Promise<() => number>;
-  /** Returns the time of the next wake-up, for the log. */
   readonly nextWakeAt: () => Date | null;
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
 
-/**
- * The time within which a lapsed lease is found and taken over; with the lease itself, less than a
- * minute and a half.
- */
+/** The time within which a lapsed lease is taken over; with the lease itself, under a minute and a half. */
 const LOOK_AGAIN_MS = 20_000;
 
 /** The time after which a process that stands by says so. */
@@ -40,18 +30,13 @@ const WAKES_MAX = 1_440;
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
-/**
- * WorkerLoop runs every instance at the start and at each wake-up, until the signal aborts. It stands
- * by for instances that another process exports.
- */
+/** WorkerLoop runs every instance at the start and at each wake-up; it stands by for those of others. */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions;
   readonly #statuses = new Map<string, InstanceStatus>();
-  /** What the runs under way wait for, by instance. */
-  readonly #waits = new Map<string, Trouble>();
-  /** Since when this process stands by, by instance. */
   readonly #standbySinceMs = new Map<string, number>();
-  #wakes: readonly WakeEnd[] = [];
+  /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
+  wakes: readonly WakeEnd[] = [];
   #isWoken = false;
   #isWorking = false;
   #wakeUp: AbortController = new AbortController();
@@ -65,15 +50,7 @@ export class WorkerLoop {
   }
 
   get statuses(): readonly InstanceStatus[] {
-    return [...this.#statuses.values()].map((status) => {
-      const trouble = this.#waits.get(status.instanceId) ?? status.trouble;
-      return { ...status, trouble };
-    });
-  }
-
-  /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
-  get wakes(): readonly WakeEnd[] {
-    return this.#wakes;
+    return [...this.#statuses.values()];
   }
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
@@ -107,33 +84,30 @@ export class WorkerLoop {
   async runAll(instances: readonly InstanceConfig[]): Promise<InstanceConfig[]> {
     this.#isWorking = true;
     const heartbeat = this.#options.heartbeat.begin();
-    const ends: { readonly instance: InstanceConfig; readonly end: RunEnd }[] = [];
+    const ends = new Map<InstanceConfig, RunEnd>();
+    const runOne = async (each: InstanceConfig) => ends.set(each, await this.#runOne(each, heartbeat));
     try {
-      const runOne = async (instance: InstanceConfig) => ({
-        instance,
-        end: await this.#runOne(instance, heartbeat),
-      });
-      for await (const ended of transform(INSTANCES_AT_ONCE, runOne, instances)) ends.push(ended);
+      await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
     } finally {
       this.#isWorking = false;
     }
-    const isGood = judgeRuns(ends.map(({ end }) => end));
+    const isGood = judgeRuns([...ends.values()]);
     if (isGood !== null) await heartbeat.end(isGood);
-    return ends.filter(({ end }) => end.lookAgain).map(({ instance }) => instance);
+    return instances.filter((each) => ends.get(each)?.lookAgain === true);
   }
 
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
-    const end = await this.#runWithClock(instance, {
+    const show = (status: Partial<InstanceStatus>) => {
+      this.#statuses.set(instanceId, { ...before, ...this.#statuses.get(instanceId), ...status });
+    };
+    const end = await exportInstance(this.#options, instance, {
       onProgress: (progress) => {
         heartbeat.start();
-        this.#statuses.set(instanceId, { ...before, state: 'working', progress });
+        show({ state: 'working', progress });
       },
-      onWait: (trouble) => {
-        if (trouble === null) this.#waits.delete(instanceId);
-        else this.#waits.set(instanceId, trouble);
-      },
+      onWait: (trouble) => show({ trouble: trouble ?? before.trouble }),
     });
     const { context } = this.#options;
     const { result, trouble } = end;
@@ -141,14 +115,13 @@ export class WorkerLoop {
     const isStandby = result === 'standby';
     if (!isStandby) {
       const dayAgo = new Date(context.hostNow() - DAY_MS).toISOString();
-      const kept = this.#wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
-      this.#wakes = [...kept, { instanceId, at: finishedAt, result }];
+      const kept = this.wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
+      this.wakes = [...kept, { instanceId, at: finishedAt, result }];
     }
     if (isStandby !== (before.state === 'standby')) {
       context.logger.info({ instance_id: instanceId }, isStandby ? 'standing by' : 'no longer standing by');
     }
-    this.#statuses.set(instanceId, {
-      instanceId,
+    show({
       state: isStandby ? 'standby' : 'idle',
       progress: null,
       lastRun: { finishedAt, result },
@@ -180,25 +153,6 @@ export class WorkerLoop {
     return null;
   }
 
-  async #runWithClock(
-    instance: InstanceConfig,
-    watch: Pick<RunWatch, 'onProgress' | 'onWait'>,
-  ): Promise<RunEnd> {
-    const { context, handle, metrics, readNow } = this.#options;
-    const { instanceId } = instance;
-    let now: () => number;
-    try {
-      now = await readNow();
-    } catch (error) {
-      const known = describeDatabaseError(error, handle.describe) ?? error;
-      context.logger.error({ err: known, instance_id: instanceId }, 'instance not exported');
-      const end = judgeFailure(known, context.signal.aborted);
-      metrics.countRun(instanceId, { result: end.result, durationMs: 0, endedAtMs: context.hostNow() });
-      return end;
-    }
-    return await exportInstance(this.#options, instance, { now, ...watch });
-  }
-
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
   async #waitForWork(looksAgain: boolean): Promise<boolean> {
     const { context, lookAgainMs = LOOK_AGAIN_MS } = this.#options;
@@ -215,20 +169,11 @@ export class WorkerLoop {
   }
 }
 
-/**
- * Whether the runs of several instances did all that they had to and left no gap, as exit code 0 says of a command;
- * null if this process ran none of them. Pure.
- */
+/** `judgeRuns` returns whether all was done and no gap is left; null if this process ran none. Pure. */
 export function judgeRuns(ends: readonly Pick<RunEnd, 'result' | 'trouble'>[]): boolean | null {
   const own = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
-  return own.length === 0
-    ? null
-    : own.every(({ result, trouble }) => result === 'complete' && trouble === null);
-}
-
-export interface ScheduleOptions {
-  /** Called at each wake-up, late for a missed one. Must not throw. */
-  readonly onWake: (wake: Wake) => void;
+  if (own.length === 0) return null;
+  return own.every(({ result, trouble }) => result === 'complete' && trouble === null);
 }
 
 /** `missed` means that the process was paused or blocked when the wake-up was due. */
@@ -242,11 +187,10 @@ export interface Schedule {
 }
 
 /**
- * Arms a schedule of wake-ups at the times of a cron expression, in UTC. The schedule decides nothing:
- * due days are read from the ledger, so no pattern of wake-ups, whether missed or doubled, can lose a
- * day.
+ * `armSchedule` calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides
+ * nothing: due days are read from the ledger, so no missed or doubled wake-up can lose a day.
  */
-export async function armSchedule(expression: string, { onWake }: ScheduleOptions): Promise<Schedule> {
+export async function armSchedule(expression: string, onWake: (wake: Wake) => void): Promise<Schedule> {
   let isArmed = true;
   const task = createTask(expression, () => onWake('on_time'), {
     name: 'export',

@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { checkHeartbeat } from '../../src/cli/check-heartbeat.ts';
+import { checkHeartbeat } from '../../src/cli/check.ts';
 
 let server: Server;
 let status = 200;
