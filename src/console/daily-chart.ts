@@ -1,8 +1,7 @@
 import { html } from 'hono/html';
-import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type Html, renderTable } from './page.ts';
+import { column, type Html, numberColumn, renderTable } from './page.ts';
 import { barPaths, linePath, runsOf, type Scale, scaleOf, type TickDay, tickDays } from './shapes.ts';
 import { renderStanding } from './standings.ts';
 
@@ -154,26 +153,18 @@ function describeDay(chart: DailyChart, place: number, { show }: Scale): string 
 }
 
 function renderDays({ days, dayName = UTC_DAY, standings, leftOut, series, storyOf }: DailyChart): Html {
-  const rows = days.map((day, place) => {
+  const renderWord = (place: number) => {
     const standing = standings[place] ?? null;
     // Most days are final: without a colour and a title the page of a year stays small.
     const word = html`${standing === 'final' ? `${STANDINGS.final.symbol} ${STANDINGS.final.label}` : renderStanding(standing)}${leftOut[place] ? ', left out by Losant' : ''}`;
-    const cells = series.map(({ values }) => {
-      const value = values[place] ?? null;
-      return value === null ? '–' : showNumber(value);
-    });
-    const said =
-      storyOf === undefined || standing === null ? word : html`<a href="${storyOf(day)}">${word}</a>`;
-    return [day, ...cells, said];
-  });
-  return html`<div class="days">${renderTable({
-    columns: [
-      { name: dayName },
-      ...series.map(({ name }) => ({ name, isNumber: true })),
-      { name: 'Standing' },
-    ],
-    rows: rows.reverse(),
-  })}</div>`;
+    if (storyOf === undefined || standing === null) return word;
+    return html`<a href="${storyOf(days[place] ?? '')}">${word}</a>`;
+  };
+  return html`<div class="days">${renderTable([...days.keys()].reverse(), [
+    column(dayName, (place) => days[place] ?? null),
+    ...series.map(({ name, values }) => numberColumn(name, (place: number) => values[place] ?? null)),
+    column('Standing', renderWord),
+  ])}</div>`;
 }
 
 function percent(place: number, days: readonly unknown[]): string {

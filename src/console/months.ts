@@ -3,13 +3,18 @@ import { type InvoicedMonth, type MonthEntry, PERIODS_MAX, readMonths } from '..
 import { capitalize, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
-import { readChoice, readPageNumber, readSearch } from './lists.ts';
-import { checkMonth, renderChecklist } from './month-checklist.ts';
-import { judgeMonth, type MonthStep, showMonth } from './month-judge.ts';
-import { MONTH_FILTERS, type MonthQuery, renderInstances, renderPeriods } from './month-list.ts';
+import {
+  checkMonth,
+  judgeMonth,
+  type MonthStep,
+  nameOfMonth,
+  renderChecklist,
+  showMonth,
+} from './month-judge.ts';
+import { type MonthQuery, readMonthQuery, renderInstances, renderPeriods } from './month-list.ts';
 import { type Html, renderAwayPage, renderCopy, renderDistance, renderMissing, renderPage } from './page.ts';
 import type { Reading } from './readings.ts';
-import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
+import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 const PATH = '/months';
 /** The number of seconds after which a browser asks again for a month that is being counted. */
@@ -36,7 +41,7 @@ function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<Cons
       c.header('refresh', String(AGAIN_S));
       return c.html(renderCounting(entry, months));
     }
-    const query = readQuery(entry.month, (name) => c.req.query(name));
+    const query = readMonthQuery(entry.month, c.req.query());
     const instances = view.reading?.value.instances ?? [];
     const facts = {
       ...{ query, months, reading, names: instanceNames(view), nowMs: sources.now() },
@@ -50,22 +55,11 @@ function newest(months: readonly MonthEntry[]): MonthEntry | undefined {
   return months.find(({ isOver }) => isOver) ?? months[0];
 }
 
-function readQuery(month: Month, given: (name: string) => string | undefined): MonthQuery {
-  return {
-    month,
-    search: readSearch(given('q')),
-    filter: readChoice(given('show'), MONTH_FILTERS),
-    order: readChoice(given('order'), ['payloads']) ?? 'standing',
-    page: readPageNumber(given('page')),
-    isWhole: given('all') !== undefined,
-  };
-}
-
 interface MonthFacts {
   readonly query: MonthQuery;
   readonly months: readonly MonthEntry[];
   readonly reading: Reading<InvoicedMonth>;
-  readonly names: ReadonlyMap<string, string>;
+  readonly names: Names;
   readonly hasRun: boolean;
   readonly nowMs: number;
 }
@@ -135,7 +129,7 @@ function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
   const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
   const link = ({ month, isOver, isClosed }: MonthEntry) => {
     const mark = isClosed ? ' closed' : isOver ? '' : ' not over';
-    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month).split(' ')[0]}</a><span class="quiet">${mark}</span></span> `;
+    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${nameOfMonth(month)}</a><span class="quiet">${mark}</span></span> `;
   };
   return html`<nav class="months" aria-label="Months">${years.map(([year, each]) => html`<p>${year}: ${each.map(link)}</p>`)}</nav>`;
 }

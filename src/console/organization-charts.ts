@@ -1,7 +1,7 @@
-import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
 import type { Organization, OrganizationDay } from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { DailyChart } from './daily-chart.ts';
+import type { FileColumn } from './lists.ts';
 import { showBytes } from './shapes.ts';
 
 /** `organizationCharts` returns the charts of an organization's page in order, the billed number first. */
@@ -106,28 +106,19 @@ function describeFlow(
 }
 
 /**
- * `renderChartCsv` returns the table behind a chart as a file. A day that is not stored has empty cells, one that is
- * not tracked has no standing.
+ * `chartColumns` returns the columns of a chart's file, whose rows are the places of its days. A day that is not
+ * stored has empty cells, one that is not tracked has no standing.
  */
-export function renderChartCsv(
+export function chartColumns(
   { orgId, name }: Organization,
   { days, dayName, standings, leftOut, series }: DailyChart,
-): string {
-  const columns: readonly CsvColumn[] = [
-    { name: dayName ?? 'usage_date', isText: false },
-    { name: 'org_id', isText: false },
-    { name: 'org_name', isText: true },
-    ...series.map((each) => ({ name: each.name, isText: false })),
-    { name: 'standing', isText: false },
-    { name: 'left_out', isText: false },
+): FileColumn<number>[] {
+  return [
+    [dayName ?? 'usage_date', (place) => days[place] ?? null],
+    ['org_id', () => orgId],
+    ['org_name', () => name, true],
+    ...series.map((each): FileColumn<number> => [each.name, (place) => each.values[place] ?? null]),
+    ['standing', (place) => standings[place] ?? null],
+    ['left_out', (place) => leftOut[place] ?? false],
   ];
-  // The names of types come from outside.
-  const head = columns.map((column) => ({ ...column, isText: true }));
-  const rows = days.map((day, place) => [
-    ...[day, orgId, name],
-    ...series.map(({ values }) => values[place] ?? null),
-    standings[place] ?? null,
-    leftOut[place] ?? false,
-  ]);
-  return renderCsvRows(head, [columns.map((column) => column.name)]) + renderCsvRows(columns, rows);
 }

@@ -5,7 +5,7 @@ import type { LimitUse } from '../queries/organization.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, daysFrom, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
-import { showMonth } from './month-judge.ts';
+import { nameOfMonth } from './month-judge.ts';
 import { showChange } from './organizations.ts';
 import { type Html, renderDay } from './page.ts';
 import { linePath, scaleOf } from './shapes.ts';
@@ -60,7 +60,7 @@ export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): 
         : html`<rect class="series-0" x="${x(place) + 3}" y="${scale.y(value)}" width="${DAY_WIDTH - 6}" height="${Math.max(HEIGHT - scale.y(value), value > 0 ? 1 : 0)}"/>`;
     return html`<a href="/coverage/${orgId}/${day}/payload_totals" aria-label="${said}">${shape}<rect class="hit" x="${x(place)}" width="${DAY_WIDTH}" height="${HEIGHT}"><title>${said}</title></rect></a>`;
   });
-  return html`<h2>Billable payloads in ${showMonth(month).split(' ')[0]}</h2>
+  return html`<h2>Billable payloads in ${nameOfMonth(month)}</h2>
 ${renderSentence({ now, before: before.slice(0, now.length), limit, to })}
 <div class="plot scroll"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">${scale.ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy="4" text-anchor="end">${label}</text>`)}</svg>
 <svg class="fixed" role="group" aria-label="Billable payloads by day; each day leads to its story" width="${width}" height="${HEIGHT + LABELS_HEIGHT}">

@@ -20,14 +20,16 @@ import { isLosantId } from '../usage/organization.ts';
 import { sumStandings } from '../usage/standing.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
-import { addressOf } from './lists.ts';
+import { addressOf, sendCsv } from './lists.ts';
 import { showMonth } from './month-judge.ts';
-import { organizationCharts, renderChartCsv } from './organization-charts.ts';
+import { chartColumns, organizationCharts } from './organization-charts.ts';
 import { renderChanges, renderOpenCells, renderSources } from './organization-lists.ts';
 import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
 import { renderShare } from './organizations.ts';
 import {
+  column,
   type Html,
+  numberColumn,
   renderAwayPage,
   renderDay,
   renderDayOf,
@@ -50,7 +52,7 @@ export const organizationPage: ConsolePage = {
     const days = RANGES.find((each) => String(each) === c.req.query('days')) ?? RANGE_DAYS;
     const to = addDays(dayAt(sources.now()), -1);
     const range = { from: addDays(to, 1 - days), to };
-    const choice = readHoursChoice((name) => c.req.query(name));
+    const choice = readHoursChoice(c.req.query());
     if (!isLosantId(orgId)) return c.html(renderUnknown(orgId), 404);
     const found = await readOrNull(sources, async (db) => ({
       organization: await readOrganization(db, { orgId, range }),
@@ -70,8 +72,8 @@ export const organizationPage: ConsolePage = {
     const byHour = hours === null ? [] : hoursCharts(hours, { orgId, range });
     const asked = [...charts, ...byHour].find(({ id }) => id === c.req.query('csv'));
     if (asked !== undefined) {
-      c.header('content-disposition', `attachment; filename="${orgId}-${asked.id}-${range.from}-${to}.csv"`);
-      return c.body(renderChartCsv(organization, asked), 200, { 'content-type': 'text/csv; charset=utf-8' });
+      const file = `${orgId}-${asked.id}-${range.from}-${to}.csv`;
+      return sendCsv(c, file, [...asked.days.keys()], chartColumns(organization, asked));
     }
     return c.html(
       renderOrganization({
@@ -150,7 +152,7 @@ function renderHours({ organization, hours, byHour, choice, days }: Organization
   if (hours === null) return '';
   const path = `${PATH}/${organization.orgId}`;
   const shown = { days: `${days}`, zone: choice.zone, hours: choice.day ?? '' };
-  return html`${renderHoursForm(hours, { path, hidden: { days: shown.days }, asked: choice.zone })}
+  return html`${renderHoursForm(hours, { path, days: shown.days, asked: choice.zone })}
 <div class="charts">${byHour.map((chart) => renderDailyChart(chart, addressOf(path, { ...shown, csv: chart.id })))}</div>
 ${renderWeek(hours)}`;
 }
@@ -196,45 +198,30 @@ export function renderLimits(uses: readonly LimitUse[]): Html {
   const period = source === 'calendar' ? showMonth(from.slice(0, 7)) : 'The billing period';
   return html`<h2>Limits</h2>
 <p class="quiet">${period} to date, <span class="whole">${from}</span> to <span class="whole">${to}</span>, ${count(daysExpected, 'day')} of it tracked so far. Projected is the result at the rate of the stored days.</p>
-${renderTable({
-  columns: [
-    { name: 'Limit' },
-    { name: 'To date', isNumber: true },
-    { name: 'Allowed', isNumber: true },
-    { name: 'Share', isNumber: true },
-    { name: 'Used' },
-    { name: 'Days stored', isNumber: true },
-    { name: 'Projected', isNumber: true },
-    { name: 'Passed on' },
-  ],
-  rows: uses.map(renderUse),
-})}`;
-}
-
-function renderUse(use: LimitUse): (Html | string)[] {
-  const { limitName, metric, unit, limit, quantity, share, projected, projectedShare } = use;
-  if (metric === null) {
-    return [
-      limitName,
-      html`<span class="quiet">not counted here</span>`,
-      showNumber(limit),
-      '–',
-      '–',
-      '–',
-      '–',
-      '–',
-    ];
-  }
-  return [
-    html`${limitName}<br><span class="quiet">${metric}</span>`,
-    quantity === null ? '–' : `${showNumber(quantity)} ${unit}`,
-    showNumber(limit),
-    renderShare(share),
-    share === null ? '–' : renderBar(share, projectedShare ?? share),
-    use.daysStored === null ? '–' : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
-    projected === null ? '–' : html`${showNumber(projected)} (${renderShare(projectedShare)})`,
-    renderDay(use.crossesOn),
-  ];
+${renderTable(uses, [
+  column('Limit', ({ limitName, metric }) =>
+    metric === null ? limitName : html`${limitName}<br><span class="quiet">${metric}</span>`,
+  ),
+  numberColumn('To date', ({ metric, quantity, unit }) =>
+    metric === null
+      ? html`<span class="quiet">not counted here</span>`
+      : quantity === null
+        ? null
+        : `${showNumber(quantity)} ${unit}`,
+  ),
+  numberColumn('Allowed', ({ limit }) => limit),
+  numberColumn('Share', ({ share }) => renderShare(share)),
+  column('Used', ({ share, projectedShare }) =>
+    share === null ? null : renderBar(share, projectedShare ?? share),
+  ),
+  numberColumn('Days stored', (use) =>
+    use.daysStored === null ? null : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
+  ),
+  numberColumn('Projected', ({ projected, projectedShare }) =>
+    projected === null ? null : html`${showNumber(projected)} (${renderShare(projectedShare)})`,
+  ),
+  column('Passed on', ({ crossesOn }) => renderDay(crossesOn)),
+])}`;
 }
 
 /**
@@ -253,18 +240,14 @@ function renderBar(share: number, projected: number): Html {
 function renderMonths(months: readonly OrganizationMonth[]): Html | string {
   if (months.length === 0) return '';
   return html`<h2>Months</h2>
-${renderTable({
-  columns: [
-    { name: 'Month' },
-    { name: 'Standing' },
-    { name: 'Billable payloads', isNumber: true },
-    { name: 'Notebook minutes', isNumber: true },
-    { name: 'Devices', isNumber: true },
-  ],
-  rows: months.map(({ month, standing, payloads, notebookMinutes, devices }) => [
-    html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
-    renderStanding(standing),
-    ...[payloads, notebookMinutes, devices].map((value) => (value === null ? '–' : showNumber(value))),
-  ]),
-})}`;
+${renderTable(months, [
+  column(
+    'Month',
+    ({ month }) => html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
+  ),
+  column('Standing', ({ standing }) => renderStanding(standing)),
+  numberColumn('Billable payloads', ({ payloads }) => payloads),
+  numberColumn('Notebook minutes', ({ notebookMinutes }) => notebookMinutes),
+  numberColumn('Devices', ({ devices }) => devices),
+])}`;
 }

@@ -1,5 +1,6 @@
 import { html, raw } from 'hono/html';
-import { showDistance, showInstant } from '../terminal/words.ts';
+import { showDistance, showInstant, showNumber } from '../terminal/words.ts';
+import { DAY_MS } from '../usage/day.ts';
 import { SCRIPT } from './script.ts';
 import { STYLE } from './style.ts';
 
@@ -78,49 +79,63 @@ function renderLink({ href, name, path }: { href: string; name: string; path: st
     : html`<a href="${href}">${name}</a> `;
 }
 
-export interface Column {
+/** What a cell shows: a number with separators, and a dash for null. */
+type Cell = Html | string | number | bigint | null;
+
+export interface Column<Row> {
   readonly name: string;
-  readonly isNumber?: boolean;
-  /**
-   * Whether the column has names or messages of any length, which may break anywhere; other values are
-   * not broken.
-   */
-  readonly isText?: boolean;
+  readonly cell: (row: Row) => Cell;
+  /** Numbers are aligned; names and messages of any length may break anywhere, other values are not broken. */
+  readonly kind: 'number' | 'text' | 'value';
   /** The address that sorts by the column. */
   readonly sortAddress?: string;
   /** The order of the rows, if they are sorted by the column. */
   readonly sorted?: 'ascending' | 'descending' | undefined;
 }
 
-const classOf = ({ isNumber, isText }: Column) => (isNumber ? 'n' : isText ? 't' : '');
+export function column<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
+  return { name, cell, kind: 'value' };
+}
+
+export function textColumn<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
+  return { name, cell, kind: 'text' };
+}
+
+export function numberColumn<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
+  return { name, cell, kind: 'number' };
+}
+
+const CLASSES = { number: 'n', text: 't', value: '' } as const;
 
 /**
  * `renderTable` renders a table with a heading for each column, which also stands beside each value on
  * narrow screens.
  */
-export function renderTable({
-  columns,
-  rows,
-  caption,
-}: {
-  columns: readonly Column[];
-  rows: readonly (readonly (Html | string)[])[];
-  caption?: string;
-}): Html {
+export function renderTable<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  caption?: string,
+): Html {
   const head = columns.map(
-    (column) =>
-      html`<th scope="col" class="${classOf(column)}"${column.sorted === undefined ? '' : html` aria-sort="${column.sorted}"`}>${renderHeading(column)}</th>`,
+    (each) =>
+      html`<th scope="col" class="${CLASSES[each.kind]}"${each.sorted === undefined ? '' : html` aria-sort="${each.sorted}"`}>${renderHeading(each)}</th>`,
   );
-  const renderCell = (cell: Html | string, index: number) => {
-    const column = columns[index] as Column;
-    return html`<td data-label="${column.name}" class="${classOf(column)}"><span>${cell}</span></td>`;
-  };
+  const renderRow = (row: Row) =>
+    columns.map(
+      ({ name, kind, cell }) =>
+        html`<td data-label="${name}" class="${CLASSES[kind]}"><span>${showCell(cell(row))}</span></td>`,
+    );
   return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
 <thead><tr>${head}</tr></thead>
-<tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table></div>`;
+<tbody>${rows.map((row) => html`<tr>${renderRow(row)}</tr>\n`)}</tbody></table></div>`;
 }
 
-function renderHeading({ name, sortAddress, sorted }: Column): Html | string {
+function showCell(cell: Cell): Html | string {
+  if (cell === null) return '–';
+  return typeof cell === 'number' || typeof cell === 'bigint' ? showNumber(cell) : cell;
+}
+
+function renderHeading<Row>({ name, sortAddress, sorted }: Column<Row>): Html | string {
   if (sortAddress === undefined) return name;
   const sign = sorted === undefined ? '' : sorted === 'ascending' ? ' ▲' : ' ▼';
   return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
@@ -130,8 +145,6 @@ function renderHeading({ name, sortAddress, sorted }: Column): Html | string {
 export function renderCopy(text: string, label: string, shown = 'id'): Html {
   return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
 }
-
-const DAY_MS = 86_400_000;
 
 /**
  * `renderDistance` shows how long ago or how soon, and beyond a day the instant itself; the other one

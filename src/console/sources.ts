@@ -88,8 +88,11 @@ export function shownHealth({ isUp, reading }: DatabaseView): Health | null {
   return isUp ? (reading?.value ?? null) : null;
 }
 
-/** `instanceNames` returns the instances' names by id, or their ids if no name is known. */
-export function instanceNames({ reading }: DatabaseView): ReadonlyMap<string, string> {
+/** The instances' names by id. */
+export type Names = ReadonlyMap<string, string>;
+
+/** `instanceNames` returns the instances' names, or their ids if no name is known. */
+export function instanceNames({ reading }: DatabaseView): Names {
   const instances = reading?.value.instances ?? [];
   return new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));
 }

@@ -33,7 +33,9 @@ import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import {
+  column,
   type Html,
+  numberColumn,
   renderAway,
   renderDay,
   renderDistance,
@@ -41,8 +43,9 @@ import {
   renderMissing,
   renderPage,
   renderTable,
+  textColumn,
 } from './page.ts';
-import { type ConsolePage, type PageSources, readOrNull } from './sources.ts';
+import { type ConsolePage, type Names, type PageSources, readOrNull } from './sources.ts';
 import { renderStanding } from './standings.ts';
 
 const PATH = '/coverage';
@@ -107,7 +110,7 @@ interface StoryFacts {
   readonly bodies: readonly QuarantinedBody[];
   readonly nowMs: number;
   readonly finalAtHours: number;
-  readonly names: ReadonlyMap<string, string>;
+  readonly names: Names;
 }
 
 function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: StoryFacts): Html {
@@ -218,18 +221,10 @@ ${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes:
 function renderValues(values: readonly StoredValue[], stream: string): Html | string {
   if (values.length === 0) return '';
   const { keyColumns, columns } = streamNamed(stream);
-  const table = renderTable({
-    columns: [
-      ...keyColumns.map((name) => ({ name, isText: true })),
-      ...columns.map((name) => ({ name, isNumber: true })),
-    ],
-    rows: values
-      .slice(0, ROWS_MAX)
-      .map((row) => [
-        ...keyColumns.map((column) => row.key[column] ?? ''),
-        ...columns.map((column) => showStored(row.values[column])),
-      ]),
-  });
+  const table = renderTable(values.slice(0, ROWS_MAX), [
+    ...keyColumns.map((name) => textColumn<StoredValue>(name, ({ key }) => key[name] ?? '')),
+    ...columns.map((name) => numberColumn<StoredValue>(name, (row) => showStored(row.values[name]))),
+  ]);
   return html`${table}${renderRest(values.length)}`;
 }
 
@@ -241,22 +236,12 @@ function renderRest(length: number): Html | string {
 function renderRevisions(revisions: readonly Revision[], nowMs: number): Html | string {
   if (revisions.length === 0) return '';
   return html`<h3>Changes</h3>
-${renderTable({
-  columns: [
-    { name: 'When' },
-    { name: 'Revision', isNumber: true },
-    { name: 'What changed', isText: true },
-    { name: 'By', isText: true },
-  ],
-  rows: revisions
-    .slice(0, ROWS_MAX)
-    .map((change) => [
-      renderDistance(change.changedAt, nowMs),
-      showNumber(change.revision),
-      describeChange(change).replaceAll(' -> ', ' → '),
-      renderAuthor(change),
-    ]),
-})}${renderRest(revisions.length)}`;
+${renderTable(revisions.slice(0, ROWS_MAX), [
+  column('When', ({ changedAt }) => renderDistance(changedAt, nowMs)),
+  numberColumn('Revision', ({ revision }) => revision),
+  textColumn('What changed', (change) => describeChange(change).replaceAll(' -> ', ' → ')),
+  textColumn('By', renderAuthor),
+])}${renderRest(revisions.length)}`;
 }
 
 /** `renderAuthor` renders the run that made a change, or the database user that made it by hand. */
