@@ -201,6 +201,6 @@ export function showMonth(month: Month): string {
 }
 
 /** `nameOfMonth` returns the name of a month or day without its year, e.g. `October`. */
-export function nameOfMonth(month: Month | UsageDay): string {
+export function nameOfMonth(month: string): string {
   return showMonth(month.slice(0, 7)).split(' ')[0] ?? '';
 }

@@ -27,7 +27,7 @@ import type { Names } from './sources.ts';
 import { renderStanding, worstFirst } from './standings.ts';
 
 /** The filters of organizations: those that can be invoiced, those that cannot, or those of one standing. */
-export const MONTH_FILTERS = ['ready', 'blocked', ...standings] as const;
+const MONTH_FILTERS = ['ready', 'blocked', ...standings] as const;
 type MonthFilter = (typeof MONTH_FILTERS)[number];
 type Filters = MonthQuery['filters'];
 

@@ -1,11 +1,6 @@
 import { html } from 'hono/html';
 import { type Overview, sameDaysOfLastMonth } from '../queries/home.ts';
-import {
-  type LimitShare,
-  type LimitState,
-  type OrganizationFigures,
-  readDailyPayloads,
-} from '../queries/organizations.ts';
+import { type LimitState, type OrganizationFigures, readDailyPayloads } from '../queries/organizations.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import {
@@ -299,7 +294,7 @@ export function renderShare(share: number | null): Html | string {
 }
 
 /** `renderCrossing` renders the day on which a limit was passed, or will be. */
-function renderCrossing({ crossesOn }: LimitShare, to: UsageDay): Html {
+function renderCrossing({ crossesOn }: LimitState, to: UsageDay): Html {
   if (crossesOn === null) return html`–`;
   return crossesOn <= to
     ? html`<span class="bad">${renderDay(crossesOn)}</span>`

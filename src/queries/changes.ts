@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
@@ -27,23 +27,10 @@ export interface ChangeQuery {
 }
 
 /**
- * Counts of changes in cells: all values of an organization's stream and day that changed at once
- * count as one.
+ * A page of changes. Its counts are of cells: all values of an organization's stream and day that changed at once
+ * are one number. Sums and totals are on the first page only.
  */
-export interface ChangeCounts {
-  readonly numbers: number;
-  readonly byHand: number;
-}
-
-export interface ChangeList extends ChangeCounts {
-  readonly changes: readonly ChangeLine[];
-  /** The `beforeId` of the next page; null if there is none. */
-  readonly nextId: number | null;
-  /** The changes added up, the largest differences first; only on the first page. */
-  readonly sums: readonly ChangeSum[];
-  /** The sum of all differences of each metric that is invoiced by quantity; only on the first page. */
-  readonly totals: readonly { readonly metric: string; readonly unit: string; readonly difference: number }[];
-}
+export type ChangeList = Awaited<ReturnType<typeof readChangeList>>;
 
 /** All changes of a metric of an organization in a month of usage days. */
 export interface ChangeSum {
@@ -58,27 +45,8 @@ export interface ChangeSum {
   readonly difference: number;
 }
 
-/** A change of one value: a row of the view restatements. */
-export interface ChangeLine {
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly day: UsageDay;
-  readonly stream: string;
-  readonly metric: string;
-  readonly unit: string;
-  readonly payloadType: string | null;
-  readonly source: string | null;
-  /** The value before and after; null where none is stored. */
-  readonly old: number | null;
-  readonly new: number | null;
-  readonly difference: number;
-  readonly wasFinal: boolean;
-  /** The run that changed it; null for a change by hand. */
-  readonly runId: string | null;
-  readonly changedBy: string;
-  readonly changedAt: Instant;
-}
+/** A change of one value: a row of the view restatements. Without a run it was made by hand. */
+export type ChangeLine = InferResult<ReturnType<typeof selectLines>>[number];
 
 /** The metrics of which invoices are made, and whose differences add up. */
 const BILLED_METRICS: readonly string[] = ['payload_billable_count', 'notebook_minutes'];
@@ -87,7 +55,7 @@ const BILLED_METRICS: readonly string[] = ['payload_billable_count', 'notebook_m
 const CHANGES_PER_PAGE = 50;
 
 /** `readChangeList` returns a page of the changes that match, newest first, with the counts of all pages. */
-export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeList> {
+export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery) {
   const { beforeId } = query;
   const found = selectChanges(db, query);
   const page = beforeId === null ? found : found.where('r.id', '<', beforeId);
@@ -108,8 +76,8 @@ export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Pr
     ])
     .executeTakeFirstOrThrow();
   const nextId = rows.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null;
-  if (beforeId !== null) return { changes, ...counts, nextId, sums: [], totals: [] };
-  return { changes, ...counts, nextId, ...(await readSums(db, query)) };
+  const sums = beforeId === null ? await readSums(db, query) : { sums: [], totals: [] };
+  return { changes, ...counts, nextId, ...sums };
 }
 
 /** The most lines of a file; `losant-usage export --view restatements` has any number. */
@@ -149,10 +117,7 @@ function isOfMetric({ metric }: ChangeQuery): RawBuilder<boolean> {
 const SUMS_MAX = 30;
 
 /** `readSums` adds all changes up in one pass: by month, organization and metric, and by metric alone. */
-async function readSums(
-  db: Kysely<Schema>,
-  query: ChangeQuery,
-): Promise<Pick<ChangeList, 'sums' | 'totals'>> {
+async function readSums(db: Kysely<Schema>, query: ChangeQuery) {
   const { rows } = await sql<ChangeSum & { readonly isTotal: boolean }>`
     select date_trunc('month', r.usage_date)::date as month, r.org_id as "orgId", r.org_name as "orgName", r.metric,
       r.unit, count(*) as changes, sum(r.difference)::bigint as difference, grouping(r.org_id) = 1 as "isTotal"
@@ -178,21 +143,11 @@ export const EVERY_CHANGE: ChangeQuery = {
   ...{ since: null, until: null, runId: null, metric: null, beforeId: null },
 };
 
-/** Counts of numbers that changed, of an instance. */
-interface InstanceChanges {
-  /** The final numbers that ever changed, those since an instant, and those of these that were changed by hand. */
-  readonly all: number;
-  readonly recent: number;
-  readonly recentByHand: number;
-  /** The numbers, final or not, that were changed by hand since the instant. */
-  readonly byHand: number;
-}
-
-/** `countChanges` counts the numbers that changed by instance; `since` is the beginning of the recent ones. */
-export async function countChanges(
-  db: Kysely<Schema>,
-  since: Instant,
-): Promise<ReadonlyMap<string, InstanceChanges>> {
+/**
+ * `countChanges` counts the final numbers that changed by instance: all, those since `since`, and those of them that
+ * were changed by hand; and the numbers, final or not, that were changed by hand since then.
+ */
+export async function countChanges(db: Kysely<Schema>, since: Instant) {
   const finals = await db
     .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyFinal: true })).as('c'))
     .select('c.instance_id')

@@ -1,35 +1,11 @@
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
-import { type LimitShare, toShares } from './organizations.ts';
+import { toShares } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
-export interface Organization {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly instanceName: string | null;
-  readonly name: string;
-  readonly referralId: string | null;
-  readonly planId: string | null;
-  readonly customerId: string | null;
-  readonly tags: readonly { readonly key: string; readonly value: string }[];
-  readonly isReadOnly: boolean;
-  readonly disabledAt: Instant | null;
-  readonly removedAt: Instant | null;
-  readonly createdAt: Instant | null;
-  readonly firstSeenAt: Instant;
-  readonly lastSeenAt: Instant;
-  /** The reason why its attributes could not be read when it was last listed. */
-  readonly problem: string | null;
-  /** The days asked for, oldest first. */
-  readonly days: readonly OrganizationDay[];
-  /**
-   * Payloads by type on the days whose sources are stored: the largest types of the range, and the
-   * others together.
-   */
-  readonly payloads: readonly TypeCount[];
-}
+export type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
 
 /** The numbers of a day; null where they are not stored, or not tracked. */
 export interface OrganizationDay {
@@ -61,10 +37,7 @@ export interface OrganizationRequest {
 const TYPES_SHOWN = 6;
 
 /** `readOrganization` returns null for an organization that was never seen. */
-export async function readOrganization(
-  db: Kysely<Schema>,
-  request: OrganizationRequest,
-): Promise<Organization | null> {
+export async function readOrganization(db: Kysely<Schema>, request: OrganizationRequest) {
   const { orgId } = request;
   const organization = await db
     .selectFrom('organizations as o')
@@ -73,7 +46,10 @@ export async function readOrganization(
     .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId'])
     .select(['o.is_read_only as isReadOnly', 'o.disabled_at as disabledAt', 'o.removed_at as removedAt'])
     .select(['o.created_at as createdAt', 'o.first_seen_at as firstSeenAt', 'o.last_seen_at as lastSeenAt'])
-    .select((eb) => ['o.problem', eb.ref('o.tags').$castTo<Organization['tags']>().as('tags')])
+    .select((eb) => [
+      'o.problem',
+      eb.ref('o.tags').$castTo<readonly { readonly key: string; readonly value: string }[]>().as('tags'),
+    ])
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
   if (organization === undefined) return null;
@@ -134,18 +110,10 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
 }
 
 /** Open cells of a stream of an organization that share a standing and a reason. */
-export interface OpenCells {
-  readonly stream: string;
-  readonly standing: Standing;
-  readonly reason: string | null;
-  readonly message: string;
-  readonly first: UsageDay;
-  readonly last: UsageDay;
-  readonly days: number;
-}
+export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
 
 /** `readOpenCells` returns the tracked cells up to yesterday that are not final, the worst and newest first. */
-export async function readOpenCells(db: Kysely<Schema>, orgId: string): Promise<OpenCells[]> {
+export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
   return await db
     .selectFrom('cells')
     .select(['stream', 'standing', 'reason'])
@@ -183,29 +151,14 @@ export async function readSources(
   return rows;
 }
 
-/** The running period to date beside a limit of an organization: a row of usage_vs_limits. */
-export interface LimitUse extends LimitShare {
-  readonly limitName: string;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The source of the period; `losant` is the organization's own billing period. */
-  readonly source: string;
-  /** The number of tracked days of the period to date. */
-  readonly daysExpected: number;
-  /** The number of those days whose number of this metric is stored; null if the metric is not counted. */
-  readonly daysStored: number | null;
-  /** The metric that the limit bounds; null if none that is counted here. */
-  readonly metric: string | null;
-  readonly unit: string | null;
-  readonly limit: number;
-  /** The quantity; null if none is stored. */
-  readonly quantity: number | null;
-  /** The quantity of the complete period at the present rate. */
-  readonly projected: number | null;
-}
+/**
+ * The running period to date beside a limit of an organization: a row of usage_vs_limits. The metric is null for a
+ * limit that bounds nothing counted here; days are tracked ones.
+ */
+export type LimitUse = Awaited<ReturnType<typeof readLimits>>[number];
 
 /** `readLimits` returns the limits by name, those that bound what is counted first. */
-export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<LimitUse[]> {
+export async function readLimits(db: Kysely<Schema>, orgId: string) {
   const rows = await db
     .selectFrom('usage_vs_limits')
     .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
@@ -222,22 +175,12 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
   }));
 }
 
-/** A row of monthly_usage without most of its numbers. */
-export interface OrganizationMonth {
-  readonly month: UsageDay;
-  readonly standing: Standing | null;
-  readonly payloads: number | null;
-  readonly notebookMinutes: number | null;
-  readonly devices: number | null;
-}
+export type OrganizationMonth = Awaited<ReturnType<typeof readOrganizationMonths>>[number];
 
 const MONTHS_SHOWN = 13;
 
 /** `readOrganizationMonths` returns the newest months of an organization, newest first. */
-export async function readOrganizationMonths(
-  db: Kysely<Schema>,
-  orgId: string,
-): Promise<OrganizationMonth[]> {
+export async function readOrganizationMonths(db: Kysely<Schema>, orgId: string) {
   return await db
     .selectFrom('monthly_usage')
     .select(['month', 'standing', 'payload_billable_count as payloads'])

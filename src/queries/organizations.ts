@@ -1,6 +1,6 @@
 /** Lists of instances and organizations, and what is concluded about each organization. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 
 /** `readInstanceNames` returns the name of each instance, or its id where no name is known, in the order of ids. */
@@ -55,36 +55,11 @@ export function matching(search: string): RawBuilder<boolean> {
 }
 
 /** What the pages that compare organizations conclude about one. */
-export interface OrganizationFigures {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly name: string;
-  readonly referralId: string | null;
-  readonly removedAt: Instant | null;
-  /** The devices on the newest day of the month that is stored; null if none is. */
-  readonly devices: number | null;
-  /** The billable payloads of the month to date; null if no day is stored. */
-  readonly payloads: number | null;
-  /**
-   * Those of the days that are stored in both months, and of the same days of the month before; null
-   * without such a day.
-   */
-  readonly compared: { readonly now: number; readonly before: number } | null;
-  /** Of its limits the one that is passed first, or else the nearest; null without a limit. */
-  readonly limit: LimitState | null;
-  /** The last day with payloads, if three or more stored days since had none. */
-  readonly silentSince: UsageDay | null;
-  /** The number of its cells of any age that are missing, and of those in doubt. */
-  readonly missing: number;
-  readonly inDoubt: number;
-}
+export type OrganizationFigures = Awaited<ReturnType<typeof readFigures>>[number];
 
 /** The running period of an organization to date as a share of a limit; 1 is all of it. */
-export interface LimitState extends LimitShare {
+export interface LimitState {
   readonly name: string;
-}
-
-export interface LimitShare {
   /** The share; null for a limit of 0, or if nothing is stored. */
   readonly share: number | null;
   readonly projectedShare: number | null;
@@ -99,7 +74,7 @@ const ORGANIZATIONS_MAX = 200_000;
  * `readFigures` returns the organizations by name, at most {@link ORGANIZATIONS_MAX}, each with the month
  * up to `to`, which is yesterday. It takes a few seconds at 10,000 organizations.
  */
-export async function readFigures(db: Kysely<Schema>, to: UsageDay): Promise<OrganizationFigures[]> {
+export async function readFigures(db: Kysely<Schema>, to: UsageDay) {
   const organizations = await db
     .selectFrom('organizations')
     .select(['org_id as orgId', 'instance_id as instanceId', 'name', 'referral_id as referralId'])
@@ -119,10 +94,15 @@ export async function readFigures(db: Kysely<Schema>, to: UsageDay): Promise<Org
     const [sum, move, limit, gap] = [sums.get(orgId), moved.get(orgId), limits.get(orgId), gaps.get(orgId)];
     return {
       ...organization,
+      /** On the newest day of the month that is stored. */
       devices: sum?.devices ?? null,
+      /** The billable ones of the month to date. */
       payloads: sum?.payloads ?? null,
+      /** Those of the days that are stored in both months, and of the same days of the month before. */
       compared: move === undefined ? null : { now: move.quantity, before: move.previous_quantity },
+      /** The one that is passed first, or else the nearest. */
       limit: limit?.state ?? null,
+      /** The last day with payloads, if three or more stored days since had none. */
       silentSince: silent.get(orgId)?.last_day ?? null,
       missing: gap?.missing ?? 0,
       inDoubt: gap?.inDoubt ?? 0,

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
 
@@ -13,34 +13,11 @@ export type Scope = (typeof SCOPES)[number];
 /** `pending`: something is not final, or the total is older than the newest number. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
-/** Two numbers that should be equal: a row of the view `reconciliation`. */
-export interface Comparison {
-  readonly scope: Scope;
-  readonly instanceId: string;
-  /** The first day of the month. */
-  readonly month: UsageDay;
-  /** The day; null for `org_month`. */
-  readonly day: UsageDay | null;
-  /** The organization; null for `instance_day`. */
-  readonly orgId: string | null;
-  readonly orgName: string | null;
-  readonly isListed: boolean;
-  readonly metric: string;
-  readonly unit: string;
-  /** The stored quantity, as text because sums pass 2^53; null if nothing is stored. */
-  readonly quantity: string | null;
-  /** Losant's total; null if Losant left it out. */
-  readonly total: string | null;
-  readonly difference: string | null;
-  /** The number of organizations without a number; null where it means nothing for the scope. */
-  readonly orgsMissing: number | null;
-  readonly orgsRemoved: number | null;
-  readonly daysMissing: number | null;
-  readonly outcome: Outcome;
-  /** Why it is pending or not compared, as a code; null otherwise. */
-  readonly reason: string | null;
-  readonly verifiedAt: Instant | null;
-}
+/**
+ * Two numbers that should be equal: a row of the view `reconciliation`, with quantities as text because sums pass
+ * 2^53. The day is null for `org_month`, the organization for `instance_day`, a count where it means nothing.
+ */
+export type Comparison = Awaited<ReturnType<typeof readRows>>[number];
 
 export interface ReconciliationScope {
   readonly range: DayRange;
@@ -126,25 +103,22 @@ async function readRows(
   { range, instanceIds, withEqual }: ReconciliationScope,
   scope: Scope,
   month?: UsageDay,
-): Promise<Comparison[]> {
+) {
   let rows = db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.month', 'r.usage_date as day', 'r.org_id as orgId'])
-    .select([
-      'r.org_name as orgName',
-      'r.is_listed as isListed',
-      'r.metric',
-      'r.unit',
-      'r.quantity',
-      'r.total',
-    ])
-    .select(['r.difference', 'r.orgs_missing as orgsMissing', 'r.orgs_removed as orgsRemoved'])
-    .select(['r.days_missing as daysMissing', 'r.reason', 'r.verified_at as verifiedAt'])
+    .select(['r.org_name as orgName', 'r.is_listed as isListed', 'r.metric', 'r.unit', 'r.quantity'])
     .select((eb) => [
+      'r.total',
+      'r.difference',
+      eb.ref('r.orgs_missing').$castTo<number | null>().as('orgsMissing'),
+      eb.ref('r.orgs_removed').$castTo<number | null>().as('orgsRemoved'),
+      'r.days_missing as daysMissing',
+      'r.reason',
+      'r.verified_at as verifiedAt',
       eb.ref('r.scope').$castTo<Scope>().as('scope'),
       eb.ref('r.outcome').$castTo<Outcome>().as('outcome'),
-      'r.reason',
     ])
     .where('r.scope', '=', scope)
     .orderBy('r.instance_id')
@@ -263,20 +237,10 @@ function sumDifferences(counts: readonly DifferenceCount[]): InstanceDifferences
   };
 }
 
-/** A control total that could not be read. */
-export interface ControlTotalProblem {
-  readonly instanceId: string;
-  /** The question: a stream, or `monthly_summaries` and a month. */
-  readonly question: string;
-  readonly reason: string;
-  readonly message: string | null;
-  readonly nextReadAt: Instant | null;
-}
+/** A control total that could not be read; the question is a stream, or `monthly_summaries` and a month. */
+export type ControlTotalProblem = Awaited<ReturnType<typeof readControlTotalProblems>>[number];
 
-export async function readControlTotalProblems(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[] | null,
-): Promise<ControlTotalProblem[]> {
+export async function readControlTotalProblems(db: Kysely<Schema>, instanceIds: readonly string[] | null) {
   let reads = db
     .selectFrom('control_total_reads')
     .select(['instance_id as instanceId', 'question', 'reason', 'message', 'next_read_at as nextReadAt'])
