@@ -5,7 +5,7 @@ import { readInPages } from '../queries/cursor.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
 import { MANIFEST_NAME } from './pack.ts';
 import { keyOf, METRICS, type PackFileName, type PackRow, readPackFile } from './pack-files.ts';
-import { linesTable, type PackTable, readRows, sourcesTable } from './pack-tables.ts';
+import { type PackTable, readRows, statementTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
@@ -62,8 +62,8 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Co
     const problem = `it is number ${statement.number} after ${statement.previousSha256 ?? 'none'}, the database has number ${found.number} after ${found.previousSha256 ?? 'none'}`;
     problems.push({ file: manifest, problem });
   }
-  problems.push(...(await compareRows(trx, pack, linesTable(statement.id))));
-  problems.push(...(await compareRows(trx, pack, sourcesTable(statement.id))));
+  problems.push(...(await compareRows(trx, pack, statementTable('lines.csv', statement.id))));
+  problems.push(...(await compareRows(trx, pack, statementTable('sources.csv', statement.id))));
   const isPruned = await isAnyDayPruned(trx, statement.id);
   if (!isPruned) problems.push(...(await compareDays(trx, pack)));
   return { problems: problems.slice(0, PROBLEMS_MAX), isPruned };

@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
+import { jsonBuildObject } from 'kysely/helpers/postgres';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
-import type { Standing } from '../usage/standing.ts';
 import { readStatements, type Statement } from './statements.ts';
 
 /** A month as it is invoiced: every organization's period, and the statements. */
@@ -17,31 +17,11 @@ export interface InvoicedMonth {
   readonly differing: number;
 }
 
-/** A row of period_usage without most of the numbers, or a substitute for one that does not exist. */
-export interface OrganizationPeriod {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly name: string;
-  readonly referralId: string | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The standing of the worst cell; null if no day is tracked. */
-  readonly standing: Standing | null;
-  readonly isOver: boolean;
-  readonly isBillable: boolean;
+/** A period of an organization, or a substitute for one that is blocked and has no row. */
+export type OrganizationPeriod = Awaited<ReturnType<typeof readPeriods>>[number] & {
   /** Its blockers, as `close` names them; none if it is billable or the complete instance is blocked. */
   readonly blockers: readonly PeriodBlocker[];
-  readonly daysExpected: number;
-  /** The number of days whose number is stored, by stream. */
-  readonly streamDays: Readonly<Record<string, number>>;
-  readonly daysAccepted: number;
-  readonly daysUnreported: number;
-  readonly daysUntracked: number;
-  /** The billable payloads; null if no day is stored. */
-  readonly payloads: number | null;
-  /** The devices on the last day stored. */
-  readonly devices: number | null;
-}
+};
 
 /** A cause that keeps a period from being invoiced: a row of the view period_blockers. */
 export interface PeriodBlocker {
@@ -125,18 +105,23 @@ async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number>
  * `readPeriods` returns the periods as statements have them: the month itself, or the billing periods of Losant that
  * end in it.
  */
-async function readPeriods(
-  db: Kysely<Schema>,
-  month: Month,
-): Promise<Omit<OrganizationPeriod, 'blockers'>[]> {
+async function readPeriods(db: Kysely<Schema>, month: Month) {
   const { from, to } = daysOfMonth(month);
-  const rows = await db
+  return await db
     .selectFrom('period_usage')
     .select(['org_id as orgId', 'instance_id as instanceId', 'org_name as name', 'referral_id as referralId'])
     .select(['period_start as from', 'period_end as to', 'standing', 'is_over as isOver'])
     .select(['is_billable as isBillable', 'days_expected as daysExpected', 'days_accepted as daysAccepted'])
     .select(['days_unreported as daysUnreported', 'days_untracked as daysUntracked'])
-    .select(['device_counts_days', 'notebook_minutes_days', 'payload_totals_days', 'payload_sources_days'])
+    .select((eb) => {
+      const streamDays = jsonBuildObject({
+        device_counts: eb.ref('device_counts_days'),
+        notebook_minutes: eb.ref('notebook_minutes_days'),
+        payload_totals: eb.ref('payload_totals_days'),
+        payload_sources: eb.ref('payload_sources_days'),
+      });
+      return streamDays.$castTo<Readonly<Record<string, number>>>().as('streamDays');
+    })
     .select(['payload_billable_count as payloads', 'devices_total as devices'])
     .where('days_expected', '>', 0)
     .where((eb) =>
@@ -150,23 +135,6 @@ async function readPeriods(
     .orderBy('period_start')
     .limit(PERIODS_MAX + 1)
     .execute();
-  return rows.map(
-    ({
-      device_counts_days,
-      notebook_minutes_days,
-      payload_totals_days,
-      payload_sources_days,
-      ...period
-    }) => ({
-      ...period,
-      streamDays: {
-        device_counts: device_counts_days,
-        notebook_minutes: notebook_minutes_days,
-        payload_totals: payload_totals_days,
-        payload_sources: payload_sources_days,
-      },
-    }),
-  );
 }
 
 /** A blocker with its period, and its organization or the complete instance. */
@@ -263,4 +231,20 @@ export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
       and m.month < (now() at time zone 'UTC')::date
     order by m.month desc`.execute(db);
   return rows;
+}
+
+/** A month that is over and not closed. */
+export interface OpenMonth {
+  readonly month: Month;
+  /** The number of organizations and instances that something blocks; 0 if it can be closed. */
+  readonly blocked: number;
+}
+
+/** `readOpenMonth` returns the newest month that is over, if it is not closed; null otherwise. It takes a second at 10,000 organizations. */
+export async function readOpenMonth(db: Kysely<Schema>): Promise<OpenMonth | null> {
+  const newest = (await readMonths(db)).find(({ isOver }) => isOver);
+  if (newest === undefined || newest.isClosed) return null;
+  const blockers = await readBlockers(db, { month: newest.month });
+  const blocked = new Set(blockers.map(({ instanceId, orgId }) => `${instanceId} ${orgId}`));
+  return { month: newest.month, blocked: blocked.size };
 }

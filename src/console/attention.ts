@@ -1,6 +1,6 @@
 /** The lines about what needs a person: at most ten, the worst first, each with where to go. */
 import { html } from 'hono/html';
-import type { OpenMonth } from '../billing/open-month.ts';
+import type { OpenMonth } from '../billing/month.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
 import { CHANGES_SHOWN_DAYS } from '../queries/health.ts';
 import type { Overview } from '../queries/home.ts';

@@ -1,5 +1,5 @@
 import { html } from 'hono/html';
-import type { OpenMonth } from '../billing/open-month.ts';
+import type { OpenMonth } from '../billing/month.ts';
 import type { HeatCell } from '../queries/coverage.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
 import { type DaySums, type Overview, sameDaysOfLastMonth } from '../queries/home.ts';

@@ -1,8 +1,7 @@
 /** The parts of a page: its address, and the sources of what it shows. */
 import type { Context } from 'hono';
 import type { Kysely } from 'kysely';
-import type { InvoicedMonth } from '../billing/month.ts';
-import type { OpenMonth } from '../billing/open-month.ts';
+import type { InvoicedMonth, OpenMonth } from '../billing/month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Row } from '../files/formats.ts';
 import type { Logger } from '../logger.ts';

@@ -1,5 +1,4 @@
-import { readMonth } from '../billing/month.ts';
-import { readOpenMonth } from '../billing/open-month.ts';
+import { readMonth, readOpenMonth } from '../billing/month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
 import type { PageSources } from '../console/sources.ts';
 import type { InstanceStatus, WakeEnd, WorkerStatus } from '../console/worker-status.ts';
