@@ -69,7 +69,6 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Co
   return { problems: problems.slice(0, PROBLEMS_MAX), isPruned };
 }
 
-/** `isAnyDayPruned` returns whether days of the statement were removed since. */
 async function isAnyDayPruned(trx: Kysely<Schema>, statementId: string): Promise<boolean> {
   const { rows } = await sql<{ isPruned: boolean | null }>`
     select losant_usage.is_pruned(s.instance_id, min(l.period_start), max(l.period_end)) as "isPruned"

@@ -47,21 +47,15 @@ async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<Pa
   const report: Report = (file, problem) => {
     if (problems.length < PROBLEMS_MAX) problems.push({ file: pack.fileOf(file), problem });
   };
-  const opened: RowsByOrganization[] = [];
-  const open: OpenFile = (of, name) => {
-    const rows = new RowsByOrganization(readPackFile(of, name));
-    opened.push(rows);
-    return rows;
-  };
+  await using opened = new AsyncDisposableStack();
+  const open: OpenFile = (of, name) => opened.use(new RowsByOrganization(readPackFile(of, name)));
   try {
     const blocked = await checkBlockers(pack, report);
-    const earlier = before === null ? null : new EarlierRows(before, open);
+    const earlier = before === null ? null : readEarlier(before, open);
     await checkOrganizations(pack, { open, earlier, blocked, report });
   } catch (error) {
     if (!(error instanceof BrokenFileError)) throw error;
     report(error.file, error.message);
-  } finally {
-    for (const rows of opened) await rows.close();
   }
   return problems;
 }
@@ -69,43 +63,36 @@ async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<Pa
 /** Opens a file of a pack, which is closed with the check. */
 type OpenFile = (pack: Pack, name: PackFileName) => RowsByOrganization;
 
-/** Reads the lines and sources of the preceding statements beside those of an adjustment, so that memory stays flat. */
-class EarlierRows {
-  readonly #statements: readonly {
-    readonly lines: RowsByOrganization;
-    readonly sources: RowsByOrganization;
-  }[];
-  #isBroken = false;
-
-  constructor(packs: readonly Pack[], open: OpenFile) {
-    this.#statements = packs.map((pack) => ({
-      lines: open(pack, 'lines.csv'),
-      sources: open(pack, 'sources.csv'),
-    }));
-  }
-
-  /**
-   * Returns what was billed of an organization, which must come after the one asked for before; null if a file is
-   * broken, which is reported with its own pack.
-   */
-  async take(orgId: string): Promise<Billed | null> {
-    if (this.#isBroken) return null;
-    const billed: Billed = { lines: new Map(), sources: new Map() };
+/**
+ * `readEarlier` reads the lines and sources of the preceding statements beside those of an adjustment, so that memory
+ * stays flat. The function returned tells what was billed of an organization, which must come after the one asked for
+ * before; null if a file is broken, which is reported with its own pack.
+ */
+function readEarlier(packs: readonly Pack[], open: OpenFile): (orgId: string) => Promise<Billed | null> {
+  const lines = packs.map((pack) => open(pack, 'lines.csv'));
+  const sources = packs.map((pack) => open(pack, 'sources.csv'));
+  const collect = async (files: RowsByOrganization[], orgId: string, keyOf: (row: PackRow) => string) => {
+    const totals = new Map<string, string | null>();
+    for (const rows of files) {
+      await rows.passOver(orgId);
+      for (const row of await rows.take(orgId)) totals.set(keyOf(row), row['total'] ?? null);
+    }
+    return totals;
+  };
+  let isBroken = false;
+  return async (orgId) => {
+    if (isBroken) return null;
     try {
-      for (const { lines, sources } of this.#statements) {
-        await lines.passOver(orgId);
-        for (const line of await lines.take(orgId)) billed.lines.set(keyOfLine(line), line['total'] ?? null);
-        await sources.passOver(orgId);
-        for (const row of await sources.take(orgId))
-          billed.sources.set(keyOfSource(row), row['total'] ?? null);
-      }
+      return {
+        lines: await collect(lines, orgId, keyOfLine),
+        sources: await collect(sources, orgId, keyOfSource),
+      };
     } catch (error) {
       if (!(error instanceof BrokenFileError)) throw error;
-      this.#isBroken = true;
+      isBroken = true;
       return null;
     }
-    return billed;
-  }
+  };
 }
 
 async function readAll(pack: Pack, name: PackFileName): Promise<PackRow[]> {
@@ -135,7 +122,7 @@ async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | n
 interface Checking {
   readonly open: OpenFile;
   /** The statements before this one; null if they are not all there. */
-  readonly earlier: EarlierRows | null;
+  readonly earlier: ReturnType<typeof readEarlier> | null;
   /** The organizations of accepted blockers; null stands for all of an instance. */
   readonly blocked: ReadonlySet<string | null>;
   readonly report: Report;
@@ -159,7 +146,7 @@ async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }
     totals.add(taken);
     const files = new Map<string, PackRow[]>();
     for (const [name, rows] of behind) files.set(name, await rows.take(orgId));
-    const billed = earlier === null ? null : await earlier.take(orgId);
+    const billed = earlier === null ? null : await earlier(orgId);
     new Organization(pack, { orgId, lines: taken, files, billed, blocked, report }).check();
   }
   await passStrays(null);

@@ -104,7 +104,7 @@ async function draftStatement(
     const { source } = rows[0] as { source: PeriodSource };
     const blockers = await readBlockers(trx, { month, instanceId });
     const lines = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${source}, ${isAdjustment})`;
-    const bills = await readBills(trx, { lines, instanceId, month, source });
+    const bills = await readBills(trx, lines, { instanceId, month, source });
     const all = { bills, totals: await sumBills(trx, bills), blockers };
     if (blockers.length > 0 && reason === null) return { kind: 'refused', ...all };
     if (bills.length === 0 && isAdjustment) return await readUnsettled(trx, { month, instanceId });
@@ -188,7 +188,7 @@ async function closeAt(
     ({ statementId }) => statementId === id,
   );
   const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
-  const bills = await readBills(trx, { lines, instanceId, month, source });
+  const bills = await readBills(trx, lines, { instanceId, month, source });
   const blockers = await readAcceptedBlockers(trx, id);
   return { kind: 'closed', statement: made as Statement, totals, bills, blockers };
 }

@@ -168,7 +168,6 @@ export async function readBlockers(
   return rows.map(toBlockedPeriod);
 }
 
-/** `readAcceptedBlockers` returns the blockers that were accepted when a statement was closed. */
 export async function readAcceptedBlockers(
   db: Kysely<Schema>,
   statementId: string,
@@ -217,7 +216,6 @@ export interface MonthEntry {
   readonly isClosed: boolean;
 }
 
-/** `readMonths` returns the months, newest first. */
 export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
   const { rows } = await sql<MonthEntry>`
     select to_char(m.month, 'YYYY-MM') as month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",

@@ -33,20 +33,18 @@ export interface OrganizationBill {
   readonly differences: Readonly<Record<string, string>>;
 }
 
+/** A month of an instance that is billed. */
+interface StatementScope {
+  readonly instanceId: string;
+  readonly month: Month;
+  readonly source: PeriodSource;
+}
+
 /** `readBills` returns the bills of lines, given as a table of a query, by name. */
 export async function readBills(
   trx: Kysely<Schema>,
-  {
-    lines,
-    instanceId,
-    month,
-    source,
-  }: {
-    readonly lines: RawBuilder<unknown>;
-    readonly instanceId: string;
-    readonly month: Month;
-    readonly source: PeriodSource;
-  },
+  lines: RawBuilder<unknown>,
+  { instanceId, month, source }: StatementScope,
 ): Promise<OrganizationBill[]> {
   const { rows } = await sql<Omit<OrganizationBill, 'control' | 'differences'>>`
     select l.org_id as "orgId", l.org_name as "orgName", l.referral_id as "referralId", l.customer_id as "customerId",
@@ -69,7 +67,6 @@ type Control = Pick<OrganizationBill, 'control' | 'differences'>;
 
 const NOT_COMPARED: Control = { control: 'not_compared', differences: {} };
 
-/** `readControls` returns how each organization's month compares with Losant's summary of it. */
 async function readControls(
   trx: Kysely<Schema>,
   { instanceId, month }: { readonly instanceId: string; readonly month: Month },

@@ -287,7 +287,7 @@ export class RowsByOrganization {
     return taken;
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#pages.return(undefined);
   }
 }

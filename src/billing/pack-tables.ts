@@ -89,7 +89,6 @@ function selectDays(extent: Extent): RawBuilder<unknown> {
       ) as o on o.org_id = d.org_id and o.usage_date = d.usage_date)`;
 }
 
-/** `periodsOf` returns the periods of a statement, for its other files. */
 function periodsOf({ statementId }: Extent): RawBuilder<unknown> {
   return sql`(select distinct org_id, period_start, period_end from losant_usage.statement_lines
     where statement_id = ${statementId}::uuid)`;

@@ -1,10 +1,13 @@
-/** The proof pack of a statement: its files, and how they are made and stored. */
-import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
+/** The proof pack of a statement: its files, how they are made and stored, and the keys that sign it. */
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import { z } from 'zod';
 import type { Schema } from '../database/schema.ts';
+import { SettingsError } from '../errors.ts';
 import { renderCsvHeader } from '../files/csv.ts';
+import { codeOf } from '../files/whole-file.ts';
 import { PERIOD_SOURCES, parseMonth } from '../usage/period.ts';
 import { columnsOf } from './pack-files.ts';
 import { type PackTable, readLines, readPackTables } from './pack-tables.ts';
@@ -111,7 +114,6 @@ export async function makePack(
   return manifest.totals;
 }
 
-/** `renderManifest` returns the one text of a manifest. */
 export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
@@ -180,5 +182,51 @@ export async function* readFileParts(db: Kysely<Schema>, statementId: string): A
       .where('part', '=', part)
       .executeTakeFirstOrThrow();
     yield { name, gzip };
+  }
+}
+
+/** `readSigningKey` reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
+export async function readSigningKey(path: string): Promise<KeyObject> {
+  return await readKey(path, createPrivateKey, {
+    what: `STATEMENT_KEY_FILE ${path}`,
+    hint: 'make one with: openssl genpkey -algorithm ed25519 -out FILE',
+  });
+}
+
+/** `readPublicKey` reads a public key, also out of a private one. Throws SettingsError if the file has none. */
+export async function readPublicKey(path: string): Promise<KeyObject> {
+  return await readKey(path, createPublicKey, {
+    what: `--key ${path}`,
+    hint: 'make one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
+  });
+}
+
+async function readKey(
+  path: string,
+  parse: (pem: Buffer) => KeyObject,
+  { what, hint }: { readonly what: string; readonly hint: string },
+): Promise<KeyObject> {
+  let pem: Buffer;
+  try {
+    pem = await readFile(path);
+  } catch (error) {
+    const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
+    throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
+  }
+  const key = tryParse(pem, parse);
+  if (key?.asymmetricKeyType === 'ed25519') return key;
+  const problem =
+    key === null
+      ? 'has no key in PEM that is not encrypted'
+      : `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
+  throw new SettingsError(`${what} ${problem}`, { hint });
+}
+
+/** The error of the parser is not kept: it may quote the file. */
+function tryParse(pem: Buffer, parse: (pem: Buffer) => KeyObject): KeyObject | null {
+  try {
+    return parse(pem);
+  } catch {
+    return null;
   }
 }

@@ -1,7 +1,7 @@
 import { type CloseOutcome, closePeriod, nameOf, type Unsettled } from '../billing/close.ts';
-import { readSigningKey } from '../billing/keys.ts';
 import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
 import type { OrganizationBill, StatementTotal } from '../billing/overview.ts';
+import { readSigningKey } from '../billing/pack.ts';
 import { METRICS } from '../billing/pack-files.ts';
 import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';

@@ -3,8 +3,7 @@ import { html } from 'hono/html';
 import type { OpenMonth } from '../billing/month.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
 import { CHANGES_SHOWN_DAYS } from '../queries/health.ts';
-import type { Overview } from '../queries/home.ts';
-import type { OrganizationFigures } from '../queries/organizations.ts';
+import type { OrganizationFigures, Overview } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 import { addressOf } from './lists.ts';
@@ -121,7 +120,6 @@ function oldestShown(oldest: UsageDay | undefined, nowMs: number): string {
   return oldest === undefined || daysFrom(oldest, dayAt(nowMs)) <= 90 ? '' : addDays(oldest, 89);
 }
 
-/** `totalsAddress` returns the address of the page of totals for the newest month in which something differs. */
 function totalsAddress({ instances }: Health): string {
   const newest = instances
     .flatMap(({ differingMonths }) => differingMonths ?? [])
@@ -209,7 +207,6 @@ function describeOrganizationsOf(shown: Shown, { organizations, to }: Overview):
   ];
 }
 
-/** `renderAttention` renders the list. */
 export function renderAttention(lines: readonly AttentionLine[], isCounted: boolean): Html {
   const counting = isCounted
     ? ''

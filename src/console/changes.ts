@@ -27,9 +27,10 @@ import {
   type Column,
   column,
   type Html,
+  linkToDay,
+  linkToOrganization,
   numberColumn,
   renderAway,
-  renderDay,
   renderDistance,
   renderPage,
   renderTable,
@@ -160,11 +161,8 @@ ${renderSums(list)}
 <h2>Each change</h2>
 ${renderTable(changes, [
   column('Changed', ({ changedAt }) => renderDistance(changedAt, nowMs)),
-  textColumn('Organization', ({ orgId, orgName }) => html`<a href="/organizations/${orgId}">${orgName}</a>`),
-  column(
-    'Day',
-    ({ orgId, day, stream }) => html`<a href="/coverage/${orgId}/${day}/${stream}">${renderDay(day)}</a>`,
-  ),
+  textColumn('Organization', ({ orgId, orgName }) => linkToOrganization(orgId, orgName)),
+  column('Day', ({ orgId, day, stream }) => linkToDay(orgId, day, stream)),
   textColumn(
     'Number',
     ({ metric, unit, payloadType, source }) =>

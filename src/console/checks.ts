@@ -13,10 +13,12 @@ import { AGAIN_S } from './organizations.ts';
 import {
   column,
   type Html,
+  linkToOrganization,
   numberColumn,
   renderAway,
   renderDay,
   renderDistance,
+  renderLink,
   renderPage,
   renderTable,
   textColumn,
@@ -71,7 +73,7 @@ function renderMonthChoice(newest: Month, shown: Month, differing: readonly Usag
   while (months.length < MONTHS_SHOWN) months.push(addDays(`${months.at(-1)}-01`, -1).slice(0, 7));
   const older = differing.map((first) => first.slice(0, 7)).filter((month) => !months.includes(month));
   months.push(...[...new Set(older)].sort().reverse());
-  return html`<nav aria-label="Months"><p>${months.map((month) => html`<a href="${addressOf(TOTALS, { month })}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month)}</a> `)}</p></nav>`;
+  return html`<nav aria-label="Months"><p>${months.map((month) => renderLink(addressOf(TOTALS, { month }), showMonth(month), month === shown))}</p></nav>`;
 }
 
 /** `renderNotRead` names the summaries that were not read in full: nothing can be said of what they would show. */
@@ -101,7 +103,7 @@ ${renderTable(sorted.slice(0, ROWS_MAX), [
   textColumn('Of', ({ orgId, orgName, isListed, instanceId }) =>
     orgId === null || !isListed
       ? (orgName ?? names.get(instanceId) ?? instanceId)
-      : html`<a href="/organizations/${orgId}">${orgName ?? orgId}</a>`,
+      : linkToOrganization(orgId, orgName ?? orgId),
   ),
   column('When', (row) => (row.day === null ? row.month.slice(0, 7) : renderDay(row.day))),
   column('Number', ({ metric, unit }) => html`${metric} <span class="quiet">${unit}</span>`),
@@ -118,7 +120,6 @@ function showFigure(figure: string | null): string | bigint | null {
   return figure !== null && /^-?\d+$/.test(figure) ? BigInt(figure) : figure;
 }
 
-/** `renderWhoIsMissing` renders what one of the sides lacks. */
 function renderWhoIsMissing(row: Comparison): Html | string {
   const { orgsMissing, orgsRemoved, daysMissing, metric, day, isListed, orgId } = row;
   const stream = streams.find(({ metrics }) => metrics.includes(metric))?.name ?? '';
@@ -135,7 +136,6 @@ function renderWhoIsMissing(row: Comparison): Html | string {
 /** The reasons that pass by themselves. */
 const PASSING: readonly string[] = ['not_final', 'total_not_final', 'total_outdated'];
 
-/** `renderRemedy` renders the next step, which depends on what the sides are and why they differ. */
 function renderRemedy({ outcome, reason, orgId, day, month, isListed }: Comparison): Html | string {
   const range = day === null ? daysOfMonth(month.slice(0, 7)) : { from: day, to: day };
   const again = html`<code>losant-usage backfill ${orgId === null ? '' : `--org ${orgId} `}--from ${range.from} --to ${range.to} --force</code>`;
@@ -177,10 +177,7 @@ function renderAnswers(answers: readonly OpenQuarantine[], nowMs: number): Html 
   if (answers.length === 0) return html`<p>There is none.</p>`;
   return html`${renderTable(answers.slice(0, ROWS_MAX), [
     column('Last seen', ({ lastSeenAt }) => renderDistance(lastSeenAt, nowMs)),
-    textColumn(
-      'Organization',
-      ({ orgId, orgName }) => html`<a href="/organizations/${orgId}">${orgName}</a>`,
-    ),
+    textColumn('Organization', ({ orgId, orgName }) => linkToOrganization(orgId, orgName)),
     column('Stream', ({ stream }) => stream),
     column(
       'Days',

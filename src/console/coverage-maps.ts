@@ -93,12 +93,10 @@ ${renderTable([...days.keys()].reverse(), [
 ])}</details>`;
 }
 
-/** `standingOf` returns the standing of the worst cell; null if none is tracked. */
 function standingOf({ tracked, counts }: HeatCell): Standing | null {
   return worstOf(counts) ?? (tracked === 0 ? null : 'final');
 }
 
-/** `weekDayOf` returns the place of a day in its week, from Monday. */
 function weekDayOf(day: UsageDay): number {
   return (new Date(`${day}T00:00:00Z`).getUTCDay() + 6) % 7;
 }
@@ -149,7 +147,6 @@ function renderLink(cell: HeatCell): Html {
   return html`<a href="${coverageOf(cell, standingOf(cell))}">${describeCell(cell)}</a>`;
 }
 
-/** `coverageOf` returns the address of the map of organizations that have such a cell. */
 function coverageOf({ stream, day }: HeatCell, standing: Standing | null): string {
   const only = standing === null || standing === 'final' ? '' : standing;
   return addressOf('/coverage', { stream, to: day, only });

@@ -76,7 +76,6 @@ ${renderDays(chart)}</details></figure>\n`;
 /** The most days whose columns are links; the table behind a chart leads to each day of a longer one. */
 const LINKED_DAYS_MAX = 92;
 
-/** `renderDay` renders the column of a day, which says its number and leads to its story. */
 function renderDay(chart: DailyChart, place: number, scale: Scale): Html {
   const { days, standings, storyOf } = chart;
   const column = html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`;
@@ -130,7 +129,6 @@ ${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked
 ${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
-/** `renderWhy` renders the newest days that are not stored, each with a link to its story. */
 function renderWhy({ days, storyOf }: DailyChart, notStored: readonly number[]): Html | string {
   if (storyOf === undefined) return '';
   const newest = notStored.slice(-MISSING_MAX).map((place) => days[place] ?? '');
@@ -179,7 +177,6 @@ function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
   return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
 }
 
-/** `renderSwatch` renders a square with the fill of a series, for the legend. */
 function renderSwatch(fill: string): Html {
   return html`<svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="${fill}"/></svg>`;
 }

@@ -1,11 +1,8 @@
 import { html } from 'hono/html';
-import type { OpenMonth } from '../billing/month.ts';
-import type { HeatCell } from '../queries/coverage.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
-import { type DaySums, type Overview, sameDaysOfLastMonth } from '../queries/home.ts';
+import { type Overview, type SummedMetric, sameDaysOfLastMonth } from '../queries/organizations.ts';
 import { capitalize, count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
-import type { Policy } from '../usage/policy.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { listAttention, renderAttention } from './attention.ts';
 import { renderHeatMap } from './coverage-maps.ts';
@@ -31,11 +28,19 @@ import {
   type DatabaseView,
   instanceNames,
   type Names,
+  type PageSources,
   READING_WAIT_MS,
   shownHealth,
 } from './sources.ts';
 import { renderSparkline } from './sparkline.ts';
-import { currentTroubles, describeKind, isInFirstRun, judgeState, judgeYesterday } from './verdict.ts';
+import {
+  currentTroubles,
+  describeKind,
+  instancesRead,
+  isInFirstRun,
+  judgeState,
+  judgeYesterday,
+} from './verdict.ts';
 import type { WorkerStatus } from './worker-status.ts';
 
 /** The age from which a reading is shown with its age, because it may be outdated. */
@@ -45,37 +50,32 @@ const OLD_READING_MS = 120_000;
 const REFRESH_S = 60;
 const RUNS_SHOWN = 10;
 
-interface HomeFacts {
-  readonly status: WorkerStatus;
-  readonly view: DatabaseView;
-  /** The heat map, the organizations and the open month; null before the first reading. */
-  readonly heatMap: readonly HeatCell[] | null;
-  readonly overview: Overview | null;
-  readonly openMonth: OpenMonth | null;
-  readonly policy: Policy;
-  readonly nowMs: number;
-}
+type HomeFacts = Awaited<ReturnType<typeof readFacts>>;
 
 export const homePage: ConsolePage = {
   path: '/',
-  open:
-    ({ status, database, heatMap, overview, openMonth, policy, now }) =>
-    async (c) => {
-      const [view, heat, all, open] = await Promise.all([
-        database(READING_WAIT_MS),
-        heatMap(),
-        overview(),
-        openMonth(),
-      ]);
-      c.header('refresh', String(all === null ? AGAIN_S : REFRESH_S));
-      const readings = {
-        heatMap: heat?.value ?? null,
-        overview: all?.value ?? null,
-        openMonth: open?.value ?? null,
-      };
-      return c.html(renderHome({ status: status(), view, ...readings, policy, nowMs: now() }));
-    },
+  open: (sources) => async (c) => {
+    const facts = await readFacts(sources);
+    c.header('refresh', String(facts.overview === null ? AGAIN_S : REFRESH_S));
+    return c.html(renderHome(facts));
+  },
 };
+
+/** `readFacts` returns what the page shows; the heat map, the organizations and the open month are null before the first reading. */
+async function readFacts({ status, database, policy, now, ...sources }: PageSources) {
+  const [view, heatMap, overview, openMonth] = await Promise.all([
+    database(READING_WAIT_MS),
+    sources.heatMap(),
+    sources.overview(),
+    sources.openMonth(),
+  ]);
+  return {
+    ...{ status: status(), view, policy, nowMs: now() },
+    heatMap: heatMap?.value ?? null,
+    overview: overview?.value ?? null,
+    openMonth: openMonth?.value ?? null,
+  };
+}
 
 /** `renderHome` renders the home page: yesterday, what needs attention, the month, and the days before. */
 function renderHome(facts: HomeFacts): Html {
@@ -100,20 +100,14 @@ ${health === null ? '' : renderRuns(health, instanceNames(view), nowMs)}
   return renderPage({ title: 'Home', path: '/', body });
 }
 
-function attentionFacts({ status, overview, openMonth, policy, nowMs }: HomeFacts, health: Health) {
-  const troubles = currentTroubles(status.instances, health);
-  const first = status.instances
-    .filter((each) => isInFirstRun(each, health))
-    .map(({ instanceId }) => instanceId);
-  // During its first run nothing of an instance is late.
-  const instances = health.instances.filter(({ instanceId }) => !first.includes(instanceId));
+function attentionFacts(facts: HomeFacts, health: Health) {
+  const { instances: statuses } = facts.status;
   return {
-    health: { ...health, instances },
-    troubles,
-    overview,
-    openMonth,
-    horizonDays: policy.horizonDays,
-    nowMs,
+    ...facts,
+    // During its first run nothing of an instance is late.
+    health: { ...health, instances: instancesRead(health, statuses) },
+    troubles: currentTroubles(statuses, health),
+    horizonDays: facts.policy.horizonDays,
   };
 }
 
@@ -140,16 +134,16 @@ function renderHeadline({ status, view, policy, nowMs }: HomeFacts, health: Heal
 /** The sums that are shown; a level is that of the newest day. */
 const SUMS: readonly {
   readonly name: string;
-  readonly key: Exclude<keyof DaySums, 'day'>;
+  readonly key: SummedMetric;
   readonly isLevel?: true;
 }[] = [
-  { name: 'Billable payloads', key: 'billablePayloads' },
-  { name: 'All payloads', key: 'allPayloads' },
-  { name: 'Size of all payloads', key: 'bytes' },
-  { name: 'Notebook minutes', key: 'notebookMinutes' },
-  { name: 'Devices', key: 'devices', isLevel: true },
-  { name: 'Devices created', key: 'devicesCreated' },
-  { name: 'Devices deleted', key: 'devicesDeleted' },
+  { name: 'Billable payloads', key: 'payload_billable_count' },
+  { name: 'All payloads', key: 'payload_all_count' },
+  { name: 'Size of all payloads', key: 'payload_all_bytes' },
+  { name: 'Notebook minutes', key: 'notebook_minutes' },
+  { name: 'Devices', key: 'devices_total', isLevel: true },
+  { name: 'Devices created', key: 'devices_created' },
+  { name: 'Devices deleted', key: 'devices_deleted' },
 ];
 const TOP_ORGANIZATIONS = 10;
 
@@ -167,7 +161,7 @@ function renderMonthToDate({ days, organizations, to }: Overview): Html {
       return isLevel ? (values.at(-1) ?? null) : values.reduce((sum, value) => sum + value, 0);
     };
     const [now, before] = [over(`${to.slice(0, 7)}-01`, to), over(last.from, last.to)];
-    return { name, key, now, before, show: key === 'bytes' ? showBytes : showNumber };
+    return { name, key, now, before, show: key === 'payload_all_bytes' ? showBytes : showNumber };
   });
   const top = organizations
     .flatMap((each) => (each.payloads === null ? [] : [{ ...each, payloads: each.payloads }]))

@@ -22,7 +22,6 @@ export function readHoursChoice({ zone = '', hours = '' }: Query): HoursChoice {
   return { zone: ZONE.test(zone) ? zone : 'UTC', day: parseDay(hours) };
 }
 
-/** `hoursCharts` returns the charts by hour and by the days of the time zone. */
 export function hoursCharts(
   found: OrganizationHours,
   { orgId, range }: { orgId: string; range: DayRange },

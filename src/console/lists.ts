@@ -34,7 +34,6 @@ export function instanceColumn<Row extends { readonly instanceId: string }>(name
     : [];
 }
 
-/** `renderSearch` renders the field for searching organizations. */
 export function renderSearch(search: string): Html {
   return html`<label class="wide"><span class="hidden">Name, referral id or id of organizations</span>
 <input name="q" type="search" value="${search}" placeholder="Name, referral id or id"></label>\n`;
@@ -62,7 +61,6 @@ export function readSearch(given: string | undefined): string {
   return search.toWellFormed();
 }
 
-/** `readInstanceId` returns an instance's id from the address; '' if it is not valid. */
 export function readInstanceId(given = ''): string {
   return isLosantId(given) ? given : '';
 }

@@ -185,7 +185,6 @@ export function checkMonth({ month, periods, blockers, statements, differing }: 
   return steps;
 }
 
-/** `renderChecklist` renders the steps, each with its sign, its count and where to go. */
 export function renderChecklist(steps: readonly CheckStep[]): Html {
   return html`<ol class="checks">${steps.map(
     ({ name, isDone, text, address }) =>

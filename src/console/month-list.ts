@@ -1,5 +1,6 @@
 import { html } from 'hono/html';
-import { describeBlocker, type InvoicedMonth, type OrganizationPeriod } from '../billing/month.ts';
+import { describeBlocker, type OrganizationPeriod } from '../billing/month.ts';
+import type { Statement } from '../billing/statements.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { earliestDay, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
@@ -20,6 +21,7 @@ import {
   type Html,
   numberColumn,
   renderInstant,
+  renderLink,
   renderTable,
   textColumn,
 } from './page.ts';
@@ -52,16 +54,12 @@ export function readMonthQuery(month: Month, given: Query) {
 const PERIODS_PER_PAGE = 50;
 
 /** `renderInstances` counts organizations by standing and shows what was closed, by instance. */
-export function renderInstances({
-  periods,
-  statements,
-  names,
-  nowMs,
-}: Pick<InvoicedMonth, 'statements'> & {
-  readonly periods: readonly OrganizationPeriod[];
-  readonly names: Names;
-  readonly nowMs: number;
-}): Html {
+export function renderInstances(
+  periods: readonly OrganizationPeriod[],
+  statements: readonly Statement[],
+  names: Names,
+  nowMs: number,
+): Html {
   const byInstance = [...Map.groupBy(periods, ({ instanceId }) => instanceId)];
   const shown = worstFirst.filter((standing) => countOf(periods, standing) > 0);
   const closing = (instanceId: string) => {
@@ -104,7 +102,6 @@ interface PeriodListOptions {
   readonly hasRun: boolean;
 }
 
-/** `renderPeriods` renders a page of the organizations asked for. */
 export function renderPeriods(periods: readonly OrganizationPeriod[], options: PeriodListOptions): Html {
   const { filters, page, isWhole, month } = options.query;
   const path = `/months/${month}`;
@@ -165,12 +162,11 @@ export function describePeriod(period: OrganizationPeriod): string {
   return facts.join('; ');
 }
 
-/** `renderChoice` renders the form and the links that filter and order the list. */
 function renderChoice(periods: readonly OrganizationPeriod[], path: string, filters: Filters): Html {
   const { q, show, order } = filters;
   const link = (text: string, change: Partial<Filters>) => {
     const isCurrent = (change.show ?? show) === show && (change.order ?? order) === order;
-    return html`<a href="${addressOf(path, { ...filters, ...change })}"${isCurrent ? html` aria-current="true"` : ''}>${text}</a> `;
+    return renderLink(addressOf(path, { ...filters, ...change }), text, isCurrent);
   };
   const filterLink = (filter: MonthFilter, text: string) => {
     const found = countOf(periods, filter);

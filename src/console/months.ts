@@ -43,11 +43,11 @@ function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<Cons
     }
     const query = readMonthQuery(entry.month, c.req.query());
     const instances = view.reading?.value.instances ?? [];
-    const facts = {
-      ...{ query, months, reading, names: instanceNames(view), nowMs: sources.now() },
+    const context = {
+      ...{ query, names: instanceNames(view), nowMs: sources.now() },
       hasRun: instances.length > 0 && instances.every(({ hasRun }) => hasRun),
     };
-    return c.html(renderMonth(facts));
+    return c.html(renderMonth(reading, months, context));
   };
 }
 
@@ -55,32 +55,34 @@ function newest(months: readonly MonthEntry[]): MonthEntry | undefined {
   return months.find(({ isOver }) => isOver) ?? months[0];
 }
 
-interface MonthFacts {
+interface MonthContext {
   readonly query: MonthQuery;
-  readonly months: readonly MonthEntry[];
-  readonly reading: Reading<InvoicedMonth>;
   readonly names: Names;
   readonly hasRun: boolean;
   readonly nowMs: number;
 }
 
-function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFacts): Html {
-  const { month, periods, statements, differing } = reading.value;
+function renderMonth(
+  { value, atMs }: Reading<InvoicedMonth>,
+  months: readonly MonthEntry[],
+  { nowMs, ...context }: MonthContext,
+): Html {
+  const { month, periods, statements, differing } = value;
   const name = showMonth(month);
   const choice = renderChoice(months, month);
   if (periods === null)
     return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
   const yesterday = addDays(dayAt(nowMs), -1);
-  const facts = { ...reading.value, periods, yesterday, hasRun };
+  const facts = { ...value, periods, yesterday, hasRun: context.hasRun };
   const verdict = judgeMonth(facts);
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
-<p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
+<p class="quiet">Counted ${renderDistance(new Date(atMs).toISOString(), nowMs)}.</p>
 ${choice}
 ${renderChecklist(checkMonth(facts))}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
 ${differing === 0 ? '' : html`<p><a href="/changes?month=${month}&amp;which=closed">Numbers of ${name} that changed after it was closed</a></p>`}
-${renderInstances({ periods, statements, names, nowMs })}
-${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
+${renderInstances(periods, statements, context.names, nowMs)}
+${renderPeriods(periods, { ...context, yesterday })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 
@@ -124,7 +126,6 @@ function renderUnknown(asked: string): Html {
   });
 }
 
-/** `renderChoice` renders the choice of months. */
 function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
   const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
   const link = ({ month, isOver, isClosed }: MonthEntry) => {

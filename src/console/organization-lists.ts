@@ -8,8 +8,8 @@ import { addressOf } from './lists.ts';
 import {
   column,
   type Html,
+  linkToDay,
   numberColumn,
-  renderDay,
   renderDistance,
   renderTable,
   textColumn,
@@ -19,7 +19,6 @@ import { renderAuthor } from './story.ts';
 
 const GAPS_MAX = 20;
 
-/** `renderOpenCells` renders what is missing, in doubt or unavailable, with what to do about it. */
 export function renderOpenCells(orgId: string, open: readonly OpenCells[]): Html {
   const cells = open.filter(({ standing }) => isGap(standing) || standing === 'unavailable');
   if (cells.length === 0) return html`<h2>Gaps</h2><p>None.</p>`;
@@ -28,14 +27,8 @@ ${renderTable(cells.slice(0, GAPS_MAX), [
   column('Standing', ({ standing }) => renderStanding(standing)),
   column('Stream', ({ stream }) => stream),
   numberColumn('Days', ({ days }) => days),
-  column(
-    'From',
-    ({ stream, first }) => html`<a href="/coverage/${orgId}/${first}/${stream}">${renderDay(first)}</a>`,
-  ),
-  column(
-    'To',
-    ({ stream, last }) => html`<a href="/coverage/${orgId}/${last}/${stream}">${renderDay(last)}</a>`,
-  ),
+  column('From', ({ stream, first }) => linkToDay(orgId, first, stream)),
+  column('To', ({ stream, last }) => linkToDay(orgId, last, stream)),
   textColumn('Why', ({ reason, message }) => html`<strong>${reason ?? ''}</strong>: ${message}`),
   textColumn('What to do', ({ standing, stream, first, last }) =>
     standing === 'missing'
@@ -47,7 +40,6 @@ ${renderTable(cells.slice(0, GAPS_MAX), [
 
 const CHANGES_MAX = 8;
 
-/** `renderChanges` renders the newest changes of an organization. */
 export function renderChanges(orgId: string, { changes, numbers, byHand }: ChangeList, nowMs: number): Html {
   const all = html`<a href="${addressOf('/changes', { q: orgId, which: 'all' })}">All changes</a>`;
   if (numbers === 0) return html`<h2>Changes</h2><p>No number has changed after its first load.</p>`;
@@ -55,10 +47,7 @@ export function renderChanges(orgId: string, { changes, numbers, byHand }: Chang
 <p>${count(numbers, 'number')} changed after the first load${byHand === 0 ? '' : html`, <span class="bad">${showNumber(byHand)} by hand</span>`}. ${all}</p>
 ${renderTable(changes.slice(0, CHANGES_MAX), [
   column('Changed', ({ changedAt }) => renderDistance(changedAt, nowMs)),
-  column(
-    'Day',
-    ({ day, stream }) => html`<a href="/coverage/${orgId}/${day}/${stream}">${renderDay(day)}</a>`,
-  ),
+  column('Day', ({ day, stream }) => linkToDay(orgId, day, stream)),
   textColumn(
     'Number',
     ({ metric, payloadType, source }) =>
@@ -73,7 +62,6 @@ ${renderTable(changes.slice(0, CHANGES_MAX), [
 
 const SOURCES_MAX = 20;
 
-/** `renderSources` renders payloads by type and source. */
 export function renderSources(sources: readonly SourceCount[]): Html | string {
   if (sources.length === 0) return '';
   const all = sources.reduce((sum, source) => sum + source.count, 0);

@@ -1,9 +1,10 @@
 import { html } from 'hono/html';
-import { type ChangeList, EVERY_CHANGE, readChangeList } from '../queries/changes.ts';
-import { type OrganizationHours, readOrganizationHours } from '../queries/hours.ts';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { EVERY_CHANGE, readChangeList } from '../queries/changes.ts';
+import { readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
-  type OpenCells,
   type Organization,
   type OrganizationMonth,
   readLimits,
@@ -11,7 +12,6 @@ import {
   readOrganization,
   readOrganizationMonths,
   readSources,
-  type SourceCount,
 } from '../queries/organization.ts';
 import { readDailyPayloads } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
@@ -35,6 +35,7 @@ import {
   renderDayOf,
   renderDistance,
   renderInstant,
+  renderLink,
   renderMissing,
   renderPage,
   renderTable,
@@ -54,20 +55,10 @@ export const organizationPage: ConsolePage = {
     const range = { from: addDays(to, 1 - days), to };
     const choice = readHoursChoice(c.req.query());
     if (!isLosantId(orgId)) return c.html(renderUnknown(orgId), 404);
-    const found = await readOrNull(sources, async (db) => ({
-      organization: await readOrganization(db, { orgId, range }),
-      limits: await readLimits(db, orgId),
-      months: await readOrganizationMonths(db, orgId),
-      hours: await readOrganizationHours(db, { orgId, range, ...choice }),
-      payloads:
-        (await readDailyPayloads(db, { orgIds: [orgId], range: daysOfMonthToDate(to) })).get(orgId) ?? [],
-      openCells: await readOpenCells(db, orgId),
-      changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
-      sources: await readSources(db, { orgId, range }),
-    }));
+    const found = await readOrNull(sources, (db) => readFacts(db, orgId, { range, ...choice }));
     if (found === null) return c.html(renderAwayPage({ title: orgId, path: PATH }), 503);
+    if (found.organization === null) return c.html(renderUnknown(orgId), 404);
     const { organization, hours } = found;
-    if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
     const byHour = hours === null ? [] : hoursCharts(hours, { orgId, range });
     const asked = [...charts, ...byHour].find(({ id }) => id === c.req.query('csv'));
@@ -75,14 +66,39 @@ export const organizationPage: ConsolePage = {
       const file = `${orgId}-${asked.id}-${range.from}-${to}.csv`;
       return sendCsv(c, file, [...asked.days.keys()], chartColumns(organization, asked));
     }
-    return c.html(
-      renderOrganization({
-        ...{ ...found, organization, charts, byHour, choice, range, days },
-        nowMs: sources.now(),
-      }),
-    );
+    const facts = { ...found, organization, charts, byHour, choice, range, days };
+    return c.html(renderOrganization(facts, sources.now()));
   },
 };
+
+async function readFacts(
+  db: Kysely<Schema>,
+  orgId: string,
+  { range, ...choice }: HoursChoice & { readonly range: DayRange },
+) {
+  const monthToDate = daysOfMonthToDate(range.to);
+  return {
+    organization: await readOrganization(db, { orgId, range }),
+    limits: await readLimits(db, orgId),
+    months: await readOrganizationMonths(db, orgId),
+    /** The payloads by hour; null if they were never collected. */
+    hours: await readOrganizationHours(db, { orgId, range, ...choice }),
+    /** The billable payloads of this month and the one before, by day. */
+    payloads: (await readDailyPayloads(db, { orgIds: [orgId], range: monthToDate })).get(orgId) ?? [],
+    openCells: await readOpenCells(db, orgId),
+    changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
+    sources: await readSources(db, { orgId, range }),
+  };
+}
+
+interface OrganizationFacts extends Awaited<ReturnType<typeof readFacts>> {
+  readonly organization: Organization;
+  readonly charts: readonly DailyChart[];
+  readonly byHour: readonly DailyChart[];
+  readonly choice: HoursChoice;
+  readonly range: DayRange;
+  readonly days: number;
+}
 
 const PATH = '/organizations';
 
@@ -96,28 +112,8 @@ A new one is found by the first run of each UTC day, if the token and LOSANT_ORG
   });
 }
 
-interface OrganizationFacts {
-  readonly organization: Organization;
-  readonly limits: readonly LimitUse[];
-  readonly months: readonly OrganizationMonth[];
-  /** The billable payloads of this month and the one before, by day. */
-  readonly payloads: readonly (number | null)[];
-  readonly openCells: readonly OpenCells[];
-  readonly changes: ChangeList;
-  readonly sources: readonly SourceCount[];
-  readonly charts: readonly DailyChart[];
-  /** The payloads by hour; null if they were never collected. */
-  readonly hours: OrganizationHours | null;
-  readonly byHour: readonly DailyChart[];
-  readonly choice: HoursChoice;
-  readonly range: DayRange;
-  readonly days: number;
-  readonly nowMs: number;
-}
-
-function renderOrganization(facts: OrganizationFacts): Html {
-  const { organization, limits, months, payloads, openCells, changes, sources, charts, range, days, nowMs } =
-    facts;
+function renderOrganization(facts: OrganizationFacts, nowMs: number): Html {
+  const { organization, limits, openCells, charts, range, days } = facts;
   const limit = limits.find(({ metric }) => metric === 'payload_billable_count');
   const { orgId, name } = organization;
   const counts = describeCounts(
@@ -129,20 +125,16 @@ function renderOrganization(facts: OrganizationFacts): Html {
 <p>${counts === '' ? 'Every tracked number is final.' : html`Not final: <a href="${addressOf('/coverage', { q: orgId, days: '90' })}">${counts}</a>.`}</p>
 ${renderStates(organization, nowMs)}
 ${renderFills()}
-${renderMonthToDate({ orgId, to: range.to, payloads, limit })}
+${renderMonthToDate({ orgId, to: range.to, payloads: facts.payloads, limit })}
 ${renderLimits(limits)}
-${renderMonths(months)}
+${renderMonths(facts.months)}
 ${renderOpenCells(orgId, openCells)}
-${renderChanges(orgId, changes, nowMs)}
+${renderChanges(orgId, facts.changes, nowMs)}
 <h2>Usage by day</h2>
-<nav aria-label="Days shown"><p>The last ${RANGES.map((each) =>
-    each === days
-      ? html`<a href="${address({ days: `${each}` })}" aria-current="true">${each}</a> `
-      : html`<a href="${address({ days: `${each}` })}">${each}</a> `,
-  )} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
+<nav aria-label="Days shown"><p>The last ${RANGES.map((each) => renderLink(address({ days: `${each}` }), `${each}`, each === days))} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
 <div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>
 ${renderHours(facts)}
-${renderSources(sources)}
+${renderSources(facts.sources)}
 <h2>Who it is</h2>
 <dl class="facts">${renderFacts(organization, nowMs)}</dl>`;
   return renderPage({ title: name, path: PATH, body });
@@ -188,7 +180,6 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
   );
 }
 
-/** `renderLimits` renders the running period of an organization, to date, against its limits. */
 export function renderLimits(uses: readonly LimitUse[]): Html {
   const [first] = uses;
   if (first === undefined) {

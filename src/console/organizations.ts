@@ -1,6 +1,11 @@
 import { html } from 'hono/html';
-import { type Overview, sameDaysOfLastMonth } from '../queries/home.ts';
-import { type LimitState, type OrganizationFigures, readDailyPayloads } from '../queries/organizations.ts';
+import {
+  type LimitState,
+  type OrganizationFigures,
+  type Overview,
+  readDailyPayloads,
+  sameDaysOfLastMonth,
+} from '../queries/organizations.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import {
@@ -136,7 +141,6 @@ export function readFilters(given: Query) {
   } as const;
 }
 
-/** `orderOf` returns the column by which the list is sorted, and the direction. */
 function orderOf({ sort, dir }: Filters): { readonly sort: Sort; readonly direction: Direction } {
   const by = sort || 'name';
   return { sort: by, direction: dir || SORTS[by].first };
@@ -278,7 +282,6 @@ function renderGaps({ orgId, missing, inDoubt }: OrganizationFigures): Html | nu
   return html`<a class="bad" href="${addressOf('/coverage', { q: orgId, days: '90', only: 'gap' })}">${showNumber(gaps)}</a>`;
 }
 
-/** `showChange` shows a change with its sign and as a share of the earlier value. */
 export function showChange(now: number, before: number): string {
   const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
   return before === 0
@@ -293,7 +296,6 @@ export function renderShare(share: number | null): Html | string {
   return share > 1 ? html`<span class="bad">${shown}</span>` : shown;
 }
 
-/** `renderCrossing` renders the day on which a limit was passed, or will be. */
 function renderCrossing({ crossesOn }: LimitState, to: UsageDay): Html {
   if (crossesOn === null) return html`–`;
   return crossesOn <= to

@@ -39,7 +39,7 @@ export function renderPage({ title, path, body }: Page): Html {
 <body>
 <a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage export</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink({ href, name, path }))}</nav>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === path, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden" for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
 <main id="main" tabindex="-1">
@@ -73,10 +73,9 @@ export function renderAway(): Html {
   return html`<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
 }
 
-function renderLink({ href, name, path }: { href: string; name: string; path: string }): Html {
-  return href === path
-    ? html`<a href="${href}" aria-current="page">${name}</a> `
-    : html`<a href="${href}">${name}</a> `;
+/** `renderLink` renders one of several links; the one to what is shown is marked. */
+export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
+  return html`<a href="${address}"${isCurrent ? html` aria-current="${current}"` : ''}>${text}</a> `;
 }
 
 /** What a cell shows: a number with separators, and a dash for null. */
@@ -141,6 +140,15 @@ function renderHeading<Row>({ name, sortAddress, sorted }: Column<Row>): Html | 
   return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
 }
 
+export function linkToOrganization(orgId: string, name: string): Html {
+  return html`<a href="/organizations/${orgId}">${name}</a>`;
+}
+
+/** `linkToDay` links to the story of a stream's number of a day. */
+export function linkToDay(orgId: string, day: string, stream: string): Html {
+  return html`<a href="/coverage/${orgId}/${day}/${stream}">${renderDay(day)}</a>`;
+}
+
 /** `renderCopy` renders a button that copies a text; without JavaScript there is none. */
 export function renderCopy(text: string, label: string, shown = 'id'): Html {
   return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
@@ -157,7 +165,6 @@ export function renderDistance(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}" title="${title}">${shown}</time>`;
 }
 
-/** `renderInstant` renders the instant in UTC with its distance. */
 export function renderInstant(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
 }

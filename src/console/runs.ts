@@ -71,7 +71,6 @@ ${found === null ? renderAway() : renderList(found.list, { filters, page, names,
   },
 };
 
-/** `readRunId` returns a run's id from the address; null if it is not valid. */
 export function readRunId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given) ? given : null;
 }
@@ -154,32 +153,22 @@ function renderList(
 ): Html {
   if (runs.length === 0)
     return html`<p>${count(found, 'run')}${found === 0 ? '' : ', none on this page'}.</p>`;
-  const counted = (cells: (run: RunRecord) => number) => (run: RunRecord) =>
-    run.status === 'running' ? null : cells(run);
+  const counted = (name: string, cells: (run: RunRecord) => number) =>
+    numberColumn<RunRecord>(name, (run) => (run.status === 'running' ? null : cells(run)));
   return html`<p>${count(found, 'run')}.</p>
 ${renderTable(runs, [
   ...runColumns(names, nowMs),
   numberColumn('Took', (run) => renderLength(run, nowMs)),
   column('Days', renderRange),
-  numberColumn(
-    'Numbers',
-    counted(({ planned }) => planned),
-  ),
-  numberColumn(
-    'New or changed',
-    counted(({ loaded }) => loaded),
-  ),
-  numberColumn(
-    'Not read',
-    counted(({ failed, quarantined }) => failed + quarantined),
-  ),
+  counted('Numbers', ({ planned }) => planned),
+  counted('New or changed', ({ loaded }) => loaded),
+  counted('Not read', ({ failed, quarantined }) => failed + quarantined),
   numberColumn('Requests', ({ requests }) => requests),
   textColumn('What went wrong', describeTrouble),
 ])}
 ${renderPages({ path: PATH, query: filters, page, found, perPage: RUNS_PER_PAGE })}`;
 }
 
-/** `runColumns` returns the first columns of a list of runs. */
 export function runColumns(names: Names, nowMs: number): Column<RunRecord>[] {
   return [
     column(
@@ -192,26 +181,22 @@ export function runColumns(names: Names, nowMs: number): Column<RunRecord>[] {
   ];
 }
 
-/** `renderStatus` renders a run's status, which says whether it did all that it had to. */
 function renderStatus(run: RunRecord): Html | string {
   return isGoodRun(run) ? run.status : html`<span class="bad">${run.status}</span>`;
 }
 
-/** `renderLength` shows how long a run took, or how long it has been running. */
 export function renderLength({ startedAt, finishedAt }: RunRecord, nowMs: number): string {
   const end = finishedAt === null ? nowMs : Date.parse(finishedAt);
   const length = showDuration(Math.max(0, end - Date.parse(startedAt)));
   return finishedAt === null ? `${length} so far` : length;
 }
 
-/** `renderRange` renders the usage days that it read. */
 export function renderRange({ from, to }: RunRecord): Html {
   return from === null || to === null || from === to
     ? renderDay(from)
     : html`${renderDay(from)} to ${renderDay(to)}`;
 }
 
-/** `describeTrouble` describes the first cause, and the number of others. */
 export function describeTrouble(run: RunRecord): Html | string {
   const { error, failures, failed, quarantined } = run;
   const [first] = failures;

@@ -7,7 +7,7 @@ import type { Row } from '../files/formats.ts';
 import type { Logger } from '../logger.ts';
 import type { HeatCell } from '../queries/coverage.ts';
 import type { Health } from '../queries/health.ts';
-import type { Overview } from '../queries/home.ts';
+import type { Overview } from '../queries/organizations.ts';
 import type { Reconciliation } from '../queries/reconciliation.ts';
 import type { ViewRequest } from '../queries/view-rows.ts';
 import type { Month } from '../usage/period.ts';

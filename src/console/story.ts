@@ -32,6 +32,7 @@ import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import type { Query } from './lists.ts';
 import {
   column,
   type Html,
@@ -58,24 +59,23 @@ export const dayStoryPage: ConsolePage = { path: `${PATH}/:org/:day`, open: answ
 export const streamStoryPage: ConsolePage = { path: `${PATH}/:org/:day/:stream`, open: answer };
 
 async function answerStory(sources: PageSources, c: Context): Promise<Response> {
-  const query = readStoryQuery((name) => c.req.param(name));
+  const query = readStoryQuery(c.req.param());
   if (query === null) return await c.html(renderNowhere(), 404);
+  const { policy } = sources;
   const nowMs = sources.now();
   const found = await readOrNull(sources, async (db) => ({
-    story: await readDayStory(db, query, { nowMs, policy: sources.policy }),
+    story: await readDayStory(db, query, { nowMs, policy }),
     bodies: await readQuarantinedBodies(db, query),
     names: await readInstanceNames(db),
   }));
   if (found === null) return await c.html(renderStoryPage(query.day, renderAway()), 503);
-  if (found.story === null) return await c.html(renderUnknown(query), 404);
-  return await c.html(renderStory({ ...found, story: found.story, query, nowMs, ...sources.policy }));
+  const { story, ...rest } = found;
+  if (story === null) return await c.html(renderUnknown(query), 404);
+  return await c.html(renderStory(query, { ...rest, story, nowMs, finalAtHours: policy.finalAtHours }));
 }
 
-/** `readStoryQuery` reads the address; returns null if it is not valid. */
-function readStoryQuery(given: (name: string) => string | undefined): StoryQuery | null {
-  const orgId = given('org') ?? '';
-  const day = parseDay(given('day') ?? '');
-  const stream = given('stream');
+function readStoryQuery({ org: orgId = '', day: given = '', stream }: Query): StoryQuery | null {
+  const day = parseDay(given);
   if (!isLosantId(orgId) || day === null || !isStorable(day)) return null;
   if (stream !== undefined && !streamNames.includes(stream)) return null;
   return { orgId, day, streams: stream === undefined ? null : [stream] };
@@ -105,16 +105,17 @@ function renderUnknown({ orgId }: StoryQuery): Html {
 }
 
 interface StoryFacts {
-  readonly query: StoryQuery;
   readonly story: DayStory;
   readonly bodies: readonly QuarantinedBody[];
-  readonly nowMs: number;
-  readonly finalAtHours: number;
   readonly names: Names;
+  readonly nowMs: number;
+  /** The hours after its end from which a day that is read is final. */
+  readonly finalAtHours: number;
 }
 
-function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: StoryFacts): Html {
-  const { org, cells, place, standing } = story;
+function renderStory(query: StoryQuery, facts: StoryFacts): Html {
+  const { nowMs, names } = facts;
+  const { org, cells, standing } = facts.story;
   const { day, streams } = query;
   const removed =
     org.removedAt === null ? '' : html` · found deleted in Losant ${renderInstant(org.removedAt, nowMs)}`;
@@ -127,14 +128,7 @@ function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: Story
 <nav aria-label="Days beside this one"><p>${link(addDays(day, -1), `← ${addDays(day, -1)}`)} · ${isLast ? '' : html`${link(addDays(day, 1), `${addDays(day, 1)} →`)} · `}
 <a href="${PATH}?days=90&amp;q=${org.orgId}">its days in the map of coverage</a>
 ${streams === null ? '' : html` · <a href="${PATH}/${org.orgId}/${day}">all streams of this day</a>`}</p></nav>
-${cells.map((cell) =>
-  renderCell(cell, {
-    place,
-    bodies: bodies.filter(({ stream }) => stream === cell.stream),
-    nowMs,
-    finalAtHours,
-  }),
-)}`;
+${cells.map((cell) => renderCell(cell, facts))}`;
   return renderStoryPage(`${org.orgName}, ${day}`, body);
 }
 
@@ -148,33 +142,27 @@ function renderStoryPage(title: string, body: Html): Html {
  */
 const ROWS_MAX = 200;
 
-interface CellContext {
-  readonly place: CellPlace;
-  /** The bodies of invalid answers of its stream. */
-  readonly bodies: readonly QuarantinedBody[];
-  readonly nowMs: number;
-  /** The hours after its end from which a day that is read is final. */
-  readonly finalAtHours: number;
-}
-
-/** `renderCell` shows a cell's standing, its stored numbers, their history, and what can be done. */
-function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
+function renderCell(cell: CellStory & { readonly advice: Advice }, facts: StoryFacts): Html {
   const { stream, standing, ledger, values, advice } = cell;
   const tone = standing !== null && isGap(standing) ? 'bad' : '';
   return html`<section class="card story"><h2>${stream}: <span class="${tone}">${describeCell(cell)}</span></h2>
-${renderReason(cell, context)}
+${renderReason(cell, facts.finalAtHours)}
 <p>Next: ${advice.text}</p>
 ${renderValues(values, stream)}
-${renderFacts(ledger, context.nowMs)}
-${renderCommands(cell, context.place)}
-${renderRevisions(cell.revisions, context.nowMs)}
+${renderFacts(ledger, facts.nowMs)}
+${renderCommands(cell, facts.story.place)}
+${renderRevisions(cell.revisions, facts.nowMs)}
 ${renderWaivers(cell)}
-${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
+${cell.quarantine.map((answer) =>
+  renderAnswer(
+    answer,
+    facts.bodies.find((body) => body.stream === stream && body.from === answer.from && body.to === answer.to),
+  ),
+)}
 </section>\n`;
 }
 
-/** `renderReason` shows the reason why a cell is not final; nothing if it is. */
-function renderReason({ standing, ledger }: CellStory, { finalAtHours }: CellContext): Html | string {
+function renderReason({ standing, ledger }: CellStory, finalAtHours: number): Html | string {
   if (ledger === null) return html`<p>Why: no run has read it</p>`;
   const { reason, message } = ledger;
   if (reason !== null) return html`<p>Why: <strong>${reason}</strong>: ${message ?? ''}</p>`;
@@ -259,8 +247,7 @@ function renderWaivers({ waivers }: CellStory): Html | string {
 }
 
 /** `renderAnswer` renders an invalid answer with what Losant sent: as text, with its control characters shown. */
-function renderAnswer(answer: QuarantinedAnswer, bodies: readonly QuarantinedBody[]): Html {
-  const body = bodies.find(({ from, to }) => from === answer.from && to === answer.to);
+function renderAnswer(answer: QuarantinedAnswer, body: QuarantinedBody | undefined): Html {
   const text = body?.text.split('\n').map(escapeControls).join('\n');
   return html`<h3>Invalid answer for ${showDays(answer)}</h3>
 <p>${answer.code}: ${answer.problem} <span class="quiet">(${describeSeen(answer)})</span></p>

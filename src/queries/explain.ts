@@ -75,7 +75,10 @@ export async function readCellStories(db: Kysely<Schema>, wanted: readonly Strea
   const waivers = await readWaivers(db, cells);
   const quarantine = await readQuarantine(db, cells);
   const values = new Map<string, StoredValue[]>();
-  for (const stream of wanted) values.set(stream.name, await readValues(db, stream, cells));
+  for (const stream of wanted) {
+    const revision = ledger.find((row) => row.stream === stream.name)?.revision;
+    values.set(stream.name, await readValues(db, stream, cells, revision));
+  }
   return wanted.map(({ name }) => {
     const own = <Row extends { readonly stream: string }>(rows: readonly Row[]) =>
       rows.flatMap(({ stream, ...row }) => (stream === name ? row : []));
@@ -124,6 +127,7 @@ async function readValues(
   db: Kysely<Schema>,
   { name, columns, keyColumns }: Stream,
   { orgId, day }: DayCells,
+  revision: number | undefined,
 ): Promise<StoredValue[]> {
   if (name === 'payload_sources') {
     const rows = await db
@@ -134,22 +138,14 @@ async function readValues(
       .orderBy('payload_type')
       .orderBy('source')
       .execute();
-    return rows.map(({ count, revision, ...key }) => ({ key, values: { count }, revision }));
+    return rows.map(({ count, revision: own, ...key }) => ({ key, values: { count }, revision: own }));
   }
+  if (revision === undefined) return [];
   const cell = { orgId, day, stream: name };
-  const facts = (await readNumbers(db, [cell]))(cell);
-  const ledger = await db
-    .selectFrom('coverage')
-    .select('revision')
-    .where('usage_date', '=', day)
-    .where('stream', '=', name)
-    .where('org_id', '=', orgId)
-    .executeTakeFirst();
-  if (ledger === undefined) return [];
-  return facts.map(({ key, values }) => ({
+  return (await readNumbers(db, [cell]))(cell).map(({ key, values }) => ({
     key: Object.fromEntries(keyColumns.map((column, at) => [column, key[at] as string])),
     values: Object.fromEntries(columns.map((column, at) => [column, values[at] as number])),
-    revision: ledger.revision,
+    revision,
   }));
 }
 
@@ -270,7 +266,6 @@ export async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
   return rows[0]?.isSeen === true;
 }
 
-/** `beginningOf` returns the beginning of a quarantined body. */
 export function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
   const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
   const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();

@@ -1,5 +1,6 @@
 /** Cells that need attention: gaps, cells known to be missing, and the cells of one organization. */
 import { type Kysely, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { ExportScope } from '../ledger/due.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
@@ -79,8 +80,8 @@ export async function countGapsLeft(
       eb.fn.countAll<number>().filterWhere('attempted_at', '<', startedAt).as('older'),
     ])
     .where('instance_id', '=', instanceId);
-  if (orgIds !== null) gaps = gaps.where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))));
-  if (streams !== null) gaps = gaps.where((eb) => eb('stream', '=', eb.fn.any(eb.val(streams))));
+  if (orgIds !== null) gaps = gaps.where(isAny('org_id', orgIds));
+  if (streams !== null) gaps = gaps.where(isAny('stream', streams));
   if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));
   if (shard !== null) {
     const { count, index } = shard;
@@ -105,7 +106,6 @@ export async function readOrgCells(db: Kysely<Schema>, orgId: string) {
   return cells.map(({ next_read_at, ...cell }) => ({ ...cell, isReadAgain: next_read_at !== null }));
 }
 
-/** `readDevices` returns the devices of an organization at the end of a day; null if they are not stored. */
 export async function readDevices(
   db: Kysely<Schema>,
   { orgId, day }: { orgId: string; day: UsageDay },

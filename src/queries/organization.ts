@@ -138,7 +138,6 @@ export interface SourceCount {
   readonly count: number;
 }
 
-/** `readSources` returns the payloads of the range by type and source, the most first. */
 export async function readSources(
   db: Kysely<Schema>,
   { orgId, range }: OrganizationRequest,

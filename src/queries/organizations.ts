@@ -1,7 +1,8 @@
 /** Lists of instances and organizations, and what is concluded about each organization. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import { type DayRange, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 
 /** `readInstanceNames` returns the name of each instance, or its id where no name is known, in the order of ids. */
 export async function readInstanceNames(db: Kysely<Schema>): Promise<ReadonlyMap<string, string>> {
@@ -18,22 +19,13 @@ export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly strin
   const known = await db
     .selectFrom('organizations')
     .select('org_id')
-    .where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))))
+    .where(isAny('org_id', orgIds))
     .execute();
   return orgIds.filter((orgId) => known.every(({ org_id }) => org_id !== orgId));
 }
 
-/** The number of organizations that match a search, and of those that were deleted in Losant. */
-export interface OrganizationCounts {
-  readonly count: number;
-  readonly deleted: number;
-}
-
-/** `countOrganizations` counts the organizations `o` that meet the condition. */
-export async function countOrganizations(
-  db: Kysely<Schema>,
-  condition: RawBuilder<boolean>,
-): Promise<OrganizationCounts> {
+/** `countOrganizations` counts the organizations `o` that meet the condition, and those of them deleted in Losant. */
+export async function countOrganizations(db: Kysely<Schema>, condition: RawBuilder<boolean>) {
   return await db
     .selectFrom('organizations as o')
     .select(({ fn }) => [
@@ -184,4 +176,42 @@ export async function readDailyPayloads(
     left join losant_usage.usage_days d on d.usage_date = day and d.org_id = o.org_id
     group by o.org_id`.execute(db);
   return new Map(rows.map(({ org_id, payloads }) => [org_id, payloads]));
+}
+
+/** The organizations and the days of two months, as of one reading. */
+export interface Overview {
+  /** The last day shown: yesterday when it was read. */
+  readonly to: UsageDay;
+  readonly organizations: readonly OrganizationFigures[];
+  /** The sums over all organizations from the first day of the last month to `to`, oldest first. */
+  readonly days: readonly DaySums[];
+}
+
+/** The metrics whose sums over all organizations are shown. */
+const SUMMED = [
+  ...(['payload_billable_count', 'payload_all_count', 'payload_all_bytes', 'notebook_minutes'] as const),
+  ...(['devices_total', 'devices_created', 'devices_deleted'] as const),
+];
+export type SummedMetric = (typeof SUMMED)[number];
+
+/** The sums of a day over all organizations; null where no number of it is stored. */
+export type DaySums = { readonly day: UsageDay } & Readonly<Record<SummedMetric, number | null>>;
+
+/** `readOverview` reads what the home page and the list of organizations show up to yesterday, `to`. */
+export async function readOverview(db: Kysely<Schema>, to: UsageDay): Promise<Overview> {
+  const sums = SUMMED.map((metric) => sql`sum(d.${sql.ref(metric)})::bigint as ${sql.ref(metric)}`);
+  const { rows: days } = await sql<DaySums>`
+    select day, ${sql.join(sums)}
+    from losant_usage.days_between(${sameDaysOfLastMonth(to).from}::date, ${to}::date) as day
+    left join losant_usage.usage_days d on d.usage_date = day
+    group by day order by day`.execute(db);
+  return { to, organizations: await readFigures(db, to), days };
+}
+
+/** `sameDaysOfLastMonth` returns the days of the month before that of `to`, up to the same date or the month's end. */
+export function sameDaysOfLastMonth(to: UsageDay): DayRange {
+  const [year, month, date] = to.split('-').map(Number) as [number, number, number];
+  const day = (of: number) => dayAt(Date.UTC(year, month - 2, of));
+  const last = dayAt(Date.UTC(year, month - 1, 0));
+  return { from: day(1), to: daysFrom(day(date), last) >= 0 ? day(date) : last };
 }

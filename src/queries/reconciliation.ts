@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
@@ -67,8 +68,8 @@ export async function readReconciliation(
     .groupBy('month')
     .orderBy('month');
   if (instanceIds !== null) {
-    days = days.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
-    summaries = summaries.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+    days = days.where(isAny('instance_id', instanceIds));
+    summaries = summaries.where(isAny('instance_id', instanceIds));
   }
   const monthsCompared = await summaries.execute();
   const rows = [...(await readRows(db, scope, 'instance_day')), ...(await readRows(db, scope, 'org_day'))];
@@ -131,8 +132,7 @@ async function readRows(
     month === undefined
       ? rows.where((eb) => eb.between('r.usage_date', range.from, range.to))
       : rows.where('r.month', '=', month);
-  if (instanceIds !== null)
-    rows = rows.where((eb) => eb('r.instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  if (instanceIds !== null) rows = rows.where(isAny('r.instance_id', instanceIds));
   if (!withEqual) {
     rows = rows.where((eb) =>
       eb.or([
@@ -248,7 +248,6 @@ export async function readControlTotalProblems(db: Kysely<Schema>, instanceIds: 
     .$narrowType<{ reason: string }>()
     .orderBy('instance_id')
     .orderBy('question');
-  if (instanceIds !== null)
-    reads = reads.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  if (instanceIds !== null) reads = reads.where(isAny('instance_id', instanceIds));
   return await reads.execute();
 }

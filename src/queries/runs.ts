@@ -71,7 +71,6 @@ export async function readRunsSince(db: Kysely<Schema>, since: Instant): Promise
     .execute();
 }
 
-/** `readRun` returns a run, or null if it is not recorded. */
 export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
   return (await (await selectRuns(db)).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;
 }

@@ -60,7 +60,6 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
 
 export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
 
-/** `exportedView` returns the view, or null for a name that is not one of them. */
 export function exportedView(name: string): ExportedView | null {
   return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
 }

@@ -7,7 +7,7 @@ import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
 import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, pingDatabase, readHealth } from '../queries/health.ts';
-import { readOverview } from '../queries/home.ts';
+import { readOverview } from '../queries/organizations.ts';
 import {
   type CountedMonths,
   countDifferences,

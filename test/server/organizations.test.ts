@@ -4,8 +4,13 @@ import { readPageNumber } from '../../src/console/lists.ts';
 import { readFilters, selectOrganizations } from '../../src/console/organizations.ts';
 import { linesThrough, renderSparkline } from '../../src/console/sparkline.ts';
 import { readHeatMap } from '../../src/queries/coverage.ts';
-import { readOverview, sameDaysOfLastMonth } from '../../src/queries/home.ts';
-import { type OrganizationFigures, readDailyPayloads, readFigures } from '../../src/queries/organizations.ts';
+import {
+  type OrganizationFigures,
+  readDailyPayloads,
+  readFigures,
+  readOverview,
+  sameDaysOfLastMonth,
+} from '../../src/queries/organizations.ts';
 import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
@@ -248,9 +253,9 @@ describe('what is read', () => {
     const { days } = await readOverview(ledger.db, '2025-06-02');
     expect(days).toHaveLength(33);
     expect(days.slice(-3)).toMatchObject([
-      { day: '2025-05-31', billablePayloads: 1_000, devices: 1 },
-      { day: '2025-06-01', billablePayloads: 30, devices: 2 },
-      { day: '2025-06-02', billablePayloads: 12, devices: null },
+      { day: '2025-05-31', payload_billable_count: 1_000, devices_total: 1 },
+      { day: '2025-06-01', payload_billable_count: 30, devices_total: 2 },
+      { day: '2025-06-02', payload_billable_count: 12, devices_total: null },
     ]);
   });
 
