@@ -3,13 +3,20 @@ import { Organization } from './check-organization.ts';
 import {
   BEHIND,
   BrokenFileError,
-  METRICS,
   type PackFileName,
   type PackRow,
   RowsByOrganization,
   readPackFile,
 } from './pack-files.ts';
-import { type Billed, keyOfLine, keyOfSource, type Report, show } from './pack-sums.ts';
+import {
+  type Billed,
+  keyOfLine,
+  keyOfSource,
+  type Report,
+  type StatementTotal,
+  show,
+  Totals,
+} from './pack-sums.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
 /** The most problems reported for one pack; the rest would be more of the same. */
@@ -140,60 +147,39 @@ async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }
     }
   };
   const totals = new Totals();
+  let orgs = 0;
   for (let orgId = await lines.peek(); orgId !== null; orgId = await lines.peek()) {
     await passStrays(orgId);
     const taken = await lines.take(orgId);
-    totals.add(taken);
+    orgs += 1;
+    totals.add(taken.map(({ metric, quantity }) => [metric as string, quantity ?? null]));
     const files = new Map<string, PackRow[]>();
     for (const [name, rows] of behind) files.set(name, await rows.take(orgId));
     const billed = earlier === null ? null : await earlier(orgId);
     new Organization(pack, { orgId, lines: taken, files, billed, blocked, report }).check();
   }
   await passStrays(null);
-  totals.compare(manifest.totals, report);
-  if (totals.orgs !== manifest.statement.orgs) {
-    report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${totals.orgs}`);
+  compareTotals(manifest.totals, totals.list(), report);
+  if (orgs !== manifest.statement.orgs) {
+    report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${orgs}`);
   }
 }
 
-/** The sums over all organizations. */
-class Totals {
-  readonly #metrics = new Map<string, { orgs: number; quantity: bigint | null }>();
-  orgs = 0;
-
-  add(lines: readonly PackRow[]): void {
-    this.orgs += 1;
-    const quantities = Map.groupBy(lines, ({ metric }) => metric as string);
-    for (const [metric, each] of quantities) {
-      const known = this.#metrics.get(metric) ?? { orgs: 0, quantity: null };
-      known.orgs += 1;
-      for (const { quantity } of each) {
-        if (quantity != null) known.quantity = (known.quantity ?? 0n) + BigInt(quantity);
-      }
-      this.#metrics.set(metric, known);
-    }
+function compareTotals(
+  said: readonly StatementTotal[],
+  expected: readonly StatementTotal[],
+  report: Report,
+): void {
+  for (const [index, total] of expected.entries()) {
+    const found = said[index];
+    if (JSON.stringify(found) === JSON.stringify(total)) continue;
+    const { metric, quantity, orgs } = total;
+    report(
+      'manifest.json',
+      `totals: ${metric} of lines.csv is ${show(quantity)} of ${orgs} organizations; the manifest has ${show(found?.quantity)} of ${found?.orgs ?? 0} for ${found?.metric ?? 'nothing'}`,
+    );
+    return;
   }
-
-  compare(said: Pack['manifest']['totals'], report: Report): void {
-    const expected = [...METRICS].flatMap(([metric, { unit, kind }]) => {
-      const sum = this.#metrics.get(metric);
-      if (sum === undefined) return [];
-      return [
-        { metric, unit, kind, orgs: sum.orgs, quantity: sum.quantity === null ? null : `${sum.quantity}` },
-      ];
-    });
-    for (const [index, total] of expected.entries()) {
-      const found = said[index];
-      if (JSON.stringify(found) === JSON.stringify(total)) continue;
-      const { metric, quantity, orgs } = total;
-      report(
-        'manifest.json',
-        `totals: ${metric} of lines.csv is ${show(quantity)} of ${orgs} organizations; the manifest has ${show(found?.quantity)} of ${found?.orgs ?? 0} for ${found?.metric ?? 'nothing'}`,
-      );
-      return;
-    }
-    if (said.length > expected.length) {
-      report('manifest.json', `totals: ${said[expected.length]?.metric} has no line in lines.csv`);
-    }
-  }
+  if (said.length > expected.length)
+    report('manifest.json', `totals: ${said[expected.length]?.metric} has no line in lines.csv`);
 }

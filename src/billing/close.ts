@@ -7,8 +7,9 @@ import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { Month, PeriodSource } from '../usage/period.ts';
 import { type BlockedPeriod, readAcceptedBlockers, readBlockers } from './month.ts';
-import { type OrganizationBill, readBills, type StatementTotal, sumBills } from './overview.ts';
+import { type OrganizationBill, readBills, sumBills } from './overview.ts';
 import { makePack, type OpenStatement } from './pack.ts';
+import type { StatementTotal } from './pack-sums.ts';
 import { type BilledInstance, readStatements, type Statement } from './statements.ts';
 
 export interface CloseRequest {
@@ -105,7 +106,7 @@ async function draftStatement(
     const blockers = await readBlockers(trx, { month, instanceId });
     const lines = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${source}, ${isAdjustment})`;
     const bills = await readBills(trx, lines, { instanceId, month, source });
-    const all = { bills, totals: await sumBills(trx, bills), blockers };
+    const all = { bills, totals: sumBills(bills), blockers };
     if (blockers.length > 0 && reason === null) return { kind: 'refused', ...all };
     if (bills.length === 0 && isAdjustment) return await readUnsettled(trx, { month, instanceId });
     if (bills.length === 0) throw nothingToClose(instance, month);

@@ -14,31 +14,26 @@ import { daysOfMonth } from '../usage/period.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import {
   addressOf,
-  type FileColumn,
   type Query,
   readChoice,
   readSearch,
   renderHidden,
   renderSearch,
   renderSelect,
-  sendCsv,
 } from './lists.ts';
-import {
-  type Column,
-  column,
-  type Html,
-  linkToDay,
-  linkToOrganization,
-  numberColumn,
-  renderAway,
-  renderDistance,
-  renderPage,
-  renderTable,
-  textColumn,
-} from './page.ts';
+import { type Html, linkToDay, linkToOrganization, renderAway, renderDistance, renderPage } from './page.ts';
 import { readRunId } from './runs.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { renderAuthor } from './story.ts';
+import {
+  type Column,
+  column,
+  type FileColumn,
+  numberColumn,
+  renderTable,
+  sendCsv,
+  textColumn,
+} from './table.ts';
 
 const PATH = '/changes';
 const METRICS = streams.flatMap((stream) => stream.metrics);
@@ -97,33 +92,31 @@ function queryOf(filters: Filters, before = '', nowMs: number): ChangeQuery {
     since: from === '' ? since : `${from}T00:00:00.000Z`,
     until: to === '' ? null : `${addDays(to, 1)}T00:00:00.000Z`,
     onlyByHand: by === 'hand',
-    onlyFinal: which === '',
-    afterClosing: which === 'closed',
+    which: which === 'all' ? null : which || 'final',
     metric: metric || null,
     runId: run || null,
     beforeId: /^[1-9]\d{0,14}$/.test(before) ? Number(before) : null,
   };
 }
 
-const CSV_COLUMNS: readonly FileColumn<ChangeLine>[] = [
-  ['changed_at', (line) => line.changedAt],
-  ['instance_id', (line) => line.instanceId],
-  ['org_id', (line) => line.orgId],
-  ['org_name', (line) => line.orgName, true],
-  ['usage_date', (line) => line.day],
-  ['stream', (line) => line.stream],
-  ['metric', (line) => line.metric],
-  ['unit', (line) => line.unit],
-  ['payload_type', (line) => line.payloadType, true],
-  ['source', (line) => line.source, true],
-  ['old_quantity', (line) => line.old],
-  ['new_quantity', (line) => line.new],
-  ['difference', (line) => line.difference],
-  ['was_final', (line) => line.wasFinal],
-  ['by_hand', (line) => line.runId === null],
-  ['run_id', (line) => line.runId],
-  ['changed_by', (line) => line.changedBy, true],
-];
+/** What people or devices named. */
+const TEXTS: readonly string[] = ['org_name', 'payload_type', 'source', 'changed_by'];
+const CSV_COLUMNS = (
+  [
+    ...([
+      'changed_at',
+      'instance_id',
+      'org_id',
+      'org_name',
+      'usage_date',
+      'stream',
+      'metric',
+      'unit',
+    ] as const),
+    ...(['payload_type', 'source', 'old_quantity', 'new_quantity', 'difference', 'was_final'] as const),
+    ...(['by_hand', 'run_id', 'changed_by'] as const),
+  ] as const
+).map((name): FileColumn<ChangeLine> => [name, (line) => line[name], TEXTS.includes(name)]);
 
 function renderChanges(filters: Filters, list: Html): Html {
   const { run } = filters;
@@ -160,19 +153,19 @@ function renderList(filters: Filters, list: ChangeList, { beforeId }: ChangeQuer
 ${renderSums(list)}
 <h2>Each change</h2>
 ${renderTable(changes, [
-  column('Changed', ({ changedAt }) => renderDistance(changedAt, nowMs)),
-  textColumn('Organization', ({ orgId, orgName }) => linkToOrganization(orgId, orgName)),
-  column('Day', ({ orgId, day, stream }) => linkToDay(orgId, day, stream)),
+  column('Changed', (change) => renderDistance(change.changed_at, nowMs)),
+  textColumn('Organization', ({ org_id, org_name }) => linkToOrganization(org_id, org_name)),
+  column('Day', ({ org_id, usage_date, stream }) => linkToDay(org_id, usage_date, stream)),
   textColumn(
     'Number',
-    ({ metric, unit, payloadType, source }) =>
-      html`${metric}<span class="quiet">, ${unit}${payloadType === null ? '' : `, ${payloadType} from ${source ?? ''}`}</span>`,
+    ({ metric, unit, payload_type, source }) =>
+      html`${metric}<span class="quiet">, ${unit}${payload_type === null ? '' : `, ${payload_type} from ${source ?? ''}`}</span>`,
   ),
-  numberColumn('Old', (change) => change.old ?? 'none'),
-  numberColumn('New', (change) => change.new ?? 'none'),
+  numberColumn('Old', (change) => change.old_quantity ?? 'none'),
+  numberColumn('New', (change) => change.new_quantity ?? 'none'),
   numberColumn('Difference', ({ difference }) => showDifference(difference)),
-  column('Was final', ({ wasFinal }) => (wasFinal ? html`<strong>final</strong>` : 'not final')),
-  textColumn('By', renderAuthor),
+  column('Was final', ({ was_final }) => (was_final ? html`<strong>final</strong>` : 'not final')),
+  textColumn('By', ({ run_id, changed_by }) => renderAuthor(run_id, changed_by)),
 ])}
 <nav aria-label="Pages of the list"><p>${beforeId === null ? '' : html`<a href="${addressOf(PATH, filters)}">Newest</a> `}
 ${nextId === null ? '' : html`<a href="${addressOf(PATH, { ...filters, before: `${nextId}` })}">Older</a>`}</p></nav>`;

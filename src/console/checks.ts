@@ -11,17 +11,13 @@ import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { AGAIN_S } from './organizations.ts';
 import {
-  column,
   type Html,
   linkToOrganization,
-  numberColumn,
   renderAway,
   renderDay,
   renderDistance,
   renderLink,
   renderPage,
-  renderTable,
-  textColumn,
 } from './page.ts';
 import {
   type ConsolePage,
@@ -31,6 +27,7 @@ import {
   readOrNull,
   shownHealth,
 } from './sources.ts';
+import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const TOTALS = '/totals';
 /** The number of months to choose from, besides older ones in which something differs. */

@@ -5,8 +5,9 @@ import { showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { isGap, STANDINGS, type Standing, worstOf } from '../usage/standing.ts';
 import { addressOf } from './lists.ts';
-import { column, type Html, renderDay, renderTable } from './page.ts';
+import { type Html, renderDay } from './page.ts';
 import { describeCounts } from './standings.ts';
+import { column, renderTable } from './table.ts';
 
 export interface CoverageGrid {
   readonly lines: readonly CoverageLine[];

@@ -1,9 +1,10 @@
 import { html } from 'hono/html';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { column, type Html, numberColumn, renderTable } from './page.ts';
+import type { Html } from './page.ts';
 import { barPaths, linePath, runsOf, type Scale, scaleOf, type TickDay, tickDays } from './shapes.ts';
 import { renderStanding } from './standings.ts';
+import { column, numberColumn, renderTable } from './table.ts';
 
 export interface Series {
   readonly name: string;

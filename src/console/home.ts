@@ -7,20 +7,10 @@ import { STANDINGS } from '../usage/standing.ts';
 import { listAttention, renderAttention } from './attention.ts';
 import { renderHeatMap } from './coverage-maps.ts';
 import { renderCard } from './instance-card.ts';
-import { addressOf, describeOrganizations, instanceColumn } from './lists.ts';
+import { addressOf, describeOrganizations } from './lists.ts';
 import { nameOfMonth } from './month-judge.ts';
 import { AGAIN_S } from './organizations.ts';
-import {
-  type Column,
-  column,
-  type Html,
-  numberColumn,
-  renderDay,
-  renderInstant,
-  renderPage,
-  renderTable,
-  textColumn,
-} from './page.ts';
+import { type Html, renderDay, renderInstant, renderPage } from './page.ts';
 import { describeTrouble, renderLength, renderRange, runColumns } from './runs.ts';
 import { showBytes } from './shapes.ts';
 import {
@@ -33,6 +23,7 @@ import {
   shownHealth,
 } from './sources.ts';
 import { renderSparkline } from './sparkline.ts';
+import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
 import {
   currentTroubles,
   describeKind,

@@ -7,7 +7,8 @@ import type { Standing } from '../usage/standing.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { type Query, renderHidden } from './lists.ts';
-import { column, type Html, numberColumn, renderTable } from './page.ts';
+import type { Html } from './page.ts';
+import { column, numberColumn, renderTable } from './table.ts';
 
 /** The choice of a viewer: a time zone, and a day that is shown by hour. */
 export interface HoursChoice {

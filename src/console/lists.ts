@@ -1,10 +1,8 @@
-/** Forms, filters, pagination and files of lists. */
-import type { Context } from 'hono';
+/** Forms, filters and pagination of lists. */
 import { html } from 'hono/html';
-import { type CsvValue, renderCsvRows } from '../files/csv.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { type Column, type Html, textColumn } from './page.ts';
+import type { Html } from './page.ts';
 import type { Names } from './sources.ts';
 
 /** The query of an address. */
@@ -25,13 +23,6 @@ export function renderSelect(name: string, label: string, options: readonly Opti
 /** `renderInstanceChoice` renders the choice of an instance; nothing where there is only one. */
 export function renderInstanceChoice(names: Names, chosen: string): Html | string {
   return names.size > 1 ? renderSelect('instance', 'Instance', [['', 'every one'], ...names], chosen) : '';
-}
-
-/** `instanceColumn` returns the column of the instance's name; none where there is only one. */
-export function instanceColumn<Row extends { readonly instanceId: string }>(names: Names): Column<Row>[] {
-  return names.size > 1
-    ? [textColumn('Instance', ({ instanceId }) => names.get(instanceId) ?? instanceId)]
-    : [];
 }
 
 export function renderSearch(search: string): Html {
@@ -106,29 +97,4 @@ Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, '
 export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
   const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
   return given.size === 0 ? path : `${path}?${given.toString()}`;
-}
-
-/** A column of a file: its name, its value, and whether that is text from outside, which must form no formula. */
-export type FileColumn<Row> = readonly [name: string, of: (row: Row) => CsvValue, isText?: boolean];
-
-/** `sendCsv` answers with the rows as a file. */
-export function sendCsv<Row>(
-  c: Context,
-  file: string,
-  rows: readonly Row[],
-  columns: readonly FileColumn<Row>[],
-): Response {
-  const names = columns.map(([name]) => name);
-  // Names may come from outside too.
-  const head = renderCsvRows(
-    names.map((name) => ({ name, isText: true })),
-    [names],
-  );
-  const cells = rows.map((row) => columns.map(([, of]) => of(row)));
-  const body = renderCsvRows(
-    columns.map(([name, , isText = false]) => ({ name, isText })),
-    cells,
-  );
-  c.header('content-disposition', `attachment; filename="${file}"`);
-  return c.body(head + body, 200, { 'content-type': 'text/csv; charset=utf-8' });
 }

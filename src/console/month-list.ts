@@ -7,7 +7,6 @@ import { daysOfMonth, type Month } from '../usage/period.ts';
 import { STANDINGS, standings } from '../usage/standing.ts';
 import {
   addressOf,
-  instanceColumn,
   type Query,
   readChoice,
   readPageNumber,
@@ -15,18 +14,10 @@ import {
   renderHidden,
   renderPages,
 } from './lists.ts';
-import {
-  type Column,
-  column,
-  type Html,
-  numberColumn,
-  renderInstant,
-  renderLink,
-  renderTable,
-  textColumn,
-} from './page.ts';
+import { type Html, renderInstant, renderLink } from './page.ts';
 import type { Names } from './sources.ts';
 import { renderStanding, worstFirst } from './standings.ts';
+import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
 
 /** The filters of organizations: those that can be invoiced, those that cannot, or those of one standing. */
 const MONTH_FILTERS = ['ready', 'blocked', ...standings] as const;

@@ -1,8 +1,8 @@
 import type { Organization, OrganizationDay } from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { DailyChart } from './daily-chart.ts';
-import type { FileColumn } from './lists.ts';
 import { showBytes } from './shapes.ts';
+import type { FileColumn } from './table.ts';
 
 /** `organizationCharts` returns the charts of an organization's page in order, the billed number first. */
 export function organizationCharts(organization: Organization): DailyChart[] {

@@ -5,17 +5,10 @@ import type { OpenCells, SourceCount } from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { isGap } from '../usage/standing.ts';
 import { addressOf } from './lists.ts';
-import {
-  column,
-  type Html,
-  linkToDay,
-  numberColumn,
-  renderDistance,
-  renderTable,
-  textColumn,
-} from './page.ts';
+import { type Html, linkToDay, renderDistance } from './page.ts';
 import { renderStanding } from './standings.ts';
 import { renderAuthor } from './story.ts';
+import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const GAPS_MAX = 20;
 
@@ -46,17 +39,17 @@ export function renderChanges(orgId: string, { changes, numbers, byHand }: Chang
   return html`<h2>Changes</h2>
 <p>${count(numbers, 'number')} changed after the first load${byHand === 0 ? '' : html`, <span class="bad">${showNumber(byHand)} by hand</span>`}. ${all}</p>
 ${renderTable(changes.slice(0, CHANGES_MAX), [
-  column('Changed', ({ changedAt }) => renderDistance(changedAt, nowMs)),
-  column('Day', ({ day, stream }) => linkToDay(orgId, day, stream)),
+  column('Changed', (change) => renderDistance(change.changed_at, nowMs)),
+  column('Day', ({ usage_date, stream }) => linkToDay(orgId, usage_date, stream)),
   textColumn(
     'Number',
-    ({ metric, payloadType, source }) =>
-      html`${metric}${source === null ? '' : html`<span class="quiet">, ${payloadType} from ${source}</span>`}`,
+    ({ metric, payload_type, source }) =>
+      html`${metric}${source === null ? '' : html`<span class="quiet">, ${payload_type} from ${source}</span>`}`,
   ),
-  numberColumn('Old', (change) => change.old ?? 'none'),
-  numberColumn('New', (change) => change.new ?? 'none'),
-  column('Was final', ({ wasFinal }) => (wasFinal ? html`<strong>final</strong>` : 'not final')),
-  textColumn('By', renderAuthor),
+  numberColumn('Old', (change) => change.old_quantity ?? 'none'),
+  numberColumn('New', (change) => change.new_quantity ?? 'none'),
+  column('Was final', ({ was_final }) => (was_final ? html`<strong>final</strong>` : 'not final')),
+  textColumn('By', ({ run_id, changed_by }) => renderAuthor(run_id, changed_by)),
 ])}`;
 }
 

@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { EVERY_CHANGE, readChangeList } from '../queries/changes.ts';
+import { readChangeList } from '../queries/changes.ts';
 import { readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
@@ -20,16 +20,14 @@ import { isLosantId } from '../usage/organization.ts';
 import { sumStandings } from '../usage/standing.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
-import { addressOf, sendCsv } from './lists.ts';
+import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { chartColumns, organizationCharts } from './organization-charts.ts';
 import { renderChanges, renderOpenCells, renderSources } from './organization-lists.ts';
 import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
 import { renderShare } from './organizations.ts';
 import {
-  column,
   type Html,
-  numberColumn,
   renderAwayPage,
   renderDay,
   renderDayOf,
@@ -38,10 +36,10 @@ import {
   renderLink,
   renderMissing,
   renderPage,
-  renderTable,
 } from './page.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { describeCounts, renderStanding } from './standings.ts';
+import { column, numberColumn, renderTable, sendCsv } from './table.ts';
 
 const RANGES = [30, 90, 365] as const;
 const RANGE_DAYS = 90;
@@ -86,7 +84,7 @@ async function readFacts(
     /** The billable payloads of this month and the one before, by day. */
     payloads: (await readDailyPayloads(db, { orgIds: [orgId], range: monthToDate })).get(orgId) ?? [],
     openCells: await readOpenCells(db, orgId),
-    changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
+    changes: await readChangeList(db, { search: orgId }),
     sources: await readSources(db, { orgId, range }),
   };
 }

@@ -11,8 +11,6 @@ import { addDays, type UsageDay } from '../usage/day.ts';
 import {
   addressOf,
   describeOrganizations,
-  type FileColumn,
-  instanceColumn,
   type Query,
   readChoice,
   readPageNumber,
@@ -21,24 +19,21 @@ import {
   renderPages,
   renderSearch,
   renderSelect,
-  sendCsv,
 } from './lists.ts';
 import { nameOfMonth } from './month-judge.ts';
+import { type Html, renderAway, renderCopy, renderDay, renderInstant, renderPage } from './page.ts';
+import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
+import { renderSparkline } from './sparkline.ts';
 import {
   type Column,
   column,
-  type Html,
+  type FileColumn,
+  instanceColumn,
   numberColumn,
-  renderAway,
-  renderCopy,
-  renderDay,
-  renderInstant,
-  renderPage,
   renderTable,
+  sendCsv,
   textColumn,
-} from './page.ts';
-import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
-import { renderSparkline } from './sparkline.ts';
+} from './table.ts';
 
 const PATH = '/organizations';
 const PER_PAGE = 50;

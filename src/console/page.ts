@@ -1,5 +1,5 @@
 import { html, raw } from 'hono/html';
-import { showDistance, showInstant, showNumber } from '../terminal/words.ts';
+import { showDistance, showInstant } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { SCRIPT } from './script.ts';
 import { STYLE } from './style.ts';
@@ -76,68 +76,6 @@ export function renderAway(): Html {
 /** `renderLink` renders one of several links; the one to what is shown is marked. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent ? html` aria-current="${current}"` : ''}>${text}</a> `;
-}
-
-/** What a cell shows: a number with separators, and a dash for null. */
-type Cell = Html | string | number | bigint | null;
-
-export interface Column<Row> {
-  readonly name: string;
-  readonly cell: (row: Row) => Cell;
-  /** Numbers are aligned; names and messages of any length may break anywhere, other values are not broken. */
-  readonly kind: 'number' | 'text' | 'value';
-  /** The address that sorts by the column. */
-  readonly sortAddress?: string;
-  /** The order of the rows, if they are sorted by the column. */
-  readonly sorted?: 'ascending' | 'descending' | undefined;
-}
-
-export function column<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
-  return { name, cell, kind: 'value' };
-}
-
-export function textColumn<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
-  return { name, cell, kind: 'text' };
-}
-
-export function numberColumn<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
-  return { name, cell, kind: 'number' };
-}
-
-const CLASSES = { number: 'n', text: 't', value: '' } as const;
-
-/**
- * `renderTable` renders a table with a heading for each column, which also stands beside each value on
- * narrow screens.
- */
-export function renderTable<Row>(
-  rows: readonly Row[],
-  columns: readonly Column<Row>[],
-  caption?: string,
-): Html {
-  const head = columns.map(
-    (each) =>
-      html`<th scope="col" class="${CLASSES[each.kind]}"${each.sorted === undefined ? '' : html` aria-sort="${each.sorted}"`}>${renderHeading(each)}</th>`,
-  );
-  const renderRow = (row: Row) =>
-    columns.map(
-      ({ name, kind, cell }) =>
-        html`<td data-label="${name}" class="${CLASSES[kind]}"><span>${showCell(cell(row))}</span></td>`,
-    );
-  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
-<thead><tr>${head}</tr></thead>
-<tbody>${rows.map((row) => html`<tr>${renderRow(row)}</tr>\n`)}</tbody></table></div>`;
-}
-
-function showCell(cell: Cell): Html | string {
-  if (cell === null) return '–';
-  return typeof cell === 'number' || typeof cell === 'bigint' ? showNumber(cell) : cell;
-}
-
-function renderHeading<Row>({ name, sortAddress, sorted }: Column<Row>): Html | string {
-  if (sortAddress === undefined) return name;
-  const sign = sorted === undefined ? '' : sorted === 'ascending' ? ' ▲' : ' ▼';
-  return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
 }
 
 export function linkToOrganization(orgId: string, name: string): Html {

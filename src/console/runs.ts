@@ -13,7 +13,6 @@ import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, DAY_MS, HOUR_MS, parseDay } from '../usage/day.ts';
 import {
   addressOf,
-  instanceColumn,
   type Query,
   readChoice,
   readInstanceId,
@@ -23,10 +22,7 @@ import {
   renderSelect,
 } from './lists.ts';
 import {
-  type Column,
-  column,
   type Html,
-  numberColumn,
   renderAway,
   renderAwayPage,
   renderDay,
@@ -34,10 +30,9 @@ import {
   renderInstant,
   renderMissing,
   renderPage,
-  renderTable,
-  textColumn,
 } from './page.ts';
 import { type ConsolePage, type Names, readOrNull } from './sources.ts';
+import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
 import type { WakeEnd } from './worker-status.ts';
 
 const PATH = '/runs';

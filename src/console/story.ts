@@ -34,20 +34,17 @@ import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import type { Query } from './lists.ts';
 import {
-  column,
   type Html,
-  numberColumn,
   renderAway,
   renderDay,
   renderDistance,
   renderInstant,
   renderMissing,
   renderPage,
-  renderTable,
-  textColumn,
 } from './page.ts';
 import { type ConsolePage, type Names, type PageSources, readOrNull } from './sources.ts';
 import { renderStanding } from './standings.ts';
+import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const PATH = '/coverage';
 const answer = (sources: PageSources) => (c: Context) => answerStory(sources, c);
@@ -228,12 +225,12 @@ ${renderTable(revisions.slice(0, ROWS_MAX), [
   column('When', ({ changedAt }) => renderDistance(changedAt, nowMs)),
   numberColumn('Revision', ({ revision }) => revision),
   textColumn('What changed', (change) => describeChange(change).replaceAll(' -> ', ' → ')),
-  textColumn('By', renderAuthor),
+  textColumn('By', ({ runId, changedBy }) => renderAuthor(runId, changedBy)),
 ])}${renderRest(revisions.length)}`;
 }
 
 /** `renderAuthor` renders the run that made a change, or the database user that made it by hand. */
-export function renderAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): Html {
+export function renderAuthor(runId: string | null, changedBy: string): Html {
   if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
   return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
 }

@@ -1,29 +1,25 @@
-import { type InferResult, type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import type { Instant, Restatements, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { matching } from './organizations.ts';
 
+/** Which changes are returned: all where nothing is given, or null. */
 export interface ChangeQuery {
   /** Part of an organization's name or referral id, or the beginning of its id; empty for all. */
-  readonly search: string;
-  /** The usage days; null for all. */
-  readonly range: DayRange | null;
-  /** Whether to return only changes of numbers that were final before. */
-  readonly onlyFinal: boolean;
-  /** Whether to return only changes by hand. */
-  readonly onlyByHand: boolean;
-  /** Whether to return only changes of days whose month was closed before. */
-  readonly afterClosing: boolean;
-  /** The time from which changes are returned, and that before which; null for all. */
-  readonly since: Instant | null;
-  readonly until: Instant | null;
-  /** The run whose changes are returned; null for all. */
-  readonly runId: string | null;
-  /** The metric that changed; null for all. */
-  readonly metric: string | null;
-  /** The id of the change before which the page begins; null for the newest. */
-  readonly beforeId: number | null;
+  readonly search?: string;
+  /** The usage days. */
+  readonly range?: DayRange | null;
+  /** Only changes of numbers that were final before, or of days whose month was closed before. */
+  readonly which?: 'final' | 'closed' | null;
+  readonly onlyByHand?: boolean;
+  /** The time from which changes are returned, and that before which. */
+  readonly since?: Instant | null;
+  readonly until?: Instant | null;
+  readonly runId?: string | null;
+  readonly metric?: string | null;
+  /** The id of the change before which the page begins; the newest if there is none. */
+  readonly beforeId?: number | null;
 }
 
 /**
@@ -45,8 +41,8 @@ export interface ChangeSum {
   readonly difference: number;
 }
 
-/** A change of one value: a row of the view restatements. Without a run it was made by hand. */
-export type ChangeLine = InferResult<ReturnType<typeof selectLines>>[number];
+/** A change of one value. */
+export type ChangeLine = Selectable<Restatements>;
 
 /** The metrics of which invoices are made, and whose differences add up. */
 const BILLED_METRICS: readonly string[] = ['payload_billable_count', 'notebook_minutes'];
@@ -56,7 +52,7 @@ const CHANGES_PER_PAGE = 50;
 
 /** `readChangeList` returns a page of the changes that match, newest first, with the counts of all pages. */
 export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery) {
-  const { beforeId } = query;
+  const { beforeId = null } = query;
   const found = selectChanges(db, query);
   const page = beforeId === null ? found : found.where('r.id', '<', beforeId);
   const rows = await page
@@ -94,15 +90,7 @@ function selectLines(db: Kysely<Schema>, query: ChangeQuery) {
   return db
     .selectFrom('restatements as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
-    .select([
-      'r.instance_id as instanceId',
-      'r.org_id as orgId',
-      'r.org_name as orgName',
-      'r.usage_date as day',
-    ])
-    .select(['r.stream', 'r.metric', 'r.unit', 'r.payload_type as payloadType', 'r.source'])
-    .select(['r.old_quantity as old', 'r.new_quantity as new', 'r.difference', 'r.was_final as wasFinal'])
-    .select(['r.run_id as runId', 'r.changed_by as changedBy', 'r.changed_at as changedAt'])
+    .selectAll('r')
     .where(meets(query))
     .where(isOfMetric(query))
     .orderBy('r.revision_id', 'desc')
@@ -110,7 +98,7 @@ function selectLines(db: Kysely<Schema>, query: ChangeQuery) {
 }
 
 function isOfMetric({ metric }: ChangeQuery): RawBuilder<boolean> {
-  return metric === null ? sql`true` : sql`r.metric = ${metric}`;
+  return metric == null ? sql`true` : sql`r.metric = ${metric}`;
 }
 
 /** The most sums that are shown. */
@@ -137,19 +125,13 @@ async function readSums(db: Kysely<Schema>, query: ChangeQuery) {
   };
 }
 
-/** The query for every change there is. */
-export const EVERY_CHANGE: ChangeQuery = {
-  ...{ search: '', range: null, onlyFinal: false, onlyByHand: false, afterClosing: false },
-  ...{ since: null, until: null, runId: null, metric: null, beforeId: null },
-};
-
 /**
  * `countChanges` counts the final numbers that changed by instance: all, those since `since`, and those of them that
  * were changed by hand; and the numbers, final or not, that were changed by hand since then.
  */
 export async function countChanges(db: Kysely<Schema>, since: Instant) {
   const finals = await db
-    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyFinal: true })).as('c'))
+    .selectFrom(groupByCell(selectChanges(db, { which: 'final' })).as('c'))
     .select('c.instance_id')
     .select(({ fn }) => [
       fn.countAll<number>().as('all'),
@@ -163,7 +145,7 @@ export async function countChanges(db: Kysely<Schema>, since: Instant) {
     .groupBy('c.instance_id')
     .execute();
   const byHand = await db
-    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyByHand: true, since })).as('c'))
+    .selectFrom(groupByCell(selectChanges(db, { onlyByHand: true, since })).as('c'))
     .select(['c.instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
     .groupBy('c.instance_id')
     .execute();
@@ -190,7 +172,7 @@ function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
     })
     .where(meets(query));
   const { metric } = query;
-  if (metric === null) return rows;
+  if (metric == null) return rows;
   return rows.where((eb) =>
     eb.exists(
       eb
@@ -202,25 +184,17 @@ function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
 }
 
 /** `meets` is the condition that a row `r` of the record, or of its view, meets the query whatever its metric. */
-function meets({
-  search,
-  range,
-  onlyFinal,
-  onlyByHand,
-  afterClosing,
-  since,
-  until,
-  runId,
-}: ChangeQuery): RawBuilder<boolean> {
+function meets(query: ChangeQuery): RawBuilder<boolean> {
+  const { search = '', range, which, onlyByHand, since, until, runId } = query;
   const conditions = [
-    onlyFinal ? sql`r.was_final` : null,
+    which === 'final' ? sql`r.was_final` : null,
     onlyByHand ? sql`r.run_id is null` : null,
-    since === null ? null : sql`r.changed_at >= ${since}::timestamptz`,
-    until === null ? null : sql`r.changed_at < ${until}::timestamptz`,
-    runId === null ? null : sql`r.run_id = ${runId}::uuid`,
-    range === null ? null : sql`r.usage_date between ${range.from}::date and ${range.to}::date`,
+    since == null ? null : sql`r.changed_at >= ${since}::timestamptz`,
+    until == null ? null : sql`r.changed_at < ${until}::timestamptz`,
+    runId == null ? null : sql`r.run_id = ${runId}::uuid`,
+    range == null ? null : sql`r.usage_date between ${range.from}::date and ${range.to}::date`,
     search === '' ? null : isOfOrganization(search),
-    afterClosing
+    which === 'closed'
       ? sql`exists (
           select from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
           where l.org_id = r.org_id and r.usage_date between l.period_start and l.period_end and s.closed_at < r.changed_at)`
