@@ -1,7 +1,7 @@
 /** Compares proof packs with the database that they are from. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { readInPages } from '../queries/cursor.ts';
+import { readInPages } from '../queries/view-rows.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
 import { MANIFEST_NAME } from './pack.ts';
 import { keyOf, METRICS, type PackFileName, type PackRow, readPackFile } from './pack-files.ts';

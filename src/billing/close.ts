@@ -136,7 +136,7 @@ async function closeAtOneMoment(
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
     const moment = await takeMoment(trx);
-    const outcome = await closeAt(trx, instance, { request, moment });
+    const outcome = await closeAt(trx, instance, request, moment);
     await (outcome.kind === 'closed' ? trx.commit() : trx.rollback()).execute();
     return outcome;
   } catch (error) {
@@ -170,10 +170,10 @@ async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
 async function closeAt(
   trx: Kysely<Schema>,
   instance: BilledInstance,
-  { request, moment }: { readonly request: CloseRequest; readonly moment: string },
+  { month, reason, isAdjustment, signingKey, signal }: CloseRequest,
+  moment: string,
 ): Promise<CloseOutcome> {
   const { instanceId } = instance;
-  const { month, reason, isAdjustment, signingKey, signal } = request;
   const { rows } = await sql<{ opened: Opened }>`
     select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${reason},
       ${moment}::timestamptz) as opened`.execute(trx);

@@ -11,7 +11,7 @@ export interface InvoicedMonth {
   /** The periods by name; null if there are too many to keep in memory. */
   readonly periods: readonly OrganizationPeriod[] | null;
   /** The blockers of every organization of an instance. */
-  readonly blockers: readonly InstanceBlocker[];
+  readonly blockers: readonly (PeriodBlocker & Pick<BlockedPeriod, 'instanceId'>)[];
   readonly statements: readonly Statement[];
   /** The number of organizations with a number that now differs from the closed one and is not adjusted. */
   readonly differing: number;
@@ -35,8 +35,15 @@ export interface PeriodBlocker {
   readonly whatToDo: string;
 }
 
-export interface InstanceBlocker extends PeriodBlocker {
+/** A blocker with its period, and its organization or the complete instance. */
+export interface BlockedPeriod extends PeriodBlocker {
   readonly instanceId: string;
+  /** The organization; null if it blocks every period of the instance that contains one of its days. */
+  readonly orgId: string | null;
+  readonly orgName: string | null;
+  readonly referralId: string | null;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
 }
 
 /** The causes in words, shown beside their days: people may not know the codes of the view. */
@@ -69,15 +76,13 @@ export async function readMonth(db: Kysely<Schema>, month: Month): Promise<Invoi
   const statements = await readStatements(db, { month });
   const periods = await readPeriods(db, month);
   const blockers = await readBlockers(db, { month });
-  const ofInstances = blockers.flatMap(({ blocker, instanceId, orgId }) =>
-    orgId === null ? [{ instanceId, ...blocker }] : [],
-  );
+  const ofInstances = blockers.filter(({ orgId }) => orgId === null);
   const base = { month, statements, blockers: ofInstances };
   const differing = statements.length === 0 ? 0 : await countDiffering(db, month);
   if (periods.length > PERIODS_MAX) return { ...base, periods: null, differing };
   const byPeriod = Map.groupBy(blockers, ({ orgId, from }) => `${orgId} ${from}`);
-  const blockersOf = (orgId: string, from: UsageDay) =>
-    (byPeriod.get(`${orgId} ${from}`) ?? []).map(({ blocker }) => blocker);
+  const blockersOf = ({ orgId, from }: { readonly orgId: string; readonly from: UsageDay }) =>
+    byPeriod.get(`${orgId} ${from}`) ?? [];
   const known = new Set(periods.map(({ orgId, from }) => `${orgId} ${from}`));
   const others = [...byPeriod].flatMap(([key, [first]]) =>
     first === undefined || first.orgId === null || known.has(key) ? [] : [toPeriod(first, first.orgId)],
@@ -85,10 +90,7 @@ export async function readMonth(db: Kysely<Schema>, month: Month): Promise<Invoi
   return {
     ...base,
     differing,
-    periods: [...periods, ...others].map((period) => ({
-      ...period,
-      blockers: blockersOf(period.orgId, period.from),
-    })),
+    periods: [...periods, ...others].map((period) => ({ ...period, blockers: blockersOf(period) })),
   };
 }
 
@@ -137,18 +139,6 @@ async function readPeriods(db: Kysely<Schema>, month: Month) {
     .execute();
 }
 
-/** A blocker with its period, and its organization or the complete instance. */
-export interface BlockedPeriod {
-  readonly instanceId: string;
-  /** The organization; null if it blocks every period of the instance that contains one of its days. */
-  readonly orgId: string | null;
-  readonly orgName: string | null;
-  readonly referralId: string | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  readonly blocker: PeriodBlocker;
-}
-
 /**
  * `readBlockers` returns what keeps the month of each instance, or of one, from being closed or adjusted: blockers of
  * the month itself, or of the billing periods of Losant that end in it.
@@ -157,7 +147,7 @@ export async function readBlockers(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
 ): Promise<BlockedPeriod[]> {
-  const { rows } = await sql<Omit<BlockedPeriod, 'blocker'> & PeriodBlocker>`
+  const { rows } = await sql<BlockedPeriod>`
     select i.instance_id as "instanceId", b.org_id as "orgId", b.org_name as "orgName", b.referral_id as "referralId",
       b.period_start as "from", b.period_end as "to", b.cause, b.days, b.first_day as "firstDay",
       b.last_day as "lastDay", b.streams, b.what_to_do as "whatToDo"
@@ -165,14 +155,14 @@ export async function readBlockers(
     cross join lateral losant_usage.closing_blockers(i.instance_id, ${`${month}-01`}::date) b
     where ${instanceId}::text is null or i.instance_id = ${instanceId}
     order by i.instance_id, b.org_name, b.org_id, b.period_start, b.cause, b.first_day`.execute(db);
-  return rows.map(toBlockedPeriod);
+  return rows;
 }
 
 export async function readAcceptedBlockers(
   db: Kysely<Schema>,
   statementId: string,
 ): Promise<BlockedPeriod[]> {
-  const rows = await db
+  return await db
     .selectFrom('statement_blockers as b')
     .innerJoin('statements as s', 's.statement_id', 'b.statement_id')
     .leftJoin('organizations as o', 'o.org_id', 'b.org_id')
@@ -183,19 +173,6 @@ export async function readAcceptedBlockers(
     .where('b.statement_id', '=', statementId)
     .orderBy('b.position')
     .execute();
-  return rows.map(toBlockedPeriod);
-}
-
-function toBlockedPeriod({
-  cause,
-  days,
-  firstDay,
-  lastDay,
-  streams,
-  whatToDo,
-  ...period
-}: Omit<BlockedPeriod, 'blocker'> & PeriodBlocker): BlockedPeriod {
-  return { ...period, blocker: { cause, days, firstDay, lastDay, streams, whatToDo } };
 }
 
 /** `toPeriod` returns the substitute for an organization that is blocked and has no row of the period. */

@@ -3,7 +3,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvRows } from '../files/csv.ts';
-import { readInPages } from '../queries/cursor.ts';
+import { readInPages } from '../queries/view-rows.ts';
 import type { DayRange } from '../usage/day.ts';
 import { columnsOf, keyOf, METRICS, type PackColumn, type PackFileName } from './pack-files.ts';
 

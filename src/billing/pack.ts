@@ -108,9 +108,9 @@ export async function makePack(
   const bytes = Buffer.from(renderManifest(manifest));
   if (signingKey !== null) {
     const signature = gzipSync(sign(null, bytes, signingKey));
-    await keepPart(trx, { statementId: statement.id, name: SIGNATURE_NAME, content: signature });
+    await keepPart(trx, statement.id, SIGNATURE_NAME, signature);
   }
-  await keepPart(trx, { statementId: statement.id, name: MANIFEST_NAME, content: bytes });
+  await keepPart(trx, statement.id, MANIFEST_NAME, bytes);
   return manifest.totals;
 }
 
@@ -137,7 +137,7 @@ async function keepTable(
   const keep = async (text: string) => {
     hash.update(text);
     bytes += Buffer.byteLength(text);
-    await keepPart(trx, { statementId, name, content: gzipSync(text, { level: GZIP_LEVEL }) });
+    await keepPart(trx, statementId, name, gzipSync(text, { level: GZIP_LEVEL }));
   };
   await keep(renderCsvHeader(columns));
   for await (const page of readLines(trx, table)) {
@@ -151,28 +151,21 @@ async function keepTable(
 /** The lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */
 const GZIP_LEVEL = 1;
 
-interface FilePart {
-  readonly statementId: string;
-  readonly name: string;
-  /** A part of a file as gzip; of the manifest all of it as it is, after which nothing is taken. */
-  readonly content: Buffer;
-}
-
-async function keepPart(trx: Kysely<Schema>, { statementId, name, content }: FilePart): Promise<void> {
+/** `keepPart` stores a part of a file as gzip; of the manifest all of it as it is, after which nothing is taken. */
+async function keepPart(
+  trx: Kysely<Schema>,
+  statementId: string,
+  name: string,
+  content: Buffer,
+): Promise<void> {
   await sql`select losant_usage.seal_statement(${statementId}::uuid, ${name}, ${content})`.execute(trx);
-}
-
-/** A part of a file, as stored. */
-export interface KeptPart {
-  readonly name: string;
-  readonly gzip: Buffer;
 }
 
 /**
  * `readFileParts` yields the files of a statement beside its manifest as they were made, part by part,
  * file by file.
  */
-export async function* readFileParts(db: Kysely<Schema>, statementId: string): AsyncGenerator<KeptPart> {
+export async function* readFileParts(db: Kysely<Schema>, statementId: string) {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
   const parts = await files.select(['name', 'part']).orderBy('name').orderBy('part').execute();
   for (const { name, part } of parts) {

@@ -44,7 +44,7 @@ export const changesPage: ConsolePage = {
   path: PATH,
   open: (sources) => async (c) => {
     const filters = readFilters(c.req.query());
-    const query = queryOf(filters, c.req.query('before'), sources.now());
+    const query = queryOf(filters, sources.now(), c.req.query('before'));
     if (c.req.query('csv') !== undefined) {
       const lines = await readOrNull(sources, (db) => readChangeLines(db, query));
       if (lines !== null && lines.length <= CHANGE_LINES_MAX)
@@ -83,7 +83,7 @@ function readFilters(given: Query) {
   };
 }
 
-function queryOf(filters: Filters, before = '', nowMs: number): ChangeQuery {
+function queryOf(filters: Filters, nowMs: number, before = ''): ChangeQuery {
   const { q, month, which, by, metric, days, from, to, run } = filters;
   const since = days === '' ? null : new Date(nowMs - Number(days) * DAY_MS).toISOString();
   return {
@@ -99,24 +99,16 @@ function queryOf(filters: Filters, before = '', nowMs: number): ChangeQuery {
   };
 }
 
-/** What people or devices named. */
+/** Columns of the view, and those of them that people or devices named. */
+const CSV_NAMES = [
+  ...(['changed_at', 'instance_id', 'org_id', 'org_name', 'usage_date', 'stream', 'metric'] as const),
+  ...(['unit', 'payload_type', 'source', 'old_quantity', 'new_quantity', 'difference'] as const),
+  ...(['was_final', 'by_hand', 'run_id', 'changed_by'] as const),
+];
 const TEXTS: readonly string[] = ['org_name', 'payload_type', 'source', 'changed_by'];
-const CSV_COLUMNS = (
-  [
-    ...([
-      'changed_at',
-      'instance_id',
-      'org_id',
-      'org_name',
-      'usage_date',
-      'stream',
-      'metric',
-      'unit',
-    ] as const),
-    ...(['payload_type', 'source', 'old_quantity', 'new_quantity', 'difference', 'was_final'] as const),
-    ...(['by_hand', 'run_id', 'changed_by'] as const),
-  ] as const
-).map((name): FileColumn<ChangeLine> => [name, (line) => line[name], TEXTS.includes(name)]);
+const CSV_COLUMNS = CSV_NAMES.map(
+  (name): FileColumn<ChangeLine> => [name, (line) => line[name], TEXTS.includes(name)],
+);
 
 function renderChanges(filters: Filters, list: Html): Html {
   const { run } = filters;

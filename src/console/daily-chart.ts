@@ -1,8 +1,18 @@
 import { html } from 'hono/html';
+import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import type { Html } from './page.ts';
-import { barPaths, linePath, runsOf, type Scale, scaleOf, type TickDay, tickDays } from './shapes.ts';
+import {
+  barPaths,
+  linePath,
+  roundTenth,
+  runsOf,
+  type Scale,
+  scaleOf,
+  type TickDay,
+  tickDays,
+} from './shapes.ts';
 import { renderStanding } from './standings.ts';
 import { column, numberColumn, renderTable } from './table.ts';
 
@@ -202,3 +212,45 @@ const MARKS: readonly (Html | string)[] = [
   mark('M3 0v6'),
   mark('M0 3h6M3 0v6'),
 ];
+
+/** The size of a sparkline in pixels, and the room for the width of the line. */
+const SPARK_WIDTH = 120;
+const SPARK_HEIGHT = 24;
+const MARGIN = 1.5;
+
+/**
+ * `renderSparkline` renders a line through one number per day. Days that are not stored are shown as bars
+ * and break the line, because they must never look like zero. `name` names what is counted.
+ */
+export function renderSparkline(values: readonly (number | null)[], name: string): Html {
+  const step = SPARK_WIDTH / Math.max(values.length, 1);
+  const gaps = values.flatMap((value, index) => (value === null ? [index * step] : []));
+  const bars = gaps.map(
+    (x) =>
+      html`<rect class="spark-gap" x="${roundTenth(x)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>`,
+  );
+  return html`<svg role="img" aria-label="${describeSpark(values, name)}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linesThrough(values)}"/></svg>`;
+}
+
+/** `linesThrough` returns the path of the line from one stored day to the next; an isolated stored day is a dot. */
+export function linesThrough(values: readonly (number | null)[]): string {
+  const most = Math.max(1, ...values.map((value) => value ?? 0));
+  const step = SPARK_WIDTH / Math.max(values.length, 1);
+  return values
+    .map((value, index) => {
+      if (value === null) return '';
+      const isFirst = index === 0 || values[index - 1] === null;
+      const y = SPARK_HEIGHT - MARGIN - (value / most) * (SPARK_HEIGHT - 2 * MARGIN);
+      const point = `${roundTenth((index + 0.5) * step)} ${roundTenth(y)}`;
+      return isFirst ? `M${point}h0` : `L${point}`;
+    })
+    .join('');
+}
+
+function describeSpark(values: readonly (number | null)[], name: string): string {
+  const stored = values.filter((value) => value !== null);
+  if (stored.length === 0) return `${name}: none of ${values.length} days is stored`;
+  const missing = values.length - stored.length;
+  const range = `from ${showNumber(Math.min(...stored))} to ${showNumber(Math.max(...stored))}`;
+  return `${name} by day, ${range}${missing === 0 ? '' : `; ${missing} of ${values.length} days are not stored`}`;
+}

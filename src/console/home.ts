@@ -6,6 +6,7 @@ import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from '../usage/day.t
 import { STANDINGS } from '../usage/standing.ts';
 import { listAttention, renderAttention } from './attention.ts';
 import { renderHeatMap } from './coverage-maps.ts';
+import { renderSparkline } from './daily-chart.ts';
 import { renderCard } from './instance-card.ts';
 import { addressOf, describeOrganizations } from './lists.ts';
 import { nameOfMonth } from './month-judge.ts';
@@ -22,7 +23,6 @@ import {
   READING_WAIT_MS,
   shownHealth,
 } from './sources.ts';
-import { renderSparkline } from './sparkline.ts';
 import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
 import {
   currentTroubles,

@@ -33,13 +33,19 @@ function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<Cons
     if (months === null || !view.isUp) return c.html(renderAwayPage({ title: 'Months', path: PATH }), 503);
     const asked = c.req.param('month');
     const entry = asked === undefined ? newest(months) : months.find(({ month }) => month === asked);
+    if (entry === undefined && asked !== undefined) return c.html(renderUnknown(asked), 404);
     if (entry === undefined) {
-      return asked === undefined ? c.html(renderEmpty()) : c.html(renderUnknown(asked), 404);
+      const body = html`<h1>Nothing has been exported yet.</h1><p>The first run begins the first month.</p>`;
+      return c.html(renderPage({ title: 'Months', path: PATH, body }));
     }
     const reading = await sources.month(entry.month);
     if (reading === null) {
       c.header('refresh', String(AGAIN_S));
-      return c.html(renderCounting(entry, months));
+      const title = showMonth(entry.month);
+      const body = html`<h1>${title} is being counted.</h1>
+<p>It takes a moment with many organizations. This page reloads by itself.</p>
+${renderChoice(months, entry.month)}`;
+      return c.html(renderPage({ title, path: PATH, body }));
     }
     const query = readMonthQuery(entry.month, c.req.query());
     const instances = view.reading?.value.instances ?? [];
@@ -70,8 +76,11 @@ function renderMonth(
   const { month, periods, statements, differing } = value;
   const name = showMonth(month);
   const choice = renderChoice(months, month);
-  if (periods === null)
-    return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
+  if (periods === null) {
+    const body = html`<h1>${name} has more organizations than this page shows.</h1>
+<p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>${choice}`;
+    return renderPage({ title: name, path: PATH, body });
+  }
   const yesterday = addDays(dayAt(nowMs), -1);
   const facts = { ...value, periods, yesterday, hasRun: context.hasRun };
   const verdict = judgeMonth(facts);
@@ -98,23 +107,6 @@ function renderAction(action: string): Html | string {
   return action.startsWith('losant-usage ')
     ? html`<code>${action}</code> ${renderCopy(action, 'Copy the command', 'Copy')}`
     : capitalize(action);
-}
-
-function renderTooMany(month: Month): Html {
-  return html`<h1>${showMonth(month)} has more organizations than this page shows.</h1>
-<p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
-}
-
-function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
-  const body = html`<h1>${showMonth(month)} is being counted.</h1>
-<p>It takes a moment with many organizations. This page reloads by itself.</p>
-${renderChoice(months, month)}`;
-  return renderPage({ title: showMonth(month), path: PATH, body });
-}
-
-function renderEmpty(): Html {
-  const body = html`<h1>Nothing has been exported yet.</h1><p>The first run begins the first month.</p>`;
-  return renderPage({ title: 'Months', path: PATH, body });
 }
 
 function renderUnknown(asked: string): Html {

@@ -1,4 +1,9 @@
-import type { Organization, OrganizationDay } from '../queries/organization.ts';
+import {
+  CHARTED,
+  type ChartedMetric,
+  type Organization,
+  type OrganizationDay,
+} from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { showBytes } from './shapes.ts';
@@ -8,11 +13,11 @@ import type { FileColumn } from './table.ts';
 export function organizationCharts(organization: Organization): DailyChart[] {
   const { days } = organization;
   const chartOf = (
-    stream: string,
-    pick: (day: OrganizationDay) => number | null,
+    metric: ChartedMetric,
     chart: Pick<DailyChart, 'id' | 'title' | 'axis' | 'unit' | 'shape'> & { readonly name: string },
   ): DailyChart => {
-    const values = days.map(pick);
+    const stream = CHARTED[metric];
+    const values = days.map((day) => day[metric]);
     const standings = days.map((day) => day.standings[stream] ?? null);
     return {
       ...chart,
@@ -26,25 +31,25 @@ export function organizationCharts(organization: Organization): DailyChart[] {
         chart.shape === 'line' ? describeLevel(days, values) : describeFlow(values, standings, chart.unit),
     };
   };
-  const sources = chartOf('payload_sources', (day) => day.payloadSourceCount, {
+  const sources = chartOf('payload_source_count', {
     ...{ id: 'payloads', title: 'All payloads by type', name: 'Payloads' },
     ...{ axis: 'Payloads per day', unit: 'count', shape: 'bars' },
   });
   return [
-    chartOf('payload_totals', (day) => day.payloadBillableCount, {
+    chartOf('payload_billable_count', {
       ...{ id: 'billable', title: 'Billable payloads', name: 'Payloads' },
       ...{ axis: 'Billable payloads per day', unit: 'count', shape: 'bars' },
     }),
     { ...sources, ...partsByType(organization, sources) },
-    chartOf('device_counts', (day) => day.devicesTotal, {
+    chartOf('devices_total', {
       ...{ id: 'devices', title: 'Devices', name: 'Devices' },
       ...{ axis: 'Devices at about the end of the day', unit: 'count', shape: 'line' },
     }),
-    chartOf('notebook_minutes', (day) => day.notebookMinutes, {
+    chartOf('notebook_minutes', {
       ...{ id: 'notebooks', title: 'Notebook minutes', name: 'Minutes' },
       ...{ axis: 'Minutes per day', unit: 'count', shape: 'bars' },
     }),
-    chartOf('payload_totals', (day) => day.payloadAllBytes, {
+    chartOf('payload_all_bytes', {
       ...{ id: 'bytes', title: 'Size of all payloads', name: 'Bytes' },
       ...{ axis: 'Bytes per day', unit: 'bytes', shape: 'bars' },
     }),

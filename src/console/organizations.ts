@@ -8,6 +8,7 @@ import {
 } from '../queries/organizations.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
+import { renderSparkline } from './daily-chart.ts';
 import {
   addressOf,
   describeOrganizations,
@@ -23,7 +24,6 @@ import {
 import { nameOfMonth } from './month-judge.ts';
 import { type Html, renderAway, renderCopy, renderDay, renderInstant, renderPage } from './page.ts';
 import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
-import { renderSparkline } from './sparkline.ts';
 import {
   type Column,
   column,

@@ -1,7 +1,7 @@
+import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
 import { showDistance, showInstant } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
-import { SCRIPT } from './script.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -25,6 +25,33 @@ const PAGES = [
 
 /** The icon of the browser's tab: a bar chart in a square. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
+
+/**
+ * The script of every page: `/` moves to the search, and a button copies its text. Nothing on a page
+ * needs it to be read.
+ */
+export const SCRIPT = `
+addEventListener('keydown', (event) => {
+  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea')) return;
+  event.preventDefault();
+  document.getElementById('find').focus();
+});
+addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-copy]');
+  if (button === null) return;
+  const shown = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = '✓';
+  } catch {
+    button.textContent = '✕';
+  }
+  setTimeout(() => { button.textContent = shown; }, 1500);
+});
+`;
+
+/** The source for the Content-Security-Policy: the only script that may run. */
+export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
 export function renderPage({ title, path, body }: Page): Html {
   return html`<!doctype html>

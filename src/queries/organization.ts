@@ -7,14 +7,17 @@ import { toShares } from './organizations.ts';
 /** An organization as last seen, and its numbers by day. */
 export type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
 
+/** The metrics with a chart, and their streams. */
+export const CHARTED = {
+  ...{ devices_total: 'device_counts', notebook_minutes: 'notebook_minutes' },
+  ...{ payload_billable_count: 'payload_totals', payload_all_bytes: 'payload_totals' },
+  payload_source_count: 'payload_sources',
+} as const;
+export type ChartedMetric = keyof typeof CHARTED;
+
 /** The numbers of a day; null where they are not stored, or not tracked. */
-export interface OrganizationDay {
+export interface OrganizationDay extends Readonly<Record<ChartedMetric, number | null>> {
   readonly day: UsageDay;
-  readonly devicesTotal: number | null;
-  readonly notebookMinutes: number | null;
-  readonly payloadBillableCount: number | null;
-  readonly payloadAllBytes: number | null;
-  readonly payloadSourceCount: number | null;
   /** The standing of each stream that is tracked. */
   readonly standings: Readonly<Partial<Record<string, Standing>>>;
   /** The streams whose zeros stand for a day that Losant left out. */
@@ -64,6 +67,9 @@ async function readDays(
   db: Kysely<Schema>,
   { orgId, range }: OrganizationRequest,
 ): Promise<OrganizationDay[]> {
+  const numbers = Object.entries(CHARTED).map(([metric, stream]) => {
+    return sql`case when s.standings ? ${sql.lit(stream)} then n.${sql.ref(metric)} end as ${sql.ref(metric)}`;
+  });
   const { rows } = await sql<OrganizationDay>`
     with tracks as materialized (
       select stream, days, unread_days from losant_usage.tracked where org_id = ${orgId}
@@ -81,11 +87,7 @@ async function readDays(
       from standings group by usage_date
     )
     select day, coalesce(s.standings, '{}') as standings, coalesce(s.unreported, '[]') as unreported,
-      case when s.standings ? 'device_counts' then n.devices_total end as "devicesTotal",
-      case when s.standings ? 'notebook_minutes' then n.notebook_minutes end as "notebookMinutes",
-      case when s.standings ? 'payload_totals' then n.payload_billable_count end as "payloadBillableCount",
-      case when s.standings ? 'payload_totals' then n.payload_all_bytes end as "payloadAllBytes",
-      case when s.standings ? 'payload_sources' then n.payload_source_count end as "payloadSourceCount"
+      ${sql.join(numbers)}
     from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
     left join days s on s.usage_date = day
     left join losant_usage.usage_days n on n.usage_date = day and n.org_id = ${orgId}

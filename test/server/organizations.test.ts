@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { linesThrough, renderSparkline } from '../../src/console/daily-chart.ts';
 import { readPageNumber } from '../../src/console/lists.ts';
 import { readFilters, selectOrganizations } from '../../src/console/organizations.ts';
-import { linesThrough, renderSparkline } from '../../src/console/sparkline.ts';
 import { readHeatMap } from '../../src/queries/coverage.ts';
 import {
   type OrganizationFigures,
