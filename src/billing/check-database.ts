@@ -1,11 +1,11 @@
 /** Compares proof packs with the database that they are from. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { readInPages } from '../queries/cursor.ts';
+import { readInPages } from '../queries/view-rows.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
 import { MANIFEST_NAME } from './pack.ts';
 import { keyOf, METRICS, type PackFileName, type PackRow, readPackFile } from './pack-files.ts';
-import { linesTable, type PackTable, readRows, sourcesTable } from './pack-tables.ts';
+import { type PackTable, readRows, statementTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
@@ -62,14 +62,13 @@ export async function checkDatabase(trx: Kysely<Schema>, pack: Pack): Promise<Co
     const problem = `it is number ${statement.number} after ${statement.previousSha256 ?? 'none'}, the database has number ${found.number} after ${found.previousSha256 ?? 'none'}`;
     problems.push({ file: manifest, problem });
   }
-  problems.push(...(await compareRows(trx, pack, linesTable(statement.id))));
-  problems.push(...(await compareRows(trx, pack, sourcesTable(statement.id))));
+  problems.push(...(await compareRows(trx, pack, statementTable('lines.csv', statement.id))));
+  problems.push(...(await compareRows(trx, pack, statementTable('sources.csv', statement.id))));
   const isPruned = await isAnyDayPruned(trx, statement.id);
   if (!isPruned) problems.push(...(await compareDays(trx, pack)));
   return { problems: problems.slice(0, PROBLEMS_MAX), isPruned };
 }
 
-/** `isAnyDayPruned` returns whether days of the statement were removed since. */
 async function isAnyDayPruned(trx: Kysely<Schema>, statementId: string): Promise<boolean> {
   const { rows } = await sql<{ isPruned: boolean | null }>`
     select losant_usage.is_pruned(s.instance_id, min(l.period_start), max(l.period_end)) as "isPruned"

@@ -91,47 +91,47 @@ export class Organization {
     this.#rows.report(file, `organization ${this.#rows.orgId}: ${problem}`);
   }
 
+  #sayOf(file: string): (problem: string) => void {
+    return (problem) => this.#say(file, problem);
+  }
+
   /** Assigns a line to its period; every line of one names the same end and the same customer. */
   #place(line: PackRow): void {
+    const say = this.#sayOf('lines.csv');
     const start = line['period_start'] as string;
     const known = this.#periods.get(start);
     const metric = METRICS.get(line['metric'] ?? '');
     if (metric === undefined || metric.unit !== line['unit'] || metric.kind !== line['kind']) {
-      this.#say(
-        'lines.csv',
-        `${line['metric']} from ${start}: there is no such metric in ${line['unit']}, ${line['kind']}`,
-      );
+      say(`${line['metric']} from ${start}: there is no such metric in ${line['unit']}, ${line['kind']}`);
     }
     if (known === undefined) {
+      const to = line['period_end'] as string;
       this.#periods.set(start, {
-        ...{
-          from: start,
-          to: line['period_end'] as string,
-          lines: new Map([[line['metric'] as string, line]]),
-        },
-        ...{ streams: new Map(), sums: new Map(), sources: [], watermark: 0, isSettled: true },
+        ...{ from: start, to, lines: new Map([[line['metric'] as string, line]]), streams: new Map() },
+        ...{ sums: new Map(), sources: [], watermark: 0, isSettled: true },
       });
       return;
     }
     const [first] = known.lines.values();
     for (const column of ['period_end', 'org_name', 'referral_id', 'plan_id', 'customer_id', 'is_billable']) {
       if (line[column] === first?.[column]) continue;
-      this.#say('lines.csv', `${line['metric']} from ${start}: ${column} is not that of the other lines`);
+      say(`${line['metric']} from ${start}: ${column} is not that of the other lines`);
     }
     known.lines.set(line['metric'] as string, line);
   }
 
   #checkPeriods(): void {
+    const say = this.#sayOf('lines.csv');
     const { month, periods } = this.#pack.manifest.statement;
     const bounds = daysOfMonth(month);
     let before: Period | null = null;
     for (const period of this.#periods.values()) {
       const isInside = period.from <= period.to && period.to <= bounds.to;
       if (!isInside || (periods === 'calendar' && period.from < bounds.from)) {
-        this.#say('lines.csv', `the period ${period.from}..${period.to} is not one of ${month}`);
+        say(`the period ${period.from}..${period.to} is not one of ${month}`);
       }
       if (before !== null && before.to >= period.from) {
-        this.#say('lines.csv', `the periods from ${before.from} and from ${period.from} have days in common`);
+        say(`the periods from ${before.from} and from ${period.from} have days in common`);
       }
       before = period;
     }
@@ -148,19 +148,19 @@ export class Organization {
   }
 
   #countCells(): void {
+    const say = this.#sayOf('coverage.csv');
     for (const cell of this.#rowsOf('coverage.csv')) {
       const day = cell['usage_date'] as string;
       const period = this.#periodOf(day);
       if (period === undefined) {
-        this.#say('coverage.csv', `${day} lies in no period of lines.csv`);
+        say(`${day} lies in no period of lines.csv`);
         continue;
       }
       const stream = cell['stream'] as string;
       const standing = cell['standing'] as Standing;
       const isStored = cell['is_stored'] === 'true';
-      const known: StreamDays = period.streams.get(stream) ?? {
-        ...{ standings: {}, expected: 0, stored: 0, unreported: 0, byHand: 0 },
-      };
+      const none = { standings: {}, expected: 0, stored: 0, unreported: 0, byHand: 0 };
+      const known: StreamDays = period.streams.get(stream) ?? none;
       period.streams.set(stream, known);
       known.expected += 1;
       known.standings[standing] = (known.standings[standing] ?? 0) + 1;
@@ -169,32 +169,34 @@ export class Organization {
       else if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
       if (!isSettled(standing)) period.isSettled = false;
       if (isStored !== (IS_STORED[standing] ?? isStored)) {
-        this.#say('coverage.csv', `${day} ${stream}: ${standing}, and is_stored is ${cell['is_stored']}`);
+        say(`${day} ${stream}: ${standing}, and is_stored is ${cell['is_stored']}`);
       }
       this.#cells.set(day, [...(this.#cells.get(day) ?? []), cell]);
     }
   }
 
   #sumDays(): void {
+    const say = this.#sayOf('days.csv');
     const seen = new Set<string>();
     for (const day of this.#rowsOf('days.csv')) {
       const date = day['usage_date'] as string;
       seen.add(date);
       const period = this.#periodOf(date);
       if (period === undefined || period.from !== day['period_start']) {
-        this.#say('days.csv', `${date} does not lie in the period from ${day['period_start']} of lines.csv`);
+        say(`${date} does not lie in the period from ${day['period_start']} of lines.csv`);
         continue;
       }
       this.#checkDay(date, day);
       for (const metric of METRICS.keys()) addNumber(period.sums, metric, day[metric] ?? null);
     }
     for (const date of this.#cells.keys()) {
-      if (!seen.has(date)) this.#say('days.csv', `${date} is missing, coverage.csv has cells of it`);
+      if (!seen.has(date)) say(`${date} is missing, coverage.csv has cells of it`);
     }
   }
 
   /** A day is what its cells are: as many, as good, and with the numbers of those that are stored. */
   #checkDay(date: string, day: PackRow): void {
+    const say = this.#sayOf('days.csv');
     const cells = this.#cells.get(date) ?? [];
     const stored = cells.filter(({ is_stored }) => is_stored === 'true');
     const isReported = stored.every(({ is_reported }) => is_reported === 'true');
@@ -206,16 +208,13 @@ export class Organization {
     };
     for (const [column, value] of Object.entries(expected)) {
       if (day[column] === value) continue;
-      this.#say('days.csv', `${date}: ${column} is ${show(day[column])}, by coverage.csv ${show(value)}`);
+      say(`${date}: ${column} is ${show(day[column])}, by coverage.csv ${show(value)}`);
     }
     const streams = new Set(stored.map(({ stream }) => stream));
     for (const [metric, { stream }] of METRICS) {
       if ((day[metric] !== null) === streams.has(stream)) continue;
       const is = day[metric] === null ? 'missing' : day[metric];
-      this.#say(
-        'days.csv',
-        `${date}: ${metric} is ${is}, coverage.csv says ${streams.has(stream) ? 'stored' : 'not stored'}`,
-      );
+      say(`${date}: ${metric} is ${is}, coverage.csv says ${streams.has(stream) ? 'stored' : 'not stored'}`);
     }
   }
 
@@ -230,46 +229,39 @@ export class Organization {
 
   /** The sources of a closing come to its line; those of an adjustment are what changed of them. */
   #checkSources(period: Period): void {
+    const say = this.#sayOf('sources.csv');
     const line = period.lines.get('payload_source_count');
     if (line === undefined) return;
     const sum = (column: string) => period.sources.reduce((all, row) => all + BigInt(row[column] ?? 0), 0n);
     const name = `the sources from ${period.from}`;
     const isClosing = this.#pack.manifest.statement.kind === 'closing';
     if (line['quantity'] !== null && sum('quantity') !== BigInt(line['quantity'] ?? 0)) {
-      this.#say('sources.csv', `${name} come to ${sum('quantity')}, lines.csv has ${line['quantity']}`);
+      say(`${name} come to ${sum('quantity')}, lines.csv has ${line['quantity']}`);
     }
     if (isClosing && sum('total') !== BigInt(line['total'] ?? 0)) {
-      this.#say(
-        'sources.csv',
-        `${name} come to a total of ${sum('total')}, lines.csv has ${show(line['total'])}`,
-      );
+      say(`${name} come to a total of ${sum('total')}, lines.csv has ${show(line['total'])}`);
     }
     const { billed } = this.#rows;
     for (const row of billed === null ? [] : period.sources) {
       const { payload_type, source, quantity = null, total = null } = row;
       const expected = BigInt(total ?? 0) - BigInt(billed?.sources.get(keyOfSource(row)) ?? 0);
       if (BigInt(quantity ?? 0) === expected) continue;
-      this.#say(
-        'sources.csv',
-        `${payload_type} ${source} from ${period.from}: the quantity is ${quantity}, not ${expected}`,
-      );
+      say(`${payload_type} ${source} from ${period.from}: the quantity is ${quantity}, not ${expected}`);
     }
   }
 
   /** Each change on record is older than the moment; the newest of a cell is the number of its day. */
   #checkRevisions(): void {
+    const say = this.#sayOf('revisions.csv');
     const { closedAt } = this.#pack.manifest.statement;
     const newest = new Map<string, PackRow>();
     for (const row of this.#rowsOf('revisions.csv')) {
       const date = row['usage_date'] as string;
       const period = this.#periodOf(date);
-      if (period === undefined) this.#say('revisions.csv', `${date} lies in no period of lines.csv`);
+      if (period === undefined) say(`${date} lies in no period of lines.csv`);
       else period.watermark = Math.max(period.watermark, Number(row['id']));
       if ((row['changed_at'] ?? '') > closedAt) {
-        this.#say(
-          'revisions.csv',
-          `${date} ${row['stream']}: revision ${row['id']} is newer than the statement`,
-        );
+        say(`${date} ${row['stream']}: revision ${row['id']} is newer than the statement`);
       }
       if (row['key'] === '{}') newest.set(`${date} ${row['stream']}`, row);
     }
@@ -288,43 +280,43 @@ export class Organization {
   }
 
   #compareRevision(name: string, row: PackRow, day: PackRow | undefined): void {
+    const say = this.#sayOf('revisions.csv');
     const values = parseNumbers(row['new'] ?? null);
     if (values === null) {
-      this.#say('revisions.csv', `${name}: new is not a map of numbers`);
+      say(`${name}: new is not a map of numbers`);
       return;
     }
     const metrics = [...METRICS].filter(([, { stream }]) => stream === row['stream']);
     const numbers = metrics.flatMap(([metric]) => day?.[metric] ?? []).toSorted();
     if (JSON.stringify(values.toSorted()) === JSON.stringify(numbers)) return;
-    this.#say(
-      'revisions.csv',
-      `${name}: the newest revision has ${values.join(', ')}, days.csv ${numbers.join(', ')}`,
-    );
+    say(`${name}: the newest revision has ${values.join(', ')}, days.csv ${numbers.join(', ')}`);
   }
 
   /** A cell is accepted if and only if a waiver of it holds. */
   #checkWaivers(): void {
+    const say = this.#sayOf('waivers.csv');
     const waived = new Set<string>();
     for (const row of this.#rowsOf('waivers.csv')) {
       const name = `${row['usage_date']} ${row['stream']}`;
       const cell = this.#cellOf(row);
       if ((row['waived_at'] ?? '') > this.#pack.manifest.statement.closedAt)
-        this.#say('waivers.csv', `${name}: it is newer than the statement`);
+        say(`${name}: it is newer than the statement`);
       if (row['lifted_at'] !== null) continue;
       waived.add(name);
       if (cell !== undefined && cell['standing'] !== 'accepted') {
-        this.#say('waivers.csv', `${name}: it is accepted, coverage.csv says ${cell['standing']}`);
+        say(`${name}: it is accepted, coverage.csv says ${cell['standing']}`);
       }
     }
     for (const cell of [...this.#cells.values()].flat()) {
       const name = `${cell['usage_date']} ${cell['stream']}`;
       if (cell['standing'] === 'accepted' && !waived.has(name)) {
-        this.#say('waivers.csv', `${name}: coverage.csv says accepted, and no waiver holds`);
+        say(`${name}: coverage.csv says accepted, and no waiver holds`);
       }
     }
   }
 
   #checkLine(line: PackRow, period: Period): void {
+    const say = this.#sayOf('lines.csv');
     const metric = line['metric'] as string;
     const stream = METRICS.get(metric)?.stream ?? '';
     const name = `${metric} from ${period.from}`;
@@ -351,30 +343,28 @@ export class Organization {
     for (const [column, value] of Object.entries(expected)) {
       if (line[column] === value) continue;
       const what = column.startsWith('total') ? 'its days come to' : 'the rows behind it say';
-      this.#say('lines.csv', `${name}: ${column} is ${show(line[column])}, ${what} ${show(value)}`);
+      say(`${name}: ${column} is ${show(line[column])}, ${what} ${show(value)}`);
     }
     if (line['is_billable'] === 'true' && !period.isSettled) {
-      this.#say(
-        'lines.csv',
-        `${name}: is_billable is true, coverage.csv has cells that are neither final nor accepted`,
-      );
+      say(`${name}: is_billable is true, coverage.csv has cells that are neither final nor accepted`);
     }
     if (line['is_billable'] === 'false' && this.#rows.blocked.size === 0) {
-      this.#say('lines.csv', `${name}: is_billable is false, and blockers.csv has no blocker`);
+      say(`${name}: is_billable is false, and blockers.csv has no blocker`);
     }
     this.#checkQuantity(line, name);
   }
 
   #checkQuantity(line: PackRow, name: string): void {
+    const say = this.#sayOf('lines.csv');
     const settled = Number(line['days_final']) + Number(line['days_accepted']);
     if (this.#pack.manifest.statement.kind === 'adjustment' && settled !== Number(line['days_expected'])) {
-      this.#say('lines.csv', `${name}: it is adjusted, and not every day is final or accepted`);
+      say(`${name}: it is adjusted, and not every day is final or accepted`);
     }
     const { billed } = this.#rows;
     if (billed === null) return;
     const expected = difference(line['total'] ?? null, billed.lines.get(keyOfLine(line)) ?? null);
     if (line['quantity'] !== expected) {
-      this.#say('lines.csv', `${name}: the quantity is ${show(line['quantity'])}, not ${show(expected)}`);
+      say(`${name}: the quantity is ${show(line['quantity'])}, not ${show(expected)}`);
     }
   }
 

@@ -3,13 +3,20 @@ import { Organization } from './check-organization.ts';
 import {
   BEHIND,
   BrokenFileError,
-  METRICS,
   type PackFileName,
   type PackRow,
   RowsByOrganization,
   readPackFile,
 } from './pack-files.ts';
-import { type Billed, keyOfLine, keyOfSource, type Report, show } from './pack-sums.ts';
+import {
+  type Billed,
+  keyOfLine,
+  keyOfSource,
+  type Report,
+  type StatementTotal,
+  show,
+  Totals,
+} from './pack-sums.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
 /** The most problems reported for one pack; the rest would be more of the same. */
@@ -47,21 +54,15 @@ async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<Pa
   const report: Report = (file, problem) => {
     if (problems.length < PROBLEMS_MAX) problems.push({ file: pack.fileOf(file), problem });
   };
-  const opened: RowsByOrganization[] = [];
-  const open: OpenFile = (of, name) => {
-    const rows = new RowsByOrganization(readPackFile(of, name));
-    opened.push(rows);
-    return rows;
-  };
+  await using opened = new AsyncDisposableStack();
+  const open: OpenFile = (of, name) => opened.use(new RowsByOrganization(readPackFile(of, name)));
   try {
     const blocked = await checkBlockers(pack, report);
-    const earlier = before === null ? null : new EarlierRows(before, open);
+    const earlier = before === null ? null : readEarlier(before, open);
     await checkOrganizations(pack, { open, earlier, blocked, report });
   } catch (error) {
     if (!(error instanceof BrokenFileError)) throw error;
     report(error.file, error.message);
-  } finally {
-    for (const rows of opened) await rows.close();
   }
   return problems;
 }
@@ -69,43 +70,36 @@ async function checkPack(pack: Pack, before: readonly Pack[] | null): Promise<Pa
 /** Opens a file of a pack, which is closed with the check. */
 type OpenFile = (pack: Pack, name: PackFileName) => RowsByOrganization;
 
-/** Reads the lines and sources of the preceding statements beside those of an adjustment, so that memory stays flat. */
-class EarlierRows {
-  readonly #statements: readonly {
-    readonly lines: RowsByOrganization;
-    readonly sources: RowsByOrganization;
-  }[];
-  #isBroken = false;
-
-  constructor(packs: readonly Pack[], open: OpenFile) {
-    this.#statements = packs.map((pack) => ({
-      lines: open(pack, 'lines.csv'),
-      sources: open(pack, 'sources.csv'),
-    }));
-  }
-
-  /**
-   * Returns what was billed of an organization, which must come after the one asked for before; null if a file is
-   * broken, which is reported with its own pack.
-   */
-  async take(orgId: string): Promise<Billed | null> {
-    if (this.#isBroken) return null;
-    const billed: Billed = { lines: new Map(), sources: new Map() };
+/**
+ * `readEarlier` reads the lines and sources of the preceding statements beside those of an adjustment, so that memory
+ * stays flat. The function returned tells what was billed of an organization, which must come after the one asked for
+ * before; null if a file is broken, which is reported with its own pack.
+ */
+function readEarlier(packs: readonly Pack[], open: OpenFile): (orgId: string) => Promise<Billed | null> {
+  const lines = packs.map((pack) => open(pack, 'lines.csv'));
+  const sources = packs.map((pack) => open(pack, 'sources.csv'));
+  const collect = async (files: RowsByOrganization[], orgId: string, keyOf: (row: PackRow) => string) => {
+    const totals = new Map<string, string | null>();
+    for (const rows of files) {
+      await rows.passOver(orgId);
+      for (const row of await rows.take(orgId)) totals.set(keyOf(row), row['total'] ?? null);
+    }
+    return totals;
+  };
+  let isBroken = false;
+  return async (orgId) => {
+    if (isBroken) return null;
     try {
-      for (const { lines, sources } of this.#statements) {
-        await lines.passOver(orgId);
-        for (const line of await lines.take(orgId)) billed.lines.set(keyOfLine(line), line['total'] ?? null);
-        await sources.passOver(orgId);
-        for (const row of await sources.take(orgId))
-          billed.sources.set(keyOfSource(row), row['total'] ?? null);
-      }
+      return {
+        lines: await collect(lines, orgId, keyOfLine),
+        sources: await collect(sources, orgId, keyOfSource),
+      };
     } catch (error) {
       if (!(error instanceof BrokenFileError)) throw error;
-      this.#isBroken = true;
+      isBroken = true;
       return null;
     }
-    return billed;
-  }
+  };
 }
 
 async function readAll(pack: Pack, name: PackFileName): Promise<PackRow[]> {
@@ -135,7 +129,7 @@ async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | n
 interface Checking {
   readonly open: OpenFile;
   /** The statements before this one; null if they are not all there. */
-  readonly earlier: EarlierRows | null;
+  readonly earlier: ReturnType<typeof readEarlier> | null;
   /** The organizations of accepted blockers; null stands for all of an instance. */
   readonly blocked: ReadonlySet<string | null>;
   readonly report: Report;
@@ -153,60 +147,39 @@ async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }
     }
   };
   const totals = new Totals();
+  let orgs = 0;
   for (let orgId = await lines.peek(); orgId !== null; orgId = await lines.peek()) {
     await passStrays(orgId);
     const taken = await lines.take(orgId);
-    totals.add(taken);
+    orgs += 1;
+    totals.add(taken.map(({ metric, quantity }) => [metric as string, quantity ?? null]));
     const files = new Map<string, PackRow[]>();
     for (const [name, rows] of behind) files.set(name, await rows.take(orgId));
-    const billed = earlier === null ? null : await earlier.take(orgId);
+    const billed = earlier === null ? null : await earlier(orgId);
     new Organization(pack, { orgId, lines: taken, files, billed, blocked, report }).check();
   }
   await passStrays(null);
-  totals.compare(manifest.totals, report);
-  if (totals.orgs !== manifest.statement.orgs) {
-    report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${totals.orgs}`);
+  compareTotals(manifest.totals, totals.list(), report);
+  if (orgs !== manifest.statement.orgs) {
+    report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${orgs}`);
   }
 }
 
-/** The sums over all organizations. */
-class Totals {
-  readonly #metrics = new Map<string, { orgs: number; quantity: bigint | null }>();
-  orgs = 0;
-
-  add(lines: readonly PackRow[]): void {
-    this.orgs += 1;
-    const quantities = Map.groupBy(lines, ({ metric }) => metric as string);
-    for (const [metric, each] of quantities) {
-      const known = this.#metrics.get(metric) ?? { orgs: 0, quantity: null };
-      known.orgs += 1;
-      for (const { quantity } of each) {
-        if (quantity != null) known.quantity = (known.quantity ?? 0n) + BigInt(quantity);
-      }
-      this.#metrics.set(metric, known);
-    }
+function compareTotals(
+  said: readonly StatementTotal[],
+  expected: readonly StatementTotal[],
+  report: Report,
+): void {
+  for (const [index, total] of expected.entries()) {
+    const found = said[index];
+    if (JSON.stringify(found) === JSON.stringify(total)) continue;
+    const { metric, quantity, orgs } = total;
+    report(
+      'manifest.json',
+      `totals: ${metric} of lines.csv is ${show(quantity)} of ${orgs} organizations; the manifest has ${show(found?.quantity)} of ${found?.orgs ?? 0} for ${found?.metric ?? 'nothing'}`,
+    );
+    return;
   }
-
-  compare(said: Pack['manifest']['totals'], report: Report): void {
-    const expected = [...METRICS].flatMap(([metric, { unit, kind }]) => {
-      const sum = this.#metrics.get(metric);
-      if (sum === undefined) return [];
-      return [
-        { metric, unit, kind, orgs: sum.orgs, quantity: sum.quantity === null ? null : `${sum.quantity}` },
-      ];
-    });
-    for (const [index, total] of expected.entries()) {
-      const found = said[index];
-      if (JSON.stringify(found) === JSON.stringify(total)) continue;
-      const { metric, quantity, orgs } = total;
-      report(
-        'manifest.json',
-        `totals: ${metric} of lines.csv is ${show(quantity)} of ${orgs} organizations; the manifest has ${show(found?.quantity)} of ${found?.orgs ?? 0} for ${found?.metric ?? 'nothing'}`,
-      );
-      return;
-    }
-    if (said.length > expected.length) {
-      report('manifest.json', `totals: ${said[expected.length]?.metric} has no line in lines.csv`);
-    }
-  }
+  if (said.length > expected.length)
+    report('manifest.json', `totals: ${said[expected.length]?.metric} has no line in lines.csv`);
 }

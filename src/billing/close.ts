@@ -7,8 +7,9 @@ import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { Month, PeriodSource } from '../usage/period.ts';
 import { type BlockedPeriod, readAcceptedBlockers, readBlockers } from './month.ts';
-import { type OrganizationBill, readBills, type StatementTotal, sumBills } from './overview.ts';
+import { type OrganizationBill, readBills, sumBills } from './overview.ts';
 import { makePack, type OpenStatement } from './pack.ts';
+import type { StatementTotal } from './pack-sums.ts';
 import { type BilledInstance, readStatements, type Statement } from './statements.ts';
 
 export interface CloseRequest {
@@ -104,8 +105,8 @@ async function draftStatement(
     const { source } = rows[0] as { source: PeriodSource };
     const blockers = await readBlockers(trx, { month, instanceId });
     const lines = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${source}, ${isAdjustment})`;
-    const bills = await readBills(trx, { lines, instanceId, month, source });
-    const all = { bills, totals: await sumBills(trx, bills), blockers };
+    const bills = await readBills(trx, lines, { instanceId, month, source });
+    const all = { bills, totals: sumBills(bills), blockers };
     if (blockers.length > 0 && reason === null) return { kind: 'refused', ...all };
     if (bills.length === 0 && isAdjustment) return await readUnsettled(trx, { month, instanceId });
     if (bills.length === 0) throw nothingToClose(instance, month);
@@ -135,7 +136,7 @@ async function closeAtOneMoment(
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
     const moment = await takeMoment(trx);
-    const outcome = await closeAt(trx, instance, { request, moment });
+    const outcome = await closeAt(trx, instance, request, moment);
     await (outcome.kind === 'closed' ? trx.commit() : trx.rollback()).execute();
     return outcome;
   } catch (error) {
@@ -169,10 +170,10 @@ async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
 async function closeAt(
   trx: Kysely<Schema>,
   instance: BilledInstance,
-  { request, moment }: { readonly request: CloseRequest; readonly moment: string },
+  { month, reason, isAdjustment, signingKey, signal }: CloseRequest,
+  moment: string,
 ): Promise<CloseOutcome> {
   const { instanceId } = instance;
-  const { month, reason, isAdjustment, signingKey, signal } = request;
   const { rows } = await sql<{ opened: Opened }>`
     select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${reason},
       ${moment}::timestamptz) as opened`.execute(trx);
@@ -188,7 +189,7 @@ async function closeAt(
     ({ statementId }) => statementId === id,
   );
   const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
-  const bills = await readBills(trx, { lines, instanceId, month, source });
+  const bills = await readBills(trx, lines, { instanceId, month, source });
   const blockers = await readAcceptedBlockers(trx, id);
   return { kind: 'closed', statement: made as Statement, totals, bills, blockers };
 }

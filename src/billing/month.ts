@@ -1,8 +1,8 @@
 import { type Kysely, sql } from 'kysely';
+import { jsonBuildObject } from 'kysely/helpers/postgres';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
-import type { Standing } from '../usage/standing.ts';
 import { readStatements, type Statement } from './statements.ts';
 
 /** A month as it is invoiced: every organization's period, and the statements. */
@@ -11,37 +11,17 @@ export interface InvoicedMonth {
   /** The periods by name; null if there are too many to keep in memory. */
   readonly periods: readonly OrganizationPeriod[] | null;
   /** The blockers of every organization of an instance. */
-  readonly blockers: readonly InstanceBlocker[];
+  readonly blockers: readonly (PeriodBlocker & Pick<BlockedPeriod, 'instanceId'>)[];
   readonly statements: readonly Statement[];
   /** The number of organizations with a number that now differs from the closed one and is not adjusted. */
   readonly differing: number;
 }
 
-/** A row of period_usage without most of the numbers, or a substitute for one that does not exist. */
-export interface OrganizationPeriod {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly name: string;
-  readonly referralId: string | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The standing of the worst cell; null if no day is tracked. */
-  readonly standing: Standing | null;
-  readonly isOver: boolean;
-  readonly isBillable: boolean;
+/** A period of an organization, or a substitute for one that is blocked and has no row. */
+export type OrganizationPeriod = Awaited<ReturnType<typeof readPeriods>>[number] & {
   /** Its blockers, as `close` names them; none if it is billable or the complete instance is blocked. */
   readonly blockers: readonly PeriodBlocker[];
-  readonly daysExpected: number;
-  /** The number of days whose number is stored, by stream. */
-  readonly streamDays: Readonly<Record<string, number>>;
-  readonly daysAccepted: number;
-  readonly daysUnreported: number;
-  readonly daysUntracked: number;
-  /** The billable payloads; null if no day is stored. */
-  readonly payloads: number | null;
-  /** The devices on the last day stored. */
-  readonly devices: number | null;
-}
+};
 
 /** A cause that keeps a period from being invoiced: a row of the view period_blockers. */
 export interface PeriodBlocker {
@@ -55,8 +35,15 @@ export interface PeriodBlocker {
   readonly whatToDo: string;
 }
 
-export interface InstanceBlocker extends PeriodBlocker {
+/** A blocker with its period, and its organization or the complete instance. */
+export interface BlockedPeriod extends PeriodBlocker {
   readonly instanceId: string;
+  /** The organization; null if it blocks every period of the instance that contains one of its days. */
+  readonly orgId: string | null;
+  readonly orgName: string | null;
+  readonly referralId: string | null;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
 }
 
 /** The causes in words, shown beside their days: people may not know the codes of the view. */
@@ -89,15 +76,13 @@ export async function readMonth(db: Kysely<Schema>, month: Month): Promise<Invoi
   const statements = await readStatements(db, { month });
   const periods = await readPeriods(db, month);
   const blockers = await readBlockers(db, { month });
-  const ofInstances = blockers.flatMap(({ blocker, instanceId, orgId }) =>
-    orgId === null ? [{ instanceId, ...blocker }] : [],
-  );
+  const ofInstances = blockers.filter(({ orgId }) => orgId === null);
   const base = { month, statements, blockers: ofInstances };
   const differing = statements.length === 0 ? 0 : await countDiffering(db, month);
   if (periods.length > PERIODS_MAX) return { ...base, periods: null, differing };
   const byPeriod = Map.groupBy(blockers, ({ orgId, from }) => `${orgId} ${from}`);
-  const blockersOf = (orgId: string, from: UsageDay) =>
-    (byPeriod.get(`${orgId} ${from}`) ?? []).map(({ blocker }) => blocker);
+  const blockersOf = ({ orgId, from }: { readonly orgId: string; readonly from: UsageDay }) =>
+    byPeriod.get(`${orgId} ${from}`) ?? [];
   const known = new Set(periods.map(({ orgId, from }) => `${orgId} ${from}`));
   const others = [...byPeriod].flatMap(([key, [first]]) =>
     first === undefined || first.orgId === null || known.has(key) ? [] : [toPeriod(first, first.orgId)],
@@ -105,10 +90,7 @@ export async function readMonth(db: Kysely<Schema>, month: Month): Promise<Invoi
   return {
     ...base,
     differing,
-    periods: [...periods, ...others].map((period) => ({
-      ...period,
-      blockers: blockersOf(period.orgId, period.from),
-    })),
+    periods: [...periods, ...others].map((period) => ({ ...period, blockers: blockersOf(period) })),
   };
 }
 
@@ -125,18 +107,23 @@ async function countDiffering(db: Kysely<Schema>, month: Month): Promise<number>
  * `readPeriods` returns the periods as statements have them: the month itself, or the billing periods of Losant that
  * end in it.
  */
-async function readPeriods(
-  db: Kysely<Schema>,
-  month: Month,
-): Promise<Omit<OrganizationPeriod, 'blockers'>[]> {
+async function readPeriods(db: Kysely<Schema>, month: Month) {
   const { from, to } = daysOfMonth(month);
-  const rows = await db
+  return await db
     .selectFrom('period_usage')
     .select(['org_id as orgId', 'instance_id as instanceId', 'org_name as name', 'referral_id as referralId'])
     .select(['period_start as from', 'period_end as to', 'standing', 'is_over as isOver'])
     .select(['is_billable as isBillable', 'days_expected as daysExpected', 'days_accepted as daysAccepted'])
     .select(['days_unreported as daysUnreported', 'days_untracked as daysUntracked'])
-    .select(['device_counts_days', 'notebook_minutes_days', 'payload_totals_days', 'payload_sources_days'])
+    .select((eb) => {
+      const streamDays = jsonBuildObject({
+        device_counts: eb.ref('device_counts_days'),
+        notebook_minutes: eb.ref('notebook_minutes_days'),
+        payload_totals: eb.ref('payload_totals_days'),
+        payload_sources: eb.ref('payload_sources_days'),
+      });
+      return streamDays.$castTo<Readonly<Record<string, number>>>().as('streamDays');
+    })
     .select(['payload_billable_count as payloads', 'devices_total as devices'])
     .where('days_expected', '>', 0)
     .where((eb) =>
@@ -150,35 +137,6 @@ async function readPeriods(
     .orderBy('period_start')
     .limit(PERIODS_MAX + 1)
     .execute();
-  return rows.map(
-    ({
-      device_counts_days,
-      notebook_minutes_days,
-      payload_totals_days,
-      payload_sources_days,
-      ...period
-    }) => ({
-      ...period,
-      streamDays: {
-        device_counts: device_counts_days,
-        notebook_minutes: notebook_minutes_days,
-        payload_totals: payload_totals_days,
-        payload_sources: payload_sources_days,
-      },
-    }),
-  );
-}
-
-/** A blocker with its period, and its organization or the complete instance. */
-export interface BlockedPeriod {
-  readonly instanceId: string;
-  /** The organization; null if it blocks every period of the instance that contains one of its days. */
-  readonly orgId: string | null;
-  readonly orgName: string | null;
-  readonly referralId: string | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  readonly blocker: PeriodBlocker;
 }
 
 /**
@@ -189,7 +147,7 @@ export async function readBlockers(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
 ): Promise<BlockedPeriod[]> {
-  const { rows } = await sql<Omit<BlockedPeriod, 'blocker'> & PeriodBlocker>`
+  const { rows } = await sql<BlockedPeriod>`
     select i.instance_id as "instanceId", b.org_id as "orgId", b.org_name as "orgName", b.referral_id as "referralId",
       b.period_start as "from", b.period_end as "to", b.cause, b.days, b.first_day as "firstDay",
       b.last_day as "lastDay", b.streams, b.what_to_do as "whatToDo"
@@ -197,15 +155,14 @@ export async function readBlockers(
     cross join lateral losant_usage.closing_blockers(i.instance_id, ${`${month}-01`}::date) b
     where ${instanceId}::text is null or i.instance_id = ${instanceId}
     order by i.instance_id, b.org_name, b.org_id, b.period_start, b.cause, b.first_day`.execute(db);
-  return rows.map(toBlockedPeriod);
+  return rows;
 }
 
-/** `readAcceptedBlockers` returns the blockers that were accepted when a statement was closed. */
 export async function readAcceptedBlockers(
   db: Kysely<Schema>,
   statementId: string,
 ): Promise<BlockedPeriod[]> {
-  const rows = await db
+  return await db
     .selectFrom('statement_blockers as b')
     .innerJoin('statements as s', 's.statement_id', 'b.statement_id')
     .leftJoin('organizations as o', 'o.org_id', 'b.org_id')
@@ -216,19 +173,6 @@ export async function readAcceptedBlockers(
     .where('b.statement_id', '=', statementId)
     .orderBy('b.position')
     .execute();
-  return rows.map(toBlockedPeriod);
-}
-
-function toBlockedPeriod({
-  cause,
-  days,
-  firstDay,
-  lastDay,
-  streams,
-  whatToDo,
-  ...period
-}: Omit<BlockedPeriod, 'blocker'> & PeriodBlocker): BlockedPeriod {
-  return { ...period, blocker: { cause, days, firstDay, lastDay, streams, whatToDo } };
 }
 
 /** `toPeriod` returns the substitute for an organization that is blocked and has no row of the period. */
@@ -249,7 +193,6 @@ export interface MonthEntry {
   readonly isClosed: boolean;
 }
 
-/** `readMonths` returns the months, newest first. */
 export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
   const { rows } = await sql<MonthEntry>`
     select to_char(m.month, 'YYYY-MM') as month, m.next_month <= (now() at time zone 'UTC')::date as "isOver",
@@ -263,4 +206,20 @@ export async function readMonths(db: Kysely<Schema>): Promise<MonthEntry[]> {
       and m.month < (now() at time zone 'UTC')::date
     order by m.month desc`.execute(db);
   return rows;
+}
+
+/** A month that is over and not closed. */
+export interface OpenMonth {
+  readonly month: Month;
+  /** The number of organizations and instances that something blocks; 0 if it can be closed. */
+  readonly blocked: number;
+}
+
+/** `readOpenMonth` returns the newest month that is over, if it is not closed; null otherwise. It takes a second at 10,000 organizations. */
+export async function readOpenMonth(db: Kysely<Schema>): Promise<OpenMonth | null> {
+  const newest = (await readMonths(db)).find(({ isOver }) => isOver);
+  if (newest === undefined || newest.isClosed) return null;
+  const blockers = await readBlockers(db, { month: newest.month });
+  const blocked = new Set(blockers.map(({ instanceId, orgId }) => `${instanceId} ${orgId}`));
+  return { month: newest.month, blocked: blocked.size };
 }

@@ -3,6 +3,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Month, PeriodSource } from '../usage/period.ts';
+import { type StatementTotal, Totals } from './pack-sums.ts';
 
 /** The bill of an organization for a period. Days are those of the stream that has most of them. */
 export interface OrganizationBill {
@@ -33,20 +34,18 @@ export interface OrganizationBill {
   readonly differences: Readonly<Record<string, string>>;
 }
 
+/** A month of an instance that is billed. */
+interface StatementScope {
+  readonly instanceId: string;
+  readonly month: Month;
+  readonly source: PeriodSource;
+}
+
 /** `readBills` returns the bills of lines, given as a table of a query, by name. */
 export async function readBills(
   trx: Kysely<Schema>,
-  {
-    lines,
-    instanceId,
-    month,
-    source,
-  }: {
-    readonly lines: RawBuilder<unknown>;
-    readonly instanceId: string;
-    readonly month: Month;
-    readonly source: PeriodSource;
-  },
+  lines: RawBuilder<unknown>,
+  { instanceId, month, source }: StatementScope,
 ): Promise<OrganizationBill[]> {
   const { rows } = await sql<Omit<OrganizationBill, 'control' | 'differences'>>`
     select l.org_id as "orgId", l.org_name as "orgName", l.referral_id as "referralId", l.customer_id as "customerId",
@@ -69,7 +68,6 @@ type Control = Pick<OrganizationBill, 'control' | 'differences'>;
 
 const NOT_COMPARED: Control = { control: 'not_compared', differences: {} };
 
-/** `readControls` returns how each organization's month compares with Losant's summary of it. */
 async function readControls(
   trx: Kysely<Schema>,
   { instanceId, month }: { readonly instanceId: string; readonly month: Month },
@@ -85,31 +83,10 @@ async function readControls(
   return new Map(rows.map(({ orgId, control, differences }) => [orgId, { control, differences }]));
 }
 
-/** The total of a statement for one metric. */
-export interface StatementTotal {
-  readonly metric: string;
-  readonly unit: string;
-  readonly kind: 'flow' | 'level';
-  readonly orgs: number;
-  /** The quantity as text, because it may exceed a JavaScript number; null if none is stored. */
-  readonly quantity: string | null;
-}
-
 /** `sumBills` returns the sums of bills over all organizations, in the order of the metrics. */
-export async function sumBills(
-  trx: Kysely<Schema>,
-  bills: readonly OrganizationBill[],
-): Promise<StatementTotal[]> {
-  const metrics = await trx
-    .selectFrom('metrics')
-    .select((eb) => ['metric', 'unit', eb.ref('kind').$castTo<StatementTotal['kind']>().as('kind')])
-    .orderBy('position')
-    .execute();
-  return metrics.flatMap(({ metric, unit, kind }) => {
-    const billed = bills.filter(({ quantities }) => quantities[metric] !== undefined);
-    const stored = billed.flatMap(({ quantities }) => quantities[metric] ?? []);
-    const quantity = stored.length === 0 ? null : `${stored.reduce((sum, each) => sum + BigInt(each), 0n)}`;
-    const orgs = new Set(billed.map(({ orgId }) => orgId)).size;
-    return orgs === 0 ? [] : [{ metric, unit, kind, orgs, quantity }];
-  });
+export function sumBills(bills: readonly OrganizationBill[]): StatementTotal[] {
+  const totals = new Totals();
+  for (const each of Map.groupBy(bills, ({ orgId }) => orgId).values())
+    totals.add(each.flatMap(({ quantities }) => Object.entries(quantities)));
+  return totals.list();
 }

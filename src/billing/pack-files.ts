@@ -42,9 +42,12 @@ const DAY = /^\d{4}-\d{2}-\d{2}$/;
 const INSTANT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$/;
 const YES = /^(true|false)$/;
 const ID = /^[0-9a-f]{24}$/;
+const SHA256 = /^[0-9a-f]{64}$/;
 const STANDING = /^(final|accepted|stored|waiting|unavailable|in_doubt|missing)$/;
 /** Names that the database gives: of metrics, units and streams, and ids of runs. */
 const NAMES = /^[\w -]+$/;
+/** The same, of an array. */
+const LIST = /^[\w -]+$/;
 /** Any text, which may need quotes. */
 const TEXT = /^/;
 
@@ -90,7 +93,7 @@ const FILES = {
   'coverage.csv': {
     columns: {
       ...{ org_id: ID, usage_date: DAY, stream: NAMES, standing: STANDING, is_stored: YES, is_reported: YES },
-      ...{ revision: COUNT, verified_at: [INSTANT, null], response_sha256: [/^[0-9a-f]{64}$/, null] },
+      ...{ revision: COUNT, verified_at: [INSTANT, null], response_sha256: [SHA256, null] },
       ...{ run_id: [NAMES, null], reason: [TEXT, null], message: [TEXT, null] },
     },
     key: ['org_id', 'usage_date', 'stream'],
@@ -113,7 +116,7 @@ const FILES = {
   'blockers.csv': {
     columns: {
       ...{ position: COUNT, org_id: [ID, null], org_name: [TEXT, null], period_start: DAY, period_end: DAY },
-      ...{ cause: /^[a-z_]+$/, days: [COUNT, null], first_day: DAY, last_day: DAY, streams: [NAMES, null] },
+      ...{ cause: /^[a-z_]+$/, days: [COUNT, null], first_day: DAY, last_day: DAY, streams: [LIST, null] },
       ...{ what_to_do: TEXT },
     },
     key: ['position'],
@@ -132,13 +135,23 @@ export type BehindName = (typeof BEHIND)[number];
 const formOf = (form: Form) =>
   form instanceof RegExp ? { form, isOptional: false } : { form: form[0], isOptional: true };
 
-/** `columnsOf` returns the columns of a file; those of any text are `isText`. */
-export function columnsOf(name: PackFileName): CsvColumn[] {
+/** A column of a file, and how its values are made text: those of any text are `isText`. */
+export interface PackColumn extends CsvColumn {
+  readonly type: 'instant' | 'sha256' | 'list' | null;
+}
+
+const TYPES = new Map<RegExp, PackColumn['type']>([
+  [INSTANT, 'instant'],
+  [SHA256, 'sha256'],
+  [LIST, 'list'],
+]);
+
+export function columnsOf(name: PackFileName): PackColumn[] {
   const { columns }: FileForm = FILES[name];
-  return Object.entries(columns).map(([column, form]) => ({
-    name: column,
-    isText: formOf(form).form === TEXT,
-  }));
+  return Object.entries(columns).map(([column, value]) => {
+    const { form } = formOf(value);
+    return { name: column, isText: form === TEXT, type: TYPES.get(form) ?? null };
+  });
 }
 
 /** `keyOf` returns the columns that identify the rows of a file and order them. */
@@ -274,7 +287,7 @@ export class RowsByOrganization {
     return taken;
   }
 
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await this.#pages.return(undefined);
   }
 }

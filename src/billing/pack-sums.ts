@@ -1,5 +1,6 @@
 /** The arithmetic of the checks of a proof pack, on whole numbers of any size, and the numbers billed before. */
-import type { PackRow } from './pack-files.ts';
+import type { Manifest } from './pack.ts';
+import { METRICS, type PackRow } from './pack-files.ts';
 
 /** The totals of an organization by the preceding statements of a month; empty before the closing. */
 export interface Billed {
@@ -59,4 +60,34 @@ export function difference(now: string | null, before: string | null): string | 
 
 export function show(text: string | null | undefined): string {
   return text ?? 'not stored';
+}
+
+/** The total of a statement for one metric. */
+export type StatementTotal = Manifest['totals'][number];
+
+/** The sums of a statement over all organizations. */
+export class Totals {
+  readonly #metrics = new Map<string, { orgs: number; quantity: bigint | null }>();
+
+  /** Adds the quantities of an organization, each with its metric; null where none is stored. */
+  add(quantities: readonly (readonly [metric: string, quantity: string | null])[]): void {
+    for (const [metric, each] of Map.groupBy(quantities, ([name]) => name)) {
+      const known = this.#metrics.get(metric) ?? { orgs: 0, quantity: null };
+      known.orgs += 1;
+      for (const [, quantity] of each)
+        if (quantity !== null) known.quantity = (known.quantity ?? 0n) + BigInt(quantity);
+      this.#metrics.set(metric, known);
+    }
+  }
+
+  /** Returns the totals in the order of the metrics. */
+  list(): StatementTotal[] {
+    return [...METRICS].flatMap(([metric, { unit, kind }]) => {
+      const sum = this.#metrics.get(metric);
+      if (sum === undefined) return [];
+      return [
+        { metric, unit, kind, orgs: sum.orgs, quantity: sum.quantity === null ? null : `${sum.quantity}` },
+      ];
+    });
+  }
 }

@@ -2,12 +2,12 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
-import { readInPages } from '../queries/cursor.ts';
+import { renderCsvRows } from '../files/csv.ts';
+import { readInPages } from '../queries/view-rows.ts';
 import type { DayRange } from '../usage/day.ts';
-import { columnsOf, keyOf, METRICS, type PackFileName } from './pack-files.ts';
+import { columnsOf, keyOf, METRICS, type PackColumn, type PackFileName } from './pack-files.ts';
 
-/** The rows of a file of a proof pack. */
+/** The rows of a file of a proof pack, as a table of a query. */
 export interface PackTable {
   readonly name: PackFileName;
   readonly rows: RawBuilder<unknown>;
@@ -30,63 +30,43 @@ export async function readPackTables(trx: Kysely<Schema>, statementId: string): 
     .executeTakeFirstOrThrow();
   const extent = { statementId, from, to };
   return [
-    linesTable(statementId),
-    sourcesTable(statementId),
-    daysTable(extent),
-    coverageTable(extent),
-    revisionsTable(extent),
-    waiversTable(extent),
-    blockersTable(statementId),
+    statementTable('lines.csv', statementId),
+    statementTable('sources.csv', statementId),
+    { name: 'days.csv', rows: selectDays(extent) },
+    { name: 'coverage.csv', rows: selectOfPeriods('cells', extent) },
+    { name: 'revisions.csv', rows: selectOfPeriods('revisions', extent) },
+    { name: 'waivers.csv', rows: selectOfPeriods('waivers', extent) },
+    statementTable('blockers.csv', statementId),
   ];
 }
 
-/** `linesTable` returns the lines of a statement, which may already be closed. */
-export function linesTable(statementId: string): PackTable {
-  return {
-    name: 'lines.csv',
-    rows: sql`(select * from losant_usage.statement_lines where statement_id = ${statementId}::uuid)`,
-  };
+const STATEMENT_TABLES = {
+  'lines.csv': 'statement_lines',
+  'sources.csv': 'statement_sources',
+  'blockers.csv': 'statement_blockers',
+} as const;
+
+/** `statementTable` returns a file that a table has the rows of: also those of a statement that is closed. */
+export function statementTable(name: keyof typeof STATEMENT_TABLES, statementId: string): PackTable {
+  const table = sql.table(`losant_usage.${STATEMENT_TABLES[name]}`);
+  return { name, rows: sql`(select * from ${table} where statement_id = ${statementId}::uuid)` };
 }
 
-/** `sourcesTable` returns the payloads of a statement by source, which may already be closed. */
-export function sourcesTable(statementId: string): PackTable {
-  return {
-    name: 'sources.csv',
-    rows: sql`(select * from losant_usage.statement_sources where statement_id = ${statementId}::uuid)`,
-  };
-}
-
-function blockersTable(statementId: string): PackTable {
-  return {
-    name: 'blockers.csv',
-    rows: sql`(
-      select position, org_id, org_name, period_start, period_end, cause, days, first_day, last_day,
-        array_to_string(streams, ' ') as streams, what_to_do
-      from losant_usage.statement_blockers where statement_id = ${statementId}::uuid)`,
-  };
-}
-
-function revisionsTable(extent: Extent): PackTable {
-  return {
-    name: 'revisions.csv',
-    rows: sql`(
-      select r.org_id, r.usage_date, r.stream, r.id, r.revision, r.key, r.old, r.new, r.run_id, r.changed_by,
-        ${instantText(sql.ref('r.changed_at'))} as changed_at, r.was_final
-      from ${periodsOf(extent)} as p
-      join losant_usage.revisions r on r.org_id = p.org_id and r.usage_date between p.period_start and p.period_end
-      where r.usage_date between ${extent.from}::date and ${extent.to}::date)`,
-  };
+/** `selectOfPeriods` selects the rows of a table by organization and day that lie in a period of the statement. */
+function selectOfPeriods(table: 'cells' | 'revisions' | 'waivers', extent: Extent): RawBuilder<unknown> {
+  return sql`(
+    select x.* from ${periodsOf(extent)} as p
+    join ${sql.table(`losant_usage.${table}`)} x on x.org_id = p.org_id and x.usage_date between p.period_start and p.period_end
+    where x.usage_date between ${extent.from}::date and ${extent.to}::date)`;
 }
 
 /** As daily_usage has them: here what is not final or not reported is looked up for all days at once. */
-function daysTable(extent: Extent): PackTable {
+function selectDays(extent: Extent): RawBuilder<unknown> {
   const { from, to } = extent;
   const metrics = [...METRICS.keys()];
   const days = sql`between ${from}::date and ${to}::date`;
   const numbers = (table: string) => sql.join(metrics.map((metric) => sql.ref(`${table}.${metric}`)));
-  return {
-    name: 'days.csv',
-    rows: sql`(
+  return sql`(
       select p.org_id, p.period_start, d.usage_date, d.streams_expected, d.streams_stored,
         case when d.streams_stored > 0 then o.is_unreported is not true end as is_reported,
         coalesce(o.standing, 'final') as standing, ${numbers('d')}
@@ -106,36 +86,9 @@ function daysTable(extent: Extent): PackTable {
           union all
           select org_id, usage_date, standing, false, false from losant_usage.unread_cells where usage_date ${days}
         ) as c group by c.org_id, c.usage_date
-      ) as o on o.org_id = d.org_id and o.usage_date = d.usage_date)`,
-  };
+      ) as o on o.org_id = d.org_id and o.usage_date = d.usage_date)`;
 }
 
-function coverageTable(extent: Extent): PackTable {
-  return {
-    name: 'coverage.csv',
-    rows: sql`(
-      select c.org_id, c.usage_date, c.stream, c.standing, c.is_stored, c.is_reported, c.revision, c.run_id, c.reason,
-        c.message, ${instantText(sql.ref('c.verified_at'))} as verified_at,
-        encode(c.response_sha256, 'hex') as response_sha256
-      from ${periodsOf(extent)} as p
-      join losant_usage.cells c on c.org_id = p.org_id and c.usage_date between p.period_start and p.period_end
-      where c.usage_date between ${extent.from}::date and ${extent.to}::date)`,
-  };
-}
-
-function waiversTable(extent: Extent): PackTable {
-  return {
-    name: 'waivers.csv',
-    rows: sql`(
-      select w.org_id, w.usage_date, w.stream, w.id, w.reason, w.waived_by,
-        ${instantText(sql.ref('w.waived_at'))} as waived_at, ${instantText(sql.ref('w.lifted_at'))} as lifted_at
-      from ${periodsOf(extent)} as p
-      join losant_usage.waivers w on w.org_id = p.org_id and w.usage_date between p.period_start and p.period_end
-      where w.usage_date between ${extent.from}::date and ${extent.to}::date)`,
-  };
-}
-
-/** `periodsOf` returns the periods of a statement, for its other files. */
 function periodsOf({ statementId }: Extent): RawBuilder<unknown> {
   return sql`(select distinct org_id, period_start, period_end from losant_usage.statement_lines
     where statement_id = ${statementId}::uuid)`;
@@ -149,9 +102,7 @@ export async function* readRows(
   trx: Kysely<Schema>,
   { name, rows }: PackTable,
 ): AsyncGenerator<Readonly<Record<string, string | null>>> {
-  const texts = sql.join(
-    columnsOf(name).map((column) => sql`${sql.ref(`t.${column.name}`)}::text as ${sql.ref(column.name)}`),
-  );
+  const texts = sql.join(columnsOf(name).map((column) => sql`${textOf(column)} as ${sql.ref(column.name)}`));
   const query = sql<Record<string, string | null>>`
     select ${texts} from ${rows} as t order by ${orderOf(name)}`;
   for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ROWS })) yield* page;
@@ -167,7 +118,7 @@ export async function* readLines(
 ): AsyncGenerator<readonly string[]> {
   const parts = partsOf(columnsOf(name));
   const texts = parts.map((part, index) => {
-    const values = part.map((column) => sql`${sql.ref(`t.${column.name}`)}::text`);
+    const values = part.map(textOf);
     const text =
       values.length === 1
         ? values[0]
@@ -191,13 +142,21 @@ export async function* readLines(
   await sql`set local enable_nestloop = on`.execute(trx);
 }
 
+/** `textOf` returns the one text of a value, whatever the session. */
+function textOf({ name, type }: PackColumn): RawBuilder<unknown> {
+  const value = sql.ref(`t.${name}`);
+  if (type === 'instant') return instantText(value);
+  if (type === 'sha256') return sql`encode(${value}, 'hex')`;
+  return type === 'list' ? sql`array_to_string(${value}, ' ')` : sql`${value}::text`;
+}
+
 function orderOf(name: PackFileName): RawBuilder<unknown> {
   return sql.join(keyOf(name).map((column) => sql.ref(`t.${column}`)));
 }
 
 /** `partsOf` returns the columns that the database puts together, and each one whose text may need quotes by itself. */
-function partsOf(columns: readonly CsvColumn[]): (readonly CsvColumn[])[] {
-  const parts: CsvColumn[][] = [];
+function partsOf(columns: readonly PackColumn[]): (readonly PackColumn[])[] {
+  const parts: PackColumn[][] = [];
   for (const column of columns) {
     const last = parts.at(-1);
     if (last === undefined || column.isText || last[0]?.isText === true) parts.push([column]);
@@ -209,7 +168,7 @@ function partsOf(columns: readonly CsvColumn[]): (readonly CsvColumn[])[] {
 /** The most texts that are kept with how they are written: they repeat from row to row. */
 const CELLS_MAX = 10_000;
 
-function renderCell(cells: Map<string, string>, column: CsvColumn, value: string): string {
+function renderCell(cells: Map<string, string>, column: PackColumn, value: string): string {
   const key = `${column.name} ${value}`;
   const known = cells.get(key);
   if (known !== undefined) return known;

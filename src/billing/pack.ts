@@ -1,10 +1,13 @@
-/** The proof pack of a statement: its files, and how they are made and stored. */
-import { createHash, createPublicKey, type KeyObject, sign } from 'node:crypto';
+/** The proof pack of a statement: its files, how they are made and stored, and the keys that sign it. */
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import { z } from 'zod';
 import type { Schema } from '../database/schema.ts';
+import { SettingsError } from '../errors.ts';
 import { renderCsvHeader } from '../files/csv.ts';
+import { codeOf } from '../files/whole-file.ts';
 import { PERIOD_SOURCES, parseMonth } from '../usage/period.ts';
 import { columnsOf } from './pack-files.ts';
 import { type PackTable, readLines, readPackTables } from './pack-tables.ts';
@@ -105,13 +108,12 @@ export async function makePack(
   const bytes = Buffer.from(renderManifest(manifest));
   if (signingKey !== null) {
     const signature = gzipSync(sign(null, bytes, signingKey));
-    await keepPart(trx, { statementId: statement.id, name: SIGNATURE_NAME, content: signature });
+    await keepPart(trx, statement.id, SIGNATURE_NAME, signature);
   }
-  await keepPart(trx, { statementId: statement.id, name: MANIFEST_NAME, content: bytes });
+  await keepPart(trx, statement.id, MANIFEST_NAME, bytes);
   return manifest.totals;
 }
 
-/** `renderManifest` returns the one text of a manifest. */
 export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
@@ -135,7 +137,7 @@ async function keepTable(
   const keep = async (text: string) => {
     hash.update(text);
     bytes += Buffer.byteLength(text);
-    await keepPart(trx, { statementId, name, content: gzipSync(text, { level: GZIP_LEVEL }) });
+    await keepPart(trx, statementId, name, gzipSync(text, { level: GZIP_LEVEL }));
   };
   await keep(renderCsvHeader(columns));
   for await (const page of readLines(trx, table)) {
@@ -149,28 +151,21 @@ async function keepTable(
 /** The lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */
 const GZIP_LEVEL = 1;
 
-interface FilePart {
-  readonly statementId: string;
-  readonly name: string;
-  /** A part of a file as gzip; of the manifest all of it as it is, after which nothing is taken. */
-  readonly content: Buffer;
-}
-
-async function keepPart(trx: Kysely<Schema>, { statementId, name, content }: FilePart): Promise<void> {
+/** `keepPart` stores a part of a file as gzip; of the manifest all of it as it is, after which nothing is taken. */
+async function keepPart(
+  trx: Kysely<Schema>,
+  statementId: string,
+  name: string,
+  content: Buffer,
+): Promise<void> {
   await sql`select losant_usage.seal_statement(${statementId}::uuid, ${name}, ${content})`.execute(trx);
-}
-
-/** A part of a file, as stored. */
-export interface KeptPart {
-  readonly name: string;
-  readonly gzip: Buffer;
 }
 
 /**
  * `readFileParts` yields the files of a statement beside its manifest as they were made, part by part,
  * file by file.
  */
-export async function* readFileParts(db: Kysely<Schema>, statementId: string): AsyncGenerator<KeptPart> {
+export async function* readFileParts(db: Kysely<Schema>, statementId: string) {
   const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
   const parts = await files.select(['name', 'part']).orderBy('name').orderBy('part').execute();
   for (const { name, part } of parts) {
@@ -180,5 +175,51 @@ export async function* readFileParts(db: Kysely<Schema>, statementId: string): A
       .where('part', '=', part)
       .executeTakeFirstOrThrow();
     yield { name, gzip };
+  }
+}
+
+/** `readSigningKey` reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
+export async function readSigningKey(path: string): Promise<KeyObject> {
+  return await readKey(path, createPrivateKey, {
+    what: `STATEMENT_KEY_FILE ${path}`,
+    hint: 'make one with: openssl genpkey -algorithm ed25519 -out FILE',
+  });
+}
+
+/** `readPublicKey` reads a public key, also out of a private one. Throws SettingsError if the file has none. */
+export async function readPublicKey(path: string): Promise<KeyObject> {
+  return await readKey(path, createPublicKey, {
+    what: `--key ${path}`,
+    hint: 'make one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
+  });
+}
+
+async function readKey(
+  path: string,
+  parse: (pem: Buffer) => KeyObject,
+  { what, hint }: { readonly what: string; readonly hint: string },
+): Promise<KeyObject> {
+  let pem: Buffer;
+  try {
+    pem = await readFile(path);
+  } catch (error) {
+    const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
+    throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
+  }
+  const key = tryParse(pem, parse);
+  if (key?.asymmetricKeyType === 'ed25519') return key;
+  const problem =
+    key === null
+      ? 'has no key in PEM that is not encrypted'
+      : `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
+  throw new SettingsError(`${what} ${problem}`, { hint });
+}
+
+/** The error of the parser is not kept: it may quote the file. */
+function tryParse(pem: Buffer, parse: (pem: Buffer) => KeyObject): KeyObject | null {
+  try {
+    return parse(pem);
+  } catch {
+    return null;
   }
 }

@@ -83,7 +83,6 @@ async function openPack(root: string, folder: string): Promise<Pack | PackProble
   return { folder, place, manifest, manifestSha256: hashOf(bytes), fileOf };
 }
 
-/** `parseManifest` returns the manifest, or its problem. */
 function parseManifest(text: string): Manifest | string {
   let document: unknown;
   try {
@@ -170,55 +169,40 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
   const problems: PackProblem[] = [];
   for (const pack of packs) {
     const { statement } = pack.manifest;
-    const file = pack.fileOf(MANIFEST_NAME);
+    const { number, month, kind, previousSha256, earlier } = statement;
+    const say = (problem: string) => problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
+    const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
     const siblings = packs.filter(({ manifest }) => manifest.statement.instanceId === statement.instanceId);
-    const same = siblings.find(
-      (each) => each !== pack && each.manifest.statement.number === statement.number,
-    );
-    if (same !== undefined && packs.indexOf(same) < packs.indexOf(pack)) {
-      problems.push({
-        file,
-        problem: `has the number ${statement.number}, as has ${same.fileOf(MANIFEST_NAME)}`,
-      });
-    }
-    const before = siblings.find(({ manifest }) => manifest.statement.number === statement.number - 1);
-    if (before !== undefined && before.manifestSha256 !== statement.previousSha256) {
-      const problem = `follows a manifest with the SHA-256 ${statement.previousSha256 ?? 'none'}; that of number ${statement.number - 1}, ${before.fileOf(MANIFEST_NAME)}, is ${before.manifestSha256}`;
-      problems.push({ file, problem });
-    }
-    if ((statement.number === 1) !== (statement.previousSha256 === null)) {
-      problems.push({
-        file,
-        problem: `is number ${statement.number}, and follows ${statement.previousSha256 ?? 'no other'}`,
-      });
-    }
-    if ((statement.kind === 'closing') !== (statement.earlier.length === 0)) {
-      problems.push({
-        file,
-        problem: `is ${statement.kind === 'closing' ? 'a closing' : 'an adjustment'}, and follows ${statement.earlier.length} statements of its month`,
-      });
-    }
-    for (const { number, sha256 } of statement.earlier) {
-      const found = siblings.find(({ manifest }) => manifest.statement.number === number);
-      if (found?.manifestSha256 === sha256 && found.manifest.statement.month === statement.month) continue;
-      const problem =
-        found === undefined
-          ? `follows statement ${number} of ${statement.month}, which is missing`
-          : `follows statement ${number} of ${statement.month} with the SHA-256 ${sha256}, which ${found.fileOf(MANIFEST_NAME)} is not`;
-      problems.push({ file, problem });
+    const numbered = (wanted: number) =>
+      siblings.find(({ manifest }) => manifest.statement.number === wanted);
+    const first = numbered(number);
+    if (first !== undefined && first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
+    const before = numbered(number - 1);
+    if (before !== undefined && before.manifestSha256 !== previousSha256)
+      say(
+        `follows a manifest with the SHA-256 ${previousSha256 ?? 'none'}; that of number ${number - 1}, ${nameOf(before)}, is ${before.manifestSha256}`,
+      );
+    if ((number === 1) !== (previousSha256 === null))
+      say(`is number ${number}, and follows ${previousSha256 ?? 'no other'}`);
+    if ((kind === 'closing') !== (earlier.length === 0))
+      say(
+        `is ${kind === 'closing' ? 'a closing' : 'an adjustment'}, and follows ${earlier.length} statements of its month`,
+      );
+    for (const { number: wanted, sha256 } of earlier) {
+      const found = numbered(wanted);
+      if (found === undefined) say(`follows statement ${wanted} of ${month}, which is missing`);
+      else if (found.manifestSha256 !== sha256 || found.manifest.statement.month !== month)
+        say(
+          `follows statement ${wanted} of ${month} with the SHA-256 ${sha256}, which ${nameOf(found)} is not`,
+        );
     }
     const later = siblings.find(
       ({ manifest: { statement: other } }) =>
-        other.month === statement.month &&
-        other.number > statement.number &&
-        !other.earlier.some(({ number }) => number === statement.number),
+        other.month === month &&
+        other.number > number &&
+        !other.earlier.some((each) => each.number === number),
     );
-    if (later !== undefined) {
-      problems.push({
-        file,
-        problem: `is a statement of ${statement.month} that ${later.fileOf(MANIFEST_NAME)} does not know`,
-      });
-    }
+    if (later !== undefined) say(`is a statement of ${month} that ${nameOf(later)} does not know`);
   }
   return problems;
 }

@@ -1,8 +1,9 @@
 import { type CloseOutcome, closePeriod, nameOf, type Unsettled } from '../billing/close.ts';
-import { readSigningKey } from '../billing/keys.ts';
 import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
-import type { OrganizationBill, StatementTotal } from '../billing/overview.ts';
+import type { OrganizationBill } from '../billing/overview.ts';
+import { readSigningKey } from '../billing/pack.ts';
 import { METRICS } from '../billing/pack-files.ts';
+import type { StatementTotal } from '../billing/pack-sums.ts';
 import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -115,9 +116,12 @@ type Refused = Extract<CloseOutcome, { kind: 'refused' }>;
 /** `toDocument` returns the outcome of an instance as `--json` prints it, quantities as text. */
 function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
   if (outcome.kind === 'unchanged') return { instanceId, outcome: 'unchanged' };
-  const blockers = outcome.blockers.map(({ orgId, orgName, from, to, blocker }) => {
-    return { orgId, orgName, periodStart: from, periodEnd: to, ...blocker };
-  });
+  const blockers = outcome.blockers.map(
+    ({ orgId, orgName, from, to, cause, days, firstDay, lastDay, streams, whatToDo }) => {
+      const period = { orgId, orgName, periodStart: from, periodEnd: to };
+      return { ...period, cause, days, firstDay, lastDay, streams, whatToDo };
+    },
+  );
   if (outcome.kind === 'unsettled') {
     const { figures, orgs } = outcome;
     return { instanceId, outcome: 'unsettled', figures, orgs, blockers };
@@ -175,10 +179,10 @@ function describeBlocked(blockers: readonly BlockedPeriod[]): string {
 }
 
 function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {
-  const rows = blockers.map(({ orgId, orgName, from, to, blocker }) => [
-    orgId ?? 'all organizations',
-    orgName ?? '',
-    showDays({ from, to }),
+  const rows = blockers.map((blocker) => [
+    blocker.orgId ?? 'all organizations',
+    blocker.orgName ?? '',
+    showDays(blocker),
     describeBlocker(blocker),
     blocker.whatToDo,
   ]);
@@ -188,7 +192,7 @@ function renderBlockers(blockers: readonly BlockedPeriod[]): Line[] {
 
 /** `renderActions` lists the commands by themselves, to be pasted. */
 function renderActions(blockers: readonly BlockedPeriod[]): Line[] {
-  const actions = [...new Set(blockers.map(({ blocker }) => blocker.whatToDo))];
+  const actions = [...new Set(blockers.map(({ whatToDo }) => whatToDo))];
   const commands = actions.filter(
     (action) => action.startsWith('losant-usage ') && !action.includes(', then '),
   );

@@ -1,6 +1,6 @@
 import { checkDatabase, checkSet } from '../billing/check-database.ts';
 import { checkPacks } from '../billing/check-pack.ts';
-import { readPublicKey } from '../billing/keys.ts';
+import { readPublicKey } from '../billing/pack.ts';
 import { type OpenedPacks, openPacks } from '../billing/verify.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';

@@ -1,10 +1,9 @@
 /** The lines about what needs a person: at most ten, the worst first, each with where to go. */
 import { html } from 'hono/html';
-import type { OpenMonth } from '../billing/open-month.ts';
+import type { OpenMonth } from '../billing/month.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
 import { CHANGES_SHOWN_DAYS } from '../queries/health.ts';
-import type { Overview } from '../queries/home.ts';
-import type { OrganizationFigures } from '../queries/organizations.ts';
+import type { OrganizationFigures, Overview } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 import { addressOf } from './lists.ts';
@@ -46,43 +45,34 @@ export function listAttention(facts: AttentionFacts): AttentionLine[] {
     Object.values(each ?? {}).reduce((total, number) => total + number, 0),
   );
   const byHand = sum(({ changesByHand30Days }) => changesByHand30Days);
-  const ofOrganizations = (shown: Shown) =>
+  const ofOrganizations = (shown: ListedFilter) =>
     overview === null ? [] : describeOrganizationsOf(shown, overview);
+  const line = (tone: AttentionLine['tone'], text: string, address: string) => [{ tone, text, address }];
   return [
     ...describeTroubles(troubles),
     ...describeGaps(facts, 'missing'),
     ...(differences === 0
       ? []
-      : [
-          {
-            tone: 'bad',
-            text: `${count(differences, 'final number')} ${differences === 1 ? 'differs' : 'differ'} from Losant's own totals`,
-            address: totalsAddress(health),
-          } as const,
-        ]),
+      : line(
+          'bad',
+          `${count(differences, 'final number')} ${differences === 1 ? 'differs' : 'differ'} from Losant's own totals`,
+          totalsAddress(health),
+        )),
     ...describeGaps(facts, 'in_doubt'),
     ...ofOrganizations('over'),
     ...(byHand === 0
       ? []
-      : [
-          {
-            tone: 'bad',
-            text: `${count(byHand, 'number')} ${byHand === 1 ? 'was' : 'were'} changed by hand in the last ${CHANGES_SHOWN_DAYS} days`,
-            address: addressOf('/changes', { which: 'all', by: 'hand', days: `${CHANGES_SHOWN_DAYS}` }),
-          } as const,
-        ]),
+      : line(
+          'bad',
+          `${count(byHand, 'number')} ${byHand === 1 ? 'was' : 'were'} changed by hand in the last ${CHANGES_SHOWN_DAYS} days`,
+          addressOf('/changes', { which: 'all', by: 'hand', days: `${CHANGES_SHOWN_DAYS}` }),
+        )),
     ...ofOrganizations('crossing'),
     ...ofOrganizations('silent'),
     ...ofOrganizations('moved'),
     ...(openMonth === null || openMonth.blocked > 0
       ? []
-      : [
-          {
-            tone: 'good',
-            text: `${showMonth(openMonth.month)} is ready to close`,
-            address: `/months/${openMonth.month}`,
-          } as const,
-        ]),
+      : line('good', `${showMonth(openMonth.month)} is ready to close`, `/months/${openMonth.month}`)),
   ];
 }
 
@@ -121,7 +111,6 @@ function oldestShown(oldest: UsageDay | undefined, nowMs: number): string {
   return oldest === undefined || daysFrom(oldest, dayAt(nowMs)) <= 90 ? '' : addDays(oldest, 89);
 }
 
-/** `totalsAddress` returns the address of the page of totals for the newest month in which something differs. */
 function totalsAddress({ instances }: Health): string {
   const newest = instances
     .flatMap(({ differingMonths }) => differingMonths ?? [])
@@ -143,10 +132,13 @@ function describeExpiry(
   return `the oldest gap is of ${oldest} and can be read for ${count(daysFrom(horizon, oldest) + 1, 'day')} more`;
 }
 
+/** The filters of the list of organizations that a line leads to. */
+type ListedFilter = Exclude<Shown, 'missing' | 'in_doubt'>;
+
 /** How the lines about organizations begin, which come first among their examples, and what is said of each. */
 const LINES: Readonly<
   Record<
-    Exclude<Shown, 'missing' | 'in_doubt'>,
+    ListedFilter,
     {
       readonly tone: AttentionLine['tone'];
       readonly says: (number: number) => string;
@@ -190,8 +182,7 @@ function showShare(share: number | null): string {
   return share === null ? '' : `${showNumber(Math.floor(share * 100))} %, `;
 }
 
-function describeOrganizationsOf(shown: Shown, { organizations, to }: Overview): AttentionLine[] {
-  if (shown === 'missing' || shown === 'in_doubt') return [];
+function describeOrganizationsOf(shown: ListedFilter, { organizations, to }: Overview): AttentionLine[] {
   const { tone, says, rank, describe } = LINES[shown];
   const found = organizations.filter((each) => each.removedAt === null && SHOWN[shown].has(each, to));
   if (found.length === 0) return [];
@@ -209,7 +200,6 @@ function describeOrganizationsOf(shown: Shown, { organizations, to }: Overview):
   ];
 }
 
-/** `renderAttention` renders the list. */
 export function renderAttention(lines: readonly AttentionLine[], isCounted: boolean): Html {
   const counting = isCounted
     ? ''

@@ -3,15 +3,31 @@ import { html } from 'hono/html';
 import { type OpenQuarantine, readOpenQuarantine } from '../queries/gaps.ts';
 import { type Comparison, type MonthNotRead, type Outcome } from '../queries/reconciliation.ts';
 import { escapeControls } from '../terminal/text.ts';
-import { count, showDays, showNumber } from '../terminal/words.ts';
+import { count, showDays } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { AGAIN_S } from './organizations.ts';
-import { type Html, renderAway, renderDay, renderDistance, renderPage, renderTable } from './page.ts';
-import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull, shownHealth } from './sources.ts';
+import {
+  type Html,
+  linkToOrganization,
+  renderAway,
+  renderDay,
+  renderDistance,
+  renderLink,
+  renderPage,
+} from './page.ts';
+import {
+  type ConsolePage,
+  instanceNames,
+  type Names,
+  READING_WAIT_MS,
+  readOrNull,
+  shownHealth,
+} from './sources.ts';
+import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const TOTALS = '/totals';
 /** The number of months to choose from, besides older ones in which something differs. */
@@ -42,34 +58,23 @@ export const totalsPage: ConsolePage = {
     };
     const body = html`<h1>Losant's own totals</h1>
 <p class="quiet">Where the sums of organizations differ from what Losant counts for the instance's day or the organization's month. Nothing here changes a number; a difference on final numbers keeps the month from being invoiced.</p>
-${renderMonthChoice({ newest: yesterday.slice(0, 7), shown: month, differing })}
+${renderMonthChoice(yesterday.slice(0, 7), month, differing)}
 ${list()}`;
     return await c.html(renderPage({ title: 'Totals', path: TOTALS, body }), view.isUp ? 200 : 503);
   },
 };
 
-/**
- * `renderMonthChoice` renders a link to each of the newest months, and to each older one in which a final
- * number differs.
- */
-function renderMonthChoice({
-  newest,
-  shown,
-  differing,
-}: {
-  newest: Month;
-  shown: Month;
-  differing: readonly UsageDay[];
-}): Html {
+/** `renderMonthChoice` links to each of the newest months, and to each older one in which a final number differs. */
+function renderMonthChoice(newest: Month, shown: Month, differing: readonly UsageDay[]): Html {
   const months = [newest];
   while (months.length < MONTHS_SHOWN) months.push(addDays(`${months.at(-1)}-01`, -1).slice(0, 7));
   const older = differing.map((first) => first.slice(0, 7)).filter((month) => !months.includes(month));
   months.push(...[...new Set(older)].sort().reverse());
-  return html`<nav aria-label="Months"><p>${months.map((month) => html`<a href="${addressOf(TOTALS, { month })}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month)}</a> `)}</p></nav>`;
+  return html`<nav aria-label="Months"><p>${months.map((month) => renderLink(addressOf(TOTALS, { month }), showMonth(month), month === shown))}</p></nav>`;
 }
 
 /** `renderNotRead` names the summaries that were not read in full: nothing can be said of what they would show. */
-function renderNotRead(months: readonly MonthNotRead[], names: ReadonlyMap<string, string>): Html[] {
+function renderNotRead(months: readonly MonthNotRead[], names: Names): Html[] {
   return months.map(({ instanceId, month, reason }) => {
     const name = names.get(instanceId) ?? instanceId;
     return html`<p>Not compared in full: the summaries of ${showMonth(month.slice(0, 7))} of ${name} (<code>${reason}</code>).</p>\n`;
@@ -83,63 +88,37 @@ const OUTCOMES: Readonly<Record<Outcome, Html | string>> = {
   not_compared: html`<span class="bad">not compared</span>`,
 };
 
-function renderComparisons(
-  rows: readonly Comparison[],
-  names: ReadonlyMap<string, string>,
-  month: Month,
-): Html {
+function renderComparisons(rows: readonly Comparison[], names: Names, month: Month): Html {
   if (rows.length === 0) return html`<p>Nothing that was compared differs in ${showMonth(month)}.</p>`;
   const rank = ({ outcome }: Comparison) => ['differs', 'not_compared', 'pending'].indexOf(outcome);
   const sorted = rows.toSorted((a, b) => rank(a) - rank(b));
   return html`<p>${count(rows.filter(({ outcome }) => outcome === 'differs').length, 'final number')} of ${count(rows.length, 'difference')}.</p>
-${renderTable({
-  columns: [
-    { name: 'Outcome' },
-    { name: 'Of', isText: true },
-    { name: 'When' },
-    { name: 'Number' },
-    { name: 'Ours', isNumber: true },
-    { name: "Losant's", isNumber: true },
-    { name: 'Difference', isNumber: true },
-    { name: 'Who is missing', isText: true },
-    { name: 'What to do', isText: true },
-  ],
-  rows: sorted.slice(0, ROWS_MAX).map((row) => renderComparison(row, names)),
-})}${rows.length > ROWS_MAX ? html`<p class="quiet">The first ${ROWS_MAX}; <code>losant-usage reconcile</code> lists them all.</p>` : ''}`;
-}
-
-function renderComparison(row: Comparison, names: ReadonlyMap<string, string>): (Html | string)[] {
-  const { outcome, orgId, orgName, day, month, metric, unit, quantity, total, difference } = row;
-  return [
-    outcome === 'not_compared'
-      ? html`${OUTCOMES[outcome]} <code>${row.reason ?? ''}</code>`
-      : OUTCOMES[outcome],
-    orgId === null || !row.isListed
-      ? (orgName ?? names.get(row.instanceId) ?? row.instanceId)
-      : html`<a href="/organizations/${orgId}">${orgName ?? orgId}</a>`,
-    day === null ? month.slice(0, 7) : renderDay(day),
-    html`${metric} <span class="quiet">${unit}</span>`,
-    ...[quantity, total, difference].map((value) => (value === null ? '–' : showFigure(value))),
-    renderWhoIsMissing(row),
-    renderRemedy(row),
-  ];
+${renderTable(sorted.slice(0, ROWS_MAX), [
+  column('Outcome', ({ outcome, reason }) =>
+    outcome === 'not_compared' ? html`${OUTCOMES[outcome]} <code>${reason ?? ''}</code>` : OUTCOMES[outcome],
+  ),
+  textColumn('Of', ({ orgId, orgName, isListed, instanceId }) =>
+    orgId === null || !isListed
+      ? (orgName ?? names.get(instanceId) ?? instanceId)
+      : linkToOrganization(orgId, orgName ?? orgId),
+  ),
+  column('When', (row) => (row.day === null ? row.month.slice(0, 7) : renderDay(row.day))),
+  column('Number', ({ metric, unit }) => html`${metric} <span class="quiet">${unit}</span>`),
+  numberColumn('Ours', ({ quantity }) => showFigure(quantity)),
+  numberColumn("Losant's", ({ total }) => showFigure(total)),
+  numberColumn('Difference', ({ difference }) => showFigure(difference)),
+  textColumn('Who is missing', renderWhoIsMissing),
+  textColumn('What to do', renderRemedy),
+])}${rows.length > ROWS_MAX ? html`<p class="quiet">The first ${ROWS_MAX}; <code>losant-usage reconcile</code> lists them all.</p>` : ''}`;
 }
 
 /** `showFigure` renders a figure; those of summaries may have decimals, as their megabytes do. */
-function showFigure(value: string): string {
-  return /^-?\d+$/.test(value) ? showNumber(BigInt(value)) : value;
+function showFigure(figure: string | null): string | bigint | null {
+  return figure !== null && /^-?\d+$/.test(figure) ? BigInt(figure) : figure;
 }
 
-/** `renderWhoIsMissing` renders what one of the sides lacks. */
-function renderWhoIsMissing({
-  orgsMissing,
-  orgsRemoved,
-  daysMissing,
-  metric,
-  day,
-  isListed,
-  orgId,
-}: Comparison): Html | string {
+function renderWhoIsMissing(row: Comparison): Html | string {
+  const { orgsMissing, orgsRemoved, daysMissing, metric, day, isListed, orgId } = row;
   const stream = streams.find(({ metrics }) => metrics.includes(metric))?.name ?? '';
   if (orgsMissing !== null && orgsMissing > 0 && day !== null) {
     return html`<a href="${addressOf('/coverage', { stream, to: day, only: 'gap' })}">${count(orgsMissing, 'organization')}</a> without a number`;
@@ -154,7 +133,6 @@ function renderWhoIsMissing({
 /** The reasons that pass by themselves. */
 const PASSING: readonly string[] = ['not_final', 'total_not_final', 'total_outdated'];
 
-/** `renderRemedy` renders the next step, which depends on what the sides are and why they differ. */
 function renderRemedy({ outcome, reason, orgId, day, month, isListed }: Comparison): Html | string {
   const range = day === null ? daysOfMonth(month.slice(0, 7)) : { from: day, to: day };
   const again = html`<code>losant-usage backfill ${orgId === null ? '' : `--org ${orgId} `}--from ${range.from} --to ${range.to} --force</code>`;
@@ -194,24 +172,20 @@ function escapeBody(text: string): string {
 
 function renderAnswers(answers: readonly OpenQuarantine[], nowMs: number): Html {
   if (answers.length === 0) return html`<p>There is none.</p>`;
-  return html`${renderTable({
-    columns: [
-      { name: 'Last seen' },
-      { name: 'Organization', isText: true },
-      { name: 'Stream' },
-      { name: 'Days' },
-      { name: 'Times', isNumber: true },
-      { name: 'What was wrong, and what Losant sent', isText: true },
-    ],
-    rows: answers
-      .slice(0, ROWS_MAX)
-      .map(({ orgId, orgName, stream, from, to, code, problem, body, ...seen }) => [
-        renderDistance(seen.lastSeenAt, nowMs),
-        html`<a href="/organizations/${orgId}">${orgName}</a>`,
-        stream,
+  return html`${renderTable(answers.slice(0, ROWS_MAX), [
+    column('Last seen', ({ lastSeenAt }) => renderDistance(lastSeenAt, nowMs)),
+    textColumn('Organization', ({ orgId, orgName }) => linkToOrganization(orgId, orgName)),
+    column('Stream', ({ stream }) => stream),
+    column(
+      'Days',
+      ({ orgId, stream, from, to }) =>
         html`<a href="/coverage/${orgId}/${to}/${stream}">${showDays({ from, to })}</a>`,
-        showNumber(seen.times),
+    ),
+    numberColumn('Times', ({ times }) => times),
+    textColumn(
+      'What was wrong, and what Losant sent',
+      ({ code, problem, body }) =>
         html`<strong>${code}</strong>: ${problem}${body === null ? html` <span class="quiet">(the body is not kept, or this database user may not see it)</span>` : html`<details><summary>What Losant sent${body.isCut || body.text.length > BODY_SHOWN ? ', its beginning' : ''}</summary><pre>${escapeBody(body.text)}</pre></details>`}`,
-      ]),
-  })}${answers.length > ROWS_MAX ? html`<p class="quiet">The newest ${ROWS_MAX}.</p>` : ''}`;
+    ),
+  ])}${answers.length > ROWS_MAX ? html`<p class="quiet">The newest ${ROWS_MAX}.</p>` : ''}`;
 }

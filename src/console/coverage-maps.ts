@@ -3,10 +3,11 @@ import { html, raw } from 'hono/html';
 import type { CoverageLine, HeatCell, OpenDay } from '../queries/coverage.ts';
 import { showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
-import { isGap, STANDINGS, type Standing, type StandingWords, worstOf } from '../usage/standing.ts';
+import { isGap, STANDINGS, type Standing, worstOf } from '../usage/standing.ts';
 import { addressOf } from './lists.ts';
-import { type Html, renderDay, renderTable } from './page.ts';
+import { type Html, renderDay } from './page.ts';
 import { describeCounts } from './standings.ts';
+import { column, renderTable } from './table.ts';
 
 export interface CoverageGrid {
   readonly lines: readonly CoverageLine[];
@@ -29,8 +30,7 @@ export function renderGrid({ lines, range, stream }: CoverageGrid): Html {
 
 /** `renderMonth` renders a month. If its days leave no room for its name, the name is only read out. */
 function renderMonth(month: string, length: number, shown: number): Html {
-  const isRoomy = length * 30 >= shown * 2;
-  return html`<span class="${isRoomy ? '' : 'hidden'}">${month}</span>`;
+  return html`<span class="${length * 30 >= shown * 2 ? '' : 'hidden'}">${month}</span>`;
 }
 
 /** `renderHead` renders the day of the month; where days are narrow, only that of Mondays. */
@@ -47,7 +47,7 @@ function renderLine(line: CoverageLine, days: readonly UsageDay[], stream: strin
   const cells = days.map((day) => {
     const address = `/coverage/${orgId}/${day}${suffix}`;
     const known = open.get(day);
-    if (known) return renderOpen(known, { name, address });
+    if (known) return renderOpen(known, name, address);
     return isTracked(day) ? renderFinal(day, address) : UNTRACKED;
   });
   return html`<tr><th class="name" scope="row" title="${name}"><a href="/organizations/${orgId}">${name}</a></th>${cells}</tr>\n`;
@@ -63,17 +63,10 @@ function renderFinal(day: UsageDay, address: string): ReturnType<typeof raw> {
   return raw(`<td class="m-good"><a href="${address}" tabindex="-1" title="${day}: final"></a></td>`);
 }
 
-function renderOpen(
-  { day, counts }: OpenDay,
-  { name, address }: { readonly name: string; readonly address: string },
-): Html {
-  const { tone, symbol } = wordsOf(worstOf(counts) ?? 'final');
+function renderOpen({ day, counts }: OpenDay, name: string, address: string): Html {
+  const { tone, symbol } = STANDINGS[worstOf(counts) ?? 'final'];
   const said = `${day}: ${describeCounts(counts)}`;
   return html`<td class="m-${tone}"><a href="${address}" title="${said}" aria-label="${name}, ${said}">${symbol}</a></td>`;
-}
-
-function wordsOf(standing: Standing): StandingWords {
-  return STANDINGS[standing];
 }
 
 /** The size of a day's cell in pixels, large enough to be hit. */
@@ -95,20 +88,16 @@ export function renderHeatMap(cells: readonly HeatCell[]): Html {
 ${shown.map(sample)}<a class="whole" href="/coverage">By organization and day</a></p>
 <div class="heat">${streams.map(([stream, row]) => renderWeeks(stream, row))}</div>
 <details><summary>The same as a table</summary>
-${renderTable({
-  columns: [{ name: 'Day' }, ...streams.map(([stream]) => ({ name: stream }))],
-  rows: days
-    .map((day, index) => [renderDay(day), ...streams.map(([, row]) => renderLink(row[index] as HeatCell))])
-    .reverse(),
-})}</details>`;
+${renderTable([...days.keys()].reverse(), [
+  column('Day', (place) => renderDay(days[place] ?? null)),
+  ...streams.map(([stream, row]) => column(stream, (place: number) => renderLink(row[place] as HeatCell))),
+])}</details>`;
 }
 
-/** `standingOf` returns the standing of the worst cell; null if none is tracked. */
 function standingOf({ tracked, counts }: HeatCell): Standing | null {
   return worstOf(counts) ?? (tracked === 0 ? null : 'final');
 }
 
-/** `weekDayOf` returns the place of a day in its week, from Monday. */
 function weekDayOf(day: UsageDay): number {
   return (new Date(`${day}T00:00:00Z`).getUTCDay() + 6) % 7;
 }
@@ -138,7 +127,7 @@ function renderWeeks(stream: string, row: readonly HeatCell[]): Html {
 
 /** `renderShape` renders the shape of a standing in its cell: tones differ in shape as well as in colour. */
 function renderShape(standing: Standing, x: number, y: number): Html {
-  const { tone } = wordsOf(standing);
+  const { tone } = STANDINGS[standing];
   const bar = (from: number, height: number) =>
     html`<rect class="heat-${tone}" x="${x + 1}" y="${y + from}" width="${CELL - 2}" height="${height}"/>`;
   switch (tone) {
@@ -159,7 +148,6 @@ function renderLink(cell: HeatCell): Html {
   return html`<a href="${coverageOf(cell, standingOf(cell))}">${describeCell(cell)}</a>`;
 }
 
-/** `coverageOf` returns the address of the map of organizations that have such a cell. */
 function coverageOf({ stream, day }: HeatCell, standing: Standing | null): string {
   const only = standing === null || standing === 'final' ? '' : standing;
   return addressOf('/coverage', { stream, to: day, only });

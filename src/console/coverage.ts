@@ -7,134 +7,114 @@ import {
 } from '../queries/coverage.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
 import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
-import { isGap, STANDINGS, type Standing, standings } from '../usage/standing.ts';
+import { isGap, STANDINGS, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { renderGrid } from './coverage-maps.ts';
 import {
   addressOf,
   describeOrganizations,
-  instanceOptions,
+  type Query,
   readChoice,
   readInstanceId,
   readPageNumber,
   readSearch,
+  renderHidden,
+  renderInstanceChoice,
   renderPages,
   renderSearch,
   renderSelect,
 } from './lists.ts';
 import { type Html, renderAway, renderDay, renderPage } from './page.ts';
-import { type ConsolePage, readOrNull } from './sources.ts';
+import { type ConsolePage, type Names, readOrNull } from './sources.ts';
 import { renderGlossary, renderKeys, worstFirst } from './standings.ts';
 
 const PATH = '/coverage';
-/** The lengths of the map: a month of any length, and a quarter of a year. */
-const LENGTHS = ['31', '90'] as const;
+/** The lengths of the map in days: a month of any length, and a quarter of a year. */
+const MONTH = '31';
+const QUARTER = '90';
 /** The filters of organizations: those with a gap of either kind, or with one standing. */
-const CHOICES = ['gap', ...standings.filter((standing) => standing !== 'final')] as const;
+const CHOICES = ['gap', ...worstFirst.filter((standing) => standing !== 'final')] as const;
 /** The first day that can be stored. */
 const FIRST_DAY = '2015-01-01';
-
-interface CoverageRequest extends CoverageQuery {
-  /** The newest day that is over. */
-  readonly yesterday: UsageDay;
-  readonly length: (typeof LENGTHS)[number];
-  readonly choice: (typeof CHOICES)[number] | null;
-}
 
 export const coveragePage: ConsolePage = {
   path: PATH,
   open: (sources) => async (c) => {
     const yesterday = addDays(dayAt(sources.now()), -1);
-    const request = readRequest((name) => c.req.query(name), yesterday);
+    const filters = readFilters(c.req.query(), yesterday);
+    const query = queryOf(filters, readPageNumber(c.req.query('page')), yesterday);
     const found = await readOrNull(sources, async (db) => ({
-      map: await readCoverageMap(db, request),
+      map: await readCoverageMap(db, query),
       names: await readInstanceNames(db),
     }));
-    return await c.html(renderCoverage(request, found), found === null ? 503 : 200);
+    const body = html`<h1>Coverage</h1>
+<p class="quiet">How each organization and UTC day stands: by the worst of its numbers. Each day leads to its story.</p>
+${renderForm(filters, found?.names ?? new Map())}
+${found === null ? renderAway() : renderMap(filters, query, found.map, yesterday)}`;
+    return await c.html(renderPage({ title: 'Coverage', path: PATH, body }), found === null ? 503 : 200);
   },
 };
 
-/** `readRequest` reads the query of the address and ignores invalid values. */
-function readRequest(given: (name: string) => string | undefined, yesterday: UsageDay): CoverageRequest {
-  const length = readChoice(given('days'), LENGTHS) ?? LENGTHS[0];
-  const wanted = parseDay(given('to') ?? '') ?? yesterday;
-  const to = wanted > yesterday || wanted < FIRST_DAY ? yesterday : wanted;
-  const choice = readChoice(given('only'), CHOICES);
+/** The filters as addresses have them; '' for one that is not set or not valid. */
+type Filters = ReturnType<typeof readFilters>;
+
+function readFilters(given: Query, yesterday: UsageDay) {
+  const to = parseDay(given['to'] ?? '') ?? '';
   return {
-    search: readSearch(given('q')),
-    instanceId: readInstanceId(given('instance')),
-    stream: readChoice(given('stream'), streamNames),
-    choice,
-    only: choice === null ? null : choice === 'gap' ? standings.filter(isGap) : [choice],
-    range: { from: addDays(to, 1 - Number(length)), to },
-    page: readPageNumber(given('page')),
-    yesterday,
-    length,
+    q: readSearch(given['q']),
+    instance: readInstanceId(given['instance']),
+    stream: readChoice(given['stream'], streamNames),
+    only: readChoice(given['only'], CHOICES),
+    days: readChoice(given['days'], [QUARTER]),
+    /** The last day of the map; '' for yesterday. */
+    to: to >= yesterday || to < FIRST_DAY ? '' : to,
   };
 }
 
-function renderCoverage(
-  request: CoverageRequest,
-  found: { readonly map: CoverageMap; readonly names: ReadonlyMap<string, string> } | null,
-): Html {
-  const body = html`<h1>Coverage</h1>
-<p class="quiet">How each organization and UTC day stands: by the worst of its numbers. Each day leads to its story.</p>
-${renderForm(request, found?.names ?? new Map())}
-${found === null ? renderAway() : renderMap(request, found.map)}`;
-  return renderPage({ title: 'Coverage', path: PATH, body });
+function queryOf(filters: Filters, page: number, yesterday: UsageDay): CoverageQuery {
+  const { q, instance, stream, only, days, to } = filters;
+  const last = to || yesterday;
+  return {
+    search: q,
+    instanceId: instance || null,
+    stream: stream || null,
+    only: only === '' ? null : only === 'gap' ? standings.filter(isGap) : [only],
+    range: { from: addDays(last, 1 - Number(days || MONTH)), to: last },
+    page,
+  };
 }
 
-function renderForm(request: CoverageRequest, names: ReadonlyMap<string, string>): Html {
-  const { search, instanceId, stream, choice, length, range, yesterday } = request;
-  const standingOption = (standing: Standing) =>
-    [standing, `with a number ${STANDINGS[standing].label}`] as const;
+function renderForm(filters: Filters, names: Names): Html {
+  const choices = CHOICES.map((choice) => {
+    const text = choice === 'gap' ? 'with a gap' : `with a number ${STANDINGS[choice].label}`;
+    return [choice, text] as const;
+  });
   return html`<form method="get" action="${PATH}" role="search">
-${renderSearch(search)}
-${names.size > 1 ? renderSelect({ name: 'instance', label: 'Instance', options: instanceOptions(names), chosen: instanceId ?? '' }) : ''}
-${renderSelect({ name: 'stream', label: 'Stream', options: [['', 'all'], ...streamNames.map((name) => [name, name] as const)], chosen: stream ?? '' })}
-${renderSelect({
-  name: 'only',
-  label: 'Organizations',
-  options: [
-    ['', 'all'],
-    ['gap', 'with a gap'],
-    ...worstFirst.filter((standing) => standing !== 'final').map(standingOption),
-  ],
-  chosen: choice ?? '',
-})}
-${renderSelect({ name: 'days', label: 'Days', options: LENGTHS.map((days) => [days, days] as const), chosen: length })}
-${range.to === yesterday ? '' : html`<input type="hidden" name="to" value="${range.to}">`}
+${renderSearch(filters.q)}
+${renderInstanceChoice(names, filters.instance)}
+${renderSelect('stream', 'Stream', [['', 'all'], ...streamNames], filters.stream)}
+${renderSelect('only', 'Organizations', [['', 'all'], ...choices], filters.only)}
+${renderSelect('days', 'Days', [MONTH, QUARTER], filters.days || MONTH)}
+${renderHidden('to', filters.to)}
 <button type="submit">Show</button></form>`;
 }
 
-function renderMap(request: CoverageRequest, { count: found, deleted, organizations }: CoverageMap): Html {
-  const { range, stream, page } = request;
+function renderMap(
+  filters: Filters,
+  { range, stream, page }: CoverageQuery,
+  { count: found, deleted, organizations }: CoverageMap,
+  yesterday: UsageDay,
+): Html {
   const what = describeOrganizations(found - deleted, deleted);
   if (organizations.length === 0) return html`<p>${what}${found === 0 ? '' : ', none on this page'}.</p>`;
-  return html`<p>${what}, ${renderDay(range.from)} to ${renderDay(range.to)}. ${renderSteps(request)}</p>
+  const before = addDays(range.from, -1);
+  const after = addDays(range.to, Number(filters.days || MONTH));
+  const step = (to: UsageDay, text: string) =>
+    html`<a href="${addressOf(PATH, { ...filters, to: to >= yesterday ? '' : to })}">${text}</a> `;
+  const steps = html`<span class="whole">${before < FIRST_DAY ? '' : step(before, 'Earlier')} ${range.to === yesterday ? '' : step(after, 'Later')}</span>`;
+  return html`<p>${what}, ${renderDay(range.from)} to ${renderDay(range.to)}. ${steps}</p>
 ${renderKeys()}
 ${renderGrid({ lines: organizations, range, stream })}
 ${renderGlossary()}
-${renderPages({ path: PATH, query: queryOf(request), page, found, perPage: ORGANIZATIONS_PER_MAP })}`;
-}
-
-/** `renderSteps` renders links to the days before and after. */
-function renderSteps(request: CoverageRequest): Html {
-  const { range, length, yesterday } = request;
-  const before = addDays(range.from, -1);
-  const after = addDays(range.to, Number(length));
-  const link = (to: UsageDay, text: string) =>
-    html`<a href="${addressOf(PATH, { ...queryOf(request), to: to >= yesterday ? '' : to })}">${text}</a> `;
-  return html`<span class="whole">${before < FIRST_DAY ? '' : link(before, 'Earlier')} ${range.to === yesterday ? '' : link(after, 'Later')}</span>`;
-}
-
-function queryOf({ search, instanceId, stream, choice, length, range, yesterday }: CoverageRequest) {
-  return {
-    q: search,
-    instance: instanceId ?? '',
-    stream: stream ?? '',
-    only: choice ?? '',
-    days: length === LENGTHS[0] ? '' : length,
-    to: range.to === yesterday ? '' : range.to,
-  };
+${renderPages({ path: PATH, query: filters, page, found, perPage: ORGANIZATIONS_PER_MAP })}`;
 }

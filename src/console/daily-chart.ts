@@ -2,9 +2,19 @@ import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type Html, renderTable } from './page.ts';
-import { barPaths, linePath, runsOf, type Scale, scaleOf, type TickDay, tickDays } from './shapes.ts';
+import type { Html } from './page.ts';
+import {
+  barPaths,
+  linePath,
+  roundTenth,
+  runsOf,
+  type Scale,
+  scaleOf,
+  type TickDay,
+  tickDays,
+} from './shapes.ts';
 import { renderStanding } from './standings.ts';
+import { column, numberColumn, renderTable } from './table.ts';
 
 export interface Series {
   readonly name: string;
@@ -77,7 +87,6 @@ ${renderDays(chart)}</details></figure>\n`;
 /** The most days whose columns are links; the table behind a chart leads to each day of a longer one. */
 const LINKED_DAYS_MAX = 92;
 
-/** `renderDay` renders the column of a day, which says its number and leads to its story. */
 function renderDay(chart: DailyChart, place: number, scale: Scale): Html {
   const { days, standings, storyOf } = chart;
   const column = html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`;
@@ -131,7 +140,6 @@ ${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked
 ${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
-/** `renderWhy` renders the newest days that are not stored, each with a link to its story. */
 function renderWhy({ days, storyOf }: DailyChart, notStored: readonly number[]): Html | string {
   if (storyOf === undefined) return '';
   const newest = notStored.slice(-MISSING_MAX).map((place) => days[place] ?? '');
@@ -154,26 +162,18 @@ function describeDay(chart: DailyChart, place: number, { show }: Scale): string 
 }
 
 function renderDays({ days, dayName = UTC_DAY, standings, leftOut, series, storyOf }: DailyChart): Html {
-  const rows = days.map((day, place) => {
+  const renderWord = (place: number) => {
     const standing = standings[place] ?? null;
     // Most days are final: without a colour and a title the page of a year stays small.
     const word = html`${standing === 'final' ? `${STANDINGS.final.symbol} ${STANDINGS.final.label}` : renderStanding(standing)}${leftOut[place] ? ', left out by Losant' : ''}`;
-    const cells = series.map(({ values }) => {
-      const value = values[place] ?? null;
-      return value === null ? '–' : showNumber(value);
-    });
-    const said =
-      storyOf === undefined || standing === null ? word : html`<a href="${storyOf(day)}">${word}</a>`;
-    return [day, ...cells, said];
-  });
-  return html`<div class="days">${renderTable({
-    columns: [
-      { name: dayName },
-      ...series.map(({ name }) => ({ name, isNumber: true })),
-      { name: 'Standing' },
-    ],
-    rows: rows.reverse(),
-  })}</div>`;
+    if (storyOf === undefined || standing === null) return word;
+    return html`<a href="${storyOf(days[place] ?? '')}">${word}</a>`;
+  };
+  return html`<div class="days">${renderTable([...days.keys()].reverse(), [
+    column(dayName, (place) => days[place] ?? null),
+    ...series.map(({ name, values }) => numberColumn(name, (place: number) => values[place] ?? null)),
+    column('Standing', renderWord),
+  ])}</div>`;
 }
 
 function percent(place: number, days: readonly unknown[]): string {
@@ -188,7 +188,6 @@ function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
   return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
 }
 
-/** `renderSwatch` renders a square with the fill of a series, for the legend. */
 function renderSwatch(fill: string): Html {
   return html`<svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="${fill}"/></svg>`;
 }
@@ -213,3 +212,45 @@ const MARKS: readonly (Html | string)[] = [
   mark('M3 0v6'),
   mark('M0 3h6M3 0v6'),
 ];
+
+/** The size of a sparkline in pixels, and the room for the width of the line. */
+const SPARK_WIDTH = 120;
+const SPARK_HEIGHT = 24;
+const MARGIN = 1.5;
+
+/**
+ * `renderSparkline` renders a line through one number per day. Days that are not stored are shown as bars
+ * and break the line, because they must never look like zero. `name` names what is counted.
+ */
+export function renderSparkline(values: readonly (number | null)[], name: string): Html {
+  const step = SPARK_WIDTH / Math.max(values.length, 1);
+  const gaps = values.flatMap((value, index) => (value === null ? [index * step] : []));
+  const bars = gaps.map(
+    (x) =>
+      html`<rect class="spark-gap" x="${roundTenth(x)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>`,
+  );
+  return html`<svg role="img" aria-label="${describeSpark(values, name)}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linesThrough(values)}"/></svg>`;
+}
+
+/** `linesThrough` returns the path of the line from one stored day to the next; an isolated stored day is a dot. */
+export function linesThrough(values: readonly (number | null)[]): string {
+  const most = Math.max(1, ...values.map((value) => value ?? 0));
+  const step = SPARK_WIDTH / Math.max(values.length, 1);
+  return values
+    .map((value, index) => {
+      if (value === null) return '';
+      const isFirst = index === 0 || values[index - 1] === null;
+      const y = SPARK_HEIGHT - MARGIN - (value / most) * (SPARK_HEIGHT - 2 * MARGIN);
+      const point = `${roundTenth((index + 0.5) * step)} ${roundTenth(y)}`;
+      return isFirst ? `M${point}h0` : `L${point}`;
+    })
+    .join('');
+}
+
+function describeSpark(values: readonly (number | null)[], name: string): string {
+  const stored = values.filter((value) => value !== null);
+  if (stored.length === 0) return `${name}: none of ${values.length} days is stored`;
+  const missing = values.length - stored.length;
+  const range = `from ${showNumber(Math.min(...stored))} to ${showNumber(Math.max(...stored))}`;
+  return `${name} by day, ${range}${missing === 0 ? '' : `; ${missing} of ${values.length} days are not stored`}`;
+}

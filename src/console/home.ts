@@ -1,25 +1,37 @@
 import { html } from 'hono/html';
-import type { OpenMonth } from '../billing/open-month.ts';
-import type { HeatCell } from '../queries/coverage.ts';
 import type { Health, StreamHealth } from '../queries/health.ts';
-import { type DaySums, type Overview, sameDaysOfLastMonth } from '../queries/home.ts';
-import type { RunRecord } from '../queries/runs.ts';
+import { type Overview, type SummedMetric, sameDaysOfLastMonth } from '../queries/organizations.ts';
 import { capitalize, count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
-import type { Policy } from '../usage/policy.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { listAttention, renderAttention } from './attention.ts';
 import { renderHeatMap } from './coverage-maps.ts';
+import { renderSparkline } from './daily-chart.ts';
 import { renderCard } from './instance-card.ts';
 import { addressOf, describeOrganizations } from './lists.ts';
-import { showMonth } from './month-judge.ts';
+import { nameOfMonth } from './month-judge.ts';
 import { AGAIN_S } from './organizations.ts';
-import { type Html, renderDay, renderDistance, renderInstant, renderPage, renderTable } from './page.ts';
-import { describeTrouble, renderLength, renderRange, renderStatus } from './runs.ts';
+import { type Html, renderDay, renderInstant, renderPage } from './page.ts';
+import { describeTrouble, renderLength, renderRange, runColumns } from './runs.ts';
 import { showBytes } from './shapes.ts';
-import { type ConsolePage, type DatabaseView, READING_WAIT_MS, shownHealth } from './sources.ts';
-import { renderSparkline } from './sparkline.ts';
-import { currentTroubles, describeKind, isInFirstRun, judgeState, judgeYesterday } from './verdict.ts';
+import {
+  type ConsolePage,
+  type DatabaseView,
+  instanceNames,
+  type Names,
+  type PageSources,
+  READING_WAIT_MS,
+  shownHealth,
+} from './sources.ts';
+import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
+import {
+  currentTroubles,
+  describeKind,
+  instancesRead,
+  isInFirstRun,
+  judgeState,
+  judgeYesterday,
+} from './verdict.ts';
 import type { WorkerStatus } from './worker-status.ts';
 
 /** The age from which a reading is shown with its age, because it may be outdated. */
@@ -29,37 +41,32 @@ const OLD_READING_MS = 120_000;
 const REFRESH_S = 60;
 const RUNS_SHOWN = 10;
 
-interface HomeFacts {
-  readonly status: WorkerStatus;
-  readonly view: DatabaseView;
-  /** The heat map, the organizations and the open month; null before the first reading. */
-  readonly heatMap: readonly HeatCell[] | null;
-  readonly overview: Overview | null;
-  readonly openMonth: OpenMonth | null;
-  readonly policy: Policy;
-  readonly nowMs: number;
-}
+type HomeFacts = Awaited<ReturnType<typeof readFacts>>;
 
 export const homePage: ConsolePage = {
   path: '/',
-  open:
-    ({ status, database, heatMap, overview, openMonth, policy, now }) =>
-    async (c) => {
-      const [view, heat, all, open] = await Promise.all([
-        database(READING_WAIT_MS),
-        heatMap(),
-        overview(),
-        openMonth(),
-      ]);
-      c.header('refresh', String(all === null || heat === null ? AGAIN_S : REFRESH_S));
-      const readings = {
-        heatMap: heat?.value ?? null,
-        overview: all?.value ?? null,
-        openMonth: open?.value ?? null,
-      };
-      return c.html(renderHome({ status: status(), view, ...readings, policy, nowMs: now() }));
-    },
+  open: (sources) => async (c) => {
+    const facts = await readFacts(sources);
+    c.header('refresh', String(facts.overview === null || facts.heatMap === null ? AGAIN_S : REFRESH_S));
+    return c.html(renderHome(facts));
+  },
 };
+
+/** `readFacts` returns what the page shows; the heat map, the organizations and the open month are null before the first reading. */
+async function readFacts({ status, database, policy, now, ...sources }: PageSources) {
+  const [view, heatMap, overview, openMonth] = await Promise.all([
+    database(READING_WAIT_MS),
+    sources.heatMap(),
+    sources.overview(),
+    sources.openMonth(),
+  ]);
+  return {
+    ...{ status: status(), view, policy, nowMs: now() },
+    heatMap: heatMap?.value ?? null,
+    overview: overview?.value ?? null,
+    openMonth: openMonth?.value ?? null,
+  };
+}
 
 /** `renderHome` renders the home page: yesterday, what needs attention, the month, and the days before. */
 function renderHome(facts: HomeFacts): Html {
@@ -77,27 +84,21 @@ ${health === null ? '' : renderAttention(listAttention(attentionFacts(facts, hea
 ${isShown && overview !== null ? renderMonthToDate(overview) : ''}
 ${isShown && heatMap !== null ? renderHeatMap(heatMap) : ''}
 ${isFirst ? '' : html`<h2>${status.instances.length === 1 ? 'The instance' : 'Instances'}</h2>${cards}`}
-${health === null ? '' : renderReach(health, status)}
-${health === null ? '' : renderRuns(health, nowMs)}
+${health === null ? '' : renderReach(health, status, instanceNames(view))}
+${health === null ? '' : renderRuns(health, instanceNames(view), nowMs)}
 <p class="quiet">Version ${status.version} on ${status.host}, running since ${renderInstant(status.startedAt, nowMs)} ·
 <a href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
   return renderPage({ title: 'Home', path: '/', body });
 }
 
-function attentionFacts({ status, overview, openMonth, policy, nowMs }: HomeFacts, health: Health) {
-  const troubles = currentTroubles(status.instances, health);
-  const first = status.instances
-    .filter((each) => isInFirstRun(each, health))
-    .map(({ instanceId }) => instanceId);
-  // During its first run nothing of an instance is late.
-  const instances = health.instances.filter(({ instanceId }) => !first.includes(instanceId));
+function attentionFacts(facts: HomeFacts, health: Health) {
+  const { instances: statuses } = facts.status;
   return {
-    health: { ...health, instances },
-    troubles,
-    overview,
-    openMonth,
-    horizonDays: policy.horizonDays,
-    nowMs,
+    ...facts,
+    // During its first run nothing of an instance is late.
+    health: { ...health, instances: instancesRead(health, statuses) },
+    troubles: currentTroubles(statuses, health),
+    horizonDays: facts.policy.horizonDays,
   };
 }
 
@@ -124,16 +125,16 @@ function renderHeadline({ status, view, policy, nowMs }: HomeFacts, health: Heal
 /** The sums that are shown; a level is that of the newest day. */
 const SUMS: readonly {
   readonly name: string;
-  readonly key: Exclude<keyof DaySums, 'day'>;
+  readonly key: SummedMetric;
   readonly isLevel?: true;
 }[] = [
-  { name: 'Billable payloads', key: 'billablePayloads' },
-  { name: 'All payloads', key: 'allPayloads' },
-  { name: 'Size of all payloads', key: 'bytes' },
-  { name: 'Notebook minutes', key: 'notebookMinutes' },
-  { name: 'Devices', key: 'devices', isLevel: true },
-  { name: 'Devices created', key: 'devicesCreated' },
-  { name: 'Devices deleted', key: 'devicesDeleted' },
+  { name: 'Billable payloads', key: 'payload_billable_count' },
+  { name: 'All payloads', key: 'payload_all_count' },
+  { name: 'Size of all payloads', key: 'payload_all_bytes' },
+  { name: 'Notebook minutes', key: 'notebook_minutes' },
+  { name: 'Devices', key: 'devices_total', isLevel: true },
+  { name: 'Devices created', key: 'devices_created' },
+  { name: 'Devices deleted', key: 'devices_deleted' },
 ];
 const TOP_ORGANIZATIONS = 10;
 
@@ -143,26 +144,15 @@ const TOP_ORGANIZATIONS = 10;
  */
 function renderMonthToDate({ days, organizations, to }: Overview): Html {
   const last = sameDaysOfLastMonth(to);
-  const month = showMonth(to.slice(0, 7)).split(' ')[0] ?? '';
+  const month = nameOfMonth(to);
   const rows = SUMS.map(({ name, key, isLevel }) => {
-    const show = key === 'bytes' ? showBytes : showNumber;
     const over = (from: UsageDay, end: UsageDay) => {
       const values = days.filter(({ day }) => from <= day && day <= end).flatMap((sums) => sums[key] ?? []);
       if (values.length === 0) return null;
       return isLevel ? (values.at(-1) ?? null) : values.reduce((sum, value) => sum + value, 0);
     };
     const [now, before] = [over(`${to.slice(0, 7)}-01`, to), over(last.from, last.to)];
-    const change = now === null || before === null || before === 0 ? '–' : showPercent(now / before - 1);
-    return [
-      name,
-      now === null ? '–' : html`<strong>${show(now)}</strong>`,
-      before === null ? '–' : show(before),
-      change,
-      renderSparkline(
-        days.slice(-31).map((sums) => sums[key]),
-        name,
-      ),
-    ];
+    return { name, key, now, before, show: key === 'payload_all_bytes' ? showBytes : showNumber };
   });
   const top = organizations
     .flatMap((each) => (each.payloads === null ? [] : [{ ...each, payloads: each.payloads }]))
@@ -170,33 +160,36 @@ function renderMonthToDate({ days, organizations, to }: Overview): Html {
     .slice(0, TOP_ORGANIZATIONS);
   return html`<h2>${month} so far</h2>
 <p class="quiet">All organizations up to ${renderDay(to)}, beside ${renderDay(last.from)} to ${renderDay(last.to)}. Devices are those of the newest day.</p>
-<div class="halves"><div>${renderTable({
-    columns: [
-      { name: 'Metric' },
-      { name: `${month} to date`, isNumber: true },
-      { name: 'Same days before', isNumber: true },
-      { name: 'Change', isNumber: true },
-      { name: 'By day' },
-    ],
-    rows,
-  })}</div>
-<div>${renderTable({
-    columns: [
-      { name: 'Most billable payloads', isText: true },
-      { name: 'Payloads', isNumber: true },
-      { name: 'Change', isNumber: true },
-    ],
-    rows: top.map(({ orgId, name, payloads, compared }) => [
-      html`<span class="line"><a href="/organizations/${orgId}" title="${name}, ${orgId}">${name}</a></span>`,
-      showNumber(payloads),
-      compared === null || compared.before === 0 ? '–' : showPercent(compared.now / compared.before - 1),
-    ]),
-  })}<p><a href="/organizations?sort=payloads">All organizations by payloads</a></p></div></div>`;
+<div class="halves"><div>${renderTable(rows, [
+    column('Metric', ({ name }) => name),
+    numberColumn(`${month} to date`, ({ now, show }) =>
+      now === null ? null : html`<strong>${show(now)}</strong>`,
+    ),
+    numberColumn('Same days before', ({ before, show }) => (before === null ? null : show(before))),
+    numberColumn('Change', ({ now, before }) => showPercent(now, before)),
+    column('By day', ({ name, key }) =>
+      renderSparkline(
+        days.slice(-31).map((sums) => sums[key]),
+        name,
+      ),
+    ),
+  ])}</div>
+<div>${renderTable(top, [
+    textColumn(
+      'Most billable payloads',
+      ({ orgId, name }) =>
+        html`<span class="line"><a href="/organizations/${orgId}" title="${name}, ${orgId}">${name}</a></span>`,
+    ),
+    numberColumn('Payloads', ({ payloads }) => payloads),
+    numberColumn('Change', ({ compared }) => showPercent(compared?.now ?? null, compared?.before ?? null)),
+  ])}<p><a href="/organizations?sort=payloads">All organizations by payloads</a></p></div></div>`;
 }
 
-function showPercent(change: number): string {
+/** `showPercent` shows the change of a number; null where there is none before or now. */
+function showPercent(now: number | null, before: number | null): string | null {
+  if (now === null || before === null || before === 0) return null;
   // The sum turns -0 into 0.
-  const percent = Math.round(change * 100) + 0;
+  const percent = Math.round((now / before - 1) * 100) + 0;
   return `${percent > 0 ? '+' : ''}${showNumber(percent)} %`;
 }
 
@@ -221,87 +214,54 @@ function renderAge({ isUp, reading }: DatabaseView, nowMs: number): Html | strin
   return html`<p>The numbers below were read ${age}: reading them again takes long or fails; see the log.</p>`;
 }
 
-const namesOf = ({ instances }: Health) =>
-  new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));
-
-function renderReach(health: Health, { instances: statuses }: WorkerStatus): Html {
-  const names = namesOf(health);
+function renderReach(health: Health, { instances: statuses }: WorkerStatus, names: Names): Html {
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
-  const gaps = describeKind(health.instances.flatMap(({ streams }) => streams.map(({ cells }) => cells)));
+  const gapsWord = describeKind(health.instances.flatMap(({ streams }) => streams.map(({ cells }) => cells)));
+  const rows = health.instances.flatMap(({ instanceId, streams }) =>
+    // During an instance's first run nothing is late.
+    streams.map((stream) => ({ ...stream, instanceId, isFirst: first.includes(instanceId) })),
+  );
+  const columns: Column<(typeof rows)[number]>[] = [
+    ...instanceColumn(names),
+    column('Stream', ({ stream }) => stream),
+    column('Complete to', (stream) => renderDay(stream.completeTo)),
+    numberColumn(
+      'Organizations complete',
+      ({ orgsComplete, orgsTracked }) =>
+        `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)}${showShare(orgsComplete, orgsTracked)}`,
+    ),
+    numberColumn(capitalize(gapsWord), ({ stream, gaps, oldestGap, isFirst }) => {
+      if (gaps === 0 || isFirst) return gaps;
+      const found = addressOf('/coverage', { stream, only: 'gap', to: oldestGap ?? '', days: '90' });
+      return html`<a class="bad" href="${found}">${showNumber(gaps)}</a>`;
+    }),
+    column(`Oldest ${gapsWord}`, ({ oldestGap }) => renderDay(oldestGap)),
+    ...SHOWN.map((standing) =>
+      numberColumn<StreamHealth>(capitalize(STANDINGS[standing].label), ({ cells }) => cells[standing]),
+    ),
+  ];
+  const caption = names.size > 1 ? 'By instance and stream; days are UTC.' : 'By stream; days are UTC.';
   return html`<h2>How far the numbers reach</h2>
-${renderTable({
-  caption: names.size > 1 ? 'By instance and stream; days are UTC.' : 'By stream; days are UTC.',
-  columns: [
-    ...(names.size > 1 ? [{ name: 'Instance', isText: true }] : []),
-    { name: 'Stream' },
-    { name: 'Complete to' },
-    { name: 'Organizations complete', isNumber: true },
-    { name: capitalize(gaps), isNumber: true },
-    { name: `Oldest ${gaps}` },
-    ...SHOWN.map((standing) => ({ name: capitalize(STANDINGS[standing].label), isNumber: true })),
-  ],
-  rows: health.instances.flatMap(({ instanceId, streams }) =>
-    streams.map((stream) => [
-      ...(names.size > 1 ? [names.get(instanceId) ?? instanceId] : []),
-      ...renderStream(stream, first.includes(instanceId)),
-    ]),
-  ),
-})}`;
-}
-
-function renderRuns(health: Health, nowMs: number): Html {
-  const names = namesOf(health);
-  if (health.runs.length === 0) return html`<h2>Newest runs</h2><p>There was none yet.</p>`;
-  return html`<h2>Newest runs</h2>
-${renderTable({
-  columns: [
-    { name: 'Started' },
-    ...(names.size > 1 ? [{ name: 'Instance', isText: true }] : []),
-    { name: 'Kind' },
-    { name: 'Ended' },
-    { name: 'Took' },
-    { name: 'Days' },
-    { name: 'Numbers', isNumber: true },
-    { name: 'What went wrong', isText: true },
-  ],
-  rows: health.runs
-    .slice(0, RUNS_SHOWN)
-    .map((run) => renderRun(run, names.size > 1 ? [names.get(run.instanceId) ?? run.instanceId] : [], nowMs)),
-})}
-<p><a href="/runs">Every run</a></p>`;
+${renderTable(rows, columns, caption)}`;
 }
 
 /** The standings with a column of their own beside gaps. */
 const SHOWN = ['unavailable', 'accepted', 'final'] as const;
-
-/** `renderStream` renders a stream. During an instance's first run nothing is late. */
-function renderStream(health: StreamHealth, isFirst: boolean): (Html | string)[] {
-  const { stream, cells, gaps, oldestGap, orgsTracked, orgsComplete } = health;
-  const found = addressOf('/coverage', { stream, only: 'gap', to: oldestGap ?? '', days: '90' });
-  return [
-    stream,
-    renderDay(health.completeTo),
-    `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)}${showShare(orgsComplete, orgsTracked)}`,
-    gaps > 0 && !isFirst ? html`<a class="bad" href="${found}">${showNumber(gaps)}</a>` : showNumber(gaps),
-    renderDay(oldestGap),
-    ...SHOWN.map((standing) => showNumber(cells[standing])),
-  ];
-}
 
 /** `showShare` returns a share, rounded down so that 100 % means all. */
 function showShare(part: number, all: number): string {
   return all === 0 ? '' : ` (${Math.floor((part / all) * 100)} %)`;
 }
 
-function renderRun(run: RunRecord, instance: readonly string[], nowMs: number): (Html | string)[] {
-  return [
-    html`<a href="/runs/${run.runId}">${renderDistance(run.startedAt, nowMs)}</a>`,
-    ...instance,
-    run.kind,
-    renderStatus(run),
-    renderLength(run, nowMs),
-    renderRange(run),
-    showNumber(run.planned),
-    describeTrouble(run),
-  ];
+function renderRuns(health: Health, names: Names, nowMs: number): Html {
+  if (health.runs.length === 0) return html`<h2>Newest runs</h2><p>There was none yet.</p>`;
+  return html`<h2>Newest runs</h2>
+${renderTable(health.runs.slice(0, RUNS_SHOWN), [
+  ...runColumns(names, nowMs),
+  column('Took', (run) => renderLength(run, nowMs)),
+  column('Days', renderRange),
+  numberColumn('Numbers', ({ planned }) => planned),
+  textColumn('What went wrong', describeTrouble),
+])}
+<p><a href="/runs">Every run</a></p>`;
 }

@@ -1,12 +1,14 @@
 /** The part of an organization's page about its payloads by hour. */
 import { html } from 'hono/html';
 import type { LocalDay, OrganizationHours, WeekHour } from '../queries/hours.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { DailyChart } from './daily-chart.ts';
-import { type Html, renderTable } from './page.ts';
+import { type Query, renderHidden } from './lists.ts';
+import type { Html } from './page.ts';
+import { column, numberColumn, renderTable } from './table.ts';
 
 /** The choice of a viewer: a time zone, and a day that is shown by hour. */
 export interface HoursChoice {
@@ -17,12 +19,10 @@ export interface HoursChoice {
 const ZONE = /^[A-Za-z][A-Za-z0-9_+\-/]{0,59}$/;
 
 /** `readHoursChoice` returns the choice in the address; UTC and the newest day where it has none. */
-export function readHoursChoice(query: (name: string) => string | undefined): HoursChoice {
-  const zone = query('zone') ?? '';
-  return { zone: ZONE.test(zone) ? zone : 'UTC', day: parseDay(query('hours') ?? '') };
+export function readHoursChoice({ zone = '', hours = '' }: Query): HoursChoice {
+  return { zone: ZONE.test(zone) ? zone : 'UTC', day: parseDay(hours) };
 }
 
-/** `hoursCharts` returns the charts by hour and by the days of the time zone. */
 export function hoursCharts(
   found: OrganizationHours,
   { orgId, range }: { orgId: string; range: DayRange },
@@ -96,24 +96,20 @@ function describeClocks(days: OrganizationHours['days']): string {
 
 /**
  * `renderHoursForm` renders the heading, the choice of day and time zone, and what is wrong with it.
- * `hidden` is kept in the address.
+ * The number of days shown stays in the address.
  */
 export function renderHoursForm(
   { zone, day, problem }: OrganizationHours,
-  { path, hidden, asked }: { path: string; hidden: Readonly<Record<string, string>>; asked: string },
+  { path, days, asked }: { path: string; days: string; asked: string },
 ): Html {
   return html`<h2 id="hours">Payloads by hour</h2>
 <form method="get" action="${path}#hours">
-${Object.entries(hidden).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}
+${renderHidden('days', days)}
 <label>UTC day <input type="date" name="hours" value="${day ?? ''}"></label>
 <label>Time zone <input name="zone" list="zones" value="${problem === null ? zone : asked}"></label>
 <datalist id="zones">${Intl.supportedValuesOf('timeZone').map((each) => html`<option value="${each}">`)}</datalist>
 <button type="submit">Show</button></form>
 ${problem === null ? '' : html`<p class="bad">${capitalize(problem)}. Shown in UTC instead.</p>`}`;
-}
-
-function capitalize(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 const WEEKDAYS = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'] as const;
@@ -125,17 +121,19 @@ export function renderWeek({ week, zone }: OrganizationHours): Html {
   const most = week.reduce((max, { mean }) => Math.max(max, mean), 0);
   const byPlace = new Map(week.map((each) => [`${each.weekday} ${each.hour}`, each]));
   const renderMean = (found: WeekHour | undefined) => {
-    if (found === undefined) return '–';
+    if (found === undefined) return null;
     const shade = most === 0 ? 0 : Math.ceil((found.mean / most) * SHADES);
     return html`<span class="shade-${shade}">${showNumber(found.mean)}</span>`;
   };
   return html`<h3>Mean of each hour of the week</h3>
 <p class="quiet">Billable payloads per hour in ${zone}, over the stored hours of the days shown.</p>
-<div class="week">${renderTable({
-    columns: [{ name: 'Hour' }, ...WEEKDAYS.map((name) => ({ name, isNumber: true }))],
-    rows: HOURS.map((name, hour) => [
-      name,
-      ...WEEKDAYS.map((_, place) => renderMean(byPlace.get(`${place + 1} ${hour}`))),
-    ]),
-  })}</div>`;
+<div class="week">${renderTable(
+    [...HOURS.keys()],
+    [
+      column('Hour', (hour) => HOURS[hour] ?? null),
+      ...WEEKDAYS.map((name, place) =>
+        numberColumn(name, (hour: number) => renderMean(byPlace.get(`${place + 1} ${hour}`))),
+      ),
+    ],
+  )}</div>`;
 }

@@ -19,7 +19,6 @@ export interface CardFacts {
 /** The time after which a run without a sign of life counts as over, though nothing has recorded it yet. */
 const ALIVE_MS = 60_000;
 
-/** `renderCard` shows an instance's present activity, how far its numbers reach, and their problems. */
 export function renderCard(status: InstanceStatus, facts: CardFacts): Html {
   const { health, nowMs } = facts;
   const instance = health?.instances.find(({ instanceId }) => instanceId === status.instanceId);
@@ -68,7 +67,6 @@ function describeRate(requests: number, elapsedMs: number): string {
   return elapsedMs < 1_000 ? '' : ` (${showNumber(Math.round(requests / (elapsedMs / 1_000)))}/s)`;
 }
 
-/** `runsBeside` returns the runs of the instance by other processes, such as backfills. */
 function runsBeside({ instanceId, progress }: InstanceStatus, { health, host }: CardFacts): RunRecord[] {
   if (health === null) return [];
   return health.runs.filter((run) => {

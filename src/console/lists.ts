@@ -3,43 +3,41 @@ import { html } from 'hono/html';
 import { count, showNumber } from '../terminal/words.ts';
 import { isLosantId } from '../usage/organization.ts';
 import type { Html } from './page.ts';
+import type { Names } from './sources.ts';
 
-export type Option = readonly [value: string, text: string];
+/** The query of an address. */
+export type Query = Readonly<Record<string, string | undefined>>;
+
+/** An option of a select field: its value, and its text where that is another. */
+type Option = string | readonly [value: string, text: string];
 
 /** `renderSelect` renders a select field with its label. The first option is the default. */
-export function renderSelect({
-  name,
-  label,
-  options,
-  chosen,
-}: {
-  readonly name: string;
-  readonly label: string;
-  readonly options: readonly Option[];
-  readonly chosen: string;
-}): Html {
-  const each = options.map(([value, text]) =>
-    value === chosen
-      ? html`<option value="${value}" selected>${text}</option>`
-      : html`<option value="${value}">${text}</option>`,
-  );
+export function renderSelect(name: string, label: string, options: readonly Option[], chosen: string): Html {
+  const each = options.map((option) => {
+    const [value, shown] = typeof option === 'string' ? [option, option] : option;
+    return html`<option value="${value}"${value === chosen ? ' selected' : ''}>${shown}</option>`;
+  });
   return html`<label>${label} <select name="${name}">${each}</select></label>\n`;
 }
 
-/** `renderSearch` renders the field for searching organizations. */
+/** `renderInstanceChoice` renders the choice of an instance; nothing where there is only one. */
+export function renderInstanceChoice(names: Names, chosen: string): Html | string {
+  return names.size > 1 ? renderSelect('instance', 'Instance', [['', 'every one'], ...names], chosen) : '';
+}
+
 export function renderSearch(search: string): Html {
   return html`<label class="wide"><span class="hidden">Name, referral id or id of organizations</span>
 <input name="q" type="search" value="${search}" placeholder="Name, referral id or id"></label>\n`;
 }
 
-/** `readChoice` returns the option that the address names; null if it names none of them. */
-export function readChoice<T extends string>(given: string | undefined, options: readonly T[]): T | null {
-  return options.find((option) => option === given) ?? null;
+/** `renderHidden` renders a field that keeps a part of the address; nothing for an empty one. */
+export function renderHidden(name: string, value: string): Html | string {
+  return value === '' ? '' : html`<input type="hidden" name="${name}" value="${value}">`;
 }
 
-/** `instanceOptions` returns all instances as options, by name. */
-export function instanceOptions(names: ReadonlyMap<string, string>): Option[] {
-  return [['', 'every one'], ...names];
+/** `readChoice` returns the option that the address names; '' if it names none of them. */
+export function readChoice<T extends string>(given: string | undefined, options: readonly T[]): T | '' {
+  return options.find((option) => option === given) ?? '';
 }
 
 const SEARCH_LENGTH_MAX = 100;
@@ -54,9 +52,8 @@ export function readSearch(given: string | undefined): string {
   return search.toWellFormed();
 }
 
-/** `readInstanceId` returns an instance's id from the address; null if it is not valid. */
-export function readInstanceId(given: string | undefined): string | null {
-  return given !== undefined && isLosantId(given) ? given : null;
+export function readInstanceId(given = ''): string {
+  return isLosantId(given) ? given : '';
 }
 
 /**
@@ -71,9 +68,8 @@ export function describeOrganizations(existing: number, deleted: number): string
 const PAGE_MAX = 100_000;
 
 /** `readPageNumber` returns a page's number from the address; an invalid one is page 1. */
-export function readPageNumber(given: string | undefined): number {
-  const page = /^[1-9]\d{0,5}$/.test(given ?? '') ? Number(given) : 1;
-  return Math.min(page, PAGE_MAX);
+export function readPageNumber(given = ''): number {
+  return Math.min(/^[1-9]\d{0,5}$/.test(given) ? Number(given) : 1, PAGE_MAX);
 }
 
 export interface Pagination {
@@ -91,8 +87,8 @@ export interface Pagination {
 export function renderPages({ path, query, page, found, perPage }: Pagination): Html | string {
   const last = Math.ceil(found / perPage);
   if (last <= 1) return '';
-  const link = (to: number, text: string) =>
-    html`<a href="${addressOf(path, { ...query, page: `${to}` })}">${text}</a> `;
+  const link = (to: number, shown: string) =>
+    html`<a href="${addressOf(path, { ...query, page: `${to}` })}">${shown}</a> `;
   return html`<nav aria-label="Pages of the list"><p>${page > 1 ? link(page - 1, 'Previous') : ''}
 Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, 'Next') : ''}</p></nav>`;
 }

@@ -1,3 +1,5 @@
+/** Whether a month can be invoiced: a sentence, and a checklist of what stands in between. */
+import { html } from 'hono/html';
 import {
   describeBlocker,
   type InvoicedMonth,
@@ -7,6 +9,8 @@ import {
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
+import { addressOf } from './lists.ts';
+import type { Html } from './page.ts';
 
 /**
  * The verdict on whether a month can be invoiced, in one sentence that nothing else on the page
@@ -110,9 +114,92 @@ function describeBlockers(
 
 const organizations = (number: number) => count(number, 'organization');
 
+export interface CheckStep {
+  readonly name: string;
+  readonly isDone: boolean;
+  /** What is still to be done, with its count; what was done, if it is. */
+  readonly text: string;
+  /** Where it is shown; null where there is nothing more to see. */
+  readonly address: string | null;
+}
+
+/** The steps, the causes of `period_blockers` that keep each from being done, and where they are shown. */
+const STEPS: readonly {
+  readonly name: string;
+  readonly causes: readonly string[];
+  readonly done: string;
+  readonly addressOf?: (month: Month) => string;
+}[] = [
+  {
+    name: 'Stored',
+    causes: ['missing', 'unavailable', 'not_fully_tracked', 'no_period', 'list_incomplete'],
+    done: 'every number of every organization',
+  },
+  { name: 'Final', causes: ['not_final', 'in_doubt', 'not_over'], done: 'no number is expected to change' },
+  {
+    name: 'Agrees with Losant',
+    causes: ['contradicted'],
+    done: "no final number differs from Losant's own totals",
+    addressOf: (month) => addressOf('/totals', { month }),
+  },
+  {
+    name: 'Nothing by hand',
+    causes: ['changed_by_hand'],
+    done: 'no number was typed in',
+    addressOf: (month) => addressOf('/changes', { month, which: 'all', by: 'hand' }),
+  },
+  { name: 'Billed once', causes: ['already_billed'], done: 'no day was billed with another month' },
+];
+
+/** `checkMonth` returns the steps in the order in which they are done. Pure. */
+export function checkMonth({ month, periods, blockers, statements, differing }: MonthFacts): CheckStep[] {
+  const steps = STEPS.map((step): CheckStep => {
+    const holds = ({ cause }: PeriodBlocker) => step.causes.includes(cause);
+    const orgs = periods.filter((period) => period.blockers.some(holds)).length;
+    const instances = blockers.filter(holds).length;
+    const parts = [
+      ...(orgs === 0 ? [] : [count(orgs, 'organization')]),
+      ...(instances === 0 ? [] : [count(instances, 'instance')]),
+    ];
+    if (parts.length === 0) return { name: step.name, isDone: true, text: step.done, address: null };
+    const address = step.addressOf?.(month) ?? addressOf(`/months/${month}`, { show: 'blocked' });
+    return { name: step.name, isDone: false, text: `not yet for ${parts.join(' and ')}`, address };
+  });
+  const closed = new Set(statements.map(({ instanceId }) => instanceId));
+  const open = new Set(periods.flatMap(({ instanceId }) => (closed.has(instanceId) ? [] : instanceId))).size;
+  if (open > 0)
+    steps.push({
+      name: 'Closed',
+      isDone: false,
+      text: `not yet for ${count(open, 'instance')}`,
+      address: null,
+    });
+  else if (differing > 0)
+    steps.push({
+      name: 'Closed',
+      isDone: false,
+      text: `${count(differing, 'organization')} changed since`,
+      address: addressOf('/changes', { month, which: 'closed' }),
+    });
+  else steps.push({ name: 'Closed', isDone: true, text: 'nothing changes it any more', address: null });
+  return steps;
+}
+
+export function renderChecklist(steps: readonly CheckStep[]): Html {
+  return html`<ol class="checks">${steps.map(
+    ({ name, isDone, text, address }) =>
+      html`<li><span class="${isDone ? 'good' : 'warn'}"><span aria-hidden="true">${isDone ? '✓' : '○'}</span> ${name}</span>: ${address === null ? text : html`<a href="${address}">${text}</a>`}</li>\n`,
+  )}</ol>`;
+}
+
 const NAMES = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
 /** `showMonth` returns the month in words, e.g. `October 2026`. */
 export function showMonth(month: Month): string {
   return NAMES.format(Date.parse(`${month}-01T00:00:00.000Z`));
+}
+
+/** `nameOfMonth` returns the name of a month or day without its year, e.g. `October`. */
+export function nameOfMonth(month: string): string {
+  return showMonth(month.slice(0, 7)).split(' ')[0] ?? '';
 }

@@ -3,13 +3,18 @@ import { type InvoicedMonth, type MonthEntry, PERIODS_MAX, readMonths } from '..
 import { capitalize, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import type { Month } from '../usage/period.ts';
-import { readChoice, readPageNumber, readSearch } from './lists.ts';
-import { checkMonth, renderChecklist } from './month-checklist.ts';
-import { judgeMonth, type MonthStep, showMonth } from './month-judge.ts';
-import { MONTH_FILTERS, type MonthQuery, renderInstances, renderPeriods } from './month-list.ts';
+import {
+  checkMonth,
+  judgeMonth,
+  type MonthStep,
+  nameOfMonth,
+  renderChecklist,
+  showMonth,
+} from './month-judge.ts';
+import { type MonthQuery, readMonthQuery, renderInstances, renderPeriods } from './month-list.ts';
 import { type Html, renderAwayPage, renderCopy, renderDistance, renderMissing, renderPage } from './page.ts';
 import type { Reading } from './readings.ts';
-import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
+import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 const PATH = '/months';
 /** The number of seconds after which a browser asks again for a month that is being counted. */
@@ -28,21 +33,27 @@ function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<Cons
     if (months === null || !view.isUp) return c.html(renderAwayPage({ title: 'Months', path: PATH }), 503);
     const asked = c.req.param('month');
     const entry = asked === undefined ? newest(months) : months.find(({ month }) => month === asked);
+    if (entry === undefined && asked !== undefined) return c.html(renderUnknown(asked), 404);
     if (entry === undefined) {
-      return asked === undefined ? c.html(renderEmpty()) : c.html(renderUnknown(asked), 404);
+      const body = html`<h1>Nothing has been exported yet.</h1><p>The first run begins the first month.</p>`;
+      return c.html(renderPage({ title: 'Months', path: PATH, body }));
     }
     const reading = await sources.month(entry.month);
     if (reading === null) {
       c.header('refresh', String(AGAIN_S));
-      return c.html(renderCounting(entry, months));
+      const title = showMonth(entry.month);
+      const body = html`<h1>${title} is being counted.</h1>
+<p>It takes a moment with many organizations. This page reloads by itself.</p>
+${renderChoice(months, entry.month)}`;
+      return c.html(renderPage({ title, path: PATH, body }));
     }
-    const query = readQuery(entry.month, (name) => c.req.query(name));
+    const query = readMonthQuery(entry.month, c.req.query());
     const instances = view.reading?.value.instances ?? [];
-    const facts = {
-      ...{ query, months, reading, names: instanceNames(view), nowMs: sources.now() },
+    const context = {
+      ...{ query, names: instanceNames(view), nowMs: sources.now() },
       hasRun: instances.length > 0 && instances.every(({ hasRun }) => hasRun),
     };
-    return c.html(renderMonth(facts));
+    return c.html(renderMonth(reading, months, context));
   };
 }
 
@@ -50,43 +61,37 @@ function newest(months: readonly MonthEntry[]): MonthEntry | undefined {
   return months.find(({ isOver }) => isOver) ?? months[0];
 }
 
-function readQuery(month: Month, given: (name: string) => string | undefined): MonthQuery {
-  return {
-    month,
-    search: readSearch(given('q')),
-    filter: readChoice(given('show'), MONTH_FILTERS),
-    order: readChoice(given('order'), ['payloads']) ?? 'standing',
-    page: readPageNumber(given('page')),
-    isWhole: given('all') !== undefined,
-  };
-}
-
-interface MonthFacts {
+interface MonthContext {
   readonly query: MonthQuery;
-  readonly months: readonly MonthEntry[];
-  readonly reading: Reading<InvoicedMonth>;
-  readonly names: ReadonlyMap<string, string>;
+  readonly names: Names;
   readonly hasRun: boolean;
   readonly nowMs: number;
 }
 
-function renderMonth({ query, months, reading, names, hasRun, nowMs }: MonthFacts): Html {
-  const { month, periods, statements, differing } = reading.value;
+function renderMonth(
+  { value, atMs }: Reading<InvoicedMonth>,
+  months: readonly MonthEntry[],
+  { nowMs, ...context }: MonthContext,
+): Html {
+  const { month, periods, statements, differing } = value;
   const name = showMonth(month);
   const choice = renderChoice(months, month);
-  if (periods === null)
-    return renderPage({ title: name, path: PATH, body: html`${renderTooMany(month)}${choice}` });
+  if (periods === null) {
+    const body = html`<h1>${name} has more organizations than this page shows.</h1>
+<p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>${choice}`;
+    return renderPage({ title: name, path: PATH, body });
+  }
   const yesterday = addDays(dayAt(nowMs), -1);
-  const facts = { ...reading.value, periods, yesterday, hasRun };
+  const facts = { ...value, periods, yesterday, hasRun: context.hasRun };
   const verdict = judgeMonth(facts);
   const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
-<p class="quiet">Counted ${renderDistance(new Date(reading.atMs).toISOString(), nowMs)}.</p>
+<p class="quiet">Counted ${renderDistance(new Date(atMs).toISOString(), nowMs)}.</p>
 ${choice}
 ${renderChecklist(checkMonth(facts))}
 ${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
 ${differing === 0 ? '' : html`<p><a href="/changes?month=${month}&amp;which=closed">Numbers of ${name} that changed after it was closed</a></p>`}
-${renderInstances({ periods, statements, names, nowMs })}
-${renderPeriods(periods, { query, names, yesterday, hasRun })}`;
+${renderInstances(periods, statements, context.names, nowMs)}
+${renderPeriods(periods, { ...context, yesterday })}`;
   return renderPage({ title: name, path: PATH, body });
 }
 
@@ -104,23 +109,6 @@ function renderAction(action: string): Html | string {
     : capitalize(action);
 }
 
-function renderTooMany(month: Month): Html {
-  return html`<h1>${showMonth(month)} has more organizations than this page shows.</h1>
-<p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>`;
-}
-
-function renderCounting({ month }: MonthEntry, months: readonly MonthEntry[]): Html {
-  const body = html`<h1>${showMonth(month)} is being counted.</h1>
-<p>It takes a moment with many organizations. This page reloads by itself.</p>
-${renderChoice(months, month)}`;
-  return renderPage({ title: showMonth(month), path: PATH, body });
-}
-
-function renderEmpty(): Html {
-  const body = html`<h1>Nothing has been exported yet.</h1><p>The first run begins the first month.</p>`;
-  return renderPage({ title: 'Months', path: PATH, body });
-}
-
 function renderUnknown(asked: string): Html {
   return renderMissing({
     path: PATH,
@@ -130,12 +118,11 @@ function renderUnknown(asked: string): Html {
   });
 }
 
-/** `renderChoice` renders the choice of months. */
 function renderChoice(months: readonly MonthEntry[], shown: Month): Html {
   const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
   const link = ({ month, isOver, isClosed }: MonthEntry) => {
     const mark = isClosed ? ' closed' : isOver ? '' : ' not over';
-    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${showMonth(month).split(' ')[0]}</a><span class="quiet">${mark}</span></span> `;
+    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${nameOfMonth(month)}</a><span class="quiet">${mark}</span></span> `;
   };
   return html`<nav class="months" aria-label="Months">${years.map(([year, each]) => html`<p>${year}: ${each.map(link)}</p>`)}</nav>`;
 }

@@ -1,18 +1,23 @@
-import { type CsvColumn, renderCsvRows } from '../files/csv.ts';
-import type { Organization, OrganizationDay } from '../queries/organization.ts';
+import {
+  CHARTED,
+  type ChartedMetric,
+  type Organization,
+  type OrganizationDay,
+} from '../queries/organization.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { DailyChart } from './daily-chart.ts';
 import { showBytes } from './shapes.ts';
+import type { FileColumn } from './table.ts';
 
 /** `organizationCharts` returns the charts of an organization's page in order, the billed number first. */
 export function organizationCharts(organization: Organization): DailyChart[] {
   const { days } = organization;
   const chartOf = (
-    stream: string,
-    pick: (day: OrganizationDay) => number | null,
+    metric: ChartedMetric,
     chart: Pick<DailyChart, 'id' | 'title' | 'axis' | 'unit' | 'shape'> & { readonly name: string },
   ): DailyChart => {
-    const values = days.map(pick);
+    const stream = CHARTED[metric];
+    const values = days.map((day) => day[metric]);
     const standings = days.map((day) => day.standings[stream] ?? null);
     return {
       ...chart,
@@ -26,25 +31,25 @@ export function organizationCharts(organization: Organization): DailyChart[] {
         chart.shape === 'line' ? describeLevel(days, values) : describeFlow(values, standings, chart.unit),
     };
   };
-  const sources = chartOf('payload_sources', (day) => day.payloadSourceCount, {
+  const sources = chartOf('payload_source_count', {
     ...{ id: 'payloads', title: 'All payloads by type', name: 'Payloads' },
     ...{ axis: 'Payloads per day', unit: 'count', shape: 'bars' },
   });
   return [
-    chartOf('payload_totals', (day) => day.payloadBillableCount, {
+    chartOf('payload_billable_count', {
       ...{ id: 'billable', title: 'Billable payloads', name: 'Payloads' },
       ...{ axis: 'Billable payloads per day', unit: 'count', shape: 'bars' },
     }),
     { ...sources, ...partsByType(organization, sources) },
-    chartOf('device_counts', (day) => day.devicesTotal, {
+    chartOf('devices_total', {
       ...{ id: 'devices', title: 'Devices', name: 'Devices' },
       ...{ axis: 'Devices at about the end of the day', unit: 'count', shape: 'line' },
     }),
-    chartOf('notebook_minutes', (day) => day.notebookMinutes, {
+    chartOf('notebook_minutes', {
       ...{ id: 'notebooks', title: 'Notebook minutes', name: 'Minutes' },
       ...{ axis: 'Minutes per day', unit: 'count', shape: 'bars' },
     }),
-    chartOf('payload_totals', (day) => day.payloadAllBytes, {
+    chartOf('payload_all_bytes', {
       ...{ id: 'bytes', title: 'Size of all payloads', name: 'Bytes' },
       ...{ axis: 'Bytes per day', unit: 'bytes', shape: 'bars' },
     }),
@@ -106,28 +111,19 @@ function describeFlow(
 }
 
 /**
- * `renderChartCsv` returns the table behind a chart as a file. A day that is not stored has empty cells, one that is
- * not tracked has no standing.
+ * `chartColumns` returns the columns of a chart's file, whose rows are the places of its days. A day that is not
+ * stored has empty cells, one that is not tracked has no standing.
  */
-export function renderChartCsv(
+export function chartColumns(
   { orgId, name }: Organization,
   { days, dayName, standings, leftOut, series }: DailyChart,
-): string {
-  const columns: readonly CsvColumn[] = [
-    { name: dayName ?? 'usage_date', isText: false },
-    { name: 'org_id', isText: false },
-    { name: 'org_name', isText: true },
-    ...series.map((each) => ({ name: each.name, isText: false })),
-    { name: 'standing', isText: false },
-    { name: 'left_out', isText: false },
+): FileColumn<number>[] {
+  return [
+    [dayName ?? 'usage_date', (place) => days[place] ?? null],
+    ['org_id', () => orgId],
+    ['org_name', () => name, true],
+    ...series.map((each): FileColumn<number> => [each.name, (place) => each.values[place] ?? null]),
+    ['standing', (place) => standings[place] ?? null],
+    ['left_out', (place) => leftOut[place] ?? false],
   ];
-  // The names of types come from outside.
-  const head = columns.map((column) => ({ ...column, isText: true }));
-  const rows = days.map((day, place) => [
-    ...[day, orgId, name],
-    ...series.map(({ values }) => values[place] ?? null),
-    standings[place] ?? null,
-    leftOut[place] ?? false,
-  ]);
-  return renderCsvRows(head, [columns.map((column) => column.name)]) + renderCsvRows(columns, rows);
 }

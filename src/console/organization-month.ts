@@ -1,11 +1,11 @@
 /** The billable payloads of an organization in the month to date, by day, beside the month before and the limit. */
 import { html } from 'hono/html';
-import { sameDaysOfLastMonth } from '../queries/home.ts';
 import type { LimitUse } from '../queries/organization.ts';
+import { sameDaysOfLastMonth } from '../queries/organizations.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, daysFrom, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
-import { showMonth } from './month-judge.ts';
+import { nameOfMonth } from './month-judge.ts';
 import { showChange } from './organizations.ts';
 import { type Html, renderDay } from './page.ts';
 import { linePath, scaleOf } from './shapes.ts';
@@ -20,7 +20,6 @@ export interface MonthToDate {
   readonly limit: LimitUse | undefined;
 }
 
-/** `daysOfMonthToDate` returns the days that the chart needs. */
 export function daysOfMonthToDate(to: UsageDay) {
   return { from: sameDaysOfLastMonth(to).from, to };
 }
@@ -31,7 +30,6 @@ const AXIS_WIDTH = 52;
 /** The width of a day, enough to be hit. */
 const DAY_WIDTH = 26;
 
-/** `renderMonthToDate` renders the chart under a sentence that says what it shows. */
 export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): Html {
   const month = to.slice(0, 7);
   const { from, to: end } = daysOfMonth(month);
@@ -60,8 +58,8 @@ export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): 
         : html`<rect class="series-0" x="${x(place) + 3}" y="${scale.y(value)}" width="${DAY_WIDTH - 6}" height="${Math.max(HEIGHT - scale.y(value), value > 0 ? 1 : 0)}"/>`;
     return html`<a href="/coverage/${orgId}/${day}/payload_totals" aria-label="${said}">${shape}<rect class="hit" x="${x(place)}" width="${DAY_WIDTH}" height="${HEIGHT}"><title>${said}</title></rect></a>`;
   });
-  return html`<h2>Billable payloads in ${showMonth(month).split(' ')[0]}</h2>
-${renderSentence({ now, before: before.slice(0, now.length), limit, to })}
+  return html`<h2>Billable payloads in ${nameOfMonth(month)}</h2>
+${renderSentence(now, before.slice(0, now.length), { limit, to })}
 <div class="plot scroll"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">${scale.ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy="4" text-anchor="end">${label}</text>`)}</svg>
 <svg class="fixed" role="group" aria-label="Billable payloads by day; each day leads to its story" width="${width}" height="${HEIGHT + LABELS_HEIGHT}">
 ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="${width}" y1="${y}" y2="${y}"/>`)}
@@ -81,15 +79,11 @@ function sumOf(values: readonly (number | null)[]): number | null {
   return stored.length === 0 ? null : stored.reduce((sum, value) => sum + value, 0);
 }
 
-function renderSentence({
-  now,
-  before,
-  limit,
-  to,
-}: { readonly now: readonly (number | null)[]; readonly before: readonly (number | null)[] } & Pick<
-  MonthToDate,
-  'limit' | 'to'
->): Html {
+function renderSentence(
+  now: readonly (number | null)[],
+  before: readonly (number | null)[],
+  { limit, to }: Pick<MonthToDate, 'limit' | 'to'>,
+): Html {
   const [sum, sumBefore] = [sumOf(now), sumOf(before)];
   const change =
     sum === null || sumBefore === null

@@ -1,9 +1,10 @@
 import { html } from 'hono/html';
-import { type ChangeList, EVERY_CHANGE, readChangeList } from '../queries/changes.ts';
-import { type OrganizationHours, readOrganizationHours } from '../queries/hours.ts';
+import type { Kysely } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { readChangeList } from '../queries/changes.ts';
+import { readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
-  type OpenCells,
   type Organization,
   type OrganizationMonth,
   readLimits,
@@ -11,7 +12,6 @@ import {
   readOrganization,
   readOrganizationMonths,
   readSources,
-  type SourceCount,
 } from '../queries/organization.ts';
 import { readDailyPayloads } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
@@ -22,7 +22,7 @@ import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
-import { organizationCharts, renderChartCsv } from './organization-charts.ts';
+import { chartColumns, organizationCharts } from './organization-charts.ts';
 import { renderChanges, renderOpenCells, renderSources } from './organization-lists.ts';
 import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
 import { renderShare } from './organizations.ts';
@@ -33,12 +33,13 @@ import {
   renderDayOf,
   renderDistance,
   renderInstant,
+  renderLink,
   renderMissing,
   renderPage,
-  renderTable,
 } from './page.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { describeCounts, renderStanding } from './standings.ts';
+import { column, numberColumn, renderTable, sendCsv } from './table.ts';
 
 const RANGES = [30, 90, 365] as const;
 const RANGE_DAYS = 90;
@@ -50,37 +51,52 @@ export const organizationPage: ConsolePage = {
     const days = RANGES.find((each) => String(each) === c.req.query('days')) ?? RANGE_DAYS;
     const to = addDays(dayAt(sources.now()), -1);
     const range = { from: addDays(to, 1 - days), to };
-    const choice = readHoursChoice((name) => c.req.query(name));
+    const choice = readHoursChoice(c.req.query());
     if (!isLosantId(orgId)) return c.html(renderUnknown(orgId), 404);
-    const found = await readOrNull(sources, async (db) => ({
-      organization: await readOrganization(db, { orgId, range }),
-      limits: await readLimits(db, orgId),
-      months: await readOrganizationMonths(db, orgId),
-      hours: await readOrganizationHours(db, { orgId, range, ...choice }),
-      payloads:
-        (await readDailyPayloads(db, { orgIds: [orgId], range: daysOfMonthToDate(to) })).get(orgId) ?? [],
-      openCells: await readOpenCells(db, orgId),
-      changes: await readChangeList(db, { ...EVERY_CHANGE, search: orgId }),
-      sources: await readSources(db, { orgId, range }),
-    }));
+    const found = await readOrNull(sources, (db) => readFacts(db, orgId, { range, ...choice }));
     if (found === null) return c.html(renderAwayPage({ title: orgId, path: PATH }), 503);
+    if (found.organization === null) return c.html(renderUnknown(orgId), 404);
     const { organization, hours } = found;
-    if (organization === null) return c.html(renderUnknown(orgId), 404);
     const charts = organizationCharts(organization);
     const byHour = hours === null ? [] : hoursCharts(hours, { orgId, range });
     const asked = [...charts, ...byHour].find(({ id }) => id === c.req.query('csv'));
     if (asked !== undefined) {
-      c.header('content-disposition', `attachment; filename="${orgId}-${asked.id}-${range.from}-${to}.csv"`);
-      return c.body(renderChartCsv(organization, asked), 200, { 'content-type': 'text/csv; charset=utf-8' });
+      const file = `${orgId}-${asked.id}-${range.from}-${to}.csv`;
+      return sendCsv(c, file, [...asked.days.keys()], chartColumns(organization, asked));
     }
-    return c.html(
-      renderOrganization({
-        ...{ ...found, organization, charts, byHour, choice, range, days },
-        nowMs: sources.now(),
-      }),
-    );
+    const facts = { ...found, organization, charts, byHour, choice, range, days };
+    return c.html(renderOrganization(facts, sources.now()));
   },
 };
+
+async function readFacts(
+  db: Kysely<Schema>,
+  orgId: string,
+  { range, ...choice }: HoursChoice & { readonly range: DayRange },
+) {
+  const monthToDate = daysOfMonthToDate(range.to);
+  return {
+    organization: await readOrganization(db, { orgId, range }),
+    limits: await readLimits(db, orgId),
+    months: await readOrganizationMonths(db, orgId),
+    /** The payloads by hour; null if they were never collected. */
+    hours: await readOrganizationHours(db, { orgId, range, ...choice }),
+    /** The billable payloads of this month and the one before, by day. */
+    payloads: (await readDailyPayloads(db, { orgIds: [orgId], range: monthToDate })).get(orgId) ?? [],
+    openCells: await readOpenCells(db, orgId),
+    changes: await readChangeList(db, { search: orgId }),
+    sources: await readSources(db, { orgId, range }),
+  };
+}
+
+interface OrganizationFacts extends Awaited<ReturnType<typeof readFacts>> {
+  readonly organization: Organization;
+  readonly charts: readonly DailyChart[];
+  readonly byHour: readonly DailyChart[];
+  readonly choice: HoursChoice;
+  readonly range: DayRange;
+  readonly days: number;
+}
 
 const PATH = '/organizations';
 
@@ -94,28 +110,8 @@ A new one is found by the first run of each UTC day, if the token and LOSANT_ORG
   });
 }
 
-interface OrganizationFacts {
-  readonly organization: Organization;
-  readonly limits: readonly LimitUse[];
-  readonly months: readonly OrganizationMonth[];
-  /** The billable payloads of this month and the one before, by day. */
-  readonly payloads: readonly (number | null)[];
-  readonly openCells: readonly OpenCells[];
-  readonly changes: ChangeList;
-  readonly sources: readonly SourceCount[];
-  readonly charts: readonly DailyChart[];
-  /** The payloads by hour; null if they were never collected. */
-  readonly hours: OrganizationHours | null;
-  readonly byHour: readonly DailyChart[];
-  readonly choice: HoursChoice;
-  readonly range: DayRange;
-  readonly days: number;
-  readonly nowMs: number;
-}
-
-function renderOrganization(facts: OrganizationFacts): Html {
-  const { organization, limits, months, payloads, openCells, changes, sources, charts, range, days, nowMs } =
-    facts;
+function renderOrganization(facts: OrganizationFacts, nowMs: number): Html {
+  const { organization, limits, openCells, charts, range, days } = facts;
   const limit = limits.find(({ metric }) => metric === 'payload_billable_count');
   const { orgId, name } = organization;
   const counts = describeCounts(
@@ -127,20 +123,16 @@ function renderOrganization(facts: OrganizationFacts): Html {
 <p>${counts === '' ? 'Every tracked number is final.' : html`Not final: <a href="${addressOf('/coverage', { q: orgId, days: '90' })}">${counts}</a>.`}</p>
 ${renderStates(organization, nowMs)}
 ${renderFills()}
-${renderMonthToDate({ orgId, to: range.to, payloads, limit })}
+${renderMonthToDate({ orgId, to: range.to, payloads: facts.payloads, limit })}
 ${renderLimits(limits)}
-${renderMonths(months)}
+${renderMonths(facts.months)}
 ${renderOpenCells(orgId, openCells)}
-${renderChanges(orgId, changes, nowMs)}
+${renderChanges(orgId, facts.changes, nowMs)}
 <h2>Usage by day</h2>
-<nav aria-label="Days shown"><p>The last ${RANGES.map((each) =>
-    each === days
-      ? html`<a href="${address({ days: `${each}` })}" aria-current="true">${each}</a> `
-      : html`<a href="${address({ days: `${each}` })}">${each}</a> `,
-  )} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
+<nav aria-label="Days shown"><p>The last ${RANGES.map((each) => renderLink(address({ days: `${each}` }), `${each}`, each === days))} days, <span class="whole">${range.from}</span> to <span class="whole">${range.to}</span></p></nav>
 <div class="charts">${charts.map((chart) => renderDailyChart(chart, address({ days: `${days}`, csv: chart.id })))}</div>
 ${renderHours(facts)}
-${renderSources(sources)}
+${renderSources(facts.sources)}
 <h2>Who it is</h2>
 <dl class="facts">${renderFacts(organization, nowMs)}</dl>`;
   return renderPage({ title: name, path: PATH, body });
@@ -150,7 +142,7 @@ function renderHours({ organization, hours, byHour, choice, days }: Organization
   if (hours === null) return '';
   const path = `${PATH}/${organization.orgId}`;
   const shown = { days: `${days}`, zone: choice.zone, hours: choice.day ?? '' };
-  return html`${renderHoursForm(hours, { path, hidden: { days: shown.days }, asked: choice.zone })}
+  return html`${renderHoursForm(hours, { path, days: shown.days, asked: choice.zone })}
 <div class="charts">${byHour.map((chart) => renderDailyChart(chart, addressOf(path, { ...shown, csv: chart.id })))}</div>
 ${renderWeek(hours)}`;
 }
@@ -186,7 +178,6 @@ function renderFacts(organization: Organization, nowMs: number): Html[] {
   );
 }
 
-/** `renderLimits` renders the running period of an organization, to date, against its limits. */
 export function renderLimits(uses: readonly LimitUse[]): Html {
   const [first] = uses;
   if (first === undefined) {
@@ -196,45 +187,30 @@ export function renderLimits(uses: readonly LimitUse[]): Html {
   const period = source === 'calendar' ? showMonth(from.slice(0, 7)) : 'The billing period';
   return html`<h2>Limits</h2>
 <p class="quiet">${period} to date, <span class="whole">${from}</span> to <span class="whole">${to}</span>, ${count(daysExpected, 'day')} of it tracked so far. Projected is the result at the rate of the stored days.</p>
-${renderTable({
-  columns: [
-    { name: 'Limit' },
-    { name: 'To date', isNumber: true },
-    { name: 'Allowed', isNumber: true },
-    { name: 'Share', isNumber: true },
-    { name: 'Used' },
-    { name: 'Days stored', isNumber: true },
-    { name: 'Projected', isNumber: true },
-    { name: 'Passed on' },
-  ],
-  rows: uses.map(renderUse),
-})}`;
-}
-
-function renderUse(use: LimitUse): (Html | string)[] {
-  const { limitName, metric, unit, limit, quantity, share, projected, projectedShare } = use;
-  if (metric === null) {
-    return [
-      limitName,
-      html`<span class="quiet">not counted here</span>`,
-      showNumber(limit),
-      '–',
-      '–',
-      '–',
-      '–',
-      '–',
-    ];
-  }
-  return [
-    html`${limitName}<br><span class="quiet">${metric}</span>`,
-    quantity === null ? '–' : `${showNumber(quantity)} ${unit}`,
-    showNumber(limit),
-    renderShare(share),
-    share === null ? '–' : renderBar(share, projectedShare ?? share),
-    use.daysStored === null ? '–' : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
-    projected === null ? '–' : html`${showNumber(projected)} (${renderShare(projectedShare)})`,
-    renderDay(use.crossesOn),
-  ];
+${renderTable(uses, [
+  column('Limit', ({ limitName, metric }) =>
+    metric === null ? limitName : html`${limitName}<br><span class="quiet">${metric}</span>`,
+  ),
+  numberColumn('To date', ({ metric, quantity, unit }) =>
+    metric === null
+      ? html`<span class="quiet">not counted here</span>`
+      : quantity === null
+        ? null
+        : `${showNumber(quantity)} ${unit}`,
+  ),
+  numberColumn('Allowed', ({ limit }) => limit),
+  numberColumn('Share', ({ share }) => renderShare(share)),
+  column('Used', ({ share, projectedShare }) =>
+    share === null ? null : renderBar(share, projectedShare ?? share),
+  ),
+  numberColumn('Days stored', (use) =>
+    use.daysStored === null ? null : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
+  ),
+  numberColumn('Projected', ({ projected, projectedShare }) =>
+    projected === null ? null : html`${showNumber(projected)} (${renderShare(projectedShare)})`,
+  ),
+  column('Passed on', ({ crossesOn }) => renderDay(crossesOn)),
+])}`;
 }
 
 /**
@@ -253,18 +229,14 @@ function renderBar(share: number, projected: number): Html {
 function renderMonths(months: readonly OrganizationMonth[]): Html | string {
   if (months.length === 0) return '';
   return html`<h2>Months</h2>
-${renderTable({
-  columns: [
-    { name: 'Month' },
-    { name: 'Standing' },
-    { name: 'Billable payloads', isNumber: true },
-    { name: 'Notebook minutes', isNumber: true },
-    { name: 'Devices', isNumber: true },
-  ],
-  rows: months.map(({ month, standing, payloads, notebookMinutes, devices }) => [
-    html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
-    renderStanding(standing),
-    ...[payloads, notebookMinutes, devices].map((value) => (value === null ? '–' : showNumber(value))),
-  ]),
-})}`;
+${renderTable(months, [
+  column(
+    'Month',
+    ({ month }) => html`<a href="/months/${month.slice(0, 7)}">${showMonth(month.slice(0, 7))}</a>`,
+  ),
+  column('Standing', ({ standing }) => renderStanding(standing)),
+  numberColumn('Billable payloads', ({ payloads }) => payloads),
+  numberColumn('Notebook minutes', ({ notebookMinutes }) => notebookMinutes),
+  numberColumn('Devices', ({ devices }) => devices),
+])}`;
 }

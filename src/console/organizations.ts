@@ -1,37 +1,39 @@
 import { html } from 'hono/html';
-import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
-import { type Overview, sameDaysOfLastMonth } from '../queries/home.ts';
 import {
-  type LimitShare,
   type LimitState,
   type OrganizationFigures,
+  type Overview,
   readDailyPayloads,
+  sameDaysOfLastMonth,
 } from '../queries/organizations.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
+import { renderSparkline } from './daily-chart.ts';
 import {
   addressOf,
   describeOrganizations,
+  type Query,
   readChoice,
   readPageNumber,
   readSearch,
+  renderHidden,
   renderPages,
   renderSearch,
   renderSelect,
 } from './lists.ts';
-import { showMonth } from './month-judge.ts';
+import { nameOfMonth } from './month-judge.ts';
+import { type Html, renderAway, renderCopy, renderDay, renderInstant, renderPage } from './page.ts';
+import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
 import {
   type Column,
-  type Html,
-  renderAway,
-  renderCopy,
-  renderDay,
-  renderInstant,
-  renderPage,
+  column,
+  type FileColumn,
+  instanceColumn,
+  numberColumn,
   renderTable,
-} from './page.ts';
-import { type ConsolePage, instanceNames, READING_WAIT_MS, readOrNull } from './sources.ts';
-import { renderSparkline } from './sparkline.ts';
+  sendCsv,
+  textColumn,
+} from './table.ts';
 
 const PATH = '/organizations';
 const PER_PAGE = 50;
@@ -92,56 +94,51 @@ function differenceOf({ compared }: OrganizationFigures): number | null {
   return compared === null ? null : compared.now - compared.before;
 }
 
-export interface OrganizationQuery {
-  /** Part of a name or referral id, or the beginning of an id; empty for all. */
-  readonly search: string;
-  /** The filter; null for all. */
-  readonly show: Shown | null;
-  readonly sort: Sort;
-  readonly direction: Direction;
-  /** The page, from 1. */
-  readonly page: number;
-}
-
 export const organizationsPage: ConsolePage = {
   path: PATH,
   open: (sources) => async (c) => {
-    const query = readQuery((name) => c.req.query(name));
+    const filters = readFilters(c.req.query());
     const [view, reading] = await Promise.all([sources.database(READING_WAIT_MS), sources.overview()]);
     if (reading === null) {
       c.header('refresh', String(AGAIN_S));
       const body = view.isUp
         ? html`<p>The organizations are being counted. This page reloads by itself.</p>`
         : renderAway();
-      return c.html(renderOrganizations(query, body), view.isUp ? 200 : 503);
+      return c.html(renderOrganizations(filters, body), view.isUp ? 200 : 503);
     }
     const { value: overview, atMs } = reading;
-    const found = selectOrganizations(overview, query);
-    if (c.req.query('csv') !== undefined) {
-      c.header('content-disposition', `attachment; filename="organizations-${overview.to}.csv"`);
-      return c.body(renderCsv(found), 200, { 'content-type': 'text/csv; charset=utf-8' });
-    }
-    const shown = found.slice((query.page - 1) * PER_PAGE, query.page * PER_PAGE);
-    const range = { from: addDays(overview.to, 1 - DAYS_SHOWN), to: overview.to };
+    const { to } = overview;
+    const found = selectOrganizations(overview, filters);
+    if (c.req.query('csv') !== undefined) return sendCsv(c, `organizations-${to}.csv`, found, CSV_COLUMNS);
+    const page = readPageNumber(c.req.query('page'));
+    const shown = found.slice((page - 1) * PER_PAGE, page * PER_PAGE);
+    const range = { from: addDays(to, 1 - DAYS_SHOWN), to };
     const orgIds = shown.map(({ orgId }) => orgId);
     const payloads = await readOrNull(sources, (db) => readDailyPayloads(db, { orgIds, range }));
-    if (payloads === null) return c.html(renderOrganizations(query, renderAway()), 503);
-    const facts = { query, to: overview.to, names: instanceNames(view), payloads };
+    if (payloads === null) return c.html(renderOrganizations(filters, renderAway()), 503);
     const readAt = renderInstant(new Date(atMs).toISOString(), sources.now());
-    return c.html(renderOrganizations(query, renderList(found, shown, { ...facts, readAt })));
+    const facts = { filters, page, to, names: instanceNames(view), payloads, readAt };
+    return c.html(renderOrganizations(filters, renderList(found, shown, facts)));
   },
 };
 
-/** `readQuery` reads the query of the address and ignores invalid values. */
-export function readQuery(given: (name: string) => string | undefined): OrganizationQuery {
-  const sort = readChoice(given('sort'), Object.keys(SORTS) as Sort[]) ?? 'name';
+/** The filters as addresses have them; '' for one that is not set, not valid or the default. */
+export type Filters = ReturnType<typeof readFilters>;
+
+export function readFilters(given: Query) {
+  const sort = readChoice(given['sort'], Object.keys(SORTS) as Sort[]);
+  const dir = readChoice(given['dir'], ['asc', 'desc']);
   return {
-    search: readSearch(given('q')),
-    show: readChoice(given('show'), Object.keys(SHOWN) as Shown[]),
-    sort,
-    direction: readChoice(given('dir'), ['asc', 'desc'] as const) ?? SORTS[sort].first,
-    page: readPageNumber(given('page')),
-  };
+    q: readSearch(given['q']),
+    show: readChoice(given['show'], Object.keys(SHOWN) as Shown[]),
+    sort: sort === 'name' ? '' : sort,
+    dir: dir === SORTS[sort || 'name'].first ? '' : dir,
+  } as const;
+}
+
+function orderOf({ sort, dir }: Filters): { readonly sort: Sort; readonly direction: Direction } {
+  const by = sort || 'name';
+  return { sort: by, direction: dir || SORTS[by].first };
 }
 
 /**
@@ -150,12 +147,14 @@ export function readQuery(given: (name: string) => string | undefined): Organiza
  */
 export function selectOrganizations(
   { organizations, to }: Pick<Overview, 'organizations' | 'to'>,
-  { search, show, sort, direction }: Omit<OrganizationQuery, 'page'>,
+  filters: Filters,
 ): OrganizationFigures[] {
-  const text = search.toLowerCase();
+  const { q, show } = filters;
+  const { sort, direction } = orderOf(filters);
+  const text = q.toLowerCase();
   const matches = ({ name, referralId, orgId }: OrganizationFigures) =>
     name.toLowerCase().includes(text) || referralId?.toLowerCase().includes(text) || orgId.startsWith(text);
-  const found = organizations.filter((each) => matches(each) && (show === null || SHOWN[show].has(each, to)));
+  const found = organizations.filter((each) => matches(each) && (show === '' || SHOWN[show].has(each, to)));
   if (sort === 'name') return direction === 'asc' ? found : found.toReversed();
   const sign = direction === 'asc' ? 1 : -1;
   const valued = found.map((each) => ({ each, value: SORTS[sort].of(each) }));
@@ -167,55 +166,42 @@ export function selectOrganizations(
   return valued.map(({ each }) => each);
 }
 
-const CSV_COLUMNS: readonly CsvColumn[] = [
-  ...['org_id', 'instance_id'].map((name) => ({ name, isText: false })),
-  ...['org_name', 'referral_id'].map((name) => ({ name, isText: true })),
-  ...['removed_at', 'devices_total', 'payload_billable_count', 'compared', 'compared_last_month'],
-  ...[
-    'limit_name',
-    'limit_share',
-    'limit_projected_share',
-    'crosses_on',
-    'silent_since',
-    'missing',
-    'in_doubt',
-  ],
-].map((column) => (typeof column === 'string' ? { name: column, isText: false } : column));
+const CSV_COLUMNS: readonly FileColumn<OrganizationFigures>[] = [
+  ['org_id', ({ orgId }) => orgId],
+  ['instance_id', ({ instanceId }) => instanceId],
+  ['org_name', ({ name }) => name, true],
+  ['referral_id', ({ referralId }) => referralId, true],
+  ['removed_at', ({ removedAt }) => removedAt],
+  ['devices_total', ({ devices }) => devices],
+  ['payload_billable_count', ({ payloads }) => payloads],
+  ['compared', ({ compared }) => compared?.now ?? null],
+  ['compared_last_month', ({ compared }) => compared?.before ?? null],
+  ['limit_name', ({ limit }) => limit?.name ?? null],
+  ['limit_share', ({ limit }) => limit?.share ?? null],
+  ['limit_projected_share', ({ limit }) => limit?.projectedShare ?? null],
+  ['crosses_on', ({ limit }) => limit?.crossesOn ?? null],
+  ['silent_since', ({ silentSince }) => silentSince],
+  ['missing', ({ missing }) => missing],
+  ['in_doubt', ({ inDoubt }) => inDoubt],
+];
 
-function renderCsv(found: readonly OrganizationFigures[]): string {
-  const rows = found.map((each) => [
-    ...[each.orgId, each.instanceId, each.name, each.referralId, each.removedAt, each.devices, each.payloads],
-    ...[each.compared?.now ?? null, each.compared?.before ?? null, each.limit?.name ?? null],
-    ...[each.limit?.share ?? null, each.limit?.projectedShare ?? null, each.limit?.crossesOn ?? null],
-    ...[each.silentSince, each.missing, each.inDoubt],
-  ]);
-  return renderCsvHeader(CSV_COLUMNS) + renderCsvRows(CSV_COLUMNS, rows);
-}
-
-function renderOrganizations(query: OrganizationQuery, list: Html): Html {
-  const { search, show } = query;
+function renderOrganizations(filters: Filters, list: Html): Html {
+  const shown = Object.entries(SHOWN).map(([name, { text }]) => [name, `those ${text}`] as const);
   const body = html`<h1>Organizations</h1>
 <form method="get" action="${PATH}" role="search" aria-label="Organizations of this list">
-${renderSearch(search)}
-${renderSelect({
-  name: 'show',
-  label: 'Show',
-  options: [
-    ['', 'all'],
-    ...Object.entries(SHOWN).map(([name, { text }]) => [name, `those ${text}`] as const),
-  ],
-  chosen: show ?? '',
-})}
-${query.sort === 'name' ? '' : html`<input type="hidden" name="sort" value="${query.sort}">`}
+${renderSearch(filters.q)}
+${renderSelect('show', 'Show', [['', 'all'], ...shown], filters.show)}
+${renderHidden('sort', filters.sort)}
 <button type="submit">Show</button></form>
 ${list}`;
   return renderPage({ title: 'Organizations', path: PATH, body });
 }
 
 interface ListFacts {
-  readonly query: OrganizationQuery;
+  readonly filters: Filters;
+  readonly page: number;
   readonly to: UsageDay;
-  readonly names: ReadonlyMap<string, string>;
+  readonly names: Names;
   /** The billable payloads by day of the organizations shown. */
   readonly payloads: ReadonlyMap<string, readonly (number | null)[]>;
   readonly readAt: Html;
@@ -226,79 +212,71 @@ function renderList(
   shown: readonly OrganizationFigures[],
   facts: ListFacts,
 ): Html {
-  const { query, to, names, readAt } = facts;
+  const { filters, page, to, readAt } = facts;
   const deleted = found.filter(({ removedAt }) => removedAt !== null).length;
-  const what = `${describeOrganizations(found.length - deleted, deleted)}${query.show === null ? '' : ` ${SHOWN[query.show].text}`}${query.search === '' ? '' : ` with “${query.search}”`}`;
+  const what = `${describeOrganizations(found.length - deleted, deleted)}${filters.show === '' ? '' : ` ${SHOWN[filters.show].text}`}${filters.q === '' ? '' : ` with “${filters.q}”`}`;
   if (shown.length === 0) return html`<p>${what}${found.length === 0 ? '' : ', none on this page'}.</p>`;
-  const month = showMonth(to.slice(0, 7)).split(' ')[0] ?? '';
   const last = sameDaysOfLastMonth(to);
-  return html`<p>${what}. <a href="${addressOf(PATH, { ...choiceOf(query), csv: '1' })}" download>Download as CSV</a></p>
-<details><summary>What the columns mean</summary><p class="quiet">Read at ${readAt}. Payloads are the billable ones from the first of ${month} to ${renderDay(to)}; the change is against the same days of the month before, ${renderDay(last.from)} to ${renderDay(last.to)}, where both are stored. A line shows the payloads of each day since ${renderDay(addDays(to, 1 - DAYS_SHOWN))}; a day without one is not stored. Devices are those of the newest day of the month that is stored. The limit is the one that is passed first, or else the nearest; a day with ≈ is a projection at the present rate, one without is the day on which it was passed. Silent since is the last day with payloads, after three or more stored days without any. Gaps are numbers of any day that are missing or in doubt.</p></details>
-${renderTable({
-  columns: columnsOf(query, { month, hasInstances: names.size > 1 }),
-  rows: shown.map((figures) => renderLine(figures, facts)),
-})}
-${renderPages({ path: PATH, query: choiceOf(query), page: query.page, found: found.length, perPage: PER_PAGE })}`;
+  return html`<p>${what}. <a href="${addressOf(PATH, { ...filters, csv: '1' })}" download>Download as CSV</a></p>
+<details><summary>What the columns mean</summary><p class="quiet">Read at ${readAt}. Payloads are the billable ones from the first of ${nameOfMonth(to)} to ${renderDay(to)}; the change is against the same days of the month before, ${renderDay(last.from)} to ${renderDay(last.to)}, where both are stored. A line shows the payloads of each day since ${renderDay(addDays(to, 1 - DAYS_SHOWN))}; a day without one is not stored. Devices are those of the newest day of the month that is stored. The limit is the one that is passed first, or else the nearest; a day with ≈ is a projection at the present rate, one without is the day on which it was passed. Silent since is the last day with payloads, after three or more stored days without any. Gaps are numbers of any day that are missing or in doubt.</p></details>
+${renderTable(shown, columnsOf(facts))}
+${renderPages({ path: PATH, query: filters, page, found: found.length, perPage: PER_PAGE })}`;
 }
 
-function columnsOf(
-  query: OrganizationQuery,
-  { month, hasInstances }: { month: string; hasInstances: boolean },
-): Column[] {
-  const by = (sort: Sort, column: Column): Column => {
-    const { first } = SORTS[sort];
-    const other = query.direction === 'asc' ? 'desc' : 'asc';
-    const direction = sort === query.sort ? other : first;
-    const address = { ...choiceOf({ ...query, sort, direction }) };
-    const sorted = query.direction === 'asc' ? 'ascending' : 'descending';
-    return {
-      ...column,
-      sortAddress: addressOf(PATH, address),
-      sorted: sort === query.sort ? sorted : undefined,
-    };
+function columnsOf({ filters, to, names, payloads }: ListFacts): Column<OrganizationFigures>[] {
+  const order = orderOf(filters);
+  const by = (sort: Sort, sorted: Column<OrganizationFigures>): Column<OrganizationFigures> => {
+    const isSorted = sort === order.sort;
+    const other = order.direction === 'asc' ? 'desc' : 'asc';
+    const choice = readFilters({ ...filters, sort, dir: isSorted ? other : '' });
+    const direction = order.direction === 'asc' ? 'ascending' : 'descending';
+    return { ...sorted, sortAddress: addressOf(PATH, choice), sorted: isSorted ? direction : undefined };
   };
   return [
-    by('name', { name: 'Organization', isText: true }),
-    ...(hasInstances ? [{ name: 'Instance', isText: true }] : []),
-    by('devices', { name: 'Devices', isNumber: true }),
-    by('payloads', { name: `Payloads in ${month}`, isNumber: true }),
-    by('change', { name: 'Change', isNumber: true }),
-    { name: 'By day' },
-    by('share', { name: 'Of limit', isNumber: true }),
-    by('crosses', { name: 'Passed on' }),
-    by('silent', { name: 'Silent since' }),
-    by('gaps', { name: 'Gaps', isNumber: true }),
+    by('name', textColumn('Organization', renderName)),
+    ...instanceColumn<OrganizationFigures>(names),
+    by(
+      'devices',
+      numberColumn('Devices', ({ devices }) => devices),
+    ),
+    by(
+      'payloads',
+      numberColumn(`Payloads in ${nameOfMonth(to)}`, (figures) => figures.payloads),
+    ),
+    by(
+      'change',
+      numberColumn('Change', ({ compared }) => compared && showChange(compared.now, compared.before)),
+    ),
+    column('By day', ({ orgId }) => renderSparkline(payloads.get(orgId) ?? [], 'Billable payloads')),
+    by(
+      'share',
+      numberColumn(
+        'Of limit',
+        ({ limit }) => limit && html`${renderShare(limit.share)} <span class="quiet">${limit.name}</span>`,
+      ),
+    ),
+    by(
+      'crosses',
+      column('Passed on', ({ limit }) => limit && renderCrossing(limit, to)),
+    ),
+    by(
+      'silent',
+      column('Silent since', ({ silentSince }) => renderDay(silentSince)),
+    ),
+    by('gaps', numberColumn('Gaps', renderGaps)),
   ];
 }
 
-/** `choiceOf` returns the query of the list without its page, as addresses have it. */
-function choiceOf({ search, show, sort, direction }: Omit<OrganizationQuery, 'page'>) {
-  return {
-    ...{ q: search, show: show ?? '', sort: sort === 'name' ? '' : sort },
-    dir: direction === SORTS[sort].first ? '' : direction,
-  };
+function renderName({ orgId, name, removedAt }: OrganizationFigures): Html {
+  return html`<span class="line"><a href="${PATH}/${orgId}" title="${name}, ${orgId}">${name}</a>${removedAt === null ? '' : html` <span class="quiet">deleted</span>`}${renderCopy(orgId, `Copy the id of ${name}`)}</span>`;
 }
 
-function renderLine(figures: OrganizationFigures, { to, names, payloads }: ListFacts): (Html | string)[] {
-  const { orgId, name, removedAt, devices, compared, limit, silentSince, missing, inDoubt } = figures;
+function renderGaps({ orgId, missing, inDoubt }: OrganizationFigures): Html | number {
   const gaps = missing + inDoubt;
-  return [
-    html`<span class="line"><a href="${PATH}/${orgId}" title="${name}, ${orgId}">${name}</a>${removedAt === null ? '' : html` <span class="quiet">deleted</span>`}${renderCopy(orgId, `Copy the id of ${name}`)}</span>`,
-    ...(names.size > 1 ? [names.get(figures.instanceId) ?? figures.instanceId] : []),
-    devices === null ? '–' : showNumber(devices),
-    figures.payloads === null ? '–' : showNumber(figures.payloads),
-    compared === null ? '–' : showChange(compared.now, compared.before),
-    renderSparkline(payloads.get(orgId) ?? [], 'Billable payloads'),
-    limit === null ? '–' : html`${renderShare(limit.share)} <span class="quiet">${limit.name}</span>`,
-    limit === null ? '–' : renderCrossing(limit, to),
-    silentSince === null ? '–' : renderDay(silentSince),
-    gaps > 0
-      ? html`<a class="bad" href="${addressOf('/coverage', { q: orgId, days: '90', only: 'gap' })}">${showNumber(gaps)}</a>`
-      : '0',
-  ];
+  if (gaps === 0) return 0;
+  return html`<a class="bad" href="${addressOf('/coverage', { q: orgId, days: '90', only: 'gap' })}">${showNumber(gaps)}</a>`;
 }
 
-/** `showChange` shows a change with its sign and as a share of the earlier value. */
 export function showChange(now: number, before: number): string {
   const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
   return before === 0
@@ -313,8 +291,7 @@ export function renderShare(share: number | null): Html | string {
   return share > 1 ? html`<span class="bad">${shown}</span>` : shown;
 }
 
-/** `renderCrossing` renders the day on which a limit was passed, or will be. */
-function renderCrossing({ crossesOn }: LimitShare, to: UsageDay): Html {
+function renderCrossing({ crossesOn }: LimitState, to: UsageDay): Html {
   if (crossesOn === null) return html`–`;
   return crossesOn <= to
     ? html`<span class="bad">${renderDay(crossesOn)}</span>`

@@ -1,6 +1,7 @@
+import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
 import { showDistance, showInstant } from '../terminal/words.ts';
-import { SCRIPT } from './script.ts';
+import { DAY_MS } from '../usage/day.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -25,6 +26,33 @@ const PAGES = [
 /** The icon of the browser's tab: a bar chart in a square. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 
+/**
+ * The script of every page: `/` moves to the search, and a button copies its text. Nothing on a page
+ * needs it to be read.
+ */
+export const SCRIPT = `
+addEventListener('keydown', (event) => {
+  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea')) return;
+  event.preventDefault();
+  document.getElementById('find').focus();
+});
+addEventListener('click', async (event) => {
+  const button = event.target.closest('[data-copy]');
+  if (button === null) return;
+  const shown = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = '✓';
+  } catch {
+    button.textContent = '✕';
+  }
+  setTimeout(() => { button.textContent = shown; }, 1500);
+});
+`;
+
+/** The source for the Content-Security-Policy: the only script that may run. */
+export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
+
 export function renderPage({ title, path, body }: Page): Html {
   return html`<!doctype html>
 <html lang="en">
@@ -38,7 +66,7 @@ export function renderPage({ title, path, body }: Page): Html {
 <body>
 <a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage export</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink({ href, name, path }))}</nav>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === path, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden" for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
 <main id="main" tabindex="-1">
@@ -72,66 +100,24 @@ export function renderAway(): Html {
   return html`<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
 }
 
-function renderLink({ href, name, path }: { href: string; name: string; path: string }): Html {
-  return href === path
-    ? html`<a href="${href}" aria-current="page">${name}</a> `
-    : html`<a href="${href}">${name}</a> `;
+/** `renderLink` renders one of several links; the one to what is shown is marked. */
+export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
+  return html`<a href="${address}"${isCurrent ? html` aria-current="${current}"` : ''}>${text}</a> `;
 }
 
-export interface Column {
-  readonly name: string;
-  readonly isNumber?: boolean;
-  /**
-   * Whether the column has names or messages of any length, which may break anywhere; other values are
-   * not broken.
-   */
-  readonly isText?: boolean;
-  /** The address that sorts by the column. */
-  readonly sortAddress?: string;
-  /** The order of the rows, if they are sorted by the column. */
-  readonly sorted?: 'ascending' | 'descending' | undefined;
+export function linkToOrganization(orgId: string, name: string): Html {
+  return html`<a href="/organizations/${orgId}">${name}</a>`;
 }
 
-const classOf = ({ isNumber, isText }: Column) => (isNumber ? 'n' : isText ? 't' : '');
-
-/**
- * `renderTable` renders a table with a heading for each column, which also stands beside each value on
- * narrow screens.
- */
-export function renderTable({
-  columns,
-  rows,
-  caption,
-}: {
-  columns: readonly Column[];
-  rows: readonly (readonly (Html | string)[])[];
-  caption?: string;
-}): Html {
-  const head = columns.map(
-    (column) =>
-      html`<th scope="col" class="${classOf(column)}"${column.sorted === undefined ? '' : html` aria-sort="${column.sorted}"`}>${renderHeading(column)}</th>`,
-  );
-  const renderCell = (cell: Html | string, index: number) => {
-    const column = columns[index] as Column;
-    return html`<td data-label="${column.name}" class="${classOf(column)}"><span>${cell}</span></td>`;
-  };
-  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
-<thead><tr>${head}</tr></thead>
-<tbody>${rows.map((cells) => html`<tr>${cells.map(renderCell)}</tr>\n`)}</tbody></table></div>`;
-}
-
-function renderHeading({ name, sortAddress, sorted }: Column): Html | string {
-  if (sortAddress === undefined) return name;
-  const sign = sorted === undefined ? '' : sorted === 'ascending' ? ' ▲' : ' ▼';
-  return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
+/** `linkToDay` links to the story of a stream's number of a day. */
+export function linkToDay(orgId: string, day: string, stream: string): Html {
+  return html`<a href="/coverage/${orgId}/${day}/${stream}">${renderDay(day)}</a>`;
 }
 
 /** `renderCopy` renders a button that copies a text; without JavaScript there is none. */
 export function renderCopy(text: string, label: string, shown = 'id'): Html {
   return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
 }
-
-const DAY_MS = 86_400_000;
 
 /**
  * `renderDistance` shows how long ago or how soon, and beyond a day the instant itself; the other one
@@ -144,7 +130,6 @@ export function renderDistance(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}" title="${title}">${shown}</time>`;
 }
 
-/** `renderInstant` renders the instant in UTC with its distance. */
 export function renderInstant(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
 }

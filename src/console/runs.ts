@@ -13,10 +13,11 @@ import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, DAY_MS, HOUR_MS, parseDay } from '../usage/day.ts';
 import {
   addressOf,
-  instanceOptions,
+  type Query,
   readChoice,
   readInstanceId,
   readPageNumber,
+  renderInstanceChoice,
   renderPages,
   renderSelect,
 } from './lists.ts';
@@ -29,9 +30,9 @@ import {
   renderInstant,
   renderMissing,
   renderPage,
-  renderTable,
 } from './page.ts';
-import { type ConsolePage, readOrNull } from './sources.ts';
+import { type ConsolePage, type Names, readOrNull } from './sources.ts';
+import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
 import type { WakeEnd } from './worker-status.ts';
 
 const PATH = '/runs';
@@ -41,60 +42,52 @@ const STATUSES = ['running', 'complete', 'partial', 'failed', 'interrupted'] as 
 export const runsPage: ConsolePage = {
   path: PATH,
   open: (sources) => async (c) => {
-    const query = readQuery((name) => c.req.query(name));
+    const filters = readFilters(c.req.query());
+    const page = readPageNumber(c.req.query('page'));
+    const nowMs = sources.now();
     const found = await readOrNull(sources, async (db) => ({
-      list: await readRunList(db, query),
-      lastDay: await readRunsSince(db, new Date(sources.now() - DAY_MS).toISOString()),
+      list: await readRunList(db, queryOf(filters, page)),
+      lastDay: await readRunsSince(db, new Date(nowMs - DAY_MS).toISOString()),
       names: await readInstanceNames(db),
     }));
-    const facts = {
-      ...{ names: found?.names ?? new Map(), lastDay: found?.lastDay ?? [] },
-      ...{ wakes: sources.wakes(), nowMs: sources.now() },
-    };
-    return await c.html(renderRuns(query, found?.list ?? null, facts), found === null ? 503 : 200);
+    const names: Names = found?.names ?? new Map();
+    const { instance, kind, status, started } = filters;
+    const body = html`<h1>Runs</h1>
+<p class="quiet">Every export that had something to do, the newest first. A wake-up with nothing due leaves none; it is in the strip only.</p>
+${found === null ? '' : renderStrip(found.lastDay, sources.wakes(), nowMs)}
+<form method="get" action="${PATH}" role="search" aria-label="Runs">
+${renderInstanceChoice(names, instance)}
+${renderSelect('kind', 'Kind', [['', 'all'], ...KINDS], kind)}
+${renderSelect('status', 'Ended', [['', 'all'], ...STATUSES], status)}
+<label>Day and night before <input name="started" type="date" value="${started}"></label>
+<button type="submit">Show</button></form>
+${found === null ? renderAway() : renderList(found.list, { filters, page, names, nowMs })}`;
+    return await c.html(renderPage({ title: 'Runs', path: PATH, body }), found === null ? 503 : 200);
   },
 };
 
-/** `readRunId` returns a run's id from the address; null if it is not valid. */
 export function readRunId(given: string | undefined): string | null {
   return given !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given) ? given : null;
 }
 
-/** `readQuery` reads the query of the address and ignores invalid values. */
-function readQuery(given: (name: string) => string | undefined): RunQuery {
-  const day = parseDay(given('started') ?? '');
+/** The filters as addresses have them; '' for one that is not set or not valid. */
+type Filters = ReturnType<typeof readFilters>;
+
+function readFilters(given: Query) {
   return {
-    instanceId: readInstanceId(given('instance')),
-    kind: readChoice(given('kind'), KINDS),
-    status: readChoice(given('status'), STATUSES),
-    // A day's runs include those of the night before.
-    started: day === null ? null : { from: addDays(day, -1), to: day },
-    page: readPageNumber(given('page')),
+    instance: readInstanceId(given['instance']),
+    kind: readChoice(given['kind'], KINDS),
+    status: readChoice(given['status'], STATUSES),
+    started: parseDay(given['started'] ?? '') ?? '',
   };
 }
 
-interface RunsFacts {
-  readonly names: ReadonlyMap<string, string>;
-  /** The runs and the wake-ups of this process in the last 24 hours. */
-  readonly lastDay: readonly RunRecord[];
-  readonly wakes: readonly WakeEnd[];
-  readonly nowMs: number;
-}
-
-function renderRuns(query: RunQuery, list: RunList | null, facts: RunsFacts): Html {
-  const { instanceId, kind, status, started } = query;
-  const { names } = facts;
-  const body = html`<h1>Runs</h1>
-<p class="quiet">Every export that had something to do, the newest first. A wake-up with nothing due leaves none; it is in the strip only.</p>
-${list === null ? '' : renderStrip(facts)}
-<form method="get" action="${PATH}" role="search" aria-label="Runs">
-${names.size > 1 ? renderSelect({ name: 'instance', label: 'Instance', options: instanceOptions(names), chosen: instanceId ?? '' }) : ''}
-${renderSelect({ name: 'kind', label: 'Kind', options: [['', 'all'], ...KINDS.map((each) => [each, each] as const)], chosen: kind ?? '' })}
-${renderSelect({ name: 'status', label: 'Ended', options: [['', 'all'], ...STATUSES.map((each) => [each, each] as const)], chosen: status ?? '' })}
-<label>Day and night before <input name="started" type="date" value="${started?.to ?? ''}"></label>
-<button type="submit">Show</button></form>
-${list === null ? renderAway() : renderList(query, list, facts)}`;
-  return renderPage({ title: 'Runs', path: PATH, body });
+function queryOf({ instance, kind, status, started }: Filters, page: number): RunQuery {
+  return {
+    ...{ instanceId: instance || null, kind: kind || null, status: status || null, page },
+    // A day's runs include those of the night before.
+    started: started === '' ? null : { from: addDays(started, -1), to: started },
+  };
 }
 
 const HOURS = 24;
@@ -103,7 +96,7 @@ const HOURS = 24;
  * `renderStrip` renders the last 24 hours, each with its runs and the wake-ups of this process that found
  * nothing due.
  */
-function renderStrip({ lastDay, wakes, nowMs }: RunsFacts): Html {
+function renderStrip(lastDay: readonly RunRecord[], wakes: readonly WakeEnd[], nowMs: number): Html {
   const first = Math.floor(nowMs / HOUR_MS) - HOURS + 1;
   const hours = Array.from({ length: HOURS }, (_, place) => {
     const [from, to] = [first + place, first + place + 1].map((hour) =>
@@ -150,69 +143,55 @@ function isGoodRun(run: RunRecord): boolean {
 }
 
 function renderList(
-  query: RunQuery,
   { count: found, runs }: RunList,
-  { names, nowMs }: Pick<RunsFacts, 'names' | 'nowMs'>,
+  { filters, page, names, nowMs }: { filters: Filters; page: number; names: Names; nowMs: number },
 ): Html {
   if (runs.length === 0)
     return html`<p>${count(found, 'run')}${found === 0 ? '' : ', none on this page'}.</p>`;
-  const { instanceId, kind, status, started, page } = query;
-  const address = {
-    ...{ instance: instanceId ?? '', kind: kind ?? '', status: status ?? '' },
-    started: started?.to ?? '',
-  };
+  const counted = (name: string, cells: (run: RunRecord) => number) =>
+    numberColumn<RunRecord>(name, (run) => (run.status === 'running' ? null : cells(run)));
   return html`<p>${count(found, 'run')}.</p>
-${renderTable({
-  columns: [
-    { name: 'Started' },
-    ...(names.size > 1 ? [{ name: 'Instance', isText: true }] : []),
-    { name: 'Kind' },
-    { name: 'Ended' },
-    { name: 'Took', isNumber: true },
-    { name: 'Days' },
-    { name: 'Numbers', isNumber: true },
-    { name: 'New or changed', isNumber: true },
-    { name: 'Not read', isNumber: true },
-    { name: 'Requests', isNumber: true },
-    { name: 'What went wrong', isText: true },
-  ],
-  rows: runs.map((run) => [
-    html`<a href="${PATH}/${run.runId}">${renderDistance(run.startedAt, nowMs)}</a>`,
-    ...(names.size > 1 ? [names.get(run.instanceId) ?? run.instanceId] : []),
-    run.kind,
-    renderStatus(run),
-    renderLength(run, nowMs),
-    renderRange(run),
-    ...[run.planned, run.loaded, run.failed + run.quarantined].map((cells) =>
-      run.status === 'running' ? '–' : showNumber(cells),
-    ),
-    showNumber(run.requests),
-    describeTrouble(run),
-  ]),
-})}
-${renderPages({ path: PATH, query: address, page, found, perPage: RUNS_PER_PAGE })}`;
+${renderTable(runs, [
+  ...runColumns(names, nowMs),
+  numberColumn('Took', (run) => renderLength(run, nowMs)),
+  column('Days', renderRange),
+  counted('Numbers', ({ planned }) => planned),
+  counted('New or changed', ({ loaded }) => loaded),
+  counted('Not read', ({ failed, quarantined }) => failed + quarantined),
+  numberColumn('Requests', ({ requests }) => requests),
+  textColumn('What went wrong', describeTrouble),
+])}
+${renderPages({ path: PATH, query: filters, page, found, perPage: RUNS_PER_PAGE })}`;
 }
 
-/** `renderStatus` renders a run's status, which says whether it did all that it had to. */
-export function renderStatus(run: RunRecord): Html | string {
+export function runColumns(names: Names, nowMs: number): Column<RunRecord>[] {
+  return [
+    column(
+      'Started',
+      ({ runId, startedAt }) => html`<a href="${PATH}/${runId}">${renderDistance(startedAt, nowMs)}</a>`,
+    ),
+    ...instanceColumn<RunRecord>(names),
+    column('Kind', ({ kind }) => kind),
+    column('Ended', renderStatus),
+  ];
+}
+
+function renderStatus(run: RunRecord): Html | string {
   return isGoodRun(run) ? run.status : html`<span class="bad">${run.status}</span>`;
 }
 
-/** `renderLength` shows how long a run took, or how long it has been running. */
 export function renderLength({ startedAt, finishedAt }: RunRecord, nowMs: number): string {
   const end = finishedAt === null ? nowMs : Date.parse(finishedAt);
   const length = showDuration(Math.max(0, end - Date.parse(startedAt)));
   return finishedAt === null ? `${length} so far` : length;
 }
 
-/** `renderRange` renders the usage days that it read. */
 export function renderRange({ from, to }: RunRecord): Html {
   return from === null || to === null || from === to
     ? renderDay(from)
     : html`${renderDay(from)} to ${renderDay(to)}`;
 }
 
-/** `describeTrouble` describes the first cause, and the number of others. */
 export function describeTrouble(run: RunRecord): Html | string {
   const { error, failures, failed, quarantined } = run;
   const [first] = failures;
@@ -274,19 +253,18 @@ ${renderFailures(run)}`;
   return renderPage({ title: `Run of ${run.startedAt.slice(0, 16).replace('T', ' ')}`, path: PATH, body });
 }
 
-function renderCells({ loaded, unchanged, leftOut, failed, quarantined, unavailable }: RunRecord): Html {
-  const cells = {
-    'new or changed': loaded,
-    unchanged,
-    'left out': leftOut,
-    failed,
-    quarantined,
-    unavailable,
-  };
-  return renderTable({
-    columns: Object.keys(cells).map((name) => ({ name, isNumber: true })),
-    rows: [Object.values(cells).map((value) => showNumber(value))],
-  });
+function renderCells(run: RunRecord): Html {
+  return renderTable(
+    [run],
+    [
+      numberColumn('new or changed', ({ loaded }) => loaded),
+      numberColumn('unchanged', ({ unchanged }) => unchanged),
+      numberColumn('left out', ({ leftOut }) => leftOut),
+      numberColumn('failed', ({ failed }) => failed),
+      numberColumn('quarantined', ({ quarantined }) => quarantined),
+      numberColumn('unavailable', ({ unavailable }) => unavailable),
+    ],
+  );
 }
 
 function renderFailures(run: RunRecord): Html {
@@ -295,20 +273,13 @@ function renderFailures(run: RunRecord): Html {
     return html`<h2>Nothing failed</h2>${run.status === 'partial' ? html`<p>Losant left out what it read, or something became due while it worked: <a href="/coverage?only=gap&amp;days=90">the gaps</a>.</p>` : ''}`;
   }
   return html`<h2>What failed, by cause</h2>
-${renderTable({
-  columns: [
-    { name: 'Cause', isText: true },
-    { name: 'Stream' },
-    { name: 'Numbers', isNumber: true },
-    { name: 'Organizations', isNumber: true },
-    { name: 'For example', isText: true },
-  ],
-  rows: failures.map(({ code, message, stream, cells, orgs, example }) => [
-    html`<strong>${code}</strong>: ${message}`,
-    stream ?? '–',
-    showNumber(cells),
-    showNumber(orgs),
-    example === null ? '–' : html`<a href="/coverage?q=${example}">${example}</a>`,
-  ]),
-})}`;
+${renderTable(failures, [
+  textColumn('Cause', ({ code, message }) => html`<strong>${code}</strong>: ${message}`),
+  column('Stream', ({ stream }) => stream),
+  numberColumn('Numbers', ({ cells }) => cells),
+  numberColumn('Organizations', ({ orgs }) => orgs),
+  textColumn('For example', ({ example }) =>
+    example === null ? null : html`<a href="/coverage?q=${example}">${example}</a>`,
+  ),
+])}`;
 }

@@ -46,7 +46,7 @@ export function showBytes(value: number): string {
   return `${showNumber(power === 0 ? shown : Math.round(shown * 10) / 10)} ${SIZES[power]}`;
 }
 
-function roundTenth(value: number): number {
+export function roundTenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 

@@ -1,14 +1,13 @@
 /** The parts of a page: its address, and the sources of what it shows. */
 import type { Context } from 'hono';
 import type { Kysely } from 'kysely';
-import type { InvoicedMonth } from '../billing/month.ts';
-import type { OpenMonth } from '../billing/open-month.ts';
+import type { InvoicedMonth, OpenMonth } from '../billing/month.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Row } from '../files/formats.ts';
 import type { Logger } from '../logger.ts';
 import type { HeatCell } from '../queries/coverage.ts';
 import type { Health } from '../queries/health.ts';
-import type { Overview } from '../queries/home.ts';
+import type { Overview } from '../queries/organizations.ts';
 import type { Reconciliation } from '../queries/reconciliation.ts';
 import type { ViewRequest } from '../queries/view-rows.ts';
 import type { Month } from '../usage/period.ts';
@@ -88,8 +87,11 @@ export function shownHealth({ isUp, reading }: DatabaseView): Health | null {
   return isUp ? (reading?.value ?? null) : null;
 }
 
-/** `instanceNames` returns the instances' names by id, or their ids if no name is known. */
-export function instanceNames({ reading }: DatabaseView): ReadonlyMap<string, string> {
+/** The instances' names by id. */
+export type Names = ReadonlyMap<string, string>;
+
+/** `instanceNames` returns the instances' names, or their ids if no name is known. */
+export function instanceNames({ reading }: DatabaseView): Names {
   const instances = reading?.value.instances ?? [];
   return new Map(instances.map(({ instanceId, name }) => [instanceId, name ?? instanceId]));
 }

@@ -32,6 +32,7 @@ import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import type { Query } from './lists.ts';
 import {
   type Html,
   renderAway,
@@ -40,10 +41,10 @@ import {
   renderInstant,
   renderMissing,
   renderPage,
-  renderTable,
 } from './page.ts';
-import { type ConsolePage, type PageSources, readOrNull } from './sources.ts';
+import { type ConsolePage, type Names, type PageSources, readOrNull } from './sources.ts';
 import { renderStanding } from './standings.ts';
+import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const PATH = '/coverage';
 const answer = (sources: PageSources) => (c: Context) => answerStory(sources, c);
@@ -55,24 +56,23 @@ export const dayStoryPage: ConsolePage = { path: `${PATH}/:org/:day`, open: answ
 export const streamStoryPage: ConsolePage = { path: `${PATH}/:org/:day/:stream`, open: answer };
 
 async function answerStory(sources: PageSources, c: Context): Promise<Response> {
-  const query = readStoryQuery((name) => c.req.param(name));
+  const query = readStoryQuery(c.req.param());
   if (query === null) return await c.html(renderNowhere(), 404);
+  const { policy } = sources;
   const nowMs = sources.now();
   const found = await readOrNull(sources, async (db) => ({
-    story: await readDayStory(db, query, { nowMs, policy: sources.policy }),
+    story: await readDayStory(db, query, { nowMs, policy }),
     bodies: await readQuarantinedBodies(db, query),
     names: await readInstanceNames(db),
   }));
   if (found === null) return await c.html(renderStoryPage(query.day, renderAway()), 503);
-  if (found.story === null) return await c.html(renderUnknown(query), 404);
-  return await c.html(renderStory({ ...found, story: found.story, query, nowMs, ...sources.policy }));
+  const { story, ...rest } = found;
+  if (story === null) return await c.html(renderUnknown(query), 404);
+  return await c.html(renderStory(query, { ...rest, story, nowMs, finalAtHours: policy.finalAtHours }));
 }
 
-/** `readStoryQuery` reads the address; returns null if it is not valid. */
-function readStoryQuery(given: (name: string) => string | undefined): StoryQuery | null {
-  const orgId = given('org') ?? '';
-  const day = parseDay(given('day') ?? '');
-  const stream = given('stream');
+function readStoryQuery({ org: orgId = '', day: given = '', stream }: Query): StoryQuery | null {
+  const day = parseDay(given);
   if (!isLosantId(orgId) || day === null || !isStorable(day)) return null;
   if (stream !== undefined && !streamNames.includes(stream)) return null;
   return { orgId, day, streams: stream === undefined ? null : [stream] };
@@ -102,16 +102,17 @@ function renderUnknown({ orgId }: StoryQuery): Html {
 }
 
 interface StoryFacts {
-  readonly query: StoryQuery;
   readonly story: DayStory;
   readonly bodies: readonly QuarantinedBody[];
+  readonly names: Names;
   readonly nowMs: number;
+  /** The hours after its end from which a day that is read is final. */
   readonly finalAtHours: number;
-  readonly names: ReadonlyMap<string, string>;
 }
 
-function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: StoryFacts): Html {
-  const { org, cells, place, standing } = story;
+function renderStory(query: StoryQuery, facts: StoryFacts): Html {
+  const { nowMs, names } = facts;
+  const { org, cells, standing } = facts.story;
   const { day, streams } = query;
   const removed =
     org.removedAt === null ? '' : html` · found deleted in Losant ${renderInstant(org.removedAt, nowMs)}`;
@@ -124,14 +125,7 @@ function renderStory({ query, story, bodies, nowMs, finalAtHours, names }: Story
 <nav aria-label="Days beside this one"><p>${link(addDays(day, -1), `← ${addDays(day, -1)}`)} · ${isLast ? '' : html`${link(addDays(day, 1), `${addDays(day, 1)} →`)} · `}
 <a href="${PATH}?days=90&amp;q=${org.orgId}">its days in the map of coverage</a>
 ${streams === null ? '' : html` · <a href="${PATH}/${org.orgId}/${day}">all streams of this day</a>`}</p></nav>
-${cells.map((cell) =>
-  renderCell(cell, {
-    place,
-    bodies: bodies.filter(({ stream }) => stream === cell.stream),
-    nowMs,
-    finalAtHours,
-  }),
-)}`;
+${cells.map((cell) => renderCell(cell, facts))}`;
   return renderStoryPage(`${org.orgName}, ${day}`, body);
 }
 
@@ -145,33 +139,27 @@ function renderStoryPage(title: string, body: Html): Html {
  */
 const ROWS_MAX = 200;
 
-interface CellContext {
-  readonly place: CellPlace;
-  /** The bodies of invalid answers of its stream. */
-  readonly bodies: readonly QuarantinedBody[];
-  readonly nowMs: number;
-  /** The hours after its end from which a day that is read is final. */
-  readonly finalAtHours: number;
-}
-
-/** `renderCell` shows a cell's standing, its stored numbers, their history, and what can be done. */
-function renderCell(cell: CellStory & { readonly advice: Advice }, context: CellContext): Html {
+function renderCell(cell: CellStory & { readonly advice: Advice }, facts: StoryFacts): Html {
   const { stream, standing, ledger, values, advice } = cell;
   const tone = standing !== null && isGap(standing) ? 'bad' : '';
   return html`<section class="card story"><h2>${stream}: <span class="${tone}">${describeCell(cell)}</span></h2>
-${renderReason(cell, context)}
+${renderReason(cell, facts.finalAtHours)}
 <p>Next: ${advice.text}</p>
 ${renderValues(values, stream)}
-${renderFacts(ledger, context.nowMs)}
-${renderCommands(cell, context.place)}
-${renderRevisions(cell.revisions, context.nowMs)}
+${renderFacts(ledger, facts.nowMs)}
+${renderCommands(cell, facts.story.place)}
+${renderRevisions(cell.revisions, facts.nowMs)}
 ${renderWaivers(cell)}
-${cell.quarantine.map((answer) => renderAnswer(answer, context.bodies))}
+${cell.quarantine.map((answer) =>
+  renderAnswer(
+    answer,
+    facts.bodies.find((body) => body.stream === stream && body.from === answer.from && body.to === answer.to),
+  ),
+)}
 </section>\n`;
 }
 
-/** `renderReason` shows the reason why a cell is not final; nothing if it is. */
-function renderReason({ standing, ledger }: CellStory, { finalAtHours }: CellContext): Html | string {
+function renderReason({ standing, ledger }: CellStory, finalAtHours: number): Html | string {
   if (ledger === null) return html`<p>Why: no run has read it</p>`;
   const { reason, message } = ledger;
   if (reason !== null) return html`<p>Why: <strong>${reason}</strong>: ${message ?? ''}</p>`;
@@ -218,18 +206,10 @@ ${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes:
 function renderValues(values: readonly StoredValue[], stream: string): Html | string {
   if (values.length === 0) return '';
   const { keyColumns, columns } = streamNamed(stream);
-  const table = renderTable({
-    columns: [
-      ...keyColumns.map((name) => ({ name, isText: true })),
-      ...columns.map((name) => ({ name, isNumber: true })),
-    ],
-    rows: values
-      .slice(0, ROWS_MAX)
-      .map((row) => [
-        ...keyColumns.map((column) => row.key[column] ?? ''),
-        ...columns.map((column) => showStored(row.values[column])),
-      ]),
-  });
+  const table = renderTable(values.slice(0, ROWS_MAX), [
+    ...keyColumns.map((name) => textColumn<StoredValue>(name, ({ key }) => key[name] ?? '')),
+    ...columns.map((name) => numberColumn<StoredValue>(name, (row) => showStored(row.values[name]))),
+  ]);
   return html`${table}${renderRest(values.length)}`;
 }
 
@@ -241,26 +221,16 @@ function renderRest(length: number): Html | string {
 function renderRevisions(revisions: readonly Revision[], nowMs: number): Html | string {
   if (revisions.length === 0) return '';
   return html`<h3>Changes</h3>
-${renderTable({
-  columns: [
-    { name: 'When' },
-    { name: 'Revision', isNumber: true },
-    { name: 'What changed', isText: true },
-    { name: 'By', isText: true },
-  ],
-  rows: revisions
-    .slice(0, ROWS_MAX)
-    .map((change) => [
-      renderDistance(change.changedAt, nowMs),
-      showNumber(change.revision),
-      describeChange(change).replaceAll(' -> ', ' → '),
-      renderAuthor(change),
-    ]),
-})}${renderRest(revisions.length)}`;
+${renderTable(revisions.slice(0, ROWS_MAX), [
+  column('When', ({ changedAt }) => renderDistance(changedAt, nowMs)),
+  numberColumn('Revision', ({ revision }) => revision),
+  textColumn('What changed', (change) => describeChange(change).replaceAll(' -> ', ' → ')),
+  textColumn('By', ({ runId, changedBy }) => renderAuthor(runId, changedBy)),
+])}${renderRest(revisions.length)}`;
 }
 
 /** `renderAuthor` renders the run that made a change, or the database user that made it by hand. */
-export function renderAuthor({ runId, changedBy }: Pick<Revision, 'runId' | 'changedBy'>): Html {
+export function renderAuthor(runId: string | null, changedBy: string): Html {
   if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
   return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
 }
@@ -274,8 +244,7 @@ function renderWaivers({ waivers }: CellStory): Html | string {
 }
 
 /** `renderAnswer` renders an invalid answer with what Losant sent: as text, with its control characters shown. */
-function renderAnswer(answer: QuarantinedAnswer, bodies: readonly QuarantinedBody[]): Html {
-  const body = bodies.find(({ from, to }) => from === answer.from && to === answer.to);
+function renderAnswer(answer: QuarantinedAnswer, body: QuarantinedBody | undefined): Html {
   const text = body?.text.split('\n').map(escapeControls).join('\n');
   return html`<h3>Invalid answer for ${showDays(answer)}</h3>
 <p>${answer.code}: ${answer.problem} <span class="quiet">(${describeSeen(answer)})</span></p>

@@ -81,8 +81,7 @@ export function judgeState(
   return { tone: 'good', sentence: describeReach(streams, nowMs) };
 }
 
-/** `instancesRead` returns the instances whose first run is over. */
-function instancesRead(health: Health, statuses: readonly InstanceStatus[]): InstanceHealth[] {
+export function instancesRead(health: Health, statuses: readonly InstanceStatus[]): InstanceHealth[] {
   const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
   return health.instances.filter(({ instanceId }) => !first.includes(instanceId));
 }

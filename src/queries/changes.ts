@@ -1,49 +1,32 @@
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import type { Instant, Restatements, Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { matching } from './organizations.ts';
 
+/** Which changes are returned: all where nothing is given, or null. */
 export interface ChangeQuery {
   /** Part of an organization's name or referral id, or the beginning of its id; empty for all. */
-  readonly search: string;
-  /** The usage days; null for all. */
-  readonly range: DayRange | null;
-  /** Whether to return only changes of numbers that were final before. */
-  readonly onlyFinal: boolean;
-  /** Whether to return only changes by hand. */
-  readonly onlyByHand: boolean;
-  /** Whether to return only changes of days whose month was closed before. */
-  readonly afterClosing: boolean;
-  /** The time from which changes are returned, and that before which; null for all. */
-  readonly since: Instant | null;
-  readonly until: Instant | null;
-  /** The run whose changes are returned; null for all. */
-  readonly runId: string | null;
-  /** The metric that changed; null for all. */
-  readonly metric: string | null;
-  /** The id of the change before which the page begins; null for the newest. */
-  readonly beforeId: number | null;
+  readonly search?: string;
+  /** The usage days. */
+  readonly range?: DayRange | null;
+  /** Only changes of numbers that were final before, or of days whose month was closed before. */
+  readonly which?: 'final' | 'closed' | null;
+  readonly onlyByHand?: boolean;
+  /** The time from which changes are returned, and that before which. */
+  readonly since?: Instant | null;
+  readonly until?: Instant | null;
+  readonly runId?: string | null;
+  readonly metric?: string | null;
+  /** The id of the change before which the page begins; the newest if there is none. */
+  readonly beforeId?: number | null;
 }
 
 /**
- * Counts of changes in cells: all values of an organization's stream and day that changed at once
- * count as one.
+ * A page of changes. Its counts are of cells: all values of an organization's stream and day that changed at once
+ * are one number. Sums and totals are on the first page only.
  */
-export interface ChangeCounts {
-  readonly numbers: number;
-  readonly byHand: number;
-}
-
-export interface ChangeList extends ChangeCounts {
-  readonly changes: readonly ChangeLine[];
-  /** The `beforeId` of the next page; null if there is none. */
-  readonly nextId: number | null;
-  /** The changes added up, the largest differences first; only on the first page. */
-  readonly sums: readonly ChangeSum[];
-  /** The sum of all differences of each metric that is invoiced by quantity; only on the first page. */
-  readonly totals: readonly { readonly metric: string; readonly unit: string; readonly difference: number }[];
-}
+export type ChangeList = Awaited<ReturnType<typeof readChangeList>>;
 
 /** All changes of a metric of an organization in a month of usage days. */
 export interface ChangeSum {
@@ -58,27 +41,8 @@ export interface ChangeSum {
   readonly difference: number;
 }
 
-/** A change of one value: a row of the view restatements. */
-export interface ChangeLine {
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly day: UsageDay;
-  readonly stream: string;
-  readonly metric: string;
-  readonly unit: string;
-  readonly payloadType: string | null;
-  readonly source: string | null;
-  /** The value before and after; null where none is stored. */
-  readonly old: number | null;
-  readonly new: number | null;
-  readonly difference: number;
-  readonly wasFinal: boolean;
-  /** The run that changed it; null for a change by hand. */
-  readonly runId: string | null;
-  readonly changedBy: string;
-  readonly changedAt: Instant;
-}
+/** A change of one value. */
+export type ChangeLine = Selectable<Restatements>;
 
 /** The metrics of which invoices are made, and whose differences add up. */
 const BILLED_METRICS: readonly string[] = ['payload_billable_count', 'notebook_minutes'];
@@ -87,8 +51,8 @@ const BILLED_METRICS: readonly string[] = ['payload_billable_count', 'notebook_m
 const CHANGES_PER_PAGE = 50;
 
 /** `readChangeList` returns a page of the changes that match, newest first, with the counts of all pages. */
-export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Promise<ChangeList> {
-  const { beforeId } = query;
+export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery) {
+  const { beforeId = null } = query;
   const found = selectChanges(db, query);
   const page = beforeId === null ? found : found.where('r.id', '<', beforeId);
   const rows = await page
@@ -108,8 +72,8 @@ export async function readChangeList(db: Kysely<Schema>, query: ChangeQuery): Pr
     ])
     .executeTakeFirstOrThrow();
   const nextId = rows.length > CHANGES_PER_PAGE ? (ids.at(-1) ?? null) : null;
-  if (beforeId !== null) return { changes, ...counts, nextId, sums: [], totals: [] };
-  return { changes, ...counts, nextId, ...(await readSums(db, query)) };
+  const sums = beforeId === null ? await readSums(db, query) : { sums: [], totals: [] };
+  return { changes, ...counts, nextId, ...sums };
 }
 
 /** The most lines of a file; `losant-usage export --view restatements` has any number. */
@@ -126,15 +90,7 @@ function selectLines(db: Kysely<Schema>, query: ChangeQuery) {
   return db
     .selectFrom('restatements as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
-    .select([
-      'r.instance_id as instanceId',
-      'r.org_id as orgId',
-      'r.org_name as orgName',
-      'r.usage_date as day',
-    ])
-    .select(['r.stream', 'r.metric', 'r.unit', 'r.payload_type as payloadType', 'r.source'])
-    .select(['r.old_quantity as old', 'r.new_quantity as new', 'r.difference', 'r.was_final as wasFinal'])
-    .select(['r.run_id as runId', 'r.changed_by as changedBy', 'r.changed_at as changedAt'])
+    .selectAll('r')
     .where(meets(query))
     .where(isOfMetric(query))
     .orderBy('r.revision_id', 'desc')
@@ -142,17 +98,14 @@ function selectLines(db: Kysely<Schema>, query: ChangeQuery) {
 }
 
 function isOfMetric({ metric }: ChangeQuery): RawBuilder<boolean> {
-  return metric === null ? sql`true` : sql`r.metric = ${metric}`;
+  return metric == null ? sql`true` : sql`r.metric = ${metric}`;
 }
 
 /** The most sums that are shown. */
 const SUMS_MAX = 30;
 
 /** `readSums` adds all changes up in one pass: by month, organization and metric, and by metric alone. */
-async function readSums(
-  db: Kysely<Schema>,
-  query: ChangeQuery,
-): Promise<Pick<ChangeList, 'sums' | 'totals'>> {
+async function readSums(db: Kysely<Schema>, query: ChangeQuery) {
   const { rows } = await sql<ChangeSum & { readonly isTotal: boolean }>`
     select date_trunc('month', r.usage_date)::date as month, r.org_id as "orgId", r.org_name as "orgName", r.metric,
       r.unit, count(*) as changes, sum(r.difference)::bigint as difference, grouping(r.org_id) = 1 as "isTotal"
@@ -172,29 +125,13 @@ async function readSums(
   };
 }
 
-/** The query for every change there is. */
-export const EVERY_CHANGE: ChangeQuery = {
-  ...{ search: '', range: null, onlyFinal: false, onlyByHand: false, afterClosing: false },
-  ...{ since: null, until: null, runId: null, metric: null, beforeId: null },
-};
-
-/** Counts of numbers that changed, of an instance. */
-interface InstanceChanges {
-  /** The final numbers that ever changed, those since an instant, and those of these that were changed by hand. */
-  readonly all: number;
-  readonly recent: number;
-  readonly recentByHand: number;
-  /** The numbers, final or not, that were changed by hand since the instant. */
-  readonly byHand: number;
-}
-
-/** `countChanges` counts the numbers that changed by instance; `since` is the beginning of the recent ones. */
-export async function countChanges(
-  db: Kysely<Schema>,
-  since: Instant,
-): Promise<ReadonlyMap<string, InstanceChanges>> {
+/**
+ * `countChanges` counts the final numbers that changed by instance: all, those since `since`, and those of them that
+ * were changed by hand; and the numbers, final or not, that were changed by hand since then.
+ */
+export async function countChanges(db: Kysely<Schema>, since: Instant) {
   const finals = await db
-    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyFinal: true })).as('c'))
+    .selectFrom(groupByCell(selectChanges(db, { which: 'final' })).as('c'))
     .select('c.instance_id')
     .select(({ fn }) => [
       fn.countAll<number>().as('all'),
@@ -208,7 +145,7 @@ export async function countChanges(
     .groupBy('c.instance_id')
     .execute();
   const byHand = await db
-    .selectFrom(groupByCell(selectChanges(db, { ...EVERY_CHANGE, onlyByHand: true, since })).as('c'))
+    .selectFrom(groupByCell(selectChanges(db, { onlyByHand: true, since })).as('c'))
     .select(['c.instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
     .groupBy('c.instance_id')
     .execute();
@@ -235,7 +172,7 @@ function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
     })
     .where(meets(query));
   const { metric } = query;
-  if (metric === null) return rows;
+  if (metric == null) return rows;
   return rows.where((eb) =>
     eb.exists(
       eb
@@ -247,25 +184,17 @@ function selectChanges(db: Kysely<Schema>, query: ChangeQuery) {
 }
 
 /** `meets` is the condition that a row `r` of the record, or of its view, meets the query whatever its metric. */
-function meets({
-  search,
-  range,
-  onlyFinal,
-  onlyByHand,
-  afterClosing,
-  since,
-  until,
-  runId,
-}: ChangeQuery): RawBuilder<boolean> {
+function meets(query: ChangeQuery): RawBuilder<boolean> {
+  const { search = '', range, which, onlyByHand, since, until, runId } = query;
   const conditions = [
-    onlyFinal ? sql`r.was_final` : null,
+    which === 'final' ? sql`r.was_final` : null,
     onlyByHand ? sql`r.run_id is null` : null,
-    since === null ? null : sql`r.changed_at >= ${since}::timestamptz`,
-    until === null ? null : sql`r.changed_at < ${until}::timestamptz`,
-    runId === null ? null : sql`r.run_id = ${runId}::uuid`,
-    range === null ? null : sql`r.usage_date between ${range.from}::date and ${range.to}::date`,
+    since == null ? null : sql`r.changed_at >= ${since}::timestamptz`,
+    until == null ? null : sql`r.changed_at < ${until}::timestamptz`,
+    runId == null ? null : sql`r.run_id = ${runId}::uuid`,
+    range == null ? null : sql`r.usage_date between ${range.from}::date and ${range.to}::date`,
     search === '' ? null : isOfOrganization(search),
-    afterClosing
+    which === 'closed'
       ? sql`exists (
           select from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
           where l.org_id = r.org_id and r.usage_date between l.period_start and l.period_end and s.closed_at < r.changed_at)`

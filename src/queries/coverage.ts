@@ -1,9 +1,9 @@
 /** Queries that count the cells of each day by standing, by organization and over all of them. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import type { Standing, StandingCounts } from '../usage/standing.ts';
-import { countOrganizations, matching, type OrganizationCounts } from './organizations.ts';
+import { countOrganizations, matching } from './organizations.ts';
 
 export interface CoverageQuery {
   /** Part of a name or referral id, or the beginning of an id; empty for all. */
@@ -19,20 +19,10 @@ export interface CoverageQuery {
   readonly page: number;
 }
 
-export interface CoverageMap extends OrganizationCounts {
-  readonly organizations: readonly CoverageLine[];
-}
+export type CoverageMap = Awaited<ReturnType<typeof readCoverageMap>>;
 
-export interface CoverageLine {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly name: string;
-  readonly removedAt: Instant | null;
-  /** The days of the range on which a stream is tracked. */
-  readonly tracked: readonly DayRange[];
-  /** The days with a cell that is not final, in order. */
-  readonly days: readonly OpenDay[];
-}
+/** An organization with the days on which a stream is tracked, and those with a cell that is not final, in order. */
+export type CoverageLine = CoverageMap['organizations'][number];
 
 /** The cells of a day that are not final, by standing. */
 export interface OpenDay {
@@ -43,7 +33,7 @@ export interface OpenDay {
 export const ORGANIZATIONS_PER_MAP = 50;
 
 /** `readCoverageMap` returns a page of the organizations that match, by name, with the standings of their days. */
-export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery): Promise<CoverageMap> {
+export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery) {
   const matches = whereOf(query);
   const lines = await db
     .selectFrom('organizations as o')

@@ -5,55 +5,14 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import { readNumbers } from '../ledger/numbers.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { Standing } from '../usage/standing.ts';
 import { HOURS, payloadHours } from '../usage/streams/payload-hours.ts';
 import type { Stream } from '../usage/streams/stream.ts';
 
-export interface OrgName {
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly instanceId: string;
-  readonly removedAt: Instant | null;
-}
+/** What the database knows of a cell. */
+export type CellStory = Awaited<ReturnType<typeof readCellStories>>[number];
 
-export interface CellStory {
-  readonly stream: string;
-  /** The standing; null if the cell is not tracked. */
-  readonly standing: Standing | null;
-  /** Its row in the ledger; null if the cell was never read. */
-  readonly ledger: LedgerRow | null;
-  /** The rows that are stored. */
-  readonly values: readonly StoredValue[];
-  /** Every change after the first load, oldest first. */
-  readonly revisions: readonly Revision[];
-  /** The waivers, oldest first. */
-  readonly waivers: readonly Waiver[];
-  /** Invalid answers, newest first. */
-  readonly quarantine: readonly QuarantinedAnswer[];
-}
-
-export interface LedgerRow {
-  /** The standing in the ledger, even of a cell that is not tracked. */
-  readonly standing: Standing;
-  readonly isStored: boolean;
-  readonly isReported: boolean;
-  readonly revision: number;
-  readonly verifiedAt: Instant | null;
-  readonly attemptedAt: Instant | null;
-  readonly attempts: number;
-  /** The time of the next read; null if there is none. */
-  readonly nextReadAt: Instant | null;
-  readonly reason: string | null;
-  readonly message: string | null;
-  readonly responseSha256: string | null;
-  readonly firstLoadedAt: Instant | null;
-  readonly finalizedAt: Instant | null;
-  /** The run that last wrote the ledger's row; its kind is null if it is not on record. */
-  readonly runId: string | null;
-  readonly runKind: string | null;
-  readonly runHost: string | null;
-  readonly runVersion: string | null;
-}
+/** A row of the ledger. Its standing is there even of a cell that is not tracked. */
+export type LedgerRow = NonNullable<CellStory['ledger']>;
 
 export interface StoredValue {
   readonly key: Readonly<Record<string, string>>;
@@ -72,29 +31,11 @@ export interface Revision {
   readonly changedAt: Instant;
 }
 
-export interface Waiver {
-  readonly reason: string;
-  readonly waivedBy: string;
-  readonly waivedAt: Instant;
-  /** The time until which it was in force; null while it is. */
-  readonly liftedAt: Instant | null;
-  /** The run that brought the number; null if another waiver replaced it. */
-  readonly liftedByRun: string | null;
-}
+/** A waiver: in force until it was lifted, by the run that brought the number or by another waiver. */
+export type Waiver = CellStory['waivers'][number];
 
-export interface QuarantinedAnswer {
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  readonly code: string;
-  readonly problem: string;
-  readonly times: number;
-  readonly firstSeenAt: Instant;
-  readonly lastSeenAt: Instant;
-  /** The time since which each of its days has had a good answer; null while one has not. */
-  readonly resolvedAt: Instant | null;
-  /** Whether the day asked about has had a good answer since. */
-  readonly isResolved: boolean;
-}
+/** An invalid answer. It is resolved since each of its days has had a good one, or for the day asked about. */
+export type QuarantinedAnswer = CellStory['quarantine'][number];
 
 export interface StoryQuery {
   readonly orgId: string;
@@ -103,8 +44,10 @@ export interface StoryQuery {
   readonly streams: readonly string[] | null;
 }
 
+export type OrgName = NonNullable<Awaited<ReturnType<typeof readOrgName>>>;
+
 /** `readOrgName` returns null for an organization that this database has never seen. */
-export async function readOrgName(db: Kysely<Schema>, orgId: string): Promise<OrgName | null> {
+export async function readOrgName(db: Kysely<Schema>, orgId: string) {
   const row = await db
     .selectFrom('organizations')
     .select(['org_id as orgId', 'name as orgName', 'instance_id as instanceId', 'removed_at as removedAt'])
@@ -119,11 +62,7 @@ interface DayCells {
 }
 
 /** `readCellStories` returns what the database knows of the cells of one organization and day. */
-export async function readCellStories(
-  db: Kysely<Schema>,
-  wanted: readonly Stream[],
-  cells: DayCells,
-): Promise<CellStory[]> {
+export async function readCellStories(db: Kysely<Schema>, wanted: readonly Stream[], cells: DayCells) {
   const { orgId, day } = cells;
   const standings = await db
     .selectFrom('cells')
@@ -135,28 +74,31 @@ export async function readCellStories(
   const revisions = await readRevisions(db, cells);
   const waivers = await readWaivers(db, cells);
   const quarantine = await readQuarantine(db, cells);
-  const stories = [];
+  const values = new Map<string, StoredValue[]>();
   for (const stream of wanted) {
-    const isOwn = (row: { readonly stream: string }) => row.stream === stream.name;
+    const revision = ledger.find((row) => row.stream === stream.name)?.revision;
+    values.set(stream.name, await readValues(db, stream, cells, revision));
+  }
+  return wanted.map(({ name }) => {
     const own = <Row extends { readonly stream: string }>(rows: readonly Row[]) =>
-      rows.filter(isOwn).map(({ stream: _, ...row }) => row);
-    stories.push({
-      stream: stream.name,
-      standing: standings.find(isOwn)?.standing ?? null,
+      rows.flatMap(({ stream, ...row }) => (stream === name ? row : []));
+    return {
+      stream: name,
+      /** Null if the cell is not tracked. */
+      standing: own(standings)[0]?.standing ?? null,
+      /** Null if the cell was never read. */
       ledger: own(ledger)[0] ?? null,
-      values: await readValues(db, stream, cells),
+      values: values.get(name) ?? [],
+      /** Every change after the first load, oldest first. */
       revisions: own(revisions),
       waivers: own(waivers),
+      /** Newest first. */
       quarantine: own(quarantine),
-    });
-  }
-  return stories;
+    };
+  });
 }
 
-async function readLedgerRows(
-  db: Kysely<Schema>,
-  { orgId, day }: DayCells,
-): Promise<(LedgerRow & { stream: string })[]> {
+async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: DayCells) {
   const hosts = await readHostColumns(db);
   const rows = await db
     .selectFrom('coverage as c')
@@ -185,6 +127,7 @@ async function readValues(
   db: Kysely<Schema>,
   { name, columns, keyColumns }: Stream,
   { orgId, day }: DayCells,
+  revision: number | undefined,
 ): Promise<StoredValue[]> {
   if (name === 'payload_sources') {
     const rows = await db
@@ -195,22 +138,14 @@ async function readValues(
       .orderBy('payload_type')
       .orderBy('source')
       .execute();
-    return rows.map(({ count, revision, ...key }) => ({ key, values: { count }, revision }));
+    return rows.map(({ count, revision: own, ...key }) => ({ key, values: { count }, revision: own }));
   }
+  if (revision === undefined) return [];
   const cell = { orgId, day, stream: name };
-  const facts = (await readNumbers(db, [cell]))(cell);
-  const ledger = await db
-    .selectFrom('coverage')
-    .select('revision')
-    .where('usage_date', '=', day)
-    .where('stream', '=', name)
-    .where('org_id', '=', orgId)
-    .executeTakeFirst();
-  if (ledger === undefined) return [];
-  return facts.map(({ key, values }) => ({
+  return (await readNumbers(db, [cell]))(cell).map(({ key, values }) => ({
     key: Object.fromEntries(keyColumns.map((column, at) => [column, key[at] as string])),
     values: Object.fromEntries(columns.map((column, at) => [column, values[at] as number])),
-    revision: ledger.revision,
+    revision,
   }));
 }
 
@@ -250,10 +185,7 @@ function numbersAt(recorded: Recorded, hour = 0): Record<string, number> | null 
   return Object.fromEntries(numbers) as Record<string, number>;
 }
 
-async function readWaivers(
-  db: Kysely<Schema>,
-  { orgId, day }: DayCells,
-): Promise<(Waiver & { stream: string })[]> {
+async function readWaivers(db: Kysely<Schema>, { orgId, day }: DayCells) {
   return await db
     .selectFrom('waivers')
     .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
@@ -264,10 +196,7 @@ async function readWaivers(
     .execute();
 }
 
-async function readQuarantine(
-  db: Kysely<Schema>,
-  { orgId, day }: DayCells,
-): Promise<(QuarantinedAnswer & { stream: string })[]> {
+async function readQuarantine(db: Kysely<Schema>, { orgId, day }: DayCells) {
   return await db
     .selectFrom('quarantine')
     .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'times'])
@@ -337,7 +266,6 @@ export async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
   return rows[0]?.isSeen === true;
 }
 
-/** `beginningOf` returns the beginning of a quarantined body. */
 export function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
   const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
   const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();

@@ -1,32 +1,19 @@
 /** Cells that need attention: gaps, cells known to be missing, and the cells of one organization. */
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import { isAny } from '../database/expressions.ts';
+import type { Schema } from '../database/schema.ts';
 import type { ExportScope } from '../ledger/due.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
-import type { Standing } from '../usage/standing.ts';
 import { beginningOf, maySeeBodies } from './explain.ts';
 
-/** A tracked number that is in doubt, missing, unavailable or accepted. */
-export interface Gap {
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly stream: string;
-  readonly day: UsageDay;
-  readonly standing: Standing;
-  /** A code to group by. */
-  readonly reason: string;
-  /** The explanation for people. */
-  readonly message: string;
-  /**
-   * The time of the next read. If null, a cell that was never read is read by the next run, any other
-   * not again.
-   */
-  readonly nextReadAt: Instant | null;
-}
+/**
+ * A tracked number that is in doubt, missing, unavailable or accepted. Without a next read, a cell that was never
+ * read is read by the next run, any other not again.
+ */
+export type Gap = Awaited<ReturnType<typeof readGaps>>[number];
 
 /** `readGaps` returns every gap, newest day first. */
-export async function readGaps(db: Kysely<Schema>): Promise<Gap[]> {
+export async function readGaps(db: Kysely<Schema>) {
   return await db
     .selectFrom('coverage_gaps')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'stream'])
@@ -93,8 +80,8 @@ export async function countGapsLeft(
       eb.fn.countAll<number>().filterWhere('attempted_at', '<', startedAt).as('older'),
     ])
     .where('instance_id', '=', instanceId);
-  if (orgIds !== null) gaps = gaps.where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))));
-  if (streams !== null) gaps = gaps.where((eb) => eb('stream', '=', eb.fn.any(eb.val(streams))));
+  if (orgIds !== null) gaps = gaps.where(isAny('org_id', orgIds));
+  if (streams !== null) gaps = gaps.where(isAny('stream', streams));
   if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));
   if (shard !== null) {
     const { count, index } = shard;
@@ -104,32 +91,21 @@ export async function countGapsLeft(
 }
 
 /** One tracked cell of an organization. */
-export interface OrgCell {
-  readonly stream: string;
-  readonly day: UsageDay;
-  readonly standing: Standing;
-  readonly isStored: boolean;
-  /** Whether a later answer could differ from the newest accepted one. */
-  readonly isReadAgain: boolean;
-  readonly verifiedAt: Instant | null;
-  readonly reason: string | null;
-  readonly message: string;
-}
+export type OrgCell = Awaited<ReturnType<typeof readOrgCells>>[number];
 
 /** `readOrgCells` returns the tracked cells of an organization by stream and day: a few thousand after years. */
-export async function readOrgCells(db: Kysely<Schema>, orgId: string): Promise<OrgCell[]> {
-  return await db
+export async function readOrgCells(db: Kysely<Schema>, orgId: string) {
+  const cells = await db
     .selectFrom('cells')
     .select(['stream', 'usage_date as day', 'standing', 'is_stored as isStored', 'reason', 'message'])
-    .select(['verified_at as verifiedAt', (eb) => eb('next_read_at', 'is not', null).as('isReadAgain')])
+    .select(['verified_at as verifiedAt', 'next_read_at'])
     .where('org_id', '=', orgId)
     .orderBy('stream')
     .orderBy('usage_date')
-    .execute()
-    .then((rows) => rows.map((row) => ({ ...row, isReadAgain: Boolean(row.isReadAgain) })));
+    .execute();
+  return cells.map(({ next_read_at, ...cell }) => ({ ...cell, isReadAgain: next_read_at !== null }));
 }
 
-/** `readDevices` returns the devices of an organization at the end of a day; null if they are not stored. */
 export async function readDevices(
   db: Kysely<Schema>,
   { orgId, day }: { orgId: string; day: UsageDay },
@@ -143,23 +119,11 @@ export async function readDevices(
   return row?.devices_total ?? null;
 }
 
-/** An invalid answer of Losant that no good one has followed. */
-export interface OpenQuarantine {
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly stream: string;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  readonly code: string;
-  readonly problem: string;
-  readonly times: number;
-  readonly lastSeenAt: Instant;
-  /** The beginning of what Losant sent; null if it is not kept, or for a role that may not see it. */
-  readonly body: { readonly text: string; readonly isCut: boolean } | null;
-}
+/** An invalid answer of Losant that no good one has followed; its body is null if it is not kept, or may not be seen. */
+export type OpenQuarantine = Awaited<ReturnType<typeof readOpenQuarantine>>[number];
 
 /** `readOpenQuarantine` returns the newest invalid answers that no good one has followed, at most `max`. */
-export async function readOpenQuarantine(db: Kysely<Schema>, max: number): Promise<OpenQuarantine[]> {
+export async function readOpenQuarantine(db: Kysely<Schema>, max: number) {
   const seesBodies = await maySeeBodies(db);
   const answers = await db
     .selectFrom('quarantine as q')

@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import { addDays, DAY_MS, dayAt, type UsageDay } from '../usage/day.ts';
-import { type StandingCounts, sumStandings } from '../usage/standing.ts';
+import { sumStandings } from '../usage/standing.ts';
 import { countChanges } from './changes.ts';
 import type { Scope } from './reconciliation.ts';
 import { type RunRecord, readLastRuns } from './runs.ts';
@@ -19,38 +19,7 @@ export interface Health {
   readonly runs: readonly RunRecord[];
 }
 
-export interface InstanceHealth {
-  readonly instanceId: string;
-  /** The name as last seen in Losant. */
-  readonly name: string | null;
-  readonly apiUrl: string;
-  /** The number of organizations that exist in Losant; `deleted` counts those found deleted. */
-  readonly organizations: number;
-  readonly deletedOrganizations: number;
-  /** The time at which the organizations were last listed completely. */
-  readonly listedAt: Instant | null;
-  /**
-   * The reason why the newest list of organizations was not complete, so that some may be missing; null
-   * if it was.
-   */
-  readonly listProblem: string | null;
-  /** Whether any run of it has ended yet. */
-  readonly hasRun: boolean;
-  /** The end of the newest run over everything that left nothing due. */
-  readonly lastCompleteRunAt: Instant | null;
-  /** The process that exports it now, or the oldest of those that export a shard; null if none does. */
-  readonly lease: { readonly runId: string; readonly host: string | null; readonly since: Instant } | null;
-  /** The number of invalid answers that no good one has followed. */
-  readonly quarantined: number;
-  /**
-   * The number of numbers that changed although they were final, in the last 30 days and in all, as the
-   * page of changes counts them.
-   */
-  readonly finalChanges30Days: number;
-  readonly finalChanges: number;
-  /** The number of changes of the last 30 days that were made by hand, to final numbers and to any. */
-  readonly finalChangesByHand30Days: number;
-  readonly changesByHand30Days: number;
+export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
   /**
    * The number of final numbers that differ from Losant's own totals, by scope of the view
    * reconciliation; undefined until counted.
@@ -59,34 +28,9 @@ export interface InstanceHealth {
   /** The first days of the months in which they differ, newest first; undefined until counted. */
   readonly differingMonths?: readonly UsageDay[] | undefined;
   readonly streams: readonly StreamHealth[];
-}
+};
 
-export interface StreamHealth {
-  readonly stream: string;
-  /** Tracked cells up to yesterday by standing. */
-  readonly cells: StandingCounts;
-  /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
-  readonly yesterday: Pick<StandingCounts, 'waiting' | 'unavailable' | 'in_doubt' | 'missing'>;
-  /** The time of the newest accepted answer about yesterday; null if there is none. */
-  readonly yesterdayReadAt: Instant | null;
-  /** The first tracked day of any organization. */
-  readonly trackedFrom: UsageDay | null;
-  /** The newest day that was read for any organization. */
-  readonly newestDay: UsageDay | null;
-  /** The last day up to which nothing is missing. */
-  readonly completeTo: UsageDay | null;
-  /**
-   * The number of organizations that exist and are tracked up to yesterday; `orgsComplete` counts those
-   * without a missing day.
-   */
-  readonly orgsTracked: number;
-  readonly orgsComplete: number;
-  readonly gaps: number;
-  readonly orgsWithGaps: number;
-  readonly oldestGap: UsageDay | null;
-  /** The number of gaps whose day passes the horizon within the next 7 days. */
-  readonly expiring: number;
-}
+export type StreamHealth = Omit<Awaited<ReturnType<typeof readStreams>>[number], 'instanceId'>;
 
 export interface HealthOptions {
   readonly nowMs: number;
@@ -121,10 +65,7 @@ export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
 }
 
 /** `readStreams` returns a row for each instance and stream, in the order of their names. */
-async function readStreams(
-  db: Kysely<Schema>,
-  { nowMs, horizonDays }: HealthOptions,
-): Promise<(StreamHealth & { instanceId: string })[]> {
+async function readStreams(db: Kysely<Schema>, { nowMs, horizonDays }: HealthOptions) {
   const today = dayAt(nowMs);
   const cells = await db.selectFrom('cell_counts').selectAll().execute();
   const yesterday = await db
@@ -160,21 +101,24 @@ async function readStreams(
       sumStandings(rows.filter(isOwn).map(({ standing, cells: count }) => ({ [standing]: count })));
     const { waiting, unavailable, in_doubt, missing } = countsOf(yesterday);
     return {
+      /** Tracked cells up to yesterday by standing. */
       ...{ instanceId, stream, cells: countsOf(cells) },
+      /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
       yesterday: { waiting, unavailable, in_doubt, missing },
+      /** The time of the newest accepted answer about yesterday. */
       yesterdayReadAt: reads.find(isOwn)?.at ?? null,
+      /** The first tracked day, the newest that was read, and the last up to which nothing is missing. */
       ...{ trackedFrom: fresh.tracked_from, newestDay: fresh.newest_day, completeTo: fresh.complete_to },
+      /** The organizations that exist and are tracked up to yesterday, and those of them without a missing day. */
       ...{ orgsTracked: fresh.orgs_tracked, orgsComplete: fresh.orgs_complete },
       ...{ gaps: fresh.gaps, orgsWithGaps: fresh.orgs_with_gaps, oldestGap: fresh.oldest_gap },
+      /** The number of gaps whose day passes the horizon within the next 7 days. */
       expiring: expiring.find(isOwn)?.cells ?? 0,
     };
   });
 }
 
-async function readInstances(
-  db: Kysely<Schema>,
-  { nowMs }: HealthOptions,
-): Promise<Omit<InstanceHealth, 'streams'>[]> {
+async function readInstances(db: Kysely<Schema>, { nowMs }: HealthOptions) {
   const hosts = await readHostColumns(db);
   const instances = await db.selectFrom('instances').selectAll().orderBy('instance_id').execute();
   const leases = await db
@@ -183,7 +127,15 @@ async function readInstances(
     .where('l.until', '>', sql<Instant>`clock_timestamp()`)
     .orderBy('l.since')
     .execute();
-  const organizations = await countOrganizationsByInstance(db);
+  const organizations = await db
+    .selectFrom('organizations')
+    .select('instance_id')
+    .select(({ fn }) => [
+      fn.countAll<number>().filterWhere('removed_at', 'is', null).as('listed'),
+      fn.countAll<number>().filterWhere('removed_at', 'is not', null).as('deleted'),
+    ])
+    .groupBy('instance_id')
+    .execute();
   const quarantined = await db
     .selectFrom('quarantine as q')
     .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
@@ -210,31 +162,26 @@ async function readInstances(
     const lease = own(leases);
     const changed = changes.get(instanceId);
     return {
+      /** The list was complete when it was last listed, unless there is a reason why it was not. */
       ...{ instanceId, name, apiUrl: api_url, listedAt: listed_at, listProblem: list_problem },
+      /** The organizations that exist in Losant, and those found deleted. */
       organizations: own(organizations)?.listed ?? 0,
       deletedOrganizations: own(organizations)?.deleted ?? 0,
+      /** Whether any run of it has ended yet. */
       hasRun: own(runs) !== undefined,
+      /** The end of the newest run over everything that left nothing due. */
       lastCompleteRunAt: own(runs)?.lastComplete ?? null,
+      /** The process that exports it now, or the oldest of those that export a shard. */
       lease: lease === undefined ? null : { runId: lease.runId, host: lease.host, since: lease.since },
+      /** The number of invalid answers that no good one has followed. */
       quarantined: own(quarantined)?.answers ?? 0,
+      /** Numbers that changed although they were final, and any that were changed by hand, as the page counts them. */
       finalChanges30Days: changed?.recent ?? 0,
       finalChangesByHand30Days: changed?.recentByHand ?? 0,
       changesByHand30Days: changed?.byHand ?? 0,
       finalChanges: changed?.all ?? 0,
     };
   });
-}
-
-async function countOrganizationsByInstance(db: Kysely<Schema>) {
-  return await db
-    .selectFrom('organizations as o')
-    .select('o.instance_id')
-    .select(({ fn }) => [
-      fn.countAll<number>().filterWhere('o.removed_at', 'is', null).as('listed'),
-      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
-    ])
-    .groupBy('o.instance_id')
-    .execute();
 }
 
 /** `changesShownSince` returns the instant from which on a changed final number is shown. */

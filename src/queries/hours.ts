@@ -14,20 +14,7 @@ export interface HoursRequest {
 }
 
 /** The billable payloads of an organization by hour; null where they are not stored. */
-export interface OrganizationHours {
-  /** The reason why the time zone cannot be used; null if it can. UTC stands in for one that cannot. */
-  readonly problem: string | null;
-  readonly zone: string;
-  /** The UTC day shown by hour; null if none of the range is stored. */
-  readonly day: UsageDay | null;
-  readonly standing: Standing | null;
-  /** The 24 hours of that day; empty if it is not tracked. */
-  readonly hours: readonly (number | null)[];
-  /** The mean of each hour of the week, in the time zone; an hour without a stored number has no entry. */
-  readonly week: readonly WeekHour[];
-  /** The days of the time zone, oldest first. */
-  readonly days: readonly LocalDay[];
-}
+export type OrganizationHours = NonNullable<Awaited<ReturnType<typeof readOrganizationHours>>>;
 
 export interface WeekHour {
   /** The weekday, from 1 for Monday to 7. */
@@ -52,10 +39,7 @@ const INVALID_PARAMETER_VALUE = '22023';
 const UTC = 'UTC';
 
 /** `readOrganizationHours` returns null for an organization whose hours were never collected. */
-export async function readOrganizationHours(
-  db: Kysely<Schema>,
-  request: HoursRequest,
-): Promise<OrganizationHours | null> {
+export async function readOrganizationHours(db: Kysely<Schema>, request: HoursRequest) {
   const track = await db
     .selectFrom('tracking')
     .select('org_id')
@@ -66,12 +50,17 @@ export async function readOrganizationHours(
   const problem = await findProblem(db, request.zone);
   const zone = problem === null ? request.zone : UTC;
   const day = request.day ?? (await readNewestDay(db, request));
-  const hours = day === null ? [] : await readHours(db, { orgId: request.orgId, day });
+  const hours = day === null ? [] : await readHours(db, request.orgId, day);
   return {
-    ...{ problem, zone, day },
+    /** The reason why the time zone cannot be used; null if it can. UTC stands in for one that cannot. */
+    ...{ problem, zone },
+    /** The UTC day shown by hour; null if none of the range is stored. Its hours are empty if it is not tracked. */
+    day,
     standing: hours[0]?.standing ?? null,
     hours: hours.map(({ payloads }) => payloads),
+    /** The mean of each hour of the week, in the time zone; an hour without a stored number has no entry. */
     week: await readWeek(db, { ...request, zone }),
+    /** The days of the time zone, oldest first. */
     days: await readLocalDays(db, { ...request, zone }),
   };
 }
@@ -96,10 +85,7 @@ async function readNewestDay(db: Kysely<Schema>, { orgId, range }: HoursRequest)
   return rows[0]?.day ?? null;
 }
 
-async function readHours(
-  db: Kysely<Schema>,
-  { orgId, day }: { readonly orgId: string; readonly day: UsageDay },
-): Promise<{ standing: Standing; payloads: number | null }[]> {
+async function readHours(db: Kysely<Schema>, orgId: string, day: UsageDay) {
   return await db
     .selectFrom('hourly_usage')
     .select(['standing', 'payload_billable_count as payloads'])

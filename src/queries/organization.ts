@@ -1,44 +1,23 @@
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
-import { type LimitShare, toShares } from './organizations.ts';
+import { toShares } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
-export interface Organization {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly instanceName: string | null;
-  readonly name: string;
-  readonly referralId: string | null;
-  readonly planId: string | null;
-  readonly customerId: string | null;
-  readonly tags: readonly { readonly key: string; readonly value: string }[];
-  readonly isReadOnly: boolean;
-  readonly disabledAt: Instant | null;
-  readonly removedAt: Instant | null;
-  readonly createdAt: Instant | null;
-  readonly firstSeenAt: Instant;
-  readonly lastSeenAt: Instant;
-  /** The reason why its attributes could not be read when it was last listed. */
-  readonly problem: string | null;
-  /** The days asked for, oldest first. */
-  readonly days: readonly OrganizationDay[];
-  /**
-   * Payloads by type on the days whose sources are stored: the largest types of the range, and the
-   * others together.
-   */
-  readonly payloads: readonly TypeCount[];
-}
+export type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
+
+/** The metrics with a chart, and their streams. */
+export const CHARTED = {
+  ...{ devices_total: 'device_counts', notebook_minutes: 'notebook_minutes' },
+  ...{ payload_billable_count: 'payload_totals', payload_all_bytes: 'payload_totals' },
+  payload_source_count: 'payload_sources',
+} as const;
+export type ChartedMetric = keyof typeof CHARTED;
 
 /** The numbers of a day; null where they are not stored, or not tracked. */
-export interface OrganizationDay {
+export interface OrganizationDay extends Readonly<Record<ChartedMetric, number | null>> {
   readonly day: UsageDay;
-  readonly devicesTotal: number | null;
-  readonly notebookMinutes: number | null;
-  readonly payloadBillableCount: number | null;
-  readonly payloadAllBytes: number | null;
-  readonly payloadSourceCount: number | null;
   /** The standing of each stream that is tracked. */
   readonly standings: Readonly<Partial<Record<string, Standing>>>;
   /** The streams whose zeros stand for a day that Losant left out. */
@@ -61,10 +40,7 @@ export interface OrganizationRequest {
 const TYPES_SHOWN = 6;
 
 /** `readOrganization` returns null for an organization that was never seen. */
-export async function readOrganization(
-  db: Kysely<Schema>,
-  request: OrganizationRequest,
-): Promise<Organization | null> {
+export async function readOrganization(db: Kysely<Schema>, request: OrganizationRequest) {
   const { orgId } = request;
   const organization = await db
     .selectFrom('organizations as o')
@@ -73,7 +49,10 @@ export async function readOrganization(
     .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId'])
     .select(['o.is_read_only as isReadOnly', 'o.disabled_at as disabledAt', 'o.removed_at as removedAt'])
     .select(['o.created_at as createdAt', 'o.first_seen_at as firstSeenAt', 'o.last_seen_at as lastSeenAt'])
-    .select((eb) => ['o.problem', eb.ref('o.tags').$castTo<Organization['tags']>().as('tags')])
+    .select((eb) => [
+      'o.problem',
+      eb.ref('o.tags').$castTo<readonly { readonly key: string; readonly value: string }[]>().as('tags'),
+    ])
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
   if (organization === undefined) return null;
@@ -88,6 +67,9 @@ async function readDays(
   db: Kysely<Schema>,
   { orgId, range }: OrganizationRequest,
 ): Promise<OrganizationDay[]> {
+  const numbers = Object.entries(CHARTED).map(([metric, stream]) => {
+    return sql`case when s.standings ? ${sql.lit(stream)} then n.${sql.ref(metric)} end as ${sql.ref(metric)}`;
+  });
   const { rows } = await sql<OrganizationDay>`
     with tracks as materialized (
       select stream, days, unread_days from losant_usage.tracked where org_id = ${orgId}
@@ -105,11 +87,7 @@ async function readDays(
       from standings group by usage_date
     )
     select day, coalesce(s.standings, '{}') as standings, coalesce(s.unreported, '[]') as unreported,
-      case when s.standings ? 'device_counts' then n.devices_total end as "devicesTotal",
-      case when s.standings ? 'notebook_minutes' then n.notebook_minutes end as "notebookMinutes",
-      case when s.standings ? 'payload_totals' then n.payload_billable_count end as "payloadBillableCount",
-      case when s.standings ? 'payload_totals' then n.payload_all_bytes end as "payloadAllBytes",
-      case when s.standings ? 'payload_sources' then n.payload_source_count end as "payloadSourceCount"
+      ${sql.join(numbers)}
     from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
     left join days s on s.usage_date = day
     left join losant_usage.usage_days n on n.usage_date = day and n.org_id = ${orgId}
@@ -134,18 +112,10 @@ async function readTypes(db: Kysely<Schema>, { orgId, range }: OrganizationReque
 }
 
 /** Open cells of a stream of an organization that share a standing and a reason. */
-export interface OpenCells {
-  readonly stream: string;
-  readonly standing: Standing;
-  readonly reason: string | null;
-  readonly message: string;
-  readonly first: UsageDay;
-  readonly last: UsageDay;
-  readonly days: number;
-}
+export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
 
 /** `readOpenCells` returns the tracked cells up to yesterday that are not final, the worst and newest first. */
-export async function readOpenCells(db: Kysely<Schema>, orgId: string): Promise<OpenCells[]> {
+export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
   return await db
     .selectFrom('cells')
     .select(['stream', 'standing', 'reason'])
@@ -170,7 +140,6 @@ export interface SourceCount {
   readonly count: number;
 }
 
-/** `readSources` returns the payloads of the range by type and source, the most first. */
 export async function readSources(
   db: Kysely<Schema>,
   { orgId, range }: OrganizationRequest,
@@ -183,29 +152,14 @@ export async function readSources(
   return rows;
 }
 
-/** The running period to date beside a limit of an organization: a row of usage_vs_limits. */
-export interface LimitUse extends LimitShare {
-  readonly limitName: string;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The source of the period; `losant` is the organization's own billing period. */
-  readonly source: string;
-  /** The number of tracked days of the period to date. */
-  readonly daysExpected: number;
-  /** The number of those days whose number of this metric is stored; null if the metric is not counted. */
-  readonly daysStored: number | null;
-  /** The metric that the limit bounds; null if none that is counted here. */
-  readonly metric: string | null;
-  readonly unit: string | null;
-  readonly limit: number;
-  /** The quantity; null if none is stored. */
-  readonly quantity: number | null;
-  /** The quantity of the complete period at the present rate. */
-  readonly projected: number | null;
-}
+/**
+ * The running period to date beside a limit of an organization: a row of usage_vs_limits. The metric is null for a
+ * limit that bounds nothing counted here; days are tracked ones.
+ */
+export type LimitUse = Awaited<ReturnType<typeof readLimits>>[number];
 
 /** `readLimits` returns the limits by name, those that bound what is counted first. */
-export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<LimitUse[]> {
+export async function readLimits(db: Kysely<Schema>, orgId: string) {
   const rows = await db
     .selectFrom('usage_vs_limits')
     .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
@@ -222,22 +176,12 @@ export async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Lim
   }));
 }
 
-/** A row of monthly_usage without most of its numbers. */
-export interface OrganizationMonth {
-  readonly month: UsageDay;
-  readonly standing: Standing | null;
-  readonly payloads: number | null;
-  readonly notebookMinutes: number | null;
-  readonly devices: number | null;
-}
+export type OrganizationMonth = Awaited<ReturnType<typeof readOrganizationMonths>>[number];
 
 const MONTHS_SHOWN = 13;
 
 /** `readOrganizationMonths` returns the newest months of an organization, newest first. */
-export async function readOrganizationMonths(
-  db: Kysely<Schema>,
-  orgId: string,
-): Promise<OrganizationMonth[]> {
+export async function readOrganizationMonths(db: Kysely<Schema>, orgId: string) {
   return await db
     .selectFrom('monthly_usage')
     .select(['month', 'standing', 'payload_billable_count as payloads'])

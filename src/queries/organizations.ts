@@ -1,7 +1,8 @@
 /** Lists of instances and organizations, and what is concluded about each organization. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import { isAny } from '../database/expressions.ts';
+import type { Schema } from '../database/schema.ts';
+import { type DayRange, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 
 /** `readInstanceNames` returns the name of each instance, or its id where no name is known, in the order of ids. */
 export async function readInstanceNames(db: Kysely<Schema>): Promise<ReadonlyMap<string, string>> {
@@ -18,22 +19,13 @@ export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly strin
   const known = await db
     .selectFrom('organizations')
     .select('org_id')
-    .where((eb) => eb('org_id', '=', eb.fn.any(eb.val(orgIds))))
+    .where(isAny('org_id', orgIds))
     .execute();
   return orgIds.filter((orgId) => known.every(({ org_id }) => org_id !== orgId));
 }
 
-/** The number of organizations that match a search, and of those that were deleted in Losant. */
-export interface OrganizationCounts {
-  readonly count: number;
-  readonly deleted: number;
-}
-
-/** `countOrganizations` counts the organizations `o` that meet the condition. */
-export async function countOrganizations(
-  db: Kysely<Schema>,
-  condition: RawBuilder<boolean>,
-): Promise<OrganizationCounts> {
+/** `countOrganizations` counts the organizations `o` that meet the condition, and those of them deleted in Losant. */
+export async function countOrganizations(db: Kysely<Schema>, condition: RawBuilder<boolean>) {
   return await db
     .selectFrom('organizations as o')
     .select(({ fn }) => [
@@ -55,36 +47,11 @@ export function matching(search: string): RawBuilder<boolean> {
 }
 
 /** What the pages that compare organizations conclude about one. */
-export interface OrganizationFigures {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly name: string;
-  readonly referralId: string | null;
-  readonly removedAt: Instant | null;
-  /** The devices on the newest day of the month that is stored; null if none is. */
-  readonly devices: number | null;
-  /** The billable payloads of the month to date; null if no day is stored. */
-  readonly payloads: number | null;
-  /**
-   * Those of the days that are stored in both months, and of the same days of the month before; null
-   * without such a day.
-   */
-  readonly compared: { readonly now: number; readonly before: number } | null;
-  /** Of its limits the one that is passed first, or else the nearest; null without a limit. */
-  readonly limit: LimitState | null;
-  /** The last day with payloads, if three or more stored days since had none. */
-  readonly silentSince: UsageDay | null;
-  /** The number of its cells of any age that are missing, and of those in doubt. */
-  readonly missing: number;
-  readonly inDoubt: number;
-}
+export type OrganizationFigures = Awaited<ReturnType<typeof readFigures>>[number];
 
 /** The running period of an organization to date as a share of a limit; 1 is all of it. */
-export interface LimitState extends LimitShare {
+export interface LimitState {
   readonly name: string;
-}
-
-export interface LimitShare {
   /** The share; null for a limit of 0, or if nothing is stored. */
   readonly share: number | null;
   readonly projectedShare: number | null;
@@ -99,7 +66,7 @@ const ORGANIZATIONS_MAX = 200_000;
  * `readFigures` returns the organizations by name, at most {@link ORGANIZATIONS_MAX}, each with the month
  * up to `to`, which is yesterday. It takes a few seconds at 10,000 organizations.
  */
-export async function readFigures(db: Kysely<Schema>, to: UsageDay): Promise<OrganizationFigures[]> {
+export async function readFigures(db: Kysely<Schema>, to: UsageDay) {
   const organizations = await db
     .selectFrom('organizations')
     .select(['org_id as orgId', 'instance_id as instanceId', 'name', 'referral_id as referralId'])
@@ -119,10 +86,15 @@ export async function readFigures(db: Kysely<Schema>, to: UsageDay): Promise<Org
     const [sum, move, limit, gap] = [sums.get(orgId), moved.get(orgId), limits.get(orgId), gaps.get(orgId)];
     return {
       ...organization,
+      /** On the newest day of the month that is stored. */
       devices: sum?.devices ?? null,
+      /** The billable ones of the month to date. */
       payloads: sum?.payloads ?? null,
+      /** Those of the days that are stored in both months, and of the same days of the month before. */
       compared: move === undefined ? null : { now: move.quantity, before: move.previous_quantity },
+      /** The one that is passed first, or else the nearest. */
       limit: limit?.state ?? null,
+      /** The last day with payloads, if three or more stored days since had none. */
       silentSince: silent.get(orgId)?.last_day ?? null,
       missing: gap?.missing ?? 0,
       inDoubt: gap?.inDoubt ?? 0,
@@ -204,4 +176,42 @@ export async function readDailyPayloads(
     left join losant_usage.usage_days d on d.usage_date = day and d.org_id = o.org_id
     group by o.org_id`.execute(db);
   return new Map(rows.map(({ org_id, payloads }) => [org_id, payloads]));
+}
+
+/** The organizations and the days of two months, as of one reading. */
+export interface Overview {
+  /** The last day shown: yesterday when it was read. */
+  readonly to: UsageDay;
+  readonly organizations: readonly OrganizationFigures[];
+  /** The sums over all organizations from the first day of the last month to `to`, oldest first. */
+  readonly days: readonly DaySums[];
+}
+
+/** The metrics whose sums over all organizations are shown. */
+const SUMMED = [
+  ...(['payload_billable_count', 'payload_all_count', 'payload_all_bytes', 'notebook_minutes'] as const),
+  ...(['devices_total', 'devices_created', 'devices_deleted'] as const),
+];
+export type SummedMetric = (typeof SUMMED)[number];
+
+/** The sums of a day over all organizations; null where no number of it is stored. */
+export type DaySums = { readonly day: UsageDay } & Readonly<Record<SummedMetric, number | null>>;
+
+/** `readOverview` reads what the home page and the list of organizations show up to yesterday, `to`. */
+export async function readOverview(db: Kysely<Schema>, to: UsageDay): Promise<Overview> {
+  const sums = SUMMED.map((metric) => sql`sum(d.${sql.ref(metric)})::bigint as ${sql.ref(metric)}`);
+  const { rows: days } = await sql<DaySums>`
+    select day, ${sql.join(sums)}
+    from losant_usage.days_between(${sameDaysOfLastMonth(to).from}::date, ${to}::date) as day
+    left join losant_usage.usage_days d on d.usage_date = day
+    group by day order by day`.execute(db);
+  return { to, organizations: await readFigures(db, to), days };
+}
+
+/** `sameDaysOfLastMonth` returns the days of the month before that of `to`, up to the same date or the month's end. */
+export function sameDaysOfLastMonth(to: UsageDay): DayRange {
+  const [year, month, date] = to.split('-').map(Number) as [number, number, number];
+  const day = (of: number) => dayAt(Date.UTC(year, month - 2, of));
+  const last = dayAt(Date.UTC(year, month - 1, 0));
+  return { from: day(1), to: daysFrom(day(date), last) >= 0 ? day(date) : last };
 }

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import { isAny } from '../database/expressions.ts';
+import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
 
@@ -13,34 +14,11 @@ export type Scope = (typeof SCOPES)[number];
 /** `pending`: something is not final, or the total is older than the newest number. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
-/** Two numbers that should be equal: a row of the view `reconciliation`. */
-export interface Comparison {
-  readonly scope: Scope;
-  readonly instanceId: string;
-  /** The first day of the month. */
-  readonly month: UsageDay;
-  /** The day; null for `org_month`. */
-  readonly day: UsageDay | null;
-  /** The organization; null for `instance_day`. */
-  readonly orgId: string | null;
-  readonly orgName: string | null;
-  readonly isListed: boolean;
-  readonly metric: string;
-  readonly unit: string;
-  /** The stored quantity, as text because sums pass 2^53; null if nothing is stored. */
-  readonly quantity: string | null;
-  /** Losant's total; null if Losant left it out. */
-  readonly total: string | null;
-  readonly difference: string | null;
-  /** The number of organizations without a number; null where it means nothing for the scope. */
-  readonly orgsMissing: number | null;
-  readonly orgsRemoved: number | null;
-  readonly daysMissing: number | null;
-  readonly outcome: Outcome;
-  /** Why it is pending or not compared, as a code; null otherwise. */
-  readonly reason: string | null;
-  readonly verifiedAt: Instant | null;
-}
+/**
+ * Two numbers that should be equal: a row of the view `reconciliation`, with quantities as text because sums pass
+ * 2^53. The day is null for `org_month`, the organization for `instance_day`, a count where it means nothing.
+ */
+export type Comparison = Awaited<ReturnType<typeof readRows>>[number];
 
 export interface ReconciliationScope {
   readonly range: DayRange;
@@ -90,8 +68,8 @@ export async function readReconciliation(
     .groupBy('month')
     .orderBy('month');
   if (instanceIds !== null) {
-    days = days.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
-    summaries = summaries.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+    days = days.where(isAny('instance_id', instanceIds));
+    summaries = summaries.where(isAny('instance_id', instanceIds));
   }
   const monthsCompared = await summaries.execute();
   const rows = [...(await readRows(db, scope, 'instance_day')), ...(await readRows(db, scope, 'org_day'))];
@@ -126,25 +104,22 @@ async function readRows(
   { range, instanceIds, withEqual }: ReconciliationScope,
   scope: Scope,
   month?: UsageDay,
-): Promise<Comparison[]> {
+) {
   let rows = db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.month', 'r.usage_date as day', 'r.org_id as orgId'])
-    .select([
-      'r.org_name as orgName',
-      'r.is_listed as isListed',
-      'r.metric',
-      'r.unit',
-      'r.quantity',
-      'r.total',
-    ])
-    .select(['r.difference', 'r.orgs_missing as orgsMissing', 'r.orgs_removed as orgsRemoved'])
-    .select(['r.days_missing as daysMissing', 'r.reason', 'r.verified_at as verifiedAt'])
+    .select(['r.org_name as orgName', 'r.is_listed as isListed', 'r.metric', 'r.unit', 'r.quantity'])
     .select((eb) => [
+      'r.total',
+      'r.difference',
+      eb.ref('r.orgs_missing').$castTo<number | null>().as('orgsMissing'),
+      eb.ref('r.orgs_removed').$castTo<number | null>().as('orgsRemoved'),
+      'r.days_missing as daysMissing',
+      'r.reason',
+      'r.verified_at as verifiedAt',
       eb.ref('r.scope').$castTo<Scope>().as('scope'),
       eb.ref('r.outcome').$castTo<Outcome>().as('outcome'),
-      'r.reason',
     ])
     .where('r.scope', '=', scope)
     .orderBy('r.instance_id')
@@ -157,8 +132,7 @@ async function readRows(
     month === undefined
       ? rows.where((eb) => eb.between('r.usage_date', range.from, range.to))
       : rows.where('r.month', '=', month);
-  if (instanceIds !== null)
-    rows = rows.where((eb) => eb('r.instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  if (instanceIds !== null) rows = rows.where(isAny('r.instance_id', instanceIds));
   if (!withEqual) {
     rows = rows.where((eb) =>
       eb.or([
@@ -263,20 +237,10 @@ function sumDifferences(counts: readonly DifferenceCount[]): InstanceDifferences
   };
 }
 
-/** A control total that could not be read. */
-export interface ControlTotalProblem {
-  readonly instanceId: string;
-  /** The question: a stream, or `monthly_summaries` and a month. */
-  readonly question: string;
-  readonly reason: string;
-  readonly message: string | null;
-  readonly nextReadAt: Instant | null;
-}
+/** A control total that could not be read; the question is a stream, or `monthly_summaries` and a month. */
+export type ControlTotalProblem = Awaited<ReturnType<typeof readControlTotalProblems>>[number];
 
-export async function readControlTotalProblems(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[] | null,
-): Promise<ControlTotalProblem[]> {
+export async function readControlTotalProblems(db: Kysely<Schema>, instanceIds: readonly string[] | null) {
   let reads = db
     .selectFrom('control_total_reads')
     .select(['instance_id as instanceId', 'question', 'reason', 'message', 'next_read_at as nextReadAt'])
@@ -284,7 +248,6 @@ export async function readControlTotalProblems(
     .$narrowType<{ reason: string }>()
     .orderBy('instance_id')
     .orderBy('question');
-  if (instanceIds !== null)
-    reads = reads.where((eb) => eb('instance_id', '=', eb.fn.any(eb.val(instanceIds))));
+  if (instanceIds !== null) reads = reads.where(isAny('instance_id', instanceIds));
   return await reads.execute();
 }

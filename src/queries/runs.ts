@@ -1,40 +1,11 @@
-import { type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import { readHostColumns } from '../ledger/lease.ts';
 import type { RunKind, RunStatus } from '../ledger/runs.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import type { DayRange } from '../usage/day.ts';
 
-/** A run with everything recorded about it. */
-export interface RunRecord {
-  readonly runId: string;
-  readonly instanceId: string;
-  readonly kind: RunKind;
-  readonly status: RunStatus;
-  /** The usage days read; null if there are none. */
-  readonly from: UsageDay | null;
-  readonly to: UsageDay | null;
-  readonly streams: readonly string[];
-  readonly startedAt: Instant;
-  readonly heartbeatAt: Instant;
-  readonly finishedAt: Instant | null;
-  /** The host; null for a role that may not see it. */
-  readonly host: string | null;
-  readonly version: string;
-  readonly orgs: number;
-  readonly planned: number;
-  readonly loaded: number;
-  readonly unchanged: number;
-  readonly leftOut: number;
-  readonly failed: number;
-  readonly quarantined: number;
-  readonly unavailable: number;
-  readonly restated: number;
-  readonly restatedFinal: number;
-  readonly requests: number;
-  /** The failures grouped by cause, the most frequent first. */
-  readonly failures: readonly RunFailure[];
-  readonly error: string | null;
-}
+/** A run with everything recorded about it. The host is null for a role that may not see it. */
+export type RunRecord = InferResult<Awaited<ReturnType<typeof selectRuns>>>[number];
 
 /** A group of like failures, as stored with the run. */
 export interface RunFailure {
@@ -59,16 +30,12 @@ export interface RunQuery {
   readonly page: number;
 }
 
-export interface RunList {
-  /** The number of runs that match. */
-  readonly count: number;
-  readonly runs: readonly RunRecord[];
-}
+export type RunList = Awaited<ReturnType<typeof readRunList>>;
 
 export const RUNS_PER_PAGE = 50;
 
 /** `readRunList` returns a page of the runs that match, newest first. */
-export async function readRunList(db: Kysely<Schema>, query: RunQuery): Promise<RunList> {
+export async function readRunList(db: Kysely<Schema>, query: RunQuery) {
   const { instanceId, kind, status, started, page } = query;
   let matching = (await selectRuns(db)).orderBy('r.started_at', 'desc').orderBy('r.run_id');
   if (instanceId !== null) matching = matching.where('r.instance_id', '=', instanceId);
@@ -104,7 +71,6 @@ export async function readRunsSince(db: Kysely<Schema>, since: Instant): Promise
     .execute();
 }
 
-/** `readRun` returns a run, or null if it is not recorded. */
 export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
   return (await (await selectRuns(db)).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;
 }

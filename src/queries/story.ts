@@ -85,7 +85,6 @@ export function showAdvice({ text, commands }: Advice): string {
   return [text, ...commands.map(({ when, command }) => `${when}: ${command}`)].join('; ');
 }
 
-/** `adviseCell` decides what can be done about a cell. */
 export function adviseCell(cell: CellStory, place: CellPlace): Advice {
   const { standing, ledger } = cell;
   if (!place.isOver) return advise('the day is not over in UTC: it is read afterwards');
@@ -151,7 +150,6 @@ function describeNext(ledger: LedgerRow | null, place: CellPlace): string {
   return at === null ? 'read by the next run' : `tried again ${at}`;
 }
 
-/** `rereadCommand` returns the command that reads a stored number again; null if nothing can be read. */
 export function rereadCommand(
   { stream, ledger }: CellStory,
   { orgId, day, isOver, isRemoved, isPastHorizon }: CellPlace,
@@ -160,7 +158,6 @@ export function rereadCommand(
   return `losant-usage run --date ${day} --org ${orgId} --stream ${stream}`;
 }
 
-/** `explainCommand` returns the command that shows the same story in a terminal. */
 export function explainCommand({ stream }: CellStory, { orgId, day }: CellPlace): string {
   return `losant-usage explain --org ${orgId} --day ${day} --stream ${stream}`;
 }

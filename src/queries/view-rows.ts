@@ -4,7 +4,6 @@ import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Column, ColumnKind, Row } from '../files/formats.ts';
 import type { DayRange } from '../usage/day.ts';
-import { readInPages } from './cursor.ts';
 
 /** A view that can be written to a file. */
 export interface ExportedView {
@@ -60,7 +59,6 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
 
 export const exportedViewNames: readonly string[] = Object.keys(VIEWS);
 
-/** `exportedView` returns the view, or null for a name that is not one of them. */
 export function exportedView(name: string): ExportedView | null {
   return (Object.hasOwn(VIEWS, name) && VIEWS[name]) || null;
 }
@@ -227,4 +225,26 @@ function toRow(values: Readonly<Record<string, string | null>>, columns: readonl
  */
 function compactJson(json: string): string {
   return json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
+}
+
+/**
+ * `readInPages` yields the rows of a query in pages of a given size. The transaction must have no other cursor of
+ * the name.
+ */
+export async function* readInPages<T>(
+  trx: Kysely<Schema>,
+  query: RawBuilder<T>,
+  { cursor, size }: { readonly cursor: string; readonly size: number },
+): AsyncGenerator<readonly T[]> {
+  const name = sql.id(cursor);
+  // All rows are read, so the plan must not favour the first few.
+  await sql`select set_config('cursor_tuple_fraction', '1', true)`.execute(trx);
+  await sql`declare ${name} no scroll cursor for ${query}`.execute(trx);
+  let isMore = true;
+  while (isMore) {
+    const { rows } = await sql<T>`fetch ${sql.lit(size)} from ${name}`.execute(trx);
+    if (rows.length > 0) yield rows;
+    isMore = rows.length === size;
+  }
+  await sql`close ${name}`.execute(trx);
 }

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
-import { SCRIPT_SOURCE } from '../console/script.ts';
+import { SCRIPT_SOURCE } from '../console/page.ts';
 import { STYLE_SOURCE } from '../console/style.ts';
 import { PortError, SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';

@@ -1,5 +1,4 @@
-import { readMonth } from '../billing/month.ts';
-import { readOpenMonth } from '../billing/open-month.ts';
+import { readMonth, readOpenMonth } from '../billing/month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
 import type { PageSources } from '../console/sources.ts';
 import type { InstanceStatus, WakeEnd } from '../console/worker-status.ts';
@@ -8,7 +7,7 @@ import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
 import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, pingDatabase, readHealth } from '../queries/health.ts';
-import { readOverview } from '../queries/home.ts';
+import { readOverview } from '../queries/organizations.ts';
 import {
   type CountedMonths,
   countDifferences,

@@ -109,7 +109,7 @@ describe('what changes after the closing', () => {
     expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['10 days changed by hand (device_counts)']]);
     const reason = 'Acme is looked into';
     // The numbers differ, so nothing is said to be as it was.
-    const blockers = [{ orgId, blocker: { cause: 'changed_by_hand', days: 10 } }];
+    const blockers = [{ orgId, cause: 'changed_by_hand', days: 10 }];
     const unsettled = { kind: 'unsettled', figures: 2, orgs: 1, blockers };
     expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toMatchObject(unsettled);
     expect(await books.closeMonth('2026-06', { isAdjustment: true, reason, isDryRun: true })).toMatchObject(

@@ -200,12 +200,10 @@ describe('a control total that differs', () => {
         orgId: null,
         from: '2026-07-01',
         to: '2026-07-31',
-        blocker: {
-          cause: 'contradicted',
-          days: 1,
-          streams: ['device_counts'],
-          whatToDo: 'losant-usage reconcile --from 2026-07-01 --to 2026-07-31',
-        },
+        cause: 'contradicted',
+        days: 1,
+        streams: ['device_counts'],
+        whatToDo: 'losant-usage reconcile --from 2026-07-01 --to 2026-07-31',
       },
     ]);
     await setUse('show');
@@ -301,7 +299,9 @@ describe('periods of Losant', () => {
     expect(await ofInstance()).toMatchObject([
       {
         from: '2026-07-01',
-        blocker: { cause: 'contradicted', firstDay: '2026-07-31', lastDay: '2026-07-31' },
+        cause: 'contradicted',
+        firstDay: '2026-07-31',
+        lastDay: '2026-07-31',
       },
     ]);
   });

@@ -32,7 +32,7 @@ export interface CloseOptions {
 
 /** What a closing was refused for, or closed in spite of, in words. */
 export function whyNot(outcome: CloseOutcome): string[] {
-  return outcome.kind === 'unchanged' ? [] : outcome.blockers.map(({ blocker }) => describeBlocker(blocker));
+  return outcome.kind === 'unchanged' ? [] : outcome.blockers.map(describeBlocker);
 }
 
 /** `made`: a database that was made for it, e.g. one whose clock can be set. */

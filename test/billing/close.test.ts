@@ -167,13 +167,11 @@ describe('a month', () => {
         blockers: [
           {
             orgId,
-            blocker: {
-              cause: 'not_fully_tracked',
-              days: null,
-              whatToDo: expect.stringMatching(
-                `^losant-usage backfill --org ${orgId} --from ${month}-01 --to ${month}-31$`,
-              ) as string,
-            },
+            cause: 'not_fully_tracked',
+            days: null,
+            whatToDo: expect.stringMatching(
+              `^losant-usage backfill --org ${orgId} --from ${month}-01 --to ${month}-31$`,
+            ) as string,
           },
         ],
       });

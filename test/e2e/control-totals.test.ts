@@ -57,7 +57,7 @@ const compareAll = () =>
 const findDifferences = async () => (await compareAll()).rows.filter(({ outcome }) => outcome === 'differs');
 const readProblems = () => readControlTotalProblems(handle.db, null);
 const blockersOf = async (of: string) =>
-  (await readBlockers(handle.db, { month: of })).filter(({ blocker }) => blocker.cause === 'contradicted');
+  (await readBlockers(handle.db, { month: of })).filter(({ cause }) => cause === 'contradicted');
 
 const forget = () =>
   exported.place.query(
@@ -129,9 +129,7 @@ describe('control totals', () => {
   });
 
   it('that differ block the month of their day, unless CONTROL_TOTALS is show', async () => {
-    const blocked = [
-      { orgId: null, blocker: { days: 1, firstDay: day, lastDay: day, streams: ['payload_totals'] } },
-    ];
+    const blocked = [{ orgId: null, days: 1, firstDay: day, lastDay: day, streams: ['payload_totals'] }];
     expect(await blockersOf(day.slice(0, 7))).toMatchObject(blocked);
     expect(await exported.run(['run'], { CONTROL_TOTALS: 'show' })).toMatchObject({ code: 0 });
     expect(await blockersOf(day.slice(0, 7))).toEqual([]);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { SCRIPT } from '../../src/console/page.ts';
 import type { Reading } from '../../src/console/readings.ts';
-import { SCRIPT } from '../../src/console/script.ts';
 import { readCoverageMap } from '../../src/queries/coverage.ts';
 import type { Comparison, Reconciliation } from '../../src/queries/reconciliation.ts';
 import { RUN_1, RUN_2 } from '../database/ledger.ts';

@@ -195,18 +195,7 @@ describe('an instance', () => {
       ...{ finalChanges: 4, finalChanges30Days: 3, finalChangesByHand30Days: 1 },
       changesByHand30Days: 1,
     });
-    const query = {
-      search: '',
-      range: null,
-      onlyFinal: true,
-      onlyByHand: false,
-      afterClosing: false,
-      until: null,
-      runId: null,
-      metric: null,
-      beforeId: null,
-    };
-    const page = async (since: string | null) => await readChangeList(ledger.db, { ...query, since });
+    const page = async (since: string | null) => await readChangeList(ledger.db, { which: 'final', since });
     expect(await page(null)).toMatchObject({ numbers: 4, byHand: 1 });
     expect(await page(changesShownSince(Date.now()))).toMatchObject({ numbers: 3, byHand: 1 });
   });

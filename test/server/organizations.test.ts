@@ -1,10 +1,16 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readQuery, selectOrganizations } from '../../src/console/organizations.ts';
-import { linesThrough, renderSparkline } from '../../src/console/sparkline.ts';
+import { linesThrough, renderSparkline } from '../../src/console/daily-chart.ts';
+import { readPageNumber } from '../../src/console/lists.ts';
+import { readFilters, selectOrganizations } from '../../src/console/organizations.ts';
 import { readHeatMap } from '../../src/queries/coverage.ts';
-import { readOverview, sameDaysOfLastMonth } from '../../src/queries/home.ts';
-import { type OrganizationFigures, readDailyPayloads, readFigures } from '../../src/queries/organizations.ts';
+import {
+  type OrganizationFigures,
+  readDailyPayloads,
+  readFigures,
+  readOverview,
+  sameDaysOfLastMonth,
+} from '../../src/queries/organizations.ts';
 import { type Ledger, openLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
@@ -99,20 +105,19 @@ describe('the page', () => {
   });
 
   test('takes no more of the address than makes sense', () => {
-    const query = (address: string) => {
-      const given = new URLSearchParams(address);
-      return readQuery((name) => given.get(name) ?? undefined);
-    };
-    expect(query('')).toEqual({ search: '', show: null, sort: 'name', direction: 'asc', page: 1 });
-    expect(query('q=%20Acme%20&page=3&sort=payloads&show=silent')).toEqual({
-      ...{ search: 'Acme', show: 'silent', page: 3, sort: 'payloads', direction: 'desc' },
+    const filters = (address: string) => readFilters(Object.fromEntries(new URLSearchParams(address)));
+    expect(filters('')).toEqual({ q: '', show: '', sort: '', dir: '' });
+    expect(filters('q=%20Acme%20&sort=payloads&dir=asc&show=silent')).toEqual({
+      ...{ q: 'Acme', show: 'silent', sort: 'payloads', dir: 'asc' },
     });
-    expect(query('sort=toString&dir=up&show=x')).toEqual(query(''));
-    for (const page of ['0', '-1', '1.5', 'x', '1e3', '9999999']) expect(query(`page=${page}`).page).toBe(1);
-    expect(query('q=a%00b').search).toBe('ab');
-    expect(query(`q=${'x'.repeat(500)}`).search).toHaveLength(100);
+    expect(filters('sort=name&dir=asc')).toEqual(filters(''));
+    expect(filters('sort=toString&dir=up&show=x')).toEqual(filters(''));
+    expect(readPageNumber('3')).toBe(3);
+    for (const page of ['0', '-1', '1.5', 'x', '1e3', '9999999']) expect(readPageNumber(page)).toBe(1);
+    expect(filters('q=a%00b').q).toBe('ab');
+    expect(filters(`q=${'x'.repeat(500)}`).q).toHaveLength(100);
     // Cut in the middle of a character.
-    expect(query(`q=${'x'.repeat(99)}%F0%9F%90%98`).search.isWellFormed()).toBe(true);
+    expect(filters(`q=${'x'.repeat(99)}%F0%9F%90%98`).q.isWellFormed()).toBe(true);
   });
 });
 
@@ -131,9 +136,8 @@ describe('a list', () => {
     org('delta_2', { ...limit(null, 0.4), payloads: 7_000, compared: { now: 119, before: 80 } }),
   ];
   const names = (address: string) => {
-    const given = new URLSearchParams(address);
-    const query = readQuery((name) => given.get(name) ?? undefined);
-    return selectOrganizations({ organizations, to: '2026-11-23' }, query).map(({ name }) => name);
+    const filters = readFilters(Object.fromEntries(new URLSearchParams(address)));
+    return selectOrganizations({ organizations, to: '2026-11-23' }, filters).map(({ name }) => name);
   };
 
   test.for([
@@ -249,9 +253,9 @@ describe('what is read', () => {
     const { days } = await readOverview(ledger.db, '2025-06-02');
     expect(days).toHaveLength(33);
     expect(days.slice(-3)).toMatchObject([
-      { day: '2025-05-31', billablePayloads: 1_000, devices: 1 },
-      { day: '2025-06-01', billablePayloads: 30, devices: 2 },
-      { day: '2025-06-02', billablePayloads: 12, devices: null },
+      { day: '2025-05-31', payload_billable_count: 1_000, devices_total: 1 },
+      { day: '2025-06-01', payload_billable_count: 30, devices_total: 2 },
+      { day: '2025-06-02', payload_billable_count: 12, devices_total: null },
     ]);
   });
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { SCRIPT } from '../../src/console/script.ts';
+import { SCRIPT } from '../../src/console/page.ts';
 import { queryOnce } from '../support/databases.ts';
 import { auditPage, LOOKS, MORE_LOOKS } from './console/audit.ts';
 import { type Browser, startBrowser } from './console/browser.ts';
