@@ -7,7 +7,7 @@ import type { DayRange } from '../usage/day.ts';
 import { type Ask, type ClosedCell, countCells, type PagePlan, planPage, type Slice } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { type InstanceContext, type Progress, requireClock } from './context.ts';
-import { extractSlice, judgeFailure, type SliceResult, answerSlice } from './extract.ts';
+import { answerSlice, extractSlice, judgeFailure, type SliceResult } from './extract.ts';
 import { loadSlices } from './load-slices.ts';
 import type { Tally } from './report.ts';
 import type { Session } from './session.ts';

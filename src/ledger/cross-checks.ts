@@ -20,7 +20,7 @@ export interface AppliedCell extends CellKey {
 /** The rows of a batch's cells in the database. */
 export interface Ledger {
   readonly cells: ReadonlyMap<string, LockedCell>;
-  /** The ids of cells that are not tracked, of those that have no row or are closed for it. */
+  /** The ids of cells that are not tracked, of those that have no row or for which it matters. */
   readonly untracked: ReadonlySet<string>;
   readonly numbersOf: (key: CellKey) => readonly Fact[];
 }
@@ -56,11 +56,15 @@ function isZero({ stream, outcome }: CellAnswer, column: string): boolean {
 
 /** `checkingKeys` returns the cells that may contradict what the answers leave out. */
 export function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
-  return answers.flatMap(({ orgId, day, stream, outcome }) => {
-    const leavesOut =
-      outcome.kind === 'missing' || (outcome.kind === 'values' && outcome.missingColumns.length > 0);
-    return leavesOut ? stream.crossChecks.map((by) => ({ orgId, day, stream: by.stream })) : [];
+  return answers.flatMap((answer) => {
+    const { orgId, day, stream } = answer;
+    return leavesOut(answer) ? stream.crossChecks.map((by) => ({ orgId, day, stream: by.stream })) : [];
   });
+}
+
+/** Whether an answer leaves out a day or numbers of it. */
+export function leavesOut({ outcome }: CellAnswer): boolean {
+  return outcome.kind === 'missing' || (outcome.kind === 'values' && outcome.missingColumns.length > 0);
 }
 
 /** `findCell` returns a cell as it stands within the batch; null if it has no row and no answer. */

@@ -6,6 +6,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { apply } from '../usage/apply.ts';
 import {
+  type Applied,
   type CellAnswer,
   type CellKey,
   type CellResult,
@@ -17,7 +18,14 @@ import {
   WAIVED,
 } from '../usage/cell.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
-import { insertCells, keysOf, lockCells, updateCells, type WrittenCell } from './coverage.ts';
+import {
+  insertCells,
+  keysOf,
+  type LockedCell,
+  lockCells,
+  updateCells,
+  type WrittenCell,
+} from './coverage.ts';
 import {
   type AppliedCell,
   checkingKeys,
@@ -26,6 +34,7 @@ import {
   crossCheckOf,
   keyOf,
   type Ledger,
+  leavesOut,
   relatedKeys,
 } from './cross-checks.ts';
 import { type CellChange, countRows, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
@@ -124,11 +133,13 @@ async function applyLocked(
       const key = keyOf(answer);
       const before = ledger.cells.get(cellId(key)) ?? null;
       const numbers = ledger.numbersOf(key);
-      const isTrackedSince = isUntracked(answer) && !ledger.untracked.has(cellId(key));
-      const applied = isTrackedSince
-        ? unchanged
-        : apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
-      cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied });
+      const isTracked = !ledger.untracked.has(cellId(key));
+      const applied =
+        isUntracked(answer) && isTracked
+          ? unchanged
+          : apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
+      const effect = isTracked ? applied : closeLeftOut(applied);
+      cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied: effect });
     }
     crossCheck(answers, ledger, cells);
     for (const answer of answers) compareWithHours(answer, ledger, cells);
@@ -153,7 +164,7 @@ async function readLedger(
   );
   const untracked = await readUntracked(trx, [
     ...checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
-    ...answers.filter(isUntracked).map(keyOf),
+    ...answers.filter((each) => isUntracked(each) || mayBeByHand(each, cells)).map(keyOf),
   ]);
   const numbersOf = (key: CellKey) => (cells.get(cellId(key))?.isStored ? numbers(key) : []);
   return { cells, untracked, numbersOf };
@@ -162,6 +173,22 @@ async function readLedger(
 /** Whether the answer closes a cell whose day was not tracked when it was planned. */
 function isUntracked({ outcome }: CellAnswer): boolean {
   return outcome.kind === 'closed' && outcome.code === NOT_TRACKED;
+}
+
+/** Whether the answer leaves out what a person may have stored for a day that nobody tracks. */
+function mayBeByHand(answer: CellAnswer, cells: ReadonlyMap<string, LockedCell>): boolean {
+  const cell = cells.get(cellId(keyOf(answer)));
+  return leavesOut(answer) && cell?.standing === 'in_doubt';
+}
+
+/**
+ * Closes a cell of an untracked day whose number Losant leaves out: only a person can have stored it, and it stays in
+ * doubt. No period has it, so that it is no failure.
+ */
+function closeLeftOut(applied: Applied): Applied {
+  const { cell, result } = applied;
+  if (cell?.standing !== 'in_doubt' || result !== 'failed') return applied;
+  return { ...applied, result: 'left_out', problem: null, cell: { ...cell, nextReadAtMs: null } };
 }
 
 async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Set<string>> {

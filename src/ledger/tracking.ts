@@ -33,7 +33,7 @@ async function reopenUntracked(trx: Kysely<Schema>, where: RawBuilder<unknown>):
       cross join lateral (
         select c.usage_date, c.stream, c.org_id from losant_usage.coverage c
         where c.usage_date = day and c.stream = t.stream and c.org_id = t.org_id
-          and c.standing = 'missing' offset 0
+          and c.standing in ('missing', 'in_doubt') offset 0
       ) as k
       join losant_usage.coverage c on c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id
       where t.has_untracked and o.removed_at is null and ${where}

@@ -255,6 +255,27 @@ describe('a cell that is closed because its day is not tracked', () => {
   });
 });
 
+test.each([
+  ['nobody tracks stays in doubt and is not asked for again', false, 'left_out', false],
+  ['is tracked stays in doubt and is asked for again', true, 'failed', true],
+])(
+  'a number typed in by hand that Losant leaves out of a day that %s',
+  async (_, isTracked, result, isReadAgain) => {
+    const orgId = await ledger.newOrg();
+    const days = isTracked ? '{[2026-11-20,)}' : '{[2026-11-21,)}';
+    await addTracking(ledger.db, orgId, { streams: ['device_counts'], days });
+    await sql
+      .raw(`insert into losant_usage.usage_days
+    (usage_date, org_id, devices_created, devices_deleted, devices_total) values ('2026-11-20', '${orgId}', 1, 0, 5)`)
+      .execute(ledger.db);
+    const { cells } = await load([answer({ kind: 'missing' }, { orgId })], RUN_2);
+    expect(cells).toMatchObject([{ result }]);
+    const [cell] = await coverageOf(ledger.db, orgId);
+    expect(cell).toMatchObject({ standing: 'in_doubt', reason: 'left_out' });
+    expect(Reflect.get(cell ?? {}, 'next_read_at') !== null).toBe(isReadAgain);
+  },
+);
+
 /** Locks a cell's row from outside, so that a load stops in its middle until it is released. */
 async function holdCell(orgId: string, day: string): Promise<() => Promise<void>> {
   return await holding((trx) => addCells(trx, orgId, [{ day, standing: 'missing', reason: 'server_error' }]));
