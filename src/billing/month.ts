@@ -1,5 +1,4 @@
 import { type Kysely, sql } from 'kysely';
-import { jsonBuildObject } from 'kysely/helpers/postgres';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
@@ -113,17 +112,8 @@ async function readPeriods(db: Kysely<Schema>, month: Month) {
     .selectFrom('period_usage')
     .select(['org_id as orgId', 'instance_id as instanceId', 'org_name as name', 'referral_id as referralId'])
     .select(['period_start as from', 'period_end as to', 'standing', 'is_over as isOver'])
-    .select(['is_billable as isBillable', 'days_expected as daysExpected', 'days_accepted as daysAccepted'])
+    .select(['is_billable as isBillable', 'days_accepted as daysAccepted'])
     .select(['days_unreported as daysUnreported', 'days_untracked as daysUntracked'])
-    .select((eb) => {
-      const streamDays = jsonBuildObject({
-        device_counts: eb.ref('device_counts_days'),
-        notebook_minutes: eb.ref('notebook_minutes_days'),
-        payload_totals: eb.ref('payload_totals_days'),
-        payload_sources: eb.ref('payload_sources_days'),
-      });
-      return streamDays.$castTo<Readonly<Record<string, number>>>().as('streamDays');
-    })
     .select(['payload_billable_count as payloads', 'devices_total as devices'])
     .where('days_expected', '>', 0)
     .where((eb) =>
@@ -180,7 +170,7 @@ function toPeriod(blocked: BlockedPeriod, orgId: string): Omit<OrganizationPerio
   const { instanceId, orgName, referralId, from, to } = blocked;
   return {
     ...{ orgId, instanceId, name: orgName ?? orgId, referralId, from, to },
-    ...{ standing: null, isOver: true, isBillable: false, daysExpected: 0, streamDays: {} },
+    ...{ standing: null, isOver: true, isBillable: false },
     ...{ daysAccepted: 0, daysUnreported: 0, daysUntracked: 0, payloads: null, devices: null },
   };
 }

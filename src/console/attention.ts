@@ -9,7 +9,7 @@ import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { changeOf, SHOWN, type Shown } from './organizations.ts';
-import type { Html } from './page.ts';
+import { type Html } from './page.ts';
 import type { InstanceTrouble } from './verdict.ts';
 
 /** A line of the list. */
@@ -80,7 +80,10 @@ export function listAttention(facts: AttentionFacts): AttentionLine[] {
 function describeTroubles(troubles: readonly InstanceTrouble[]): AttentionLine[] {
   const [first, ...others] = troubles;
   if (first === undefined) return [];
-  const text = `Instance ${first.name ?? first.instanceId}: ${first.trouble.message}`;
+  const { message } = first.trouble;
+  const text = message.startsWith('Instance ')
+    ? message
+    : `Instance ${first.name ?? first.instanceId}: ${message}`;
   const more = others.length === 0 ? '' : `; ${count(others.length, 'more instance')} with trouble`;
   return [{ tone: 'bad', text: `${text}${more}`, address: '/runs', more: first.trouble.hint }];
 }
@@ -156,8 +159,9 @@ const LINES: Readonly<
   crossing: {
     tone: 'warn',
     says: (number) => `${count(number, 'organization')} will pass a limit`,
-    rank: ({ limit }) => limit?.crossesOn ?? '',
-    describe: ({ limit }) => `${limit?.name}, ${showShare(limit?.share ?? null)}on ${limit?.crossesOn}`,
+    rank: ({ nextLimit }) => nextLimit?.crossesOn ?? '',
+    describe: ({ nextLimit: next }) =>
+      `${next?.name}, ${showShare(next?.share ?? null)}on ${next?.crossesOn}`,
   },
   silent: {
     tone: 'warn',

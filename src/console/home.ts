@@ -23,7 +23,15 @@ import {
   READING_WAIT_MS,
   shownHealth,
 } from './sources.ts';
-import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
+import {
+  type Column,
+  chartColumn,
+  column,
+  instanceColumn,
+  numberColumn,
+  renderTable,
+  textColumn,
+} from './table.ts';
 import {
   currentTroubles,
   describeKind,
@@ -167,7 +175,7 @@ function renderMonthToDate({ days, organizations, to }: Overview): Html {
     ),
     numberColumn('Same days before', ({ before, show }) => (before === null ? null : show(before))),
     numberColumn('Change', ({ now, before }) => showPercent(now, before)),
-    column('By day', ({ name, key }) =>
+    chartColumn('By day', ({ name, key }) =>
       renderSparkline(
         days.slice(-31).map((sums) => sums[key]),
         name,

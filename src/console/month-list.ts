@@ -136,16 +136,11 @@ function columnsOf({ query, names, yesterday, hasRun }: PeriodListOptions): Colu
  * its numbers.
  */
 export function describePeriod(period: OrganizationPeriod): string {
-  const { isBillable, blockers, daysExpected, daysAccepted, daysUnreported, daysUntracked } = period;
-  const blocking = new Set(blockers.flatMap(({ streams }) => streams ?? []));
-  const fewer = Object.entries(period.streamDays).filter(
-    ([stream, days]) => blocking.has(stream) && days < daysExpected,
-  );
+  const { isBillable, blockers, daysAccepted, daysUnreported, daysUntracked } = period;
   const facts = [
     isBillable ? 'ready' : '',
     ...blockers.map(describeBlocker),
     !isBillable && blockers.length === 0 ? 'waits for its instance' : '',
-    ...fewer.map(([stream, days]) => `${stream} stored on ${days} of ${count(daysExpected, 'day')}`),
     daysAccepted > 0 ? `${count(daysAccepted, 'day')} accepted` : '',
     daysUntracked > 0 ? `${count(daysUntracked, 'day')} stored but not tracked, so not in the sums` : '',
     daysUnreported > 0 ? `${count(daysUnreported, 'day')} with zeros, as Losant left numbers out` : '',

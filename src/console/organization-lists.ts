@@ -19,15 +19,17 @@ export function renderOpenCells(orgId: string, open: readonly OpenCells[]): Html
 ${renderTable(cells.slice(0, GAPS_MAX), [
   column('Standing', ({ standing }) => renderStanding(standing)),
   column('Stream', ({ stream }) => stream),
-  numberColumn('Days', ({ days }) => days),
-  column('From', ({ stream, first }) => linkToDay(orgId, first, stream)),
-  column('To', ({ stream, last }) => linkToDay(orgId, last, stream)),
-  textColumn('Why', ({ reason, message }) => html`<strong>${reason ?? ''}</strong>: ${message}`),
-  textColumn('What to do', ({ standing, stream, first, last }) =>
-    standing === 'missing'
-      ? html`Read again by itself; at once: <code>losant-usage backfill --org ${orgId} --stream ${stream} --from ${first} --to ${last}</code>`
-      : html`To accept: <code>losant-usage waive --org ${orgId} --day ${first}..${last} --stream ${stream} --reason TEXT</code>`,
+  column('Days', ({ stream, days, first, last }) =>
+    days === 1
+      ? linkToDay(orgId, first, stream)
+      : html`${showNumber(days)}, ${linkToDay(orgId, first, stream)} to ${linkToDay(orgId, last, stream)}`,
   ),
+  textColumn('Why, and what to do', ({ standing, stream, first, last, reason, message }) => {
+    const why = html`<strong>${reason ?? ''}</strong>: ${message}.`;
+    return standing === 'missing'
+      ? html`${why} Read again by itself; at once: <code>losant-usage backfill --org ${orgId} --stream ${stream} --from ${first} --to ${last}</code>`
+      : html`${why} To accept: <code>losant-usage waive --org ${orgId} --day ${first}..${last} --stream ${stream} --reason TEXT</code>`;
+  }),
 ])}${cells.length > GAPS_MAX ? html`<p class="quiet">The first ${GAPS_MAX} of ${showNumber(cells.length)} causes; <code>losant-usage gaps --all</code> lists all.</p>` : ''}`;
 }
 

@@ -39,7 +39,7 @@ import {
 } from './page.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { describeCounts, renderStanding } from './standings.ts';
-import { column, numberColumn, renderTable, sendCsv } from './table.ts';
+import { chartColumn, column, numberColumn, renderTable, sendCsv } from './table.ts';
 
 const RANGES = [30, 90, 365] as const;
 const RANGE_DAYS = 90;
@@ -200,7 +200,7 @@ ${renderTable(uses, [
   ),
   numberColumn('Allowed', ({ limit }) => limit),
   numberColumn('Share', ({ share }) => renderShare(share)),
-  column('Used', ({ share, projectedShare }) =>
+  chartColumn('Used', ({ share, projectedShare }) =>
     share === null ? null : renderBar(share, projectedShare ?? share),
   ),
   numberColumn('Days stored', (use) =>

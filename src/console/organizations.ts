@@ -26,6 +26,7 @@ import { type Html, renderAway, renderCopy, renderDay, renderInstant, renderPage
 import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
 import {
   type Column,
+  chartColumn,
   column,
   type FileColumn,
   instanceColumn,
@@ -47,7 +48,7 @@ export const SHOWN = {
   over: { text: 'over a limit', has: ({ limit }, to) => isPassed(limit, to) },
   crossing: {
     text: 'that will pass a limit',
-    has: ({ limit }, to) => limit !== null && limit.crossesOn !== null && !isPassed(limit, to),
+    has: ({ nextLimit }) => nextLimit !== null,
   },
   silent: { text: 'silent for 3 days or more', has: ({ silentSince }) => silentSince !== null },
   moved: { text: 'changed by half or more', has: (figures) => Math.abs(changeOf(figures) ?? 0) >= 0.5 },
@@ -154,7 +155,9 @@ export function selectOrganizations(
   const text = q.toLowerCase();
   const matches = ({ name, referralId, orgId }: OrganizationFigures) =>
     name.toLowerCase().includes(text) || referralId?.toLowerCase().includes(text) || orgId.startsWith(text);
-  const found = organizations.filter((each) => matches(each) && (show === '' || SHOWN[show].has(each, to)));
+  let found = organizations.filter((each) => matches(each) && (show === '' || SHOWN[show].has(each, to)));
+  // One that is over a limit may be about to pass another, which is the one that is asked for.
+  if (show === 'crossing') found = found.map((each) => ({ ...each, limit: each.nextLimit }));
   if (sort === 'name') return direction === 'asc' ? found : found.toReversed();
   const sign = direction === 'asc' ? 1 : -1;
   const valued = found.map((each) => ({ each, value: SORTS[sort].of(each) }));
@@ -247,7 +250,7 @@ function columnsOf({ filters, to, names, payloads }: ListFacts): Column<Organiza
       'change',
       numberColumn('Change', ({ compared }) => compared && showChange(compared.now, compared.before)),
     ),
-    column('By day', ({ orgId }) => renderSparkline(payloads.get(orgId) ?? [], 'Billable payloads')),
+    chartColumn('By day', ({ orgId }) => renderSparkline(payloads.get(orgId) ?? [], 'Billable payloads')),
     by(
       'share',
       numberColumn(

@@ -94,7 +94,7 @@ a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visi
 header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center; padding: .5rem 0; border-bottom: 1px solid var(--line) } header nav { flex: 1 1 auto } header nav a { padding: .2rem 0; min-height: 24px }
 .skip { position: absolute; left: -99rem } .skip:focus { left: 1rem; top: .25rem; background: var(--ground); padding: .4rem .8rem; z-index: 9 } main:focus { outline: 0 } main nav a { display: inline-block; line-height: 24px }
 form.find { margin: 0; flex: 0 1 17rem } .find input { width: 100% }
-.attention { margin: .5rem 0; padding: 0; list-style: none } .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel) } .attention a { display: inline-block; min-height: 24px } .attention .on-bad { border-color: var(--bad) } .attention .on-warn { border-color: var(--warn) } .attention .on-good { border-color: var(--good) }
+.attention { margin: .5rem 0; padding: 0; list-style: none } .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel) } .attention li { line-height: 24px } .attention li > a:first-child { display: inline-block; min-height: 24px } .attention .on-bad { border-color: var(--bad) } .attention .on-warn { border-color: var(--warn) } .attention .on-good { border-color: var(--good) }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem } .halves > div { min-width: 0 }
 .line { display: inline-flex; align-items: center; gap: .3rem; max-width: 15rem; white-space: nowrap } .line a { overflow: hidden; text-overflow: ellipsis; line-height: 24px } .copy { min-width: 24px; height: 24px; padding: 0 .2rem; border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 } @media (scripting: none) { .copy { display: none } }
 .strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(2.9rem, 1fr)); gap: .2rem; margin: .5rem 0; padding: 0; list-style: none; font-size: .8rem; text-align: center } .strip li > * { display: block; padding: .2rem 0; background: var(--panel); color: var(--text); text-decoration: none }
@@ -144,6 +144,7 @@ ${[1, 2, 3, 4, 5].map((shade) => `.week .shade-${shade} { background: color-mix(
   header nav, form, .skip, .copy, details > summary, nav[aria-label] { display: none } body { max-width: none; font-size: 11px; padding: 0 } a { color: inherit; text-decoration: none } td a { line-height: inherit } tr, .card, figure { break-inside: avoid } thead { display: table-header-group } .scroll, .map { overflow: visible }
   time[title]::after { content: ' (' attr(title) ')' }
 }
+@media (min-width: 37.5rem) and (max-width: 60rem) { .g { display: none } }
 @media (max-width: 37.5rem) {
   .facts div { display: flex; gap: 1rem } .facts .tags { grid-column: auto } .facts dt { flex: 0 0 8rem } .facts { gap: .15rem }
   table:not(.grid) thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }

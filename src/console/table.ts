@@ -12,8 +12,11 @@ type Cell = Html | string | number | bigint | null;
 export interface Column<Row> {
   readonly name: string;
   readonly cell: (row: Row) => Cell;
-  /** Numbers are aligned; names and messages of any length may break anywhere, other values are not broken. */
-  readonly kind: 'number' | 'text' | 'value';
+  /**
+   * Numbers are aligned; names and messages of any length may break anywhere, other values are not broken; a chart
+   * gives way on a narrow screen.
+   */
+  readonly kind: 'number' | 'text' | 'value' | 'chart';
   /** The address that sorts by the column. */
   readonly sortAddress?: string;
   /** The order of the rows, if they are sorted by the column. */
@@ -32,7 +35,11 @@ export function numberColumn<Row>(name: string, cell: (row: Row) => Cell): Colum
   return { name, cell, kind: 'number' };
 }
 
-const CLASSES = { number: 'n', text: 't', value: '' } as const;
+export function chartColumn<Row>(name: string, cell: (row: Row) => Cell): Column<Row> {
+  return { name, cell, kind: 'chart' };
+}
+
+const CLASSES = { number: 'n', text: 't', value: '', chart: 'g' } as const;
 
 /**
  * `renderTable` renders a table with a heading for each column, which also stands beside each value on

@@ -79,11 +79,16 @@ export async function readFigures(db: Kysely<Schema>, to: UsageDay) {
   const movers = db.selectFrom('usage_movers').select(['org_id', 'quantity', 'previous_quantity']);
   const moved = byOrg(await movers.execute());
   const silent = byOrg(await db.selectFrom('silent_organizations').select(['org_id', 'last_day']).execute());
-  const limits = byOrg(await readNearestLimits(db));
+  const limits = Map.groupBy(await readLimits(db), ({ org_id }) => org_id);
   const gaps = byOrg(await countGapsByOrg(db));
   return organizations.map((organization) => {
     const { orgId } = organization;
-    const [sum, move, limit, gap] = [sums.get(orgId), moved.get(orgId), limits.get(orgId), gaps.get(orgId)];
+    const [sum, move, gap, own = []] = [
+      sums.get(orgId),
+      moved.get(orgId),
+      gaps.get(orgId),
+      limits.get(orgId),
+    ];
     return {
       ...organization,
       /** On the newest day of the month that is stored. */
@@ -93,7 +98,9 @@ export async function readFigures(db: Kysely<Schema>, to: UsageDay) {
       /** Those of the days that are stored in both months, and of the same days of the month before. */
       compared: move === undefined ? null : { now: move.quantity, before: move.previous_quantity },
       /** The one that is passed first, or else the nearest. */
-      limit: limit?.state ?? null,
+      limit: own[0]?.state ?? null,
+      /** The one that will be passed first of those that were not; null if none will. */
+      nextLimit: own.find(({ state }) => state.crossesOn !== null && state.crossesOn > to)?.state ?? null,
       /** The last day with payloads, if three or more stored days since had none. */
       silentSince: silent.get(orgId)?.last_day ?? null,
       missing: gap?.missing ?? 0,
@@ -122,16 +129,12 @@ async function readSums(db: Kysely<Schema>, { from, to }: DayRange): Promise<rea
   return rows;
 }
 
-/**
- * `readNearestLimits` returns for each organization the limit that is passed first, or else the one with
- * the greatest share.
- */
-async function readNearestLimits(
+/** `readLimits` returns every limit, of an organization the one that is passed first, or else the greatest share, first. */
+async function readLimits(
   db: Kysely<Schema>,
 ): Promise<{ readonly org_id: string; readonly state: LimitState }[]> {
   const rows = await db
     .selectFrom('usage_vs_limits')
-    .distinctOn('org_id')
     .select(['org_id', 'limit_name', 'share', 'projected_share', 'crosses_on'])
     .where('metric', 'is not', null)
     .orderBy('org_id')

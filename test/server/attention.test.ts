@@ -7,11 +7,12 @@ import { HEALTH, INSTANCE, INSTANCE_HEALTH, NOW_MS, STREAM } from './pages.ts';
 
 const org = (name: string, figures: Partial<OrganizationFigures>): OrganizationFigures => ({
   ...{ orgId: `5d${name}`, instanceId: INSTANCE, name, referralId: null, removedAt: null, devices: 1 },
-  ...{ payloads: 1, compared: null, limit: null, silentSince: null, missing: 0, inDoubt: 0 },
+  ...{ payloads: 1, compared: null, limit: null, nextLimit: null, silentSince: null, missing: 0, inDoubt: 0 },
   ...figures,
 });
 const limit = (share: number, crossesOn: string | null, name = 'payload') => ({
   limit: { name, share, projectedShare: null, crossesOn },
+  nextLimit: share > 1 || crossesOn === null ? null : { name, share, projectedShare: null, crossesOn },
 });
 
 const QUIET: AttentionFacts = {
@@ -75,13 +76,17 @@ test('names the day of a limit: on which it was passed, or will be', () => {
     overview: overviewOf(
       org('Late', limit(0.8, '2026-11-29')),
       org('Soon', limit(0.95, '2026-11-24', 'device')),
-      org('Over', limit(1.5, '2026-11-12')),
+      org('Over', { ...limit(1.5, '2026-11-12'), nextLimit: limit(0.7, '2026-11-28', 'device').limit }),
       org('Gone', { ...limit(2, '2026-11-02'), removedAt: '2026-11-05T00:00:00.000Z' }),
     ),
   });
   expect(lines.map(({ examples }) => examples?.map(({ text }) => text))).toEqual([
     ['Over (payload, 150 %, since 2026-11-12)'],
-    ['Soon (device, 95 %, on 2026-11-24)', 'Late (payload, 80 %, on 2026-11-29)'],
+    [
+      'Soon (device, 95 %, on 2026-11-24)',
+      'Over (device, 70 %, on 2026-11-28)',
+      'Late (payload, 80 %, on 2026-11-29)',
+    ],
   ]);
 });
 

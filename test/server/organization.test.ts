@@ -169,7 +169,7 @@ test('begins with the billable payloads of the month, beside the month before an
 test('lists what is missing with its reason and a command, and sources with their share', async () => {
   const text = (await page()).replaceAll(/<[^>]*>/g, ' ').replaceAll(/\s+/g, ' ');
   expect(text).toContain(
-    `✕ missing device_counts 2 ${daysAgo(3)} ${daysAgo(2)} never_read : it was never read`,
+    `✕ missing device_counts 2, ${daysAgo(3)} to ${daysAgo(2)} never_read : it was never read. Read again by itself`,
   );
   expect(text).toContain(
     `losant-usage backfill --org ${orgId} --stream device_counts --from ${daysAgo(3)} --to ${daysAgo(2)}`,

@@ -28,6 +28,7 @@ const FIGURES: OrganizationFigures = {
   payloads: 5_000,
   compared: { now: 5_000, before: 4_000 },
   limit: { name: 'payload', share: 0.512, projectedShare: 0.66, crossesOn: null },
+  nextLimit: null,
   silentSince: null,
   missing: 0,
   inDoubt: 0,
@@ -129,9 +130,15 @@ describe('a list', () => {
   const limit = (crossesOn: string | null, share: number) => ({
     limit: { name: 'payload', share, projectedShare: share, crossesOn },
   });
+  const next = { nextLimit: { name: 'device', share: 0.9, projectedShare: 1.1, crossesOn: '2026-11-28' } };
   const organizations = [
-    org('Alpha', { ...limit('2026-11-20', 1.2), referralId: 'ref-7', compared: { now: 10, before: 20 } }),
-    org('beta 100%', { ...limit('2026-11-28', 0.9), payloads: null, missing: 2 }),
+    org('Alpha', {
+      ...limit('2026-11-20', 1.2),
+      ...next,
+      referralId: 'ref-7',
+      compared: { now: 10, before: 20 },
+    }),
+    org('beta 100%', { ...limit('2026-11-28', 0.9), ...next, payloads: null, missing: 2 }),
     org('gamma\\', { silentSince: '2026-11-18', payloads: 0, inDoubt: 1, compared: { now: 0, before: 0 } }),
     org('delta_2', { ...limit(null, 0.4), payloads: 7_000, compared: { now: 119, before: 80 } }),
   ];
@@ -149,7 +156,8 @@ describe('a list', () => {
     ['q=5dbeta', ['beta 100%']],
     ["q='; drop table", []],
     ['show=over', ['Alpha']],
-    ['show=crossing', ['beta 100%']],
+    ['show=crossing', ['Alpha', 'beta 100%']],
+    ['show=crossing&sort=share', ['Alpha', 'beta 100%']],
     ['show=silent', ['gamma\\']],
     ['show=moved', ['Alpha']],
     ['show=missing', ['beta 100%']],
