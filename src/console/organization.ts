@@ -203,13 +203,13 @@ ${renderTable(uses, [
   chartColumn('Used', ({ share, projectedShare }) =>
     share === null ? null : renderBar(share, projectedShare ?? share),
   ),
-  numberColumn('Days stored', (use) =>
-    use.daysStored === null ? null : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
-  ),
   numberColumn('Projected', ({ projected, projectedShare }) =>
     projected === null ? null : html`${showNumber(projected)} (${renderShare(projectedShare)})`,
   ),
   column('Passed on', ({ crossesOn }) => renderDay(crossesOn)),
+  numberColumn('Days stored', (use) =>
+    use.daysStored === null ? null : `${showNumber(use.daysStored)} of ${showNumber(use.daysExpected)}`,
+  ),
 ])}`;
 }
 
