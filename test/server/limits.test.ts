@@ -36,7 +36,7 @@ describe('the running period against its limits', () => {
       'November 2026 to date,|2026-11-01|to|2026-11-30|, 24 days of it tracked so far.',
     );
     expect(await shown([USE])).toContain(
-      '|payload|payload_billable_count|4,000 payloads|9,000|44 %|23 of 24|5,217 (57 %)|–|',
+      '|payload|payload_billable_count|4,000 payloads|9,000|44 %|5,217 (57 %)|–|23 of 24|',
     );
     expect(await shown([{ ...USE, source: 'losant', daysStored: 24 }])).toContain(
       'The billing period to date,|2026-11-01|to|2026-11-30|, 24 days of it tracked so far.',
