@@ -19,6 +19,8 @@ export interface Reading<T> {
 }
 
 const REST_FACTOR = 10;
+/** The longest that a caller waits who would otherwise get a very old answer, unless it says for how long it waits. */
+const OLD_TIMEOUT_MS = 700;
 
 /**
  * Shares an expensive read among all callers: at most one is under way, and its answer is kept for a
@@ -55,8 +57,8 @@ export interface KeptReadingOptions extends ReadingOptions {
   /** Called when a read fails after one that succeeded. */
   readonly onFailure: (error: unknown) => void;
   /**
-   * The time that a caller waits who would otherwise get nothing or a very old answer; by default like
-   * others.
+   * The time that a caller waits who would otherwise get nothing, or for {@link OLD_TIMEOUT_MS} at most a very old
+   * answer; by default like others.
    */
   readonly firstTimeoutMs?: number;
   /** The age from which an answer is very old; ten times `keepMs` by default. */
@@ -88,8 +90,10 @@ export function keepReading<T>(
   }, options);
   return async (waitMs) => {
     // The failure has been reported; a slow read continues for the next caller.
-    const isOld = last === null || now() - last.atMs > (oldAfterMs ?? options.keepMs * REST_FACTOR);
-    await shared(isOld ? firstTimeoutMs : waitMs).catch(() => undefined);
+    const isOld = last !== null && now() - last.atMs > (oldAfterMs ?? options.keepMs * REST_FACTOR);
+    const longestMs = firstTimeoutMs ?? options.timeoutMs;
+    const oldMs = Math.max(Math.min(longestMs, OLD_TIMEOUT_MS), waitMs ?? 0);
+    await shared(last === null ? longestMs : isOld ? oldMs : waitMs).catch(() => undefined);
     return last;
   };
 }

@@ -96,7 +96,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     openMonth,
     read: (query) => bound(() => query(db)),
     streamRows: (request, take) => oneFile(() => streamView(reader, request, { signal, take })),
-    database: async (waitMs) => {
+    database: async (waitMs = HEALTH.timeoutMs) => {
       const reads = [ping().then(...YES_OR_NO), health(waitMs), differences()] as const;
       const [isUp, reading, counted] = await Promise.all(reads);
       return { isUp, reading: reading && addDifferences(reading, counted?.value) };
