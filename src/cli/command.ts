@@ -72,7 +72,7 @@ export function exampleDays(nowMs: number) {
 export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
   readonly needs: N;
   readonly options: O;
-  /** What a line does, by its text after `losant-usage`. */
+  /** Example lines, by their text after `losant-usage`, each with its meaning. */
   readonly examples: (days: ExampleDays) => Readonly<Record<string, string>>;
   /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
   readonly json?: boolean;

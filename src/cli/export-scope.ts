@@ -50,7 +50,7 @@ export function chooseScopes(
   });
 }
 
-/** What an export shares over all instances. */
+/** The database, clock and gates that an export shares over all instances. */
 export interface Tools {
   readonly handle: DatabaseHandle;
   readonly now: () => number;

@@ -117,9 +117,9 @@ const organizations = (number: number) => count(number, 'organization');
 export interface CheckStep {
   readonly name: string;
   readonly isDone: boolean;
-  /** What is still to be done, with its count; what was done, if it is. */
+  /** The work that is left, with its count, or the result if it is done. */
   readonly text: string;
-  /** Where it is shown; null where there is nothing more to see. */
+  /** The address that shows it; null where there is nothing more to see. */
   readonly address: string | null;
 }
 

@@ -24,7 +24,7 @@ const MONTH_FILTERS = ['ready', 'blocked', ...standings] as const;
 type MonthFilter = (typeof MONTH_FILTERS)[number];
 type Filters = MonthQuery['filters'];
 
-/** What the address of a month's page chooses; '' for a filter that is not set or not valid. */
+/** The choices in the address of a month's page; '' for a filter that is not set or not valid. */
 export type MonthQuery = ReturnType<typeof readMonthQuery>;
 
 export function readMonthQuery(month: Month, given: Query) {

@@ -1,4 +1,4 @@
-/** What an organization's page lists beside its charts: gaps, changes and sources. */
+/** The lists of an organization's page beside its charts: gaps, changes and sources. */
 import { html } from 'hono/html';
 import type { ChangeList } from '../queries/changes.ts';
 import type { OpenCells, SourceCount } from '../queries/organization.ts';

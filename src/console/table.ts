@@ -6,7 +6,7 @@ import { showNumber } from '../terminal/words.ts';
 import type { Html } from './page.ts';
 import type { Names } from './sources.ts';
 
-/** What a cell shows: a number with separators, and a dash for null. */
+/** The content of a cell: a number is shown with separators, null as a dash. */
 type Cell = Html | string | number | bigint | null;
 
 export interface Column<Row> {

@@ -182,7 +182,7 @@ function mayBeByHand(answer: CellAnswer, cells: ReadonlyMap<string, LockedCell>)
 }
 
 /**
- * Closes a cell of an untracked day whose number Losant leaves out: only a person can have stored it, and it stays in
+ * `closeLeftOut` closes a cell of an untracked day whose number Losant leaves out: only a person can have stored it, and it stays in
  * doubt. No period has it, so that it is no failure.
  */
 function closeLeftOut(applied: Applied): Applied {
