@@ -255,11 +255,11 @@ comment on column losant_usage.tracked.last_day is 'Last tracked usage date (UTC
 comment on column losant_usage.tracked.unread_days is 'Tracked usage dates that were never read.';
 comment on column losant_usage.tracked.read_days is 'Usage dates that have a row in coverage, tracked or not.';
 comment on column losant_usage.tracked.days_read is 'Days of read_days (count).';
-comment on column losant_usage.tracked.from_day is 'No usage date before this one is tracked (UTC). With to_day and has_holes it tells without days which are.';
+comment on column losant_usage.tracked.from_day is 'No usage date before this one is tracked (UTC); null if none ever was and its creation date is not known. With to_day and has_holes it tells without days which are.';
 comment on column losant_usage.tracked.to_day is 'No usage date after this one is tracked (UTC).';
 comment on column losant_usage.tracked.has_holes is 'Whether some usage dates from from_day to to_day may not be tracked.';
 comment on column losant_usage.tracked.has_untracked is 'Whether a usage date was read that is not tracked.';
-comment on column losant_usage.tracked.unread_from is 'No tracked usage date before this one was left unread; found by index.';
+comment on column losant_usage.tracked.unread_from is 'No tracked usage date before this one was left unread; found by index. Null if every one was read.';
 
 create function losant_usage.is_waiting(standing losant_usage.standing, reason text, usage_date date) returns boolean
 language sql stable parallel safe as $$
@@ -319,7 +319,7 @@ comment on column losant_usage.cells.stream is 'Stream.';
 comment on column losant_usage.cells.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.cells.standing is 'final, accepted, stored, waiting, unavailable, in_doubt or missing, see the type standing; in_doubt and missing are gaps.';
 comment on column losant_usage.cells.reason is 'Why it is not all right, or what was wrong with its newest read, as one code; null if nothing.';
-comment on column losant_usage.cells.message is 'The same for people; of an accepted cell the reason that was given.';
+comment on column losant_usage.cells.message is 'The same for people; of an accepted cell the reason that was given; null if there is none.';
 comment on column losant_usage.cells.is_stored is 'Whether its numbers are stored.';
 comment on column losant_usage.cells.is_reported is 'Whether Losant has ever named this number.';
 comment on column losant_usage.cells.revision is 'Version of its numbers; 0 if there is none.';

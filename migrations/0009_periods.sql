@@ -118,9 +118,9 @@ comment on column losant_usage.monthly_usage.is_billable is 'Whether the month m
 comment on column losant_usage.monthly_usage.devices_created is 'Devices created (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.devices_deleted is 'Devices deleted (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.devices_total is 'Devices at about the end of the day (devices, level) on the last day of the month that is stored; null if none is.';
-comment on column losant_usage.monthly_usage.devices_total_on is 'Devices at about the end of the day: the day of the month that the number is of (UTC).';
-comment on column losant_usage.monthly_usage.devices_total_max is 'Devices at about the end of the day (devices): the greatest of the month.';
-comment on column losant_usage.monthly_usage.devices_total_avg is 'Devices at about the end of the day (devices): the average of the days that are stored.';
+comment on column losant_usage.monthly_usage.devices_total_on is 'Devices at about the end of the day: the day of the month that the number is of (UTC); null if none is stored.';
+comment on column losant_usage.monthly_usage.devices_total_max is 'Devices at about the end of the day (devices): the greatest of the month; null if none is stored.';
+comment on column losant_usage.monthly_usage.devices_total_avg is 'Devices at about the end of the day (devices): the average of the days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.notebook_minutes is 'Notebook execution time (minutes, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.notebook_completed is 'Notebook executions that completed (executions, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.monthly_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow), summed over the tracked days that are stored; null if none is.';
@@ -190,9 +190,9 @@ comment on column losant_usage.period_usage.is_billable is 'Whether the period m
 comment on column losant_usage.period_usage.devices_created is 'Devices created (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.devices_deleted is 'Devices deleted (devices, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.devices_total is 'Devices at about the end of the day (devices, level) on the last day of the period that is stored; null if none is.';
-comment on column losant_usage.period_usage.devices_total_on is 'Devices at about the end of the day: the day of the period that the number is of (UTC).';
-comment on column losant_usage.period_usage.devices_total_max is 'Devices at about the end of the day (devices): the greatest of the period.';
-comment on column losant_usage.period_usage.devices_total_avg is 'Devices at about the end of the day (devices): the average of the days that are stored.';
+comment on column losant_usage.period_usage.devices_total_on is 'Devices at about the end of the day: the day of the period that the number is of (UTC); null if none is stored.';
+comment on column losant_usage.period_usage.devices_total_max is 'Devices at about the end of the day (devices): the greatest of the period; null if none is stored.';
+comment on column losant_usage.period_usage.devices_total_avg is 'Devices at about the end of the day (devices): the average of the days that are stored; null if none is.';
 comment on column losant_usage.period_usage.notebook_minutes is 'Notebook execution time (minutes, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.notebook_completed is 'Notebook executions that completed (executions, flow), summed over the tracked days that are stored; null if none is.';
 comment on column losant_usage.period_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow), summed over the tracked days that are stored; null if none is.';

@@ -52,7 +52,7 @@ comment on column losant_usage.meter_events.value is 'Of a flow what the stateme
 comment on column losant_usage.meter_events.value_max is 'Of a level the greatest of the period; null for flows.';
 comment on column losant_usage.meter_events.difference is 'What the statement adds to those before it; the sum over the statements of a period is what it comes to, also of a level.';
 comment on column losant_usage.meter_events.replaces_event_id is 'Of an adjusted level the event that this one replaces; null where it is the first, and for flows, which add up.';
-comment on column losant_usage.meter_events.replaces_value is 'The value of that event.';
+comment on column losant_usage.meter_events.replaces_value is 'The value of that event; null if none is replaced.';
 comment on column losant_usage.meter_events.is_carried is 'Whether the event is dated outside its period, into the one that was open when the statement was made: it corrects a flow, or the statement was made more than 27 days after the period.';
 comment on column losant_usage.meter_events.occurred_at is 'Time of the event in whole seconds (UTC): in the last hour of the period, or, where is_carried, when the statement was made.';
 comment on column losant_usage.meter_events.send_by is 'Until when the time of the event is accepted by Stripe (UTC): 35 days after it, at least a week after the statement.';

@@ -320,9 +320,9 @@ function renderMissing(missing: Ending['missing']): Line[] {
     JSON.stringify([stream, reason, message]),
   );
   const rows = [...byCause.values()].flatMap((alike) => {
-    const { stream, message } = alike[0] as Ending['missing'][number];
+    const { stream, reason, message } = alike[0] as Ending['missing'][number];
     const ranges = mergeDays(alike.map(({ day }) => day));
-    return ranges.map((range): Line[] => [showDays(range), stream, message]);
+    return ranges.map((range): Line[] => [showDays(range), stream, message ?? reason ?? '']);
   });
   if (rows.length === 0) return [];
   const head = styled('red', `  ${count(missing.length, 'number')} missing:`);

@@ -77,7 +77,7 @@ export interface Cells {
   instance_id: string;
   is_reported: boolean;
   is_stored: boolean;
-  message: string;
+  message: string | null;
   next_read_at: Instant | null;
   org_id: string;
   reason: string | null;
@@ -378,7 +378,7 @@ export interface MeterEvents {
   plan_id: string | null;
   referral_id: string | null;
   replaces_event_id: string | null;
-  replaces_value: number;
+  replaces_value: number | null;
   send_by: Instant;
   statement_id: string;
   unit: string;
@@ -434,9 +434,9 @@ export interface MonthlyUsage {
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
-  devices_total_avg: Numeric;
-  devices_total_max: number;
-  devices_total_on: UsageDay;
+  devices_total_avg: Numeric | null;
+  devices_total_max: number | null;
+  devices_total_on: UsageDay | null;
   instance_id: string;
   is_billable: boolean;
   is_final: boolean;
@@ -588,9 +588,9 @@ export interface PeriodUsage {
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
-  devices_total_avg: Numeric;
-  devices_total_max: number;
-  devices_total_on: UsageDay;
+  devices_total_avg: Numeric | null;
+  devices_total_max: number | null;
+  devices_total_on: UsageDay | null;
   instance_id: string;
   is_billable: boolean;
   is_final: boolean;
@@ -654,8 +654,8 @@ export interface Reconciliation {
   month: UsageDay;
   org_id: string | null;
   org_name: string | null;
-  orgs_missing: number;
-  orgs_removed: number;
+  orgs_missing: number | null;
+  orgs_removed: number | null;
   outcome: string;
   plan_id: string | null;
   quantity: Numeric | null;
@@ -846,7 +846,7 @@ export interface Tracked {
   days: string;
   days_read: number;
   first_day: UsageDay | null;
-  from_day: UsageDay;
+  from_day: UsageDay | null;
   has_holes: boolean;
   has_untracked: boolean;
   instance_id: string;
@@ -856,7 +856,7 @@ export interface Tracked {
   stream: string;
   to_day: UsageDay;
   unread_days: string;
-  unread_from: UsageDay;
+  unread_from: UsageDay | null;
 }
 
 export interface Tracking {

@@ -8,9 +8,11 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { afterEach, expect, inject, test } from 'vitest';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
+import { findUndeclaredNulls } from '../support/declared-nulls.ts';
 import { jsonOf } from '../support/program.ts';
 import { type Export, openExport, orgIdsOf } from './export.ts';
 import { readTruth } from './usage.ts';
@@ -106,19 +108,25 @@ const FORGERIES = [
   `delete from losant_usage.statements`,
   `select losant_usage.open_statement(instance_id, '2020-01-01', false, 'forged', now()) from losant_usage.instances`,
   `select losant_usage.seal_statement(gen_random_uuid(), 'lines.csv', '')`,
-  `begin; lock table losant_usage.load_lock in share mode`,
   `delete from losant_usage.months`,
+  `begin; lock table losant_usage.load_lock in share mode`,
 ];
 
-async function forge(): Promise<unknown[]> {
-  return await Promise.all(
-    FORGERIES.map((each) =>
-      queryOnce(urlOf(forger), each).then(
+/** Tries each forgery, and returns what Postgres said to them. */
+async function forge(): Promise<Set<unknown>> {
+  const client = new pg.Client({ connectionString: urlOf(forger) });
+  await client.connect();
+  const answers = new Set<unknown>();
+  for (const each of FORGERIES) {
+    answers.add(
+      await client.query(each).then(
         () => each,
         (error: unknown) => (error as { code: string }).code,
       ),
-    ),
-  );
+    );
+  }
+  await client.end();
+  return answers;
 }
 
 /** The sums over the year by organization and flow, and by payload type and source, of the days on which it was there. */
@@ -227,7 +235,7 @@ test.each([
           { period_start: `${LEAP}-08-15`, period_end: `${LEAP}-09-14` },
         ]);
       }
-      expect([...new Set(await forge())]).toEqual(['42501']);
+      if (month === MONTHS[0]) expect(await forge()).toEqual(new Set(['42501']));
     }
     expect(await query('select * from losant_usage.adjustments')).toEqual([]);
 
@@ -257,7 +265,7 @@ test.each([
     ]);
     for (const month of adjusted) expect(await closeMonth(month, '--adjust')).toBe('closed');
     expect(await query('select * from losant_usage.adjustments')).toEqual([]);
-    expect([...new Set(await forge())]).toEqual(['42501']);
+    expect(await forge()).toEqual(new Set(['42501']));
     expect(await sumStatements()).toEqual(await sumTruth(last, { [second]: `${LEAP}-09-15` }));
 
     // The whole chain in one folder, with its signatures.
@@ -278,6 +286,7 @@ test.each([
     expect(await query('select distinct closed_by from losant_usage.statements')).toEqual([
       { closed_by: clerk },
     ]);
+    expect(await findUndeclaredNulls(exported.place.url)).toEqual([]);
   },
   180_000,
 );

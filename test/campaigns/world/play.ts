@@ -1,5 +1,6 @@
 /** Plays the steps of a seed, lets the checker look after each, and shrinks what fails. */
 import type { ClockDatabase } from '../../support/clock-database.ts';
+import { findUndeclaredNulls } from '../../support/declared-nulls.ts';
 import { checkAlways, DAY_MS, dayAt, findGaps, HOUR_MS, nameOf } from './checker.ts';
 import { rollFrom } from './dice.ts';
 import { type LedgerRows, readLedgerRows } from './ledger-rows.ts';
@@ -272,6 +273,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
   return [
     ...checkHealed(world.ledger, { book: world.book, living, lastDay }),
     ...(await checkStatements(world.database.url, world.ledger, world.memory.statements)),
+    ...(await findUndeclaredNulls(world.database.url)).map((column) => `${column} has a null`),
   ];
 }
 
