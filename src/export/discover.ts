@@ -233,15 +233,22 @@ async function applySelection(options: DiscoverOptions, instance: StoredInstance
     const last = page.at(-1);
     if (!last) return excluded;
     afterOrgId = last.orgId;
-    const selected = new Set(page.filter((org) => isSelected(selection, org)).map(({ orgId }) => orgId));
-    const others = page.filter(({ orgId }) => !selected.has(orgId)).map(({ orgId }) => orgId);
+    const selected = page.filter((org) => isSelected(selection, org));
+    const others = page.filter((org) => !isSelected(selection, org));
     excluded += others.length;
-    await trackOrganizations(db, {
-      orgIds: [...selected],
-      streamsFrom,
-      horizon: horizonStart(now(), policy),
-    });
-    await untrackOrganizations(db, others, lastDay);
+    // Mostly nothing begins and nothing ends.
+    const begin = selected.filter(({ openStreams }) => !streams.every((each) => openStreams.includes(each)));
+    if (begin.length > 0) {
+      const orgIds = begin.map(({ orgId }) => orgId);
+      await trackOrganizations(db, { orgIds, streamsFrom, horizon: horizonStart(now(), policy) });
+    }
+    const end = others.filter(({ openStreams }) => openStreams.length > 0);
+    if (end.length > 0)
+      await untrackOrganizations(
+        db,
+        end.map(({ orgId }) => orgId),
+        lastDay,
+      );
   }
 }
 

@@ -316,6 +316,14 @@ export function isAfter(instanceId: string, orgId: string): RawBuilder<boolean> 
   return sql`((o.instance_id, o.org_id) > (${instanceId}, ${orgId}) and o.instance_id <= ${instanceId})`;
 }
 
+export interface PagedOrganization {
+  readonly orgId: string;
+  readonly name: string;
+  readonly tags: readonly { readonly key: string; readonly value: string }[];
+  /** The streams that are tracked without an end. */
+  readonly openStreams: readonly string[];
+}
+
 /**
  * `readOrganizationPage` returns the next page of existing organizations after `afterOrgId`, in the order
  * of their ids.
@@ -324,12 +332,17 @@ export async function readOrganizationPage(
   db: Kysely<Schema>,
   instanceId: string,
   { afterOrgId, limit }: { afterOrgId: string; limit: number },
-): Promise<{ orgId: string; name: string; tags: readonly { key: string; value: string }[] }[]> {
+): Promise<PagedOrganization[]> {
   // The case is needed because Postgres, without statistics, expects hardly any time to be null.
   return await db
     .selectFrom('organizations as o')
     .select(['o.org_id as orgId', 'o.name'])
-    .select(sql<readonly { key: string; value: string }[]>`o.tags`.as('tags'))
+    .select(sql<PagedOrganization['tags']>`o.tags`.as('tags'))
+    .select(
+      sql<string[]>`array(
+        select t.stream from losant_usage.tracking t where t.org_id = o.org_id and upper_inf(t.tracked_days)
+      )`.as('openStreams'),
+    )
     .where(isAfter(instanceId, afterOrgId))
     .where(sql<boolean>`case when o.removed_at is null then true else false end`)
     .orderBy('o.instance_id')

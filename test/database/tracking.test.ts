@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { readDuePages } from '../../src/ledger/due.ts';
+import { readOrganizationPage } from '../../src/ledger/organizations.ts';
 import {
   filterTracked,
   trackDays,
@@ -288,4 +289,17 @@ describe('pages of organizations with something due', () => {
     await untrackOrganizations(ledger.db, [C], '2026-11-23');
     expect(await filterTracked(ledger.db, INSTANCE, [A, C, 'f'.repeat(24)])).toEqual(new Set([A, C]));
   });
+});
+
+test('a page of organizations says which streams of each are tracked without an end', async () => {
+  await track([A, B], { device_counts: '2026-11-20', notebook_minutes: '2026-11-20' });
+  await untrackOrganizations(ledger.db, [B], '2026-11-24');
+  const streams = ['notebook_minutes', 'payload_totals'];
+  await untrackStreams(ledger.db, { instanceId: INSTANCE, streams }, '2026-11-24');
+  const page = await readOrganizationPage(ledger.db, INSTANCE, { afterOrgId: '', limit: 500 });
+  expect(page.map(({ orgId, openStreams }) => [orgId, openStreams])).toEqual([
+    [A, ['notebook_minutes']],
+    [B, []],
+    [C, []],
+  ]);
 });
