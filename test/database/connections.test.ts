@@ -207,14 +207,10 @@ describe('an open database', () => {
 });
 
 async function terminate(application: string, state: string): Promise<void> {
-  const rows = await queryOnce(
-    database.url,
-    `select pid from pg_stat_activity where application_name = '${application}' and state = '${state}'
-       and datname = current_database()`,
-  );
-  expect(rows.length).toBeGreaterThan(0);
-  for (const { pid } of rows)
-    await queryOnce(database.url, `select pg_terminate_backend(${Number(pid)}, 5000)`);
+  const sessions = `from pg_stat_activity where application_name = '${application}' and state = '${state}'
+    and datname = current_database()`;
+  await expect.poll(() => queryOnce(database.url, `select ${sessions}`)).not.toEqual([]);
+  await queryOnce(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
 }
 
 describe('an embedded folder', () => {

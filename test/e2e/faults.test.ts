@@ -32,7 +32,7 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
       { kinds: TENTH, every: 10, slowMs: 60_000 },
     ],
   });
-  const ended = await exported.run(['run', '--json'], { REQUEST_TIMEOUT_MS: '1000' });
+  const ended = await exported.run(['run', '--json'], { REQUEST_TIMEOUT_MS: '3000' });
   const report = jsonOf(ended);
   expect(report.failures).toEqual([]);
   expect(ended.code).toBe(0);

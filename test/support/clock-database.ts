@@ -3,7 +3,7 @@
  * the database's.
  */
 
-import { createSchema, createTestDatabase, queryOnce, type TestDatabase } from './databases.ts';
+import { createSchema, createTestDatabase, disconnect, queryOnce, type TestDatabase } from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {
   /** Stops the database's clock at this time. */
@@ -44,6 +44,7 @@ export async function addClock(url: string, name: string): Promise<void> {
 /** This is a setting of the database itself, which neither a copy nor a dump includes. */
 async function useClock(url: string, name: string): Promise<void> {
   await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
+  await disconnect(url);
 }
 
 /** Makes the functions that a migration has made use the clock. */

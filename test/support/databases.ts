@@ -27,11 +27,15 @@ export async function createTestDatabase({
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
   const usual = template ? inject('postgresTemplate') : 'template1';
   const source = typeof template === 'string' ? template : usual;
+  // Postgres copies a database to which nobody is connected.
+  await disconnect(withDatabase(adminUrl, source));
   await queryOnce(adminUrl, `create database ${name} template ${source} strategy file_copy`);
+  const url = withDatabase(adminUrl, name);
   return {
-    url: withDatabase(adminUrl, name),
+    url,
     name,
     drop: async () => {
+      await disconnect(url);
       await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
     },
   };
@@ -91,15 +95,37 @@ export async function createSchema(url: string): Promise<void> {
   }
 }
 
-/** Runs one statement over a connection of its own, outside the code under test. */
+/** The connections of this process by URL: to connect takes Postgres longer than most statements. */
+const pools = new Map<string, pg.Pool>();
+
+function poolOf(url: string): pg.Pool {
+  const known = pools.get(url);
+  if (known) return known;
+  const pool = new pg.Pool({ connectionString: url, idleTimeoutMillis: 2_000, allowExitOnIdle: true });
+  // The server may end while a connection is idle; the next statement opens another one.
+  pool.on('error', () => undefined);
+  pools.set(url, pool);
+  return pool;
+}
+
+/** Ends the connections to a database, so that the next statement finds what was set for it since. */
+export async function disconnect(url: string): Promise<void> {
+  const pool = pools.get(url);
+  pools.delete(url);
+  await pool?.end();
+}
+
+/** Runs one statement outside the code under test, over a connection on which no other one has left anything. */
 export async function queryOnce(url: string, statement: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
+  const client = await poolOf(url).connect();
   try {
     const { rows } = await client.query<Record<string, unknown>>(statement);
     return rows;
   } finally {
-    await client.end();
+    await client.query('rollback; reset all').then(
+      () => client.release(),
+      () => client.release(true),
+    );
   }
 }
 
