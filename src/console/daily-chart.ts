@@ -1,6 +1,5 @@
 import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
-import type { UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import type { Html } from './page.ts';
 import {
@@ -16,9 +15,15 @@ import {
 import { renderStanding } from './standings.ts';
 import { column, numberColumn, renderTable } from './table.ts';
 
-export interface Series {
-  readonly name: string;
-  /** The values by day; null where none is stored. */
+/** A day of a chart, or an hour. */
+export interface ChartDay {
+  /** The UTC day, or the name of another place on the axis. */
+  readonly day: string;
+  /** The standing; null where the day is not tracked. */
+  readonly standing: Standing | null;
+  /** Whether its zero stands for a day that Losant left out. */
+  readonly isLeftOut: boolean;
+  /** The value of each series; null where none is stored. */
   readonly values: readonly (number | null)[];
 }
 
@@ -32,20 +37,17 @@ export interface DailyChart {
   readonly unit: 'count' | 'bytes';
   /** The shape: one series as a line, or any number of them stacked as bars, the first at the bottom. */
   readonly shape: 'line' | 'bars';
-  readonly days: readonly UsageDay[];
+  /** The names of the series. */
+  readonly series: readonly string[];
+  /** Whether the series are parts whose names the legend shows. */
+  readonly hasParts?: boolean;
+  readonly days: readonly ChartDay[];
   /** The name of a place on the axis, if it is no UTC day, e.g. `Hour (UTC)`. */
   readonly dayName?: string;
   /** The places that are named on the axis; by default some days. */
   readonly ticks?: readonly TickDay[];
   /** Returns the address of a day's story. */
-  readonly storyOf?: (day: UsageDay) => string;
-  /** The standings by day; null where the day is not tracked. */
-  readonly standings: readonly (Standing | null)[];
-  /** Whether a day's zero stands for a day that Losant left out. */
-  readonly leftOut: readonly boolean[];
-  readonly series: readonly Series[];
-  /** Whether the series are parts whose names the legend shows. */
-  readonly hasParts: boolean;
+  readonly storyOf?: (day: string) => string;
   /** A sentence that describes the chart. */
   readonly summary: string;
 }
@@ -63,8 +65,14 @@ const MISSING_MAX = 3;
  * the table as a file.
  */
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
-  const { id, title, axis, summary, days, dayName = UTC_DAY, ticks = tickDays(days) } = chart;
-  const scale = scaleOf(chart, HEIGHT);
+  const { id, title, axis, summary, days, dayName = UTC_DAY } = chart;
+  const ticks = chart.ticks ?? tickDays(days.map(({ day }) => day));
+  const scale = scaleOf(
+    days.map(({ values }) => values),
+    chart.unit,
+    HEIGHT,
+  );
+  const at = (place: number) => percent(place, days.length);
   return html`<figure class="chart"><figcaption><h3>${title}</h3><p class="quiet">${summary}</p></figcaption>
 ${renderLegend(chart)}
 <p class="axis quiet" aria-hidden="true">${axis}</p>
@@ -73,11 +81,11 @@ ${scale.ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy
 <svg role="${days.length > LINKED_DAYS_MAX ? 'img' : 'group'}" aria-labelledby="${id}-title ${id}-desc" width="100%" height="${HEIGHT + LABELS_HEIGHT}">
 <title id="${id}-title">${title}: ${axis}</title><desc id="${id}-desc">${summary}</desc>
 ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="100%" y1="${y}" y2="${y}"/>`)}
-${renderAbsences(chart)}
-${chart.shape === 'line' ? renderLine(chart, scale) : renderBars(chart, scale)}
-${chart.leftOut.map((isLeftOut, place) => (isLeftOut ? html`<circle class="zeros" cx="${percent(place + 0.5, days)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
-${days.map((_, place) => renderDay(chart, place, scale))}
-${ticks.map(({ place, label, anchor, isMinor }) => html`<text class="${isMinor ? 'minor' : ''}" x="${percent(place + 0.5, days)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
+${renderAbsences(days)}
+${chart.shape === 'line' ? renderLine(days, scale) : renderBars(chart, scale)}
+${days.map(({ isLeftOut }, place) => (isLeftOut ? html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
+${days.map((day, place) => renderDay(chart, day, html`<rect class="day" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${describeDay(chart, day, scale)}</title></rect>`))}
+${ticks.map(({ place, label, anchor, isMinor }) => html`<text class="${isMinor ? 'minor' : ''}" x="${at(place + 0.5)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`)}
 <text x="50%" y="${HEIGHT + 34}" text-anchor="middle">${dayName}</text></svg></div>
 <details><summary>The same as a table</summary>
 <p><a href="${csv}" download>Download as CSV</a></p>
@@ -87,15 +95,17 @@ ${renderDays(chart)}</details></figure>\n`;
 /** The most days whose columns are links; the table behind a chart leads to each day of a longer one. */
 const LINKED_DAYS_MAX = 92;
 
-function renderDay(chart: DailyChart, place: number, scale: Scale): Html {
-  const { days, standings, storyOf } = chart;
-  const column = html`<rect class="day" x="${percent(place, days)}" width="${percent(1, days)}" height="${HEIGHT}"><title>${describeDay(chart, place, scale)}</title></rect>`;
-  if (storyOf === undefined || standings[place] == null || days.length > LINKED_DAYS_MAX) return column;
-  return html`<a href="${storyOf(days[place] ?? '')}" tabindex="-1">${column}</a>`;
+function renderDay({ days, storyOf }: DailyChart, { day, standing }: ChartDay, column: Html): Html {
+  if (storyOf === undefined || standing === null || days.length > LINKED_DAYS_MAX) return column;
+  return html`<a href="${storyOf(day)}" tabindex="-1">${column}</a>`;
 }
 
-function renderLine({ days, series }: DailyChart, scale: Scale): Html {
-  return html`<svg width="100%" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path class="curve" vector-effect="non-scaling-stroke" d="${linePath(series[0]?.values ?? [], scale)}"/></svg>`;
+function renderLine(days: readonly ChartDay[], { y }: Scale): Html {
+  const path = linePath(
+    days.map(({ values }) => values[0] ?? null),
+    y,
+  );
+  return html`<svg width="100%" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path class="curve" vector-effect="non-scaling-stroke" d="${path}"/></svg>`;
 }
 
 /**
@@ -103,88 +113,80 @@ function renderLine({ days, series }: DailyChart, scale: Scale): Html {
  * plot's, so that bars are as wide as the screen allows and the patterns that fill them are not
  * stretched.
  */
-function renderBars(chart: DailyChart, scale: Scale): Html[] {
-  return barPaths(chart.series, scale).map(
+function renderBars({ id, series, days }: DailyChart, scale: Scale): Html[] {
+  return barPaths(
+    days.map(({ values }) => values),
+    scale,
+  ).map(
     (path, place) =>
-      html`<clipPath id="${chart.id}-${place}" clipPathUnits="objectBoundingBox"><path d="${path}"/></clipPath><rect width="100%" height="${HEIGHT}" fill="${fillOf(chart, place)}" clip-path="url(#${chart.id}-${place})"/>`,
+      html`<clipPath id="${id}-${place}" clipPathUnits="objectBoundingBox"><path d="${path}"/></clipPath><rect width="100%" height="${HEIGHT}" fill="${fillOf(series, place)}" clip-path="url(#${id}-${place})"/>`,
   );
 }
 
 /** Whether the day is tracked and its number is not stored. */
-function isNotStored({ standings, series }: DailyChart, place: number): boolean {
-  return standings[place] != null && series[0]?.values[place] == null;
+function isNotStored({ standing, values }: ChartDay): boolean {
+  return standing !== null && values[0] == null;
 }
 
 /** `renderAbsences` renders days that are not stored as hatched, because they must never look like zero. */
-function renderAbsences(chart: DailyChart): Html[] {
-  const { days, standings } = chart;
-  const notStored = days.map((_, place) => isNotStored(chart, place));
-  const untracked = standings.map((standing) => standing === null);
+function renderAbsences(days: readonly ChartDay[]): Html[] {
   const draw = (holds: readonly boolean[], fill: string) =>
     runsOf(holds).map(
       ({ from, count }) =>
-        html`<rect x="${percent(from, days)}" width="${percent(count, days)}" height="${HEIGHT}" fill="url(#${fill})"/>`,
+        html`<rect x="${percent(from, days.length)}" width="${percent(count, days.length)}" height="${HEIGHT}" fill="url(#${fill})"/>`,
     );
-  return [...draw(notStored, 'not-stored'), ...draw(untracked, 'untracked')];
+  const untracked = days.map(({ standing }) => standing === null);
+  return [...draw(days.map(isNotStored), 'not-stored'), ...draw(untracked, 'untracked')];
 }
 
-function renderLegend(chart: DailyChart): Html {
-  const { series, standings, leftOut, hasParts, days } = chart;
+function renderLegend({ series, hasParts, days, storyOf }: DailyChart): Html {
   const entry = (swatch: Html, text: string | Html) => html`<li>${swatch} ${text}</li>`;
-  const notStored = [...days.keys()].filter((place) => isNotStored(chart, place));
-  const words = [...new Set(notStored.flatMap((place) => standings[place] ?? []))];
+  const notStored = days.filter(isNotStored);
+  const words = [...new Set(notStored.flatMap(({ standing }) => standing ?? []))];
   const labels = words.map((standing) => STANDINGS[standing].label).join(', ');
-  return html`<ul class="legend">${!hasParts ? '' : series.map(({ name }, place) => entry(renderSwatch(fillOf(chart, place)), name))}
-${notStored.length === 0 ? '' : entry(renderSwatch('url(#not-stored)'), html`${labels}${renderWhy(chart, notStored)}`)}
-${standings.includes(null) ? entry(renderSwatch('url(#untracked)'), 'not tracked') : ''}
-${leftOut.includes(true) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
+  const links = (of: (day: string) => string) =>
+    notStored.slice(-MISSING_MAX).map(({ day }) => html`<a href="${of(day)}">${day}</a> `);
+  const why = storyOf === undefined ? '' : html`: why ${links(storyOf)}`;
+  return html`<ul class="legend">${!hasParts ? '' : series.map((name, place) => entry(renderSwatch(fillOf(series, place)), name))}
+${notStored.length === 0 ? '' : entry(renderSwatch('url(#not-stored)'), html`${labels}${why}`)}
+${days.some(({ standing }) => standing === null) ? entry(renderSwatch('url(#untracked)'), 'not tracked') : ''}
+${days.some(({ isLeftOut }) => isLeftOut) ? entry(html`<svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>`, 'zero, as Losant left the day out') : ''}</ul>`;
 }
 
-function renderWhy({ days, storyOf }: DailyChart, notStored: readonly number[]): Html | string {
-  if (storyOf === undefined) return '';
-  const newest = notStored.slice(-MISSING_MAX).map((place) => days[place] ?? '');
-  return html`: why ${newest.map((day) => html`<a href="${storyOf(day)}">${day}</a> `)}`;
-}
-
-function describeDay(chart: DailyChart, place: number, { show }: Scale): string {
-  const { days, standings, leftOut, series } = chart;
-  const standing = standings[place] ?? null;
-  const shown = series.map(({ name, values }) => ({ name, value: values[place] ?? null }));
-  const values = shown.flatMap(({ name, value }) =>
-    value === null ? [] : [shown.length === 1 ? show(value) : `${name} ${show(value)}`],
+function describeDay(
+  { series }: DailyChart,
+  { day, standing, isLeftOut, values }: ChartDay,
+  { show }: Scale,
+): string {
+  const stored = values.flatMap((value, place) =>
+    value === null ? [] : [series.length === 1 ? show(value) : `${series[place]} ${show(value)}`],
   );
-  const words = [
-    ...(values.length === 0 ? [] : [values.join(', ')]),
-    standing === null ? 'not tracked' : STANDINGS[standing].label,
-    ...(leftOut[place] ? ['left out by Losant'] : []),
-  ];
-  return `${days[place]}: ${words.join(', ')}`;
+  const words = [...stored, standing === null ? 'not tracked' : STANDINGS[standing].label];
+  return `${day}: ${[...words, ...(isLeftOut ? ['left out by Losant'] : [])].join(', ')}`;
 }
 
-function renderDays({ days, dayName = UTC_DAY, standings, leftOut, series, storyOf }: DailyChart): Html {
-  const renderWord = (place: number) => {
-    const standing = standings[place] ?? null;
+function renderDays({ days, dayName = UTC_DAY, series, storyOf }: DailyChart): Html {
+  const renderWord = ({ day, standing, isLeftOut }: ChartDay) => {
     // Most days are final: without a colour and a title the page of a year stays small.
-    const word = html`${standing === 'final' ? `${STANDINGS.final.symbol} ${STANDINGS.final.label}` : renderStanding(standing)}${leftOut[place] ? ', left out by Losant' : ''}`;
-    if (storyOf === undefined || standing === null) return word;
-    return html`<a href="${storyOf(days[place] ?? '')}">${word}</a>`;
+    const word = html`${standing === 'final' ? `${STANDINGS.final.symbol} ${STANDINGS.final.label}` : renderStanding(standing)}${isLeftOut ? ', left out by Losant' : ''}`;
+    return storyOf === undefined || standing === null ? word : html`<a href="${storyOf(day)}">${word}</a>`;
   };
-  return html`<div class="days">${renderTable([...days.keys()].reverse(), [
-    column(dayName, (place) => days[place] ?? null),
-    ...series.map(({ name, values }) => numberColumn(name, (place: number) => values[place] ?? null)),
+  return html`<div class="days">${renderTable(days.toReversed(), [
+    column(dayName, ({ day }) => day),
+    ...series.map((name, place) => numberColumn<ChartDay>(name, ({ values }) => values[place] ?? null)),
     column('Standing', renderWord),
   ])}</div>`;
 }
 
-function percent(place: number, days: readonly unknown[]): string {
-  return `${Math.round((place / days.length) * 100_000) / 1_000}%`;
+function percent(places: number, of: number): string {
+  return `${Math.round((places / of) * 100_000) / 1_000}%`;
 }
 
 /** The number of fills: series differ in pattern and in lightness as well as in colour. */
 const SERIES_FILLS = 7;
 
 /** `fillOf` returns the fill of the series at a place; a single series is plain. */
-function fillOf({ series }: Pick<DailyChart, 'series'>, place: number): string {
+function fillOf(series: readonly string[], place: number): string {
   return `url(#series-${series.length === 1 ? 0 : place % SERIES_FILLS})`;
 }
 
@@ -223,28 +225,15 @@ const MARGIN = 1.5;
  * and break the line, because they must never look like zero. `name` names what is counted.
  */
 export function renderSparkline(values: readonly (number | null)[], name: string): Html {
-  const step = SPARK_WIDTH / Math.max(values.length, 1);
-  const gaps = values.flatMap((value, index) => (value === null ? [index * step] : []));
-  const bars = gaps.map(
-    (x) =>
-      html`<rect class="spark-gap" x="${roundTenth(x)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>`,
-  );
-  return html`<svg role="img" aria-label="${describeSpark(values, name)}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linesThrough(values)}"/></svg>`;
-}
-
-/** `linesThrough` returns the path of the line from one stored day to the next; an isolated stored day is a dot. */
-export function linesThrough(values: readonly (number | null)[]): string {
   const most = Math.max(1, ...values.map((value) => value ?? 0));
   const step = SPARK_WIDTH / Math.max(values.length, 1);
-  return values
-    .map((value, index) => {
-      if (value === null) return '';
-      const isFirst = index === 0 || values[index - 1] === null;
-      const y = SPARK_HEIGHT - MARGIN - (value / most) * (SPARK_HEIGHT - 2 * MARGIN);
-      const point = `${roundTenth((index + 0.5) * step)} ${roundTenth(y)}`;
-      return isFirst ? `M${point}h0` : `L${point}`;
-    })
-    .join('');
+  const y = (value: number) => SPARK_HEIGHT - MARGIN - (value / most) * (SPARK_HEIGHT - 2 * MARGIN);
+  const bars = values.map((value, place) =>
+    value === null
+      ? html`<rect class="spark-gap" x="${roundTenth(place * step)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>`
+      : '',
+  );
+  return html`<svg role="img" aria-label="${describeSpark(values, name)}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linePath(values, y, step)}"/></svg>`;
 }
 
 function describeSpark(values: readonly (number | null)[], name: string): string {

@@ -3,9 +3,8 @@ import { html } from 'hono/html';
 import type { LocalDay, OrganizationHours, WeekHour } from '../queries/hours.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
-import type { Standing } from '../usage/standing.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
-import type { DailyChart } from './daily-chart.ts';
+import type { ChartDay, DailyChart } from './daily-chart.ts';
 import { type Query, renderHidden } from './lists.ts';
 import type { Html } from './page.ts';
 import { column, numberColumn, renderTable } from './table.ts';
@@ -24,33 +23,28 @@ export function readHoursChoice({ zone = '', hours = '' }: Query): HoursChoice {
 }
 
 export function hoursCharts(
-  found: OrganizationHours,
+  { day, zone, standing, hours, days }: OrganizationHours,
   { orgId, range }: { orgId: string; range: DayRange },
 ): DailyChart[] {
-  const { day, zone, standing, hours, days } = found;
   const byDay = new Map(days.map((each) => [each.day, each]));
-  const localDays = eachDay(range);
-  const common = { unit: 'count', shape: 'bars', hasParts: false } as const;
+  const common = { unit: 'count', shape: 'bars', series: ['Payloads'] } as const;
   const local: DailyChart = {
     ...common,
-    ...{
-      id: 'local-days',
-      title: `Billable payloads by the days of ${zone}`,
-      axis: 'Billable payloads per day',
-    },
+    id: 'local-days',
+    title: `Billable payloads by the days of ${zone}`,
+    axis: 'Billable payloads per day',
     dayName: `Day in ${zone}`,
-    days: localDays,
-    standings: localDays.map((each) => standingOf(byDay.get(each))),
-    leftOut: localDays.map((each) => byDay.get(each)?.isReported === false),
-    series: [{ name: 'Payloads', values: localDays.map((each) => byDay.get(each)?.payloads ?? null) }],
+    days: eachDay(range).map((each) => toChartDay(each, byDay.get(each))),
     summary: describeClocks(days),
   };
   if (day === null || hours.length === 0) return [local];
   const ofDay: DailyChart = {
     ...common,
-    ...{ id: 'hours', title: `Billable payloads by hour on ${day}`, axis: 'Billable payloads per hour' },
+    id: 'hours',
+    title: `Billable payloads by hour on ${day}`,
+    axis: 'Billable payloads per hour',
     dayName: 'Hour (UTC)',
-    days: HOURS,
+    days: HOURS.map((hour, at) => ({ day: hour, standing, isLeftOut: false, values: [hours[at] ?? null] })),
     ticks: [0, 6, 12, 18].map((place) => ({
       place,
       label: HOURS[place] ?? '',
@@ -58,22 +52,18 @@ export function hoursCharts(
       isMinor: false,
     })),
     storyOf: () => `/coverage/${orgId}/${day}/payload_hours`,
-    standings: HOURS.map(() => standing),
-    leftOut: HOURS.map(() => false),
-    series: [{ name: 'Payloads', values: hours }],
     summary: describePeak(hours),
   };
   return [ofDay, local];
 }
 
-/**
- * `standingOf` returns the standing of a day; null if hours of it that are missing are not tracked, e.g.
- * those of today.
- */
-function standingOf(day: LocalDay | undefined): Standing | null {
-  if (day === undefined) return null;
-  const isStored = day.standing === 'final' || day.standing === 'stored';
-  return isStored && day.payloads === null ? null : day.standing;
+/** `toChartDay` returns a day as not tracked if hours of it that are missing are not tracked, e.g. those of today. */
+function toChartDay(day: UsageDay, found: LocalDay | undefined): ChartDay {
+  if (found === undefined) return { day, standing: null, isLeftOut: false, values: [null] };
+  const { standing, isReported, payloads } = found;
+  const isStored = standing === 'final' || standing === 'stored';
+  const shown = isStored && payloads === null ? null : standing;
+  return { day, standing: shown, isLeftOut: isReported === false, values: [payloads] };
 }
 
 function describePeak(hours: readonly (number | null)[]): string {

@@ -1,10 +1,11 @@
 import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { readChangeList } from '../queries/changes.ts';
+import { type ChangeList, readChangeList } from '../queries/changes.ts';
 import { readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
+  type OpenCells,
   type Organization,
   type OrganizationMonth,
   readLimits,
@@ -12,22 +13,22 @@ import {
   readOrganization,
   readOrganizationMonths,
   readSources,
+  type SourceCount,
 } from '../queries/organization.ts';
-import { readDailyPayloads } from '../queries/organizations.ts';
+import { readDailyPayloads, sameDaysOfLastMonth } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { sumStandings } from '../usage/standing.ts';
+import { isGap, sumStandings } from '../usage/standing.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
-import { chartColumns, organizationCharts } from './organization-charts.ts';
-import { renderChanges, renderOpenCells, renderSources } from './organization-lists.ts';
-import { daysOfMonthToDate, renderMonthToDate } from './organization-month.ts';
+import { chartColumns, organizationCharts, renderMonthToDate } from './organization-charts.ts';
 import { renderShare } from './organizations.ts';
 import {
   type Html,
+  linkToDay,
   renderAwayPage,
   renderDay,
   renderDayOf,
@@ -39,7 +40,8 @@ import {
 } from './page.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { describeCounts, renderStanding } from './standings.ts';
-import { chartColumn, column, numberColumn, renderTable, sendCsv } from './table.ts';
+import { renderAuthor } from './story.ts';
+import { chartColumn, column, numberColumn, renderTable, sendCsv, textColumn } from './table.ts';
 
 const RANGES = [30, 90, 365] as const;
 const RANGE_DAYS = 90;
@@ -62,7 +64,7 @@ export const organizationPage: ConsolePage = {
     const asked = [...charts, ...byHour].find(({ id }) => id === c.req.query('csv'));
     if (asked !== undefined) {
       const file = `${orgId}-${asked.id}-${range.from}-${to}.csv`;
-      return sendCsv(c, file, [...asked.days.keys()], chartColumns(organization, asked));
+      return sendCsv(c, file, asked.days, chartColumns(organization, asked));
     }
     const facts = { ...found, organization, charts, byHour, choice, range, days };
     return c.html(renderOrganization(facts, sources.now()));
@@ -74,7 +76,7 @@ async function readFacts(
   orgId: string,
   { range, ...choice }: HoursChoice & { readonly range: DayRange },
 ) {
-  const monthToDate = daysOfMonthToDate(range.to);
+  const twoMonths = { from: sameDaysOfLastMonth(range.to).from, to: range.to };
   return {
     organization: await readOrganization(db, { orgId, range }),
     limits: await readLimits(db, orgId),
@@ -82,7 +84,7 @@ async function readFacts(
     /** The payloads by hour; null if they were never collected. */
     hours: await readOrganizationHours(db, { orgId, range, ...choice }),
     /** The billable payloads of this month and the one before, by day. */
-    payloads: (await readDailyPayloads(db, { orgIds: [orgId], range: monthToDate })).get(orgId) ?? [],
+    payloads: (await readDailyPayloads(db, { orgIds: [orgId], range: twoMonths })).get(orgId) ?? [],
     openCells: await readOpenCells(db, orgId),
     changes: await readChangeList(db, { search: orgId }),
     sources: await readSources(db, { orgId, range }),
@@ -239,4 +241,69 @@ ${renderTable(months, [
   numberColumn('Notebook minutes', ({ notebookMinutes }) => notebookMinutes),
   numberColumn('Devices', ({ devices }) => devices),
 ])}`;
+}
+
+const GAPS_MAX = 20;
+
+function renderOpenCells(orgId: string, open: readonly OpenCells[]): Html {
+  const cells = open.filter(({ standing }) => isGap(standing) || standing === 'unavailable');
+  if (cells.length === 0) return html`<h2>Gaps</h2><p>None.</p>`;
+  return html`<h2>Gaps</h2>
+${renderTable(cells.slice(0, GAPS_MAX), [
+  column('Standing', ({ standing }) => renderStanding(standing)),
+  column('Stream', ({ stream }) => stream),
+  column('Days', ({ stream, days, first, last }) =>
+    days === 1
+      ? linkToDay(orgId, first, stream)
+      : html`${showNumber(days)}, ${linkToDay(orgId, first, stream)} to ${linkToDay(orgId, last, stream)}`,
+  ),
+  textColumn('Why, and what to do', ({ standing, stream, first, last, reason, message }) => {
+    const why = html`<strong>${reason ?? ''}</strong>: ${message}.`;
+    return standing === 'missing'
+      ? html`${why} Read again by itself; at once: <code>losant-usage backfill --org ${orgId} --stream ${stream} --from ${first} --to ${last}</code>`
+      : html`${why} To accept: <code>losant-usage waive --org ${orgId} --day ${first}..${last} --stream ${stream} --reason TEXT</code>`;
+  }),
+])}${cells.length > GAPS_MAX ? html`<p class="quiet">The first ${GAPS_MAX} of ${showNumber(cells.length)} causes; <code>losant-usage gaps --all</code> lists all.</p>` : ''}`;
+}
+
+const CHANGES_MAX = 8;
+
+function renderChanges(orgId: string, { changes, numbers, byHand }: ChangeList, nowMs: number): Html {
+  const all = html`<a href="${addressOf('/changes', { q: orgId, which: 'all' })}">All changes</a>`;
+  if (numbers === 0) return html`<h2>Changes</h2><p>No number has changed after its first load.</p>`;
+  return html`<h2>Changes</h2>
+<p>${count(numbers, 'number')} changed after the first load${byHand === 0 ? '' : html`, <span class="bad">${showNumber(byHand)} by hand</span>`}. ${all}</p>
+${renderTable(changes.slice(0, CHANGES_MAX), [
+  column('Changed', (change) => renderDistance(change.changed_at, nowMs)),
+  column('Day', ({ usage_date, stream }) => linkToDay(orgId, usage_date, stream)),
+  textColumn(
+    'Number',
+    ({ metric, payload_type, source }) =>
+      html`${metric}${source === null ? '' : html`<span class="quiet">, ${payload_type} from ${source}</span>`}`,
+  ),
+  numberColumn('Old', (change) => change.old_quantity ?? 'none'),
+  numberColumn('New', (change) => change.new_quantity ?? 'none'),
+  column('Was final', ({ was_final }) => (was_final ? html`<strong>final</strong>` : 'not final')),
+  textColumn('By', ({ run_id, changed_by }) => renderAuthor(run_id, changed_by)),
+])}`;
+}
+
+const SOURCES_MAX = 20;
+
+function renderSources(sources: readonly SourceCount[]): Html | string {
+  if (sources.length === 0) return '';
+  const all = sources.reduce((sum, source) => sum + source.count, 0);
+  return html`<h2>Types and sources</h2>
+${renderTable(
+  sources.slice(0, SOURCES_MAX),
+  [
+    textColumn('Type', ({ type }) => type),
+    textColumn('Source', ({ source }) => source),
+    numberColumn('Payloads', ({ count: payloads }) => payloads),
+    numberColumn('Share', ({ count: payloads }) =>
+      all === 0 ? null : `${Math.round((payloads / all) * 100)} %`,
+    ),
+  ],
+  'All payloads of the days shown, billable or not.',
+)}${sources.length > SOURCES_MAX ? html`<p class="quiet">The largest ${SOURCES_MAX} of ${showNumber(sources.length)}.</p>` : ''}`;
 }

@@ -3,7 +3,6 @@ import { scaleLinear } from 'd3-scale';
 import { line, stack } from 'd3-shape';
 import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { DailyChart, Series } from './daily-chart.ts';
 
 /** A scale from 0 to at least the greatest value, with a few round numbers between. */
 export interface Scale {
@@ -17,17 +16,23 @@ export interface Scale {
 
 const TICKS = 4;
 
-export function scaleOf({ series, unit }: Pick<DailyChart, 'series' | 'unit'>, height: number): Scale {
-  const sums = (series[0]?.values ?? []).map((_, place) =>
-    series.reduce((sum, { values }) => sum + (values[place] ?? 0), 0),
-  );
-  const most = sums.reduce((a, b) => Math.max(a, b), 0);
+/** The values of a day; null where none is stored. */
+type Values = readonly (number | null)[];
+
+/** `scaleOf` returns the scale of days whose values are drawn above each other, in a plot of a height in pixels. */
+export function scaleOf(days: readonly Values[], unit: 'count' | 'bytes', height: number): Scale {
+  const most = days.map(sumOf).reduce((a, b) => Math.max(a, b), 0);
   // Counts have no halves, so the axis is at least as long as its number of ticks.
   const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const show = unit === 'bytes' ? showBytes : showNumber;
   const label = unit === 'bytes' ? showBytes : showCompact;
   return { y, height, show, ticks: scale.ticks(TICKS).map((tick) => ({ y: y(tick), label: label(tick) })) };
+}
+
+/** `sumOf` adds up what is stored. */
+export function sumOf(values: Values): number {
+  return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
 }
 
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
@@ -50,11 +55,11 @@ export function roundTenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** `linePath` returns a path from one stored day to the next, a unit wide for each day; an isolated day is a dot. */
-export function linePath(values: readonly (number | null)[], { y }: Scale): string {
+/** `linePath` returns a path from one stored day to the next, each `step` wide; an isolated day is a dot. */
+export function linePath(values: Values, y: Scale['y'], step = 1): string {
   const draw = line<number | null>()
     .defined((value) => value !== null)
-    .x((_, place) => place + 0.5)
+    .x((_, place) => (place + 0.5) * step)
     .y((value) => y(value ?? 0))
     .digits(1);
   return draw(values) ?? '';
@@ -67,11 +72,10 @@ const TOUCHING_DAYS = 180;
  * `barPaths` returns the bars of each series, above those of the series before, in shares of the plot's width and
  * height.
  */
-export function barPaths(series: readonly Series[], { y, height }: Scale): string[] {
-  const days = series[0]?.values.map((_, place) => place) ?? [];
-  const layers = stack<number, number>()
-    .keys(series.keys())
-    .value((place, key) => series[key]?.values[place] ?? 0)(days);
+export function barPaths(days: readonly Values[], { y, height }: Scale): string[] {
+  const layers = stack<Values, number>()
+    .keys(days[0]?.keys() ?? [])
+    .value((values, series) => values[series] ?? 0)(days);
   const width = days.length < TOUCHING_DAYS ? 0.76 : 1;
   return layers.map((layer) =>
     layer
@@ -110,7 +114,7 @@ export interface TickDay {
 }
 
 /** `tickDays` returns the days that are named on the axis, few enough for a narrow screen. */
-export function tickDays(days: DailyChart['days']): TickDay[] {
+export function tickDays(days: readonly UsageDay[]): TickDay[] {
   return [...days.entries()]
     .filter(([, day]) => isTick(day, days.length))
     .map(([place, day]) => ({

@@ -114,7 +114,7 @@ th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: 
 .n { text-align: right; font-variant-numeric: tabular-nums }
 form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem 1rem; margin: 1rem 0 } .wide { flex: 1 1 12rem; max-width: 24rem; display: flex }
 input, button, select { font: inherit; color: inherit; background: var(--panel); border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem }
-input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stroke: var(--mark); fill: none; stroke-width: 1.5 }
+input { flex: 1 1 12rem; max-width: 24rem } svg { display: block } .spark { stroke: var(--mark); fill: none; stroke-width: 1.5; stroke-linecap: round }
 .spark-gap { fill: var(--line) } .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 .heat { display: flex; flex-wrap: wrap; gap: 1rem 2rem; margin: .75rem 0 } .weeks { margin: 0; max-width: 100%; overflow-x: auto; direction: rtl } .weeks > * { direction: ltr } .weeks text { font-size: 11px; fill: var(--quiet) } .weeks a:hover .heat-ground { stroke: var(--text); stroke-width: 2 } .sample { display: inline; vertical-align: -3px; margin-left: .6rem }
 .heat-ground { fill: var(--panel) } .heat-good, .heat-calm, .heat-open { fill: var(--mark) } .heat-known { fill: var(--quiet) } .heat-bad { fill: var(--bad) } summary { cursor: pointer }

@@ -3,21 +3,21 @@ import { type DailyChart, renderDailyChart } from '../../src/console/daily-chart
 import { barPaths, linePath, runsOf, scaleOf, showBytes, tickDays } from '../../src/console/shapes.ts';
 import { eachDay } from '../../src/usage/day.ts';
 
-const scale = scaleOf({ series: [{ name: 'a', values: [0, 100] }], unit: 'count' }, 100);
+const scale = scaleOf([[0], [100]], 'count', 100);
 
 test('the axis goes from 0 to a round number above the greatest sum', () => {
-  const series = [
-    { name: 'a', values: [900, null] },
-    { name: 'b', values: [1_100, null] },
+  const days = [
+    [900, 1_100],
+    [null, null],
   ];
-  expect(scaleOf({ series, unit: 'count' }, 180).ticks).toEqual([
+  expect(scaleOf(days, 'count', 180).ticks).toEqual([
     { y: 180, label: '0' },
     { y: 135, label: '500' },
     { y: 90, label: '1K' },
     { y: 45, label: '1.5K' },
     { y: 0, label: '2K' },
   ]);
-  const nothing = scaleOf({ series: [{ name: 'a', values: [null] }], unit: 'count' }, 180);
+  const nothing = scaleOf([[null]], 'count', 180);
   expect(nothing.ticks.map(({ label }) => label)).toEqual(['0', '1', '2', '3', '4']);
 });
 
@@ -33,16 +33,15 @@ test.for([
 
 describe('what is drawn', () => {
   test('a line breaks where a day is not stored, and a day on its own is a dot', () => {
-    expect(linePath([0, 50, null, 100, null], scale)).toBe('M0.5,100L1.5,50M3.5,0Z');
+    expect(linePath([0, 50, null, 100, null], scale.y)).toBe('M0.5,100L1.5,50M3.5,0Z');
   });
 
   test('bars stand on those of the series before; what is counted is a pixel high at least', () => {
-    const series = [
-      { name: 'a', values: [50, null] },
-      { name: 'b', values: [25, null] },
-      { name: 'c', values: [0.001, 0] },
+    const days = [
+      [50, 25, 0.001],
+      [null, null, 0],
     ];
-    expect(barPaths(series, scale)).toEqual([
+    expect(barPaths(days, scale)).toEqual([
       'M0.06 0.5h0.38v0.5h-0.38z',
       'M0.06 0.25h0.38v0.25h-0.38z',
       'M0.06 0.24h0.38v0.01h-0.38z',
@@ -68,11 +67,13 @@ describe('what is drawn', () => {
 test('a day that is not stored is hatched and shows its standing, in the chart and in the table; zeros carry a mark', async () => {
   const chart: DailyChart = {
     ...{ id: 'x', title: 'Things', axis: 'Things per day', unit: 'count', shape: 'bars', summary: 'Few.' },
-    days: ['2026-11-01', '2026-11-02', '2026-11-03', '2026-11-04'],
-    standings: [null, 'missing', 'stored', 'final'],
-    leftOut: [false, false, true, false],
-    series: [{ name: 'Things', values: [null, null, 0, 1_200] }],
-    hasParts: false,
+    series: ['Things'],
+    days: [
+      { day: '2026-11-01', standing: null, isLeftOut: false, values: [null] },
+      { day: '2026-11-02', standing: 'missing', isLeftOut: false, values: [null] },
+      { day: '2026-11-03', standing: 'stored', isLeftOut: true, values: [0] },
+      { day: '2026-11-04', standing: 'final', isLeftOut: false, values: [1_200] },
+    ],
   };
   const text = (await renderDailyChart(chart, '/file')).toString();
   const linked = await renderDailyChart({ ...chart, storyOf: (day) => `/story/${day}` }, '/file');

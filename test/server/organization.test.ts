@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { renderMonthToDate } from '../../src/console/organization-month.ts';
+import { renderMonthToDate } from '../../src/console/organization-charts.ts';
 import type { ReadPage } from '../../src/console/sources.ts';
 import type { LimitUse } from '../../src/queries/organization.ts';
 import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';

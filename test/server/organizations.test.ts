@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { linesThrough, renderSparkline } from '../../src/console/daily-chart.ts';
+import { renderSparkline } from '../../src/console/daily-chart.ts';
 import { readPageNumber } from '../../src/console/lists.ts';
 import { readFilters, selectOrganizations } from '../../src/console/organizations.ts';
 import { readHeatMap } from '../../src/queries/coverage.ts';
@@ -176,10 +176,14 @@ describe('a list', () => {
 });
 
 describe('a sparkline', () => {
-  test('is broken where a day is not stored, which is never drawn as zero', () => {
-    expect(linesThrough([10, 20, null, 0])).toBe('M15 12h0L45 1.5M105 22.5h0');
-    expect(linesThrough([null, null])).toBe('');
-    expect(linesThrough([0, 0])).toBe('M30 22.5h0L90 22.5');
+  test('is broken where a day is not stored, which is never drawn as zero', async () => {
+    const line = async (values: readonly (number | null)[]) => {
+      const svg = (await renderSparkline(values, 'Payloads')).toString();
+      return /<path class="spark" d="([^"]*)"/.exec(svg)?.[1];
+    };
+    expect(await line([10, 20, null, 0])).toBe('M15,12L45,1.5M105,22.5Z');
+    expect(await line([null, null])).toBe('');
+    expect(await line([0, 0])).toBe('M30,22.5L90,22.5');
   });
 
   test('says in words what it shows', async () => {
