@@ -1,15 +1,15 @@
 /** The lines about what needs a person: at most ten, the worst first, each with where to go. */
 import { html } from 'hono/html';
 import type { OpenMonth } from '../billing/month.ts';
-import type { Health, StreamHealth } from '../queries/health.ts';
-import { CHANGES_SHOWN_DAYS } from '../queries/health.ts';
+import { CHANGES_SHOWN_DAYS, type Health } from '../queries/health.ts';
 import type { OrganizationFigures, Overview } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
+import { STANDINGS } from '../usage/standing.ts';
 import { addressOf } from './lists.ts';
-import { showMonth } from './month-judge.ts';
 import { changeOf, SHOWN, type Shown } from './organizations.ts';
-import { type Html } from './page.ts';
+import { type Html, showMonth } from './page.ts';
+import { sumOf } from './shapes.ts';
 import type { InstanceTrouble } from './verdict.ts';
 
 /** A line of the list. */
@@ -38,113 +38,101 @@ const EXAMPLES = 3;
 
 /** `listAttention` returns the lines, the worst first; none if nothing needs anybody. Pure. */
 export function listAttention(facts: AttentionFacts): AttentionLine[] {
-  const { health, troubles, overview, openMonth } = facts;
-  const sum = (pick: (instance: Health['instances'][number]) => number) =>
-    health.instances.reduce((total, instance) => total + pick(instance), 0);
-  const differences = sum(({ differences: each }) =>
-    Object.values(each ?? {}).reduce((total, number) => total + number, 0),
-  );
-  const byHand = sum(({ changesByHand30Days }) => changesByHand30Days);
-  const ofOrganizations = (shown: ListedFilter) =>
-    overview === null ? [] : describeOrganizationsOf(shown, overview);
-  const line = (tone: AttentionLine['tone'], text: string, address: string) => [{ tone, text, address }];
-  return [
-    ...describeTroubles(troubles),
-    ...describeGaps(facts, 'missing'),
-    ...(differences === 0
-      ? []
-      : line(
-          'bad',
-          `${count(differences, 'final number')} ${differences === 1 ? 'differs' : 'differ'} from Losant's own totals`,
-          totalsAddress(health),
-        )),
-    ...describeGaps(facts, 'in_doubt'),
-    ...ofOrganizations('over'),
-    ...(byHand === 0
-      ? []
-      : line(
-          'bad',
-          `${count(byHand, 'number')} ${byHand === 1 ? 'was' : 'were'} changed by hand in the last ${CHANGES_SHOWN_DAYS} days`,
-          addressOf('/changes', { which: 'all', by: 'hand', days: `${CHANGES_SHOWN_DAYS}` }),
-        )),
-    ...ofOrganizations('crossing'),
-    ...ofOrganizations('silent'),
-    ...ofOrganizations('moved'),
-    ...(openMonth === null || openMonth.blocked > 0
-      ? []
-      : line('good', `${showMonth(openMonth.month)} is ready to close`, `/months/${openMonth.month}`)),
+  const lines = [
+    describeTroubles(facts.troubles),
+    describeGaps(facts, 'missing'),
+    describeDifferences(facts.health),
+    describeGaps(facts, 'in_doubt'),
+    describeOrganizationsOf('over', facts.overview),
+    describeHandmade(facts.health),
+    describeOrganizationsOf('crossing', facts.overview),
+    describeOrganizationsOf('silent', facts.overview),
+    describeOrganizationsOf('moved', facts.overview),
+    describeOpenMonth(facts.openMonth),
   ];
+  return lines.filter((line) => line !== null);
 }
 
 /** All instances with trouble share a line, so that the list keeps its length. */
-function describeTroubles(troubles: readonly InstanceTrouble[]): AttentionLine[] {
-  const [first, ...others] = troubles;
-  if (first === undefined) return [];
-  const { message } = first.trouble;
+function describeTroubles([first, ...others]: readonly InstanceTrouble[]): AttentionLine | null {
+  if (first === undefined) return null;
+  const { message, hint } = first.trouble;
   const text = message.startsWith('Instance ')
     ? message
     : `Instance ${first.name ?? first.instanceId}: ${message}`;
   const more = others.length === 0 ? '' : `; ${count(others.length, 'more instance')} with trouble`;
-  return [{ tone: 'bad', text: `${text}${more}`, address: '/runs', more: first.trouble.hint }];
+  return { tone: 'bad', text: `${text}${more}`, address: '/runs', more: hint };
+}
+
+function describeDifferences({ instances }: Health): AttentionLine | null {
+  const counts = instances.flatMap(({ differences }) => Object.values(differences ?? {}));
+  const number = sumOf(counts);
+  if (number === 0) return null;
+  const newest = instances
+    .flatMap(({ differingMonths }) => differingMonths ?? [])
+    .sort()
+    .at(-1);
+  const text = `${count(number, 'final number differs', 'final numbers differ')} from Losant's own totals`;
+  return { tone: 'bad', text, address: addressOf('/totals', { month: newest?.slice(0, 7) ?? '' }) };
+}
+
+function describeHandmade({ instances }: Health): AttentionLine | null {
+  const number = sumOf(instances.map(({ changesByHand30Days }) => changesByHand30Days));
+  if (number === 0) return null;
+  const text = `${count(number, 'number was', 'numbers were')} changed by hand in the last ${CHANGES_SHOWN_DAYS} days`;
+  const address = addressOf('/changes', { which: 'all', by: 'hand', days: `${CHANGES_SHOWN_DAYS}` });
+  return { tone: 'bad', text, address };
+}
+
+function describeOpenMonth(open: OpenMonth | null): AttentionLine | null {
+  if (open === null || open.blocked > 0) return null;
+  return {
+    tone: 'good',
+    text: `${showMonth(open.month)} is ready to close`,
+    address: `/months/${open.month}`,
+  };
 }
 
 function describeGaps(
   { health, horizonDays, nowMs }: AttentionFacts,
   standing: 'missing' | 'in_doubt',
-): AttentionLine[] {
-  const streams = health.instances.flatMap((instance) => instance.streams);
-  const number = streams.reduce((sum, { cells }) => sum + cells[standing], 0);
-  if (number === 0) return [];
-  const word = standing === 'missing' ? 'missing' : 'in doubt';
-  const having = streams.filter(({ cells }) => cells[standing] > 0);
-  const oldest = having.flatMap(({ oldestGap }) => oldestGap ?? []).sort()[0];
-  const names = [...new Set(having.map(({ stream }) => stream))].join(', ');
-  return [
-    {
-      tone: 'bad',
-      text: `${count(number, 'number')} ${number === 1 ? 'is' : 'are'} ${word} (${names})`,
-      address: addressOf('/coverage', { only: standing, days: '90', to: oldestShown(oldest, nowMs) }),
-      more: describeExpiry(having, { horizonDays, nowMs }),
-    },
-  ];
-}
-
-/** `oldestShown` returns the last day of the map in which the oldest gap is; empty if the newest map has it. */
-function oldestShown(oldest: UsageDay | undefined, nowMs: number): string {
-  return oldest === undefined || daysFrom(oldest, dayAt(nowMs)) <= 90 ? '' : addDays(oldest, 89);
-}
-
-function totalsAddress({ instances }: Health): string {
-  const newest = instances
-    .flatMap(({ differingMonths }) => differingMonths ?? [])
-    .sort()
-    .at(-1);
-  return newest === undefined ? '/totals' : addressOf('/totals', { month: newest.slice(0, 7) });
-}
-
-/** `describeExpiry` describes when the oldest gap that can still be read passes the days that Losant keeps. */
-function describeExpiry(
-  streams: readonly StreamHealth[],
-  { horizonDays, nowMs }: { readonly horizonDays: number; readonly nowMs: number },
-): string {
-  const horizon = addDays(dayAt(nowMs), -horizonDays);
+): AttentionLine | null {
+  const streams = health.instances
+    .flatMap((instance) => instance.streams)
+    .filter(({ cells }) => cells[standing] > 0);
+  const number = sumOf(streams.map(({ cells }) => cells[standing]));
+  if (number === 0) return null;
   const oldest = streams.flatMap(({ oldestGap }) => oldestGap ?? []).sort()[0];
-  if (oldest === undefined) return '';
-  if (oldest < horizon)
-    return `the oldest gap is of ${oldest}, which Losant no longer keeps: accept it with losant-usage waive`;
-  return `the oldest gap is of ${oldest} and can be read for ${count(daysFrom(horizon, oldest) + 1, 'day')} more`;
+  const today = dayAt(nowMs);
+  // The newest map has the last 90 days.
+  const to = oldest === undefined || daysFrom(oldest, today) <= 90 ? '' : addDays(oldest, 89);
+  const names = [...new Set(streams.map(({ stream }) => stream))].join(', ');
+  return {
+    tone: 'bad',
+    text: `${count(number, 'number is', 'numbers are')} ${STANDINGS[standing].label} (${names})`,
+    address: addressOf('/coverage', { only: standing, days: '90', to }),
+    more: oldest === undefined ? '' : describeExpiry(oldest, addDays(today, -horizonDays)),
+  };
+}
+
+/** `describeExpiry` describes when the oldest gap passes the first of the days that Losant keeps. */
+function describeExpiry(oldest: UsageDay, horizon: UsageDay): string {
+  return oldest < horizon
+    ? `the oldest gap is of ${oldest}, which Losant no longer keeps: accept it with losant-usage waive`
+    : `the oldest gap is of ${oldest} and can be read for ${count(daysFrom(horizon, oldest) + 1, 'day')} more`;
 }
 
 /** The filters of the list of organizations that a line leads to. */
 type ListedFilter = Exclude<Shown, 'missing' | 'in_doubt'>;
 
-/** How the lines about organizations begin, which come first among their examples, and what is said of each. */
+/** How the lines about organizations begin, the order of their list, which are the first examples, and what is said of each. */
 const LINES: Readonly<
   Record<
     ListedFilter,
     {
       readonly tone: AttentionLine['tone'];
       readonly says: (number: number) => string;
+      readonly sort: string;
       readonly rank: (figures: OrganizationFigures) => number | string;
       readonly describe: (figures: OrganizationFigures, to: UsageDay) => string;
     }
@@ -152,13 +140,15 @@ const LINES: Readonly<
 > = {
   over: {
     tone: 'bad',
-    says: (number) => `${count(number, 'organization')} ${number === 1 ? 'is' : 'are'} over a limit`,
+    says: (number) => `${count(number, 'organization is', 'organizations are')} over a limit`,
+    sort: 'share',
     rank: ({ limit }) => -(limit?.share ?? Number.POSITIVE_INFINITY),
     describe: ({ limit }) => `${limit?.name}, ${showShare(limit?.share ?? null)}since ${limit?.crossesOn}`,
   },
   crossing: {
     tone: 'warn',
     says: (number) => `${count(number, 'organization')} will pass a limit`,
+    sort: 'crosses',
     rank: ({ nextLimit }) => nextLimit?.crossesOn ?? '',
     describe: ({ nextLimit: next }) =>
       `${next?.name}, ${showShare(next?.share ?? null)}on ${next?.crossesOn}`,
@@ -166,7 +156,8 @@ const LINES: Readonly<
   silent: {
     tone: 'warn',
     says: (number) =>
-      `${count(number, 'organization')} ${number === 1 ? 'has' : 'have'} been silent for 3 days or more`,
+      `${count(number, 'organization has', 'organizations have')} been silent for 3 days or more`,
+    sort: 'silent',
     rank: ({ silentSince }) => silentSince ?? '',
     describe: ({ silentSince }) => `last payload on ${silentSince}`,
   },
@@ -174,6 +165,7 @@ const LINES: Readonly<
     tone: 'warn',
     says: (number) =>
       `${count(number, 'organization')} changed by half or more against the same days of last month`,
+    sort: 'change',
     rank: ({ compared }) => -Math.abs((compared?.now ?? 0) - (compared?.before ?? 0)),
     describe: (figures) => {
       const change = Math.round((changeOf(figures) ?? 0) * 100);
@@ -186,22 +178,20 @@ function showShare(share: number | null): string {
   return share === null ? '' : `${showNumber(Math.floor(share * 100))} %, `;
 }
 
-function describeOrganizationsOf(shown: ListedFilter, { organizations, to }: Overview): AttentionLine[] {
-  const { tone, says, rank, describe } = LINES[shown];
+function describeOrganizationsOf(shown: ListedFilter, overview: Overview | null): AttentionLine | null {
+  if (overview === null) return null;
+  const { organizations, to } = overview;
+  const { tone, says, sort, rank, describe } = LINES[shown];
   const found = organizations.filter((each) => each.removedAt === null && SHOWN[shown].has(each, to));
-  if (found.length === 0) return [];
+  if (found.length === 0) return null;
   const ranked = found
     .map((each) => ({ each, by: rank(each) }))
     .sort((a, b) => (a.by < b.by ? -1 : a.by > b.by ? 1 : 0));
-  const sort = { over: 'share', crossing: 'crosses', silent: 'silent', moved: 'change' }[shown];
-  return [
-    {
-      ...{ tone, text: says(found.length), address: addressOf('/organizations', { show: shown, sort }) },
-      examples: ranked
-        .slice(0, EXAMPLES)
-        .map(({ each }) => ({ orgId: each.orgId, text: `${each.name} (${describe(each, to)})` })),
-    },
-  ];
+  const examples = ranked
+    .slice(0, EXAMPLES)
+    .map(({ each }) => ({ orgId: each.orgId, text: `${each.name} (${describe(each, to)})` }));
+  const address = addressOf('/organizations', { show: shown, sort });
+  return { tone, text: says(found.length), address, examples };
 }
 
 export function renderAttention(lines: readonly AttentionLine[], isCounted: boolean): Html {
