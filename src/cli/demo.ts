@@ -3,7 +3,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
-import type { InstanceStatus } from '../console/worker-status.ts';
+import type { InstanceStatus } from '../console/sources.ts';
 import { EXIT } from '../exit.ts';
 import { createLogger } from '../logger.ts';
 import { createApp } from '../server/app.ts';

@@ -14,26 +14,24 @@ import { daysOfMonth } from '../usage/period.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import {
   addressOf,
+  type Column,
+  column,
+  type FileColumn,
+  numberColumn,
   type Query,
   readChoice,
   readSearch,
   renderHidden,
   renderSearch,
   renderSelect,
+  renderTable,
+  sendCsv,
+  textColumn,
 } from './lists.ts';
 import { type Html, linkToDay, linkToOrganization, renderAway, renderDistance, renderPage } from './page.ts';
 import { readRunId } from './runs.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { renderAuthor } from './story.ts';
-import {
-  type Column,
-  column,
-  type FileColumn,
-  numberColumn,
-  renderTable,
-  sendCsv,
-  textColumn,
-} from './table.ts';
 
 const PATH = '/changes';
 const METRICS = streams.flatMap((stream) => stream.metrics);

@@ -7,8 +7,7 @@ import { count, showDays } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
 import { streams } from '../usage/streams/catalog.ts';
-import { addressOf } from './lists.ts';
-import { showMonth } from './month-judge.ts';
+import { addressOf, column, numberColumn, renderTable, textColumn } from './lists.ts';
 import { AGAIN_S } from './organizations.ts';
 import {
   type Html,
@@ -18,6 +17,7 @@ import {
   renderDistance,
   renderLink,
   renderPage,
+  showMonth,
 } from './page.ts';
 import {
   type ConsolePage,
@@ -27,7 +27,6 @@ import {
   readOrNull,
   shownHealth,
 } from './sources.ts';
-import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const TOTALS = '/totals';
 /** The number of months to choose from, besides older ones in which something differs. */

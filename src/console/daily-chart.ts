@@ -1,7 +1,8 @@
 import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import type { Html } from './page.ts';
+import { column, numberColumn, renderTable } from './lists.ts';
+import { type Html, renderStanding } from './page.ts';
 import {
   barPaths,
   linePath,
@@ -12,8 +13,6 @@ import {
   type TickDay,
   tickDays,
 } from './shapes.ts';
-import { renderStanding } from './standings.ts';
-import { column, numberColumn, renderTable } from './table.ts';
 
 /** A day of a chart, or an hour. */
 export interface ChartDay {

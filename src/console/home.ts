@@ -5,13 +5,22 @@ import { capitalize, count, showDistance, showNumber, showWhen } from '../termin
 import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { listAttention, renderAttention } from './attention.ts';
-import { renderHeatMap } from './coverage-maps.ts';
+import { renderHeatMap } from './coverage.ts';
 import { renderSparkline } from './daily-chart.ts';
 import { renderCard } from './instance-card.ts';
-import { addressOf, describeOrganizations } from './lists.ts';
-import { nameOfMonth } from './month-judge.ts';
+import {
+  addressOf,
+  type Column,
+  chartColumn,
+  column,
+  describeOrganizations,
+  instanceColumn,
+  numberColumn,
+  renderTable,
+  textColumn,
+} from './lists.ts';
 import { AGAIN_S } from './organizations.ts';
-import { type Html, renderDay, renderInstant, renderPage } from './page.ts';
+import { type Html, nameOfMonth, renderDay, renderInstant, renderPage } from './page.ts';
 import { describeTrouble, renderLength, renderRange, runColumns } from './runs.ts';
 import { showBytes } from './shapes.ts';
 import {
@@ -22,16 +31,8 @@ import {
   type PageSources,
   READING_WAIT_MS,
   shownHealth,
+  type WorkerStatus,
 } from './sources.ts';
-import {
-  type Column,
-  chartColumn,
-  column,
-  instanceColumn,
-  numberColumn,
-  renderTable,
-  textColumn,
-} from './table.ts';
 import {
   currentTroubles,
   describeKind,
@@ -40,7 +41,6 @@ import {
   judgeState,
   judgeYesterday,
 } from './verdict.ts';
-import type { WorkerStatus } from './worker-status.ts';
 
 /** The age from which a reading is shown with its age, because it may be outdated. */
 const OLD_READING_MS = 120_000;

@@ -5,9 +5,8 @@ import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { ChartDay, DailyChart } from './daily-chart.ts';
-import { type Query, renderHidden } from './lists.ts';
+import { column, numberColumn, type Query, renderHidden, renderTable } from './lists.ts';
 import type { Html } from './page.ts';
-import { column, numberColumn, renderTable } from './table.ts';
 
 /** The choice of a viewer: a time zone, and a day that is shown by hour. */
 export interface HoursChoice {

@@ -5,8 +5,8 @@ import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { estimateLeftMs } from '../usage/planned-requests.ts';
 import { addressOf } from './lists.ts';
 import { type Html, renderDay, renderDistance } from './page.ts';
+import type { InstanceStatus, RunProgress } from './sources.ts';
 import { completeTo, isInFirstRun } from './verdict.ts';
-import type { InstanceStatus, RunProgress } from './worker-status.ts';
 
 export interface CardFacts {
   /** The health; null if it is not known. */

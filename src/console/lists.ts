@@ -1,5 +1,7 @@
-/** Forms, filters and pagination of lists. */
+/** Lists: tables on pages and as files, with their forms, filters and pagination. */
+import type { Context } from 'hono';
 import { html } from 'hono/html';
+import { type CsvValue, renderCsvRows } from '../files/csv.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { isLosantId } from '../usage/organization.ts';
 import type { Html } from './page.ts';
@@ -97,4 +99,94 @@ Page ${showNumber(page)} of ${showNumber(last)} ${page < last ? link(page + 1, '
 export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
   const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
   return given.size === 0 ? path : `${path}?${given.toString()}`;
+}
+
+/** The content of a cell: a number is shown with separators, null as a dash. */
+type Cell = Html | string | number | bigint | null;
+
+export interface Column<Row> {
+  readonly name: string;
+  readonly cell: (row: Row) => Cell;
+  /**
+   * Numbers are aligned; names and messages of any length may break anywhere, other values are not broken; a chart
+   * gives way on a narrow screen.
+   */
+  readonly kind: 'number' | 'text' | 'value' | 'chart';
+  /** The address that sorts by the column. */
+  readonly sortAddress?: string;
+  /** The order of the rows, if they are sorted by the column. */
+  readonly sorted?: 'ascending' | 'descending' | undefined;
+}
+
+function columnOf(kind: Column<never>['kind']) {
+  return <Row>(name: string, cell: (row: Row) => Cell): Column<Row> => ({ name, cell, kind });
+}
+export const column = columnOf('value');
+export const textColumn = columnOf('text');
+export const numberColumn = columnOf('number');
+export const chartColumn = columnOf('chart');
+
+const CLASSES = { number: 'n', text: 't', value: '', chart: 'g' } as const;
+
+/**
+ * `renderTable` renders a table with a heading for each column, which also stands beside each value on
+ * narrow screens.
+ */
+export function renderTable<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  caption?: string,
+): Html {
+  const head = columns.map(
+    (each) =>
+      html`<th scope="col" class="${CLASSES[each.kind]}"${each.sorted === undefined ? '' : html` aria-sort="${each.sorted}"`}>${renderHeading(each)}</th>`,
+  );
+  const renderRow = (row: Row) =>
+    columns.map(
+      ({ name, kind, cell }) =>
+        html`<td data-label="${name}" class="${CLASSES[kind]}"><span>${showCell(cell(row))}</span></td>`,
+    );
+  return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>${caption === undefined ? '' : html`<caption class="quiet">${caption}</caption>`}
+<thead><tr>${head}</tr></thead>
+<tbody>${rows.map((row) => html`<tr>${renderRow(row)}</tr>\n`)}</tbody></table></div>`;
+}
+
+function showCell(cell: Cell): Html | string {
+  if (cell === null) return '–';
+  return typeof cell === 'number' || typeof cell === 'bigint' ? showNumber(cell) : cell;
+}
+
+function renderHeading<Row>({ name, sortAddress, sorted }: Column<Row>): Html | string {
+  if (sortAddress === undefined) return name;
+  const sign = sorted === undefined ? '' : sorted === 'ascending' ? ' ▲' : ' ▼';
+  return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
+}
+
+/** `instanceColumn` returns the column of the instance's name; none where there is only one. */
+export function instanceColumn<Row extends { readonly instanceId: string }>(names: Names): Column<Row>[] {
+  return names.size > 1
+    ? [textColumn('Instance', ({ instanceId }) => names.get(instanceId) ?? instanceId)]
+    : [];
+}
+
+/** A column of a file: its name, its value, and whether that is text from outside, which must form no formula. */
+export type FileColumn<Row> = readonly [name: string, of: (row: Row) => CsvValue, isText?: boolean];
+
+/** `sendCsv` answers with the rows as a file. */
+export function sendCsv<Row>(
+  c: Context,
+  file: string,
+  rows: readonly Row[],
+  columns: readonly FileColumn<Row>[],
+): Response {
+  const names = columns.map(([name]) => name);
+  const asText = names.map((name) => ({ name, isText: true }));
+  const kinds = columns.map(([name, , isText = false]) => ({ name, isText }));
+  const cells = rows.map((row) => columns.map(([, of]) => of(row)));
+  // Names may come from outside too.
+  const text = renderCsvRows(asText, [names]) + renderCsvRows(kinds, cells);
+  c.header('content-disposition', `attachment; filename="${file}"`);
+  return c.body(text, 200, {
+    'content-type': 'text/csv; charset=utf-8',
+  });
 }

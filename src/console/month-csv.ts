@@ -1,6 +1,6 @@
 import type { HttpBindings } from '@hono/node-server';
-import { createCsv } from '../files/csv.ts';
-import type { Column, Part, Row } from '../files/formats.ts';
+import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
+import type { Row } from '../files/formats.ts';
 import { type ExportedView, exportedView, readViewColumns } from '../queries/view-rows.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
 import { renderAwayPage } from './page.ts';
@@ -32,7 +32,7 @@ export const monthFilePage: ConsolePage = {
 };
 
 /**
- * Streams every number of the month by organization, row by row, as they are taken. Rejects if the
+ * `streamMonth` streams every number of the month by organization, row by row, as they are taken. Rejects if the
  * first row does not come in time. A failure after it breaks the answer off, so that a part is never
  * taken for the complete file.
  */
@@ -41,47 +41,30 @@ async function streamMonth(
   { month, cutOff }: { readonly month: Month; readonly cutOff: () => void },
 ): Promise<ReadableStream<Uint8Array>> {
   const columns = await read((db) => readViewColumns(db, VIEW));
-  const { from, to } = daysOfMonth(month);
-  const csv = createCsv(columns);
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const range = daysOfMonth(month);
+  const endAt = columns.findIndex(({ name }) => name === 'period_end');
+  // A billing period of Losant that only begins in the month belongs to another one.
+  const endsInMonth = (row: Row) => range.from <= (row[endAt] ?? '') && (row[endAt] ?? '') <= range.to;
+  const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
+  const { readable, writable } = new TextEncoderStream();
   const writer = writable.getWriter();
   const begun = Promise.withResolvers<void>();
-  let hasBegun = false;
-  const write = async (part: Part) => {
-    hasBegun = true;
+  let head = renderCsvHeader(cells);
+  const write = async (text: string) => {
     begun.resolve();
-    await writer.write(typeof part === 'string' ? new TextEncoder().encode(part) : part);
-  };
-  const take = async (rows: readonly Row[]) => {
-    const wanted = rows.filter((row) => isInvoicedWith(row, { columns, from, to }));
-    if (!hasBegun) await write(csv.begin());
-    await write(await csv.add(wanted));
+    await writer.write(`${head}${text}`);
+    head = '';
     return true;
   };
   const view = exportedView(VIEW) as ExportedView;
-  const request = { name: VIEW, view, columns, range: { from, to }, instanceIds: null, orgIds: null };
-  streamRows(request, take)
-    .then(async () => {
-      if (!hasBegun) await write(csv.begin());
-      await writer.close();
-    })
-    .catch((error: unknown) => {
-      if (!hasBegun) return begun.reject(error);
-      logger.info({ err: error }, 'file of a month broken off');
-      cutOff();
-    });
-  await begun.promise;
+  const request = { name: VIEW, view, columns, range, instanceIds: null, orgIds: null };
+  const ended = streamRows(request, (rows) => write(renderCsvRows(cells, rows.filter(endsInMonth))))
+    .then(() => write(''))
+    .then(() => writer.close());
+  await Promise.race([begun.promise, ended]);
+  ended.catch((error: unknown) => {
+    logger.info({ err: error }, 'file of a month broken off');
+    cutOff();
+  });
   return readable;
-}
-
-/**
- * Whether a period is invoiced with the month: the month itself, or a billing period of Losant that
- * ends in it. One that only begins in it belongs to another month.
- */
-function isInvoicedWith(
-  row: Row,
-  { columns, from, to }: { readonly columns: readonly Column[]; readonly from: string; readonly to: string },
-): boolean {
-  const end = row[columns.findIndex(({ name }) => name === 'period_end')] ?? '';
-  return end >= from && end <= to;
 }

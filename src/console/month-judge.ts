@@ -10,7 +10,7 @@ import { capitalize, count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import { addressOf } from './lists.ts';
-import type { Html } from './page.ts';
+import { type Html, showMonth } from './page.ts';
 
 /**
  * The verdict on whether a month can be invoiced, in one sentence that nothing else on the page
@@ -167,22 +167,17 @@ export function checkMonth({ month, periods, blockers, statements, differing }: 
   });
   const closed = new Set(statements.map(({ instanceId }) => instanceId));
   const open = new Set(periods.flatMap(({ instanceId }) => (closed.has(instanceId) ? [] : instanceId))).size;
-  if (open > 0)
-    steps.push({
-      name: 'Closed',
-      isDone: false,
-      text: `not yet for ${count(open, 'instance')}`,
-      address: null,
-    });
-  else if (differing > 0)
-    steps.push({
-      name: 'Closed',
-      isDone: false,
-      text: `${count(differing, 'organization')} changed since`,
-      address: addressOf('/changes', { month, which: 'closed' }),
-    });
-  else steps.push({ name: 'Closed', isDone: true, text: 'nothing changes it any more', address: null });
-  return steps;
+  const closing =
+    open > 0
+      ? { isDone: false, text: `not yet for ${count(open, 'instance')}`, address: null }
+      : differing > 0
+        ? {
+            isDone: false,
+            text: `${count(differing, 'organization')} changed since`,
+            address: addressOf('/changes', { month, which: 'closed' }),
+          }
+        : { isDone: true, text: 'nothing changes it any more', address: null };
+  return [...steps, { name: 'Closed', ...closing }];
 }
 
 export function renderChecklist(steps: readonly CheckStep[]): Html {
@@ -190,16 +185,4 @@ export function renderChecklist(steps: readonly CheckStep[]): Html {
     ({ name, isDone, text, address }) =>
       html`<li><span class="${isDone ? 'good' : 'warn'}"><span aria-hidden="true">${isDone ? '✓' : '○'}</span> ${name}</span>: ${address === null ? text : html`<a href="${address}">${text}</a>`}</li>\n`,
   )}</ol>`;
-}
-
-const NAMES = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
-
-/** `showMonth` returns the month in words, e.g. `October 2026`. */
-export function showMonth(month: Month): string {
-  return NAMES.format(Date.parse(`${month}-01T00:00:00.000Z`));
-}
-
-/** `nameOfMonth` returns the name of a month or day without its year, e.g. `October`. */
-export function nameOfMonth(month: string): string {
-  return showMonth(month.slice(0, 7)).split(' ')[0] ?? '';
 }

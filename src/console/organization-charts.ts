@@ -1,4 +1,5 @@
 /** The charts of an organization's page. */
+
 import { html } from 'hono/html';
 import { CHARTED, type ChartedMetric, type LimitUse, type Organization } from '../queries/organization.ts';
 import { sameDaysOfLastMonth } from '../queries/organizations.ts';
@@ -6,11 +7,10 @@ import { count, showNumber } from '../terminal/words.ts';
 import { daysFrom, eachDay, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
 import type { ChartDay, DailyChart } from './daily-chart.ts';
-import { nameOfMonth } from './month-judge.ts';
+import type { FileColumn } from './lists.ts';
 import { showChange } from './organizations.ts';
-import { type Html, renderDay } from './page.ts';
+import { type Html, nameOfMonth, renderDay } from './page.ts';
 import { linePath, scaleOf, showBytes, sumOf } from './shapes.ts';
-import type { FileColumn } from './table.ts';
 
 /** `organizationCharts` returns the charts of an organization's page in order, the billed number first. */
 export function organizationCharts({ orgId, days, payloads }: Organization): DailyChart[] {

@@ -22,11 +22,11 @@ import { isLosantId } from '../usage/organization.ts';
 import { isGap, sumStandings } from '../usage/standing.ts';
 import { type DailyChart, renderDailyChart, renderFills } from './daily-chart.ts';
 import { type HoursChoice, hoursCharts, readHoursChoice, renderHoursForm, renderWeek } from './hours.ts';
-import { addressOf } from './lists.ts';
-import { showMonth } from './month-judge.ts';
+import { addressOf, chartColumn, column, numberColumn, renderTable, sendCsv, textColumn } from './lists.ts';
 import { chartColumns, organizationCharts, renderMonthToDate } from './organization-charts.ts';
 import { renderShare } from './organizations.ts';
 import {
+  describeCounts,
   type Html,
   linkToDay,
   renderAwayPage,
@@ -37,11 +37,11 @@ import {
   renderLink,
   renderMissing,
   renderPage,
+  renderStanding,
+  showMonth,
 } from './page.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
-import { describeCounts, renderStanding } from './standings.ts';
 import { renderAuthor } from './story.ts';
-import { chartColumn, column, numberColumn, renderTable, sendCsv, textColumn } from './table.ts';
 
 const RANGES = [30, 90, 365] as const;
 const RANGE_DAYS = 90;

@@ -11,7 +11,13 @@ import { addDays, type UsageDay } from '../usage/day.ts';
 import { renderSparkline } from './daily-chart.ts';
 import {
   addressOf,
+  type Column,
+  chartColumn,
+  column,
   describeOrganizations,
+  type FileColumn,
+  instanceColumn,
+  numberColumn,
   type Query,
   readChoice,
   readPageNumber,
@@ -20,21 +26,20 @@ import {
   renderPages,
   renderSearch,
   renderSelect,
-} from './lists.ts';
-import { nameOfMonth } from './month-judge.ts';
-import { type Html, renderAway, renderCopy, renderDay, renderInstant, renderPage } from './page.ts';
-import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
-import {
-  type Column,
-  chartColumn,
-  column,
-  type FileColumn,
-  instanceColumn,
-  numberColumn,
   renderTable,
   sendCsv,
   textColumn,
-} from './table.ts';
+} from './lists.ts';
+import {
+  type Html,
+  nameOfMonth,
+  renderAway,
+  renderCopy,
+  renderDay,
+  renderInstant,
+  renderPage,
+} from './page.ts';
+import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 const PATH = '/organizations';
 const PER_PAGE = 50;

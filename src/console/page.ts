@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showDistance, showInstant } from '../terminal/words.ts';
+import { showDistance, showInstant, showNumber } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
+import type { Month } from '../usage/period.ts';
+import { STANDINGS, type Standing, type StandingCounts, standings } from '../usage/standing.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -141,4 +143,37 @@ export function renderDayOf(instant: string): Html {
 
 export function renderDay(day: string | null): Html {
   return day === null ? html`–` : html`<time datetime="${day}">${day}</time>`;
+}
+
+const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
+
+/** `showMonth` returns the month in words, e.g. `October 2026`. */
+export function showMonth(month: Month): string {
+  return MONTHS.format(Date.parse(`${month}-01T00:00:00.000Z`));
+}
+
+/** `nameOfMonth` returns the name of a month or day without its year, e.g. `October`. */
+export function nameOfMonth(month: string): string {
+  return showMonth(month.slice(0, 7)).split(' ')[0] ?? '';
+}
+
+/** The standings from worst to best. */
+export const worstFirst: readonly Standing[] = standings.toReversed();
+
+/** `renderStanding` shows sign and word; null stands for not tracked. With `isCalm` a gap is no alarm. */
+export function renderStanding(standing: Standing | null, isCalm = false): Html {
+  if (standing === null) return html`<span class="quiet">not tracked</span>`;
+  const { symbol, label, sentence, tone } = STANDINGS[standing];
+  return html`<span class="${isCalm && tone === 'bad' ? 'quiet' : tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
+}
+
+/**
+ * `describeCounts` counts the cells that are not final, worst first: `3 missing, 2 stored`; empty if
+ * there are none.
+ */
+export function describeCounts(counts: Readonly<Partial<StandingCounts>>): string {
+  return worstFirst
+    .filter((standing) => standing !== 'final' && (counts[standing] ?? 0) > 0)
+    .map((standing) => `${showNumber(counts[standing] ?? 0)} ${STANDINGS[standing].label}`)
+    .join(', ');
 }

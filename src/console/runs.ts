@@ -13,6 +13,10 @@ import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, DAY_MS, HOUR_MS, parseDay } from '../usage/day.ts';
 import {
   addressOf,
+  type Column,
+  column,
+  instanceColumn,
+  numberColumn,
   type Query,
   readChoice,
   readInstanceId,
@@ -20,6 +24,8 @@ import {
   renderInstanceChoice,
   renderPages,
   renderSelect,
+  renderTable,
+  textColumn,
 } from './lists.ts';
 import {
   type Html,
@@ -31,9 +37,7 @@ import {
   renderMissing,
   renderPage,
 } from './page.ts';
-import { type ConsolePage, type Names, readOrNull } from './sources.ts';
-import { type Column, column, instanceColumn, numberColumn, renderTable, textColumn } from './table.ts';
-import type { WakeEnd } from './worker-status.ts';
+import { type ConsolePage, type Names, readOrNull, type WakeEnd } from './sources.ts';
 
 const PATH = '/runs';
 const KINDS = ['scheduled', 'manual', 'backfill'] as const;

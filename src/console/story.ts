@@ -32,7 +32,7 @@ import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
-import type { Query } from './lists.ts';
+import { column, numberColumn, type Query, renderTable, textColumn } from './lists.ts';
 import {
   type Html,
   renderAway,
@@ -41,10 +41,9 @@ import {
   renderInstant,
   renderMissing,
   renderPage,
+  renderStanding,
 } from './page.ts';
 import { type ConsolePage, type Names, type PageSources, readOrNull } from './sources.ts';
-import { renderStanding } from './standings.ts';
-import { column, numberColumn, renderTable, textColumn } from './table.ts';
 
 const PATH = '/coverage';
 const answer = (sources: PageSources) => (c: Context) => answerStory(sources, c);

@@ -2,8 +2,7 @@ import type { Health, InstanceHealth, StreamHealth } from '../queries/health.ts'
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { countGaps, sumStandings } from '../usage/standing.ts';
-import type { DatabaseView } from './sources.ts';
-import type { InstanceStatus, Trouble } from './worker-status.ts';
+import type { DatabaseView, InstanceStatus, Trouble } from './sources.ts';
 
 /** A verdict on everything, in one sentence that nothing else on the page contradicts. */
 export interface Verdict {

@@ -49,8 +49,8 @@ export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery) 
   const days = Map.groupBy(await readOpenDays(db, orgIds, query), ({ orgId }) => orgId);
   const organizations = lines.map((line) => ({
     ...line,
-    tracked: (tracked.get(line.orgId) ?? []).map(({ from, to }) => ({ from, to })),
-    days: (days.get(line.orgId) ?? []).map(({ day, counts }) => ({ day, counts })),
+    tracked: tracked.get(line.orgId) ?? [],
+    days: days.get(line.orgId) ?? [],
   }));
   return { ...(await countOrganizations(db, matches)), organizations };
 }

@@ -1,6 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { ageOf, type DatabaseView, shownHealth } from '../console/sources.ts';
-import { RUN_RESULTS, type RunResult } from '../console/worker-status.ts';
+import { ageOf, type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { standings } from '../usage/standing.ts';

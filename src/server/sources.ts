@@ -1,7 +1,6 @@
 import { readMonth, readOpenMonth } from '../billing/month.ts';
 import { boundReads, keepReading, keepReadings, type Reading, shareReading } from '../console/readings.ts';
-import type { PageSources } from '../console/sources.ts';
-import type { InstanceStatus, WakeEnd } from '../console/worker-status.ts';
+import type { InstanceStatus, PageSources, WakeEnd } from '../console/sources.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase, type DatabaseHandle } from '../database/open.ts';
 import type { Logger } from '../logger.ts';

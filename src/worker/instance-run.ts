@@ -1,4 +1,4 @@
-import type { RunProgress, RunResult, Trouble } from '../console/worker-status.ts';
+import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';

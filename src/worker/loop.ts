@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
 import { consume, transform } from 'streaming-iterables';
-import type { InstanceStatus, Trouble, WakeEnd } from '../console/worker-status.ts';
+import type { InstanceStatus, Trouble, WakeEnd } from '../console/sources.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';

@@ -1,6 +1,11 @@
 import { connect, type Socket } from 'node:net';
-import type { DatabaseView, PageSources, ReadPage } from '../../src/console/sources.ts';
-import type { InstanceStatus, WorkerStatus } from '../../src/console/worker-status.ts';
+import type {
+  DatabaseView,
+  InstanceStatus,
+  PageSources,
+  ReadPage,
+  WorkerStatus,
+} from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
 import type { RunRecord } from '../../src/queries/runs.ts';

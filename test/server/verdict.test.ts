@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { InstanceStatus, Trouble } from '../../src/console/sources.ts';
 import { currentTroubles, judgeState, judgeYesterday } from '../../src/console/verdict.ts';
-import type { InstanceStatus, Trouble } from '../../src/console/worker-status.ts';
 import type { Health, InstanceHealth } from '../../src/queries/health.ts';
 import { sumStandings } from '../../src/usage/standing.ts';
 import { HEALTH, INSTANCE, INSTANCE_HEALTH, INSTANCE_STATUS, NOW_MS, STREAM, viewOf } from './pages.ts';
