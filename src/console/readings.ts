@@ -71,9 +71,10 @@ export interface KeptReadingOptions extends ReadingOptions {
  */
 export function keepReading<T>(
   read: () => Promise<T>,
-  { onFailure, firstTimeoutMs, oldAfterMs, ...options }: KeptReadingOptions,
+  options: KeptReadingOptions,
 ): (waitMs?: number) => Promise<Reading<T> | null> {
-  const { now } = options;
+  const { keepMs, timeoutMs, now, onFailure } = options;
+  const { firstTimeoutMs = timeoutMs, oldAfterMs = keepMs * REST_FACTOR } = options;
   let last: Reading<T> | null = null;
   let isFailing = false;
   const shared = shareReading(async () => {
@@ -88,12 +89,14 @@ export function keepReading<T>(
       throw error;
     }
   }, options);
+  const patienceMs = (waitMs: number | undefined) => {
+    if (last === null) return firstTimeoutMs;
+    if (now() - last.atMs <= oldAfterMs) return waitMs;
+    return Math.max(waitMs ?? 0, Math.min(firstTimeoutMs, OLD_TIMEOUT_MS));
+  };
   return async (waitMs) => {
     // The failure has been reported; a slow read continues for the next caller.
-    const isOld = last !== null && now() - last.atMs > (oldAfterMs ?? options.keepMs * REST_FACTOR);
-    const longestMs = firstTimeoutMs ?? options.timeoutMs;
-    const oldMs = Math.max(Math.min(longestMs, OLD_TIMEOUT_MS), waitMs ?? 0);
-    await shared(last === null ? longestMs : isOld ? oldMs : waitMs).catch(() => undefined);
+    await shared(patienceMs(waitMs)).catch(() => undefined);
     return last;
   };
 }

@@ -1,51 +1,31 @@
 import { createHash } from 'node:crypto';
 
-/** Colours by purpose; text on `ground` and `panel` has a contrast of at least 4.5. */
+/** Colours by purpose, light and dark; text on `ground` and `panel` has a contrast of at least 4.5. */
 export const COLORS = {
-  light: {
-    ground: '#ffffff',
-    panel: '#f5f7fa',
-    text: '#1c2430',
-    quiet: '#55606f',
-    good: '#146c2e',
-    bad: '#a40e26',
-    warn: '#7a4b00',
-    link: '#0a58b0',
-    line: '#d8dee8',
-    mark: '#3d6fb4',
-    blue: '#2463ae',
-    orange: '#e8941a',
-    green: '#0b7a5e',
-    sky: '#63aee8',
-    wine: '#9c3a78',
-    sand: '#c8b04a',
-    grey: '#8590a0',
-  },
-  dark: {
-    ground: '#14181f',
-    panel: '#1c222c',
-    text: '#dde3ec',
-    quiet: '#9fadbf',
-    good: '#7ed894',
-    bad: '#ff8f9b',
-    warn: '#f0c060',
-    link: '#8fbcff',
-    line: '#333c49',
-    mark: '#7aa7e8',
-    blue: '#5b95e6',
-    orange: '#f0a63c',
-    green: '#2f9e80',
-    sky: '#a3d2f7',
-    wine: '#c96ba8',
-    sand: '#e6d27c',
-    grey: '#7d8898',
-  },
+  ground: ['#ffffff', '#14181f'],
+  panel: ['#f5f7fa', '#1c222c'],
+  text: ['#1c2430', '#dde3ec'],
+  quiet: ['#55606f', '#9fadbf'],
+  good: ['#146c2e', '#7ed894'],
+  bad: ['#a40e26', '#ff8f9b'],
+  warn: ['#7a4b00', '#f0c060'],
+  link: ['#0a58b0', '#8fbcff'],
+  line: ['#d8dee8', '#333c49'],
+  mark: ['#3d6fb4', '#7aa7e8'],
+  blue: ['#2463ae', '#5b95e6'],
+  orange: ['#e8941a', '#f0a63c'],
+  green: ['#0b7a5e', '#2f9e80'],
+  sky: ['#63aee8', '#a3d2f7'],
+  wine: ['#9c3a78', '#c96ba8'],
+  sand: ['#c8b04a', '#e6d27c'],
+  grey: ['#8590a0', '#7d8898'],
 } as const;
 
-const variables = (colors: Readonly<Record<string, string>>) =>
-  Object.entries(colors)
-    .map(([name, value]) => `--${name}: ${value};`)
-    .join(' ');
+const [LIGHT, DARK] = [0, 1].map((shade) =>
+  Object.entries(COLORS)
+    .map(([name, shades]) => `--${name}: ${shades[shade]};`)
+    .join(' '),
+);
 
 /**
  * Styles of the map of coverage: it is as wide as its days, in a box that scrolls by itself on narrow
@@ -86,8 +66,8 @@ progress { width: 100%; height: .75rem; accent-color: var(--mark) } summary { wi
 
 /** The style sheet. Wide tables become cards on narrow screens, where each cell shows its column's name. */
 export const STYLE = `
-:root { color-scheme: light dark; ${variables(COLORS.light)} }
-@media (prefers-color-scheme: dark) { :root { ${variables(COLORS.dark)} } }
+:root { color-scheme: light dark; ${LIGHT} }
+@media (prefers-color-scheme: dark) { :root { ${DARK} } }
 * { box-sizing: border-box }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 80rem; padding: 0 1rem 2rem; background: var(--ground); color: var(--text); overflow-wrap: anywhere }
 a { color: var(--link) } a:focus-visible, input:focus-visible, button:focus-visible, select:focus-visible, summary:focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
@@ -140,7 +120,7 @@ ${[1, 2, 3, 4, 5].map((shade) => `.week .shade-${shade} { background: color-mix(
 .scroll { overflow-x: auto; position: relative } @media (min-width: 90rem) { .scroll { overflow: visible } .scroll thead th { position: sticky; top: 0; z-index: 1 } .halves .scroll, .charts .scroll { overflow-x: auto } }
 .yesterday { font-size: 1.1rem; margin: .5rem 0 1rem }
 @media print {
-  :root { color-scheme: light; ${variables(COLORS.light)} }
+  :root { color-scheme: light; ${LIGHT} }
   header nav, form, .skip, .copy, details > summary, nav[aria-label] { display: none } body { max-width: none; font-size: 11px; padding: 0 } a { color: inherit; text-decoration: none } td a { line-height: inherit } tr, .card, figure { break-inside: avoid } thead { display: table-header-group } .scroll, .map { overflow: visible }
   time[title]::after { content: ' (' attr(title) ')' }
 }
