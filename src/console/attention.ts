@@ -6,7 +6,7 @@ import type { OrganizationFigures, Overview } from '../queries/organizations.ts'
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
-import { addressOf } from './lists.ts';
+import { addressOf, showDifference } from './lists.ts';
 import { changeOf, SHOWN, type Shown } from './organizations.ts';
 import { type Html, showMonth } from './page.ts';
 import { sumOf } from './shapes.ts';
@@ -167,10 +167,7 @@ const LINES: Readonly<
       `${count(number, 'organization')} changed by half or more against the same days of last month`,
     sort: 'change',
     rank: ({ compared }) => -Math.abs((compared?.now ?? 0) - (compared?.before ?? 0)),
-    describe: (figures) => {
-      const change = Math.round((changeOf(figures) ?? 0) * 100);
-      return `${change > 0 ? '+' : ''}${showNumber(change)} %`;
-    },
+    describe: (figures) => `${showDifference(Math.round((changeOf(figures) ?? 0) * 100))} %`,
   },
 };
 

@@ -26,6 +26,7 @@ import {
   renderSelect,
   renderTable,
   sendCsv,
+  showDifference,
   textColumn,
 } from './lists.ts';
 import { type Html, linkToDay, linkToOrganization, renderAway, renderDistance, renderPage } from './page.ts';
@@ -182,10 +183,6 @@ function renderSums({ sums, totals }: ChangeList): Html | string {
   ];
   return html`<h2>Net effect: ${effect.length === 0 ? 'nothing that is invoiced by quantity' : effect.map((each, place) => html`${place === 0 ? '' : ', '}${each}`)}</h2>
 ${renderTable(sums, columns, caption)}`;
-}
-
-function showDifference(difference: number): string {
-  return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
 }
 
 /** `renderNone` repeats the query, so that an empty list explains itself. */

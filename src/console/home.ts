@@ -17,12 +17,13 @@ import {
   instanceColumn,
   numberColumn,
   renderTable,
+  showDifference,
   textColumn,
 } from './lists.ts';
 import { AGAIN_S } from './organizations.ts';
 import { type Html, nameOfMonth, renderDay, renderInstant, renderPage } from './page.ts';
 import { describeTrouble, renderLength, renderRange, runColumns } from './runs.ts';
-import { showBytes } from './shapes.ts';
+import { showBytes, sumOf } from './shapes.ts';
 import {
   type ConsolePage,
   type DatabaseView,
@@ -120,10 +121,11 @@ function renderHeadline({ status, view, policy, nowMs }: HomeFacts, health: Heal
   if (health === null || yesterday === null || yesterday.word === 'nothing tracked') {
     return html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>`;
   }
-  const reads = health.instances.flatMap(({ streams }) =>
-    streams.flatMap(({ yesterdayReadAt }) => yesterdayReadAt ?? []),
-  );
-  const readAt = reads.sort().at(-1);
+  const streams = health.instances.flatMap((instance) => instance.streams);
+  const readAt = streams
+    .flatMap(({ yesterdayReadAt }) => yesterdayReadAt ?? [])
+    .sort()
+    .at(-1);
   const finalAt = new Date(dayEndMs(addDays(dayAt(nowMs), -1)) + policy.finalAtHours * HOUR_MS).toISOString();
   return html`<h1>Yesterday: <span class="${yesterday.tone}">${yesterday.word}</span></h1>
 <p class="yesterday">${yesterday.sentence} ${readAt === undefined ? '' : html`Read ${renderInstant(readAt, nowMs)}; final`}${readAt === undefined ? 'Final' : ''} once read after ${renderInstant(finalAt, nowMs)}.</p>
@@ -157,7 +159,7 @@ function renderMonthToDate({ days, organizations, to }: Overview): Html {
     const over = (from: UsageDay, end: UsageDay) => {
       const values = days.filter(({ day }) => from <= day && day <= end).flatMap((sums) => sums[key] ?? []);
       if (values.length === 0) return null;
-      return isLevel ? (values.at(-1) ?? null) : values.reduce((sum, value) => sum + value, 0);
+      return isLevel ? (values.at(-1) ?? null) : sumOf(values);
     };
     const [now, before] = [over(`${to.slice(0, 7)}-01`, to), over(last.from, last.to)];
     return { name, key, now, before, show: key === 'payload_all_bytes' ? showBytes : showNumber };
@@ -197,16 +199,13 @@ function renderMonthToDate({ days, organizations, to }: Overview): Html {
 function showPercent(now: number | null, before: number | null): string | null {
   if (now === null || before === null || before === 0) return null;
   // The sum turns -0 into 0.
-  const percent = Math.round((now / before - 1) * 100) + 0;
-  return `${percent > 0 ? '+' : ''}${showNumber(percent)} %`;
+  return `${showDifference(Math.round((now / before - 1) * 100) + 0)} %`;
 }
 
 function renderScope({ status, view, nowMs }: HomeFacts): string {
   const instances = shownHealth(view)?.instances ?? [];
-  const sum = (pick: (instance: Health['instances'][number]) => number) =>
-    instances.reduce((total, instance) => total + pick(instance), 0);
-  const organizations = sum((instance) => instance.organizations);
-  const deleted = sum((instance) => instance.deletedOrganizations);
+  const organizations = sumOf(instances.map((instance) => instance.organizations));
+  const deleted = sumOf(instances.map(({ deletedOrganizations }) => deletedOrganizations));
   const next =
     status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`;
   return [
@@ -223,12 +222,13 @@ function renderAge({ isUp, reading }: DatabaseView, nowMs: number): Html | strin
 }
 
 function renderReach(health: Health, { instances: statuses }: WorkerStatus, names: Names): Html {
-  const first = statuses.filter((status) => isInFirstRun(status, health)).map(({ instanceId }) => instanceId);
+  const read = instancesRead(health, statuses);
   const gapsWord = describeKind(health.instances.flatMap(({ streams }) => streams.map(({ cells }) => cells)));
-  const rows = health.instances.flatMap(({ instanceId, streams }) =>
+  const rows = health.instances.flatMap((instance) => {
     // During an instance's first run nothing is late.
-    streams.map((stream) => ({ ...stream, instanceId, isFirst: first.includes(instanceId) })),
-  );
+    const isFirst = !read.includes(instance);
+    return instance.streams.map((stream) => ({ ...stream, instanceId: instance.instanceId, isFirst }));
+  });
   const columns: Column<(typeof rows)[number]>[] = [
     ...instanceColumn(names),
     column('Stream', ({ stream }) => stream),

@@ -1,6 +1,7 @@
 /** The part of an organization's page about its payloads by hour. */
+
 import { html } from 'hono/html';
-import type { LocalDay, OrganizationHours, WeekHour } from '../queries/hours.ts';
+import type { LocalDay, OrganizationHours, WeekHour } from '../queries/organization.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { type DayRange, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';

@@ -54,6 +54,23 @@ export function readSearch(given: string | undefined): string {
   return search.toWellFormed();
 }
 
+/** Whether an organization in memory matches a search, as `matching` decides in the database. */
+export function matchesSearch(
+  {
+    name,
+    referralId,
+    orgId,
+  }: { readonly name: string; readonly referralId: string | null; readonly orgId: string },
+  search: string,
+): boolean {
+  const text = search.toLowerCase();
+  return (
+    orgId.startsWith(text) ||
+    name.toLowerCase().includes(text) ||
+    (referralId !== null && referralId.toLowerCase().includes(text))
+  );
+}
+
 export function readInstanceId(given = ''): string {
   return isLosantId(given) ? given : '';
 }
@@ -65,6 +82,11 @@ export function readInstanceId(given = ''): string {
 export function describeOrganizations(existing: number, deleted: number): string {
   const also = deleted === 0 ? '' : ` and ${showNumber(deleted)} deleted`;
   return `${count(existing, 'organization')}${also}`;
+}
+
+/** `showDifference` shows a number with its sign: `+1,234`, `-5`, `0`. */
+export function showDifference(difference: number): string {
+  return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
 }
 
 const PAGE_MAX = 100_000;
@@ -115,7 +137,7 @@ export interface Column<Row> {
   /** The address that sorts by the column. */
   readonly sortAddress?: string;
   /** The order of the rows, if they are sorted by the column. */
-  readonly sorted?: 'ascending' | 'descending' | undefined;
+  readonly sorted?: 'asc' | 'desc';
 }
 
 function columnOf(kind: Column<never>['kind']) {
@@ -139,7 +161,7 @@ export function renderTable<Row>(
 ): Html {
   const head = columns.map(
     (each) =>
-      html`<th scope="col" class="${CLASSES[each.kind]}"${each.sorted === undefined ? '' : html` aria-sort="${each.sorted}"`}>${renderHeading(each)}</th>`,
+      html`<th scope="col" class="${CLASSES[each.kind]}"${each.sorted === undefined ? '' : html` aria-sort="${each.sorted}ending"`}>${renderHeading(each)}</th>`,
   );
   const renderRow = (row: Row) =>
     columns.map(
@@ -158,7 +180,7 @@ function showCell(cell: Cell): Html | string {
 
 function renderHeading<Row>({ name, sortAddress, sorted }: Column<Row>): Html | string {
   if (sortAddress === undefined) return name;
-  const sign = sorted === undefined ? '' : sorted === 'ascending' ? ' ▲' : ' ▼';
+  const sign = sorted === undefined ? '' : sorted === 'asc' ? ' ▲' : ' ▼';
   return html`<a href="${sortAddress}">${name}<span aria-hidden="true">${sign}</span></a>`;
 }
 

@@ -18,6 +18,7 @@ import {
   type Column,
   column,
   instanceColumn,
+  matchesSearch,
   numberColumn,
   type Query,
   readChoice,
@@ -302,15 +303,7 @@ ${filterLink('ready', 'can be invoiced')} ${filterLink('blocked', 'cannot')} ${w
 }
 
 function select(periods: readonly OrganizationPeriod[], { q, show, order }: Filters): OrganizationPeriod[] {
-  const search = q.toLowerCase();
-  const found = periods.filter(
-    (period) =>
-      isChosen(period, show) &&
-      (search === '' ||
-        period.orgId.startsWith(search) ||
-        period.name.toLowerCase().includes(search) ||
-        (period.referralId ?? '').toLowerCase().includes(search)),
-  );
+  const found = periods.filter((period) => isChosen(period, show) && matchesSearch(period, q));
   // The periods come by name, and the sort keeps that order among equals.
   if (order === 'payloads') return found.sort((a, b) => (b.payloads ?? -1) - (a.payloads ?? -1));
   return found.sort((a, b) => rankOf(b) - rankOf(a));

@@ -2,7 +2,6 @@ import { html } from 'hono/html';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type ChangeList, readChangeList } from '../queries/changes.ts';
-import { readOrganizationHours } from '../queries/hours.ts';
 import {
   type LimitUse,
   type OpenCells,
@@ -11,6 +10,7 @@ import {
   readLimits,
   readOpenCells,
   readOrganization,
+  readOrganizationHours,
   readOrganizationMonths,
   readSources,
   type SourceCount,

@@ -17,6 +17,7 @@ import {
   describeOrganizations,
   type FileColumn,
   instanceColumn,
+  matchesSearch,
   numberColumn,
   type Query,
   readChoice,
@@ -28,6 +29,7 @@ import {
   renderSelect,
   renderTable,
   sendCsv,
+  showDifference,
   textColumn,
 } from './lists.ts';
 import {
@@ -48,29 +50,19 @@ const DAYS_SHOWN = 31;
 /** The number of seconds after which a browser asks again for figures that are being counted. */
 export const AGAIN_S = 3;
 
+type HasFigures = (figures: OrganizationFigures, to: UsageDay) => boolean;
+
 /** The filters, which the lines of attention on the home page lead to. */
 export const SHOWN = {
-  over: { text: 'over a limit', has: ({ limit }, to) => isPassed(limit, to) },
-  crossing: {
-    text: 'that will pass a limit',
-    has: ({ nextLimit }) => nextLimit !== null,
-  },
+  // A limit has been passed by the end of the day `to`.
+  over: { text: 'over a limit', has: ({ limit }, to) => limit?.crossesOn != null && limit.crossesOn <= to },
+  crossing: { text: 'that will pass a limit', has: ({ nextLimit }) => nextLimit !== null },
   silent: { text: 'silent for 3 days or more', has: ({ silentSince }) => silentSince !== null },
   moved: { text: 'changed by half or more', has: (figures) => Math.abs(changeOf(figures) ?? 0) >= 0.5 },
   missing: { text: 'with missing numbers', has: ({ missing }) => missing > 0 },
   in_doubt: { text: 'with numbers in doubt', has: ({ inDoubt }) => inDoubt > 0 },
-} as const satisfies Readonly<
-  Record<
-    string,
-    { readonly text: string; readonly has: (figures: OrganizationFigures, to: UsageDay) => boolean }
-  >
->;
+} as const satisfies Readonly<Record<string, { readonly text: string; readonly has: HasFigures }>>;
 export type Shown = keyof typeof SHOWN;
-
-/** Whether a limit has been passed by the end of the day `to`. */
-function isPassed(limit: LimitState | null, to: UsageDay): boolean {
-  return limit !== null && limit.crossesOn !== null && limit.crossesOn <= to;
-}
 
 /**
  * `changeOf` returns the change against the same days of the last month as a share of these; null if there
@@ -80,25 +72,21 @@ export function changeOf({ compared }: OrganizationFigures): number | null {
   return compared === null || compared.before === 0 ? null : compared.now / compared.before - 1;
 }
 
+type Direction = 'asc' | 'desc';
+type SortValue = (figures: OrganizationFigures) => number | string | null;
+
 /** The columns by which the list can be sorted, and the order in which each begins. */
 const SORTS = {
   name: { first: 'asc', of: () => null },
   devices: { first: 'desc', of: ({ devices }) => devices },
   payloads: { first: 'desc', of: ({ payloads }) => payloads },
-  change: { first: 'desc', of: (figures) => differenceOf(figures) },
+  change: { first: 'desc', of: ({ compared }) => compared && compared.now - compared.before },
   share: { first: 'desc', of: ({ limit }) => limit?.share ?? null },
   crosses: { first: 'asc', of: ({ limit }) => limit?.crossesOn ?? null },
   silent: { first: 'asc', of: ({ silentSince }) => silentSince },
   gaps: { first: 'desc', of: ({ missing, inDoubt }) => missing + inDoubt },
-} as const satisfies Readonly<
-  Record<string, { first: Direction; of: (figures: OrganizationFigures) => number | string | null }>
->;
+} as const satisfies Readonly<Record<string, { readonly first: Direction; readonly of: SortValue }>>;
 type Sort = keyof typeof SORTS;
-type Direction = 'asc' | 'desc';
-
-function differenceOf({ compared }: OrganizationFigures): number | null {
-  return compared === null ? null : compared.now - compared.before;
-}
 
 export const organizationsPage: ConsolePage = {
   path: PATH,
@@ -157,10 +145,9 @@ export function selectOrganizations(
 ): OrganizationFigures[] {
   const { q, show } = filters;
   const { sort, direction } = orderOf(filters);
-  const text = q.toLowerCase();
-  const matches = ({ name, referralId, orgId }: OrganizationFigures) =>
-    name.toLowerCase().includes(text) || referralId?.toLowerCase().includes(text) || orgId.startsWith(text);
-  let found = organizations.filter((each) => matches(each) && (show === '' || SHOWN[show].has(each, to)));
+  let found = organizations.filter(
+    (each) => matchesSearch(each, q) && (show === '' || SHOWN[show].has(each, to)),
+  );
   // One that is over a limit may be about to pass another, which is the one that is asked for.
   if (show === 'crossing') found = found.map((each) => ({ ...each, limit: each.nextLimit }));
   if (sort === 'name') return direction === 'asc' ? found : found.toReversed();
@@ -232,47 +219,32 @@ ${renderPages({ path: PATH, query: filters, page, found: found.length, perPage: 
 }
 
 function columnsOf({ filters, to, names, payloads }: ListFacts): Column<OrganizationFigures>[] {
-  const order = orderOf(filters);
-  const by = (sort: Sort, sorted: Column<OrganizationFigures>): Column<OrganizationFigures> => {
-    const isSorted = sort === order.sort;
-    const other = order.direction === 'asc' ? 'desc' : 'asc';
-    const choice = readFilters({ ...filters, sort, dir: isSorted ? other : '' });
-    const direction = order.direction === 'asc' ? 'ascending' : 'descending';
-    return { ...sorted, sortAddress: addressOf(PATH, choice), sorted: isSorted ? direction : undefined };
+  const { sort: sorted, direction } = orderOf(filters);
+  const by = (sort: Sort) => {
+    const dir = sort !== sorted ? '' : direction === 'asc' ? 'desc' : 'asc';
+    const sortAddress = addressOf(PATH, readFilters({ ...filters, sort, dir }));
+    return sort === sorted ? { sortAddress, sorted: direction } : { sortAddress };
   };
+  const month = nameOfMonth(to);
   return [
-    by('name', textColumn('Organization', renderName)),
+    { ...by('name'), ...textColumn('Organization', renderName) },
     ...instanceColumn<OrganizationFigures>(names),
-    by(
-      'devices',
-      numberColumn('Devices', ({ devices }) => devices),
-    ),
-    by(
-      'payloads',
-      numberColumn(`Payloads in ${nameOfMonth(to)}`, (figures) => figures.payloads),
-    ),
-    by(
-      'change',
-      numberColumn('Change', ({ compared }) => compared && showChange(compared.now, compared.before)),
-    ),
+    { ...by('devices'), ...numberColumn('Devices', ({ devices }) => devices) },
+    { ...by('payloads'), ...numberColumn(`Payloads in ${month}`, (figures) => figures.payloads) },
+    {
+      ...by('change'),
+      ...numberColumn('Change', ({ compared }) => compared && showChange(compared.now, compared.before)),
+    },
     chartColumn('By day', ({ orgId }) => renderSparkline(payloads.get(orgId) ?? [], 'Billable payloads')),
-    by(
-      'share',
-      numberColumn(
-        'Of limit',
-        ({ limit }) => limit && html`${renderShare(limit.share)} <span class="quiet">${limit.name}</span>`,
-      ),
-    ),
-    by(
-      'crosses',
-      column('Passed on', ({ limit }) => limit && renderCrossing(limit, to)),
-    ),
-    by(
-      'silent',
-      column('Silent since', ({ silentSince }) => renderDay(silentSince)),
-    ),
-    by('gaps', numberColumn('Gaps', renderGaps)),
+    { ...by('share'), ...numberColumn('Of limit', ({ limit }) => limit && renderLimit(limit)) },
+    { ...by('crosses'), ...column('Passed on', ({ limit }) => limit && renderCrossing(limit, to)) },
+    { ...by('silent'), ...column('Silent since', ({ silentSince }) => renderDay(silentSince)) },
+    { ...by('gaps'), ...numberColumn('Gaps', renderGaps) },
   ];
+}
+
+function renderLimit({ share, name }: LimitState): Html {
+  return html`${renderShare(share)} <span class="quiet">${name}</span>`;
 }
 
 function renderName({ orgId, name, removedAt }: OrganizationFigures): Html {
@@ -286,10 +258,9 @@ function renderGaps({ orgId, missing, inDoubt }: OrganizationFigures): Html | nu
 }
 
 export function showChange(now: number, before: number): string {
-  const change = `${now > before ? '+' : ''}${showNumber(now - before)}`;
-  return before === 0
-    ? change
-    : `${change} (${now > before ? '+' : ''}${Math.round(((now - before) / before) * 100)} %)`;
+  const change = showDifference(now - before);
+  if (before === 0) return change;
+  return `${change} (${now > before ? '+' : ''}${Math.round(((now - before) / before) * 100)} %)`;
 }
 
 /** `renderShare` renders a share, rounded down so that 100 % means that the limit is reached. */
