@@ -1,7 +1,8 @@
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
+import type { CellStory, StoredValue } from '../queries/explain.ts';
 import {
+  type DayStory,
   describeAuthor,
   describeCell,
   describeChange,
@@ -56,7 +57,12 @@ interface Explained extends CellStory {
   readonly nextStep: string;
 }
 
-function renderStory(org: OrgName, day: UsageDay, cells: readonly Explained[], nowMs: number): Line[] {
+function renderStory(
+  org: DayStory['org'],
+  day: UsageDay,
+  cells: readonly Explained[],
+  nowMs: number,
+): Line[] {
   const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
   return [
     line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,

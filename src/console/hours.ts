@@ -8,6 +8,7 @@ import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { ChartDay, DailyChart } from './daily-chart.ts';
 import { column, numberColumn, type Query, renderHidden, renderTable } from './lists.ts';
 import type { Html } from './page.ts';
+import { sumOf } from './shapes.ts';
 
 /** The choice of a viewer: a time zone, and a day that is shown by hour. */
 export interface HoursChoice {
@@ -70,18 +71,16 @@ function describePeak(hours: readonly (number | null)[]): string {
   const stored = hours.flatMap((value, hour) => (value === null ? [] : [{ value, hour }]));
   const [first] = stored.toSorted((a, b) => b.value - a.value);
   if (first === undefined) return 'None of its hours is stored.';
-  const sum = stored.reduce((total, { value }) => total + value, 0);
   return first.value === 0
     ? 'No payloads on this day.'
-    : `${showNumber(sum)} on this day, most from ${HOURS[first.hour]}: ${showNumber(first.value)}.`;
+    : `${showNumber(sumOf(hours))} on this day, most from ${HOURS[first.hour]}: ${showNumber(first.value)}.`;
 }
 
 function describeClocks(days: OrganizationHours['days']): string {
   const stored = days.flatMap(({ payloads }) => payloads ?? []);
-  const sum = stored.reduce((total, value) => total + value, 0);
   const changed = days.filter(({ hours }) => hours !== 24);
   const clocks = changed.map(({ day, hours }) => `${day} has ${hours} hours`).join(', ');
-  return `${showNumber(sum)} on ${count(stored.length, 'day')} all of whose hours are stored${clocks === '' ? '' : `; ${clocks}`}.`;
+  return `${showNumber(sumOf(stored))} on ${count(stored.length, 'day')} all of whose hours are stored${clocks === '' ? '' : `; ${clocks}`}.`;
 }
 
 /**

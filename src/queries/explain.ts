@@ -44,58 +44,41 @@ export interface StoryQuery {
   readonly streams: readonly string[] | null;
 }
 
-export type OrgName = NonNullable<Awaited<ReturnType<typeof readOrgName>>>;
-
-/** `readOrgName` returns null for an organization that this database has never seen. */
-export async function readOrgName(db: Kysely<Schema>, orgId: string) {
-  const row = await db
-    .selectFrom('organizations')
-    .select(['org_id as orgId', 'name as orgName', 'instance_id as instanceId', 'removed_at as removedAt'])
-    .where('org_id', '=', orgId)
-    .executeTakeFirst();
-  return row ?? null;
-}
-
-interface DayCells {
-  readonly orgId: string;
-  readonly day: UsageDay;
-}
+/** The cells of an organization and day. */
+type DayCells = Pick<StoryQuery, 'orgId' | 'day'>;
 
 /** `readCellStories` returns what the database knows of the cells of one organization and day. */
 export async function readCellStories(db: Kysely<Schema>, wanted: readonly Stream[], cells: DayCells) {
-  const { orgId, day } = cells;
   const standings = await db
     .selectFrom('cells')
     .select(['stream', 'standing'])
-    .where('org_id', '=', orgId)
-    .where('usage_date', '=', day)
+    .where('org_id', '=', cells.orgId)
+    .where('usage_date', '=', cells.day)
     .execute();
   const ledger = await readLedgerRows(db, cells);
   const revisions = await readRevisions(db, cells);
   const waivers = await readWaivers(db, cells);
   const quarantine = await readQuarantine(db, cells);
-  const values = new Map<string, StoredValue[]>();
+  const stories = [];
   for (const stream of wanted) {
-    const revision = ledger.find((row) => row.stream === stream.name)?.revision;
-    values.set(stream.name, await readValues(db, stream, cells, revision));
-  }
-  return wanted.map(({ name }) => {
     const own = <Row extends { readonly stream: string }>(rows: readonly Row[]) =>
-      rows.flatMap(({ stream, ...row }) => (stream === name ? row : []));
-    return {
-      stream: name,
+      rows.flatMap(({ stream: name, ...row }) => (name === stream.name ? row : []));
+    const row = own(ledger)[0] ?? null;
+    stories.push({
+      stream: stream.name,
       /** Null if the cell is not tracked. */
       standing: own(standings)[0]?.standing ?? null,
       /** Null if the cell was never read. */
-      ledger: own(ledger)[0] ?? null,
-      values: values.get(name) ?? [],
+      ledger: row,
+      values: await readValues(db, stream, cells, row?.revision),
       /** Every change after the first load, oldest first. */
       revisions: own(revisions),
       waivers: own(waivers),
       /** Newest first. */
       quarantine: own(quarantine),
-    };
-  });
+    });
+  }
+  return stories;
 }
 
 async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: DayCells) {
@@ -211,15 +194,7 @@ async function readQuarantine(db: Kysely<Schema>, { orgId, day }: DayCells) {
 }
 
 /** An invalid answer as Losant sent it. */
-export interface QuarantinedBody {
-  readonly stream: string;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The beginning of the bodies as received, joined by line breaks. */
-  readonly text: string;
-  /** Whether the bodies are longer than `text`. */
-  readonly isCut: boolean;
-}
+export type QuarantinedBody = Awaited<ReturnType<typeof readQuarantinedBodies>>[number];
 
 /** The most answers, and characters of each, that are returned at once. */
 const ANSWERS_MAX = 8;
@@ -231,20 +206,12 @@ const BYTES_MAX = 4 * 1024 * 1024;
  * `readQuarantinedBodies` returns the invalid answers for a day, newest first; none to a role that may not
  * see them.
  */
-export async function readQuarantinedBodies(
-  db: Kysely<Schema>,
-  { orgId, day, streams: wanted }: StoryQuery,
-): Promise<QuarantinedBody[]> {
+export async function readQuarantinedBodies(db: Kysely<Schema>, { orgId, day, streams }: StoryQuery) {
   if (!(await maySeeBodies(db))) return [];
   let bodies = db
     .selectFrom('quarantine')
-    .select([
-      'stream',
-      'from_date as from',
-      'to_date as to',
-      'body_gzip as gzip',
-      'body_truncated as isTruncated',
-    ])
+    .select(['stream', 'from_date as from', 'to_date as to'])
+    .select(['body_gzip as gzip', 'body_truncated as isTruncated'])
     .where('org_id', '=', orgId)
     .where('from_date', '<=', day)
     .where('to_date', '>=', day)
@@ -252,7 +219,7 @@ export async function readQuarantinedBodies(
     .orderBy('stream')
     .orderBy('from_date')
     .limit(ANSWERS_MAX);
-  if (wanted !== null) bodies = bodies.where('stream', 'in', wanted);
+  if (streams !== null) bodies = bodies.where('stream', 'in', streams);
   const rows = await bodies.execute();
   return rows.flatMap(({ gzip, isTruncated, ...where }) =>
     gzip === null ? [] : [{ ...where, ...beginningOf(gzip, isTruncated) }],
@@ -266,6 +233,7 @@ export async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
   return rows[0]?.isSeen === true;
 }
 
+/** `beginningOf` returns the beginning of bodies as received, joined by line breaks, and whether they are longer. */
 export function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
   const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
   const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();

@@ -3,7 +3,6 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
-import { toShares } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
 export type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
@@ -161,20 +160,20 @@ export type LimitUse = Awaited<ReturnType<typeof readLimits>>[number];
 
 /** `readLimits` returns the limits by name, those that bound what is counted first. */
 export async function readLimits(db: Kysely<Schema>, orgId: string) {
-  const rows = await db
+  return await db
     .selectFrom('usage_vs_limits')
     .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
     .select(['days_expected as daysExpected', 'days_stored as daysStored', 'metric', 'unit'])
-    .select(['limit_quantity as limit', 'quantity', 'share', 'projected_quantity as projected'])
-    .select(['projected_share', 'crosses_on as crossesOn'])
+    .select(['limit_quantity as limit', 'quantity', 'projected_quantity as projected'])
+    .select(({ cast }) => [
+      cast<number | null>('share', 'float8').as('share'),
+      cast<number | null>('projected_share', 'float8').as('projectedShare'),
+      'crosses_on as crossesOn',
+    ])
     .where('org_id', '=', orgId)
     .orderBy((eb) => eb('metric', 'is', null))
     .orderBy('limit_name')
     .execute();
-  return rows.map(({ share, projected_share, ...use }) => ({
-    ...use,
-    ...toShares({ share, projected_share }),
-  }));
 }
 
 export type OrganizationMonth = Awaited<ReturnType<typeof readOrganizationMonths>>[number];

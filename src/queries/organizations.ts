@@ -76,19 +76,17 @@ export async function readFigures(db: Kysely<Schema>, to: UsageDay) {
     .limit(ORGANIZATIONS_MAX)
     .execute();
   const sums = byOrg(await readSums(db, { from: `${to.slice(0, 7)}-01`, to }));
-  const movers = db.selectFrom('usage_movers').select(['org_id', 'quantity', 'previous_quantity']);
+  const movers = db
+    .selectFrom('usage_movers')
+    .select(['org_id', 'quantity as now', 'previous_quantity as before']);
   const moved = byOrg(await movers.execute());
   const silent = byOrg(await db.selectFrom('silent_organizations').select(['org_id', 'last_day']).execute());
   const limits = Map.groupBy(await readLimits(db), ({ org_id }) => org_id);
   const gaps = byOrg(await countGapsByOrg(db));
   return organizations.map((organization) => {
     const { orgId } = organization;
-    const [sum, move, gap, own = []] = [
-      sums.get(orgId),
-      moved.get(orgId),
-      gaps.get(orgId),
-      limits.get(orgId),
-    ];
+    const [sum, move, gap] = [sums.get(orgId), moved.get(orgId), gaps.get(orgId)];
+    const own: readonly LimitState[] = (limits.get(orgId) ?? []).map(({ org_id: _, ...limit }) => limit);
     return {
       ...organization,
       /** On the newest day of the month that is stored. */
@@ -96,11 +94,11 @@ export async function readFigures(db: Kysely<Schema>, to: UsageDay) {
       /** The billable ones of the month to date. */
       payloads: sum?.payloads ?? null,
       /** Those of the days that are stored in both months, and of the same days of the month before. */
-      compared: move === undefined ? null : { now: move.quantity, before: move.previous_quantity },
+      compared: move === undefined ? null : { now: move.now, before: move.before },
       /** The one that is passed first, or else the nearest. */
-      limit: own[0]?.state ?? null,
+      limit: own[0] ?? null,
       /** The one that will be passed first of those that were not; null if none will. */
-      nextLimit: own.find(({ state }) => state.crossesOn !== null && state.crossesOn > to)?.state ?? null,
+      nextLimit: own.find(({ crossesOn }) => crossesOn !== null && crossesOn > to) ?? null,
       /** The last day with payloads, if three or more stored days since had none. */
       silentSince: silent.get(orgId)?.last_day ?? null,
       missing: gap?.missing ?? 0,
@@ -113,37 +111,36 @@ function byOrg<Row extends { readonly org_id: string }>(rows: readonly Row[]): R
   return new Map(rows.map((row) => [row.org_id, row]));
 }
 
-interface Sum {
-  readonly org_id: string;
-  readonly payloads: number | null;
-  readonly devices: number | null;
-}
-
-async function readSums(db: Kysely<Schema>, { from, to }: DayRange): Promise<readonly Sum[]> {
-  const { rows } = await sql<Sum>`
-    select org_id, sum(payload_billable_count)::bigint as payloads,
-      (array_agg(devices_total order by usage_date desc) filter (where devices_total is not null))[1] as devices
-    from losant_usage.usage_days where usage_date between ${from}::date and ${to}::date group by org_id`.execute(
-    db,
-  );
-  return rows;
+async function readSums(db: Kysely<Schema>, { from, to }: DayRange) {
+  return await db
+    .selectFrom('usage_days')
+    .select(({ fn, cast }) => [
+      'org_id',
+      cast<number | null>(fn.sum('payload_billable_count'), 'bigint').as('payloads'),
+      sql<number | null>`(${fn
+        .agg('array_agg', ['devices_total'])
+        .orderBy('usage_date', 'desc')
+        .filterWhere('devices_total', 'is not', null)})[1]`.as('devices'),
+    ])
+    .where((eb) => eb.between('usage_date', from, to))
+    .groupBy('org_id')
+    .execute();
 }
 
 /** `readLimits` returns every limit, of an organization the one that is passed first, or else the greatest share, first. */
-async function readLimits(
-  db: Kysely<Schema>,
-): Promise<{ readonly org_id: string; readonly state: LimitState }[]> {
-  const rows = await db
-    .selectFrom('usage_vs_limits')
-    .select(['org_id', 'limit_name', 'share', 'projected_share', 'crosses_on'])
-    .where('metric', 'is not', null)
-    .orderBy('org_id')
-    .orderBy('crosses_on', (by) => by.asc().nullsLast())
-    .orderBy('share', (by) => by.desc().nullsLast())
+async function readLimits(db: Kysely<Schema>) {
+  return await db
+    .selectFrom('usage_vs_limits as u')
+    .select(['u.org_id', 'u.limit_name as name', 'u.crosses_on as crossesOn'])
+    .select(({ cast }) => [
+      cast<number | null>('u.share', 'float8').as('share'),
+      cast<number | null>('u.projected_share', 'float8').as('projectedShare'),
+    ])
+    .where('u.metric', 'is not', null)
+    .orderBy('u.org_id')
+    .orderBy('u.crosses_on', (by) => by.asc().nullsLast())
+    .orderBy('u.share', (by) => by.desc().nullsLast())
     .execute();
-  return rows.map(({ org_id, limit_name: name, share, projected_share, crosses_on: crossesOn }) => {
-    return { org_id, state: { name, ...toShares({ share, projected_share }), crossesOn } };
-  });
 }
 
 async function countGapsByOrg(db: Kysely<Schema>) {
@@ -156,12 +153,6 @@ async function countGapsByOrg(db: Kysely<Schema>) {
     ])
     .groupBy('org_id')
     .execute();
-}
-
-/** `toShares` converts shares, which are no billed numbers, from the text of Postgres. */
-export function toShares(row: { readonly share: string | null; readonly projected_share: string | null }) {
-  const toShare = (numeric: string | null) => (numeric === null ? null : Number(numeric));
-  return { share: toShare(row.share), projectedShare: toShare(row.projected_share) };
 }
 
 /**

@@ -4,28 +4,19 @@ import type { Schema } from '../database/schema.ts';
 import { count, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
 import { horizonStart, type Policy } from '../usage/policy.ts';
-import { isGap, STANDINGS, type Standing, worstStanding } from '../usage/standing.ts';
+import { isGap, STANDINGS, worstStanding } from '../usage/standing.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import {
   type CellStory,
   type LedgerRow,
-  type OrgName,
   type QuarantinedAnswer,
   type Revision,
   readCellStories,
-  readOrgName,
   type StoryQuery,
   type Waiver,
 } from './explain.ts';
 
-export interface DayStory {
-  readonly org: OrgName;
-  /** The standing of the worst tracked cell asked for; null if none is tracked. */
-  readonly standing: Standing | null;
-  readonly cells: readonly (CellStory & { readonly advice: Advice })[];
-  /** The facts that the advice for each cell depends on. */
-  readonly place: CellPlace;
-}
+export type DayStory = NonNullable<Awaited<ReturnType<typeof readDayStory>>>;
 
 /** The facts that advice depends on besides the cell itself. */
 export interface CellPlace {
@@ -48,22 +39,37 @@ export async function readDayStory(
   db: Kysely<Schema>,
   { orgId, day, streams: wanted }: StoryQuery,
   { nowMs, policy }: { readonly nowMs: number; readonly policy: Policy },
-): Promise<DayStory | null> {
+) {
   return await db
     .transaction()
     .setIsolationLevel('repeatable read')
     .setAccessMode('read only')
     .execute(async (trx) => {
-      const org = await readOrgName(trx, orgId);
-      if (!org) return null;
-      const place = {
+      const org = await trx
+        .selectFrom('organizations')
+        .select([
+          'org_id as orgId',
+          'name as orgName',
+          'instance_id as instanceId',
+          'removed_at as removedAt',
+        ])
+        .where('org_id', '=', orgId)
+        .executeTakeFirst();
+      if (org === undefined) return null;
+      const place: CellPlace = {
         ...{ orgId, day, nowMs, isOver: dayEndMs(day) <= nowMs, isRemoved: org.removedAt !== null },
         isPastHorizon: day < horizonStart(nowMs, policy),
       };
       const chosen = streams.filter(({ name }) => wanted === null || wanted.includes(name));
       const stories = await readCellStories(trx, chosen, { orgId, day });
-      const cells = stories.map((story) => ({ ...story, advice: adviseCell(story, place) }));
-      return { org, standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells, place };
+      return {
+        org,
+        /** The standing of the worst tracked cell asked for; null if none is tracked. */
+        standing: worstStanding(stories.flatMap(({ standing }) => standing ?? [])),
+        cells: stories.map((story) => ({ ...story, advice: adviseCell(story, place) })),
+        /** The facts that the advice for each cell depends on. */
+        place,
+      };
     });
 }
 
