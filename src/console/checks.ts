@@ -8,8 +8,8 @@ import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month, parseMonth } from '../usage/period.ts';
 import { streams } from '../usage/streams/catalog.ts';
 import { addressOf, column, numberColumn, renderTable, textColumn } from './lists.ts';
-import { AGAIN_S } from './organizations.ts';
 import {
+  AGAIN_S,
   type Html,
   linkToOrganization,
   renderAway,

@@ -75,8 +75,7 @@ export function renderDailyChart(chart: DailyChart, csv: string): Html {
   return html`<figure class="chart"><figcaption><h3>${title}</h3><p class="quiet">${summary}</p></figcaption>
 ${renderLegend(chart)}
 <p class="axis quiet" aria-hidden="true">${axis}</p>
-<div class="plot"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">
-${scale.ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy="4" text-anchor="end">${label}</text>`)}</svg>
+<div class="plot">${renderAxis(scale, HEIGHT + LABELS_HEIGHT)}
 <svg role="${days.length > LINKED_DAYS_MAX ? 'img' : 'group'}" aria-labelledby="${id}-title ${id}-desc" width="100%" height="${HEIGHT + LABELS_HEIGHT}">
 <title id="${id}-title">${title}: ${axis}</title><desc id="${id}-desc">${summary}</desc>
 ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="100%" y1="${y}" y2="${y}"/>`)}
@@ -89,6 +88,11 @@ ${ticks.map(({ place, label, anchor, isMinor }) => html`<text class="${isMinor ?
 <details><summary>The same as a table</summary>
 <p><a href="${csv}" download>Download as CSV</a></p>
 ${renderDays(chart)}</details></figure>\n`;
+}
+
+/** `renderAxis` renders the axis beside a plot, whose height is that of both. */
+export function renderAxis({ ticks }: Scale, height: number): Html {
+  return html`<svg aria-hidden="true" width="${AXIS_WIDTH}" height="${height}">${ticks.map(({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy="4" text-anchor="end">${label}</text>`)}</svg>`;
 }
 
 /** The most days whose columns are links; the table behind a chart leads to each day of a longer one. */

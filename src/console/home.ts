@@ -20,8 +20,7 @@ import {
   showDifference,
   textColumn,
 } from './lists.ts';
-import { AGAIN_S } from './organizations.ts';
-import { type Html, nameOfMonth, renderDay, renderInstant, renderPage } from './page.ts';
+import { AGAIN_S, type Html, nameOfMonth, renderDay, renderInstant, renderPage } from './page.ts';
 import { describeTrouble, renderLength, renderRange, runColumns } from './runs.ts';
 import { showBytes, sumOf } from './shapes.ts';
 import {

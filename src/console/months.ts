@@ -31,6 +31,7 @@ import {
 } from './lists.ts';
 import { checkMonth, judgeMonth, type MonthFacts, type MonthStep, renderChecklist } from './month-judge.ts';
 import {
+  AGAIN_S,
   type Html,
   nameOfMonth,
   renderAwayPage,
@@ -70,8 +71,6 @@ function readQuery(given: Query) {
 }
 
 const PATH = '/months';
-/** The number of seconds after which a browser asks again for a month that is being counted. */
-const AGAIN_S = 3;
 
 /** The page of a month; by default the newest that is over, or the first while none is. */
 export const monthsPage: ConsolePage = { path: PATH, open: openMonth };

@@ -6,7 +6,7 @@ import { sameDaysOfLastMonth } from '../queries/organizations.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { daysFrom, eachDay, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
-import type { ChartDay, DailyChart } from './daily-chart.ts';
+import { type ChartDay, type DailyChart, renderAxis } from './daily-chart.ts';
 import type { FileColumn } from './lists.ts';
 import { showChange } from './organizations.ts';
 import { type Html, nameOfMonth, renderDay } from './page.ts';
@@ -145,7 +145,6 @@ export interface MonthToDate {
 
 const HEIGHT = 200;
 const LABELS_HEIGHT = 20;
-const AXIS_WIDTH = 52;
 /** The width of a day, enough to be hit. */
 const DAY_WIDTH = 26;
 
@@ -157,11 +156,9 @@ export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): 
   const lengthBefore = daysFrom(last.from, from);
   const [before, now] = [payloads.slice(0, lengthBefore), payloads.slice(lengthBefore)];
   const days = eachDay({ from, to: end });
-  const { y, ticks } = scaleOf(
-    days.map((_, place) => [Math.max(now[place] ?? 0, before[place] ?? 0)]),
-    'count',
-    HEIGHT,
-  );
+  const highest = days.map((_, place) => [Math.max(now[place] ?? 0, before[place] ?? 0)]);
+  const scale = scaleOf(highest, 'count', HEIGHT);
+  const { y } = scale;
   const width = days.length * DAY_WIDTH;
   const x = (place: number) => place * DAY_WIDTH;
   const passedX = limit?.crossesOn == null ? null : x(days.indexOf(limit.crossesOn) + 0.5);
@@ -176,9 +173,9 @@ export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): 
   });
   return html`<h2>Billable payloads in ${nameOfMonth(month)}</h2>
 ${renderSentence(now, before.slice(0, now.length), { limit, to })}
-<div class="plot scroll"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">${ticks.map((tick) => html`<text x="${AXIS_WIDTH - 8}" y="${tick.y}" dy="4" text-anchor="end">${tick.label}</text>`)}</svg>
+<div class="plot scroll">${renderAxis(scale, HEIGHT + LABELS_HEIGHT)}
 <svg class="fixed" role="group" aria-label="Billable payloads by day; each day leads to its story" width="${width}" height="${HEIGHT + LABELS_HEIGHT}">
-${ticks.map((tick) => html`<line class="rule" x1="0" x2="${width}" y1="${tick.y}" y2="${tick.y}"/>`)}
+${scale.ticks.map((tick) => html`<line class="rule" x1="0" x2="${width}" y1="${tick.y}" y2="${tick.y}"/>`)}
 ${bars}
 <svg width="${width}" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path class="faint" vector-effect="non-scaling-stroke" d="${linePath(before.slice(0, days.length), y)}"/></svg>
 ${passedX === null || passedX < 0 ? '' : html`<line class="limit" x1="${passedX}" x2="${passedX}" y1="0" y2="${HEIGHT}"/><text class="limit-name" x="${passedX - 4}" y="11" text-anchor="end">limit passed</text>`}

@@ -33,6 +33,7 @@ import {
   textColumn,
 } from './lists.ts';
 import {
+  AGAIN_S,
   type Html,
   nameOfMonth,
   renderAway,
@@ -47,8 +48,6 @@ const PATH = '/organizations';
 const PER_PAGE = 50;
 /** The days of a sparkline, enough for every month to date. */
 const DAYS_SHOWN = 31;
-/** The number of seconds after which a browser asks again for figures that are being counted. */
-export const AGAIN_S = 3;
 
 type HasFigures = (figures: OrganizationFigures, to: UsageDay) => boolean;
 

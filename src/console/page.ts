@@ -15,6 +15,9 @@ export interface Page {
   readonly body: Html;
 }
 
+/** The number of seconds after which a browser asks again for what is being counted. */
+export const AGAIN_S = 3;
+
 /** The navigation: each page that is not part of another one. */
 const PAGES = [
   ['/', 'Home'],

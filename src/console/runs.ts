@@ -95,6 +95,8 @@ function queryOf({ instance, kind, status, started }: Filters, page: number): Ru
 }
 
 const HOURS = 24;
+/** The time within which a wake-up ends after its run. */
+const WAKE_END_MS = 60_000;
 
 /**
  * `renderStrip` renders the last 24 hours, each with its runs and the wake-ups of this process that found
@@ -102,27 +104,26 @@ const HOURS = 24;
  */
 function renderStrip(lastDay: readonly RunRecord[], wakes: readonly WakeEnd[], nowMs: number): Html {
   const first = Math.floor(nowMs / HOUR_MS) - HOURS + 1;
-  const hours = Array.from({ length: HOURS }, (_, place) => {
-    const [from, to] = [first + place, first + place + 1].map((hour) =>
-      new Date(hour * HOUR_MS).toISOString(),
-    ) as [string, string];
+  const cells = Array.from({ length: HOURS }, (_, place) => {
+    const from = new Date((first + place) * HOUR_MS).toISOString();
+    const to = new Date((first + place + 1) * HOUR_MS).toISOString();
     const runs = lastDay.filter(
       ({ startedAt, finishedAt }) => startedAt < to && (finishedAt === null || finishedAt >= from),
     );
-    const ended = wakes.filter(({ at }) => from <= at && at < to);
-    const idle = ended.filter(
+    const idle = wakes.filter(
       ({ at, instanceId, result }) =>
-        result === 'complete' && !lastDay.some((run) => run.instanceId === instanceId && isDuring(at, run)),
-    );
-    return { label: `${from.slice(11, 13)}:00`, day: from.slice(0, 10), runs, idle: idle.length };
-  });
-  const cells = hours.map(({ label, day, runs, idle }) => {
+        from <= at &&
+        at < to &&
+        result === 'complete' &&
+        !lastDay.some((run) => run.instanceId === instanceId && isDuring(at, run)),
+    ).length;
     const bad = runs.filter((run) => !isGoodRun(run)).length;
     const parts = [
       ...(runs.length === 0 ? [] : [count(runs.length, 'run')]),
       ...(bad === 0 ? [] : [`${showNumber(bad)} with trouble`]),
       ...(idle === 0 ? [] : [`${count(idle, 'wake-up')} with nothing due`]),
     ];
+    const [day, label] = [from.slice(0, 10), `${from.slice(11, 13)}:00`];
     const said = parts.length === 0 ? 'nothing' : parts.join(', ');
     const [tone, sign] =
       bad > 0 ? ['bad', '✕'] : runs.length > 0 ? ['good', '●'] : idle > 0 ? ['quiet', '○'] : ['quiet', ' '];
@@ -134,13 +135,10 @@ function renderStrip(lastDay: readonly RunRecord[], wakes: readonly WakeEnd[], n
 <ol class="strip">${cells}</ol>`;
 }
 
-/** Whether an instant lies in the run, or in the second after it in which its wake-up ends. */
+/** Whether an instant lies in the run, or in the minute after it within which its wake-up ends. */
 function isDuring(at: string, { startedAt, finishedAt }: RunRecord): boolean {
   return startedAt <= at && (finishedAt === null || Date.parse(at) <= Date.parse(finishedAt) + WAKE_END_MS);
 }
-
-/** The time within which a wake-up ends after its run. */
-const WAKE_END_MS = 60_000;
 
 function isGoodRun(run: RunRecord): boolean {
   return run.status === 'complete' || run.status === 'running';

@@ -1,4 +1,3 @@
-import type { Context } from 'hono';
 import { html } from 'hono/html';
 import {
   type CellStory,
@@ -30,6 +29,7 @@ import { escapeControls } from '../terminal/text.ts';
 import { capitalize, count, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
+import { parseMonth } from '../usage/period.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import { column, numberColumn, type Query, renderTable, textColumn } from './lists.ts';
@@ -46,40 +46,35 @@ import {
 import { type ConsolePage, type Names, type PageSources, readOrNull } from './sources.ts';
 
 const PATH = '/coverage';
-const answer = (sources: PageSources) => (c: Context) => answerStory(sources, c);
-
 /** The page of all streams of an organization and day. */
-export const dayStoryPage: ConsolePage = { path: `${PATH}/:org/:day`, open: answer };
+export const dayStoryPage: ConsolePage = { path: `${PATH}/:org/:day`, open: openStory };
 
 /** The page of one stream of an organization and day. */
-export const streamStoryPage: ConsolePage = { path: `${PATH}/:org/:day/:stream`, open: answer };
+export const streamStoryPage: ConsolePage = { path: `${PATH}/:org/:day/:stream`, open: openStory };
 
-async function answerStory(sources: PageSources, c: Context): Promise<Response> {
-  const query = readStoryQuery(c.req.param());
-  if (query === null) return await c.html(renderNowhere(), 404);
-  const { policy } = sources;
-  const nowMs = sources.now();
-  const found = await readOrNull(sources, async (db) => ({
-    story: await readDayStory(db, query, { nowMs, policy }),
-    bodies: await readQuarantinedBodies(db, query),
-    names: await readInstanceNames(db),
-  }));
-  if (found === null) return await c.html(renderStoryPage(query.day, renderAway()), 503);
-  const { story, ...rest } = found;
-  if (story === null) return await c.html(renderUnknown(query), 404);
-  return await c.html(renderStory(query, { ...rest, story, nowMs, finalAtHours: policy.finalAtHours }));
+function openStory(sources: PageSources): ReturnType<ConsolePage['open']> {
+  return async (c) => {
+    const query = readStoryQuery(c.req.param());
+    if (query === null) return c.html(renderNowhere(), 404);
+    const { policy } = sources;
+    const nowMs = sources.now();
+    const found = await readOrNull(sources, async (db) => ({
+      story: await readDayStory(db, query, { nowMs, policy }),
+      bodies: await readQuarantinedBodies(db, query),
+      names: await readInstanceNames(db),
+    }));
+    if (found === null) return c.html(renderStoryPage(query.day, renderAway()), 503);
+    const { story, ...rest } = found;
+    if (story === null) return c.html(renderUnknown(query), 404);
+    return c.html(renderStory(query, { ...rest, story, nowMs, finalAtHours: policy.finalAtHours }));
+  };
 }
 
 function readStoryQuery({ org: orgId = '', day: given = '', stream }: Query): StoryQuery | null {
   const day = parseDay(given);
-  if (!isLosantId(orgId) || day === null || !isStorable(day)) return null;
+  if (!isLosantId(orgId) || day === null || parseMonth(day.slice(0, 7)) === null) return null;
   if (stream !== undefined && !streamNames.includes(stream)) return null;
   return { orgId, day, streams: stream === undefined ? null : [stream] };
-}
-
-/** Whether the ledger can store the day. */
-function isStorable(day: UsageDay): boolean {
-  return '2015-01-01' <= day && day <= '2049-12-31';
 }
 
 function renderNowhere(): Html {

@@ -83,7 +83,7 @@ export async function readCellStories(db: Kysely<Schema>, wanted: readonly Strea
 
 async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: DayCells) {
   const hosts = await readHostColumns(db);
-  const rows = await db
+  return await db
     .selectFrom('coverage as c')
     .leftJoin('runs as r', 'r.run_id', 'c.run_id')
     .select([
@@ -94,16 +94,15 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: DayCells) {
       'c.revision',
     ])
     .select(['c.verified_at as verifiedAt', 'c.attempted_at as attemptedAt', 'c.attempts'])
-    .select(['c.next_read_at as nextReadAt', 'c.reason', 'c.message', 'c.response_sha256'])
+    .select(['c.next_read_at as nextReadAt', 'c.reason', 'c.message'])
+    .select(({ fn, val }) =>
+      fn<string | null>('encode', ['c.response_sha256', val('hex')]).as('responseSha256'),
+    )
     .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt', 'c.run_id as runId'])
     .select(['r.kind as runKind', hosts.run.as('runHost'), 'r.version as runVersion'])
     .where('c.usage_date', '=', day)
     .where('c.org_id', '=', orgId)
     .execute();
-  return rows.map(({ response_sha256, ...row }) => ({
-    ...row,
-    responseSha256: response_sha256?.toString('hex') ?? null,
-  }));
 }
 
 async function readValues(

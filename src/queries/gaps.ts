@@ -95,15 +95,14 @@ export type OrgCell = Awaited<ReturnType<typeof readOrgCells>>[number];
 
 /** `readOrgCells` returns the tracked cells of an organization by stream and day: a few thousand after years. */
 export async function readOrgCells(db: Kysely<Schema>, orgId: string) {
-  const cells = await db
+  return await db
     .selectFrom('cells')
     .select(['stream', 'usage_date as day', 'standing', 'is_stored as isStored', 'reason', 'message'])
-    .select(['verified_at as verifiedAt', 'next_read_at'])
+    .select(['verified_at as verifiedAt', (eb) => eb('next_read_at', 'is not', null).as('isReadAgain')])
     .where('org_id', '=', orgId)
     .orderBy('stream')
     .orderBy('usage_date')
     .execute();
-  return cells.map(({ next_read_at, ...cell }) => ({ ...cell, isReadAgain: next_read_at !== null }));
 }
 
 export async function readDevices(

@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
+import { eachDayOf } from './organizations.ts';
 
 /** An organization as last seen, and its numbers by day. */
 export type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
@@ -134,22 +135,21 @@ export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
 }
 
 /** The payloads of a type and source on the days that are stored. */
-export interface SourceCount {
-  readonly type: string;
-  readonly source: string;
-  readonly count: number;
-}
+export type SourceCount = Awaited<ReturnType<typeof readSources>>[number];
 
-export async function readSources(
-  db: Kysely<Schema>,
-  { orgId, range }: OrganizationRequest,
-): Promise<SourceCount[]> {
-  const { rows } = await sql<SourceCount>`
-    select s.payload_type as type, s.source, sum(s.count)::bigint as count
-    from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
-    join losant_usage.payload_sources s on s.usage_date = day and s.org_id = ${orgId}
-    group by s.payload_type, s.source order by count desc, s.payload_type, s.source`.execute(db);
-  return rows;
+/** `readSources` returns the payloads by type and source, the most first. */
+export async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationRequest) {
+  return await db
+    .selectFrom(eachDayOf(range))
+    .innerJoin('payload_sources as s', 's.usage_date', 'each.day')
+    .select(['s.payload_type as type', 's.source'])
+    .select(({ fn, cast }) => cast<number>(fn.sum('s.count'), 'bigint').as('count'))
+    .where('s.org_id', '=', orgId)
+    .groupBy(['s.payload_type', 's.source'])
+    .orderBy('count', 'desc')
+    .orderBy('s.payload_type')
+    .orderBy('s.source')
+    .execute();
 }
 
 /**
@@ -263,12 +263,15 @@ async function findProblem(db: Kysely<Schema>, zone: string): Promise<string | n
 }
 
 async function readNewestDay(db: Kysely<Schema>, { orgId, range }: HoursRequest): Promise<UsageDay | null> {
-  const { rows } = await sql<{ day: UsageDay }>`
-    select h.usage_date as day
-    from losant_usage.days_between(${range.from}::date, ${range.to}::date) as day
-    join losant_usage.payload_hours h on h.usage_date = day and h.org_id = ${orgId}
-    order by day desc limit 1`.execute(db);
-  return rows[0]?.day ?? null;
+  const row = await db
+    .selectFrom(eachDayOf(range))
+    .innerJoin('payload_hours as h', 'h.usage_date', 'each.day')
+    .select('each.day')
+    .where('h.org_id', '=', orgId)
+    .orderBy('each.day', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.day ?? null;
 }
 
 async function readHours(db: Kysely<Schema>, orgId: string, day: UsageDay) {

@@ -173,13 +173,7 @@ export async function readDailyPayloads(
 }
 
 /** The organizations and the days of two months, as of one reading. */
-export interface Overview {
-  /** The last day shown: yesterday when it was read. */
-  readonly to: UsageDay;
-  readonly organizations: readonly OrganizationFigures[];
-  /** The sums over all organizations from the first day of the last month to `to`, oldest first. */
-  readonly days: readonly DaySums[];
-}
+export type Overview = Awaited<ReturnType<typeof readOverview>>;
 
 /** The metrics whose sums over all organizations are shown. */
 const SUMMED = [
@@ -188,18 +182,31 @@ const SUMMED = [
 ];
 export type SummedMetric = (typeof SUMMED)[number];
 
-/** The sums of a day over all organizations; null where no number of it is stored. */
-export type DaySums = { readonly day: UsageDay } & Readonly<Record<SummedMetric, number | null>>;
-
 /** `readOverview` reads what the home page and the list of organizations show up to yesterday, `to`. */
-export async function readOverview(db: Kysely<Schema>, to: UsageDay): Promise<Overview> {
-  const sums = SUMMED.map((metric) => sql`sum(d.${sql.ref(metric)})::bigint as ${sql.ref(metric)}`);
-  const { rows: days } = await sql<DaySums>`
-    select day, ${sql.join(sums)}
-    from losant_usage.days_between(${sameDaysOfLastMonth(to).from}::date, ${to}::date) as day
-    left join losant_usage.usage_days d on d.usage_date = day
-    group by day order by day`.execute(db);
-  return { to, organizations: await readFigures(db, to), days };
+export async function readOverview(db: Kysely<Schema>, to: UsageDay) {
+  const days = await db
+    .selectFrom(eachDayOf({ from: sameDaysOfLastMonth(to).from, to }))
+    .leftJoin('usage_days as d', 'd.usage_date', 'each.day')
+    .select('each.day')
+    .select(({ fn, cast }) =>
+      SUMMED.map((metric) => cast<number | null>(fn.sum(`d.${metric}`), 'bigint').as(metric)),
+    )
+    .groupBy('each.day')
+    .orderBy('each.day')
+    .execute();
+  return {
+    /** The last day shown: yesterday when it was read. */
+    to,
+    organizations: await readFigures(db, to),
+    /** The sums over all organizations from the first day of the last month to `to`; null where no number is stored. */
+    days,
+  };
+}
+
+/** `eachDayOf` returns the days of a range as the table `each` of a statement. */
+export function eachDayOf({ from, to }: DayRange) {
+  const days = sql<{ day: UsageDay }>`losant_usage.days_between(${from}::date, ${to}::date)`;
+  return days.as<'each'>(sql`each (day)`);
 }
 
 /** `sameDaysOfLastMonth` returns the days of the month before that of `to`, up to the same date or the month's end. */

@@ -17,30 +17,28 @@ export interface ExportedView {
   readonly key: readonly string[];
 }
 
+const PERIOD = { date: 'period_start', end: 'period_end' };
+
 /** The views, and tables that may be read as they are. A new one needs a line here. */
 const VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
   monthly_usage: { date: 'month', key: ['org_id'] },
-  period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
-  usage_vs_limits: { date: 'period_start', end: 'period_end', key: ['org_id', 'limit_name'] },
-  usage_movers: { date: 'period_start', end: 'period_end', key: ['org_id'] },
+  period_usage: { ...PERIOD, key: ['org_id'] },
+  usage_vs_limits: { ...PERIOD, key: ['org_id', 'limit_name'] },
+  usage_movers: { ...PERIOD, key: ['org_id'] },
   silent_organizations: { date: 'last_day', key: ['org_id'] },
   days_without_period: { date: 'first_day', end: 'last_day', key: ['org_id'] },
-  statement_lines: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'statement_id'] },
-  adjustments: { date: 'period_start', end: 'period_end', key: ['org_id', 'metric', 'period_month'] },
-  meter_events: {
-    date: 'period_start',
-    end: 'period_end',
-    key: ['org_id', 'metric', 'period_month', 'number'],
-  },
+  statement_lines: { ...PERIOD, key: ['org_id', 'metric', 'statement_id'] },
+  adjustments: { ...PERIOD, key: ['org_id', 'metric', 'period_month'] },
+  meter_events: { ...PERIOD, key: ['org_id', 'metric', 'period_month', 'number'] },
   focus_usage: {
     date: 'x_PeriodStart',
     end: 'x_PeriodEnd',
     org: 'SubAccountId',
     key: ['SubAccountId', 'SkuMeter', 'x_StatementClosedAt', 'x_StatementId'],
   },
-  period_blockers: { date: 'period_start', end: 'period_end', key: ['instance_id', 'org_id', 'cause'] },
+  period_blockers: { ...PERIOD, key: ['instance_id', 'org_id', 'cause'] },
   cells: { date: 'usage_date', key: ['org_id', 'stream'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
   known_missing: { date: 'usage_date', key: ['org_id', 'stream'] },

@@ -35,7 +35,11 @@ const FIGURES: OrganizationFigures = {
 };
 
 const overviewOf = (organizations: readonly OrganizationFigures[]) => () =>
-  Promise.resolve({ value: { to: '2026-11-23', organizations, days: [] }, atMs: NOW_MS, tookMs: 1 });
+  Promise.resolve({
+    value: { to: '2026-11-23', organizations: [...organizations], days: [] },
+    atMs: NOW_MS,
+    tookMs: 1,
+  });
 const payloads = answering(new Map([[FIGURES.orgId, [null, 10, 20, null]]]));
 const open = async (path: string, organizations: readonly OrganizationFigures[]) => {
   await using pages = await startPages({ sources: { overview: overviewOf(organizations), read: payloads } });
