@@ -11,14 +11,10 @@ import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import { addressOf } from './lists.ts';
 import { type Html, showMonth } from './page.ts';
+import type { Verdict } from './verdict.ts';
 
-/**
- * The verdict on whether a month can be invoiced, in one sentence that nothing else on the page
- * contradicts.
- */
-export interface MonthVerdict {
-  readonly tone: 'good' | 'bad' | 'quiet';
-  readonly sentence: string;
+/** The verdict on whether a month can be invoiced. */
+interface MonthVerdict extends Verdict {
   /** The causes that block it, and the remedy for each. */
   readonly steps: readonly MonthStep[];
 }

@@ -2,6 +2,7 @@ import type { Health, InstanceHealth, StreamHealth } from '../queries/health.ts'
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, type UsageDay } from '../usage/day.ts';
 import { countGaps, sumStandings } from '../usage/standing.ts';
+import { sumOf } from './shapes.ts';
 import type { DatabaseView, InstanceStatus, Trouble } from './sources.ts';
 
 /** A verdict on everything, in one sentence that nothing else on the page contradicts. */
@@ -86,10 +87,8 @@ export function instancesRead(health: Health, statuses: readonly InstanceStatus[
 }
 
 /** The verdict on whether yesterday is complete, regardless of older days. */
-export interface YesterdayVerdict {
-  readonly tone: Verdict['tone'];
+export interface YesterdayVerdict extends Verdict {
   readonly word: 'complete' | 'incomplete' | 'partly read' | 'not read yet' | 'nothing tracked';
-  readonly sentence: string;
 }
 
 /** `judgeYesterday` judges the instances whose first run is over; null while there is none. */
@@ -101,7 +100,7 @@ export function judgeYesterday(
   if (instances.length === 0) return null;
   const day = addDays(dayAt(nowMs), -1);
   const streams = instances.flatMap((instance) => instance.streams);
-  const tracked = streams.reduce((sum, { orgsTracked }) => sum + orgsTracked, 0);
+  const tracked = sumOf(streams.map(({ orgsTracked }) => orgsTracked));
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
   const { waiting, unavailable, missing } = counts;
   const gaps = countGaps(counts);
@@ -141,10 +140,10 @@ function endOfRun({ lastRun }: InstanceStatus): number | null {
 }
 
 function describeGaps(streams: readonly StreamHealth[]): string {
-  const gaps = streams.reduce((sum, stream) => sum + stream.gaps, 0);
+  const gaps = sumOf(streams.map((stream) => stream.gaps));
   const oldest = streams.flatMap(({ oldestGap }) => oldestGap ?? []).sort()[0];
   const what = describeKind(streams.map(({ cells }) => cells));
-  return `${count(gaps, 'number')} ${gaps === 1 ? 'is' : 'are'} ${what}, the oldest of ${oldest}.`;
+  return `${count(gaps, 'number is', 'numbers are')} ${what}, the oldest of ${oldest}.`;
 }
 
 /** `describeKind` names the gaps among these cells: a stored one is in doubt, not missing. */

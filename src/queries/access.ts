@@ -40,7 +40,7 @@ const WRITTEN = [
  * right.
  */
 export async function readAccess(db: Kysely<Schema>): Promise<Access> {
-  const { rows } = await sql<Omit<Access, 'missing'>>`
+  const { rows } = await sql<Access>`
     select current_setting('server_version') as "serverVersion",
       current_user::text as "user",
       pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as "isReadOnly",
@@ -48,21 +48,18 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
         (select has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage')
          from pg_namespace where nspname = ${SCHEMA_NAME}),
         has_database_privilege(current_database(), 'create')
-      ) as "mayCreate"`.execute(db);
-  return { ...(rows[0] as Omit<Access, 'missing'>), missing: await readMissing(db) };
-}
-
-async function readMissing(db: Kysely<Schema>): Promise<string[]> {
-  const { rows } = await sql<{ missing: string }>`
-    select 'usage on schema ' || nspname as missing from pg_namespace
-    where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
-    union all
-    (select needed.right || ' on ' || relname
-    from pg_class join pg_namespace n on n.oid = relnamespace,
-      unnest(array['select', 'insert', 'update', 'delete']) with ordinality as needed ("right", place)
-    where nspname = ${SCHEMA_NAME} and relkind = 'r' and relname = any (${WRITTEN}::text[])
-      and (needed.right <> 'delete' or relname = any (${DETAILS}::text[]))
-      and not has_table_privilege(pg_class.oid, needed.right)
-    order by relname, place)`.execute(db);
-  return rows.map(({ missing }) => missing);
+      ) as "mayCreate",
+      array(
+        select 'usage on schema ' || nspname from pg_namespace
+        where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
+      ) || array(
+        select needed.right || ' on ' || relname
+        from pg_class join pg_namespace n on n.oid = relnamespace,
+          unnest(array['select', 'insert', 'update', 'delete']) with ordinality as needed ("right", place)
+        where nspname = ${SCHEMA_NAME} and relkind = 'r' and relname = any (${WRITTEN}::text[])
+          and (needed.right <> 'delete' or relname = any (${DETAILS}::text[]))
+          and not has_table_privilege(pg_class.oid, needed.right)
+        order by relname, place
+      ) as missing`.execute(db);
+  return rows[0] as Access;
 }

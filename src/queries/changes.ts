@@ -114,34 +114,31 @@ async function readSums(db: Kysely<Schema>, query: ChangeQuery) {
     group by grouping sets ((date_trunc('month', r.usage_date), r.org_id, r.org_name, r.metric, r.unit), (r.metric, r.unit))
     order by "isTotal" desc, r.metric = any (${BILLED_METRICS}) desc, abs(sum(r.difference)) desc, month desc, r.org_id
     limit ${SUMS_MAX} + (select count(*) from losant_usage.metrics)`.execute(db);
-  const [totals, sums] = [rows.filter(({ isTotal }) => isTotal), rows.filter(({ isTotal }) => !isTotal)];
   return {
-    sums: sums.slice(0, SUMS_MAX).map(({ isTotal: _, ...sum }) => sum),
+    sums: rows.filter(({ isTotal }) => !isTotal).slice(0, SUMS_MAX),
     totals: BILLED_METRICS.flatMap((name) =>
-      totals
-        .filter(({ metric }) => metric === name)
-        .map(({ metric, unit, difference }) => ({ metric, unit, difference })),
+      rows.filter(({ isTotal, metric }) => isTotal && metric === name),
     ),
   };
 }
 
 /**
- * `countChanges` counts the final numbers that changed by instance: all, those since `since`, and those of them that
+ * `countChanges` counts by instance the final numbers that changed: all, those since `since`, and those of them that
  * were changed by hand; and the numbers, final or not, that were changed by hand since then.
  */
 export async function countChanges(db: Kysely<Schema>, since: Instant) {
   const finals = await db
     .selectFrom(groupByCell(selectChanges(db, { which: 'final' })).as('c'))
     .select('c.instance_id')
-    .select(({ fn }) => [
-      fn.countAll<number>().as('all'),
-      fn.countAll<number>().filterWhere('c.changed_at', '>=', since).as('recent'),
-      fn
-        .countAll<number>()
-        .filterWhere('c.changed_at', '>=', since)
-        .filterWhere('c.byHand', '=', true)
-        .as('recentByHand'),
-    ])
+    .select(({ fn }) => {
+      const counted = fn.countAll<number>();
+      const recent = counted.filterWhere('c.changed_at', '>=', since);
+      return [
+        counted.as('all'),
+        recent.as('recent'),
+        recent.filterWhere('c.byHand', '=', true).as('recentByHand'),
+      ];
+    })
     .groupBy('c.instance_id')
     .execute();
   const byHand = await db
@@ -149,15 +146,7 @@ export async function countChanges(db: Kysely<Schema>, since: Instant) {
     .select(['c.instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
     .groupBy('c.instance_id')
     .execute();
-  const ids = new Set([...finals, ...byHand].map(({ instance_id }) => instance_id));
-  return new Map(
-    [...ids].map((id) => {
-      const none = { all: 0, recent: 0, recentByHand: 0 };
-      const { all, recent, recentByHand } = finals.find(({ instance_id }) => instance_id === id) ?? none;
-      const numbers = byHand.find(({ instance_id }) => instance_id === id)?.numbers ?? 0;
-      return [id, { all, recent, recentByHand, byHand: numbers }];
-    }),
-  );
+  return { finals, byHand };
 }
 
 /** `selectChanges` selects the rows that the view restatements shows: each source of payloads, and not their sum. */

@@ -37,7 +37,7 @@ export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery) 
   const matches = whereOf(query);
   const lines = await db
     .selectFrom('organizations as o')
-    .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'o.name', 'o.removed_at as removedAt'])
+    .select(['o.org_id as orgId', 'o.name'])
     .where(matches)
     .orderBy((eb) => eb.fn('lower', ['o.name']))
     .orderBy('o.org_id')

@@ -42,43 +42,28 @@ export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
     .execute();
 }
 
-/** The gaps in the scope of a run at its end. */
-export interface GapsLeft {
-  /** The number of those that it was to read and that are still without a number: never read, or left out. */
-  readonly undone: number;
-  /** The number of those whose read has failed since it began, here or in another process. */
-  readonly failed: number;
-  /** The number of those that were there before it, and that were not due. */
-  readonly older: number;
-}
-
-/** `countGapsLeft` counts the gaps in the scope of a run that began at `startedAtMs`. */
+/** `countGapsLeft` counts the gaps in the scope of a run that began at `startedAtMs`, at its end. */
 export async function countGapsLeft(
   db: Kysely<Schema>,
   { instanceId, orgIds, streams, shard }: ExportScope,
   { startedAtMs, range }: { startedAtMs: number; range: DayRange | null },
-): Promise<GapsLeft> {
+) {
   const startedAt = new Date(startedAtMs).toISOString();
   let gaps = db
     .selectFrom('coverage_gaps')
-    .select((eb) => [
-      eb.fn
-        .countAll<number>()
-        .filterWhere((where) =>
-          where.or([
-            where('attempted_at', 'is', null),
-            where.and([where('attempts', '=', 0), where('attempted_at', '>=', startedAt)]),
-          ]),
-        )
-        .as('undone'),
-      eb.fn
-        .countAll<number>()
-        .filterWhere((where) =>
-          where.and([where('attempts', '>', 0), where('attempted_at', '>=', startedAt)]),
-        )
-        .as('failed'),
-      eb.fn.countAll<number>().filterWhere('attempted_at', '<', startedAt).as('older'),
-    ])
+    .select((eb) => {
+      const isTried = eb('attempted_at', '>=', startedAt);
+      const isLeftOut = eb.and([eb('attempts', '=', 0), isTried]);
+      const counted = eb.fn.countAll<number>();
+      return [
+        /** Those that it was to read and that are still without a number: never read, or left out. */
+        counted.filterWhere(eb.or([eb('attempted_at', 'is', null), isLeftOut])).as('undone'),
+        /** Those whose read has failed since it began, here or in another process. */
+        counted.filterWhere(eb.and([eb('attempts', '>', 0), isTried])).as('failed'),
+        /** Those that were there before it, and that were not due. */
+        counted.filterWhere('attempted_at', '<', startedAt).as('older'),
+      ];
+    })
     .where('instance_id', '=', instanceId);
   if (orgIds !== null) gaps = gaps.where(isAny('org_id', orgIds));
   if (streams !== null) gaps = gaps.where(isAny('stream', streams));

@@ -160,7 +160,7 @@ async function readInstances(db: Kysely<Schema>, { nowMs }: HealthOptions) {
     const own = <Row extends { readonly instance_id: string }>(rows: readonly Row[]) =>
       rows.find((row) => row.instance_id === instanceId);
     const lease = own(leases);
-    const changed = changes.get(instanceId);
+    const changed = own(changes.finals);
     return {
       /** The list was complete when it was last listed, unless there is a reason why it was not. */
       ...{ instanceId, name, apiUrl: api_url, listedAt: listed_at, listProblem: list_problem },
@@ -178,7 +178,7 @@ async function readInstances(db: Kysely<Schema>, { nowMs }: HealthOptions) {
       /** Numbers that changed although they were final, and any that were changed by hand, as the page counts them. */
       finalChanges30Days: changed?.recent ?? 0,
       finalChangesByHand30Days: changed?.recentByHand ?? 0,
-      changesByHand30Days: changed?.byHand ?? 0,
+      changesByHand30Days: own(changes.byHand)?.numbers ?? 0,
       finalChanges: changed?.all ?? 0,
     };
   });

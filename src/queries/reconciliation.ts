@@ -29,15 +29,7 @@ export interface ReconciliationScope {
 }
 
 /** The comparisons of a range, and those of them that differ or could not be made. */
-export interface Reconciliation {
-  /** The number of usage days of instances whose totals were read. */
-  readonly daysCompared: number;
-  /** Summaries of organizations, by month. */
-  readonly monthsCompared: readonly { readonly month: UsageDay; readonly organizations: number }[];
-  /** Months that are over and tracked whose summaries were not read in full, with the reason as a code. */
-  readonly monthsNotRead: readonly MonthNotRead[];
-  readonly rows: readonly Comparison[];
-}
+export type Reconciliation = Awaited<ReturnType<typeof readReconciliation>>;
 
 export interface MonthNotRead {
   readonly instanceId: string;
@@ -49,10 +41,7 @@ export interface MonthNotRead {
  * `readReconciliation` compares the days of the range and each month that it touches, one by one,
  * which is faster.
  */
-export async function readReconciliation(
-  db: Kysely<Schema>,
-  scope: ReconciliationScope,
-): Promise<Reconciliation> {
+export async function readReconciliation(db: Kysely<Schema>, scope: ReconciliationScope) {
   const { range, instanceIds } = scope;
   let days = db
     .selectFrom('instance_totals')
@@ -74,8 +63,15 @@ export async function readReconciliation(
   const monthsCompared = await summaries.execute();
   const rows = [...(await readRows(db, scope, 'instance_day')), ...(await readRows(db, scope, 'org_day'))];
   for (const { month } of monthsCompared) rows.push(...(await readRows(db, scope, 'org_month', month)));
-  const monthsNotRead = await readMonthsNotRead(db, scope);
-  return { daysCompared: (await days.execute()).length, monthsCompared, monthsNotRead, rows };
+  return {
+    /** The number of usage days of instances whose totals were read. */
+    daysCompared: (await days.execute()).length,
+    /** Summaries of organizations, by month. */
+    monthsCompared,
+    /** Months that are over and tracked whose summaries were not read in full, with the reason as a code. */
+    monthsNotRead: await readMonthsNotRead(db, scope),
+    rows,
+  };
 }
 
 /** `readMonthsNotRead` returns months of the range that nothing was compared of, or not all. */
@@ -144,15 +140,8 @@ async function readRows(
   return await rows.execute();
 }
 
-/** The final numbers of an instance that differ: counts by scope, and the months in which they are. */
-export interface InstanceDifferences {
-  readonly counts: Readonly<Record<Scope, number>>;
-  /** The first days of the months, newest first. */
-  readonly months: readonly UsageDay[];
-}
-
 /** The final numbers that differ by instance id. */
-export type Differences = ReadonlyMap<string, InstanceDifferences>;
+export type Differences = Awaited<ReturnType<typeof countDifferences>>;
 
 type DifferenceCount = Pick<Comparison, 'instanceId' | 'scope' | 'month'> & { readonly count: number };
 
@@ -190,7 +179,7 @@ export async function countDifferences(
   db: Kysely<Schema>,
   nowMs: number,
   counted: CountedMonths = new Map(),
-): Promise<Differences> {
+) {
   const yesterday = addDays(dayAt(nowMs), -1);
   const weeks = addDays(yesterday, 1 - RECENT_DAYS);
   const first = daysOfMonth(weeks.slice(0, 7)).from;
@@ -224,15 +213,12 @@ async function countRange(db: Kysely<Schema>, range: DayRange): Promise<Differen
   });
 }
 
-function sumDifferences(counts: readonly DifferenceCount[]): InstanceDifferences {
-  const countOf = (of: Scope) =>
-    counts.filter(({ scope }) => scope === of).reduce((sum, { count }) => sum + count, 0);
+function sumDifferences(counts: readonly DifferenceCount[]) {
+  const sums = { instance_day: 0, org_day: 0, org_month: 0 };
+  for (const { scope, count } of counts) sums[scope] += count;
   return {
-    counts: {
-      instance_day: countOf('instance_day'),
-      org_day: countOf('org_day'),
-      org_month: countOf('org_month'),
-    },
+    counts: sums,
+    /** The first days of the months in which they are, newest first. */
     months: [...new Set(counts.map(({ month }) => month))].sort().reverse(),
   };
 }

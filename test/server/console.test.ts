@@ -55,7 +55,6 @@ describe('coverage', () => {
       {
         orgId: data.hostile,
         name: HOSTILE_NAME,
-        instanceId: INSTANCE,
         tracked: [{ from: daysAgo(6), to: daysAgo(1) }],
         days: [
           { day: daysAgo(4), counts: { accepted: 1 } },
@@ -247,7 +246,11 @@ test('answers in quarantine are listed with what was wrong', async () => {
 });
 
 function readingOf(rows: readonly Comparison[]): Reading<Reconciliation> {
-  return { value: { rows, daysCompared: 0, monthsCompared: [], monthsNotRead: [] }, atMs: NOW_MS, tookMs: 1 };
+  return {
+    value: { rows: [...rows], daysCompared: 0, monthsCompared: [], monthsNotRead: [] },
+    atMs: NOW_MS,
+    tookMs: 1,
+  };
 }
 
 test('totals that were never read differ from nothing', async () => {
