@@ -83,13 +83,10 @@ ${body}
 }
 
 /** `renderMissing` renders the page for an unknown address, with what to do instead; its status is 404. */
-export function renderMissing({
-  path,
-  title,
-  sentence,
-  hint,
-}: Omit<Page, 'body'> & { readonly sentence: string; readonly hint: Html }): Html {
-  return renderPage({ title, path, body: html`<h1>${sentence}</h1><p>${hint}</p>` });
+export function renderMissing(
+  page: Omit<Page, 'body'> & { readonly sentence: string; readonly hint: Html },
+): Html {
+  return renderPage({ ...page, body: html`<h1>${page.sentence}</h1><p>${page.hint}</p>` });
 }
 
 /** `renderAwayPage` replaces a page whose content is all read from the database, which does not answer; 503. */

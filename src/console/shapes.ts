@@ -26,7 +26,7 @@ export function scaleOf(days: readonly Values[], unit: 'count' | 'bytes', height
   const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const show = unit === 'bytes' ? showBytes : showNumber;
-  const label = unit === 'bytes' ? showBytes : showCompact;
+  const label = unit === 'bytes' ? showBytes : COMPACT.format;
   return { y, height, show, ticks: scale.ticks(TICKS).map((tick) => ({ y: y(tick), label: label(tick) })) };
 }
 
@@ -35,12 +35,8 @@ export function sumOf(values: Values): number {
   return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
 }
 
+/** The form of a value at an axis: `1.2M`. */
 const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
-
-/** `showCompact` returns a value for an axis: `1.2M`. */
-function showCompact(value: number): string {
-  return COMPACT.format(value);
-}
 
 const SIZES = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 

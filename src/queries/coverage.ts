@@ -3,7 +3,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import type { Standing, StandingCounts } from '../usage/standing.ts';
-import { countOrganizations, matching } from './organizations.ts';
+import { matching } from './organizations.ts';
 
 export interface CoverageQuery {
   /** Part of a name or referral id, or the beginning of an id; empty for all. */
@@ -34,11 +34,15 @@ export const ORGANIZATIONS_PER_MAP = 50;
 
 /** `readCoverageMap` returns a page of the organizations that match, by name, with the standings of their days. */
 export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery) {
-  const matches = whereOf(query);
-  const lines = await db
-    .selectFrom('organizations as o')
+  const found = selectOrganizations(db, query);
+  const counts = await found
+    .select(({ fn }) => [
+      fn.countAll<number>().as('count'),
+      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
+    ])
+    .executeTakeFirstOrThrow();
+  const lines = await found
     .select(['o.org_id as orgId', 'o.name'])
-    .where(matches)
     .orderBy((eb) => eb.fn('lower', ['o.name']))
     .orderBy('o.org_id')
     .limit(ORGANIZATIONS_PER_MAP)
@@ -52,17 +56,16 @@ export async function readCoverageMap(db: Kysely<Schema>, query: CoverageQuery) 
     tracked: tracked.get(line.orgId) ?? [],
     days: days.get(line.orgId) ?? [],
   }));
-  return { ...(await countOrganizations(db, matches)), organizations };
+  return { ...counts, organizations };
 }
 
-function whereOf({ search, instanceId, only, ...cells }: CoverageQuery): RawBuilder<boolean> {
+function selectOrganizations(db: Kysely<Schema>, { search, instanceId, only, ...cells }: CoverageQuery) {
+  let found = db.selectFrom('organizations as o').where(matching(search));
+  if (instanceId !== null) found = found.where('o.instance_id', '=', instanceId);
+  if (only === null) return found;
   // Standings are written out, because only constants let the index of gaps be used.
-  const having =
-    only === null
-      ? sql`true`
-      : sql`o.org_id = any (array(select c.org_id from losant_usage.cells c
-          where c.standing in (${sql.join(only.map((standing) => sql.lit(standing)))}) and ${inside(cells)}))`;
-  return sql`${matching(search)} and (${instanceId}::text is null or o.instance_id = ${instanceId}) and ${having}`;
+  return found.where(sql<boolean>`o.org_id = any (array(select c.org_id from losant_usage.cells c
+    where c.standing in (${sql.join(only.map((standing) => sql.lit(standing)))}) and ${inside(cells)}))`);
 }
 
 /** `inside` returns the condition that a cell `c` is in the range and, if one is given, of the stream. */
@@ -71,11 +74,7 @@ function inside({ range, stream }: Pick<CoverageQuery, 'range' | 'stream'>): Raw
   return stream === null ? days : sql`${days} and c.stream = ${stream}`;
 }
 
-async function readTracked(
-  db: Kysely<Schema>,
-  orgIds: readonly string[],
-  { range, stream }: CoverageQuery,
-): Promise<(DayRange & { orgId: string })[]> {
+async function readTracked(db: Kysely<Schema>, orgIds: readonly string[], { range, stream }: CoverageQuery) {
   const { rows } = await sql<DayRange & { orgId: string }>`
     select t.org_id as "orgId", lower(part) as "from", upper(part) - 1 as "to"
     from (
@@ -92,11 +91,7 @@ async function readTracked(
  * `readOpenDays` reads day by day, so that the organizations of a page are looked up in each day's
  * part of an index.
  */
-async function readOpenDays(
-  db: Kysely<Schema>,
-  orgIds: readonly string[],
-  query: CoverageQuery,
-): Promise<(OpenDay & { orgId: string })[]> {
+async function readOpenDays(db: Kysely<Schema>, orgIds: readonly string[], query: CoverageQuery) {
   const cells = sql`c.org_id = any (${orgIds}::text[]) and ${inside(query)}`;
   const { rows } = await sql<OpenDay & { orgId: string }>`
     with counts as (

@@ -24,18 +24,6 @@ export async function readUnknownOrgs(db: Kysely<Schema>, orgIds: readonly strin
   return orgIds.filter((orgId) => known.every(({ org_id }) => org_id !== orgId));
 }
 
-/** `countOrganizations` counts the organizations `o` that meet the condition, and those of them deleted in Losant. */
-export async function countOrganizations(db: Kysely<Schema>, condition: RawBuilder<boolean>) {
-  return await db
-    .selectFrom('organizations as o')
-    .select(({ fn }) => [
-      fn.countAll<number>().as('count'),
-      fn.countAll<number>().filterWhere('o.removed_at', 'is not', null).as('deleted'),
-    ])
-    .where(condition)
-    .executeTakeFirstOrThrow();
-}
-
 /**
  * `matching` is the condition that the name or referral id of an organization `o` contains the text,
  * or that its id begins with it.
