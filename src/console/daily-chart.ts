@@ -66,11 +66,7 @@ const MISSING_MAX = 3;
 export function renderDailyChart(chart: DailyChart, csv: string): Html {
   const { id, title, axis, summary, days, dayName = UTC_DAY } = chart;
   const ticks = chart.ticks ?? tickDays(days.map(({ day }) => day));
-  const scale = scaleOf(
-    days.map(({ values }) => values),
-    chart.unit,
-    HEIGHT,
-  );
+  const scale = scaleOf(days, chart.unit, HEIGHT);
   const at = (place: number) => percent(place, days.length);
   return html`<figure class="chart"><figcaption><h3>${title}</h3><p class="quiet">${summary}</p></figcaption>
 ${renderLegend(chart)}
@@ -104,11 +100,8 @@ function renderDay({ days, storyOf }: DailyChart, { day, standing }: ChartDay, c
 }
 
 function renderLine(days: readonly ChartDay[], { y }: Scale): Html {
-  const path = linePath(
-    days.map(({ values }) => values[0] ?? null),
-    y,
-  );
-  return html`<svg width="100%" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path class="curve" vector-effect="non-scaling-stroke" d="${path}"/></svg>`;
+  const values = days.map((day) => day.values[0] ?? null);
+  return html`<svg width="100%" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path class="curve" vector-effect="non-scaling-stroke" d="${linePath(values, y)}"/></svg>`;
 }
 
 /**
@@ -117,10 +110,7 @@ function renderLine(days: readonly ChartDay[], { y }: Scale): Html {
  * stretched.
  */
 function renderBars({ id, series, days }: DailyChart, scale: Scale): Html[] {
-  return barPaths(
-    days.map(({ values }) => values),
-    scale,
-  ).map(
+  return barPaths(days, scale).map(
     (path, place) =>
       html`<clipPath id="${id}-${place}" clipPathUnits="objectBoundingBox"><path d="${path}"/></clipPath><rect width="100%" height="${HEIGHT}" fill="${fillOf(series, place)}" clip-path="url(#${id}-${place})"/>`,
   );

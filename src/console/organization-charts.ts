@@ -1,5 +1,4 @@
 /** The charts of an organization's page. */
-
 import { html } from 'hono/html';
 import { CHARTED, type ChartedMetric, type LimitUse, type Organization } from '../queries/organization.ts';
 import { sameDaysOfLastMonth } from '../queries/organizations.ts';
@@ -16,10 +15,7 @@ import { linePath, scaleOf, showBytes, sumOf } from './shapes.ts';
 export function organizationCharts({ orgId, days, payloads }: Organization): DailyChart[] {
   const chartOf = (
     metric: ChartedMetric,
-    {
-      name,
-      ...chart
-    }: Pick<DailyChart, 'id' | 'title' | 'axis' | 'unit' | 'shape'> & { readonly name: string },
+    chart: Pick<DailyChart, 'id' | 'title' | 'series' | 'axis' | 'unit' | 'shape'>,
   ): DailyChart => {
     const stream = CHARTED[metric];
     const charted = days.map(({ day, standings, unreported, ...numbers }): ChartDay => {
@@ -28,32 +24,31 @@ export function organizationCharts({ orgId, days, payloads }: Organization): Dai
     });
     return {
       ...chart,
-      series: [name],
       days: charted,
       storyOf: (day) => `/coverage/${orgId}/${day}/${stream}`,
       summary: chart.shape === 'line' ? describeLevel(charted) : describeFlow(charted, chart.unit),
     };
   };
   const sources = chartOf('payload_source_count', {
-    ...{ id: 'payloads', title: 'All payloads by type', name: 'Payloads' },
+    ...{ id: 'payloads', title: 'All payloads by type', series: ['Payloads'] },
     ...{ axis: 'Payloads per day', unit: 'count', shape: 'bars' },
   });
   return [
     chartOf('payload_billable_count', {
-      ...{ id: 'billable', title: 'Billable payloads', name: 'Payloads' },
+      ...{ id: 'billable', title: 'Billable payloads', series: ['Payloads'] },
       ...{ axis: 'Billable payloads per day', unit: 'count', shape: 'bars' },
     }),
     { ...sources, ...partsByType(payloads, sources) },
     chartOf('devices_total', {
-      ...{ id: 'devices', title: 'Devices', name: 'Devices' },
+      ...{ id: 'devices', title: 'Devices', series: ['Devices'] },
       ...{ axis: 'Devices at about the end of the day', unit: 'count', shape: 'line' },
     }),
     chartOf('notebook_minutes', {
-      ...{ id: 'notebooks', title: 'Notebook minutes', name: 'Minutes' },
+      ...{ id: 'notebooks', title: 'Notebook minutes', series: ['Minutes'] },
       ...{ axis: 'Minutes per day', unit: 'count', shape: 'bars' },
     }),
     chartOf('payload_all_bytes', {
-      ...{ id: 'bytes', title: 'Size of all payloads', name: 'Bytes' },
+      ...{ id: 'bytes', title: 'Size of all payloads', series: ['Bytes'] },
       ...{ axis: 'Bytes per day', unit: 'bytes', shape: 'bars' },
     }),
   ];
@@ -156,8 +151,11 @@ export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): 
   const lengthBefore = daysFrom(last.from, from);
   const [before, now] = [payloads.slice(0, lengthBefore), payloads.slice(lengthBefore)];
   const days = eachDay({ from, to: end });
-  const highest = days.map((_, place) => [Math.max(now[place] ?? 0, before[place] ?? 0)]);
-  const scale = scaleOf(highest, 'count', HEIGHT);
+  const scale = scaleOf(
+    days.map((_, place) => ({ values: [Math.max(now[place] ?? 0, before[place] ?? 0)] })),
+    'count',
+    HEIGHT,
+  );
   const { y } = scale;
   const width = days.length * DAY_WIDTH;
   const x = (place: number) => place * DAY_WIDTH;

@@ -16,12 +16,16 @@ export interface Scale {
 
 const TICKS = 4;
 
-/** The values of a day; null where none is stored. */
+/** Values; null where none is stored. */
 type Values = readonly (number | null)[];
+/** A place of a chart, whose values are drawn above each other. */
+interface Stacked {
+  readonly values: Values;
+}
 
-/** `scaleOf` returns the scale of days whose values are drawn above each other, in a plot of a height in pixels. */
-export function scaleOf(days: readonly Values[], unit: 'count' | 'bytes', height: number): Scale {
-  const most = days.map(sumOf).reduce((a, b) => Math.max(a, b), 0);
+/** `scaleOf` returns the scale of a plot of a height in pixels. */
+export function scaleOf(days: readonly Stacked[], unit: 'count' | 'bytes', height: number): Scale {
+  const most = days.map(({ values }) => sumOf(values)).reduce((a, b) => Math.max(a, b), 0);
   // Counts have no halves, so the axis is at least as long as its number of ticks.
   const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
@@ -68,10 +72,10 @@ const TOUCHING_DAYS = 180;
  * `barPaths` returns the bars of each series, above those of the series before, in shares of the plot's width and
  * height.
  */
-export function barPaths(days: readonly Values[], { y, height }: Scale): string[] {
-  const layers = stack<Values, number>()
-    .keys(days[0]?.keys() ?? [])
-    .value((values, series) => values[series] ?? 0)(days);
+export function barPaths(days: readonly Stacked[], { y, height }: Scale): string[] {
+  const layers = stack<Stacked, number>()
+    .keys(days[0]?.values.keys() ?? [])
+    .value(({ values }, series) => values[series] ?? 0)(days);
   const width = days.length < TOUCHING_DAYS ? 0.76 : 1;
   return layers.map((layer) =>
     layer

@@ -106,14 +106,9 @@ async function readRows(
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.month', 'r.usage_date as day', 'r.org_id as orgId'])
     .select(['r.org_name as orgName', 'r.is_listed as isListed', 'r.metric', 'r.unit', 'r.quantity'])
+    .select(['r.total', 'r.difference', 'r.orgs_missing as orgsMissing', 'r.orgs_removed as orgsRemoved'])
+    .select(['r.days_missing as daysMissing', 'r.reason', 'r.verified_at as verifiedAt'])
     .select((eb) => [
-      'r.total',
-      'r.difference',
-      eb.ref('r.orgs_missing').$castTo<number | null>().as('orgsMissing'),
-      eb.ref('r.orgs_removed').$castTo<number | null>().as('orgsRemoved'),
-      'r.days_missing as daysMissing',
-      'r.reason',
-      'r.verified_at as verifiedAt',
       eb.ref('r.scope').$castTo<Scope>().as('scope'),
       eb.ref('r.outcome').$castTo<Outcome>().as('outcome'),
     ])

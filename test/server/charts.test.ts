@@ -3,13 +3,10 @@ import { type DailyChart, renderDailyChart } from '../../src/console/daily-chart
 import { barPaths, linePath, runsOf, scaleOf, showBytes, tickDays } from '../../src/console/shapes.ts';
 import { eachDay } from '../../src/usage/day.ts';
 
-const scale = scaleOf([[0], [100]], 'count', 100);
+const scale = scaleOf([{ values: [0] }, { values: [100] }], 'count', 100);
 
 test('the axis goes from 0 to a round number above the greatest sum', () => {
-  const days = [
-    [900, 1_100],
-    [null, null],
-  ];
+  const days = [{ values: [900, 1_100] }, { values: [null, null] }];
   expect(scaleOf(days, 'count', 180).ticks).toEqual([
     { y: 180, label: '0' },
     { y: 135, label: '500' },
@@ -17,7 +14,7 @@ test('the axis goes from 0 to a round number above the greatest sum', () => {
     { y: 45, label: '1.5K' },
     { y: 0, label: '2K' },
   ]);
-  const nothing = scaleOf([[null]], 'count', 180);
+  const nothing = scaleOf([{ values: [null] }], 'count', 180);
   expect(nothing.ticks.map(({ label }) => label)).toEqual(['0', '1', '2', '3', '4']);
 });
 
@@ -37,10 +34,7 @@ describe('what is drawn', () => {
   });
 
   test('bars stand on those of the series before; what is counted is a pixel high at least', () => {
-    const days = [
-      [50, 25, 0.001],
-      [null, null, 0],
-    ];
+    const days = [{ values: [50, 25, 0.001] }, { values: [null, null, 0] }];
     expect(barPaths(days, scale)).toEqual([
       'M0.06 0.5h0.38v0.5h-0.38z',
       'M0.06 0.25h0.38v0.25h-0.38z',
