@@ -30,7 +30,7 @@ export function scaleOf(days: readonly Stacked[], unit: 'count' | 'bytes', heigh
   const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
   const show = unit === 'bytes' ? showBytes : showNumber;
-  const label = unit === 'bytes' ? showBytes : COMPACT.format;
+  const label = unit === 'bytes' ? showBytes : (value: number) => COMPACT.format(value);
   return { y, height, show, ticks: scale.ticks(TICKS).map((tick) => ({ y: y(tick), label: label(tick) })) };
 }
 

@@ -95,9 +95,7 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: DayCells) {
     ])
     .select(['c.verified_at as verifiedAt', 'c.attempted_at as attemptedAt', 'c.attempts'])
     .select(['c.next_read_at as nextReadAt', 'c.reason', 'c.message'])
-    .select(({ fn, val }) =>
-      fn<string | null>('encode', ['c.response_sha256', val('hex')]).as('responseSha256'),
-    )
+    .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
     .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt', 'c.run_id as runId'])
     .select(['r.kind as runKind', hosts.run.as('runHost'), 'r.version as runVersion'])
     .where('c.usage_date', '=', day)

@@ -143,7 +143,7 @@ export async function readSources(db: Kysely<Schema>, { orgId, range }: Organiza
     .selectFrom(eachDayOf(range))
     .innerJoin('payload_sources as s', 's.usage_date', 'each.day')
     .select(['s.payload_type as type', 's.source'])
-    .select(({ fn, cast }) => cast<number>(fn.sum('s.count'), 'bigint').as('count'))
+    .select((eb) => eb.cast<number>(eb.fn.sum('s.count'), 'bigint').as('count'))
     .where('s.org_id', '=', orgId)
     .groupBy(['s.payload_type', 's.source'])
     .orderBy('count', 'desc')
@@ -165,9 +165,9 @@ export async function readLimits(db: Kysely<Schema>, orgId: string) {
     .select(['limit_name as limitName', 'period_start as from', 'period_end as to', 'source'])
     .select(['days_expected as daysExpected', 'days_stored as daysStored', 'metric', 'unit'])
     .select(['limit_quantity as limit', 'quantity', 'projected_quantity as projected'])
-    .select(({ cast }) => [
-      cast<number | null>('share', 'float8').as('share'),
-      cast<number | null>('projected_share', 'float8').as('projectedShare'),
+    .select((eb) => [
+      eb.cast<number | null>('share', 'float8').as('share'),
+      eb.cast<number | null>('projected_share', 'float8').as('projectedShare'),
       'crosses_on as crossesOn',
     ])
     .where('org_id', '=', orgId)

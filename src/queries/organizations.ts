@@ -102,10 +102,10 @@ function byOrg<Row extends { readonly org_id: string }>(rows: readonly Row[]): R
 async function readSums(db: Kysely<Schema>, { from, to }: DayRange) {
   return await db
     .selectFrom('usage_days')
-    .select(({ fn, cast }) => [
+    .select((eb) => [
       'org_id',
-      cast<number | null>(fn.sum('payload_billable_count'), 'bigint').as('payloads'),
-      sql<number | null>`(${fn
+      eb.cast<number | null>(eb.fn.sum('payload_billable_count'), 'bigint').as('payloads'),
+      sql<number | null>`(${eb.fn
         .agg('array_agg', ['devices_total'])
         .orderBy('usage_date', 'desc')
         .filterWhere('devices_total', 'is not', null)})[1]`.as('devices'),
@@ -120,9 +120,9 @@ async function readLimits(db: Kysely<Schema>) {
   return await db
     .selectFrom('usage_vs_limits as u')
     .select(['u.org_id', 'u.limit_name as name', 'u.crosses_on as crossesOn'])
-    .select(({ cast }) => [
-      cast<number | null>('u.share', 'float8').as('share'),
-      cast<number | null>('u.projected_share', 'float8').as('projectedShare'),
+    .select((eb) => [
+      eb.cast<number | null>('u.share', 'float8').as('share'),
+      eb.cast<number | null>('u.projected_share', 'float8').as('projectedShare'),
     ])
     .where('u.metric', 'is not', null)
     .orderBy('u.org_id')
@@ -176,8 +176,8 @@ export async function readOverview(db: Kysely<Schema>, to: UsageDay) {
     .selectFrom(eachDayOf({ from: sameDaysOfLastMonth(to).from, to }))
     .leftJoin('usage_days as d', 'd.usage_date', 'each.day')
     .select('each.day')
-    .select(({ fn, cast }) =>
-      SUMMED.map((metric) => cast<number | null>(fn.sum(`d.${metric}`), 'bigint').as(metric)),
+    .select((eb) =>
+      SUMMED.map((metric) => eb.cast<number | null>(eb.fn.sum(`d.${metric}`), 'bigint').as(metric)),
     )
     .groupBy('each.day')
     .orderBy('each.day')

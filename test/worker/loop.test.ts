@@ -1,5 +1,5 @@
-import type { RunResult } from '../../src/console/sources.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import type { RunResult } from '../../src/console/sources.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { judgeFailure } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
