@@ -226,8 +226,8 @@ export interface OrgReport {
 async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
   const { client, streams, signal } = target;
   const found = await outcomeOf(signal, async () => {
-    const { name } = await getOrg(client, target);
-    return { message: `organization ${target.orgId}, ${name}`, value: null };
+    const { organization } = await getOrg(client, target);
+    return { message: `organization ${target.orgId}, ${organization.name}`, value: null };
   });
   const reports: OrgReport[] = [{ name: 'instanceOrg.get', outcome: found }];
   const readings = new Map<string, DayReading | null>();

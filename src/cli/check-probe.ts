@@ -1,7 +1,6 @@
 import { LosantError } from '../errors.ts';
 import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
-import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
-import { askUsage, fetchUsage } from '../losant/usage.ts';
+import { askUsage, fetchUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
 import { addDays, DAY_MS, type DayRange, dayStartMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';

@@ -117,7 +117,8 @@ async function isExported(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    return isSelected(selection, await getOrg(client, { instanceId, orgId, signal }));
+    const { organization } = await getOrg(client, { instanceId, orgId, signal });
+    return isSelected(selection, organization);
   } catch (error) {
     if (error instanceof LosantError && error.kind === 'not_found') return false;
     // The organization exists although its attributes cannot be read, which the run reports.

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { namesAt, type OrgPatch, orgPatch } from '../losant/org-patch.ts';
+import { namesAt, type OrgPatch, orgPatch } from '../losant/admin.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import { readFileFromDisk, readNamedFile } from '../settings/reader.ts';
 import { renderTable } from '../terminal/table.ts';

@@ -3,7 +3,7 @@ import { EXIT } from '../exit.ts';
 import { type AdminClient, createAdminClient, mayHaveHappened, type OrgPlace } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
-import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
+import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { SERVICE } from '../settings/table.ts';
 import { renderTable } from '../terminal/table.ts';
@@ -36,7 +36,7 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
     const client = openReading(context, instance);
     try {
       const { instanceId } = instance;
-      const found = await getOrgResource(client, { instanceId, orgId: org, signal });
+      const found = await getOrg(client, { instanceId, orgId: org, signal });
       return { ...found, instance, orgId: org, client };
     } catch (error) {
       if (!(error instanceof LosantError)) throw error;
@@ -121,7 +121,7 @@ async function lookAgain(
   signal: AbortSignal,
 ): Promise<Resource | null> {
   try {
-    return (await getOrgResource(client, { instanceId: instance.instanceId, orgId, signal })).resource;
+    return (await getOrg(client, { instanceId: instance.instanceId, orgId, signal })).resource;
   } catch (error) {
     if (error instanceof LosantError && error.kind === 'not_found') return null;
     throw error;

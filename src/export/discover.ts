@@ -269,7 +269,7 @@ async function lookUpOrg(
   orgId: string,
 ): Promise<Organization | string> {
   try {
-    return await getOrg(client, { instanceId, orgId, signal });
+    return (await getOrg(client, { instanceId, orgId, signal })).organization;
   } catch (error) {
     if (!(error instanceof LosantError) || error.kind === 'unauthorized') throw error;
     return error.kind === 'not_found' ? 'unknown' : error.message;

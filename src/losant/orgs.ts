@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
-import type { Answer } from './attempt.ts';
+import { type Answer, unusableAnswer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { unusableAnswer } from './failure.ts';
 import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
 import { type OrganizationReading, readOrganization } from './organization.ts';
 
@@ -76,14 +75,6 @@ export async function getInstance(
   return { id, name: parsed.data.name ?? null, answer };
 }
 
-/**
- * `getOrg` returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
- * attributes cannot be read.
- */
-export async function getOrg(client: LosantClient, options: OrgQuestion): Promise<Organization> {
-  return (await getOrgResource(client, options)).organization;
-}
-
 export interface OrgQuestion {
   readonly instanceId: string;
   readonly orgId: string;
@@ -96,19 +87,24 @@ export interface OrgResource {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/** `getOrgResource` returns all that Losant answers, too. Throws as {@link getOrg} does. */
-export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
-  const { instanceId, orgId, signal } = options;
+/**
+ * `getOrg` returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
+ * attributes cannot be read.
+ */
+export async function getOrg(
+  client: LosantClient,
+  { instanceId, orgId, signal }: OrgQuestion,
+): Promise<OrgResource> {
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
   const path = `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
-  if (reading.organization.orgId !== orgId.toLowerCase()) {
-    throw unusableAnswer(asked, answer, `answered for organization ${reading.organization.orgId}`);
+  const { organization } = reading;
+  if (organization.orgId !== orgId.toLowerCase()) {
+    throw unusableAnswer(asked, answer, `answered for organization ${organization.orgId}`);
   }
-  const resource = JSON.parse(answer.text) as Record<string, unknown>;
-  return { organization: reading.organization, resource };
+  return { organization, resource: JSON.parse(answer.text) as OrgResource['resource'] };
 }
 
 /**

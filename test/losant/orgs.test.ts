@@ -131,7 +131,9 @@ describe('listOrgPages', () => {
 
 describe('getOrg', () => {
   const read = (server: TestServer, id = orgId(1)) =>
-    getOrg(clientFor(server), { instanceId: INSTANCE, orgId: id, signal });
+    getOrg(clientFor(server), { instanceId: INSTANCE, orgId: id, signal }).then(
+      ({ organization }) => organization,
+    );
 
   it('reads every attribute, times as UTC with milliseconds', async () => {
     await using server = await startServer((_, response) =>
