@@ -7,7 +7,7 @@ import { describeError, ExportError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
 import { type Access, readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
-import { type Encryption, encryptionOf, warnOfPlainText } from '../settings/database-url.ts';
+import { type Encryption, encryptionOf, warnOfPlainText } from '../settings/kinds.ts';
 import type { CommandContext } from './command.ts';
 import { openDatabase } from './open-database.ts';
 

@@ -1,8 +1,7 @@
 import { exitCodeOf, worstExitCode } from '../exit.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { createProgress } from '../terminal/progress.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { checkInstance, type InstanceCheck } from './check-instance.ts';

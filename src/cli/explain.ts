@@ -12,8 +12,7 @@ import {
   showAdvice,
   showStored,
 } from '../queries/story.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { showDays, showInstant } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { isGap } from '../usage/standing.ts';

@@ -15,11 +15,11 @@ import { count, showDays, showDuration, showNumber } from '../terminal/words.ts'
 import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
-import type { exportOptions } from './export-options.ts';
+import { type exportOptions } from './export-options.ts';
 import { addUnreadable, type Exported, type InstanceEnd, printEnds } from './export-result.ts';
 import { chooseScopes, type ExportRequest, findOrgs, type Scope, type Tools } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
-import type { OptionValues } from './options.ts';
+import { type OptionValues } from './options.ts';
 
 /** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {

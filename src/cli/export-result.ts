@@ -1,8 +1,7 @@
 import { describeError } from '../errors.ts';
 import type { Failure, RunReport } from '../export/report.ts';
 import type { RunOutcome } from '../export/run.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber, showWhen } from '../terminal/words.ts';
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';

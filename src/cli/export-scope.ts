@@ -9,9 +9,9 @@ import { isSelected } from '../usage/organization.ts';
 import type { Ask } from '../usage/plan.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import type { CommandContext } from './command.ts';
-import type { exportOptions } from './export-options.ts';
+import { type exportOptions } from './export-options.ts';
 import { chooseInstances } from './instances.ts';
-import type { OptionValues } from './options.ts';
+import { type OptionValues } from './options.ts';
 
 export interface ExportRequest extends OptionValues<typeof exportOptions> {
   readonly kind: Exclude<RunKind, 'scheduled'>;

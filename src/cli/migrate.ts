@@ -4,8 +4,7 @@ import { migrateToHead, readPending, requireSchema } from '../database/migrate.t
 import { createDatabase } from '../database/open.ts';
 import { SettingsError } from '../errors.ts';
 import { EXIT } from '../exit.ts';
-import { renderTable } from '../terminal/table.ts';
-import type { Line } from '../terminal/text.ts';
+import { type Line, renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireWritable, useDatabase } from './open-database.ts';

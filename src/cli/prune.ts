@@ -10,8 +10,7 @@ import {
   readStorage,
   reclaimStorage,
 } from '../ledger/prune.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { daysOfMonth } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';

@@ -12,8 +12,7 @@ import {
   readReconciliation,
   type Scope,
 } from '../queries/reconciliation.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { defineCommand } from './command.ts';

@@ -1,16 +1,19 @@
 import { validateDetailed } from 'node-cron';
 import { SettingsError } from '../errors.ts';
 import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
-import { warnOfPlainText } from './database-url.ts';
-import { FILE_KEYS, instanceSource, placeIn, readSettingsFile, type SettingsFile } from './file.ts';
-import { isLoopback } from './kinds.ts';
+import { isLoopback, warnOfPlainText } from './kinds.ts';
 import { describeProblem, nearestName, type Problem, quote, settingsError } from './problems.ts';
 import {
+  FILE_KEYS,
+  instanceSource,
+  placeIn,
   type ReadFile,
   type Reading,
   readFileFromDisk,
   readGroup,
   readSetting,
+  readSettingsFile,
+  type SettingsFile,
   type Source,
 } from './reader.ts';
 import {
