@@ -91,7 +91,7 @@ function printError(output: Output, error: unknown, command: Command | null): vo
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;
   const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
-  if (output.json && !output.hasDocument()) output.printJson({ error: { ...described, hint } });
+  if (!output.hasDocument()) output.printJson({ error: { ...described, hint } });
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;

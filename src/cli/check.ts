@@ -1,4 +1,4 @@
-import { exitCodeOf, worstExitCode } from '../exit.ts';
+import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
@@ -44,7 +44,7 @@ export async function checkEverything(
   const checks: Check[] = [];
   const add = (check: Check) => {
     checks.push(check);
-    if (!output.json) output.print(...renderCheck(check));
+    output.print(...renderCheck(check));
   };
   const checking: CheckContext = {
     ...context,
@@ -57,11 +57,9 @@ export async function checkEverything(
   };
   const settings = config.instances.map(describeInstance).join('; ');
   add({ name: 'settings', message: settings, hint: null, error: null });
-  if (!output.json) {
-    // A secret shows only where it is.
-    const rows = config.origins.map(({ name, value, from }) => [`  ${name}`, value, styled('dim', from)]);
-    output.print(...renderTable({ rows }));
-  }
+  // A secret shows only where it is.
+  const rows = config.origins.map(({ name, value, from }) => [`  ${name}`, value, styled('dim', from)]);
+  output.print(...renderTable({ rows }));
   const database = await checkDatabase(checking);
   const onOrg = showOrgs(context);
   const probes: ProbeAnswer[] = [];
@@ -71,7 +69,7 @@ export async function checkEverything(
       if (!options.probe || !checked) continue;
       const answers = await probeInstance(checked);
       probes.push(...answers);
-      if (!output.json) output.print(...renderProbe(instance.instanceId, answers));
+      output.print(...renderProbe(instance.instanceId, answers));
     }
   } finally {
     await database.handle?.close();
@@ -80,16 +78,13 @@ export async function checkEverything(
   if (heartbeatUrl !== null) await checking.check('heartbeat', () => checkHeartbeat(heartbeatUrl));
   const failed = checks.filter(({ error }) => error !== null);
   const exitCode = worstExitCode(failed.map(({ error }) => exitCodeOf(error)));
-  if (output.json) {
-    const probe = options.probe ? { probe: probes } : {};
-    const shown = checks.map(({ name, message, hint, error }) => ({
-      name,
-      ok: error === null,
-      message,
-      hint,
-    }));
-    output.printJson({ ok: exitCode === 0, settings: config.origins, checks: shown, ...probe });
-  } else if (failed.length === 0) output.print(styled('green', 'Everything works.'));
+  output.printJson({
+    ok: exitCode === EXIT.ok,
+    settings: config.origins,
+    checks: checks.map(({ name, message, hint, error }) => ({ name, ok: error === null, message, hint })),
+    ...(options.probe && { probe: probes }),
+  });
+  if (failed.length === 0) output.print(styled('green', 'Everything works.'));
   else
     output.print(
       styled('red', failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`),

@@ -83,7 +83,7 @@ async function closeInstances(
         codes.push(isDone ? EXIT.ok : EXIT.incomplete);
         documents.push(toDocument(instance, outcome));
         // Said before the file is written, which may fail: what is closed stays closed.
-        if (!output.json) output.print(...renderOutcome(instance, outcome, options));
+        output.print(...renderOutcome(instance, outcome, options));
         if ('bills' in outcome) await file?.write(renderCsv(instance, outcome.bills));
       } catch (error) {
         if (!(error instanceof SettingsError) || instances.length === 1) {
@@ -91,7 +91,7 @@ async function closeInstances(
         }
         codes.push(EXIT.usage);
         documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-        if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
+        output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
       }
     }
     await file?.finish();
@@ -102,7 +102,7 @@ async function closeInstances(
       'what was closed stays closed; its lines are written by: losant-usage export --view statement_lines';
     throw new FileError(error.message, { hint, cause: error });
   }
-  if (output.json) output.printJson({ period: month, instances: documents });
+  output.printJson({ period: month, instances: documents });
   return worstExitCode(codes);
 }
 

@@ -72,12 +72,8 @@ async function showProduct(base: BaseContext): Promise<number> {
   const asked = { org: orgId, day: to, stream: null };
   const explained = await use('explain', context, (quiet) => explain.run(quiet, asked));
   const next = nextSteps(simulator, { databaseUrl, day: to, orgId });
-  if (output.json) {
-    const durationMs = Math.round(took);
-    const facts = { folder, databaseUrl, instanceId: simulator.instanceId, from, to, durationMs };
-    output.printJson({ ...facts, status: reached.document, next });
-    return EXIT.ok;
-  }
+  const facts = { folder, databaseUrl, instanceId: simulator.instanceId, from, to };
+  output.printJson({ ...facts, durationMs: Math.round(took), status: reached.document, next });
   output.print(
     '',
     `Loaded ${from} to ${to} of ${ORGS} organizations in ${showDuration(took)}. All of it is in ${folder}, an embedded Postgres.`,
@@ -87,7 +83,7 @@ async function showProduct(base: BaseContext): Promise<number> {
     '',
     ...explained.lines,
   );
-  if (output.isTerminal) await showConsole(context);
+  if (output.isTerminal && !output.json) await showConsole(context);
   output.print('', 'The simulated Losant of the demo is gone, the database is not. To go on:');
   output.print(...next.flatMap(({ why, commands }) => ['', `# ${why}`, ...commands]));
   return EXIT.ok;

@@ -45,8 +45,8 @@ export const explain = defineCommand({
       });
     }
     const cells = story.cells.map(({ advice, ...cell }) => ({ ...cell, nextStep: showAdvice(advice) }));
-    if (output.json) output.printJson({ ...story.org, day, cells });
-    else output.print(...renderStory(story.org, day, cells, at.nowMs));
+    output.printJson({ ...story.org, day, cells });
+    output.print(...renderStory(story.org, day, cells, at.nowMs));
     return EXIT.ok;
   },
 });

@@ -172,9 +172,9 @@ async function printPlans(
       const options = { kind, ask, orgIds, shard, streams, signal };
       const plan = await previewRun(openInstance(context, scope.instance, tools), options, { isKnown });
       plans.push(plan);
-      if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
+      output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
     }
-    if (output.json) output.printJson(plans.length === 1 ? plans[0] : plans);
+    output.printJson(plans.length === 1 ? plans[0] : plans);
     return EXIT.ok;
   });
 }

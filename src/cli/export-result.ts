@@ -41,10 +41,7 @@ export function printEnds(
   ends: readonly InstanceEnd[],
   verbose: boolean,
 ): void {
-  if (!output.json) {
-    output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
-    return;
-  }
+  output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
   const documents = ends.map((end) =>
     'error' in end ? { error: describeError(end.error) } : end.outcome.report,
   );

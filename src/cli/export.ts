@@ -67,8 +67,8 @@ export const exportFile = defineCommand({
     const written = await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
     const { rows, facts, isCut } = written;
     const said = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
-    if (output.json) output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
-    else if (facts !== null) {
+    output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
+    if (facts !== null) {
       const bytes = count(facts.bytes, 'byte');
       output.print(line`${said}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
     } else if (!isCut) output.remark(`${said}.`);

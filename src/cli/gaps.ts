@@ -25,8 +25,8 @@ export const gaps = defineCommand({
       missing: await readGaps(db),
       known: all ? await readKnownMissing(db) : [],
     }));
-    if (output.json) output.printJson([...missing, ...known]);
-    else output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
+    output.printJson([...missing, ...known]);
+    output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
     return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
@@ -158,14 +158,12 @@ export const waive = defineCommand({
       requireWritable(handle);
       return await waiveCells(handle.db, { orgId: org, stream, range: day, reason: why, asZero });
     });
-    if (output.json) output.printJson({ orgId: org, stream, days, reason: why, asZero });
-    else {
-      const as = asZero ? ' as zero' : '';
-      output.print(
-        `Waived ${count(days.length, 'number')}${as}: ${stream} of ${org} for ${days.join(', ')}.`,
-      );
-      output.print('The next good read lifts it.');
-    }
+    output.printJson({ orgId: org, stream, days, reason: why, asZero });
+    const what = `${count(days.length, 'number')}${asZero ? ' as zero' : ''}`;
+    output.print(
+      `Waived ${what}: ${stream} of ${org} for ${days.join(', ')}.`,
+      'The next good read lifts it.',
+    );
     return EXIT.ok;
   },
 });

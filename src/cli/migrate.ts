@@ -36,9 +36,8 @@ export const migrate = defineCommand({
       if (!dryRun) requireWritable(handle);
       const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
       const copied = fromEmbedded === null ? null : await copyFrom(context, handle, fromEmbedded);
-      if (output.json) {
-        output.printJson(dryRun ? { pending: names } : { applied: names, ...(copied && { copied }) });
-      } else output.print(...render(handle.describe, names, dryRun), ...renderCopied(copied));
+      output.printJson(dryRun ? { pending: names } : { applied: names, ...(copied && { copied }) });
+      output.print(...render(handle.describe, names, dryRun), ...renderCopied(copied));
       return EXIT.ok;
     });
   },

@@ -85,23 +85,21 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
   const name = styled('bold', organization.name);
   const outcomes = dryRun ? [] : await exportLastDays(context, work);
   const ending = await readEnding(handle, found);
-  if (!output.json) {
-    const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
-    const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
-    output.print(
-      ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
-      line`${name} (${orgId}) of instance ${instanceId}:`,
-      ...renderEnding(ending, dayAt(now())),
-    );
-  }
+  const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
+  const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
+  output.print(
+    ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
+    line`${name} (${orgId}) of instance ${instanceId}:`,
+    ...renderEnding(ending, dayAt(now())),
+  );
   const toDocument = (removedAt: string | null, waived: number) => ({
     ...{ instanceId, orgId, name: organization.name, isDeleted: removedAt !== null, removedAt },
     ...{ ...ending, waived, exports: outcomes.map(({ report }) => report) },
   });
   const refusal = dryRun || reason !== null ? null : whyNot(found, ending, outcomes.at(-1));
   if (dryRun || refusal !== null) {
-    if (output.json) output.printJson(toDocument(null, 0));
-    else if (dryRun) output.print(NOTHING_DONE);
+    output.printJson(toDocument(null, 0));
+    if (dryRun) output.print(NOTHING_DONE);
     output.remark(...(refusal?.lines ?? []));
     return refusal?.exitCode ?? EXIT.ok;
   }
@@ -111,11 +109,9 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
   const removedAt = new Date(now()).toISOString();
   const waived = await recordRemoval(context, work, removedAt, ending);
   logger.info({ org_id: orgId, instance_id: instanceId, reason, waived }, 'organization deleted');
-  if (output.json) output.printJson(toDocument(removedAt, waived));
-  else {
-    output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
-    if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
-  }
+  output.printJson(toDocument(removedAt, waived));
+  output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
+  if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
   return EXIT.ok;
 }
 

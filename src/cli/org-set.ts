@@ -86,13 +86,12 @@ async function setOrg(
   const expected = fieldsOf(withPatch(found.resource, patch));
   const changes = compareFields(fieldsOf(found.resource), expected);
   const isSent = changes.length > 0 && !options.dryRun;
-  if (!output.json) output.print(...renderChanges(found, changes));
+  output.print(...renderChanges(found, changes));
   signal.throwIfAborted();
   const sent = isSent ? await sendPatch(context, found, { patch, changes, expected }) : null;
-  if (output.json) {
-    const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
-    output.printJson({ ...place, isChanged: isSent, changes, organization: sent ?? found.resource });
-  } else if (isSent) {
+  const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
+  output.printJson({ ...place, isChanged: isSent, changes, organization: sent ?? found.resource });
+  if (isSent) {
     output.print('Changed: Losant has it so now.', NEXT_LISTING);
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: found.orgId, fields }, 'organization changed');

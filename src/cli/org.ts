@@ -164,8 +164,8 @@ export const orgShow = defineCommand({
   async run(context, asked) {
     const { output } = context;
     const found = await findOrg(context, asked);
-    if (output.json) output.printJson(found.resource);
-    else output.print(...renderOrg(found));
+    output.printJson(found.resource);
+    output.print(...renderOrg(found));
     return EXIT.ok;
   },
 });

@@ -49,8 +49,8 @@ export const prune = defineCommand({
       if (isAnyRemoved && !isDryRun) await reclaimStorage(handle);
       const bytes = { before: bytesBefore, after: await readStorage(handle.db) };
       const pruned = { before, isDryRun, results, bytes };
-      if (output.json) output.printJson(toDocument(pruned));
-      else output.print(...renderPruned(pruned));
+      output.printJson(toDocument(pruned));
+      output.print(...renderPruned(pruned));
       return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
     });
   },

@@ -48,8 +48,8 @@ export const reconcile = defineCommand({
       return { range, found, problems: await readControlTotalProblems(db, instanceIds) };
     });
     const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
-    if (output.json) output.printJson({ ...range, differences, ...found, problems });
-    else output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
+    output.printJson({ ...range, differences, ...found, problems });
+    output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
     return differences > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });

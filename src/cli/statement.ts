@@ -42,16 +42,15 @@ export const statement = defineCommand({
       await writePacks(handle, placed, { out, signal });
       return placed;
     });
-    if (output.json) {
-      const statements = places.map(({ statement: each, folder }) => {
-        const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
-        return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
-      });
-      output.printJson({ period: month, out, statements });
-    } else {
-      output.print(`Wrote ${count(places.length, 'statement')} of ${month} to ${out}.`);
-      output.print(`To check: losant-usage verify ${out}`);
-    }
+    const statements = places.map(({ statement: each, folder }) => {
+      const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
+      return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
+    });
+    output.printJson({ period: month, out, statements });
+    output.print(
+      `Wrote ${count(places.length, 'statement')} of ${month} to ${out}.`,
+      `To check: losant-usage verify ${out}`,
+    );
     return EXIT.ok;
   },
 });
@@ -70,13 +69,13 @@ export const verify = defineCommand({
     const { output } = context;
     const verified = await verifyFolder(context, dir, key);
     const { packs, problems, notes, database } = verified;
-    if (output.json) {
-      const statements = packs.map(({ folder, manifest: { statement, signedBy }, manifestSha256 }) => {
-        const { id: statementId, instanceId, month: period, number, kind } = statement;
-        return { folder, statementId, instanceId, period, number, kind, manifestSha256, signedBy };
-      });
-      output.printJson({ dir, ok: problems.length === 0, database, statements, problems, notes });
-    } else output.print(...renderVerified(dir, verified));
+    const statements = packs.map(({ folder, manifest, manifestSha256 }) => {
+      const { id: statementId, instanceId, month: period, number, kind } = manifest.statement;
+      const { signedBy } = manifest;
+      return { folder, statementId, instanceId, period, number, kind, manifestSha256, signedBy };
+    });
+    output.printJson({ dir, ok: problems.length === 0, database, statements, problems, notes });
+    output.print(...renderVerified(dir, verified));
     return problems.length === 0 ? EXIT.ok : EXIT.incomplete;
   },
 });

@@ -23,8 +23,8 @@ export const status = defineCommand({
     const { output, config, hostNow } = context;
     const { horizonDays } = config.policy;
     const health = await withDatabase(context, ({ db }) => readHealth(db, { nowMs: hostNow(), horizonDays }));
-    if (output.json) output.printJson(health);
-    else output.print(...renderStatus(health, hostNow()));
+    output.printJson(health);
+    output.print(...renderStatus(health, hostNow()));
     const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
     return isComplete ? EXIT.ok : EXIT.incomplete;
   },
