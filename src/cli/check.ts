@@ -106,9 +106,9 @@ export async function checkHeartbeat(url: string): Promise<Finding> {
 }
 
 /** `showOrgs` shows the progress as lines also on a terminal: failures are printed in between. */
-function showOrgs({ output, stderr, hostNow: now }: CommandContext): InstanceCheck['onOrg'] {
-  const options = { stderr, now, rate: ORGS_PER_SECOND, noun: 'organization' };
-  const progress = createProgress({ output: { ...output, isTerminal: false }, ...options });
+function showOrgs(context: CommandContext): InstanceCheck['onOrg'] {
+  const terminal = { ...context, output: { ...context.output, isTerminal: false } };
+  const progress = createProgress(terminal, { rate: ORGS_PER_SECOND, noun: 'organization' });
   return (done, total) => {
     if (done === 1) progress.start(total);
     progress.show(done);

@@ -17,7 +17,7 @@ import { count, showDays, showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { requireWritable, withDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { idsOption, monthOption, type OptionValues, required, switchOption, textOption } from './options.ts';
 
 const closeOptions = {
@@ -46,12 +46,9 @@ export const close = defineCommand({
         hint: 'say why numbers are missing, for whoever bills',
       });
     }
-    const work = async (handle: DatabaseHandle) => {
-      if (!options.dryRun) requireWritable(handle);
-      return await closeInstances(context, handle, options);
-    };
     // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
-    return await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
+    const bounds = { writes: !options.dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
+    return await withDatabase(context, (handle) => closeInstances(context, handle, options), bounds);
   },
 });
 

@@ -10,17 +10,10 @@ export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'e
   readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'unreadable'>;
 }
 
-/** The end of the export of one instance. */
-export type InstanceEnd<Outcome = RunOutcome> =
-  | Exported<Outcome>
+/** The end of the export of one instance, with the earliest time at which a missing number is tried again, if known. */
+export type InstanceEnd =
+  | { readonly instanceId: string; readonly outcome: ShownOutcome; readonly nextTryAt: string | null }
   | { readonly instanceId: string; readonly error: unknown };
-
-export interface Exported<Outcome = RunOutcome> {
-  readonly instanceId: string;
-  readonly outcome: Outcome;
-  /** The earliest time at which a missing number is tried again; null if it is not known. */
-  readonly nextTryAt: string | null;
-}
 
 /** `addUnreadable` adds the numbers that were asked for and cannot be read to the failures. */
 export function addUnreadable(
@@ -48,10 +41,7 @@ export function printEnds(
   output.printJson(documents.length === 1 ? documents[0] : documents);
 }
 
-export function renderEnd(
-  end: InstanceEnd<ShownOutcome>,
-  { verbose, nowMs }: { verbose: boolean; nowMs: number },
-): Line[] {
+export function renderEnd(end: InstanceEnd, { verbose, nowMs }: { verbose: boolean; nowMs: number }): Line[] {
   if ('error' in end) {
     const { message, hint } = describeError(end.error);
     return [

@@ -101,27 +101,21 @@ interface FileRequest extends ViewRequest {
   readonly out: string | null;
 }
 
-interface Written {
-  readonly rows: number;
-  /** The facts of the file; null for stdout. */
-  readonly facts: FileFacts | null;
-  /** Whether the reader of stdout went away before the end. */
-  readonly isCut: boolean;
-}
-
 /** The rate for a first estimate; the time depends on the number of days. */
 const DAYS_PER_SECOND = 5;
 
+/** `writeRows` returns the facts of the file, null for stdout, and whether its reader went away before the end. */
 async function writeRows(
-  { output, stderr, hostNow, signal }: CommandContext,
+  context: CommandContext,
   handle: DatabaseHandle,
   file: WholeFile | null,
   request: FileRequest,
-): Promise<Written> {
+): Promise<{ rows: number; facts: FileFacts | null; isCut: boolean }> {
+  const { output, signal } = context;
   const { view, columns, range } = request;
   const renderer = await createRenderer(request.format, columns);
   const dateAt = columns.findIndex(({ name }) => name === view.date);
-  const progress = createProgress({ output, stderr, now: hostNow, rate: DAYS_PER_SECOND, noun: 'day' });
+  const progress = createProgress(context, { rate: DAYS_PER_SECOND, noun: 'day' });
   let rows = 0;
   let isCut = false;
   const write = async (part: Part) => {

@@ -9,7 +9,7 @@ import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { streamOption } from './export-options.ts';
 import { withoutPlaces } from './export-result.ts';
-import { requireWritable, withDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { daysOption, idOption, required, requirePastDay, switchOption, textOption } from './options.ts';
 
 export const gaps = defineCommand({
@@ -26,7 +26,7 @@ export const gaps = defineCommand({
       known: all ? await readKnownMissing(db) : [],
     }));
     output.printJson([...missing, ...known]);
-    output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
+    output.print(...renderGaps(missing, all ? known : null, hostNow()));
     return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
@@ -34,14 +34,8 @@ export const gaps = defineCommand({
 /** The number of lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
-export interface GapsView {
-  readonly missing: readonly Gap[];
-  /** The cells known never to come; null if they were not asked for. */
-  readonly known: readonly Gap[] | null;
-  readonly nowMs: number;
-}
-
-export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
+/** `renderGaps` renders the gaps, and the cells known never to come; null if those were not asked for. */
+export function renderGaps(missing: readonly Gap[], known: readonly Gap[] | null, nowMs: number): Line[] {
   const nextTry = ({ nextReadAt }: Gap) =>
     nextReadAt === null || Date.parse(nextReadAt) <= nowMs
       ? 'next run'
@@ -154,10 +148,8 @@ export const waive = defineCommand({
         hint: 'say why the number is accepted as it stands, for whoever bills',
       });
     }
-    const days = await withDatabase(context, async (handle) => {
-      requireWritable(handle);
-      return await waiveCells(handle.db, { orgId: org, stream, range: day, reason: why, asZero });
-    });
+    const waived = { orgId: org, stream, range: day, reason: why, asZero };
+    const days = await withDatabase(context, ({ db }) => waiveCells(db, waived), { writes: true });
     output.printJson({ orgId: org, stream, days, reason: why, asZero });
     const what = `${count(days.length, 'number')}${asZero ? ' as zero' : ''}`;
     output.print(

@@ -59,7 +59,7 @@ async function deleteOrg(context: CommandContext, options: DeleteOptions): Promi
   const found = await findOrg(context, options);
   if (nameAgain !== null) requireName(found, nameAgain);
   const giveUpAtMs = context.hostNow() + options.wait * 1_000;
-  const open = () => openSchema(context, { createIfEmpty: false });
+  const open = () => openSchema(context, { ifMissing: 'refuse' });
   const handle = await waitWhileHeld(context, giveUpAtMs, open);
   return await useDatabase(handle, async () => {
     if (!options.dryRun) requireWritable(handle);
@@ -167,12 +167,11 @@ function mustRepeat(): SettingsError {
 
 /** `removeOrg` throws LosantError if the organization still exists, or if that cannot be found out. */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
-  const action = 'instanceOrg.delete';
-  const { after, lost } = await changeOrg(context, found, action, (admin, place) => admin.deleteOrg(place));
+  const { after, lost } = await changeOrg(context, found, null);
   if (after === null) return;
   const said = lost?.message ?? 'Losant said that it was deleted';
   const message = `Not deleted: ${said}, but organization ${found.orgId} is still there`;
-  throw changeError(action, lost?.kind ?? 'bad_body', message, {
+  throw changeError('instanceOrg.delete', lost?.kind ?? 'bad_body', message, {
     hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
   });
 }
@@ -205,24 +204,8 @@ async function recordRemoval(
   }
 }
 
-interface Ending {
-  readonly streams: readonly StreamEnding[];
-  /** The tracked numbers that are missing, in doubt or waiting. */
-  readonly missing: readonly Pick<OrgCell, 'stream' | 'day' | 'standing' | 'reason' | 'message'>[];
-  readonly devices: { readonly day: UsageDay; readonly total: number } | null;
-}
-
-interface StreamEnding {
-  readonly stream: string;
-  /** The newest day whose number is stored; null if there is none. */
-  readonly lastDay: UsageDay | null;
-  readonly stored: number;
-  /** The number of those that are not final and never will be. */
-  readonly notFinal: number;
-  readonly missing: number;
-  /** The number of cells accepted without a number, or no longer available. */
-  readonly knownMissing: number;
-}
+/** What ends with the organization. */
+type Ending = Awaited<ReturnType<typeof readEnding>>;
 
 /** Whether the number is a gap, or would be one once it is late. */
 function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
@@ -262,17 +245,20 @@ async function exportOrg(
   });
 }
 
-async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
+async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg) {
   const cells = await readOrgCells(db, orgId);
   const byStream = Map.groupBy(cells, ({ stream }) => stream);
-  const streams = [...byStream].map(([stream, own]): StreamEnding => {
+  const streams = [...byStream].map(([stream, own]) => {
     const stored = own.filter(({ isStored }) => isStored);
     return {
       stream,
+      /** The newest day whose number is stored; null if there is none. */
       lastDay: stored.at(-1)?.day ?? null,
       stored: stored.length,
+      /** The number of those that are not final and never will be. */
       notFinal: stored.filter(({ standing }) => standing === 'stored').length,
       missing: own.filter(isMissing).length,
+      /** The number of cells accepted without a number, or no longer available. */
       knownMissing: own.filter(({ isStored, ...cell }) => !isStored && !isMissing(cell)).length,
     };
   });

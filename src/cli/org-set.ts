@@ -107,15 +107,14 @@ async function sendPatch(
   found: FoundOrg,
   { patch, changes, expected }: { patch: OrgPatch; changes: readonly FieldChange[]; expected: Fields },
 ): Promise<Resource> {
-  const action = 'instanceOrg.patch';
-  const { after } = await changeOrg(context, found, action, (admin, place) => admin.patchOrg(place, patch));
+  const { after } = await changeOrg(context, found, patch);
   const differences = after === null ? changes : compareFields(expected, fieldsOf(after));
   const isAsked = ({ field }: FieldChange) => changes.some((change) => change.field === field);
   const missed = differences.filter(isAsked).map(describeChange);
   if (after === null || missed.length > 0) {
     const what = after === null ? 'the organization is gone' : missed.join('; ');
     const message = `instanceOrg.patch (org ${found.orgId}): not all is as asked: ${what}`;
-    throw changeError(action, 'bad_body', message, {
+    throw changeError('instanceOrg.patch', 'bad_body', message, {
       hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
     });
   }

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { BilledInstance } from '../billing/statements.ts';
-import { SCHEMA_NAME } from '../database/handle.ts';
+import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { EXIT } from '../exit.ts';
 import {
@@ -15,7 +15,7 @@ import { count, showNumber } from '../terminal/words.ts';
 import { daysOfMonth } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { requireWritable, withDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { dayOption, idsOption, required, requirePastDay, switchOption } from './options.ts';
 
 export const prune = defineCommand({
@@ -36,8 +36,7 @@ export const prune = defineCommand({
   async run(context, { before, instance, dryRun: isDryRun }) {
     const { output } = context;
     requirePastDay('--before', before, context.hostNow());
-    return await withDatabase(context, async (handle) => {
-      if (!isDryRun) requireWritable(handle);
+    const work = async (handle: DatabaseHandle) => {
       const instances = await chooseBilledInstances(context, handle, instance);
       const bytesBefore = await readStorage(handle.db);
       const request = { before, isDryRun, signal: context.signal };
@@ -52,7 +51,8 @@ export const prune = defineCommand({
       output.printJson(toDocument(pruned));
       output.print(...renderPruned(pruned));
       return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
-    });
+    };
+    return await withDatabase(context, work, { writes: !isDryRun });
   },
 });
 

@@ -49,7 +49,7 @@ export const reconcile = defineCommand({
     });
     const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
     output.printJson({ ...range, differences, ...found, problems });
-    output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
+    output.print(...renderReconciliation(range, found, problems, hostNow()));
     return differences > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
@@ -63,14 +63,12 @@ async function firstShown(db: Kysely<Schema>, last: UsageDay): Promise<UsageDay>
 
 const LINES_MAX = 200;
 
-interface ReconciliationView {
-  readonly range: DayRange;
-  readonly found: Reconciliation;
-  readonly problems: readonly ControlTotalProblem[];
-  readonly nowMs: number;
-}
-
-function renderReconciliation({ range, found, problems, nowMs }: ReconciliationView): Line[] {
+function renderReconciliation(
+  range: DayRange,
+  found: Reconciliation,
+  problems: readonly ControlTotalProblem[],
+  nowMs: number,
+): Line[] {
   const { daysCompared, monthsCompared, monthsNotRead, rows } = found;
   const lines: Line[] = [];
   if (daysCompared === 0) {

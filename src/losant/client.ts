@@ -1,5 +1,6 @@
 import ky from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
+import type { Config, InstanceConfig } from '../settings/config.ts';
 import {
   type Answer,
   type Asked,
@@ -64,6 +65,24 @@ export interface LosantClient {
    * contains the token, or the signal's reason once the signal has aborted.
    */
   get(request: GetRequest): Promise<Answer>;
+}
+
+interface ClientEnvironment {
+  readonly config: Pick<Config, 'request'>;
+  readonly random: () => number;
+  readonly version: string;
+}
+
+type InstanceOptions = Pick<LosantClientOptions, 'gate' | 'now'> & Partial<LosantClientOptions>;
+
+/** `openClient` returns the client of a configured instance. Its token is read anew unless it is given. */
+export function openClient(
+  { config, random, version }: ClientEnvironment,
+  { apiUrl, domain, readToken }: InstanceConfig,
+  { token = readToken(), ...options }: InstanceOptions,
+): LosantClient {
+  const userAgent = `losant-usage-export/${version}`;
+  return createLosantClient({ apiUrl, domain, token, userAgent, random, ...config.request, ...options });
 }
 
 const MAX_BODY_BYTES = 32 * 1024 * 1024;

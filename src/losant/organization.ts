@@ -27,6 +27,9 @@ const FUTURE_MS = 5 * 60_000;
 
 /** Numbers and booleans are taken as text: an odd type must not cost the organization. */
 const text = z.preprocess((value) => textOf(value) ?? value, z.string());
+const tag = z.object({ key: text, value: text });
+const plainText = z.string().nullish();
+const plainTag = z.object({ key: z.string(), value: z.string() });
 
 /** Only the name is required by the API's published schema; unknown keys are tolerated. */
 const apiOrganization = z.object({
@@ -58,7 +61,9 @@ export function readOrganization(raw: unknown, answeredAtMs: number): Organizati
   const oddities: string[] = [];
   const note = (oddity: string) => void oddities.push(oddity);
   const timeOf = (name: string, ms: number | null | undefined) => readTime(ms ?? null, () => note(name));
-  for (const name of TEXTS) if (!isAbsentOrText(raw, name)) note(name);
+  for (const name of TEXTS) {
+    if (!plainText.safeParse((raw as Record<string, unknown>)[name]).success) note(name);
+  }
   const createdMs = data.creationDate ?? null;
   const isToCome = createdMs !== null && createdMs > answeredAtMs + FUTURE_MS;
   if (isToCome) note('creationDate');
@@ -110,26 +115,10 @@ function readTime(ms: number | null, onUnreadable: () => void): string | null {
 
 /** `readTags` makes keys and values text, and leaves out a tag that lacks either. */
 function readTags(tags: readonly unknown[], note: (oddity: string) => void): Tag[] {
-  return tags.flatMap((tag, index) => {
-    const [key, value] = [readText(tag, 'key'), readText(tag, 'value')];
-    if (!isAbsentOrText(tag, 'key') || !isAbsentOrText(tag, 'value') || key === null || value === null) {
-      note(`tags.${index}`);
-    }
-    return key === null || value === null ? [] : [{ key, value }];
+  return tags.flatMap((raw, index) => {
+    if (!plainTag.safeParse(raw).success) note(`tags.${index}`);
+    return tag.safeParse(raw).data ?? [];
   });
-}
-
-function readText(of: unknown, name: string): string | null {
-  return textOf(fieldOf(of, name));
-}
-
-function isAbsentOrText(of: unknown, name: string): boolean {
-  const value = fieldOf(of, name);
-  return value == null || typeof value === 'string';
-}
-
-function fieldOf(of: unknown, name: string): unknown {
-  return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
 }
 
 /** `textOf` returns the value as text that can be stored; null if it is not a scalar. */

@@ -1,7 +1,7 @@
 import type { RunProgress, RunResult, Trouble } from '../console/worker-status.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';
+import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
 import {
   type ExportEnvironment,
   type Gates,
@@ -36,8 +36,6 @@ export interface RunTools {
 export interface RunEnd {
   readonly result: RunResult;
   readonly trouble: Trouble | null;
-  /** Whether to look again before the next wake-up. */
-  readonly lookAgain: boolean;
   /** Who holds the lease, of a standby, in a sentence. */
   readonly holder?: string;
 }
@@ -141,26 +139,28 @@ async function startRun(
 }
 
 function endOf({ report, refusal }: RunOutcome): RunEnd {
-  if (refusal) return { result: 'refused', trouble: describe(refusal), lookAgain: false };
+  if (refusal) return { result: 'refused', trouble: describe(refusal) };
   const { status, failures, gapsLeft } = report;
   const result = status === 'complete' ? 'complete' : 'partial';
-  if (result === 'complete' && gapsLeft === 0) return { result, trouble: null, lookAgain: false };
+  if (result === 'complete' && gapsLeft === 0) return { result, trouble: null };
   const left = { code: 'gaps_left', message: `${count(gapsLeft, 'gap')} left in the ledger` };
   const { code, message } = failures[0] ?? left;
   const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
   const kind = failures.length === 0 ? 'gaps' : 'failure';
-  return { result, trouble: { code, message, hint, kind }, lookAgain: false };
+  return { result, trouble: { code, message, hint, kind } };
 }
 
 /** `judgeFailure` returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
-  if (isAskedToEnd) return { result: 'interrupted', trouble: null, lookAgain: false };
-  if (error instanceof HeldError) {
-    return { result: 'standby', trouble: null, lookAgain: true, holder: error.message };
-  }
+  if (isAskedToEnd) return { result: 'interrupted', trouble: null };
+  if (error instanceof HeldError) return { result: 'standby', trouble: null, holder: error.message };
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
-  const isAway = error instanceof DatabaseError && error.kind === 'database_unreachable';
-  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), lookAgain: isAway };
+  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error) };
+}
+
+/** `looksAgain` returns whether to look again before the next wake-up: what kept this run away may be gone soon. */
+export function looksAgain({ result, trouble }: RunEnd): boolean {
+  return result === 'standby' || (result === 'failed' && trouble?.code === 'database_unreachable');
 }
 
 function describe(error: unknown): Trouble {
@@ -172,8 +172,8 @@ function describe(error: unknown): Trouble {
   return { ...described, kind: 'failure' };
 }
 
-/** The errors after which nothing is written at all, because the schema is not this program's. */
-const NOT_RECORDED: readonly string[] = ['database_too_old', 'database_too_new', 'database_mismatch'];
+/** The errors after which nothing is written: no database answers, or its schema is not this program's. */
+const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_new', 'database_mismatch'];
 
 /** `recordFailure` records a run that could not even begin, for people who see only the database. */
 async function recordFailure(
@@ -181,7 +181,7 @@ async function recordFailure(
   { instanceId, streams }: InstanceConfig,
   { runId, end }: { runId: string; end: RunEnd },
 ): Promise<void> {
-  if (end.trouble === null || end.lookAgain || NOT_RECORDED.includes(end.trouble.code)) return;
+  if (end.trouble === null || NOT_RECORDED.includes(end.trouble.code)) return;
   const { host, version } = context;
   const run = { runId, instanceId, kind: 'scheduled', isFull: true, streams, host, version } as const;
   try {

@@ -6,7 +6,7 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
-import { exportInstance, type RunEnd, type RunTools } from './instance-run.ts';
+import { exportInstance, looksAgain, type RunEnd, type RunTools } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends RunTools {
   readonly heartbeat: Heartbeat;
@@ -93,7 +93,7 @@ export class WorkerLoop {
     }
     const isGood = judgeRuns([...ends.values()]);
     if (isGood !== null) await heartbeat.end(isGood);
-    return instances.filter((each) => ends.get(each)?.lookAgain === true);
+    return [...ends].filter(([, end]) => looksAgain(end)).map(([instance]) => instance);
   }
 
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
