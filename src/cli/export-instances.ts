@@ -15,18 +15,11 @@ import { count, showDays, showDuration, showNumber } from '../terminal/words.ts'
 import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
-import { type exportOptions } from './export-options.ts';
+import type { exportOptions } from './export-options.ts';
 import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
-import {
-  chooseScopes,
-  type ExportRequest,
-  type FoundOrgs,
-  findOrgs,
-  type Scope,
-  type Tools,
-} from './export-scope.ts';
+import { chooseScopes, type ExportRequest, type ExportWork, findOrgs, type Scope } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
-import { type OptionValues } from './options.ts';
+import type { OptionValues } from './options.ts';
 
 /** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
@@ -37,75 +30,62 @@ export async function exportInstances(context: CommandContext, request: ExportRe
     : await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { ifMissing: 'create' }));
   return await useDatabase(handle, async () => {
     const hasTables = !request.dryRun || (await readSchemaState(handle)).state !== 'empty';
-    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables };
-    const found = await findOrgs(context, tools, chosen, request.org);
-    const [failure] = found.failures.values();
-    if (found.failures.size > 0 && (request.dryRun || chosen.length === 1)) throw failure;
-    if (request.dryRun) return await printPlans(context, request, { tools, scopes: found.scopes });
-    const ends = await exportScopes(context, request, { ...found, tools, giveUpAtMs });
+    const now = await readClock(context, handle);
+    const work = { ...context, request, handle, now, gates: new Map(), hasTables };
+    const { scopes, failures } = await findOrgs(work, chosen);
+    const [failure] = failures.values();
+    if (failures.size > 0 && (request.dryRun || chosen.length === 1)) throw failure;
+    if (request.dryRun) return await printPlans(work, scopes);
+    const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
+    for (const scope of scopes) {
+      const { instanceId } = scope.instance;
+      try {
+        ends.push(await waitWhileHeld(context, giveUpAtMs, () => exportInstance(work, scope)));
+      } catch (error) {
+        // With a single instance its error is the command's, and so is a signal.
+        if (context.signal.aborted || scopes.length + failures.size === 1) throw error;
+        const fields = { err: error, instance_id: instanceId };
+        if (!context.isSummaryEnough) context.logger.error(fields, 'instance not exported');
+        ends.push({ instanceId, error });
+      }
+    }
     printEnds(context, ends, request.verbose);
     return worstExitCode(ends.map(exitCodeOfEnd));
   });
 }
 
-async function exportScopes(
-  context: CommandContext,
-  request: ExportRequest,
-  { tools, scopes, failures, giveUpAtMs }: FoundOrgs & { readonly tools: Tools; readonly giveUpAtMs: number },
-): Promise<InstanceEnd[]> {
-  const { signal, logger, isSummaryEnough } = context;
-  const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
-  for (const scope of scopes) {
-    const { instanceId } = scope.instance;
-    const work = () => exportInstance(context, request, { tools, scope });
-    try {
-      ends.push(await waitWhileHeld(context, giveUpAtMs, work));
-    } catch (error) {
-      // With a single instance its error is the command's, and so is a signal.
-      if (signal.aborted || scopes.length + failures.size === 1) throw error;
-      if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-      ends.push({ instanceId, error });
-    }
-  }
-  return ends;
-}
-
-async function exportInstance(
-  context: CommandContext,
-  request: ExportRequest,
-  { tools, scope }: { readonly tools: Tools; readonly scope: Scope },
-): Promise<InstanceEnd> {
-  const { output, config, signal, logger, isSummaryEnough } = context;
+async function exportInstance(work: ExportWork, scope: Scope): Promise<InstanceEnd> {
+  const { output, config, signal, logger, request, handle } = work;
   const { instance, streams, orgIds } = scope;
   const { instanceId } = instance;
   const { kind, ask, shard } = request;
   const rate = request.rate ?? instance.requestsPerSecond;
-  const view = createPlanView(context, rate, kind === 'backfill');
-  const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
+  const view = createPlanView(work, rate, kind === 'backfill');
+  const opened = openInstance(work, instance, { ...work, rate, onAttempt: view.onAttempt });
   // The plan is only worth its queries if somebody reads it.
   const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
   try {
     const run = await runInstance(opened, {
       ...{ kind, ask, orgIds, shard, streams, signal },
-      runId: context.newId(),
+      runId: work.newId(),
       onProgress: view.onProgress,
       onPlan: wantsPlan ? view.onPlan : undefined,
     });
     const isShown = run.report.gapsLeft > 0 && !output.json;
-    const nextTryAt = isShown ? await readNextTry(tools, instanceId) : null;
+    const nextTryAt = isShown ? await readNextTry(work, instanceId) : null;
     const { horizonDays } = config.policy;
     const outcome = ask ? addUnreadable(run, instanceId, ask.range, horizonDays) : run;
-    if (!isSummaryEnough) logRun(logger, instanceId, outcome);
+    if (!work.isSummaryEnough) logRun(logger, instanceId, outcome);
     return { instanceId, outcome, nextTryAt };
   } catch (error) {
-    throw describeDatabaseError(error, tools.handle.describe) ?? error;
+    throw describeDatabaseError(error, handle.describe) ?? error;
   } finally {
     view.stop();
   }
 }
 
 /** `readNextTry` returns the time of the next retry among an instance's gaps; null if none has to wait. */
-async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
+async function readNextTry({ handle: { db }, now }: ExportWork, instanceId: string): Promise<string | null> {
   const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
   const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
   return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
@@ -169,18 +149,14 @@ export async function withHeartbeat(
 }
 
 /** `printPlans` writes nothing, and asks Losant only for organizations that the database does not have. */
-async function printPlans(
-  context: CommandContext,
-  request: ExportRequest,
-  { tools, scopes }: { readonly tools: Tools; readonly scopes: readonly Scope[] },
-): Promise<number> {
-  const { output, signal } = context;
+async function printPlans(work: ExportWork, scopes: readonly Scope[]): Promise<number> {
+  const { output, signal, request, handle, hasTables } = work;
   const { kind, ask, shard } = request;
   const plans: PlanSummary[] = [];
   for (const { instance, orgIds, streams } of scopes) {
-    const isKnown = tools.hasTables && (await readInstance(tools.handle.db, instance.instanceId)) !== null;
+    const isKnown = hasTables && (await readInstance(handle.db, instance.instanceId)) !== null;
     const options = { kind, ask, orgIds, shard, streams, signal };
-    const plan = await previewRun(openInstance(context, instance, tools), options, { isKnown });
+    const plan = await previewRun(openInstance(work, instance, work), options, { isKnown });
     plans.push(plan);
     output.print(...renderPlan(plan, request.rate ?? instance.requestsPerSecond));
   }

@@ -9,9 +9,9 @@ import { isSelected } from '../usage/organization.ts';
 import type { Ask } from '../usage/plan.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import type { CommandContext } from './command.ts';
-import { type exportOptions } from './export-options.ts';
+import type { exportOptions } from './export-options.ts';
 import { chooseInstances } from './instances.ts';
-import { type OptionValues } from './options.ts';
+import type { OptionValues } from './options.ts';
 
 export interface ExportRequest extends OptionValues<typeof exportOptions> {
   readonly kind: Exclude<RunKind, 'scheduled'>;
@@ -50,8 +50,9 @@ export function chooseScopes(
   });
 }
 
-/** The database, clock and gates that an export shares over all instances. */
-export interface Tools {
+/** What an export works with, the same for all its instances. */
+export interface ExportWork extends CommandContext {
+  readonly request: ExportRequest;
   readonly handle: DatabaseHandle;
   readonly now: () => number;
   readonly gates: Gates;
@@ -59,32 +60,25 @@ export interface Tools {
   readonly hasTables: boolean;
 }
 
-export interface FoundOrgs {
-  /** The instances that have any of the organizations, each with its own. */
-  readonly scopes: readonly Scope[];
-  /** The failures of instances that could not be asked, by id. */
-  readonly failures: ReadonlyMap<string, unknown>;
-}
-
 /**
- * `findOrgs` finds the instance of each organization: by the ledger, and by asking Losant for those that it
- * lacks. Returns all instances unchanged if no organization is named. Throws SettingsError for an
- * organization that no instance exports, unless an instance that might have it could not be asked.
+ * `findOrgs` finds the instance of each organization that is asked for: by the ledger, and by asking Losant for
+ * those that it lacks. Returns the instances that have any, each with its own, and the failures of those that could
+ * not be asked; all instances unchanged if no organization is named. Throws SettingsError for an organization that
+ * no instance exports, unless an instance that might have it could not be asked.
  */
 export async function findOrgs(
-  context: CommandContext,
-  tools: Tools,
+  work: ExportWork,
   chosen: readonly Scope[],
-  wanted: readonly string[] | null,
-): Promise<FoundOrgs> {
-  const { signal } = context;
+): Promise<{ scopes: readonly Scope[]; failures: ReadonlyMap<string, unknown> }> {
+  const { signal, hasTables } = work;
+  const wanted = work.request.org;
   const failures = new Map<string, unknown>();
   if (wanted === null) return { scopes: chosen, failures };
   const sources: { scope: Scope; opened: InstanceContext; orgIds: Set<string> }[] = [];
   for (const scope of chosen) {
     try {
-      const opened = openInstance(context, scope.instance, tools);
-      const tracked = tools.hasTables ? await filterTracked(opened.db, opened.instanceId, wanted) : [];
+      const opened = openInstance(work, scope.instance, work);
+      const tracked = hasTables ? await filterTracked(opened.db, opened.instanceId, wanted) : [];
       sources.push({ scope, opened, orgIds: new Set(tracked) });
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error;

@@ -46,6 +46,14 @@ export const orgDelete = defineCommand({
   run: deleteOrg,
 });
 
+interface Work extends CommandContext {
+  readonly handle: DatabaseHandle;
+  readonly found: FoundOrg;
+  readonly options: DeleteOptions;
+  readonly giveUpAtMs: number;
+  readonly now: () => number;
+}
+
 /**
  * `deleteOrg` deletes an organization in Losant, after everything that can still be read of it has been exported,
  * nothing is missing and its name has been repeated. Any failure before that leaves it as it is.
@@ -62,28 +70,19 @@ async function deleteOrg(context: CommandContext, options: DeleteOptions): Promi
   const open = () => openSchema(context, { ifMissing: 'refuse' });
   const handle = await waitWhileHeld(context, giveUpAtMs, open);
   return await useDatabase(handle, async () => {
-    if (!options.dryRun) requireWritable(handle);
+    if (!dryRun) requireWritable(handle);
     const now = await readClock(context, handle);
-    return await endOrg(context, { handle, found, options, giveUpAtMs, now });
+    return await endOrg({ ...context, handle, found, options, giveUpAtMs, now });
   });
 }
 
-interface Work {
-  readonly handle: DatabaseHandle;
-  readonly found: FoundOrg;
-  readonly options: DeleteOptions;
-  readonly giveUpAtMs: number;
-  readonly now: () => number;
-}
-
-async function endOrg(context: CommandContext, work: Work): Promise<number> {
-  const { output, signal, logger } = context;
-  const { handle, found, options, now } = work;
+async function endOrg(work: Work): Promise<number> {
+  const { output, signal, logger, handle, found, options, now } = work;
   const { dryRun, incomplete: reason } = options;
   const { organization, orgId } = found;
   const { instanceId } = found.instance;
   const name = styled('bold', organization.name);
-  const outcomes = dryRun ? [] : await exportLastDays(context, work);
+  const outcomes = dryRun ? [] : await exportLastDays(work);
   const ending = await readEnding(handle, found);
   const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
   const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
@@ -103,11 +102,11 @@ async function endOrg(context: CommandContext, work: Work): Promise<number> {
     output.remark(...(refusal?.lines ?? []));
     return refusal?.exitCode ?? EXIT.ok;
   }
-  if (options.nameAgain === null) await askForName(context, found);
+  if (options.nameAgain === null) await askForName(work);
   signal.throwIfAborted();
-  await removeOrg(context, found);
+  await removeOrg(work, found);
   const removedAt = new Date(now()).toISOString();
-  const waived = await recordRemoval(context, work, removedAt, ending);
+  const waived = await recordRemoval(work, removedAt, ending);
   logger.info({ org_id: orgId, instance_id: instanceId, reason, waived }, 'organization deleted');
   output.printJson(toDocument(removedAt, waived));
   output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
@@ -139,12 +138,13 @@ function whyNot(
   };
 }
 
-async function askForName(context: CommandContext, { organization }: FoundOrg): Promise<void> {
-  const questions = openQuestions(context, mustRepeat());
+async function askForName(work: Work): Promise<void> {
+  const { name } = work.found.organization;
+  const questions = openQuestions(work, mustRepeat());
   try {
     await questions.ask({
       text: 'To delete it for good, type its name; Ctrl-C leaves it as it is',
-      problemOf: (answer) => (answer === organization.name.trim() ? null : 'That is not its name.'),
+      problemOf: (answer) => (answer === name.trim() ? null : 'That is not its name.'),
     });
   } finally {
     questions.close();
@@ -178,8 +178,7 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
 
 /** `recordRemoval` returns the number of waivers; what another process has loaded meanwhile is not waived. */
 async function recordRemoval(
-  { output }: CommandContext,
-  { handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
+  { output, handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
   removedAt: string,
   ending: Ending,
 ): Promise<number> {
@@ -213,12 +212,12 @@ function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
 }
 
 /** `exportLastDays` exports what is due, and then what is still missing or could change at a later checkpoint. */
-async function exportLastDays(context: CommandContext, work: Work): Promise<RunOutcome[]> {
-  const { handle, found, now } = work;
+async function exportLastDays(work: Work): Promise<RunOutcome[]> {
+  const { config, handle, found, now } = work;
   const sinceMs = now();
-  const outcomes = [await exportOrg(context, work, undefined)];
+  const outcomes = [await exportOrg(work, undefined)];
   const cells = await readOrgCells(handle.db, found.orgId);
-  const horizon = horizonStart(now(), context.config.policy);
+  const horizon = horizonStart(now(), config.policy);
   const open = cells.filter((cell) => {
     const isOlder = cell.verifiedAt === null || Date.parse(cell.verifiedAt) < sinceMs;
     return cell.day >= horizon && (isMissing(cell) || (cell.isReadAgain && isOlder));
@@ -226,23 +225,22 @@ async function exportLastDays(context: CommandContext, work: Work): Promise<RunO
   const [from] = open.map(({ day }) => day).toSorted();
   if (from === undefined) return outcomes;
   const range = { from, to: lastCompleteDay(now()) };
-  const ask = { range, reason: 'asked', force: true, pastHorizon: false } as const;
-  return [...outcomes, await exportOrg(context, work, ask)];
+  return [...outcomes, await exportOrg(work, { range, reason: 'asked', force: true, pastHorizon: false })];
 }
 
-async function exportOrg(
-  context: CommandContext,
-  { handle, found, now, giveUpAtMs }: Work,
-  ask: Ask | undefined,
-): Promise<RunOutcome> {
-  const { instance, orgId } = found;
-  const opened = openInstance(context, instance, { handle, now, gates: new Map() });
-  const { streams } = instance;
-  const { signal } = context;
-  return await waitWhileHeld(context, giveUpAtMs, () => {
-    const runId = context.newId();
-    return runInstance(opened, { kind: 'manual', ask, orgIds: [orgId], streams, runId, signal });
-  });
+async function exportOrg(work: Work, ask: Ask | undefined): Promise<RunOutcome> {
+  const { found, handle, now, signal } = work;
+  const opened = openInstance(work, found.instance, { handle, now, gates: new Map() });
+  const options = {
+    kind: 'manual',
+    ask,
+    orgIds: [found.orgId],
+    streams: found.instance.streams,
+    signal,
+  } as const;
+  return await waitWhileHeld(work, work.giveUpAtMs, () =>
+    runInstance(opened, { ...options, runId: work.newId() }),
+  );
 }
 
 async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg) {

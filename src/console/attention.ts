@@ -9,7 +9,7 @@ import { addDays, dayAt, daysFrom, type UsageDay } from '../usage/day.ts';
 import { addressOf } from './lists.ts';
 import { showMonth } from './month-judge.ts';
 import { changeOf, SHOWN, type Shown } from './organizations.ts';
-import { type Html } from './page.ts';
+import type { Html } from './page.ts';
 import type { InstanceTrouble } from './verdict.ts';
 
 /** A line of the list. */

@@ -17,7 +17,6 @@ import {
   type Source,
 } from './reader.ts';
 import {
-  type Group,
   HTTP,
   INSTANCE,
   INSTANCE_SETTINGS,
@@ -27,6 +26,7 @@ import {
   SERVICE,
   SETTINGS,
   type Setting,
+  SHARED_SETTINGS,
   type Values,
   variablesOf,
 } from './table.ts';
@@ -62,8 +62,6 @@ export interface ConfigOptions {
   readonly needs: readonly Need[];
 }
 
-const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
-
 /** `readConfig` throws one SettingsError that lists all problems, one per line, without any secret. */
 export function readConfig(options: ConfigOptions): Config {
   const { env, configFile, readFile: read = readFileFromDisk, needs } = options;
@@ -97,7 +95,7 @@ export function readConfig(options: ConfigOptions): Config {
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
   ];
-  const origins = SHARED.flatMap((group) => Object.values(group)).map((each) => originOf(each, source));
+  const origins = SHARED_SETTINGS.map((each) => originOf(each, source));
   return { ...config, warnings, origins };
 }
 
@@ -254,8 +252,9 @@ export function warnOfMisspelt(env: Environment): string[] {
   });
 }
 
-function originOf({ env, fallback, isSecret }: Setting<unknown>, source: Source): Origin {
-  const given = [env, ...(isSecret ? [`${env}_FILE`] : [])]
+function originOf(setting: Setting<unknown>, source: Source): Origin {
+  const { env, fallback, isSecret } = setting;
+  const given = variablesOf(setting)
     .map(source)
     .find(({ raw }) => raw !== undefined && raw !== '');
   if (given === undefined)

@@ -11,6 +11,7 @@ import {
   type Need,
   SETTINGS,
   type Setting,
+  SHARED_SETTINGS,
   type Values,
   variablesOf,
 } from './table.ts';
@@ -178,7 +179,7 @@ export interface SettingsFile {
 /** The keys of the settings file by the variables that they stand for. */
 export const FILE_KEYS = keysOf(SETTINGS);
 
-function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
+function keysOf(settings: readonly Setting<unknown>[]): ReadonlyMap<string, string> {
   const keys = new Map<string, string>();
   for (const setting of settings.filter(({ file }) => file !== undefined)) {
     const endings = setting.isSecret ? ['Variable', 'File'] : [''];
@@ -187,12 +188,10 @@ function keysOf(settings: typeof SETTINGS): ReadonlyMap<string, string> {
   return keys;
 }
 
-const OTHERS = SETTINGS.filter((each) => !INSTANCE_SETTINGS.includes(each));
-
 /** Variables of other secrets, whose values would be sent to Losant if they named an instance's token. */
-const OTHER_SECRETS = OTHERS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
+const OTHER_SECRETS = SHARED_SETTINGS.filter(({ isSecret }) => isSecret).map(({ env }) => env);
 
-const anyValues = (settings: typeof SETTINGS) =>
+const anyValues = (settings: readonly Setting<unknown>[]) =>
   Object.fromEntries([...keysOf(settings).values()].map((key) => [key, z.unknown()]));
 
 const variable = line.refine(
@@ -210,7 +209,7 @@ const instance = map({
   'has both tokenFile and tokenVariable; keep one of them',
 );
 const document = map({
-  ...anyValues(OTHERS),
+  ...anyValues(SHARED_SETTINGS),
   instances: list(instance)
     .refine(({ length }) => length > 0, 'is empty; list at least one')
     .check(({ value, issues }) => {

@@ -158,12 +158,13 @@ export const SERVICE = {
 type Choice<T extends readonly string[]> = T[number];
 
 export const INSTANCE_SETTINGS: readonly Setting<unknown>[] = Object.values(INSTANCE);
-const OTHER_GROUPS: readonly Group[] = [POLICY, REQUEST, HTTP, SERVICE];
 
-export const SETTINGS: readonly Setting<unknown>[] = [
-  ...INSTANCE_SETTINGS,
-  ...OTHER_GROUPS.flatMap((group) => Object.values(group)),
-];
+/** The settings that hold for all instances. */
+export const SHARED_SETTINGS: readonly Setting<unknown>[] = [SERVICE, POLICY, REQUEST, HTTP].flatMap(
+  (group: Group) => Object.values(group),
+);
+
+export const SETTINGS = [...INSTANCE_SETTINGS, ...SHARED_SETTINGS];
 
 export function variablesOf({ env, isSecret }: Setting<unknown>): string[] {
   return isSecret ? [env, `${env}_FILE`] : [env];
