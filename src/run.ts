@@ -1,4 +1,4 @@
-import { type BaseContext, type Command, type Io, SETTINGS_NEEDED } from './cli/command.ts';
+import type { BaseContext, Command, Io } from './cli/command.ts';
 import { type Invocation, parseCommandLine } from './cli/command-line.ts';
 import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
@@ -65,10 +65,9 @@ async function execute(invocation: Invocation, base: BaseContext, err: Sink): Pr
 }
 
 function needsOf({ needs }: Command, configFile: string | null, env: Io['env']): readonly Need[] {
-  if (needs !== 'database_if_set' && needs !== 'none') return SETTINGS_NEEDED[needs];
+  if (needs !== 'database_if_set') return needs === 'none' ? [] : needs;
   const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
-  const isSet = configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '');
-  return isSet ? SETTINGS_NEEDED.database : [];
+  return configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '') ? ['database'] : [];
 }
 
 /** `isQuiet` returns whether to log nothing: on a terminal the result is enough, unless the log is asked for. */

@@ -23,7 +23,7 @@ const checkOptions = {
 };
 
 export const check = defineCommand({
-  needs: 'losant',
+  needs: ['losant', 'database'],
   options: checkOptions,
   examples: () => ({
     check: 'is everything ready for the first run?',

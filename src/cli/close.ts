@@ -32,7 +32,7 @@ const closeOptions = {
 type CloseOptions = OptionValues<typeof closeOptions>;
 
 export const close = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   whenInterrupted: 'what was closed stays closed; the same command goes on with the other instances',
   options: closeOptions,
   examples: ({ lastMonth: { name } }) => ({

@@ -25,7 +25,7 @@ import { withDatabase } from './open-database.ts';
 import { dayOption, idOption, required } from './options.ts';
 
 export const explain = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     org: required(idOption('organization', 'the organization')),
     day: required(dayOption('the day')),

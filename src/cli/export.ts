@@ -23,7 +23,7 @@ import { withDatabase } from './open-database.ts';
 import { choiceOption, dayOption, idsOption, required, requireOrder, textOption } from './options.ts';
 
 export const exportFile = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   whenInterrupted: 'nothing was written; a file that was there before is as it was',
   options: {
     view: required(choiceOption('views', 'the view', exportedViewNames)),

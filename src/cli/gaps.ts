@@ -13,7 +13,7 @@ import { withDatabase } from './open-database.ts';
 import { daysOption, idOption, required, requirePastDay, switchOption, textOption } from './options.ts';
 
 export const gaps = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: { all: switchOption('also what is unavailable or accepted, which is no gap') },
   examples: () => ({
     gaps: 'what is missing, why, and when it is tried again',
@@ -126,7 +126,7 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
 }
 
 export const waive = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     org: required(idOption('organization', 'the organization')),
     day: required(daysOption('the day, or the first and the last')),

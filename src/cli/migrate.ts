@@ -11,7 +11,7 @@ import { openDatabase, requireWritable, useDatabase } from './open-database.ts';
 import { switchOption, textOption } from './options.ts';
 
 export const migrate = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     dryRun: switchOption('only list what would be applied'),
     fromEmbedded: textOption(

@@ -35,7 +35,7 @@ const deleteOptions = {
 type DeleteOptions = OptionValues<typeof deleteOptions>;
 
 export const orgDelete = defineCommand({
-  needs: 'admin_export',
+  needs: ['losant', 'database', 'admin'],
   whenInterrupted:
     'what was loaded stays; losant-usage org show says whether the organization is still there',
   options: deleteOptions,

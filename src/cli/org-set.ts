@@ -59,7 +59,7 @@ const patchOptions = {
 export type PatchOptions = OptionValues<typeof patchOptions>;
 
 export const orgSet = defineCommand({
-  needs: 'admin',
+  needs: ['losant', 'admin'],
   options: {
     ...placeOptions,
     ...patchOptions,

@@ -147,7 +147,7 @@ export function changeError(
 }
 
 export const orgShow = defineCommand({
-  needs: 'api',
+  needs: ['losant'],
   options: placeOptions,
   examples: () => ({
     'org show --org 575ec8687ae143cd83dc4a97': 'name, state, period, limits and tags',

@@ -19,7 +19,7 @@ import { withDatabase } from './open-database.ts';
 import { dayOption, idsOption, required, requirePastDay, switchOption } from './options.ts';
 
 export const prune = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   whenInterrupted: 'each month was removed as a whole or not at all; the same command goes on',
   options: {
     before: required(dayOption('remove the months that end before this day')),

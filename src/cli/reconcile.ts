@@ -24,7 +24,7 @@ import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from
 const DAYS_SHOWN = 31;
 
 export const reconcile = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     from: dayOption('first day', 'that of the oldest open month, or 30 days before --to'),
     to: dayOption('last day, included', 'yesterday'),

@@ -17,7 +17,7 @@ import { withDatabase } from './open-database.ts';
 import { argument, idsOption, monthOption, required, textOption } from './options.ts';
 
 export const statement = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     period: required(monthOption('the month that was closed')),
     out: required(textOption('DIR', 'the folder, which is made')),

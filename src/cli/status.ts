@@ -16,7 +16,7 @@ import { defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
 
 export const status = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {},
   examples: () => ({ status: 'is everything there?' }),
   async run(context) {
