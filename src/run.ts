@@ -1,7 +1,6 @@
 import type { BaseContext, Command, Io } from './cli/command.ts';
 import { type Invocation, parseCommandLine } from './cli/command-line.ts';
-import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
-import { EXIT, exitCodeOf } from './exit.ts';
+import { describeError, EXIT, ExportError, exitCodeOf, InterruptedError, SettingsError } from './errors.ts';
 import type { Need } from './settings/table.ts';
 import { createOutput, hasColors, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';

@@ -1,6 +1,5 @@
 import { transform } from 'streaming-iterables';
-import { LosantError } from '../errors.ts';
-import { exitCodeOf, worstExitCode } from '../exit.ts';
+import { exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiClock } from '../export/context.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';

@@ -1,4 +1,4 @@
-import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
+import { EXIT, exitCodeOf, worstExitCode } from '../errors.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';

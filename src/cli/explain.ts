@@ -1,5 +1,4 @@
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import type { CellStory, OrgName, StoredValue } from '../queries/explain.ts';
 import {
   describeAuthor,

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { HeldError } from '../errors.ts';
-import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
+import { EXIT, exitCodeOf, HeldError, worstExitCode } from '../errors.ts';
 import { openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
 import { previewRun } from '../export/preview.ts';
 import { logRun, runInstance } from '../export/run.ts';

@@ -1,6 +1,5 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { createRenderer, type FormatName, formatNames, type Part, type Row } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
 import { readInstanceNames, readUnknownOrgs } from '../queries/organizations.ts';

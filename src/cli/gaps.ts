@@ -1,5 +1,4 @@
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';

@@ -1,6 +1,5 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { openInstance, readClock } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
 import { markRemoved } from '../ledger/organizations.ts';

@@ -1,6 +1,5 @@
 import type { z } from 'zod';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { namesAt, type OrgPatch, orgPatch } from '../losant/admin.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import { readFileFromDisk, readNamedFile } from '../settings/reader.ts';

@@ -1,5 +1,4 @@
-import { type ErrorDetails, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { type ErrorDetails, EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { createAdminClient, mayHaveHappened, type OrgPatch } from '../losant/admin.ts';
 import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';

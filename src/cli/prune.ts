@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import type { BilledInstance } from '../billing/statements.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import {
   type PruneOutcome,
   type PruneRequest,

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
 import {
   type Comparison,

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
 import { numberOption, textOption } from './options.ts';

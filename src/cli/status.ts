@@ -1,4 +1,4 @@
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';

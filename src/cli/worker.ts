@@ -1,12 +1,10 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { describeError, EXIT, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
-import { type AppSources, createApp } from '../server/app.ts';
+import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { hashToken, type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { createSources, openReader } from '../server/sources.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
