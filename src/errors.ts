@@ -141,17 +141,9 @@ export class InterruptedError extends ExportError {
   }
 }
 
-/** An error in the form that people and `--json` see. */
-export interface DescribedError {
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-}
-
-export function describeError(error: unknown): DescribedError {
-  if (error instanceof ExportError) {
-    return { code: error.kind, message: error.message, hint: error.hint };
-  }
+/** `describeError` returns an error in the form that people and `--json` see. */
+export function describeError(error: unknown): { code: string; message: string; hint: string } {
+  if (error instanceof ExportError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);
   return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
 }

@@ -88,11 +88,6 @@ async function showProduct(base: BaseContext): Promise<number> {
   return EXIT.ok;
 }
 
-interface NextStep {
-  readonly why: string;
-  readonly commands: readonly string[];
-}
-
 function demoContext(
   base: BaseContext,
   { url, instanceId, token }: Simulator,
@@ -185,7 +180,7 @@ async function showConsole(context: CommandContext): Promise<void> {
 function nextSteps(
   { url, instanceId, token }: Simulator,
   { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },
-): NextStep[] {
+) {
   const { port } = new URL(url);
   return [
     {

@@ -47,9 +47,8 @@ export const prune = defineCommand({
       const isAnyRemoved = results.some(({ outcome }) => outcome.months.length > 0);
       if (isAnyRemoved && !isDryRun) await reclaimStorage(handle);
       const bytes = { before: bytesBefore, after: await readStorage(handle.db) };
-      const pruned = { before, isDryRun, results, bytes };
-      output.printJson(toDocument(pruned));
-      output.print(...renderPruned(pruned));
+      output.printJson(toDocument(request, results, bytes));
+      output.print(...renderPruned(request, results, bytes));
       return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
     };
     return await withDatabase(context, work, { writes: !isDryRun });
@@ -61,18 +60,19 @@ interface Result {
   readonly outcome: PruneOutcome;
 }
 
-interface Pruned {
-  readonly before: string;
-  readonly isDryRun: boolean;
-  readonly results: readonly Result[];
-  readonly bytes: { readonly before: number; readonly after: number };
+type Request = Omit<PruneRequest, 'instanceId'>;
+
+/** The room that all tables take, in bytes. */
+interface Storage {
+  readonly before: number;
+  readonly after: number;
 }
 
 async function pruneInstances(
   { logger }: CommandContext,
   db: Kysely<Schema>,
   instances: readonly BilledInstance[],
-  request: Omit<PruneRequest, 'instanceId'>,
+  request: Request,
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const instance of instances) {
@@ -86,7 +86,7 @@ async function pruneInstances(
   return results;
 }
 
-function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
+function toDocument({ before, isDryRun }: Request, results: readonly Result[], bytes: Storage): object {
   const instances = results.map(({ instance: { instanceId, name }, outcome: { months, kept } }) => ({
     ...{ instanceId, name, months },
     kept: kept === null ? null : { ...kept, whatToDo: describeKept(kept).whatToDo },
@@ -94,7 +94,7 @@ function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
   return { before, dryRun: isDryRun, instances, bytes };
 }
 
-function renderPruned({ before, isDryRun, results, bytes }: Pruned): Line[] {
+function renderPruned({ before, isDryRun }: Request, results: readonly Result[], bytes: Storage): Line[] {
   const lines = results.flatMap((result) => [...renderInstance(result, before, isDryRun), '']);
   const mb = (size: number) => `${showNumber(Math.round(size / 1_000_000))} MB`;
   const end = isDryRun

@@ -36,11 +36,9 @@ async function serveWorker(context: CommandContext): Promise<number> {
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
   const loop: WorkerLoop = new WorkerLoop({
-    context,
+    ...context,
     handle,
     metrics,
-    gates: new Map(),
-    settled: new Map(),
     heartbeat: createHeartbeat({ url: config.heartbeatUrl, logger }),
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
