@@ -24,12 +24,6 @@ export interface OrgPage {
   readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
 }
 
-/** The result of the listing, returned by the generator after its last page. */
-export interface OrgListing extends OrgListVerdict {
-  /** The number of attributes that were turned into text or left out. */
-  readonly oddities: number;
-}
-
 export interface ListOptions {
   readonly instanceId: string;
   readonly perPage?: number | undefined;
@@ -116,7 +110,7 @@ export async function getOrg(
 export async function* listOrgPages(
   client: LosantClient,
   options: ListOptions,
-): AsyncGenerator<OrgPage, OrgListing, undefined> {
+): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
   const { instanceId, perPage = PER_PAGE } = options;
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
@@ -124,7 +118,6 @@ export async function* listOrgPages(
   const judge = new OrgListJudge({ pagesAhead: PAGES_AHEAD });
   let ahead: Promise<RawPage>[] = [];
   let page = 0;
-  let oddities = 0;
   try {
     for (;;) {
       const { readings, totalCount } = await (ahead.shift() ?? read(page));
@@ -139,8 +132,7 @@ export async function* listOrgPages(
       while (ahead.length < Math.min(PAGES_AHEAD, pagesLeft))
         ahead.push(inBackground(read(page + 1 + ahead.length)));
       if (fresh.length > 0 || page === 0) yield { page, totalCount, ...splitReadings(fresh) };
-      oddities += countOddities(fresh);
-      if (next === 'end' || (next === 'asked' && ahead.length === 0)) return { ...judge.verdict(), oddities };
+      if (next === 'end' || (next === 'asked' && ahead.length === 0)) return judge.verdict();
       page += 1;
     }
   } finally {
@@ -191,10 +183,6 @@ function clockOf({ dateMs, receivedAtMs }: Answer): number {
 
 function idOf(reading: OrganizationReading): string | null {
   return reading.ok ? reading.organization.orgId : reading.orgId;
-}
-
-function countOddities(readings: readonly OrganizationReading[]): number {
-  return readings.reduce((count, reading) => count + (reading.ok ? reading.oddities.length : 0), 0);
 }
 
 function splitReadings(readings: readonly OrganizationReading[]): Pick<OrgPage, 'items' | 'rejected'> {

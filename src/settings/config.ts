@@ -107,8 +107,6 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
   /** `readToken` reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
-  /** The origin of the token, for hints: a variable, or a key of the settings file. */
-  readonly tokenSource: string;
 }
 
 function readInstances(
@@ -127,16 +125,15 @@ function readInstance(source: Source, reading: Reading): InstanceConfig | null {
   const values = readGroup(INSTANCE, source, reading);
   if (values === null) return null;
   const { token: _, ...rest } = values;
-  const { env } = INSTANCE.token;
-  const [direct, named] = [source(env), source(`${env}_FILE`)];
+  const { env, remedy } = INSTANCE.token;
   const readToken = () => {
     const problems: Problem[] = [];
     const token = readSetting(INSTANCE.token, source, { ...reading, needs: ['losant'], problems });
     if (token !== null) return token;
-    const [problem = { name: env, problem: 'is not set', remedy: INSTANCE.token.remedy }] = problems;
+    const [problem = { name: env, problem: 'is not set', remedy }] = problems;
     throw new SettingsError(describeProblem(problem), { hint: problem.remedy });
   };
-  return { ...rest, readToken, tokenSource: (named.raw === undefined ? direct : named).name };
+  return { ...rest, readToken };
 }
 
 const OF_INSTANCE = INSTANCE_SETTINGS.flatMap(variablesOf);

@@ -118,7 +118,6 @@ export function instanceOf(
 ): InstanceConfig {
   return {
     ...{ instanceId, apiUrl: url, domain: null, readToken, streams: usualStreamNames },
-    tokenSource: 'LOSANT_API_TOKEN',
     orgs: { kind: 'all', names: null, tags: null, exclude: [] },
     requestsPerSecond: 5_000,
     requestConcurrency: 8,
