@@ -148,6 +148,11 @@ export function describeError(error: unknown): { code: string; message: string; 
   return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
 }
 
+/** `framesOf` returns the places of a stack alone: its first lines may repeat properties. */
+export function framesOf({ stack = '' }: Error): string[] {
+  return stack.split('\n').filter((each) => /^ {4}at /.test(each));
+}
+
 /** The exit codes of the process, a contract with whoever starts it. */
 export const EXIT = {
   /** Nothing due is missing. */

@@ -1,6 +1,14 @@
 import type { BaseContext, Command, Io } from './cli/command.ts';
 import { type Invocation, parseCommandLine } from './cli/command-line.ts';
-import { describeError, EXIT, ExportError, exitCodeOf, InterruptedError, SettingsError } from './errors.ts';
+import {
+  describeError,
+  EXIT,
+  ExportError,
+  exitCodeOf,
+  framesOf,
+  InterruptedError,
+  SettingsError,
+} from './errors.ts';
 import type { Need } from './settings/table.ts';
 import { createOutput, hasColors, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
@@ -93,10 +101,7 @@ function printError(output: Output, error: unknown, command: Command | null): vo
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
-  const stack =
-    error instanceof ExportError || !(error instanceof Error)
-      ? []
-      : (error.stack ?? '').split('\n').filter((each) => /^ {4}at /.test(each));
+  const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
   const head: Line = [styled('red', 'losant-usage: '), first];
   output.remark(head, ...more, `  ${hint}`, ...stack);
 }

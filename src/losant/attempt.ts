@@ -13,7 +13,6 @@ export interface Answer {
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
-  readonly bytes: Uint8Array;
   readonly headers: Headers;
   /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
@@ -47,7 +46,6 @@ export function readAnswer(
     return {
       body,
       text,
-      bytes,
       headers: new Headers(headers),
       ...times,
       dateMs: readDate(headers),

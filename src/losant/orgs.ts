@@ -7,15 +7,11 @@ import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
 import { type OrganizationReading, readOrganization } from './organization.ts';
 
 export interface Instance {
-  /** Lower-case hex. */
-  readonly id: string;
   readonly name: string | null;
   readonly answer: Answer;
 }
 
 export interface OrgPage {
-  /** The number of the page, from 0. */
-  readonly page: number;
   /** The number of organizations of the instance according to this page. */
   readonly totalCount: number;
   /** The organizations that were on no earlier page. */
@@ -66,7 +62,7 @@ export async function getInstance(
   const id = (parsed.data.id ?? parsed.data.instanceId ?? named)?.toLowerCase();
   if (id !== instanceId.toLowerCase())
     throw unusableAnswer(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
-  return { id, name: parsed.data.name ?? null, answer };
+  return { name: parsed.data.name ?? null, answer };
 }
 
 export interface OrgQuestion {
@@ -131,7 +127,7 @@ export async function* listOrgPages(
       const { pagesLeft, next } = step;
       while (ahead.length < Math.min(PAGES_AHEAD, pagesLeft))
         ahead.push(inBackground(read(page + 1 + ahead.length)));
-      if (fresh.length > 0 || page === 0) yield { page, totalCount, ...splitReadings(fresh) };
+      if (fresh.length > 0 || page === 0) yield { totalCount, ...splitReadings(fresh) };
       if (next === 'end' || (next === 'asked' && ahead.length === 0)) return judge.verdict();
       page += 1;
     }
