@@ -59,9 +59,9 @@ export function readAnswer(
 }
 
 export interface AttemptErrorDetails {
-  /** The HTTP status; null if there was no answer. */
+  /** The HTTP status; unset if there was no answer. */
   readonly status?: number;
-  /** The answer's body, capped; null if there was none. */
+  /** The answer's body, capped; unset if there was none. */
   readonly body?: string;
   /** Whether the same request must fail the same way, whatever the kind. */
   readonly isFinal?: boolean;
